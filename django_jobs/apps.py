@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.apps import AppConfig
@@ -30,6 +31,7 @@ class DjangoJobsConfig(AppConfig):
         self._fill_queues()
         self._set_up_broker()
         self._tell_live_pages()
+        self._tell_sentry()
 
     @staticmethod
     def _connect_parts() -> None:
@@ -88,3 +90,11 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.realtime.broadcast import LayerBroadcaster
 
         use_broadcaster(LayerBroadcaster())
+
+    @staticmethod
+    def _tell_sentry() -> None:
+        """Tell Sentry of jobs if the host has set it up: nobody else has loaded its SDK by now."""
+        if "sentry_sdk" in sys.modules:
+            from django_jobs.contrib.sentry import events
+
+            events.install()

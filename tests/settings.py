@@ -17,6 +17,7 @@ from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES, INSTALLED_APPS
 from tests.support.chosen_store import VARIABLE as CHOSEN_STORE
 from tests.support.constants import VARIABLE as CONSTANTS
+from tests.support.smtp import mail_settings
 
 RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
 
@@ -24,6 +25,8 @@ if CONSTANTS in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.constants.Constants"]
 if CHOSEN_STORE in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.chosen_store.ChosenStore"]
+
+INSTALLED_APPS = [*INSTALLED_APPS, *os.environ.get("DJANGO_JOBS_TEST_APPS", "").split()]
 
 DEBUG = False
 ROOT_URLCONF = "tests.urls"
@@ -40,7 +43,7 @@ MEDIA_ROOT = RUN_DIR / "media"
 STATIC_ROOT = RUN_DIR / "static"
 DEMO_LOG_DIR = RUN_DIR / "demo"
 MAIL_DIR = RUN_DIR / "mail"
-globals().update(mail_to_files(MAIL_DIR))
+globals().update(mail_to_files(MAIL_DIR) | mail_settings())
 PROVIDERS_DIR = RUN_DIR / "providers"
 
 # Processes that tests start have the real layer; tests in this process put one in memory in its place.

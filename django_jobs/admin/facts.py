@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from django_jobs.admin.formatting import line, moment
+from django_jobs.engine.observers import without_carried
 
 Line = TypeVar("Line", bound=Callable[..., Any])
 
@@ -53,7 +54,7 @@ def says_nothing(method: Any, *sources: Any) -> bool:
     if getattr(method, "is_always_there", True):
         return False
     name = method.tells[0]
-    return next(getattr(source, name) for source in sources if hasattr(source, name)) in EMPTY
+    return without_carried(next(getattr(source, name) for source in sources if hasattr(source, name))) in EMPTY
 
 
 def without(fields: Iterable[Any], hidden: Collection[Any]) -> tuple[Any, ...]:

@@ -30,6 +30,7 @@ from django_jobs.admin.open_pages import organization_line, owner_jobs, worker_j
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, sensitive_names
+from django_jobs.engine.observers import without_carried
 from django_jobs.models import Job
 from django_jobs.statuses import Priority, RunAfter, Status
 from django_jobs.values import JobStatus
@@ -196,7 +197,7 @@ class JobFacts(BaseAdmin):
     @fact(gettext_lazy("metadata"), "metadata")
     def correlation(self, job: Job) -> SafeString | str:
         """Return the metadata with sensitive values masked."""
-        return as_json(job.metadata, _hidden_names(job), whole=_shows_all(job))
+        return as_json(without_carried(job.metadata), _hidden_names(job), whole=_shows_all(job))
 
     @fact(gettext_lazy("changed by"), "operation_id")
     def acted_on_by(self, job: Any) -> SafeString | str:

@@ -16,7 +16,7 @@ from rq.job import Job as RQJob
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import logs, uptime
+from django_jobs.engine import logs, observers, uptime
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import leases, ownership, progress
@@ -150,6 +150,7 @@ def run_ticket() -> None:
     dispatcher.dispatch_without_budget()
     signal_delivery.stop()
     drain_broadcasts()
+    observers.drain()
 
 
 def _ticket_of(rq_job: RQJob) -> Ticket | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,8 @@ class Claimed:
     is_canceled: bool = False
     #: What its handler writes to the log; None where that is not kept.
     log_lines: LineBuffer | None = None
+    #: What observers want called at its end (``engine.observers``).
+    observed: Sequence[Callable[[Any], object]] = ()
 
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)

@@ -16,6 +16,7 @@ from django.db import Error
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import leadership
+from django_jobs.engine.alerts import mails
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.engine.control import batch_duties, lane_keys, operation_work, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
@@ -68,7 +69,8 @@ class Scheduler:
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
         self._neighbors = Neighbors()
         self._lost_logs = LostLogs()
-        self._alarms = Evaluator()
+        self._alarms, self._mailer = Evaluator(), mails.Mailer()
+        self._mails = DutyThread(mails.DUTY, self._mailer.step, lambda: self._leads, self._attempt)
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -78,6 +80,7 @@ class Scheduler:
             clockwork.ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
             flow_clock.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
             operation_work.OperationThread(self._operations, lambda: self._leads, self._attempt),
+            self._mails,
         )
         for threads in self._threads:
             threads.start()
@@ -175,7 +178,7 @@ class Scheduler:
             "bury_orphans": self._orphans.bury,
             "rekey": self._lane_keys.rewrite,
             "roll_up": self._roll_up,
-            "watch": self._alarms.in_tick,
+            "watch": self._watch,
             "expire_batches": lambda: self._forget(batch_duties.expire),
             "forget_batches": lambda: self._forget(batch_duties.forget_old),
             "forget_activity": lambda: self._forget(forget_activity),
@@ -188,13 +191,21 @@ class Scheduler:
     def _threaded_duties(self) -> dict[str, Callable[[], int]]:
         """Return what has threads of its own while this runs in a loop."""
         fire, operate = self._clockwork.fire, self._operations.work_off
-        return {clockwork.DUTY: fire, operation_work.DUTY: operate, **self._sweeps.steps()}
+        mail = {mails.DUTY: self._mailer.send}
+        return {clockwork.DUTY: fire, operation_work.DUTY: operate, **mail, **self._sweeps.steps()}
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
         if self._set_back_at is not None:
             clock_set_back.make_due()
         return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
+
+    def _watch(self) -> int:
+        """Evaluate the rules of alarms, and have what that brings told by mail at once."""
+        count = self._alarms.in_tick()
+        if count:
+            self._mails.wake()
+        return count
 
     def _rescue(self) -> int:
         """Rescue what ran out; once, when everybody could renew since the clock was set back, also what is overlong."""

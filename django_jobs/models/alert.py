@@ -25,6 +25,9 @@ class Alert(StoredModel):
     facts: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
     #: A hash of rule and subject while it is open, and None afterwards, which is equal to none: so one is open at most.
     open_key = models.CharField(max_length=64, null=True, blank=True, editable=False)  # noqa: DJ001
+    #: When a mail told that it was raised, and that it is over; None where none did.
+    raise_mailed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    clear_mailed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         default_permissions = ()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from django_jobs.engine import logs, ports
+from django_jobs.engine import logs, observers, ports
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.store import line_watch, worker_lines
 from django_jobs.worker import process_start
@@ -49,6 +49,7 @@ def run(name: str, options: WorkerOptions, slots: SharedSlots, supervisor: int) 
     gc.collect()
     gc.freeze()  # what was loaded until now stays for good: no collection looks at it again
     signal_delivery.work_in_background()
+    signal_delivery.tell_process_started("child")
     child = Child(ChildState(name, options, ports.get_broker().consumer(name, options.queues), slots), supervisor)
     child.run()
     signal_delivery.stop()
@@ -66,5 +67,6 @@ def exit_after(work: Callable[[], int], name: str) -> NoReturn:
     except Exception:
         logging.getLogger("django_jobs").exception("event=worker_failed")
     finally:
+        observers.drain()
         logging.shutdown()
         os._exit(code)  # threads that a handler left behind must not keep the process alive

@@ -85,6 +85,7 @@ class Supervisor:
         self._fill()
         signal_delivery.work_in_background()
         line_watch.start()
+        signal_delivery.tell_process_started("supervisor")
         threads = self._start_threads()
         while self._goes_on():
             time.sleep(TICK_SECONDS)

@@ -49,8 +49,10 @@ VENDORS: Final = {
     "redis": "broker",
     "channels": "realtime",
     "channels_redis": "realtime",
-    "engineio": "contrib",
-    "socketio": "contrib",
+    "opentelemetry": "contrib.opentelemetry",
+    "sentry_sdk": "contrib.sentry",
+    "engineio": "contrib.socketio",
+    "socketio": "contrib.socketio",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
@@ -58,7 +60,7 @@ EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realt
 ENGINE: Final = (
     ("english", "json_storage", "log_lines", "actors", "ports", "processes", "tries", "uptime", "duty_rests"),
     ("store",),
-    ("claimed_job", "logs", "duty_threads"),
+    ("claimed_job", "observers", "logs", "duty_threads"),
     ("sockets",),
     ("policy_answers", "access", "lookup"),
     ("transitions",),
@@ -105,7 +107,7 @@ def verdict(importer: str, imported: Import) -> str | None:
     if layer not in ALLOWED:
         return f"{layer} has no place in the layers; give it one"
     root, _, inner = imported.module.partition(".")
-    if root in VENDORS and layer != VENDORS[root]:
+    if root in VENDORS and not f"{importer}.".startswith(f"{VENDORS[root]}."):
         return f"{layer} imports {root}, which only {VENDORS[root]} may"
     if root != PACKAGE or (imported.for_types and layer in TYPES_ONLY):
         return None

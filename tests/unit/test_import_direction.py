@@ -22,6 +22,7 @@ RIGHT = [
     ("contrib/socketio/clients.py", "import engineio, socketio.packet\nfrom django_jobs.realtime import hub"),
     ("management/commands/jobs_worker.py", "from django_jobs.worker.pool import run"),
     ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
+    ("contrib/opentelemetry/tracing.py", "from opentelemetry import trace"),
     ("apps.py", "def ready():\n    from django_jobs import broker, realtime"),
     ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel import cancel_job"),
 ]
@@ -73,8 +74,18 @@ WRONG = [
     ),
     ("realtime/broadcast.py", "import django_rq", "realtime imports django_rq, which only broker may"),
     ("api/urls.py", "if TYPE_CHECKING:\n    import redis", "api imports redis, which only broker may"),
+    (
+        "contrib/sentry/events.py",
+        "from opentelemetry import trace",
+        "contrib imports opentelemetry, which only contrib.opentelemetry may",
+    ),
+    (
+        "engine/observers.py",
+        "import sentry_sdk",
+        "engine imports sentry_sdk, which only contrib.sentry may",
+    ),
     ("broker/queues.py", "import channels.layers", "broker imports channels, which only realtime may"),
-    ("realtime/hub.py", "import socketio", "realtime imports socketio, which only contrib may"),
+    ("realtime/hub.py", "import socketio", "realtime imports socketio, which only contrib.socketio may"),
     (
         "realtime/hub.py",
         "from django_jobs.contrib.socketio import with_socketio",

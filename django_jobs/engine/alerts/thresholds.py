@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.conf import settings
+
 from django_jobs.conf import jobs_settings
 
 TYPE_FAILING: Final = "type_failing"
@@ -15,6 +17,9 @@ NO_SCHEDULER: Final = "no_scheduler"
 DEAD_LETTERS: Final = "dead_letters"
 SCHEDULE_CANNOT_FIRE: Final = "schedule_cannot_fire"
 BREAKER_OPEN: Final = "breaker_open"
+#: The key beside the rules that says whether ADMINS get mails, and where the host is.
+MAIL: Final = "mail"
+BASE_URL: Final = "base_url"
 
 DAY: Final = 86_400
 MILLION: Final = 1_000_000
@@ -94,8 +99,10 @@ def problems() -> Iterator[str]:
         yield f"must be a dict of rules by their names, not {given!r}"
         return
     for rule, value in given.items():
-        if rule not in RULES:
-            yield f"has an unknown rule {rule!r}. There are {', '.join(RULES)}"
+        if rule == MAIL:
+            yield from _problems_of_mail(value)
+        elif rule not in RULES:
+            yield f"has an unknown rule {rule!r}. There are {', '.join(RULES)}, and {MAIL!r}"
         elif value is not None and value is not False:
             yield from _problems_of(rule, value)
 
@@ -110,6 +117,26 @@ def _problems_of(rule: str, value: object) -> Iterator[str]:
             yield f"has an unknown threshold {name!r} of {rule!r}. There are {', '.join(known) or 'none'}"
         elif not known[name].is_met_by(number):
             yield f"has {number!r} for {name!r} of {rule!r}, which must be {known[name].words}"
+
+
+def _problems_of_mail(value: object) -> Iterator[str]:
+    if value is None or isinstance(value, bool):
+        return
+    if not isinstance(value, Mapping) or not value or set(value) - {BASE_URL}:
+        yield f"has {value!r} for {MAIL!r}, which must be True, False, or {{{BASE_URL!r}: 'https://example.com'}}"
+    elif not str(value.get(BASE_URL, "https://")).startswith(("http://", "https://")):
+        yield f"has {value[BASE_URL]!r} for {BASE_URL!r} of {MAIL!r}, which must begin with https:// or http://"
+
+
+def is_mail_on() -> bool:
+    """Return whether alarms are told by mail: to ADMINS where there are some, unless the host switched it off."""
+    return bool(settings.ADMINS) and bool(_given().get(MAIL, True))
+
+
+def mail_base_url() -> str:
+    """Return the address of the host's site, as the host says it; blank where it does not."""
+    chosen = _given().get(MAIL)
+    return str(chosen.get(BASE_URL, "")) if isinstance(chosen, Mapping) else ""
 
 
 def _given() -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from django.db import connections
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import observers
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.execution import coroutines, handler_logs, outcomes, outputs, retry_policy, work_notes
 from django_jobs.engine.execution.context import JobContext
@@ -55,9 +56,11 @@ def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     handler_logs.begin(claimed)
     token = current_job.set(claimed)
     try:
+        # A copy of the context, so that a language or time zone that a handler activates is not the next one's.
+        own = contextvars.copy_context()
+        own.run(observers.begin, claimed)
         with context.interruptible():
-            # A copy of the context, so that a language or time zone that a handler activates is not the next one's.
-            value = contextvars.copy_context().run(_call, claimed, context)
+            value = own.run(_call, claimed, context)
         ended: outcomes.Outcome = _returned(claimed, value)
     except BaseException as error:  # noqa: BLE001  (no worker dies of a handler, not even of its SystemExit)
         ended = ended_by(claimed, error)
@@ -82,6 +85,7 @@ async def attempt_beside_others(
         refused = place.begin() or _expired(claimed, started)
         if refused is not None:
             return None
+        observers.begin(claimed)
         try:
             return await claimed.handler(context)
         finally:
@@ -113,6 +117,8 @@ def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) ->
     object.__setattr__(ended, "saved_nothing", not context.has_saved)
     if isinstance(ended, outcomes.Interrupted | outcomes.Postponed):
         object.__setattr__(ended, "checkpoint", context.unsaved_checkpoint())
+    if ended.claimed.observed:
+        observers.end(ended.claimed, outcomes.ending_of(ended))
     return ended
 
 
@@ -164,7 +170,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
         organization=claimed.organization,
         organization_pk=claimed.organization_pk,
         parameters=claimed.parameters,
-        metadata=claimed.metadata,
+        metadata=observers.without_carried(claimed.metadata),
         attempt=claimed.attempt,
         timeout_seconds=claimed.timeout_seconds,
         runner=runner,

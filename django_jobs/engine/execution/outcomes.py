@@ -7,6 +7,7 @@ from typing import Any
 
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.log_lines import KeptLines
+from django_jobs.engine.observers import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +91,21 @@ class Interrupted(Outcome):
 
 class NotBegun(Interrupted):
     """The handler did not begin. No handler ran for no time: that would count as a quick one."""
+
+
+def ending_of(ended: Outcome) -> Ending:
+    """Return what observers are told of this end."""
+    match ended:
+        case Returned():
+            return Ending("completed")
+        case Raised():
+            return Ending("failed", ended.text, ended.error)
+        case TimedOut():
+            return Ending("timed_out", "It ran too long", ended.error)
+        case Canceled():
+            return Ending("canceled")
+        case Postponed():
+            return Ending("postponed", ended.text)
+        case Interrupted():
+            return Ending("interrupted", ended.text)
+    return Ending("unknown")

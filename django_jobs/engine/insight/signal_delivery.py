@@ -10,13 +10,15 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import close_old_connections, reset_queries
+from django.db.models import Model
 from django.dispatch import Signal
 
 from django_jobs.exceptions import Interruption
 from django_jobs.models import Job
+from django_jobs.signals import worker_process_started
 from django_jobs.values import JobStatus
 
 logger = logging.getLogger("django_jobs")
@@ -26,27 +28,42 @@ MAX_WAITING = 10_000
 DRAIN_SECONDS = 5.0
 
 
+class _Told(NamedTuple):
+    """A signal, its sender, by which words the log names what it is about, and what receivers are told."""
+
+    signal: Signal
+    sender: type[Model]
+    about: str
+    facts: dict[str, Any]
+
+
 def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
-    """Call the signal's receivers, at once or in the background. They get the ``facts`` beside the status."""
+    """Call the receivers of a job's signal, at once or in the background. They get the ``facts`` beside the status."""
+    deliver_about(signal, Job, f"job_id={status.job_id}", status=status, **facts)
+
+
+def deliver_about(signal: Signal, sender: type[Model], about: str, **facts: Any) -> None:
+    """Do the same for a signal of something else; ``about`` names it in the log, as ``alert=7``."""
+    told = _Told(signal, sender, about, facts)
     if _background is None:
-        _send(signal, status, facts)
+        _send(told)
     else:
-        _background.put(signal, status, facts)
+        _background.put(told)
 
 
-def _send(signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
+def _send(told: _Told) -> None:
     try:
-        answers = signal.send_robust(sender=Job, status=status, **facts)
+        answers = told.signal.send_robust(sender=told.sender, **told.facts)
     except Interruption as error:  # raised by a receiver: it must not be taken for one of the handler
-        _complain(status, "unknown", error)
+        _complain(told, "unknown", error)
         return
     for receiver, answer in answers:
         if isinstance(answer, Exception):
-            _complain(status, getattr(receiver, "__qualname__", repr(receiver)), answer)
+            _complain(told, getattr(receiver, "__qualname__", repr(receiver)), answer)
 
 
-def _complain(status: JobStatus, receiver: str, error: BaseException) -> None:
-    logger.error("event=receiver_failed job_id=%s receiver=%s", status.job_id, receiver, exc_info=error)
+def _complain(told: _Told, receiver: str, error: BaseException) -> None:
+    logger.error("event=receiver_failed %s receiver=%s", told.about, receiver, exc_info=error)
 
 
 class _Background:
@@ -56,19 +73,19 @@ class _Background:
     """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[Signal, JobStatus, dict[str, Any]] | Callable[[], object]] = SimpleQueue()
+        self._waiting: SimpleQueue[_Told | Callable[[], object]] = SimpleQueue()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._dropping = False
 
-    def put(self, signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
+    def put(self, told: _Told) -> None:
         if self._waiting.qsize() >= MAX_WAITING:
             if not self._dropping:
                 self._dropping = True
                 logger.warning("event=signals_dropped waiting=%s", MAX_WAITING)
             return
         self._dropping = False
-        self._waiting.put((signal, status, facts))
+        self._waiting.put(told)
         if self._thread is None:
             self._start()
 
@@ -92,9 +109,9 @@ class _Background:
                 item()
                 continue
             try:
-                _send(*item)
+                _send(item)
             except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
-                _complain(item[1], "unknown", error)
+                _complain(item, "unknown", error)
             del item  # an error in it would keep its frames alive
             reset_queries()
             close_old_connections()
@@ -115,3 +132,11 @@ def stop(timeout: float = DRAIN_SECONDS) -> None:
     background, _background = _background, None
     if background is not None:
         background.drain(timeout)
+
+
+def tell_process_started(kind: str) -> None:
+    """Call the receivers of ``worker_process_started``, at once. An error of one is logged."""
+    for receiver, answer in worker_process_started.send_robust(sender=None, kind=kind):
+        if isinstance(answer, Exception):
+            name = getattr(receiver, "__qualname__", repr(receiver))
+            logger.error("event=receiver_failed process=%s receiver=%s", kind, name, exc_info=answer)

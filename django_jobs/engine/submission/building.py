@@ -12,12 +12,13 @@ from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import observers
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.job_types.lane_keys import lane_key
 from django_jobs.engine.json_storage import canonical, clean_text
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
-from django_jobs.engine.submission.fields import Fields
+from django_jobs.engine.submission.fields import Fields, carrying
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.models import Job, JobType
 
@@ -94,11 +95,14 @@ class Builder:
     def __init__(self, user: Any) -> None:
         self._user = user
         self._common: dict[int, Common] = {}
+        self._carried = observers.carried()
         self._is_heard = pre_init.has_listeners(Job) or post_init.has_listeners(Job)
 
     def build(self, fields: Fields, found: Targets) -> Request:
         """Return the request of these values, for this type and organization."""
         common = self._common.get(id(found)) or self._gather(found)
+        if self._carried:
+            fields = carrying(fields, self._carried)
         request = Request(
             common=common,
             versions=found.versions,

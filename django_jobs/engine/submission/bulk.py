@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django_jobs.engine import observers
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.submission import building, checks, duplicates, limits, targets, writing
 from django_jobs.engine.submission.building import Request
@@ -53,12 +54,13 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
     batch = _Batch(as_list(submissions))
     if not batch.items:
         return []
-    with _naming(batch):
+    with _naming(batch), observers.submission("", len(batch.items)) as submission:
         _build(batch, user)
         written = _write(batch, user)
+        jobs = submission.jobs = [batch.job(place) for place in range(len(batch.items))]
     if written:
         writing.follow_commit(written)
-    return [batch.job(place) for place in range(len(batch.items))]
+    return jobs
 
 
 def as_list(submissions: object) -> list[Any]:

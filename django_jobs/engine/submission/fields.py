@@ -6,8 +6,9 @@ What depends on the type or the organization is judged in ``checks``.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, encoded
+from django_jobs.engine.observers import CARRIED
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.options import BatchName, check_moment, check_options, readable
 from django_jobs.models import Batch, Job
@@ -98,6 +100,17 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
         parents=_check_parents(given.get("depends_on"), errors),
         **check_options(given, errors),
     )
+
+
+def carrying(fields: Fields, carried: Mapping[str, str]) -> Fields:
+    """Return these values with what the job is to carry, which counts for no limit. What the caller gave stays."""
+    if CARRIED in fields.metadata:
+        return fields
+    text = json.dumps({CARRIED: carried})
+    if fields.metadata:
+        text = f"{fields.encoded['metadata'][:-1]}, {text[1:]}"
+    metadata = {**fields.metadata, CARRIED: carried}
+    return replace(fields, metadata=metadata, encoded={**fields.encoded, "metadata": text})
 
 
 def max_parameters_bytes() -> int:

@@ -10,6 +10,7 @@ from typing import Any, Final, Unpack
 
 from django.db.models import Model
 
+from django_jobs.engine import observers
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.submission import building, checks, duplicates, limits, replacement, resubmission, writing
@@ -70,7 +71,7 @@ def submit_each(
     run_at: Callable[[Any], dt.datetime] | None = None,
 ) -> ForEach:
     """Do what :func:`submit_for_each` does with these values; ``run_at`` tells each organization's moment."""
-    with naming("submit_for_each", job_type):
+    with naming("submit_for_each", job_type), observers.submission(job_type, len(wanted)) as submission:
         errors = Errors()
         fields = check_fields(given, errors)
         found = _read(job_type, wanted, errors, Authorizer(user)) if wanted else []
@@ -79,7 +80,9 @@ def submit_each(
         builder = building.Builder(user)
         asked = [builder.build(_own_fields(fields, item, run_at), item) for item in found]
         _check(asked, user)
-        return _Round(fields.on_duplicate, user).go(asked)
+        made = _Round(fields.on_duplicate, user).go(asked)
+        submission.jobs = made.submitted
+        return made
 
 
 def _own_fields(fields: Fields, found: Targets, run_at: Callable[[Any], dt.datetime] | None) -> Fields:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from django_jobs.engine import observers
 from django_jobs.engine.submission import (
     building,
     checks,
@@ -89,24 +90,30 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
 
 def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
     """Submit one job with these values for an owner, and return it; the authorizer judges whether the owner may."""
+    with naming("submit_job", job_type), observers.submission(job_type) as submission:
+        job = _submit(job_type, organization, given, user, authorizer)
+        submission.jobs = [job]
+        return job
+
+
+def _submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
     errors = Errors()
-    with naming("submit_job", job_type):
-        fields = check_fields(given, errors)
-        for trial in range(MAX_TRIES):
-            try:
-                request = _build(job_type, organization, fields, user, errors.copy(), authorizer)
-                return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
-            except targets.TargetsChanged:
-                targets.forget()
-                if trial:  # many processes submit the same work at once: let one of them get through
-                    time.sleep(random.uniform(0, PAUSE * trial))  # noqa: S311
-            except DuplicateJob as duplicate:
-                duplicates.hide_unseen(duplicate, user)
-                raise
-            except JobsError:
-                if trial or not targets.forget():
-                    raise  # the rows that it was judged by were just read
-        raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
+    fields = check_fields(given, errors)
+    for trial in range(MAX_TRIES):
+        try:
+            request = _build(job_type, organization, fields, user, errors.copy(), authorizer)
+            return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
+        except targets.TargetsChanged:
+            targets.forget()
+            if trial:  # many processes submit the same work at once: let one of them get through
+                time.sleep(random.uniform(0, PAUSE * trial))  # noqa: S311
+        except DuplicateJob as duplicate:
+            duplicates.hide_unseen(duplicate, user)
+            raise
+        except JobsError:
+            if trial or not targets.forget():
+                raise  # the rows that it was judged by were just read
+    raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
 
 
 def judge(job_type: object, organization: Any, given: Mapping[str, Any], user: Any) -> None:

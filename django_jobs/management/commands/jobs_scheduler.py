@@ -26,5 +26,6 @@ class Command(WaitingCommand):
             signal.signal(number, lambda *_: stop.set())
         signal_delivery.work_in_background()
         line_watch.start()
+        signal_delivery.tell_process_started("scheduler")
         Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}").run(stop)
         signal_delivery.stop()

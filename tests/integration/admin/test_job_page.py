@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from django_jobs import cancel_job, retry_job, submit_job
 from django_jobs.admin import job_facts, job_page
+from django_jobs.engine.observers import CARRIED
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
@@ -139,6 +140,12 @@ def test_long_histories_are_cut_and_shown_whole_on_request(root: Client, monkeyp
     address = url("job", "change", job.pk)
     cut, whole = root.get(address).context["history"], root.get(address, {"all": "1"}).context["history"]
     assert (len(cut.steps), cut.is_cut, len(whole.steps), whole.is_cut) == (2, True, 4, False)
+
+
+def test_what_observers_carry_is_no_part_of_the_metadata(root: Client) -> None:
+    bare, filled = pending_job(metadata={CARRIED: {"a": "b"}}), pending_job(metadata={"ours": 1, CARRIED: {"a": "b"}})
+    assert CARRIED not in page_of(root, bare) + page_of(root, filled)
+    assert "ours" in page_of(root, filled)
 
 
 @pytest.mark.parametrize("permission", ["manage_all_jobs", "view_sensitive"])

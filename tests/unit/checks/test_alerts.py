@@ -16,6 +16,9 @@ from django_jobs.checks import check_alerts
         {"no_worker": None, "breaker_open": False, "no_scheduler": {}},
         {"type_failing": {"share": 1, "attempts": 1, "seconds": 86_400}},
         {"dead_letters": {"count": 1}, "queue_waiting": {"seconds": 10}},
+        {"mail": True},
+        {"mail": False},
+        {"mail": {"base_url": "https://shop.example"}},
     ],
 )
 def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any) -> None:
@@ -43,6 +46,9 @@ def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any
         ({"type_failing": {"share": 0}}, "must be a number from 0.01 to 1"),
         ({"type_failing": {"share": float("nan")}}, "must be a number from 0.01 to 1"),
         ({"dead_letters": {"count": None}}, "must be a whole number from 1 to 1,000,000"),
+        ({"mail": "ops@shop.example"}, "has 'ops@shop.example' for 'mail', which must be True, False, or "),
+        ({"mail": {"to": []}}, "which must be True, False, or "),
+        ({"mail": {"base_url": "shop.example"}}, "must begin with https:// or http://"),
     ],
 )
 def test_what_makes_no_sense_is_told(settings: Any, value: Any, words: str) -> None:

@@ -79,3 +79,19 @@ def test_who_falls_far_behind_is_told_less(
     signal_delivery.stop()
     assert seen == []
     assert caplog.text.count("event=signals_dropped") == 1
+
+
+def test_receivers_of_the_start_of_a_process_are_called_at_once_and_harm_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kinds: list[str] = []
+
+    def note(kind: str, **kwargs: object) -> None:
+        kinds.append(kind)
+        raise RuntimeError("from a receiver")
+
+    signals.worker_process_started.connect(note)
+    signal_delivery.tell_process_started("scheduler")
+    signals.worker_process_started.disconnect(note)
+    assert kinds == ["scheduler"]
+    assert "event=receiver_failed process=scheduler" in caplog.text

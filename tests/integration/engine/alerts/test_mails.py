@@ -1,0 +1,214 @@
+"""Mails to ADMINS about alarms: one when it is raised, one when it is over, never a flood, and none lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import django
+import pytest
+from django.core import mail
+from django.db.models import F
+from django.urls import reverse
+
+from django_jobs.engine.alerts import mails, records
+from django_jobs.engine.alerts.mails import MOST, Mailer
+from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
+from django_jobs.models import Alert, Organization
+from tests.support.alerts import make_alert
+from tests.support.waiting import wait_until
+
+ADMIN = "ops@shop.example"
+FACTS = {"since": "2026-05-01T00:12:00+00:00", "attempts": 863, "failed": 863}
+
+
+@pytest.fixture(autouse=True)
+def _admins(settings: Any) -> None:
+    settings.ADMINS = [ADMIN] if django.VERSION >= (6, 0) else [("Ops", ADMIN)]
+    settings.EMAIL_SUBJECT_PREFIX = "[Shop] "
+
+
+def failing(subject: str = "send_welcome_email", **facts: Any) -> Alert:
+    return make_alert("type_failing", subject, {**FACTS, **facts})
+
+
+def clear(alert: Alert) -> None:
+    records.clear(alert, database.now())
+
+
+def let_pass(span: dt.timedelta) -> None:
+    """Let all mails have gone so much earlier."""
+    Alert.objects.update(raise_mailed_at=F("raise_mailed_at") - span, clear_mailed_at=F("clear_mailed_at") - span)
+
+
+def sent() -> list[str]:
+    """The subjects of the mails that go now."""
+    before = len(mail.outbox)
+    Mailer().send()
+    return [str(message.subject) for message in mail.outbox[before:]]
+
+
+def test_one_mail_tells_that_it_was_raised_and_one_that_it_is_over(settings: Any) -> None:
+    alert = failing()
+    assert sent() == ["[Shop] Alarm: A job type fails: send_welcome_email"]
+    assert sent() == []
+    clear(alert)
+    assert sent() == ["[Shop] Over: A job type fails: send_welcome_email"]
+    assert sent() == []
+    assert {tuple(message.to) for message in mail.outbox} == {(ADMIN,)}
+    assert {message.from_email for message in mail.outbox} == {settings.SERVER_EMAIL}
+
+
+def test_a_mail_has_the_sentence_the_numbers_the_organizations_the_error_and_the_way(
+    organization: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"mail": {"base_url": "https://shop.example/"}}}
+    failing(organizations={str(organization.pk): 3}, error="InvalidMailer", exception="InvalidMailer: secret")
+    sent()
+    (message,) = mail.outbox
+    assert message.body.splitlines() == [
+        "A job type fails: send_welcome_email",
+        "",
+        "863 of 863 attempts failed since May 1, 00:12 UTC.",
+        "InvalidMailer",
+        f"1 organization. {organization.name}",
+        "",
+        f"See https://shop.example{reverse('admin:django_jobs_alert_changelist')}",
+    ]
+
+
+def test_a_mail_is_in_the_hosts_language_and_time_zone(settings: Any) -> None:
+    settings.LANGUAGE_CODE, settings.TIME_ZONE = "de", "Europe/Berlin"
+    failing()
+    sent()
+    assert "02:12 CEST" in mail.outbox[0].body
+    assert "A job type fails" not in mail.outbox[0].body
+
+
+def test_a_subject_is_one_line_whatever_something_is_called() -> None:
+    make_alert("schedule_cannot_fire", "nightly\r\nBcc: all@shop.example", FACTS)
+    assert sent() == ["[Shop] Alarm: A schedule cannot fire: nightly Bcc: all@shop.example"]
+
+
+@pytest.mark.parametrize("choice", [False, None])
+def test_none_goes_where_the_host_does_not_want_them(choice: Any, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"mail": choice}}
+    failing()
+    assert sent() == []
+
+
+def test_without_admins_nothing_is_asked(settings: Any, django_assert_num_queries: Callable[..., Any]) -> None:
+    settings.ADMINS = []
+    failing()
+    with django_assert_num_queries(0):
+        assert sent() == []
+
+
+def test_a_storm_is_told_in_one_mail() -> None:
+    for number in range(60):
+        failing(f"type_{number:02}")
+    assert sent() == ["[Shop] 60 alarms: 60 raised, 0 over"]
+    lines = mail.outbox[0].body.splitlines()
+    assert len([line for line in lines if line.startswith("- Alarm: A job type fails: type_")]) == 50
+    assert "and 10 more" in lines
+    assert sent() == []
+
+
+def test_however_many_come_one_after_the_other_the_mails_within_ten_minutes_are_few() -> None:
+    subjects = [subject for number in range(20) for subject in (failing(f"type_{number}"), sent())[1]]
+    assert len(subjects) == MOST
+    let_pass(mails.WINDOW)
+    assert sent() == ["[Shop] 14 alarms: 14 raised, 0 over"]
+
+
+def test_an_alarm_that_comes_and_goes_is_told_again_after_half_an_hour() -> None:
+    clear_after_mail = [failing(), sent()][0]
+    assert isinstance(clear_after_mail, Alert)
+    clear(clear_after_mail)
+    assert len(sent()) == 1
+    for _ in range(3):
+        clear(failing())
+        assert sent() == []
+    failing()
+    assert sent() == []
+    let_pass(mails.QUIET)
+    assert sent() == ["[Shop] Alarm: A job type fails: send_welcome_email"]
+    assert "It came back 3 times meanwhile." in mail.outbox[-1].body
+    assert sent() == []
+
+
+def test_an_alarm_that_was_over_before_its_mail_is_told_once_as_over() -> None:
+    clear(failing())
+    assert sent() == ["[Shop] Over: A job type fails: send_welcome_email"]
+    assert "It has been over since" in mail.outbox[0].body
+    assert sent() == []
+
+
+def test_what_was_over_long_before_anybody_was_told_is_not_told() -> None:
+    make_alert("type_failing", "old", FACTS, cleared_ago=mails.LATE.total_seconds() + 60)
+    assert sent() == []
+
+
+def test_a_mail_server_that_refuses_loses_no_alarm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [OSError("refused"), OSError("refused"), None]
+    taken: list[str] = []
+
+    def send(subject: str, text: str) -> None:
+        error = answers.pop(0)
+        if error is not None:
+            raise error
+        taken.append(subject)
+
+    monkeypatch.setattr(mails, "mail_admins", send)
+    monkeypatch.setattr(mails, "FIRST_PAUSE", 0.0)
+    failing()
+    mailer = Mailer()
+    wait_until(lambda: mailer.send() == 1, 10, "the third try")
+    assert taken == ["Alarm: A job type fails: send_welcome_email"]
+    assert [record.levelname for record in caplog.records if "event=alert_mail_failed" in record.message] == [
+        "WARNING",
+        "INFO",
+    ]
+    assert mailer.send() == 0
+
+
+def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate, tries = threading.Event(), []
+
+    def hang(subject: str, text: str) -> None:
+        tries.append(subject)
+        gate.wait(60)
+
+    monkeypatch.setattr(mails, "mail_admins", hang)
+    monkeypatch.setattr(mails, "POLL", 0.001)
+    monkeypatch.setattr(mails, "PATIENCE", 0.0)
+    monkeypatch.setattr(mails, "FIRST_PAUSE", 0.0)
+    failing()
+    mailer = Mailer()
+    for _ in range(20):
+        assert mailer.step()[0] == 0
+    assert len(tries) == mails.MAX_HANGING
+    assert "set EMAIL_TIMEOUT" in caplog.text
+    gate.set()
+    monkeypatch.setattr(mails, "PATIENCE", 60.0)
+    wait_until(lambda: mailer.step()[0] == 1, 10, "the mail, once the server answers")
+
+
+def test_a_scheduler_that_leads_sends_them() -> None:
+    failing()
+    assert Scheduler("one").tick()["mail_alerts"] == 1
+    assert len(mail.outbox) == 1
+
+
+def test_a_scheduler_that_stands_by_sends_none() -> None:
+    Scheduler("one").lead()
+    failing()
+    Scheduler("two").tick()
+    assert mail.outbox == []
