@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -87,6 +88,13 @@ class MetricsView(JobsView):
     def perform_content_negotiation(self, request: Any, force: bool = False) -> tuple[Any, str]:
         """Refuse no format: the library chooses that of the metrics, and what goes wrong is told as JSON."""
         return JSONRenderer(), JSONRenderer.media_type
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Answer 503 where the database is away, so that it is not known who asks."""
+        if isinstance(exc, InterfaceError | OperationalError):
+            detail = "The database does not answer. Who sends METRICS_TOKEN is answered without it."
+            return JsonResponse({"detail": detail}, status=probes.UNAVAILABLE, headers=_NOT_KEPT)
+        return super().handle_exception(exc)
 
     def get(self, request: Any, **kwargs: Any) -> HttpResponse:
         """The metrics as text."""

@@ -44,6 +44,14 @@ OUTCOMES: Final[Mapping[str, str]] = {
 }
 
 
+#: How jobs end.
+ENDS: Final = ("completed", "dead_letter", "canceled")
+#: How children end: of themselves, as after their last job, or not.
+CLEAN: Final = "clean"
+UNEXPECTED: Final = "unexpected"
+WAYS_TO_EXIT: Final = (CLEAN, UNEXPECTED)
+
+
 class Key(NamedTuple):
     """Which number it is; what does not apply is empty."""
 
@@ -143,9 +151,9 @@ def count_run(job_type: str, seconds: float) -> None:
 
 
 def count_exit(*, is_clean: bool) -> None:
-    """Count a child that ended; ``is_clean``: of itself, as after its last job."""
+    """Count a child that ended."""
     for counts in _counting:
-        counts.add([(Key(EXITS, detail="clean" if is_clean else "unexpected"), 1)])
+        counts.add([(Key(EXITS, detail=CLEAN if is_clean else UNEXPECTED), 1)])
 
 
 def count_history(tallies: Mapping[Place, Tally]) -> None:
@@ -158,7 +166,7 @@ def count_history(tallies: Mapping[Place, Tally]) -> None:
 def _of_tally(job_type: str, tally: Tally) -> Iterable[tuple[Key, float]]:
     organization = tally.organization_name
     yield Key(SUBMITTED, job_type, organization), tally.submitted
-    for detail, number in (("completed", tally.completed), ("dead_letter", tally.died), ("canceled", tally.canceled)):
+    for detail, number in zip(ENDS, (tally.completed, tally.died, tally.canceled), strict=True):
         if number:
             yield Key(ENDED, job_type, organization, detail), number
     for detail, number in tally.wait_histogram.items():

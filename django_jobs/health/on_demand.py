@@ -35,6 +35,11 @@ class LookoutsOnDemand:
         found.wait(FIRST_SECONDS)
         return found
 
+    @property
+    def has_begun(self) -> bool:
+        """Return whether somebody has asked, so that it looks out."""
+        return self._lookouts is not None
+
     def stop(self, seconds: float = 0.0) -> None:
         """End them, and wait for that for so long."""
         if self._lookouts is not None:

@@ -86,3 +86,7 @@ class CountsSender:
                 self._counts.add(numbers)
             except OSError:  # the supervisor is gone, and its numbers with it
                 process_counts.stop()
+
+    def close(self) -> None:
+        """Release it."""
+        self._socket.close()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from django_jobs.contrib.prometheus import families
 from django_jobs.contrib.prometheus.counted import counted_families
 from django_jobs.contrib.prometheus.exposed import Exposed
-from django_jobs.contrib.prometheus.families import Described, Family
+from django_jobs.contrib.prometheus.families import Described
 from django_jobs.engine.insight.gauges import Gauges
 from django_jobs.health.notes import HealthNotes
 from django_jobs.statuses import Status
@@ -29,12 +30,12 @@ class JobsCollector(Collector):
     def __init__(self, exposed: Exposed) -> None:
         self._exposed = exposed
 
-    def describe(self) -> Iterator[Family]:
+    def describe(self) -> Iterator[Metric]:
         """Yield every metric that there may be, without values."""
         for described in families.ALL:
             yield described.family()
 
-    def collect(self) -> Iterator[Family]:
+    def collect(self) -> Iterator[Metric]:
         """Yield the metrics that have a value."""
         yield from _of_process(self._exposed.notes)
         if self._exposed.counts is not None:
@@ -48,11 +49,14 @@ def expose(exposed: Exposed, accept: str) -> tuple[str, bytes]:
     """Return the content type and the text of the metrics, in the format that the header ``accept`` asks for."""
     registry = CollectorRegistry()
     registry.register(JobsCollector(exposed))
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the library cannot read that header
+        encode, content_type = choose_encoder("")
     return content_type, encode(registry)
 
 
-def _of_process(notes: HealthNotes) -> Iterator[Family]:
+def _of_process(notes: HealthNotes) -> Iterator[Metric]:
     yield _gauge(families.DATABASE_UP, notes.database.is_up)
     yield _gauge(families.BROKER_UP, notes.broker.is_up)
     if notes.leads is not None:
@@ -63,29 +67,32 @@ def _of_process(notes: HealthNotes) -> Iterator[Family]:
         yield _gauge(families.CHILDREN, living)
 
 
-def _of_installation(gauges: Gauges) -> Iterator[Family]:
+def _of_installation(gauges: Gauges) -> Iterator[Metric]:
     yield _gauge(families.GAUGES_AGE, gauges.age)
     yield _gauge(families.OLDEST, gauges.oldest_waiting_seconds)
     yield _gauge(families.DEAD_LETTERS, gauges.jobs[Status.DEAD_LETTER])
-    yield _gauges(families.JOBS, {(_word(status),): gauges.jobs[status] for status in _TOLD})
-    yield _gauges(families.BACKLOG, {(_word(priority),): count for priority, count in gauges.backlog.items()})
-    states = {(pool, "quiet" if quiet else "active"): count for (pool, quiet), count in gauges.workers.items()}
-    yield _gauges(families.WORKERS, states)
-    yield _gauges(families.SLOTS, {(pool,): count for pool, count in gauges.slots.items()})
-    yield _gauges(families.BREAKERS, dict.fromkeys(gauges.breakers.items(), 1))
-    yield _gauges(families.ALERTS, {(rule,): count for rule, count in gauges.alerts.items()})
+    yield _gauges(families.JOBS, (((_word(status),), gauges.jobs[status]) for status in _TOLD))
+    yield _gauges(families.BACKLOG, (((_word(word),), count) for word, count in gauges.backlog.items()))
+    yield _gauges(families.WORKERS, ((_worker(*key), count) for key, count in gauges.workers.items()))
+    yield _gauges(families.SLOTS, (((pool,), count) for pool, count in gauges.slots.items()))
+    yield _gauges(families.BREAKERS, (((job_type, state), 1) for job_type, state in gauges.breakers.items()))
+    yield _gauges(families.ALERTS, (((rule,), count) for rule, count in gauges.alerts.items()))
+
+
+def _worker(pool: str, is_quiet: bool) -> tuple[str, str]:
+    return pool, "quiet" if is_quiet else "active"
 
 
 def _word(status: str) -> str:
     return status.lower().replace(" ", "_")
 
 
-def _gauge(described: Described, value: float) -> Family:
-    return _gauges(described, {(): value})
+def _gauge(described: Described[GaugeMetricFamily], value: float) -> Metric:
+    return _gauges(described, [((), value)])
 
 
-def _gauges(described: Described, values: dict[tuple[str, ...], int] | dict[tuple[()], float]) -> Family:
+def _gauges(described: Described[GaugeMetricFamily], values: Iterable[tuple[Sequence[str], float]]) -> Metric:
     family = described.family()
-    for labels, value in values.items():
+    for labels, value in values:
         family.add_metric(labels, float(value))
     return family

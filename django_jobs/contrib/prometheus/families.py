@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily)
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class Described(Generic[F]):
     """A metric without values. ``by_organization``: METRICS_ORGANIZATIONS adds the label ``organization``."""
 
-    kind: type[Family]
+    kind: type[F]
     name: str
     text: str
     labels: tuple[str, ...] = ()
     by_organization: bool = False
 
-    def family(self, *, with_organizations: bool = False) -> Family:
+    def family(self, *, with_organizations: bool = False) -> F:
         """Return an empty family of it."""
         return self.kind(f"django_jobs_{self.name}", self.text, labels=self.label_names(with_organizations))
 
@@ -67,7 +67,7 @@ SLOTS: Final = Described(_GAUGE, "worker_slots", "How many jobs they run at once
 BREAKERS: Final = Described(_GAUGE, "breaker_open", "1 for each type whose breaker holds it.", ("job_type", "state"))
 ALERTS: Final = Described(_GAUGE, "alerts", "Alarms that are open.", ("rule",))
 
-ALL: Final = (
+ALL: Final[tuple[Described[Any], ...]] = (
     *(ATTEMPTS, RUN_SECONDS, CHILD_EXITS, CHILDREN, CHILDREN_WANTED, DATABASE_UP, BROKER_UP, LEADS),
     *(SUBMITTED, ENDED, WAIT_SECONDS),
     *(GAUGES_AGE, JOBS, BACKLOG, OLDEST, DEAD_LETTERS, WORKERS, SLOTS, BREAKERS, ALERTS),

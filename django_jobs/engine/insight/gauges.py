@@ -54,7 +54,7 @@ def read_gauges() -> Gauges:
         oldest_waiting_seconds=found["oldest_waiting_seconds"] or 0.0,
         workers=workers,
         slots=slots,
-        breakers={item.job_type: item.state.lower() for item in held},
+        breakers={item.job_type: item.state.lower().replace(" ", "_") for item in held},
         alerts=dict(rows.annotate(count=Count("pk"))),
     )
 

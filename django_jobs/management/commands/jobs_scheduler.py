@@ -13,7 +13,7 @@ from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.management.base import await_database
-from django_jobs.management.health_port import ProbedCommand
+from django_jobs.management.probed import ProbedCommand
 
 
 class Command(ProbedCommand):

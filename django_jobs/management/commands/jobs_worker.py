@@ -11,7 +11,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import await_database, with_database
-from django_jobs.management.health_port import ProbedCommand
+from django_jobs.management.probed import ProbedCommand
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 
