@@ -73,7 +73,9 @@ class ProbeServer:
         return int(self._server.socket.getsockname()[1])
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Answer from now on; nothing where it does already."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=[POLL_SECONDS], name="probes", daemon=True
         )
@@ -145,6 +147,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = SILENT_SECONDS
+    # Else the end of a long answer waits for the client's word that it got the beginning, which may take 40 ms.
+    disable_nagle_algorithm, wbufsize = True, -1
     server_version, sys_version = "django-jobs", ""
 
     def do_GET(self) -> None:

@@ -19,7 +19,9 @@ class HealthPort:
     def __init__(self, host: str, port: int, notes: HealthNotes) -> None:
         """Listen. Raises OSError where that cannot be."""
         self._notes = notes
-        self._counts = ProcessCounts(organizations=int(jobs_settings.METRICS_ORGANIZATIONS))
+        most = jobs_settings.METRICS_ORGANIZATIONS
+        # It listens before the system checks say what is wrong with a setting.
+        self._counts = ProcessCounts(organizations=most if isinstance(most, int) else 0)
         self._lookouts = Lookouts(notes, lambda: notes.leads is not None and notes.leads())
         routes = {
             "/live": lambda _: json_reply(*probes.live(notes)),

@@ -61,6 +61,17 @@ def test_counters_survive_the_deaths_of_children_as_a_real_prometheus_sees(
         prometheus.wait_for('up{job="django_jobs"}', 1)
 
 
+def test_a_scheduler_tells_what_waits(processes: ProcessPool, stage: Stage) -> None:
+    stage.submit(make_job_type("echo"))
+    port = free_port()
+    scheduler = processes.start("jobs_scheduler", "--health-port", str(port))
+    wait_until(lambda: code_of(port, "/ready") == 200, 20, "a scheduler that is ready")
+    wait_for_value(port, "django_jobs_scheduler_leads", 1)
+    wait_for_value(port, "django_jobs_submitted_total", 1)
+    wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") == 1, 20, "the backlog")
+    assert scheduler.stop() == 0
+
+
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="there is no line to a file")
 def test_a_worker_whose_database_goes_away_is_live_not_ready_and_scraped_within_a_second(
     processes: ProcessPool, stage: Stage, distant: DistantDatabase

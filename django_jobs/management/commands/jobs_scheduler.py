@@ -41,5 +41,4 @@ class Command(ProbedCommand):
         self.notes.follow(lambda: scheduler.got_on)
         if self.health is not None:
             self.health.count()
-            self.health.pause()
             self.health.work()

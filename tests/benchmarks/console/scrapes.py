@@ -6,9 +6,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
+from django_jobs.contrib.prometheus.exposed import Exposed
+from django_jobs.contrib.prometheus.page import scrape
 from django_jobs.engine import process_counts
 from django_jobs.engine.insight.gauges import read_gauges
-from django_jobs.engine.process_counts import OUTCOMES, RUN_SECONDS, RUNS, WAIT_SECONDS, WAITS, Key
+from django_jobs.engine.process_counts import OUTCOMES, RUN_SECONDS, RUNS, WAIT_SECONDS, WAITS, Key, ProcessCounts
 from django_jobs.health.notes import HealthNotes
 from django_jobs.management.health_port import HealthPort
 from django_jobs.models import JobType
@@ -29,6 +31,11 @@ def measure(times: int) -> Iterator[str]:
     health.work()
     wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") > 0, 60, "the gauges")
     yield _told("a scrape over HTTP", SCRAPES, lambda: ask(port, "/metrics"))
+    counts = ProcessCounts()
+    process_counts.start(counts)
+    _count_all_types()
+    exposed = Exposed(notes, read_gauges(), counts)
+    yield _told("of that, CPU of the process", SCRAPES, lambda: scrape(exposed), time.thread_time)
     yield _told("a probe over HTTP", SCRAPES, lambda: ask(port, "/ready"))
     yield f"{len(ask(port, '/metrics').body.splitlines()):,} lines"
     health.close()
@@ -42,11 +49,11 @@ def _count_all_types() -> None:
         process_counts.count([(Key("attempts", name, "", outcome), 1) for outcome in OUTCOMES.values()])
 
 
-def _told(what: str, times: int, call: Callable[[], object]) -> str:
+def _told(what: str, times: int, call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> str:
     taken = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = clock()
         call()
-        taken.append(1000 * (time.perf_counter() - began))
+        taken.append(1000 * (clock() - began))
     worst = sorted(taken)[int(0.95 * (len(taken) - 1))]
     return f"{what:40}{statistics.median(taken):7.1f} ms at the median, {worst:.1f} ms p95"
