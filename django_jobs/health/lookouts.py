@@ -73,6 +73,7 @@ class Lookout:
         while self.goes_on() and not self._quit.is_set():
             self.look()
             self._quit.wait(self._seconds)
+        self.has_looked.set()  # nobody is to wait for what has ended
         database.drop_connections()
 
 

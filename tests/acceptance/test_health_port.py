@@ -18,6 +18,8 @@ from tests.support.prometheus import prometheus_of
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
+#: The history is summed up once no transaction of the server is open that began before, of whichever database.
+PATIENCE = 90.0
 ATTEMPTS = "django_jobs_attempts_total"
 RUNS = "django_jobs_run_seconds_count"
 EXITS = "django_jobs_child_exits_total"
@@ -31,7 +33,7 @@ def run_echoes(stage: Stage, count: int) -> None:
 
 
 def wait_for_value(port: int, name: str, value: float, **labels: str) -> None:
-    wait_until(lambda: value_of(ask(port, "/metrics").body, name, **labels) == value, 20, f"{name} = {value}")
+    wait_until(lambda: value_of(ask(port, "/metrics").body, name, **labels) == value, PATIENCE, f"{name} = {value}")
 
 
 def test_counters_survive_the_deaths_of_children_as_a_real_prometheus_sees(

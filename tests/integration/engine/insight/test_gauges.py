@@ -13,6 +13,8 @@ from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.gauges import read_gauges
 from django_jobs.engine.process_counts import ATTEMPTS, ENDED, SUBMITTED, WAITS, ProcessCounts
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import JobType, Organization
 from django_jobs.statuses import Status
 from tests.support.alerts import make_alert
@@ -68,10 +70,11 @@ def test_an_attempt_is_counted_once_it_is_committed(
 
 
 def test_the_history_is_counted_once_however_often_it_is_summed_up(
-    counts: ProcessCounts, kind: JobType, organization: Organization
+    counts: ProcessCounts, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_in(Status.COMPLETED, job_type=kind, organization=organization)
     job_in(Status.CANCELED, job_type=kind, organization=organization)
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
     for _ in range(3):
         rollups.catch_up()
     assert (total(counts, SUBMITTED), total(counts, ENDED, "completed"), total(counts, ENDED, "canceled")) == (2, 1, 1)
