@@ -44,8 +44,9 @@ class Lookout:
         self._quit.set()
 
     def wait_for_end(self, seconds: float) -> None:
-        """Wait for the end of the thread, for at most so long."""
-        self._thread.join(seconds)
+        """Wait for the end of the thread, for at most so long; not where it was never started."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     @property
     def is_alive(self) -> bool:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 logger = logging.getLogger("django_jobs")
@@ -87,13 +88,22 @@ class ProbeServer:
             self._server.shutdown()
             self._server.hang_up(0.0)
             self._server.wait()
-            self._thread.join()
+            _wait_for_end(self._thread)
             self._thread = None
 
     def close(self) -> None:
         """Free the port."""
         self.pause()
         self._server.socket.close()
+
+
+def _wait_for_end(thread: threading.Thread) -> None:
+    """Wait until a thread has ended, for the system as well: before Python 3.13 that is a moment after its join."""
+    thread.join()
+    task = Path(f"/proc/self/task/{thread.native_id}")
+    deadline = time.monotonic() + 1.0
+    while task.exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 class _Server(ThreadingHTTPServer):
@@ -105,7 +115,7 @@ class _Server(ThreadingHTTPServer):
         self.socket = listening
         self.routes = routes
         self._clients: dict[socket.socket, float] = {}
-        self._threads: set[threading.Thread] = set()
+        self._threads: list[threading.Thread] = []
         self._places = threading.BoundedSemaphore(MAX_CLIENTS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -113,7 +123,7 @@ class _Server(ThreadingHTTPServer):
             self.hang_up(MAX_SECONDS)
         self._clients[request] = time.monotonic()
         thread = threading.Thread(target=self._serve, args=[request, client_address], name="probe", daemon=True)
-        self._threads.add(thread)
+        self._threads = [other for other in self._threads if other.is_alive()] + [thread]
         thread.start()
 
     def _serve(self, request: Any, client_address: Any) -> None:
@@ -122,7 +132,6 @@ class _Server(ThreadingHTTPServer):
         finally:
             self._clients.pop(request, None)
             self._places.release()
-            self._threads.discard(threading.current_thread())
 
     def service_actions(self) -> None:
         """Let go of clients that take too long. Called between requests, and several times a second."""
@@ -137,8 +146,8 @@ class _Server(ThreadingHTTPServer):
 
     def wait(self) -> None:
         """Wait for the threads of all clients."""
-        for thread in list(self._threads):
-            thread.join()
+        for thread in self._threads:
+            _wait_for_end(thread)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         logger.debug("event=probe_failed client=%s error=%r", client_address, sys.exception())
