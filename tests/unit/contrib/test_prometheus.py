@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,3 +225,39 @@ def test_promtool_accepts_the_alerts() -> None:
 def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
     text = text_of(Exposed(notes(), gauges(), counts(*EVERYTHING)))
     assert promtool("check", "metrics", text=text) == ""
+
+
+def _fires(alert: str, at: str, series: dict[str, str], **labels: str) -> dict[str, Any]:
+    """A test of promtool: with these series, a value a minute, the alert fires then with these labels."""
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [
+            {"eval_time": at, "alertname": alert, "exp_alerts": [{"exp_labels": labels}] if labels else []}
+        ],
+    }
+
+
+ATTEMPTS_OF_MAIL = 'django_jobs_attempts_total{job_type="mail",outcome="%s"}'
+
+
+def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+    most_fail = {ATTEMPTS_OF_MAIL % "failed": "0+3x30", ATTEMPTS_OF_MAIL % "completed": "0+1x30"}
+    few_fail = {ATTEMPTS_OF_MAIL % "failed": "0+1x30", ATTEMPTS_OF_MAIL % "completed": "0+3x30"}
+    leads, workers = 'django_jobs_scheduler_leads{instance="%s"}', 'django_jobs_workers{pool="gpu",state="active"}'
+    rules = yaml.safe_load((OPERATING / "alert-rules.yaml").read_text())
+    for rule in rules["groups"][0]["rules"]:
+        rule["annotations"], rule["labels"] = {}, {"severity": "bad"}
+    (tmp_path / "rules.yaml").write_text(json.dumps(rules))
+    tests = [
+        _fires("DjangoJobsNoScheduler", "5m", {"up": "1x9"}, severity="bad"),
+        _fires("DjangoJobsNoScheduler", "5m", {leads % "a": "0x9", leads % "b": "1x9"}),
+        _fires("DjangoJobsNoWorker", "9m", {workers: "0x9"}, severity="bad", pool="gpu"),
+        _fires("DjangoJobsNoWorker", "9m", {workers: "1x9"}),
+        _fires("DjangoJobsTypeFails", "25m", most_fail, severity="bad", job_type="mail"),
+        _fires("DjangoJobsTypeFails", "25m", few_fail),
+        _fires("DjangoJobsDatabaseAway", "5m", {"django_jobs_database_up": "0x9"}, severity="bad"),
+        _fires("DjangoJobsChildrenDie", "9m", {'django_jobs_child_exits_total{how="clean"}': "0+9x9"}),
+    ]
+    (tmp_path / "tests.yaml").write_text(json.dumps({"rule_files": ["rules.yaml"], "tests": tests}))
+    assert "SUCCESS" in promtool("test", "rules", str(tmp_path / "tests.yaml"))
