@@ -24,6 +24,7 @@ from django_jobs.checks.organizations import (
 from django_jobs.checks.pools import check_pools
 from django_jobs.checks.settings import (
     check_foreign_rq_jobs,
+    check_metrics,
     check_numbers,
     check_queues,
     check_sensitive_parameters,
@@ -41,6 +42,7 @@ __all__ = [
     "check_foreign_rq_jobs",
     "check_handler_logs",
     "check_handler_modules",
+    "check_metrics",
     "check_numbers",
     "check_organization_id_field",
     "check_output_storage",

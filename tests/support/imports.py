@@ -28,16 +28,17 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "engine": STORED | {"signals"},
     "broker": RULES_OF_WORK,
     "realtime": RULES_OF_WORK,
-    "worker": RULES_OF_WORK,
-    "api": PAGES,
+    "health": RULES_OF_WORK,
+    "worker": RULES_OF_WORK | {"health"},
+    "api": PAGES | {"health", "contrib"},
     "admin": PAGES,
-    "management": RULES_OF_WORK | {"worker"},
+    "management": RULES_OF_WORK | {"worker", "health", "contrib"},
     # The admin's pages have a tag of their own.
     "templatetags": RULES_OF_WORK | {"admin"},
     "checks": RULES_OF_WORK,
     "testing": RULES_OF_WORK,
     # What is for some hosts stands beside the doors and may use them.
-    "contrib": RULES_OF_WORK | {"realtime"},
+    "contrib": RULES_OF_WORK | {"realtime", "health"},
     # The face and the app configuration put the parts together.
     FACE: None,
     "apps": None,
@@ -53,6 +54,7 @@ VENDORS: Final = {
     "sentry_sdk": "contrib.sentry",
     "engineio": "contrib.socketio",
     "socketio": "contrib.socketio",
+    "prometheus_client": "contrib.prometheus",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
@@ -60,7 +62,7 @@ EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realt
 ENGINE: Final = (
     ("english", "json_storage", "log_lines", "actors", "ports", "processes", "tries", "uptime", "duty_rests"),
     ("store",),
-    ("claimed_job", "observers", "logs", "duty_threads"),
+    ("claimed_job", "observers", "logs", "duty_threads", "process_counts"),
     ("sockets",),
     ("policy_answers", "access", "lookup"),
     ("transitions",),

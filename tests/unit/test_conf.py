@@ -38,6 +38,8 @@ CONTRACT = {
     "SENSITIVE_PARAMETERS": (),
     "SHOW_ERROR_TEXT": False,
     "HANDLER_LOGS": None,
+    "METRICS_ORGANIZATIONS": 0,
+    "METRICS_TOKEN": "",
     "WEBSOCKET_ORIGINS": (),
 }
 

@@ -11,7 +11,8 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.engine.insight.similar_names import similar
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.base import WaitingCommand, await_database, with_database
+from django_jobs.management.base import await_database, with_database
+from django_jobs.management.probed import ProbedCommand
 from django_jobs.management.refusals import did_you_mean
 from django_jobs.worker.children import prepare_fork_server
 from django_jobs.worker.fork_server import ForkServer
@@ -21,22 +22,21 @@ from django_jobs.worker.options import WorkerOptions, parse_queues
 MAX_PROCESSES = MAX_THREADS = 1_000
 
 
-class Command(WaitingCommand):
+class Command(ProbedCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
 
     _fork_server: ForkServer | None = None
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        # First of all, so that no child has what it does not need: the system checks load the URLs, and by that the
+        # API, the admin and the views, and what answers probes has threads. With --reload the code is watched first.
+        if not options.get("skip_checks") and not options.get("reload"):
+            self._fork_server = prepare_fork_server()
         try:
             return super().execute(*args, **options)
         finally:
             if self._fork_server is not None:
                 self._fork_server.close()
-
-    def check(self, *args: Any, **kwargs: Any) -> None:
-        # Before the checks: they load the URLs, and by that the API, the admin and the views, which no child needs.
-        self._fork_server = self._fork_server or prepare_fork_server()
-        super().check(*args, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--processes", type=int, default=2, metavar="N", help="Child processes (2).")
@@ -52,6 +52,7 @@ class Command(WaitingCommand):
         parser.add_argument("--max-jobs", type=int, metavar="N", help="Replace a child after N jobs.")
         parser.add_argument("--max-memory", type=int, metavar="MB", help="Replace a child that has more than MB.")
         parser.add_argument("--reload", action="store_true", help="Start anew when source files change.")
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = WorkerOptions(
@@ -64,6 +65,7 @@ class Command(WaitingCommand):
             max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
             max_memory=at_least_one("--max-memory", options["max_memory"]),
             reload=options["reload"],
+            counts=self.health is not None,
         )
         await_database(self.stderr, is_burst=wanted.burst)
         try:
@@ -79,7 +81,12 @@ class Command(WaitingCommand):
         # Here, since what only the supervisor needs is loaded after its children's server was forked.
         from django_jobs.worker.supervisor import Supervisor
 
-        supervisor = Supervisor(wanted, self._fork_server)
+        supervisor = Supervisor(wanted, self.notes, self._fork_server)
+        if self.health is not None:
+            self.health.count()
+            if self._fork_server is None:
+                self.health.pause()  # only a process without threads can be forked
+            supervisor.on_forked = self.health.work
         supervisor.run()
         if supervisor.failure:
             raise CommandError(supervisor.failure)

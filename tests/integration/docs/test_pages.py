@@ -28,7 +28,9 @@ def _setting(broker: object) -> None:
     make_job_type(type_name="file_receipt")
 
 
-@pytest.mark.parametrize("page", ["lifecycle.md", "flow.md", "schedules.md", "batches.md", "troubleshooting.md"])
+@pytest.mark.parametrize(
+    "page", ["lifecycle.md", "flow.md", "schedules.md", "batches.md", "troubleshooting.md", "metrics.md"]
+)
 def test_the_examples_run_in_their_order(page: str) -> None:
     assert examples_of(page)
     run_examples(page, {"__name__": __name__})

@@ -256,6 +256,16 @@ def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it() -> N
     assert child.killed == ("Its loop stood still while claiming", "interrupted", None)
 
 
+def test_probes_are_told_how_many_children_live_and_that_it_was_told_to_stop() -> None:
+    boss = Supervisor(options())
+    boss.children = [FakeChild()]
+    boss._tick()
+    assert (boss.notes.children, boss.notes.is_leaving) == ((1, 1), False)
+    boss._on_stop_signal(signal.SIGTERM, None)
+    boss._tick()
+    assert boss.notes.is_leaving
+
+
 def test_what_is_revoked_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     boss, child, handed_back = Supervisor(options()), FakeChild(), []
     boss.children, child.revoked = [child], [(7, 2)]
