@@ -51,6 +51,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "SHOW_ERROR_TEXT": False,
     "HANDLER_LOGS": None,
     "WEBSOCKET_ORIGINS": (),
+    "METRICS_ORGANIZATIONS": 0,
+    "METRICS_TOKEN": "",
     "METHOD_PREFIX": "dartwing.dartwing_core.api.jobs",
     "THROTTLE_RATES": {},
 }

@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", Entrance.as_view(), name="api"),
     path("api/", include("django_jobs.api.urls")),
     path("api/method/", include("django_jobs.api.method_urls")),
+    path("health/", include("django_jobs.api.health_urls")),
+    path("", include("django_jobs.api.metrics_urls")),
     # Logging in and out of the browsable API.
     path("api/auth/", include("rest_framework.urls")),
 ]

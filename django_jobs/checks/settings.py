@@ -92,6 +92,25 @@ def check_numbers(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register("django_jobs")
+def check_metrics(**kwargs: Any) -> list[CheckMessage]:
+    """Require a number of organizations, and a token that a header can hold."""
+    most, token = jobs_settings.METRICS_ORGANIZATIONS, jobs_settings.METRICS_TOKEN
+    wrong = []
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        wrong.append(("METRICS_ORGANIZATIONS", "how many organizations metrics tell apart, 0 or more", most))
+    if not isinstance(token, str) or not token.isascii() or token != token.strip():
+        wrong.append(("METRICS_TOKEN", "a text of ASCII characters without spaces around it", "something else"))
+    return [
+        Error(
+            f"DJANGO_JOBS[{name!r}] must be {accepted}, not {value!r}.",
+            hint=f"Leave it out for the default, {DEFAULTS[name]!r}.",
+            id="django_jobs.E045",
+        )
+        for name, accepted, value in wrong
+    ]
+
+
+@register("django_jobs")
 def check_foreign_rq_jobs(**kwargs: Any) -> list[CheckMessage]:
     """Require one of the two words that say what becomes of queue entries that are not ours."""
     value = jobs_settings.FOREIGN_RQ_JOBS

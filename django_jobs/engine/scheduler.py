@@ -63,6 +63,8 @@ class Scheduler:
         #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
         self._threads: tuple[SweepThreads | DutyThread, ...] | None = None
         self._leads, self._next_rolling_up = False, 0.0
+        #: When it got on last, with a tick or a duty, on time.monotonic's clock; also while the database is away.
+        self.got_on = time.monotonic()
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
@@ -94,6 +96,7 @@ class Scheduler:
 
     def tick(self) -> dict[str, int]:
         """Do every duty once, or its own if another leads. Return a count for each duty that did something."""
+        self.got_on = time.monotonic()
         database.mend_connections()
         try:
             self._leads = self.lead()
@@ -119,6 +122,11 @@ class Scheduler:
         self._note_sign(max(0.0, gained))
         self._answered = moment, now
         return leads
+
+    @property
+    def leads(self) -> bool:
+        """Whether it led at its last tick."""
+        return self._leads
 
     def resign(self) -> None:
         """Let another scheduler lead at once."""
@@ -227,7 +235,7 @@ class Scheduler:
     def _do(self, name: str, duty: Callable[[], int]) -> int:
         # Many slow duties make a long tick, but no gap.
         self._note_sign()
-        started = time.monotonic()
+        started = self.got_on = time.monotonic()
         if started < self._rests_until.get(name, 0.0):
             return 0
         try:

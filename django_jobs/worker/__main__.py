@@ -9,17 +9,19 @@ import django
 from django_jobs.worker.stacks import leave_stacks_in
 
 
-def main(name: str, options: str, shared_slots: str, stacks: str, supervisor: str) -> None:
+def main(name: str, options: str, shared_slots: str, stacks: str, *counts_and_supervisor: str) -> None:
     """Run the child ``name``, and end with its exit code.
 
-    ``shared_slots`` and ``stacks`` are inherited descriptors, ``supervisor`` is a process id.
+    ``shared_slots``, ``stacks`` and what may come after them are inherited descriptors; the last is a process id, the
+    supervisor's.
     """
+    *counts, supervisor = map(int, counts_and_supervisor)
     leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
     from django_jobs.worker import child_entry
 
-    child_entry.start(name, options, int(supervisor), int(shared_slots))
+    child_entry.start(name, options, supervisor, int(shared_slots), *counts)
 
 
 if __name__ == "__main__":

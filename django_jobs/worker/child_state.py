@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import process_counts
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.engine.execution.progress import ProgressBuffer
@@ -21,6 +22,7 @@ from django_jobs.worker.loop_watch import LoopWatch
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.prefetch import PrefetchEstimator
 from django_jobs.worker.published_tickets import PublishedTickets
+from django_jobs.worker.reported_counts import CountsSender
 from django_jobs.worker.running_jobs import RunningJobs
 from django_jobs.worker.settler import Settler
 from django_jobs.worker.shared_slots import SharedSlots
@@ -46,6 +48,8 @@ class ChildState:
         self.doubts = Doubts()
         self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
+        #: Tells the supervisor what this process counts; None where nobody wants to know.
+        self.counts: CountsSender | None = None
         #: Called when the end of a job was stored that may let another one start.
         self.room_was_made: Callable[[], object] = lambda: None
         self._counting = threading.Lock()
@@ -85,6 +89,7 @@ class ChildState:
         with self._counting:
             self.jobs_run += 1
         self.prefetch.ran(outcome.claimed.job_type, outcome.seconds)
+        process_counts.count_run(outcome.claimed.job_type, outcome.seconds)
 
     def settle(self) -> None:
         """Store the outcomes that wait for it."""

@@ -24,6 +24,7 @@ from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.process_start import Process
+from django_jobs.worker.reported_counts import CountsReceiver
 from django_jobs.worker.shared_slots import Caution, OccupiedSlot, SharedSlots, StopRequest
 from django_jobs.worker.stacks import StackFile
 
@@ -50,6 +51,9 @@ def start_fork_server() -> ForkServer | None:
 class ChildProcess:
     """One child, from its start to its end."""
 
+    #: Hears what it counts, where that is wanted.
+    counts: CountsReceiver | None = None
+
     def __init__(
         self,
         host: str,
@@ -69,6 +73,7 @@ class ChildProcess:
             self.slots.note_caution(caution, until)
         self.watch = ChildWatch(self.slots)
         self.stacks = StackFile()
+        self.counts = CountsReceiver() if options.counts else None
         self.started = time.monotonic()
         #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor kills it, if it does.
         self.killed: tuple[str, str, tuple[int, int] | None] | None = None
@@ -78,6 +83,8 @@ class ChildProcess:
 
     def _started(self, options: WorkerOptions, fork_server: ForkServer | None) -> Process:
         arguments, descriptors = [self.name, options.to_json()], [self.slots.descriptor, self.stacks.descriptor]
+        if self.counts is not None:
+            descriptors.append(self.counts.descriptor)
         try:
             if fork_server is None or fork_server.is_lost:
                 return process_start.start_fresh("django_jobs.worker", arguments, descriptors)
@@ -85,6 +92,9 @@ class ChildProcess:
         except OSError:
             self.close()
             raise
+        finally:
+            if self.counts is not None:
+                self.counts.child_has_started()
 
     @property
     def pid(self) -> int:
@@ -174,8 +184,15 @@ class ChildProcess:
             tracebacks=stacks.tracebacks(self.stacks.read(), running, what, was_asked=self.killed is not None),
         )
 
+    def take_counts(self) -> None:
+        """Count here what it has reported."""
+        if self.counts is not None:
+            self.counts.receive()
+
     def close(self) -> None:
         """Release what was shared with it; to be called when it is gone."""
+        if self.counts is not None:
+            self.counts.close()
         self.slots.close()
         self.stacks.close()
 

@@ -55,6 +55,8 @@ class StopRelay:
     def tick(self) -> None:
         """Look once."""
         self._state.loop_watch.look()
+        if self._state.counts is not None:
+            self._state.counts.send_when_due()
         self._pass_requests_on()
         self._tell_whose_lease_is_over()
         is_orphan = os.getppid() != self._supervisor

@@ -9,12 +9,13 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from types import FrameType
 
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs, ports, uptime
+from django_jobs.engine import logs, ports, process_counts, uptime
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
@@ -22,6 +23,7 @@ from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.health.notes import HealthNotes
 from django_jobs.worker import process_start
 from django_jobs.worker.children import ChildProcess, start_fork_server
 from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
@@ -50,11 +52,14 @@ CAUTION_SECONDS = 30.0
 class Supervisor:
     """Runs until it is told to stop, or in a burst until its children are done."""
 
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, notes: HealthNotes | None = None) -> None:
         #: By this name it is given orders. A supervisor that is started again has another one.
         self.name = uuid.uuid4().hex
         self.options = dataclasses.replace(options, supervisor=self.name)
         self.orders = OrderReader(self.name)
+        #: What is told of it at the health port, and what is to be called once its children can be forked.
+        self.notes = notes or HealthNotes()
+        self.on_forked: Callable[[], object] = lambda: None
         self.host = socket.gethostname()[:40]
         self.children: list[ChildProcess] = []
         self.leases = LeaseRenewer(self._living, self.orders)
@@ -82,6 +87,7 @@ class Supervisor:
             self._reload.look_first()
         process_start.prepare(ports.get_broadcaster())
         self._fork_server = start_fork_server()  # before there is any thread
+        self.on_forked()
         self._fill()
         signal_delivery.work_in_background()
         line_watch.start()
@@ -101,6 +107,7 @@ class Supervisor:
 
     def _goes_on(self) -> bool:
         """Look after the children once; whether there is more to do. No mistake ends it: running jobs depend on it."""
+        self.notes.beat()
         try:
             self._tick()
             return bool(self.children) or not self._is_over()
@@ -147,6 +154,7 @@ class Supervisor:
         if not self.options.scheduler:
             return []
         scheduler = Scheduler(f"{self.host}-{threading.get_native_id()}")
+        self.notes.leads = lambda: scheduler.leads
         thread = threading.Thread(target=scheduler.run, args=[self._stop_scheduler], name="scheduler", daemon=True)
         thread.start()
         return [thread]
@@ -188,6 +196,7 @@ class Supervisor:
         for child, item in running:
             self._watch(child, item)
         for child in self.children:
+            child.take_counts()
             child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
             for caution, until in self._cautious_until.items():
                 child.slots.note_caution(caution, until)
@@ -197,10 +206,12 @@ class Supervisor:
         self._finish_stop()
         if not self.options.burst:
             self._fill()
+        self.notes.children = (self.options.processes, len(self._living()))
 
     def _begin_stop(self) -> None:
         """Tell the children to take no more jobs; they give the running ones their grace."""
         self._stop_since = time.monotonic()
+        self.notes.is_leaving = True
         logger.info("event=stopping children=%s", len(self.children))
         for child in self.children:
             child.send(signal.SIGTERM)
@@ -233,6 +244,8 @@ class Supervisor:
             if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
                 self._not_before = time.monotonic() + 1.0
             self.leases.report(loss)
+            child.take_counts()
+            process_counts.count_exit(is_clean=clean)
             child.close()
 
     def _note_death(self, code: int | None, loss: Loss) -> None:

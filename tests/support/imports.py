@@ -28,10 +28,12 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "engine": STORED | {"signals"},
     "broker": RULES_OF_WORK,
     "realtime": RULES_OF_WORK,
-    "worker": RULES_OF_WORK,
-    "api": PAGES,
+    "health": RULES_OF_WORK,
+    "contrib": RULES_OF_WORK | {"health"},
+    "worker": RULES_OF_WORK | {"health"},
+    "api": PAGES | {"health", "contrib"},
     "admin": PAGES,
-    "management": RULES_OF_WORK | {"worker"},
+    "management": RULES_OF_WORK | {"worker", "health", "contrib"},
     # The admin's pages have a tag of their own.
     "templatetags": RULES_OF_WORK | {"admin"},
     "checks": RULES_OF_WORK,
@@ -47,6 +49,7 @@ VENDORS: Final = {
     "redis": "broker",
     "channels": "realtime",
     "channels_redis": "realtime",
+    "prometheus_client": "contrib",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
@@ -54,7 +57,7 @@ EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realt
 ENGINE: Final = (
     ("english", "json_storage", "log_lines", "actors", "ports", "processes", "tries", "uptime", "duty_rests"),
     ("store",),
-    ("claimed_job", "logs", "duty_threads"),
+    ("claimed_job", "logs", "duty_threads", "process_counts"),
     ("sockets",),
     ("policy_answers", "access", "lookup"),
     ("transitions",),

@@ -1,4 +1,4 @@
-"""The announcer of changes: after the commit of each change of status a log line, a signal and a broadcast.
+"""The announcer of changes: after the commit of each change of status a log line, a signal, a broadcast and a count.
 
 Without receivers and without a broadcaster it makes no statement and takes next to no time. ``apps`` registers this
 module as the announcer of :mod:`django_jobs.engine.transitions.hooks`.
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs import signals
-from django_jobs.engine import ports
+from django_jobs.engine import ports, process_counts
 from django_jobs.engine.insight import signal_delivery, status
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import recent_ids
@@ -81,6 +81,8 @@ def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     """Announce these changes once they are committed, and only then. No log record's level is above ``loudest``."""
     if not moved:
         return
+    if process_counts.is_counting():
+        database.on_commit(lambda: process_counts.count_moves(moved))
     targets = {item.to_status for item in moved}
     if logger.isEnabledFor(min(loudest, max(_LEVELS[Status(status)] for status in targets))):
         database.on_commit(lambda: _log(moved, loudest))

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from django.db.models import Max, QuerySet
 
+from django_jobs.engine import process_counts
 from django_jobs.engine.insight import activity
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -103,7 +104,9 @@ def _one_batch(newest: int, horizon: Horizon) -> int:
     before = progress.done
     last = _end_of_batch(progress)
     if last > before:
-        activity.add(store().tally(before, last))
+        tallies = store().tally(before, last)
+        activity.add(tallies)
+        database.on_commit(lambda: process_counts.count_history(tallies))
         progress.done = last
     state = dataclasses.asdict(progress)
     if state != lease.state:

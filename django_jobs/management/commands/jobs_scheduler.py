@@ -12,10 +12,11 @@ from django_jobs.engine import logs
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
-from django_jobs.management.base import WaitingCommand, await_database
+from django_jobs.management.base import await_database
+from django_jobs.management.probed import ProbedCommand
 
 
-class Command(WaitingCommand):
+class Command(ProbedCommand):
     help = "Runs the scheduler alone, for setups whose workers run with --no-scheduler."
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,8 +24,22 @@ class Command(WaitingCommand):
         logs.install()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_: self._leave(stop))
         signal_delivery.work_in_background()
         line_watch.start()
-        Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}").run(stop)
+        scheduler = Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}")
+        self._tell_of(scheduler)
+        scheduler.run(stop)
         signal_delivery.stop()
+
+    def _leave(self, stop: threading.Event) -> None:
+        self.notes.is_leaving = True
+        stop.set()
+
+    def _tell_of(self, scheduler: Scheduler) -> None:
+        self.notes.leads = lambda: scheduler.leads
+        self.notes.follow(lambda: scheduler.got_on)
+        if self.health is not None:
+            self.health.count()
+            self.health.pause()
+            self.health.work()

@@ -10,7 +10,8 @@ from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.base import WaitingCommand, await_database, with_database
+from django_jobs.management.base import await_database, with_database
+from django_jobs.management.probed import ProbedCommand
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.supervisor import Supervisor
 
@@ -18,7 +19,7 @@ from django_jobs.worker.supervisor import Supervisor
 MAX_PROCESSES = MAX_THREADS = 1_000
 
 
-class Command(WaitingCommand):
+class Command(ProbedCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,6 +36,7 @@ class Command(WaitingCommand):
         parser.add_argument("--max-jobs", type=int, metavar="N", help="Replace a child after N jobs.")
         parser.add_argument("--max-memory", type=int, metavar="MB", help="Replace a child that has more than MB.")
         parser.add_argument("--reload", action="store_true", help="Start anew when source files change.")
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted = WorkerOptions(
@@ -47,6 +49,7 @@ class Command(WaitingCommand):
             max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
             max_memory=at_least_one("--max-memory", options["max_memory"]),
             reload=options["reload"],
+            counts=self.health is not None,
         )
         await_database(self.stderr, is_burst=wanted.burst)
         try:
@@ -59,7 +62,11 @@ class Command(WaitingCommand):
             self.stderr.write(f"{error}; the workers go on trying.")
         self.stdout.write(_greeting(wanted))
         self.stdout.flush()  # the children write to the same place
-        supervisor = Supervisor(wanted)
+        supervisor = Supervisor(wanted, self.notes)
+        if self.health is not None:
+            self.health.count()
+            self.health.pause()  # only a process without threads can be forked
+            supervisor.on_forked = self.health.work
         supervisor.run()
         if supervisor.failure:
             raise CommandError(supervisor.failure)

@@ -79,8 +79,15 @@ def _operate(_options: argparse.Namespace) -> None:
         print(f"{what:36}{seconds:7.1f} s, {cpu:.1f} s of the scheduler's CPU: {outcome}", flush=True)
 
 
+def _metrics(options: argparse.Namespace) -> None:
+    from tests.benchmarks.console import scrapes
+
+    for line in scrapes.measure(options.times):
+        print(line, flush=True)
+
+
 #: "unknown" measures without statistics, "known" with them.
-PARTS = {"fill": _fill, "unknown": _unknown, "known": _known, "operations": _operate}
+PARTS = {"fill": _fill, "unknown": _unknown, "known": _known, "metrics": _metrics, "operations": _operate}
 
 if __name__ == "__main__":
     sys.exit(main())

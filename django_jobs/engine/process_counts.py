@@ -1,0 +1,175 @@
+"""What this process counts of jobs, where somebody asked for it: numbers that only grow, by job type.
+
+A process that is not asked counts nothing. A worker's child counts too, and its supervisor adds that up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from django_jobs.engine.store.histograms import class_of
+from django_jobs.statuses import Status
+
+if TYPE_CHECKING:
+    from django_jobs.engine.store.aggregates import Place, Tally
+    from django_jobs.engine.store.transition_values import Moved
+
+#: What is counted. Of ATTEMPTS the detail is how they ended, of ENDED how jobs did; of histograms it is a class.
+ATTEMPTS: Final = "attempts"
+RUNS: Final = "runs"
+RUN_SECONDS: Final = "run_seconds"
+SUBMITTED: Final = "submitted"
+ENDED: Final = "ended"
+WAITS: Final = "waits"
+WAIT_SECONDS: Final = "wait_seconds"
+EXITS: Final = "exits"
+
+#: Job types that are counted by name. Those that come later are counted together, as OTHER.
+MAX_TYPES: Final = 200
+#: Pairs of a job type and an organization. Of later ones the organization is OTHER.
+MAX_PAIRS: Final = 2_000
+OTHER: Final = "other"
+
+#: The outcome of an attempt, by the status that its job goes to. "returned" costs no retry: the job runs again.
+OUTCOMES: Final[Mapping[str, str]] = {
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.TIMED_OUT: "timed_out",
+    Status.DEAD_LETTER: "dead_letter",
+    Status.CANCELED: "canceled",
+    Status.QUEUED: "returned",
+    Status.PENDING: "returned",
+}
+
+
+#: How jobs end.
+ENDS: Final = ("completed", "dead_letter", "canceled")
+#: How children end: of themselves, as after their last job, or not.
+CLEAN: Final = "clean"
+UNEXPECTED: Final = "unexpected"
+WAYS_TO_EXIT: Final = (CLEAN, UNEXPECTED)
+
+
+class Key(NamedTuple):
+    """Which number it is; what does not apply is empty."""
+
+    name: str
+    job_type: str = ""
+    organization: str = ""
+    detail: str = ""
+
+
+class ProcessCounts:
+    """Numbers that several threads add to. With ``organizations``, so many of them are counted by name.
+
+    ``is_bounded`` limits how many different keys there can be; a child's are few, since it hands them on at once.
+    """
+
+    def __init__(self, *, organizations: int = 0, is_bounded: bool = True) -> None:
+        self.organizations = organizations
+        self._is_bounded = is_bounded
+        self._lock = threading.Lock()
+        self._numbers: dict[Key, float] = {}
+        self._known: dict[str, set[object]] = {"type": set(), "organization": set(), "pair": set()}
+
+    def add(self, numbers: Iterable[tuple[Key, float]]) -> None:
+        """Add to the numbers."""
+        with self._lock:
+            for key, number in numbers:
+                bounded = self._bounded(key) if self._is_bounded else key
+                self._numbers[bounded] = self._numbers.get(bounded, 0) + number
+
+    def take(self) -> dict[Key, float]:
+        """Return the numbers, and begin anew at nothing."""
+        with self._lock:
+            taken, self._numbers = self._numbers, {}
+        return taken
+
+    def read(self) -> dict[Key, float]:
+        """Return the numbers as they are."""
+        with self._lock:
+            return dict(self._numbers)
+
+    def _bounded(self, key: Key) -> Key:
+        job_type = self._name_of("type", key.job_type, MAX_TYPES)
+        organization = self._name_of("organization", key.organization, self.organizations) if self.organizations else ""
+        if organization:
+            pair = (job_type, organization)
+            organization = organization if self._knows("pair", pair, MAX_PAIRS) else OTHER
+        return key._replace(job_type=job_type, organization=organization)
+
+    def _name_of(self, kind: str, name: str, most: int) -> str:
+        return name if not name or self._knows(kind, name, most) else OTHER
+
+    def _knows(self, kind: str, item: object, most: int) -> bool:
+        known = self._known[kind]
+        if item not in known and len(known) < most:
+            known.add(item)
+        return item in known
+
+
+_counting: list[ProcessCounts] = []
+
+
+def start(counts: ProcessCounts) -> None:
+    """Count into these from now on."""
+    _counting[:] = [counts]
+
+
+def stop() -> None:
+    """Count no more."""
+    _counting.clear()
+
+
+def is_counting() -> bool:
+    """Return whether this process counts."""
+    return bool(_counting)
+
+
+def count(numbers: Iterable[tuple[Key, float]]) -> None:
+    """Count what another process has counted."""
+    for counts in _counting:
+        counts.add(numbers)
+
+
+def count_moves(moved: Iterable[Moved]) -> None:
+    """Count the attempts that ended by these committed moves."""
+    for counts in _counting:
+        counts.add(
+            (Key(ATTEMPTS, item.job_type, item.organization_name, OUTCOMES[item.to_status]), 1)
+            for item in moved
+            if item.from_status == Status.RUNNING and item.to_status in OUTCOMES
+        )
+
+
+def count_run(job_type: str, seconds: float) -> None:
+    """Count a handler that ran for so long, however it ended."""
+    for counts in _counting:
+        counts.add([(Key(RUNS, job_type, detail=class_of(seconds)), 1), (Key(RUN_SECONDS, job_type), seconds)])
+
+
+def count_exit(*, is_clean: bool) -> None:
+    """Count a child that ended."""
+    for counts in _counting:
+        counts.add([(Key(EXITS, detail=CLEAN if is_clean else UNEXPECTED), 1)])
+
+
+def count_history(tallies: Mapping[Place, Tally]) -> None:
+    """Count what the history of jobs tells; each entry of it is told to one scheduler, once."""
+    for counts in _counting:
+        for place, tally in tallies.items():
+            counts.add(_of_tally(place.job_type, tally))
+
+
+def _of_tally(job_type: str, tally: Tally) -> Iterable[tuple[Key, float]]:
+    organization = tally.organization_name
+    yield Key(SUBMITTED, job_type, organization), tally.submitted
+    for detail, number in zip(ENDS, (tally.completed, tally.died, tally.canceled), strict=True):
+        if number:
+            yield Key(ENDED, job_type, organization, detail), number
+    for detail, number in tally.wait_histogram.items():
+        yield Key(WAITS, job_type, detail=detail), number
+    if tally.wait_histogram:
+        yield Key(WAIT_SECONDS, job_type), tally.wait_seconds

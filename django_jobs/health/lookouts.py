@@ -1,0 +1,134 @@
+"""Threads that ask what lies outside this process, one for each, so that whoever is asked about it need not wait."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from django_jobs.engine import ports
+from django_jobs.engine.insight.gauges import Gauges, read_gauges
+from django_jobs.engine.store import database, line_watch
+from django_jobs.health.notes import HealthNotes, Seen
+
+logger = logging.getLogger("django_jobs")
+
+#: Seconds between two questions.
+LOOK_SECONDS: Final = 2.0
+#: Seconds between two readings of the gauges, some statements each.
+GAUGES_SECONDS: Final = 5.0
+
+
+class Lookout:
+    """A thread that asks again and again, and notes whether there was an answer."""
+
+    def __init__(self, name: str, ask: Callable[[], object], seen: Seen | None = None, seconds: float = LOOK_SECONDS):
+        self._name = name
+        self._ask = ask
+        self._seen = seen
+        self._seconds = seconds
+        self._quit = threading.Event()
+        self.goes_on: Callable[[], bool] = lambda: True
+        #: Set once it was asked for the first time, whatever came of it.
+        self.has_looked = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lookout: {name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the question that is open; does not wait for that."""
+        self._quit.set()
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait for the end of the thread, for at most so long."""
+        self._thread.join(seconds)
+
+    @property
+    def is_alive(self) -> bool:
+        """Return whether the thread runs: it does not in a process that was forked from the one that started it."""
+        return self._thread.is_alive()
+
+    def look(self) -> None:
+        """Ask once. Raises nothing."""
+        try:
+            database.mend_connections()
+            with line_watch.waiting():
+                self._ask()
+        except Exception as error:  # noqa: BLE001  (whatever it is, the next turn asks again)
+            if self._seen is None or self._seen.is_up:
+                logger.debug("event=lookout_failed of=%s error=%r", self._name, error)
+            if self._seen is not None:
+                self._seen.failed(error)
+            database.drop_connections()
+        else:
+            if self._seen is not None:
+                self._seen.answered()
+        self.has_looked.set()
+
+    def _run(self) -> None:
+        while self.goes_on() and not self._quit.is_set():
+            self.look()
+            self._quit.wait(self._seconds)
+        database.drop_connections()
+
+
+class GaugeReadings:
+    """The gauges of the installation as they were read last, where ``wanted`` says that this process reads them."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+        self.latest: Gauges | None = None
+
+    def read(self) -> None:
+        """Read them, or forget them."""
+        self.latest = read_gauges() if self._wanted() else None
+
+
+class Lookouts:
+    """All that a process looks out for; the gauges only where ``wants_gauges`` is given, and when it says so."""
+
+    def __init__(
+        self,
+        notes: HealthNotes,
+        wants_gauges: Callable[[], bool] | None = None,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Make them. They end by themselves when ``goes_on`` says no."""
+        self.notes = notes
+        self.gauges = GaugeReadings(wants_gauges or (lambda: False))
+        self._all = [
+            Lookout("database", database.now, notes.database),
+            Lookout("broker", lambda: ports.get_broker().installation(), notes.broker),
+        ]
+        if wants_gauges is not None:
+            self._all.append(Lookout("gauges", self.gauges.read, seconds=GAUGES_SECONDS))
+        for lookout in self._all:
+            lookout.goes_on = goes_on
+
+    def start(self) -> None:
+        """Start the threads."""
+        for lookout in self._all:
+            lookout.start()
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """Let them end, and wait for that for so long."""
+        for lookout in self._all:
+            lookout.stop()
+        deadline = time.monotonic() + seconds
+        for lookout in self._all:
+            lookout.wait_for_end(max(0.0, deadline - time.monotonic()))
+
+    def wait(self, seconds: float) -> None:
+        """Wait until each has looked once, for at most so long."""
+        deadline = time.monotonic() + seconds
+        for lookout in self._all:
+            lookout.has_looked.wait(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def are_alive(self) -> bool:
+        """Return whether they run in this process."""
+        return all(lookout.is_alive for lookout in self._all)

@@ -1,0 +1,87 @@
+"""What a process noted last of its own work, and of the database and the broker."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: A main loop that waits for no network, and has not got on for so many seconds, hangs.
+LOOP_SECONDS: Final = 30.0
+#: A scheduler's loop waits for the database, which is given up sooner, and for the host's code.
+SCHEDULER_SECONDS: Final = 180.0
+#: Older news of the database and the broker count for nothing. A round gives up what does not answer sooner.
+STALE_SECONDS: Final = 30.0
+
+
+class Seen:
+    """Whether something outside this process answered when it was asked last."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._since = time.monotonic()
+        self._answered = -math.inf
+        self._error = ""
+
+    def answered(self) -> None:
+        """Note that it answered now."""
+        self._answered, self._error = time.monotonic(), ""
+
+    def failed(self, error: Exception) -> None:
+        """Note that it failed now. What the error says is for the log, not for whoever reads this."""
+        self._error = type(error).__name__
+
+    @property
+    def age(self) -> float:
+        """Return for how many seconds it has not answered: infinite if it never did."""
+        return time.monotonic() - self._answered
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether it answered when it was asked last, and that not too long ago."""
+        return not self._error and self.age < STALE_SECONDS
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong, as a sentence; empty where nothing is."""
+        if self.is_up:
+            return ""
+        if self.age == math.inf and not self._error:
+            return f"The {self.name} has not answered yet, for {time.monotonic() - self._since:.0f} s."
+        how_long = "since this process started" if self.age == math.inf else f"for {self.age:.0f} s"
+        return f"The {self.name} does not answer, {how_long}{f' ({self._error})' if self._error else ''}."
+
+
+class HealthNotes:
+    """What the rounds of a worker or a scheduler write down. Reading it waits for nothing."""
+
+    def __init__(self) -> None:
+        self.database = Seen("database")
+        self.broker = Seen("broker")
+        #: How many children a worker should have, and how many live; None where there are to be none.
+        self.children: tuple[int, int] | None = None
+        self.has_begun = False
+        self.is_leaving = False
+        #: Whether the scheduler of this process leads; None without one.
+        self.leads: Callable[[], bool] | None = None
+        self._got_on: Callable[[], float] = lambda: self._beat
+        self._beat = time.monotonic()
+        self._patience = LOOP_SECONDS
+
+    def beat(self) -> None:
+        """Note that the main loop has got on."""
+        self._beat, self.has_begun = time.monotonic(), True
+
+    def follow(self, got_on: Callable[[], float], patience: float = SCHEDULER_SECONDS) -> None:
+        """From now on the main loop is one that says when it got on, on time.monotonic's clock."""
+        self._got_on, self._patience, self.has_begun = got_on, patience, True
+
+    @property
+    def hanging_for(self) -> float:
+        """Return for how many seconds the main loop has hung; 0 while it does its rounds.
+
+        One that has not begun waits for the database or the broker, and one that leaves for its last jobs.
+        """
+        still = time.monotonic() - self._got_on()
+        return still if self.has_begun and not self.is_leaving and still > self._patience else 0.0

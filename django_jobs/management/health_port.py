@@ -1,0 +1,52 @@
+"""What answers at ``--health-port``: probes and metrics, also while the command waits for its database."""
+
+from __future__ import annotations
+
+from django_jobs.conf import jobs_settings
+from django_jobs.contrib.prometheus.exposed import Exposed
+from django_jobs.contrib.prometheus.page import scrape
+from django_jobs.engine import process_counts
+from django_jobs.engine.process_counts import ProcessCounts
+from django_jobs.health import probes
+from django_jobs.health.lookouts import Lookouts
+from django_jobs.health.notes import HealthNotes
+from django_jobs.health.server import ProbeServer, Reply, json_reply, listen
+
+
+class HealthPort:
+    """What listens at the port, and what it tells."""
+
+    def __init__(self, host: str, port: int, notes: HealthNotes) -> None:
+        """Listen. Raises OSError where that cannot be."""
+        self._notes = notes
+        self._counts = ProcessCounts(organizations=int(jobs_settings.METRICS_ORGANIZATIONS))
+        self._lookouts = Lookouts(notes, lambda: notes.leads is not None and notes.leads())
+        routes = {
+            "/live": lambda _: json_reply(*probes.live(notes)),
+            "/ready": lambda _: json_reply(*probes.ready(notes)),
+            "/metrics": self._scrape,
+        }
+        self._server = ProbeServer(listen(host, port), routes)
+        self._server.start()
+
+    def pause(self) -> None:
+        """End all threads, so that this process can be forked; who asks meanwhile waits for :meth:`work`."""
+        self._server.pause()
+
+    def work(self) -> None:
+        """Answer, and look out for database and broker, from now on."""
+        self._server.start()
+        self._lookouts.start()
+
+    def count(self) -> None:
+        """Count what this process does, from now on."""
+        process_counts.start(self._counts)
+
+    def close(self) -> None:
+        """Free the port."""
+        process_counts.stop()
+        self._lookouts.stop()
+        self._server.close()
+
+    def _scrape(self, accept: str) -> Reply:
+        return Reply(*scrape(Exposed(self._notes, self._lookouts.gauges.latest, self._counts), accept))

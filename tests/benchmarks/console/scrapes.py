@@ -1,0 +1,52 @@
+"""A scrape over HTTP of a process that tells all it can, and the reading of the gauges behind it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+from django_jobs.engine import process_counts
+from django_jobs.engine.insight.gauges import read_gauges
+from django_jobs.engine.process_counts import OUTCOMES, RUN_SECONDS, RUNS, WAIT_SECONDS, WAITS, Key
+from django_jobs.health.notes import HealthNotes
+from django_jobs.management.health_port import HealthPort
+from django_jobs.models import JobType
+from tests.support.probes import ask, free_port, value_of
+from tests.support.waiting import wait_until
+
+SCRAPES = 100
+
+
+def measure(times: int) -> Iterator[str]:
+    """What each costs, as lines to print."""
+    yield _told("reading the gauges, in the background", times, read_gauges)
+    notes, port = HealthNotes(), free_port()
+    notes.leads = lambda: True
+    health = HealthPort("127.0.0.1", port, notes)
+    health.count()
+    _count_all_types()
+    health.work()
+    wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") > 0, 60, "the gauges")
+    yield _told("a scrape over HTTP", SCRAPES, lambda: ask(port, "/metrics"))
+    yield _told("a probe over HTTP", SCRAPES, lambda: ask(port, "/ready"))
+    yield f"{len(ask(port, '/metrics').body.splitlines()):,} lines"
+    health.close()
+
+
+def _count_all_types() -> None:
+    for name in JobType.objects.values_list("pk", flat=True):
+        histograms = ((RUNS, RUN_SECONDS), (WAITS, WAIT_SECONDS))
+        process_counts.count([(Key(classes, name, detail="0"), 1) for classes, _ in histograms])
+        process_counts.count([(Key(sums, name), 1.0) for _, sums in histograms])
+        process_counts.count([(Key("attempts", name, "", outcome), 1) for outcome in OUTCOMES.values()])
+
+
+def _told(what: str, times: int, call: Callable[[], object]) -> str:
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append(1000 * (time.perf_counter() - began))
+    worst = sorted(taken)[int(0.95 * (len(taken) - 1))]
+    return f"{what:40}{statistics.median(taken):7.1f} ms at the median, {worst:.1f} ms p95"

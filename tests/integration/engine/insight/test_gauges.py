@@ -1,0 +1,82 @@
+"""The gauges of the installation, and that every event of the history is counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import transaction
+
+from django_jobs.engine import process_counts
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.insight.gauges import read_gauges
+from django_jobs.engine.process_counts import ATTEMPTS, ENDED, SUBMITTED, WAITS, ProcessCounts
+from django_jobs.engine.store import database
+from django_jobs.models import JobType, Organization
+from django_jobs.statuses import Status
+from tests.support.alerts import make_alert
+from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, running_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def counts(broker: MemoryBroker) -> Iterator[ProcessCounts]:
+    counts = ProcessCounts()
+    process_counts.start(counts)
+    yield counts
+    process_counts.stop()
+
+
+def total(counts: ProcessCounts, name: str, detail: str = "") -> float:
+    return sum(number for key, number in counts.read().items() if (key.name, key.detail) == (name, detail))
+
+
+def test_they_tell_what_waits_died_works_and_is_wrong(
+    broker: MemoryBroker, kind: JobType, organization: Organization
+) -> None:
+    pending_job(kind, organization)
+    job_in(Status.DEAD_LETTER, job_type=kind, organization=organization)
+    make_alert("dead_letters", "", {"count": 1})
+    worker_registry.announce("working", broker_queues(), slots=4, window=4)
+    worker_registry.announce("quiet", broker_queues(), slots=4, window=4, quiet_since=database.now())
+
+    found = read_gauges()
+    assert (found.backlog["Normal"], found.jobs[Status.DEAD_LETTER], found.alerts) == (1, 1, {"dead_letters": 1})
+    assert found.workers == {("default", False): 1, ("default", True): 1}
+    assert found.slots == {"default": 4}
+    assert found.age < 60
+
+
+def test_an_empty_installation_has_gauges_of_nothing(broker: MemoryBroker) -> None:
+    found = read_gauges()
+    assert set(found.backlog.values()) == set(found.jobs.values()) == {0}
+    assert (found.oldest_waiting_seconds, found.workers, found.breakers) == (0.0, {("default", False): 0}, {})
+
+
+def test_an_attempt_is_counted_once_it_is_committed(
+    counts: ProcessCounts, kind: JobType, organization: Organization
+) -> None:
+    job_in(Status.COMPLETED, job_type=kind, organization=organization)
+    job_in(Status.DEAD_LETTER, job_type=kind, organization=organization)
+    _, claimed = running_job(job_type=kind, organization=organization)
+    with transaction.atomic():
+        end(returned(claimed))
+        transaction.set_rollback(True)
+    assert [total(counts, ATTEMPTS, outcome) for outcome in ("completed", "dead_letter")] == [1, 1]
+
+
+def test_the_history_is_counted_once_however_often_it_is_summed_up(
+    counts: ProcessCounts, kind: JobType, organization: Organization
+) -> None:
+    job_in(Status.COMPLETED, job_type=kind, organization=organization)
+    job_in(Status.CANCELED, job_type=kind, organization=organization)
+    for _ in range(3):
+        rollups.catch_up()
+    assert (total(counts, SUBMITTED), total(counts, ENDED, "completed"), total(counts, ENDED, "canceled")) == (2, 1, 1)
+    assert sum(number for key, number in counts.read().items() if key.name == WAITS) == 1
+
+
+def broker_queues() -> list[str]:
+    return ["jobs-critical", "jobs-high", "jobs-normal", "jobs-low"]

@@ -1,0 +1,45 @@
+"""``--health-port`` of the commands: wrong and busy ports, and what a scheduler tells."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from django.core.management import CommandError, call_command
+
+PORTS = ["jobs_worker", "jobs_scheduler"]
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", PORTS)
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_a_number_that_is_no_port_is_refused(command: str, port: int) -> None:
+    with pytest.raises(CommandError, match=r"--health-port must be between 1 and 65,535\."):
+        call_command(command, health_port=port)
+
+
+@pytest.mark.parametrize("command", PORTS)
+def test_a_busy_port_is_refused_at_the_start_with_what_to_do(command: str, busy_port: int) -> None:
+    with pytest.raises(CommandError, match=rf"port {busy_port} of 127.0.0.1 \(Address already in use\)\. Choose a"):
+        call_command(command, health_port=busy_port, health_host="127.0.0.1")
+
+
+def test_a_busy_port_of_any_address_is_refused(busy_port: int) -> None:
+    with pytest.raises(CommandError, match=f"at port {busy_port} "):
+        call_command("jobs_scheduler", health_port=busy_port)
+
+
+def test_a_host_that_is_not_this_machine_is_refused() -> None:
+    with pytest.raises(CommandError, match=r"nothing can listen at port 9808 of 192\.0\.2\.1"):
+        call_command("jobs_scheduler", health_port=9808, health_host="192.0.2.1")
+
+
+def test_a_host_without_a_port_is_refused() -> None:
+    with pytest.raises(CommandError, match="--health-host says where; give --health-port too"):
+        call_command("jobs_scheduler", health_host="127.0.0.1")

@@ -1,0 +1,226 @@
+"""The text of metrics, and the files for Prometheus and Grafana that name them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from django_jobs.contrib.prometheus import exposition, families, page
+from django_jobs.contrib.prometheus.counted import BOUNDS
+from django_jobs.contrib.prometheus.exposed import Exposed
+from django_jobs.contrib.prometheus.page import scrape
+from django_jobs.engine.insight.gauges import Gauges
+from django_jobs.engine.process_counts import (
+    ATTEMPTS,
+    ENDED,
+    MAX_TYPES,
+    RUN_SECONDS,
+    RUNS,
+    SUBMITTED,
+    WAIT_SECONDS,
+    WAITS,
+    Key,
+    ProcessCounts,
+)
+from django_jobs.engine.store.histograms import class_of
+from django_jobs.health.notes import HealthNotes
+from django_jobs.statuses import Status
+from tests.support.documents import DOCS
+from tests.support.probes import scraped, value_of
+from tests.support.prometheus import promtool
+
+OPERATING = DOCS / "operating"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def notes() -> HealthNotes:
+    found = HealthNotes()
+    found.children = (2, 1)
+    found.leads = lambda: True
+    found.database.answered()
+    return found
+
+
+def gauges(**changes: Any) -> Gauges:
+    values: dict[str, Any] = {
+        "jobs": {str(status): 3 for status in Status},
+        "backlog": {"Critical": 0, "Low": 5},
+        "oldest_waiting_seconds": 7.5,
+        "workers": {("default", False): 2, ("default", True): 1},
+        "slots": {"default": 20},
+        "breakers": {"mail": "open"},
+        "alerts": {"no_worker": 1},
+    }
+    return Gauges(**{**values, **changes})
+
+
+def counts(*numbers: tuple[Key, float], organizations: int = 0) -> ProcessCounts:
+    found = ProcessCounts(organizations=organizations)
+    found.add(numbers)
+    return found
+
+
+def text_of(exposed: Exposed, accept: str = "") -> str:
+    answer = scrape(exposed, accept)
+    assert answer.code == 200
+    return answer.body.decode()
+
+
+EVERYTHING = [
+    (Key(ATTEMPTS, "mail", "ORG-1", "completed"), 4),
+    (Key(SUBMITTED, "mail", "ORG-1"), 5),
+    (Key(ENDED, "mail", "ORG-1", "completed"), 4),
+    (Key(RUNS, "mail", detail=class_of(1.0)), 4),
+    (Key(RUN_SECONDS, "mail"), 4.0),
+    (Key(WAITS, "mail", detail=class_of(0.2)), 4),
+    (Key(WAIT_SECONDS, "mail"), 0.8),
+]
+
+
+def names_in(text: str) -> set[str]:
+    return set(re.findall(r"\bdjango_jobs_\w+", text))
+
+
+def known_names() -> set[str]:
+    """Every name that a query may use."""
+    return {
+        sample.name
+        for family in exposition.JobsCollector(Exposed(notes(), gauges(), counts(*EVERYTHING))).collect()
+        for sample in family.samples
+    }
+
+
+def test_all_that_is_known_is_told() -> None:
+    text = text_of(Exposed(notes(), gauges(), counts(*EVERYTHING)))
+    assert value_of(text, "django_jobs_attempts_total", job_type="mail", outcome="completed") == 4
+    assert value_of(text, "django_jobs_submitted_total", job_type="mail") == 5
+    assert value_of(text, "django_jobs_backlog", priority="low") == 5
+    assert value_of(text, "django_jobs_workers", pool="default", state="active") == 2
+    assert value_of(text, "django_jobs_breaker_open", job_type="mail", state="open") == 1
+    assert value_of(text, "django_jobs_dead_letters") == value_of(text, "django_jobs_jobs", status="dead_letter") == 3
+    assert (value_of(text, "django_jobs_children"), value_of(text, "django_jobs_children_wanted")) == (1, 2)
+    assert (value_of(text, "django_jobs_database_up"), value_of(text, "django_jobs_broker_up")) == (1, 0)
+
+
+def test_every_described_metric_can_be_told_and_no_other() -> None:
+    collector = exposition.JobsCollector(Exposed(notes(), gauges(), counts(*EVERYTHING)))
+    told = {family.name for family in collector.collect()}
+    assert told == {family.name for family in collector.describe()}
+
+
+def test_a_first_failure_is_an_increase() -> None:
+    text = text_of(Exposed(notes(), counts=counts(*EVERYTHING)))
+    key = ("django_jobs_attempts_total", frozenset({("job_type", "mail"), ("outcome", "failed")}))
+    assert scraped(text)[key] == 0
+
+
+def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None:
+    durations = [0.001, 0.011, 0.012, 1.11, 1.13, 5.6, 5.7, 20_000]
+    keys = [(Key(RUNS, "mail", detail=class_of(seconds)), 1) for seconds in durations]
+    text = text_of(Exposed(notes(), counts=counts(*keys, (Key(RUN_SECONDS, "mail"), sum(durations)))))
+    for _, bound in BOUNDS:
+        below = sum(seconds <= float(bound) for seconds in durations)
+        assert value_of(text, "django_jobs_run_seconds_bucket", le=bound) == below, bound
+    assert value_of(text, "django_jobs_run_seconds_count") == len(durations)
+    assert value_of(text, "django_jobs_run_seconds_sum") == pytest.approx(sum(durations))
+
+
+def test_organizations_are_a_label_only_where_the_setting_says_so() -> None:
+    assert "ORG-1" not in text_of(Exposed(notes(), counts=counts(*EVERYTHING)))
+    text = text_of(Exposed(notes(), counts=counts(*EVERYTHING, organizations=5)))
+    assert value_of(text, "django_jobs_attempts_total", organization="ORG-1") == 4
+
+
+def test_old_gauges_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = gauges(moment=time.monotonic() - exposition.OLDEST_GAUGES_SECONDS - 1)
+    text = text_of(Exposed(notes(), old))
+    assert "django_jobs_backlog" not in text
+    assert value_of(text, "django_jobs_database_up") == 1
+
+
+def test_who_asks_for_openmetrics_gets_it() -> None:
+    answer = scrape(Exposed(notes(), gauges(), counts(*EVERYTHING)), OPENMETRICS)
+    assert answer.content_type.startswith("application/openmetrics-text")
+    assert "django_jobs_attempts" in {found.name for found in text_string_to_metric_families(answer.body.decode())}  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/plain;version=abc", ";;;", "application/json", "\x00"])
+def test_a_strange_accept_header_gets_plain_text(accept: str) -> None:
+    assert scrape(Exposed(notes()), accept).content_type.startswith("text/plain")
+
+
+def test_names_of_types_with_strange_characters_are_escaped() -> None:
+    strange = 'task:a"b\\c\nd'
+    text = text_of(Exposed(notes(), counts=counts((Key(SUBMITTED, strange), 1))))
+    assert value_of(text, "django_jobs_submitted_total", job_type=strange) == 1
+
+
+def test_a_scrape_of_the_most_that_there_can_be_is_quick() -> None:
+    numbers = [(Key(name, f"type-{n}", detail=detail), 1.0) for n in range(MAX_TYPES) for name, detail in _DETAILS]
+    exposed = Exposed(notes(), gauges(), counts(*numbers))
+    text_of(exposed)  # imports
+    began = time.perf_counter()
+    text_of(exposed)
+    assert time.perf_counter() - began < 1.0
+
+
+_DETAILS = [(RUNS, "0"), (RUN_SECONDS, ""), (WAITS, "3"), (WAIT_SECONDS, ""), (ATTEMPTS, "failed"), (SUBMITTED, "")]
+
+
+def test_without_the_library_a_scrape_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "find_spec", lambda _: None)
+    answer = scrape(Exposed(notes()))
+    assert answer.code == 501
+    assert b"pip install 'django-durable-jobs[prometheus]'" in answer.body
+
+
+def test_commands_without_a_health_port_load_nothing_for_it() -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from django_jobs.management.commands import jobs_scheduler, jobs_worker\n"
+        "names = ('django_jobs.contrib', 'django_jobs.health.server', 'django_jobs.health.lookouts')\n"
+        "print([name for name in names if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_dashboard_uses_metrics_that_exist() -> None:
+    dashboard = json.loads((OPERATING / "grafana-dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries += [item["definition"] for item in dashboard["templating"]["list"] if item["type"] == "query"]
+    assert len(queries) > 20
+    assert names_in("\n".join(queries)) - known_names() == set()
+
+
+def test_the_alerts_use_metrics_that_exist() -> None:
+    rules = yaml.safe_load((OPERATING / "alert-rules.yaml").read_text())["groups"][0]["rules"]
+    queries = "\n".join(rule["expr"] for rule in rules)
+    assert names_in(queries)
+    assert names_in(queries) - known_names() == set()
+    assert all(rule["annotations"]["summary"] for rule in rules)
+
+
+def test_the_page_of_metrics_tells_each_of_them_and_no_other() -> None:
+    text = (DOCS / "metrics.md").read_text()
+    told = set(re.findall(r"^\| `(django_jobs_\w+)`", text, re.MULTILINE))
+    suffix = {"counter": "_total"}
+    assert told == {f"{item.family().name}{suffix.get(item.family().type, '')}" for item in families.ALL}
+    assert names_in(text) - known_names() - told == set()
+
+
+def test_promtool_accepts_the_alerts() -> None:
+    assert "10 rules found" in promtool("check", "rules", str(OPERATING / "alert-rules.yaml"))
+
+
+def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
+    text = text_of(Exposed(notes(), gauges(), counts(*EVERYTHING)))
+    assert promtool("check", "metrics", text=text) == ""

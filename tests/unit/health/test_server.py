@@ -1,0 +1,113 @@
+"""The small HTTP server: what it answers, and to whom it does not listen for ever."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from django_jobs.health import server
+from django_jobs.health.server import ProbeServer, Reply, json_reply, listen
+from tests.support.probes import ask, code_of
+from tests.support.waiting import wait_until
+
+PATIENCE = 10
+
+
+@pytest.fixture
+def probes() -> Iterator[ProbeServer]:
+    routes = {
+        "/live": lambda _: json_reply(200, {"status": "live"}),
+        "/accept": lambda accept: Reply(200, "text/plain", accept.encode()),
+        "/broken": lambda _: json_reply(200, object()),
+    }
+    probes = ProbeServer(listen("127.0.0.1", 0), routes)
+    probes.start()
+    yield probes
+    probes.close()
+
+
+def slow_client(port: int) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    client.sendall(b"GET /li")
+    return client
+
+
+def test_it_answers_get_and_head(probes: ProbeServer) -> None:
+    found, head = ask(probes.port, "/live"), ask(probes.port, "/live", method="HEAD")
+    assert (found.code, found.body) == (200, '{"status": "live"}\n')
+    assert (head.code, head.body, head.headers["Content-Length"]) == (200, "", str(len(found.body)))
+    assert found.headers["Cache-Control"] == "no-store"
+
+
+def test_a_slash_at_the_end_and_a_query_do_not_matter(probes: ProbeServer) -> None:
+    assert [code_of(probes.port, path) for path in ("/live/", "/live?verbose=1")] == [200, 200]
+
+
+def test_another_path_is_told_which_there_are(probes: ProbeServer) -> None:
+    answer = ask(probes.port, "/healthz")
+    assert (answer.code, "/accept, /broken, /live" in answer.body) == (404, True)
+
+
+def test_another_method_is_refused(probes: ProbeServer) -> None:
+    answer = ask(probes.port, "/live", method="POST")
+    assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_mistake_of_ours_is_a_500_and_ends_nothing(probes: ProbeServer, caplog: pytest.LogCaptureFixture) -> None:
+    assert code_of(probes.port, "/broken") == 500
+    assert "event=probe_failed path=/broken" in caplog.text
+    assert code_of(probes.port, "/live") == 200
+
+
+def test_slow_clients_are_let_go_and_keep_nobody_from_being_answered(
+    probes: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_SECONDS", 0.3)
+    clients = [slow_client(probes.port) for _ in range(server.MAX_CLIENTS + 2)]
+    assert ask(probes.port, "/live", timeout=PATIENCE).code == 200
+    assert clients[0].recv(100) == b""
+    for client in clients:
+        client.close()
+
+
+def test_who_asks_while_it_pauses_is_answered_afterwards(probes: ProbeServer) -> None:
+    before = threading.active_count()
+    held = slow_client(probes.port)
+    wait_until(lambda: threading.active_count() > before, PATIENCE, "the thread of a client")
+    probes.pause()
+    assert threading.active_count() == before - 1
+    answers: list[int] = []
+    asking = threading.Thread(target=lambda: answers.append(code_of(probes.port, "/live")))
+    asking.start()
+    probes.start()
+    asking.join(PATIENCE)
+    assert answers == [200]
+    held.close()
+
+
+def test_a_port_that_is_taken_is_an_error(probes: ProbeServer) -> None:
+    with pytest.raises(OSError, match="in use"):
+        listen("127.0.0.1", probes.port)
+
+
+def test_without_a_host_it_listens_at_all_addresses() -> None:
+    probes = ProbeServer(listen("", 0), {"/live": lambda _: json_reply(200, {})})
+    probes.start()
+    assert code_of(probes.port, "/live") == 200
+    probes.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_does_not_hold_the_port() -> None:
+    listening = listen("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if listening.fileno() == -1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    listening.close()
+    listen("127.0.0.1", port).close()

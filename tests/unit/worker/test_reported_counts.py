@@ -1,0 +1,89 @@
+"""What children tell their supervisor of what they counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from django_jobs.engine import process_counts
+from django_jobs.engine.process_counts import RUNS, Key, ProcessCounts
+from django_jobs.worker import reported_counts
+from django_jobs.worker.reported_counts import CountsReceiver, CountsSender
+
+KEY = Key(RUNS, "echo", "", "-10")
+
+
+@pytest.fixture
+def receiver() -> Iterator[CountsReceiver]:
+    receiver = CountsReceiver()
+    yield receiver
+    receiver.close()
+    process_counts.stop()
+
+
+@pytest.fixture
+def sender(receiver: CountsReceiver) -> Iterator[CountsSender]:
+    """A child's end, in this process: what is counted from now on goes into it."""
+    sender = CountsSender(os.dup(receiver.descriptor))
+    receiver.child_has_started()
+    yield sender
+    sender.close()
+
+
+def received(receiver: CountsReceiver) -> dict[Key, float]:
+    """What the supervisor gets now, counted from nothing. After it this process counts nothing."""
+    total = ProcessCounts(is_bounded=False)
+    process_counts.start(total)
+    receiver.receive()
+    process_counts.stop()
+    return total.read()
+
+
+def test_what_was_sent_arrives_once(receiver: CountsReceiver, sender: CountsSender) -> None:
+    process_counts.count([(KEY, 2)])
+    sender.send()
+    sender.send()
+    assert received(receiver) == {KEY: 2}
+    assert received(receiver) == {}
+
+
+def test_it_arrives_after_the_childs_end_too(receiver: CountsReceiver, sender: CountsSender) -> None:
+    process_counts.count([(KEY, 2)])
+    sender.send()
+    sender.close()
+    assert received(receiver) == {KEY: 2}
+
+
+def test_what_the_supervisor_has_no_room_for_is_kept_and_sent_later(
+    receiver: CountsReceiver, sender: CountsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reported_counts, "AT_ONCE", 10)
+    for number in range(50_000):
+        process_counts.count([(Key(RUNS, f"type-{number}"), 1)])
+    sender.send()
+    first = received(receiver)
+    assert 0 < len(first) < 50_000
+    total = sum(first.values())
+    for _ in range(50_000 // len(first) + 1):
+        sender.send()
+        total += sum(received(receiver).values())
+    assert total == 50_000
+
+
+def test_a_child_whose_supervisor_is_gone_counts_no_more(receiver: CountsReceiver, sender: CountsSender) -> None:
+    receiver.close()
+    process_counts.count([(KEY, 2)])
+    sender.send()
+    assert not process_counts.is_counting()
+
+
+def test_it_sends_when_that_is_due(
+    receiver: CountsReceiver, sender: CountsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_counts.count([(KEY, 1)])
+    sender.send_when_due()
+    process_counts.count([(KEY, 1)])
+    sender.send_when_due()
+    assert received(receiver) == {KEY: 1}
