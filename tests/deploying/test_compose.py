@@ -36,7 +36,7 @@ def test_whatever_stays_is_looked_at(services: Any) -> None:
 
 
 def test_a_process_is_asked_where_it_answers(services: Any) -> None:
-    for name, port, path in (("web", 8000, "health/ready"), ("worker", 8090, "ready"), ("scheduler", 8090, "ready")):
+    for name, port, path in (("web", 8000, "health/ready"), ("worker", 9808, "ready"), ("scheduler", 9808, "ready")):
         assert f"'http://localhost:{port}/{path}'" in services[name]["healthcheck"]["test"][-1]
         assert str(port) in services[name]["command"]
 

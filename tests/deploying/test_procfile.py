@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,27 +52,21 @@ class Site:
     """What the Procfile starts, at ports of its own."""
 
     def __init__(self, directory: Path, environ: dict[str, str]) -> None:
-        self.url = f"http://{HOST}:{(port := free_port())}"
+        port, worker, scheduler = (free_port() for _ in range(3))
+        self.web, self.worker, self.scheduler = (f"http://{HOST}:{number}" for number in (port, worker, scheduler))
         self.log = directory / "log"
         path = directory / "Procfile"
         text = (files.FILES / "Procfile").read_text()
-        path.write_text(text.replace("8090", str(free_port())).replace("8091", str(free_port())))
+        path.write_text(text.replace("9808", str(worker)).replace("9809", str(scheduler)))
         honcho = [sys.executable, "-m", "honcho", "-f", str(path), "-d", str(files.ROOT), "start", "--port", str(port)]
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
                 [*honcho, "web", "worker", "scheduler"], env=environ, stdout=log, stderr=log, start_new_session=True
             )
 
-    def answers(self, path: str) -> bool:
-        """Whether the web server answers a path well."""
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-                return bool(answer.status == 200 and answer.read())
-        except (OSError, urllib.error.HTTPError):
-            return False
-
-    def wait_for(self, path: str) -> None:
-        wait_until(lambda: self.answers(path), PATIENCE, f"{path}:\n{self.log.read_text()}")
+    def wait_for(self, url: str) -> None:
+        """Until a process answers well."""
+        wait_until(lambda: answers(url), PATIENCE, f"{url}:\n{self.log.read_text()}")
 
     def terminate(self) -> str:
         """Send SIGTERM to the first process alone, and return the log once it has ended."""
@@ -88,10 +81,19 @@ class Site:
             self.popen.wait()
 
 
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200 and answer.read())
+    except OSError:
+        return False
+
+
 def test_it_serves_runs_a_job_and_ends_in_order(site: Site) -> None:
     job = submit_job("pdf_generation", make_organization())
-    site.wait_for("/static/admin/css/base.css")
-    site.wait_for("/health/ready")
+    for url in (f"{site.web}/static/admin/css/base.css", f"{site.web}/health/ready", f"{site.worker}/ready"):
+        site.wait_for(url)
+    site.wait_for(f"{site.scheduler}/ready")
     assert wait_for_job(job, timeout=PATIENCE).status == "Completed"
     log = site.terminate()
     # uvicorn ends by the signal itself.
