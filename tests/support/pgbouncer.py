@@ -16,22 +16,17 @@ from tests.support.directories import open_directory
 from tests.support.postgresql import USER
 from tests.support.waiting import wait_until
 
-#: No statement may be prepared behind it, as in versions that do not follow prepared statements.
-_CONFIG: Final = """
-[databases]
-* = host={server.host} port={server.port} user={user}
-[pgbouncer]
+#: The file that the docs give to others.
+FILE: Final = Path(__file__).resolve().parents[2] / "docs" / "deploying" / "pgbouncer.ini"
+#: What it says of the server, and what comes in its place.
+THEIRS: Final = "shop = host=db.internal port=5432 dbname=shop"
+OURS: Final = "* = host={server.host} port={server.port} user={user}"
+#: Behind it: the last word counts.
+_OWN: Final = """
 listen_addr = {host}
 listen_port = {port}
 auth_type = any
-pool_mode = transaction
-max_prepared_statements = 0
-max_client_conn = 500
-default_pool_size = 30
 admin_users = {user}
-ignore_startup_parameters = extra_float_digits
-server_login_retry = 1
-server_connect_timeout = 3
 unix_socket_dir =
 pidfile =
 """
@@ -67,7 +62,8 @@ class PgBouncer:
 
     def _configure(self, server: Server) -> Path:
         path = self._directory / "pgbouncer.ini"
-        path.write_text(_CONFIG.format(server=server, user=USER, host=HOST, port=self.port))
+        text = FILE.read_text().replace(THEIRS, OURS) + _OWN
+        path.write_text(text.format(server=server, user=USER, host=HOST, port=self.port))
         return path
 
     def start(self, server: Server) -> None:
