@@ -12,7 +12,7 @@ from tests.faults.two_releases import release
 
 def test_each_release_has_a_commit() -> None:
     found = release.commits()
-    assert list(found)[0] == "0.1.0"
+    assert next(iter(found)) == "0.1.0"
     assert [commit for commit in found.values() if not re.fullmatch("[0-9a-f]{40}", commit)] == []
 
 
