@@ -75,7 +75,12 @@ class PgBouncer:
         config = self._configure(server)
         with (self._directory / "log").open("wb") as log:
             self._popen = subprocess.Popen(
-                [*as_user, program, str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*as_user, program, str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Who interrupts the tests must not end it before they have dropped their database.
+                start_new_session=True,
             )
         wait_until(lambda: not is_free(self.port), 10, "PgBouncer to listen")
 
