@@ -1,7 +1,7 @@
 """Settings of the example project.
 
-From the environment: REDIS_URL, DATABASE_URL, SECRET_KEY, DEBUG, ALLOWED_HOSTS. The defaults suit a laptop;
-with DEBUG off, a missing SECRET_KEY or ALLOWED_HOSTS is refused.
+From the environment: REDIS_URL, DATABASE_URL, BEHIND_PGBOUNCER, SECRET_KEY, DEBUG, ALLOWED_HOSTS, VAR_DIR, STATIC_ROOT.
+The defaults suit a laptop; with DEBUG off, a missing SECRET_KEY or ALLOWED_HOSTS is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import dj_database_url
 from example_project.environment import is_worker, mail_to_files, read_bool, read_list, required_without_debug
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# What the project writes. Workers write files that web processes read.
+VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var")
 
 DEBUG = read_bool("DEBUG", default=True)
 SECRET_KEY = required_without_debug("SECRET_KEY", debug=DEBUG, laptop="laptop-only-not-a-secret")
@@ -81,8 +83,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+elif read_bool("BEHIND_PGBOUNCER", default=False):
+    # A PgBouncer that pools transactions gives each of them another server: no cursor and no prepared statement lasts.
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    # The engine may prepare its frequent statements. Leave this out behind a PgBouncer that pools transactions.
+    # The engine may prepare its frequent statements.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -137,9 +142,12 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
+# Filled by `collectstatic` before the servers start, and not while they run.
+STATIC_ROOT = Path(os.environ.get("STATIC_ROOT") or BASE_DIR / "var" / "static")
+if not DEBUG and find_spec("servestatic"):
+    MIDDLEWARE.insert(1, "servestatic.middleware.ServeStaticMiddleware")
 # Reports are private: no URL serves this directory.
-MEDIA_ROOT = BASE_DIR / "var" / "media"
+MEDIA_ROOT = VAR_DIR / "media"
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
@@ -160,13 +168,13 @@ NIGHTLY_REPORT: dict[str, Any] | None = {
 
 # Nothing leaves the laptop: each mail becomes a file.
 DEFAULT_FROM_EMAIL = "shop@shop.example"
-MAIL_DIR = BASE_DIR / "var" / "mail"
+MAIL_DIR = VAR_DIR / "mail"
 globals().update(mail_to_files(MAIL_DIR))
 # What the pretended providers of the invoice run have done.
-PROVIDERS_DIR = BASE_DIR / "var" / "providers"
+PROVIDERS_DIR = VAR_DIR / "providers"
 
 # Where the demo's processes log, so that its terminal shows what it says itself.
-DEMO_LOG_DIR = BASE_DIR / "var" / "demo"
+DEMO_LOG_DIR = VAR_DIR / "demo"
 
 LOGGING = {
     "version": 1,

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from tests.support.nursery import NURSERIES
+from tests.support.plugin import surroundings_of_run
 from tests.support.workers import ProcessPool
 
 if TYPE_CHECKING:
@@ -70,10 +71,17 @@ def bracketed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
+def django_db_setup(django_db_setup: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    from django.db import connection
+
     from tests.support.databases import empty_by_deleting
 
     empty_by_deleting()
+    yield
+    bouncer = request.config.stash[surroundings_of_run].bouncer
+    if bouncer is not None:  # no database is dropped to which it keeps connections
+        connection.close()
+        bouncer.let_go(connection.settings_dict["NAME"])
 
 
 @pytest.fixture(autouse=True)

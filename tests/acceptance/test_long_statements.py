@@ -11,6 +11,7 @@ from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, path_of, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.handlers import ACTIVE
+from tests.support.pooling import needs_a_session
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -51,6 +52,7 @@ def test_a_statement_ends_when_its_job_is_canceled(
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL looks whether its client still is there")
+@needs_a_session("the server does not look for a client that is not its own")
 def test_a_statement_ends_soon_after_its_process_was_killed(processes: ProcessPool, stage: Stage) -> None:
     job = stage.submit(make_job_type("ask_for_long", max_retries=0), how="statement")
     worker = processes.worker()

@@ -23,9 +23,13 @@ from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
 from tests.support.brokers import WORKER, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.pooling import needs_a_session
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(not store().claims_known, reason="This store reads jobs before it claims them.")
+pytestmark = [
+    pytest.mark.skipif(not store().claims_known, reason="This store reads jobs before it claims them."),
+    needs_a_session("the test's own lock would not last"),
+]
 
 #: A lock that a claim waits for when it has read.
 LOCK: Final = 4711

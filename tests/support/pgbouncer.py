@@ -7,32 +7,38 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
 
 from tests.support.addresses import HOST, free_port, is_free
 from tests.support.directories import open_directory
-from tests.support.postgresql import USER, PostgresCluster
+from tests.support.postgresql import USER
 from tests.support.waiting import wait_until
 
-_CONFIG: Final = """
-[databases]
-postgres = host={server.host} port={server.port} dbname=postgres user={user}
-[pgbouncer]
+#: The file that the docs give to others.
+FILE: Final = Path(__file__).resolve().parents[2] / "docs" / "deploying" / "pgbouncer.ini"
+#: What it says of the server, and what comes in its place.
+THEIRS: Final = "shop = host=db.internal port=5432 dbname=shop"
+OURS: Final = "* = host={server.host} port={server.port} user={user}"
+#: Behind it: the last word counts.
+_OWN: Final = """
 listen_addr = {host}
 listen_port = {port}
 auth_type = any
-pool_mode = transaction
-max_client_conn = 500
-default_pool_size = 30
 admin_users = {user}
-ignore_startup_parameters = extra_float_digits
-server_login_retry = 1
-server_connect_timeout = 3
 unix_socket_dir =
 pidfile =
 """
+
+
+class Server(Protocol):
+    """The address of a PostgreSQL server."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
 
 
 class PgBouncer:
@@ -54,12 +60,13 @@ class PgBouncer:
             "DISABLE_SERVER_SIDE_CURSORS": True,
         }
 
-    def _configure(self, server: PostgresCluster) -> Path:
+    def _configure(self, server: Server) -> Path:
         path = self._directory / "pgbouncer.ini"
-        path.write_text(_CONFIG.format(server=server, user=USER, host=HOST, port=self.port))
+        text = FILE.read_text().replace(THEIRS, OURS) + _OWN
+        path.write_text(text.format(server=server, user=USER, host=HOST, port=self.port))
         return path
 
-    def start(self, server: PostgresCluster) -> None:
+    def start(self, server: Server) -> None:
         """Start it in front of a server."""
         program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
@@ -68,15 +75,27 @@ class PgBouncer:
         config = self._configure(server)
         with (self._directory / "log").open("wb") as log:
             self._popen = subprocess.Popen(
-                [*as_user, program, str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*as_user, program, str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Who interrupts the tests must not end it before they have dropped their database.
+                start_new_session=True,
             )
         wait_until(lambda: not is_free(self.port), 10, "PgBouncer to listen")
 
-    def lead_to(self, server: PostgresCluster) -> None:
+    def lead_to(self, server: Server) -> None:
         """Lead who connects to another server from now on."""
         self._configure(server)
+        self._order("RELOAD")
+
+    def let_go(self, database: str) -> None:
+        """Close all connections to a database, which can be dropped then."""
+        self._order(f'KILL "{database}"')
+
+    def _order(self, command: str) -> None:
         with psycopg.connect(f"postgresql://{USER}@{HOST}:{self.port}/pgbouncer", autocommit=True) as admin:
-            admin.execute("RELOAD")
+            admin.execute(command.encode())
 
     def close(self) -> None:
         """End the process and delete what it left."""

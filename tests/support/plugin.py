@@ -12,15 +12,22 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.addresses import HOST
 from tests.support.valkey import EmbeddedValkey
+
+if TYPE_CHECKING:
+    from tests.support.pgbouncer import PgBouncer
 
 #: The logical database of a given Redis that the suite empties; in 0 people keep what they want to keep.
 TEST_REDIS_DB = 9
+#: Where it is set, a PgBouncer that pools transactions stands before the server of DATABASE_URL, a PostgreSQL.
+BEHIND_PGBOUNCER: Final = "BEHIND_PGBOUNCER"
 
 
 class Surroundings:
@@ -30,22 +37,41 @@ class Surroundings:
         self.environ = dict(os.environ)
         self.directory = Path(tempfile.mkdtemp(prefix="django-jobs-tests-"))
         self.valkey: EmbeddedValkey | None = None
+        self.bouncer: PgBouncer | None = None
 
     def set_up(self) -> None:
         os.environ["DJANGO_JOBS_TEST_DIR"] = str(self.directory)
         os.environ["DATABASE_URL"] = os.environ.get("DATABASE_URL") or f"sqlite:///{self.directory}/db.sqlite3"
+        if os.environ.get(BEHIND_PGBOUNCER):
+            os.environ["DATABASE_URL"] = self.start_bouncer(os.environ["DATABASE_URL"])
         os.environ["REDIS_URL"] = emptiable(os.environ.get("REDIS_URL") or self.start_valkey())
 
     def start_valkey(self) -> str:
         self.valkey = EmbeddedValkey(self.directory / "valkey")
         return self.valkey.url
 
+    def start_bouncer(self, url: str) -> str:
+        """Start a PgBouncer before the server of a ``DATABASE_URL``, and return the URL of the same database there."""
+        from tests.support.pgbouncer import PgBouncer
+
+        parts = urlsplit(url)
+        if not parts.scheme.startswith("postgres"):
+            raise pytest.UsageError(f"{BEHIND_PGBOUNCER} wants a DATABASE_URL of PostgreSQL, not {url!r}.")
+        self.bouncer = PgBouncer()
+        self.bouncer.start(SimpleNamespace(host=parts.hostname, port=parts.port or 5432))
+        return parts._replace(netloc=f"{parts.username}@{HOST}:{self.bouncer.port}").geturl()
+
     def tear_down(self) -> None:
+        if self.bouncer is not None:
+            self.bouncer.close()
         if self.valkey is not None:
             self.valkey.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
         os.environ.clear()
         os.environ.update(self.environ)
+
+
+surroundings_of_run: Final = pytest.StashKey[Surroundings]()
 
 
 def emptiable(url: str) -> str:
@@ -60,6 +86,7 @@ def emptiable(url: str) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     surroundings = Surroundings()
+    early_config.stash[surroundings_of_run] = surroundings
     early_config.add_cleanup(surroundings.tear_down)
     surroundings.set_up()
     return (yield)

@@ -29,6 +29,9 @@ _CONFIG: Final = {
     "wal_sender_timeout": "5s",
 }
 
+#: With these Django follows the server that takes writes.
+OPTIONS: Final = {"target_session_attrs": "read-write", "connect_timeout": 3, "prepare_threshold": 5}
+
 
 @functools.cache
 def _programs() -> Path:
@@ -108,7 +111,7 @@ class PostgresCluster:
             "USER": USER,
             "HOST": ",".join(item.host for item in servers),
             "PORT": ",".join(str(item.port) for item in servers),
-            "OPTIONS": {"target_session_attrs": "read-write", "connect_timeout": 3, "prepare_threshold": 5},
+            "OPTIONS": dict(OPTIONS),
         }
 
     def make(self) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-#: Holds the commit of the older release.
-COMMIT_FILE: Final = Path(__file__).with_name("RELEASE")
+#: Names the commit of each release.
+RELEASES: Final = Path(__file__).with_name("RELEASES")
+#: Names the clone whose history has these commits, where the tests run in a copy that has none.
+HISTORY: Final = "DJANGO_JOBS_HISTORY"
 _TAKEN: Final = ("django_jobs", "example_project", "tests", "manage.py")
 #: What both releases' processes do here is in these files of today; of django_jobs they use what both have.
 _PLAYED: Final = ("__init__.py", "record.py", *(f"endurance/{name}.py" for name in ("mix", "handlers", "submitter")))
@@ -50,17 +52,25 @@ def this_release() -> Release:
     return Release("new", ROOT)
 
 
+def commits() -> dict[str, str]:
+    """Return the commit of each release by its version, the oldest first."""
+    lines = [line for line in RELEASES.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split(maxsplit=1) for line in lines)
+
+
 def older_release(directory: Path) -> Release:
-    """Unpack the older release below the directory. Raises NoHistory where this is no clone with its history."""
-    commit = COMMIT_FILE.read_text().strip()
-    command = ["git", "-C", str(ROOT), "archive", commit, *_TAKEN]
+    """Unpack the last release below the directory. Raises NoHistory where this is no clone with its history."""
+    version, commit = list(commits().items())[-1]
+    clone = os.environ.get(HISTORY) or str(ROOT)
+    # The clone may be another user's.
+    command = ["git", "-c", "safe.directory=*", "-C", clone, "archive", commit, *_TAKEN]
     try:
         made = subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         told = getattr(error, "stderr", b"").decode().strip() or str(error)
         raise NoHistory(
-            f"This suite takes the release before out of git's history, and cannot run here: commit {commit} is not to "
-            f"be had. It needs a clone that is not shallow. ({told})"
+            f"This suite takes release {version} out of git's history, and cannot run here: {clone} does not have "
+            f"commit {commit}. It needs a clone that is not shallow; {HISTORY} names another one. ({told})"
         ) from error
     root = directory / "older"
     with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:

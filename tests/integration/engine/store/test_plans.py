@@ -29,6 +29,7 @@ from tests.support.everyday import SET, Deed, Everyday
 from tests.support.factories import make_job_type
 from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply, vacuum
 from tests.support.plans import Plan, explained
+from tests.support.pooling import needs_a_session
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -137,6 +138,7 @@ def test_whether_the_system_is_idle_is_told_by_the_index_though_much_was_in_flig
     assert [plan for plan in plans if _is_bad(plan)] == []
 
 
+@needs_a_session("no prepared statement lasts")
 @pytest.mark.parametrize("columns", [WAITING, COMPLETED], ids=["waiting", "ended"])
 def test_what_is_prepared_is_not_planned_each_time(
     columns: Mapping[str, str],

@@ -19,6 +19,7 @@ from django_jobs.models import Job
 from tests.support.brokers import end, pending_job, reread, returned, start
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.pooling import skip_behind_pgbouncer
 from tests.support.stores import store_name
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -34,6 +35,7 @@ def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def _may_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_behind_pgbouncer("no prepared statement lasts")
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 5)
 
 

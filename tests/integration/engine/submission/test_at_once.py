@@ -21,6 +21,7 @@ from django_jobs.statuses import Status
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.pooling import skip_behind_pgbouncer
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -54,6 +55,7 @@ def rows_of(job: Job) -> list[dict[str, Any]]:
 
 def make_failing_function() -> None:
     """A function that fails as the server does, with the given code."""
+    skip_behind_pgbouncer("a function of the session does not last")
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION pg_temp.fail(code text) RETURNS boolean LANGUAGE plpgsql "
