@@ -16,12 +16,12 @@ from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.contrib.prometheus.families import Described
 from django_jobs.engine.insight.gauges import Gauges
 from django_jobs.health.notes import HealthNotes
-from django_jobs.statuses import Status
+from django_jobs.statuses import FINAL, Status
 
 #: Older gauges are not told: what is known no longer must not look as if it were.
 OLDEST_GAUGES_SECONDS: Final = 60.0
 #: Of the jobs that ended well there are as many as are kept, which says nothing.
-_TOLD: Final = tuple(str(status) for status in Status if status not in {Status.COMPLETED, Status.CANCELED})
+_TOLD: Final = tuple(str(status) for status in Status if status not in FINAL)
 
 
 class JobsCollector(Collector):
