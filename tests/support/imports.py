@@ -56,7 +56,7 @@ ENGINE: Final = (
     ("store",),
     ("claimed_job", "logs", "duty_threads"),
     ("sockets",),
-    ("policy_answers", "access", "lookup"),
+    ("policy_answers", "system_organization", "access", "lookup"),
     ("transitions",),
     ("job_types",),
     ("dispatch",),
