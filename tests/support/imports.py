@@ -36,6 +36,7 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "templatetags": RULES_OF_WORK | {"admin"},
     "checks": RULES_OF_WORK,
     "testing": RULES_OF_WORK,
+    "tasks": RULES_OF_WORK,
     # The face and the app configuration put the parts together.
     FACE: None,
     "apps": None,
@@ -47,6 +48,7 @@ VENDORS: Final = {
     "redis": "broker",
     "channels": "realtime",
     "channels_redis": "realtime",
+    "django_tasks": "tasks",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})

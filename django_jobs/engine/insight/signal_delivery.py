@@ -21,6 +21,8 @@ from django_jobs.values import JobStatus
 
 logger = logging.getLogger("django_jobs")
 
+#: What waits to be told: a signal with its facts, or a call that sends signals of its own.
+Told = tuple[Signal, JobStatus, dict[str, Any]] | Callable[[], object]
 #: How many signals wait in the background. Further ones are dropped.
 MAX_WAITING = 10_000
 DRAIN_SECONDS = 5.0
@@ -31,7 +33,22 @@ def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
     if _background is None:
         _send(signal, status, facts)
     else:
-        _background.put(signal, status, facts)
+        _background.put((signal, status, facts))
+
+
+def call(function: Callable[[], object]) -> None:
+    """Call what sends signals of its own, at once or in the background. Its errors are logged."""
+    if _background is None:
+        _call(function)
+    else:
+        _background.put(function)
+
+
+def _call(function: Callable[[], object]) -> None:
+    try:
+        function()
+    except (Exception, Interruption) as error:  # noqa: BLE001  (receivers must not harm jobs)
+        _complain(None, "unknown", error)
 
 
 def _send(signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
@@ -45,8 +62,9 @@ def _send(signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
             _complain(status, getattr(receiver, "__qualname__", repr(receiver)), answer)
 
 
-def _complain(status: JobStatus, receiver: str, error: BaseException) -> None:
-    logger.error("event=receiver_failed job_id=%s receiver=%s", status.job_id, receiver, exc_info=error)
+def _complain(status: JobStatus | None, receiver: str, error: BaseException) -> None:
+    job_id = "" if status is None else status.job_id
+    logger.error("event=receiver_failed job_id=%s receiver=%s", job_id, receiver, exc_info=error)
 
 
 class _Background:
@@ -56,19 +74,19 @@ class _Background:
     """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[Signal, JobStatus, dict[str, Any]] | Callable[[], object]] = SimpleQueue()
+        self._waiting: SimpleQueue[Told] = SimpleQueue()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._dropping = False
 
-    def put(self, signal: Signal, status: JobStatus, facts: dict[str, Any]) -> None:
+    def put(self, told: Told) -> None:
         if self._waiting.qsize() >= MAX_WAITING:
             if not self._dropping:
                 self._dropping = True
                 logger.warning("event=signals_dropped waiting=%s", MAX_WAITING)
             return
         self._dropping = False
-        self._waiting.put((signal, status, facts))
+        self._waiting.put(told)
         if self._thread is None:
             self._start()
 
@@ -88,13 +106,13 @@ class _Background:
     def _run(self) -> None:
         while True:
             item = self._waiting.get()
-            if callable(item):
-                item()
-                continue
             try:
-                _send(*item)
+                if callable(item):
+                    item()
+                else:
+                    _send(*item)
             except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
-                _complain(item[1], "unknown", error)
+                _complain(None if callable(item) else item[1], "unknown", error)
             del item  # an error in it would keep its frames alive
             reset_queries()
             close_old_connections()
