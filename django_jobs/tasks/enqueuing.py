@@ -36,8 +36,8 @@ def enqueue(
     organization = changes.get("organization")
     if organization is None:
         organization = organization_for(options.get("organization"), alias)
-    job = _submit(task, options, organization, given)
-    if job._state.db is None:  # it was not read, so it is new
+    job, is_new = _submit(task, options, organization, given)
+    if is_new:
         return results.of_new(job, task, alias, args, kwargs), True
     return results.by_key([job.pk])[job.pk].result(), False
 
@@ -57,11 +57,11 @@ def _given(
     return given
 
 
-def _submit(task: Task[..., Any], options: Mapping[str, Any], organization: Any, given: Mapping[str, Any]) -> Job:
+def _submit(task: Task[..., Any], options: Mapping[str, Any], organization: Any, given: Mapping[str, Any]) -> tuple[Job, bool]:
     name = job_types.ensure(task, options)
     try:
-        return single.submit(name, organization, given, None, Authorizer(None))
+        return single.submit_or_find(name, organization, given, None, Authorizer(None))
     except JobTypeNotFound:  # the row that this process saw is gone
         job_types.forget(name)
         job_types.ensure(task, options)
-        return single.submit(name, organization, given, None, Authorizer(None))
+        return single.submit_or_find(name, organization, given, None, Authorizer(None))

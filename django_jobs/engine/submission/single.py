@@ -89,13 +89,21 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
 
 def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
     """Submit one job with these values for an owner, and return it; the authorizer judges whether the owner may."""
+    return submit_or_find(job_type, organization, given, user, authorizer)[0]
+
+
+def submit_or_find(
+    job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer
+) -> tuple[Job, bool]:
+    """Do the same, and return the job and whether it is new: not where an earlier job does the same work."""
     errors = Errors()
     with naming("submit_job", job_type):
         fields = check_fields(given, errors)
         for trial in range(MAX_TRIES):
             try:
                 request = _build(job_type, organization, fields, user, errors.copy(), authorizer)
-                return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
+                job = _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
+                return job, job is request.job
             except targets.TargetsChanged:
                 targets.forget()
                 if trial:  # many processes submit the same work at once: let one of them get through
