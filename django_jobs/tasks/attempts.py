@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ _EXCEPTIONS: Final = {
     Status.CANCELED: "django_jobs.exceptions.JobCanceled",
     Status.TIMED_OUT: "django_jobs.exceptions.JobTimedOut",
 }
+#: The line of an exception group behind its own frames, before those of the exceptions in it.
+_GROUP: Final = re.compile(r"^  \| ([\w.]+): ", re.MULTILINE)
 FAILED: Final = "django_jobs.exceptions.JobFailed"
 #: Our exceptions that stand for those which Django's own backends report.
 _DJANGOS: Final = {"django_jobs.tasks.running.ResultIsNoJson": "builtins.TypeError"}
@@ -41,7 +44,8 @@ def _error(row: ExecutionLog) -> TaskError:
 
 def class_path(traceback: str) -> str:
     """Return the dotted path of the exception at the end of a traceback, where built-in ones have no module."""
-    name = raised_error(traceback).error_class
+    group = _GROUP.search(traceback)
+    name = group[1] if group is not None else raised_error(traceback).error_class
     if not name:
         return FAILED
     path = name if "." in name else f"builtins.{name}"

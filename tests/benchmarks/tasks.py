@@ -6,8 +6,8 @@
     python -m django migrate
     python -m tests.benchmarks.tasks [pairs]
 
-The Redis database is emptied. Calls of the two kinds take turns, so that whatever slows the machine slows both. Every few
-thousand calls begin a round of its own, with empty tables; the ratio is that of the rounds' medians.
+The Redis database is emptied. Calls of the two kinds take turns, so that whatever slows the machine slows both. Each
+round begins with empty tables; the ratio is the median of the rounds' ratios, which are those of their medians.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ WARM_UP: Final = 50
 
 def main(pairs: int) -> None:
     ratios = [_round(number) for number in range(max(1, pairs // ROUND))]
-    print(f"enqueue takes {statistics.median(ratios):.3f} of submit_job (rounds: {', '.join(f'{r:.3f}' for r in ratios)})")
+    print(
+        f"enqueue takes {statistics.median(ratios):.3f} of submit_job (rounds: {', '.join(f'{r:.3f}' for r in ratios)})"
+    )
 
 
 def _round(number: int) -> float:

@@ -52,8 +52,8 @@ def fail_with_a_cause() -> None:
 
 
 @task()
-def leave() -> None:
-    raise SystemExit("gone")
+def leave(text: str) -> None:
+    raise SystemExit(text)
 
 
 @task()
