@@ -13,7 +13,7 @@ from django.db import transaction
 from django.test import Client
 
 from django_jobs import get_job_status
-from django_jobs.engine.job_types import declared_types
+from django_jobs.engine.job_types import declared_types, handlers
 from django_jobs.engine.job_types.handlers import entered_path_problem, path_problem
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
@@ -29,8 +29,9 @@ FAIL: Final = "task:tests.support.tasks.fail"
 
 
 @pytest.fixture(autouse=True)
-def _new_process() -> None:
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     job_types._seen.clear()
+    monkeypatch.setattr(handlers, "_loaded", {})
 
 
 def test_the_first_enqueue_makes_the_type() -> None:
