@@ -15,10 +15,12 @@ KWARGS: Final = "kwargs"
 def as_json(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments as JSON has them. Raises TypeError or ValueError that names the argument that is none."""
     try:
-        return normalize_json(list(args)), normalize_json(dict(kwargs))
+        listed: Any = normalize_json(list(args))
+        named: Any = normalize_json(dict(kwargs))
     except (TypeError, ValueError, RecursionError):
         _blame(task, args, kwargs)
         raise
+    return listed, named
 
 
 def _blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -34,5 +34,5 @@ class JobTask(Task):  # type: ignore[type-arg]
         """
         own = {name: changes.pop(name) for name in OF_ONE_JOB.intersection(changes)}
         refuse_unknown("using()", changes.keys() - {"priority", "queue_name", "run_after", "backend"}, OF_ONE_JOB)
-        changed: Any = Task.using(self, **changes)
+        changed: JobTask = Task.using(self, **changes)  # type: ignore[assignment]
         return replace(changed, changes={**self.changes, **own}) if own else changed

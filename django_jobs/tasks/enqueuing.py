@@ -57,7 +57,9 @@ def _given(
     return given
 
 
-def _submit(task: Task[..., Any], options: Mapping[str, Any], organization: Any, given: Mapping[str, Any]) -> tuple[Job, bool]:
+def _submit(
+    task: Task[..., Any], options: Mapping[str, Any], organization: Any, given: Mapping[str, Any]
+) -> tuple[Job, bool]:
     name = job_types.ensure(task, options)
     try:
         return single.submit_or_find(name, organization, given, None, Authorizer(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from django.db import transaction
@@ -22,7 +23,7 @@ def test_a_worker_runs_tasks_and_tries_them_again(processes: ProcessPool, stage:
         tried = tasks.succeed_at.using(organization=stage.organization).enqueue(2)
         double, fails = tasks.double.enqueue(21), tasks.fail_in_loop.enqueue("boom")
     for result in (tried, double, fails):
-        wait_until(lambda result=result: _is_finished(result), PATIENCE, f"the end of {result.id}")  # type: ignore[misc]
+        wait_until(partial(_is_finished, result), PATIENCE, f"the end of {result.id}")
     worker_ids = set(tried.worker_ids + double.worker_ids + fails.worker_ids)
     assert (tried.return_value, tried.attempts, len(tried.errors)) == (2, 2, 1)
     assert double.return_value == {"doubled": 42, "job": double.id}

@@ -19,11 +19,11 @@ from django_jobs.tasks.framework import (
     TaskResultDoesNotExist,
     TaskResultStatus,
     default_task_backend,
-    task,
     task_backends,
 )
 from django_jobs.testing import run_jobs
 from tests.support import tasks
+from tests.support.tasks import task
 
 LOGGER: Final = Task.__module__.partition(".base")[0]
 
@@ -96,7 +96,7 @@ def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(InvalidTask, match="aware"):
         tasks.bare.using(run_after=dt.datetime(2026, 1, 1))  # noqa: DTZ001
     with pytest.raises(TypeError):
-        task(run_after=timezone.now())(tasks.add.func)  # type: ignore[call-overload]
+        task(run_after=timezone.now())(tasks.add.func)
 
 
 def test_an_unknown_queue_is_refused_also_when_it_is_enqueued(settings: Any) -> None:
@@ -115,7 +115,7 @@ def test_only_functions_of_a_module_are_tasks() -> None:
 
     for function in (any, inner):
         with pytest.raises(InvalidTask, match="module level"):
-            task()(function)  # type: ignore[arg-type]
+            task()(function)
     with pytest.raises(InvalidTask, match="context"):
         task(takes_context=True)(tasks.add.func)
 

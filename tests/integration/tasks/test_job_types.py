@@ -18,11 +18,12 @@ from django_jobs.engine.job_types.handlers import entered_path_problem, path_pro
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
 from django_jobs.tasks import job_types, task_options
-from django_jobs.tasks.framework import InvalidTask, TaskResultStatus, task
+from django_jobs.tasks.framework import InvalidTask, TaskResultStatus
 from django_jobs.testing import run_jobs
 from tests.support import admin, tasks
 from tests.support.api import client_of
 from tests.support.factories import make_system_admin, make_user
+from tests.support.tasks import task
 
 ADD: Final = "task:tests.support.tasks.add"
 FAIL: Final = "task:tests.support.tasks.fail"
@@ -53,7 +54,7 @@ def test_an_administrators_edit_stays_and_other_fields_follow_the_code() -> None
     tasks.fail.enqueue("x")
     JobType.objects.filter(pk=FAIL).update(default_timeout=99)
     job_types._seen.clear()  # a later release begins
-    changed = dataclasses.replace(tasks.fail, options={"timeout": 18, "retry_delay": 7})  # type: ignore[type-var]
+    changed = dataclasses.replace(tasks.fail, options={"timeout": 18, "retry_delay": 7})
     job = Job.objects.by_id(changed.enqueue("x").id)
     kind = JobType.objects.get(pk=FAIL)
     assert (kind.default_timeout, kind.retry_delay, job.timeout_seconds) == (99, 7, 99)
@@ -101,9 +102,9 @@ def test_unknown_options_are_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"'max_retrys'; of a job it takes .*max_retries"):
         task_options(max_retrys=1)
     with pytest.raises(TypeError, match="'max_retrys'"):
-        tasks.fail.using(max_retrys=1)  # type: ignore[call-arg]
+        tasks.fail.using(max_retrys=1)
     with pytest.raises(TypeError, match="below @task"):
-        task_options(max_retries=1)(tasks.add)  # type: ignore[type-var]
+        task_options(max_retries=1)(tasks.add)
 
 
 def test_the_decorator_takes_the_same_keywords(settings: Any) -> None:
@@ -123,7 +124,7 @@ def test_the_decorator_takes_the_same_keywords(settings: Any) -> None:
     ids=["number", "word", "both names"],
 )
 def test_wrong_values_are_refused_when_it_is_enqueued(options: Any, said: str) -> None:
-    wrong = dataclasses.replace(tasks.add, options=options)  # type: ignore[type-var]
+    wrong = dataclasses.replace(tasks.add, options=options)
     with pytest.raises(InvalidTask, match=said):
         wrong.enqueue(1)
     assert Job.objects.count() == 0
