@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import AWAITING_RETRY, Status
+from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status
 from django_jobs.tasks import arguments, attempts
 from django_jobs.tasks.finding import find
 from django_jobs.tasks.framework import Task, TaskResult, TaskResultDoesNotExist, TaskResultStatus
@@ -26,9 +26,8 @@ _STATUSES: Final = {
     Status.CANCELED: TaskResultStatus.FAILED,
     Status.DEAD_LETTER: TaskResultStatus.FAILED,
 }
-_ENDED: Final = frozenset({Status.CANCELED, Status.DEAD_LETTER})
 #: What the Execution Log is asked for: the beginning of attempts, and errors.
-_TOLD: Final = sorted({Status.RUNNING, *_ENDED, *AWAITING_RETRY})
+_TOLD: Final = [Status.RUNNING, *sorted(UNSUCCESSFUL | AWAITING_RETRY)]
 
 
 def notes(task: Task[..., Any], alias: str) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def by_key(pks: Sequence[int]) -> dict[int, Found]:
     rows = Job.primary.filter(pk__in=pks).select_related("job_type").order_by()
     jobs = {job.pk: job for job in rows if job.job_type_id.startswith(PREFIX)}
     logs: dict[int, list[ExecutionLog]] = {pk: [] for pk in jobs}
-    asked = [pk for pk, job in jobs.items() if job.attempt or job.status in _ENDED]
+    asked = [pk for pk, job in jobs.items() if job.attempt or job.status in UNSUCCESSFUL]
     told = ExecutionLog.primary.filter(job_id__in=asked, to_status__in=_TOLD).order_by("pk") if asked else []
     for row in told:
         logs[row.job_id].append(row)

@@ -19,6 +19,8 @@ READERS: Final = frozenset(
         *("Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "Response"),
         # What it is called, what is asked for, and what is said of it.
         *("in_words", "Chosen", "query", "failures", "format", "format_html", "jobs_of", "say"),
+        # What Django's interface tells of a task.
+        "TaskResult",
     }
 )
 

@@ -51,9 +51,10 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
 ) -> Job:
     """Submit one job and return it.
 
-    ``organization`` is an id or an instance; ``priority`` a label or number, by default the type's; ``depends_on`` a
-    job or job id, or a list of them, that must complete first, or only end with ``run_after="ended"``; ``user`` the
-    owner, whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
+    ``organization`` is an id or an instance, or None for work of no tenant, which is that of the organization that the
+    setting SYSTEM_ORGANIZATION names; ``priority`` a label or number, by default the type's; ``depends_on`` a job or
+    job id, or a list of them, that must complete first, or only end with ``run_after="ended"``; ``user`` the owner,
+    whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
     ``expires_at`` the moment after which it does not start; ``metadata`` a JSON object of up to 4 kB for correlation
     ids and the like. ``timeout`` (seconds, 1 to 30 days) and ``max_retries`` (0 to 100) take the place of the type's.
     ``batch`` is the batch, or its id, that the job counts for.

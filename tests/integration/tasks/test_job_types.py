@@ -6,6 +6,7 @@ import dataclasses
 import html
 from typing import Any, Final
 
+import django
 import pytest
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
@@ -17,7 +18,7 @@ from django_jobs.engine.job_types import declared_types, handlers
 from django_jobs.engine.job_types.handlers import entered_path_problem, path_problem
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
-from django_jobs.tasks import job_types, task_options
+from django_jobs.tasks import JobTask, job_types, task_options
 from django_jobs.tasks.framework import InvalidTask, TaskResultStatus
 from django_jobs.testing import run_jobs
 from tests.support import admin, tasks
@@ -107,11 +108,18 @@ def test_unknown_options_are_refused_at_once() -> None:
         task_options(max_retries=1)(tasks.add)
 
 
-def test_the_decorator_takes_the_same_keywords(settings: Any) -> None:
-    item = type(tasks.fail)(func=tasks.add.func, timeout=5, max_retries=2)
-    assert item.options == {"timeout": 5, "max_retries": 2}
+def test_the_class_of_tasks_takes_the_same_keywords() -> None:
+    said = {"priority": 0, "backend": "default", "queue_name": "default", "run_after": None, "func": tasks.add.func}
+    assert JobTask(**said, timeout=5, max_retries=2).options == {"timeout": 5, "max_retries": 2}
     with pytest.raises(TypeError, match="'max_retrys'; of a job it takes"):
-        type(tasks.fail)(func=tasks.add.func, max_retrys=2)
+        JobTask(**said, max_retrys=2)
+
+
+@pytest.mark.skipif(django.VERSION[:2] == (6, 0), reason="@task of Django 6.0 takes no further keywords.")
+def test_the_decorator_takes_them_too() -> None:
+    assert task(timeout=5)(tasks.add.func).options == {"timeout": 5}
+    with pytest.raises(TypeError, match="'max_retrys'; of a job it takes"):
+        task(max_retrys=2)(tasks.add.func)
 
 
 @pytest.mark.parametrize(
