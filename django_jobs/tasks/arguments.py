@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from django_jobs.exceptions import PermanentError
 from django_jobs.tasks.framework import InvalidTask, Task, normalize_json
 
 ARGS: Final = "args"
@@ -47,6 +48,17 @@ def parameters(
     if key in found:
         raise InvalidTask(f"{task.module_path}: a concurrency_key cannot be called {key!r}; rename the argument.")
     return {**found, key: _named(task, args, kwargs, "concurrency_key").get(key)}
+
+
+def of_job(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments that a job's parameters hold. Raises PermanentError for parameters of another shape.
+
+    Those come from elsewhere, as from a schedule of the task's type.
+    """
+    args, kwargs = given.get(ARGS, []), given.get(KWARGS, {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict) or (given and not {ARGS, KWARGS} & given.keys()):
+        raise PermanentError('The parameters of a task\'s job are {"args": [...], "kwargs": {...}}.')
+    return args, kwargs
 
 
 def unique_key(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Any) -> str:

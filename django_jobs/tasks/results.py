@@ -68,9 +68,11 @@ def by_key(pks: Sequence[int]) -> dict[int, Found]:
 
 
 def backend_of(job: Job) -> str:
-    """Return the alias of the backend that the job was enqueued by."""
-    metadata = job.metadata if isinstance(job.metadata, dict) else {}
-    return str(metadata.get(BACKEND, ""))
+    """Return the alias of the backend that the job was enqueued by; of one from elsewhere, as a schedule, the task's.
+
+    Raises InvalidTask where only the task could tell, and this process cannot find it.
+    """
+    return str(job.metadata.get(BACKEND) or find(job.job_type.handler_method).backend)
 
 
 def of_new(job: Job, task: Task[..., Any], alias: str, args: list[Any], kwargs: dict[str, Any]) -> TaskResult[..., Any]:
@@ -110,8 +112,8 @@ class Found:
             started_at=starts[0].timestamp if starts else None,
             last_attempted_at=starts[-1].timestamp if starts else None,
             finished_at=job.completed_at or job.canceled_at,
-            args=job.input_parameters[arguments.ARGS],
-            kwargs=job.input_parameters[arguments.KWARGS],
+            args=job.input_parameters.get(arguments.ARGS, []),
+            kwargs=job.input_parameters.get(arguments.KWARGS, {}),
             backend=backend_of(job),
             errors=attempts.errors_of(self.logs),
             worker_ids=[row.worker_name for row in starts],
@@ -124,11 +126,10 @@ class Found:
 def task_of(job: Job) -> Task[..., Any]:
     """Return the task as it was enqueued. Raises InvalidTask where this process cannot find it."""
     task = find(job.job_type.handler_method)
-    metadata = job.metadata if isinstance(job.metadata, dict) else {}
     said = {
-        "backend": str(metadata.get(BACKEND, task.backend)),
-        "priority": metadata.get(PRIORITY, 0),
-        "queue_name": metadata.get(QUEUE, "default"),
+        "backend": job.metadata.get(BACKEND, task.backend),
+        "priority": job.metadata.get(PRIORITY, 0),
+        "queue_name": job.metadata.get(QUEUE, "default"),
         "run_after": job.run_at,
     }
     changes = {name: value for name, value in said.items() if getattr(task, name) != value}

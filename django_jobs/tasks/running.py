@@ -46,18 +46,18 @@ def handler_for(path: str) -> Handler:
 
 def _handler(task: Task[..., Any]) -> Handler:
     def run_task(context: JobContext) -> dict[str, Any]:
-        given = context.parameters
+        args, kwargs = arguments.of_job(context.parameters)
         first = [_task_context(context)] if task.takes_context else []
-        return _returned(task, task.func(*first, *given[arguments.ARGS], **given[arguments.KWARGS]))
+        return _returned(task, task.func(*first, *args, **kwargs))
 
     return run_task
 
 
 def _coroutine_handler(task: Task[..., Any]) -> Handler:
     async def run_task(context: JobContext) -> dict[str, Any]:
-        given = context.parameters
+        args, kwargs = arguments.of_job(context.parameters)
         first = [await sync_to_async(_task_context)(context)] if task.takes_context else []
-        return _returned(task, await task.func(*first, *given[arguments.ARGS], **given[arguments.KWARGS]))
+        return _returned(task, await task.func(*first, *args, **kwargs))
 
     return run_task
 

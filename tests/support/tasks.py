@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django_jobs.engine.claimed_job import current_job
-from django_jobs.exceptions import PermanentError, TransientError
+from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from django_jobs.tasks import framework, task_options
 
 Decorator = Callable[[Callable[..., Any]], Any]
@@ -69,6 +69,11 @@ def leave(text: str) -> None:
 @task()
 def give_up() -> None:
     raise PermanentError("never")
+
+
+@task()
+def ask_for_later() -> None:
+    raise RetryLater(60)
 
 
 @task()

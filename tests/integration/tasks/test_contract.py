@@ -197,6 +197,12 @@ def test_a_result_that_is_no_json_fails_at_once() -> None:
     assert (result.errors[0].exception_class, "Unsupported type" in result.errors[0].traceback) == (TypeError, True)
 
 
+def test_a_task_may_say_whether_another_try_is_worth_it() -> None:
+    never, later = tasks.give_up.enqueue(), tasks.ask_for_later.enqueue()
+    run_jobs()
+    assert (_state(never), _state(later)) == ((TaskResultStatus.FAILED, 1, 1), (TaskResultStatus.READY, 1, 0))
+
+
 def test_a_task_may_take_its_context() -> None:
     result = tasks.tell_context.using(queue_name="mail", priority=-3).enqueue()
     other = tasks.tell_context_in_loop.enqueue("word")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import html
 from typing import Any, Final
 
@@ -12,15 +13,16 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
-from django_jobs import get_job_status
+from django_jobs import get_job_status, schedule_job, submit_job
 from django_jobs.engine.job_types import declared_types, handlers
 from django_jobs.engine.job_types.handlers import entered_path_problem, path_problem
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
 from django_jobs.tasks import JobTask, job_types, task_options
 from django_jobs.tasks.framework import InvalidTask, TaskResultStatus
-from django_jobs.testing import run_jobs
+from django_jobs.testing import fire_schedules, run_jobs
 from tests.support import admin, tasks
 from tests.support.api import client_of
 from tests.support.factories import make_system_admin, make_user
@@ -187,6 +189,31 @@ def test_people_see_the_type_and_cannot_submit_it(organization: Any) -> None:
         answer = client.post("/api/jobs/", {"job_type": ADD, "organization": organization.name}, "json")
         assert answer.status_code == 400
     assert [item for item in member.get("/api/job-types/").json()["results"] if item["type_name"] == ADD] == []
+
+
+def test_rest_pauses_the_type_for_system_admins() -> None:
+    tasks.add.enqueue(1)
+    client = client_of(make_system_admin())
+    answer = client.patch(f"/api/job-types/{ADD}/", {"is_paused": True}, "json")
+    assert answer.status_code == 200
+    assert JobType.objects.get(pk=ADD).is_paused
+
+
+def test_a_schedule_may_be_of_a_task(organization: Any) -> None:
+    tasks.add.enqueue(1)
+    run_jobs()
+    schedule_job("sums", ADD, organization, {"args": [1, 2], "kwargs": {}}, every=60)
+    fire_schedules(timezone.now() + dt.timedelta(seconds=61))
+    [status] = run_jobs()
+    assert tasks.add.get_result(status.job_id).return_value == 3
+
+
+def test_parameters_of_another_shape_end_with_the_reason() -> None:
+    tasks.add.enqueue(1)
+    job = submit_job(ADD, None, {"first": 1})
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, '{"args": [...], "kwargs": {...}}' in job.error_message) == ("Dead Letter", True)
 
 
 def test_the_admin_edits_the_type(root: Client) -> None:
