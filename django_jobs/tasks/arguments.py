@@ -13,18 +13,7 @@ ARGS: Final = "args"
 KWARGS: Final = "kwargs"
 
 
-def as_json(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments as JSON has them. Raises TypeError or ValueError that names the argument that is none."""
-    try:
-        listed: Any = normalize_json(list(args))
-        named: Any = normalize_json(dict(kwargs))
-    except (TypeError, ValueError, RecursionError):
-        _blame(task, args, kwargs)
-        raise
-    return listed, named
-
-
-def _blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+def blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise an error that names the first argument that is no JSON."""
     named = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
     for name, value in [*named, *((f"argument {name!r}", value) for name, value in kwargs.items())]:

@@ -26,9 +26,13 @@ def enqueue(
 
     It is not where the task has a ``unique_key`` and the same work is there already: then the result is that job's.
     """
-    args, kwargs = arguments.as_json(task, args, kwargs)
+    try:
+        result = results.of_unsubmitted(task, alias, args, kwargs)
+    except (TypeError, ValueError, RecursionError):
+        arguments.blame(task, args, kwargs)
+        raise
     options, changes = options_of(task, defaults), changes_of(task)
-    given = _given(task, alias, args, kwargs, {**options, **changes})
+    given = _given(task, alias, result.args, result.kwargs, {**options, **changes} if changes else options)
     for name in _AS_IT_IS:
         if name in changes:
             given[name] = changes[name]
@@ -38,7 +42,7 @@ def enqueue(
         organization = organization_for(options.get("organization"), alias)
     job, is_new = _submit(task, options, organization, given)
     if is_new:
-        return results.of_new(job, task, alias, args, kwargs), True
+        return results.submitted(result, job), True
     return results.by_key([job.pk])[job.pk].result(), False
 
 

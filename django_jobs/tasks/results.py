@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django_jobs.models import ExecutionLog, Job
@@ -75,22 +75,34 @@ def backend_of(job: Job) -> str:
     return str(job.metadata.get(BACKEND) or find(job.job_type.handler_method).backend)
 
 
-def of_new(job: Job, task: Task[..., Any], alias: str, args: list[Any], kwargs: dict[str, Any]) -> TaskResult[..., Any]:
-    """Return the result of a job that was just submitted."""
+def of_unsubmitted(
+    task: Task[..., Any], alias: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> TaskResult[..., Any]:
+    """Return the result of a job that is yet to be submitted, with its arguments as JSON.
+
+    Raises what Django's interface raises for arguments that are none.
+    """
     return TaskResult(
         task=task,
-        id=job.name,
+        id="",
         status=TaskResultStatus.READY,
-        enqueued_at=job.created_at,
+        enqueued_at=None,
         started_at=None,
         last_attempted_at=None,
         finished_at=None,
-        args=args,
-        kwargs=kwargs,
+        args=args,  # type: ignore[arg-type]
+        kwargs=kwargs,  # type: ignore[arg-type]
         backend=alias,
         errors=[],
         worker_ids=[],
     )
+
+
+def submitted(result: TaskResult[..., Any], job: Job) -> TaskResult[..., Any]:
+    """Return the result with what the submission of its job told."""
+    object.__setattr__(result, "id", job.name)
+    object.__setattr__(result, "enqueued_at", job.created_at)
+    return result
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
