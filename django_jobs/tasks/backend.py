@@ -55,6 +55,7 @@ class JobsBackend(BaseTaskBackend):
         """
         if self._valid.get(id(task)) is not task:
             self._examine(task)
+        result: TaskResult[..., Any]
         result, is_new = _engine().enqueue(task, self.alias, args, kwargs, self.options)
         if is_new:
             task_enqueued.send(type(self), task_result=result)
