@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -22,6 +23,7 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.submission import duplicates
 
         self._connect_parts()
+        self._connect_tasks()
         declarations.discover()
         post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(self._sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules")
@@ -41,12 +43,12 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.control import batches
         from django_jobs.engine.dependencies import follow_up
         from django_jobs.engine.insight import events
-        from django_jobs.engine.job_types.handlers import path_problem
+        from django_jobs.engine.job_types.handlers import entered_path_problem
         from django_jobs.engine.job_types.parameters import parameter_names
         from django_jobs.engine.transitions import hooks
         from django_jobs.models import hooks as model_hooks
 
-        model_hooks.connect(organizations_seen_by, path_problem, parameter_names, batches)
+        model_hooks.connect(organizations_seen_by, entered_path_problem, parameter_names, batches)
         hooks.connect(events, follow_up.after_commit, counting.after_commit)
 
     @staticmethod
@@ -55,6 +57,27 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.schedules import declared_schedules
 
         declared_schedules.sync_declared_schedules(**kwargs)
+
+    @staticmethod
+    def _connect_tasks() -> None:
+        """Let tasks of Django's interface be found and tell of themselves; nothing is loaded before the first."""
+        from django_jobs.engine.insight import events
+        from django_jobs.engine.job_types import handlers
+
+        def find(path: str) -> Any:
+            try:
+                from django_jobs.tasks.running import handler_for
+            except ImproperlyConfigured as error:
+                raise handlers.HandlerNotLoadable(f"{handlers.NOT_LOADABLE}: the task {path}. {error}") from error
+            return handler_for(path)
+
+        def tell(moved: Any) -> None:
+            from django_jobs.tasks import announcements
+
+            announcements.tell(moved)
+
+        handlers.add_scheme(handlers.TASK_SCHEME, find)
+        events.watch_types(f"{handlers.TASK_SCHEME}:", tell)
 
     @staticmethod
     def _follow_pools() -> None:

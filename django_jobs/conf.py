@@ -46,6 +46,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "MAX_PARAMETERS_BYTES": 65536,
     "MAX_RESULT_BYTES": 1048576,
     "FOREIGN_RQ_JOBS": "set_aside",
+    "SYSTEM_ORGANIZATION": None,
     "OUTPUT_STORAGE": "default",
     "SENSITIVE_PARAMETERS": (),
     "SHOW_ERROR_TEXT": False,

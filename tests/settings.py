@@ -53,6 +53,11 @@ if "DJANGO_JOBS_TEST_SETTINGS" not in os.environ:
 # A test that counts schedules makes its own.
 NIGHTLY_REPORT: dict[str, Any] | None = None  # type: ignore[no-redef]
 
+TASKS: dict[str, Any] = {
+    "default": {"BACKEND": "django_jobs.tasks.JobsBackend", "QUEUES": []},
+    "other": {"BACKEND": "django_jobs.tasks.JobsBackend"},
+}
+
 DJANGO_JOBS: dict[str, Any] = {
     "HANDLER_MODULES": ("tests.support.handlers", "tests.support.coroutines", "tests.faults.handlers"),
     **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),

@@ -58,7 +58,7 @@ class RunAgain(OwnPages):
     @staticmethod
     def _submit(request: HttpRequest, job: Job, form: RerunForm) -> Job | None:
         values = form.cleaned_data
-        return submit(form, job.job_type_id, _tenant_of(job), values["parameters"], values["priority"], request)
+        return submit(form, job.job_type_id, _tenant_of(job) or "", values["parameters"], values["priority"], request)
 
 
 def _tenant_of(job: Job) -> Any:

@@ -188,10 +188,12 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         kind = JobType() if self.instance is None else JobType.primary.get(pk=self.instance.pk)
+        is_new = self.instance is None
         for name, value in attrs.items():
             setattr(kind, name, value)
         try:
-            kind.full_clean(validate_unique=self.instance is None)
+            # A type keeps its name, and the name of a task's type is none that people could give.
+            kind.full_clean(exclude=() if is_new else {"type_name"}, validate_unique=is_new)
         except DjangoValidationError as error:
             raise serializers.ValidationError(serializers.as_serializer_error(error)) from error
         return attrs

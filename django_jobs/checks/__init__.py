@@ -31,6 +31,7 @@ from django_jobs.checks.settings import (
     check_setting_names,
 )
 from django_jobs.checks.storage import check_output_storage
+from django_jobs.checks.system_organization import check_system_organization, check_system_organization_exists
 
 __all__ = [
     "check_access_policy",
@@ -52,6 +53,8 @@ __all__ = [
     "check_sensitive_parameters",
     "check_setting_names",
     "check_swapped_late",
+    "check_system_organization",
+    "check_system_organization_exists",
     "check_throttle_rates",
     "check_time_zones",
     "check_websocket_origins",

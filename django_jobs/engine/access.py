@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import policy_answers
+from django_jobs.engine import policy_answers, system_organization
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.exceptions import PolicyFailed
@@ -41,7 +41,9 @@ class AccessPolicy:
         Otherwise an AttributeError could be swallowed on its way, and a DoesNotExist be taken for a missing job.
         """
         find = super().__getattribute__
-        return policy_answers.guarded(name, find) if name in policy_answers.KINDS else find(name)
+        if name not in policy_answers.KINDS:
+            return find(name)
+        return system_organization.closed(name, policy_answers.guarded(name, find), find("is_system_admin"))
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
         """Return the organizations whose jobs the user may see."""

@@ -12,6 +12,7 @@ MAX_DEPTH = 30
 #: What comes back from JSON as it went in, and cannot be changed by whoever else holds it.
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TEXT: Final = frozenset({str})
+_HOLDERS: Final = frozenset({list, dict})
 # Made once: ``json.dumps`` makes an encoder for each call with an argument of its own, ``json.loads`` checks more.
 _encode: Final = DjangoJSONEncoder(allow_nan=False).encode
 _decode: Final = json.JSONDecoder().raw_decode
@@ -32,7 +33,7 @@ def storable(value: Any, what: str, max_bytes: int) -> Any:
 
 
 def encoded(value: Any, what: str, max_bytes: int) -> Encoded:
-    """Return JSON of ``value``. A flat dict, as most parameters are, has its canonical text, and need not be decoded.
+    """Return JSON of ``value``. A flat one, as most parameters are, has its canonical text, and need not be decoded.
 
     Raises NotStorable for types without a JSON form, NaN and infinities, NUL characters, lone surrogates, and for
     more than ``max_bytes`` of JSON. ``what`` names the value in the message.
@@ -40,14 +41,14 @@ def encoded(value: Any, what: str, max_bytes: int) -> Encoded:
     is_flat = _is_flat(value)
     try:
         text = canonical(value) if is_flat else _encode(value)
-        plain = dict(value) if is_flat else _decode(text)[0]
+        plain = _copy(value) if is_flat else _decode(text)[0]
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
     # ASCII JSON carries these by their escapes alone. A backslash that is text is doubled, so what was read is asked.
     is_suspect = "\\u0000" in text or "\\ud" in text
     if is_suspect and (part := unstorable_part(_strings(plain))):
         raise NotStorable(f"{what} cannot be stored as JSON: it holds {part}.")
-    size = len(text) + (2 * len(plain) - 1 if is_flat else 0)  # a canonical text has no space behind its separators
+    size = len(text) + (_spaces(plain) if is_flat else 0)  # a canonical text has no space behind its separators
     if size > max_bytes:
         raise NotStorable(f"{what} takes {size} bytes as JSON; at most {max_bytes} are accepted.")
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(plain) > MAX_DEPTH:
@@ -56,10 +57,36 @@ def encoded(value: Any, what: str, max_bytes: int) -> Encoded:
 
 
 def _is_flat(value: Any) -> bool:
-    """Return whether it is a dict of texts, numbers and the like, and not empty."""
-    if type(value) is not dict or not value:
+    """Return whether it is a dict of texts, numbers and the like, and not empty; lists and dicts of these may be in it.
+
+    That is so of most parameters, and of a task's arguments.
+    """
+    if type(value) is not dict or not value or not _TEXT.issuperset(map(type, value)):
         return False
-    return _TEXT.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values()))
+    return _ATOMS.issuperset(map(type, value.values())) or all(map(_is_small, value.values()))
+
+
+def _is_small(value: Any) -> bool:
+    kind = type(value)
+    if kind is list:
+        return _ATOMS.issuperset(map(type, value))
+    if kind is dict:
+        return _TEXT.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values()))
+    return kind in _ATOMS
+
+
+def _copy(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of a flat value, of which nothing is the caller's."""
+    return {name: item.copy() if type(item) in _HOLDERS else item for name, item in value.items()}
+
+
+def _spaces(value: dict[str, Any]) -> int:
+    """Return how many spaces Django's encoder writes behind the separators of a flat value."""
+    count = 2 * len(value) - 1
+    for item in value.values():
+        if type(item) in _HOLDERS and item:
+            count += len(item) - 1 if type(item) is list else 2 * len(item) - 1
+    return count
 
 
 def _depth(value: Any) -> int:

@@ -6,12 +6,17 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, ORGANIZATION_SETTING, organization_model_name
+from django_jobs.conf import (
+    DEFAULT_ORGANIZATION_MODEL,
+    ORGANIZATION_SETTING,
+    jobs_settings,
+    organization_model_name,
+)
 from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 
 # Django reads a swappable model's setting by name while it makes migrations, so it must exist.
@@ -87,6 +92,13 @@ class Membership(StoredModel):
         constraints = [
             models.UniqueConstraint(fields=["user", "organization"], name="djobs_membership_once"),
         ]
+
+    def clean(self) -> None:
+        """Refuse members of the system organization, which would give them nothing."""
+        super().clean()
+        name = jobs_settings.SYSTEM_ORGANIZATION
+        if name is not None and Organization.objects.filter(pk=self.organization_id, name=name).exists():
+            raise ValidationError({"organization": _("The system organization has no members.")})
 
     def __str__(self) -> str:
         return f"{self.user} in {self.organization} ({self.role})"

@@ -39,6 +39,7 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "testing": RULES_OF_WORK,
     # What is for some hosts stands beside the doors and may use them.
     "contrib": RULES_OF_WORK | {"realtime", "health"},
+    "tasks": RULES_OF_WORK,
     # The face and the app configuration put the parts together.
     FACE: None,
     "apps": None,
@@ -55,6 +56,7 @@ VENDORS: Final = {
     "engineio": "contrib.socketio",
     "socketio": "contrib.socketio",
     "prometheus_client": "contrib.prometheus",
+    "django_tasks": "tasks",
 }
 #: Inside realtime the consumer is an edge like the api: what broadcasts must not need it.
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
@@ -64,7 +66,7 @@ ENGINE: Final = (
     ("store",),
     ("claimed_job", "observers", "logs", "duty_threads", "process_counts"),
     ("sockets",),
-    ("policy_answers", "access", "lookup"),
+    ("policy_answers", "system_organization", "access", "lookup"),
     ("transitions",),
     ("job_types",),
     ("dispatch",),

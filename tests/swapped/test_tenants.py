@@ -16,7 +16,13 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import cancel_job, get_job_status, get_organization_model, list_jobs, retry_job, submit_job
-from django_jobs.checks import check_access_policy, check_organization_id_field, check_policy_class, check_swapped_late
+from django_jobs.checks import (
+    check_access_policy,
+    check_organization_id_field,
+    check_policy_class,
+    check_swapped_late,
+    check_system_organization_exists,
+)
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim_verdicts, outputs
@@ -230,3 +236,16 @@ def test_the_tenants_activity_is_kept(job: Job, monkeypatch: pytest.MonkeyPatch)
     rollups.catch_up()
     row = OrganizationActivity.objects.get(span=Span.DAY)
     assert (row.organization_id, row.organization_name, row.submitted) == (job.organization_id, "acme", 1)
+
+
+def test_the_system_organization_is_a_row_that_the_host_makes(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
+    with pytest.raises(InvalidSubmission, match="SYSTEM_ORGANIZATION"):
+        submit_job(make_job_type(), None)
+    assert [message.id for message in check_system_organization_exists(["default"])] == ["django_jobs.E042"]
+    system = make_tenant("system")
+    assert check_system_organization_exists(["default"]) == []
+    job = submit_job(make_job_type(), None)
+    with pytest.raises(JobNotFound):
+        get_job_status(job, user=make_seat(system, is_manager=True))
+    assert get_job_status(job, user=make_user(is_superuser=True)).organization == "system"

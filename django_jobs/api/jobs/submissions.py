@@ -15,6 +15,8 @@ from django_jobs.models import Job
 
 #: Submissions in one call.
 MAX_BULK: Final = 1_000
+#: An id that no organization has. None would mean the system organization.
+UNKNOWN: Final = ""
 
 
 def reread(job: Job) -> Job:
@@ -31,8 +33,8 @@ def submit(serializer: SubmissionSerializer, user: Any) -> Job:
     name = fields["organization"]
     visible = bool(organizations_named({name}, user))
     try:
-        # With None the engine still checks the other fields, and its answer tells nothing about this organization.
-        return submit_job(**{**fields, "organization": name if visible else None}, user=user)
+        # With UNKNOWN the engine still checks the other fields, and its answer tells nothing about this organization.
+        return submit_job(**{**fields, "organization": name if visible else UNKNOWN}, user=user)
     except InvalidSubmission as error:
         if not visible:
             error.errors["organization"] = [unknown_organization(name)]
@@ -85,7 +87,7 @@ def _read_all(items: list[Any]) -> tuple[list[Any], dict[int, Any]]:
 
 
 def _if_visible(name: Any, visible: dict[str, Any]) -> Any:
-    return name if name in visible else None
+    return name if name in visible else UNKNOWN
 
 
 def _unknown(read: list[Any], visible: dict[str, Any], by_index: dict[int, Any]) -> dict[int, Any]:

@@ -31,11 +31,12 @@ def create_batch(
     """Make a batch of an organization, and return it: add jobs by its ``submit`` and ``submit_many``, then close it.
 
     As a context manager it closes itself at the end of the block, and cancels itself where the block raises.
-    ``organization`` is an id or an instance; ``name`` a title of up to 200 characters; ``user`` the owner of the batch
-    and its jobs, whose rights are checked (None: trusted server code). ``then`` and ``on_failure`` are submissions:
-    dicts with ``job_type`` and whatever else :func:`~django_jobs.submit_job` takes, but for the organization and what
-    waits for jobs. One is submitted when the batch is closed and its last job has ended: ``then`` if all completed,
-    else ``on_failure``. Each is submitted once at most.
+    ``organization`` is an id or an instance, or None for the system organization; ``name`` a title of up to 200
+    characters; ``user`` the owner of the batch and its jobs, whose rights are checked (None: trusted server code).
+    ``then`` and ``on_failure`` are submissions: dicts with ``job_type`` and whatever else
+    :func:`~django_jobs.submit_job` takes, but for the organization and what waits for jobs. One is submitted when the
+    batch is closed and its last job has ended: ``then`` if all completed, else ``on_failure``. Each is submitted once
+    at most.
 
     Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
     """

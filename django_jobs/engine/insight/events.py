@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,7 @@ _SIGNALS: Final[dict[str, Signal]] = {
 }
 #: Control characters, which a terminal or a program that reads lines does not take as text.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_watchers: Final[dict[str, Callable[[Sequence[Moved]], object]]] = {}
 #: Functions of :mod:`django_jobs.testing` that are called with each new job before its commit.
 watchers: Final[list[Callable[[Job], object]]] = []
 
@@ -91,7 +93,19 @@ def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     if wanted:
         heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
         database.on_commit(lambda: _send(heard))
+    for prefix, tell in _watchers.items():
+        own = [item for item in moved if item.job_type.startswith(prefix) and item.to_status in _SIGNALS]
+        if own:
+            database.on_commit(partial(signal_delivery.call, partial(tell, own)))
     _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
+
+
+def watch_types(prefix: str, tell: Callable[[Sequence[Moved]], object]) -> None:
+    """Have ``tell`` called with each start and each end of jobs whose type's name begins with ``prefix``.
+
+    It is called as receivers of signals are: after the commit, and in the background where those are called there.
+    """
+    _watchers[prefix] = tell
 
 
 def _announce_errors(moved: Sequence[Moved]) -> None:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db import close_old_connections, reset_queries
 from django.db.models import Model
@@ -37,6 +37,10 @@ class _Told(NamedTuple):
     facts: dict[str, Any]
 
 
+#: What waits to be told: a signal with its facts, or a call that sends signals of its own.
+_Waiting: TypeAlias = _Told | Callable[[], object]
+
+
 def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
     """Call the receivers of a job's signal, at once or in the background. They get the ``facts`` beside the status."""
     deliver_about(signal, Job, f"job_id={status.job_id}", status=status, **facts)
@@ -51,6 +55,21 @@ def deliver_about(signal: Signal, sender: type[Model], about: str, **facts: Any)
         _background.put(told)
 
 
+def call(function: Callable[[], object]) -> None:
+    """Call what sends signals of its own, at once or in the background. Its errors are logged."""
+    if _background is None:
+        _call(function)
+    else:
+        _background.put(function)
+
+
+def _call(function: Callable[[], object]) -> None:
+    try:
+        function()
+    except (Exception, Interruption) as error:  # noqa: BLE001  (receivers must not harm jobs)
+        _complain(None, "unknown", error)
+
+
 def _send(told: _Told) -> None:
     try:
         answers = told.signal.send_robust(sender=told.sender, **told.facts)
@@ -62,8 +81,9 @@ def _send(told: _Told) -> None:
             _complain(told, getattr(receiver, "__qualname__", repr(receiver)), answer)
 
 
-def _complain(told: _Told, receiver: str, error: BaseException) -> None:
-    logger.error("event=receiver_failed %s receiver=%s", told.about, receiver, exc_info=error)
+def _complain(told: _Told | None, receiver: str, error: BaseException) -> None:
+    about = "about=tasks" if told is None else told.about
+    logger.error("event=receiver_failed %s receiver=%s", about, receiver, exc_info=error)
 
 
 class _Background:
@@ -73,12 +93,12 @@ class _Background:
     """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[_Told | Callable[[], object]] = SimpleQueue()
+        self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._dropping = False
 
-    def put(self, told: _Told) -> None:
+    def put(self, told: _Waiting) -> None:
         if self._waiting.qsize() >= MAX_WAITING:
             if not self._dropping:
                 self._dropping = True
@@ -105,13 +125,13 @@ class _Background:
     def _run(self) -> None:
         while True:
             item = self._waiting.get()
-            if callable(item):
-                item()
-                continue
             try:
-                _send(item)
+                if callable(item):
+                    item()
+                else:
+                    _send(item)
             except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
-                _complain(item, "unknown", error)
+                _complain(None if callable(item) else item, "unknown", error)
             del item  # an error in it would keep its frames alive
             reset_queries()
             close_old_connections()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from django.utils import translation
 
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.job_types.declarations import Declaration
-from django_jobs.engine.job_types.handlers import path_problem
+from django_jobs.engine.job_types.handlers import has_scheme, path_problem
 from django_jobs.engine.job_types.parameters import names_read_by
 from django_jobs.models import JobType
 from django_jobs.models.job_type_checks import NEEDS_KEY, key_problem, pool_problem
@@ -31,6 +32,11 @@ def problems(declaration: Declaration) -> list[str]:
     serializer_problem = _serializer_problem(declaration.serializer)
     found += [serializer_problem] if serializer_problem else _key_problems(declaration)
     return [problem for problem in found if problem]
+
+
+def value_problems(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with values of a type's fields, one sentence for each."""
+    return [problem for name, value in fields.items() if (problem := _field_problem(name, value))]
 
 
 def doubts(declaration: Declaration) -> list[str]:
@@ -90,6 +96,18 @@ def _wanted(declaration: Declaration) -> dict[str, Any]:
 def _default(name: str) -> Any:
     field: Any = JobType._meta.get_field(name)
     return field.get_prep_value(field.get_default())
+
+
+def ensure(declaration: Declaration, *, using: str) -> None:
+    """Make the row of a type that code meets only now, or bring it up to date; what an administrator changed stays.
+
+    Of many processes that meet it at once, one makes the row. The declaration's values are good.
+    """
+    row = JobType._default_manager.using(using).filter(pk=declaration.type_name).first()
+    if row is None:
+        _create([declaration], JobType, using)
+    else:
+        _update(row, _wanted(declaration), JobType, using)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +175,8 @@ def undeclared(*, using: str) -> list[str]:
     """Return the enabled types that code declared once and declares no more."""
     names = {declaration.type_name for declaration in declarations.declared()}
     rows = JobType.objects.using(using).filter(is_enabled=True, declared__isnull=False).order_by("pk")
-    return [name for name in rows.values_list("pk", flat=True) if name not in names]
+    found = rows.values_list("pk", "handler_method")
+    return [name for name, path in found if name not in names and not has_scheme(path)]
 
 
 def _notable(found: list[Difference]) -> list[Difference]:
@@ -243,7 +262,7 @@ def _before(name: str) -> Any:
 
 def _tell_undeclared(rows: dict[str, Any], names: set[str]) -> None:
     for row in rows.values():
-        if row.declared is not None and row.pk not in names and row.is_enabled:
+        if row.declared is not None and row.pk not in names and row.is_enabled and not has_scheme(row.handler_method):
             logger.warning(
                 "event=job_type_no_longer_declared job_type=%s handler=%s its row stays: disable it, or delete it "
                 "when it has no jobs",

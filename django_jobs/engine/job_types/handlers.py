@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from typing import Final
 
@@ -20,6 +20,10 @@ logger = logging.getLogger("django_jobs")
 NOT_LOADABLE: Final = "Handler not loadable"
 #: Seconds after which another worker may try.
 NOT_LOADABLE_DELAY: Final = 5.0
+
+
+#: How the handler of a type begins that runs a task of Django's interface; behind it comes ``:`` and the task's path.
+TASK_SCHEME: Final = "task"
 
 
 class HandlerNotAllowed(Exception):
@@ -66,7 +70,27 @@ def _key(path: str) -> tuple[str, tuple[str, ...]]:
     return path, tuple(jobs_settings.HANDLER_MODULES)
 
 
+#: Who finds handlers that are named in another way than by the path of a function.
+_schemes: Final[dict[str, Callable[[str], Handler]]] = {}
+
+
+def add_scheme(name: str, find: Callable[[str], Handler]) -> None:
+    """Let ``find`` find the handlers of paths that begin with ``name:``, by what follows that.
+
+    It raises HandlerNotAllowed and HandlerNotLoadable, as :func:`resolve` does.
+    """
+    _schemes[name] = find
+
+
+def has_scheme(path: str) -> bool:
+    """Return whether a handler is named in another way than by the path of a function."""
+    return path.partition(":")[0] in _schemes
+
+
 def _resolve(path: str) -> Handler:
+    if has_scheme(path):
+        scheme, _, rest = path.partition(":")
+        return _schemes[scheme](rest)
     module_name, _, _ = path.rpartition(".")
     if not module_name:
         raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")
@@ -120,6 +144,19 @@ def _load(path: str) -> Handler:
     if not callable(handler) or isinstance(handler, type):
         raise HandlerNotAllowed(f"{path} is not a function.")
     return handler  # type: ignore[no-any-return]
+
+
+def entered_path_problem(path: str) -> str | None:
+    """Return what is wrong with a path that a person typed, who must not have any module imported; None if nothing."""
+    module_name = path.partition(":")[2].rpartition(".")[0]
+    if has_scheme(path) and module_name not in sys.modules and not _is_of_app(module_name):
+        return f"{path} is outside the installed apps and not loaded here."
+    return path_problem(path)
+
+
+def _is_of_app(module_name: str) -> bool:
+    names = [config.name for config in apps.get_app_configs()]
+    return is_allowed_module(module_name) or any(f"{module_name}.".startswith(f"{name}.") for name in names)
 
 
 def path_problem(path: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.contrib.auth import get_user_model
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import system_organization
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
@@ -169,8 +170,8 @@ class _Firing:
 
 
 def _pages() -> Iterator[list[Any]]:
-    """Yield all organizations in the order of their keys."""
-    rows = database.rows(get_organization_model()).order_by("pk")
+    """Yield all tenants in the order of their keys: the system organization is none."""
+    rows = system_organization.without(database.rows(get_organization_model())).order_by("pk")
     page = list(rows[:PAGE])
     while page:
         yield page

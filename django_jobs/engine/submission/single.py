@@ -52,9 +52,10 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
 ) -> Job:
     """Submit one job and return it.
 
-    ``organization`` is an id or an instance; ``priority`` a label or number, by default the type's; ``depends_on`` a
-    job or job id, or a list of them, that must complete first, or only end with ``run_after="ended"``; ``user`` the
-    owner, whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
+    ``organization`` is an id or an instance, or None for work of no tenant, which is that of the organization that the
+    setting SYSTEM_ORGANIZATION names; ``priority`` a label or number, by default the type's; ``depends_on`` a job or
+    job id, or a list of them, that must complete first, or only end with ``run_after="ended"``; ``user`` the owner,
+    whose rights are checked (None: trusted server code); ``run_at`` the moment before which it does not run;
     ``expires_at`` the moment after which it does not start; ``metadata`` a JSON object of up to 4 kB for correlation
     ids and the like. ``timeout`` (seconds, 1 to 30 days) and ``max_retries`` (0 to 100) take the place of the type's.
     ``batch`` is the batch, or its id, that the job counts for.
@@ -90,19 +91,29 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
 
 def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
     """Submit one job with these values for an owner, and return it; the authorizer judges whether the owner may."""
+    return submit_or_find(job_type, organization, given, user, authorizer)[0]
+
+
+def submit_or_find(
+    job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer
+) -> tuple[Job, bool]:
+    """Do the same, and return the job and whether it is new: not where an earlier job does the same work."""
     with naming("submit_job", job_type), observers.submission(job_type) as submission:
-        job = _submit(job_type, organization, given, user, authorizer)
+        job, is_new = _submit(job_type, organization, given, user, authorizer)
         submission.jobs = [job]
-        return job
+        return job, is_new
 
 
-def _submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
+def _submit(
+    job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer
+) -> tuple[Job, bool]:
     errors = Errors()
     fields = check_fields(given, errors)
     for trial in range(MAX_TRIES):
         try:
             request = _build(job_type, organization, fields, user, errors.copy(), authorizer)
-            return _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
+            job = _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
+            return job, job is request.job
         except targets.TargetsChanged:
             targets.forget()
             if trial:  # many processes submit the same work at once: let one of them get through

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import system_organization
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
@@ -43,6 +44,7 @@ class Targets(NamedTuple):
 
 def read(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
     """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the authorizer does."""
+    organization = system_organization.meant(organization)
     found = _recall(job_type, organization)
     if found is None:
         [read_now] = read_all([(job_type, organization)], authorizer)
@@ -71,6 +73,7 @@ def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) ->
     Each pair is judged once, however often it is wanted. Instances that were passed are read too, because they may be
     old.
     """
+    wanted = [(job_type, system_organization.meant(organization)) for job_type, organization in wanted]
     places: dict[Any, int] = {}
     indexes = [places.setdefault(_named(*pair), index) for index, pair in enumerate(wanted)]
     distinct = list(places.values())
@@ -80,11 +83,11 @@ def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) ->
 
 def read_organization(organization: object, errors: Errors) -> Any:
     """Return the organization of this id or instance as it is now; None with what is wrong in ``errors``."""
+    organization = system_organization.meant(organization)
     key = _tenant_key(organization)
     tenant = _read_tenants({key}).get(key) if key is not None else None
     if tenant is None:
-        text = _missing("organization", organization, is_id=_is_id(organization))
-        errors.note("organization", text, OrganizationNotFound)
+        errors.note("organization", _no_organization(organization, Authorizer(None)), OrganizationNotFound)
     return tenant
 
 
@@ -113,11 +116,19 @@ def _read_pairs(wanted: Sequence[tuple[object, object]], authorizer: Authorizer)
             text = _missing("job type", job_type, is_id=isinstance(job_type, str | JobType))
             own.note("job_type", text, JobTypeNotFound)
         if tenant is None:
-            text = _missing("organization", organization, is_id=_is_id(organization))
-            own.note("organization", text, OrganizationNotFound)
+            own.note("organization", _no_organization(organization, authorizer), OrganizationNotFound)
         found.append(Targets(kind, tenant) if kind is not None and tenant is not None else own)
     _point_at_declarations(wanted, kinds, found, authorizer)
     return found
+
+
+def _no_organization(organization: Any, authorizer: Authorizer) -> str:
+    """Return that there is no such organization; to those who look after the settings also what these lack."""
+    if organization is None and authorizer.may_know_the_code():
+        return system_organization.NOT_SET
+    if system_organization.is_named(organization) and authorizer.may_know_the_code():
+        return system_organization.missing()
+    return _missing("organization", organization, is_id=_is_id(organization))
 
 
 def _missing(what: str, named: object, *, is_id: bool) -> str:
@@ -189,6 +200,10 @@ def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
         for start in range(0, len(values), READ_AT_ONCE):
             rows = tenants.filter(**{f"{name}__in": values[start : start + READ_AT_ONCE]})
             found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
+    for key in keys - found.keys():
+        if key[0] != "pk" and system_organization.is_named(key[1]):
+            tenant = system_organization.find()
+            found |= {} if tenant is None else {key: tenant}
     return found
 
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs import cancel_job
+from django_jobs import cancel_job, submit_job
 from django_jobs.models import Membership, Organization
 from django_jobs.realtime import hub
 from tests.support.brokers import end, returned, running_job
-from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -160,3 +160,16 @@ def test_a_suspension_puts_members_out_of_its_jobs_rooms(organization: Organizat
         return await client.hear()
 
     assert message == {"event": "left", "room": f"job:{job.name}", "reason": "forbidden"}
+
+
+def test_the_room_of_the_system_organization_is_for_system_admins(settings: Any, organization: Organization) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
+    job = submit_job(make_job_type(), None)
+    member = by_token(make_user(member_of=[organization, job.organization]))
+
+    @with_clients(member, by_token(make_system_admin()))
+    async def answers(insider: LiveClient, admin: LiveClient) -> list[str]:
+        rooms = ("org:SYSTEM", f"job:{job.name}")
+        return [(await client.join(room))["event"] for client in (insider, admin) for room in rooms]
+
+    assert answers == ["error", "error", "joined", "joined"]

@@ -1,0 +1,53 @@
+"""Checks of the organization for work of no tenant."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django.core.checks import CheckMessage, Error, register
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import system_organization
+from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.store import database
+
+#: Characters of an id that a job's row holds.
+MAX_ID: Final = 140
+
+
+@register("django_jobs")
+def check_system_organization(**kwargs: Any) -> list[CheckMessage]:
+    """Require an id, or nothing."""
+    name = jobs_settings.SYSTEM_ORGANIZATION
+    if name is None or _is_id(name):
+        return []
+    return [
+        Error(
+            f"DJANGO_JOBS['SYSTEM_ORGANIZATION'] must be the id of an organization, or None, not {name!r}.",
+            hint=f"Give a text of up to {MAX_ID} characters, such as 'SYSTEM', that no tenant has as its id.",
+            id="django_jobs.E041",
+        )
+    ]
+
+
+@register("django_jobs", "database")
+def check_system_organization_exists(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Require its row where it cannot be made on the first need: in an organization model of the host's."""
+    name = jobs_settings.SYSTEM_ORGANIZATION
+    is_asked = database.alias() in (databases or []) and name is not None and _is_id(name)
+    if not is_asked or system_organization.can_be_made() or system_organization.rows().exists():
+        return []
+    return [
+        Error(
+            system_organization.missing(),
+            hint="Only the built-in model gets its row by itself. Let a data migration of yours make it.",
+            id="django_jobs.E042",
+        )
+    ]
+
+
+def _is_id(name: object) -> bool:
+    if isinstance(name, str):
+        return bool(name) and is_storable_text(name) and len(name) <= MAX_ID
+    return isinstance(name, int | uuid.UUID) and not isinstance(name, bool)

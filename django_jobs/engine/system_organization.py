@@ -1,0 +1,141 @@
+"""The organization of work that belongs to no tenant: the setting SYSTEM_ORGANIZATION names it.
+
+Clean-ups and syncs are its jobs. It is a row like any organization, so that its jobs are dispatched, limited and shown
+like all others, but it is no tenant: only system admins see it (``engine.access``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import id_of
+from django_jobs.models import get_organization_model
+
+#: The title of the row that is made on the first need.
+TITLE: Final = "System"
+#: What a submission without an organization is told where the setting names none.
+NOT_SET: Final = (
+    "Give the id of an organization. For work of no organization, let DJANGO_JOBS['SYSTEM_ORGANIZATION'] name the one "
+    "that such work belongs to."
+)
+
+
+def system_id() -> Any:
+    """Return the id that the setting names; None where there is no system organization."""
+    return jobs_settings.SYSTEM_ORGANIZATION
+
+
+def meant(organization: Any) -> Any:
+    """Return what a submission means by ``organization``: for None the system organization's id, if there is one."""
+    return system_id() if organization is None else organization
+
+
+def is_named(key: object) -> bool:
+    """Return whether an id, as somebody gave it, is the system organization's."""
+    name = system_id()
+    return name is not None and str(key) == str(name)
+
+
+def is_system(organization: Any) -> bool:
+    """Return whether this instance is the system organization. One that was not read may hold its key alone."""
+    name = system_id()
+    if name is None or organization is None:
+        return False
+    if organization._state.adding and organization.pk is not None:
+        return has_key(organization.pk)
+    return id_of(organization) == str(name)
+
+
+def has_key(pk: Any) -> bool:
+    """Return whether the system organization's row has this primary key."""
+    return system_id() is not None and bool(rows().filter(pk=pk).exists())
+
+
+def rows() -> QuerySet[Any]:
+    """Return the system organization's row, or none."""
+    found = database.rows(get_organization_model())
+    name = system_id()
+    return found.none() if name is None else found.filter(**{str(jobs_settings.ORGANIZATION_ID_FIELD): name})
+
+
+def without(organizations: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the organizations without the system one."""
+    name = system_id()
+    if name is None:
+        return organizations
+    return organizations.exclude(**{str(jobs_settings.ORGANIZATION_ID_FIELD): name})
+
+
+def can_be_made() -> bool:
+    """Return whether its row is made on the first need: a host's own model may want more than an id."""
+    return organization_model_name() == DEFAULT_ORGANIZATION_MODEL
+
+
+def find() -> Any:
+    """Return the system organization, whose row is made if it is missing and can be; else None.
+
+    Of many processes that need it at once, one makes it.
+    """
+    if system_id() is None:
+        return None
+    found = rows().first()
+    if found is not None or not can_be_made():
+        return found
+    model: Any = get_organization_model()
+    row = model(name=str(system_id()), title=TITLE)
+    database.rows(model).bulk_create([row], ignore_conflicts=True)
+    # A transaction that began before another process committed the row may not see it: a lock reads it as it is now.
+    found = rows().select_for_update() if database.connection().in_atomic_block else rows()
+    return found.first()
+
+
+def missing() -> str:
+    """Return what to say where its row is missing and cannot be made."""
+    label = get_organization_model()._meta.label
+    setting = "DJANGO_JOBS['SYSTEM_ORGANIZATION']"
+    return f"There is no organization {system_id()!r}, which {setting} names: make it in {label}."
+
+
+# -- who sees it -------------------------------------------------------------------------------------------------------
+# It has no members, whatever a policy answers and whoever wrote a Membership: only system admins see its jobs and act
+# on them. Each answer of a policy passes here, the built-in one's and a host's.
+
+
+def closed(name: str, ask: Callable[..., Any], is_system_admin: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return the question of a policy with an answer that opens the system organization to system admins alone."""
+    if name not in _CLOSED or system_id() is None:
+        return ask
+    if name == "organizations_of":
+        return lambda user: without(ask(user))
+    if name in _ROLES:
+        return lambda user, organization: not is_system(organization) and ask(user, organization)
+
+    def ask_of(user: Any, subject: Any, *more: Any) -> bool:
+        return bool(ask(user, subject, *more)) and (bool(is_system_admin(user)) or not _is_of_system(subject))
+
+    return ask_of
+
+
+def _is_of_system(subject: Any) -> bool:
+    """Return whether a job is the system organization's, or an organization is that one."""
+    key = getattr(subject, "organization_id", None)
+    return is_system(subject) if key is None else has_key(key)
+
+
+_ROLES: Final = frozenset({"is_member", "is_organization_admin"})
+#: What is asked about a user and an organization, or a job of one.
+_CLOSED: Final = _ROLES | {
+    "organizations_of",
+    "can_submit",
+    "can_view",
+    "can_cancel",
+    "can_retry",
+    "can_delete",
+    "can_read_output",
+    "can_read_logs",
+}

@@ -1,0 +1,87 @@
+"""The arguments of a task as the parameters of its job."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django_jobs.exceptions import PermanentError
+from django_jobs.tasks.framework import InvalidTask, Task, normalize_json
+
+ARGS: Final = "args"
+KWARGS: Final = "kwargs"
+
+
+def blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise an error that names the first argument that is no JSON."""
+    named = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
+    for name, value in [*named, *((f"argument {name!r}", value) for name, value in kwargs.items())]:
+        try:
+            normalize_json(value)
+        except RecursionError as error:
+            raise ValueError(f"{task.module_path}(): {name} is nested too deeply or contains itself.") from error
+        except (TypeError, ValueError) as error:
+            hint = "Pass texts, numbers, booleans, None, lists and dicts of these; of a row pass its key."
+            raise type(error)(f"{task.module_path}(): {name} is no JSON. {error}. {hint}") from error
+
+
+def parameters(
+    task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the job's parameters. Where the type has a concurrency key, that argument stands beside the others."""
+    found: dict[str, Any] = {ARGS: args, KWARGS: kwargs}
+    key = options.get("concurrency_key")
+    if not key:
+        return found
+    if key in found:
+        raise InvalidTask(f"{task.module_path}: a concurrency_key cannot be called {key!r}; rename the argument.")
+    return {**found, key: _named(task, args, kwargs, "concurrency_key").get(key)}
+
+
+def of_job(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments that a job's parameters hold. Raises PermanentError for parameters of another shape.
+
+    Those come from elsewhere, as from a schedule of the task's type.
+    """
+    args, kwargs = given.get(ARGS, []), given.get(KWARGS, {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict) or (given and not {ARGS, KWARGS} & given.keys()):
+        raise PermanentError('The parameters of a task\'s job are {"args": [...], "kwargs": {...}}.')
+    return args, kwargs
+
+
+def unique_key(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Any) -> str:
+    """Return the text by which the same work is known.
+
+    It is what a function makes of the arguments, or a text in which ``{name}`` stands for the argument of that name.
+    """
+    if callable(wanted):
+        found = wanted(*args, **kwargs)
+    elif isinstance(wanted, str) and "{" not in wanted:
+        return wanted
+    else:
+        found = _filled(task, args, kwargs, wanted)
+    if not isinstance(found, str):
+        raise InvalidTask(f"{task.module_path}: its unique_key is {found!r}; it must be a text, or make one.")
+    return found
+
+
+def _filled(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Any) -> Any:
+    if not isinstance(wanted, str):
+        return wanted
+    try:
+        return wanted.format_map(_named(task, args, kwargs, "unique_key"))
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        text = f"{task.module_path}: its unique_key {wanted!r} does not fit the arguments ({error!r})."
+        raise InvalidTask(f"{text} Name them as the function does, such as '{{customer_id}}'.") from error
+
+
+def _named(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """Return the arguments by the names of the function's parameters, defaults included."""
+    first = (None,) if task.takes_context else ()
+    try:
+        bound = inspect.signature(task.func).bind(*first, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{task.module_path}(): {error}; its {what} reads the arguments.") from error
+    bound.apply_defaults()
+    return bound.arguments

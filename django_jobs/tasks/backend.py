@@ -1,0 +1,93 @@
+"""The backend that ``TASKS`` names.
+
+Nothing here needs the app registry before a task is enqueued: ``@task`` asks for the backend while modules load.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django.core.checks import CheckMessage
+
+from django_jobs.tasks.declared_tasks import JobTask
+from django_jobs.tasks.framework import BaseTaskBackend, InvalidTaskBackend, Task, TaskResult, task_enqueued
+from django_jobs.tasks.options import OF_BACKEND
+
+#: Tasks that a backend remembers as valid.
+MAX_REMEMBERED: Final = 1_000
+
+
+@functools.cache
+def _engine() -> Any:
+    """Return the module that submits. It needs the app registry, and to import it anew each time would cost time."""
+    from django_jobs.tasks import enqueuing
+
+    return enqueuing
+
+
+class JobsBackend(BaseTaskBackend):
+    """Runs tasks as jobs. ``OPTIONS``: ``organization``, and fields of the Job Type as defaults for its tasks.
+
+    ``organization`` is an id, or the dotted path of a function that returns an id or an instance; by default the
+    organization of the running job, else the one of the setting SYSTEM_ORGANIZATION.
+    """
+
+    task_class = JobTask
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        #: Tasks that this backend, with its settings, has found to be valid, by their identity.
+        self._valid: dict[int, Task[..., Any]] = {}
+
+    def enqueue(  # type: ignore[override]
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[..., Any]:
+        """Submit the task's job, in the caller's transaction where one is open, and return its result.
+
+        Raises InvalidTask for what is wrong with the task, TypeError or ValueError for arguments that are no JSON, and
+        what ``submit_job`` raises.
+        """
+        if self._valid.get(id(task)) is not task:
+            self._examine(task)
+        result: TaskResult[..., Any]
+        result, is_new = _engine().enqueue(task, self.alias, args, kwargs, self.options)
+        if is_new:
+            task_enqueued.send(type(self), task_result=result)
+        return result
+
+    def get_result(self, result_id: str) -> TaskResult[..., Any]:
+        """Return the result of this id, which is the job's.
+
+        Raises TaskResultDoesNotExist for any other id, also that of a job which is none of this backend's tasks.
+        """
+        from django_jobs.tasks import results
+
+        return results.read(result_id, self.alias)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        """Return what is wrong with the options."""
+        from django_jobs.tasks.checks import check_options
+
+        return check_options(self.alias, self.options)
+
+    def _examine(self, task: Task[..., Any]) -> None:
+        """Refuse a task that is not valid, and wrong options; remember the others: neither can change."""
+        self.validate_task(task)
+        self._refuse_unknown_options()
+        if len(self._valid) >= MAX_REMEMBERED:
+            self._valid.clear()
+        self._valid[id(task)] = task
+
+    def _refuse_unknown_options(self) -> None:
+        if OF_BACKEND.issuperset(self.options):
+            return
+        unknown, known = min(set(self.options) - OF_BACKEND), ", ".join(sorted(OF_BACKEND))
+        raise InvalidTaskBackend(
+            f"TASKS[{self.alias!r}]['OPTIONS'] has an unknown option {unknown!r}; known are {known}."
+        )

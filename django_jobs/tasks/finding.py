@@ -1,0 +1,21 @@
+"""Finding the task that a job type's handler names."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from django_jobs.tasks.framework import InvalidTask, Task
+
+
+def find(handler_method: str) -> Task[..., Any]:
+    """Return the task that ``task:<path>``, or its path alone, names. Raises InvalidTask where there is none."""
+    path = handler_method.rpartition(":")[2]
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
+        raise InvalidTask(f"The task {path} cannot be loaded ({type(error).__name__}: {error}).") from error
+    if not isinstance(found, Task):
+        raise InvalidTask(f"{path} is no task: decorate the function with @task.")
+    return found

@@ -1,0 +1,81 @@
+"""What may be said of a task's jobs, in which place, and under which names.
+
+Three places say it: ``OPTIONS`` of the backend for all of its tasks, ``@task`` or ``@task_options`` for one task, and
+``using()`` for one job. The names are those of ``@job_handler`` and ``submit_job``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from django_jobs.engine.job_types import declarations
+from django_jobs.tasks.framework import InvalidTask, Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Fields of the job type, by the names that a submission has for them.
+ALIASES: Final = {"timeout": "default_timeout"}
+#: What only jobs have, and the type does not.
+OF_EACH_JOB: Final = ("organization", "unique_key", "on_duplicate")
+#: What one job may have in the place of what its type says.
+OF_ONE_JOB: Final = frozenset({*OF_EACH_JOB, "timeout", "max_retries", "deduplication_window", "expires_at"})
+OF_TASK: Final = frozenset({*OF_EACH_JOB, *ALIASES, *declarations.FIELDS})
+OF_BACKEND: Final = frozenset({"organization", *ALIASES, *declarations.FIELDS})
+
+_ATTRIBUTE: Final = "_django_jobs_options"
+
+
+def task_options(**options: Any) -> Callable[[F], F]:
+    """Say what the jobs of a task need, where ``@task`` takes no such keywords; return a decorator to stand below it.
+
+    The keywords are the fields of a Job Type, as ``@job_handler`` takes them, ``timeout``, and ``organization``,
+    ``unique_key`` and ``on_duplicate`` of a submission. With JobsBackend, ``@task`` of Django 6.1 and of django-tasks
+    takes the same keywords itself. Raises TypeError for unknown ones.
+    """
+    refuse_unknown("@task_options", options, OF_TASK)
+
+    def mark(function: F) -> F:
+        if not inspect.isfunction(function):
+            raise TypeError("@task_options decorates a function: put it below @task.")
+        setattr(function, _ATTRIBUTE, {**getattr(function, _ATTRIBUTE, {}), **options})
+        return function
+
+    return mark
+
+
+def refuse_unknown(call: str, options: Iterable[str], known: frozenset[str]) -> None:
+    """Raise TypeError for keywords that are not known in this place."""
+    unknown = sorted(set(options) - known)
+    if unknown:
+        names = ", ".join(sorted(known))
+        raise TypeError(f"{call} got an unexpected keyword argument {unknown[0]!r}; of a job it takes {names}.")
+
+
+def options_of(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of all jobs of a task, by the backend's ``defaults``, its function and its decorator."""
+    return {**defaults, **getattr(task.func, _ATTRIBUTE, {}), **getattr(task, "options", {})}
+
+
+def changes_of(task: Task[..., Any]) -> Mapping[str, Any]:
+    """Return what ``using()`` said of one job."""
+    return getattr(task, "changes", {})
+
+
+def type_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the job type that the options say.
+
+    Each enqueuing is a job of its own, unless the options name what makes two of them the same work.
+    """
+    fields = {ALIASES.get(name, name): value for name, value in options.items() if name not in OF_EACH_JOB}
+    if "unique_key" not in options:
+        fields.setdefault("deduplication_window", 0)
+    return fields
+
+
+def refuse_contradictions(path: str, options: Mapping[str, Any]) -> None:
+    """Raise InvalidTask where an option is said under both of its names."""
+    for alias, name in ALIASES.items():
+        if alias in options and name in options:
+            raise InvalidTask(f"{path} says {alias} and {name}, which are the same: leave one out.")

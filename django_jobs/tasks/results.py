@@ -1,0 +1,163 @@
+"""What Django's interface tells of a task, read from its job."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.models.job import parse_job_id
+from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status
+from django_jobs.tasks import arguments, attempts
+from django_jobs.tasks.finding import find
+from django_jobs.tasks.framework import Task, TaskResult, TaskResultDoesNotExist, TaskResultStatus
+from django_jobs.tasks.job_types import PREFIX
+
+BACKEND: Final = "task_backend"
+PRIORITY: Final = "task_priority"
+QUEUE: Final = "task_queue"
+#: Where a job's result has what the function returned.
+RETURN_VALUE: Final = "return_value"
+
+_STATUSES: Final = {
+    Status.RUNNING: TaskResultStatus.RUNNING,
+    Status.COMPLETED: TaskResultStatus.SUCCESSFUL,
+    Status.CANCELED: TaskResultStatus.FAILED,
+    Status.DEAD_LETTER: TaskResultStatus.FAILED,
+}
+#: What the Execution Log is asked for: the beginning of attempts, and errors.
+_TOLD: Final = [Status.RUNNING, *sorted(UNSUCCESSFUL | AWAITING_RETRY)]
+
+
+# Most arguments are JSON as they are. Their result is made without the class's own constructor, which examines them all
+# and took a fifth of what enqueuing costs beside the submission.
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+_FIELDS: Final = {item.name for item in dataclasses.fields(TaskResult) if item.init}
+_set: Final = object.__setattr__
+
+
+def notes(task: Task[..., Any], alias: str) -> dict[str, Any]:
+    """Return what a job's metadata keep of its task, beside what the function's module tells."""
+    found: dict[str, Any] = {BACKEND: alias}
+    if task.priority:
+        found[PRIORITY] = task.priority
+    if task.queue_name != "default":
+        found[QUEUE] = task.queue_name
+    return found
+
+
+def read(result_id: str, alias: str) -> TaskResult[..., Any]:
+    """Return the result of this id. Raises TaskResultDoesNotExist for what is no task's job, or another backend's."""
+    parsed = parse_job_id(result_id)
+    found = None if parsed is None else by_key([parsed[0]]).get(parsed[0])
+    if found is None or found.job.name != result_id or backend_of(found.job) != alias:
+        raise TaskResultDoesNotExist(result_id)
+    return found.result()
+
+
+def read_any(job_id: str) -> TaskResult[..., Any]:
+    """Return the result of a task's job, whichever backend it is of."""
+    parsed = parse_job_id(job_id)
+    return by_key([parsed[0] if parsed else 0])[parsed[0] if parsed else 0].result()
+
+
+def by_key(pks: Sequence[int]) -> dict[int, Found]:
+    """Return the jobs of tasks among these, by primary key, with what their Execution Logs tell, in two statements."""
+    rows = Job.primary.filter(pk__in=pks).select_related("job_type").order_by()
+    jobs = {job.pk: job for job in rows if job.job_type_id.startswith(PREFIX)}
+    logs: dict[int, list[ExecutionLog]] = {pk: [] for pk in jobs}
+    asked = [pk for pk, job in jobs.items() if job.attempt or job.status in UNSUCCESSFUL]
+    told = ExecutionLog.primary.filter(job_id__in=asked, to_status__in=_TOLD).order_by("pk") if asked else []
+    for row in told:
+        logs[row.job_id].append(row)
+    return {pk: Found(job, logs[pk]) for pk, job in jobs.items()}
+
+
+def backend_of(job: Job) -> str:
+    """Return the alias of the backend that the job was enqueued by; of one from elsewhere, as a schedule, the task's.
+
+    Raises InvalidTask where only the task could tell, and this process cannot find it.
+    """
+    return str(job.metadata.get(BACKEND) or find(job.job_type.handler_method).backend)
+
+
+def of_unsubmitted(
+    task: Task[..., Any], alias: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> TaskResult[..., Any]:
+    """Return the result of a job that is yet to be submitted, with its arguments as JSON.
+
+    Raises what Django's interface raises for arguments that are none.
+    """
+    is_plain = _ATOMS.issuperset(map(type, args)) and _ATOMS.issuperset(map(type, kwargs.values()))
+    values: dict[str, Any] = {
+        "task": task,
+        "id": "",
+        "status": TaskResultStatus.READY,
+        "enqueued_at": None,
+        "started_at": None,
+        "finished_at": None,
+        "last_attempted_at": None,
+        "args": list(args),
+        "kwargs": dict(kwargs),
+        "backend": alias,
+        "errors": [],
+        "worker_ids": [],
+    }
+    if not is_plain or values.keys() != _FIELDS:
+        return TaskResult(**values)
+    result = TaskResult.__new__(TaskResult)
+    for name, value in values.items():
+        _set(result, name, value)
+    _set(result, "_return_value", None)
+    return result
+
+
+def submitted(result: TaskResult[..., Any], job: Job) -> TaskResult[..., Any]:
+    """Return the result with what the submission of its job told."""
+    object.__setattr__(result, "id", job.name)
+    object.__setattr__(result, "enqueued_at", job.created_at)
+    return result
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """A task's job, and the rows of its Execution Log that tell of attempts and errors, in order."""
+
+    job: Job
+    logs: Sequence[ExecutionLog]
+
+    def result(self) -> TaskResult[..., Any]:
+        """Return the task's result. Raises InvalidTask where this process cannot find the task."""
+        job = self.job
+        starts = [row for row in self.logs if row.to_status == Status.RUNNING]
+        result = TaskResult(
+            task=task_of(job),
+            id=job.name,
+            status=_STATUSES.get(Status(job.status), TaskResultStatus.READY),
+            enqueued_at=job.created_at,
+            started_at=starts[0].timestamp if starts else None,
+            last_attempted_at=starts[-1].timestamp if starts else None,
+            finished_at=job.completed_at or job.canceled_at,
+            args=job.input_parameters.get(arguments.ARGS, []),
+            kwargs=job.input_parameters.get(arguments.KWARGS, {}),
+            backend=backend_of(job),
+            errors=attempts.errors_of(self.logs),
+            worker_ids=[row.worker_name for row in starts],
+        )
+        if job.status == Status.COMPLETED:
+            object.__setattr__(result, "_return_value", (job.result or {}).get(RETURN_VALUE))
+        return result
+
+
+def task_of(job: Job) -> Task[..., Any]:
+    """Return the task as it was enqueued. Raises InvalidTask where this process cannot find it."""
+    task = find(job.job_type.handler_method)
+    said = {
+        "backend": job.metadata.get(BACKEND, task.backend),
+        "priority": job.metadata.get(PRIORITY, 0),
+        "queue_name": job.metadata.get(QUEUE, "default"),
+        "run_after": job.run_at,
+    }
+    changes = {name: value for name, value in said.items() if getattr(task, name) != value}
+    return dataclasses.replace(task, **changes) if changes else task

@@ -1,0 +1,75 @@
+"""Running a task's function as a handler."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+from django_jobs.engine.claimed_job import Handler
+from django_jobs.engine.job_types.handlers import NOT_LOADABLE, HandlerNotAllowed, HandlerNotLoadable
+from django_jobs.exceptions import PermanentError
+from django_jobs.tasks import arguments, results
+from django_jobs.tasks.finding import find
+from django_jobs.tasks.framework import InvalidTask, Task, TaskContext, normalize_json
+
+if TYPE_CHECKING:
+    from django_jobs.engine.execution.context import JobContext
+
+
+class ResultIsNoJson(PermanentError, TypeError):
+    """A task returned what cannot be stored. Another run would return the same."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobTaskContext(TaskContext):  # type: ignore[misc, type-arg]
+    """Django's context of a task, and with ``job`` the job's: for progress, files, further jobs and steps."""
+
+    job: JobContext
+
+
+def handler_for(path: str) -> Handler:
+    """Return the handler that runs the task of this path, a coroutine function where the task is one.
+
+    Raises HandlerNotLoadable where it cannot be imported, and HandlerNotAllowed where the path names no task.
+    """
+    try:
+        task = find(path)
+    except InvalidTask as error:
+        if error.__cause__ is None:
+            raise HandlerNotAllowed(str(error)) from error
+        raise HandlerNotLoadable(f"{NOT_LOADABLE}: the task {path} ({type(error.__cause__).__name__}).") from error
+    return _coroutine_handler(task) if inspect.iscoroutinefunction(task.func) else _handler(task)
+
+
+def _handler(task: Task[..., Any]) -> Handler:
+    def run_task(context: JobContext) -> dict[str, Any]:
+        args, kwargs = arguments.of_job(context.parameters)
+        first = [_task_context(context)] if task.takes_context else []
+        return _returned(task, task.func(*first, *args, **kwargs))
+
+    return run_task
+
+
+def _coroutine_handler(task: Task[..., Any]) -> Handler:
+    async def run_task(context: JobContext) -> dict[str, Any]:
+        args, kwargs = arguments.of_job(context.parameters)
+        first = [await sync_to_async(_task_context)(context)] if task.takes_context else []
+        return _returned(task, await task.func(*first, *args, **kwargs))
+
+    return run_task
+
+
+def _task_context(context: JobContext) -> JobTaskContext:
+    """Return the context, whose result tells of this attempt and those before it."""
+    with context.shielded():
+        return JobTaskContext(task_result=results.read_any(context.job_id), job=context)
+
+
+def _returned(task: Task[..., Any], value: Any) -> dict[str, Any]:
+    try:
+        return {results.RETURN_VALUE: normalize_json(value)}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultIsNoJson(f"{task.module_path}() returned what is no JSON: {error}") from error

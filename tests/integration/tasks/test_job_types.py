@@ -1,0 +1,250 @@
+"""The type of each task: made at the first enqueue, and up to date with the code, but for administrators' edits."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import html
+from typing import Any, Final
+
+import django
+import pytest
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from django_jobs import get_job_status, schedule_job, submit_job
+from django_jobs.engine.job_types import declared_types, handlers
+from django_jobs.engine.job_types.handlers import entered_path_problem, path_problem
+from django_jobs.exceptions import JobTypeDisabled
+from django_jobs.models import Job, JobType
+from django_jobs.tasks import JobTask, job_types, task_options
+from django_jobs.tasks.framework import InvalidTask, TaskResultStatus
+from django_jobs.testing import fire_schedules, run_jobs
+from tests.support import admin, tasks
+from tests.support.api import client_of
+from tests.support.factories import make_system_admin, make_user
+from tests.support.tasks import task
+
+ADD: Final = "task:tests.support.tasks.add"
+FAIL: Final = "task:tests.support.tasks.fail"
+
+
+@pytest.fixture(autouse=True)
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    job_types._seen.clear()
+    monkeypatch.setattr(handlers, "_loaded", {})
+
+
+def test_the_first_enqueue_makes_the_type() -> None:
+    for _ in range(2):
+        tasks.add.enqueue(1)
+    kind = JobType.objects.get(pk=ADD)
+    assert (kind.handler_method, kind.submit_by, kind.deduplication_window) == (ADD, "code", 0)
+    assert (kind.max_retries, kind.default_timeout) == (5, 300)
+
+
+def test_what_the_code_says_is_in_the_row() -> None:
+    tasks.fail.enqueue("x")
+    kind = JobType.objects.get(pk=FAIL)
+    assert (kind.max_retries, kind.retry_delay, kind.default_timeout) == (1, 0, 17)
+    assert (kind.display_name, kind.concurrency_key) == ("A task that fails", "")
+
+
+def test_an_administrators_edit_stays_and_other_fields_follow_the_code() -> None:
+    tasks.fail.enqueue("x")
+    JobType.objects.filter(pk=FAIL).update(default_timeout=99)
+    job_types._seen.clear()  # a later release begins
+    changed = dataclasses.replace(tasks.fail, options={"timeout": 18, "retry_delay": 7})
+    job = Job.objects.by_id(changed.enqueue("x").id)
+    kind = JobType.objects.get(pk=FAIL)
+    assert (kind.default_timeout, kind.retry_delay, job.timeout_seconds) == (99, 7, 99)
+
+
+def test_a_row_that_is_gone_is_made_again() -> None:
+    with transaction.atomic():
+        tasks.add.enqueue(1)
+        transaction.set_rollback(True)
+    assert not JobType.objects.filter(pk=ADD).exists()
+    assert tasks.add.enqueue(1).id == Job.objects.get().name
+
+
+def test_another_process_may_make_the_row_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = declared_types._create
+
+    def be_late(*args: Any) -> None:
+        create(*args)
+        create(*args)
+
+    monkeypatch.setattr(declared_types, "_create", be_late)
+    tasks.add.enqueue(1)
+    assert JobType.objects.filter(pk=ADD).count() == 1
+
+
+def test_a_paused_type_holds_its_tasks_and_a_disabled_one_refuses_them() -> None:
+    result = tasks.add.enqueue(1)
+    JobType.objects.filter(pk=ADD).update(is_paused=True)
+    assert run_jobs() == []
+    assert get_job_status(result.id).waiting_for == "type_paused"
+    JobType.objects.filter(pk=ADD).update(is_paused=False, is_enabled=False)
+    with pytest.raises(JobTypeDisabled):
+        tasks.add.enqueue(1)
+
+
+def test_using_is_for_one_job_and_leaves_the_type() -> None:
+    result = tasks.fail.using(timeout=3, max_retries=0, priority=60).enqueue("x")
+    job = Job.objects.by_id(result.id)
+    assert (job.timeout_seconds, job.max_retries, job.priority) == (3, 0, 3)
+    assert JobType.objects.get(pk=FAIL).default_timeout == 17
+    assert tasks.fail.get_result(result.id).task.priority == 60
+
+
+def test_unknown_options_are_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"'max_retrys'; of a job it takes .*max_retries"):
+        task_options(max_retrys=1)
+    with pytest.raises(TypeError, match="'max_retrys'"):
+        tasks.fail.using(max_retrys=1)
+    with pytest.raises(TypeError, match="below @task"):
+        task_options(max_retries=1)(tasks.add)
+
+
+def test_the_class_of_tasks_takes_the_same_keywords() -> None:
+    said = {"priority": 0, "backend": "default", "queue_name": "default", "run_after": None, "func": tasks.add.func}
+    assert JobTask(**said, timeout=5, max_retries=2).options == {"timeout": 5, "max_retries": 2}
+    with pytest.raises(TypeError, match="'max_retrys'; of a job it takes"):
+        JobTask(**said, max_retrys=2)
+
+
+@pytest.mark.skipif(django.VERSION[:2] == (6, 0), reason="@task of Django 6.0 takes no further keywords.")
+def test_the_decorator_takes_them_too() -> None:
+    assert task(timeout=5)(tasks.add.func).options == {"timeout": 5}
+    with pytest.raises(TypeError, match="'max_retrys'; of a job it takes"):
+        task(max_retrys=2)(tasks.add.func)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_retries": -1}, "max_retries"),
+        ({"default_priority": "Soon"}, "default_priority"),
+        ({"timeout": 5, "default_timeout": 6}, "the same"),
+    ],
+    ids=["number", "word", "both names"],
+)
+def test_wrong_values_are_refused_when_it_is_enqueued(options: Any, said: str) -> None:
+    wrong = dataclasses.replace(tasks.add, options=options)
+    with pytest.raises(InvalidTask, match=said):
+        wrong.enqueue(1)
+    assert Job.objects.count() == 0
+
+
+def test_a_task_that_no_worker_would_find_is_refused() -> None:
+    with pytest.raises(InvalidTask, match="name of its function"):
+        task()(tasks.whose).enqueue()
+    with pytest.raises(InvalidTask, match="No worker could import"):
+        tasks.not_its_name.enqueue()
+
+
+def test_a_task_that_is_gone_says_so_and_its_job_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = tasks.bare.enqueue()
+    with monkeypatch.context() as later:
+        later.delattr(tasks, "bare")
+        run_jobs()
+        log = Job.objects.by_id(result.id).history.last()
+        assert log is not None
+        assert "the task tests.support.tasks.bare (AttributeError)" in log.message
+        assert get_job_status(result.id).status == "Pending"
+        with pytest.raises(InvalidTask, match=r"tests.support.tasks.bare cannot be loaded"):
+            result.refresh()
+    Job.objects.update(ready_at=Job.objects.get().created_at, is_delayed=False)
+    run_jobs()
+    result.refresh()
+    assert result.status == TaskResultStatus.SUCCESSFUL
+
+
+def test_what_is_no_task_any_more_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = tasks.bare.enqueue()
+    monkeypatch.setattr(tasks, "bare", len)
+    run_jobs()
+    assert "is no task" in str(Job.objects.by_id(result.id).error_message)
+
+
+def test_nothing_is_wrong_with_types_of_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    tasks.add.enqueue(1)
+    with pytest.raises(CommandError):  # there are no workers in a test
+        call_command("jobs_check")
+    assert "task:" not in capsys.readouterr().out
+    call_command("migrate", verbosity=0)
+    assert [item for item in run_checks() if "task:" in item.msg] == []
+
+
+def test_people_see_the_type_and_cannot_submit_it(organization: Any) -> None:
+    result = tasks.add.using(organization=organization).enqueue(1)
+    member = client_of(make_user(member_of=[organization]))
+    seen = member.get(f"/api/jobs/{result.id}/").json()
+    assert (seen["job_type"], seen["organization"]) == (ADD, organization.name)
+    for client in (member, client_of(make_system_admin())):
+        answer = client.post("/api/jobs/", {"job_type": ADD, "organization": organization.name}, "json")
+        assert answer.status_code == 400
+    assert [item for item in member.get("/api/job-types/").json()["results"] if item["type_name"] == ADD] == []
+
+
+def test_rest_pauses_the_type_for_system_admins() -> None:
+    tasks.add.enqueue(1)
+    client = client_of(make_system_admin())
+    answer = client.patch(f"/api/job-types/{ADD}/", {"is_paused": True}, "json")
+    assert answer.status_code == 200
+    assert JobType.objects.get(pk=ADD).is_paused
+
+
+def test_a_schedule_may_be_of_a_task(organization: Any) -> None:
+    tasks.add.enqueue(1)
+    run_jobs()
+    schedule_job("sums", ADD, organization, {"args": [1, 2], "kwargs": {}}, every=60)
+    fire_schedules(timezone.now() + dt.timedelta(seconds=61))
+    [status] = run_jobs()
+    assert tasks.add.get_result(status.job_id).return_value == 3
+
+
+def test_parameters_of_another_shape_end_with_the_reason() -> None:
+    tasks.add.enqueue(1)
+    job = submit_job(ADD, None, {"first": 1})
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.status, '{"args": [...], "kwargs": {...}}' in job.error_message) == ("Dead Letter", True)
+
+
+def test_the_admin_edits_the_type(root: Client) -> None:
+    tasks.add.enqueue(1)
+    address = admin.url("jobtype", "change", ADD)
+    form = root.get(address).context["adminform"].form
+    data = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    data = {name: value for name, value in data.items() if value is not None and value is not False}
+    answer = root.post(address, {**data, "max_running": 2}, follow=True)
+    assert answer.context.get("errors", []) == []
+    assert JobType.objects.get(pk=ADD).max_running == 2
+
+
+def test_the_admin_shows_the_jobs_of_the_type(root: Client) -> None:
+    result = tasks.add.enqueue(1)
+    tasks.bare.enqueue()
+    assert [job.name for job in admin.listed(root, type=ADD)] == [result.id]
+    page = html.unescape(admin.page_of(root, Job.objects.by_id(result.id)))
+    assert '"args"' in page
+    assert ADD in page
+
+
+def test_no_module_is_imported_because_a_person_typed_it() -> None:
+    assert (
+        entered_path_problem("task:antigravity.fly")
+        == "task:antigravity.fly is outside the installed apps and not loaded here."
+    )
+    assert entered_path_problem(ADD) is None
+    assert "is no task" in str(path_problem("task:os.getcwd"))
+
+
+@pytest.fixture
+def root() -> Client:
+    return admin.superuser()

@@ -1,0 +1,39 @@
+"""Where the task interface comes from, and that a module with @task needs no app registry."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from typing import Final
+
+import django
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from django_jobs.tasks import framework
+
+PACKAGE: Final = framework.Task.__module__.removesuffix(".base")
+EARLY: Final = f"""
+from django.conf import settings
+settings.configure(TASKS={{"default": {{"BACKEND": "django_jobs.tasks.JobsBackend"}}}})
+from {PACKAGE} import task
+from django_jobs.tasks import JobTask, task_options
+@task
+@task_options(max_retries=2)
+def early():
+    pass
+assert isinstance(early, JobTask)
+"""
+
+
+def test_before_django_6_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(django, "VERSION", (5, 2, 0, "final", 0))
+    monkeypatch.setitem(sys.modules, "django_tasks", None)
+    with pytest.raises(ImproperlyConfigured, match=r"django-durable-jobs\[tasks\]"):
+        runpy.run_path(framework.__file__)
+
+
+def test_tasks_may_be_declared_before_the_apps_are_ready() -> None:
+    run = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
