@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import psycopg
 
 from tests.support.addresses import HOST, free_port, is_free
 from tests.support.directories import open_directory
@@ -94,6 +93,8 @@ class PgBouncer:
         self._order(f'KILL "{database}"')
 
     def _order(self, command: str) -> None:
+        import psycopg  # not every run has the driver
+
         with psycopg.connect(f"postgresql://{USER}@{HOST}:{self.port}/pgbouncer", autocommit=True) as admin:
             admin.execute(command.encode())
 

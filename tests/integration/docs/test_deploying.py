@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Any, Final
 
+import pytest
 import yaml
 from channels_redis.core import RedisChannelLayer
 from channels_redis.utils import create_pool
@@ -18,6 +20,7 @@ from tests.support.documents import DOCS, examples_of
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgresql import OPTIONS
 
+needs_driver: Final = pytest.mark.skipif(find_spec("psycopg") is None, reason="needs PostgreSQL's driver")
 TEXT: Final = (DOCS / "deploying.md").read_text()
 
 
@@ -35,6 +38,7 @@ def parameters_of(databases: dict[str, Any]) -> dict[str, Any]:
     return dict(ConnectionHandler(databases)["default"].get_connection_params())
 
 
+@needs_driver
 def test_of_two_postgresql_servers_the_one_is_taken_that_writes() -> None:
     database = settings_under("PostgreSQL with a standby")["DATABASES"]
     told = parameters_of(database)
@@ -43,6 +47,7 @@ def test_of_two_postgresql_servers_the_one_is_taken_that_writes() -> None:
     assert database["default"]["OPTIONS"] == OPTIONS
 
 
+@needs_driver
 def test_nothing_is_prepared_behind_pgbouncer() -> None:
     database = settings_under("PgBouncer")["DATABASES"]
     assert parameters_of(database)["prepare_threshold"] is None
