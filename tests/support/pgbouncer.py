@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-
 from tests.support.addresses import HOST, free_port, is_free
 from tests.support.directories import open_directory
 from tests.support.postgresql import USER
