@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import psutil
 import pytest
 
 from tests.support.valkey import EmbeddedValkey
-from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool, process_environ
 
 pytestmark = [
@@ -48,14 +46,13 @@ class Project:
         assert process.wait(60) == 0, process.log()
         return process.log()
 
-    def child(self) -> psutil.Process:
-        worker = self.start("jobs_worker", "--processes", "1")
-        (child,) = wait_until(worker.children, 30, "the worker's child")
-        return child
+    def start_worker(self) -> ManagedProcess:
+        return self.start("jobs_worker", "--processes", "1")
 
 
-def megabytes(child: psutil.Process) -> tuple[int, int]:
-    """What the process holds, and what of it is its own."""
+def megabytes(worker: ManagedProcess) -> tuple[int, int]:
+    """What its child, which has run jobs, holds, and what of that is its own."""
+    (child,) = worker.children()
     memory = child.memory_full_info()
     return memory.rss // MEGABYTE, memory.uss // MEGABYTE
 
@@ -65,7 +62,7 @@ def test_a_child_of_a_bare_project_runs_jobs_without_the_packages_of_the_doors_a
 ) -> None:
     project = Project("tests.bare.settings", tmp_path, own_valkey.url, processes)
     project.run("migrate", "-v0")
-    child = project.child()
+    worker = project.start_worker()
     code = f"""{TENANT}
 done = django_jobs.submit_job("nothing", tenant)
 refused = django_jobs.submit_job("refused", tenant)
@@ -78,7 +75,7 @@ except Exception as error:
     said = project.run("shell", "-c", code)
     assert "Completed" in said
     assert "ended as Dead Letter: ValueError" in said
-    held, own = megabytes(child)
+    held, own = megabytes(worker)
     assert held < BARE_MEGABYTES
     assert own < OWN_MEGABYTES
 
@@ -86,9 +83,9 @@ except Exception as error:
 def test_a_child_of_the_demo_stays_small(tmp_path: Path, own_valkey: EmbeddedValkey, processes: ProcessPool) -> None:
     project = Project("tests.bare.demo_settings", tmp_path, own_valkey.url, processes)
     project.run("migrate", "-v0")
-    child = project.child()
+    worker = project.start_worker()
     code = 'print(django_jobs.wait_for_job(django_jobs.submit_job("catalog_publish", tenant), 30).status)'
     assert "Completed" in project.run("shell", "-c", TENANT + code)
-    held, own = megabytes(child)
+    held, own = megabytes(worker)
     assert held < DEMO_MEGABYTES
     assert own < OWN_MEGABYTES
