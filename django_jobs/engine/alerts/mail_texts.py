@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,8 @@ from django_jobs.engine.alerts.reading import AlertSeen, names_of_concerned
 from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
 from django_jobs.engine.alerts.thresholds import mail_base_url
 from django_jobs.models import Alert
+
+logger = logging.getLogger("django_jobs")
 
 #: Organizations that are named in a mail about one alarm.
 MAX_NAMED: Final = 5
@@ -90,11 +93,12 @@ def summary_of(entries: Sequence[Entry], now: dt.datetime) -> Mail:
 
 def _headline(seen: AlertSeen, words: Words) -> str:
     text = _("Alarm: %(what)s") if seen.is_open else _("Over: %(what)s")
-    return one_line(text % {"what": _what(words)})[:MAX_SUBJECT]
+    return (text % {"what": _what(words)})[:MAX_SUBJECT]
 
 
 def _what(words: Words) -> str:
-    return f"{words.label}: {words.subject}" if words.subject else words.label
+    """Return what it is about, in one line: who names a schedule must not write paragraphs of the mail."""
+    return one_line(f"{words.label}: {words.subject}" if words.subject else words.label)
 
 
 def _line(entry: Entry, now: dt.datetime) -> str:
@@ -109,7 +113,7 @@ def _sentences(entry: Entry, seen: AlertSeen, words: Words, now: dt.datetime) ->
         yield one_line(words.error)
     if words.concerned:
         names = ", ".join(names_of_concerned([seen], MAX_NAMED).values())
-        yield f"{words.concerned} {names}".rstrip()
+        yield " ".join(f"{words.concerned} {names}".split())
     if seen.cleared_at is not None:
         yield _("It has been over since %(time)s.") % {"time": moment_in_words(seen.cleared_at, now)}
     elif words.advice:
@@ -124,6 +128,8 @@ def _link() -> str:
     """Return where the alarms are in the console: an address where the host says its own, else a path."""
     try:
         path = reverse("admin:django_jobs_alert_changelist")
-    except NoReverseMatch:  # a host without Django's admin
+    except Exception as error:  # noqa: BLE001  (the URLs are the host's, and this process may be unable to load them)
+        if not isinstance(error, NoReverseMatch):  # that is a host without Django's admin
+            logger.debug("event=alert_mail_without_link error=%r", error)
         return ""
     return _("See %(address)s") % {"address": f"{mail_base_url().rstrip('/')}{path}"}

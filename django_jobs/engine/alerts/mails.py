@@ -101,7 +101,7 @@ class Mailer:
         return 0, POLL
 
     def _begin(self) -> bool:
-        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        self._note_late()
         if not is_mail_on() or time.monotonic() < self._not_before or len(self._hanging) >= MAX_HANGING:
             return False
         found = next_mail(database.now())
@@ -110,6 +110,13 @@ class Mailer:
         self._sending = Sending(*found)
         self._sending.start()
         return True
+
+    def _note_late(self) -> None:
+        """Forget those that were given up and have ended. What went after all is told: it must not go again."""
+        for thread in [thread for thread in self._hanging if not thread.is_alive()]:
+            if thread.error is None:
+                note(thread.entries, database.now())
+            self._hanging.remove(thread)
 
     def _ended(self, sending: Sending) -> tuple[int, float]:
         if sending.error is not None:
@@ -169,15 +176,19 @@ def _entries(now: dt.datetime) -> Iterator[Entry]:
 
 
 def _told_lately(now: dt.datetime) -> set[tuple[str, str]]:
-    """Return the rules and subjects of which a mail told that they were raised, not long ago."""
-    return set(Alert.primary.filter(raise_mailed_at__gte=now - QUIET).values_list("rule", "subject"))
+    """Return the rules and subjects of which a mail told that they were raised, not long ago.
+
+    What is still to come was written before the clock was set back, and holds up nothing.
+    """
+    rows = Alert.primary.filter(raise_mailed_at__range=(now - QUIET, now))
+    return set(rows.values_list("rule", "subject"))
 
 
 def _count_of_mails(now: dt.datetime) -> int:
     """Return how many mails went lately: what one told has one moment."""
     moments: set[dt.datetime | None] = set()
     for name in ("raise_mailed_at", "clear_mailed_at"):
-        moments |= set(Alert.primary.filter(**{f"{name}__gte": now - WINDOW}).values_list(name, flat=True))
+        moments |= set(Alert.primary.filter(**{f"{name}__range": (now - WINDOW, now)}).values_list(name, flat=True))
     return len(moments)
 
 

@@ -51,6 +51,12 @@ def sent() -> list[str]:
     return [str(message.subject) for message in mail.outbox[before:]]
 
 
+def is_told_after(mailer: Mailer) -> bool:
+    """Whether the alarm is told once the mailer has looked again."""
+    mailer.step()
+    return Alert.objects.get().raise_mailed_at is not None
+
+
 def test_one_mail_tells_that_it_was_raised_and_one_that_it_is_over(settings: Any) -> None:
     alert = failing()
     assert sent() == ["[Shop] Alarm: A job type fails: send_welcome_email"]
@@ -91,6 +97,32 @@ def test_a_mail_is_in_the_hosts_language_and_time_zone(settings: Any) -> None:
 def test_a_subject_is_one_line_whatever_something_is_called() -> None:
     make_alert("schedule_cannot_fire", "nightly\r\nBcc: all@shop.example", FACTS)
     assert sent() == ["[Shop] Alarm: A schedule cannot fire: nightly Bcc: all@shop.example"]
+
+
+def test_a_name_writes_no_lines_of_a_mail() -> None:
+    make_alert("schedule_cannot_fire", "nightly\n\nPay at evil.example", FACTS)
+    sent()
+    assert mail.outbox[0].body.splitlines()[0] == "A schedule cannot fire: nightly Pay at evil.example"
+
+
+@pytest.mark.parametrize("urls", [None, "there.is.no.such.module"])
+def test_a_mail_goes_without_a_link_where_the_urls_cannot_be_loaded(urls: Any, settings: Any) -> None:
+    settings.ROOT_URLCONF = urls
+    if urls is None:
+        del settings.ROOT_URLCONF
+    failing()
+    assert len(sent()) == 1
+    assert "See" not in mail.outbox[0].body
+
+
+def test_mails_go_on_when_the_clock_is_set_back() -> None:
+    for number in range(MOST):
+        failing(f"type_{number}")
+        sent()
+    clear(Alert.objects.get(subject="type_0"))
+    let_pass(-dt.timedelta(days=1))
+    failing("type_0")
+    assert sent() == ["[Shop] Alarm: A job type fails: type_0"]
 
 
 @pytest.mark.parametrize("choice", [False, None])
@@ -196,9 +228,10 @@ def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
         assert mailer.step()[0] == 0
     assert len(tries) == mails.MAX_HANGING
     assert "set EMAIL_TIMEOUT" in caplog.text
-    gate.set()
     monkeypatch.setattr(mails, "PATIENCE", 60.0)
-    wait_until(lambda: mailer.step()[0] == 1, 10, "the mail, once the server answers")
+    gate.set()
+    wait_until(lambda: is_told_after(mailer), 10, "that what went after all is told")
+    assert len(tries) == mails.MAX_HANGING
 
 
 def test_a_scheduler_that_leads_sends_them() -> None:
