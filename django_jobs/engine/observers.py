@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.json_storage import clean_text
 from django_jobs.models import Job
 
 logger = logging.getLogger("django_jobs")
@@ -118,8 +119,14 @@ def _observed(found: Submission) -> Iterator[Submission]:
 
 def carried() -> dict[str, str]:
     """Return what the jobs that are submitted now are to carry."""
-    told = [_guarded(observer.carried) or {} for observer in _observers]
-    return {name: text for found in told for name, text in found.items() if len(text) <= MAX_CARRIED}
+    told = [_guarded(_carried_of, observer) or {} for observer in _observers]
+    return {name: text for found in told for name, text in found.items()}
+
+
+def _carried_of(observer: Observer) -> dict[str, str]:
+    """Return what of an observer's is carried: texts that are not too long, and that every database can store."""
+    found = {clean_text(name): clean_text(text) for name, text in observer.carried().items()}
+    return {name: text for name, text in found.items() if max(len(name), len(text)) <= MAX_CARRIED}
 
 
 def carried_by(metadata: Any) -> dict[str, str]:

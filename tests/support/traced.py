@@ -36,6 +36,18 @@ def fail_with(context: JobContext) -> None:
     raise PermanentError(f"It was {context.parameters['text']}.")
 
 
+class Unspeakable(Exception):
+    """Cannot be turned into a text."""
+
+    def __str__(self) -> str:
+        raise ValueError("There are no words for it.")
+
+
+def fail_unspeakably(context: JobContext) -> None:
+    """Fails with an exception whose text raises."""
+    raise Unspeakable(context.job_id)
+
+
 def tell_sentry(context: JobContext) -> None:
     """Tells Sentry something, with a crumb and a local variable."""
     text = context.parameters.get("text", "")

@@ -7,9 +7,10 @@ once. The attempt's span is the current one in the handler.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
@@ -44,11 +45,11 @@ class Tracing:
 
         def end(error: BaseException | None) -> None:
             otel_context.detach(token)
-            if error is not None:
-                _fail(span, error, "")
-            elif span.is_recording():
-                _tell_jobs(span, submission)
-            span.end()
+            with _ending(span):
+                if error is not None:
+                    _fail(span, error, "")
+                elif span.is_recording():
+                    _tell_jobs(span, submission)
 
         return end
 
@@ -76,13 +77,13 @@ class Tracing:
         otel_context.attach(trace.set_span_in_context(span, root))
 
         def end(ending: Ending) -> None:
-            span.set_attribute("django_jobs.outcome", ending.outcome)
-            if ending.outcome in FAILURES:
-                mask = mask_of(claimed.parameters)
-                if ending.error is not None and span.is_recording():
-                    _record(span, ending.error, mask)
-                _fail(span, ending.error, mask(ending.text))
-            span.end()
+            with _ending(span):
+                span.set_attribute("django_jobs.outcome", ending.outcome)
+                if ending.outcome in FAILURES:
+                    mask = mask_of(claimed.parameters)
+                    _fail(span, ending.error, mask(ending.text))
+                    if ending.error is not None and span.is_recording():
+                        _record(span, ending.error, mask)
 
         return end
 
@@ -94,6 +95,15 @@ class Tracing:
         thread = threading.Thread(target=flush, args=[int(timeout * 1000)], daemon=True)
         thread.start()
         thread.join(timeout)
+
+
+@contextlib.contextmanager
+def _ending(span: Span) -> Iterator[None]:
+    """End the span after the block, also where that raises: a span that does not end is sent to nobody."""
+    try:
+        yield
+    finally:
+        span.end()
 
 
 def _facts(operation: str, kind: str, job_type: str) -> dict[str, Any]:

@@ -201,6 +201,25 @@ def test_an_observer_that_raises_harms_nobody(
     assert "event=observer_failed" in caplog.text
 
 
+@pytest.mark.parametrize("odd", [{"key": 7}, {7: "key"}, {"key": None}, {"key": "a\x00b\ud800"}, 7])
+def test_whatever_an_observer_wants_carried_a_job_is_submitted(
+    odd: Any, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (observer,) = observers.all_of_them()
+    monkeypatch.setattr(observer, "carried", lambda: odd)
+    job = submit_job(traced_type(), organization)
+    run_jobs()
+    assert reread(job).status == "Completed"
+
+
+def test_an_exception_without_a_text_ends_its_attempts_span(spans: Spans, organization: Organization) -> None:
+    submit_job(traced_type("fail_unspeakably", max_retries=0), organization)
+    run_jobs()
+    span = spans.the("run")
+    assert span.status.status_code == StatusCode.ERROR
+    assert str((span.attributes or {})["error.type"]).endswith("Unspeakable")
+
+
 def test_without_a_tracer_nothing_is_carried(organization: Organization) -> None:
     observers.remove(observers.all_of_them()[0])
     assert submit_job(traced_type(), organization).metadata == {}
