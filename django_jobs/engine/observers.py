@@ -21,7 +21,7 @@ logger = logging.getLogger("django_jobs")
 
 T = TypeVar("T")
 
-#: The key of a job's metadata under which observers leave what the attempt is to find. Handlers do not see it.
+#: The key of a job's metadata under which observers leave what the attempt is to find. Handlers do not see it then.
 CARRIED: Final = "trace_context"
 #: Characters of each text that is carried; the longest that W3C's Trace Context has to be passed on.
 MAX_CARRIED: Final = 512
@@ -54,6 +54,9 @@ AttemptEnd = Callable[[Ending], object]
 
 class Observer(Protocol):
     """Is told of submissions and attempts. What it raises is logged, and changes nothing."""
+
+    #: Whether it has something carried, so that what stands under CARRIED is no matter of handlers.
+    carries: bool
 
     def submitting(self, submission: Submission) -> SubmissionEnd | None:
         """Hear of a submission, in the thread that submits. Return what to call at its end, with its error or None."""
@@ -140,6 +143,11 @@ def without_carried(metadata: Any) -> Any:
     if not isinstance(metadata, dict) or CARRIED not in metadata:
         return metadata
     return {name: value for name, value in metadata.items() if name != CARRIED}
+
+
+def seen_by_handlers(metadata: Any) -> Any:
+    """Return a job's metadata as its handler sees them: where no observer carries anything, the key is the host's."""
+    return without_carried(metadata) if any(observer.carries for observer in _observers) else metadata
 
 
 def begin(claimed: Claimed) -> None:

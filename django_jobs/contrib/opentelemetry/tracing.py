@@ -30,6 +30,8 @@ FAILURES: Final = frozenset({"failed", "timed_out"})
 class Tracing:
     """The observer that makes spans, with whatever tracer provider and propagator the host has set by then."""
 
+    carries = True
+
     def __init__(self, provider: TracerProvider | None = None) -> None:
         """Make spans with this provider; without one, with the host's global one, also where that is set later."""
         self._tracer = trace.get_tracer("django_jobs", tracer_provider=provider)

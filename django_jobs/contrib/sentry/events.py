@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import sentry_sdk
+from sentry_sdk import get_client  # which releases before 2.0 lack, so that they are refused here
 from sentry_sdk.scope import Scope, add_global_event_processor
 
 from django_jobs.engine import observers
@@ -32,6 +33,8 @@ class Scopes:
     the jobs that ran before it in the same process.
     """
 
+    carries = False
+
     def submitting(self, submission: Submission) -> None:
         """Do nothing."""
 
@@ -41,7 +44,7 @@ class Scopes:
 
     def begin(self, claimed: Claimed) -> Callable[[Ending], None] | None:
         """Begin a scope, in a context that ends with the handler."""
-        if not sentry_sdk.get_client().is_active():
+        if not get_client().is_active():
             return None
         scope = Scope.get_isolation_scope().fork()
         scope.clear_breadcrumbs()

@@ -170,7 +170,7 @@ def context_for(claimed: Claimed, runner: Runner) -> JobContext:
         organization=claimed.organization,
         organization_pk=claimed.organization_pk,
         parameters=claimed.parameters,
-        metadata=observers.without_carried(claimed.metadata),
+        metadata=observers.seen_by_handlers(claimed.metadata),
         attempt=claimed.attempt,
         timeout_seconds=claimed.timeout_seconds,
         runner=runner,

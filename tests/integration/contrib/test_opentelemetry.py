@@ -223,3 +223,11 @@ def test_an_exception_without_a_text_ends_its_attempts_span(spans: Spans, organi
 def test_without_a_tracer_nothing_is_carried(organization: Organization) -> None:
     observers.remove(observers.all_of_them()[0])
     assert submit_job(traced_type(), organization).metadata == {}
+
+
+def test_without_a_tracer_the_key_is_the_hosts_own(organization: Organization) -> None:
+    observers.remove(observers.all_of_them()[0])
+    own = {CARRIED: {"request": "7"}}
+    job = submit_job(traced_type(), organization, metadata=own)
+    run_jobs()
+    assert result_of(job)["metadata"] == own
