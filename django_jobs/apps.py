@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -117,7 +118,12 @@ class DjangoJobsConfig(AppConfig):
     @staticmethod
     def _tell_sentry() -> None:
         """Tell Sentry of jobs if the host has set it up: nobody else has loaded its SDK by now."""
-        if "sentry_sdk" in sys.modules:
+        if sys.modules.get("sentry_sdk") is None:
+            return
+        try:
             from django_jobs.contrib.sentry import events
-
-            events.install()
+        except ImportError as error:  # an old one, with which the host did well before
+            text = "event=sentry_not_told error=%r: events get no tags of jobs; upgrade sentry-sdk to 2.0 or later"
+            logging.getLogger("django_jobs").warning(text, error)
+            return
+        events.install()

@@ -15,6 +15,7 @@ class SentryConfig(AppConfig):
             from django_jobs.contrib.sentry import events
         except ImportError as error:
             raise ImproperlyConfigured(
-                f"django_jobs.contrib.sentry needs Sentry's SDK: pip install sentry-sdk ({error})."
+                "django_jobs.contrib.sentry needs Sentry's SDK, 2.0 or later: "
+                f"pip install --upgrade sentry-sdk ({error})."
             ) from error
         events.install()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 from django.apps import AppConfig
@@ -11,8 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 import django_jobs.contrib.opentelemetry
 import django_jobs.contrib.sentry
+from django_jobs.apps import DjangoJobsConfig
 from django_jobs.contrib.opentelemetry.apps import OpenTelemetryConfig
 from django_jobs.contrib.sentry.apps import SentryConfig
+from django_jobs.engine import observers
 
 Make = Callable[[str, object], AppConfig]
 
@@ -21,7 +24,7 @@ Make = Callable[[str, object], AppConfig]
     ("make", "package", "module", "words"),
     [
         (OpenTelemetryConfig, django_jobs.contrib.opentelemetry, "tracing", "pip install 'django-durable-jobs\\[open"),
-        (SentryConfig, django_jobs.contrib.sentry, "events", "pip install sentry-sdk"),
+        (SentryConfig, django_jobs.contrib.sentry, "events", "pip install --upgrade sentry-sdk"),
     ],
 )
 def test_a_missing_library_is_told_with_what_to_do(
@@ -32,3 +35,15 @@ def test_a_missing_library_is_told_with_what_to_do(
     monkeypatch.delattr(package, module, raising=False)
     with pytest.raises(ImproperlyConfigured, match=words):
         make(name, package).ready()
+
+
+def test_a_project_with_an_old_sentry_starts_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentry_sdk", ModuleType("sentry_sdk"))
+    monkeypatch.delitem(sys.modules, "django_jobs.contrib.sentry.events", raising=False)
+    monkeypatch.delattr(django_jobs.contrib.sentry, "events", raising=False)
+    before = observers.all_of_them()
+    DjangoJobsConfig._tell_sentry()
+    assert observers.all_of_them() == before
+    assert "upgrade sentry-sdk to 2.0" in caplog.text
