@@ -9,6 +9,7 @@ import logging
 
 from django_jobs.engine.alerts.reading import AlertSeen
 from django_jobs.engine.alerts.sentences import plain_text
+from django_jobs.engine.alerts.thresholds import RULES
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.models import Alert
 from django_jobs.signals import job_alert
@@ -23,7 +24,7 @@ def announce(alert: Alert) -> None:
     else:
         seconds = (alert.cleared_at - alert.raised_at).total_seconds() if alert.cleared_at else 0.0
         logger.info("event=alert_cleared rule=%s subject=%s seconds=%.0f", alert.rule, alert.subject, seconds)
-    if job_alert.has_listeners(Alert):
+    if alert.rule in RULES and job_alert.has_listeners(Alert):  # of a rule of another release there is no sentence
         _send(alert)
 
 

@@ -100,6 +100,11 @@ def _facts(alerts: list[Alert]) -> dict[str, dict[str, object]]:
     return {alert.subject: alert.facts for alert in alerts}
 
 
+def _is_long_ago(seen_at: dt.datetime, now: dt.datetime) -> bool:
+    """Return whether a rule did not hold for CLEAR_SECONDS. A moment ahead is one from before a clock was set back."""
+    return abs(now - seen_at) >= dt.timedelta(seconds=CLEAR_SECONDS)
+
+
 def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> Iterator[Alert]:
     """Write what a rule found beside its open alarms. Yield the alarms that were raised or cleared."""
     wanted = {item.subject[: records.MAX_SUBJECT]: item for item in found}
@@ -109,7 +114,7 @@ def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.dateti
         if finding is not None:
             alert.facts = finding.facts
             held.append(alert)
-        elif now - alert.seen_at >= dt.timedelta(seconds=CLEAR_SECONDS) and records.clear(alert, now):
+        elif _is_long_ago(alert.seen_at, now) and records.clear(alert, now):
             yield alert
     records.refresh(held, now)
     for finding in wanted.values():

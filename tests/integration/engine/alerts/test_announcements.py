@@ -10,7 +10,7 @@ import pytest
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import Alert, Schedule
 from django_jobs.signals import job_alert
-from tests.support.alerts import let_pass, only
+from tests.support.alerts import let_pass, make_alert, only
 from tests.support.schedules import make_schedule
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -70,3 +70,19 @@ def test_a_receiver_that_raises_keeps_no_alarm_from_being_raised_and_cleared(
     live()
     assert Alert.objects.get().cleared_at is not None
     assert f"event=receiver_failed alert={Alert.objects.get().pk}" in caplog.text
+
+
+def test_an_alarm_of_a_rule_that_is_gone_keeps_no_other_from_being_told(listen: Callable[..., None]) -> None:
+    told: list[str] = []
+    listen(lambda alert, **kwargs: told.append(alert.rule))
+    make_alert("rule_of_another_release", "", {})
+    Evaluator().evaluate()
+    assert told == ["schedule_cannot_fire"]
+
+
+def test_an_alarm_is_over_although_the_clock_was_set_back() -> None:
+    Evaluator().evaluate()
+    Schedule.objects.update(fault="")
+    let_pass(-3600)
+    Evaluator().evaluate()
+    assert Alert.objects.get().cleared_at is not None
