@@ -21,6 +21,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.observers import Ending, Submission, carried_by
+from django_jobs.exceptions import InvalidSubmission
 
 SYSTEM: Final = "django_jobs"
 #: How attempts end that are failures.
@@ -49,6 +50,8 @@ class Tracing:
             otel_context.detach(token)
             with _ending(span):
                 if error is not None:
+                    if isinstance(error, InvalidSubmission) and "job_type" in error.errors:
+                        span.update_name("submit")  # there is no such type: anybody may ask for any name
                     _fail(span, error, "")
                 elif span.is_recording():
                     _tell_jobs(span, submission)

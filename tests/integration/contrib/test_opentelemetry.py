@@ -14,7 +14,7 @@ from django_jobs import submit_for_each, submit_job, submit_jobs
 from django_jobs.engine import observers
 from django_jobs.engine.observers import CARRIED
 from django_jobs.engine.submission.fields import MAX_METADATA_BYTES
-from django_jobs.exceptions import DuplicateJob
+from django_jobs.exceptions import DuplicateJob, JobTypeNotFound
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support.brokers import reread
@@ -160,6 +160,12 @@ def test_a_refused_submission_is_a_failed_span(spans: Spans, organization: Organ
     assert refused.status.status_code == StatusCode.ERROR
     assert refused.attributes is not None
     assert refused.attributes["error.type"] == "django_jobs.exceptions.DuplicateJob"
+
+
+def test_a_type_that_does_not_exist_names_no_span(spans: Spans, organization: Organization) -> None:
+    with pytest.raises(JobTypeNotFound):
+        submit_job("whatever somebody thinks of", organization)
+    assert spans.the("submit").name == "submit"
 
 
 def test_what_is_carried_counts_for_no_limit_and_no_handler_sees_it(organization: Organization) -> None:
