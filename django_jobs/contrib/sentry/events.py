@@ -2,12 +2,14 @@
 
 Sentry makes an event of each log record at ERROR, and a job that fails for good is one: it carries the exception, by
 which Sentry groups. A failure that is retried is a WARNING, which is no event. So nothing is captured here. What is
-added: tags, a scope of its own for each attempt, and masks for sensitive values.
+added: tags, a scope of its own for each attempt, and masks for sensitive values. What is left out: the record at ERROR
+that Django itself logs of a task that failed or was canceled, since the job's own record tells of a failure.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,8 +21,11 @@ from django_jobs.engine import observers
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.job_types.masking import mask_of, sensitive_names
 from django_jobs.engine.observers import Ending, Submission
+from django_jobs.models.job import parse_job_id
 
 LOGGER: Final = "django_jobs"
+#: The loggers of the task interface, Django's own and that of the package django-tasks.
+TASK_LOGGERS: Final = ("django.tasks", "django_tasks")
 TAGS: Final = ("job_id", "job_type", "organization", "attempt")
 #: The attribute of an exception that masks the sensitive values of its job.
 _MASK: Final = "_django_jobs_mask"
@@ -76,8 +81,13 @@ def install() -> None:
 
 
 def _with_job(event: Any, hint: dict[str, Any]) -> Any:
-    """Return the event with the tags of the job whose log record it is made of, and sensitive values masked."""
+    """Return the event with the tags of the job whose log record it is made of, and sensitive values masked.
+
+    Return None for what Django logs of a job's task.
+    """
     record = hint.get("log_record")
+    if record is not None and _is_of_task(record):
+        return None
     if record is not None and record.name == LOGGER and hasattr(record, "job_id"):
         told = {name: str(getattr(record, name)) for name in TAGS if hasattr(record, name)}
         event["tags"] = {**dict(event.get("tags") or {}), **told}
@@ -85,6 +95,13 @@ def _with_job(event: Any, hint: dict[str, Any]) -> Any:
     _type, error, _traceback = hint.get("exc_info") or (None, None, None)
     mask = getattr(error, _MASK, None)
     return event if mask is None else _masked(event, mask)
+
+
+def _is_of_task(record: logging.LogRecord) -> bool:
+    """Return whether Django tells by this record of a task that is a job: its first argument is the task's id."""
+    if record.name not in TASK_LOGGERS or not isinstance(record.args, tuple):
+        return False
+    return parse_job_id(next(iter(record.args), None)) is not None
 
 
 def _keep_own_crumbs(event: Any, job_id: str) -> None:

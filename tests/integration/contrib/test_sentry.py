@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import sentry_sdk
 
-from django_jobs import submit_job
+from django_jobs import cancel_job, submit_job
 from django_jobs.contrib.sentry import events as sentry_events
 from django_jobs.engine import observers
 from django_jobs.engine.execution.settle import settle_lost
+from django_jobs.engine.insight import signal_delivery
 from django_jobs.models import JobType, Organization
+from django_jobs.tasks.framework import Task
 from django_jobs.testing import run_jobs
+from tests.support import tasks
 from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.sentry import captured
@@ -112,3 +115,35 @@ def test_a_job_that_died_with_its_worker_is_an_event_too(events: Events) -> None
     (event,) = events
     assert event["tags"]["job_id"] == job.name
     assert "exception" not in event
+
+
+# -- Django's tasks, of which Django logs too --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _as_in_a_worker() -> Iterator[None]:
+    """Signals come from a thread of their own, where Sentry does not know the exception again."""
+    signal_delivery.work_in_background()
+    yield
+    signal_delivery.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_as_in_a_worker")
+def test_a_task_that_failed_for_good_is_one_event(events: Events, organization: Organization) -> None:
+    result = tasks.fail.using(organization=organization).enqueue("boom")
+    run_jobs(retries=True)
+    signal_delivery.stop()
+    assert [(event["logger"], event["tags"]["job_id"]) for event in events] == [("django_jobs", result.id)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_was_canceled_is_no_event(events: Events, organization: Organization) -> None:
+    cancel_job(tasks.add.using(organization=organization).enqueue(1).id)
+    assert events == []
+
+
+def test_what_django_logs_of_another_backends_task_is_an_event_as_ever(events: Events) -> None:
+    logging.getLogger(Task.__module__.partition(".base")[0]).error("Task id=%s path=%s state=%s", "kx3", "a.b", "FAILED")
+    (event,) = events
+    assert event["logentry"]["params"] == ["kx3", "a.b", "FAILED"]
