@@ -144,6 +144,6 @@ def test_a_task_that_was_canceled_is_no_event(events: Events, organization: Orga
 
 
 def test_what_django_logs_of_another_backends_task_is_an_event_as_ever(events: Events) -> None:
-    logging.getLogger(Task.__module__.partition(".base")[0]).error("Task id=%s path=%s state=%s", "kx3", "a.b", "FAILED")
-    (event,) = events
-    assert event["logentry"]["params"] == ["kx3", "a.b", "FAILED"]
+    name = Task.__module__.partition(".base")[0]
+    logging.getLogger(name).error("Task id=%s path=%s state=%s", "kx3", "a.b", "FAILED")
+    assert [event["logentry"]["params"] for event in events] == [["kx3", "a.b", "FAILED"]]
