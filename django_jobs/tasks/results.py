@@ -65,13 +65,18 @@ def read_any(job_id: str) -> TaskResult[..., Any]:
 def by_key(pks: Sequence[int]) -> dict[int, Found]:
     """Return the jobs of tasks among these, by primary key, with what their Execution Logs tell, in two statements."""
     rows = Job.primary.filter(pk__in=pks).select_related("job_type").order_by()
-    jobs = {job.pk: job for job in rows if job.job_type_id.startswith(PREFIX)}
+    jobs = {job.pk: job for job in rows if _is_of_task(job)}
     logs: dict[int, list[ExecutionLog]] = {pk: [] for pk in jobs}
     asked = [pk for pk, job in jobs.items() if job.attempt or job.status in UNSUCCESSFUL]
     told = ExecutionLog.primary.filter(job_id__in=asked, to_status__in=_TOLD).order_by("pk") if asked else []
     for row in told:
         logs[row.job_id].append(row)
     return {pk: Found(job, logs[pk]) for pk, job in jobs.items()}
+
+
+def _is_of_task(job: Job) -> bool:
+    """Return whether the job is a task's: of the task's own type, or of one that an administrator made of the task."""
+    return job.job_type_id.startswith(PREFIX) or job.job_type.handler_method.startswith(PREFIX)
 
 
 def backend_of(job: Job) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import html
+import sys
 from typing import Any, Final
 
 import django
@@ -25,7 +26,7 @@ from django_jobs.tasks.framework import InvalidTask, TaskResultStatus
 from django_jobs.testing import fire_schedules, run_jobs
 from tests.support import admin, tasks
 from tests.support.api import client_of
-from tests.support.factories import make_system_admin, make_user
+from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.tasks import task
 
 ADD: Final = "task:tests.support.tasks.add"
@@ -216,6 +217,13 @@ def test_parameters_of_another_shape_end_with_the_reason() -> None:
     assert (job.status, '{"args": [...], "kwargs": {...}}' in job.error_message) == ("Dead Letter", True)
 
 
+def test_a_type_of_another_name_may_run_a_task() -> None:
+    kind = make_job_type(handler_method="task:tests.support.tasks.tell_context")
+    job = submit_job(kind, None, {"args": [], "kwargs": {}})
+    assert [str(status.status) for status in run_jobs()] == ["Completed"]
+    assert tasks.tell_context.get_result(job.name).return_value["id"] == job.name
+
+
 def test_the_admin_edits_the_type(root: Client) -> None:
     tasks.add.enqueue(1)
     address = admin.url("jobtype", "change", ADD)
@@ -243,6 +251,13 @@ def test_no_module_is_imported_because_a_person_typed_it() -> None:
     )
     assert entered_path_problem(ADD) is None
     assert "is no task" in str(path_problem("task:os.getcwd"))
+
+
+def test_no_module_is_imported_behind_the_name_of_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    for path in ("task:django_jobs.x:this.d", "task:task:this.d"):
+        assert entered_path_problem(path) is not None
+    assert "this" not in sys.modules
 
 
 @pytest.fixture
