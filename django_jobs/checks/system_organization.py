@@ -6,11 +6,13 @@ import uuid
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import system_organization
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
+from django_jobs.models import get_organization_model
 
 #: Characters of an id that a job's row holds.
 MAX_ID: Final = 140
@@ -25,7 +27,8 @@ def check_system_organization(**kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"DJANGO_JOBS['SYSTEM_ORGANIZATION'] must be the id of an organization, or None, not {name!r}.",
-            hint=f"Give a text of up to {MAX_ID} characters, such as 'SYSTEM', that no tenant has as its id.",
+            hint=f"Give a text of up to {MAX_ID} characters, such as 'SYSTEM', that no tenant has as its id and that "
+            "the field can hold which DJANGO_JOBS['ORGANIZATION_ID_FIELD'] names.",
             id="django_jobs.E041",
         )
     ]
@@ -49,5 +52,17 @@ def check_system_organization_exists(databases: Any = None, **kwargs: Any) -> li
 
 def _is_id(name: object) -> bool:
     if isinstance(name, str):
-        return bool(name) and is_storable_text(name) and len(name) <= MAX_ID
-    return isinstance(name, int | uuid.UUID) and not isinstance(name, bool)
+        return bool(name) and is_storable_text(name) and len(name) <= MAX_ID and _fits(name)
+    return isinstance(name, int | uuid.UUID) and not isinstance(name, bool) and _fits(name)
+
+
+def _fits(name: Any) -> bool:
+    """Return whether the field of organizations' ids can hold this: a number and a UUID are no texts."""
+    try:
+        field: Any = get_organization_model()._meta.get_field(str(jobs_settings.ORGANIZATION_ID_FIELD))
+        field.to_python(name)
+    except FieldDoesNotExist:  # which another check tells
+        return True
+    except (ValidationError, TypeError, ValueError):
+        return False
+    return True

@@ -97,7 +97,10 @@ class Membership(StoredModel):
         """Refuse members of the system organization, which would give them nothing."""
         super().clean()
         name = jobs_settings.SYSTEM_ORGANIZATION
-        if name is not None and Organization.objects.filter(pk=self.organization_id, name=name).exists():
+        if name is None:
+            return
+        named = {"pk": self.organization_id, str(jobs_settings.ORGANIZATION_ID_FIELD): name}
+        if get_organization_model()._default_manager.filter(**named).exists():
             raise ValidationError({"organization": _("The system organization has no members.")})
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import connection
@@ -21,6 +22,7 @@ from django_jobs.checks import (
     check_organization_id_field,
     check_policy_class,
     check_swapped_late,
+    check_system_organization,
     check_system_organization_exists,
 )
 from django_jobs.conf import jobs_settings
@@ -249,3 +251,23 @@ def test_the_system_organization_is_a_row_that_the_host_makes(settings: Any) -> 
     with pytest.raises(JobNotFound):
         get_job_status(job, user=make_seat(system, is_manager=True))
     assert get_job_status(job, user=make_user(is_superuser=True)).organization == "system"
+    with pytest.raises(ValidationError, match="no members"):
+        Membership(user=make_user(), organization=system).full_clean()
+    Membership(user=make_user(), organization=make_tenant("acme")).full_clean()
+
+
+@pytest.mark.skipif(Tenant._meta.pk.name != "key", reason="Only a UUID has several spellings.")
+def test_the_system_organization_may_be_spelled_as_its_field_reads_it(settings: Any) -> None:
+    system, kind = make_tenant("system"), make_job_type()
+    own = {"ORGANIZATION_ID_FIELD": "key", "SYSTEM_ORGANIZATION": system.pk.hex}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **own}
+    assert submit_job(kind, None).organization == system
+    with pytest.raises(PermissionDenied):
+        submit_job(kind, system, user=make_seat(system, is_manager=True))
+
+
+def test_an_id_that_its_field_cannot_hold_is_an_error(settings: Any) -> None:
+    own = {"ORGANIZATION_ID_FIELD": Tenant._meta.pk.name, "SYSTEM_ORGANIZATION": "system"}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **own}
+    assert [message.id for message in check_system_organization()] == ["django_jobs.E041"]
+    assert check_system_organization_exists(["default"]) == []

@@ -23,7 +23,7 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.exceptions import (
     InvalidSubmission,
@@ -187,6 +187,24 @@ def test_a_policy_of_the_hosts_cannot_open_it(settings: Any, job: Job, intruder:
     with pytest.raises((PermissionDenied, JobTypeNotFound)):
         submit_job(job.job_type_id, None, user=intruder)
     assert client_of(intruder).post(url_of(job, "cancel")).status_code == 404
+
+
+def test_a_policy_is_asked_by_the_names_of_its_parameters(job: Job, intruder: User, organization: Organization) -> None:
+    policy, kind = get_policy(), job.job_type
+    own = submit_job(kind, organization)
+    assert policy.can_view(user=intruder, job=own)
+    assert not policy.can_view(user=intruder, job=job)
+    assert policy.can_submit(intruder, organization=organization, job_type=kind)
+    assert not policy.can_submit(user=intruder, organization=job.organization, job_type=kind)
+    assert list(policy.organizations_of(user=intruder)) == [organization]
+
+
+@pytest.mark.parametrize("spelling", ["system", "SYSTEM"])
+def test_a_row_that_only_case_tells_apart_is_closed_where_it_gets_the_jobs(settings: Any, spelling: str) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": spelling}
+    make_organization(name=NAME)
+    job = submit_job(make_job_type(), None)
+    assert not get_policy().is_member(make_user(member_of=[job.organization]), job.organization)
 
 
 def test_a_membership_of_it_is_refused(job: Job) -> None:
