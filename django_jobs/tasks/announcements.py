@@ -11,7 +11,7 @@ from django.dispatch import Signal
 from django_jobs.engine.store.transition_values import Moved
 from django_jobs.statuses import Status
 from django_jobs.tasks import results
-from django_jobs.tasks.framework import InvalidTask, TaskResult, TaskResultStatus, task_finished, task_started
+from django_jobs.tasks.framework import TaskResult, TaskResultStatus, task_finished, task_started
 
 logger = logging.getLogger("django_jobs")
 
@@ -24,7 +24,7 @@ def tell(moved: Sequence[Moved]) -> None:
             continue
         try:
             _tell(item, found[item.pk].result())
-        except InvalidTask as error:  # as where only workers have the task's module
+        except Exception as error:  # noqa: BLE001  (one task's fault, as a module that only workers have, is no other's)
             logger.warning("event=task_signal_not_sent job_id=%s error=%s", item.job_id, error)
 
 

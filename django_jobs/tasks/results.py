@@ -11,7 +11,7 @@ from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status
 from django_jobs.tasks import arguments, attempts
 from django_jobs.tasks.finding import find
-from django_jobs.tasks.framework import Task, TaskResult, TaskResultDoesNotExist, TaskResultStatus
+from django_jobs.tasks.framework import Task, TaskResult, TaskResultDoesNotExist, TaskResultStatus, task_backends
 from django_jobs.tasks.job_types import PREFIX
 
 BACKEND: Final = "task_backend"
@@ -156,10 +156,14 @@ class Found:
 
 
 def task_of(job: Job) -> Task[..., Any]:
-    """Return the task as it was enqueued. Raises InvalidTask where this process cannot find it."""
+    """Return the task as it was enqueued. Raises InvalidTask where this process cannot find it.
+
+    Where its backend has another alias by now, it is of the backend that the task has now.
+    """
     task = find(job.job_type.handler_method)
+    alias = job.metadata.get(BACKEND)
     said = {
-        "backend": job.metadata.get(BACKEND, task.backend),
+        "backend": alias if alias in list(task_backends) else task.backend,
         "priority": job.metadata.get(PRIORITY, 0),
         "queue_name": job.metadata.get(QUEUE, "default"),
         "run_after": job.run_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.utils import timezone
 from django_jobs import cancel_job, submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, OrganizationNotFound
 from django_jobs.models import ExecutionLog, Job, Organization
+from django_jobs.tasks import announcements
 from django_jobs.tasks.framework import (
     InvalidTask,
     InvalidTaskBackend,
@@ -277,3 +279,36 @@ def test_a_receiver_that_fails_harms_no_task() -> None:
         signal.disconnect(fail)
     result.refresh()
     assert result.return_value == 1
+
+
+def test_a_task_of_a_backend_that_has_another_alias_now_runs_and_tells_of_itself(settings: Any) -> None:
+    told: list[str] = []
+
+    def tell(task_result: Any, **_: Any) -> None:
+        told.append(task_result.id)
+
+    results = [tasks.tell_context.using(backend=alias).enqueue() for alias in ("other", "default")]
+    settings.TASKS = {"default": settings.TASKS["default"]}
+    task_finished.connect(tell)
+    statuses = [str(status.status) for status in run_jobs()]
+    task_finished.disconnect(tell)
+    assert (statuses, told) == (["Completed"] * 2, [result.id for result in results])
+
+
+def test_a_job_whose_metadata_are_no_tasks_keeps_no_other_from_its_signals() -> None:
+    told: list[str] = []
+
+    def tell(task_result: Any, **_: Any) -> None:
+        told.append(task_result.id)
+
+    results = [tasks.add.enqueue(number) for number in (1, 2)]
+    jobs = [Job.objects.by_id(result.id) for result in results]
+    Job.objects.filter(pk=jobs[0].pk).update(metadata={"task_priority": "soon"})
+    task_started.connect(tell)
+    announcements.tell([_moved(job) for job in jobs])
+    task_started.disconnect(tell)
+    assert told == [results[1].id]
+
+
+def _moved(job: Job) -> Any:
+    return SimpleNamespace(pk=job.pk, job_id=job.name, to_status="Running", error=None)
