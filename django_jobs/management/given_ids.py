@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.management.refusals import usage
+from django_jobs.management.standard_input import standard_input
 
 #: Ids of one call. More are named by a filter, which costs one statement and not one for each page.
 MAX_IDS: Final = 100_000
@@ -39,7 +39,7 @@ def _distinct(words: Iterable[str]) -> Iterator[str]:
 def _all(words: Iterable[str]) -> Iterator[str]:
     for word in words:
         if word == STDIN:
-            for line in sys.stdin:
+            for line in standard_input():
                 yield from line.split()
         else:
             yield word

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import math
 import re
-import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -14,6 +13,7 @@ from typing import Any, Final, NoReturn
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.filter_values import read_moment
 from django_jobs.management.refusals import usage
+from django_jobs.management.standard_input import standard_input
 
 STDIN: Final = "-"
 #: A text may have so many times the bytes that are stored of it: for blanks, line ends and escapes.
@@ -91,7 +91,7 @@ def _read(source: str) -> str:
     most = _most_bytes() + 1
     try:
         if source == STDIN:
-            return sys.stdin.read(most)
+            return standard_input().read(most)
         with Path(source).open(encoding="utf-8") as file:
             return file.read(most)
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ from django_jobs.engine.insight.filter_terms import (
 )
 from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE, ORGANIZATION, TERMS
 from django_jobs.engine.insight.similar_names import similar_job_types, similar_organizations
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.lookup import organizations_named
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.refusals import did_you_mean, quoted
@@ -136,7 +137,7 @@ def known_filters() -> str:
 
 def _names_meant(given: dict[str, Any]) -> tuple[str, list[str]]:
     """Return what to say of types and organizations that are not there, and the names that look like them."""
-    types, organizations = given.get("job_type", []), given.get("organization", [])
+    types, organizations = (list(filter(is_storable_text, given.get(name, []))) for name in ("job_type", ORGANIZATION))
     there = set(JobType.primary.filter(pk__in=types).values_list("pk", flat=True)) if types else set()
     text, meant = "", []
     for name in types:

@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.status import get_job_status
 from django_jobs.engine.store import database
+from django_jobs.exceptions import JobNotFound
 from django_jobs.management import exit_codes
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused
@@ -49,6 +50,8 @@ class JobWatch:
                 self._look()
         except KeyboardInterrupt:
             return self._status, self._goes_on("goes on without being watched", "interrupted")
+        except JobNotFound:
+            return self._status, self._gone()
         return self._status, self._fault()
 
     def _left(self) -> float:
@@ -57,6 +60,10 @@ class JobWatch:
     def _goes_on(self, what: str, code: str) -> Refused:
         text = f"{self._status.job_id} {what}; it is {self._status.status}."
         return Refused(text, code=code, returncode=exit_codes.NOT_AWAITED, job_id=self._status.job_id)
+
+    def _gone(self) -> Refused:
+        text = f"{self._status.job_id} was deleted while it was waited for."
+        return Refused(text, code="deleted", job_id=self._status.job_id)
 
     def _fault(self) -> Refused | None:
         ended = self._status

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from django.core.management.base import CommandError
-
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.english import in_english
@@ -58,7 +56,7 @@ class OperationRun:
         return operation
 
     def wait(self, operation: Operation) -> None:
-        """Tell how it goes until its jobs have ended. Raise CommandError where it does not come to its end."""
+        """Tell how it goes until its jobs have ended. Raise Refused where it does not come to its end."""
         last = ""
         has_warned = False
         try:
@@ -72,7 +70,8 @@ class OperationRun:
                     self._tell(operation)
                     last = text
         except KeyboardInterrupt:
-            raise CommandError(f"Operation {operation.pk} goes on without being watched.") from None
+            text = f"Operation {operation.pk} goes on without being watched."
+            raise Refused(text, code="interrupted", returncode=exit_codes.NOT_AWAITED) from None
         if operation.state != Operation.State.DONE:
             reason = in_english(Operation.Reason(operation.reason).label) if operation.reason else ""
             told = " ".join(filter(None, [f"It is {operation.state}.", reason, operation.note]))

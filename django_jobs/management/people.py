@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -12,6 +11,7 @@ from django_jobs.engine.insight.similar_names import near, similar
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused, unknown
+from django_jobs.management.standard_input import answers_yes, is_terminal
 
 
 def add_user(parser: Any) -> None:
@@ -40,15 +40,11 @@ def confirm(command: JsonAnswers, question: str, *, is_agreed: bool) -> None:
     """Ask whether to go on, and raise Refused unless the answer is yes. Without a terminal nobody can be asked."""
     if is_agreed:
         return
-    if not sys.stdin.isatty():
+    if not is_terminal():
         text = f"Nothing was done: {question}, and nobody is there to be asked. With --yes it is done without asking."
         raise Refused(text, code="not_confirmed")
     # To stderr, since what is on stdout may be read by a program.
     command.stderr.write(f"{question}. Type yes to go on: ", lambda line: line, ending="")
     command.stderr.flush()
-    try:
-        answer = input()
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() != "yes":
+    if not answers_yes():
         raise Refused("Nothing was done.", code="not_confirmed")

@@ -12,12 +12,15 @@ from django.db.models.functions import Coalesce
 
 from django_jobs.engine.control.tenants import organization_pks
 from django_jobs.engine.execution import outputs
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store.organization_ids import id_of, read_tenants
 from django_jobs.models import Batch, ExecutionLog, Job, OrganizationActivity, Schedule, get_organization_model
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import TERMINAL
 
 CHUNK = 500
+#: No database holds such a key.
+LARGEST = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ def _count(number: int, what: str) -> str:
 
 def meant_by_id(organization_id: str) -> list[Meant]:
     """Return the tenant that has this id now, and the deleted ones whose jobs remember it."""
-    return _describe(organization_pks(organization_id))
+    return _describe(organization_pks(organization_id)) if is_storable_text(organization_id) else []
 
 
 def meant_by_key(text: str) -> Meant | None:
@@ -65,6 +68,8 @@ def meant_by_key(text: str) -> Meant | None:
     try:
         key = pk.to_python(text)
     except (ValidationError, ValueError, TypeError):
+        return None
+    if not is_storable_text(text) or (isinstance(key, int) and abs(key) >= LARGEST):
         return None
     (found,) = _describe([key])
     left = any(model.primary.filter(organization_id=key).exists() for model in (OrganizationActivity, Batch, Schedule))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.batches import cancel_batch
 from django_jobs.engine.control.named_jobs import ASKED, CANCELED, cancel_named
+from django_jobs.exceptions import JobsError
 from django_jobs.management.base import told_plainly
+from django_jobs.management.job_filters import ALL, FILTERS
 from django_jobs.management.named_jobs import NamedJobsCommand
 from django_jobs.management.people import acting_user
-from django_jobs.management.refusals import Refused, usage
+from django_jobs.management.refusals import Refused, refusal_of, usage
 from django_jobs.management.switched_rows import find_operation
 from django_jobs.models import Operation
 from django_jobs.statuses import UNFINISHED
+
+#: Options that say nothing of an operation that is stopped: who gives them means something else.
+OF_JOBS: Final = (*FILTERS, ALL, "rate", "wait", "dry_run")
 
 
 class Command(NamedJobsCommand):
@@ -39,10 +44,13 @@ class Command(NamedJobsCommand):
         if options["stop_operation"] is None:
             super().handle(*args, **options)
             return
-        if options["ids"]:
-            raise usage("Stop an operation, or name jobs, not both.")
+        if options["ids"] or any(options[name] not in (None, False) for name in OF_JOBS):
+            raise usage("--stop-operation takes --user alone: no ids, no filter, no --rate, --wait or --dry-run.")
         with told_plainly(self.unavailable_code):
-            self._stop(options["stop_operation"], acting_user(options["user"]))
+            try:
+                self._stop(options["stop_operation"], acting_user(options["user"]))
+            except JobsError as error:
+                raise refusal_of(error) from error
 
     def _stop(self, number: str, user: Any) -> None:
         operation = find_operation(number, user)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
-import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -21,6 +20,7 @@ from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
 from django_jobs.management.base import JobsCommand, told_plainly
 from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.standard_input import answers_yes, is_terminal
 from django_jobs.models import FileDeletion
 
 logger = logging.getLogger("django_jobs")
@@ -89,15 +89,11 @@ class Command(JsonAnswers, JobsCommand):
             out.write("This organization exists: its members lose these jobs and files.", lambda line: line)
         if is_agreed:
             return
-        if not sys.stdin.isatty():
+        if not is_terminal():
             raise CommandError("Nothing was erased: nobody is there to be asked. With --yes it is done without asking.")
-        try:
-            out.write(ASKS, lambda line: line, ending="")
-            out.flush()
-            answer = input()
-        except EOFError:
-            answer = ""
-        if answer.strip().lower() != "yes":
+        out.write(ASKS, lambda line: line, ending="")
+        out.flush()
+        if not answers_yes():
             raise CommandError("Nothing was erased.")
 
     def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:

@@ -25,7 +25,7 @@ DEFAULT_STATUS: Final = str(Status.DEAD_LETTER)
 class Command(JsonAnswers, JobsCommand):
     help = (
         "Retries all jobs that match, in the background: the scheduler works them off. Exit codes: 0 started (with "
-        "--wait: came to its end), 1 refused, 2 paused or stopped while --wait waited."
+        "--wait: came to its end), 1 refused, 2 paused or stopped while --wait waited, 4 no longer waited for."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -30,6 +30,9 @@ NOTES: Final = {
     "type_paused": "The job type is paused: the job waits until somebody resumes it (manage.py jobs_resume {type}).",
     "breaker": "The breaker of the job type holds its jobs: this one waits with them.",
 }
+#: What names something that must be there, and how the engine's sentence begins where it is not.
+NAMES: Final = ("job_type", "organization", "depends_on", "batch")
+NONE: Final = "There is no "
 #: Options that are passed on as they are.
 PLAIN: Final = (
     *("priority", "run_after", "unique_key", "deduplication_window", "on_duplicate"),
@@ -122,17 +125,18 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Refused:
     """Return what is wrong by option, with the names that may have been meant."""
     refusal = refusal_of(error)
+    unknown = {name for name in NAMES if any(text.startswith(NONE) for text in map(str, error.errors.get(name, ())))}
     meant: dict[str, list[str]] = {}
-    if "no job type" in " ".join(error.errors.get("job_type", ())):
+    if "job_type" in unknown:
         meant["job_type"] = _types_meant(options["job_type"], user)
-    if "no organization" in " ".join(error.errors.get("organization", ())) and user is None:
+    if "organization" in unknown and user is None:
         meant["organization"] = similar_organizations(options["organization"])
-    if "no job" in " ".join(error.errors.get("depends_on", ())):
+    if "depends_on" in unknown:
         meant["depends_on"] = [name for item in options["depends_on"] for name in similar_jobs(item, user)]
     parts = [f"{_said(name, texts)}{did_you_mean(meant.get(name, ()))}" for name, texts in error.errors.items()]
     names = [name for found in meant.values() for name in found]
-    returncode = exit_codes.USAGE if meant else refusal.returncode
-    code = "unknown_name" if meant else refusal.code
+    returncode = exit_codes.USAGE if unknown else refusal.returncode
+    code = "unknown_name" if unknown else refusal.code
     return Refused(" ".join(parts), code=code, returncode=returncode, did_you_mean=names, **refusal.facts)
 
 
@@ -145,8 +149,8 @@ def _types_meant(name: str, user: Any) -> list[str]:
 
 
 def _said(field: str, texts: list[str]) -> str:
-    text = " ".join(map(str, texts)).replace("There is no ", "No ")
-    is_plain = field in ("job_type", "organization", "depends_on", "batch") and text.startswith("No ")
+    text = " ".join(map(str, texts)).replace(NONE, "No ")
+    is_plain = field in NAMES and text.startswith("No ")
     name = "--job-timeout" if field == "timeout" else f"--{field.replace('_', '-')}"
     if is_plain or field in ("job_type", "organization", "parameters"):
         return text

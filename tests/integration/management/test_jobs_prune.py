@@ -133,6 +133,13 @@ def test_a_key_that_is_none_or_anothers_is_refused(arguments: list[str], reason:
     assert Job.objects.count() == 2
 
 
+@pytest.mark.parametrize("option", ["--organization", "--organization-pk"])
+def test_what_can_be_no_tenants_id_or_key_is_none(option: str) -> None:
+    for given in ("A\udcff", "9" * 30):
+        with pytest.raises(CommandError, match="There is no organization"):
+            run("jobs_prune", "--yes", option, given)
+
+
 def test_of_a_certain_age_only_that_is_counted_and_goes(tenant: Organization) -> None:
     said = run("jobs_prune", "--organization", "ACME", "--days", "1", "--yes")
     assert "0 ended jobs, 0 rows of their history and 0 files; 2 stay." in said

@@ -161,6 +161,14 @@ def test_a_user_is_told_of_no_type_and_no_organization_that_they_may_not_know(ac
         assert "acme?" not in told
 
 
+def test_a_batch_and_a_users_organization_that_are_not_there_are_unknown_names(acme: Organization) -> None:
+    make_user("ann", member_of=[acme])
+    no_batch = submit("--batch", "BATCH-2026-00001", "--json")
+    assert (no_batch.code, no_batch.error["code"]) == (exit_codes.USAGE, "unknown_name")
+    no_organization = call("jobs_submit", "greet_newcomers", "acm", "--user", "ann", "--json")
+    assert (no_organization.code, no_organization.error["code"]) == (exit_codes.USAGE, "unknown_name")
+
+
 def test_a_job_to_wait_for_that_is_not_there_is_told_with_the_one_of_its_number() -> None:
     parent = submit_parent()
     other = parent.name.replace(str(parent.created_at.year), "1999")
@@ -227,6 +235,18 @@ def test_waiting_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = submit("--wait")
     assert answer.code == exit_codes.NOT_AWAITED
     assert "goes on without being watched" in answer.err
+
+
+def test_a_job_that_is_deleted_while_it_is_waited_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: Job.objects.all().delete())
+    answer = submit("--wait", "--json")
+    assert (answer.code, answer.error["code"]) == (exit_codes.REFUSED, "deleted")
+
+
+def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    answer = submit("-")
+    assert (answer.code, answer.err) == (2, "There is no standard input to read from: it is closed.\n")
 
 
 def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:

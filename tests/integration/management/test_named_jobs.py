@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from unittest import mock
 
 import pytest
 from django.db import OperationalError
@@ -217,6 +218,26 @@ def test_at_a_terminal_it_asks(letters: JobType, monkeypatch: pytest.MonkeyPatch
     assert Operation.objects.count() == 1 - code
 
 
+def test_nothing_is_done_where_nobody_can_answer_or_somebody_presses_ctrl_c(
+    letters: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending_job(letters)
+    monkeypatch.setattr("sys.stdin", None)
+    assert call("jobs_cancel", "--all", "--json").error["code"] == "not_confirmed"
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    monkeypatch.setattr("builtins.input", mock.Mock(side_effect=KeyboardInterrupt))
+    assert call("jobs_cancel", "--all", "--json").code == exit_codes.REFUSED
+    assert not Operation.objects.exists()
+
+
+def test_an_operation_that_is_no_longer_waited_for_goes_on(letters: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+    pending_job(letters)
+    monkeypatch.setattr("time.sleep", mock.Mock(side_effect=KeyboardInterrupt))
+    answer = call("jobs_cancel", "--all", "--yes", "--wait", "--json")
+    assert (answer.code, answer.error["code"]) == (exit_codes.NOT_AWAITED, "interrupted")
+    assert Operation.objects.get().is_open
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -243,6 +264,11 @@ def test_what_cannot_be_is_told_with_its_exit_code(
     assert told in call("jobs_cancel", *arguments, "--json").error["message"]
 
 
+def test_a_name_that_is_no_text_is_told() -> None:
+    answer = call("jobs_cancel", "--type", "p\udcff", "--yes")
+    assert (answer.code, answer.err) == (exit_codes.USAGE, "--job-type: Lone surrogates are not allowed.\n")
+
+
 def test_a_user_is_told_of_no_names_that_they_may_not_know(letters: JobType) -> None:
     make_organization(name="acme")
     make_user("ann")
@@ -257,6 +283,8 @@ def test_an_operation_is_stopped(letters: JobType) -> None:
     answer = call("jobs_cancel", "--stop-operation", number, "--json")
     assert (answer.code, answer.facts["state"]) == (0, "stopped")
     assert call("jobs_cancel", "--stop-operation", number).out == f"operation {number}: unchanged\n"
+    assert call("jobs_cancel", "--stop-operation", number, "--dry-run").code == exit_codes.USAGE
+    assert call("jobs_cancel", "--stop-operation", number, "--all").code == exit_codes.USAGE
     assert call("jobs_cancel", "--stop-operation", "7777").code == exit_codes.USAGE
 
 
