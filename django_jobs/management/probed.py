@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import CommandError, CommandParser
 
 from django_jobs.health.notes import HealthNotes
 from django_jobs.management.base import WaitingCommand
+from django_jobs.management.refusals import quoted
 
 if TYPE_CHECKING:
     from django_jobs.management.health_port import HealthPort
@@ -52,6 +54,9 @@ class ProbedCommand(WaitingCommand):
 
         try:
             return HealthPort(host, port, self.notes)
+        except (socket.gaierror, UnicodeError) as error:
+            text = f"--health-host: there is no address {quoted(host)} of this machine."
+            raise CommandError(text) from error
         except OSError as error:
             where = f"port {port}{f' of {host}' if host else ''}"
             raise CommandError(

@@ -87,7 +87,7 @@ class SwitchCommand(ShellCommand):
 
     def targets(self, options: dict[str, Any], user: Any) -> Iterator[Target]:
         """Yield what the options name. Raises Refused for a name that is not there."""
-        for kind in self._types(options):
+        for kind in self._types(options, user):
             yield Target("job_type", kind.pk, lambda kind=kind: self.switch_type(kind, user))  # type: ignore[misc]
         for name in options["schedule"]:
             found = _find_schedule(name, user)
@@ -99,7 +99,7 @@ class SwitchCommand(ShellCommand):
             pk = _find_organization(name, user)
             yield Target("organization", name, lambda pk=pk: self.switch_organization(pk, user))  # type: ignore[misc]
         for name in options["worker"]:
-            own = _find_supervisor(name)
+            own = _find_supervisor(name, user)
             yield Target("worker", name, lambda own=own: self.switch_worker(own, user))  # type: ignore[misc]
 
     def switch_type(self, kind: JobType, user: Any) -> bool:
@@ -122,7 +122,7 @@ class SwitchCommand(ShellCommand):
         """Order a supervisor's workers; return whether somebody is there to obey."""
         raise NotImplementedError
 
-    def _types(self, options: dict[str, Any]) -> Iterator[JobType]:
+    def _types(self, options: dict[str, Any], user: Any) -> Iterator[JobType]:
         names, of_pools = options["types"], options["pool"]
         for pool in of_pools:
             if pool not in pools.names():
@@ -131,7 +131,7 @@ class SwitchCommand(ShellCommand):
         kinds = {kind.pk: kind for kind in JobType.primary.filter(pk__in=storable)}
         for name in names:
             if name not in kinds:
-                raise unknown("job type", name, similar_job_types(name))
+                raise unknown("job type", name, similar_job_types(name) if user is None else ())
         yield from (kinds[name] for name in names)
         if options["all"] or of_pools:
             rows = JobType.primary.order_by("pk")
@@ -202,10 +202,10 @@ def _find_organization(name: str, user: Any) -> Any:
         raise unknown("organization", name, similar_organizations(name) if user is None else ()) from None
 
 
-def _find_supervisor(name: str) -> str:
+def _find_supervisor(name: str, user: Any) -> str:
     workers = live_workers()
     for worker in workers:
         if name in (worker.name, worker.supervisor) and worker.supervisor:
             return worker.supervisor
     known = [worker.name for worker in workers]
-    raise unknown("worker", name, similar(name, known), "" if known else " No worker is alive.")
+    raise unknown("worker", name, similar(name, known) if user is None else (), "" if known else " No worker is alive.")

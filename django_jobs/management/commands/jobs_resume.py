@@ -39,7 +39,7 @@ class Command(SwitchCommand):
         yield from super().targets(options, user)
         for name in options["breaker"]:
             if not is_storable_text(name) or not JobType.primary.filter(pk=name).exists():
-                raise unknown("job type", name, similar_job_types(name))
+                raise unknown("job type", name, similar_job_types(name) if user is None else ())
             yield Target("breaker", name, lambda name=name: close_breaker(name, user=user))  # type: ignore[misc]
 
     def switch_type(self, kind: JobType, user: Any) -> bool:

@@ -39,6 +39,12 @@ def test_a_busy_port_of_any_address_is_refused(busy_port: int) -> None:
         call_command("jobs_scheduler", health_port=busy_port)
 
 
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 70], ids=["unknown", "too-long"])
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(CommandError, match="--health-host: there is no address '"):
+        call_command("jobs_scheduler", health_port=9808, health_host=host)
+
+
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
     with pytest.raises(CommandError, match=r"nothing can listen at port 9808 of 192\.0\.2\.1"):
         call_command("jobs_scheduler", health_port=9808, health_host="192.0.2.1")

@@ -143,6 +143,14 @@ def test_users_switch_what_they_may_and_the_history_names_them() -> None:
     assert (entry.user.get_username(), entry.get_change_message()) == ("root", "Paused.")
 
 
+@pytest.mark.parametrize("arguments", [["print_leters"], ["--breaker", "print_leters"], ["--worker", "host-1-ab"]])
+def test_a_user_is_told_of_no_names_that_they_may_not_know(arguments: list[str]) -> None:
+    worker_registry.announce("host-1-aa", QUEUES, slots=1, window=1)
+    make_user("ann")
+    answer = call("jobs_resume", *arguments, "--user", "ann", "--json")
+    assert (answer.code, answer.error["did_you_mean"]) == (exit_codes.USAGE, [])
+
+
 def test_a_paused_type_lets_its_jobs_wait(letters: JobType) -> None:
     job = pending_job(letters)
     call("jobs_pause", "print_letters")
