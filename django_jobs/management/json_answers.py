@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import sys
 from functools import partial
@@ -54,8 +55,18 @@ class JsonAnswers(BaseCommand):
 
     def say(self, facts: dict[str, Any], text: str) -> None:
         """Write the answer: the facts with ``--json``, else the text."""
-        self.stdout.write(json.dumps(facts, cls=DjangoJSONEncoder) if self.as_json else text)
-        self.stdout.flush()
+        try:
+            self.stdout.write(json.dumps(facts, cls=DjangoJSONEncoder) if self.as_json else text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            self.go_unread()
+
+    def go_unread(self) -> None:
+        """Write to nobody from now on, after a reader who has left, as `head` when it has seen enough.
+
+        The interpreter flushes the stream when it exits, and that would fail again.
+        """
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
 
     def note(self, text: str) -> None:
         """Write what people should know besides; programs find it in the facts."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -40,9 +39,8 @@ class Command(JsonAnswers, JobsCommand):
         try:
             with told_plainly():
                 self._watch() if options["watch"] else self._show(self._read())
-        except BrokenPipeError:  # as when `head` has seen enough
-            # The interpreter flushes the stream when it exits, and that would fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+        except BrokenPipeError:
+            self.go_unread()
 
     def _watch(self) -> None:
         try:

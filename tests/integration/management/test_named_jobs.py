@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 from unittest import mock
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError
 
 from django_jobs.management import exit_codes, given_ids, named_jobs
@@ -118,6 +120,16 @@ def test_standard_input_that_is_no_list_of_ids_is_told(monkeypatch: pytest.Monke
     assert (answer.code, len(answer.facts["jobs"][0]["id"])) == (2, given_ids.MAX_TEXT)
     monkeypatch.setattr(given_ids, "MAX_IDS", 2)
     assert "At most 2 ids" in call("jobs_cancel", "a", "b", "c").err
+
+
+def test_a_reader_of_the_answer_who_leaves_ends_it_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    job = pending_job()
+    with open(writer, "w") as stream:  # noqa: PTH123  (a descriptor; leaving flushes, as the interpreter's end does)
+        call_command("jobs_cancel", job.name, stdout=stream)
+        stream.write("more")
+    assert status(job) == Status.CANCELED
 
 
 def test_many_ids_go_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
