@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django_jobs.admin import navigation_counts
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import observers
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.alerts import reading as alert_reading
 from django_jobs.engine.claimed_job import Claimed
@@ -60,6 +61,8 @@ def forget_everything() -> None:
     navigation_counts.forget()
     alert_reading.forget()
     newest_jobs.forget()
+    for observer in observers.all_of_them():
+        observers.remove(observer)
 
 
 def ticket_of(job: Job, pool: str = DEFAULT_POOL) -> Ticket:
