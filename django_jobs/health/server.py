@@ -156,7 +156,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = SILENT_SECONDS
-    # Else the end of a long answer waits for the client's word that it got the beginning, which may take 40 ms.
+    # Else the end of a long answer waits for the client's word that it got the beginning, which some delay.
     disable_nagle_algorithm, wbufsize = True, -1
     server_version, sys_version = "django-jobs", ""
 
