@@ -113,6 +113,11 @@ def test_without_a_token_in_the_settings_an_empty_one_opens_nothing() -> None:
     assert APIClient().get(METRICS, headers=bearer("")).status_code == 401
 
 
+@override_settings(DJANGO_JOBS={"METRICS_TOKEN": None})
+def test_a_token_that_is_no_text_opens_nothing_by_its_name() -> None:
+    assert APIClient().get(METRICS, headers=bearer("None")).status_code == 401
+
+
 @override_settings(DJANGO_JOBS=TOKEN)
 def test_a_scrape_with_the_token_is_answered_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
