@@ -123,8 +123,13 @@ class _Server(ThreadingHTTPServer):
             self.hang_up(MAX_SECONDS)
         self._clients[request] = time.monotonic()
         thread = threading.Thread(target=self._serve, args=[request, client_address], name="probe", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # for the moment the system has no thread left: the client is let go, its place is free
+            self._clients.pop(request, None)
+            self._places.release()
+            raise
         self._threads = [other for other in self._threads if other.is_alive()] + [thread]
-        thread.start()
 
     def _serve(self, request: Any, client_address: Any) -> None:
         try:

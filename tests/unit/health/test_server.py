@@ -74,6 +74,18 @@ def test_slow_clients_are_let_go_and_keep_nobody_from_being_answered(
         client.close()
 
 
+def test_clients_for_whom_the_system_has_no_thread_take_no_place(
+    probes: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert {code_of(probes.port, "/live") for _ in range(server.MAX_CLIENTS + 1)} == {0}
+    assert code_of(probes.port, "/live") == 200
+
+
 def test_who_asks_while_it_pauses_is_answered_afterwards(probes: ProbeServer) -> None:
     before = threading.active_count()
     held = slow_client(probes.port)
