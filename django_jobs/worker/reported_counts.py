@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from django_jobs.engine import process_counts
@@ -20,8 +21,8 @@ from django_jobs.engine.process_counts import Key, ProcessCounts
 
 #: How often a child reports. A killed one loses what it counted since.
 REPORT_SECONDS: Final = 0.25
-#: Numbers in a message.
-AT_ONCE: Final = 100
+#: Numbers in a message. With the longest names, in the widest characters, they fit into MAX_BYTES.
+AT_ONCE: Final = 50
 MAX_BYTES: Final = 131_072
 #: Unix sockets that keep messages apart, and are not limited to a few of them, are Linux's.
 _KIND: Final = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
@@ -80,7 +81,7 @@ class CountsSender:
             numbers = list(self._counts.take().items())
             try:
                 while numbers:
-                    self._socket.send(json.dumps([[*key, number] for key, number in numbers[:AT_ONCE]]).encode())
+                    self._socket.send(_message_of(numbers[:AT_ONCE]))
                     del numbers[:AT_ONCE]
             except BlockingIOError:
                 self._counts.add(numbers)
@@ -90,3 +91,7 @@ class CountsSender:
     def close(self) -> None:
         """Release it."""
         self._socket.close()
+
+
+def _message_of(numbers: Sequence[tuple[Key, float]]) -> bytes:
+    return json.dumps([[*key, number] for key, number in numbers], ensure_ascii=False).encode()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.engine import process_counts
-from django_jobs.engine.process_counts import RUNS, Key, ProcessCounts
+from django_jobs.engine.process_counts import ATTEMPTS, RUNS, Key, ProcessCounts
 from django_jobs.worker import reported_counts
 from django_jobs.worker.reported_counts import CountsReceiver, CountsSender
 
@@ -70,6 +70,16 @@ def test_what_the_supervisor_has_no_room_for_is_kept_and_sent_later(
         sender.send()
         total += sum(received(receiver).values())
     assert total == 50_000
+
+
+def test_many_numbers_with_the_longest_names_arrive_and_counting_goes_on(
+    receiver: CountsReceiver, sender: CountsSender
+) -> None:
+    keys = [Key(ATTEMPTS, "t" * 100, f"{number:03}" + "\N{ROCKET}" * 137, "completed") for number in range(250)]
+    process_counts.count([(key, 1) for key in keys])
+    sender.send()
+    assert process_counts.is_counting()
+    assert received(receiver) == dict.fromkeys(keys, 1)
 
 
 def test_a_child_whose_supervisor_is_gone_counts_no_more(receiver: CountsReceiver, sender: CountsSender) -> None:
