@@ -31,6 +31,8 @@ class LookoutsOnDemand:
         with self._starting:
             found = self._lookouts
             if found is None or not found.are_alive:
+                if found is not None:
+                    found.stop()  # one of them may not have ended yet, and would go on now that somebody asks
                 found = self._lookouts = self._start()
         found.wait(FIRST_SECONDS)
         return found

@@ -158,3 +158,16 @@ def test_lookouts_that_nobody_asks_end_and_begin_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(on_demand, "IDLE_SECONDS", 100.0)
     assert demand.ask() is not first
     demand.stop(PATIENCE)
+
+
+def test_one_that_has_not_ended_when_others_begin_does_not_go_on_beside_them(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand = LookoutsOnDemand(reads_gauges=False)
+    first = demand.ask()
+    database_lookout, broker_lookout = first._all
+    broker_lookout.stop()
+    wait_until(lambda: not broker_lookout.is_alive, PATIENCE, "the end of one thread")
+    demand.ask()
+    wait_until(lambda: not database_lookout.is_alive, PATIENCE, "the end of the other thread")
+    demand.stop(PATIENCE)
