@@ -123,7 +123,6 @@ class DjangoJobsConfig(AppConfig):
         try:
             from django_jobs.contrib.sentry import events
         except ImportError as error:  # an old one, with which the host did well before
-            text = "event=sentry_not_told error=%r: events get no tags of jobs; upgrade sentry-sdk to 2.0 or later"
-            logging.getLogger("django_jobs").warning(text, error)
+            logging.getLogger("django_jobs").warning("event=sentry_not_told error=%r needed=sentry-sdk>=2.0", error)
             return
         events.install()
