@@ -145,6 +145,14 @@ class Poller:
     async def post(self, *packets: str) -> str:
         return (await self.request("POST", "\x1e".join(packets), origin=self._origin))[1]
 
+    async def upgrade(self) -> Any:
+        """Open a websocket that is to take the place of the polls, and return it before its first frame."""
+        scope = SocketIOClient(query=f"&sid={self._sid}").scope
+        socket = communicator(self._server, scope)
+        await socket.send_input({"type": "websocket.connect"})
+        assert (await socket.receive_output(PATIENCE))["type"] == "websocket.accept"
+        return socket
+
     async def request(self, method: str, body: str = "", **headers: str) -> tuple[dict[bytes, bytes], str]:
         """The headers and the body of the answer."""
         given = {**self._headers, **headers, "content-length": str(len(body))}

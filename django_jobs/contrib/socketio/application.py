@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from django_jobs.contrib.socketio.server import SocketServer
 from django_jobs.realtime import auth
@@ -17,6 +20,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: What the library reads without an error: packets of Socket.IO, and those of its own by which a transport lives.
 _FRAME: Final = re.compile(r"4[0-6]|(1|2|3|5|6|2probe|3probe)\Z")
+#: How long a client may take for each of the two frames by which a websocket takes the place of its polls.
+UPGRADE_SECONDS: Final = 10.0
+#: A frame of the transport that says nothing. In the place of those two it ends the upgrade, and the polls go on.
+_NOTHING: Final = {"type": "websocket.receive", "text": "6"}
 
 
 def with_socketio(application: App, path: str = "/socket.io/") -> App:
@@ -42,9 +49,19 @@ class SocketIOApplication:
             return
         if scope["type"] == "websocket":
             receive = _guarded(receive)
-        elif auth.is_trusted_page(scope):
+            if "sid" in parse_qs(scope["query_string"].decode("latin-1")):
+                receive = _upgrading(receive, send)
+            await self._server.handle(scope, receive, send)
+        else:
+            await self._serve_poll(scope, receive, send)
+
+    async def _serve_poll(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = await receive()
+        if first["type"] == "http.disconnect":  # before its body; the library would fail at that
+            return
+        if auth.is_trusted_page(scope):
             send = _with_credentials(send)
-        await self._server.handle(scope, receive, send)
+        await self._server.handle(scope, _beginning_with(first, receive), send)
 
     def _is_ours(self, scope: Scope) -> bool:
         if scope["type"] not in {"http", "websocket"}:
@@ -58,11 +75,43 @@ def _guarded(receive: Receive) -> Receive:
 
     async def receive_frame() -> Any:
         message = await receive()
-        text = message.get("text")
-        is_readable = text is None or (len(text) <= 2 * MAX_BYTES and _FRAME.match(text))
+        text, binary = message.get("text"), message.get("bytes")
+        is_short = len(text or binary or "") <= 2 * MAX_BYTES
+        is_readable = is_short and (text is None or _FRAME.match(text))
         return message if is_readable else {"type": "websocket.disconnect", "code": 1002}
 
     return receive_frame
+
+
+def _upgrading(receive: Receive, send: Send) -> Receive:
+    """Return ``receive``, with an upgrade that fails or takes too long ended so that the polls of its client go on.
+
+    The library would wait for the frames without a limit, whether the client has said who it is or not, and where the
+    websocket ends before the first it would answer every poll at once with nothing.
+    """
+    numbers = itertools.count()
+
+    async def receive_frame() -> Any:
+        if next(numbers) not in {1, 2}:  # the first message is the handshake
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), UPGRADE_SECONDS)
+        except TimeoutError:
+            await send({"type": "websocket.close"})
+            return _NOTHING
+        return _NOTHING if message["type"] == "websocket.disconnect" else message
+
+    return receive_frame
+
+
+def _beginning_with(first: Any, receive: Receive) -> Receive:
+    """Return ``receive``, which tells this message, already received, before the others."""
+    kept = [first]
+
+    async def receive_message() -> Any:
+        return kept.pop() if kept else await receive()
+
+    return receive_message
 
 
 def _with_credentials(send: Send) -> Send:

@@ -16,6 +16,7 @@ from django.test import Client as Browser
 from rest_framework.authtoken.models import Token
 
 import django_jobs.contrib.socketio
+from django_jobs.contrib.socketio import application as outermost
 from django_jobs.contrib.socketio import clients, server, with_socketio
 from django_jobs.models import Organization
 from django_jobs.realtime import connections, handshakes, hub, sockets
@@ -266,6 +267,68 @@ def test_polls_that_end_a_transport_which_nobody_reads_are_answered(
     for packet in ("x" * 200_000, "6"):
         with subtests.test(packet=packet[:10]):
             assert answer(packet) == '"Bad Request"'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "websocket.disconnect", "code": 1006},
+        {"type": "websocket.receive", "text": "4x"},
+        {"type": "websocket.receive", "bytes": b"x" * 200_000},
+    ],
+    ids=["gone", "unreadable", "too long"],
+)
+def test_polls_go_on_where_the_websocket_that_was_to_take_their_place_fails(token: str, message: Any) -> None:
+    @async_to_sync
+    async def answers() -> list[str]:
+        client = Poller(with_socketio(application), {"authorization": f"Token {token}"})
+        await client.open()
+        upgrade = await client.upgrade()
+        await upgrade.send_input(message)
+        await upgrade.wait(PATIENCE)
+        await client.post("40")
+        connected = await client.get()
+        await client.post('42["ping"]')
+        answered = await client.get()
+        await client.post("1")
+        return [connected[:9], answered]
+
+    assert answers() == ['40{"sid":', '42["pong",{}]']
+
+
+@pytest.mark.parametrize("frames", [[], ["2probe"]], ids=["at first", "after the probe"])
+def test_a_websocket_that_does_not_go_on_with_its_upgrade_is_closed(
+    frames: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outermost, "UPGRADE_SECONDS", 0.1)
+
+    @async_to_sync
+    async def last_message() -> str:
+        client = Poller(with_socketio(application), {})
+        await client.open()
+        upgrade = await client.upgrade()
+        for frame in frames:
+            await upgrade.send_input({"type": "websocket.receive", "text": frame})
+            assert (await upgrade.receive_output(PATIENCE))["text"] == "3probe"
+        last = (await upgrade.receive_output(PATIENCE))["type"]
+        await upgrade.wait(PATIENCE)
+        await client.post("1")
+        return str(last)
+
+    assert last_message() == "websocket.close"
+
+
+def test_who_is_gone_before_the_body_of_a_poll_is_no_error() -> None:
+    scope = {**SocketIOClient().scope, "type": "http", "method": "POST"}
+
+    @async_to_sync
+    async def leave() -> bool:
+        request = communicator(with_socketio(application), scope)
+        await request.send_input({"type": "http.disconnect"})
+        await request.wait(PATIENCE)
+        return bool(await request.receive_nothing())
+
+    assert leave()
 
 
 def test_no_token_is_logged(token: str, caplog: pytest.LogCaptureFixture) -> None:
