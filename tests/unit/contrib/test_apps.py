@@ -46,4 +46,4 @@ def test_a_project_with_an_old_sentry_starts_and_is_told(
     before = observers.all_of_them()
     DjangoJobsConfig._tell_sentry()
     assert observers.all_of_them() == before
-    assert "upgrade sentry-sdk to 2.0" in caplog.text
+    assert "needed=sentry-sdk>=2.0" in caplog.text
