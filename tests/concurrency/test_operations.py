@@ -131,8 +131,10 @@ def test_a_row_that_somebody_holds_is_taken_up_later(monkeypatch: pytest.MonkeyP
     operation = begin(jobs[0])
     work = operation_work.OperationWork()
     with held(jobs[1]):
-        work_until(work, operation, state="running", changed=2, refused={})
-    work_until(work, operation, state="done", changed=3, refused={})
+        work_until(work, operation, changed=2)
+        assert (operation.state, operation.refused) == ("running", {})
+    work_until(work, operation, state="done")
+    assert (operation.changed, operation.refused) == (3, {})
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")

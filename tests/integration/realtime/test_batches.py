@@ -258,4 +258,4 @@ def test_a_client_that_is_too_slow_is_sent_the_state_anew(
             pass
         return message
 
-    assert told["event"] == "batch_progress"
+    assert told["data"]["total"] == 1
