@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import django
 from django.apps import AppConfig
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django_jobs.models.hooks import BatchVerbs
 
 
 class DjangoJobsConfig(AppConfig):
@@ -19,29 +23,28 @@ class DjangoJobsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from django_jobs import checks  # noqa: F401  (registers itself)
-        from django_jobs.engine.control import tenants
-        from django_jobs.engine.job_types import declarations, declared_types
+        from django_jobs.engine.control import saved_tenants
+        from django_jobs.engine.job_types import declarations
         from django_jobs.engine.submission import duplicates
 
         self._connect_parts()
         self._connect_tasks()
+        self._have_tasks_checked()
         declarations.discover()
-        post_migrate.connect(declared_types.sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
+        post_migrate.connect(self._sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(self._sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules")
         post_migrate.connect(duplicates.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
-        tenants.listen()
+        saved_tenants.listen()
         self._follow_pools()
         self._fill_queues()
         self._set_up_broker()
         self._tell_live_pages()
         self._tell_sentry()
 
-    @staticmethod
-    def _connect_parts() -> None:
+    def _connect_parts(self) -> None:
         """Give the lower parts what they ask of higher ones, which they must not import."""
         from django_jobs.engine.access import organizations_seen_by
         from django_jobs.engine.batches import counting
-        from django_jobs.engine.control import batches
         from django_jobs.engine.dependencies import follow_up
         from django_jobs.engine.insight import events
         from django_jobs.engine.job_types.handlers import entered_path_problem
@@ -49,12 +52,26 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.transitions import hooks
         from django_jobs.models import hooks as model_hooks
 
-        model_hooks.connect(organizations_seen_by, entered_path_problem, parameter_names, batches)
+        model_hooks.connect(organizations_seen_by, entered_path_problem, parameter_names, self._batch_verbs)
         hooks.connect(events, follow_up.after_commit, counting.after_commit)
+
+    # What these import, a worker's child does without: it migrates nothing, fires no schedule, and few handlers make a
+    # batch. It all costs a child a megabyte.
+
+    @staticmethod
+    def _batch_verbs() -> BatchVerbs:
+        from django_jobs.engine.control import batches
+
+        return batches
+
+    @staticmethod
+    def _sync_declared_types(**kwargs: Any) -> None:
+        from django_jobs.engine.job_types import declared_types
+
+        declared_types.sync_declared_types(**kwargs)
 
     @staticmethod
     def _sync_declared_schedules(**kwargs: Any) -> None:
-        # Here, since a worker's child fires no schedule, and the code that does costs it half a megabyte.
         from django_jobs.engine.schedules import declared_schedules
 
         declared_schedules.sync_declared_schedules(**kwargs)
@@ -63,7 +80,7 @@ class DjangoJobsConfig(AppConfig):
     def _connect_tasks() -> None:
         """Let tasks of Django's interface be found and tell of themselves; nothing is loaded before the first."""
         from django_jobs.engine.insight import events
-        from django_jobs.engine.job_types import handlers
+        from django_jobs.engine.job_types import declarations, handlers
 
         def find(path: str) -> Any:
             try:
@@ -77,8 +94,28 @@ class DjangoJobsConfig(AppConfig):
 
             announcements.tell(moved)
 
+        def declared() -> Any:
+            try:
+                from django_jobs.tasks.discovery import declarations_of_tasks
+            except ImproperlyConfigured:  # there is no such interface here
+                return []
+            return declarations_of_tasks()
+
         handlers.add_scheme(handlers.TASK_SCHEME, find)
-        events.watch_types(f"{handlers.TASK_SCHEME}:", tell)
+        declarations.add_source(declared)
+        events.watch_types(handlers.TASK_PREFIX, tell)
+
+    @staticmethod
+    def _have_tasks_checked() -> None:
+        """Let Django check the options of the host's task backends: it does from when its interface is loaded on.
+
+        Before Django 6.0 that is an app, which sees to it itself.
+        """
+        from django.conf import settings
+
+        host: Any = settings  # whose stubs lack the method
+        if django.VERSION >= (6, 0) and host.is_overridden("TASKS"):
+            from django import tasks  # noqa: F401  (registers its checks)
 
     @staticmethod
     def _follow_pools() -> None:
@@ -110,7 +147,7 @@ class DjangoJobsConfig(AppConfig):
 
         if not getattr(settings, "CHANNEL_LAYERS", None):
             return
-        from django_jobs.engine.ports import use_broadcaster
+        from django_jobs.engine.broadcaster import use_broadcaster
         from django_jobs.realtime.broadcast import LayerBroadcaster
 
         use_broadcaster(LayerBroadcaster())

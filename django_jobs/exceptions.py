@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -230,3 +230,8 @@ class WorkersSuspended(BrokerUnavailable):
 
 class ForeignBroker(JobsError):
     """This broker belongs to another database's installation."""
+
+    advice: ClassVar[str] = (
+        "Give each installation a Redis database of its own. Where the other one is gone, as after its database was "
+        "made anew, take its mark away: redis-cli -n N del rq:django_jobs:installation"
+    )

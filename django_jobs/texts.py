@@ -1,12 +1,14 @@
-"""Texts that are English wherever they are stored, sent or logged, and that a page can show in another language; and
-how the active language separates the items of a list, and keeps a text's direction.
+"""Texts that are English wherever they are stored, sent or logged, and that a page can show in another language; how
+the active language separates the items of a list, and keeps a text's direction; and moments where people read them.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils.timezone import localtime
 from django.utils.translation import get_language_bidi, gettext, pgettext
 
 
@@ -42,6 +44,17 @@ def translated(text: Any) -> str:
         return str(text)
     values = {name: translated(value) if isinstance(value, Text) else value for name, value in text.values.items()}
     return gettext(text.pattern) % values if values else gettext(text.pattern)
+
+
+def in_current_zone(moment: dt.datetime) -> dt.datetime:
+    """Return a moment in the current time zone; one at the ends of the calendar, which not every zone has, as it is.
+
+    People write "never" as the last second of the year 9999.
+    """
+    try:
+        return localtime(moment)
+    except OverflowError:
+        return moment
 
 
 def comma() -> str:

@@ -13,7 +13,11 @@ from rest_framework.views import APIView
 LINKS: Final = {
     "jobs": "django_jobs:job-list",
     "metrics": "django_jobs:job-metrics",
+    "operations": "django_jobs:operation-list",
+    "batches": "django_jobs:batch-list",
+    "schedules": "django_jobs:schedule-list",
     "job-types": "django_jobs:jobtype-list",
+    "alerts": "django_jobs:alert-list",
 }
 OPENAPI_LINKS: Final = {"schema": "schema", "docs": "docs"}
 

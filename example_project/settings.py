@@ -1,6 +1,7 @@
 """Settings of the example project.
 
-From the environment: REDIS_URL, DATABASE_URL, BEHIND_PGBOUNCER, SECRET_KEY, DEBUG, ALLOWED_HOSTS, VAR_DIR, STATIC_ROOT.
+From the environment: REDIS_URL, DATABASE_URL, BEHIND_PGBOUNCER, SECRET_KEY, DEBUG, ALLOWED_HOSTS, VAR_DIR, STATIC_ROOT,
+METRICS_TOKEN.
 The defaults suit a laptop; with DEBUG off, a missing SECRET_KEY or ALLOWED_HOSTS is refused.
 """
 
@@ -39,6 +40,8 @@ INSTALLED_APPS = [
     "django_jobs",
     "example_project.shop",
 ]
+if is_worker():
+    SILENCED_SYSTEM_CHECKS = ["django_jobs.W031"]  # which misses what only the API's pages need
 # The API's schema and its page, where the extra `openapi` is installed.
 HAS_OPENAPI = not is_worker() and all(find_spec(name) for name in ("drf_spectacular", "drf_spectacular_sidecar"))
 if HAS_OPENAPI:
@@ -93,6 +96,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Decided before the first migrate, like AUTH_USER_MODEL.
 DJANGO_JOBS_ORGANIZATION_MODEL = "django_jobs.Organization"
+
+DJANGO_JOBS: dict[str, Any] = {
+    # Who sends it may read /metrics without an account; without it only system admins may.
+    "METRICS_TOKEN": os.environ.get("METRICS_TOKEN", ""),
+}
 
 REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
 RQ_QUEUES = {name: {"URL": REDIS_URL} for name in ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")}

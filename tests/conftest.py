@@ -17,6 +17,8 @@ from tests.support.plugin import surroundings_of_run
 from tests.support.workers import ProcessPool
 
 if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
     from tests.support.brokers import MemoryBroker
 
 TESTS: Final = Path(__file__).resolve().parent
@@ -71,13 +73,17 @@ def bracketed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, request: pytest.FixtureRequest) -> Iterator[None]:
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, request: pytest.FixtureRequest
+) -> Iterator[None]:
     from django.db import connection
 
-    from tests.support.databases import empty_by_deleting
+    from tests.support.emptying import Emptying
 
-    empty_by_deleting()
-    yield
+    with django_db_blocker.unblock():
+        emptying = Emptying()
+    with emptying.instead_of_djangos():
+        yield
     bouncer = request.config.stash[surroundings_of_run].bouncer
     if bouncer is not None:  # no database is dropped to which it keeps connections
         connection.close()
@@ -116,6 +122,32 @@ def _whole_families(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(follow_up, "COMMIT_SECONDS", math.inf)
     monkeypatch.setattr(follow_up, "TICK_SECONDS", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def _whole_duties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a duty of some tenths of a second get through on a slow machine, too, but in tests of that time."""
+    from django_jobs.engine.batches import counting
+    from django_jobs.engine.control import batch_duties, lane_keys, operation_work, sweeps
+    from django_jobs.engine.dispatch import delays, expirations
+    from django_jobs.engine.insight import rollups
+
+    for module in (batch_duties, counting, expirations, lane_keys, operation_work, rollups):
+        monkeypatch.setattr(module, "TICK_SECONDS", 60.0)
+    monkeypatch.setattr(delays, "SECONDS", 60.0)
+    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 60.0)
+    monkeypatch.setattr(sweeps, "STEP_SECONDS", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def _whole_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever submits queue the job, too, on a slow machine, but in tests of the time that the broker may take.
+
+    A collection of all that a long run of tests has left takes longer than that.
+    """
+    from tests.support import time_budgets
+
+    time_budgets.allow(60.0, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -58,7 +58,7 @@ TASKS: dict[str, Any] = {
     "other": {"BACKEND": "django_jobs.tasks.JobsBackend"},
 }
 
-DJANGO_JOBS: dict[str, Any] = {
+DJANGO_JOBS = {
     "HANDLER_MODULES": ("tests.support.handlers", "tests.support.coroutines", "tests.faults.handlers"),
     **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),
 }

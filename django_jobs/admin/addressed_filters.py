@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
 from django_jobs.admin.base import keys_of
-from django_jobs.admin.job_filters import BoundedFilter, cut
+from django_jobs.admin.bounded_filters import BoundedFilter, cut
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.seen_organizations import organizations_of
 from django_jobs.engine.insight.job_filter import JobFilter

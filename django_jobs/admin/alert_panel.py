@@ -16,7 +16,8 @@ from django_jobs.admin.held_retries import Button
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.alerts import thresholds
-from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_lately
+from django_jobs.engine.alerts.reading import names_of_concerned, read_lately
+from django_jobs.engine.alerts.seen_alerts import AlertSeen, AlertsSeen
 from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
 from django_jobs.statuses import Status
 
@@ -90,18 +91,27 @@ def rows_of_over(request: HttpRequest, site: str, found: AlertsSeen) -> list[Row
 
 
 class _Concerned:
-    """The organizations that alarms concern, with their names and pages, read in one statement or two for all."""
+    """The organizations that alarms concern, with their names and pages, read in one statement or two for all.
+
+    Also the pages of schedules that cannot fire, for a reader who manages these without managing all jobs.
+    """
 
     def __init__(self, request: HttpRequest, site: str, alerts: Collection[AlertSeen]) -> None:
         self._links = Links(site)
         self._names = names_of_concerned(alerts, MAX_NAMED)
-        pages = OpenPages(request, site).organizations(self._names)
-        self._pages = {str(pk): url for pk, url in pages.items()}
+        opens = OpenPages(request, site)
+        self._pages = {str(pk): url for pk, url in opens.organizations(self._names).items()}
+        pks = {alert.facts["schedule"] for alert in alerts if alert.facts.get("schedule") is not None}
+        self._schedules = opens.schedules(pks) if alerts and not is_system_admin(request) else {}
 
     def told(self, alert: AlertSeen) -> list[SafeString]:
         """Return the first of those that an alarm concerns, each with links to what it is about and to its page."""
         keys = [key for key in list(alert.organizations)[:MAX_NAMED] if key in self._names]
         return [with_page(self._names[key], self._url(alert, key), self._pages.get(key, "")) for key in keys]
+
+    def schedule(self, alert: AlertSeen) -> str:
+        """Return the address of the alarm's schedule, for who manages it without managing all jobs."""
+        return self._schedules.get(alert.facts.get("schedule") or 0, "")
 
     def _url(self, alert: AlertSeen, key: str) -> str:
         if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
@@ -129,6 +139,10 @@ def _row(
 ) -> Row:
     named = concerned.told(alert) if concerned is not None else []
     may_act = is_system_admin(request)
+    # Who manages a schedule is asked in statements of their own, and the index takes none: there it has no link.
+    schedule = concerned.schedule(alert) if concerned is not None else ""
+    if may_act:
+        schedule = links.schedule(alert.facts.get("schedule"))
     end = alert.cleared_at or found.moment
     return Row(
         key=f"{alert.key}:{alert.pk or ''}",
@@ -138,7 +152,9 @@ def _row(
         more_organizations=len(alert.organizations) - len(named) if named else 0,
         lasted=_lasted(alert, (end - alert.since).total_seconds(), found),
         is_open=alert.is_open,
-        buttons=[item for item in _buttons(links, alert, back, may_act=may_act) if item.url] if alert.is_open else [],
+        buttons=[item for item in _buttons(links, alert, back, schedule, may_act=may_act) if item.url]
+        if alert.is_open
+        else [],
     )
 
 
@@ -162,7 +178,8 @@ def _subject_url(links: Links, alert: AlertSeen) -> str:
     return ""
 
 
-def _buttons(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Iterator[Button]:
+def _buttons(links: Links, alert: AlertSeen, back: str, schedule: str, *, may_act: bool) -> Iterator[Button]:
+    """Yield the alarm's buttons. ``schedule`` is the address of its schedule, empty for who may not open that."""
     if alert.rule == thresholds.BREAKER_OPEN and may_act:
         fields = {"next": back}
         yield Button(words=_("Close now"), url=links.close_breaker(alert.subject), fields=fields)
@@ -171,7 +188,7 @@ def _buttons(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Ite
     if alert.rule == thresholds.DEAD_LETTERS:
         yield Button(words=_("See failures"), url=links.failures())
     if alert.rule == thresholds.SCHEDULE_CANNOT_FIRE:
-        yield Button(words=_("See what to do"), url=links.schedule(alert.facts.get("schedule")))
+        yield Button(words=_("See what to do"), url=schedule)
     if alert.rule in {thresholds.NO_WORKER, thresholds.QUEUE_WAITING, thresholds.NO_SCHEDULER} and may_act:
         yield Button(words=_("Workers"), url=links.workers())
 

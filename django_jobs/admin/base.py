@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import django
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import CHANGE
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import CharField, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -25,6 +25,7 @@ from django_jobs.admin.lookups import DeclaredLookups
 from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 
@@ -95,6 +96,10 @@ class SystemAdminWrites(DeclaredLookups):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # A form that was filled from a lagging replica would write old values back.
         return super().get_queryset(request).using(database.alias())
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        # PostgreSQL refuses to look for a text that it cannot store, such as one with the character NUL.
+        return super().get_object(request, object_id, from_field) if is_storable_text(object_id) else None
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_system_admin(request) or super().has_view_permission(request, obj)
@@ -181,6 +186,14 @@ class OwnPages(BaseAdmin):
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """Return the object if it is there and this user may see it, else None."""
         return self.get_object(request, unquote(object_id))
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        # A form of ours holds keys alone. Django would ask the database for anything, which refuses some of it.
+        is_text = isinstance(self.opts.pk, CharField)
+        for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not (is_storable_text(text) if is_text else keys_of([text])):
+                return self.gone(request, quote(text))
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def gone(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return a redirect to the list, with the message that the object is not there any more."""

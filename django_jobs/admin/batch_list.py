@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages
+from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.formatting import NOTHING, ago, badge, line, linked, state_badge
 from django_jobs.admin.job_columns import tenant
-from django_jobs.admin.job_filters import BoundedFilter, CreatedFilter, OrganizationFilter
+from django_jobs.admin.job_filters import CreatedFilter, OrganizationFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number

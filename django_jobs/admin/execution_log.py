@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin
+from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.formatting import ALL, ARROW, actor, badge, block, line, linked, moment
-from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.open_pages import OpenPages

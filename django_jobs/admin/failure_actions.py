@@ -21,6 +21,7 @@ from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.insight.failures import failed_jobs
@@ -153,7 +154,7 @@ class FailureActions(SeesJobs):
                 self.message_user(request, waits, messages.WARNING)
         return there
 
-    def _ask(self, request: HttpRequest, action: str, asked: operations.Request, back: str) -> HttpResponse:
+    def _ask(self, request: HttpRequest, action: str, asked: Request, back: str) -> HttpResponse:
         """Return the page that asks before it is started, with how many jobs there are now."""
         found = operations.estimate(asked, user=request.user)
         if not found.count and not found.count_capped:

@@ -8,13 +8,14 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.failure_filters import Chosen
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE, Request
 from django_jobs.engine.control.operations_under_way import under_way
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.texts import listed
 
-MAX_RATE: Final = operations.MAX_PER_MINUTE
+MAX_RATE: Final = MAX_PER_MINUTE
 #: The button that wants a rate: without one it would retry at full speed what somebody meant to spare.
 RETRY_AT_RATE: Final = "retry_at_rate"
 #: By button: what is done, and to which of the failed jobs. A dead letter has ended, and so cannot be canceled.
@@ -28,7 +29,7 @@ BUTTONS: Final[dict[str, tuple[str, frozenset[Status]]]] = {
 LOOKED_AT: Final = 200
 
 
-def request_of(button: str, chosen: Chosen, rate: int | None = None) -> operations.Request:
+def request_of(button: str, chosen: Chosen, rate: int | None = None) -> Request:
     """Return what this button asks for, of what is chosen; ``rate`` is in jobs a minute, None as fast as it goes."""
     action, statuses = BUTTONS[button]
     filters = JobFilter(
@@ -37,7 +38,7 @@ def request_of(button: str, chosen: Chosen, rate: int | None = None) -> operatio
         organizations=None if chosen.organization is None else (chosen.organization.pk,),
         error_fingerprint=chosen.fingerprint,
     )
-    return operations.Request(action=action, filters=filters, rate=rate)
+    return Request(action=action, filters=filters, rate=rate)
 
 
 def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:

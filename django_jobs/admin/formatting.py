@@ -13,7 +13,6 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.durations import brief_duration
@@ -21,7 +20,7 @@ from django_jobs.admin.masking import json_of
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.job_types.masking import Names
 from django_jobs.statuses import ActorKind, BatchState, Status
-from django_jobs.texts import left_to_right
+from django_jobs.texts import in_current_zone, left_to_right
 
 if TYPE_CHECKING:
     from django_jobs.models import ExecutionLog, JobType
@@ -126,7 +125,7 @@ def moment(value: dt.datetime | None) -> SafeString | str:
 
 def moment_text(value: dt.datetime) -> str:
     """Return a moment in the current time zone as words: "Nov. 28, 2026, 12:03:04 CET"."""
-    local = localtime(value)
+    local = in_current_zone(value)
     # Translators: a moment, such as "Nov. 28, 2026, 12:03:04 CET".
     return _("%(date)s, %(time)s %(zone)s") % {
         "date": date_format(local, "DATE_FORMAT"),

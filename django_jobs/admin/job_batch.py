@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.formatting import line
-from django_jobs.admin.job_filters import BoundedFilter
 from django_jobs.admin.monitor_links import Links
 from django_jobs.models import Batch, Job
 from django_jobs.models.batch import parse_batch_id

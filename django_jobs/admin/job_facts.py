@@ -141,8 +141,9 @@ class JobFacts(BaseAdmin):
     def waits_because(self, job: Any) -> SafeString | str:
         """Return why the job does not run yet."""
         reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
-        type_url = job.pages.job_type(type_of(job)) if job.pages.is_for_system_admin else ""  # who may change it
-        return waits_in_words(job, reason, _hidden_names(job), type_url)
+        is_for_system_admin = job.pages.is_for_system_admin
+        type_url = job.pages.job_type(type_of(job)) if is_for_system_admin else ""  # who may change it
+        return waits_in_words(job, reason, _hidden_names(job), type_url, is_for_system_admin=is_for_system_admin)
 
     @fact(gettext_lazy("starts after"), always=True)
     def starts_after(self, job: Job) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy
 
+from django_jobs.admin.bounded_filters import BoundedFilter, CountedFilter
 from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.filter_conditions import with_error
@@ -24,66 +23,6 @@ from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Priorit
 #: At most so many choices are offered. The list's search finds any organization.
 MAX_LISTED: Final = 50
 MAX_TYPES: Final = 200
-#: Characters of an asked value that are shown.
-MAX_SHOWN: Final = 100
-
-
-class BoundedFilter(admin.SimpleListFilter):
-    """A filter that takes only what it offers. Where no index serves it, the list looks at the newest jobs alone.
-
-    The list shows nothing where the address asks for what is not offered (``is_unknown``), such as a type that was
-    deleted: whoever acts on all that match must not reach more than was asked for.
-    """
-
-    #: Whether a blank value in the address asks for something.
-    takes_blank = False
-    #: How many of the newest jobs ``queryset`` looked at; None if it left out no older ones.
-    looks_back: int | None = None
-
-    def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
-        super().__init__(request, params, model, model_admin)
-        self.offered = frozenset(str(value) for value, _ in self.lookup_choices)
-        asked = self.value() or ""
-        self.is_unknown = bool(asked) and asked not in self.offered
-        if self.is_unknown:
-            told = gettext("%(value)s: there is no such choice") % {"value": cut(asked)}
-            self.lookup_choices = [*self.lookup_choices, (asked, told)]
-
-    def chosen(self) -> str | None:
-        """Return the choice that the address asks for, or None if it asks for none that is offered."""
-        value = self.value()
-        return value if value in self.offered else None
-
-    def needs_bound(self) -> bool:
-        """Return whether finding a page of the chosen jobs could mean to read all jobs."""
-        return self.chosen() is not None
-
-    def is_selective(self) -> bool:
-        """Return whether the choice alone leaves so few jobs that no bound is needed."""
-        return False
-
-
-def cut(asked: str) -> str:
-    """Return an asked value, as long as it is shown."""
-    return asked if len(asked) <= MAX_SHOWN else f"{asked[:MAX_SHOWN]}…"
-
-
-class CountedFilter(BoundedFilter):
-    """A filter that has beside each choice how many jobs it leaves, where the list has counted them."""
-
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        """Yield Django's choices, with the list's ``counts`` (by parameter and choice) and ``amount``, for people."""
-        counts: Mapping[str, str] = getattr(changelist, "counts", {}).get(self.parameter_name, {})
-        values = [None, *(str(value) for value, _ in self.lookup_choices)]
-        for value, choice in zip(values, super().choices(changelist), strict=True):
-            if value is not None and value in counts:
-                # What is chosen is what the list shows, and that was counted anyhow.
-                count = changelist.amount if choice["selected"] else counts[value]
-                shown = format_html('{} <span class="djobs-count">{}</span>', choice["display"], count)
-                choice |= {"display": shown}
-            yield choice
-
-
 #: Choices beside the single statuses: what failed, and of that what will be retried by itself.
 FAILED_ALL: Final = "failed_all"
 RETRYING: Final = "retrying"

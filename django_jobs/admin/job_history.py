@@ -60,7 +60,7 @@ class History:
     """The newest changes of a job in their order, and its newest attempts, the newest first.
 
     ``is_cut`` if there were more changes; ``hidden`` is how many earlier attempts are not here. ``ticks`` stand below
-    the bars. ``traceback`` is that of the newest error, if the reader may see it.
+    the bars. ``traceback`` is that of the newest error, if the reader may see it. ``has_ended`` if no attempt follows.
     """
 
     steps: list[Step]
@@ -69,6 +69,7 @@ class History:
     hidden: int
     ticks: list[str]
     traceback: str
+    has_ended: bool
 
 
 def read_history(
@@ -95,6 +96,7 @@ def read_history(
         hidden=waterfall.hidden,
         ticks=tick_labels(waterfall),
         traceback=next((log.traceback for log in found if log.traceback), "") if is_for_admins else "",
+        has_ended=bool(changes) and changes[-1].to_status in TERMINAL,
     )
 
 

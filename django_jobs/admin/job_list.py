@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import filter_counts
 from django_jobs.admin.base import is_system_admin
+from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.filter_counts import Counts
-from django_jobs.admin.job_filters import BoundedFilter, OrganizationFilter, TypeFilter
+from django_jobs.admin.job_filters import OrganizationFilter, TypeFilter
 from django_jobs.admin.job_paging import FEW, has_error_chosen, is_in_order, is_looked_for, light, look_for, named
 from django_jobs.admin.job_search import Understood, understand, understood
 from django_jobs.admin.lookups import DeclaredList, is_unknown

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin import type_switches
 from django_jobs.admin.base import SystemAdminWrites, View, is_system_admin
 from django_jobs.admin.durations import format_duration
-from django_jobs.admin.formatting import line, type_title
+from django_jobs.admin.formatting import NOTHING, line, type_title
 from django_jobs.admin.job_type_day import read_day
 from django_jobs.admin.job_type_flow import BreakerPage, read_flow
 from django_jobs.admin.job_type_form import LIMITS, JobTypeForm, changed_values, retry_schedule, total_delay
@@ -29,10 +29,12 @@ from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.engine.alerts import reading
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.inspection import has_jobs
+from django_jobs.engine.insight.required_permissions import unknown_permissions
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import JobType
+from django_jobs.models.job_type import MAX_RETRIES
 from django_jobs.statuses import Priority
 
 
@@ -106,6 +108,8 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         """Return the delays before the retries, as a list."""
         if not kind.max_retries:
             return _("No retry: a failure makes it a Dead Letter.")
+        if kind.max_retries > MAX_RETRIES:  # a form that is refused: so many delays are not added up
+            return NOTHING
         delays = retry_schedule(kind)
         steps = format_html_join("", "<li><bdi>{}</bdi></li>", ((delay,) for delay in delays))
         left = kind.max_retries - len(delays)
@@ -117,6 +121,9 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         return format_html('<ol class="djobs-schedule">{}</ol>{} {}', steps, more, last)
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
+        if "requires_permission" in form.changed_data and unknown_permissions([obj.requires_permission]):
+            text = _("There is no permission %(permission)s: only system admins and code may submit jobs of this type.")
+            self.message_user(request, text % {"permission": obj.requires_permission}, messages.WARNING)
         if not change:
             super().save_model(request, obj, form, change)
             return

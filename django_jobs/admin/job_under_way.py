@@ -21,6 +21,7 @@ from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
 from django_jobs.admin.operation_time import time_words
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_actions import Action
+from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
 from django_jobs.models import Operation
 
 
@@ -92,6 +93,6 @@ def rate_field() -> forms.IntegerField:
         label=gettext_lazy("Jobs a minute"),
         required=False,
         min_value=1,
-        max_value=operations.MAX_PER_MINUTE,
+        max_value=MAX_PER_MINUTE,
         help_text=gettext_lazy("Blank: as fast as it goes."),
     )

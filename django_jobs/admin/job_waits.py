@@ -15,8 +15,11 @@ from django_jobs import pools
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.formatting import NOTHING, line
 from django_jobs.admin.job_columns import type_of
+from django_jobs.admin.monitor_notices import pool_in_words
 from django_jobs.admin.numbers import format_number
+from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.limits_in_use import read_in_use
+from django_jobs.engine.insight.pool_diagnostics import why_unserved
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.lane_keys import is_rekeyed
 from django_jobs.engine.job_types.masking import Names, masked
@@ -56,14 +59,19 @@ IN_POOL: Final = frozenset({"window", "broker"})
 REKEYING: Final[Any] = gettext_lazy("Jobs of its type are held until they are in the lanes of the new key.")
 
 
-def waits_in_words(job: Job, reason: str, names: Names, type_url: str = "") -> SafeString | str:
+def waits_in_words(
+    job: Job, reason: str, names: Names, type_url: str = "", *, is_for_system_admin: bool = False
+) -> SafeString | str:
     """Return why a job waits. What lies under one of these ``names`` is masked.
 
-    ``type_url`` is the address of the page of its type, for a reader who may change that.
+    ``type_url`` is the address of the page of its type, for a reader who may change that. System admins read, besides,
+    that no worker serves the job's pool, where several are configured.
     """
     words = str(REASONS.get(reason, NOTHING))
     if reason in IN_POOL and (pool := _unknown_pool(job)):
         return no_pool_in_words(pool, type_url)
+    if reason in IN_POOL and is_for_system_admin and pools.configured():
+        return f"{words} {_unserved_in_words(job)}".strip()
     if reason == "concurrency":
         return limit_in_words(job, names) or words
     said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
@@ -74,6 +82,13 @@ def _unknown_pool(job: Job) -> str:
     """Return the pool of a job's type if it is not configured; "" if it is, or the type is gone."""
     kind = type_of(job)
     return "" if kind is None or kind.pool in pools.names() else kind.pool
+
+
+def _unserved_in_words(job: Job) -> str:
+    """Return that no worker serves the pool of a job's type, and what to do; "" where one does, or the type is gone."""
+    kind = type_of(job)
+    problem = why_unserved(kind.pool, live_workers()) if kind is not None else ""
+    return pool_in_words(kind.pool, problem) if kind is not None and problem else ""
 
 
 def no_pool_in_words(pool: str, type_url: str) -> SafeString:

@@ -9,7 +9,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.job_filters import BoundedFilter, TypeFilter
+from django_jobs.admin.bounded_filters import BoundedFilter
+from django_jobs.admin.job_filters import TypeFilter
 from django_jobs.admin.monitor_range import RANGES
 from django_jobs.engine.store import database
 from django_jobs.statuses import WITH_ERRORS, Status

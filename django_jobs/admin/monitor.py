@@ -15,7 +15,8 @@ from django_jobs.admin import batch_notices, breaker_notices, navigation, operat
 from django_jobs.admin.alert_panel import panel_of
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin, sees_jobs
 from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.charts import as_table, draw
+from django_jobs.admin.chart_drawing import draw
+from django_jobs.admin.charts import as_table
 from django_jobs.admin.charts_small import draw_bars
 from django_jobs.admin.live_socket import socket_url
 from django_jobs.admin.monitor_health import WORKERS_SHOWN, Health, read_health, scheduler_words

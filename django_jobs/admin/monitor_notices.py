@@ -112,13 +112,18 @@ def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
 def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[Notice]:
     """Return a notice for each pool whose jobs wait in vain, as `jobs_check` finds them."""
     found = [item for item in examine_pools(alive, types) if item.level == PROBLEM]
-    return [_about_pool(item.subject.removeprefix("pool "), translated(item.text)) for item in found]
+    return [_about_pool(item.subject.removeprefix("pool "), item.text) for item in found]
 
 
-def _about_pool(pool: str, told: str) -> Notice:
+def _about_pool(pool: str, problem: str) -> Notice:
+    return Notice(level="warning", alarm=f"{NO_WORKER}:{pool}", text=pool_in_words(pool, problem))
+
+
+def pool_in_words(pool: str, problem: str) -> str:
+    """Return what is wrong with a pool, as a finding of `jobs_check` says it, in the active language."""
+    told = re.sub("`([^`]*)`", r"“\1”", translated(problem))
     # Translators: a pool, and what is wrong with it.
-    text = _("Pool %(pool)s: %(problem)s") % {"pool": pool, "problem": re.sub("`([^`]*)`", r"“\1”", told)}
-    return Notice(level="warning", alarm=f"{NO_WORKER}:{pool}", text=text)
+    return _("Pool %(pool)s: %(problem)s") % {"pool": pool, "problem": told}
 
 
 def about_charts(*, is_empty: bool) -> list[Notice]:

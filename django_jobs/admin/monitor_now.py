@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, QuerySet
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.access import may_start
+from django_jobs.engine.insight import oldest_waiting
 from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -93,7 +94,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
 def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> tuple[int, dt.datetime | None]:
     """Return how many jobs wait, counted up to BOUND + 1, and since when the longest of these could run."""
     rows = store().first_waiting(scope, priority, BOUND + 1)
-    found = rows.aggregate(total=Count("pk"), since=Min("ready_at", filter=Q(ready_at__lte=moment)))
+    found = oldest_waiting.aggregate(rows, priority, moment, total=Count("pk"))
     return found["total"], found["since"]
 
 

@@ -19,7 +19,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.navigation import site_named
 from django_jobs.engine.access import may_view
 from django_jobs.engine.store.organization_ids import is_gone
-from django_jobs.models import Job, JobType, Operation, Worker, get_organization_model
+from django_jobs.models import Job, JobType, Operation, Schedule, Worker, get_organization_model
 
 #: Characters of a name.
 NAME = 60
@@ -75,6 +75,13 @@ class OpenPages:
             return {}
         rows = self._site.get_model_admin(Operation).get_queryset(self._request).filter(pk__in=set(pks))
         return {pk: self.links.operation(pk) for pk in rows.order_by().values_list("pk", flat=True)}
+
+    def schedules(self, pks: Collection[int]) -> dict[int, str]:
+        """Return the addresses of the pages of these schedules, by primary key: of those that the user manages."""
+        if not pks or not self.opens(Schedule):
+            return {}
+        rows = self._site.get_model_admin(Schedule).get_queryset(self._request).filter(pk__in=set(pks))
+        return {pk: self.links.schedule(pk) for pk in rows.order_by().values_list("pk", flat=True)}
 
     def workers(self) -> str:
         """Return the address of the page of workers."""

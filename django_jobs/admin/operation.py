@@ -39,6 +39,7 @@ from django_jobs.admin.operation_words import (
     title_of,
 )
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.models import Job, Operation
@@ -62,7 +63,7 @@ class RateForm(forms.Form):
     """How many jobs a minute; blank for as fast as it goes."""
 
     rate = forms.IntegerField(
-        label=gettext_lazy("Jobs a minute"), required=False, min_value=1, max_value=operations.MAX_PER_MINUTE
+        label=gettext_lazy("Jobs a minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
     )
 
 

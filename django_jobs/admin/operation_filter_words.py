@@ -12,8 +12,8 @@ from django.utils.translation import ngettext
 from django_jobs.admin.formatting import linked
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.insight.filter_conditions import SHOWN
 from django_jobs.engine.insight.filter_terms import Term
+from django_jobs.engine.insight.filter_words import SHOWN
 from django_jobs.engine.insight.job_filter import PK, JobFilter
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.engine.store.organization_ids import read_tenants

@@ -9,7 +9,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from django_jobs.admin.job_filters import MAX_TYPES, BoundedFilter, OrganizationFilter
+from django_jobs.admin.bounded_filters import BoundedFilter
+from django_jobs.admin.job_filters import MAX_TYPES, OrganizationFilter
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 
 STATES: Final = {

@@ -10,10 +10,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api.base import JobsView
-from django_jobs.api.fields import WordField, refuse_unknown
+from django_jobs.api.fields import WordField, check_parameters
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.schedules.answers import moment
-from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_alerts
+from django_jobs.engine.alerts.reading import names_of_concerned, read_alerts
+from django_jobs.engine.alerts.seen_alerts import AlertSeen, AlertsSeen
 from django_jobs.engine.alerts.sentences import plain_text
 from django_jobs.engine.alerts.thresholds import RULES
 from django_jobs.models import Alert
@@ -60,7 +61,7 @@ class AlertViewSet(JobsView, GenericViewSet[Alert]):
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The alarms that concern you; system admins see all."""
-        refuse_unknown(request.query_params, ["rule", "is_open", "limit", "offset", "format"])
+        check_parameters(request.query_params, ["rule", "is_open", "limit", "offset", "format"])
         wanted = AlertFilterSerializer(data=request.query_params)
         wanted.is_valid(raise_exception=True)
         found = read_alerts(request.user, has_over=True)

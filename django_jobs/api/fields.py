@@ -60,6 +60,11 @@ class JobIdsField(serializers.Field[Any, Any, Any, Any]):
         kwargs.setdefault("style", {"base_template": "input.html", "input_type": "text"})
         super().__init__(**kwargs)
 
+    def get_value(self, dictionary: Any) -> Any:
+        """Return what was sent. Of a form's field that is repeated the REST framework would take the last one alone."""
+        values = dictionary.getlist(self.field_name) if is_form(dictionary) else ()
+        return [*values] if len(values) > 1 else super().get_value(dictionary)
+
     def to_internal_value(self, data: Any) -> list[str]:
         if isinstance(data, str):
             return [part for part in re.split(r"[\s,]+", data) if part]
@@ -140,6 +145,16 @@ def is_form(data: Any) -> bool:
     return hasattr(data, "getlist")
 
 
+def refuse_repeated(data: Any, several: Any) -> None:
+    """Raise ValidationError when a field of a form is sent twice that is not among ``several``.
+
+    To choose one of the values would be a guess.
+    """
+    repeated = [str(name) for name, values in data.lists() if len(values) > 1 and name not in several]
+    if repeated:
+        raise serializers.ValidationError({clean_text(name, 100): ["Give one value."] for name in repeated[:50]})
+
+
 def refuse_unknown(data: Any, known: Any) -> None:
     """Raise ValidationError when a name in ``data`` is not among the ``known`` ones.
 
@@ -149,3 +164,9 @@ def refuse_unknown(data: Any, known: Any) -> None:
     if unknown:
         text = f"There is no such field; known are {', '.join(known)}."
         raise serializers.ValidationError({clean_text(name, 100): [text] for name in unknown[:50]})
+
+
+def check_parameters(parameters: Any, known: Any) -> None:
+    """Raise ValidationError for a parameter of an address that is not among the ``known`` ones, or is given twice."""
+    refuse_unknown(parameters, known)
+    refuse_repeated(parameters, ())

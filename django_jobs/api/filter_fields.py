@@ -9,6 +9,7 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django_filters.fields import IsoDateTimeField
+from rest_framework.fields import BooleanField
 
 from django_jobs.engine.json_storage import clean_text, unstorable_part
 from django_jobs.models.batch import parse_batch_id
@@ -91,6 +92,35 @@ class MomentFilter(django_filters.Filter):  # type: ignore[misc]
     """Find rows by a moment (ISO 8601)."""
 
     field_class = MomentField
+
+
+class FlagWidget(forms.NullBooleanSelect):
+    """Offer yes, no and neither, and hand on what was given: Django's own takes every word that it does not know for
+    neither.
+    """
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return data.get(name)
+
+
+class FlagField(forms.Field):
+    """True or false, in the words that the REST framework takes for them. A form sends ``unknown`` for neither."""
+
+    widget = FlagWidget
+
+    def to_python(self, value: Any) -> bool | None:
+        word = str(value or "").strip().lower()
+        if word in {"", "unknown"}:
+            return None
+        if word not in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES:
+            raise ValidationError("Give true or false.")
+        return word in BooleanField.TRUE_VALUES
+
+
+class FlagFilter(django_filters.BooleanFilter):  # type: ignore[misc]
+    """Find rows for which something is so, or is not. What is neither true nor false is refused, not ignored."""
+
+    field_class = FlagField
 
 
 class PriorityFormField(forms.CharField):

@@ -12,7 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api.base import JobsView
 from django_jobs.api.errors import JobTypeInUse
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import check_parameters
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.permissions import SystemAdminOrReadOnly
 from django_jobs.api.scope import job_types_for
@@ -47,7 +47,7 @@ class JobTypeViewSet(
 
     def filter_queryset(self, queryset: Any) -> Any:
         """Return the types that the user may submit. The host's policy decides, so this is a list and no queryset."""
-        refuse_unknown(self.request.query_params, ["limit", "offset", "format"])
+        check_parameters(self.request.query_params, ["limit", "offset", "format"])
         return job_types_for(self.request.user)
 
     def get_object(self) -> JobType:

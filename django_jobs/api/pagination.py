@@ -19,6 +19,8 @@ MAX_LIMIT: Final = 100
 #: The field of a job that a list has only where it is asked for.
 RESULT: Final = "result"
 _LIMIT: Final = f"Rows a page; more than {MAX_LIMIT} are cut to {MAX_LIMIT}."
+#: What reaches the rows beyond MAX_OFFSET.
+_OLDER_JOBS: Final = "use created_before to reach older jobs"
 
 
 class JobsPagination(LimitOffsetPagination):
@@ -26,6 +28,8 @@ class JobsPagination(LimitOffsetPagination):
 
     default_limit = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
+    #: What a list that is longer has for what lies farther away; an empty text where nothing reaches that.
+    farther = ""
     is_capped = False
 
     def max_limit_of(self, parameters: Any) -> int:
@@ -35,7 +39,7 @@ class JobsPagination(LimitOffsetPagination):
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
         self.request = request
         self.limit, self.offset = limit, offset = read_range(
-            request.query_params, self.max_limit_of(request.query_params)
+            request.query_params, self.max_limit_of(request.query_params), self.farther
         )
         self._following = offset + limit
         self.count = self._total = self.get_count(queryset)
@@ -65,8 +69,11 @@ class JobsPagination(LimitOffsetPagination):
     def get_paginated_response_schema(self, schema: Any) -> Any:
         described: dict[str, Any] = super().get_paginated_response_schema(schema)
         described["required"] = ["count", "next", "previous", "results"]
+        # An example page is made of the fields' examples, so each field has one, and they agree.
+        described["properties"]["count"]["example"] = MAX_OFFSET
         described["properties"]["count_capped"] = {
             "type": "boolean",
+            "example": True,
             "description": f"There are more than {MAX_OFFSET}; only then is this here.",
         }
         return described
@@ -81,13 +88,15 @@ class JobsPagination(LimitOffsetPagination):
                 "in": "query",
                 "required": False,
                 "schema": offset,
-                "description": "Where the page begins. What lies farther away is reached with `created_before`.",
+                "description": f"Where the page begins{f'; {self.farther}' if self.farther else ''}.",
             },
         ]
 
 
 class JobListPagination(JobsPagination):
     """Split a list of jobs into pages, smaller ones where the results are asked for."""
+
+    farther = _OLDER_JOBS
 
     def max_limit_of(self, parameters: Any) -> int:
         return MAX_RESULTS if asks_for_results(parameters) else MAX_LIMIT
@@ -107,10 +116,11 @@ def asks_for_results(parameters: Any) -> bool:
     return bool(asked)
 
 
-def read_range(parameters: Any, max_limit: int = MAX_LIMIT) -> tuple[int, int]:
+def read_range(parameters: Any, max_limit: int, farther: str = _OLDER_JOBS) -> tuple[int, int]:
     """Return (limit, offset) of a request, the limit cut to ``max_limit``.
 
-    ValidationError names what is no number, a limit below 1, and an offset that is negative or beyond MAX_OFFSET.
+    ValidationError names what is no number, a limit below 1, and an offset that is negative or beyond MAX_OFFSET; of
+    such a one it says what reaches those rows.
     """
     errors: dict[str, list[str]] = {}
     limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
@@ -120,7 +130,7 @@ def read_range(parameters: Any, max_limit: int = MAX_LIMIT) -> tuple[int, int]:
     if offset is None or offset < 0:
         errors["offset"] = [f"Give a number from 0 to {MAX_OFFSET}."]
     elif offset > MAX_OFFSET:
-        errors["offset"] = [f"At most {MAX_OFFSET}; use created_before to reach older jobs."]
+        errors["offset"] = [f"At most {MAX_OFFSET}{f'; {farther}' if farther else ''}."]
     if errors or limit is None or offset is None:
         raise ValidationError(errors)
     return min(limit, max_limit), offset

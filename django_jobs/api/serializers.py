@@ -16,6 +16,7 @@ from django_jobs.api.fields import (
     ObjectField,
     PriorityField,
     is_form,
+    refuse_repeated,
     refuse_unknown,
 )
 from django_jobs.api.scope import job_types_to_choose, organization_ids
@@ -34,13 +35,15 @@ FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses a field that it does not have, which the REST framework would ignore."""
+    """Refuses a field that it does not have, or that a form repeats; the REST framework would ignore a part of it."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the values of the fields; ValidationError also for a field that there is not."""
         if hasattr(data, "keys"):
             extras = FORM_EXTRAS if is_form(data) else ()
             refuse_unknown([name for name in data if name not in extras], self.fields)
+        if is_form(data):
+            refuse_repeated(data, {name for name, field in self.fields.items() if isinstance(field, JobIdsField)})
         return super().to_internal_value(data)
 
 
@@ -149,7 +152,10 @@ class BreakerSerializer(serializers.Serializer[Any]):
 
 
 class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
-    """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted."""
+    """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted.
+
+    What is not given has its default; PATCH leaves it as it is.
+    """
 
     default_priority = PriorityField(required=False)
     breaker = serializers.SerializerMethodField()
@@ -189,6 +195,8 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         kind = JobType() if self.instance is None else JobType.primary.get(pk=self.instance.pk)
         is_new = self.instance is None
+        if not (is_new or self.partial):
+            attrs = {**self._defaults_of(kind), **attrs}
         for name, value in attrs.items():
             setattr(kind, name, value)
         try:
@@ -197,3 +205,13 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         except DjangoValidationError as error:
             raise serializers.ValidationError(serializers.as_serializer_error(error)) from error
         return attrs
+
+    def _defaults_of(self, kind: JobType) -> dict[str, Any]:
+        """Return what PUT sets fields to that it does not have: what code declares of the type, else their defaults.
+
+        So a type that its code closes to users stays closed.
+        """
+        names = [name for name, field in self.fields.items() if not (field.read_only or field.required)]
+        declared = kind.declared if isinstance(kind.declared, dict) else {}
+        defaults = {field.name: field.get_default() for field in JobType._meta.concrete_fields}
+        return {name: declared.get(name, defaults[name]) for name in names}

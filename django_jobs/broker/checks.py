@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
-from django.urls import URLResolver, get_resolver
 
 from django_jobs import pools
 from django_jobs.broker.rq_pages import GUARDED
 from django_jobs.conf import jobs_settings
+from django_jobs.mounted_views import find_views
 from django_jobs.statuses import Priority
 
 
@@ -20,11 +20,14 @@ from django_jobs.statuses import Priority
 def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
     """Warn of a queue in another Redis database than the Normal one, whose connection is used for all of them."""
     configured = getattr(settings, "RQ_QUEUES", {})
-    normal = jobs_settings.QUEUES.get(Priority.NORMAL.word)
+    queues = jobs_settings.QUEUES
+    if not isinstance(queues, Mapping):  # as another check says
+        return []
+    normal = queues.get(Priority.NORMAL.word)
     if normal not in configured:
         return []
     place = _place(configured[normal])
-    ours = [*jobs_settings.QUEUES.values(), *(name for pool in pools.configured() for name in pools.queue_names(pool))]
+    ours = [*queues.values(), *(name for pool in pools.configured() for name in pools.queue_names(pool))]
     return [
         Warning(
             f"RQ_QUEUES has {name!r} in another Redis database than {normal!r}, whose connection serves all of ours.",
@@ -39,9 +42,8 @@ def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
 @register("django_jobs")
 def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
     """Warn of pages of django-rq that our guard did not find."""
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return []
-    unguarded = sorted({name for name, view in _views(get_resolver()) if not hasattr(view, GUARDED)})
+    pages = [view for view in find_views() if str(getattr(view, "__module__", "")).partition(".")[0] == "django_rq"]
+    unguarded = sorted({view.__name__ for view in pages if not hasattr(view, GUARDED)})
     if not unguarded:
         return []
     return [
@@ -54,15 +56,6 @@ def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
             id="django_jobs.W013",
         )
     ]
-
-
-def _views(resolver: URLResolver) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the view of each URL that shows a page of django-rq."""
-    for pattern in resolver.url_patterns:
-        if isinstance(pattern, URLResolver):
-            yield from _views(pattern)
-        elif str(getattr(pattern.callback, "__module__", "")).partition(".")[0] == "django_rq":
-            yield pattern.callback.__name__, pattern.callback
 
 
 def _place(config: dict[str, Any]) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
     name = queue_name(Priority.NORMAL)
     try:
         client: Redis = django_rq.get_connection(name)
-    except (KeyError, ValueError) as error:  # whose text may hold a part of the password
+    # The text may hold a part of the password. AttributeError: the URL is None, as of a variable that nobody has set.
+    except (AttributeError, KeyError, ValueError) as error:
         raise ImproperlyConfigured(
             f"RQ_QUEUES[{name!r}] leads to no Redis ({type(error).__name__}). Write its URL as redis://host:6379/0, "
             "rediss://… or unix://…, with what is special in a password percent-encoded."
@@ -74,13 +75,20 @@ def shared() -> Redis:
     return client
 
 
+def close_shared() -> None:
+    """Close the connections of the process's client for short calls, if there is one; the next call makes another."""
+    if shared.cache_info().currsize:
+        shared().connection_pool.disconnect()
+        shared.cache_clear()  # what it has beside them goes with it, such as lines to Sentinels
+
+
 @contextlib.contextmanager
 def errors_translated() -> Iterator[None]:
     """Raise BrokerUnavailable for whatever Redis raises inside the block."""
     try:
         yield
+    except (redis.AuthenticationError, redis.BusyLoadingError, redis.ResponseError) as error:
+        # A wrong password, loading, out of memory, read-only: Redis is there but cannot serve now.
+        raise BrokerUnavailable(f"Redis refuses: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
-    except redis.ResponseError as error:
-        # Loading, out of memory, read-only: Redis is there but cannot serve now.
-        raise BrokerUnavailable(f"Redis refuses: {error}") from error

@@ -17,6 +17,7 @@ from rq.job import Job as RQJob
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import logs, observers, uptime
+from django_jobs.engine.broadcaster import drain_broadcasts
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import leases, ownership, progress
@@ -24,7 +25,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.insight import signal_delivery
-from django_jobs.engine.ports import Queue, Ticket, drain_broadcasts
+from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority

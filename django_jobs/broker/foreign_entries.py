@@ -19,7 +19,8 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from django_jobs.broker import tickets
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.ports import ForeignEntry, SetAside, Ticket
+from django_jobs.engine.foreign_entries import ForeignEntry, SetAside
+from django_jobs.engine.ports import Ticket
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")

@@ -17,7 +17,8 @@ from django_jobs.broker import connection, foreign_entries, plain_workers, ticke
 from django_jobs.broker.rq_consumer import RQConsumer
 from django_jobs.broker.rq_worker import CANCEL_COMMAND
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.ports import NO_WEIGHTS, Broker, Look, Queue, SetAside, Ticket
+from django_jobs.engine.foreign_entries import SetAside
+from django_jobs.engine.ports import NO_WEIGHTS, Broker, Look, Queue, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 
 T = TypeVar("T")
@@ -45,6 +46,9 @@ class RQBroker(Broker):
                 tickets.push(client, queue.name, ids, front=front, first_weight=first_weights.get(queue))
 
         self._call(push_all)
+
+    def disconnect(self) -> None:
+        connection.close_shared()
 
     def failed_just_now(self) -> bool:
         return time.monotonic() < self._broken_until

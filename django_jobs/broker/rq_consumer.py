@@ -18,7 +18,8 @@ from django_jobs import pools
 from django_jobs.broker import connection, foreign_entries, tickets
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.ports import Consumer, ForeignEntry, Queue, RunningTicket, Taken, Ticket
+from django_jobs.engine.foreign_entries import ForeignEntry
+from django_jobs.engine.ports import Consumer, Queue, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import WorkersSuspended
 from django_jobs.statuses import Priority
 

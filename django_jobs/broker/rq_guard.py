@@ -26,7 +26,7 @@ from rq.worker import BaseWorker
 from django_jobs import pools
 from django_jobs.broker import foreign_entries, tickets
 from django_jobs.broker.sanitized_jobs import WriteOnlySerializer, restore_sanitized
-from django_jobs.engine.ports import ForeignEntry
+from django_jobs.engine.foreign_entries import ForeignEntry
 
 logger = logging.getLogger("django_jobs")
 

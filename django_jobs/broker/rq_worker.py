@@ -22,7 +22,8 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker import WorkerStatus
 
 from django_jobs.broker import foreign_entries, tickets
-from django_jobs.engine.ports import ForeignEntry, RunningTicket, Ticket
+from django_jobs.engine.foreign_entries import ForeignEntry
+from django_jobs.engine.ports import RunningTicket, Ticket
 
 logger = logging.getLogger("django_jobs")
 

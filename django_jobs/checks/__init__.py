@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from django_jobs.checks.alerts import check_alerts
 from django_jobs.checks.database import check_database, check_time_zones
-from django_jobs.checks.endpoints import check_throttle_rates, check_websocket_origins
+from django_jobs.checks.endpoints import (
+    check_method_prefix,
+    check_page_apps,
+    check_throttle_rates,
+    check_websocket_origins,
+)
 from django_jobs.checks.handler_logs import check_handler_logs
 from django_jobs.checks.handlers import (
     check_declarations,
@@ -43,10 +48,12 @@ __all__ = [
     "check_foreign_rq_jobs",
     "check_handler_logs",
     "check_handler_modules",
+    "check_method_prefix",
     "check_metrics",
     "check_numbers",
     "check_organization_id_field",
     "check_output_storage",
+    "check_page_apps",
     "check_policy_class",
     "check_pools",
     "check_queues",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jobs.checks.list_settings import check_list
+
+if TYPE_CHECKING:
+    from django_jobs.engine.job_types.declarations import Declaration
 
 
 @register("django_jobs")
@@ -33,7 +37,7 @@ def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
 @register("django_jobs")
 def check_declarations(**kwargs: Any) -> list[CheckMessage]:
     """Require that what @job_handler says can be stored, and that its function is found by its path."""
-    from django_jobs.engine.job_types import declarations, declared_types
+    from django_jobs.engine.job_types import declaration_problems
 
     return [
         Error(
@@ -42,15 +46,15 @@ def check_declarations(**kwargs: Any) -> list[CheckMessage]:
             obj=declaration.path,
             id="django_jobs.E007",
         )
-        for declaration in declarations.declared()
-        for problem in declared_types.problems(declaration)
+        for declaration in _declared()
+        for problem in declaration_problems.problems(declaration)
     ]
 
 
 @register("django_jobs")
 def check_declared_pools(**kwargs: Any) -> list[CheckMessage]:
     """Tell of pools that @job_handler names and the settings lack. Only a warning: other types' jobs go on."""
-    from django_jobs.engine.job_types import declarations, declared_types
+    from django_jobs.engine.job_types import declaration_problems
 
     return [
         Warning(
@@ -59,8 +63,8 @@ def check_declared_pools(**kwargs: Any) -> list[CheckMessage]:
             obj=declaration.path,
             id="django_jobs.W026",
         )
-        for declaration in declarations.declared()
-        for doubt in declared_types.doubts(declaration)
+        for declaration in _declared()
+        for doubt in declaration_problems.doubts(declaration.fields)
     ]
 
 
@@ -79,3 +83,10 @@ def check_declared_schedules(**kwargs: Any) -> list[CheckMessage]:
         for item in declared_schedules.declared_schedules()
         for problem in item.problems
     ]
+
+
+def _declared() -> Sequence[Declaration]:
+    """Return what code declares; nothing where its handlers cannot be looked for, as another check says."""
+    from django_jobs.engine.job_types import declarations
+
+    return [] if check_handler_modules() else declarations.declared()

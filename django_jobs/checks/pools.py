@@ -51,7 +51,8 @@ def _problems(name: object, value: object) -> Iterator[str]:
 
 
 def _shared_queues() -> list[CheckMessage]:
-    if any(label not in jobs_settings.QUEUES for label in Priority.words()):
+    queues = jobs_settings.QUEUES
+    if not isinstance(queues, Mapping) or any(label not in queues for label in Priority.words()):
         return []  # as another check says
     sharing: dict[str, set[str]] = defaultdict(set)
     for queue, name in pools.named().items():

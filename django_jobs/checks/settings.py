@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -30,6 +32,14 @@ def check_setting_names(**kwargs: Any) -> list[CheckMessage]:
 def check_queues(**kwargs: Any) -> list[CheckMessage]:
     """Require a queue for each priority, and a connection in RQ_QUEUES for each queue."""
     queues = jobs_settings.QUEUES
+    if not isinstance(queues, Mapping):
+        return [
+            Error(
+                f"DJANGO_JOBS['QUEUES'] must be a dict of queues by their priorities, not {queues!r}.",
+                hint="Map each of Critical, High, Normal and Low to an RQ queue, or leave it out.",
+                id="django_jobs.E001",
+            )
+        ]
     missing = [word for word in Priority.words() if word not in queues]
     if missing:
         return [
@@ -39,7 +49,7 @@ def check_queues(**kwargs: Any) -> list[CheckMessage]:
                 id="django_jobs.E001",
             )
         ]
-    configured = getattr(settings, "RQ_QUEUES", {})
+    configured = getattr(settings, "RQ_QUEUES", None) or {}
     return [
         Error(
             f"RQ_QUEUES does not define the queue {name!r} of priority {label}.",
@@ -70,6 +80,10 @@ _NOT_NEGATIVE = (
     "CANCEL_GRACE_SECONDS",
     "SHUTDOWN_GRACE_SECONDS",
 )
+#: Those that may be infinite: nothing is counted with them.
+_ENDLESS = ("MAX_RETRY_AFTER", "CANCEL_GRACE_SECONDS", "SHUTDOWN_GRACE_SECONDS")
+#: A thousand years: before that no database has days, nor has Python.
+MAX_RETENTION_DAYS: Final = 365_000
 
 
 @register("django_jobs")
@@ -77,6 +91,8 @@ def check_numbers(**kwargs: Any) -> list[CheckMessage]:
     """Require numbers where seconds, days, bytes or jobs are counted, and none below what makes sense."""
     wrong = [(name, "a number above 0") for name in _POSITIVE if not _is_number(name, above=True)]
     wrong += [(name, "a number, 0 or more") for name in _NOT_NEGATIVE if not _is_number(name, above=False)]
+    if _is_number("RETENTION_DAYS", above=False) and jobs_settings.RETENTION_DAYS > MAX_RETENTION_DAYS:
+        wrong.append(("RETENTION_DAYS", f"a number of days, at most {MAX_RETENTION_DAYS}"))
     if jobs_settings.MAX_BACKLOG_PER_ORGANIZATION is not None and not _is_number(
         "MAX_BACKLOG_PER_ORGANIZATION", above=False
     ):
@@ -134,5 +150,7 @@ def check_sensitive_parameters(**kwargs: Any) -> list[CheckMessage]:
 def _is_number(name: str, *, above: bool) -> bool:
     value = getattr(jobs_settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if name not in _ENDLESS and not math.isfinite(value):
         return False
     return value > 0 if above else value >= 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import DatabaseError, transaction
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import system_organization
@@ -36,18 +37,30 @@ def check_system_organization(**kwargs: Any) -> list[CheckMessage]:
 
 @register("django_jobs", "database")
 def check_system_organization_exists(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Require its row where it cannot be made on the first need: in an organization model of the host's."""
+    """Ask for its row where it cannot be made on the first need: in an organization model of the host's.
+
+    This is no error: ``migrate`` runs the checks of the database first, and may be what makes the row.
+    """
     name = jobs_settings.SYSTEM_ORGANIZATION
     is_asked = database.alias() in (databases or []) and name is not None and _is_id(name)
-    if not is_asked or system_organization.can_be_made() or system_organization.rows().exists():
+    if not is_asked or system_organization.can_be_made() or not _is_missing():
         return []
     return [
-        Error(
+        Warning(
             system_organization.missing(),
             hint="Only the built-in model gets its row by itself. Let a data migration of yours make it.",
-            id="django_jobs.E042",
+            id="django_jobs.W042",
         )
     ]
+
+
+def _is_missing() -> bool:
+    """Return whether there is no row of it in the model's table; False where that is yet to be migrated."""
+    try:
+        with transaction.atomic(using=database.alias()):
+            return not system_organization.rows().exists()
+    except DatabaseError:
+        return False
 
 
 def _is_id(name: object) -> bool:

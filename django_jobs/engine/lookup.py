@@ -55,7 +55,9 @@ def find_organization_pk(organization: Any, user: Any = None) -> Any:
     field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
     key = organization.pk if isinstance(organization, model) else organization
     try:
-        pk = rows.filter(**{field: key}).values_list("pk", flat=True).first()
+        # PostgreSQL fails at NUL, and the caller's transaction with it.
+        is_asked = not isinstance(key, str) or is_storable_text(key)
+        pk = rows.filter(**{field: key}).values_list("pk", flat=True).first() if is_asked else None
     except (TypeError, ValueError, ValidationError):  # no value of that field at all
         pk = None
     if pk is None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.store.histograms import class_of
+from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.statuses import Status
 
 if TYPE_CHECKING:
@@ -136,11 +138,14 @@ def count(numbers: Iterable[tuple[Key, float]]) -> None:
 
 def count_moves(moved: Iterable[Moved]) -> None:
     """Count the attempts that ended by these committed moves."""
+    if not _counting:  # as in most processes: each set of moves comes by here
+        return
+    ended = [item for item in moved if item.from_status == Status.RUNNING and item.to_status in OUTCOMES]
+    organizations = _shown_ids({item.organization_id: item.organization_name for item in ended})
     for counts in _counting:
         counts.add(
-            (Key(ATTEMPTS, item.job_type, item.organization_name, OUTCOMES[item.to_status]), 1)
-            for item in moved
-            if item.from_status == Status.RUNNING and item.to_status in OUTCOMES
+            (Key(ATTEMPTS, item.job_type, organizations[item.organization_id], OUTCOMES[item.to_status]), 1)
+            for item in ended
         )
 
 
@@ -158,13 +163,23 @@ def count_exit(*, is_clean: bool) -> None:
 
 def count_history(tallies: Mapping[Place, Tally]) -> None:
     """Count what the history of jobs tells; each entry of it is told to one scheduler, once."""
+    if not _counting:
+        return
+    organizations = _shown_ids({place.organization: tally.organization_name for place, tally in tallies.items()})
     for counts in _counting:
         for place, tally in tallies.items():
-            counts.add(_of_tally(place.job_type, tally))
+            counts.add(_of_tally(place.job_type, organizations[place.organization], tally))
 
 
-def _of_tally(job_type: str, tally: Tally) -> Iterable[tuple[Key, float]]:
-    organization = tally.organization_name
+def _shown_ids(remembered: Mapping[Any, str]) -> Mapping[Any, str]:
+    """Return the ids that these tenants have now, by key, where they are told; else those of their jobs' submission.
+
+    The name of one that was renamed may be another's by now.
+    """
+    return recent_ids(remembered) if jobs_settings.METRICS_ORGANIZATIONS else remembered
+
+
+def _of_tally(job_type: str, organization: str, tally: Tally) -> Iterable[tuple[Key, float]]:
     yield Key(SUBMITTED, job_type, organization), tally.submitted
     for detail, number in zip(ENDS, (tally.completed, tally.died, tally.canceled), strict=True):
         if number:

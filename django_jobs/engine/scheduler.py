@@ -6,7 +6,6 @@ would do no harm.
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import threading
 import time
@@ -30,6 +29,7 @@ from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.schedules import clockwork
+from django_jobs.engine.steadiness import Steadiness
 from django_jobs.engine.store import database, line_watch
 
 logger = logging.getLogger("django_jobs")
@@ -52,11 +52,9 @@ class Scheduler:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._steady_since: float | None = None
-        self._last_sign: float | None = None
+        self._steadiness = Steadiness()
         #: When the database's clock was set back, on ours: leases from before last for longer than they should.
         self._set_back_at: float | None = None
-        self._answered: tuple[float, dt.datetime] | None = None
         self._rests_until: dict[str, float] = {}
         self._sweeps = Sweeps()
         self._clockwork = clockwork.Clockwork()
@@ -105,7 +103,8 @@ class Scheduler:
             self._leads = self.lead()
             duties = self._duties() if self._leads else self._own_duties()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next tick tries again)
-            self._steady_since, self._leads = None, False
+            self._leads = False
+            self._steadiness.begin_anew()
             self._complain("lead", error)
             return {}
         self._failing.discard("lead")
@@ -118,12 +117,11 @@ class Scheduler:
         One that stands by sees just as well whether the database answers, so that it is steady when it comes to lead.
         """
         now, moment = database.now(), time.monotonic()
-        gained = self._gained(moment, now)
-        if gained < -database.SET_BACK.total_seconds() or (not self._answered and leadership.was_clock_set_back()):
+        has_lost = self._steadiness.gained(moment, now) < -database.SET_BACK.total_seconds()
+        if has_lost or (self._steadiness.is_first_answer and leadership.was_clock_set_back()):
             self._set_back_at = moment
         leads = leadership.take(self.name, now)
-        self._note_sign(max(0.0, gained))
-        self._answered = moment, now
+        self._steadiness.note_answer(moment, now)
         return leads
 
     @property
@@ -138,37 +136,9 @@ class Scheduler:
         except Error as error:
             self._complain("resign", error)
 
-    def _gained(self, moment: float, now: dt.datetime) -> float:
-        """Return how many seconds the database's clock gained on this machine's since the database last answered.
-
-        While this machine was suspended, the database's clock went on, and the machine's monotonic clock did not. A
-        leap of the database's clock counts as well, because leases go by that clock; one that was set back lost time.
-        """
-        if self._answered is None:
-            return 0.0
-        last_moment, last = self._answered
-        return (now - last).total_seconds() - (moment - last_moment)
-
-    def _note_sign(self, asleep: float = 0.0) -> None:
-        """Note that this scheduler is at work. After a gap it counts as steady only from now on.
-
-        Steady means: at work without failure or gap, so that every living worker could renew its leases meanwhile.
-        """
-        now = time.monotonic()
-        if self._steady_since is None or self._is_gap(now + asleep):
-            self._steady_since = now
-        self._last_sign = now
-
-    def _is_gap(self, now: float) -> bool:
-        """Return whether leases may have run out because the database answered nobody for too long."""
-        interval, lease = float(jobs_settings.SCHEDULER_INTERVAL), float(jobs_settings.LEASE_SECONDS)
-        longest = min(5 + 3 * interval, interval + lease / 3)
-        return self._last_sign is not None and now - self._last_sign > longest
-
     def is_steady(self) -> bool:
-        """Return whether leases may be rescued. In the midst of a tick, False if this process was frozen in it."""
-        now, since = time.monotonic(), self._steady_since
-        return since is not None and now - since >= float(jobs_settings.LEASE_SECONDS) and not self._is_gap(now)
+        """Return whether leases may be rescued."""
+        return self._steadiness.is_reached()
 
     def _own_duties(self) -> dict[str, Callable[[], int]]:
         """Return what a scheduler on each machine does, whoever leads."""
@@ -245,7 +215,7 @@ class Scheduler:
 
     def _do(self, name: str, duty: Callable[[], int]) -> int:
         # Many slow duties make a long tick, but no gap.
-        self._note_sign()
+        self._steadiness.note_sign()
         started = self.got_on = time.monotonic()
         if started < self._rests_until.get(name, 0.0):
             return 0
@@ -256,7 +226,7 @@ class Scheduler:
 
     def _note_lost(self, error: Exception) -> None:
         if database.is_lost_connection(error) and not database.was_too_slow(error):
-            self._steady_since = None
+            self._steadiness.begin_anew()
 
     def _attempt(self, name: str, duty: Callable[[], int], failed: Callable[[Exception], None] | None = None) -> int:
         """Do the duty and return its count; 0 where it fails, which is logged."""

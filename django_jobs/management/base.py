@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,40 +16,22 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 
 from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.store import database, worker_lines
-from django_jobs.management import exit_codes
+from django_jobs.engine.store import database, schema, worker_lines
 from django_jobs.management.refusals import Unavailable
 
 PAUSE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def told_plainly(code: int = exit_codes.REFUSED) -> Iterator[None]:
-    """Raise CommandError where the database is away or has not been migrated, or where a setting is wrong.
-
-    ``code`` is the exit code of a database that cannot be used.
-    """
+def told_plainly() -> Iterator[None]:
+    """Raise CommandError where the database is away or has not been migrated, or where a setting is wrong."""
     try:
         yield
     except (InterfaceError, OperationalError, ProgrammingError) as error:
         text = f"{_unusable(error)}. Is it running, and has `manage.py migrate` been run?"
-        raise Unavailable(text, returncode=code) from error
+        raise Unavailable(text) from error
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
-
-
-class JobsCommand(BaseCommand):
-    """A command whose system checks say plainly that the database is away.
-
-    Some of Django's checks ask the database; since 6.1 also some of those that run before every command.
-    """
-
-    #: The exit code of a database that cannot be used; that of the first commands is 1.
-    unavailable_code = exit_codes.REFUSED
-
-    def check(self, *args: Any, **kwargs: Any) -> None:
-        with told_plainly(self.unavailable_code):
-            super().check(*args, **kwargs)
 
 
 class WaitingCommand(BaseCommand):
@@ -56,34 +41,81 @@ class WaitingCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.is_burst = bool(options.get("burst"))
-        worker_lines.prepare()
-        return super().execute(*args, **options)
+        with _stopped_by_sigterm(self.stderr):
+            worker_lines.prepare()
+            return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         with_database(partial(super().check, *args, **kwargs), self.stderr, is_burst=self.is_burst)
 
 
+class _StopWanted(SystemExit):
+    """SIGTERM has come before the command had begun its work: an orderly end, with the exit code 0."""
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm(errors: OutputWrapper) -> Iterator[None]:
+    """End this process at SIGTERM, until the command handles that signal itself.
+
+    The system would do so too, but for the first process of a container: that gets no signal that it does not handle.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one may say what signals do
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: a second one would break into the end
+        raise _StopWanted
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _StopWanted:
+        errors.write("Stopped before it had begun.")
+        raise
+    finally:
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, before)
+
+
 def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
-    """Wait until the database takes connections, except in a burst. Raise CommandError if it lacks our tables."""
-    with_database(installation_id, errors, is_burst=is_burst)
+    """Wait until the database takes connections, except in a burst.
+
+    Raise CommandError where tables, or columns of this release, are missing.
+    """
+    with_database(_look_at_tables, errors, is_burst=is_burst)
+
+
+def _look_at_tables() -> None:
+    installation_id()
+    late = schema.unapplied_migrations()
+    if late and schema.lacks_columns():
+        raise CommandError(f"The database cannot be used: {schema.behind(late)}")
 
 
 def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool = False) -> None:
     """Call once the database takes connections, and again when it leaves meanwhile; a burst does not wait for it.
 
-    Raise CommandError where it is there, and cannot be used.
+    Raise CommandError where it is there, and cannot be used: that of workers, whose exit code is 1 then.
     """
-    with told_plainly():
-        while True:
-            _await_connection(errors, is_burst=is_burst)
-            try:
-                call()
-            except (InterfaceError, OperationalError) as error:
-                if is_burst or not _has_left():
-                    raise
-                _wait_after(error, errors)
-            else:
-                return
+    try:
+        with told_plainly():
+            _call_once_connected(call, errors, is_burst=is_burst)
+    except Unavailable as error:
+        raise CommandError(str(error)) from error
+
+
+def _call_once_connected(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool) -> None:
+    while True:
+        _await_connection(errors, is_burst=is_burst)
+        try:
+            call()
+        except (InterfaceError, OperationalError) as error:
+            if is_burst or not _has_left():
+                raise
+            _wait_after(error, errors)
+        else:
+            return
 
 
 def _has_left() -> bool:

@@ -19,9 +19,7 @@ class HealthPort:
     def __init__(self, host: str, port: int, notes: HealthNotes) -> None:
         """Listen. Raises OSError where that cannot be."""
         self._notes = notes
-        most = jobs_settings.METRICS_ORGANIZATIONS
-        # It listens before the system checks say what is wrong with a setting.
-        self._counts = ProcessCounts(organizations=most if isinstance(most, int) else 0)
+        self._counts = ProcessCounts(organizations=organizations_told_apart())
         self._lookouts = Lookouts(notes, lambda: notes.leads is not None and notes.leads())
         routes = {
             "/live": lambda _: json_reply(*probes.live(notes)),
@@ -31,13 +29,8 @@ class HealthPort:
         self._server = ProbeServer(listen(host, port), routes)
         self._server.start()
 
-    def pause(self) -> None:
-        """End all threads, so that this process can be forked; who asks meanwhile waits for :meth:`work`."""
-        self._server.pause()
-
     def work(self) -> None:
-        """Answer, and look out for database and broker, from now on."""
-        self._server.start()
+        """Look out for database and broker from now on."""
         self._lookouts.start()
 
     def count(self) -> None:
@@ -52,3 +45,12 @@ class HealthPort:
 
     def _scrape(self, accept: str) -> Reply:
         return Reply(*scrape(Exposed(self._notes, self._lookouts.gauges.latest, self._counts), accept))
+
+
+def organizations_told_apart() -> int:
+    """Return how many organizations metrics tell apart: none where METRICS_ORGANIZATIONS is no such number.
+
+    The port listens before the system checks say what is wrong with a setting, and where they are skipped.
+    """
+    most = jobs_settings.METRICS_ORGANIZATIONS
+    return max(0, most) if isinstance(most, int) and not isinstance(most, bool) else 0

@@ -68,6 +68,8 @@ READERS: Final[dict[Kind, Callable[[str], Any]]] = {NUMBER: int, CHOICE: _yes_or
 REPEATED: Final = (STATUSES, NAMES, KEYS, PRIORITIES, JOB_IDS, PARAMETERS)
 MAY_BE_BLANK: Final = ("error_fingerprint",)
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
+#: The beginning of what is said of a job type that is not there.
+NO_TYPE: Final = "No job type"
 
 
 def add_filters(parser: Any, statuses: Iterable[str], default: str | None = None) -> None:
@@ -143,7 +145,7 @@ def _names_meant(given: dict[str, Any]) -> tuple[str, list[str]]:
     for name in types:
         if name not in there:
             near = similar_job_types(name)
-            text += f" No job type {quoted(name)}.{did_you_mean(near)}"
+            text += f" {NO_TYPE} {quoted(name)}.{did_you_mean(near)}"
             meant += near
     known = organizations_named(set(organizations), None, is_trusted=True) if organizations else {}
     for name in organizations:

@@ -15,7 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import translation
 
 from django_jobs.management import exit_codes
-from django_jobs.management.base import JobsCommand
+from django_jobs.management.base import told_plainly
 from django_jobs.management.refusals import Refused, did_you_mean
 
 
@@ -97,10 +97,15 @@ class JsonAnswers(BaseCommand):
         self.stderr.write(json.dumps({"error": body}, cls=DjangoJSONEncoder), lambda line: line)
 
 
-class ShellCommand(JsonAnswers, JobsCommand):
-    """A command that does from a shell what people do in the admin."""
+class ShellCommand(JsonAnswers):
+    """A command that answers people or programs, and does not wait for a database that is away.
 
-    unavailable_code = exit_codes.UNAVAILABLE
+    Some of Django's checks ask the database; since 6.1 also some of those that run before every command.
+    """
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        with told_plainly():
+            super().check(*args, **kwargs)
 
 
 def _options_meant(parser: CommandParser, message: str) -> str:

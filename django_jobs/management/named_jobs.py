@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.control import operations
 from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.control.operation_requests import Request
+from django_jobs.engine.insight.filter_input import read_filter
 from django_jobs.engine.insight.similar_names import similar_jobs
-from django_jobs.exceptions import BatchNotFound, InvalidOperation, JobsError
+from django_jobs.exceptions import InvalidOperation, JobsError
 from django_jobs.management import exit_codes
 from django_jobs.management.base import told_plainly
 from django_jobs.management.given_ids import read_ids
@@ -22,7 +22,6 @@ from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.operation_runs import OperationRun, refused_operation
 from django_jobs.management.people import acting_user, add_user, confirm
 from django_jobs.management.refusals import Refused, did_you_mean, quoted, refusal_of, usage
-from django_jobs.models import Batch
 from django_jobs.models.batch import parse_batch_id
 
 #: Outcomes that people are told one by one.
@@ -40,7 +39,7 @@ class NamedJobsCommand(ShellCommand):
     statuses: ClassVar[frozenset[Any]]
     default_status: ClassVar[str | None] = None
     act: ClassVar[Callable[..., list[NamedOutcome]]]
-    act_on_batch: ClassVar[Callable[..., Batch]]
+    act_on_batch: ClassVar[Callable[..., NamedOutcome]]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("ids", nargs="*", metavar="ID", help="Jobs or batches; - reads ids from standard input.")
@@ -56,7 +55,7 @@ class NamedJobsCommand(ShellCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given: dict[str, Any] = {}
-        with told_plainly(self.unavailable_code):
+        with told_plainly():
             user = acting_user(options["user"])
             try:
                 given = given_filters(options, self.default_status)
@@ -72,8 +71,8 @@ class NamedJobsCommand(ShellCommand):
     def _do_matching(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
         if not given:
             raise usage(f"Name jobs by their ids or by a filter, or say --all. {known_filters()}")
-        filters = JobFilter.read(given, user)
-        run = OperationRun(self, operations.Request(action=self.action, filters=filters, rate=options["rate"]), user)
+        filters = read_filter(given, user)
+        run = OperationRun(self, Request(action=self.action, filters=filters, rate=options["rate"]), user)
         found = run.estimate()
         if options["dry_run"]:
             run.tell_estimate(found)
@@ -108,16 +107,7 @@ class NamedJobsCommand(ShellCommand):
             jobs = [item for item in page if item not in set(batches)]
             yield from type(self).act(jobs, user=user, is_trial=is_trial) if jobs else ()
             for batch_id in batches:
-                yield self._outcome_of_batch(batch_id, user)
-
-    def _outcome_of_batch(self, batch_id: str, user: Any) -> NamedOutcome:
-        try:
-            batch = type(self).act_on_batch(batch_id, user=user)
-        except BatchNotFound:
-            return NamedOutcome(job_id=batch_id, result=UNKNOWN)
-        except JobsError as error:
-            return NamedOutcome(job_id=batch_id, result=REFUSED, reason=str(error))
-        return NamedOutcome(job_id=batch_id, result=self.results[0], status=str(batch.state))
+                yield type(self).act_on_batch(batch_id, user=user)
 
     def _refuse(self, found: Sequence[NamedOutcome], counts: Counter[str], user: Any) -> None:
         """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
@@ -125,8 +115,10 @@ class NamedJobsCommand(ShellCommand):
         if not missed:
             return
         unknown = [item.job_id for item in found if item.result == UNKNOWN]
-        meant = [name for item in unknown[:MAX_LOOKED_UP] for name in similar_jobs(item, user)]
-        first = f"No job {quoted(unknown[0])}.{did_you_mean(meant)}" if unknown else ""
+        jobs = [item for item in unknown if parse_batch_id(item) is None]  # no job is meant by a batch's number
+        meant = [name for item in jobs[:MAX_LOOKED_UP] for name in similar_jobs(item, user)]
+        what = "job" if unknown[:1] == jobs[:1] else "batch"
+        first = f"No {what} {quoted(unknown[0])}.{did_you_mean(meant)}" if unknown else ""
         if len(unknown) == len(found):
             text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
             raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE, did_you_mean=meant)

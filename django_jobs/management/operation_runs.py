@@ -6,13 +6,14 @@ import time
 from typing import Any, Final
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management import exit_codes
-from django_jobs.management.job_filters import fault_in_words
+from django_jobs.management.job_filters import NO_TYPE, fault_in_words
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused
 from django_jobs.models import Operation
@@ -27,7 +28,7 @@ DONE: Final = {Operation.Action.RETRY: "retried", Operation.Action.CANCEL: "canc
 class OperationRun:
     """An operation that a command starts, in the name of a user or of server code."""
 
-    def __init__(self, command: JsonAnswers, asked: operations.Request, user: Any = None) -> None:
+    def __init__(self, command: JsonAnswers, asked: Request, user: Any = None) -> None:
         self._command = command
         self._asked = asked
         self._user = user
@@ -82,19 +83,17 @@ class OperationRun:
         self._command.say(found.as_dict(), in_a_line(found))
 
 
-def refused_operation(
-    error: InvalidOperation, given: dict[str, Any], user: Any = None, *, code: int | None = None
-) -> Refused:
-    """Return what a command says of an operation that cannot be; the exit code is ``code`` where that is given.
+def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> Refused:
+    """Return what a command says of an operation that cannot be.
 
-    Else it is that of wrong arguments where a name is not there, or something is wrong with the options.
+    The exit code is that of wrong arguments where a name is not there, or something is wrong with the options.
     """
     text, meant = fault_in_words(error, given, user)
-    is_refused = "no job that matches" in text and not meant
+    is_refused = "no job that matches" in text and NO_TYPE not in text
     fields = {name: [str(item) for item in texts] for name, texts in error.errors.items()}
-    known = exit_codes.REFUSED if is_refused else exit_codes.USAGE
+    returncode = exit_codes.REFUSED if is_refused else exit_codes.USAGE
     word = "nothing_matches" if is_refused else "invalid_operation"
-    return Refused(text, code=word, returncode=known if code is None else code, fields=fields, did_you_mean=meant)
+    return Refused(text, code=word, returncode=returncode, fields=fields, did_you_mean=meant)
 
 
 def _status(operation: Operation) -> OperationStatus:

@@ -37,8 +37,8 @@ class Refused(CommandError):
 class Unavailable(Refused):
     """The database is away, or lacks our tables."""
 
-    def __init__(self, text: str, *, returncode: int) -> None:
-        super().__init__(text, code="unavailable", returncode=returncode)
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="unavailable", returncode=exit_codes.UNAVAILABLE)
 
 
 def usage(text: str) -> Refused:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
+from django_jobs.engine.control import worker_orders
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.similar_names import (
@@ -26,7 +27,7 @@ from django_jobs.management.base import told_plainly
 from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.people import acting_user, add_user, confirm
 from django_jobs.management.refusals import Refused, refusal_of, unknown, usage
-from django_jobs.models import JobType, Operation, Schedule
+from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
@@ -56,6 +57,8 @@ class SwitchCommand(ShellCommand):
     #: What it does, and what it is called once it is done.
     verb: ClassVar[str]
     done: ClassVar[str]
+    #: The options that name what is switched.
+    choices: ClassVar[tuple[str, ...]] = ("--all", "--pool", "--schedule", "--operation", "--organization", "--worker")
 
     def add_arguments(self, parser: CommandParser) -> None:
         verb = self.verb.capitalize()
@@ -74,7 +77,7 @@ class SwitchCommand(ShellCommand):
         add_user(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with told_plainly(self.unavailable_code):
+        with told_plainly():
             try:
                 user = acting_user(options["user"])
                 targets = list({(item.kind, item.name): item for item in self.targets(options, user)}.values())
@@ -119,7 +122,7 @@ class SwitchCommand(ShellCommand):
         raise NotImplementedError
 
     def switch_worker(self, supervisor: str, user: Any) -> bool:
-        """Order a supervisor's workers; return whether somebody is there to obey."""
+        """Order a supervisor's workers; return whether they were ordered something else before."""
         raise NotImplementedError
 
     def _types(self, options: dict[str, Any], user: Any) -> Iterator[JobType]:
@@ -140,9 +143,8 @@ class SwitchCommand(ShellCommand):
     def _nothing(self, options: dict[str, Any]) -> Refused:
         if options["all"] or options["pool"]:
             return Refused(f"There is no job type to {self.verb}.", code="nothing_matches")
-        return usage(
-            f"Say what to {self.verb}: job types, --all, --pool, --schedule, --operation, --organization or --worker."
-        )
+        *others, last = self.choices
+        return usage(f"Say what to {self.verb}: job types, {', '.join(others)} or {last}.")
 
     def _ask(self, options: dict[str, Any], targets: list[Target]) -> None:
         if not (options["all"] or options["organization"]):
@@ -160,6 +162,19 @@ class SwitchCommand(ShellCommand):
         if refused := [item for item in found if item.result == REFUSED]:
             text = refused[0].reason if len(found) == 1 else f"Not done to {len(refused)} of {len(found)}."
             raise Refused(text, code="refused" if len(refused) == len(found) else "partly_done")
+
+
+def order_worker(supervisor: str, order: WorkerOrder.Order, user: Any) -> bool:
+    """Order a supervisor's workers, unless that is what they were ordered last; return whether it was not.
+
+    Raises Refused where it has left, and PermissionDenied.
+    """
+    worker_orders.refuse_others(user)
+    if worker_orders.is_last(supervisor, order):
+        return False
+    if worker_orders.give(supervisor, order, user) is None:
+        raise Refused("It has left.", code="over")
+    return True
 
 
 def _switched(target: Target, done: str) -> Switched:

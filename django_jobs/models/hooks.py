@@ -28,7 +28,7 @@ class _Hooks:
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None]
     path_problem: Callable[[str], str | None]
     parameter_names: Callable[[str], frozenset[str] | None]
-    batch_verbs: BatchVerbs
+    batch_verbs: Callable[[], BatchVerbs]
 
 
 _hooks = _Hooks()
@@ -38,10 +38,10 @@ def connect(
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None],
     path_problem: Callable[[str], str | None],
     parameter_names: Callable[[str], frozenset[str] | None],
-    batch_verbs: BatchVerbs,
+    batch_verbs: Callable[[], BatchVerbs],
 ) -> None:
     """Register who knows a user's organizations, what is wrong with a handler's dotted path, which parameters a type
-    has, and what a batch does.
+    has, and where to get what a batch does, which is asked when it is needed.
     """
     _hooks.organizations_seen_by, _hooks.path_problem = organizations_seen_by, path_problem
     _hooks.parameter_names, _hooks.batch_verbs = parameter_names, batch_verbs
@@ -49,7 +49,7 @@ def connect(
 
 def batch_verbs() -> BatchVerbs:
     """Return what a batch can do."""
-    return _hooks.batch_verbs
+    return _hooks.batch_verbs()
 
 
 def organizations_seen_by(user: Any) -> QuerySet[Any] | None:

@@ -142,7 +142,8 @@ class Job(models.Model):
     begun_attempt = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     worker_name = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    #: Set exactly while the job waits in a status that may be dispatched; the moment from which it may.
+    #: Set exactly while the job waits in a status that may be dispatched; the moment from which it may. In a lane it is
+    #: earlier by the head start.
     ready_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: Whether ``ready_at`` was still to come when it was written: then dispatch does not walk past the job until
     #: somebody sees that the moment has come (``engine.dispatch.delays``). Means nothing where ``ready_at`` is not set.
@@ -150,6 +151,8 @@ class Job(models.Model):
     #: Of a type with a concurrency key: a hash of the key's value (``engine.job_types.lane_keys``); 0 without one. Jobs
     #: of an organization and type that have the same wait in one lane.
     lane_key = models.BigIntegerField(default=0, db_default=0, editable=False)
+    #: By how many hours it goes before jobs of its lane that became ready when it did (``engine.store.head_starts``).
+    head_start = models.SmallIntegerField(default=0, db_default=0, editable=False)
     #: Not started by then, it ends as Canceled.
     expires_at = models.DateTimeField(null=True, blank=True)
     #: Of a job that depends on others: whether it waits for them to complete, or to end however they do.

@@ -17,6 +17,7 @@ MAX_SECONDS = 30 * 24 * 3600
 #: To check a rate limit, a submission reads at most so many entries of an index.
 MAX_RATE = 1_000_000
 MAX_DAYS = 36_500
+MAX_RETRIES = 100
 #: Characters of a pool's name, and of the name of a parameter.
 MAX_POOL = 40
 MAX_CONCURRENCY_KEY = 100
@@ -105,7 +106,7 @@ class JobType(StoredModel):
     )
     default_priority = PriorityField(default=Priority.NORMAL)
     max_retries = models.PositiveSmallIntegerField(
-        default=default_max_retries, db_default=5, validators=[MaxValueValidator(100)]
+        default=default_max_retries, db_default=5, validators=[MaxValueValidator(MAX_RETRIES)]
     )
     retry_delay = models.PositiveIntegerField(
         default=default_retry_delay,

@@ -5,7 +5,7 @@ id, a client that was away is told what it missed, and a poll finds what a notif
 CURRENT: each tells how something of a job, or a batch, stands now, and has no id.
 
 To add a kind, write a function like :func:`progress_events`, enter it in CURRENT, and after a commit call
-``get_broadcaster().updated(kind, {job's key: its organization's key})`` of :mod:`django_jobs.engine.ports`.
+``get_broadcaster().updated(kind, {job's key: its organization's key})`` of :mod:`django_jobs.engine.broadcaster`.
 
 Of a batch only its own room hears.
 

@@ -11,13 +11,14 @@ from django_jobs.models import ExecutionLog
 from django_jobs.statuses import AWAITING_RETRY, Status
 from django_jobs.tasks.framework import TaskError
 
-#: The exception that stands for an end without one, by the status.
+#: The exception that stands for an end without one, by the status: also of a handler that was killed, whose row has the
+#: stacks of its threads in the place of a traceback.
 _EXCEPTIONS: Final = {
     Status.CANCELED: "django_jobs.exceptions.JobCanceled",
     Status.TIMED_OUT: "django_jobs.exceptions.JobTimedOut",
 }
 #: The line of an exception group behind its own frames, before those of the exceptions in it.
-_GROUP: Final = re.compile(r"^  \| ([\w.]+): ", re.MULTILINE)
+_GROUP: Final = re.compile(r"^  \| ([\w.<>]+): ", re.MULTILINE)
 FAILED: Final = "django_jobs.exceptions.JobFailed"
 #: Our exceptions that stand for those which Django's own backends report.
 _DJANGOS: Final = {"django_jobs.tasks.running.ResultIsNoJson": "builtins.TypeError"}
@@ -34,19 +35,21 @@ def _repeats(row: ExecutionLog) -> bool:
 
 
 def _error(row: ExecutionLog) -> TaskError:
+    without = _EXCEPTIONS.get(Status(row.to_status), FAILED)
     if not row.traceback or row.to_status == Status.CANCELED:
-        return TaskError(
-            exception_class_path=_EXCEPTIONS.get(Status(row.to_status), FAILED), traceback=f"{row.message}\n"
-        )
+        return TaskError(exception_class_path=without, traceback=f"{row.message}\n")
     text = row.traceback if row.traceback.endswith("\n") else f"{row.traceback}\n"
-    return TaskError(exception_class_path=class_path(text), traceback=text)
+    return TaskError(exception_class_path=class_path(text, without), traceback=text)
 
 
-def class_path(traceback: str) -> str:
-    """Return the dotted path of the exception at the end of a traceback, where built-in ones have no module."""
+def class_path(traceback: str, without: str = FAILED) -> str:
+    """Return the dotted path of the exception at the end of a traceback, where built-in ones have no module.
+
+    Of a text that tells of no exception, ``without`` is returned.
+    """
     group = _GROUP.search(traceback)
     name = group[1] if group is not None else raised_error(traceback).error_class
     if not name:
-        return FAILED
+        return without
     path = name if "." in name else f"builtins.{name}"
     return _DJANGOS.get(path, path)

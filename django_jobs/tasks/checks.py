@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 
-from django_jobs.engine.job_types import declared_types
+from django_jobs.engine.job_types.declaration_problems import doubts, value_problems
 from django_jobs.tasks import organizations
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend
 from django_jobs.tasks.options import OF_BACKEND, refuse_contradictions, type_fields
+
+#: The id of the check that says the same of a declared handler's pool.
+UNKNOWN_POOL: Final = "django_jobs.W026"
 
 
 def check_options(alias: str, options: Mapping[str, Any]) -> list[CheckMessage]:
@@ -23,9 +26,17 @@ def check_options(alias: str, options: Mapping[str, Any]) -> list[CheckMessage]:
     ]
     if found:
         return found
-    return [
+    found = [
         Error(f"{place}: {problem}", hint="See docs/tasks.md for what each option takes.", id="django_jobs.E044")
         for problem in [*_value_problems(place, options), *_organization_problems(alias, options)]
+    ]
+    return found or [
+        Warning(
+            f"{place}: {doubt}",
+            hint="Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or name another.",
+            id=UNKNOWN_POOL,
+        )
+        for doubt in doubts(type_fields(options))
     ]
 
 
@@ -34,7 +45,7 @@ def _value_problems(place: str, options: Mapping[str, Any]) -> list[str]:
         refuse_contradictions(place, options)
     except InvalidTask as error:
         return [str(error)]
-    return declared_types.value_problems(type_fields(options))
+    return value_problems(type_fields(options))
 
 
 def _organization_problems(alias: str, options: Mapping[str, Any]) -> list[str]:

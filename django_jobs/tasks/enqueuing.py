@@ -11,9 +11,9 @@ from django_jobs.exceptions import JobTypeNotFound
 from django_jobs.models import Job
 from django_jobs.tasks import arguments, job_types, results
 from django_jobs.tasks.framework import Task, TaskResult
-from django_jobs.tasks.options import changes_of, options_of
+from django_jobs.tasks.options import changes_of, defaults_of_one_job, options_of
 from django_jobs.tasks.organizations import organization_for
-from django_jobs.tasks.priorities import priority_of
+from django_jobs.tasks.priorities import head_start_of, priority_of
 
 #: What a submission takes as it is.
 _AS_IT_IS: Final = ("timeout", "max_retries", "deduplication_window", "expires_at")
@@ -40,7 +40,7 @@ def enqueue(
     organization = changes.get("organization")
     if organization is None:
         organization = organization_for(options.get("organization"), alias)
-    job, is_new = _submit(task, options, organization, given)
+    job, is_new = _submit(task, alias, options, organization, given, defaults)
     if is_new:
         return results.submitted(result, job), True
     return results.by_key([job.pk])[job.pk].result(), False
@@ -53,6 +53,7 @@ def _given(
         "parameters": arguments.parameters(task, args, kwargs, said),
         "metadata": results.notes(task, alias),
         "priority": priority_of(task.priority),
+        "head_start": head_start_of(task.priority),
         "run_at": task.run_after,
         "on_duplicate": said.get("on_duplicate", "return"),
     }
@@ -62,12 +63,24 @@ def _given(
 
 
 def _submit(
-    task: Task[..., Any], options: Mapping[str, Any], organization: Any, given: Mapping[str, Any]
+    task: Task[..., Any],
+    alias: str,
+    options: Mapping[str, Any],
+    organization: Any,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> tuple[Job, bool]:
-    name = job_types.ensure(task, options)
+    name, followed = job_types.ensure(task, alias, options)
+    if followed != alias:
+        given = _with_defaults(given, defaults_of_one_job(task, defaults))
     try:
         return single.submit_or_find(name, organization, given, None, Authorizer(None))
     except JobTypeNotFound:  # the row that this process saw is gone
         job_types.forget(name)
-        job_types.ensure(task, options)
+        job_types.ensure(task, alias, options)
         return single.submit_or_find(name, organization, given, None, Authorizer(None))
+
+
+def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given, and what is not by default: the type's row follows another backend than the job's."""
+    return {**defaults, **{name: value for name, value in given.items() if value is not None or name not in defaults}}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from django_jobs.engine.job_types.handlers import TASK_SCHEME
+from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.tasks.framework import InvalidTask, Task
 
 
 def find(handler_method: str) -> Task[..., Any]:
     """Return the task that ``task:<path>``, or its path alone, names. Raises InvalidTask where there is none."""
-    path = handler_method.removeprefix(f"{TASK_SCHEME}:")
+    path = handler_method.removeprefix(TASK_PREFIX)
     if ":" in path:  # else another path would be followed than the one that was judged
         raise InvalidTask(f"{path!r} is not a dotted path of a task.")
     module, _, name = path.rpartition(".")

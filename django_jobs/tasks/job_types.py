@@ -1,29 +1,39 @@
-"""The job type of each task: named by the task's path, and made when the task is enqueued for the first time."""
+"""The job type of each task: named by the task's path, and made at a deployment or at the first enqueue."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from django_jobs.engine.job_types import declared_types
+from django_jobs.engine.job_types import declaration_problems, declared_types
 from django_jobs.engine.job_types.declarations import Declaration
-from django_jobs.engine.job_types.handlers import TASK_SCHEME
+from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.store import database
 from django_jobs.tasks import options as task_options
-from django_jobs.tasks.framework import InvalidTask, Task
+from django_jobs.tasks.declared_tasks import JobTask
+from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, task_backends
 
-PREFIX: Final = f"{TASK_SCHEME}:"
+PREFIX: Final = TASK_PREFIX
 #: Characters of a type's name, and of the path of its handler.
 MAX_NAME: Final = 100
 MAX_PATH: Final = 255
 #: Hexadecimal digits at the end of a name that is cut off.
 DIGITS: Final = 8
 
-#: The types that this process has seen to be there and up to date, by database and name.
-_seen: set[tuple[str, str]] = set()
+#: The types that this process has seen to be there and up to date, by database and name, each with the alias of the
+#: backend whose options its row follows.
+_seen: dict[tuple[str, str], str] = {}
+#: So many seconds after it saw a type, a process looks once more: while a release is rolled out, a process of the one
+#: before may enqueue the task for the first time, and write what its code says.
+LOOK_AGAIN_SECONDS: Final = 600.0
+#: When this process looks at a type once more.
+_looks_again: dict[tuple[str, str], float] = {}
 
 
 def name_of(path: str) -> str:
@@ -35,40 +45,77 @@ def name_of(path: str) -> str:
     return f"{name[: MAX_NAME - DIGITS - 1]}-{digest}"
 
 
-def ensure(task: Task[..., Any], options: Mapping[str, Any]) -> str:
-    """Return the name of the task's type, whose row is there then. Each process looks once."""
+def ensure(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name of the task's type, whose row is there then, and the backend whose options that row follows.
+
+    ``options`` are what the backend ``alias`` and the task say. The row follows the backend that the task was declared
+    with, where that is one of ours: else it would depend on which one each process happens to enqueue by first. Each
+    process looks twice: at its first need, and at the first one after LOOK_AGAIN_SECONDS.
+    """
     name = name_of(task.module_path)
     key = (database.alias(), name)
-    if key not in _seen:
-        _make(name, task, options)
-        _seen.add(key)
-    return name
+    followed = _seen.get(key)
+    if followed is None:
+        followed = _seen[key] = _make(task, alias, options)
+        _looks_again[key] = time.monotonic() + LOOK_AGAIN_SECONDS
+    elif time.monotonic() >= _looks_again.get(key, math.inf):
+        _looks_again.pop(key, None)
+        followed = _seen[key] = _make(task, alias, options)
+    return name, followed
 
 
 def forget(name: str) -> None:
     """Look again at the next need: the row is gone, or was made in a transaction that was rolled back."""
-    _seen.discard((database.alias(), name))
+    _seen.pop((database.alias(), name), None)
 
 
-def _make(name: str, task: Task[..., Any], options: Mapping[str, Any]) -> None:
-    """Make the row, or bring it up to date with the code; what an administrator changed stays."""
-    path = task.module_path
-    task_options.refuse_contradictions(path, options)
-    fields = task_options.type_fields(options)
-    problems = declared_types.value_problems(fields)
-    if problems:
-        raise InvalidTask(f"What is said of the jobs of {path} cannot be stored: {'; '.join(problems)}")
+def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Declaration:
+    """Return what the code says of the type of a task, as its module has it, by these options.
+
+    Raises InvalidTask where nobody could enqueue it.
+    """
+    path = declared.module_path
     if len(PREFIX + path) > MAX_PATH:
         raise InvalidTask(f"{path} has more than {MAX_PATH - len(PREFIX)} characters; move the function.")
-    _refuse_unfindable(task)
-    declaration = Declaration(
-        type_name=name, function=task.func, serializer=None, fields=fields, path=PREFIX + path, place=path
+    task_options.refuse_contradictions(path, options)
+    fields = task_options.type_fields(options)
+    problems = declaration_problems.value_problems(fields)
+    if problems:
+        raise InvalidTask(f"What is said of the jobs of {path} cannot be stored: {'; '.join(problems)}")
+    return Declaration(
+        type_name=name_of(path), function=declared.func, serializer=None, fields=fields, path=PREFIX + path, place=path
     )
-    declared_types.ensure(declaration, using=database.alias())
 
 
-def _refuse_unfindable(task: Task[..., Any]) -> None:
-    """Raise InvalidTask where a worker would find no task under the function's own path."""
+def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
+    """Make the row, or bring it up to date with the code; what an administrator changed stays.
+
+    Return the alias of the backend whose options it follows.
+    """
+    declared = _declared(task)
+    if declared.backend != alias and (others := _options_of_backend(declared.backend)) is not None:
+        alias, options = declared.backend, task_options.options_of(declared, others)
+    try:
+        declared_types.ensure(declaration_of(declared, options), using=database.alias())
+    except ImproperlyConfigured as error:
+        raise InvalidTask(str(error)) from error
+    return alias
+
+
+def _options_of_backend(alias: str) -> Mapping[str, Any] | None:
+    """Return the options of a backend; None where it is none of ours, or there is none of this alias."""
+    try:
+        backend = task_backends[alias]
+    except InvalidTaskBackend:
+        return None
+    return backend.options if issubclass(backend.task_class, JobTask) else None
+
+
+def _declared(task: Task[..., Any]) -> Task[..., Any]:
+    """Return the task as its module has it, as a worker finds it.
+
+    Raises InvalidTask where there would be none under the function's own path.
+    """
     path = task.module_path
     try:
         found = import_string(path)
@@ -79,3 +126,4 @@ def _refuse_unfindable(task: Task[..., Any]) -> None:
             f"{path} is not this task, so no worker could find it: let the task have the name of its function, "
             "as @task gives it."
         )
+    return found  # type: ignore[no-any-return]

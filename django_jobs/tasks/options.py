@@ -21,6 +21,14 @@ ALIASES: Final = {"timeout": "default_timeout"}
 OF_EACH_JOB: Final = ("organization", "unique_key", "on_duplicate")
 #: What one job may have in the place of what its type says.
 OF_ONE_JOB: Final = frozenset({*OF_EACH_JOB, "timeout", "max_retries", "deduplication_window", "expires_at"})
+#: What the options of a backend may say of one job in the place of its type, and what a submission calls it.
+OF_BACKENDS_JOB: Final = {
+    "timeout": "timeout",
+    "default_timeout": "timeout",
+    "max_retries": "max_retries",
+    "deduplication_window": "deduplication_window",
+    "default_priority": "priority",
+}
 OF_TASK: Final = frozenset({*OF_EACH_JOB, *ALIASES, *declarations.FIELDS})
 OF_BACKEND: Final = frozenset({"organization", *ALIASES, *declarations.FIELDS})
 
@@ -55,7 +63,20 @@ def refuse_unknown(call: str, options: Iterable[str], known: frozenset[str]) -> 
 
 def options_of(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is said of all jobs of a task, by the backend's ``defaults``, its function and its decorator."""
-    return {**defaults, **getattr(task.func, _ATTRIBUTE, {}), **getattr(task, "options", {})}
+    said = {**getattr(task.func, _ATTRIBUTE, {}), **getattr(task, "options", {})}
+    return {**_unsaid(defaults, said), **said} if defaults else said
+
+
+def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a backend's ``defaults`` say of one job in the place of its type, as a submission takes it."""
+    unsaid = _unsaid(defaults, options_of(task, {}))
+    return {OF_BACKENDS_JOB[name]: value for name, value in unsaid.items() if name in OF_BACKENDS_JOB}
+
+
+def _unsaid(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of which the task says nothing itself, under neither of their names."""
+    known = {ALIASES.get(name, name) for name in said}
+    return {name: value for name, value in defaults.items() if ALIASES.get(name, name) not in known}
 
 
 def changes_of(task: Task[..., Any]) -> Mapping[str, Any]:

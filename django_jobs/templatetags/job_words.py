@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from django_jobs.engine.dispatch.expirations import EXPIRED as DID_NOT_START
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
+from django_jobs.texts import in_current_zone
 from django_jobs.values import JobStatus
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
 
     The script shows the reader's own zone instead.
     """
-    local, today = timezone.localtime(moment), timezone.localtime(now)
+    local, today = in_current_zone(moment), timezone.localtime(now)
     clock = f"{time_format(local.time(), 'TIME_FORMAT')} {local.tzname()}"
     if local.date() == today.date():
         return clock

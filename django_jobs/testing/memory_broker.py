@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.ports import (
-    FIRST_SECONDS,
-    NO_WEIGHTS,
-    Broker,
-    Consumer,
-    ForeignEntry,
-    Look,
-    Queue,
-    RunningTicket,
-    SetAside,
-    Taken,
-    Ticket,
-)
-from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
+from django_jobs.engine.foreign_entries import ForeignEntry, SetAside
+from django_jobs.engine.ports import FIRST_SECONDS, NO_WEIGHTS, Broker, Look, Queue, Ticket
+from django_jobs.testing.memory_consumer import MemoryConsumer
+from django_jobs.testing.memory_state import MemoryState
 
-Entry: TypeAlias = Ticket | ForeignEntry
-
-WAIT_SECONDS: Final = 2.0
 NEWEST: Final = 3
 
 
-class MemoryBroker(Broker):
-    """What a test may look into and break: set ``is_down``, and every call fails as it does without Redis.
-
-    With ``is_suspended`` workers get nothing. :class:`django_jobs.engine.ports.Broker` says what the methods mean.
-    """
-
-    def __init__(self, *, is_down: bool = False) -> None:
-        #: By queue; those of a pool come into being with the first look at them.
-        self.queues: dict[Queue, deque[Entry]] = defaultdict(deque)
-        self.marker: str | None = None
-        self.hints: list[tuple[str, list[str]]] = []
-        self.is_down = is_down
-        self.is_suspended = False
-        self.rings = 0
-        self.leader: tuple[str, float] | None = None
-        #: By queue, the least weight with which an organization goes first, and until when this is told.
-        self.noted: dict[Queue, tuple[float, float]] = {}
-        #: What each worker in the list runs, by its name, and what listening ones do at a hint.
-        self.workers: dict[str, list[RunningTicket]] = {}
-        self.listeners: dict[str, Callable[[list[str]], None]] = {}
-        self.aside: list[ForeignEntry] = []
-        #: Tickets of which workers said that nothing need be kept.
-        self.done: list[Ticket] = []
-        self.changed = threading.Condition(threading.RLock())
+class MemoryBroker(MemoryState, Broker):
+    """Tickets in this process. :class:`django_jobs.engine.ports.Broker` says what the methods mean."""
 
     def push(
         self, tickets: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
@@ -66,6 +29,9 @@ class MemoryBroker(Broker):
         until = time.monotonic() + FIRST_SECONDS
         with self.changed:
             self.noted |= {queue: (first_weights[queue], until) for queue, _ in added if queue in first_weights}
+
+    def disconnect(self) -> None:
+        """Do nothing: it has no lines."""
 
     def failed_just_now(self) -> bool:
         return self.is_down
@@ -125,7 +91,7 @@ class MemoryBroker(Broker):
 
     def foreign_ids(self) -> list[str]:
         self.reach()
-        return sorted({entry.id for entry in self._entries() if isinstance(entry, ForeignEntry)})
+        return sorted({entry.id for entry in self.entries() if isinstance(entry, ForeignEntry)})
 
     def set_aside(self) -> SetAside:
         self.reach()
@@ -137,141 +103,3 @@ class MemoryBroker(Broker):
 
     def consumer(self, worker_name: str, queues: Sequence[str] = ()) -> MemoryConsumer:
         return MemoryConsumer(self, worker_name, queues or pools.queue_names(DEFAULT_POOL))
-
-    # -- for tests and consumers -----------------------------------------------------------------------------------
-
-    def reach(self) -> None:
-        """Raise BrokerUnavailable if the broker is down."""
-        if self.is_down:
-            raise BrokerUnavailable("the test says so")
-
-    def add(self, entries: Sequence[tuple[Queue, Entry]], *, front: bool = False) -> None:
-        """Add (queue, ticket or foreign entry) at the back of the queues, or in their order at the front."""
-        with self.changed:
-            for queue, entry in reversed(entries) if front else entries:
-                if front:
-                    self.queues[queue].appendleft(entry)
-                else:
-                    self.queues[queue].append(entry)
-            self.changed.notify_all()
-
-    def pop(self, queues: Iterable[Queue], count: int) -> list[Entry]:
-        """Pop up to ``count`` entries from these queues, in their order."""
-        popped: list[Entry] = []
-        for queue in queues:
-            waiting = self.queues[queue]
-            while waiting and len(popped) < count:
-                popped.append(waiting.popleft())
-        return popped
-
-    def _entries(self) -> list[Entry]:
-        return [entry for queue in _by_urgency() for entry in self.queues[queue]]
-
-    @property
-    def tickets(self) -> list[Ticket]:
-        """Return the tickets that wait, in the order in which workers would get them."""
-        return [entry for entry in self._entries() if isinstance(entry, Ticket)]
-
-    def pks(self) -> list[int]:
-        """Return the jobs of :attr:`tickets`."""
-        return [ticket.pk for ticket in self.tickets]
-
-    def take(self) -> Ticket | None:
-        """Pop the next ticket, as a worker does; None where nothing waits."""
-        taken = _sorted(self.pop(_by_urgency(), 1))
-        return taken.tickets[0] if taken.tickets else None
-
-    def take_all(self) -> list[Ticket]:
-        """Pop everything, as workers do."""
-        taken = self.tickets
-        self.lose_tickets()
-        return taken
-
-    def lose_tickets(self) -> None:
-        """Lose all tickets and keep the installation's mark."""
-        for queue in self.queues.values():
-            queue.clear()
-
-    def lose_everything(self) -> None:
-        """Lose all data, as Redis does at FLUSHALL."""
-        self.lose_tickets()
-        self.marker = None
-        self.noted = {}
-
-
-class MemoryConsumer(Consumer):
-    """A worker at a :class:`MemoryBroker`. :class:`django_jobs.engine.ports.Consumer` says what the methods mean."""
-
-    def __init__(self, broker: MemoryBroker, worker_name: str, queues: Sequence[str]) -> None:
-        self.queues: Sequence[str] = list(queues)
-        self._broker = broker
-        self._name = worker_name
-        self._is_woken = False
-
-    def announce(self) -> None:
-        self._broker.reach()
-        self._broker.workers[self._name] = []
-
-    def listen(self, on_cancel: Callable[[list[str]], None], on_shutdown: Callable[[], None]) -> None:
-        self._broker.reach()
-        self._broker.listeners[self._name] = on_cancel
-
-    def beat(self, running: Sequence[RunningTicket]) -> None:
-        if not self._broker.is_down:
-            self._broker.workers[self._name] = list(running)
-
-    def leave(self, done: Sequence[Ticket] = ()) -> None:
-        if not self._broker.is_down:
-            self._broker.done += done
-            self._broker.workers.pop(self._name, None)
-            self._broker.listeners.pop(self._name, None)
-
-    def take(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
-        with self._broker.changed:
-            self._broker.changed.wait_for(lambda: self._is_woken or self._may_take(), WAIT_SECONDS)
-            self._is_woken = False
-            return Taken() if self._broker.is_suspended else self._take(count, done)
-
-    def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
-        self._broker.reach()
-        if self._broker.is_suspended:
-            raise WorkersSuspended("the test says so")
-        return self._take(count, done)
-
-    def wake(self) -> None:
-        with self._broker.changed:
-            self._is_woken = True
-            self._broker.changed.notify_all()
-
-    def put_back(self, taken: Taken) -> None:
-        if not self._broker.is_down:
-            known = pools.by_queue_name()
-            foreign = [(known[entry.queue], entry) for entry in taken.foreign]
-            self._broker.add([*foreign, *((ticket.queue, ticket) for ticket in taken.tickets)], front=True)
-
-    def handle_foreign(self, entries: Sequence[ForeignEntry]) -> None:
-        self._broker.aside += entries
-
-    def _take(self, count: int, done: Sequence[Ticket]) -> Taken:
-        self._broker.done += done
-        return _sorted(self._broker.pop(self._served(), count))
-
-    def _may_take(self) -> bool:
-        self._broker.reach()
-        return not self._broker.is_suspended and any(self._broker.queues[queue] for queue in self._served())
-
-    def _served(self) -> list[Queue]:
-        known = pools.by_queue_name()
-        return [known[name] for name in self.queues]
-
-
-def _by_urgency() -> list[Queue]:
-    """Return the queues of all pools, the most urgent first."""
-    return sorted(pools.all_queues(), key=lambda queue: -queue.priority)
-
-
-def _sorted(entries: Sequence[Entry]) -> Taken:
-    return Taken(
-        [entry for entry in entries if isinstance(entry, Ticket)],
-        [entry for entry in entries if isinstance(entry, ForeignEntry)],
-    )

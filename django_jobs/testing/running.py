@@ -20,6 +20,7 @@ from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
@@ -104,7 +105,7 @@ class _Run:
     def _make_retries_due(self) -> None:
         now = database.now()
         rows = Job.primary.filter(status__in=sorted(AWAITING_RETRY))
-        rows.filter(ready_at__gt=now).update(ready_at=now, is_delayed=False)
+        rows.filter(ready_at__gt=now).update(ready_at=place_in_lane(now), is_delayed=False)
 
     def _run(self, ticket: Ticket) -> None:
         claim_verdicts.forget()  # a test may have changed rights a moment ago

@@ -19,8 +19,9 @@ def main(name: str, options: str, shared_slots: str, stacks: str, *counts_and_su
     leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
-    from django_jobs.worker import child_entry
+    from django_jobs.worker import child_entry, memory
 
+    memory.give_back()
     child_entry.start(name, options, supervisor, int(shared_slots), *counts)
 
 

@@ -11,13 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from django.core.cache import caches
-from django.db import connections
-
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import logs, ports
 from django_jobs.engine.execution.leases import Loss
-from django_jobs.worker import child_entry, process_start, stacks
+from django_jobs.worker import process_start, stacks
 from django_jobs.worker.child_watch import ChildWatch
 from django_jobs.worker.exit_codes import REASONS, RECYCLED
 from django_jobs.worker.fork_server import ForkServer
@@ -31,30 +27,6 @@ from django_jobs.worker.stacks import StackFile
 logger = logging.getLogger("django_jobs")
 
 NO_CAUTION: Final[Mapping[Caution, float]] = MappingProxyType({})
-
-
-def prepare_fork_server() -> ForkServer | None:
-    """Load what every child needs, and start a fork server; None where that cannot be.
-
-    The children share what is loaded until then, and have nothing of what their supervisor loads later for itself.
-    """
-    process_start.prepare(ports.get_broadcaster())
-    return start_fork_server()
-
-
-def start_fork_server() -> ForkServer | None:
-    """Have a server fork the children of this supervisor, which has no thread yet; None where that cannot be."""
-    if not process_start.may_fork():
-        return None
-    # What the host has opened since, such as a log handler that writes to a table, must not be used by two.
-    logs.flush()
-    connections.close_all()
-    caches.close_all()
-    try:
-        return ForkServer(child_entry.start_forked)
-    except OSError as error:
-        logger.warning("event=fork_server_not_started error=%r", error)
-        return None
 
 
 class ChildProcess:

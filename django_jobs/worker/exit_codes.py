@@ -19,7 +19,7 @@ FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE, SUSPENDED = 113, 114, 115, 
 #: No failure: the child has run as many jobs, or holds as much memory, as it may, and is to be replaced.
 RECYCLED: Final = 117
 REASONS: Final = {
-    FOREIGN_BROKER: "The broker belongs to another installation. Give each installation a Redis database of its own.",
+    FOREIGN_BROKER: f"The broker belongs to another installation. {ForeignBroker.advice}",
     BROKER_AWAY: "Redis does not answer. What was not run waits for the next worker.",
     DATABASE_AWAY: "The database does not answer. What ran and could not be stored runs again.",
     SUSPENDED: "RQ's workers are suspended (`rq resume`). What was not run waits for the next worker.",

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import ports, uptime
+from django_jobs.engine import uptime
 from django_jobs.engine.batches import counting
+from django_jobs.engine.broadcaster import drain_broadcasts
 from django_jobs.engine.dispatch import in_flight, worker_registry
 from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.engine.execution import leases
@@ -87,7 +88,7 @@ class Housekeeper:
         self._thread.join(timeout=10)
         self._guarded("settle", self._state.settler.finish)
         self._guarded("withdraw", lambda: worker_registry.withdraw(self._state.name))
-        ports.drain_broadcasts()
+        drain_broadcasts()
 
     def _run(self) -> None:
         while not self._quit.wait(IDLE_TICK_SECONDS if self._is_idle() else TICK_SECONDS):

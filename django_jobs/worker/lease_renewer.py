@@ -31,6 +31,8 @@ logger = logging.getLogger("django_jobs")
 RENEWALS_TO_BE_LOST = 2
 #: After so many seconds what could not be done because a row was in use is tried again.
 AGAIN_SECONDS = 0.25
+#: For so long it deals with losses that were reported before it leaves, and for as long its thread may then take.
+LEAVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,13 @@ class LeaseRenewer:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread once it has dealt with the reported losses; wait for at most twenty seconds."""
-        deadline = time.monotonic() + 10
+        """End the thread once it has dealt with the reported losses; wait for at most twice ``LEAVE_SECONDS``."""
+        deadline = time.monotonic() + LEAVE_SECONDS
         while self._losses and time.monotonic() < deadline:
             time.sleep(0.05)
         self._stop.set()
         self._wake.set()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=LEAVE_SECONDS)
 
     def is_lost(self, worker_name: str, item: OccupiedSlot) -> bool:
         """Return whether two renewals in a row missed this attempt: its job belongs to another worker now."""

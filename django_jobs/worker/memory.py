@@ -1,7 +1,9 @@
-"""How much memory a process has, for ``jobs_worker --max-memory``."""
+"""How much memory a process has, for ``jobs_worker --max-memory``, and giving back what it has freed."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import resource
 import sys
@@ -19,6 +21,15 @@ def megabytes() -> float:
     except OSError:
         return _peak()
     return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def give_back() -> None:
+    """Give the memory that was freed back to the system, where the C library can: malloc_trim(3), which glibc has.
+
+    A process that compiled all that it imported, because there were no ``.pyc`` files, has freed 10 MB and more.
+    """
+    with contextlib.suppress(AttributeError, TypeError, OSError):  # another C library, or none that Python can ask
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _peak() -> float:

@@ -15,10 +15,9 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 
-if TYPE_CHECKING:  # a fresh interpreter that has not set Django up may import this module
-    from django_jobs.engine.ports import Broadcaster
+from django_jobs.worker import memory
 
 _TASKS: Final = Path("/proc/self/task")
 #: What a supervisor obeys itself: a child must not get it with the supervisor's receiver, and miss it.
@@ -52,12 +51,15 @@ def may_fork() -> bool:
         return False
 
 
-def prepare(broadcaster: Broadcaster | None = None) -> None:
-    """Load what every child would load, and make it ready to be shared: a collection of garbage would write to it."""
+def prepare(load: Callable[[], object] = lambda: None) -> None:
+    """Make this process ready to be shared, if it can be: load what every child would load, and drop what none needs.
+
+    What is loaded is taken out of the collection of garbage, which would write to it.
+    """
     if may_fork():
-        if broadcaster is not None:
-            broadcaster.load()
+        load()
         gc.collect()
+        memory.give_back()
         gc.freeze()
 
 

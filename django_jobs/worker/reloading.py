@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -18,6 +19,7 @@ from django_jobs.worker.process_start import environment
 logger = logging.getLogger("django_jobs")
 
 CHECK_SECONDS = 60
+_STDERR = 2
 
 
 def problem_at_start() -> str:
@@ -49,8 +51,11 @@ class _Reloader(autoreload.StatReloader):
         self._first: list[tuple[Path, float]] = []
 
     def look_first(self) -> None:
-        """Note how the files are now. What is changed from now on is found, however late the loop begins."""
-        self._first = list(super().snapshot_files())
+        """Note how the files are now. What is changed from now on is found, however late the loop begins.
+
+        Called again, it notes what was loaded meanwhile as well.
+        """
+        self._first += super().snapshot_files()
 
     def snapshot_files(self) -> Iterator[tuple[Path, float]]:
         """Return each file with the time of its last change; the first time after those of :meth:`look_first`."""
@@ -98,6 +103,19 @@ class ReloadWatch:
             self.changed = self.changed or path
 
     def start_anew(self) -> None:
-        """Replace this process by a fresh one with the same arguments."""
+        """Replace this process by a fresh one with the same arguments, which has nothing of what this one opened."""
         arguments = autoreload.get_child_arguments()
+        _keep_descriptors_from_the_next()
         os.execv(arguments[0], arguments)  # noqa: S606  (our own command line)
+
+
+def _keep_descriptors_from_the_next() -> None:
+    """Have all but the standard streams closed when this process is replaced.
+
+    Python does so with what it opens itself; MariaDB's client does not with its connections.
+    """
+    with contextlib.suppress(OSError):  # this system does not show them
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208  (a list: what lists them has one of its own)
+            if int(name) > _STDERR:
+                with contextlib.suppress(OSError):  # closed meanwhile, as that of the list is
+                    os.set_inheritable(int(name), False)

@@ -9,13 +9,12 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from types import FrameType
 
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs, process_counts, uptime
+from django_jobs.engine import logs, process_counts
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
@@ -24,14 +23,15 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.health.notes import HealthNotes
-from django_jobs.worker.children import ChildProcess, prepare_fork_server
+from django_jobs.worker import enforcement
+from django_jobs.worker.cautions import Cautions
+from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
 from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.lease_renewer import LeaseRenewer
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.orders import OrderReader
 from django_jobs.worker.reloading import ReloadWatch
-from django_jobs.worker.shared_slots import Caution, OccupiedSlot, StopRequest
 
 logger = logging.getLogger("django_jobs")
 
@@ -39,41 +39,42 @@ TICK_SECONDS = 0.05
 #: How long after the children's own grace for running jobs the supervisor kills them.
 STOP_MARGIN_SECONDS = 5.0
 MAX_BURST_ROUNDS = 10
-#: A child that claims or settles for so long without getting on is killed. Longer than handlers take to be imported; a
-#: line that got no answer is given up long before.
-STALL_SECONDS = 300.0
 #: A child that dies sooner than this is not replaced at once.
 HEALTHY_SECONDS = 2.0
-#: After a death that no handler explains the children are careful for so long: who kills them then stands alone.
-CAUTION_SECONDS = 30.0
 
 
 class Supervisor:
     """Runs until it is told to stop, or in a burst until its children are done."""
 
     def __init__(
-        self, options: WorkerOptions, notes: HealthNotes | None = None, fork_server: ForkServer | None = None
+        self,
+        options: WorkerOptions,
+        notes: HealthNotes | None = None,
+        fork_server: ForkServer | None = None,
+        reload_watch: ReloadWatch | None = None,
     ) -> None:
-        """Without a fork server it starts one itself, where that can be."""
+        """``reload_watch`` has noted how the files were before the fork server, which has loaded them.
+
+        Without a fork server each child is a fresh interpreter.
+        """
         #: By this name it is given orders. A supervisor that is started again has another one.
         self.name = uuid.uuid4().hex
         self.options = dataclasses.replace(options, supervisor=self.name)
         self.orders = OrderReader(self.name)
-        #: What is told of it at the health port, and what is to be called once its children can be forked.
+        #: What is told of it at the health port.
         self.notes = notes or HealthNotes()
-        self.on_forked: Callable[[], object] = lambda: None
         self.host = socket.gethostname()[:40]
         self.children: list[ChildProcess] = []
         self.leases = LeaseRenewer(self._living, self.orders)
         self._stop_since: float | None = None
         self._stop_scheduler = threading.Event()
         self._not_before = 0.0
-        self._cautious_until = dict.fromkeys(Caution, 0.0)
+        self._cautions = Cautions()
         self._burst_rounds = 0
         self._fork_server = fork_server
         self._last_death = ""
         self._stop_signals = 0
-        self._reload = ReloadWatch() if options.reload else None
+        self._reload = reload_watch
         #: Why it ended without having done its work; empty for an orderly end.
         self.failure = ""
 
@@ -86,10 +87,7 @@ class Supervisor:
         text = "event=supervisor_started pool=%s processes=%s threads=%s"
         logger.info(text, self.options.pool, self.options.processes, self.options.threads)
         if self._reload is not None:
-            self._reload.look_first()
-        if self._fork_server is None:
-            self._fork_server = prepare_fork_server()  # before there is any thread
-        self.on_forked()
+            self._reload.look_first()  # also at what the system checks have loaded
         self._fill()
         signal_delivery.work_in_background()
         line_watch.start()
@@ -177,7 +175,7 @@ class Supervisor:
             return  # a process that starts now would fail at what is in the files
         while len(self.children) < self.options.processes:
             try:
-                child = ChildProcess(self.host, self.options, self._fork_server, self._cautious_until)
+                child = ChildProcess(self.host, self.options, self._fork_server, self._cautions.until)
             except OSError as error:  # for the moment there is no memory, process or descriptor left
                 logger.error("event=child_not_started error=%r", error)  # noqa: TRY400
                 self._not_before = time.monotonic() + 1.0
@@ -197,14 +195,13 @@ class Supervisor:
         self.leases.running = [(child.name, item) for child, item in running]
         self.leases.begun = frozenset(item.key for _, item in running if item.seconds >= BEGUN_SECONDS)
         for child, item in running:
-            self._watch(child, item)
+            enforcement.stop_what_must(child, item, self.leases)
         for child in self.children:
             child.take_counts()
             child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
-            for caution, until in self._cautious_until.items():
-                child.slots.note_caution(caution, until)
+            self._cautions.tell(child.slots)
             child.slots.board.note_quiet(is_quiet=self.orders.is_quiet)
-            self._watch_board(child)
+            enforcement.watch_board(child, self.leases)
             child.go_on_killing()
         self._finish_stop()
         if not self.options.burst:
@@ -253,36 +250,8 @@ class Supervisor:
 
     def _note_death(self, code: int | None, loss: Loss) -> None:
         self._last_death = loss.reason
-        is_explained = loss.gave_up or (loss.started and not loss.in_hand)
-        if loss.how == "lost" and not is_explained:
-            now = uptime.seconds()
-            # Mostly it is an import that kills during a claim; not where several were claimed in spite of caution.
-            is_import = loss.in_hand and (len(loss.in_hand) == 1 or now >= self._cautious_until[Caution.WITH_UNLOADED])
-            self._cautious_until[Caution.WITH_UNLOADED if is_import else Caution.WITH_ALL] = now + CAUTION_SECONDS
+        self._cautions.note_death(loss)
         if code in REASONS and not loss.started and not self.failure:
             self.failure = REASONS[code]
             if self._stop_since is None:
                 self._begin_stop()
-
-    def _watch_board(self, child: ChildProcess) -> None:
-        """Kill a child whose loop stands still; hand back what waits behind a handler that holds the interpreter."""
-        child.watch.look()
-        step = child.watch.stalled(STALL_SECONDS)
-        if step is not None and child.killed is None and not child.is_frozen():
-            logger.error("event=child_stalled worker=%s pid=%s step=%s", child.name, child.pid, step.name.lower())
-            child.kill(f"Its loop stood still while {step.name.lower()}", "interrupted")
-        if attempts := child.watch.take_revoked():
-            self.leases.hand_back(child.name, attempts)
-
-    def _watch(self, child: ChildProcess, item: OccupiedSlot) -> None:
-        """Pass a cancel on, and kill the process of a handler that does not stop."""
-        grace = float(jobs_settings.CANCEL_GRACE_SECONDS)
-        requested = self.leases.canceled.get(item.key)
-        if requested is not None:
-            child.request_stop(item, StopRequest.CANCEL)
-            if time.monotonic() - max(requested, item.started) > grace:
-                child.kill_for(item, "The handler did not stop when it was canceled", "interrupted")
-        elif self.leases.is_lost(child.name, item):
-            child.request_stop(item, StopRequest.LOST)
-        if item.ignores_timeout:
-            child.kill_for(item, "The handler did not stop at its timeout", "timed_out")

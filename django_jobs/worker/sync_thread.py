@@ -11,7 +11,7 @@ from typing import Any, Final
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections, reset_queries
 
-from django_jobs.engine.execution.handler_run import restore_connections
+from django_jobs.engine.execution.handler_connections import restore_connections
 from django_jobs.engine.store import database, line_watch
 from django_jobs.worker.thread_calls import ThreadCalls, calls_of_handler
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db import reset_queries
 
-from django_jobs.engine.execution.handler_run import restore_connections
+from django_jobs.engine.execution.handler_connections import restore_connections
 from django_jobs.engine.store import database
 
 #: So many calls may wait in threads at once, or as many as jobs run at a time; Python's own limit may be five.

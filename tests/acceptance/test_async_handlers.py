@@ -67,7 +67,7 @@ def test_a_coroutine_that_blocks_its_loop_is_named_and_killed_at_its_timeout_and
         "--processes", "1", "--threads", "2", settings={"SHUTDOWN_GRACE_SECONDS": 1}, environ=SHORT_GRACE
     )
     neighbor.wait_for("start", attempt=1)
-    guilty = stage.submit(make_job_type("block_async", default_timeout=2, max_retries=0))
+    guilty = stage.submit(make_job_type("block_async", default_timeout=6, max_retries=0))
     worker.wait_for_log("event=loop_blocked")
     assert "in block_async" in worker.log()
 
@@ -106,7 +106,7 @@ def test_an_async_handler_is_stopped_by_a_cancel_and_at_its_timeout_and_cleans_u
     worker = processes.worker("--processes", "1", "--threads", threads)
     wait_for_message(canceled, "waiting")
     cancel_job(canceled.name)
-    wait_for_status(canceled, Status.CANCELED, timeout=15)
+    wait_for_status(canceled, Status.CANCELED)
     assert (tmp_path / "canceled").read_text() == "cleaned 1\n"
 
     late = stage.submit(make_job_type("wait_async", default_timeout=1, max_retries=0), log=str(tmp_path / "late"))
@@ -120,7 +120,7 @@ def test_an_async_handler_whose_thread_hangs_is_left_behind(processes: ProcessPo
     job = stage.submit(make_job_type("wait_async_in_a_thread", default_timeout=1, max_retries=0))
     worker = processes.worker("--processes", "1")
 
-    wait_for_status(job, Status.DEAD_LETTER, timeout=15)
+    wait_for_status(job, Status.DEAD_LETTER)
     assert path_of(job)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
     assert "event=child_ended" not in worker.log()
     wait_for_status(stage.submit(make_job_type("count_async")), Status.COMPLETED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from django.utils.module_loading import import_string
 from rest_framework.test import APIClient
 
 from django_jobs import create_batch, get_batch_status
-from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
+from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
 from django_jobs.models import Job
 from django_jobs.realtime.broadcast import LayerBroadcaster
 from django_jobs.realtime.pending_events import BATCH_PAUSE
@@ -40,25 +42,28 @@ def server(processes: ProcessPool) -> Any:
     channel_layers.backends.clear()
 
 
-def hear_to_the_end(client: SocketClient) -> list[dict[str, Any]]:
-    """What the events of the room tell, up to the one that tells the end."""
-    heard: list[dict[str, Any]] = []
-    while not heard or heard[-1]["state"] in {"Open", "Running"}:
+def hear_until(client: SocketClient, is_told: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """What the events of the room tell, up to the first one that tells this."""
+    heard = [client.hear("batch_progress")["data"]]
+    while not is_told(heard[-1]):
         heard.append(client.hear("batch_progress")["data"])
     return heard
 
 
-def fill(rest: APIClient, batch: dict[str, Any], kind: str) -> None:
-    item = {"job_type": kind, "organization": batch["organization"], "batch": batch["batch_id"]}
-    answer = rest.post("/api/jobs/bulk/", [{**item, "parameters": {"n": number}} for number in range(JOBS)], "json")
-    assert answer.status_code == 201
+def fill(rest: APIClient, batch: dict[str, Any], gate: Path) -> None:
+    """Add short jobs, and as the last one a job that ends when the gate is there."""
+    common = {"organization": batch["organization"], "batch": batch["batch_id"]}
+    short, held = make_job_type("work_briefly").pk, make_job_type("wait_for_file").pk
+    items = [{**common, "job_type": short, "parameters": {"n": number}} for number in range(JOBS - 1)]
+    items.append({**common, "job_type": held, "parameters": {"path": str(gate)}})
+    assert rest.post("/api/jobs/bulk/", items, "json").status_code == 201
 
 
 def test_a_batch_is_followed_live_and_what_follows_it_runs_once(
     processes: ProcessPool, server: LiveServer, stage: Stage
 ) -> None:
     member = make_user(member_of=[stage.organization])
-    rest, kind, last = client_of(member), make_job_type("work_briefly"), make_job_type("tell_batch")
+    rest, last, gate = client_of(member), make_job_type("tell_batch"), stage.directory / "gate"
     body = {"organization": stage.organization.name, "name": "Two hundred", "then": {"job_type": last.pk}}
     batch = rest.post("/api/batches/", body, "json").json()
     address = f"/api/batches/{batch['batch_id']}/"
@@ -66,16 +71,17 @@ def test_a_batch_is_followed_live_and_what_follows_it_runs_once(
         joined = client.join(f"batch:{batch['batch_id']}")
         began = time.monotonic()
         assert (joined["event"], joined["data"]) == ("joined", rest.get(address).json())
-        fill(rest, batch, kind.pk)
+        fill(rest, batch, gate)
         assert rest.post(f"{address}close/").json()["state"] == "Running"
         processes.worker("--processes", "2")
-        heard = hear_to_the_end(client)
+        heard = hear_until(client, lambda data: 0 < data["progress"] < 100)
+        gate.touch()
+        heard += hear_until(client, lambda data: data["state"] not in {"Open", "Running"})
         seconds = time.monotonic() - began
 
     assert len(heard) <= seconds / BATCH_PAUSE + 1
     progress = [data["progress"] for data in heard]
     assert progress == sorted(progress)
-    assert any(0 < percent < 100 for percent in progress)
     assert (heard[-1]["state"], heard[-1]["by_status"]["Completed"]) == ("Completed", JOBS)
 
     status = rest.get(address).json()

@@ -16,7 +16,7 @@ from tests.support.workers import ManagedProcess, ProcessPool
 
 def answers(process: ManagedProcess, code: int) -> list[Any]:
     """The lines of JSON that a command wrote, besides its log, once it has ended with this exit code."""
-    assert process.wait(PATIENCE) == code, process.log()
+    assert process.wait(4 * PATIENCE) == code, process.log()
     return [json.loads(line) for line in process.log().splitlines() if line.startswith("{")]
 
 
@@ -25,7 +25,7 @@ def test_a_job_is_submitted_awaited_canceled_and_retried_from_a_shell(processes:
     good, bad, long = (make_job_type(name).pk for name in ("echo", "fail_for_good", "wait_with_checkpoints"))
     tenant = stage.organization.name
     runs = {
-        name: processes.start("jobs_submit", name, tenant, "--wait", "--timeout", "60", "--json")
+        name: processes.start("jobs_submit", name, tenant, "--wait", "--timeout", "300", "--json")
         for name in (good, bad, long)
     }
 
@@ -56,10 +56,10 @@ def test_a_shell_is_told_what_is_wrong_in_a_line(processes: ProcessPool, stage: 
     unknown = processes.start("jobs_submit", "greet_newcommer", stage.organization.name)
     nowhere = {"DATABASE_URL": "sqlite:////nowhere/to/be/found.sqlite3"}
     away = processes.start("jobs_pause", "greet_newcomers", environ=nowhere)
-    assert (unknown.wait(PATIENCE), unknown.log()) == (
+    assert (unknown.wait(2 * PATIENCE), unknown.log()) == (
         exit_codes.USAGE,
         "No job type 'greet_newcommer'. Did you mean greet_newcomers?\n",
     )
-    assert away.wait(PATIENCE) == exit_codes.UNAVAILABLE
+    assert away.wait(2 * PATIENCE) == exit_codes.UNAVAILABLE
     assert away.log().startswith("The database cannot be used (OperationalError: ")
     assert len(away.log().splitlines()) == 1

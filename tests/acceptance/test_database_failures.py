@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import pytest
 from django.db import connection
 
 from django_jobs import cancel_job, submit_jobs
 from django_jobs.models import Job
 from django_jobs.statuses import Status
-from tests.acceptance.steps import Stage, assert_stays, path_of, wait_for_all, wait_for_message, wait_for_status
+from tests.acceptance.steps import (
+    Stage,
+    assert_stays,
+    path_of,
+    status_of,
+    wait_for_all,
+    wait_for_message,
+    wait_for_status,
+)
 from tests.concurrency.crowd import assert_histories_are_chains
 from tests.support.databases import DistantDatabase, cut_connections
 from tests.support.factories import make_job_type
@@ -87,8 +97,8 @@ def test_a_database_that_is_away_for_longer_than_the_leases_costs_no_job_a_retry
     distant.cut()
     ends_meanwhile.let_go()
     ends_meanwhile.wait_for("end", attempt=1)
-    for recorded in (ends_meanwhile, goes_on):
-        assert_stays(recorded.job, {Status.RUNNING}, 2.5)
+    assert_stays(goes_on.job, {Status.RUNNING}, 2.5)
+    assert status_of(ends_meanwhile.job) == Status.RUNNING
     distant.mend()
 
     assert wait_for_status(ends_meanwhile.job, Status.COMPLETED).result == {"attempt": 1}
@@ -99,3 +109,14 @@ def test_a_database_that_is_away_for_longer_than_the_leases_costs_no_job_a_retry
     wait_for_status(goes_on.job, Status.COMPLETED)
     assert set(Job.objects.filter(job_type=kind).values_list("attempt", "retry_count")) == {(1, 0), (2, 0)}
     assert "event=child_ended" not in worker.log()
+
+
+@pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
+def test_sigterm_is_an_orderly_end_for_who_waits_for_the_database(
+    processes: ProcessPool, tmp_path: Path, command: str
+) -> None:
+    nowhere = f"sqlite:///{tmp_path}/nowhere/db.sqlite3"
+    waiting = processes.start(command, environ={"DATABASE_URL": nowhere})
+    waiting.wait_for_log("waiting for it")
+    assert waiting.stop() == 0
+    assert "Stopped before it had begun." in waiting.log()

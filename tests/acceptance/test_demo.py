@@ -10,7 +10,9 @@ from tests.support.addresses import free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-PATIENCE = 90.0
+PATIENCE = 180.0
+#: Its last kill comes when less than a third of the work is done, so that on a busy machine, too, work is left then.
+SEED = 2278
 
 
 def test_the_demos_terminal_shows_its_welcome_and_no_log(processes: ProcessPool) -> None:
@@ -40,7 +42,7 @@ def test_the_demos_terminal_shows_its_welcome_and_no_log(processes: ProcessPool)
 
 
 def test_an_invoice_run_whose_process_is_killed_at_random_does_each_thing_once(processes: ProcessPool) -> None:
-    demo = processes.start("demo", "--kill", "--seed", "7")
+    demo = processes.start("demo", "--kill", "--seed", str(SEED))
     assert demo.wait(PATIENCE) == 0, demo.log()
     screen = demo.log()
     rows = [line for line in screen.splitlines() if "│" in line and "once" in line]

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="there is 
 
 #: What only a claim writes while nothing runs.
 CLAIM = b"lease_expires_at"
+#: A silent line is given up sooner.
+IMPATIENT = {"engine.store.line_watch__SILENT_SECONDS": 2.5, "engine.store.line_watch__CANCEL_SECONDS": 1.0}
 
 
 @pytest.fixture
@@ -30,16 +32,17 @@ def line(transactional_db: None) -> Iterator[HalfOpenLine]:
     line.close()
 
 
-def over(line: HalfOpenLine) -> dict[str, str]:
-    """The environment of a worker that is connected over this line."""
-    return {"DATABASE_URL": database_url({**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(line.port)})}
+def over(line: HalfOpenLine, **values: float) -> dict[str, str]:
+    """The environment of a worker that is connected over this line, and has these constants."""
+    url = database_url({**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(line.port)})
+    return {"DATABASE_URL": url, **constants(**values)}
 
 
 def test_a_job_whose_claim_got_no_answer_runs_within_seconds(
     processes: ProcessPool, stage: Stage, line: HalfOpenLine
 ) -> None:
     line.lose_answer_to(CLAIM)
-    worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=over(line))
+    worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=over(line, **IMPATIENT))
     job = stage.submit(make_job_type())
     wait_until(lambda: line.has_lost, PATIENCE, "the claim")
     status = wait_for_status(job, Status.COMPLETED)
@@ -53,7 +56,7 @@ def test_a_result_is_stored_though_all_lines_lost_their_answers(
     processes: ProcessPool, stage: Stage, line: HalfOpenLine, options: tuple[str, ...]
 ) -> None:
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
-    worker = processes.worker(*options, environ=over(line))
+    worker = processes.worker(*options, environ=over(line, **IMPATIENT))
     recorded.wait_for("start", attempt=1)
 
     line.lose_answers()
@@ -67,7 +70,7 @@ def test_a_result_is_stored_though_all_lines_lost_their_answers(
 def test_a_child_whose_loop_stands_still_is_replaced_and_what_it_held_pays_nothing(
     processes: ProcessPool, stage: Stage, line: HalfOpenLine
 ) -> None:
-    environ = over(line) | constants(supervisor__STALL_SECONDS=3.0)
+    environ = over(line, enforcement__STALL_SECONDS=3.0)
     line.lose_answer_to(CLAIM)
     job = stage.submit(make_job_type(max_retries=0))
     worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=environ)

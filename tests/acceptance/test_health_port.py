@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 from django.db import connection
 
 from django_jobs import submit_jobs
 from django_jobs.models import Job
 from tests.acceptance.steps import Stage, wait_for_all
+from tests.support.addresses import free_port
+from tests.support.constants import constants
 from tests.support.databases import DistantDatabase
 from tests.support.factories import make_job_type
-from tests.support.probes import ask, code_of, free_port, value_of
+from tests.support.probes import Answered, ask, code_of, value_of
 from tests.support.prometheus import prometheus_of
 from tests.support.waiting import wait_until
-from tests.support.workers import ProcessPool
+from tests.support.workers import ManagedProcess, ProcessPool
 
 #: The history is summed up once no transaction of the server is open that began before, of whichever database.
 PATIENCE = 90.0
 ATTEMPTS = "django_jobs_attempts_total"
 RUNS = "django_jobs_run_seconds_count"
 EXITS = "django_jobs_child_exits_total"
+#: The history is summed up more often, and sooner where the database does not tell which transactions are open.
+DILIGENT = constants(**{"engine.scheduler__ROLLUP_PAUSE": 0.5, "engine.store.base.log_order__OPEN_SECONDS": 3.0})
 
 
 def run_echoes(stage: Stage, count: int) -> None:
@@ -32,31 +38,49 @@ def run_echoes(stage: Stage, count: int) -> None:
     wait_for_all(jobs)
 
 
+def kill_children(worker: ManagedProcess) -> int:
+    """Kill those that live. One that is to be replaced, after its twentieth job, may leave before the blow."""
+    killed = 0
+    for child in worker.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                child.kill()
+                killed += 1
+    return killed
+
+
+def scraped_within_a_second(port: int) -> Answered:
+    """The metrics. At the third try at the latest they are there within a second: the machine may be busy."""
+    for _ in range(2):
+        with contextlib.suppress(OSError):
+            return ask(port, "/metrics", timeout=1.0)
+    return ask(port, "/metrics", timeout=1.0)
+
+
 def wait_for_value(port: int, name: str, value: float, **labels: str) -> None:
-    wait_until(lambda: value_of(ask(port, "/metrics").body, name, **labels) == value, PATIENCE, f"{name} = {value}")
+    found = f"{name} = {value}"
+    wait_until(lambda: value_of(ask(port, "/metrics").body, name, **labels) == value, PATIENCE, found, pause=0.1)
 
 
 def test_counters_survive_the_deaths_of_children_as_a_real_prometheus_sees(
     processes: ProcessPool, stage: Stage, tmp_path: Path
 ) -> None:
     port = free_port()
-    worker = processes.worker("--processes", "2", "--max-jobs", "20", "--health-port", str(port))
+    worker = processes.worker("--processes", "2", "--max-jobs", "20", "--health-port", str(port), environ=DILIGENT)
     run_echoes(stage, 100)
     wait_for_value(port, ATTEMPTS, 100, outcome="completed")
     wait_for_value(port, RUNS, 100)
-    wait_until(lambda: len(worker.children()) == 2, 10, "two children")
+    wait_until(lambda: len(worker.children()) == 2, PATIENCE, "two children")
 
-    for child in worker.children():
-        child.kill()
-    # One that was about to be replaced, after its twentieth job, may have left before.
-    wait_until(lambda: value_of(ask(port, "/metrics").body, EXITS, how="unexpected") >= 1, 20, "the deaths")
+    wait_until(lambda: kill_children(worker), PATIENCE, "a child to be killed")
+    wait_until(lambda: value_of(ask(port, "/metrics").body, EXITS, how="unexpected") >= 1, PATIENCE, "the deaths")
     assert value_of(ask(port, "/metrics").body, EXITS, how="clean") >= 1
     assert value_of(ask(port, "/metrics").body, ATTEMPTS) == 100
     run_echoes(stage, 30)
     wait_for_value(port, ATTEMPTS, 130, outcome="completed")
     wait_for_value(port, "django_jobs_submitted_total", 130)
     wait_for_value(port, "django_jobs_wait_seconds_count", 130)
-    wait_until(lambda: code_of(port, "/ready") == 200, 20, "a worker that is ready")
+    wait_until(lambda: code_of(port, "/ready") == 200, PATIENCE, "a worker that is ready")
 
     with prometheus_of(port, tmp_path / "prometheus") as prometheus:
         prometheus.wait_for(f"sum({ATTEMPTS})", 130)
@@ -68,11 +92,11 @@ def test_counters_survive_the_deaths_of_children_as_a_real_prometheus_sees(
 def test_a_scheduler_tells_what_waits(processes: ProcessPool, stage: Stage) -> None:
     stage.submit(make_job_type("echo"))
     port = free_port()
-    scheduler = processes.start("jobs_scheduler", "--health-port", str(port))
-    wait_until(lambda: code_of(port, "/ready") == 200, 20, "a scheduler that is ready")
+    scheduler = processes.start("jobs_scheduler", "--health-port", str(port), environ=DILIGENT)
+    wait_until(lambda: code_of(port, "/ready") == 200, PATIENCE, "a scheduler that is ready")
     wait_for_value(port, "django_jobs_scheduler_leads", 1)
     wait_for_value(port, "django_jobs_submitted_total", 1)
-    wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") == 1, 20, "the backlog")
+    wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") == 1, PATIENCE, "the backlog")
     assert scheduler.stop() == 0
 
 
@@ -82,16 +106,16 @@ def test_a_worker_whose_database_goes_away_is_live_not_ready_and_scraped_within_
 ) -> None:
     port = free_port()
     processes.worker("--health-port", str(port), environ={"DATABASE_URL": distant.url})
-    wait_until(lambda: code_of(port, "/ready") == 200, 20, "a worker that is ready")
+    wait_until(lambda: code_of(port, "/ready") == 200, PATIENCE, "a worker that is ready")
 
     distant.cut()
-    wait_until(lambda: code_of(port, "/ready") == 503, 20, "a worker that is not ready")
+    wait_until(lambda: code_of(port, "/ready") == 503, PATIENCE, "a worker that is not ready")
     assert "The database does not answer" in json.loads(ask(port, "/ready").body)["reasons"][0]
     assert code_of(port, "/live") == 200
-    answered = ask(port, "/metrics", timeout=1.0)
+    answered = scraped_within_a_second(port)
     assert (answered.code, value_of(answered.body, "django_jobs_database_up")) == (200, 0)
     distant.mend()
-    wait_until(lambda: code_of(port, "/ready") == 200, 30, "a worker that is ready again")
+    wait_until(lambda: code_of(port, "/ready") == 200, PATIENCE, "a worker that is ready again")
 
 
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
@@ -102,4 +126,4 @@ def test_who_waits_for_its_database_is_live_and_not_ready(processes: ProcessPool
     waiting.wait_for_log("waiting for it")
     assert code_of(port, "/live") == 200
     assert "It has not begun" in json.loads(ask(port, "/ready").body)["reasons"][0]
-    assert ask(port, "/metrics", timeout=1.0).code == 200
+    assert scraped_within_a_second(port).code == 200

@@ -18,7 +18,7 @@ from tests.acceptance.steps import (
 from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
-from tests.support.workers import ProcessPool
+from tests.support.workers import STOP_TIMEOUT, ProcessPool
 
 SWIFT = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}
 INTERRUPTED_AT_ONCE = pytest.mark.slots("one", "coroutines", reason="nothing interrupts a thread that waits in C code")
@@ -79,7 +79,7 @@ def test_canceling_stops_a_running_handler_without_checkpoints(processes: Proces
     wait_for_message(job, "waiting")
 
     assert get_job_status(cancel_job(job.name).name).cancel_requested
-    status = wait_for_status(job, Status.CANCELED, timeout=15)
+    status = wait_for_status(job, Status.CANCELED)
     assert status.canceled_at is not None
     assert "event=child_ended" not in worker.log()
 
@@ -90,7 +90,7 @@ def test_canceling_stops_a_running_handler_at_its_checkpoint(processes: ProcessP
     wait_for_message(job, "waiting")
 
     cancel_job(job.name)
-    wait_for_status(job, Status.CANCELED, timeout=15)
+    wait_for_status(job, Status.CANCELED)
     assert path_of(job)[-2:] == [Status.RUNNING, Status.CANCELED]
     assert "event=child_ended" not in worker.log()
 
@@ -138,7 +138,7 @@ def test_jobs_in_other_threads_of_a_process_that_is_killed_for_a_neighbour_pay_n
 
 
 def test_a_neighbours_timeout_costs_them_nothing_either(processes: ProcessPool, stage: Stage) -> None:
-    stubborn = stage.submit(make_job_type("swallow_everything", default_timeout=2, max_retries=0))
+    stubborn = stage.submit(make_job_type("swallow_everything", default_timeout=5, max_retries=0))
     neighbour = stage.submit_recorded(make_job_type("record_and_wait", max_retries=0))
     processes.worker("--processes", "1", "--threads", "2", settings=SWIFT, environ=SHORT_GRACE)
     wait_for_message(stubborn, "waiting")
@@ -180,6 +180,6 @@ def test_a_worker_told_to_stop_lets_a_job_end_that_ends_within_the_grace(process
     worker.popen.terminate()
     worker.wait_for_log("event=stopping")
     recorded.let_go()
-    assert worker.wait(30) == 0
+    assert worker.wait(STOP_TIMEOUT) == 0
     status = get_job_status(recorded.job.name)
     assert (status.status, status.attempt) == (Status.COMPLETED, 1)

@@ -28,7 +28,7 @@ def test_what_waits_behind_long_jobs_is_not_claimed_again_and_again(processes: P
         stage.submit(short)
     processes.worker("--processes", "1", "--threads", "2")
     wait_until(lambda: not Job.objects.exclude(status=Status.COMPLETED).exists(), PATIENCE, "the short jobs")
-    holders = [stage.submit_recorded(long) for _ in range(2)]
+    holders = [stage.submit_recorded(long, f"long-{number}") for number in range(2)]
     for holder in holders:
         holder.wait_for("start", attempt=1)
 

@@ -58,9 +58,9 @@ def test_a_thread_that_a_handler_left_behind_writes_nothing_and_keeps_no_worker_
     processes: ProcessPool, stage: Stage
 ) -> None:
     job = stage.submit(make_job_type("misbehave"), how="thread")
-    worker = processes.worker("--processes", "1")
+    worker = processes.worker("--processes", "1", settings={"SHUTDOWN_GRACE_SECONDS": 300})
 
     status = wait_for_status(job, Status.COMPLETED)
     wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
     assert (status.progress, path_of(job)[-1]) == (100, Status.COMPLETED)
-    assert worker.stop(timeout=10) == 0
+    assert worker.stop() == 0

@@ -11,7 +11,7 @@ from channels.layers import channel_layers
 from django.utils.module_loading import import_string
 
 from django_jobs import cancel_job
-from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
+from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
 from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import ExecutionLog, Job, Membership, Organization
 from django_jobs.realtime.broadcast import LayerBroadcaster

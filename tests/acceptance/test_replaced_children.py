@@ -9,10 +9,10 @@ import psutil
 import pytest
 
 from django_jobs.statuses import Status
-from django_jobs.worker import fork_server
 from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
+from tests.support.worker_children import fork_server_of, sockets_of
 from tests.support.workers import ManagedProcess, ProcessPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
@@ -57,9 +57,9 @@ def test_a_child_that_takes_anothers_place_is_forked_too(processes: ProcessPool,
 def test_without_the_fork_server_a_child_is_a_fresh_process(processes: ProcessPool, stage: Stage) -> None:
     worker = processes.worker("--processes", "1")
     working_child(worker)
-    (server,) = [item for item in psutil.Process(worker.pid).children() if item.name() == fork_server.NAME.decode()]
-    server.kill()
-    replacement(worker)
+    fork_server_of(psutil.Process(worker.pid)).kill()
+    fresh = replacement(worker)
+    assert not sockets_of(fresh) & sockets_of(psutil.Process(worker.pid))
     worker.wait_for_log("event=fork_server_lost", 30)
     wait_until(
         lambda: any("django_jobs.worker" in item.cmdline() for item in worker.children()), PATIENCE, "a fresh one"
@@ -71,10 +71,6 @@ def test_without_the_fork_server_a_child_is_a_fresh_process(processes: ProcessPo
 def test_the_fork_server_leaves_with_its_supervisor(processes: ProcessPool) -> None:
     worker = processes.worker("--processes", "1")
     working_child(worker)
-    below = psutil.Process(worker.pid).children()
+    server = fork_server_of(psutil.Process(worker.pid))
     worker.popen.kill()
-    wait_until(
-        lambda: not any(item.is_running() and item.name() == fork_server.NAME.decode() for item in below),
-        PATIENCE,
-        "the fork server to leave",
-    )
+    server.wait(PATIENCE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.steps import Stage, wait_for_all
+from tests.acceptance.steps import PATIENCE, Stage, wait_for_all
 from tests.support.factories import make_job_type
 from tests.support.sentry import VARIABLE
 from tests.support.waiting import wait_until
@@ -38,7 +38,7 @@ def test_each_failure_for_good_is_one_event_and_a_retried_one_is_none(
     wait_for_all(failed, "Dead Letter")
     worker.stop()
 
-    wait_until(lambda: len(read(sent)) >= 2, 10, "the events")
+    wait_until(lambda: len(read(sent)) >= 2, PATIENCE, "the events")
     assert sorted(event["tags"]["job_id"] for event in read(sent)) == sorted(job.name for job in failed)
     assert {event["exception"]["values"][0]["type"] for event in read(sent)} == {"ZeroDivisionError"}
 

@@ -36,7 +36,7 @@ def test_handlers_that_are_killed_at_their_timeout_leave_their_stacks_and_a_froz
 ) -> None:
     handlers = ("swallow_everything", "hold_the_interpreter")
     jobs = {handler: stage.submit(make_job_type(handler, default_timeout=1, max_retries=0)) for handler in handlers}
-    recorded = stage.submit_recorded(make_job_type("record_and_wait", default_timeout=2, max_retries=0))
+    recorded = stage.submit_recorded(make_job_type("record_and_wait", default_timeout=6, max_retries=0))
     processes.worker("--processes", "3", settings={**SWIFT, "LEASE_SECONDS": 60}, environ=SHORT_GRACE)
     freeze(psutil.Process(recorded.pid(attempt=1)))
     for handler, job in jobs.items():

@@ -20,7 +20,11 @@ WAYS = {
     "a coroutine": ("take_steps_async", ()),
     "coroutines beside others": ("take_steps_async", ("--threads", "2")),
 }
-each_way = pytest.mark.parametrize(("handler", "options"), WAYS.values(), ids=WAYS)
+
+
+def ways(*names: str) -> pytest.MarkDecorator:
+    """These ways to run a handler: a step is one function for those that are coroutines, and one for all others."""
+    return pytest.mark.parametrize(("handler", "options"), [WAYS[name] for name in names], ids=names)
 
 
 def attempts_of_steps(recorded: RecordedJob) -> dict[str, int]:
@@ -28,7 +32,7 @@ def attempts_of_steps(recorded: RecordedJob) -> dict[str, int]:
     return dict(JobStep.objects.filter(job=recorded.job).values_list("name", "attempt"))
 
 
-@each_way
+@ways("in the main thread", "coroutines beside others")
 def test_what_was_done_before_the_kill_of_a_process_is_not_done_again(
     processes: ProcessPool, stage: Stage, handler: str, options: tuple[str, ...]
 ) -> None:
@@ -45,7 +49,7 @@ def test_what_was_done_before_the_kill_of_a_process_is_not_done_again(
     assert attempts_of_steps(recorded) == {"charge": 1, "book": 2, "mail": 2}
 
 
-@each_way
+@ways("in threads", "a coroutine")
 def test_a_step_of_an_attempt_that_was_frozen_past_its_lease_is_refused_and_it_stops(
     processes: ProcessPool, stage: Stage, handler: str, options: tuple[str, ...]
 ) -> None:
@@ -67,7 +71,7 @@ def test_a_step_of_an_attempt_that_was_frozen_past_its_lease_is_refused_and_it_s
     assert attempts_of_steps(recorded) == {"charge": 1, "book": 2, "mail": 2}
 
 
-@each_way
+@ways(*WAYS)
 def test_a_worker_that_is_told_to_stop_saves_the_checkpoint(
     processes: ProcessPool, stage: Stage, handler: str, options: tuple[str, ...]
 ) -> None:

@@ -166,12 +166,12 @@ def test_results_that_cannot_be_stored_are_dead_letter_and_hurt_no_neighbour(
 def test_an_idle_worker_says_what_it_serves_and_leaves_at_once_when_told_to(
     processes: ProcessPool, redis_client: redis.Redis
 ) -> None:
-    worker = processes.start("jobs_worker")
+    worker = processes.start("jobs_worker", settings={"SHUTDOWN_GRACE_SECONDS": 300})
     wait_until(lambda: len(Worker.all(connection=redis_client)) == 2, PATIENCE, "two workers in RQ's list")
     assert "Running up to 2 jobs at once, of jobs-critical, jobs-high, jobs-normal, jobs-low." in worker.log()
     children = worker.children()
 
-    assert worker.stop(timeout=10) == 0
+    assert worker.stop() == 0
     assert not any(child.is_running() for child in children)
     assert "ERROR" not in worker.log()
     assert not psutil.pid_exists(worker.pid)

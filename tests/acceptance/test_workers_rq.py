@@ -140,7 +140,7 @@ def test_the_suspension_of_rq_is_obeyed(processes: ProcessPool, stage: Stage, re
 
     suspend(redis_client)
     job = stage.submit(kind)
-    assert_stays(job, {Status.QUEUED}, 3)
+    assert_stays(job, {Status.QUEUED}, 1)
     resume(redis_client)
     wait_for_status(job, Status.COMPLETED)
     assert path_of(job).count(Status.RUNNING) == 1

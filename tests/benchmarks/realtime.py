@@ -31,9 +31,9 @@ from django.utils import timezone
 from websockets.asyncio.client import ClientConnection, connect
 
 from django_jobs import submit_job, submit_jobs
+from django_jobs.engine.broadcaster import drain_broadcasts
 from django_jobs.engine.execution.context import JobContext
 from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.ports import drain_broadcasts
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status

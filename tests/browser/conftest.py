@@ -34,7 +34,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 20_000
+#: A page asks anew after up to a quarter of a minute, and where that failed after up to a minute.
+PATIENCE_MS = 120_000
 expect.set_options(timeout=PATIENCE_MS)
 
 

@@ -13,7 +13,7 @@ from tests.support.nursery import NURSERIES, ForkedCommand
 from tests.support.waiting import wait_until
 from tests.support.workers import MANAGE_PY, process_environ
 
-START_TIMEOUT: Final = 30.0
+START_TIMEOUT: Final = 60.0
 
 
 class Site:

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, Response, expect
 
-from django_jobs.models import Organization
+from django_jobs.models import ExecutionLog, Organization
 from tests.browser.conftest import Visit
 from tests.support.admin import VIEWS
+from tests.support.brokers import pending_job
 from tests.support.catalogs import LANGUAGES
 from tests.support.console_pages import ADMIN, Console, Look
-from tests.support.factories import make_user
+from tests.support.factories import make_job_type, make_organization, make_user
 
 AXE: Final = Path(os.environ.get("AXE", "/nowhere/axe.min.js"))
 needs_axe = pytest.mark.skipif(
@@ -151,13 +153,27 @@ def test_every_list_fits_beside_the_sidebar_in_every_language(
 ) -> None:
     operator = make_user("root", is_staff=True, is_superuser=True)
     console = Console(organization, operator, make_user("mia", is_staff=True, admin_of=[organization]))
+    make_user("sue", member_of=[make_organization(title="Printers of the long street " * 5)])
     lists = [look for look in console.looks() if not look.posted and re.fullmatch(rf"{ADMIN}/\w+/", look.address)]
     for language in LANGUAGES:
-        page = visit(operator, "/admin/", viewport={"width": 1360, "height": 900}, locale=language.replace("_", "-"))
+        page = visit(operator, "/admin/", viewport={"width": 1280, "height": 900}, locale=language.replace("_", "-"))
         for look in lists:
             with subtests.test(language=language, look=str(look)):
                 look_at(page, look)
                 assert page.evaluate(WIDE_ROWS, SPARE_PX) == []
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_list_of_many_pages_fits_on_a_phone(organization: Organization, visit: Visit) -> None:
+    job = pending_job(make_job_type(), organization)
+    now = timezone.now()
+    rows = [ExecutionLog(job=job, organization=organization, to_status="Pending", timestamp=now) for _ in range(700)]
+    ExecutionLog.objects.bulk_create(rows)
+    operator = make_user("root", is_staff=True, is_superuser=True)
+    phone = {"viewport": {"width": 390, "height": 844}, "locale": "de"}
+    page = visit(operator, f"{ADMIN}/executionlog/?p=3", **phone)
+    expect(page.locator(".paginator")).to_contain_text("Ausführungsprotokolle")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 @pytest.mark.usefixtures("broker")

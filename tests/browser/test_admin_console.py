@@ -122,6 +122,7 @@ def test_an_operator_pauses_a_type_and_sees_it_hold(
 
     page.goto(url("jobtype", "change", kind.pk))
     page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("mails goes on")).to_be_visible()
     page.goto(f"/admin/django_jobs/job/{held.pk}/change/")
     expect(page.locator(".djobs-badge", has_text="Completed").first).to_be_visible()
 
@@ -258,6 +259,7 @@ def test_an_operator_types_a_rule_sees_when_it_fires_and_fires_it_now(organizati
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Fire now").click()
     page.get_by_role("button", name="Yes, fire now").click()
+    expect(page.locator(".messagelist")).to_be_visible()
     job = Job.objects.get()
     page.locator(".messagelist").get_by_role("link", name=job.name).click()
     expect(page.get_by_text("the schedule weekday letters for")).to_be_visible()

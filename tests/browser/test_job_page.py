@@ -62,7 +62,7 @@ def test_a_page_that_cannot_ask_says_so_and_goes_on_once_it_can(
     expect(page.get_by_text("Cannot be updated now.")).to_be_visible()
     end(returned(claimed))
     site.start()
-    expect(page.locator(".djobs-heading .djobs-badge")).to_have_text("Completed", timeout=40_000)
+    expect(page.locator(".djobs-heading .djobs-badge")).to_have_text("Completed")
     expect(page.get_by_text("Cannot be updated now.")).to_have_count(0)
 
 

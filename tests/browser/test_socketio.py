@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
     not (PACKAGE / "node_modules").is_dir() and os.environ.get("CI") != "true",
     reason="npm install socket.io-client, and name the directory by $SOCKET_IO_CLIENT",
 )
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 #: Section 4 of the quickstart, from Dart: it joins before the connection stands.
 QUICKSTART: Final = """
 import { io } from "socket.io-client";

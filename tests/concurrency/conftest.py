@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from django_jobs.engine.dispatch import window
 from django_jobs.engine.ports import Queue, Ticket, use_broker
 from django_jobs.statuses import Priority
 from tests.support.brokers import MemoryBroker, queue_for
@@ -37,6 +38,12 @@ class CrowdedBroker(MemoryBroker):
     def request_cancel(self, worker_name: str, job_ids: Iterable[str]) -> None:
         with self._lock:
             super().request_cancel(worker_name, job_ids)
+
+
+@pytest.fixture(autouse=True)
+def _long_crowds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a worker that a test announced live until the end of its crowd, however long that takes."""
+    monkeypatch.setattr(window, "FRESH_SECONDS", 3_600)
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 
 from django_jobs.engine.actors import user_named
-from django_jobs.engine.submission.single import submit_job
+from django_jobs.engine.submission.bulk import submit_jobs
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, Status, may_move
@@ -48,8 +48,8 @@ def run_crowd(members: Sequence[Callable[[], object]], timeout: float = 100.0) -
 
 def make_pending(kind: JobType, organization: Organization, count: int) -> list[Job]:
     """Submitted and committed jobs."""
-    with transaction.atomic():
-        return [submit_job(kind, organization, {"number": number}) for number in range(count)]
+    common = {"job_type": kind, "organization": organization}
+    return submit_jobs([{**common, "parameters": {"number": number}} for number in range(count)])
 
 
 def make_queued(kind: JobType, organization: Organization, count: int) -> list[Job]:

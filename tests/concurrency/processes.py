@@ -66,7 +66,7 @@ class Member:
         self._orders.close()
 
 
-def run_processes(calls: Sequence[tuple[Callable[..., Any], dict[str, Any]]], timeout: float = 60.0) -> list[Any]:
+def run_processes(calls: Sequence[tuple[Callable[..., Any], dict[str, Any]]], timeout: float = 120.0) -> list[Any]:
     """Call each function with its keywords, all at once, each in a process; their answers, in the given order."""
     environ = process_environ({}, {})
     members = [Member(function.__name__, keywords, environ) for function, keywords in calls]
@@ -80,7 +80,7 @@ def run_processes(calls: Sequence[tuple[Callable[..., Any], dict[str, Any]]], ti
             member.clean_up()
 
 
-def run_to_its_end(function: Callable[..., Any], keywords: dict[str, Any], timeout: float = 60.0) -> int | None:
+def run_to_its_end(function: Callable[..., Any], keywords: dict[str, Any], timeout: float = 120.0) -> int | None:
     """Call a function in a process that it may kill; the process's return code, negative for a signal."""
     member = Member(function.__name__, keywords, process_environ({}, {}))
     try:

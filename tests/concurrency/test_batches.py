@@ -161,10 +161,10 @@ def test_an_open_submission_keeps_the_batch_from_ending(batch: Batch, kind: JobT
         with transaction.atomic():
             Batch.objects.get(pk=batch.pk).submit(kind, {"late": True})
             submitted.set()
-            ended.wait(20)
+            ended.wait(60)
 
     def end() -> None:
-        submitted.wait(20)
+        submitted.wait(60)
         Batch.objects.filter(pk=batch.pk).update(closed_at=batch.created_at)  # somebody who does not wait
         settle_all([returned(first)], WORKER)
         batch_duties.in_tick()

@@ -135,6 +135,7 @@ class Storm:
         self.kind = kind
         self.organization = organization
         self.rounds = rounds
+        self.children = 0  # jobs with parents that were submitted; the storm may have deleted them since
 
     def member(self, act: Callable[[random.Random], object], seed: int) -> Callable[[], None]:
         chance = random.Random(seed)
@@ -155,6 +156,7 @@ class Storm:
             job = submit_job(self.kind, self.organization, depends_on=parents)
             if chance.random() < 0.3:
                 run_after_ended(job)
+        self.children += bool(parents)
 
     def submit_some(self, chance: random.Random) -> None:
         """A family in a transaction that may be rolled back."""
@@ -205,4 +207,4 @@ def test_a_storm_leaves_every_family_consistent(
     follow_up_all()
 
     assert_families_are_consistent()
-    assert JobDependency.objects.exists()
+    assert storm.children > 0

@@ -22,7 +22,7 @@ from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 
 #: Seconds after which whoever has not come back waits for the row that is held.
-LONGEST = 20
+LONGEST = 40
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, passes, window, worker_registry
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
@@ -25,6 +25,13 @@ def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.Monke
     """A worker that wants more tickets than any test makes."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
     worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who submits never gives up, rather than after a second: on a slow machine another's pass takes longer."""
+    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(passes, "PAUSES", (0.01,) * 6_000)
 
 
 def assert_each_has_one_ticket(broker: CrowdedBroker, jobs: list[Job]) -> None:
@@ -60,7 +67,7 @@ def test_the_first_dispatchers_of_a_new_database_do_not_hinder_each_other(
 
 
 def test_jobs_submitted_at_once_are_all_dispatched_with_no_scheduler_to_look_after_them(
-    broker: CrowdedBroker, wide_window: None
+    broker: CrowdedBroker, wide_window: None, patience: None
 ) -> None:
     kind = make_job_type()
     organizations = [make_organization() for _ in range(2)]

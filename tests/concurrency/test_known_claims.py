@@ -33,7 +33,10 @@ pytestmark = [
 
 #: A lock that a claim waits for when it has read.
 LOCK: Final = 4711
-WAITS: Final = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+WAITS: Final = """
+    SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory' AND objid = %s AND NOT granted
+"""
 
 
 def ask(sql: str) -> list[Any]:
@@ -51,13 +54,13 @@ def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.Monk
     monkeypatch.setattr(unbegun, "start_known", start)
 
     def read_and_lock() -> None:
-        is_held.wait(10)
+        is_held.wait(60)
         claimed.extend(claim([ticket_of(job)], WORKER))
 
     def change_in_between() -> None:
         ask("SELECT pg_advisory_lock(%s)")
         is_held.set()
-        wait_until(lambda: ask(WAITS), 10, "a claim that has read the job")
+        wait_until(lambda: ask(WAITS), 60, "a claim that has read the job")
         change()
         ask("SELECT pg_advisory_unlock(%s)")
 

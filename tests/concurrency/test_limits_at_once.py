@@ -33,9 +33,9 @@ ORGANIZATIONS: Final = 2
 KEYS: Final = 3
 #: Tickets that a worker takes at a time, and more than it is allowed to start of some groups.
 SET: Final = 6
-PATIENCE: Final = 90.0
+PATIENCE: Final = 200.0
 #: Seconds that a handler waits for another one to run beside it.
-LONGEST_WAIT: Final = 20.0
+LONGEST_WAIT: Final = 60.0
 
 
 class Place(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.dispatch import dispatcher, in_flight, lane_marks, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, in_flight, lane_marks, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
 from django_jobs.engine.store.chosen import store
@@ -39,7 +39,6 @@ def marks(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_flight, "RENEWAL_SECONDS", 0.0)
     monkeypatch.setattr("django_jobs.engine.store.postgresql.lanes.MARGIN_SECONDS", 0)
     monkeypatch.setattr("django_jobs.engine.store.postgresql.in_flight.MARGIN_SECONDS", 0)
-    monkeypatch.setattr(window, "FRESH_SECONDS", 3_600)
     worker_registry.announce("a-worker", ALL_QUEUES, slots=1, window=WINDOW)
 
 

@@ -21,7 +21,7 @@ class Slow(access.AccessPolicy):
     """Takes less time for an answer than the server waits for a word, and more for all of them."""
 
     def weight(self, organization: Any) -> float:
-        time.sleep(0.7)
+        time.sleep(1.5)
         return 2.0
 
 
@@ -58,7 +58,7 @@ def follow(settings: Any, policy: type, **others: Any) -> None:
 def test_a_policy_that_weighs_slowly_does_not_make_the_server_hang_up(
     waiting: list[Job], full_broker: CrowdedBroker, settings: Any
 ) -> None:
-    follow(settings, Slow, LEASE_SECONDS=2)
+    follow(settings, Slow, LEASE_SECONDS=8)
     assert dispatcher.dispatch() == len(waiting)
 
 

@@ -66,7 +66,7 @@ def test_processes_that_claim_settle_renew_dispatch_cancel_and_retry_leave_true_
     calls += [(look_after, {"names": NAMES, "rounds": rounds, "seed": 0})] * 2
     calls += [(interfere, {"rounds": rounds, "seed": 1})]
 
-    *ended, _, _, accepted = run_processes(calls, timeout=120)
+    *ended, _, _, accepted = run_processes(calls)
 
     assert_histories_are_chains()
     assert sum(ended) > 0

@@ -19,14 +19,16 @@ from tests.support.factories import make_job_type, make_organization
 from tests.support.stores import store_name
 from tests.support.waiting import wait_until
 
-PATIENCE = 30.0
+PATIENCE = 60.0
+#: A transaction may be silent for half of it; a slow machine is so for a second between two statements.
+LEASE_SECONDS = 6
 
 pytestmark = pytest.mark.skipif(store_name() == "portable", reason="no limit of silence is the same everywhere")
 
 
 @pytest.fixture(autouse=True)
 def short_lease(settings: Any) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 1}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": LEASE_SECONDS}
 
 
 class SilentHolder:
@@ -95,7 +97,7 @@ def test_a_worker_that_lives_keeps_the_job_whose_row_a_silent_transaction_held(
 ) -> None:
     if is_small():
         pytest.skip("SQLite locks no rows")
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 4}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 2 * LEASE_SECONDS}
     (job,) = make_queued(make_job_type(), make_organization(), 1)
     claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "living")
     holder = SilentHolder(job)
@@ -120,4 +122,4 @@ def test_a_hosts_own_limit_is_the_same_after_a_transaction_of_ours() -> None:
 
     inside = database.in_transaction(lambda: database.in_transaction(session_limit))
 
-    assert (inside, session_limit()) == ({"mysql": 1}.get(connection.vendor, 77), 77)
+    assert (inside, session_limit()) == ({"mysql": LEASE_SECONDS // 2}.get(connection.vendor, 77), 77)

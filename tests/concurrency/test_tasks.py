@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
 
 from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.tasks import job_types
+from django_jobs.tasks import discovery, job_types
 from tests.concurrency.crowd import run_crowd
 from tests.support import tasks
 
@@ -38,3 +43,25 @@ def test_many_enqueue_a_task_for_the_first_time(settings: Any, member: Callable[
     assert JobType.objects.filter(pk="task:tests.support.tasks.add").count() == 1
     assert Organization.objects.filter(name="SYSTEM").count() == 1
     assert Job.objects.count() == CROWD
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+@pytest.mark.usefixtures("broker")
+def test_two_transactions_enqueue_new_tasks_in_opposite_order_after_a_deployment(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
+    monkeypatch.setattr(discovery, "_modules_of_apps", lambda: [tasks])
+    tasks.bare.enqueue()  # by which there is the organization
+    call_command("jobs_sync", stdout=io.StringIO())
+    job_types._seen.clear()
+    both = threading.Barrier(2)
+
+    def enqueue_both(*each: Any) -> None:
+        with transaction.atomic():
+            each[0].enqueue(1)
+            both.wait(60)
+            each[1].enqueue(1)
+
+    run_crowd([partial(enqueue_both, tasks.add, tasks.double), partial(enqueue_both, tasks.double, tasks.add)])
+    assert Job.objects.count() == 5

@@ -161,7 +161,7 @@ def test_thousands_of_moves_by_settlers_cancelers_and_renewers_leave_true_histor
     full_broker: CrowdedBroker, seed: int, lost_races: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL", logger="django_jobs")
-    count, target = (300, 3_000) if is_small() else (1_500, 15_000)
+    count, target = (300, 3_000) if is_small() else (1_000, 7_500)
     jobs = make_queued(make_job_type(), make_organization(), count)
     melee = Melee([job.pk for job in jobs], target)
     acts = [claim_some, claim_some, claim_some, settle_some, settle_some, settle_some]

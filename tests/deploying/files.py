@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,7 @@ def commands() -> dict[str, list[str]]:
     """Every command line of the files, by where it stands."""
     # A shell that stayed would take the signals.
     lines = {name: line.removeprefix("exec ").replace("$PORT", "8000") for name, line in procfile().items()}
-    found = {f"Procfile {name}": line.split() for name, line in lines.items()}
+    found = {f"Procfile {name}": shlex.split(line) for name, line in lines.items()}
     for path in UNITS:
         found[path.name] = unit(path)["Service"]["ExecStart"].removeprefix(VENV).split()
     for name, service in compose(**ENVIRON)["services"].items():

@@ -43,3 +43,12 @@ def test_all_workers_leave_the_schedulers_work_to_the_scheduler() -> None:
     workers = [command for command in files.commands().values() if "jobs_worker" in command]
     assert len(workers) == 4
     assert all("--no-scheduler" in command for command in workers)
+
+
+def test_web_servers_whose_proxy_has_another_address_believe_it_that_tls_came_in() -> None:
+    """Else Django takes each form of a page for one of another origin, and the login is refused."""
+    web = {place: check(command) for place, command in files.commands().items() if command[0] == "uvicorn"}
+    trusted = {place: options["forwarded_allow_ips"] for place, options in web.items()}
+    assert trusted.pop("shop-web.service") is None  # its proxy is on the same machine, which uvicorn believes
+    assert set(trusted.values()) == {"*"}
+    assert len(trusted) == 4

@@ -25,6 +25,11 @@ def test_the_example_of_the_environment_names_what_compose_asks_for() -> None:
     assert set(files.ENVIRON) <= {line.partition("=")[0] for line in lines}
 
 
+def test_the_token_of_scrapes_reaches_the_web() -> None:
+    environ = {**files.ENVIRON, "METRICS_TOKEN": "of-the-scraper"}
+    assert files.compose(**environ)["services"]["web"]["environment"]["METRICS_TOKEN"] == "of-the-scraper"
+
+
 def test_everything_waits_for_the_migration_and_that_for_the_database(services: Any) -> None:
     assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
     for name in ("web", "worker", "scheduler"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from tests.support.factories import make_organization
 from tests.support.waiting import wait_until
 
 PATIENCE = 60.0
+#: honcho with the patience of a platform: its own ends after five seconds, which a slow machine may need.
+HONCHO = f"from honcho import command, manager; manager.KILL_WAIT = {PATIENCE / 2}; command.main()"
 
 
 @pytest.fixture
@@ -56,9 +59,10 @@ class Site:
         self.web, self.worker, self.scheduler = (f"http://{HOST}:{number}" for number in (port, worker, scheduler))
         self.log = directory / "log"
         path = directory / "Procfile"
+        ports = {"9808": str(worker), "9809": str(scheduler)}
         text = (files.FILES / "Procfile").read_text()
-        path.write_text(text.replace("9808", str(worker)).replace("9809", str(scheduler)))
-        honcho = [sys.executable, "-m", "honcho", "-f", str(path), "-d", str(files.ROOT), "start", "--port", str(port)]
+        path.write_text(re.sub("|".join(ports), lambda found: ports[found[0]], text))
+        honcho = [sys.executable, "-c", HONCHO, "-f", str(path), "-d", str(files.ROOT), "start", "--port", str(port)]
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
                 [*honcho, "web", "worker", "scheduler"], env=environ, stdout=log, stderr=log, start_new_session=True

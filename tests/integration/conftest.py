@@ -24,6 +24,32 @@ if TYPE_CHECKING:
 Listen = Callable[[Signal, Callable[..., object]], None]
 
 
+@pytest.fixture(autouse=True)
+def _lasting_memories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a process remembers for a second or some last as long as a test of a slow machine.
+
+    A test of how long that is moves a clock.
+    """
+    from django_jobs.admin import navigation_counts
+    from django_jobs.engine.alerts import reading
+    from django_jobs.engine.dispatch import pools, tenant_shares, window
+    from django_jobs.engine.execution import policy_memory
+    from django_jobs.engine.insight import newest_jobs
+    from django_jobs.engine.store import organization_ids
+
+    for module, name in (
+        (navigation_counts, "SECONDS"),
+        (newest_jobs, "MAX_AGE"),
+        (organization_ids, "MAX_AGE"),
+        (policy_memory, "POLICY_CACHE_SECONDS"),
+        (pools, "MEMORY_SECONDS"),
+        (reading, "MAX_AGE"),
+        (tenant_shares, "ANSWER_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 60.0)
+    monkeypatch.setattr(window.read_window, "__defaults__", (60.0,))
+
+
 @pytest.fixture
 def organization() -> Organization:
     return make_organization()
@@ -69,7 +95,7 @@ def broadcaster() -> Iterator[ManualBroadcaster]:
     """A channel layer in memory, and a broadcaster that sends when the test says so."""
     from channels.layers import InMemoryChannelLayer, channel_layers
 
-    from django_jobs.engine.ports import use_broadcaster
+    from django_jobs.engine.broadcaster import use_broadcaster
     from tests.support.live import ManualBroadcaster
 
     channel_layers.set("default", InMemoryChannelLayer())

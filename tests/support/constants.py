@@ -34,8 +34,13 @@ class Constants(AppConfig):
     label = "constants"
 
     def ready(self) -> None:
-        for path, value in json.loads(os.environ[VARIABLE]).items():
-            module, _, constant = path.partition("__")
-            found = import_module(f"django_jobs.{module}" if "." in module else f"django_jobs.worker.{module}")
-            getattr(found, constant)  # one that moved must not be set in vain
-            setattr(found, constant, value)
+        set_all()
+
+
+def set_all() -> None:
+    """Set what the environment names."""
+    for path, value in json.loads(os.environ[VARIABLE]).items():
+        module, _, constant = path.partition("__")
+        found = import_module(f"django_jobs.{module}" if "." in module else f"django_jobs.worker.{module}")
+        getattr(found, constant)  # one that moved must not be set in vain
+        setattr(found, constant, value)

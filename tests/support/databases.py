@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -18,8 +18,6 @@ SCHEMES = {
     "django.db.backends.mysql": "mysql",
 }
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306}
-#: More are truncated after all, so that no test finds tables full of dead rows.
-FEW_ROWS = 1_000
 
 
 def database_url(config: Mapping[str, Any]) -> str:
@@ -82,35 +80,6 @@ class DistantDatabase:
         self.mend()
         if self._line is not None:
             self._line.close()
-
-
-def empty_by_deleting() -> None:
-    """On PostgreSQL, empty tables between tests without the two hundred new files that TRUNCATE makes each time."""
-    if connection.vendor != "postgresql":
-        return
-    truncate = connection.ops.sql_flush
-
-    def sql_flush(style: Any, tables: Sequence[str], **options: Any) -> list[str]:
-        if any(options.values()) or not tables:
-            return truncate(style, tables, **options)
-        counts = _counts_up_to(FEW_ROWS + 1, tables)
-        if max(counts.values()) > FEW_ROWS:
-            return truncate(style, tables, **options)
-        # In any order: Django's foreign keys are looked at when the transaction commits.
-        return [f"DELETE FROM {connection.ops.quote_name(name)}" for name, count in counts.items() if count]
-
-    connection.ops.sql_flush = sql_flush  # type: ignore[method-assign]
-
-
-def _counts_up_to(most: int, tables: Sequence[str]) -> dict[str, int]:
-    """The number of each table's rows, not counted further than this."""
-    each = [
-        f"(SELECT count(*) FROM (SELECT 1 FROM {connection.ops.quote_name(name)} LIMIT {most:d}) AS counted)"
-        for name in tables
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT " + ", ".join(each))
-        return dict(zip(tables, cursor.fetchone(), strict=True))
 
 
 def cut_connections() -> int:

@@ -322,9 +322,9 @@ async def wait_async(context: JobContext) -> None:
 
 
 async def wait_async_in_a_thread(context: JobContext) -> None:
-    """Awaits what blocks a thread for half a minute, where no interruption reaches."""
+    """Awaits what blocks a thread for two minutes, where no interruption reaches."""
     context.update_progress(1, "waiting")
-    await sync_to_async(threading.Event().wait)(30)
+    await sync_to_async(threading.Event().wait)(120)
 
 
 async def block_async(context: JobContext) -> None:
@@ -422,9 +422,9 @@ def hold_the_interpreter(context: JobContext) -> None:
 
 
 def hold_if_asked(context: JobContext) -> None:
-    """With ``seconds`` busy in C code for so long, and lets no other thread run; else done at once."""
-    if seconds := context.parameters.get("seconds"):
-        ctypes.PyDLL(None).sleep(seconds)
+    """With ``pipe`` busy in C code until somebody writes there, and lets no other thread run; else done at once."""
+    if pipe := context.parameters.get("pipe"):
+        ctypes.PyDLL(None).open(pipe.encode(), os.O_RDONLY)
 
 
 def crash(context: JobContext) -> None:

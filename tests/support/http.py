@@ -34,7 +34,7 @@ class Site:
         self.url = f"http://{HOST}:{self.port}"
         self.token = token
         processes.start("runserver", "--noreload", f"{HOST}:{self.port}", environ=environ)
-        wait_until(self._answers, 30, f"a web server at {self.url}")
+        wait_until(self._answers, 60, f"a web server at {self.url}")
 
     def curl(self, command: str) -> Answer:
         """The answer to a curl command of the documents, at this site and with this credential."""

@@ -23,10 +23,11 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     **dict.fromkeys(BASE, BASE),
     "signals": BASE,
     "downloads": frozenset(),
+    "mounted_views": frozenset(),
     "models": BASE,
     "migrations": STORED,
     "engine": STORED | {"signals"},
-    "broker": RULES_OF_WORK,
+    "broker": RULES_OF_WORK | {"mounted_views"},
     "realtime": RULES_OF_WORK,
     "health": RULES_OF_WORK,
     "worker": RULES_OF_WORK | {"health"},
@@ -35,7 +36,7 @@ ALLOWED: Final[dict[str, frozenset[str] | None]] = {
     "management": RULES_OF_WORK | {"worker", "health", "contrib"},
     # The admin's pages have a tag of their own.
     "templatetags": RULES_OF_WORK | {"admin"},
-    "checks": RULES_OF_WORK,
+    "checks": RULES_OF_WORK | {"mounted_views"},
     "testing": RULES_OF_WORK,
     # What is for some hosts stands beside the doors and may use them.
     "contrib": RULES_OF_WORK | {"realtime", "health"},
@@ -62,7 +63,8 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("english", "json_storage", "log_lines", "actors", "ports", "processes", "tries", "uptime", "duty_rests"),
+    ("english", "json_storage", "log_lines", "actors", "processes", "tries", "uptime", "duty_rests"),
+    ("foreign_entries", "ports", "broadcaster"),
     ("store",),
     ("claimed_job", "observers", "logs", "duty_threads", "process_counts"),
     ("sockets",),
@@ -78,7 +80,7 @@ ENGINE: Final = (
     ("alerts",),
     ("control",),
     ("schedules",),
-    ("leadership",),
+    ("leadership", "steadiness"),
     ("scheduler", "asynchronous"),
 )
 ENGINE_RANK: Final = {name: rank for rank, names in enumerate(ENGINE) for name in names}

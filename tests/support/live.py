@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 APPLICATION: Final = JobsAuthMiddlewareStack(URLRouter(websocket_urlpatterns))
 HOST: Final = "localhost"
-PATIENCE: Final = 10.0
+PATIENCE: Final = 60.0
 communicator: Any = ApplicationCommunicator
 
 

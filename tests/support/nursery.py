@@ -25,6 +25,7 @@ from typing import Any, Final, NoReturn
 
 from django_jobs.worker.fork_server import MAX_ARGUMENTS, ForkServer, _serve
 from django_jobs.worker.process_start import AdoptedProcess
+from tests.support import late_settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 #: For so long it may load Django, however slow the machine is.
@@ -32,6 +33,8 @@ LOAD_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.01
 #: Each holds some 80 MB.
 MOST: Final = 6
+#: Commands that stay, and what starts servers. The others, which end by themselves, count as one.
+SERVICES: Final = frozenset({"jobs_worker", "jobs_scheduler", "rqworker", "runserver", "shell", "-m"})
 #: What differs from test to test, and is read by handlers alone if at all.
 IGNORED: Final = frozenset({"PYTEST_CURRENT_TEST", "DJANGO_JOBS_TEST_STEPS", "DJANGO_JOBS_FAULTS_RECORD"})
 
@@ -78,9 +81,10 @@ class Nursery(ForkServer):
 
 
 class Nurseries:
-    """One for each environment in which something is started often.
+    """One for all environments that differ only in what a process takes over late.
 
-    What is started first in an environment is a fresh interpreter, so that what only such a one can fail at is seen.
+    The first of each service there, and of the other commands, is a fresh interpreter, so that what only such a one can
+    fail at is seen.
     """
 
     def __init__(self) -> None:
@@ -99,9 +103,10 @@ class Nurseries:
 
         It writes to the descriptor ``output``, errors too, unless it reads from ``given``. It has loaded ``modules``.
         """
-        items = frozenset(item for item in environ.items() if item[0] not in IGNORED)
-        self._uses[key := (items, *modules)] += 1
-        if self._uses[key] == 1 or sys.platform != "linux" or len(repr([arguments, environ])) > MAX_ARGUMENTS // 2:
+        early = late_settings.early_part({name: text for name, text in environ.items() if name not in IGNORED})
+        key = (early, *modules)
+        self._uses[use := (key, arguments[0] if arguments[0] in SERVICES else "")] += 1
+        if self._uses[use] == 1 or sys.platform != "linux" or len(repr([arguments, environ])) > MAX_ARGUMENTS // 2:
             return None
         pipes = [output] if given is None else [output, given]
         try:
@@ -112,7 +117,7 @@ class Nurseries:
     def _of(self, key: Any, environ: Mapping[str, str], modules: Sequence[str]) -> Nursery:
         nursery = self._nurseries.pop(key, None)
         if nursery is None or nursery.is_lost:
-            nursery = Nursery(environ, modules)
+            nursery = Nursery(late_settings.loading(environ), modules)
         self._nurseries[key] = nursery  # the one that was used last is the last
         if len(self._nurseries) > MOST:
             self._nurseries.pop(next(iter(self._nurseries))).close()
@@ -131,16 +136,18 @@ def main(descriptor: str, *modules: str) -> None:
     import django
 
     django.setup()
+    from django.conf import settings
     from django.core.management import load_command_class
     from django.db import connections
 
-    from django_jobs.engine import ports
+    from django_jobs.engine.broadcaster import get_broadcaster
 
     for name in () if modules else ("jobs_scheduler", "jobs_worker"):
         load_command_class("django_jobs", name)
+    importlib.import_module(settings.ROOT_URLCONF)  # each command's checks look at the addresses
     for name in modules:
         importlib.import_module(name)
-    if (broadcaster := ports.get_broadcaster()) is not None:
+    if (broadcaster := get_broadcaster()) is not None:
         broadcaster.load()
     connections.close_all()
     gc.collect()
@@ -161,6 +168,7 @@ def _begin(work: Any, descriptors: Sequence[int]) -> NoReturn:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(environ)
+    late_settings.take_over()
     code = _run(arguments)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

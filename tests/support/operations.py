@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 
 from django_jobs.engine.control import operation_work, operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
@@ -37,7 +38,7 @@ def begin(job: Job, user: User | None, rate: int | None = FAST, action: str = "r
 
 def start(filters: JobFilter, user: User | None, action: str = "retry", **terms: Any) -> Operation:
     """An operation on what a filter names."""
-    return operations.start_operation(operations.Request(action=action, filters=filters, **terms), user=user)
+    return operations.start_operation(Request(action=action, filters=filters, **terms), user=user)
 
 
 def later(operation: Operation, seconds: float) -> None:

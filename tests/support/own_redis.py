@@ -19,7 +19,5 @@ def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget_the_broker() -> None:
     """This process connects anew, and holds no grudge against a Redis that failed."""
-    if connection.shared.cache_info().currsize:
-        connection.shared().close()
-    connection.shared.cache_clear()
+    connection.close_shared()
     use_broker(None)

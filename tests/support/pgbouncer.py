@@ -80,7 +80,7 @@ class PgBouncer:
                 # Who interrupts the tests must not end it before they have dropped their database.
                 start_new_session=True,
             )
-        wait_until(lambda: not is_free(self.port), 10, "PgBouncer to listen")
+        wait_until(lambda: not is_free(self.port), 60, "PgBouncer to listen")
 
     def lead_to(self, server: Server) -> None:
         """Lead who connects to another server from now on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +18,7 @@ class Answered:
     body: str
 
 
-def free_port() -> int:
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def ask(port: int, path: str, *, method: str = "GET", timeout: float = 5.0) -> Answered:
+def ask(port: int, path: str, *, method: str = "GET", timeout: float = 30.0) -> Answered:
     """What is answered at this port. Raises OSError where nobody does, or not in time."""
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
@@ -39,7 +32,7 @@ def ask(port: int, path: str, *, method: str = "GET", timeout: float = 5.0) -> A
 def code_of(port: int, path: str) -> int:
     """The answer's code; 0 where nobody answers."""
     try:
-        return ask(port, path).code
+        return ask(port, path, timeout=5.0).code
     except OSError:
         return 0
 

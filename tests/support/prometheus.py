@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.probes import code_of, free_port
+from tests.support.addresses import free_port
+from tests.support.probes import code_of
 from tests.support.waiting import wait_until
 
 ADVICE: Final = "is not on this machine (Debian: apt-get install prometheus)"
@@ -45,12 +46,12 @@ class RunningPrometheus:
 
     def value(self, query: str) -> float | None:
         """The value of a query that has one number; None where it has none."""
-        with urllib.request.urlopen(f"{self._url}?{urllib.parse.urlencode({'query': query})}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self._url}?{urllib.parse.urlencode({'query': query})}", timeout=30) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return float(found[0]["value"][1]) if found else None
 
     def wait_for(self, query: str, value: float) -> None:
-        wait_until(lambda: self.value(query) == value, 20, f"{query} = {value}, not {self.value(query)}")
+        wait_until(lambda: self.value(query) == value, 60, f"{query} = {value}, not {self.value(query)}")
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def prometheus_of(target: int, directory: Path) -> Iterator[RunningPrometheus]:
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen([program("prometheus"), *options], stdout=log, stderr=log)
     try:
-        wait_until(lambda: code_of(port, "/-/ready") == 200, 30, "a Prometheus that is ready")
+        wait_until(lambda: code_of(port, "/-/ready") == 200, 60, "a Prometheus that is ready")
         yield RunningPrometheus(port)
     finally:
         process.kill()

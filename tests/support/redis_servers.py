@@ -41,7 +41,7 @@ class RedisProcess:
 
     def client(self) -> redis.Redis:
         """Return a client for the test's own questions."""
-        return redis.Redis(self.host, self.port, socket_timeout=5, decode_responses=True)
+        return redis.Redis(self.host, self.port, socket_timeout=30, decode_responses=True)
 
     def start(self, *arguments: str) -> None:
         """Start the process."""
@@ -98,10 +98,10 @@ class WatchedRedis:
         """Start all, and wait until the Sentinels know each other and the replica."""
         for server in self.servers:
             server.start()
-        wait_until(lambda: self.servers[0].answers() and _link(self.servers[1]) == "up", 15, "the replica")
+        wait_until(lambda: self.servers[0].answers() and _link(self.servers[1]) == "up", 60, "the replica")
         for sentinel in self.sentinels:
             sentinel.start("--sentinel")
-        wait_until(lambda: all(map(_knows_all, self.sentinels)), 30, "the Sentinels to know each other")
+        wait_until(lambda: all(map(_knows_all, self.sentinels)), 60, "the Sentinels to know each other")
 
     def master(self) -> tuple[str, int]:
         """Return where the Sentinels send who wants to write."""

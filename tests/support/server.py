@@ -18,7 +18,7 @@ from tests.support.addresses import HOST, free_port
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 #: What takes half a minute in production takes a moment here.
 HURRY: Final = """
 from django_jobs.realtime import hub, layer_subscription

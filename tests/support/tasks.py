@@ -35,6 +35,16 @@ def add(first: int, second: int = 0) -> int:
 
 
 @task()
+def whisper() -> str:
+    return "quiet"
+
+
+@task()
+def Whisper() -> str:  # noqa: N802  (its name differs in case alone)
+    return "Quiet"
+
+
+@task()
 async def double(number: int) -> dict[str, Any]:
     claimed = current_job.get()
     return {"doubled": number * 2, "job": claimed and claimed.job_id}

@@ -24,7 +24,7 @@ from tests.support.worker_children import without_fork_servers
 
 MANAGE_PY: Final = Path(__file__).resolve().parent.parent.parent / "manage.py"
 #: Longer than SHUTDOWN_GRACE_SECONDS, after which a worker has no excuse.
-STOP_TIMEOUT: Final = 40.0
+STOP_TIMEOUT: Final = 90.0
 
 
 class ManagedProcess:
@@ -80,7 +80,7 @@ class ManagedProcess:
         self._seen.update((child.pid, child) for child in found)
         return without_fork_servers(found)
 
-    def wait_for_log(self, text: str, timeout: float = 30.0) -> None:
+    def wait_for_log(self, text: str, timeout: float = 60.0) -> None:
         """Until ``text`` appears in the log; a process that ends without it fails the test at once."""
 
         def appeared_or_ended() -> bool:
@@ -116,7 +116,7 @@ class ManagedProcess:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        wait_until(lambda: all(map(_is_gone, self._seen.values())), 5, f"the end of what {self} started")
+        wait_until(lambda: all(map(_is_gone, self._seen.values())), 60, f"the end of what {self} started")
 
     def _survivors(self) -> list[psutil.Process]:
         """Our session's members and the children seen before: an orphan is nobody's child any more."""

@@ -36,7 +36,9 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Membership, Organization, OrganizationActivity, Span
+from django_jobs.testing import run_jobs
 from django_jobs.testing.contexts import RecordingRunner
+from tests.support import tasks
 from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type, make_user
@@ -244,7 +246,7 @@ def test_the_system_organization_is_a_row_that_the_host_makes(settings: Any) -> 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
     with pytest.raises(InvalidSubmission, match="SYSTEM_ORGANIZATION"):
         submit_job(make_job_type(), None)
-    assert [message.id for message in check_system_organization_exists(["default"])] == ["django_jobs.E042"]
+    assert [message.id for message in check_system_organization_exists(["default"])] == ["django_jobs.W042"]
     system = make_tenant("system")
     assert check_system_organization_exists(["default"]) == []
     job = submit_job(make_job_type(), None)
@@ -254,6 +256,23 @@ def test_the_system_organization_is_a_row_that_the_host_makes(settings: Any) -> 
     with pytest.raises(ValidationError, match="no members"):
         Membership(user=make_user(), organization=system).full_clean()
     Membership(user=make_user(), organization=make_tenant("acme")).full_clean()
+
+
+def test_no_migrate_is_refused_for_want_of_the_system_organization(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
+    call_command("check", databases=["default"])
+    monkeypatch.setattr(Tenant._meta, "db_table", "not_migrated_yet")
+    assert check_system_organization_exists(["default"]) == []
+
+
+def test_tasks_belong_to_the_tenant_that_is_named_and_inside_a_job_to_the_jobs_own(tenant: Any) -> None:
+    for named in (tenant, "acme"):
+        result = tasks.enqueue_another.using(organization=named).enqueue(1)
+        run_jobs()
+        result.refresh()
+        assert {reread(Job.objects.by_id(name)).organization for name in (result.id, result.return_value)} == {tenant}
 
 
 @pytest.mark.skipif(Tenant._meta.pk.name != "key", reason="Only a UUID has several spellings.")

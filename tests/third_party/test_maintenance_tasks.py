@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 from maintenance_tasks import runner
 from maintenance_tasks.models import Run
 from maintenance_tasks.task import MaintenanceTask
 
-from django_jobs.models import Job
+from django_jobs.models import Job, JobType
 from django_jobs.testing import run_jobs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -43,6 +44,11 @@ def _nothing_processed() -> None:
 
 def start() -> Any:
     return runner.start(Backfill.name)
+
+
+def test_its_type_has_a_row_before_anybody_starts_one() -> None:
+    call_command("jobs_sync")
+    assert JobType.objects.get(pk=NAME).handler_method == NAME
 
 
 def test_a_backfill_goes_from_task_to_task_to_its_end() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from django_jobs.engine.ports import get_broadcaster, use_broadcaster
+from django_jobs.engine.broadcaster import get_broadcaster, use_broadcaster
 from django_jobs.realtime.broadcast import LayerBroadcaster
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Final
+
+from tests.support.imports import PACKAGE, VENDORS
 
 CHECKOUT: Final = Path(os.environ.get("DJANGO_JOBS_CHECKOUT") or Path(__file__).resolve().parents[2])
 
@@ -33,3 +36,11 @@ def of_pre_commit() -> list[str]:
 
 def test_the_same_linters_run_everywhere() -> None:
     assert of_ci() == of_tox() == of_pre_commit() == ["ruff check .", "ruff format --check .", "mypy"]
+
+
+def test_ruff_bans_each_vendor_that_has_one_place() -> None:
+    """The editor says so then, and not only the test of import direction."""
+    ruff = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    banned = ruff["flake8-tidy-imports"]["banned-api"]
+    assert banned.keys() == VENDORS.keys()
+    assert [name for name, place in VENDORS.items() if f"Only {PACKAGE}.{place} " not in banned[name]["msg"]] == []

@@ -25,13 +25,19 @@ from django_jobs.models.batch import BatchQuerySet
 from django_jobs.statuses import BatchState
 
 
+class BatchPagination(JobsPagination):
+    """Split a list of batches into pages."""
+
+    farther = "use created_before to reach older batches"
+
+
 class BatchViewSet(RowsView[Batch]):
     """Jobs that are followed together. A job comes into a batch by the batch that its submission names."""
 
     lookup_field = "batch_id"
     filter_backends = [ListFilterBackend]
     filterset_class = BatchFilter
-    pagination_class = JobsPagination
+    pagination_class = BatchPagination
 
     _SCOPES: Final = {"list": "list", "create": "submit", "close": "submit", "cancel": "cancel", "retry": "cancel"}
 

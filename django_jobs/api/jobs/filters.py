@@ -17,8 +17,9 @@ from django_jobs.api.filter_fields import (
     check_encodable,
 )
 from django_jobs.api.list_filters import ListFilter, ListFilterBackend
+from django_jobs.engine.insight.filter_input import searched
 from django_jobs.engine.insight.filter_values import read_batch_id, read_job_id, read_name, read_status
-from django_jobs.engine.insight.job_filter import JobFilter, searched
+from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.models import Job

@@ -8,7 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from django_jobs.api.credentials import credential_of
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import check_parameters
 from django_jobs.api.jobs.answers import metrics_of
 from django_jobs.api.jobs.base import JobScope
 from django_jobs.engine.sockets import tickets
@@ -20,7 +20,7 @@ class OverviewMixin(JobScope):
     @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
     def metrics(self, request: Any, **kwargs: Any) -> Response:
         """How jobs are doing: counts, depths, times, rates."""
-        refuse_unknown(request.query_params, ["organization", "format"])
+        check_parameters(request.query_params, ["organization", "format"])
         return Response(metrics_of(request.query_params.get("organization"), request.user))
 
     @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")

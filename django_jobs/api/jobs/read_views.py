@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import check_parameters
 from django_jobs.api.jobs.answers import history_of, rows_of
 from django_jobs.api.jobs.base import JobScope
 from django_jobs.api.jobs.outputs import read_output
@@ -32,7 +32,7 @@ class ReadMixin(JobScope):
     @action(detail=True, methods=["get"])
     def history(self, request: Any, **kwargs: Any) -> Response:
         """What happened to a job, in order."""
-        refuse_unknown(request.query_params, ["after", "format"])
+        check_parameters(request.query_params, ["after", "format"])
         return Response(history_of(self.get_object(), request, request.query_params.get("after")))
 
     @action(detail=True, methods=["get"])

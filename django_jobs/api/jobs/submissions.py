@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import as_serializer_error
 
 from django_jobs.api.serializers import SubmissionSerializer
 from django_jobs.engine.lookup import organizations_named, unknown_organization
@@ -82,7 +83,7 @@ def _read_all(items: list[Any]) -> tuple[list[Any], dict[int, Any]]:
             read.append(dict(serializer.run_validation(item)))
         except ValidationError as error:
             read.append(None)
-            errors[index] = error.detail
+            errors[index] = as_serializer_error(error)  # of null the REST framework has a mere list
     return read, errors
 
 

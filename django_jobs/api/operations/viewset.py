@@ -15,15 +15,16 @@ from rest_framework.response import Response
 
 from django_jobs.api.base import non_atomic
 from django_jobs.api.errors import OperationOver
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import check_parameters
 from django_jobs.api.operations.serializers import EstimateSerializer, NewOperationSerializer, OperationSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.control.operations_under_way import same_under_way
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.filter_input import read_filter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 
@@ -67,7 +68,7 @@ class OperationViewSet(RowsView[Operation]):
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The operations that you may see, newest first."""
-        refuse_unknown(request.query_params, ["limit", "offset", "format"])
+        check_parameters(request.query_params, ["limit", "offset", "format"])
         page: Any = self.paginate_queryset(self.get_queryset()) or []
         return self.get_paginated_response(_bodies(page, request.user))
 
@@ -128,20 +129,20 @@ def _bodies(found: list[Operation], user: Any) -> list[dict[str, Any]]:
     return [dict(OperationSerializer(item).data) for item in describe_operations(found, user)]
 
 
-def _estimate(asked: operations.Request, user: Any) -> dict[str, Any]:
+def _estimate(asked: Request, user: Any) -> dict[str, Any]:
     found, same = operations.estimate(asked, user=user), same_under_way(asked, user)
     facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
     return dict(EstimateSerializer({**facts, "same_under_way": None if same is None else same.pk}).data)
 
 
-def _asked(serializer: NewOperationSerializer, user: Any) -> operations.Request:
+def _asked(serializer: NewOperationSerializer, user: Any) -> Request:
     """Return the request that a valid serializer describes. ValidationError names what is wrong with the filters."""
     given = serializer.validated_data
     try:
-        filters = JobFilter.read(given["filters"], user)
+        filters = read_filter(given["filters"], user)
     except InvalidFilter as error:
         raise InvalidOperation({f"filters.{name}": texts for name, texts in error.errors.items()}) from error
     if not operations.may_operate(user, filters):
         raise PermissionDenied(_("Operations are for the admins of an organization and for system admins."))
     names = ("action", "value", "rate", "stop_above", "try_first")
-    return operations.Request(filters=filters, **{name: given.get(name) for name in names})
+    return Request(filters=filters, **{name: given.get(name) for name in names})

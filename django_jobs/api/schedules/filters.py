@@ -5,7 +5,7 @@ from __future__ import annotations
 import django_filters
 from django.db.models import QuerySet
 
-from django_jobs.api.filter_fields import check_encodable
+from django_jobs.api.filter_fields import FlagFilter, check_encodable
 from django_jobs.api.list_filters import ListFilter
 from django_jobs.engine.schedules.schedule_rights import having
 from django_jobs.models import Schedule
@@ -17,7 +17,7 @@ class ScheduleFilter(ListFilter):
     job_type = django_filters.CharFilter(
         label="Job type", field_name="job_type_id", validators=[check_encodable], help_text="Its name."
     )
-    is_enabled = django_filters.BooleanFilter(label="Enabled", help_text="False: the paused ones.")
+    is_enabled = FlagFilter(label="Enabled", help_text="False: the paused ones.")
     search = django_filters.CharFilter(
         label="Search",
         method="having",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from django_jobs.api.fields import NameField, ObjectField, PriorityField, WordField
+from django_jobs.api.fields import NameField, ObjectField, PriorityField, WordField, is_form
 from django_jobs.api.serializers import RefusableSerializer, organization_options, type_options
 from django_jobs.engine.submission.rights import ASKED
 from django_jobs.models import ScheduleFiring
@@ -27,8 +27,16 @@ class BlankIsNone:
         return super().run_validation(None if data == "" else data)  # type: ignore[misc]
 
 
-class OptionalName(BlankIsNone, NameField):
-    """A name, or nothing."""
+class OptionalName(NameField):
+    """A name, or nothing: null, which a form sends as an empty text.
+
+    In JSON an empty text is refused, since answers have one where a schedule's organization is gone: sent back, it must
+    not stand for all organizations.
+    """
+
+    def get_value(self, dictionary: Any) -> Any:
+        value = super().get_value(dictionary)
+        return None if value == "" and is_form(dictionary) else value
 
 
 class OptionalNumber(BlankIsNone, serializers.IntegerField):

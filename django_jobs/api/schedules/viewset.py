@@ -9,7 +9,7 @@ from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import check_parameters
 from django_jobs.api.list_filters import ListFilterBackend
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
@@ -122,7 +122,7 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=True, methods=["get"], filter_backends=[])
     def firings(self, request: Any, **kwargs: Any) -> Response:
         """The firings of a schedule, the newest first. The newest 1,000 are kept."""
-        refuse_unknown(request.query_params, ["limit", "offset", "format"])
+        check_parameters(request.query_params, ["limit", "offset", "format"])
         rows = ScheduleFiring.primary.filter(schedule_id=self.get_object().pk).order_by("-pk")
         page: Any = self.paginate_queryset(rows) or []  # type: ignore[arg-type]
         return self.get_paginated_response(firings_of(page, request.user))
@@ -154,5 +154,5 @@ class ScheduleViewSet(RowsView[Schedule]):
 
 def _rule_in(parameters: Any) -> dict[str, Any]:
     """Return the fields of a rule from the parameters of an address."""
-    refuse_unknown(parameters, [*RuleSerializer().fields, *PREVIEW_PARAMETERS])
+    check_parameters(parameters, [*RuleSerializer().fields, *PREVIEW_PARAMETERS])
     return {name: value for name, value in parameters.items() if name not in PREVIEW_PARAMETERS}

@@ -127,9 +127,11 @@ THROTTLED: Final = OpenApiResponse(
         )
     ],
 )
+#: What any call may answer: 500 where the host's access policy raises instead of saying what the user may do.
 OTHER: Final = {
     405: _error('Method "PUT" not allowed.', "method_not_allowed"),
     406: _error("Could not satisfy the request Accept header.", "not_acceptable"),
+    500: _error("Whether you may do this cannot be told: the access policy failed.", "access_policy_failed"),
 }
 BODY: Final = {
     413: _error("The request's body is larger than 2621440 bytes.", "too_large"),

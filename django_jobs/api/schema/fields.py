@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
@@ -9,6 +10,10 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from django_jobs.statuses import Priority
 
 JOB_ID: dict[str, Any] = {"type": "string", "examples": ["JOB-2026-00001"]}
+#: A priority as it comes in.
+WORD_OR_NUMBER: dict[str, Any] = {
+    "oneOf": [{"type": "string", "enum": Priority.words()}, {"type": "integer", "enum": list(map(int, Priority))}]
+}
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, Any]:
@@ -22,10 +27,9 @@ class DescribePriority(OpenApiSerializerFieldExtension):  # type: ignore[no-unty
     target_class = "django_jobs.api.fields.PriorityField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        words = {"type": "string", "enum": Priority.words()}
         if direction == "response":
-            return _inline(words)
-        return {"oneOf": [words, {"type": "integer", "enum": list(map(int, Priority))}]}
+            return _inline({"type": "string", "enum": Priority.words()})
+        return copy.deepcopy(WORD_OR_NUMBER)
 
 
 class DescribeWord(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

@@ -12,13 +12,23 @@ from django_jobs.api.serializers import BreakerSerializer, JobTypeSerializer
 
 _NAME = [OpenApiParameter("type_name", str, "path", description="E.g. pdf_generation.")]
 _MISSING = {404: NOT_FOUND}
+_REPLACES = (
+    "Change a job type. What the body does not have is set to what its code declares, or else to its default. "
+    "System admins may."
+)
 
 _DESCRIPTIONS = {
     "list": extend_schema(responses=reading(JobTypeSerializer(many=True))),
     "retrieve": extend_schema(parameters=_NAME, responses=reading(JobTypeSerializer, _MISSING)),
     "create": extend_schema(responses=writing({201: JobTypeSerializer})),
-    "update": extend_schema(parameters=_NAME, responses=writing({200: JobTypeSerializer}, _MISSING)),
-    "partial_update": extend_schema(parameters=_NAME, responses=writing({200: JobTypeSerializer}, _MISSING)),
+    "update": extend_schema(
+        parameters=_NAME, description=_REPLACES, responses=writing({200: JobTypeSerializer}, _MISSING)
+    ),
+    "partial_update": extend_schema(
+        parameters=_NAME,
+        description="Change some fields of a job type. System admins may.",
+        responses=writing({200: JobTypeSerializer}, _MISSING),
+    ),
     "destroy": extend_schema(parameters=_NAME, responses=writing({204: None}, {**_MISSING, 409: IN_USE})),
 }
 

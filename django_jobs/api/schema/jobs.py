@@ -25,11 +25,13 @@ from django_jobs.api.schema.answers import (
     writing,
 )
 from django_jobs.api.schema.bodies import METRICS, HistorySerializer, MetricsSerializer, TicketSerializer
+from django_jobs.api.schema.fields import WORD_OR_NUMBER
 from django_jobs.api.serializers import JobSerializer, ListedJobSerializer, SubmissionSerializer, SubmittedJobSerializer
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import Status
 
 JOB_ID = OpenApiParameter("job_id", str, "path", description="E.g. JOB-2026-00001.")
-AFTER = OpenApiParameter("after", int, description="The id of a row: those that follow it.")
+_ROW = {"type": "integer", "minimum": 0}
+AFTER = OpenApiParameter("after", _ROW, description="The id of a row: those that follow it.")
 ORGANIZATION = OpenApiParameter("organization", str, description="The id of an organization.")
 _JOB = OpenApiResponse(JobSerializer, "The job.", [OpenApiExample("job", JOB)])
 _ASKED = OpenApiResponse(JobSerializer, "The job runs, and was asked to stop.")
@@ -55,7 +57,7 @@ FILTERS = [
     ORGANIZATION,
     several("status", {"type": "string", "enum": list(Status.values)}, "May be repeated."),
     several("job_type", {"type": "string"}, "The name of a job type; may be repeated."),
-    OpenApiParameter("priority", str, description="The word or the number.", enum=Priority.words()),
+    OpenApiParameter("priority", WORD_OR_NUMBER, description="The word or the number."),
     OpenApiParameter("owner", str, description="A user name."),
     several("job_id", {"type": "string"}, "E.g. JOB-2026-00001; may be repeated."),
     OpenApiParameter("batch", str, description="The id of a batch, e.g. BATCH-2026-00001: the jobs that count for it."),

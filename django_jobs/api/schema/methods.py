@@ -36,9 +36,12 @@ _ERRORS = {
         (413, "ValidationError"),
         (415, "ValidationError"),
         (429, "TooManyRequestsError"),
+        (500, "InternalServerError"),
     )
 }
-_JOB_ID = [OpenApiParameter("job_id", str, description="E.g. JOB-2026-00001.")]
+_JOB_ID = OpenApiParameter("job_id", str, description="E.g. JOB-2026-00001.")
+#: A GET has no body that could have it.
+_NEEDED = OpenApiParameter("job_id", str, description="E.g. JOB-2026-00001.", required=True)
 _PAGE = [
     OpenApiParameter(item["name"], item["schema"], description=item["description"])
     for item in JobListPagination().get_schema_operation_parameters(None)
@@ -58,7 +61,9 @@ def _by_post(request: Any, answer: OpenApiResponse, **more: Any) -> dict[str, An
 def _by_both(parameters: list[Any], answer: OpenApiResponse) -> dict[str, Any]:
     responses = {200: answer, **_ERRORS}
     return {
-        "get": extend_schema(parameters=parameters, responses=responses),
+        "get": extend_schema(
+            parameters=[_NEEDED if item is _JOB_ID else item for item in parameters], responses=responses
+        ),
         # The same fields, in the query or in the body.
         "post": extend_schema(parameters=parameters, request=None, responses=responses),
     }
@@ -72,8 +77,8 @@ _DESCRIPTIONS: dict[str, dict[str, Any]] = {
     ),
     "CancelJob": _by_post(JobIdSerializer, _message("CancelJobMessage", ToldSerializer())),
     "RetryJob": _by_post(JobIdSerializer, _message("RetryJobMessage", ToldSerializer())),
-    "GetJobStatus": _by_both(_JOB_ID, _message("GetJobStatusMessage", JobSerializer())),
-    "GetJobHistory": _by_both([*_JOB_ID, AFTER], _message("GetJobHistoryMessage", HistorySerializer())),
+    "GetJobStatus": _by_both([_JOB_ID], _message("GetJobStatusMessage", JobSerializer())),
+    "GetJobHistory": _by_both([_JOB_ID, AFTER], _message("GetJobHistoryMessage", HistorySerializer())),
     "ListJobs": _by_both([*FILTERS, *_PAGE], _message("ListJobsMessage", JobPageSerializer())),
     "GetJobMetrics": _by_both([ORGANIZATION], _message("GetJobMetricsMessage", MetricsSerializer(), METRICS)),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from django_jobs.engine.alerts.reading import AlertSeen
+from django_jobs.engine.alerts.seen_alerts import AlertSeen
 from django_jobs.engine.alerts.sentences import plain_text
 from django_jobs.engine.alerts.thresholds import RULES
 from django_jobs.engine.insight import signal_delivery

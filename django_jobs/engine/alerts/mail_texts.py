@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.engine.alerts.findings import one_line
-from django_jobs.engine.alerts.reading import AlertSeen, names_of_concerned
+from django_jobs.engine.alerts.reading import names_of_concerned
+from django_jobs.engine.alerts.seen_alerts import AlertSeen
 from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
 from django_jobs.engine.alerts.thresholds import mail_base_url
 from django_jobs.models import Alert

@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from django.conf import settings
-from django.core.mail import mail_admins
 from django.db.models import Q
 from django.utils import timezone, translation
 
+from django_jobs.engine.alerts.admin_mail import send_to_admins
 from django_jobs.engine.alerts.mail_texts import Entry, Mail, mail_about, summary_of
 from django_jobs.engine.alerts.thresholds import BY_URGENCY, RULES, is_mail_on
 from django_jobs.engine.store import database
@@ -44,8 +44,10 @@ PATIENCE: Final = 60.0
 #: Seconds before the next try after the first failure, which are doubled with each further one, and the most.
 FIRST_PAUSE: Final = 5.0
 LONGEST_PAUSE: Final = 600.0
-#: So many threads may hang in a mail server at once; while they do, no more mails are tried.
+#: So many threads may hang in a mail backend that has no limit of time. While they do, one more is tried after
+#: LONGEST_PAUSE, another one after twice that, and so on, up to once in LONGEST_HANGING_PAUSE seconds.
 MAX_HANGING: Final = 3
+LONGEST_HANGING_PAUSE: Final = 86_400.0
 
 
 class Sending(threading.Thread):
@@ -61,7 +63,7 @@ class Sending(threading.Thread):
     def run(self) -> None:
         """Send it, and keep the error where that fails."""
         try:
-            mail_admins(self._mail.subject, self._mail.text)
+            send_to_admins(self._mail.subject, self._mail.text)
         except BaseException as error:  # noqa: BLE001  (whatever a backend raises, the mail is tried again)
             self.error = error
 
@@ -89,7 +91,7 @@ class Mailer:
     def step(self) -> tuple[int, float]:
         """Begin, or look after, one mail. Return how many have gone, and for how many seconds to rest."""
         if self._sending is None and not self._begin():
-            return 0, LOOK if self._not_before <= time.monotonic() else self._not_before - time.monotonic()
+            return 0, self._rest()
         sending = self._sending
         assert sending is not None  # noqa: S101  (it was begun)
         sending.join(POLL)
@@ -97,12 +99,19 @@ class Mailer:
             return self._ended(sending)
         if time.monotonic() - sending.began > PATIENCE:
             self._hanging.append(sending)
-            return self._failed(TimeoutError(f"no answer within {PATIENCE:.0f} s; set EMAIL_TIMEOUT"))
+            return self._failed(TimeoutError(f"no answer within {PATIENCE:.0f} s; give the mail backend a timeout"))
         return 0, POLL
+
+    def _rest(self) -> float:
+        """Return the seconds until the next look. A mail that hangs may go at last, which must be noted soon."""
+        pause = self._not_before - time.monotonic()
+        if pause <= 0:
+            return LOOK
+        return min(pause, LOOK) if self._hanging else pause
 
     def _begin(self) -> bool:
         self._note_late()
-        if not is_mail_on() or time.monotonic() < self._not_before or len(self._hanging) >= MAX_HANGING:
+        if not is_mail_on() or time.monotonic() < self._not_before:
             return False
         found = next_mail(database.now())
         if found is None:
@@ -117,6 +126,7 @@ class Mailer:
             if thread.error is None:
                 note(thread.entries, database.now())
             self._hanging.remove(thread)
+            self._not_before = min(self._not_before, time.monotonic() + FIRST_PAUSE)
 
     def _ended(self, sending: Sending) -> tuple[int, float]:
         if sending.error is not None:
@@ -131,10 +141,12 @@ class Mailer:
         self._sending = None
         self._failures += 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
+        if (excess := len(self._hanging) - MAX_HANGING) >= 0:
+            pause = min(LONGEST_HANGING_PAUSE, LONGEST_PAUSE * 2 ** min(excess, 10))
         self._not_before = time.monotonic() + pause
         level = logging.WARNING if self._failures == 1 else logging.INFO
         logger.log(level, "event=alert_mail_failed failures=%s again_in=%.0f error=%r", self._failures, pause, error)
-        return 0, pause
+        return 0, self._rest()
 
 
 def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[Entry]] | None:

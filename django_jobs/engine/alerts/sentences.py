@@ -12,9 +12,9 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts import thresholds
-from django_jobs.engine.alerts.reading import AlertSeen
+from django_jobs.engine.alerts.advice import advice_on
+from django_jobs.engine.alerts.seen_alerts import AlertSeen
 from django_jobs.statuses import BreakerState
 from django_jobs.texts import left_to_right
 
@@ -54,7 +54,7 @@ def words_of(alert: AlertSeen, now: dt.datetime) -> Words:
         text=text,
         error=str(facts.get("exception") or facts.get("error") or ""),
         concerned=_concerned(alert),
-        advice="" if alert.is_partial else _advice_of(alert),
+        advice="" if alert.is_partial else advice_on(alert),
     )
 
 
@@ -238,24 +238,3 @@ _OWN: Final[Mapping[str, Callable[[Facts, str], str]]] = {
     thresholds.DEAD_LETTERS: _own_dead_letters,
     thresholds.BREAKER_OPEN: _own_breaker_open,
 }
-
-
-def _start_workers(alert: AlertSeen) -> str:
-    if not alert.facts.get("is_configured", True):
-        return _("Add this pool to DJANGO_JOBS['POOLS'] and start its workers, or give its job types another pool.")
-    option = "" if alert.subject == DEFAULT_POOL else f" --pool {alert.subject}"
-    return _("Start “manage.py jobs_worker%(option)s”, and look at its log if it ends.") % {"option": option}
-
-
-def _advice_of(alert: AlertSeen) -> str:
-    """Return what system admins can do beside pressing buttons; blank where the error says it."""
-    texts = {
-        thresholds.NO_SCHEDULER: _(
-            "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
-        ),
-        thresholds.QUEUE_WAITING: _(
-            "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
-        ),
-        thresholds.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
-    }
-    return _start_workers(alert) if alert.rule == thresholds.NO_WORKER else texts.get(alert.rule, "")

@@ -11,6 +11,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import Actor, actor_for
 from django_jobs.engine.batches.changes import change
 from django_jobs.engine.batches.endings import owner_of, tenant_of
+from django_jobs.engine.batches.status import describe
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.lookup import find_batch
 from django_jobs.engine.store.organization_ids import read_tenants
@@ -19,6 +20,7 @@ from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Batch, Job
+from django_jobs.statuses import RETRYABLE_BY_HAND
 from django_jobs.texts import marked as _
 from django_jobs.texts import say
 
@@ -94,16 +96,26 @@ def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     Its owner may, and whoever manages the organization's jobs. One that is canceled already stays as it is. Raises
     BatchNotFound, PermissionDenied, and InvalidTransition when it has ended otherwise.
     """
+    return cancel_batch_once(batch_id, user=user)[0]
+
+
+def cancel_batch_once(batch_id: str | Batch, *, user: Any = None) -> tuple[Batch, bool]:
+    """Do as :func:`cancel_batch` does; return the batch, and whether it was not canceled before."""
     batch = find_batch(batch_id, user)
     if user is not None and not may_cancel(user, batch):
         raise PermissionDenied(say(_("You may not cancel %(batch)s."), batch=batch.batch_id))
-    _cancel(batch, actor_for(user))
-    return find_batch(batch)
+    is_first = _cancel(batch, actor_for(user))
+    return find_batch(batch), is_first
 
 
-def _cancel(batch: Batch, actor: Actor) -> None:
+def _cancel(batch: Batch, actor: Actor) -> bool:
+    """Cancel it; return whether it was not canceled before."""
+    is_first = False
+
     def run(row: Batch, now: dt.datetime) -> None:
-        if row.canceled_at is not None:
+        nonlocal is_first
+        is_first = row.canceled_at is None
+        if not is_first:
             return
         if row.completed_at is not None and row.retry_position is None:
             raise InvalidTransition(row.batch_id, row.state, "cancel")
@@ -113,6 +125,7 @@ def _cancel(batch: Batch, actor: Actor) -> None:
 
     change(batch, run, "canceled_at", "canceled_by", "closed_at", "cancel_position", "retry_position")
     batch_duties.begin(batch.pk)
+    return is_first
 
 
 def may_cancel(user: Any, batch: Batch) -> bool:
@@ -134,7 +147,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 
     If it completes now, ``then`` is submitted. What follows it and could not be submitted is tried again. Raises
     BatchNotFound; PermissionDenied where the user may not retry jobs of one of the types; and InvalidTransition when
-    none of its jobs failed, or the batch was canceled.
+    none of its jobs failed, those that did are no longer kept, or the batch was canceled.
     """
     batch = find_batch(batch_id, user)
     _refuse_retry(batch, user)
@@ -153,10 +166,17 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     return find_batch(batch)
 
 
+def _has_failed(batch: Batch) -> bool:
+    """Return whether jobs of a batch failed that may be deleted by now: they are counted still."""
+    status = describe(batch.pk)
+    return status is not None and any(status.by_status[name] for name in RETRYABLE_BY_HAND)
+
+
 def _refuse_retry(batch: Batch, user: Any) -> None:
     failed = batch_duties.failed_jobs(batch)
     if not failed.exists() and not batch.fault:
-        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(_("none of its jobs failed")))
+        reason = _("its failed jobs are no longer kept") if _has_failed(batch) else _("none of its jobs failed")
+        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(reason))
     if user is None:
         return
     if not may_manage(user, batch):

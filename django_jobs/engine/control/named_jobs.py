@@ -1,30 +1,31 @@
-"""Canceling and retrying jobs that somebody names one by one: a page of them in one transaction.
+"""Canceling and retrying jobs that somebody names one by one: a page of them in one transaction, and batches.
 
-The rules are those of :func:`~.cancel.cancel_job` and :func:`~.retry.retry_job`. What cannot be done to one job says
-why, and hinders none of the others.
+The rules are those of :func:`~.cancel.cancel_job`, :func:`~.retry.retry_job` and their like for batches. What cannot be
+done to one says why, and hinders none of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.engine.access import may_view
 from django_jobs.engine.actors import actor_for
+from django_jobs.engine.control.batches import cancel_batch_once, retry_batch
 from django_jobs.engine.control.operation_actions import Action, Order, perform
 from django_jobs.engine.control.operation_rights import LARGE, Rights
 from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.insight.filter_values import with_ids
+from django_jobs.engine.insight.filter_conditions import with_ids
 from django_jobs.engine.store import database
-from django_jobs.exceptions import InvalidTransition
-from django_jobs.models import Job
+from django_jobs.exceptions import BatchNotFound, InvalidTransition, JobsError
+from django_jobs.models import Batch, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED, Status
 
 #: Jobs of one transaction.
 PAGE: Final = 500
-#: What became of a job that was named.
+#: What became of a job or batch that was named.
 CANCELED: Final = "canceled"
 ASKED: Final = "asked_to_stop"
 RETRIED: Final = "retried"
@@ -35,7 +36,7 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedOutcome:
-    """What became of one job. ``status`` is the one that it has then; both texts are empty where there is none."""
+    """What became of one job or batch. ``status`` is what it has then; both texts are empty where there is none."""
 
     job_id: str
     result: str
@@ -55,6 +56,26 @@ def cancel_named(job_ids: Sequence[str], *, user: Any = None, is_trial: bool = F
 def retry_named(job_ids: Sequence[str], *, user: Any = None, is_trial: bool = False) -> list[NamedOutcome]:
     """Start those of up to PAGE jobs over that failed; return what became of each, in their order."""
     return database.in_transaction(lambda: _Page(Action.RETRY, job_ids, user).work(is_trial=is_trial))
+
+
+def cancel_named_batch(batch_id: str, *, user: Any = None) -> NamedOutcome:
+    """Cancel a batch and return what became of it: one that is canceled already is ``unchanged``."""
+    return _outcome_of_batch(batch_id, lambda: cancel_batch_once(batch_id, user=user), CANCELED)
+
+
+def retry_named_batch(batch_id: str, *, user: Any = None) -> NamedOutcome:
+    """Start those jobs of a batch over that failed, and return what became of it."""
+    return _outcome_of_batch(batch_id, lambda: (retry_batch(batch_id, user=user), True), RETRIED)
+
+
+def _outcome_of_batch(batch_id: str, act: Callable[[], tuple[Batch, bool]], done: str) -> NamedOutcome:
+    try:
+        batch, is_changed = act()
+    except BatchNotFound:
+        return NamedOutcome(job_id=batch_id, result=UNKNOWN)
+    except JobsError as error:
+        return NamedOutcome(job_id=batch_id, result=REFUSED, reason=str(error))
+    return NamedOutcome(job_id=batch_id, result=done if is_changed else UNCHANGED, status=str(batch.state))
 
 
 class _Page:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control.operations_under_way import same_as, under_way
+from django_jobs.engine.insight.filter_input import as_given
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import Speed, read_speeds
+from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import Priority
@@ -18,7 +21,13 @@ def describe_operations(found: Sequence[Operation], user: Any = None) -> list[Op
     """Return what these operations do, as their rows say, of what this user may see; None sees all."""
     has_open = any(item.is_open for item in found)
     opened, speeds = (under_way(user), read_speeds()) if has_open else ([], {})
-    return [_describe(item, same_as(item, opened), speeds.get(item.action)) for item in found]
+    filters = [_filter(item) for item in found]
+    ids = _ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organizations or ()})
+    told = [item.filters if asked is None else as_given(asked, ids) for item, asked in zip(found, filters, strict=True)]
+    return [
+        _describe(item, asked, same_as(item, opened), speeds.get(item.action))
+        for item, asked in zip(found, told, strict=True)
+    ]
 
 
 def seconds_left(operation: Operation, speed: Speed | None) -> float | None:
@@ -28,12 +37,12 @@ def seconds_left(operation: Operation, speed: Speed | None) -> float | None:
     return speed.seconds_for(max(0, operation.total - operation.changed - operation.refusals), operation.per_minute)
 
 
-def _describe(item: Operation, same: Operation | None, speed: Speed | None) -> OperationStatus:
+def _describe(item: Operation, filters: dict[str, Any], same: Operation | None, speed: Speed | None) -> OperationStatus:
     return OperationStatus(
         id=item.pk,
         action=item.action,
         value=None if item.value is None else Priority(item.value).word,
-        filters=_filters(item),
+        filters=filters,
         state=item.state,
         reason=item.reason,
         note=item.note,
@@ -55,9 +64,15 @@ def _describe(item: Operation, same: Operation | None, speed: Speed | None) -> O
     )
 
 
-def _filters(item: Operation) -> dict[str, Any]:
-    """Return the filter as it is given from outside; that of another release as it is stored."""
+def _filter(item: Operation) -> JobFilter | None:
+    """Return the filter of an operation; None for that of another release."""
     try:
-        return JobFilter.from_json(item.filters).as_given()
+        return JobFilter.from_json(item.filters)
     except InvalidFilter:
-        return item.filters
+        return None
+
+
+def _ids_seen_by(user: Any, pks: set[Any]) -> dict[Any, str]:
+    """Return the ids that these organizations have now, of those that the user may know of."""
+    seen = organizations_seen_by(user) if user is not None and pks else None
+    return current_ids(pks if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True)))

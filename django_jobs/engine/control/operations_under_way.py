@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.control.operations import Request, is_by_system, operations_seen_by
+from django_jobs.engine.control.operation_requests import Request
+from django_jobs.engine.control.operations import is_by_system, operations_seen_by
 from django_jobs.engine.insight.filter_spelling import in_one_spelling
 from django_jobs.models import Operation
 from django_jobs.models.operation import OPEN

@@ -1,4 +1,4 @@
-"""What becomes of an organization's jobs when it is deleted, and when it is active again.
+"""What becomes of an organization's jobs when it is deleted.
 
 Deleting an organization changes no job. Its waiting jobs are found here afterwards, and end as Dead Letters.
 """
@@ -8,27 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from django.db.models import AutoField, Model
-from django.db.models.signals import post_save, pre_save
-
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import SCHEDULER
-from django_jobs.engine.dispatch import backlog, dispatcher, in_flight, turns
+from django_jobs.engine.dispatch import backlog, in_flight, turns
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import Lane, Walk
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
-from django_jobs.exceptions import KeyInUse
-from django_jobs.models import (
-    AbstractOrganization,
-    Batch,
-    Job,
-    JobDependency,
-    OrganizationActivity,
-    Schedule,
-    get_organization_model,
-)
+from django_jobs.models import Job, JobDependency, get_organization_model
 from django_jobs.statuses import WAITING, Status
 
 #: Pages of lanes looked at in one call.
@@ -135,47 +123,3 @@ def organization_pks(organization_id: str) -> list[Any]:
     # A living tenant that had this id once, and has another one now, is not meant.
     gone = _without_row(set(remembered.values_list("organization_id", flat=True).distinct()))
     return [*found, *sorted(gone)]
-
-
-def listen() -> None:
-    """Let the jobs of an organization go on as soon as it is active again.
-
-    This works for models that inherit AbstractOrganization. For any other model, the scheduler's next tick does it.
-    """
-    model = get_organization_model()
-    if may_reuse_keys(model):
-        pre_save.connect(_saving, sender=model, dispatch_uid="django_jobs.tenancy_keys")
-    if issubclass(model, AbstractOrganization):
-        post_save.connect(_saved, sender=model, dispatch_uid="django_jobs.tenancy")
-
-
-def may_reuse_keys(model: type[Model]) -> bool:
-    """Return whether a new row can get the key of a deleted one: keys are neither counted up nor made at random."""
-    field: Any = model._meta.pk
-    while field.remote_field is not None and field.remote_field.parent_link:
-        field = field.remote_field.model._meta.pk
-    return not isinstance(field, AutoField) and not field.has_default()
-
-
-def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
-    """Raise KeyInUse for a new tenant whose key has jobs, batches, counts or schedules of a deleted one."""
-    if raw or not instance._state.adding or instance.pk is None:
-        return
-    left = [
-        Job.primary.filter(organization_id=instance.pk),
-        OrganizationActivity.primary.filter(organization_id=instance.pk),
-        Schedule.primary.filter(organization_id=instance.pk),
-        Batch.primary.filter(organization_id=instance.pk),
-    ]
-    is_new = not type(instance)._default_manager.using(using).filter(pk=instance.pk).exists()
-    if is_new and any(rows.exists() for rows in left):
-        raise KeyInUse(
-            f"The key {instance.pk!r} was that of a deleted organization whose jobs, batches, counts or schedules are "
-            f"still there, and a new one would get them. Erase them first (manage.py jobs_prune --organization-pk "
-            f"{instance.pk}, and unschedule), or take another key."
-        )
-
-
-def _saved(instance: AbstractOrganization, *, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
-    if instance.is_active and not created and not raw:
-        database.once_on_commit(dispatcher.wake, using=using)

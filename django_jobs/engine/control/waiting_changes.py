@@ -12,7 +12,8 @@ from typing import Any
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs.engine.store.head_starts import place_in_lane
+from django_jobs.engine.transitions import Move, move
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
@@ -22,13 +23,14 @@ def set_priority(
 ) -> int:
     """Give these jobs another priority, as far as they wait, and return how many got it."""
     jobs = _read(pks)
-    values: dict[str, Any] = {"priority": priority, "operation_id": operation_id}
+    now = database.now()
+    # Who says one of the four priorities says no place within it.
+    values: dict[str, Any] = {"priority": priority, "head_start": 0, "operation_id": operation_id}
     queued = [job.pk for job in jobs if job.status == Status.QUEUED]
     waiting = [job for job in jobs if job.status in DISPATCHABLE]
-    withdrawn = {**values, "ready_at": NOW, "queued_at": None}
+    withdrawn = {**values, "ready_at": now, "queued_at": None}
     moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=withdrawn) for pk in queued]
     moved = move(moves, sources=[Status.QUEUED], actor=actor)
-    now = database.now()
     ready = [job.pk for job in waiting if job.ready_at is not None and job.ready_at <= now]
     held = [job.pk for job in waiting if job.ready_at is None or job.ready_at > now]
     Job.primary.filter(pk__in=ready).update(**values, ready_at=now, is_delayed=False)
@@ -50,7 +52,7 @@ def run_now(pks: Sequence[int], actor: Actor, message: str, operation_id: int | 
     failed = [job.pk for job in waiting if job.status != Status.PENDING and job.ready_at is not None]
     ready = [job.pk for job in pending if job.ready_at is not None]
     held = [job.pk for job in pending if job.ready_at is None]
-    due: dict[str, Any] = {"ready_at": now, "is_delayed": False, "operation_id": operation_id}
+    due: dict[str, Any] = {"ready_at": place_in_lane(now), "is_delayed": False, "operation_id": operation_id}
     Job.primary.filter(pk__in=ready).update(**due, run_at=now)
     Job.primary.filter(pk__in=failed).update(**due, next_retry_at=now)
     Job.primary.filter(pk__in=held).update(run_at=now, operation_id=operation_id)

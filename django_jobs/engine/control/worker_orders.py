@@ -15,6 +15,7 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.control import audit
 from django_jobs.engine.dispatch.window import FRESH_SECONDS
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Worker, WorkerOrder
@@ -37,12 +38,12 @@ def give(supervisor: str, order: WorkerOrder.Order, user: Any = None) -> WorkerO
 
     None if it has left, or is called dead by now. Raises PermissionDenied for a user who does not run the system.
     """
-    if user is not None and not get_policy().is_system_admin(user):
-        raise PermissionDenied("Only system admins give orders to workers.")
+    refuse_others(user)
     now = database.now()
     with transaction.atomic(using=database.alias()):
         fresh = (now - dt.timedelta(seconds=FRESH_SECONDS), now + dt.timedelta(seconds=FRESH_SECONDS))
-        worker = Worker.primary.filter(supervisor=supervisor, last_seen__range=fresh).first() if supervisor else None
+        is_name = bool(supervisor) and is_storable_text(supervisor)
+        worker = Worker.primary.filter(supervisor=supervisor, last_seen__range=fresh).first() if is_name else None
         if worker is None:
             return None
         values = {
@@ -57,6 +58,18 @@ def give(supervisor: str, order: WorkerOrder.Order, user: Any = None) -> WorkerO
         given, _created = WorkerOrder.primary.update_or_create(supervisor=supervisor, defaults=values)
         audit.record(user, [given], audit.Act.CHANGED, MESSAGES[order])
     return given
+
+
+def refuse_others(user: Any) -> None:
+    """Raise PermissionDenied for a user who does not run the system."""
+    if user is not None and not get_policy().is_system_admin(user):
+        raise PermissionDenied("Only system admins give orders to workers.")
+
+
+def is_last(supervisor: str, order: WorkerOrder.Order) -> bool:
+    """Return whether a supervisor was ordered this last; one that was ordered nothing takes jobs."""
+    last = read(supervisor)
+    return order == (Order.RESUME if last is None else last.order)
 
 
 def read(supervisor: str) -> WorkerOrder | None:

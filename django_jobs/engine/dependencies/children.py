@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Case, F, QuerySet, Value, When
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import Case, F, QuerySet, When
 
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.store import database
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.engine.transitions.reset_fields import RESET_FIELDS
@@ -216,5 +216,5 @@ def _release(children: Sequence[int]) -> None:
     """Make these children ready, at their ``run_at`` or now."""
     if children:
         now = database.now()
-        ready_at = Greatest(Coalesce(F("run_at"), Value(now)), Value(now))
+        ready_at = Case(When(run_at__gt=now, then=F("run_at")), default=place_in_lane(now))
         _jobs(children).update(ready_at=ready_at, is_delayed=Case(When(run_at__gt=now, then=True), default=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django_jobs.engine.store import database
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -22,6 +23,6 @@ def make_due() -> int:
         waiting = Job.primary.filter(status=Status.PENDING, ready_at__gt=now)
         rows = waiting.filter(run_at__isnull=True, created_at__gt=now)
         pks = list(database.locked(rows, skip=True).values_list("pk", flat=True)[:BATCH])
-        return Job.primary.filter(pk__in=pks).update(ready_at=now)
+        return Job.primary.filter(pk__in=pks).update(ready_at=place_in_lane(now))
 
     return database.in_transaction(store)

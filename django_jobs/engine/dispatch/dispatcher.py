@@ -1,9 +1,7 @@
 """From the backlog to the broker: fairly between organizations, and only as much as the window allows.
 
-One dispatcher works at a time, held by a row lock. Jobs become Queued and are committed; only then are their tickets
-pushed, because a ticket that is popped before the commit would match no row.
-
-Which jobs go next is for :mod:`.round_robin` to say; how many, for :mod:`.window`.
+Here is for whom passes are made, and when; :mod:`.passes` makes them. Which jobs go next is for :mod:`.round_robin` to
+say; how many, for :mod:`.window`.
 """
 
 from __future__ import annotations
@@ -11,9 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import operator
-import time
 from collections.abc import Callable, Collection
-from typing import Final
 
 from django.db import Error
 from django.db.models import Q
@@ -21,10 +17,10 @@ from django.db.models import Q
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import (
     delays,
-    dispatch_lock,
     first_turns,
     lane_marks,
     new_jobs,
+    passes,
     pools,
     short_way,
     ticketing,
@@ -32,11 +28,8 @@ from django_jobs.engine.dispatch import (
     window,
 )
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
-from django_jobs.engine.dispatch.ticketing import Queued
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, Queue, get_broker
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.transition_values import Condition
 from django_jobs.engine.transitions import Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -45,12 +38,6 @@ from django_jobs.pools import of_pool, served_by
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
-
-#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
-PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
-#: Where one may wait in line: the pauses of who submits, before it does so once; and how often others do.
-PAUSES_BEFORE_LINE: Final = (0.002, 0.004)
-TIMES_IN_LINE: Final = 4
 
 
 def wake(priority: int = Priority.CRITICAL) -> int:
@@ -102,7 +89,7 @@ def _dispatch_new(job: Job) -> int | None:
     if moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most)):
         ticketing.push(moved)
         return len(moved)
-    return _dispatch(seen.rings, budget, lambda: _may_go(job, budget))
+    return passes.make(seen.rings, budget, lambda: _may_go(job, budget))
 
 
 def _queue_of(job: Job) -> Queue:
@@ -181,7 +168,7 @@ def _dispatch_if_room_or_raise(
     has_room = functools.partial(window.read_window().has_room, priority, share, in_pools=in_pools)
     if budget.is_spent() or not has_room(seen.depths) or not lane_marks.anything_may_wait(turns.BY_URGENCY):
         return 0
-    return _dispatch(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
+    return passes.make(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
 
 
 def _quietly(go: Callable[[], int | None]) -> int:
@@ -200,76 +187,4 @@ def dispatch() -> int:
     Raises BrokerUnavailable.
     """
     delays.bring_due()
-    return _dispatch(get_broker().look().rings, TimeBudget(), lambda: True) or 0
-
-
-def _dispatch(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> int | None:
-    """Dispatch, in the background for as long as the bell was rung meanwhile; how many jobs went, None if another did.
-
-    A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
-    """
-    total, moved = None, _pass(budget, is_needed)
-    while moved is not None:
-        total = (total or 0) + len(moved.moved)
-        if budget.is_limited:
-            return total
-        seen = budget.spend(get_broker().look)
-        if seen.rings == rings or not _anything_may_go(seen):
-            return total
-        rings = seen.rings
-        # Whoever has the lock now looks at the bell after its pass.
-        moved = _pass_at_once(budget)
-    return total
-
-
-def _anything_may_go(seen: Look) -> bool:
-    """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
-    size = window.read_window()
-    with_room = {queue.priority for queue in size.sizes if size.room(queue, seen.depths) > 0}
-    priorities = [item for item in turns.BY_URGENCY if item in with_room]
-    return bool(priorities) and lane_marks.anything_may_wait(priorities)
-
-
-def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
-    """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
-
-    One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
-    pass is no longer needed: each that began after the caller's commit does its work. One with a budget, who may have
-    to give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
-    for each other for as long as a backlog lasts.
-    """
-    moved = database.in_transaction(turns.fill_window)
-    if moved is None and budget.is_limited:
-        budget.spend(get_broker().ring)
-    for pause, seconds in _tries(budget) if moved is None else ():
-        time.sleep(pause)
-        if budget.is_spent() or not is_needed():
-            return None
-        moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
-        if moved is not None:
-            break
-    if moved is not None:
-        budget.spend(functools.partial(ticketing.push_queued, moved))
-    return moved
-
-
-def _pass_at_once(budget: TimeBudget) -> Queued | None:
-    """Make one pass and push its tickets; return None if another process has the lock."""
-    moved = database.in_transaction(turns.fill_window)
-    if moved is not None:
-        budget.spend(functools.partial(ticketing.push_queued, moved))
-    return moved
-
-
-def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
-    """Return for each further try how long to pause before it, and how long to wait in line for the lock, in seconds.
-
-    Those who take shares of the backlog wait in line, and would leave nothing to who only looks. Who submits looks at
-    first, since mostly another's pass does its work.
-    """
-    if not store().waits_in_line:
-        return [(pause, 0.0) for pause in PAUSES]
-    in_line = (0.0, dispatch_lock.WAIT_SECONDS)
-    return (
-        [*((pause, 0.0) for pause in PAUSES_BEFORE_LINE), in_line] if budget.is_limited else [in_line] * TIMES_IN_LINE
-    )
+    return passes.make(get_broker().look().rings, TimeBudget(), lambda: True) or 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.dispatch import in_flight, ticketing
+from django_jobs.engine.dispatch import in_flight, ticketing, window
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job, JobType
@@ -33,8 +34,7 @@ def check_broker() -> None:
     if not get_broker().mark(mine):
         theirs = get_broker().installation()
         raise ForeignBroker(
-            f"The broker belongs to installation {theirs}, this database to {mine}. "
-            "Give each installation a Redis database of its own."
+            f"The broker belongs to installation {theirs}, this database to {mine}. {ForeignBroker.advice}"
         )
 
 
@@ -82,19 +82,41 @@ class TicketWatch:
 
     @staticmethod
     def _wanted() -> list[Ticket]:
-        """Return the tickets of the queued jobs, and put back the jobs whose pool is not configured: it has no queues.
+        """Return the tickets of the queued jobs, and put back those that no worker will: see :func:`_reasons`.
 
         The pool is that of the type now, which may have changed since the job was queued.
         """
         kinds = JobType.primary.filter(pk=OuterRef("job_type_id"))
         rows = Job.primary.filter(status=Status.QUEUED).order_by("pk").annotate(pool=Subquery(kinds.values("pool")[:1]))
-        queued = in_flight.read(rows.values_list("pk", "created_at", "attempt", "priority", "pool"), BATCH)
-        known, unknown, tickets = pools.names(), defaultdict(list), []
-        for pk, moment, attempt, priority, pool in queued:
-            if pool is None or pool in known:
-                tickets.append(Ticket(pk, moment.year, attempt + 1, priority, pool or DEFAULT_POOL))
-            else:
-                unknown[pool].append(pk)
-        for pool, pks in unknown.items():
-            ticketing.withdraw(pks, pools.not_configured(pool))
-        return tickets
+        fields = ("pk", "created_at", "attempt", "priority", "pool", "job_type_id")
+        tickets, types = [], {}
+        for pk, moment, attempt, priority, pool, job_type in in_flight.read(rows.values_list(*fields), BATCH):
+            tickets.append(Ticket(pk, moment.year, attempt + 1, priority, pool or DEFAULT_POOL))
+            types[tickets[-1]] = job_type
+        reasons = _reasons(types) if types else {}  # an idle tick asks no more
+        back = defaultdict(list)
+        for ticket, reason in reasons.items():
+            back[reason].append(ticket.pk)
+        for reason, pks in back.items():
+            ticketing.withdraw(pks, reason)
+        return [ticket for ticket in tickets if ticket not in reasons]
+
+
+def _reasons(types: Mapping[Ticket, str]) -> dict[Ticket, str]:
+    """Return why some of these queued jobs, each with its type, are to wait in the backlog.
+
+    A pool that is not configured has no queues. What is queued of a type that is paused or disabled is put back by the
+    worker that takes it; where none does, it would hold the places of its organization for as long.
+    """
+    known, slots = pools.names(), window.read_window().slots
+    reasons = {ticket: pools.not_configured(ticket.pool) for ticket in types if ticket.pool not in known}
+    left = {ticket: name for ticket, name in types.items() if ticket not in reasons}
+    unserved = {ticket: name for ticket, name in left.items() if not slots.get(ticket.queue)}
+    if unserved:
+        held = JobType.primary.filter(Q(is_paused=True) | Q(is_enabled=False), pk__in=set(unserved.values()))
+        told = {
+            pk: f"The job type is {'paused' if is_enabled else 'disabled'}"
+            for pk, is_enabled in held.values_list("pk", "is_enabled")
+        }
+        reasons |= {ticket: told[name] for ticket, name in unserved.items() if name in told}
+    return reasons

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.access import may_start
@@ -23,10 +23,15 @@ from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.type_turns import TypeTurns
 from django_jobs.engine.dispatch.weighted_turns import turns
 from django_jobs.engine.dispatch.window import Window
+from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, Walk
 from django_jobs.models import get_organization_model
+from django_jobs.statuses import Priority
+
+#: Of the tasks of one organization so many jobs are looked at, so that a pass takes them in their order.
+IN_ORDER_AT_ONCE: Final = 400
 
 
 def pick(
@@ -207,12 +212,10 @@ def _next(queue: list[Candidate], state: PassState, places: TypeTurns) -> Candid
 
 def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:
     """Return what each organization has at the heads of its lanes and was not picked, the longest ready last."""
-    counts = Counter(lane.organization_pk for lane in lanes)
+    wanted = _most_of_lanes(priority, lanes, most)
     picked: dict[Lane, Collection[int]] = {lane: state.picked.get((priority, lane), ()) for lane in lanes}
     taken = [
-        (lane, min(math.ceil(most / counts[lane.organization_pk]), left) + len(picked[lane]))
-        for lane in lanes
-        if (left := state.limits.left(lane)) > 0
+        (lane, min(wanted[lane], left) + len(picked[lane])) for lane in lanes if (left := state.limits.left(lane)) > 0
     ]
     queues: dict[Any, list[Candidate]] = defaultdict(list)
     for candidate in _heads(priority, taken, state):
@@ -221,6 +224,22 @@ def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> di
     for queue in queues.values():
         queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
     return queues
+
+
+def _most_of_lanes(priority: int, lanes: list[Lane], most: int) -> dict[Lane, int]:
+    """Return how many jobs of each lane to look at, where ``most`` of an organization are: an even share of these.
+
+    Tasks have numbers within their priority, which order all of them, whatever their types: of several types of tasks,
+    each is looked at as if there were no other, up to IN_ORDER_AT_ONCE jobs of all of them.
+    """
+    counts = Counter(lane.organization_pk for lane in lanes)
+    numbered = {lane for lane in lanes if priority != Priority.NORMAL and lane.job_type.startswith(TASK_PREFIX)}
+    of_tasks = Counter(lane.organization_pk for lane in numbered)
+    found = {lane: math.ceil(most / counts[lane.organization_pk]) for lane in lanes}
+    for lane in numbered:
+        if (others := of_tasks[lane.organization_pk]) > 1:
+            found[lane] = max(found[lane], min(most, IN_ORDER_AT_ONCE // others))
+    return found
 
 
 def _heads(priority: int, taken: list[tuple[Lane, int]], state: PassState) -> list[Candidate]:

@@ -180,7 +180,15 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
     value = min(max(answer, least), most)
     if value == answer:
         return value, None
-    return value, BadAnswer(question, id_of(organization), f"it answered {answer:g}", value)
+    return value, BadAnswer(question, id_of(organization), f"it answered {_shown(answer)}", value)
+
+
+def _shown(answer: float) -> str:
+    """Return a number in few characters."""
+    try:
+        return f"{answer:g}"
+    except OverflowError:
+        return "a number that no float can hold"
 
 
 def _complain(bad: BadAnswer) -> None:

@@ -141,7 +141,11 @@ class _Ends:
         self._changed.add(row.pk)
         if row.state == BreakerState.OPEN and not was_open:
             _tell_opening(row, limits)
-        return item if is_charged else spared_attempts.spare(job, item, self._now, limits.pause if is_try else 0)
+        if is_charged:
+            return item
+        # Ready at once, a job with a head start would stand before those that it is to let go first.
+        has_to_wait = is_try or job.head_start > 0
+        return spared_attempts.spare(job, item, self._now, limits.pause if has_to_wait else 0)
 
     def unless_held(self, job: Job, item: Move) -> Move:
         """Return the move of an attempt that goes back to the queue: to Pending, if its job may not start again now."""

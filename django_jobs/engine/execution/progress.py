@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from django.db.models import QuerySet
 
-from django_jobs.engine import ports
+from django_jobs.engine.broadcaster import get_broadcaster
 from django_jobs.engine.store import database
 from django_jobs.engine.transitions import hooks
 from django_jobs.models import Job
@@ -64,7 +64,7 @@ class ProgressBuffer:
 
     def _organizations_of(self, pks: Collection[int]) -> dict[int, Any]:
         """Return the jobs' organizations: read once a job, and only where live pages are told of progress."""
-        if ports.get_broadcaster() is None:
+        if get_broadcaster() is None:
             return dict.fromkeys(pks)
         unknown = [pk for pk in pks if pk not in self._organizations]
         if unknown:

@@ -28,7 +28,8 @@ MAX_DOUBLINGS: Final = 12
 def spare(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
     """Return the move of a failed attempt to Pending; its own move, if the job has been spared for too long.
 
-    ``pause`` is the seconds between two tries if this was one, else 0: then the job is ready at once, behind others.
+    ``pause`` is the seconds between two tries where the job has to let others go first, as after a try that failed.
+    With 0 it is ready at once, behind others.
     """
     times, first = _spared_before(job)
     if first is not None and now - first > SPARED_FOR:

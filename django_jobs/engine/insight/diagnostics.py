@@ -22,9 +22,9 @@ from django_jobs.engine.insight.tenant_tables import swapped_from
 from django_jobs.engine.insight.type_diagnostics import examine_types
 from django_jobs.engine.insight.waiting_diagnostics import examine_waiting
 from django_jobs.engine.ports import get_broker
-from django_jobs.engine.store import database
+from django_jobs.engine.store import database, schema
 from django_jobs.engine.store.chosen import store
-from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Worker
 from django_jobs.statuses import Status
 
@@ -43,6 +43,7 @@ def examine() -> Iterator[Finding]:
         return
     name = database.connection().display_name
     yield Finding(level=OK, subject="database", text=f"{name} answers; installation {mine}.")
+    yield from _examine_schema()
     if store().hides_changes():
         yield Finding(
             level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."
@@ -59,6 +60,14 @@ def examine() -> Iterator[Finding]:
     yield from examine_types()
     yield from examine_breakers()
     yield from examine_schedules()
+
+
+def _examine_schema() -> Iterator[Finding]:
+    """Yield what is wrong with the tables. A migration that only takes away what an older release needs may be late."""
+    late = schema.unapplied_migrations()
+    if late:
+        level = PROBLEM if schema.lacks_columns() else WARNING
+        yield Finding(level=level, subject="schema", text=schema.behind(late))
 
 
 def _examine_tenants() -> Iterator[Finding]:
@@ -93,7 +102,7 @@ def _owner(mine: str) -> Finding:
         text = "has no owner yet, or was emptied; the first worker or scheduler claims it for this database."
         return Finding(level=WARNING, subject="broker owner", text=text)
     if theirs != mine:
-        text = f"belongs to installation {theirs}. Give each installation a Redis database of its own in RQ_QUEUES."
+        text = f"belongs to installation {theirs}. {ForeignBroker.advice} (RQ_QUEUES names N)."
         return Finding(level=PROBLEM, subject="broker owner", text=text)
     return Finding(level=OK, subject="broker owner", text="belongs to this database.")
 

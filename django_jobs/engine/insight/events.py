@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs import signals
-from django_jobs.engine import ports, process_counts
-from django_jobs.engine.insight import signal_delivery, status
+from django_jobs.engine import process_counts
+from django_jobs.engine.broadcaster import get_broadcaster
+from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.models import Job
@@ -100,6 +101,13 @@ def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
 
 
+def load() -> None:
+    """Load what receivers are told with, if there are any, so that processes that are forked later share it."""
+    told = (signals.job_submitted, signals.job_attempt_failed, signals.job_progressed, *_SIGNALS.values())
+    if any(signal.has_listeners(Job) for signal in told):
+        from django_jobs.engine.insight import status  # noqa: F401
+
+
 def watch_types(prefix: str, tell: Callable[[Sequence[Moved]], object]) -> None:
     """Have ``tell`` called with each start and each end of jobs whose type's name begins with ``prefix``.
 
@@ -115,7 +123,7 @@ def _announce_errors(moved: Sequence[Moved]) -> None:
 
 
 def _broadcast(changes: Callable[[], list[tuple[Any, int, int]]]) -> None:
-    broadcaster = ports.get_broadcaster()
+    broadcaster = get_broadcaster()
     if broadcaster is not None:
         database.on_commit(lambda: broadcaster.changed(changes()))
 
@@ -127,20 +135,23 @@ def progressed(organizations: Mapping[int, Any]) -> None:
     """
     if organizations and signals.job_progressed.has_listeners(Job):
         _send(dict.fromkeys(organizations, signals.job_progressed))
-    broadcaster = ports.get_broadcaster()
+    broadcaster = get_broadcaster()
     if organizations and broadcaster is not None:
         broadcaster.updated("progress", organizations)
 
 
 def batches_counted(organizations: Mapping[int, Any]) -> None:
     """Announce new counts of these batches, once they are committed: their organizations' keys by their keys."""
-    broadcaster = ports.get_broadcaster()
+    broadcaster = get_broadcaster()
     if organizations and broadcaster is not None:
         database.on_commit(lambda: broadcaster.updated("batch", organizations))
 
 
 def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = MappingProxyType({})) -> None:
     """Read these jobs together and deliver the signal of each, with the job's error if there is one."""
+    # Here, since where no signal has a receiver nobody needs it, and it brings along what diagnoses waiting jobs.
+    from django_jobs.engine.insight import status
+
     try:
         found = Job.primary.in_bulk(list(heard))
         jobs = [found[pk] for pk in heard if pk in found]

@@ -1,32 +1,26 @@
-"""Which jobs each part of a filter finds, and how a value is told to people."""
+"""Which jobs each part of a filter finds."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
-from django.utils.translation import gettext as _
 
-from django_jobs.engine.insight.filter_values import Id, Pair, made_in
+from django_jobs.engine.insight.filter_values import Id, Pair
 from django_jobs.engine.insight.parameter_values import having, holding
-from django_jobs.engine.store import organization_ids
 from django_jobs.engine.store.submission_times import created_between
-from django_jobs.models import JobType, get_organization_model
+from django_jobs.models import JobType
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS, Status
-from django_jobs.texts import listed
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 #: A condition of a value, or what narrows rows by it.
 Condition: TypeAlias = Callable[[Any], "Q | Narrowing"]
 Narrowing: TypeAlias = Callable[[Any], Any]
-
-#: Values of one field that are told to people; of more it is said how many.
-SHOWN: Final = 5
 
 
 def apply(rows: Rows, condition: Condition, value: Any) -> Rows:
@@ -38,6 +32,25 @@ def apply(rows: Rows, condition: Condition, value: Any) -> Rows:
 def all_jobs(_value: bool) -> Q:
     """Return the condition that holds for every job."""
     return Q()
+
+
+def with_ids(ids: Iterable[Id]) -> Q:
+    """Return the condition for jobs with one of these ids. The year is part of an id and must be right."""
+    by_year: dict[int, list[int]] = defaultdict(list)
+    for pk, year in ids:
+        by_year[year].append(pk)
+    found = Q(pk__in=[])
+    for year, pks in by_year.items():
+        found |= Q(pk__in=pks) & made_in(year)
+    return found
+
+
+def made_in(year: int, column: str = "created_at") -> Q:
+    """Return the condition that a moment lies in this year, in UTC; that of no row for a year outside the calendar."""
+    if not dt.MINYEAR <= year < dt.MAXYEAR:
+        return Q(pk__in=[])
+    begin, end = (dt.datetime(number, 1, 1, tzinfo=dt.UTC) for number in (year, year + 1))
+    return Q(**{f"{column}__gte": begin, f"{column}__lt": end})
 
 
 def in_statuses(statuses: Collection[str]) -> Q:
@@ -99,31 +112,3 @@ def with_parameters(pairs: Iterable[Pair]) -> Narrowing:
         return rows
 
     return narrow
-
-
-def read_organization_pk(value: Any) -> Any:
-    """Return the primary key of an organization that a stored value stands for."""
-    try:
-        return get_organization_model()._meta.pk.to_python(value)
-    except ValidationError as error:
-        raise ValueError(_("This is no key of an organization.")) from error
-
-
-def write_organization_pks(pks: Iterable[Any]) -> list[Any]:
-    """Return primary keys as JSON has them: numbers as they are, others as text."""
-    return [pk if isinstance(pk, int) else str(pk) for pk in pks]
-
-
-def tell_organizations(pks: Collection[Any]) -> list[str]:
-    """Return the ids that these organizations have now; of a deleted one its primary key."""
-    known = organization_ids.current_ids(pks)
-    return [known.get(pk, str(pk)) for pk in pks]
-
-
-def in_words(texts: list[str]) -> str:
-    """Return the values of a filter in one text, of many the first."""
-    if not texts:
-        return _("(none)")
-    text = listed(texts[:SHOWN])
-    more = len(texts) - SHOWN
-    return _("%(values)s and %(count)s more") % {"values": text, "count": more} if more > 0 else text

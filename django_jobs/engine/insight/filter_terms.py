@@ -9,6 +9,8 @@ from django.db.models import QuerySet
 
 from django_jobs.engine.insight import filter_conditions as conditions
 from django_jobs.engine.insight import filter_values as values
+from django_jobs.engine.insight import filter_words
+from django_jobs.engine.json_storage import clean_text
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -25,7 +27,7 @@ class Kind(NamedTuple):
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any] = _same
-    tell: Callable[[Any], list[str]] = values.tell
+    tell: Callable[[Any], list[str]] = filter_words.tell
     restored: Callable[[Any], Any] | None = None
 
     def restore(self, stored: Any) -> Any:
@@ -33,22 +35,22 @@ class Kind(NamedTuple):
         return None if stored is None else (self.restored or self.read)(stored)
 
 
-STATUSES: Final = Kind(values.several(values.read_status), list, values.tell_statuses)
+STATUSES: Final = Kind(values.several(values.read_status), list, filter_words.tell_statuses)
 NAMES: Final = Kind(values.several(values.read_name), list)
-PRIORITIES: Final = Kind(values.several(values.read_priority), list, values.tell_priorities)
+PRIORITIES: Final = Kind(values.several(values.read_priority), list, filter_words.tell_priorities)
 KEYS: Final = Kind(
-    values.several(conditions.read_organization_pk),
-    conditions.write_organization_pks,
-    conditions.tell_organizations,
+    values.several(values.read_organization_pk),
+    values.write_organization_pks,
+    filter_words.tell_organizations,
 )
 JOB_IDS: Final = Kind(values.several(values.read_job_id), values.write_job_ids, values.write_job_ids)
-BATCH: Final = Kind(values.read_batch_id, values.write_batch_id, values.tell_batch)
-MOMENT: Final = Kind(values.read_moment, values.write_moment, values.tell_moment)
+BATCH: Final = Kind(values.read_batch_id, values.write_batch_id, filter_words.tell_batch)
+MOMENT: Final = Kind(values.read_moment, values.write_moment, filter_words.tell_moment)
 TEXT: Final = Kind(values.read_text, restored=values.restore_text)
-FINGERPRINT: Final = Kind(values.read_fingerprint, tell=values.tell_fingerprint, restored=values.read_name)
+FINGERPRINT: Final = Kind(values.read_fingerprint, tell=filter_words.tell_fingerprint, restored=values.read_name)
 NUMBER: Final = Kind(values.read_number)
-CHOICE: Final = Kind(values.read_choice, tell=values.tell_flag)
-FLAG: Final = Kind(values.read_flag, tell=values.tell_flag)
+CHOICE: Final = Kind(values.read_choice, tell=filter_words.tell_flag)
+FLAG: Final = Kind(values.read_flag, tell=filter_words.tell_flag)
 PARAMETERS: Final = Kind(
     values.read_parameters, values.write_parameters, values.write_parameters, values.restore_parameters
 )
@@ -66,6 +68,13 @@ class Term(NamedTuple):
     words: Any
     is_walked: bool = False
 
+    def restore(self, stored: Any) -> Any:
+        """Return the value that was stored; ValueError where it would ask for nothing."""
+        value = self.kind.restore(stored)
+        if value is None:
+            raise ValueError(f"{clean_text(repr(stored), 50)} asks for nothing.")
+        return value
+
     def narrow(self, rows: Rows, value: Any) -> Rows:
         """Return those of the rows that have this value. A text as condition is a look-up that finds it."""
         if isinstance(self.condition, str):
@@ -74,4 +83,4 @@ class Term(NamedTuple):
 
     def tell(self, value: Any) -> tuple[str, str]:
         """Return the label and the value, in the language of the reader."""
-        return str(self.words), conditions.in_words(self.kind.tell(value))
+        return str(self.words), filter_words.in_words(self.kind.tell(value))

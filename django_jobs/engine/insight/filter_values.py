@@ -6,18 +6,17 @@ A reader raises ValueError with a sentence for people where a value cannot be.
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from django.db.models import Q
-from django.utils import formats
+from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_naive, localtime, make_aware
+from django.utils.timezone import is_naive, make_aware
 from django.utils.translation import gettext as _
 
 from django_jobs.engine.insight.parameter_values import path_of
 from django_jobs.engine.json_storage import clean_text, unstorable_part
+from django_jobs.models import get_organization_model
 from django_jobs.models.batch import format_batch_id, parse_batch_id
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import Priority, Status
@@ -157,6 +156,19 @@ def write_moment(moment: dt.datetime) -> str:
     return moment.isoformat()
 
 
+def read_organization_pk(value: Any) -> Any:
+    """Return the primary key of an organization that a stored value stands for."""
+    try:
+        return get_organization_model()._meta.pk.to_python(value)
+    except ValidationError as error:
+        raise ValueError(_("This is no key of an organization.")) from error
+
+
+def write_organization_pks(pks: Iterable[Any]) -> list[Any]:
+    """Return primary keys as JSON has them: numbers as they are, others as text."""
+    return [pk if isinstance(pk, int) else str(pk) for pk in pks]
+
+
 def read_parameters(value: Any) -> tuple[Pair, ...] | None:
     """Return the wanted values of parameters, of an object or of texts such as ``customer.id:17``."""
     if isinstance(value, dict):
@@ -203,57 +215,3 @@ def _simple(value: Any) -> str:
     if not isinstance(value, str | int | float):
         raise ValueError(_("Compare a parameter with a text or a number."))
     return read_name(str(value))
-
-
-def tell(value: Any) -> list[str]:
-    """Return a value, or each of several, as text for people."""
-    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
-
-
-def tell_flag(value: bool) -> list[str]:
-    """Return Yes or No."""
-    return [_("Yes") if value else _("No")]
-
-
-def tell_statuses(found: Iterable[str]) -> list[str]:
-    """Return the labels of these statuses."""
-    return [str(Status(item).label) for item in found]
-
-
-def tell_priorities(found: Iterable[int]) -> list[str]:
-    """Return the labels of these priorities."""
-    return [Priority(item).word for item in found]
-
-
-def tell_fingerprint(value: str) -> list[str]:
-    """Return a fingerprint."""
-    return [value or _("an error without a text")]
-
-
-def tell_moment(moment: dt.datetime) -> list[str]:
-    """Return a moment in the current time zone."""
-    return [formats.date_format(localtime(moment), "DATETIME_FORMAT")]
-
-
-def tell_batch(item: Id) -> list[str]:
-    """Return the id of a batch."""
-    return [write_batch_id(item)]
-
-
-def with_ids(ids: Iterable[Id]) -> Q:
-    """Return the condition for jobs with one of these ids. The year is part of an id and must be right."""
-    by_year: dict[int, list[int]] = defaultdict(list)
-    for pk, year in ids:
-        by_year[year].append(pk)
-    found = Q(pk__in=[])
-    for year, pks in by_year.items():
-        found |= Q(pk__in=pks) & made_in(year)
-    return found
-
-
-def made_in(year: int, column: str = "created_at") -> Q:
-    """Return the condition that a moment lies in this year, in UTC; that of no row for a year outside the calendar."""
-    if not dt.MINYEAR <= year < dt.MAXYEAR:
-        return Q(pk__in=[])
-    begin, end = (dt.datetime(number, 1, 1, tzinfo=dt.UTC) for number in (year, year + 1))
-    return Q(**{f"{column}__gte": begin, f"{column}__lt": end})

@@ -14,10 +14,12 @@ from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.batches import status as batch_status
 from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.foreign_entries import SetAside
 from django_jobs.engine.insight.schedule_diagnostics import SchedulesSeen, read_schedules
-from django_jobs.engine.ports import Broker, Queue, SetAside, get_broker
+from django_jobs.engine.ports import Broker, Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.head_starts import waits_since
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Batch, EngineLease, Job, JobType, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
@@ -146,7 +148,7 @@ def blocked() -> QuerySet[Job]:
 def _waiting_rows(now: dt.datetime) -> Iterator[tuple[Any, ...]]:
     due = Count("pk", filter=Q(ready_at__lte=now))
     names = ("status", "priority", "job_type_id")
-    grouped = waiting().values(*names).annotate(total=Count("pk"), due=due, first=Min("ready_at"))
+    grouped = waiting().values(*names).annotate(total=Count("pk"), due=due, first=Min(waits_since()))
     yield from grouped.values_list(*names, "total", "due", "first")
 
 

@@ -1,6 +1,6 @@
 """A set of jobs, named by what they have in common: the one place where a filter becomes a query.
 
-The lists of REST, Python and the admin read their parameters into a :class:`JobFilter`; an operation stores one as
+``filter_input`` reads what REST, commands and people ask for into a :class:`JobFilter`; an operation stores one as
 JSON. A field that is None asks for nothing, and an empty tuple finds no job. Each field is one line of the class: the
 name in JSON, its kind (how it is read and written), the condition, and the words for people.
 """
@@ -34,11 +34,11 @@ from django_jobs.engine.insight.filter_terms import (
     TEXT,
     Term,
 )
-from django_jobs.engine.insight.filter_values import Id, Pair, read_job_id, read_name, read_text, several, with_ids
+from django_jobs.engine.insight.filter_values import Id, Pair
+from django_jobs.engine.insight.filter_words import in_words
 from django_jobs.engine.insight.newest_jobs import RECENT, Newest, among_newest
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
@@ -68,7 +68,7 @@ class JobFilter:
     organizations: Annotated[Keys, Term(PK, KEYS, "organization_id__in", gettext_lazy("organization"))] = None
     priorities: Annotated[Numbers, Term("priority", PRIORITIES, "priority__in", gettext_lazy("priority"))] = None
     owner: Annotated[str | None, Term("owner", TEXT, "owner_name", gettext_lazy("owner"))] = None
-    job_ids: Annotated[Ids, Term("job_id", JOB_IDS, with_ids, gettext_lazy("job"))] = None
+    job_ids: Annotated[Ids, Term("job_id", JOB_IDS, conditions.with_ids, gettext_lazy("job"))] = None
     batch: Annotated[Id | None, Term("batch", BATCH, conditions.of_batch, gettext_lazy("batch"))] = None
     created_after: Annotated[Moment, Term("created_after", MOMENT, conditions.created_after, gettext_lazy("since"))] = (
         None
@@ -105,14 +105,6 @@ class JobFilter:
     ] = None
 
     @classmethod
-    def read(cls, given: Any, user: Any = None) -> JobFilter:
-        """Return the filter that an object from outside means, of what this user may know of.
-
-        Its names are those of the list's parameters. Raises InvalidFilter with what is wrong by name.
-        """
-        return _read(cls, given, user)
-
-    @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobFilter:
         """Return the filter that :meth:`as_json` wrote.
 
@@ -121,8 +113,8 @@ class JobFilter:
         """
         nothing = {name for name, value in stored.items() if value == []}
         given = {name: value for name, value in stored.items() if name not in nothing}
-        found, errors = _read_terms(given, _BY_NAME.keys(), is_stored=True)
-        found |= {_BY_NAME[name][0]: () for name in nothing & _BY_NAME.keys()}
+        found, errors = read_terms(given, BY_NAME.keys(), is_stored=True)
+        found |= {BY_NAME[name][0]: () for name in nothing & BY_NAME.keys()}
         if errors:
             raise InvalidFilter(errors)
         return cls(**found)
@@ -130,14 +122,6 @@ class JobFilter:
     def as_json(self) -> dict[str, Any]:
         """Return the filter as a JSON object, to be stored."""
         return {term.name: term.kind.write(value) for term, value in self.asked()}
-
-    def as_given(self) -> dict[str, Any]:
-        """Return the filter as it is given from outside, with the ids of organizations."""
-        found = self.as_json()
-        if PK in found:
-            found[ORGANIZATION] = TERMS["organizations"].kind.tell(self.organizations)
-            del found[PK]
-        return found
 
     @property
     def is_storable(self) -> bool:
@@ -219,7 +203,7 @@ class JobFilter:
         """
         if ids is None or self.organizations is None:
             return [term.tell(value) for term, value in self.asked()]
-        told = conditions.in_words([ids.get(pk, str(pk)) for pk in self.organizations])
+        told = in_words([ids.get(pk, str(pk)) for pk in self.organizations])
         return [(str(term.words), told) if term.name == PK else term.tell(value) for term, value in self.asked()]
 
     def _asks_for_hidden(self, user: Any) -> bool:
@@ -235,30 +219,16 @@ class JobFilter:
 TERMS: Final[dict[str, Term]] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(JobFilter, include_extras=True).items()
 }
-_BY_NAME: Final = {term.name: (name, term) for name, term in TERMS.items()}
+#: Each field with what it asks for, by the name in JSON.
+BY_NAME: Final = {term.name: (name, term) for name, term in TERMS.items()}
 #: The names that a filter from outside may have.
-NAMES_OUTSIDE: Final = (*(ORGANIZATION if name == PK else name for name in _BY_NAME), SEARCH)
+NAMES_OUTSIDE: Final = (*(ORGANIZATION if name == PK else name for name in BY_NAME), SEARCH)
 
 
-def _read(cls: type[JobFilter], given: Any, user: Any) -> JobFilter:
-    if not isinstance(given, Mapping):
-        raise InvalidFilter({"filters": [_("Give an object with the parameters of the list of jobs.")]})
-    own = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
-    found, errors = _read_terms(own, _BY_NAME.keys() - {PK})
-    errors |= _read_organizations(given.get(ORGANIZATION), user, found)
-    text = None
-    try:
-        text = read_text(given.get(SEARCH) or "")
-    except ValueError as error:
-        errors[SEARCH] = [str(error)]
-    if errors:
-        raise InvalidFilter(errors)
-    return cls(**found).both(searched(text or ""))
-
-
-def _read_terms(
+def read_terms(
     given: Mapping[str, Any], known: Collection[str], *, is_stored: bool = False
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the values by field, and what is wrong with them by the name in JSON."""
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     for name, value in given.items():
@@ -266,50 +236,12 @@ def _read_terms(
             text = _("There is no such filter; use one of: %(names)s.") % {"names": ", ".join(NAMES_OUTSIDE)}
             errors[clean_text(name, 50)] = [text]
             continue
-        attribute, term = _BY_NAME[name]
+        attribute, term = BY_NAME[name]
         try:
             if is_stored:
-                found[attribute] = _restore(term, value)
+                found[attribute] = term.restore(value)
             else:
                 found[attribute] = None if value is None else term.kind.read(value)
         except ValueError as error:
             errors[name] = [str(error)]
     return found, errors
-
-
-def _restore(term: Term, stored: Any) -> Any:
-    value = term.kind.restore(stored)
-    if value is None:
-        raise ValueError(f"{clean_text(repr(stored), 50)} asks for nothing.")
-    return value
-
-
-def _read_organizations(given: Any, user: Any, found: dict[str, Any]) -> dict[str, list[str]]:
-    """Put the keys of the organizations with these ids into ``found``; return what is wrong with them."""
-    try:
-        names = several(_read_id)(given)
-    except ValueError as error:
-        return {ORGANIZATION: [str(error)]}
-    if names is None:
-        return {}
-    keys = organizations_named(set(names), user, is_trusted=user is None)
-    unknown = [name for name in names if name not in keys]
-    if unknown:
-        return {ORGANIZATION: [unknown_organization(name) for name in unknown]}
-    found["organizations"] = tuple(keys[name] for name in names)
-    return {}
-
-
-def _read_id(value: Any) -> str:
-    """Return an organization's id as text; some hosts' ids are numbers."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_name(value)
-
-
-def searched(text: str) -> JobFilter:
-    """Return the filter that a text means which people search for: a job id, or else a part of an error."""
-    if not text.strip():
-        return JobFilter()
-    try:
-        return JobFilter(job_ids=(read_job_id(text.strip()),))
-    except ValueError:
-        return JobFilter(error_text=text)

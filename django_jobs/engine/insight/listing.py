@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.status import describe_all
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.lookup import find_organization_pk
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
@@ -74,5 +75,7 @@ def _statuses(wanted: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> tuple[str, ...]:
+    """Return the types' names, without those that no row can have: PostgreSQL fails at them."""
     items = [wanted] if isinstance(wanted, str | JobType) else wanted
-    return tuple(item.pk if isinstance(item, JobType) else item for item in items)
+    names = [item.pk if isinstance(item, JobType) else item for item in items]
+    return tuple(name for name in names if is_storable_text(str(name)))

@@ -19,13 +19,14 @@ from django.db.models import Count, IntegerField, Min, Q, QuerySet, Subquery, Su
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight import recent_runs
+from django_jobs.engine.insight import oldest_waiting, recent_runs
 from django_jobs.engine.insight.activity import activities
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.job_types.retention_days import own_retention_days
 from django_jobs.engine.lookup import visible_organizations
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.head_starts import waits_since
 from django_jobs.models import Job, Span
 from django_jobs.statuses import AWAITING_RETRY, DISPATCHABLE, IN_FLIGHT, TERMINAL, WITH_ERRORS, Priority, Status
 
@@ -72,7 +73,7 @@ class _Waiting(NamedTuple):
 
 def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     """Count what waits to be dispatched, at most BOUND jobs of each priority, by a statement for each priority."""
-    facts: dict[str, Any] = {"since": Min("ready_at", filter=Q(ready_at__lte=now))}
+    facts: dict[str, Any] = {"since": Min(waits_since(), filter=Q(ready_at__lte=now))}
     facts |= {status.name: Count("pk", filter=Q(status=str(status))) for status in DISPATCHABLE}
     found = []
     for priority in Priority:
@@ -87,10 +88,9 @@ def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
 
 def _read_depths(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     """Count the same from the index alone, which does not tell statuses apart."""
-    facts: dict[str, Any] = {"jobs": Count("pk"), "since": Min("ready_at", filter=Q(ready_at__lte=now))}
     found = []
     for priority in Priority:
-        rows = store().first_waiting(scope, priority, BOUND).aggregate(**facts)
+        rows = oldest_waiting.aggregate(store().first_waiting(scope, priority, BOUND), priority, now, jobs=Count("pk"))
         if rows["jobs"]:
             found.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
     return found

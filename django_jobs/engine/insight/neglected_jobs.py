@@ -32,6 +32,7 @@ from django_jobs.engine.insight.breakers import held_types
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.head_starts import waits_since
 from django_jobs.engine.store.lane_values import ALL_TYPES, Candidate, Lane, LaneBound, Walk
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.models import JobType
@@ -160,8 +161,8 @@ class _Look:
         """Return the first jobs of those lanes that their types' limits leave open, if they were due long ago."""
         taken = [(lane, min(left, JOBS_OF_LANE)) for lane in lanes if (left := self._limits.left(lane)) > 0]
         heads = store().heads(queue.priority, taken) if taken else []
-        old = jobs().filter(pk__in=[item.pk for item in heads], ready_at__lt=self._since) if heads else jobs().none()
-        pks = set(old.values_list("pk", flat=True))
+        rows = jobs().filter(pk__in=[item.pk for item in heads]) if heads else jobs().none()
+        pks = set(rows.alias(since=waits_since()).filter(since__lt=self._since).values_list("pk", flat=True))
         return [item for item in heads if item.pk in pks]
 
     def _allowed(self, items: Sequence[Candidate]) -> Iterator[Candidate]:

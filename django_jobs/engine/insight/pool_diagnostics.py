@@ -45,25 +45,38 @@ def queues_of(workers: Iterable[Worker]) -> set[str]:
     return {queue for worker in workers for queue in worker.queues.split(",")}
 
 
+def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
+    """Return why nobody takes what waits in a pool, and what to do; "" where one of the live ``workers`` takes it."""
+    return _why_unserved(pool, queues_of(working(workers)), queues_of(workers))
+
+
+def _why_unserved(pool: str, served: set[str], quiet: set[str]) -> str:
+    """``served`` are the queues of workers that take jobs, ``quiet`` those of the others too."""
+    if not served.isdisjoint(pools.queue_names(pool)):
+        return ""
+    if not quiet.isdisjoint(pools.queue_names(pool)):
+        text = _("all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s")
+        return say(text, advice=say(RESUME))
+    return say(_("no live worker, and jobs of it wait. Start `%(command)s`."), command=_command(pool))
+
+
+def _command(pool: str) -> str:
+    return f"manage.py jobs_worker{'' if pool == DEFAULT_POOL else f' --pool {pool}'}"
+
+
 def _examine(pool: str, types: Sequence[str], served: set[str], quiet: set[str]) -> Finding:
     """``served`` are the queues of workers that take jobs, ``quiet`` those of the others too."""
     subject = f"pool {pool}"
-    if not served.isdisjoint(pools.queue_names(pool)):
+    problem = _why_unserved(pool, served, quiet)
+    if not problem:
         return Finding(level=OK, subject=subject, text=f"has workers; job types: {len(types)}.")
+    if _do_any_wait(types):
+        return Finding(level=PROBLEM, subject=subject, text=problem)
     if not quiet.isdisjoint(pools.queue_names(pool)):
-        if _do_any_wait(types):
-            text = _(
-                "all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s"
-            )
-            return Finding(level=PROBLEM, subject=subject, text=say(text, advice=say(RESUME)))
         text = "all its workers are quiet: they were ordered to take no new jobs; no job of it waits."
         return Finding(level=WARNING, subject=subject, text=f"{text} {RESUME}")
-    option = "" if pool == DEFAULT_POOL else f" --pool {pool}"
-    command = f"manage.py jobs_worker{option}"
-    if _do_any_wait(types):
-        text = say(_("no live worker, and jobs of it wait. Start `%(command)s`."), command=command)
-        return Finding(level=PROBLEM, subject=subject, text=text)
-    return Finding(level=WARNING, subject=subject, text=f"no live worker; no job of it waits. Start `{command}`.")
+    text = f"no live worker; no job of it waits. Start `{_command(pool)}`."
+    return Finding(level=WARNING, subject=subject, text=text)
 
 
 def _do_any_wait(types: Sequence[str]) -> bool:

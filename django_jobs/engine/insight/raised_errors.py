@@ -75,7 +75,8 @@ def _split(exception: str) -> tuple[str, str]:
     name, _, text = exception.partition(": ")
     if "\n" in name:
         name, text = exception.split("\n", 1)
-    return (name, text) if name.replace(".", "").isidentifier() else ("", "")
+    # A class that a function makes has that in its path.
+    return (name, text) if name.replace("<locals>.", "").replace(".", "").isidentifier() else ("", "")
 
 
 def read_raised_errors(job_pks: Collection[int]) -> dict[int, RaisedError]:

@@ -1,4 +1,4 @@
-"""Diagnostics of job types: whether declared ones have their rows, and whether handlers can be loaded."""
+"""Diagnostics of job types: whether declared ones have their rows, handlers can be loaded, and permissions exist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING, Finding
 from django_jobs.engine.insight.inspection import waiting
+from django_jobs.engine.insight.required_permissions import unknown_permissions
 from django_jobs.engine.job_types import declared_types, unloadable
 from django_jobs.engine.job_types.handlers import path_problem
 from django_jobs.engine.store import database
@@ -16,12 +17,13 @@ from django_jobs.models import JobType
 
 DECLARED: Final = "declared job types"
 HANDLERS: Final = "handlers"
+PERMISSIONS: Final = "permissions"
 #: How many are named; the others are counted.
 MAX_NAMED: Final = 5
 
 
 def examine_types() -> Iterator[Finding]:
-    """Yield one finding for the declarations and one or two for the handlers."""
+    """Yield one finding for the declarations, one or two for the handlers, and one for permissions that are missing."""
     yield _examine_declarations()
     unloadable_here = _unloadable_here()
     if unloadable_here:
@@ -31,11 +33,12 @@ def examine_types() -> Iterator[Finding]:
         yield _tell_put_back(said)
     if not unloadable_here and not said:
         yield Finding(level=OK, subject=HANDLERS, text="all that are enabled can be loaded.")
+    yield from _examine_permissions()
 
 
 def _examine_declarations() -> Finding:
     try:
-        found = declared_types.differences(using=database.alias())
+        found = declared_types.differences(using=database.alias(), with_tasks=False)
     except ImproperlyConfigured as error:
         return Finding(level=PROBLEM, subject=DECLARED, text=str(error))
     missing = [item.type_name for item in found if item.is_missing]
@@ -71,6 +74,20 @@ def _tell_put_back(said: dict[int, str]) -> Finding:
         "an older release, or mend the import; after 10 minutes these jobs end as Dead Letters."
     )
     return Finding(level=WARNING, subject=HANDLERS, text=text)
+
+
+def _examine_permissions() -> Iterator[Finding]:
+    """Yield a warning where only system admins and code may submit types, since nobody has the permission."""
+    required = dict(
+        JobType.primary.exclude(requires_permission="").order_by("pk").values_list("pk", "requires_permission")
+    )
+    unknown = set(unknown_permissions(required.values()))
+    named = _named([f"{name} ({permission})" for name, permission in required.items() if permission in unknown])
+    if named:
+        text = (
+            f"job types require some that do not exist, so that only system admins and code may submit them: {named}."
+        )
+        yield Finding(level=WARNING, subject=PERMISSIONS, text=f"{text} Correct the names, or migrate their apps.")
 
 
 def _named(items: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Job types that code declares beside their handlers, and finding those declarations.
 
 The decorator only remembers what it is given, so that it works before the app registry is ready. System checks judge
-the declarations, and ``migrate`` brings them into the database (``declared_types``).
+the declarations (``declaration_problems``), and ``migrate`` brings them into the database (``declared_types``).
 """
 
 from __future__ import annotations
@@ -131,6 +131,8 @@ class Declaration:
 
 #: By type name, then by place: more than one place is a mistake, which a check reports.
 _declared: dict[str, dict[str, Declaration]] = {}
+#: What finds declarations that are none of these, by its name.
+_sources: dict[str, Callable[[], list[Declaration]]] = {}
 
 
 def job_handler(
@@ -195,6 +197,16 @@ def get(type_name: str) -> Declaration | None:
 def declared() -> list[Declaration]:
     """Return every declaration, in the order of the types' names; of several for one type, the latest."""
     return [next(reversed(_declared[name].values())) for name in sorted(_declared)]
+
+
+def add_source(find: Callable[[], list[Declaration]]) -> None:
+    """Have ``find`` asked whenever rows are made of declarations: it returns good ones that stand elsewhere."""
+    _sources[find.__qualname__] = find
+
+
+def found_elsewhere() -> list[Declaration]:
+    """Return what the sources find, such as Django's tasks. Nobody needs their rows before they are submitted."""
+    return [declaration for find in _sources.values() for declaration in find()]
 
 
 def duplicates() -> dict[str, list[str]]:

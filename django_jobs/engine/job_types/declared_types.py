@@ -3,92 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps as current_apps
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
-from django.utils import translation
 
 from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types.declaration_problems import problems, stored_value
 from django_jobs.engine.job_types.declarations import Declaration
-from django_jobs.engine.job_types.handlers import has_scheme, path_problem
-from django_jobs.engine.job_types.parameters import names_read_by
+from django_jobs.engine.job_types.handlers import has_scheme
 from django_jobs.models import JobType
-from django_jobs.models.job_type_checks import NEEDS_KEY, key_problem, pool_problem
 
 logger = logging.getLogger("django_jobs")
 
 MAX_TRIES: Final = 5
 
 
-def problems(declaration: Declaration) -> list[str]:
-    """Return what is wrong with a declaration, one sentence for each mistake."""
-    found = [_field_problem("type_name", declaration.type_name), _field_problem("handler_method", declaration.path)]
-    found.append(path_problem(declaration.path))
-    found += [_field_problem(name, value) for name, value in declaration.fields.items()]
-    serializer_problem = _serializer_problem(declaration.serializer)
-    found += [serializer_problem] if serializer_problem else _key_problems(declaration)
-    return [problem for problem in found if problem]
-
-
-def value_problems(fields: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with values of a type's fields, one sentence for each."""
-    return [problem for name, value in fields.items() if (problem := _field_problem(name, value))]
-
-
-def doubts(declaration: Declaration) -> list[str]:
-    """Return what is wrong between a declaration and the settings, which may change without it: no reason to stop."""
-    pool = declaration.fields.get("pool")
-    problem = pool_problem(pool) if isinstance(pool, str) else None
-    return [f"pool: {problem}"] if problem else []
-
-
-def _key_problems(declaration: Declaration) -> list[str]:
-    """Return what is wrong with the concurrency key beside the other fields."""
-    key = declaration.fields.get("concurrency_key", "")
-    if not key and declaration.fields.get("max_starts_per_key") is not None:
-        return [f"max_starts_per_key: {NEEDS_KEY}"]
-    problem = key_problem(key, names_read_by(declaration.serializer)) if key and isinstance(key, str) else None
-    return [f"concurrency_key: {problem}"] if problem else []
-
-
-def _field_problem(name: str, value: Any) -> str | None:
-    try:
-        _stored(name, value)
-    except ValidationError as error:
-        return f"{name}: {' '.join(error.messages)}"
-    except (TypeError, ValueError):
-        return f"{name}: {value!r} is no value of this field."
-    return None
-
-
-def _serializer_problem(serializer: Any) -> str | None:
-    if serializer is None:
-        return None
-    from rest_framework.serializers import BaseSerializer, ListSerializer
-
-    if isinstance(serializer, type) and issubclass(serializer, BaseSerializer) and serializer is not BaseSerializer:
-        if not issubclass(serializer, ListSerializer):
-            return None
-        return f"parameters: {serializer.__name__} takes a list; parameters are an object."
-    # Its repr is not used: that of a serializer reads the database.
-    name = serializer.__name__ if isinstance(serializer, type) else f"an object of {type(serializer).__name__}"
-    return f"parameters: {name} is no serializer class of the REST framework."
-
-
-def _stored(name: str, value: Any) -> Any:
-    """Return a field's value as JSON keeps it. Raise ValidationError for a wrong one."""
-    field: Any = JobType._meta.get_field(name)
-    with translation.override(None):  # a lazy text is stored as the code has it, whoever brings it into the database
-        return field.get_prep_value(field.clean(value, None))
-
-
 def _wanted(declaration: Declaration) -> dict[str, Any]:
     """Return every field as the code wants it: what it says, and defaults for what it does not say."""
-    said = {name: _stored(name, value) for name, value in declaration.fields.items()}
+    said = {name: stored_value(name, value) for name, value in declaration.fields.items()}
     unsaid = {name: _default(name) for name in declarations.FIELDS} | declarations.DEFAULTS
     return unsaid | said | {"handler_method": declaration.path}
 
@@ -101,9 +37,13 @@ def _default(name: str) -> Any:
 def ensure(declaration: Declaration, *, using: str) -> None:
     """Make the row of a type that code meets only now, or bring it up to date; what an administrator changed stays.
 
-    Of many processes that meet it at once, one makes the row. The declaration's values are good.
+    Of many processes that meet it at once, one makes the row. The declaration's values are good. Raises
+    ImproperlyConfigured where the database takes the name for that of another type, whose handler it would get.
     """
     row = JobType._default_manager.using(using).filter(pk=declaration.type_name).first()
+    if row is not None and row.pk != declaration.type_name:
+        text = f"{declaration.type_name} is the same name as {row.pk} to this database, which ignores case"
+        raise ImproperlyConfigured(f"{text}: give one of them another name.")
     if row is None:
         _create([declaration], JobType, using)
     else:
@@ -128,9 +68,10 @@ class Difference:
 def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[Difference]:
     """Make the rows that are missing, and update those whose declaration changed; for ``post_migrate``.
 
-    A field that no longer holds what the code declared last was changed by an administrator and stays. A type that
-    code declared once keeps its row, since it may have jobs. Return what was found, as :func:`differences` does.
-    Raises ImproperlyConfigured for a wrong declaration.
+    Also those of tasks that are found, so that no transaction makes one, for which others would wait. A field that no
+    longer holds what the code declared last was changed by an administrator and stays. A type that code declared once
+    keeps its row, since it may have jobs. Return what was found, as :func:`differences` does. Raises
+    ImproperlyConfigured for a wrong declaration.
     """
     model = _model_in(using, apps)
     if model is None:
@@ -138,9 +79,12 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
     rows = {row.pk: row for row in model._default_manager.using(using).all()}
     found = declarations.declared()
     _refuse_wrong(found)
+    elsewhere = declarations.found_elsewhere()
+    found += elsewhere
     missing = [declaration for declaration in found if declaration.type_name not in rows]
     _create(missing, model, using)
-    done = [Difference(type_name=declaration.type_name, is_missing=True) for declaration in missing]
+    taken = _taken_names(elsewhere, rows, model, using)
+    done = [Difference(type_name=item.type_name, is_missing=True) for item in missing if item.type_name not in taken]
     done += [
         _update(rows[declaration.type_name], _wanted(declaration), model, using)
         for declaration in found
@@ -150,7 +94,7 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
     return _notable(done)
 
 
-def differences(*, using: str) -> list[Difference]:
+def differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
     """Return what a synchronization would do, and what it would leave, by the type's name; nothing is written.
 
     Raises ImproperlyConfigured for a wrong declaration, and where there is no table of job types.
@@ -161,12 +105,16 @@ def differences(*, using: str) -> list[Difference]:
     rows = {row.pk: row for row in model._default_manager.using(using).all()}
     found = declarations.declared()
     _refuse_wrong(found)
+    elsewhere = declarations.found_elsewhere() if with_tasks else []
+    found += elsewhere
+    taken = _taken_names(elsewhere, rows, model, using)
     return _notable(
         [
             _difference(rows[item.type_name], _known(_wanted(item), model))
             if item.type_name in rows
             else Difference(type_name=item.type_name, is_missing=True)
             for item in found
+            if item.type_name not in taken
         ]
     )
 
@@ -215,6 +163,20 @@ def _create(missing: list[Declaration], model: Any, using: str) -> None:
         logger.info("event=job_type_declared job_type=%s handler=%s", declaration.type_name, declaration.path)
     # Another process that migrates at this moment may make the same rows.
     model._default_manager.using(using).bulk_create(rows, ignore_conflicts=True)
+
+
+def _taken_names(found: list[Declaration], known: Collection[str], model: Any, using: str) -> set[str]:
+    """Return those names that this database takes for those of other types, as MariaDB does, which ignores case.
+
+    Their tasks cannot be enqueued. The names that are ``known`` have rows of their own.
+    """
+    names = {declaration.type_name for declaration in found if declaration.type_name not in known}
+    rows = model._default_manager.using(using)
+    there = set(rows.filter(pk__in=names).values_list("pk", flat=True)) if names else set()
+    taken = {name for name in sorted(names - there) if there and rows.filter(pk=name).exists()}
+    for name in sorted(taken):
+        logger.warning("event=job_type_left_out job_type=%s its name is that of another type to this database", name)
+    return taken
 
 
 def _known(values: dict[str, Any], model: Any) -> dict[str, Any]:

@@ -24,6 +24,8 @@ NOT_LOADABLE_DELAY: Final = 5.0
 
 #: How the handler of a type begins that runs a task of Django's interface; behind it comes ``:`` and the task's path.
 TASK_SCHEME: Final = "task"
+#: How the names of the types begin that the backend of Django's interface makes for its tasks.
+TASK_PREFIX: Final = f"{TASK_SCHEME}:"
 
 
 class HandlerNotAllowed(Exception):

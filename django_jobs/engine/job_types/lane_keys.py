@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from django_jobs.engine.json_storage import canonical
@@ -31,9 +32,13 @@ def lane_key(concurrency_key: str, parameters: Mapping[str, Any]) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with whole numbers as integers: not every database tells which of the two was stored."""
+    """Return the value with whole numbers as integers: not every database tells which of the two was stored.
+
+    Of a large one those are its digits as JSON writes them, since PostgreSQL gives back 1e30 as 10**30, not as the
+    float that is nearest to it.
+    """
     if isinstance(value, float):
-        return int(value) if value.is_integer() else value
+        return int(Decimal(repr(value))) if value.is_integer() else value
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value

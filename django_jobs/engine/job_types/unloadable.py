@@ -14,6 +14,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from django_jobs.engine.job_types.handlers import NOT_LOADABLE, NOT_LOADABLE_DELAY
 from django_jobs.engine.store import database
+from django_jobs.engine.store.head_starts import waits_since_of
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 
@@ -41,7 +42,7 @@ def find() -> dict[int, str]:
 
 def _may_have_been_put_back(job: Job) -> bool:
     is_ready = job.status == Status.PENDING and job.ready_at is not None
-    return is_ready and job.queued_at is None and job.ready_at not in {job.created_at, job.run_at}
+    return is_ready and job.queued_at is None and waits_since_of(job) not in {job.created_at, job.run_at}
 
 
 def _said(pks: Sequence[int]) -> dict[int, str]:

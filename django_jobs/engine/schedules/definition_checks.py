@@ -190,7 +190,7 @@ def _check_values(type_name: str | None, given: Mapping[str, Any], errors: Error
 
 def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[JobType | None, Any]:
     organization, authorizer = given.get("organization"), Authorizer(user)
-    if organization is None or organization == "":
+    if organization is None:
         if user is not None and not get_policy().is_system_admin(user):
             text = _("Name an organization: only system admins make schedules for all of them.")
             errors["organization"] = [say(text)]

@@ -29,13 +29,15 @@ from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manag
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
-from django_jobs.models import JobType, Schedule
+from django_jobs.models import JobType, Schedule, ScheduleFiring
 from django_jobs.texts import say
 
 MAX_TRIES: Final = 5
 TAKEN: Final = say(gettext_noop("There is a schedule of this name already."))
 #: A mark that lies further ahead was made by a clock that was wrong.
 MOST_AHEAD: Final = dt.timedelta(days=1)
+#: Columns whose change is that of another one, and stands in no history.
+_TOLD_BY_OTHERS: Final = {"owner_name", "next_run_at", "fault", "faulty_since"}
 
 
 def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
@@ -221,6 +223,10 @@ def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
     if {*RULE, "is_enabled"}.intersection(changed):
         row.next_run_at = next_run(row, database.now())
         changed.append("next_run_at")
+    if "organization_id" in changed:  # of another one's people and jobs
+        ScheduleFiring.primary.filter(schedule_id=row.pk).delete()
+        row.fault, row.faulty_since = "", None
+        changed += ["fault", "faulty_since"]
     row.save(using=database.alias(), update_fields=changed)
     audit.record(user, [row], Act.CHANGED, [{"changed": {"fields": _titles(changed)}}])
     return row
@@ -229,7 +235,7 @@ def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
 def _titles(columns: list[str]) -> list[str]:
     """Return the names of the changed fields, as Django's admin writes them into its history."""
     names = {column: field for field, column in COLUMNS.items()} | {"owner_id": "owner"}
-    shown = [names.get(column, column) for column in columns if column not in {"owner_name", "next_run_at"}]
+    shown = [names.get(column, column) for column in columns if column not in _TOLD_BY_OTHERS]
     titles: list[Any] = [Schedule._meta.get_field(name) for name in shown]
     return [in_english(field.verbose_name).capitalize() for field in titles]
 

@@ -15,16 +15,16 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import cause_of
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.schedules import faults
 from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.schedule_rights import get_schedule
 from django_jobs.engine.schedules.schedule_submission import UNFINISHED_JOB, Result, submit_for
 from django_jobs.engine.schedules.timetable import MAX_MISSED, rule_of
 from django_jobs.engine.store import database
-from django_jobs.exceptions import JobsError, PolicyFailed, ScheduleNotFound
+from django_jobs.exceptions import PolicyFailed, ScheduleNotFound
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp
 
@@ -32,8 +32,6 @@ logger = logging.getLogger("django_jobs")
 
 #: Schedules that are looked at in one round.
 AT_ONCE: Final = 1_000
-#: Characters of a note.
-MAX_NOTE: Final = 2_000
 #: Seconds for which a schedule rests whose firing broke, so that it does not hold up the others again and again.
 REST: Final = 30.0
 _TICK: Final = dt.timedelta(microseconds=1)
@@ -74,7 +72,7 @@ def _try_to_fire(pk: int, now: dt.datetime | None, rests_until: dict[int, float]
         broke_before = pk in rests_until
         rests_until[pk] = time.monotonic() + REST
         database.mend_connections()
-        _note_broken(pk, error, is_told=broke_before or _is_refusal(error))
+        _note_broken(pk, error, is_told=broke_before or faults.is_refusal(error))
         return None
     rests_until.pop(pk, None)
     return found
@@ -84,7 +82,8 @@ def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:
     """Note that a firing broke where it must not. The schedule stays due, and is tried again after its rest.
 
     The database's own trouble may be over by then, and is only logged the first time. What breaks again stands on the
-    schedule: it may be the firing that is at fault, such as one whose policy is so slow that the server hangs up.
+    schedule: it may be the firing that is at fault, such as one whose policy is so slow that the server hangs up. A
+    policy that fails stands there at once.
     """
     if not is_told:
         logger.warning("event=schedule_firing_broke schedule_pk=%s error=%r", pk, error)
@@ -93,7 +92,7 @@ def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:
     def note() -> None:
         schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
         if schedule is not None:
-            _mark_faulty(schedule, clean_text(error, MAX_NOTE), database.now())
+            faults.mark(schedule, faults.told(error), database.now(), error)
             schedule.save(using=database.alias(), update_fields=["fault", "faulty_since"])
 
     with contextlib.suppress(Error):
@@ -134,53 +133,29 @@ def _chosen(schedule: Schedule, missed: list[dt.datetime], now: dt.datetime) -> 
 
 
 def _missed(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> ScheduleFiring:
-    return _write(schedule, due, now, Outcome.SKIPPED, Result(), "No scheduler ran when it was due.")
+    return _write(schedule, due, now, Outcome.SKIPPED, Result(), "Nobody could fire it when it was due.")
 
 
 def _submit(schedule: Schedule, due: dt.datetime, now: dt.datetime, actor: str = "") -> ScheduleFiring:
-    """Submit, and write what came of it. What is refused leaves the transaction usable."""
+    """Submit, and write what came of it. What is refused leaves the transaction usable.
+
+    A policy that fails has refused nothing: it is told to whom fires by hand, and else raised.
+    """
     try:
         result = database.in_transaction(lambda: submit_for(schedule, due, now))
     except Exception as error:
-        if not _is_refusal(error):
+        if not faults.is_refusal(error) or (isinstance(error, PolicyFailed) and not actor):
             raise
-        note = clean_text(error if isinstance(error, JobsError) else cause_of(error), MAX_NOTE)
-        _mark_faulty(schedule, note or type(error).__name__, now)
+        faults.mark(schedule, faults.told(error), now, error)
         return _write(schedule, due, now, Outcome.FAILED, Result(), schedule.fault, actor)
     outcome = Outcome.SUBMITTED if result.submitted else Outcome.SKIPPED
-    note = clean_text(result.note(), MAX_NOTE)
+    note = clean_text(result.note(), faults.MAX_NOTE)
     if not result.submitted and set(result.skipped) & {"rate_limited", "queue_full"}:
         outcome = Outcome.FAILED
-        _mark_faulty(schedule, note, now)
+        faults.mark(schedule, note, now)
     elif result.submitted or UNFINISHED_JOB in result.skipped:
-        _clear_fault(schedule)
+        faults.clear(schedule)
     return _write(schedule, due, now, outcome, result, note, actor)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Return whether an error is the schedule's own: not one of the database, which may be over in a moment."""
-    return isinstance(error, JobsError | PolicyFailed) or not (
-        database.is_lost_connection(error) or database.is_lost_race(error) or database.was_too_slow(error)
-    )
-
-
-def _mark_faulty(schedule: Schedule, reason: str, now: dt.datetime) -> None:
-    if not schedule.fault:
-        name = schedule.name
-        database.on_commit(
-            lambda: logger.warning(
-                "event=schedule_cannot_fire schedule=%s reason=%s", on_one_line(name), on_one_line(reason)
-            )
-        )
-        schedule.faulty_since = now
-    schedule.fault = reason
-
-
-def _clear_fault(schedule: Schedule) -> None:
-    if schedule.fault:
-        name = schedule.name
-        database.on_commit(lambda: logger.info("event=schedule_fires_again schedule=%s", on_one_line(name)))
-    schedule.fault, schedule.faulty_since = "", None
 
 
 def _write(

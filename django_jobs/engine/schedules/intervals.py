@@ -36,7 +36,7 @@ def every(*, weeks: int = 0, days: int = 0, hours: int = 0, minutes: int = 0, se
     given = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
     try:
         return Every(seconds_of(dt.timedelta(**given)))
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # ValueError: NaN
         raise InvalidSchedule(
             {"every": [f"Give numbers of weeks, days, hours, minutes or seconds: {error}."]}
         ) from None

@@ -41,11 +41,20 @@ def kind_for(vendor: str) -> type[Store]:
 
     MySQL gets MariaDB's class, and a system check refuses it.
     """
-    # Here, because stores stand on the models, and this module is imported before these can be.
-    from django_jobs.engine.store.base import Store
-    from django_jobs.engine.store.mariadb import MariaDBStore
-    from django_jobs.engine.store.postgresql import PostgreSQLStore
-    from django_jobs.engine.store.sqlite import SQLiteStore
+    # Here, because stores stand on the models, and this module is imported before these can be. And one at a time: a
+    # process needs its own database's, and PostgreSQL's alone is half a megabyte.
+    if vendor == "postgresql":
+        from django_jobs.engine.store.postgresql import PostgreSQLStore
 
-    kinds: dict[str, type[Store]] = {"postgresql": PostgreSQLStore, "mysql": MariaDBStore, "sqlite": SQLiteStore}
-    return kinds.get(vendor, Store)
+        return PostgreSQLStore
+    if vendor == "mysql":
+        from django_jobs.engine.store.mariadb import MariaDBStore
+
+        return MariaDBStore
+    if vendor == "sqlite":
+        from django_jobs.engine.store.sqlite import SQLiteStore
+
+        return SQLiteStore
+    from django_jobs.engine.store.base import Store
+
+    return Store

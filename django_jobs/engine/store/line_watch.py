@@ -49,13 +49,16 @@ _lines: weakref.WeakSet[_Line] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
-def waiting(seconds: float = SILENT_SECONDS) -> Iterator[None]:
-    """Say that the engine, and no handler, uses this thread's connection inside the block."""
+def waiting(seconds: float | None = None) -> Iterator[None]:
+    """Say that the engine, and no handler, uses this thread's connection inside the block.
+
+    The server may be silent for so many seconds; for ``SILENT_SECONDS`` where none are named.
+    """
     line = getattr(_of_thread, "line", None)
     if line is None:
         line = _of_thread.line = _Line()
         _lines.add(line)
-    before, line.seconds = line.seconds, seconds
+    before, line.seconds = line.seconds, SILENT_SECONDS if seconds is None else seconds
     try:
         yield
     finally:

@@ -13,7 +13,10 @@ from django_jobs.engine.actors import Actor
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """A moment, in seconds after the database's now; negative: before it."""
+    """A moment, in seconds after the database's now; negative: before it.
+
+    As ``ready_at``, one that is not to come is a place in the lane: the job's head start is taken off.
+    """
 
     seconds: float = 0.0
 

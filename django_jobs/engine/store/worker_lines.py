@@ -22,6 +22,13 @@ def prepare() -> None:
     connection_created.connect(_prepare_one, dispatch_uid="django_jobs.worker_lines")
 
 
+def load() -> None:
+    """Load what each process that works with the host's databases will need, so that those forked later share it."""
+    for alias in connections:
+        store_of(alias)
+        connections[alias].ops.compiler("SQLCompiler")  # its module: Django imports it with the first query
+
+
 def _prepare_one(connection: Any, **kwargs: Any) -> None:
     if connection.alias in connections:  # Django has others of its own, such as one to no database
         store_of(connection.alias).prepare_for_worker(connection)

@@ -80,6 +80,8 @@ class Common:
             values["lane_key"] = lane_key(self.concurrency_key, fields.parameters)
         if fields.priority is not None:
             values["priority"] = fields.priority
+        if fields.head_start:
+            values["head_start"] = fields.head_start
         if fields.timeout is not None:
             values["timeout_seconds"] = fields.timeout
         if fields.max_retries is not None:

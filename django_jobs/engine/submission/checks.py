@@ -14,7 +14,7 @@ from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
 from django_jobs.models import Batch, Job
-from django_jobs.statuses import UNSUCCESSFUL, RunAfter
+from django_jobs.statuses import RETRYABLE_BY_HAND, UNSUCCESSFUL, RunAfter
 from django_jobs.texts import say
 
 #: Jobs to wait for that are read in one statement: so many values every database takes.
@@ -124,5 +124,6 @@ def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any, *
     if parent is None or parent.organization_id != organization_pk:  # not told apart: it is none of theirs
         return f"There is no job {name} in this organization."
     if must_complete and parent.status in UNSUCCESSFUL:
-        return f"{name} has ended as {parent.status}: it will not complete unless somebody retries it."
+        hope = " unless somebody retries it" if parent.status in RETRYABLE_BY_HAND else ""
+        return f"{name} has ended as {parent.status}: it will not complete{hope}."
     return None

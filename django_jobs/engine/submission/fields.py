@@ -61,6 +61,7 @@ _NO_PARENTS: Final[Mapping[str, int]] = MappingProxyType({})
 class Fields:
     """The values that were found good, as they are stored. None stands for what the job type says.
 
+    ``head_start`` is in hours (``engine.store.head_starts``); only a task's number gives one.
     ``parents`` holds the job id and the primary key of each job to wait for, ``encoded`` the JSON text of the columns
     that hold JSON, as far as it is known, and ``canonical`` that of the parameters by which equal work is known.
     """
@@ -79,6 +80,7 @@ class Fields:
     max_retries: int | None = None
     expires_at: dt.datetime | None = None
     run_after: str = RunAfter.COMPLETED
+    head_start: int = 0
     batch: BatchName | None = None
 
 
@@ -96,6 +98,7 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
         encoded={"input_parameters": text, "metadata": metadata_text},
         canonical=text if is_canonical else None,
         priority=_check_priority(given.get("priority"), errors),
+        head_start=given.get("head_start", 0),
         run_at=check_moment(given.get("run_at"), "run_at", errors),
         parents=_check_parents(given.get("depends_on"), errors),
         **check_options(given, errors),

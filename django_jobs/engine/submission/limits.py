@@ -6,6 +6,7 @@ No lock is held until the caller commits. So concurrent submitters may exceed a 
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -49,7 +50,7 @@ def _check_rates(targets: list[Targets]) -> None:
             index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
             limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
             raise RateLimited(
-                say(RATE, limit=limit, type=kind_pk, window=window, delay=round(delay)),
+                say(RATE, limit=limit, type=kind_pk, window=window, delay=math.ceil(delay)),
                 delay,
                 index,
             )

@@ -16,6 +16,7 @@ from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.store import database
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.engine.submission import duplicates
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.transitions import Move, hooks, move
@@ -30,6 +31,7 @@ _TAKEN: Final = (
     "owner_id",
     "owner_name",
     "priority",
+    "head_start",
     "input_parameters",
     "lane_key",
     "metadata",
@@ -73,7 +75,7 @@ def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
     replaced = rows.in_bulk([job.pk for job in waiting])
     for job in replaced.values():
         hooks.announcer().replaced(job, actor)
-    if any(job.ready_at == now for job in replaced.values()):
+    if any(job.ready_at and not job.is_delayed for job in replaced.values()):
         database.once_on_commit(dispatcher.wake)
     return found | replaced
 
@@ -82,6 +84,8 @@ def _write(waiting: Sequence[Job], asked: Job, now: dt.datetime, actor: Actor) -
     """Write the new values. A job that waits for parents goes on waiting for them."""
     ready_at = max(now, asked.run_at or now)
     is_delayed = ready_at > now
+    if not is_delayed:
+        ready_at = place_in_lane(ready_at, asked.head_start)
     values = {name: getattr(asked, name) for name in _TAKEN}
     queued = [job.pk for job in waiting if job.status == Status.QUEUED]
     ready = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is not None]

@@ -41,13 +41,17 @@ def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
 
 
 class Authorizer:
-    """Decides which of the named types one submitter may know of. Each question is asked once."""
+    """Decides which of the named types one submitter may know of. Each question is asked once for what was read."""
 
     def __init__(self, user: Any, *, is_code: bool = False) -> None:
         """Decide for this user; ``is_code`` tells that handler code submits in the user's name."""
         self._user = user
         self._may = may_own if is_code else may_submit
         self._answers: dict[tuple[Any, Any], bool] = {}
+
+    def forget(self) -> None:
+        """Forget the answers, since types and organizations are read anew."""
+        self._answers.clear()
 
     def admit(self, kind: JobType | None, organization: Any, named: str) -> JobType | None:
         """Return the type if the user may submit it for the organization, or may know of it without one.

@@ -110,8 +110,11 @@ def _submit(
     errors = Errors()
     fields = check_fields(given, errors)
     for trial in range(MAX_TRIES):
+        if trial:
+            authorizer.forget()
         try:
-            request = _build(job_type, organization, fields, user, errors.copy(), authorizer)
+            own = errors.copy()
+            request = _build(targets.read(job_type, organization, own, authorizer), fields, user, own)
             job = _store(request, user, is_fresh=trial > 0 or request.targets.versions is None)
             return job, job is request.job
         except targets.TargetsChanged:
@@ -130,15 +133,12 @@ def _submit(
 def judge(job_type: object, organization: Any, given: Mapping[str, Any], user: Any) -> None:
     """Raise what :func:`submit` would raise for these values, and store nothing. Limits and equal work do not count."""
     errors = Errors()
-    fields = check_fields(given, errors)
-    _build(job_type, organization, fields, user, errors, Authorizer(user))
+    fields, authorizer = check_fields(given, errors), Authorizer(user)
+    _build(targets.read_now(job_type, organization, errors, authorizer), fields, user, errors)
 
 
-def _build(
-    job_type: object, organization: Any, fields: Fields, user: Any, errors: Errors, authorizer: Authorizer
-) -> Request:
+def _build(found: targets.Targets | None, fields: Fields, user: Any, errors: Errors) -> Request:
     """Return a request that may be stored. What an earlier attempt submitted is not judged again."""
-    found = targets.read(job_type, organization, errors, authorizer)
     if found is None:
         raise errors.refusal()
     request = building.Builder(user).build(fields, found)

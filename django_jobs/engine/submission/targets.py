@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import system_organization
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import TargetRows, Versions
 from django_jobs.engine.submission.errors import Errors, shown
 from django_jobs.engine.submission.rights import Authorizer
+from django_jobs.engine.submission.target_names import is_name, key_of_kind, key_of_pair, key_of_tenant, may_be_id
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
 
-#: What is equal names the same.
-_PLAIN: Final = frozenset({str, int, uuid.UUID})
 MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
-#: No database has a larger whole number for a key.
-MAX_WHOLE: Final = 2**63
 
 
 class TargetsChanged(Exception):
@@ -47,20 +41,25 @@ def read(job_type: object, organization: object, errors: Errors, authorizer: Aut
     organization = system_organization.meant(organization)
     found = _recall(job_type, organization)
     if found is None:
-        [read_now] = read_all([(job_type, organization)], authorizer)
-        if not isinstance(read_now, Errors):
-            return read_now
-        errors.add(read_now)
-        return None
+        return read_now(job_type, organization, errors, authorizer)
     if authorizer.admit(found.kind, found.organization, found.kind.type_name) is None:
         errors.note("job_type", _missing("job type", job_type, is_id=True), JobTypeNotFound)
         return None
     return found
 
 
+def read_now(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
+    """Do the same without what is remembered, for whoever inserts nothing by which an old row would be noticed."""
+    [found] = read_all([(job_type, organization)], authorizer)
+    if not isinstance(found, Errors):
+        return found
+    errors.add(found)
+    return None
+
+
 def read_kind(job_type: object, errors: Errors, authorizer: Authorizer) -> JobType | None:
     """Return the type alone, for whatever organizations; None with what is wrong in ``errors``."""
-    key = _kind_key(job_type)
+    key = key_of_kind(job_type)
     kind = authorizer.admit(_read_kinds({key}).get(key) if key else None, None, shown(job_type))
     if kind is None:
         errors.note("job_type", _missing("job type", job_type, is_id=key is not None), JobTypeNotFound)
@@ -75,7 +74,7 @@ def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) ->
     """
     wanted = [(job_type, system_organization.meant(organization)) for job_type, organization in wanted]
     places: dict[Any, int] = {}
-    indexes = [places.setdefault(_named(*pair), index) for index, pair in enumerate(wanted)]
+    indexes = [places.setdefault(key_of_pair(*pair), index) for index, pair in enumerate(wanted)]
     distinct = list(places.values())
     found = dict(zip(distinct, _read_pairs([wanted[index] for index in distinct], authorizer), strict=True))
     return [found[index] for index in indexes]
@@ -84,27 +83,15 @@ def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) ->
 def read_organization(organization: object, errors: Errors) -> Any:
     """Return the organization of this id or instance as it is now; None with what is wrong in ``errors``."""
     organization = system_organization.meant(organization)
-    key = _tenant_key(organization)
+    key = key_of_tenant(organization)
     tenant = _read_tenants({key}).get(key) if key is not None else None
     if tenant is None:
         errors.note("organization", _no_organization(organization, Authorizer(None)), OrganizationNotFound)
     return tenant
 
 
-def _named(job_type: object, organization: object) -> tuple[object, ...]:
-    """Return a key that is the same for pairs that name the same in the same way."""
-    if type(job_type) is str and type(organization) is str:  # as nearly always
-        return job_type, organization
-    return (*_identity(job_type), *_identity(organization))
-
-
-def _identity(named: object) -> tuple[object, object]:
-    value = named.pk if isinstance(named, models.Model) else named
-    return type(named), value if type(value) in _PLAIN else id(named)
-
-
 def _read_pairs(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) -> list[Targets | Errors]:
-    keys = [(_kind_key(job_type), _tenant_key(organization)) for job_type, organization in wanted]
+    keys = [(key_of_kind(job_type), key_of_tenant(organization)) for job_type, organization in wanted]
     kinds = _read_kinds({kind for kind, _ in keys if kind is not None})
     tenants = _read_tenants({tenant for _, tenant in keys if tenant is not None})
     found: list[Targets | Errors] = []
@@ -128,7 +115,7 @@ def _no_organization(organization: Any, authorizer: Authorizer) -> str:
         return system_organization.NOT_SET
     if system_organization.is_named(organization) and authorizer.may_know_the_code():
         return system_organization.missing()
-    return _missing("organization", organization, is_id=_is_id(organization))
+    return _missing("organization", organization, is_id=may_be_id(organization))
 
 
 def _missing(what: str, named: object, *, is_id: bool) -> str:
@@ -147,49 +134,14 @@ def _point_at_declarations(
     for (job_type, _), own in zip(wanted, found, strict=True):
         if not isinstance(own, Errors):
             continue
-        name = _kind_key(job_type)
+        name = key_of_kind(job_type)
         if name and name not in kinds and declarations.get(name) is not None and authorizer.may_know_the_code():
             own["job_type"] = [f"There is no job type {name!r} (declared in code, run migrate or jobs_sync)."]
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and is_storable_text(value)
-
-
-def _kind_key(job_type: object) -> str | None:
-    name = job_type.pk if isinstance(job_type, JobType) else job_type
-    return name if isinstance(name, str) and _is_name(name) else None
 
 
 def _read_kinds(names: set[str]) -> dict[str, JobType]:
     rows = JobType.primary.filter(pk__in=names) if names else []
     return {kind.pk: kind for kind in rows}
-
-
-def _is_id(organization: object) -> bool:
-    if isinstance(organization, get_organization_model()):
-        return True
-    return isinstance(organization, str | int | uuid.UUID) and not isinstance(organization, bool)
-
-
-def _tenant_key(organization: Any) -> tuple[str, Any] | None:
-    """(field, value) by which an organization is found; None for what cannot be an id."""
-    if isinstance(organization, get_organization_model()):
-        return None if organization.pk is None else ("pk", organization.pk)
-    if not _is_id(organization) or not (_is_name(organization) or not isinstance(organization, str)):
-        return None
-    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    try:
-        value = _field(name).to_python(organization)
-    except ValidationError:  # no value that this kind of id could have
-        return None
-    is_too_large = isinstance(value, int) and not -MAX_WHOLE <= value < MAX_WHOLE  # which SQLite's driver cannot send
-    return None if is_too_large else (name, value)
-
-
-def _field(name: str) -> Any:
-    meta = get_organization_model()._meta
-    return meta.pk if name == "pk" else meta.get_field(name)
 
 
 def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
@@ -219,9 +171,9 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     by_pk = isinstance(organization, model)
     id_field = "pk" if by_pk else str(jobs_settings.ORGANIZATION_ID_FIELD)
     tenant_id: Any = organization.pk if isinstance(organization, model) else organization
-    if not _is_plain(model, id_field) or not _is_name(kind_name):
+    if not _is_plain(model, id_field) or not is_name(kind_name):
         return None
-    if not by_pk and not _is_name(tenant_id):
+    if not by_pk and not is_name(tenant_id):
         return None
     key = (database.alias(), model, kind_name, id_field, tenant_id)
     rows = _remembered.get(key) or _read_rows(key)

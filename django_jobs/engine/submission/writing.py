@@ -38,7 +38,7 @@ def follow_commit(written: Sequence[Request]) -> None:
         database.on_commit(lambda: not_taken.append(ticketing.push_new(queued)))
     elif len(jobs) > 1:
         database.once_on_commit(dispatcher.wake)
-    elif jobs[0].ready_at == jobs[0].created_at:  # else it waits for parents or its moment, and needs no dispatch now
+    elif jobs[0].ready_at and not jobs[0].is_delayed:  # else it waits for parents or its moment, and needs no dispatch
         database.once_on_commit(dispatcher.wake, alone=lambda: dispatcher.dispatch_new(jobs[0]))
     hooks.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
     hooks.announcer().changed(queued)

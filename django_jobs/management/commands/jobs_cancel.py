@@ -7,8 +7,7 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.batches import cancel_batch
-from django_jobs.engine.control.named_jobs import ASKED, CANCELED, cancel_named
+from django_jobs.engine.control.named_jobs import ASKED, CANCELED, cancel_named, cancel_named_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.management.base import told_plainly
 from django_jobs.management.job_filters import ALL, FILTERS
@@ -32,7 +31,7 @@ class Command(NamedJobsCommand):
     results = (CANCELED, ASKED)
     statuses = UNFINISHED
     act = staticmethod(cancel_named)
-    act_on_batch = staticmethod(cancel_batch)
+    act_on_batch = staticmethod(cancel_named_batch)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -46,7 +45,7 @@ class Command(NamedJobsCommand):
             return
         if options["ids"] or any(options[name] not in (None, False) for name in OF_JOBS):
             raise usage("--stop-operation takes --user alone: no ids, no filter, no --rate, --wait or --dry-run.")
-        with told_plainly(self.unavailable_code):
+        with told_plainly():
             try:
                 self._stop(options["stop_operation"], acting_user(options["user"]))
             except JobsError as error:

@@ -33,7 +33,7 @@ class Command(JsonAnswers):
             levels[finding.level] += 1
             found.append({"level": finding.level, "subject": finding.subject, "text": str(finding.text)})
             if not self.as_json:  # each as soon as it is known
-                self.stdout.write(f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}")
+                self.say({}, f"{styles[finding.level](f'{finding.level:<8}')} {finding.subject}: {finding.text}")
         if self.as_json:
             self.say({"problems": levels[PROBLEM], "warnings": levels[WARNING], "findings": found}, "")
         if levels[PROBLEM]:

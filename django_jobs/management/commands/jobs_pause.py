@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_jobs.engine.control import operations, switches, worker_orders
+from django_jobs.engine.control import operations, switches
 from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.management.refusals import Refused
-from django_jobs.management.switched_rows import SwitchCommand
+from django_jobs.management.switched_rows import SwitchCommand, order_worker
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 
 
@@ -36,6 +36,4 @@ class Command(SwitchCommand):
         return switches.set_active(pk, False, user=user)
 
     def switch_worker(self, supervisor: str, user: Any) -> bool:
-        if worker_orders.give(supervisor, WorkerOrder.Order.QUIET, user) is None:
-            raise Refused("It has left.", code="over")
-        return True
+        return order_worker(supervisor, WorkerOrder.Order.QUIET, user)

@@ -18,8 +18,8 @@ from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
-from django_jobs.management.base import JobsCommand, told_plainly
-from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.base import told_plainly
+from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.standard_input import answers_yes, is_terminal
 from django_jobs.models import FileDeletion
 
@@ -33,7 +33,7 @@ DAYS_HELP = (
 )
 
 
-class Command(JsonAnswers, JobsCommand):
+class Command(ShellCommand):
     help = (
         "Deletes jobs that ended long ago, with their logs and files. With --organization: all ended jobs of that "
         "organization, also of one that has been deleted; it says what that is, and asks."

@@ -6,26 +6,24 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.control import operations
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.control.operation_requests import Request
+from django_jobs.engine.insight.filter_input import read_filter
 from django_jobs.exceptions import InvalidOperation
-from django_jobs.management import exit_codes
-from django_jobs.management.base import JobsCommand, told_plainly
+from django_jobs.management.base import told_plainly
 from django_jobs.management.job_filters import add_filters, given_filters, known_filters
-from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.operation_runs import OperationRun, refused_operation
 from django_jobs.models import Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, Status
 
-#: The exit code of one that was waited for, and was paused or stopped before it came to its end.
-NOT_DONE: Final = exit_codes.NOT_FINISHED
 DEFAULT_STATUS: Final = str(Status.DEAD_LETTER)
 
 
-class Command(JsonAnswers, JobsCommand):
+class Command(ShellCommand):
     help = (
         "Retries all jobs that match, in the background: the scheduler works them off. Exit codes: 0 started (with "
-        "--wait: came to its end), 1 refused, 2 paused or stopped while --wait waited, 4 no longer waited for."
+        "--wait: came to its end), 1 nothing matches, 2 wrong arguments, or paused or stopped meanwhile, 3 the "
+        "database is away, 4 no longer waited for."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,15 +50,15 @@ class Command(JsonAnswers, JobsCommand):
                     return
                 operation = run.start()
             except InvalidOperation as error:
-                raise refused_operation(error, given, code=exit_codes.REFUSED) from error
+                raise refused_operation(error, given) from error
             if options["wait"]:
                 run.wait(operation)
 
 
-def _asked(given: dict[str, Any], options: dict[str, Any]) -> operations.Request:
-    return operations.Request(
+def _asked(given: dict[str, Any], options: dict[str, Any]) -> Request:
+    return Request(
         action=Operation.Action.RETRY,
-        filters=JobFilter.read(given),
+        filters=read_filter(given),
         rate=options["rate"],
         stop_above=options["stop_above"],
         try_first=options["try_first"],

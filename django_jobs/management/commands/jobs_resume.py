@@ -7,13 +7,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.control import operations, switches, worker_orders
+from django_jobs.engine.control import operations, switches
 from django_jobs.engine.control.breakers import close_breaker
 from django_jobs.engine.insight.similar_names import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules.definitions import resume_schedule
 from django_jobs.management.refusals import Refused, unknown
-from django_jobs.management.switched_rows import SwitchCommand, Target
+from django_jobs.management.switched_rows import SwitchCommand, Target, order_worker
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 
 
@@ -24,6 +24,7 @@ class Command(SwitchCommand):
     )
     verb = "resume"
     done = "resumed"
+    choices = (*SwitchCommand.choices, "--breaker")
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -59,6 +60,4 @@ class Command(SwitchCommand):
         return switches.set_active(pk, True, user=user)
 
     def switch_worker(self, supervisor: str, user: Any) -> bool:
-        if worker_orders.give(supervisor, WorkerOrder.Order.RESUME, user) is None:
-            raise Refused("It has left.", code="over")
-        return True
+        return order_worker(supervisor, WorkerOrder.Order.RESUME, user)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.control.batches import retry_batch
-from django_jobs.engine.control.named_jobs import RETRIED, retry_named
+from django_jobs.engine.control.named_jobs import RETRIED, retry_named, retry_named_batch
 from django_jobs.management.named_jobs import NamedJobsCommand
 from django_jobs.models import Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, Status
@@ -19,4 +18,4 @@ class Command(NamedJobsCommand):
     statuses = RETRYABLE_BY_HAND
     default_status = str(Status.DEAD_LETTER)
     act = staticmethod(retry_named)
-    act_on_batch = staticmethod(retry_batch)
+    act_on_batch = staticmethod(retry_named_batch)

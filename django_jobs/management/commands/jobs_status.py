@@ -18,9 +18,9 @@ from django_jobs.engine.insight.schedule_diagnostics import MAX_REASON, Schedule
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.management.alarms import alarm_lines
-from django_jobs.management.base import JobsCommand, told_plainly
+from django_jobs.management.base import told_plainly
 from django_jobs.management.hindrances import hindrances
-from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.status_facts import status_facts
 from django_jobs.statuses import TERMINAL
 
@@ -29,7 +29,7 @@ HOUR = 3_600
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
-class Command(JsonAnswers, JobsCommand):
+class Command(ShellCommand):
     help = "Shows what waits, what runs, who works and whether the scheduler ticks."
 
     def add_arguments(self, parser: CommandParser) -> None:

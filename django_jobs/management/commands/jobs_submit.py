@@ -63,7 +63,7 @@ class Command(ShellCommand):
         if options["timeout"] is not None and not options["wait"]:
             raise usage("--timeout goes with --wait; how long an attempt may take is --job-timeout.")
         parameters = read_parameters(options["parameters"], options["file"])
-        with told_plainly(self.unavailable_code):
+        with told_plainly():
             user = acting_user(options["user"])
             try:
                 given = _given(options)

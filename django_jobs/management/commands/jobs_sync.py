@@ -12,12 +12,12 @@ from django_jobs.engine.job_types.declared_types import Difference
 from django_jobs.engine.schedules import declared_schedules
 from django_jobs.engine.schedules.declared_schedules import ScheduleDifference
 from django_jobs.engine.store import database
-from django_jobs.management.base import JobsCommand, told_plainly
-from django_jobs.management.json_answers import JsonAnswers
+from django_jobs.management.base import told_plainly
+from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.refusals import Refused
 
 
-class Command(JsonAnswers, JobsCommand):
+class Command(ShellCommand):
     help = (
         "Makes the rows of the job types and schedules that code declares and brings them up to date, as migrate does. "
         "What an administrator changed stays. With --check it writes nothing and exits with 1 if it would."

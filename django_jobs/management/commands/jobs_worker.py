@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -14,9 +14,12 @@ from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import await_database, with_database
 from django_jobs.management.probed import ProbedCommand
 from django_jobs.management.refusals import did_you_mean
-from django_jobs.worker.children import prepare_fork_server
 from django_jobs.worker.fork_server import ForkServer
+from django_jobs.worker.fork_server_start import prepare_fork_server
 from django_jobs.worker.options import WorkerOptions, parse_queues
+
+if TYPE_CHECKING:
+    from django_jobs.worker.reloading import ReloadWatch
 
 #: A larger number is a typing error.
 MAX_PROCESSES = MAX_THREADS = 1_000
@@ -26,12 +29,17 @@ class Command(ProbedCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
 
     _fork_server: ForkServer | None = None
+    _reload: ReloadWatch | None = None
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        # First of all, so that no child has what it does not need: the system checks load the URLs, and by that the
-        # API, the admin and the views, and what answers probes has threads. With --reload the code is watched first.
-        if not options.get("skip_checks") and not options.get("reload"):
-            self._fork_server = prepare_fork_server()
+        if options.get("reload"):
+            from django_jobs.worker.reloading import ReloadWatch
+
+            self._reload = ReloadWatch()
+            self._reload.look_first()
+        # Before all else, so that no child has what it does not need: the system checks load the URLs, and by that the
+        # API, the admin and the views; what answers probes has threads; and whoever asks the broker has a line to it.
+        self._fork_server = prepare_fork_server()
         try:
             return super().execute(*args, **options)
         finally:
@@ -64,7 +72,6 @@ class Command(ProbedCommand):
             scheduler=not options["no_scheduler"],
             max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
             max_memory=at_least_one("--max-memory", options["max_memory"]),
-            reload=options["reload"],
             counts=self.health is not None,
         )
         await_database(self.stderr, is_burst=wanted.burst)
@@ -81,12 +88,10 @@ class Command(ProbedCommand):
         # Here, since what only the supervisor needs is loaded after its children's server was forked.
         from django_jobs.worker.supervisor import Supervisor
 
-        supervisor = Supervisor(wanted, self.notes, self._fork_server)
+        supervisor = Supervisor(wanted, self.notes, self._fork_server, self._reload)
         if self.health is not None:
             self.health.count()
-            if self._fork_server is None:
-                self.health.pause()  # only a process without threads can be forked
-            supervisor.on_forked = self.health.work
+            self.health.work()
         supervisor.run()
         if supervisor.failure:
             raise CommandError(supervisor.failure)

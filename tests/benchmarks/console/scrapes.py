@@ -14,7 +14,8 @@ from django_jobs.engine.process_counts import OUTCOMES, RUN_SECONDS, RUNS, WAIT_
 from django_jobs.health.notes import HealthNotes
 from django_jobs.management.health_port import HealthPort
 from django_jobs.models import JobType
-from tests.support.probes import ask, free_port, value_of
+from tests.support.addresses import free_port
+from tests.support.probes import ask, value_of
 from tests.support.waiting import wait_until
 
 SCRAPES = 100

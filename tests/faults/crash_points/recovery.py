@@ -58,7 +58,7 @@ class PatientScheduler(Scheduler):
 
 def recover(duties: Collection[str] = ()) -> None:
     """Do what processes that are started anew do, until nothing is left to do."""
-    wait_until(_is_alone, 10, "the end of the dead process's connections")
+    wait_until(_is_alone, 60, "the end of the dead process's connections")
     forget_everything()
     reconciliation.check_broker()
     scheduler = PatientScheduler("the-next-scheduler", {*NEEDED, *duties})

@@ -37,6 +37,7 @@ class Driver:
         self.table = Table()
         #: The rows after the last command.
         self.seen: Seen = {}
+        self.now = database.now()
         self._until = time.monotonic() + TOLERANCE
 
     def is_late(self) -> bool:
@@ -48,7 +49,8 @@ class Driver:
         if self.is_late():
             return
         raised = _raised_by(command, self.engine)
-        self.seen, now = self.engine.rows(), database.now()
+        if not self._has_looked():
+            return
         trial = copy.deepcopy(self.table)
         expected = _apply(command, trial, self.seen)
         assert _is_as_expected(raised, expected), f"{command}: raised {raised}, should raise {expected}"
@@ -56,7 +58,7 @@ class Driver:
             trial.follow_up()
             self.table = trial
         adopt(self.table, self.seen)
-        assert not (found := differences(self.table, self.seen, now)), f"{command}: {found}"
+        assert not (found := differences(self.table, self.seen, self.now)), f"{command}: {found}"
         self._audit(command)
         waiting = {(ticket.pk, ticket.attempt) for ticket in self.engine.broker.tickets}
         queued = {(row.pk, row.attempt + 1) for row in self.seen.values() if row.status == Status.QUEUED}
@@ -75,12 +77,13 @@ class Driver:
             raised[place] = _raised_by(command, self.engine)
 
         run_crowd([partial(go, 0, one), partial(go, 1, other)], timeout=60)
-        self.seen, now = self.engine.rows(), database.now()
+        if not self._has_looked():
+            return
         doings = [Doing(one, raised[0]), Doing(other, raised[1])]
         tried = []
-        for trial in [*_in_order(doings, self.table, self.seen), *_mixed(doings, self.table, self.seen, now)]:
+        for trial in [*_in_order(doings, self.table, self.seen), *_mixed(doings, self.table, self.seen, self.now)]:
             adopt(trial, self.seen)
-            found = differences(trial, self.seen, now)
+            found = differences(trial, self.seen, self.now)
             if not found:
                 self.table = trial
                 self._audit(one, other)
@@ -89,6 +92,14 @@ class Driver:
         # Told by the exception, since hypothesis may not see it happen again.
         what = f"No order of {doings[0]} and {doings[1]} does what both did."
         raise AssertionError("\n".join([what, *tried, *map(str, self.seen.values())]))
+
+    def _has_looked(self) -> bool:
+        """See what the last command did, unless it took so long that nothing can be said of it."""
+        rows, self.now = self.engine.rows(), database.now()
+        if self.is_late():
+            return False
+        self.seen = rows
+        return True
 
     def _audit(self, *done: Command) -> None:
         assert not (found := audit.audit(at_rest=False, may_repeat=True)), f"{done}: {found}"

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 
 from django_jobs.engine.control import operation_work, operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import UNSUCCESSFUL, RunAfter, Status
@@ -165,6 +166,6 @@ class Replay(Command):
     def engine(self, engine: Engine) -> None:
         user, _ = User.objects.get_or_create(username="root", is_superuser=True)
         filters = JobFilter(statuses=("Dead Letter",), job_types=(self.kind,), error_fingerprint=self.fingerprint)
-        operations.start_operation(operations.Request(action="retry", filters=filters), user=user)
+        operations.start_operation(Request(action="retry", filters=filters), user=user)
         operation_work.work_off()
         assert not Operation.objects.filter(state=Operation.State.RUNNING).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -15,7 +16,7 @@ from django_jobs.statuses import Status
 from tests.faults import record, tables
 from tests.faults.drain import drain
 from tests.faults.endurance import judgment, mix, report, submitter
-from tests.faults.endurance.servers import Servers
+from tests.faults.endurance.servers import SETTINGS, Servers
 from tests.faults.two_releases.release import Release
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess
@@ -23,6 +24,8 @@ from tests.support.workers import ManagedProcess
 #: So many jobs complete in each step.
 ENOUGH: Final = 25
 PATIENCE: Final = 120.0
+#: No process is stopped without a word here, so that a lease that runs out is a fault, and not a slow machine's.
+PLAYED: Final = {**SETTINGS, "LEASE_SECONDS": 60}
 
 
 class Side:
@@ -33,7 +36,8 @@ class Side:
     def __init__(self, release: Release, servers: Servers) -> None:
         self.release = release
         self._servers = servers
-        self._environ = release.environ({**servers.environ(), record.VARIABLE: str(servers.directory / "record")})
+        own = {"DJANGO_JOBS_TEST_SETTINGS": json.dumps(PLAYED), record.VARIABLE: str(servers.directory / "record")}
+        self._environ = release.environ({**servers.environ(), **own})
         self._processes: list[ManagedProcess] = []
         self._journals: list[Path] = []
 

@@ -14,7 +14,7 @@ from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import admin
-from tests.support.admin import text, url
+from tests.support.admin import asked, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_user
 from tests.support.statements import statements_of
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 
 def listed(client: Client, **query: str) -> list[Batch]:
-    return list(client.get(url("batch", "changelist"), query).context["cl"].result_list)
+    return list(asked(client, query, "batch").result_list)
 
 
 def test_a_row_tells_state_progress_failures_and_times(root: Client, mine: Organization) -> None:

@@ -17,7 +17,7 @@ from django_jobs.models import Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
 from tests.support.admin import said, text, url
-from tests.support.brokers import end, job_in, pending_job, raised
+from tests.support.brokers import end, job_in, pending_job, raised, reread
 from tests.support.brokers import start as claim
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order
@@ -68,10 +68,21 @@ def test_equal_errors_of_two_types_are_two_groups(root: Client, mine: Organizati
 def test_a_group_tells_when_it_was_first_and_last_seen(root: Client, kind: JobType, mine: Organization) -> None:
     long_ago = timezone.now() - dt.timedelta(days=3)
     Job.objects.filter(pk=die(kind, mine).pk).update(completed_at=long_ago)
-    die(kind, mine)
+    last = reread(die(kind, mine)).completed_at
+    assert last is not None
     row = root.get(url("failure", "changelist")).context["rows"][0]
     assert long_ago.isoformat()[:10] in row.first
-    assert timezone.now().isoformat()[:10] in row.last
+    assert last.isoformat()[:10] in row.last
+
+
+def test_the_last_failure_is_not_taken_for_that_of_the_newest_job(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    old, newest = die(kind, mine), die(kind, mine)
+    Job.objects.filter(pk=newest.pk).update(completed_at=timezone.now() - dt.timedelta(hours=2))
+    shown = text(root, group(old)).partition("<dt>Last</dt>")[2].partition("</dd>")[0]
+    assert "UTC" in shown
+    assert newest.name not in shown
 
 
 def test_the_groups_of_one_type_can_be_seen_alone(root: Client, kind: JobType, mine: Organization) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
@@ -376,3 +378,9 @@ def test_every_field_of_a_filter_is_told_in_words(kind: JobType) -> None:
     assert all(str(term.words) for term in TERMS.values())
     assert JobFilter(statuses=("Failed",)).words() == [("status", "Failed")]
     assert Job.objects.count() == 0
+
+
+def test_thousands_of_jobs_that_match_are_told_as_everywhere_else() -> None:
+    shown = SimpleNamespace(result_count=6028, amount="6,028", paginator=SimpleNamespace(is_cut=False), looks_back=None)
+    context = {"act_on_all": [("Retry", "retry/")], "cl": shown}
+    assert "All 6,028 jobs that match:" in render_to_string("admin/django_jobs/job/act_on_all.html", context)

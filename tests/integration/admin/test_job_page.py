@@ -66,6 +66,13 @@ def test_tracebacks_are_not_even_read_for_others(member: Client, mine: Organizat
     assert "it failed" in response.content.decode()
 
 
+def test_of_a_job_that_ended_before_it_ran_no_attempt_is_next(root: Client) -> None:
+    job = pending_job()
+    assert '<th scope="row">next</th>' in page_of(root, job)
+    cancel_job(job)
+    assert '<th scope="row">-</th>' in page_of(root, job)
+
+
 def test_a_running_attempt_is_told_too(root: Client) -> None:
     job, _ = running_job()
     (attempt,) = root.get(url("job", "change", job.pk)).context["history"].attempts

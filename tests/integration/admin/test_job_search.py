@@ -15,7 +15,7 @@ from django_jobs.engine.insight import newest_jobs
 from django_jobs.engine.submission import rights
 from django_jobs.models import Job, Organization
 from tests.support import admin
-from tests.support.admin import listed, text, url
+from tests.support.admin import asked, listed, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import make_schedule
@@ -60,18 +60,18 @@ def found_by(client: Client, rows: dict[str, Job], q: str, **query: str) -> list
 
 def told(client: Client, q: str) -> str:
     """How the page says that the search was understood."""
-    understood = client.get(url("job", "changelist"), {"q": q}).context["cl"].understood
+    understood = asked(client, {"q": q}).understood
     return str(understood.meaning.sentence if understood.meaning else understood.problem)
 
 
 def others(client: Client, q: str) -> list[str]:
     """What else the page says that the search could mean."""
-    return [sentence for sentence, _ in client.get(url("job", "changelist"), {"q": q}).context["cl"].other_meanings]
+    return [sentence for sentence, _ in asked(client, {"q": q}).other_meanings]
 
 
 def bound_of(client: Client, **query: str) -> tuple[int | None, str]:
     """Of how many of the newest jobs the list tells, and how many it says that there are."""
-    found = client.get(url("job", "changelist"), query).context["cl"]
+    found = asked(client, query)
     return found.looks_back, found.amount
 
 

@@ -192,6 +192,22 @@ def test_the_form_still_switches(system_admin: Client) -> None:
     assert JobType.objects.get(pk=kind.pk).is_paused
 
 
+def test_who_requires_a_permission_that_does_not_exist_is_warned(system_admin: Client) -> None:
+    def told(permission: str) -> list[str]:
+        form = type_form(type_name=kind.pk, requires_permission=permission)
+        response = system_admin.post(url("change", kind.pk), form, follow=True)
+        kind.refresh_from_db()
+        assert kind.requires_permission == permission
+        return [message for message in admin.said(response) if "no permission" in message]
+
+    kind = make_job_type()
+    assert told("django_jobs.add_jobtype") == []
+    (warning,) = told("django_jobs.add_jobtyp")
+    assert warning.startswith("There is no permission django_jobs.add_jobtyp:")
+    assert told("django_jobs.add_jobtyp") == []  # it was told when it was typed
+    assert told("") == []
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume", "enable", "disable"])
 def test_only_system_admins_switch(member: Client, system_admin: Client, verb: str) -> None:
     kind = make_job_type()
@@ -291,3 +307,17 @@ def test_the_list_is_narrowed_to_a_pool(system_admin: Client) -> None:
     JobType.objects.filter(pk=make_job_type(type_name="heavy").pk).update(pool="gpu")
     shown = system_admin.get(url("changelist"), {"pool": "gpu"}).context["cl"].queryset
     assert [kind.pk for kind in shown] == ["heavy"]
+
+
+def test_an_address_that_no_database_can_look_for_leads_to_no_type(root: Client) -> None:
+    for page in ("change", "history", "delete", "submit"):
+        for name in ("%00", "_00", "a_00b"):
+            response = root.get(f"{url('changelist')}{name}/{page}/")
+            assert response.status_code == 302
+
+
+def test_a_refused_number_of_retries_is_said_at_once(system_admin: Client) -> None:
+    response = system_admin.post(url("add"), type_form(max_retries="9" * 20))
+    assert response.status_code == 200
+    assert response.context["errors"]
+    assert not JobType.objects.filter(pk="echo").exists()

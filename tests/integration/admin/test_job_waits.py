@@ -1,12 +1,16 @@
-"""Why a job waits, on its page, where it waits for a pool that is not configured."""
+"""Why a job waits, on its page: for a pool that is not configured, or until the end of the calendar."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from django_jobs import pools
+from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import JobType, Organization
 from tests.support import admin
 from tests.support.admin import page_of, url
@@ -28,6 +32,18 @@ def test_of_a_pool_that_is_not_configured_it_is_said_what_to_do(root: Client, se
     assert "Other jobs are before it." not in page
 
 
+def test_of_a_pool_without_workers_system_admins_read_what_to_do(
+    root: Client, mine: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    job = pending_job(make_job_type(pool="gpu"), mine)
+    said = "Pool gpu: no live worker, and jobs of it wait. Start “manage.py jobs_worker --pool gpu”."
+    assert f"Other jobs are before it. {said}" in page_of(root, job)
+    assert said not in page_of(admin.staff_of(mine), job)
+    worker_registry.announce("worker-1", pools.queue_names("gpu"), slots=1, window=2)
+    assert said not in page_of(root, job)
+
+
 def test_the_page_of_the_type_is_for_who_may_change_it(mine: Organization, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     job = pending_job(make_job_type(pool="gpu"), mine)
@@ -39,3 +55,9 @@ def test_a_waiting_job_whose_type_is_gone_has_a_page(root: Client) -> None:
     job = pending_job()
     JobType.objects.filter(pk=job.job_type_id)._raw_delete(JobType.primary.db)
     assert "Other jobs are before it." in page_of(root, job)
+
+
+def test_a_job_that_waits_until_the_end_of_the_calendar_has_a_page_in_every_zone(root: Client) -> None:
+    job = pending_job(run_at=dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC))
+    with timezone.override("Europe/Berlin"):
+        assert "Dec. 31, 9999, 23:59:59 UTC" in page_of(root, job)

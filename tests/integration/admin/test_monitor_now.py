@@ -13,8 +13,9 @@ from django_jobs import submit_job
 from django_jobs.admin import monitor_now
 from django_jobs.engine.control import operations
 from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.foreign_entries import SetAside
 from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.ports import SetAside, use_broker
+from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Organization, Worker
 from tests.support import admin

@@ -177,7 +177,7 @@ def test_a_member_without_the_types_permission_does_not(mine: Organization) -> N
     assert newest() == job
 
 
-ORDER = {"day": "2026-12-24", "sizes": {"small": 2}, "note": "two\nlines"}
+ORDER = {"day": "2026-12-24", "sizes": {"small": 2}, "note": "two\nshort lines"}
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def filled_in(client: Client, job: Job) -> dict[str, Any]:
 
 
 def run_fields(client: Client, job: Job, **typed: str) -> Any:
-    values = {"p-day": "2026-12-24", "p-sizes": '{"small": 2}', "p-note": "two\r\nlines", "priority": "1"}
+    values = {"p-day": "2026-12-24", "p-sizes": '{"small": 2}', "p-note": "two\r\nshort lines", "priority": "1"}
     values |= {f"p-{name}": value for name, value in typed.items()}
     return client.post(url("job", "run_again", job.pk), values, follow=True)
 
@@ -206,7 +206,7 @@ def test_a_type_with_a_serializer_is_run_again_by_a_form_that_is_filled_in(root:
     assert filled_in(root, job) == {
         "p-day": dt.date(2026, 12, 24),
         "p-sizes": '{"small": 2}',
-        "p-note": "two\nlines",
+        "p-note": "two\nshort lines",
         "p-lines": None,
         "priority": 1,
     }
@@ -242,8 +242,7 @@ def secret_notes(settings: Settings) -> None:
 def test_hidden_values_go_along_with_a_form_of_which_nothing_is_changed(manager: Client, baking: JobType) -> None:
     job = job_in("Completed", job_type=baking, parameters=ORDER)
     page = text(manager, url("job", "run_again", job.pk))
-    assert "lines&quot;" not in page
-    assert "two" not in page
+    assert "short lines" not in page
     assert "You may not read what it was." in page
     run_fields(manager, job, note="", sizes=json.dumps({"small": MASK}), priority="3")
     assert newest() != job
@@ -280,5 +279,5 @@ def test_whoever_types_the_hidden_values_anew_changes_the_rest(manager: Client, 
 @pytest.mark.usefixtures("secret_notes")
 def test_whoever_may_read_sensitive_values_finds_them_in_the_form(root: Client, baking: JobType) -> None:
     job = job_in("Completed", job_type=baking, parameters=ORDER)
-    assert filled_in(root, job)["p-note"] == "two\nlines"
+    assert filled_in(root, job)["p-note"] == "two\nshort lines"
     assert "You may not read" not in text(root, url("job", "run_again", job.pk))

@@ -28,6 +28,12 @@ def test_a_page_of_long_history_is_cut(root: Client, kind: JobType) -> None:
     assert text(root, page(made), all="1").count(">system</bdi>") == 25
 
 
+def test_a_history_without_links_is_scrolled_by_keyboard(root: Client, kind: JobType) -> None:
+    made = schedule_job("n", kind, every=60)
+    fire_now("n")
+    assert 'tabindex="0" role="region" aria-label="Firings"' in text(root, page(made))
+
+
 def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: Organization) -> None:
     owner = make_user("ann", admin_of=[mine])
     cases: dict[str, Any] = {

@@ -13,7 +13,7 @@ from django_jobs.admin import schedule_filters
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
 from tests.support import admin
-from tests.support.admin import said, text, url
+from tests.support.admin import asked, said, text, url
 from tests.support.factories import make_job_type, make_system_admin
 from tests.support.schedule_pages import LIST, form, page
 from tests.support.statements import statements_of
@@ -42,7 +42,7 @@ def filled_in(client: Client, schedule: Schedule) -> dict[str, Any]:
 
 
 def listed(client: Client, **query: str) -> list[str]:
-    return [row.name for row in client.get(LIST, query).context["cl"].result_list]
+    return [row.name for row in asked(client, query, "schedule").result_list]
 
 
 def notes() -> list[int]:
@@ -232,3 +232,12 @@ def test_a_type_beyond_those_that_are_offered_is_found_by_its_address(
         schedule_job(name, make_job_type(type_name=name), every=60)
     assert listed(root, type="mails") == ["mails"]
     assert listed(root, type="faxes") == []
+
+
+def test_chosen_rows_that_can_be_none_are_told_as_gone(root: Client, kind: JobType) -> None:
+    for model, action in (("schedule", "fire_schedules"), ("jobtype", "delete_selected"), ("membership", "x")):
+        for strange in ("x", "9" * 30, "\x00"):
+            data = {"action": action, "_selected_action": strange}
+            response = root.post(url(model, "changelist"), data)
+            assert response.status_code in {200, 302}
+    assert not Job.objects.exists()

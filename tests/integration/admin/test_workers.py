@@ -145,6 +145,12 @@ def test_an_order_to_a_worker_that_died_meanwhile_says_so(root: Client) -> None:
     assert not WorkerOrder.objects.exists()
 
 
+def test_an_order_to_what_can_be_no_worker_says_that_it_is_gone(root: Client) -> None:
+    response = root.post("/admin/django_jobs/worker/%00/quiet/")
+    assert response.status_code == 302
+    assert not WorkerOrder.objects.exists()
+
+
 def test_a_worker_that_died_before_it_obeyed_is_told(root: Client) -> None:
     announce()
     press(root, "quiet")

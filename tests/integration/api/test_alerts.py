@@ -31,8 +31,8 @@ def failing(kind: JobType, *organizations: Organization, error_of: Organization 
     """An alarm with seven jobs of each organization. The error is the first one's, if nothing else is said."""
     quoted = error_of or next(iter(organizations), None)
     facts = {
-        "failed": 863,
-        "attempts": 863,
+        "failed": 8631724,
+        "attempts": 8631724,
         "error": "InvalidMailer",
         "exception": "InvalidMailer: secret",
         "error_of": str(quoted.pk) if quoted else "",
@@ -51,12 +51,12 @@ def test_a_system_admin_reads_all_of_an_alarm(admin: APIClient, kind: JobType, m
     alert = failing(kind, mine)
     (row,) = results(admin)
     assert (row["id"], row["rule"], row["subject"]) == (alert.pk, "type_failing", kind.pk)
-    assert row["text"].startswith(f"{kind.pk}: 863 of 863 attempts failed since ")
+    assert row["text"].startswith(f"{kind.pk}: 8631724 of 8631724 attempts failed since ")
     assert row["text"].endswith(" UTC. InvalidMailer: secret. 1 organization.")
     assert row["organizations"] == {"ORG-MINE": 7}
     assert row["facts"] == {
-        "failed": 863,
-        "attempts": 863,
+        "failed": 8631724,
+        "attempts": 8631724,
         "error": "InvalidMailer",
         "exception": "InvalidMailer: secret",
         "is_paused": False,
@@ -74,7 +74,7 @@ def test_a_member_reads_what_is_of_the_organization_alone(
     assert row["organizations"] == {"ORG-MINE": 7}
     assert row["facts"] == {}
     assert "7 jobs of yours failed" in row["text"]
-    assert "863" not in str(row)
+    assert "8631724" not in str(row)
 
 
 def test_a_member_reads_the_error_where_no_other_organization_is_concerned(kind: JobType, mine: Organization) -> None:
@@ -150,7 +150,7 @@ def test_the_page_of_the_browsable_api_shows_them(admin: APIClient, kind: JobTyp
     failing(kind)
     answer = admin.get(ALERTS, HTTP_ACCEPT="text/html")
     assert answer.status_code == 200
-    assert "863 of 863" in answer.content.decode()
+    assert "8631724 of 8631724" in answer.content.decode()
 
 
 def test_a_member_reads_no_error_of_an_organization_of_others(

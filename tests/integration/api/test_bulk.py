@@ -50,16 +50,19 @@ def test_the_errors_of_many_are_a_list_as_long_as_the_body(client: APIClient, bo
         {**body, "organization": foreign.name},
         {**body, "unknown": 1},
         "text",
+        None,
         {**body, "run_at": "tomorrow"},
     ]
     answer = client.post("/api/jobs/bulk/", items, "json")
     assert answer.status_code == 400
+    assert all(isinstance(errors, dict) for errors in answer.json())
     assert [list(errors) for errors in answer.json()] == [
         [],
         ["priority"],
         ["job_type"],
         ["organization"],
         ["unknown"],
+        ["non_field_errors"],
         ["non_field_errors"],
         ["run_at"],
     ]

@@ -134,6 +134,24 @@ def test_what_was_read_may_be_written_back(admin: APIClient) -> None:
     assert admin.put(f"{TYPES}pdf_generation/", told, "json").json() == told
 
 
+def test_put_sets_what_it_does_not_have_to_its_default(admin: APIClient) -> None:
+    kind = make_job_type(default_timeout=7, max_running=3, description="Old", is_paused=True, default_priority="High")
+    body = {"type_name": kind.pk, "display_name": "New", "handler_method": kind.handler_method, "max_retries": 2}
+    answer = admin.put(f"{TYPES}{kind.pk}/", body, "json")
+    told = answer.json()
+    assert answer.status_code == 200
+    assert (told["display_name"], told["max_retries"]) == ("New", 2)
+    assert (told["default_timeout"], told["max_running"], told["description"]) == (300, None, "")
+    assert (told["is_paused"], told["is_enabled"], told["default_priority"]) == (False, True, "Normal")
+
+
+def test_put_sets_what_it_does_not_have_of_a_declared_type_to_what_code_declares(admin: APIClient) -> None:
+    kind = make_job_type(submit_by="admins", default_timeout=7, declared={"submit_by": "code", "default_timeout": 60})
+    body = {"type_name": kind.pk, "display_name": "New", "handler_method": kind.handler_method}
+    told = admin.put(f"{TYPES}{kind.pk}/", body, "json").json()
+    assert (told["submit_by"], told["default_timeout"], told["rate_limit"]) == ("code", 60, None)
+
+
 def test_a_type_keeps_its_name(admin: APIClient) -> None:
     kind = make_job_type()
     answer = admin.patch(f"{TYPES}{kind.pk}/", {"type_name": "another"}, "json")

@@ -57,8 +57,17 @@ def test_an_offset_beyond_the_end_gives_an_empty_page(client: APIClient, kind: J
     assert ids(client.get(LIST, {"offset": 10_000})) == []
 
 
-def test_an_offset_that_is_too_far_tells_what_to_do_instead(client: APIClient) -> None:
-    assert "created_before" in client.get(LIST, {"offset": 10_001}).json()["offset"][0]
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (LIST, "At most 10000; use created_before to reach older jobs."),
+        ("/api/batches/", "At most 10000; use created_before to reach older batches."),
+        ("/api/schedules/", "At most 10000."),
+    ],
+)
+def test_an_offset_that_is_too_far_tells_what_to_do_instead(client: APIClient, path: str, text: str) -> None:
+    answer = client.get(path, {"offset": 10_001})
+    assert (answer.status_code, answer.json()) == (400, {"offset": [text]})
 
 
 @pytest.fixture

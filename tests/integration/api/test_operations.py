@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.models import Job, JobType, Operation, Organization
+from django_jobs.models import Job, JobType, Membership, Operation, Organization
 from django_jobs.statuses import Status
 from django_jobs.values import OperationStatus
 from tests.support.api import client_of
@@ -176,6 +176,17 @@ def test_each_sees_the_own_and_system_admins_see_all(
     assert boss.get(url_of(of_root)).status_code == 404
     assert boss.post(url_of(of_root, "stop")).status_code == 404
     assert [item["id"] for item in root.get(LIST).json()["results"]] == [of_root.json()["id"]]
+
+
+def test_who_left_is_told_no_new_name_of_the_organization(boss: APIClient, mine: Organization, mails: JobType) -> None:
+    dead(mails, 1, mine)
+    answer = post(boss, filters={"organization": "ORG-MINE"})
+    mine.name = "ORG-RENAMED"
+    mine.save()
+    assert boss.get(url_of(answer)).json()["filters"] == {"organization": ["ORG-RENAMED"]}
+    Membership.objects.all().delete()
+    told = [boss.get(url_of(answer)).json(), *boss.get(LIST).json()["results"]]
+    assert [item["filters"] for item in told] == [{"organization": [str(mine.pk)]}] * 2
 
 
 def test_it_is_paused_resumed_and_stopped_and_repeating_that_is_fine(

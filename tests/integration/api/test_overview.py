@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from django_jobs.models import Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
-from tests.support.factories import make_job_type, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_of
 
 METRICS = "/api/jobs/metrics/"
@@ -72,3 +72,20 @@ def test_metrics_take_as_many_statements_for_many_jobs(client: APIClient, organi
     for _ in range(5):
         job_in("Completed", job_type=kind, organization=organization)
     assert statements_of(lambda: client.get(METRICS)) == few <= 14
+
+
+def test_a_parameter_has_one_value(subtests: pytest.Subtests, organization: Organization, broker: MemoryBroker) -> None:
+    client = client_of(make_system_admin())
+    names = [organization.name, make_organization().name]
+    job = pending_job(None, organization).name
+    for path, query in (
+        (METRICS, {"organization": names}),
+        ("/api/job-types/", {"limit": ["1", "2"]}),
+        ("/api/alerts/", {"is_open": ["true", "false"]}),
+        ("/api/jobs/operations/", {"limit": ["1", "2"]}),
+        (f"/api/jobs/{job}/history/", {"after": ["1", "2"]}),
+        ("/api/schedules/preview/", {"every": ["60", "70"]}),
+    ):
+        with subtests.test(path=path):
+            answer = client.get(path, query)
+            assert (answer.status_code, answer.json()) == (400, {next(iter(query)): ["Give one value."]})

@@ -57,6 +57,21 @@ def test_an_admin_makes_reads_changes_and_deletes_one_of_their_organization(
     assert not Schedule.objects.exists()
 
 
+def test_of_a_gone_organization_what_is_read_and_sent_back_is_for_no_other(root: APIClient, kind: JobType) -> None:
+    gone = make_organization()
+    schedule_job("n", kind, gone, every=60)
+    gone.delete()
+    told = root.get(f"{URL}n/").json()
+    sent = {name: told[name] for name in ("job_type", "organization", "parameters", "every")}
+    assert sent["organization"] == ""
+    for call in (root.put, root.patch):
+        answer = call(f"{URL}n/", {**sent, "every": 90}, "json")
+        assert (answer.status_code, list(answer.json())) == (400, ["organization"])
+    assert Schedule.objects.get().organization_id is not None
+    made = root.post(URL, {**sent, "name": "m"}, "json")
+    assert (made.status_code, list(made.json())) == (400, ["organization"])
+
+
 def test_each_change_leaves_one_row_of_history(admin: APIClient, kind: JobType, organization: Organization) -> None:
     body = {"name": "n", "job_type": kind.pk, "organization": organization.name, "every": 60}
     admin.post(URL, body, "json")
@@ -149,11 +164,21 @@ def test_the_list_is_filtered(root: APIClient, kind: JobType, organization: Orga
         ({"organization": organization.name}, ["a"]),
         ({"job_type": "letters"}, ["b"]),
         ({"is_enabled": "false"}, ["b"]),
+        ({"is_enabled": "0"}, ["b"]),
+        ({"is_enabled": "True"}, ["a"]),
+        ({"is_enabled": "unknown"}, ["a", "b"]),
         ({"search": "LETT"}, ["b"]),
         ({"search": "%"}, []),
     ):
         assert names(root.get(URL, query)) == found
-    for wrong in ({"organization": "ORG-NONE"}, {"nmae": "x"}, {"search": "\x00"}, {"limit": "x"}):
+    for wrong in (
+        {"organization": "ORG-NONE"},
+        {"nmae": "x"},
+        {"search": "\x00"},
+        {"limit": "x"},
+        {"is_enabled": "paused"},
+        {"is_enabled": "\x00"},
+    ):
         assert root.get(URL, wrong).status_code == 400
 
 

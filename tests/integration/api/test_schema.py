@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 
 from django_jobs.statuses import Status
@@ -65,9 +66,23 @@ def test_making_it_touches_no_database(django_assert_num_queries: Any) -> None:
         make_schema()
 
 
-def test_it_is_valid_and_made_without_a_warning(schema: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_valid(schema: dict[str, Any]) -> None:
     validate_schema(schema)  # type: ignore[no-untyped-call]
+
+
+def test_it_is_made_without_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    """``check --deploy`` of a host with the extra tells each of them."""
+    GENERATOR_STATS.reset()  # it prints each warning once in a process
+    make_schema()
     assert capsys.readouterr().err == ""
+    assert not GENERATOR_STATS
+
+
+def test_the_example_of_a_list_is_a_page(schema: dict[str, Any]) -> None:
+    answer = schema["paths"]["/api/alerts/"]["get"]["responses"]["200"]["content"]["application/json"]
+    (page,) = (example["value"] for example in answer["examples"].values())
+    assert [alert["rule"] for alert in page["results"]] == ["type_failing"]
+    assert (page["count"], page["count_capped"]) == (10_000, True)
 
 
 def test_it_describes_every_route(schema: dict[str, Any]) -> None:
@@ -100,6 +115,37 @@ def test_it_says_of_which_type_the_fields_of_a_status_are(schema: dict[str, Any]
 )
 def test_it_describes_the_errors(schema: dict[str, Any], path: str, method: str, statuses: set[str]) -> None:
     assert statuses <= set(schema["paths"][path][method]["responses"])
+
+
+def test_it_describes_what_every_call_answers_where_the_access_policy_fails(schema: dict[str, Any]) -> None:
+    told = {
+        (path, method): operation["responses"]["500"]["content"]["application/json"]["schema"]["$ref"]
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+        if path.startswith("/api/")
+    }
+    assert {path for path, _ in told} >= ROUTES.keys()
+    assert set(told.values()) == {"#/components/schemas/Error", "#/components/schemas/MethodError"}
+
+
+@pytest.mark.parametrize("path", ["/api/job-types/{type_name}/", "/api/schedules/{name}/"])
+def test_it_says_that_put_replaces(schema: dict[str, Any], path: str) -> None:
+    told = {method: schema["paths"][path][method]["description"] for method in ("put", "patch")}
+    assert "What the body does not have is set to" in told["put"]
+    assert told["patch"].startswith("Change some fields of a")
+
+
+def test_it_says_what_a_parameter_takes(schema: dict[str, Any]) -> None:
+    def parameters(path: str, method: str = "get") -> dict[str, Any]:
+        return {item["name"]: item for item in schema["paths"][path][method]["parameters"]}
+
+    words, numbers = parameters("/api/jobs/")["priority"]["schema"]["oneOf"]
+    assert (sorted(words["enum"]), numbers["enum"]) == (["Critical", "High", "Low", "Normal"], [0, 1, 2, 3])
+    assert parameters("/api/jobs/{job_id}/history/")["after"]["schema"] == {"type": "integer", "minimum": 0}
+    for name in ("get_job_status", "get_job_history"):
+        path = f"/api/method/dartwing.dartwing_core.api.jobs.{name}"
+        assert parameters(path)["job_id"]["required"]
+        assert "required" not in parameters(path, "post")["job_id"]  # the body may have it
 
 
 def test_it_has_examples(schema: dict[str, Any]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from django_jobs.broker import RQBroker, rq_broker
-from django_jobs.broker.connection import connect, queue_names, shared
+from django_jobs.broker.connection import connect, errors_translated, queue_names, shared
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine.ports import RunningTicket, Ticket
 from django_jobs.exceptions import BrokerUnavailable
@@ -41,7 +44,9 @@ class Reader(threading.Thread):
         self._is_over = threading.Event()
 
     def run(self) -> None:
-        while not self._is_over.is_set():
+        is_over = False
+        while not is_over:  # it looks once in any case
+            is_over = self._is_over.is_set()
             state, jobs = self._client.eval(LOOK, 2, *self._keys)
             self.seen.add((state, jobs))
 
@@ -114,6 +119,16 @@ def test_a_broker_that_failed_is_not_asked_again_for_a_second(
         broker.ring()
     clock.monotonic = lambda: 101.1
     broker.ring()
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_redis_that_refuses_the_password_is_not_said_to_be_silent(settings: Any) -> None:
+    """Who reads that it does not answer looks whether it runs."""
+    url = urlsplit(os.environ["REDIS_URL"])
+    wrong = url._replace(netloc=f"nobody:wrong@{url.netloc.rpartition('@')[2]}").geturl()
+    settings.RQ_QUEUES = {name: {"URL": wrong} for name in settings.RQ_QUEUES}
+    with pytest.raises(BrokerUnavailable, match="Redis refuses: "), errors_translated():
+        connect().ping()
 
 
 def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redis.Redis) -> None:

@@ -13,8 +13,9 @@ from django_jobs.contrib.socketio import clients, server, with_socketio
 from django_jobs.engine.sockets import open_sockets
 from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import Membership, OpenSocket, Organization
-from django_jobs.realtime import connections, hub
+from django_jobs.realtime import connections, hub, sockets
 from tests.support.brokers import end, returned, running_job
+from tests.support.clocks import Clock
 from tests.support.factories import make_organization, make_user
 from tests.support.live import APPLICATION, ManualBroadcaster, do, later_job
 from tests.support.socketio_client import SocketIOClient, play, token_of
@@ -348,6 +349,13 @@ def test_a_packet_that_is_not_understood_is_answered_and_the_connection_stays(
     assert answers == {packet: ("error", "bad_request", detail) for packet, detail in BAD_EVENTS.items()}
 
 
+@pytest.fixture
+def still_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the machine takes, no more frames are allowed than at once."""
+    monkeypatch.setattr(sockets, "time", Clock())
+
+
+@pytest.mark.usefixtures("still_time")
 def test_a_flood_is_answered_with_limit_one_by_one(auth: dict[str, str], room: str) -> None:
     @play(SocketIOClient())
     async def answers(client: SocketIOClient) -> list[Any]:
@@ -364,6 +372,7 @@ def test_a_flood_is_answered_with_limit_one_by_one(auth: dict[str, str], room: s
     assert len(refused) > 100
 
 
+@pytest.mark.usefixtures("still_time")
 def test_a_flood_before_the_client_says_who_it_is_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
 

@@ -43,11 +43,13 @@ def test_the_settings_page_names_every_setting_and_shows_none_that_is_unknown() 
     assert [name for name in DEFAULTS if f"`{name}`" not in text] == []
 
 
-def test_the_settings_page_names_every_check() -> None:
+def test_the_settings_page_names_every_check_in_the_order_of_their_numbers() -> None:
     files = (Path(checks.__file__).parent).glob("*.py")
     ids = {found for file in files for found in re.findall(r'id="(django_jobs\.[EW]\d+)"', file.read_text())}
     text = (DOCS / "settings.md").read_text()
     assert sorted(check for check in ids if f"`{check}`" not in text) == []
+    rows = re.findall(r"^\| `django_jobs\.([EW])(\d+)` \|", text, re.MULTILINE)
+    assert rows == sorted(rows, key=lambda row: (int(row[1]), row[0]))
 
 
 def test_the_diagram_shows_only_arrows_that_exist() -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine import scheduler
+from django_jobs.engine import scheduler, steadiness
 from django_jobs.engine.dispatch import window, worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.scheduler import Scheduler
@@ -23,7 +23,8 @@ HOUR = dt.timedelta(hours=1)
 def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The scheduler's clock, which nobody sets back."""
     clock = Clock()
-    monkeypatch.setattr(scheduler, "time", clock)
+    for module in (scheduler, steadiness):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

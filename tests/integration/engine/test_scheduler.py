@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from django_jobs.engine import scheduler
+from django_jobs.engine import scheduler, steadiness
 from django_jobs.engine.control import cleanup
 from django_jobs.engine.dispatch import dispatcher, window, worker_registry
 from django_jobs.engine.scheduler import Scheduler
@@ -21,7 +21,8 @@ from tests.support.clocks import Clock
 def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The scheduler's clock."""
     clock = Clock()
-    monkeypatch.setattr(scheduler, "time", clock)
+    for module in (scheduler, steadiness):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

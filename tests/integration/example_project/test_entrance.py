@@ -18,7 +18,11 @@ def test_the_entrance_of_the_api_shows_strangers_where_everything_is() -> None:
     assert links == {
         "jobs": "http://testserver/api/jobs/",
         "metrics": "http://testserver/api/jobs/metrics/",
+        "operations": "http://testserver/api/jobs/operations/",
+        "batches": "http://testserver/api/batches/",
+        "schedules": "http://testserver/api/schedules/",
         "job-types": "http://testserver/api/job-types/",
+        "alerts": "http://testserver/api/alerts/",
         "schema": "http://testserver/api/schema/",
         "docs": "http://testserver/api/docs/",
     }

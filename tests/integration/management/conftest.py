@@ -12,6 +12,7 @@ from django_jobs.engine.dispatch.reconciliation import check_broker
 from django_jobs.engine.insight import waiting_diagnostics
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.management.commands import jobs_worker
 from tests.support.commands import QUEUES
 
 
@@ -22,6 +23,12 @@ def redis_broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
     yield redis_client
     redis_client.config_set("maxmemory-policy", "noeviction")
     use_broker(None)
+
+
+@pytest.fixture(autouse=True)
+def _no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that a test calls does not fork the test's own process, whose connections it would close for that."""
+    monkeypatch.setattr(jobs_worker, "prepare_fork_server", lambda: None)
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from django_jobs.engine.process_counts import SUBMITTED, Key
+from django_jobs.health.notes import HealthNotes
 from django_jobs.management.commands import jobs_worker
-from tests.support.probes import code_of, free_port
+from django_jobs.management.health_port import HealthPort
+from tests.support.addresses import free_port
+from tests.support.probes import code_of
 
 PORTS = ["jobs_worker", "jobs_scheduler"]
 
@@ -64,3 +68,16 @@ def test_a_command_that_ends_before_its_work_says_why_and_frees_the_port(monkeyp
 def test_a_host_without_a_port_is_refused() -> None:
     with pytest.raises(CommandError, match="--health-host says where; give --health-port too"):
         call_command("jobs_scheduler", health_host="127.0.0.1")
+
+
+@pytest.mark.parametrize(("most", "told"), [(1, "ORG-1"), (0, ""), (-1, ""), (True, ""), ("all", ""), (None, "")])
+def test_a_number_of_organizations_that_is_none_tells_none_apart_where_checks_are_skipped(
+    settings: Any, most: Any, told: str
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "METRICS_ORGANIZATIONS": most}
+    port = HealthPort("127.0.0.1", free_port(), HealthNotes())
+    try:
+        port._counts.add([(Key(SUBMITTED, "print_letters", "ORG-1"), 1)])
+        assert list(port._counts.read()) == [Key(SUBMITTED, "print_letters", told)]
+    finally:
+        port.close()

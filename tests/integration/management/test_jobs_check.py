@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import os
+import re
 from typing import Any
 
 import pytest
@@ -50,7 +52,7 @@ def test_a_sound_setup_has_no_problems(sound: None) -> None:
     assert "PROBLEM" not in output
     assert "WARNING" not in output
     assert "OK       broker: answers" in output
-    assert "OK       scheduler: scheduler-1, ticked 0 s ago." in output
+    assert re.search(r"OK       scheduler: scheduler-1, ticked \d s ago\.", output)
 
 
 def test_problems_are_told_with_what_to_do_and_fail_the_command() -> None:
@@ -60,6 +62,15 @@ def test_problems_are_told_with_what_to_do_and_fail_the_command() -> None:
     assert "PROBLEM  queue jobs-low: no live worker takes its jobs. Start `manage.py jobs_worker`" in out.getvalue()
     assert "PROBLEM  scheduler: never ticked" in out.getvalue()
     assert "WARNING  broker owner: has no owner yet" in out.getvalue()
+
+
+def test_a_reader_who_leaves_ends_it_quietly(sound: None) -> None:
+    """As ``jobs_check | head -3`` does. The exit code tells the problems all the same."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stream:  # noqa: PTH123  (a descriptor; leaving flushes, as the interpreter's end does)
+        call_command("jobs_check", stdout=stream)
+        stream.write("more")
 
 
 def test_looking_claims_no_broker(redis_broker: redis.Redis) -> None:

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.management import job_filters
+from django_jobs.management import exit_codes, job_filters
 from django_jobs.management.commands import jobs_replay
 from django_jobs.models import Job, JobType, Operation
 from django_jobs.statuses import Status
@@ -171,7 +171,7 @@ def test_one_that_is_paused_meanwhile_has_an_exit_code_of_its_own(
     monkeypatch.setattr("time.sleep", lambda _: Operation.objects.update(state="paused"))
     with pytest.raises(CommandError, match="It is paused") as caught:
         replay("--type", "mails", "--wait")
-    assert caught.value.returncode == jobs_replay.NOT_DONE
+    assert caught.value.returncode == exit_codes.NOT_FINISHED
 
 
 def test_no_job_is_changed_by_the_command_itself(mails: JobType) -> None:

@@ -115,7 +115,7 @@ def test_pruning_tells_programs_what_it_deleted() -> None:
 def test_a_replay_tells_programs_why_it_was_refused() -> None:
     dead(make_job_type(type_name="print_letters"), 1)
     answer = call("jobs_replay", "--type", "print_leters", "--json")
-    assert (answer.code, answer.error["did_you_mean"]) == (1, ["print_letters"])
+    assert (answer.code, answer.error["did_you_mean"]) == (2, ["print_letters"])
     assert call("jobs_replay", "--type", "print_letters", "--json").facts["count"] == 1
 
 
@@ -130,7 +130,7 @@ def test_a_database_that_is_away_is_an_error_for_programs(monkeypatch: pytest.Mo
     monkeypatch.setattr("django_jobs.management.commands.jobs_sync.declared_types.differences", fail)
     monkeypatch.setattr("django_jobs.management.commands.jobs_replay.OperationRun", fail)
     answer = call(command, "--json")
-    assert (answer.code, answer.out, answer.error["code"], answer.error["exit_code"]) == (1, "", "unavailable", 1)
+    assert (answer.code, answer.out, answer.error["code"], answer.error["exit_code"]) == (3, "", "unavailable", 3)
 
 
 @pytest.mark.usefixtures("broker")

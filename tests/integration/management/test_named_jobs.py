@@ -157,11 +157,14 @@ def test_a_dry_run_changes_nothing() -> None:
 
 def test_batches_are_canceled_and_retried_by_their_ids() -> None:
     batch = make_batch(make_organization(), "Completed")
-    assert call("jobs_cancel", batch.batch_id).code == 0
-    assert call("jobs_cancel", batch.batch_id).code == 0
+    answer = call("jobs_cancel", batch.batch_id, batch.batch_id)
+    assert (answer.code, answer.out.count(f"{batch.batch_id}: canceled (")) == (0, 1)
+    again = call("jobs_cancel", batch.batch_id, "--json")
+    assert (again.code, again.facts["canceled"], again.facts["unchanged"]) == (0, 0, 1)
     refused = call("jobs_retry", batch.batch_id)
     assert (refused.code, refused.err) == (1, f"Cannot retry {batch.batch_id}: none of its jobs failed.\n")
-    assert call("jobs_retry", "BATCH-2026-99999").code == exit_codes.USAGE
+    gone = call("jobs_retry", "BATCH-2026-99999")
+    assert (gone.code, gone.err) == (exit_codes.USAGE, "No batch 'BATCH-2026-99999'.\n")
     assert call("jobs_cancel", batch.batch_id, "--dry-run").code == exit_codes.USAGE
 
 
@@ -257,6 +260,7 @@ def test_an_operation_that_is_no_longer_waited_for_goes_on(letters: JobType, mon
         (["JOB-2026-00001", "--all"], 2, "not by both"),
         (["JOB-2026-00001", "--wait"], 2, "--wait go with a filter"),
         (["--type", "print_leters", "--yes"], 2, "No job type 'print_leters'. Did you mean print_letters?"),
+        (["--type", "somewhere", "--yes"], 2, "No job type 'somewhere'."),
         (["--type", "print_letters", "--yes"], 1, "There is no job that matches"),
         (["--organization", "acm", "--yes"], 2, "There is no organization 'acm'. Did you mean acme?"),
         (["--type", "", "--yes"], 2, "--job-type: Give a value"),

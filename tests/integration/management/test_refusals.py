@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,10 +33,10 @@ MIGRATE = r"cannot be used \(ProgrammingError: relation .*exist\)\. Is it runnin
 @pytest.fixture(autouse=True)
 def real_broker(redis_client: redis.Redis) -> Iterator[None]:
     use_broker(None)
-    connection.shared.cache_clear()
+    connection.close_shared()
     yield
     use_broker(None)
-    connection.shared.cache_clear()
+    connection.close_shared()
 
 
 @pytest.fixture
@@ -85,6 +86,12 @@ def test_a_worker_waits_for_its_database(monkeypatch: pytest.MonkeyPatch, starte
     assert errors.getvalue().splitlines()[0] == (
         "The database cannot be used (OperationalError: no route); waiting for it."
     )
+
+
+def test_what_a_process_does_at_sigterm_is_its_own_again_after_a_command(started: list[WorkerOptions]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    call_command("jobs_worker")
+    assert (len(started), signal.getsignal(signal.SIGTERM)) == (1, before)
 
 
 @pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync"])
@@ -194,8 +201,8 @@ def test_a_scheduler_puts_the_jobs_into_the_log_records(monkeypatch: pytest.Monk
     assert done == ["logs", "run"]
 
 
-@pytest.mark.parametrize("url", ["nonsense", "redis://:sec/ret@host:6379/0"])
-def test_a_redis_url_that_is_none_is_told(settings: Any, started: list[WorkerOptions], url: str) -> None:
+@pytest.mark.parametrize("url", ["nonsense", "redis://:sec/ret@host:6379/0", None])
+def test_a_redis_url_that_is_none_is_told(settings: Any, started: list[WorkerOptions], url: str | None) -> None:
     settings.RQ_QUEUES = {name: {"URL": url} for name in settings.RQ_QUEUES}
     out = io.StringIO()
     with pytest.raises(CommandError, match="Problems found"):

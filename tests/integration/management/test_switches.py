@@ -123,13 +123,30 @@ def test_workers_are_told_to_take_no_new_jobs() -> None:
     assert WorkerOrder.objects.get().order == WorkerOrder.Order.QUIET
     assert call("jobs_resume", "--worker", "host-1").code == 0
     assert WorkerOrder.objects.get().order == WorkerOrder.Order.RESUME
+    order = WorkerOrder.objects.get()
+    assert call("jobs_resume", "--worker", "host-1-aa").out == "worker host-1-aa: unchanged, it was so already\n"
+    assert WorkerOrder.objects.get().ordered_at == order.ordered_at
     assert call("jobs_pause", "--worker", "host-1-ab").err == "No worker 'host-1-ab'. Did you mean host-1-aa?\n"
+
+
+def test_a_worker_that_was_ordered_nothing_takes_jobs_already() -> None:
+    worker_registry.announce("host-1-aa", QUEUES, slots=1, window=1)
+    worker_registry.announce("host-1-bb", QUEUES, slots=1, window=1)
+    Worker.objects.update(supervisor="host-1")
+    answer = call("jobs_resume", "--worker", "host-1-aa", "--json")
+    assert (answer.code, answer.facts["unchanged"], WorkerOrder.objects.count()) == (0, 1, 0)
+    both = call("jobs_pause", "--worker", "host-1-aa", "--worker", "host-1-bb", "--json")
+    assert (both.facts["paused"], both.facts["unchanged"]) == (1, 1)
+    make_user("ann")
+    refused = call("jobs_pause", "--worker", "host-1-aa", "--user", "ann")
+    assert (refused.code, refused.err) == (1, "Only system admins give orders to workers.\n")
 
 
 def test_a_breaker_is_closed() -> None:
     open_by_failures(make_fragile_type(type_name="fragile"))
     assert call("jobs_resume", "--breaker", "fragile").out == "breaker fragile: resumed\n"
     assert Breaker.objects.get().state == BreakerState.CLOSED
+    assert call("jobs_resume", "--breaker", "fragile").out == "breaker fragile: unchanged, it was so already\n"
     assert call("jobs_resume", "--breaker", "print_leters").code == exit_codes.USAGE
 
 
@@ -157,9 +174,11 @@ def test_a_paused_type_lets_its_jobs_wait(letters: JobType) -> None:
     assert job.status == "Pending"
 
 
-def test_nothing_to_switch_is_told() -> None:
-    answer = call("jobs_resume")
-    assert (answer.code, answer.err[:33]) == (2, "Say what to resume: job types, --")
+@pytest.mark.parametrize(("command", "last"), [("jobs_pause", "--worker"), ("jobs_resume", "--breaker")])
+def test_nothing_to_switch_is_told_with_all_that_could_be(command: str, last: str) -> None:
+    answer = call(command)
+    assert (answer.code, answer.err.partition(":")[0]) == (2, f"Say what to {command.removeprefix('jobs_')}")
+    assert answer.err.strip().endswith(f"or {last}.")
 
 
 @pytest.mark.parametrize("command", ["jobs_pause", "jobs_resume"])

@@ -15,8 +15,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from django_jobs import cancel_job
+from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
 from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.ports import drain_broadcasts, use_broadcaster
 from django_jobs.models import ExecutionLog
 from django_jobs.realtime import broadcast
 from django_jobs.realtime.broadcast import LayerBroadcaster

@@ -36,6 +36,7 @@ FAIL: Final = "task:tests.support.tasks.fail"
 @pytest.fixture(autouse=True)
 def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     job_types._seen.clear()
+    job_types._looks_again.clear()
     monkeypatch.setattr(handlers, "_loaded", {})
 
 
@@ -62,6 +63,23 @@ def test_an_administrators_edit_stays_and_other_fields_follow_the_code() -> None
     job = Job.objects.by_id(changed.enqueue("x").id)
     kind = JobType.objects.get(pk=FAIL)
     assert (kind.default_timeout, kind.retry_delay, job.timeout_seconds) == (99, 7, 99)
+
+
+def test_what_a_process_of_the_release_before_writes_meanwhile_does_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = dataclasses.replace(tasks.fail, options={"timeout": 18})
+    monkeypatch.setattr(tasks, "fail", changed)
+    changed.enqueue("x")
+    written = JobType.objects.get(pk=FAIL)
+    older = {**(written.declared or {}), "default_timeout": 17}
+    JobType.objects.filter(pk=FAIL).update(default_timeout=17, declared=older)
+    changed.enqueue("x")
+    assert JobType.objects.get(pk=FAIL).default_timeout == 17
+    job_types._looks_again.update(dict.fromkeys(job_types._looks_again, 0.0))  # ten minutes later
+    changed.enqueue("x")
+    assert JobType.objects.get(pk=FAIL).default_timeout == 18
+    JobType.objects.filter(pk=FAIL).update(default_timeout=17, declared=older)
+    changed.enqueue("x")  # once more is enough: two releases that stay do not write for ever
+    assert JobType.objects.get(pk=FAIL).default_timeout == 17
 
 
 def test_a_row_that_is_gone_is_made_again() -> None:
@@ -100,6 +118,44 @@ def test_using_is_for_one_job_and_leaves_the_type() -> None:
     assert (job.timeout_seconds, job.max_retries, job.priority) == (3, 0, 3)
     assert JobType.objects.get(pk=FAIL).default_timeout == 17
     assert tasks.fail.get_result(result.id).task.priority == 60
+
+
+@pytest.mark.parametrize("first", ["default", "patient"])
+def test_a_task_of_two_backends_has_the_type_of_the_one_that_it_names(settings: Any, first: str) -> None:
+    options = {"max_retries": 20, "timeout": 77, "retry_delay": 5, "default_priority": "Low"}
+    settings.TASKS = {**settings.TASKS, "patient": {**settings.TASKS["default"], "OPTIONS": options}}
+    for backend in (first, "default", "patient"):
+        tasks.add.using(backend=backend).enqueue(1)
+    kind = JobType.objects.get(pk=ADD)
+    assert (kind.max_retries, kind.default_timeout, kind.retry_delay, kind.default_priority) == (5, 300, 60, 1)
+    jobs = Job.objects.order_by("-pk")[:2]
+    assert [(job.max_retries, job.timeout_seconds, job.priority) for job in jobs] == [(20, 77, 0), (5, 300, 1)]
+
+
+def test_no_task_runs_as_one_whose_name_differs_in_case_alone() -> None:
+    def returned(item: Any) -> Any:
+        try:
+            result = item.enqueue()
+        except InvalidTask as error:
+            return str(error).partition(": ")[2]
+        run_jobs()
+        result.refresh()
+        return result.return_value
+
+    by_name = [returned(item) for item in (tasks.whisper, tasks.Whisper, tasks.whisper)]
+    refused = "give one of them another name."
+    # MariaDB does not tell the names apart.
+    assert by_name in (["quiet", "Quiet", "quiet"], ["quiet", refused, "quiet"])
+
+
+def test_what_a_task_says_goes_before_the_options_of_any_backend(settings: Any) -> None:
+    options = {"max_retries": 20, "default_timeout": 77}
+    settings.TASKS = {name: {**settings.TASKS["default"], "OPTIONS": options} for name in ("default", "patient")}
+    for backend in settings.TASKS:
+        tasks.fail.using(backend=backend).enqueue("x")
+    assert {(job.max_retries, job.timeout_seconds) for job in Job.objects.all()} == {(1, 17)}
+    tasks.fail.using(backend="patient", max_retries=3).enqueue("x")
+    assert Job.objects.latest("pk").max_retries == 3
 
 
 def test_unknown_options_are_refused_at_once() -> None:

@@ -106,6 +106,14 @@ def test_wrong_values_of_options_are_errors(settings: Any, options: Any) -> None
     assert [item.id for item in set_options(settings, **options).check()] == ["django_jobs.E044"]
 
 
+def test_a_pool_that_is_not_configured_is_warned_of(settings: Any) -> None:
+    (warning,) = set_options(settings, pool="gpu").check()
+    assert (warning.id, warning.msg) == (
+        "django_jobs.W026",
+        "TASKS['default']['OPTIONS']: pool: The pool 'gpu' is not in DJANGO_JOBS['POOLS']. There are: default.",
+    )
+
+
 def test_right_options_are_fine(settings: Any) -> None:
     assert set_options(settings, organization="tests.support.tasks.whose", pool="default").check() == []
 
@@ -157,6 +165,31 @@ def test_it_waits_for_its_moment() -> None:
 def test_the_more_urgent_run_first() -> None:
     results = [tasks.add.using(priority=number).enqueue(1) for number in (-1, 0, 10, 100)]
     assert [status.job_id for status in run_jobs()] == [result.id for result in results[::-1]]
+
+
+def test_of_one_priority_the_larger_numbers_run_first() -> None:
+    numbers = (51, 100, -100, 75, -1, 1, 50, 0, -50, 75)
+    named = [tasks.add, tasks.bare]
+    results = [(number, named[place % 2].using(priority=number).enqueue(1)) for place, number in enumerate(numbers)]
+    in_order = sorted(results, key=lambda item: -item[0])  # and those of the same as they came
+    assert [status.job_id for status in run_jobs()] == [result.id for _, result in in_order]
+
+
+@pytest.mark.parametrize("number", [-100, -1, 0, 1, 50, 51, 75, 100])
+def test_the_number_is_told_as_it_was_enqueued(number: int) -> None:
+    result = tasks.add.using(priority=number).enqueue(1)
+    assert (result.task.priority, tasks.add.get_result(result.id).task.priority) == (number, number)
+    assert run_jobs() != []
+    result.refresh()
+    assert (result.task.priority, tasks.add.get_result(result.id).task.priority) == (number, number)
+
+
+def test_the_number_of_a_later_task_takes_the_place_of_the_earlier_ones() -> None:
+    keyed = tasks.sync_customer.using(on_duplicate="replace", priority=60)
+    first, other = keyed.enqueue(7), keyed.enqueue(8)
+    assert keyed.using(priority=90).enqueue(8).id == other.id
+    assert tasks.sync_customer.get_result(other.id).task.priority == 90
+    assert [status.job_id for status in run_jobs()] == [other.id, first.id]
 
 
 def test_a_transaction_that_is_rolled_back_enqueues_nothing() -> None:

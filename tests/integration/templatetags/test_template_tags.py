@@ -232,7 +232,7 @@ def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
 def test_a_time_is_told_with_its_zone(job: Job, zone: str) -> None:
     now = timezone.now()
-    due = now + dt.timedelta(days=2)
+    due = now + dt.timedelta(days=800)  # in another year, also where this one ends at this moment
     with timezone.override(zone):
         moment = job_words.moment_in_words(due, now)
         retried = status_in(render(store(job, status="Failed", next_retry_at=due, ready_at=due)))
@@ -268,6 +268,12 @@ def test_a_time_of_today_needs_no_date() -> None:
 def test_a_time_of_another_year_has_that_year() -> None:
     now = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
     assert job_words.moment_in_words(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), now) == "Jan. 1, 2030, midnight UTC"
+
+
+def test_the_end_of_the_calendar_is_a_time_in_every_zone() -> None:
+    now, never = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    with timezone.override("Europe/Berlin"):
+        assert job_words.moment_in_words(never, now) == "Dec. 31, 9999, 11:59 p.m. UTC"
 
 
 def test_a_time_is_written_as_the_language_does() -> None:

@@ -10,7 +10,7 @@ from django.test import TestCase
 
 from django_jobs import schedule_job
 from django_jobs.engine.schedules.definitions import pause_schedule
-from django_jobs.models import Job, Organization
+from django_jobs.models import Job, Organization, Schedule
 from django_jobs.statuses import Status
 from django_jobs.testing import captured_jobs, fire_schedules, run_jobs
 from django_jobs.testing import schedules as testing_schedules
@@ -49,12 +49,15 @@ class InATestCase(TestCase):
 
 @pytest.mark.django_db
 def test_from_now_on_to_a_moment_of_next_year(organization: Organization) -> None:
+    began = dt.datetime.now(dt.UTC)
     schedule_job("yearly", make_job_type(), organization, cron="0 0 1 1 *", timezone="UTC")
     schedule_job("off", make_job_type(), organization, cron="0 0 1 1 *")
     pause_schedule("off")
-    year = dt.datetime.now(dt.UTC).year + 1
-    [fired] = fire_schedules(until=dt.datetime(year, 1, 2, tzinfo=dt.UTC))
-    assert fired.due_at == fired.fired_at == dt.datetime(year, 1, 1, tzinfo=dt.UTC)
+    new_year = Schedule.objects.get(name="yearly").next_run_at
+    assert new_year is not None
+    assert (new_year > began, new_year.month, new_year.day, new_year.hour) == (True, 1, 1, 0)
+    [fired] = fire_schedules(until=new_year + dt.timedelta(days=1))
+    assert fired.due_at == fired.fired_at == new_year
     assert Job.objects.count() == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs, run_operations
@@ -12,7 +13,7 @@ from tests.support.factories import make_job_type, make_organization
 
 def begin(action: str, **terms: object) -> None:
     filters = JobFilter(job_types=("mails",))
-    operations.start_operation(operations.Request(action=action, filters=filters, **terms))  # type: ignore[arg-type]
+    operations.start_operation(Request(action=action, filters=filters, **terms))  # type: ignore[arg-type]
 
 
 def die(count: int) -> None:

@@ -15,10 +15,11 @@ from django_jobs.engine import uptime
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim as claiming
 from django_jobs.engine.execution import settle
+from django_jobs.engine.foreign_entries import ForeignEntry
 from django_jobs.engine.job_types import handlers
-from django_jobs.engine.ports import ForeignEntry, Taken
+from django_jobs.engine.ports import Taken
 from django_jobs.models import JobType, Worker
-from django_jobs.testing import memory_broker
+from django_jobs.testing import memory_consumer
 from django_jobs.worker import claims as claims_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
@@ -43,13 +44,21 @@ pytestmark = pytest.mark.django_db(transaction=True)
 FOREIGN = ForeignEntry("jobs-normal", "somebodys-job")
 
 
-def test_a_child_works_on_any_broker_with_the_ports_methods(child: Child, broker: MemoryBroker, kind: JobType) -> None:
+def test_a_child_works_on_any_broker_with_the_ports_methods(
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # No more than have tickets from the beginning: a burst may end while another thread dispatches.
     jobs = [pending_job(kind) for _ in range(6)]
     broker.add([(queue_for(1), FOREIGN)])
     dispatcher.dispatch()
     assert broker.pks() == [job.pk for job in jobs]
+    run_batch = child.slots.run_batch
 
+    def run_to_the_end() -> None:
+        run_batch()
+        child.slots.wait()
+
+    monkeypatch.setattr(child.slots, "run_batch", run_to_the_end)  # else all may run before the first end is stored
     child.run()
 
     assert len(child.claims.done) < len(jobs)  # those of earlier rounds were handed over meanwhile
@@ -205,7 +214,7 @@ def test_tickets_that_come_to_a_child_that_is_to_stop_are_put_back(
 
 
 def test_a_stop_ends_a_wait_for_tickets(state: ChildState, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_broker, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(memory_consumer, "WAIT_SECONDS", 60.0)
     timer = threading.Timer(0.1, state.stop)
     timer.start()
     began = time.monotonic()

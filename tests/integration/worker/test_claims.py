@@ -14,7 +14,7 @@ from django_jobs.engine.ports import Taken
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.worker import refiller
 from django_jobs.worker.child import Child
-from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, queue_for, reread
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, pending_jobs, queue_for, reread
 from tests.support.factories import make_organization
 
 pytestmark = [
@@ -28,7 +28,7 @@ pytestmark = [
 def backlog(kind: JobType, organization: Organization, broker: MemoryBroker) -> list[Job]:
     """More jobs than the broker has room for, of a child whose sets are large."""
     worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=20)
-    return [pending_job(kind, organization) for _ in range(120)]
+    return pending_jobs(kind, organization, 120)
 
 
 def expect_backlog(child: Child, job: Job) -> None:
@@ -114,6 +114,8 @@ def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it
     object.__setattr__(child.state.options, "burst", False)
     broker.lose_tickets()
     asked: list[int] = []
+    monkeypatch.setattr(refiller, "SECOND_LOOK_SECONDS", 600.0)
+    child.claims._refilled -= refiller.SECOND_LOOK_SECONDS  # long ago
     monkeypatch.setattr(child.claims, "_refill", asked.append)
     monkeypatch.setattr(child.state.consumer, "take", lambda *_: Taken())
     child._take_and_claim()

@@ -27,6 +27,7 @@ def duties(state: ChildState) -> housekeeper.Housekeeper:
 def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
     state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 600.0)
     quick, claimed = running_job()
     state.batch.put([claimed, running_job()[1]])
     state.batch.next()

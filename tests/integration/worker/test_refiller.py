@@ -28,6 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(dispatcher, "refill", lambda *_: found.append("refill"))
     monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: found.append("look"))
     monkeypatch.setattr(module, "SECOND_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "FLOW_SECONDS", 600.0)
     return found
 
 

@@ -28,6 +28,7 @@ from django_jobs.worker.slots import make_slots
 from django_jobs.worker.thread_slots import ThreadSlots
 from tests.support.attempts import raising
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -59,7 +60,9 @@ class Child:
         self.slots = make_slots(self.state)
 
     def run(self, handler: Callable[[Any], Any] | None = None) -> Job:
-        """A job in a slot, to its end."""
+        """A job in a slot, to its end. It finds the thread of the last one idle."""
+        threads = getattr(self.slots, "_threads", [])
+        wait_until(lambda: self.state.batch.idle == len(threads), 30, "idle threads")
         job, claimed = running_job()
         claimed.handler = handler or claimed.handler
         self.state.batch.put([claimed])
@@ -352,7 +355,7 @@ def test_a_slot_that_rests_for_long_holds_no_connection(threaded: Child, monkeyp
 
     monkeypatch.setattr(database, "drop_connections", drop)
     threaded.run(handler)
-    assert closed.wait(10)
+    assert closed.wait(30)
 
 
 def test_what_many_threads_ended_is_stored_in_sets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,7 +159,7 @@ def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
 
 
 def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
-    value_cases: list[Any] = ["30", -1, True]
+    value_cases: list[Any] = ["30", -1, True, math.nan, math.inf]
     for name in ("LEASE_SECONDS", "MAX_RETRIES", "RETENTION_DAYS", "MAX_BACKLOG_PER_ORGANIZATION"):
         for value in value_cases:
             with subtests.test(name=name, value=value):
@@ -171,6 +172,17 @@ def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any)
 def test_a_lease_of_no_seconds_is_told(settings: Any) -> None:
     settings.DJANGO_JOBS = {"LEASE_SECONDS": 0}
     assert ids(check_numbers()) == ["django_jobs.E014"]
+
+
+def test_more_days_than_the_calendar_has_are_told(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"RETENTION_DAYS": 1_000_000}
+    (message,) = check_numbers()
+    assert message.msg == "DJANGO_JOBS['RETENTION_DAYS'] must be a number of days, at most 365000, not 1000000."
+
+
+def test_a_grace_may_be_endless(settings: Any) -> None:
+    settings.DJANGO_JOBS = {"CANCEL_GRACE_SECONDS": math.inf, "RETENTION_DAYS": 365_000}
+    assert check_numbers() == []
 
 
 def test_the_defaults_are_fine(settings: Any) -> None:

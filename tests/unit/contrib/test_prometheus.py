@@ -168,9 +168,9 @@ def test_a_scrape_of_the_most_that_there_can_be_is_quick() -> None:
     numbers = [(Key(name, f"type-{n}", detail=detail), 1.0) for n in range(MAX_TYPES) for name, detail in _DETAILS]
     exposed = Exposed(notes(), gauges(), counts(*numbers))
     text_of(exposed)  # imports
-    began = time.perf_counter()
+    began = time.thread_time()
     text_of(exposed)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 _DETAILS = [(RUNS, "0"), (RUN_SECONDS, ""), (WAITS, "3"), (WAIT_SECONDS, ""), (ATTEMPTS, "failed"), (SUBMITTED, "")]
@@ -194,9 +194,13 @@ def test_commands_without_a_health_port_load_nothing_for_it() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def queries_of_the_dashboard(dashboard: Any) -> list[str]:
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
 def test_the_dashboard_uses_metrics_that_exist() -> None:
     dashboard = json.loads((OPERATING / "grafana-dashboard.json").read_text())
-    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries = queries_of_the_dashboard(dashboard)
     queries += [item["definition"] for item in dashboard["templating"]["list"] if item["type"] == "query"]
     assert len(queries) > 20
     assert names_in("\n".join(queries)) - known_names() == set()
@@ -222,6 +226,17 @@ def test_promtool_accepts_the_alerts() -> None:
     assert "10 rules found" in promtool("check", "rules", str(OPERATING / "alert-rules.yaml"))
 
 
+def test_promtool_understands_the_queries_of_the_dashboard_and_of_the_page(tmp_path: Path) -> None:
+    table = (DOCS / "metrics.md").read_text().partition("| question | PromQL |")[2]
+    queries = [query.replace("\\|", "|") for query in re.findall(r"^\|[^|]+\| `(.+)` \|$", table, re.MULTILINE)]
+    assert len(queries) == 6
+    dashboard = json.loads((OPERATING / "grafana-dashboard.json").read_text())
+    queries += [query.replace("$__rate_interval", "5m") for query in queries_of_the_dashboard(dashboard)]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "queries.yaml").write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+    assert f"{len(queries)} rules found" in promtool("check", "rules", str(tmp_path / "queries.yaml"))
+
+
 def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
     text = text_of(Exposed(notes(), gauges(), counts(*EVERYTHING)))
     assert promtool("check", "metrics", text=text) == ""
@@ -238,6 +253,8 @@ def _fires(alert: str, at: str, series: dict[str, str], **labels: str) -> dict[s
     }
 
 
+DEAD_OF_MAIL = 'django_jobs_ended_total{job_type="mail",outcome="dead_letter"}'
+BREAKER_OF_MAIL = 'django_jobs_breaker_open{job_type="mail",state="open"}'
 ATTEMPTS_OF_MAIL = 'django_jobs_attempts_total{job_type="mail",outcome="%s"}'
 
 
@@ -257,6 +274,12 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
         _fires("DjangoJobsTypeFails", "25m", most_fail, severity="bad", job_type="mail"),
         _fires("DjangoJobsTypeFails", "25m", few_fail),
         _fires("DjangoJobsDatabaseAway", "5m", {"django_jobs_database_up": "0x9"}, severity="bad"),
+        _fires("DjangoJobsBrokerAway", "5m", {"django_jobs_broker_up": "0x9"}, severity="bad"),
+        _fires("DjangoJobsWaiting", "9m", {"django_jobs_oldest_waiting_seconds": "400x9"}, severity="bad"),
+        _fires("DjangoJobsWaiting", "9m", {"django_jobs_oldest_waiting_seconds": "200x9"}),
+        _fires("DjangoJobsDeadLetters", "9m", {DEAD_OF_MAIL: "0+3x9"}, severity="bad", job_type="mail"),
+        _fires("DjangoJobsDeadLetters", "9m", {DEAD_OF_MAIL: "5x9"}),
+        _fires("DjangoJobsBreakerOpen", "9m", {BREAKER_OF_MAIL: "1x9"}, severity="bad", job_type="mail", state="open"),
         _fires("DjangoJobsChildrenDie", "9m", {'django_jobs_child_exits_total{how="clean"}': "0+9x9"}),
     ]
     (tmp_path / "tests.yaml").write_text(json.dumps({"rule_files": ["rules.yaml"], "tests": tests}))

@@ -44,11 +44,15 @@ def test_the_embedded_valkey_answers_and_ends_with_its_block() -> None:
 
 
 def test_a_terminal_that_is_closed_stops_the_demo_in_order() -> None:
-    with interruptible():
-        hang_up = signal.getsignal(signal.SIGHUP)
-        assert callable(hang_up)
-        with pytest.raises(KeyboardInterrupt):
-            hang_up(signal.SIGHUP, None)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may outlive theirs
+    try:
+        with interruptible():
+            hang_up = signal.getsignal(signal.SIGHUP)
+            assert callable(hang_up)
+            with pytest.raises(KeyboardInterrupt):
+                hang_up(signal.SIGHUP, None)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_demo_that_is_to_outlive_its_terminal_does() -> None:

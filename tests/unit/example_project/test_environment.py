@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import runpy
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from example_project import settings as example
 from example_project.environment import read_bool, read_list, required_without_debug
 
 
@@ -35,3 +38,8 @@ def test_without_debug_a_missing_secret_is_refused_by_name(monkeypatch: pytest.M
 
 def test_a_list_ignores_blanks() -> None:
     assert read_list("a.example, b.example,") == ["a.example", "b.example"]
+
+
+def test_the_token_of_scrapes_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", "of the scraper")
+    assert runpy.run_path(example.__file__)["DJANGO_JOBS"] == {"METRICS_TOKEN": "of the scraper"}

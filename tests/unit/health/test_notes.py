@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
 from django_jobs.health.notes import HealthNotes
 from django_jobs.health.probes import live, ready
+from tests.support.clocks import Clock
 
 
 @pytest.fixture
-def notes() -> HealthNotes:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of notes, which stands still unless the test moves it."""
+    clock = Clock()
+    monkeypatch.setattr(health_notes, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def notes(clock: Clock) -> HealthNotes:
     """Of a worker that does its rounds, with a database and a broker that answer."""
     notes = HealthNotes()
     notes.beat()
@@ -33,34 +40,30 @@ def test_a_worker_that_does_its_rounds_is_live_and_ready(notes: HealthNotes) -> 
     assert (live(notes), ready(notes)) == ((200, {"status": "live"}), (200, {"status": "ready"}))
 
 
-def test_one_whose_loop_hangs_is_neither(notes: HealthNotes, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + health_notes.LOOP_SECONDS + 10)
+def test_one_whose_loop_hangs_is_neither(notes: HealthNotes, clock: Clock) -> None:
+    clock.now += health_notes.LOOP_SECONDS + 10
     notes.database.answered()
     notes.broker.answered()
     code, told = live(notes)
     assert (code, told["status"]) == (503, "hanging")
-    assert "has not got on for 4" in told["reasons"][0]
+    assert "has not got on for 40 s" in told["reasons"][0]
     assert reasons(notes) == told["reasons"]
 
 
-def test_a_scheduler_whose_duty_waits_for_the_database_is_live(
-    notes: HealthNotes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    got_on = time.monotonic()
+def test_a_scheduler_whose_duty_waits_for_the_database_is_live(notes: HealthNotes, clock: Clock) -> None:
+    got_on = clock.now
     notes.follow(lambda: got_on)
-    monkeypatch.setattr(time, "monotonic", lambda: got_on + 100)
+    clock.now = got_on + 100
     assert live(notes)[0] == 200
-    monkeypatch.setattr(time, "monotonic", lambda: got_on + 200)
+    clock.now = got_on + 200
     assert live(notes)[0] == 503
 
 
-def test_one_that_has_not_begun_or_leaves_is_live_and_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_has_not_begun_or_leaves_is_live_and_not_ready(clock: Clock) -> None:
     waiting, leaving = HealthNotes(), HealthNotes()
     leaving.beat()
     leaving.is_leaving = True
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 1000)
+    clock.now += 1000
     assert [live(waiting)[0], live(leaving)[0]] == [200, 200]
     assert reasons(waiting)[0] == "It has not begun: it waits for the database or the broker."
     assert reasons(leaving)[0] == "It was told to stop."
@@ -78,7 +81,7 @@ def test_a_database_that_failed_is_told_by_the_kind_of_its_error_alone(notes: He
     assert ready(notes)[0] == 200
 
 
-def test_one_that_never_answered_is_told_so() -> None:
+def test_one_that_never_answered_is_told_so(clock: Clock) -> None:
     notes = HealthNotes()
     notes.beat()
     notes.broker.answered()
@@ -87,9 +90,8 @@ def test_one_that_never_answered_is_told_so() -> None:
     assert reasons(notes) == ["The database does not answer, since this process started (OperationalError)."]
 
 
-def test_old_news_count_for_nothing(notes: HealthNotes, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + health_notes.STALE_SECONDS + 1)
+def test_old_news_count_for_nothing(notes: HealthNotes, clock: Clock) -> None:
+    clock.now += health_notes.STALE_SECONDS + 1
     notes.beat()
     notes.database.answered()
     assert reasons(notes) == ["The broker does not answer, for 31 s."]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from collections import defaultdict
 from typing import Any
 
 import pytest
 
-from django_jobs.statuses import Priority
-from django_jobs.tasks.attempts import class_path
+from django_jobs.models import ExecutionLog
+from django_jobs.statuses import Priority, Status
+from django_jobs.tasks.attempts import class_path, errors_of
 from django_jobs.tasks.job_types import name_of
-from django_jobs.tasks.priorities import priority_of
+from django_jobs.tasks.priorities import head_start_of, priority_of
 from tests.support.tasks import Refused
 
 
@@ -21,6 +23,19 @@ def test_a_larger_number_is_never_a_lower_priority() -> None:
     assert (set(levels), found[100], levels[-100:].count(Priority.HIGH)) == (set(Priority), None, 50)
 
 
+def test_a_larger_number_of_the_same_priority_has_a_larger_head_start() -> None:
+    numbers: dict[Priority | None, list[int]] = defaultdict(list)
+    for number in range(-100, 101):
+        numbers[priority_of(number)].append(number)
+    found = {priority: [head_start_of(number) for number in own] for priority, own in numbers.items()}
+    assert found == {
+        Priority.LOW: list(range(100)),
+        None: [0],
+        Priority.HIGH: list(range(50)),
+        Priority.CRITICAL: list(range(50)),
+    }
+
+
 def test_a_type_has_the_name_of_its_task() -> None:
     assert name_of("shop.tasks.send") == "task:shop.tasks.send"
 
@@ -28,6 +43,13 @@ def test_a_type_has_the_name_of_its_task() -> None:
 def test_names_that_are_too_long_stay_apart() -> None:
     names = {name_of(f"{'shop.' * 20}tasks.{last}") for last in ("send", "store")}
     assert sorted(map(len, names)) == [100, 100]
+
+
+def made_by_a_function(base: Any, *arguments: Any) -> Exception:
+    class Made(base):  # type: ignore[misc]
+        pass
+
+    return Made(*arguments)
 
 
 def raised(error: BaseException) -> str:
@@ -45,8 +67,13 @@ def raised(error: BaseException) -> str:
         (KeyError(), "builtins.KeyError"),
         (Refused("no"), "tests.support.tasks.Refused"),
         (ExceptionGroup("both", [ValueError(1), TypeError(2)]), "builtins.ExceptionGroup"),
+        (made_by_a_function(ValueError, "no"), f"{__name__}.made_by_a_function.<locals>.Made"),
+        (
+            made_by_a_function(ExceptionGroup, "both", [ValueError(1)]),
+            f"{__name__}.made_by_a_function.<locals>.Made",
+        ),
     ],
-    ids=["built in", "lines", "blank", "of a module", "group"],
+    ids=["built in", "lines", "blank", "of a module", "group", "of a function", "group of a function"],
 )
 def test_the_class_of_an_exception_is_read_from_its_traceback(error: Any, path: str) -> None:
     assert class_path(raised(error)) == path
@@ -54,3 +81,10 @@ def test_the_class_of_an_exception_is_read_from_its_traceback(error: Any, path: 
 
 def test_what_is_no_traceback_has_no_class_of_its_own() -> None:
     assert class_path("Worker lost\n") == "django_jobs.exceptions.JobFailed"
+
+
+def test_a_task_that_was_killed_at_its_timeout_ran_too_long() -> None:
+    stacks = 'Thread 0x00007f7f44ff96c0 (most recent call first):\n  File "/shop/tasks.py", line 38 in slow\n'
+    row = ExecutionLog(from_status=Status.RUNNING, to_status=Status.TIMED_OUT, message="Killed", traceback=stacks)
+    [error] = errors_of([row])
+    assert (error.exception_class_path, error.traceback) == ("django_jobs.exceptions.JobTimedOut", stacks)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from django_jobs.exceptions import JobCanceled
+from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter
 
 
@@ -39,12 +40,13 @@ def test_nobody_who_interrupts_a_thread_waits_while_the_network_is_asked_to_end_
     with interrupter._raising:  # held meanwhile
         thread = threading.Thread(target=interrupter.request, args=[JobCanceled], daemon=True)
         thread.start()
-        thread.join(2)
+        thread.join(30)
         assert not thread.is_alive()
     assert interrupter.wanted is JobCanceled
 
 
 def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruption, "REPEAT_SECONDS", 600.0)
     raised: list[Any] = []
     interrupter = Interrupter(on_main_thread=False)
     with interrupter.interruptible(), monkeypatch.context() as patch:

@@ -6,7 +6,8 @@ from typing import Final
 
 from tests.support.interpreters import printed_by
 
-#: What belongs to doors that a bare host has not installed, and what only pages or words need.
+#: What belongs to doors that a bare host has not installed, and what only pages, words, schedulers, migrations or those
+#: who make batches need.
 UNNEEDED: Final = (
     "channels",
     "cron_descriptor",
@@ -14,6 +15,13 @@ UNNEEDED: Final = (
     "django_filters",
     "django_jobs.admin",
     "django_jobs.api",
+    "django_jobs.engine.alerts",
+    "django_jobs.engine.control.batches",
+    "django_jobs.engine.control.tenants",
+    "django_jobs.engine.insight.inspection",
+    "django_jobs.engine.insight.status",
+    "django_jobs.engine.job_types.declaration_problems",
+    "django_jobs.engine.job_types.declared_types",
     "django_jobs.engine.schedules",
     "django_jobs.realtime",
     "drf_spectacular",
@@ -44,9 +52,39 @@ print([name for name in {UNNEEDED!r} if name in sys.modules])
 def test_a_child_has_nothing_of_what_only_its_supervisor_needs() -> None:
     code = """
 from django_jobs.management.commands import jobs_worker
-print([name for name in sys.modules if name in {"django_jobs.worker.supervisor", "django_jobs.engine.scheduler"}])
+unneeded = ("django_jobs.worker.supervisor", "django_jobs.worker.children", "django_jobs.engine.scheduler")
+print([name for name in unneeded if name in sys.modules])
 """
     assert printed_by(START + code) == "[]"
+
+
+def test_a_process_loads_what_its_own_databases_can_do_and_nothing_of_others() -> None:
+    code = """
+from django.db import connection
+from django_jobs.engine.store import worker_lines
+
+worker_lines.load()
+stores = {"postgresql": "postgresql", "mysql": "mariadb", "sqlite": "sqlite"}
+loaded = [name for name in stores.values() if f"django_jobs.engine.store.{name}" in sys.modules]
+print(loaded == [stores[connection.vendor]], connection.connection)
+"""
+    assert printed_by(START + code) == "True None"
+
+
+def test_what_receivers_are_told_with_is_loaded_before_the_fork_where_there_are_receivers() -> None:
+    code = """
+from django_jobs import signals
+from django_jobs.engine.insight import events
+
+def is_loaded():
+    events.load()
+    return "django_jobs.engine.insight.status" in sys.modules
+
+before = is_loaded()
+signals.job_finished.connect(print)
+print(before, is_loaded())
+"""
+    assert printed_by(START + code) == "False True"
 
 
 def test_the_checks_find_nothing_wrong_with_a_bare_project() -> None:

@@ -1,14 +1,17 @@
-"""How much memory a worker's process has."""
+"""How much memory a worker's process has, and that it gives back what it no longer needs."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from django_jobs.worker import memory
+from tests.support.interpreters import printed_by
 
 #: In a process of its own: from one that has been idle for long the system may take pages at the same moment.
 HOLD = """
@@ -34,3 +37,28 @@ def test_where_the_system_does_not_tell_it_is_the_most_that_was_held(monkeypatch
     monkeypatch.setattr(memory, "_STATM", Path("/nowhere"))
 
     assert memory.megabytes() > now * 0.9
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
+def test_what_was_freed_between_what_is_held_is_given_back_to_the_system() -> None:
+    code = """
+from django_jobs.worker import memory
+
+held = [bytes(10_000) for _ in range(5_000)]
+last = bytes(10_000)  # what is freed behind the last one goes back by itself
+del held
+before = memory.megabytes()
+memory.give_back()
+print(before - memory.megabytes())
+"""
+    assert float(printed_by(code)) > 20
+
+
+def _refuse(_: object) -> None:
+    raise OSError("Dynamic loading not supported")  # a Python that is linked statically
+
+
+@pytest.mark.parametrize("library", [lambda _: object(), _refuse])
+def test_where_the_c_library_cannot_give_back_nothing_happens(monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
+    monkeypatch.setattr("ctypes.CDLL", library)
+    memory.give_back()

@@ -19,7 +19,6 @@ from django_jobs.worker.options import WorkerOptions, parse_queues
             scheduler=False,
             max_jobs=9,
             max_memory=300,
-            reload=True,
         ),
     ],
 )

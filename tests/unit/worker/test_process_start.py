@@ -90,7 +90,7 @@ def slowly(*arguments):
     return answer
 
 process = ForkedProcess(lambda: os._exit(3))
-time.sleep(0.2)
+os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 os.waitpid = slowly
 told = []
 threads = [threading.Thread(target=lambda: told.append(process.poll())) for _ in range(2)]
@@ -152,11 +152,26 @@ def test_what_children_would_import_is_loaded_once_before_the_fork() -> None:
     code = """
 from django_jobs.worker.process_start import prepare
 
-class Broadcaster:
-    def load(self):
-        import colorsys
+def load():
+    import colorsys
 
-prepare(Broadcaster())
+prepare(load)
 print("colorsys" in sys.modules)
 """
     assert told_by(code) == "True"
+
+
+def test_a_process_drops_what_it_no_longer_needs_before_it_is_shared() -> None:
+    """In this order: what was garbage can be given back, and what is frozen is never looked at again."""
+    code = """
+import gc
+from django_jobs.worker import memory, process_start
+
+steps = []
+gc.collect = lambda: steps.append("collect")
+memory.give_back = lambda: steps.append("give back")
+gc.freeze = lambda: steps.append("freeze")
+process_start.prepare(lambda: steps.append("load"))
+print(*steps, sep=", ")
+"""
+    assert told_by(code) == "load, collect, give back, freeze"

@@ -52,11 +52,14 @@ def start(code: str, file: StackFile) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(file: StackFile) -> None:
+def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(
+    file: StackFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 60.0)
     with start(STUCK_IN_C, file) as process:
         file.ask()
         process.send_signal(stacks.SIGNAL)
-        wait_until(lambda: not file.is_awaited(), 5, "the stacks")
+        wait_until(lambda: not file.is_awaited(), 30, "the stacks")
         process.kill()
     assert 'File "<string>", line 1 in <module>' in file.read()
 
@@ -101,8 +104,9 @@ def test_a_thread_that_seemed_to_have_no_frame_is_shown_as_it_was_when_it_had_on
 
 
 def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_frame_but_not_for_ever(
-    file: StackFile,
+    file: StackFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 60.0)
     assert not file.is_to_be_asked_again([ITEM])
     asked = 0
     while not asked or file.is_to_be_asked_again([OTHER, ITEM]):
@@ -111,7 +115,7 @@ def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_fram
         assert file.is_awaited()
         os.write(file.descriptor, WITHOUT_FRAME.encode())
         assert file.is_awaited()
-        wait_until(lambda: not file.is_awaited(), 5, "it to be quiet")
+        wait_until(lambda: not file.is_awaited(), 30, "it to be quiet")
         assert not file.is_to_be_asked_again([OTHER])
     assert asked == stacks.MAX_QUESTIONS
     assert "<no Python frame>" in tracebacks(file.read(), [ITEM], "It was killed", was_asked=True)[7, 2]

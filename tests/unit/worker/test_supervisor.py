@@ -1,4 +1,4 @@
-"""The supervisor and its picture of a child: what it makes of deaths, mistakes, and handlers that do not stop."""
+"""The supervisor and its picture of a child: what it makes of deaths and mistakes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import children, interruption, shared_slots, stacks
+from django_jobs.worker import children, enforcement, shared_slots, stacks
 from django_jobs.worker import supervisor as module
-from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.exit_codes import FOREIGN_BROKER
-from django_jobs.worker.lease_renewer import Renewal
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.supervisor import Supervisor
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
@@ -198,43 +196,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def watched(boss: Supervisor, child: FakeChild) -> tuple[str, str] | None:
-    """Why and how a child is killed when the supervisor looks at what runs in it; None where it is not."""
-    for item in child.running():
-        boss._watch(child, item)
-    return child.killed and child.killed[:2]
-
-
-def test_a_handler_that_runs_past_its_timeout_has_five_seconds_more(clock: SimpleNamespace) -> None:
-    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=60))
-    clock.now = 164.9
-    assert watched(boss, child) is None
-    clock.now = 165.1
-    assert watched(boss, child) == ("The handler did not stop at its timeout", "timed_out")
-
-
-@pytest.mark.parametrize(("requested", "deadline"), [(120.0, 130.0), (90.0, 110.0)], ids=["while it ran", "before"])
-def test_a_handler_that_was_canceled_has_its_grace_from_the_request_or_from_its_start(
-    clock: SimpleNamespace, settings: Any, requested: float, deadline: float
-) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "CANCEL_GRACE_SECONDS": 10}
-    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=600))
-    boss.leases.canceled = {(7, 2): requested, (8, 1): 0.0}
-    clock.now = deadline - 0.1
-    assert watched(boss, child) is None
-    assert (child.requests, child.signals) == ([((7, 2), StopRequest.CANCEL)], [interruption.SIGNAL])
-    clock.now = deadline + 0.1
-    assert watched(boss, child) == ("The handler did not stop when it was canceled", "interrupted")
-
-
-def test_an_attempt_that_was_lost_is_asked_to_stop_and_not_killed(clock: SimpleNamespace) -> None:
-    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=600))
-    boss.leases.renewals = [Renewal(began, frozenset({"child"}), frozenset()) for began in (110.0, 115.0)]
-    clock.now = 600.0
-    assert watched(boss, child) is None
-    assert child.requests == [((7, 2), StopRequest.LOST)]
-
-
 def test_a_handler_that_has_run_for_a_moment_is_known_to_have_begun(clock: SimpleNamespace) -> None:
     boss = Supervisor(options())
     boss.children = [FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=600))]
@@ -246,14 +207,13 @@ def test_a_handler_that_has_run_for_a_moment_is_known_to_have_begun(clock: Simpl
     assert boss.leases.begun == {(7, 2)}
 
 
-def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it() -> None:
-    boss, child = Supervisor(options()), FakeChild()
+def test_each_look_at_the_children_is_one_at_what_runs_and_at_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    boss, child, seen = Supervisor(options()), FakeChild(STUCK), []
     boss.children = [child]
+    monkeypatch.setattr(enforcement, "stop_what_must", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(enforcement, "watch_board", lambda *arguments: seen.append(arguments))
     boss._tick()
-    assert child.killed is None
-    child.stalls_at = LoopStep.CLAIMING
-    boss._tick()
-    assert child.killed == ("Its loop stood still while claiming", "interrupted", None)
+    assert seen == [(child, STUCK, boss.leases), (child, boss.leases)]
 
 
 def test_probes_are_told_how_many_children_live_and_that_it_was_told_to_stop() -> None:
@@ -264,14 +224,6 @@ def test_probes_are_told_how_many_children_live_and_that_it_was_told_to_stop() -
     boss._on_stop_signal(signal.SIGTERM, None)
     boss._tick()
     assert boss.notes.is_leaving
-
-
-def test_what_is_revoked_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    boss, child, handed_back = Supervisor(options()), FakeChild(), []
-    boss.children, child.revoked = [child], [(7, 2)]
-    monkeypatch.setattr(boss.leases, "hand_back", lambda *arguments: handed_back.append(arguments))
-    boss._tick()
-    assert handed_back == [("child", [(7, 2)])]
 
 
 @pytest.mark.parametrize(("is_quiet", "is_stop", "signals"), [(True, False, []), (True, True, [signal.SIGTERM])])

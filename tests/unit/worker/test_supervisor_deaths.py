@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import uptime
-from django_jobs.worker import children, shared_slots
+from django_jobs.worker import children, enforcement, shared_slots
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, RECYCLED
 from django_jobs.worker.shared_slots import Caution
@@ -20,7 +20,7 @@ from tests.support.fake_children import STUCK, FakeChild, options
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The supervisor's clock, which stands."""
     clock = SimpleNamespace(now=0.0, monotonic=lambda: 0.0)
-    for part in (module, children, shared_slots):
+    for part in (module, children, enforcement, shared_slots):
         monkeypatch.setattr(part, "time", clock)
     return clock
 

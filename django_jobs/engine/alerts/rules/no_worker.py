@@ -15,6 +15,7 @@ from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.head_starts import waits_since
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import JobType
 from django_jobs.statuses import Status
@@ -46,8 +47,10 @@ def _without_workers(by_pool: Mapping[str, list[str]], served: Collection[str]) 
 
 
 def _do_any_wait(types: list[str], since: dt.datetime) -> bool:
+    # A place in a lane is no later than the moment, and in the index.
+    in_lanes = waiting().filter(is_delayed=False, job_type_id__in=types, ready_at__lt=since)
     return (
-        waiting().filter(is_delayed=False, job_type_id__in=types, ready_at__lt=since).exists()
+        in_lanes.alias(since=waits_since()).filter(since__lt=since).exists()
         or jobs().filter(status=Status.QUEUED, job_type_id__in=types, queued_at__lt=since).exists()
     )
 

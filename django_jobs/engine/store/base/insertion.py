@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.store.base.duplicates import Duplicates
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.engine.store.insertion_values import LostRace, NewJob, TargetRows, Versions
 from django_jobs.models import DependencyTask, ExecutionLog, Job, JobDependency
 from django_jobs.statuses import Status
@@ -113,6 +114,8 @@ def _make_ready(new: NewJob, now: dt.datetime) -> None:
     job.created_at = now
     job.ready_at = None if new.parents else max(now, job.run_at or now)
     job.is_delayed = job.ready_at is not None and job.ready_at > now
+    if job.head_start and job.ready_at is not None and not job.is_delayed:
+        job.ready_at = place_in_lane(job.ready_at, job.head_start)
 
 
 def chunks(news: Iterable[NewJob], now: dt.datetime) -> Iterator[list[NewJob]]:

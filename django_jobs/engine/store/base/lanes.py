@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
-from django.db import connections
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.transactions import Params, Transactions, as_moment
+from django_jobs.engine.store.base.organization_keys import OrganizationKeys
+from django_jobs.engine.store.base.transactions import Params, as_moment
 from django_jobs.engine.store.lane_values import Candidate, Lane, LaneMark, LaneStep, Walk
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
@@ -21,7 +21,7 @@ LANE_ORDER: Final = "ORDER BY job_type_id, organization_id, lane_key, ready_at, 
 NO_MARKS: Final[Mapping[Lane, LaneMark]] = MappingProxyType({})
 
 
-class Lanes(Transactions):
+class Lanes(OrganizationKeys):
     """Looking at what waits, so that the cost follows what is taken and not what waits."""
 
     #: SQL that a row is in a lane of the priority that is its parameter.
@@ -172,19 +172,6 @@ class Lanes(Transactions):
             for index, moment, pk, attempt in self._ask(" UNION ALL ".join(parts), params)
         ]
 
-    # An organization's primary key, as models have it and as this database does.
-
-    def key_to_database(self, pk: Any) -> Any:
-        """Return an organization's primary key as a parameter of a statement."""
-        return _organization().field.get_db_prep_value(pk, self.connection)
-
-    def key_from_database(self, value: Any) -> Any:
-        """Return an organization's primary key as models have it: SQLite and MariaDB know no UUID, for one."""
-        column = _organization()
-        for convert in _converters(self.alias):
-            value = convert(value, column.expression, self.connection)
-        return value
-
     # Parts of the walk.
 
     def _sql_of_lane(
@@ -238,24 +225,3 @@ def _as_number(value: Any) -> float:
     """Return the number that a vendor's SQL gave, or that of a time."""
     number: float = as_moment(value).timestamp() if isinstance(value, str | dt.datetime) else value
     return number
-
-
-class _Column:
-    """The column of a job that has its organization's primary key."""
-
-    def __init__(self) -> None:
-        field: Any = Job._meta.get_field("organization")
-        self.expression = field.get_col(Job._meta.db_table)
-        self.field = self.expression.output_field
-
-
-@functools.cache
-def _organization() -> _Column:
-    return _Column()
-
-
-@functools.cache
-def _converters(alias: str) -> tuple[Callable[..., Any], ...]:
-    """What the ORM does to a value of that column that it reads: what the driver needs, then what the field does."""
-    connection, expression = connections[alias], _organization().expression
-    return (*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 from django_jobs.engine.store.base.transactions import Transactions
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
 from django_jobs.models import BatchChange, DependencyTask, ExecutionLog, Job
 from django_jobs.models.batch import COUNTED
@@ -123,7 +124,8 @@ def _resolved(job: Job, name: str, value: Any, now: dt.datetime) -> Any:
     if value is INCREMENT:
         return getattr(job, name) + 1
     if isinstance(value, After):
-        return now + dt.timedelta(seconds=value.seconds)
+        moment = now + dt.timedelta(seconds=value.seconds)
+        return place_in_lane(moment, job.head_start) if name == "ready_at" and value.seconds <= 0 else moment
     return value
 
 

@@ -15,7 +15,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django_jobs.engine.store.base import insertion
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
-from django_jobs.engine.store.postgresql.insertion import Insertion, preparations, take_over
+from django_jobs.engine.store.postgresql.duplicates import take_over
+from django_jobs.engine.store.postgresql.insertion import Insertion, preparations
 from django_jobs.engine.store.postgresql.rows import Slot, array, json_array, unnested
 from django_jobs.engine.store.postgresql.statements import sending_ahead
 from django_jobs.models import DuplicateKey, ExecutionLog, Job

@@ -14,10 +14,11 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql.columns import OLDEST_OPEN, OWN_TRANSACTION, columns_of, insert, next_key
+from django_jobs.engine.store.postgresql.duplicates import is_new, kept
 from django_jobs.engine.store.postgresql.targets import sql_holds
 from django_jobs.engine.store.transition_values import Moved
-from django_jobs.models import DuplicateKey, ExecutionLog, Job
-from django_jobs.statuses import UNSUCCESSFUL, Status
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
 
 #: What the statement makes itself. Every other column holds what the instance says.
 COMPUTED: Final = {
@@ -34,6 +35,13 @@ COMPUTED_AT_ONCE: Final = {
     "ready_at": "CASE WHEN NOT new.at_once THEN statement_timestamp() END",
     "is_delayed": "false",
 }
+#: Where jobs have head starts: what is due stands in its lane that much earlier.
+_HOURS: Final = "%(head_start)s::smallint * interval '1 hour'"
+_AHEAD: Final = {
+    "ready_at": "CASE WHEN %(waits)s THEN NULL WHEN %(run_at)s::timestamptz > statement_timestamp() "
+    f"THEN %(run_at)s::timestamptz ELSE statement_timestamp() - {_HOURS} END"
+}
+_AHEAD_AT_ONCE: Final = {"ready_at": f"CASE WHEN NOT new.at_once THEN statement_timestamp() - {_HOURS} END"}
 #: It is added to the number of the table of jobs, which differs where a host gives each of its customers a schema.
 LOCK: Final = 0x646A6F62 << 32
 
@@ -131,9 +139,11 @@ def _sql(alias: str, has_versions: bool, has_window: bool, sent: frozenset[str],
     ``sent`` are the columns that are parameters. ``at_once`` is the condition under which the job is queued, None where
     it may not be.
     """
-    conditions = [*([sql_holds()] if has_versions else ()), *([_is_new()] if has_window else ())]
+    conditions = [*([sql_holds()] if has_versions else ()), *([is_new()] if has_window else ())]
     columns = columns_of(Job, alias)
     computed = COMPUTED if at_once is None else COMPUTED_AT_ONCE
+    if "head_start" in sent:
+        computed = computed | (_AHEAD if at_once is None else _AHEAD_AT_ONCE)
     given = computed | {name: f"%({name})s::{columns[name].kind}" for name in sent}
     source = f"FROM (SELECT id, {_STILL} AS at_once FROM new JOIN kept USING (id)) new" if has_window else "FROM new"
     log_key = next_key(ExecutionLog, alias)
@@ -143,7 +153,7 @@ def _sql(alias: str, has_versions: bool, has_window: bool, sent: frozenset[str],
         WITH new AS (
             SELECT {next_key(Job, alias)} AS id, {_at_once(at_once)} AS at_once
             {"WHERE" if conditions else ""} {" AND ".join(conditions)}
-        ), {_kept() if has_window else ""} job AS (
+        ), {kept() if has_window else ""} job AS (
             {insert(Job, given, source)} RETURNING id, created_at, ready_at, organization_id, status
         ), numbered AS (
             SELECT *, {log_key} AS log_id, {queued_key} AS queued_log_id FROM job
@@ -217,34 +227,3 @@ _LOG_AT_ONCE: Final = {
     "actor": f"'{SYSTEM.name}'",
     "actor_kind": f"'{SYSTEM.kind}'",
 }
-
-
-def _is_dead() -> str:
-    """Return SQL that the job of a key ``k`` refuses nobody."""
-    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
-    return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'
-
-
-def _is_new() -> str:
-    """The common refusal, without a lock: the key is there, and its job keeps others out."""
-    return (
-        f'NOT EXISTS (SELECT 1 FROM "{DuplicateKey._meta.db_table}" k WHERE k.key = %(job_hash)s '
-        f"AND k.expires_at > statement_timestamp() AND NOT {_is_dead()})"
-    )
-
-
-def take_over() -> str:
-    """Take over a key that keeps nobody out; it decides between simultaneous submissions and waits for open ones."""
-    return (
-        "ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at "
-        f"WHERE k.expires_at <= statement_timestamp() OR {_is_dead()}"
-    )
-
-
-def _kept() -> str:
-    return f"""
-        kept AS (
-            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
-            SELECT %(job_hash)s, id, statement_timestamp() + %(window)s * interval '1 second' FROM new
-            {take_over()} RETURNING job_id AS id
-        ),"""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django_jobs.engine.control import deletion, operation_work, operations
 from django_jobs.engine.control.cancel import cancel_job
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.execution import outputs
@@ -126,7 +127,7 @@ def operation(action: str) -> Callable[[], Given]:
         jobs = [dead(SAVING if action == Operation.Action.DELETE else PLAIN) for _ in range(3)]
         last = jobs[-1]
         filters = JobFilter(job_types=(last.job_type_id,), error_fingerprint=last.error_fingerprint)
-        operations.start_operation(operations.Request(action=action, filters=filters), user=admin())
+        operations.start_operation(Request(action=action, filters=filters), user=admin())
         return [job.pk for job in jobs]
 
     return prepare

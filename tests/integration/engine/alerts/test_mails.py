@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -196,7 +197,7 @@ def test_a_mail_server_that_refuses_loses_no_alarm(
             raise error
         taken.append(subject)
 
-    monkeypatch.setattr(mails, "mail_admins", send)
+    monkeypatch.setattr(mails, "send_to_admins", send)
     monkeypatch.setattr(mails, "FIRST_PAUSE", 0.0)
     failing()
     mailer = Mailer()
@@ -218,7 +219,7 @@ def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
         tries.append(subject)
         gate.wait(60)
 
-    monkeypatch.setattr(mails, "mail_admins", hang)
+    monkeypatch.setattr(mails, "send_to_admins", hang)
     monkeypatch.setattr(mails, "POLL", 0.001)
     monkeypatch.setattr(mails, "PATIENCE", 0.0)
     monkeypatch.setattr(mails, "FIRST_PAUSE", 0.0)
@@ -226,12 +227,66 @@ def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
     mailer = Mailer()
     for _ in range(20):
         assert mailer.step()[0] == 0
+    wait_until(lambda: len(tries) >= mails.MAX_HANGING, 30, "the threads that send")
     assert len(tries) == mails.MAX_HANGING
-    assert "set EMAIL_TIMEOUT" in caplog.text
+    assert "give the mail backend a timeout" in caplog.text
     monkeypatch.setattr(mails, "PATIENCE", 60.0)
     gate.set()
     wait_until(lambda: is_told_after(mailer), 10, "that what went after all is told")
     assert len(tries) == mails.MAX_HANGING
+
+
+def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, tries = threading.Event(), []
+
+    def send(subject: str, text: str) -> None:
+        tries.append(subject)
+        if len(tries) <= mails.MAX_HANGING + 1:
+            gate.wait(60)
+
+    monkeypatch.setattr(mails, "send_to_admins", send)
+    monkeypatch.setattr(mails, "POLL", 0.001)
+    monkeypatch.setattr(mails, "PATIENCE", 0.01)
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(mails, name, 0.0)
+    failing()
+    mailer = Mailer()
+    wait_until(lambda: is_told_after(mailer), 10, "a mail that goes beside those that hang")
+    assert len(tries) >= mails.MAX_HANGING + 2
+    gate.set()
+
+
+def test_each_further_mail_that_may_hang_waits_longer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "django_jobs")
+    monkeypatch.setattr(mails, "PATIENCE", -1.0)
+    monkeypatch.setattr(mails, "POLL", 0.001)
+    gate = threading.Event()
+    monkeypatch.setattr(mails, "send_to_admins", lambda *_: gate.wait(60))
+    failing()
+    mailer = Mailer()
+    for _ in range(mails.MAX_HANGING + 9):
+        mailer._not_before = 0.0
+        mailer.step()
+    pauses = [float(found) for found in re.findall(r"again_in=(\d+)", caplog.text)]
+    assert pauses == [5, 10, 600, 1200, 2400, 4800, 9600, 19200, 38400, 76800, 86400, 86400]
+    gate.set()
+
+
+def test_while_mails_hang_somebody_looks_whether_they_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mails, "PATIENCE", -1.0)
+    monkeypatch.setattr(mails, "POLL", 0.001)
+    gate = threading.Event()
+    monkeypatch.setattr(mails, "send_to_admins", lambda *_: gate.wait(60))
+    failing()
+    mailer = Mailer()
+    rests = []
+    for _ in range(mails.MAX_HANGING + 1):
+        mailer._not_before = 0.0
+        rests += [mailer.step()[1], mailer.step()[1]]
+    assert max(rests) <= mails.LOOK
+    gate.set()
 
 
 def test_a_scheduler_that_leads_sends_them() -> None:

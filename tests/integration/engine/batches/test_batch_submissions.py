@@ -1,13 +1,14 @@
-"""Submitting jobs into a batch: what it tells itself, and the same work that is there already."""
+"""Submitting jobs into a batch: what it tells itself, the same work that is there already, and what is to follow."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from django_jobs import create_batch
-from django_jobs.exceptions import InvalidSubmission
+from django_jobs import create_batch, submit_job
+from django_jobs.exceptions import InvalidSubmission, JobTypeDisabled
 from django_jobs.models import Job, JobType, Organization
 from tests.support.factories import make_job_type
 
@@ -39,3 +40,12 @@ def test_the_same_work_is_given_back_though_the_batch_is_closed(organization: Or
     with pytest.raises(InvalidSubmission, match="closed"):
         batch.submit(kind, {"other": True})
     assert Job.objects.get() == first
+
+
+def test_what_is_to_follow_is_judged_by_its_type_as_it_is_now(organization: Organization) -> None:
+    kind = make_job_type()
+    submit_job(kind, organization)  # a process may remember type and organization of its submissions
+    for is_enabled in (False, True):
+        JobType.objects.filter(pk=kind.pk).update(is_enabled=is_enabled)
+        with nullcontext() if is_enabled else pytest.raises(JobTypeDisabled):
+            create_batch(organization, then={"job_type": kind.pk})

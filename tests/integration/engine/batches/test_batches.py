@@ -21,11 +21,12 @@ from django_jobs import (
     submit_jobs,
 )
 from django_jobs.engine.batches import counting
+from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, InvalidSubmission, InvalidTransition
 from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
-from tests.support.batches import add, counts, make_batch, state, tick
+from tests.support.batches import add, counts, expire, make_batch, state, tick
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
 
@@ -251,6 +252,14 @@ def test_retry_without_failed_jobs_is_refused(organization: Organization) -> Non
         retry_batch(batch)
 
 
+def test_retry_of_failed_jobs_that_were_deleted_says_so(organization: Organization) -> None:
+    batch = make_batch(organization, "Completed", "Dead Letter")
+    run_jobs()
+    assert Pruner(days=0).prune_batch() == 2
+    with pytest.raises(InvalidTransition, match="its failed jobs are no longer kept"):
+        retry_batch(batch)
+
+
 def test_equal_batches_each_have_their_own_then(organization: Organization) -> None:
     then = {"job_type": make_job_type(deduplication_window=300).pk}
     batches = [make_batch(organization, "Completed", then=then) for _ in range(2)]
@@ -353,8 +362,7 @@ def test_a_batch_that_nobody_closes_expires_as_failed(
     batch = make_batch(organization, "Completed", close=False, **follow_ups)
     run_jobs()
     assert not batch_duties.expire()
-    Batch.objects.update(created_at=database.now() - dt.timedelta(days=31))
-    assert batch_duties.expire() == 1
+    expire(batch)
     assert state(batch) == "Failed"
     assert after(batch)[1] is not None
     assert "batch_expired" in caplog.text

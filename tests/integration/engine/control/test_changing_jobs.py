@@ -10,27 +10,17 @@ from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import ExecutionLog, Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support.brokers import end, pending_job, raised, reread, returned, start
-from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import begin, dead, finish, work_off
 from tests.support.operations import start as start_on
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-@pytest.fixture
-def kind() -> JobType:
-    return make_job_type(type_name="mails")
-
-
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
-
-
-def test_jobs_that_leave_the_filter_in_every_way_are_left_as_they_are(kind: JobType, root: User) -> None:
+def test_jobs_that_leave_the_filter_in_every_way_are_left_as_they_are(kind: JobType, system_admin: User) -> None:
     jobs = [pending_job(kind) for _ in range(6)]
     operation = start_on(
-        JobFilter(statuses=("Pending",), job_types=(kind.pk,), priorities=(1,)), root, "cancel", rate=1
+        JobFilter(statuses=("Pending",), job_types=(kind.pk,), priorities=(1,)), system_admin, "cancel", rate=1
     )
     work_off()
     _first, runs, completed, urgent, other_type, gone = map(reread, jobs)
@@ -51,13 +41,13 @@ def test_jobs_that_leave_the_filter_in_every_way_are_left_as_they_are(kind: JobT
 
 
 def test_what_comes_into_the_filter_meanwhile_is_done_once_where_it_was_submitted_before(
-    kind: JobType, root: User
+    kind: JobType, system_admin: User
 ) -> None:
     tenant = make_organization()
     (first,) = dead(kind, 1, tenant)
     lives = pending_job(kind, tenant)
     (last,) = dead(kind, 1, tenant)
-    operation = begin(first, root, rate=1)
+    operation = begin(first, system_admin, rate=1)
     work_off()
     end(raised(start(lives), "Permanent", text=first.error_message))
     (newer,) = dead(kind, 1, tenant)
@@ -68,10 +58,10 @@ def test_what_comes_into_the_filter_meanwhile_is_done_once_where_it_was_submitte
     assert reread(newer).status == Status.DEAD_LETTER
 
 
-def test_a_type_or_an_organization_that_goes_meanwhile_ends_it_in_peace(kind: JobType, root: User) -> None:
+def test_a_type_or_an_organization_that_goes_meanwhile_ends_it_in_peace(kind: JobType, system_admin: User) -> None:
     tenant = make_organization()
     jobs = dead(kind, 3, tenant)
-    operation = begin(jobs[0], root, rate=1)
+    operation = begin(jobs[0], system_admin, rate=1)
     work_off()
     Job.objects.filter(pk__in=[job.pk for job in jobs]).delete()
     kind.delete()
@@ -80,11 +70,14 @@ def test_a_type_or_an_organization_that_goes_meanwhile_ends_it_in_peace(kind: Jo
     assert (done.state, done.changed, done.refused) == ("done", 1, {"changed": 2})
 
 
-def test_two_operations_of_different_actions_do_one_thing_to_each_job(kind: JobType, root: User) -> None:
+def test_two_operations_of_different_actions_do_one_thing_to_each_job(kind: JobType, system_admin: User) -> None:
     jobs = [pending_job(kind) for _ in range(4)]
     named = JobFilter(statuses=("Pending",), job_types=(kind.pk,))
-    cancel, hurry = start_on(named, root, "cancel", rate=60), start_on(named, root, "set_priority", value="High")
-    cancel_job(jobs[3], user=root)
+    cancel, hurry = (
+        start_on(named, system_admin, "cancel", rate=60),
+        start_on(named, system_admin, "set_priority", value="High"),
+    )
+    cancel_job(jobs[3], user=system_admin)
     finish(hurry)
     finish(cancel)
     found = [(reread(job).status, reread(job).priority) for job in jobs]

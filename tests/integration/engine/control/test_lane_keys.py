@@ -111,6 +111,7 @@ def test_a_large_backlog_takes_several_calls(
         return step(walk)
 
     monkeypatch.setattr(lane_keys, "time", clock)
+    monkeypatch.setattr(lane_keys, "TICK_SECONDS", 0.25)
     monkeypatch.setattr(lane_keys._Walk, "step", slow)
     for _ in range(7):
         submit_job(kind, organization, {"customer": 1})

@@ -14,7 +14,7 @@ from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, TypeActivity
 from django_jobs.statuses import Priority, Status
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, start
-from tests.support.factories import make_job_type, make_system_admin
+from tests.support.factories import make_job_type
 from tests.support.operations import finish
 from tests.support.operations import start as start_on
 
@@ -26,18 +26,13 @@ def kind() -> JobType:
     return make_job_type(type_name="mails")
 
 
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
-
-
 @pytest.fixture(autouse=True)
 def _broker(broker: MemoryBroker) -> None:
     """A broker in memory."""
 
 
-def do(action: str, root: User, value: str | None = None) -> Operation:
-    return finish(start_on(JobFilter(job_types=("mails",)), root, action, value=value))
+def do(action: str, system_admin: User, value: str | None = None) -> Operation:
+    return finish(start_on(JobFilter(job_types=("mails",)), system_admin, action, value=value))
 
 
 def told(job: Job) -> list[tuple[str, str, str]]:
@@ -45,50 +40,50 @@ def told(job: Job) -> list[tuple[str, str, str]]:
     return list(rows.values_list("from_status", "to_status", "message"))[1:]
 
 
-def test_what_waits_is_canceled_and_what_runs_is_asked_to_stop(kind: JobType, root: User) -> None:
+def test_what_waits_is_canceled_and_what_runs_is_asked_to_stop(kind: JobType, system_admin: User) -> None:
     waiting, running = pending_job(job_type=kind), job_in(Status.RUNNING, job_type=kind)
-    operation = do("cancel", root)
+    operation = do("cancel", system_admin)
     assert (operation.changed, operation.asked) == (2, 1)
     assert reread(waiting).status == Status.CANCELED
     assert reread(running).cancel_requested_at is not None
     assert told(waiting) == [("Pending", "Canceled", f"Canceled before it ran, in operation {operation.pk}")]
 
 
-def test_a_job_that_was_asked_already_is_not_asked_again(kind: JobType, root: User) -> None:
+def test_a_job_that_was_asked_already_is_not_asked_again(kind: JobType, system_admin: User) -> None:
     job_in(Status.RUNNING, job_type=kind)
     waiting = pending_job(job_type=kind)
-    do("cancel", root)
+    do("cancel", system_admin)
     pending_job(job_type=kind)
-    assert do("cancel", root).total == 1
+    assert do("cancel", system_admin).total == 1
     assert reread(waiting).status == Status.CANCELED
 
 
-def test_a_waiting_job_gets_another_priority_and_its_log_says_so(kind: JobType, root: User) -> None:
+def test_a_waiting_job_gets_another_priority_and_its_log_says_so(kind: JobType, system_admin: User) -> None:
     job = pending_job(job_type=kind)
-    operation = do("set_priority", root, "High")
+    operation = do("set_priority", system_admin, "High")
     assert reread(job).priority == Priority.HIGH
     assert told(job) == [("Pending", "Pending", f"Priority changed to High, in operation {operation.pk}")]
 
 
 def test_a_queued_job_goes_back_and_gets_a_ticket_of_its_new_priority(
-    kind: JobType, root: User, broker: MemoryBroker
+    kind: JobType, system_admin: User, broker: MemoryBroker
 ) -> None:
     job = job_in(Status.QUEUED, job_type=kind)
-    do("set_priority", root, "Critical")
+    do("set_priority", system_admin, "Critical")
     assert (reread(job).status, reread(job).priority) == (Status.PENDING, Priority.CRITICAL)
     dispatcher.dispatch()
     assert reread(job).status == Status.QUEUED
 
 
-def test_jobs_that_have_the_priority_are_left_out(kind: JobType, root: User) -> None:
+def test_jobs_that_have_the_priority_are_left_out(kind: JobType, system_admin: User) -> None:
     pending_job(job_type=kind, priority="High")
     pending_job(job_type=kind)
-    assert do("set_priority", root, "High").total == 1
+    assert do("set_priority", system_admin, "High").total == 1
 
 
-def test_a_job_that_waits_for_a_moment_becomes_due(kind: JobType, root: User) -> None:
+def test_a_job_that_waits_for_a_moment_becomes_due(kind: JobType, system_admin: User) -> None:
     job = pending_job(job_type=kind, run_at=LATER)
-    operation = do("run_now", root)
+    operation = do("run_now", system_admin)
     fresh = reread(job)
     assert fresh.ready_at is not None
     assert fresh.ready_at < LATER
@@ -96,18 +91,18 @@ def test_a_job_that_waits_for_a_moment_becomes_due(kind: JobType, root: User) ->
     assert told(job) == [("Pending", "Pending", f"To run now, in operation {operation.pk}")]
 
 
-def test_a_job_that_waits_for_its_retry_becomes_due_and_keeps_its_retries(kind: JobType, root: User) -> None:
+def test_a_job_that_waits_for_its_retry_becomes_due_and_keeps_its_retries(kind: JobType, system_admin: User) -> None:
     job = end(raised(start(pending_job(job_type=kind)), "Transient"))
-    do("run_now", root)
+    do("run_now", system_admin)
     fresh = reread(job)
     assert (fresh.status, fresh.retry_count, fresh.is_delayed) == (Status.FAILED, 1, False)
     dispatcher.dispatch()
     assert reread(job).status == Status.QUEUED
 
 
-def test_what_did_not_change_its_status_counts_as_no_failure(kind: JobType, root: User) -> None:
+def test_what_did_not_change_its_status_counts_as_no_failure(kind: JobType, system_admin: User) -> None:
     end(raised(start(pending_job(job_type=kind)), "Transient"))
-    do("run_now", root)
+    do("run_now", system_admin)
     rollups.catch_up()
     rollups.catch_up()
     rows = TypeActivity.objects.filter(job_type=kind.pk)

@@ -15,20 +15,10 @@ from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support.brokers import end, raised, reread, returned, start
-from tests.support.factories import make_job_type, make_system_admin
+from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, finish, later, work_off
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-def kind() -> JobType:
-    return make_job_type(type_name="mails")
-
-
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
 
 
 def complete(job: Job) -> None:
@@ -45,18 +35,18 @@ def counted(operation: Operation) -> Operation:
     return Operation.objects.get(pk=operation.pk)
 
 
-def test_it_is_told_how_many_completed_and_how_many_died_again(kind: JobType, root: User) -> None:
+def test_it_is_told_how_many_completed_and_how_many_died_again(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 3)
-    operation = finish(begin(jobs[0], root))
+    operation = finish(begin(jobs[0], system_admin))
     complete(jobs[0])
     fail(jobs[1])
     row = counted(operation)
     assert (row.outcome, row.is_settled) == ({"Completed": 1, "Dead Letter": 1, "Pending": 1}, False)
 
 
-def test_the_outcome_stands_once_all_have_ended(kind: JobType, root: User) -> None:
+def test_the_outcome_stands_once_all_have_ended(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
-    operation = finish(begin(job, root))
+    operation = finish(begin(job, system_admin))
     complete(job)
     assert counted(operation).is_settled
     Job.objects.all().delete()
@@ -64,25 +54,25 @@ def test_the_outcome_stands_once_all_have_ended(kind: JobType, root: User) -> No
     assert Operation.objects.get().outcome == {"Completed": 1}
 
 
-def test_what_a_person_retries_again_counts_no_longer(kind: JobType, root: User) -> None:
+def test_what_a_person_retries_again_counts_no_longer(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 2)
-    operation = finish(begin(jobs[0], root))
+    operation = finish(begin(jobs[0], system_admin))
     fail(jobs[0])
     retry_job(reread(jobs[0]))
     assert counted(operation).outcome == {"Pending": 1}
 
 
-def test_of_two_operations_on_the_same_jobs_the_later_one_has_them(kind: JobType, root: User) -> None:
+def test_of_two_operations_on_the_same_jobs_the_later_one_has_them(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
-    first = finish(begin(job, root))
+    first = finish(begin(job, system_admin))
     fail(job)
-    second = finish(begin(reread(job), root))
+    second = finish(begin(reread(job), system_admin))
     assert (counted(first).outcome, counted(second).outcome) == ({}, {"Pending": 1})
 
 
-def test_one_is_tried_first_and_the_others_follow_when_it_completed(kind: JobType, root: User) -> None:
+def test_one_is_tried_first_and_the_others_follow_when_it_completed(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 3)
-    operation = begin(jobs[0], root, try_first=True)
+    operation = begin(jobs[0], system_admin, try_first=True)
     work_off()
     later(operation, 60)
     work_off()
@@ -91,9 +81,9 @@ def test_one_is_tried_first_and_the_others_follow_when_it_completed(kind: JobTyp
     assert finish(operation).changed == 3
 
 
-def test_one_that_fails_again_pauses_the_operation_which_says_why(kind: JobType, root: User) -> None:
+def test_one_that_fails_again_pauses_the_operation_which_says_why(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 2)
-    operation = begin(jobs[0], root, try_first=True)
+    operation = begin(jobs[0], system_admin, try_first=True)
     work_off()
     fail(jobs[0])
     later(operation, 60)
@@ -105,9 +95,9 @@ def test_one_that_fails_again_pauses_the_operation_which_says_why(kind: JobType,
     assert finish(row).changed == 2
 
 
-def test_it_stops_by_itself_when_too_many_fail(kind: JobType, root: User) -> None:
+def test_it_stops_by_itself_when_too_many_fail(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 70)
-    operation = begin(jobs[0], root, rate=None, stop_above=0.2)
+    operation = begin(jobs[0], system_admin, rate=None, stop_above=0.2)
     work_off()
     assert Operation.objects.get().changed == operation_outcomes.UNDER_WAY
     for job in jobs[:7]:
@@ -119,9 +109,9 @@ def test_it_stops_by_itself_when_too_many_fail(kind: JobType, root: User) -> Non
     assert (row.state, row.reason, row.note) == ("stopped", "too_many_failed", "3 / 10")
 
 
-def test_it_goes_on_while_few_enough_fail(kind: JobType, root: User) -> None:
+def test_it_goes_on_while_few_enough_fail(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 60)
-    operation = begin(jobs[0], root, rate=None, stop_above=0.5)
+    operation = begin(jobs[0], system_admin, rate=None, stop_above=0.5)
     work_off()
     for job in jobs[:10]:
         complete(job)
@@ -130,8 +120,10 @@ def test_it_goes_on_while_few_enough_fail(kind: JobType, root: User) -> None:
     assert (row.state, row.changed) == ("done", 60)
 
 
-def test_a_count_that_takes_long_is_made_less_often(kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin(dead(kind, 1)[0], root)
+def test_a_count_that_takes_long_is_made_less_often(
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dead(kind, 1)[0], system_admin)
     monkeypatch.setattr(operation_outcomes, "REST_FACTOR", 1e9)
     counts = operation_outcomes.OutcomeCounts()
     assert counts.count_due() == 1
@@ -139,9 +131,11 @@ def test_a_count_that_takes_long_is_made_less_often(kind: JobType, root: User, m
     assert counts.count_due() == 0
 
 
-def test_a_count_that_fails_holds_up_no_other(kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin(dead(kind, 1)[0], root)
-    other = begin(dead(make_job_type(), 1)[0], root)
+def test_a_count_that_fails_holds_up_no_other(
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dead(kind, 1)[0], system_admin)
+    other = begin(dead(make_job_type(), 1)[0], system_admin)
     monkeypatch.setattr(operation_outcomes, "REST_FACTOR", 1e9)
     monkeypatch.setattr(operation_outcomes, "read", Mock(side_effect=[DataError, {}]))
     counts = operation_outcomes.OutcomeCounts()
@@ -154,9 +148,9 @@ def test_a_count_that_fails_holds_up_no_other(kind: JobType, root: User, monkeyp
 
 @pytest.mark.parametrize(("hours", "counted"), [(0, 1), (2, 0)])
 def test_a_paused_one_that_nobody_touched_for_long_is_counted_seldom(
-    hours: int, counted: int, kind: JobType, root: User
+    hours: int, counted: int, kind: JobType, system_admin: User
 ) -> None:
-    operation = begin(dead(kind, 1)[0], root)
+    operation = begin(dead(kind, 1)[0], system_admin)
     operations.pause(operation)
     now = database.now()
     Operation.objects.update(released_until=now - dt.timedelta(hours=hours), counted_at=now - dt.timedelta(seconds=10))
@@ -164,9 +158,9 @@ def test_a_paused_one_that_nobody_touched_for_long_is_counted_seldom(
 
 
 def test_between_two_counts_what_was_taken_up_meanwhile_is_under_way(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operation = begin(dead(kind, 1)[0], root, stop_above=0.5)
+    operation = begin(dead(kind, 1)[0], system_admin, stop_above=0.5)
     reads = Mock(return_value={"Pending": 10})
     monkeypatch.setattr(operation_outcomes, "read", reads)
     counts = operation_outcomes.OutcomeCounts()
@@ -176,8 +170,8 @@ def test_between_two_counts_what_was_taken_up_meanwhile_is_under_way(
     assert reads.call_count == 1
 
 
-def test_one_that_has_just_ended_is_counted_at_once(kind: JobType, root: User) -> None:
-    operation = begin(dead(kind, 3)[0], root, rate=None)
+def test_one_that_has_just_ended_is_counted_at_once(kind: JobType, system_admin: User) -> None:
+    operation = begin(dead(kind, 3)[0], system_admin, rate=None)
     work_off()
     Operation.objects.filter(pk=operation.pk).update(
         outcome={"Pending": 1}, counted_at=database.now(), is_settled=False

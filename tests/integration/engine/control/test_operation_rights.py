@@ -12,7 +12,7 @@ from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.statuses import Status
 from tests.support.brokers import reread
-from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import begin, dead, finish, work_off
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -26,11 +26,6 @@ def kind() -> JobType:
 @pytest.fixture
 def organization() -> Organization:
     return make_organization(name="ORG-MINE")
-
-
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
 
 
 def test_an_organization_admin_reaches_only_the_own_organization(kind: JobType, organization: Organization) -> None:
@@ -80,27 +75,27 @@ def test_jobs_that_the_host_hides_from_the_user_are_left_alone(
     assert reread(jobs[1]).status == Status.DEAD_LETTER
 
 
-def test_it_stops_when_whoever_started_it_is_deactivated(kind: JobType, root: User) -> None:
-    operation = begin(dead(kind, 1)[0], root)
-    User.objects.filter(pk=root.pk).update(is_active=False)
+def test_it_stops_when_whoever_started_it_is_deactivated(kind: JobType, system_admin: User) -> None:
+    operation = begin(dead(kind, 1)[0], system_admin)
+    User.objects.filter(pk=system_admin.pk).update(is_active=False)
     row = finish(operation)
     assert (row.state, row.reason, row.changed) == ("stopped", "user_gone", 0)
 
 
-def test_it_stops_when_whoever_started_it_is_deleted(kind: JobType, root: User) -> None:
-    operation = begin(dead(kind, 1)[0], root)
-    root.delete()
+def test_it_stops_when_whoever_started_it_is_deleted(kind: JobType, system_admin: User) -> None:
+    operation = begin(dead(kind, 1)[0], system_admin)
+    system_admin.delete()
     row = finish(operation)
-    assert (row.state, row.user_name) == ("stopped", "root")
+    assert (row.state, row.user_name) == ("stopped", "system_admin")
 
 
 def test_a_policy_that_fails_pauses_it_and_holds_up_no_other(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_for_mails(self: Any, job: Job) -> bool:
         return 1 // (job.job_type_id != kind.pk) > 0
 
-    failing, fine = begin(dead(kind, 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
+    failing, fine = begin(dead(kind, 1)[0], system_admin), begin(dead(make_job_type(), 1)[0], system_admin)
     monkeypatch.setattr(operation_rights.Rights, "may", fail_for_mails)
     assert work_off() == 1
     failing.refresh_from_db()

@@ -13,20 +13,10 @@ from django_jobs.engine.control import operation_rights, operation_turns, operat
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Operation
-from tests.support.factories import make_job_type, make_system_admin
+from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, start, work_off
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-def kind() -> JobType:
-    return make_job_type(type_name="mails")
-
-
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
 
 
 def fail_for(kind: JobType, error: Exception) -> Callable[..., list[Job]]:
@@ -41,12 +31,12 @@ def fail_for(kind: JobType, error: Exception) -> Callable[..., list[Job]]:
     return read_or_fail
 
 
-def test_operations_that_wait_take_no_turn_from_the_others(root: User) -> None:
+def test_operations_that_wait_take_no_turn_from_the_others(system_admin: User) -> None:
     for _ in range(operation_work.AT_ONCE):
-        begin(dead(make_job_type(), 2)[0], root, rate=None, try_first=True)
+        begin(dead(make_job_type(), 2)[0], system_admin, rate=None, try_first=True)
     work = operation_work.OperationWork()
     work.do_round()
-    other = begin(dead(make_job_type(), 1)[0], root, rate=None)
+    other = begin(dead(make_job_type(), 1)[0], system_admin, rate=None)
     Operation.objects.exclude(pk=other.pk).update(released_until=other.released_until)
     work.do_round()
     work.do_round()
@@ -55,9 +45,9 @@ def test_operations_that_wait_take_no_turn_from_the_others(root: User) -> None:
 
 
 def test_a_statement_that_fails_holds_up_no_other_operation_and_no_count(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing, fine = begin(dead(kind, 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
+    failing, fine = begin(dead(kind, 1)[0], system_admin), begin(dead(make_job_type(), 1)[0], system_admin)
     monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, DataError("too long")))
     assert work_off() == 1
     fine.refresh_from_db()
@@ -67,9 +57,9 @@ def test_a_statement_that_fails_holds_up_no_other_operation_and_no_count(
 
 
 def test_one_whose_statement_fails_again_and_again_is_paused(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing = begin(dead(kind, 1)[0], root)
+    failing = begin(dead(kind, 1)[0], system_admin)
     monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, DataError("too long")))
     work = operation_work.OperationWork()
     for _ in range(operation_work.FAILURES):
@@ -80,9 +70,9 @@ def test_one_whose_statement_fails_again_and_again_is_paused(
 
 @pytest.mark.parametrize("ends", ["was_too_slow", "is_lost_race"])
 def test_a_statement_that_took_too_long_or_lost_a_race_is_tried_later(
-    ends: str, kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    ends: str, kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin(dead(kind, 1)[0], root)
+    begin(dead(kind, 1)[0], system_admin)
     error = OperationalError("canceled")
     with monkeypatch.context() as patch:
         patch.setattr(operation_rights.Rights, "read", fail_for(kind, error))
@@ -92,10 +82,10 @@ def test_a_statement_that_took_too_long_or_lost_a_race_is_tried_later(
 
 
 def test_a_lost_connection_ends_the_round_and_the_others_come_first_in_the_next(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin(dead(kind, 1)[0], root)
-    other = begin(dead(make_job_type(), 1)[0], root)
+    begin(dead(kind, 1)[0], system_admin)
+    other = begin(dead(make_job_type(), 1)[0], system_admin)
     monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, OperationalError("gone")))
     work = operation_work.OperationWork()
     for _ in range(2):
@@ -106,12 +96,12 @@ def test_a_lost_connection_ends_the_round_and_the_others_come_first_in_the_next(
 
 
 def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = dead(kind, 6)
     Job.objects.filter(pk=jobs[4].pk).update(error_message="a timeout")
     Job.objects.filter(pk=jobs[0].pk).delete()
-    operation = start(JobFilter(error_text="timeout"), root)
+    operation = start(JobFilter(error_text="timeout"), system_admin)
     Operation.objects.update(last_id=jobs[5].pk)
     monkeypatch.setattr(operation_turns, "STRETCH", 2)
     work = operation_work.OperationWork()
@@ -121,10 +111,10 @@ def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
 
 
 def test_what_is_too_much_to_count_is_counted_on_the_way(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = dead(kind, 3)
-    operation = start(JobFilter(error_text=jobs[0].error_message), root)
+    operation = start(JobFilter(error_text=jobs[0].error_message), system_admin)
     Operation.objects.update(total=1, has_more=True)
     monkeypatch.setattr(operation_turns, "COUNTED", 0)
     monkeypatch.setattr(operation_turns, "BATCH", 2)

@@ -16,11 +16,12 @@ from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.scheduler import Scheduler
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.models import ExecutionLog, Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support.brokers import end, raised, reread, start
-from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
 from tests.support.statements import statements_of
@@ -28,120 +29,119 @@ from tests.support.statements import statements_of
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-@pytest.fixture
-def kind() -> JobType:
-    return make_job_type(type_name="mails")
-
-
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
-
-
 def statuses(jobs: list[Job]) -> list[str]:
     return [reread(job).status for job in jobs]
 
 
-def test_a_group_comes_to_life_again(kind: JobType, root: User) -> None:
+def test_a_group_comes_to_life_again(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 3)
-    operation = finish(begin(jobs[0], root))
+    operation = finish(begin(jobs[0], system_admin))
     assert Status.DEAD_LETTER not in statuses(jobs)
     assert (operation.state, operation.total, operation.changed, operation.refused) == ("done", 3, 3, {})
     assert operation.ended_at is not None
 
 
-def test_retried_jobs_get_all_their_retries_and_lose_their_error(kind: JobType, root: User) -> None:
+def test_retried_jobs_get_all_their_retries_and_lose_their_error(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
-    finish(begin(job, root))
+    finish(begin(job, system_admin))
     fresh = reread(job)
     assert (fresh.retry_count, fresh.error_message, fresh.error_fingerprint, fresh.attempt) == (0, "", "", 1)
 
 
-def test_the_log_says_who_did_it(kind: JobType, root: User) -> None:
+def test_the_log_says_who_did_it(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
-    operation = finish(begin(job, root))
+    operation = finish(begin(job, system_admin))
     log = ExecutionLog.objects.get(job=job, from_status="Dead Letter")
-    assert (log.actor, log.message) == ("root", f"Retried by hand, in operation {operation.pk}")
+    assert (log.actor, log.message) == ("system_admin", f"Retried by hand, in operation {operation.pk}")
 
 
-def test_other_groups_stay_dead(kind: JobType, root: User) -> None:
+def test_other_groups_stay_dead(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
     (other_type,) = dead(make_job_type(), 1)
     other_error = end(raised(start(submit_job(kind, make_organization())), "Permanent", text="of something else"))
-    finish(begin(job, root))
+    finish(begin(job, system_admin))
     assert statuses([other_type, other_error]) == [Status.DEAD_LETTER] * 2
 
 
-def test_what_died_after_the_start_stays_dead(kind: JobType, root: User) -> None:
+def test_what_died_after_the_start_stays_dead(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 2)
-    operation = begin(jobs[0], root)
+    operation = begin(jobs[0], system_admin)
     (late,) = dead(kind, 1)
     assert finish(operation).changed == 2
     assert reread(late).status == Status.DEAD_LETTER
 
 
-def test_a_job_that_dies_again_is_not_retried_again(kind: JobType, root: User) -> None:
+def test_a_job_that_dies_again_is_not_retried_again(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 2)
-    operation = begin(jobs[0], root, rate=1)
+    operation = begin(jobs[0], system_admin, rate=1)
     work_off()
     end(raised(start(reread(jobs[0])), "Permanent"))
     assert finish(operation).changed == 2
     assert statuses(jobs) == [Status.DEAD_LETTER, Status.PENDING]
 
 
-def test_the_rate_is_kept(kind: JobType, root: User) -> None:
+@pytest.fixture
+def still_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no next second begin meanwhile, however long the machine takes."""
+    now = database.now()
+    monkeypatch.setattr(database, "now", lambda: now)
+
+
+@pytest.mark.usefixtures("still_time")
+def test_the_rate_is_kept(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 6)
-    operation = begin(jobs[0], root, rate=60)
+    operation = begin(jobs[0], system_admin, rate=60)
     assert work_off() == 1
     assert work_off() == 0
     later(operation, 2)
     assert work_off() == 2
 
 
-def test_a_pause_of_the_scheduler_is_not_caught_up_in_a_rush(kind: JobType, root: User) -> None:
+@pytest.mark.usefixtures("still_time")
+def test_a_pause_of_the_scheduler_is_not_caught_up_in_a_rush(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 8)
-    operation = begin(jobs[0], root, rate=60)
+    operation = begin(jobs[0], system_admin, rate=60)
     later(operation, 3600)
     assert work_off() == 5
-    assert work_off() <= 1
+    assert work_off() == 0
 
 
 def test_a_turn_takes_a_bounded_batch_in_as_many_statements_whatever_its_size(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin(dead(kind, 2)[0], root)
+    begin(dead(kind, 2)[0], system_admin)
     few = statements_of(work_off)
     other = make_job_type()
-    later(begin(dead(other, 12)[0], root), 10)
+    later(begin(dead(other, 12)[0], system_admin), 10)
     monkeypatch.setattr(operation_turns, "BATCH", 10)
-    begin(dead(make_job_type(), 1)[0], root)
+    begin(dead(make_job_type(), 1)[0], system_admin)
     Operation.objects.exclude(filters__job_type=[other.pk]).delete()
     assert statements_of(work_off) <= few + 4
     assert Operation.objects.get().changed == 10
 
 
-def test_without_operations_a_round_asks_once(root: User) -> None:
+def test_without_operations_a_round_asks_once(system_admin: User) -> None:
     assert statements_of(work_off) == 1
 
 
-def test_the_scheduler_works_it_off(kind: JobType, root: User) -> None:
+def test_the_scheduler_works_it_off(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
-    begin(job, root)
+    begin(job, system_admin)
     assert Scheduler("one").tick()["operate"] == 1
 
 
-def test_a_paused_one_waits_until_it_is_resumed(kind: JobType, root: User) -> None:
+def test_a_paused_one_waits_until_it_is_resumed(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
-    operation = begin(job, root)
+    operation = begin(job, system_admin)
     assert operations.pause(operation)
     assert work_off() == 0
     assert operations.resume(operation)
     assert finish(operation).changed == 1
 
 
-def test_a_stopped_one_leaves_the_rest_dead(kind: JobType, root: User) -> None:
+def test_a_stopped_one_leaves_the_rest_dead(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 2)
-    operation = begin(jobs[0], root, rate=1)
+    operation = begin(jobs[0], system_admin, rate=1)
     work_off()
     assert operations.stop(operation)
     later(operation, 600)
@@ -150,51 +150,51 @@ def test_a_stopped_one_leaves_the_rest_dead(kind: JobType, root: User) -> None:
 
 
 @pytest.mark.parametrize("act", [operations.pause, operations.resume, operations.stop])
-def test_nothing_more_happens_to_one_that_is_done(act: Any, kind: JobType, root: User) -> None:
-    operation = finish(begin(dead(kind, 1)[0], root))
+def test_nothing_more_happens_to_one_that_is_done(act: Any, kind: JobType, system_admin: User) -> None:
+    operation = finish(begin(dead(kind, 1)[0], system_admin))
     assert not act(operation)
 
 
-def test_of_jobs_that_wait_for_a_dead_parent_it_is_said(kind: JobType, root: User) -> None:
+def test_of_jobs_that_wait_for_a_dead_parent_it_is_said(kind: JobType, system_admin: User) -> None:
     parent = submit_job(make_job_type(), tenant := make_organization())
     child = submit_job(kind, tenant, depends_on=[parent])
     end(raised(start(parent), "Permanent", text="boom"))
     follow_up.follow_up()
-    operation = finish(begin(reread(child), root))
+    operation = finish(begin(reread(child), system_admin))
     assert operation.refused == {"dead_parent": 1}
     assert reread(child).status == Status.DEAD_LETTER
 
 
-def test_a_retried_parent_revives_what_died_with_it(kind: JobType, root: User) -> None:
+def test_a_retried_parent_revives_what_died_with_it(kind: JobType, system_admin: User) -> None:
     parent = submit_job(kind, tenant := make_organization())
     child = submit_job(make_job_type(), tenant, depends_on=[parent])
     dead_parent = end(raised(start(parent), "Permanent", text="boom"))
     follow_up.follow_up()
-    finish(begin(dead_parent, root))
+    finish(begin(dead_parent, system_admin))
     Scheduler("one").tick()
     assert reread(child).status == Status.PENDING
 
 
-def test_jobs_that_changed_meanwhile_are_told(kind: JobType, root: User) -> None:
+def test_jobs_that_changed_meanwhile_are_told(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 3)
-    operation = begin(jobs[0], root)
+    operation = begin(jobs[0], system_admin)
     retry_job(jobs[1])
     assert finish(operation).refused == {"changed": 1}
 
 
-def test_a_group_can_be_deleted(kind: JobType, root: User) -> None:
+def test_a_group_can_be_deleted(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 3)
-    operation = finish(begin(jobs[0], root, action="delete"))
+    operation = finish(begin(jobs[0], system_admin, action="delete"))
     assert operation.changed == 3
     assert not Job.objects.filter(pk__in=[job.pk for job in jobs]).exists()
 
 
 @pytest.mark.parametrize("change", [{"status": "Completed"}, {"error_fingerprint": "another"}], ids=str)
 def test_what_left_the_group_since_it_was_listed_is_not_deleted(
-    change: dict[str, str], kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    change: dict[str, str], kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = dead(kind, 3)
-    operation = begin(jobs[0], root, action="delete")
+    operation = begin(jobs[0], system_admin, action="delete")
 
     def may(*_: object) -> bool:  # it is asked after the look and before the deletion
         Job.objects.filter(pk=jobs[1].pk).update(**change)
@@ -206,77 +206,39 @@ def test_what_left_the_group_since_it_was_listed_is_not_deleted(
     assert [job.pk for job in Job.objects.filter(pk__in=[job.pk for job in jobs])] == [jobs[1].pk]
 
 
-def test_where_no_job_matches_nothing_is_started(kind: JobType, root: User) -> None:
+def test_where_no_job_matches_nothing_is_started(kind: JobType, system_admin: User) -> None:
     with pytest.raises(InvalidOperation) as caught:
-        start_on(JobFilter(job_types=(kind.pk,)), root)
+        start_on(JobFilter(job_types=(kind.pk,)), system_admin)
     assert list(caught.value.errors) == ["filters"]
 
 
-@pytest.mark.parametrize(
-    ("terms", "field"),
-    [
-        ({"action": "explode"}, "action"),
-        ({"filters": JobFilter()}, "filters"),
-        ({"rate": 0}, "rate"),
-        ({"rate": -1}, "rate"),
-        ({"rate": operations.MAX_PER_MINUTE + 1}, "rate"),
-        ({"rate": True}, "rate"),
-        ({"stop_above": 1.5}, "stop_above"),
-        ({"stop_above": -0.1}, "stop_above"),
-        ({"stop_above": 0.5, "action": "cancel"}, "stop_above"),
-        ({"try_first": True, "action": "delete"}, "try_first"),
-        ({"action": "set_priority"}, "value"),
-        ({"action": "set_priority", "value": "Huge"}, "value"),
-        ({"value": "High"}, "value"),
-    ],
-    ids=str,
-)
-def test_what_cannot_be_is_refused_by_field(terms: dict[str, Any], field: str, root: User) -> None:
-    request = operations.Request(**{"action": "retry", "filters": JobFilter(everything=True), **terms})
-    with pytest.raises(InvalidOperation) as caught:
-        operations.start_operation(request, user=root)
-    assert list(caught.value.errors) == [field]
-
-
 @pytest.mark.parametrize("text", [" ", " timeout"])
-def test_a_text_with_blanks_acts_on_no_more_jobs_than_were_counted(text: str, kind: JobType, root: User) -> None:
+def test_a_text_with_blanks_acts_on_no_more_jobs_than_were_counted(
+    text: str, kind: JobType, system_admin: User
+) -> None:
     jobs = dead(kind, 3)
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(error_message="timeout")
     Job.objects.filter(pk=jobs[2].pk).update(error_message=f"a{text}")
-    operation = finish(start_on(JobFilter(error_text=text), root, "delete"))
+    operation = finish(start_on(JobFilter(error_text=text), system_admin, "delete"))
     assert (operation.total, operation.changed) == (1, 1)
     assert Job.objects.count() == 2
 
 
 @pytest.mark.skipif(connection.vendor == "mysql", reason="does not tell a text from a number in a parameter")
-def test_two_values_of_one_parameter_act_on_no_more_jobs_than_were_counted(root: User) -> None:
+def test_two_values_of_one_parameter_act_on_no_more_jobs_than_were_counted(system_admin: User) -> None:
     kind, tenant = make_job_type(), make_organization()
     dead(kind, 1, tenant, parameters={"a": 1})
     dead(kind, 1, tenant, parameters={"a": "1"})
     pairs = ((("a",), '"1"'), (("a",), "1"))
-    operation = finish(start_on(JobFilter(parameters=pairs), root, "delete"))
+    operation = finish(start_on(JobFilter(parameters=pairs), system_admin, "delete"))
     assert (operation.total, operation.changed) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [JobFilter(owner=""), JobFilter(everything=False), JobFilter(job_types=("",))],
-    ids=["text", "all", "types"],
-)
-@pytest.mark.parametrize("act", [operations.estimate, operations.start_operation])
-def test_a_filter_that_would_be_read_otherwise_than_it_is_stored_is_refused(
-    filters: JobFilter, act: Any, kind: JobType, root: User
-) -> None:
-    dead(kind, 1)
-    with pytest.raises(InvalidOperation) as caught:
-        act(operations.Request(action="delete", filters=filters), user=root)
-    assert list(caught.value.errors) == ["filters"]
-    assert not Operation.objects.exists()
-
-
 @pytest.mark.parametrize("stored", [{}, {"error": None}, {"all": False}], ids=str)
-def test_a_stored_filter_that_asks_for_nothing_never_runs(stored: dict[str, Any], kind: JobType, root: User) -> None:
-    operation = begin(dead(kind, 2)[0], root, action="delete")
+def test_a_stored_filter_that_asks_for_nothing_never_runs(
+    stored: dict[str, Any], kind: JobType, system_admin: User
+) -> None:
+    operation = begin(dead(kind, 2)[0], system_admin, action="delete")
     Operation.objects.filter(pk=operation.pk).update(filters=stored)
     work_off()
     operation.refresh_from_db()
@@ -284,18 +246,18 @@ def test_a_stored_filter_that_asks_for_nothing_never_runs(stored: dict[str, Any]
 
 
 def test_an_operation_is_stored_together_with_its_entry_in_the_history(
-    kind: JobType, root: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = dead(kind, 1)
     monkeypatch.setattr(audit, "record", Mock(side_effect=DataError))
     with pytest.raises(DataError):
-        begin(job, root)
+        begin(job, system_admin)
     assert not Operation.objects.exists()
 
 
-def test_an_operation_that_ended_long_ago_is_forgotten(kind: JobType, root: User) -> None:
+def test_an_operation_that_ended_long_ago_is_forgotten(kind: JobType, system_admin: User) -> None:
     (job, other) = dead(kind, 1) + dead(make_job_type(), 1)
-    ended, recent = begin(job, root), begin(other, root)
+    ended, recent = begin(job, system_admin), begin(other, system_admin)
     operations.stop(ended)
     operations.stop(recent)
     Operation.objects.filter(pk=ended.pk).update(ended_at=ended.started_at - dt.timedelta(days=31))

@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs.engine.control import operations
+from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_status import describe_operations
-from django_jobs.engine.control.operations import Request
 from django_jobs.engine.control.operations_under_way import same_under_way, under_way
+from django_jobs.engine.insight.filter_input import read_filter
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import JobType, Operation, Organization
 from django_jobs.statuses import Priority, Status
@@ -33,11 +34,6 @@ def kind(mine: Organization) -> JobType:
     return found
 
 
-@pytest.fixture
-def root() -> User:
-    return make_system_admin("root")
-
-
 def asked(action: str = "cancel", value: Any = None, **terms: Any) -> Request:
     return Request(action=action, filters=JobFilter(**{"job_types": ("mails",), **terms}), value=value)
 
@@ -46,26 +42,26 @@ def begin(user: User | None, action: str = "cancel", **terms: Any) -> Operation:
     return start(JobFilter(job_types=("mails",)), user, action, **terms)
 
 
-def test_the_same_to_the_same_jobs_is_found_until_it_is_over(kind: JobType, root: User) -> None:
-    found = begin(root)
+def test_the_same_to_the_same_jobs_is_found_until_it_is_over(kind: JobType, system_admin: User) -> None:
+    found = begin(system_admin)
     operations.pause(found)
-    assert same_under_way(asked(), root) == found
+    assert same_under_way(asked(), system_admin) == found
     operations.resume(found)
     finish(found)
-    assert same_under_way(asked(), root) is None
-    assert under_way(root) == []
+    assert same_under_way(asked(), system_admin) is None
+    assert under_way(system_admin) == []
 
 
 @pytest.mark.parametrize("other", [asked("retry"), asked(job_types=("faxes",)), asked(statuses=("Pending",))], ids=str)
-def test_something_else_is_not_the_same(other: Request, kind: JobType, root: User) -> None:
-    begin(root)
-    assert same_under_way(other, root) is None
+def test_something_else_is_not_the_same(other: Request, kind: JobType, system_admin: User) -> None:
+    begin(system_admin)
+    assert same_under_way(other, system_admin) is None
 
 
-def test_another_priority_is_not_the_same(kind: JobType, root: User) -> None:
-    found = begin(root, "set_priority", value="High")
-    assert same_under_way(asked("set_priority", "Low"), root) is None
-    assert same_under_way(asked("set_priority", 2), root) == found
+def test_another_priority_is_not_the_same(kind: JobType, system_admin: User) -> None:
+    found = begin(system_admin, "set_priority", value="High")
+    assert same_under_way(asked("set_priority", "Low"), system_admin) is None
+    assert same_under_way(asked("set_priority", 2), system_admin) == found
 
 
 @pytest.mark.parametrize(
@@ -82,51 +78,51 @@ def test_another_priority_is_not_the_same(kind: JobType, root: User) -> None:
     ids=str,
 )
 def test_the_same_jobs_in_another_spelling_are_the_same(
-    kind: JobType, root: User, stored: dict[str, Any], given: dict[str, Any]
+    kind: JobType, system_admin: User, stored: dict[str, Any], given: dict[str, Any]
 ) -> None:
-    found = start(JobFilter.read(stored), root, "cancel")
-    assert same_under_way(Request(action="cancel", filters=JobFilter.read(given)), root) == found
+    found = start(read_filter(stored), system_admin, "cancel")
+    assert same_under_way(Request(action="cancel", filters=read_filter(given)), system_admin) == found
 
 
-def test_a_filter_of_another_release_is_compared_as_it_is_stored(kind: JobType, root: User) -> None:
-    first, second = begin(root), begin(root)
+def test_a_filter_of_another_release_is_compared_as_it_is_stored(kind: JobType, system_admin: User) -> None:
+    first, second = begin(system_admin), begin(system_admin)
     Operation.objects.update(filters={"color": ["red"]})
     second.refresh_from_db()
-    (status,) = describe_operations([second], root)
+    (status,) = describe_operations([second], system_admin)
     assert status.same_under_way == first.pk
-    assert same_under_way(asked(), root) is None
+    assert same_under_way(asked(), system_admin) is None
 
 
 def test_that_of_who_manages_one_organization_is_not_that_of_who_manages_all(
-    kind: JobType, root: User, mine: Organization
+    kind: JobType, system_admin: User, mine: Organization
 ) -> None:
     boss = make_user("boss", admin_of=[mine])
     narrow = begin(boss)
-    assert same_under_way(asked(), root) is None
+    assert same_under_way(asked(), system_admin) is None
     assert same_under_way(asked(), None) is None
     assert same_under_way(asked(), boss) == narrow
 
 
-def test_that_of_another_system_admin_or_of_server_code_is_the_same(kind: JobType, root: User) -> None:
+def test_that_of_another_system_admin_or_of_server_code_is_the_same(kind: JobType, system_admin: User) -> None:
     other = make_system_admin("other")
     found = begin(other)
-    assert [same_under_way(asked(), user) for user in (root, None)] == [found, found]
+    assert [same_under_way(asked(), user) for user in (system_admin, None)] == [found, found]
     operations.stop(found)
     of_code = begin(None)
-    assert same_under_way(asked(), root) == of_code
+    assert same_under_way(asked(), system_admin) == of_code
 
 
-def test_staff_are_told_of_their_own_alone(kind: JobType, root: User, mine: Organization) -> None:
+def test_staff_are_told_of_their_own_alone(kind: JobType, system_admin: User, mine: Organization) -> None:
     boss = make_user("boss", admin_of=[mine])
-    begin(root)
+    begin(system_admin)
     own = begin(boss)
     assert under_way(boss) == [own]
     (status,) = describe_operations([own], boss)
     assert status.same_under_way is None
 
 
-def test_each_of_two_says_which_the_other_is(kind: JobType, root: User) -> None:
-    first, second = begin(root), begin(root)
-    assert [item.same_under_way for item in describe_operations([first, second], root)] == [second.pk, first.pk]
+def test_each_of_two_says_which_the_other_is(kind: JobType, system_admin: User) -> None:
+    first, second = begin(system_admin), begin(system_admin)
+    assert [item.same_under_way for item in describe_operations([first, second], system_admin)] == [second.pk, first.pk]
     operations.stop(second)
-    assert [item.same_under_way for item in describe_operations([first, second], root)] == [None, None]
+    assert [item.same_under_way for item in describe_operations([first, second], system_admin)] == [None, None]

@@ -12,7 +12,7 @@ from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
 from django_jobs import create_batch, schedule_job
-from django_jobs.engine.control import tenants
+from django_jobs.engine.control import saved_tenants
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.schedules.definitions import erase_schedules
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def _keys_are_names() -> Iterator[None]:
     """As if the built-in model's keys were chosen by people."""
-    pre_save.connect(tenants._saving, sender=Organization)
+    pre_save.connect(saved_tenants._saving, sender=Organization)
     yield
-    pre_save.disconnect(tenants._saving, sender=Organization)
+    pre_save.disconnect(saved_tenants._saving, sender=Organization)
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def test_which_keys_may_come_back() -> None:
         class Meta:
             app_label = "django_jobs"
 
-    assert tenants.may_reuse_keys(Slug)
-    assert tenants.may_reuse_keys(Heir)
-    assert not tenants.may_reuse_keys(Random)
-    assert not tenants.may_reuse_keys(Organization)
+    assert saved_tenants.may_reuse_keys(Slug)
+    assert saved_tenants.may_reuse_keys(Heir)
+    assert not saved_tenants.may_reuse_keys(Random)
+    assert not saved_tenants.may_reuse_keys(Organization)
 
 
 @pytest.mark.usefixtures("_keys_are_names")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.dispatch.breakers import may_hold, read_held
+from django_jobs.engine.store import database
 from django_jobs.models import Breaker, JobType
 from django_jobs.statuses import BreakerState
 from tests.support.breakers import PAUSE, breaker_of, claim_try, let_go, let_pass, make_fragile_type, open_by_failures
@@ -83,8 +86,11 @@ def test_of_a_type_that_is_closed_none_tries(held: JobType, fields: dict[str, bo
     assert (found.more_allowed({}), found.next_change()) == ({held.pk: 0}, None)
 
 
-def test_while_it_recovers_ever_more_are_in_flight(held: JobType) -> None:
+def test_while_it_recovers_ever_more_are_in_flight(held: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
     have_it_recover(held)
+    now = database.now()
+    monkeypatch.setattr(database, "now", lambda: now)  # else the next second may begin meanwhile
+    Breaker.objects.update(recovering_since=now - dt.timedelta(seconds=0.5))
     assert read_held().more_allowed({held.pk: 1}) == {held.pk: 1}
     let_pass(held, 3)
     found = read_held()

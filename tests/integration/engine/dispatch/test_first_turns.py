@@ -27,6 +27,7 @@ from tests.support.brokers import (
     end,
     job_in,
     pending_job,
+    pending_jobs,
     queue_for,
     reread,
     returned,
@@ -82,7 +83,7 @@ def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
 def backlog(broker: MemoryBroker, kind: JobType) -> list[Job]:
     """The jobs of one organization: the broker holds as many as it has room for."""
     large = make_organization(name="ORG-LARGE")
-    jobs = [pending_job(kind, large) for _ in range(15 * SLOTS)]
+    jobs = pending_jobs(kind, large, 15 * SLOTS)
     dispatcher.dispatch()
     assert broker.pks() == [job.pk for job in jobs[:SLOTS]]
     assert least(broker) == 1 / (SLOTS - 1)

@@ -100,15 +100,18 @@ def test_a_pass_is_made_once_for_each_moment_that_was_written(passes: list[float
     assert len(passes) == 2
 
 
-def test_it_waits_until_the_moment_that_was_written(passes: list[float], clock: Clock) -> None:
+def test_it_waits_until_the_moment_that_was_written(
+    passes: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_clock, "LOOK", 100.0)
     limited_type()
     flow = FlowClock()
-    write(0.08)
+    write(80.0)
     done, wait = flow.step()
     assert done == 0
-    assert 0 < wait <= 0.081  # SQLite's clock counts milliseconds
-    write(10.0)
-    assert flow.step() == (0, LOOK)
+    assert 0 < wait <= 80.001  # SQLite's clock counts milliseconds
+    write(1_000.0)
+    assert flow.step() == (0, 100.0)
 
 
 def test_it_waits_until_the_moment_that_its_own_process_noted(passes: list[float], clock: Clock) -> None:

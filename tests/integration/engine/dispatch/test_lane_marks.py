@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import transitions
-from django_jobs.engine.dispatch import delays, dispatcher, kept_state, lane_marks, rests, short_way, worker_registry
+from django_jobs.engine.dispatch import (
+    delays,
+    dispatcher,
+    kept_state,
+    lane_marks,
+    marked_walks,
+    rests,
+    short_way,
+    worker_registry,
+)
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark, Walk
 from django_jobs.engine.store.postgresql import lanes as postgresql
@@ -37,7 +46,8 @@ def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> WallClock:
     clock = WallClock()
     if not store().marks_lanes:
         pytest.skip("This store needs no marks.")
-    monkeypatch.setattr(lane_marks, "time", clock)
+    for module in (lane_marks, marked_walks):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(lane_marks, "SLOW_SECONDS", -1.0)
     monkeypatch.setattr(lane_marks, "SLOW_WALKS", 1)
     monkeypatch.setattr(postgresql, "MARGIN_SECONDS", 0)

@@ -13,7 +13,7 @@ from django_jobs.engine.dispatch import dispatch_lock, dispatcher, tenant_shares
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease, Job, Organization
-from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, returned, running_job, start
+from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, pending_jobs, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
 
 
@@ -44,10 +44,11 @@ def _room(broker: MemoryBroker) -> None:
 def waiting(broker: MemoryBroker, *lanes: tuple[Any, Organization, int], count: int = 4) -> list[Job]:
     """So many jobs of each of these types, organizations and keys, which nobody has dispatched yet."""
     broker.is_down = True
-    jobs = [pending_job(kind, organization) for kind, organization, _ in lanes for _ in range(count)]
-    keys = [key for _, _, key in lanes for _ in range(count)]
-    for job, key in zip(jobs, keys, strict=True):
-        Job.objects.filter(pk=job.pk).update(lane_key=key)
+    jobs: list[Job] = []
+    for kind, organization, key in lanes:
+        of_lane = pending_jobs(kind, organization, count)
+        Job.objects.filter(pk__in=[job.pk for job in of_lane]).update(lane_key=key)
+        jobs += of_lane
     broker.is_down = False
     return jobs
 

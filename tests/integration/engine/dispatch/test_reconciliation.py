@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import time_budget
+from django_jobs.broker.tickets import MARKER
+from django_jobs.engine.dispatch import time_budget, window, worker_registry
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker, installation_id
+from django_jobs.engine.insight.diagnostics import _owner
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import ForeignBroker
-from django_jobs.models import Installation
+from django_jobs.models import ExecutionLog, Installation, JobType
+from django_jobs.worker.exit_codes import FOREIGN_BROKER, REASONS
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, ticket_of
 
 
@@ -35,6 +40,15 @@ def test_another_installations_broker_is_refused(broker: MemoryBroker) -> None:
     broker.marker = "somebody else"
     with pytest.raises(ForeignBroker, match="somebody else"):
         check_broker()
+
+
+def test_who_made_the_database_anew_is_told_what_to_do(broker: MemoryBroker) -> None:
+    """The commonest cause on a laptop: nobody else has that Redis database, so that another one is no help."""
+    check_broker()
+    Installation.objects.all().delete()
+    with pytest.raises(ForeignBroker, match=f"made anew, take its mark away: redis-cli -n N del {MARKER}$"):
+        check_broker()
+    assert all(ForeignBroker.advice in text for text in (REASONS[FOREIGN_BROKER], _owner("mine").text))
 
 
 def test_a_ticket_that_waits_is_not_issued_again(marked: MemoryBroker) -> None:
@@ -75,6 +89,23 @@ def test_jobs_that_are_not_queued_need_no_ticket(marked: MemoryBroker) -> None:
         job_in(status)
     marked.lose_everything()
     assert TicketWatch().reissue_lost() == 0
+
+
+@pytest.mark.parametrize("held", [{"is_paused": True}, {"is_enabled": False}], ids=["paused", "disabled"])
+def test_what_no_worker_takes_of_a_held_type_goes_back_to_the_backlog(marked: MemoryBroker, held: Any) -> None:
+    job, other = job_in("Queued"), job_in("Queued")
+    marked.push([ticket_of(job), ticket_of(other)])
+    JobType.objects.filter(pk=job.job_type_id).update(**held)
+    worker_registry.announce("worker", ["jobs-normal"], slots=1, window=8)
+    window.forget()
+    assert TicketWatch().reissue_lost() == 0
+    assert reread(job).status == "Queued"  # its worker puts it back
+    worker_registry.withdraw("worker")
+    window.forget()
+    assert TicketWatch().reissue_lost() == 0
+    assert (reread(job).status, reread(other).status) == ("Pending", "Queued")
+    told = ExecutionLog.objects.filter(job=job).latest("pk").message
+    assert told == f"The job type is {'paused' if 'is_paused' in held else 'disabled'}"
 
 
 def test_while_the_broker_is_down_nothing_is_done(marked: MemoryBroker) -> None:

@@ -7,6 +7,7 @@ import pytest
 from django_jobs.engine.dispatch import dispatcher, time_budget
 from django_jobs.engine.ports import use_broker
 from django_jobs.models import Job, JobType
+from tests.support import time_budgets
 from tests.support.brokers import MemoryBroker, pending_job, reread
 from tests.support.clocks import Clock
 
@@ -29,6 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(time_budget, "time", clock)
     monkeypatch.setattr(time_budget, "_rests_until", 0.0)
+    time_budgets.allow(time_budgets.SECONDS, monkeypatch)
     return clock
 
 

@@ -11,7 +11,7 @@ from django_jobs.engine import access
 from django_jobs.engine.dispatch import dispatch_lock, dispatcher, tenant_shares, worker_registry
 from django_jobs.engine.dispatch.type_turns import OF
 from django_jobs.models import EngineLease, Job, JobType, Organization
-from tests.support.brokers import ALL_QUEUES, MemoryBroker, pending_job
+from tests.support.brokers import ALL_QUEUES, MemoryBroker, pending_jobs
 from tests.support.factories import make_job_type, make_organization
 
 
@@ -39,8 +39,7 @@ def wait(broker: MemoryBroker, kind: JobType, organizations: list[Organization],
     """So many jobs of each, which nobody has dispatched yet."""
     broker.is_down = True
     for organization in organizations:
-        for _ in range(count):
-            pending_job(kind, organization)
+        pending_jobs(kind, organization, count)
     broker.is_down = False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 
 import pytest
 
@@ -44,12 +43,12 @@ def test_a_late_answer_does_not_replace_that_to_a_later_question(row: Row, monke
 
     def allow_late(_: Row) -> None:
         asked.set()
-        answer.wait(10)
+        answer.wait(30)
 
     monkeypatch.setattr(policy_memory, "_ask_quietly", allow_late)
     late = threading.Thread(target=ask, args=[row])
     late.start()
-    asked.wait(10)
+    asked.wait(30)
     monkeypatch.setattr(policy_memory, "_ask_quietly", lambda _: SUSPENDED)
     ask(row)
     answer.set()
@@ -83,14 +82,22 @@ def test_answers_may_come_while_they_are_walked_through(row: Row, monkeypatch: p
 
 
 def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
-    refilled, asked = threading.Semaphore(0), threading.Event()
+    refilled, asked, may_answer = threading.Semaphore(0), threading.Event(), threading.Event()
+    questions: list[Row] = []
+    #: How many questions had been asked at each refill.
+    before: list[int] = []
 
-    def answer_slowly(_: Row) -> None:
+    def answer_slowly(question: Row) -> None:
+        questions.append(question)
         asked.set()
-        time.sleep(0.2)
+        may_answer.wait(30)
+
+    def refill(*_: object) -> None:
+        before.append(len(questions))
+        refilled.release()
 
     monkeypatch.setattr(policy_memory, "_ask_quietly", answer_slowly)
-    monkeypatch.setattr(dispatcher, "refill", lambda *_: refilled.release())
+    monkeypatch.setattr(dispatcher, "refill", refill)
     monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: None)
     for number in range(20):
         claim_verdicts.known_handler(row._replace(owner_name=f"user-{number}"))
@@ -98,12 +105,15 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(row: Row, monkeyp
     refiller.start()
     try:
         refiller.ask(1)
-        assert asked.wait(10)
-        assert refilled.acquire(timeout=10)
+        assert asked.wait(30)
+        assert refilled.acquire(timeout=30)
         refiller.ask(1)
-        assert refilled.acquire(timeout=2)
+        may_answer.set()
+        assert refilled.acquire(timeout=30)
     finally:
+        may_answer.set()
         refiller.stop()
+    assert before == [0, 1]
 
 
 def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
@@ -123,7 +133,7 @@ def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
     refiller.start()
     try:
         refiller.ask(1)
-        assert asked.wait(10)
+        assert asked.wait(30)
     finally:
         refiller.stop()
     assert limits == [line_watch.SILENT_SECONDS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,11 +15,15 @@ from tests.support.factories import make_job_type, make_organization, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
+#: As it is outside these tests.
+LIFETIME: Final = policy_memory.POLICY_CACHE_SECONDS
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(policy_memory, "time", clock)
+    monkeypatch.setattr(policy_memory, "POLICY_CACHE_SECONDS", LIFETIME)
     return clock
 
 

@@ -113,6 +113,17 @@ def test_a_job_that_always_fails_lets_ever_more_others_try(fragile: JobType) -> 
     assert [delay_after(fragile), delay_after(fragile)] == [6.0, 12.0]
 
 
+def test_a_job_with_a_head_start_lets_others_go_first_though_it_was_no_try(fragile: JobType) -> None:
+    ahead, plain = attempts(fragile, 2)
+    Job.objects.filter(pk=ahead.pk).update(head_start=49)
+    open_by_failures(fragile)
+    pending_job(fragile)
+    jobs = [end(raised(claimed)) for claimed in (ahead, plain)]
+    assert [(job.status, job.is_delayed) for job in jobs] == [("Pending", True), ("Pending", False)]
+    assert jobs[0].ready_at
+    assert jobs[0].ready_at > database.now()
+
+
 def test_a_job_is_spared_for_a_day_and_then_pays_and_is_spared_again(fragile: JobType) -> None:
     open_by_failures(fragile)
     job = pending_job(fragile)

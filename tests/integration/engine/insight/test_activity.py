@@ -186,6 +186,7 @@ def test_a_later_attempt_has_not_waited_since_the_submission() -> None:
 
 def test_activity_outlives_its_jobs() -> None:
     job = job_in("Completed")
+    at(MOMENT)
     roll_up()
     delete_jobs([job.pk])
     pending_job()
@@ -222,6 +223,7 @@ def test_erasing_an_organization_erases_its_activity() -> None:
 
 def test_pruning_an_organizations_older_jobs_leaves_its_activity() -> None:
     job = job_in("Completed")
+    at(MOMENT)
     roll_up()
     Pruner(days=1, organization_pk=job.organization_id).prune_batch()
     assert of_organization(job, Span.DAY).completed == 1

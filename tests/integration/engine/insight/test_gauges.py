@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -12,7 +13,7 @@ from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.insight.gauges import read_gauges
 from django_jobs.engine.process_counts import ATTEMPTS, ENDED, SUBMITTED, WAITS, ProcessCounts
-from django_jobs.engine.store import database
+from django_jobs.engine.store import database, organization_ids
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import JobType, Organization
@@ -33,6 +34,29 @@ def counts(broker: MemoryBroker) -> Iterator[ProcessCounts]:
 
 def total(counts: ProcessCounts, name: str, detail: str = "") -> float:
     return sum(number for key, number in counts.read().items() if (key.name, key.detail) == (name, detail))
+
+
+def test_a_renamed_organization_is_counted_by_the_id_that_it_has_now(
+    settings: Any,
+    broker: MemoryBroker,
+    kind: JobType,
+    organization: Organization,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "METRICS_ORGANIZATIONS": 5}
+    counts = ProcessCounts(organizations=5)
+    process_counts.start(counts)
+    try:
+        _, claimed = running_job(job_type=kind, organization=organization)
+        Organization.objects.filter(pk=organization.pk).update(name="renamed")
+        organization_ids.forget()
+        end(returned(claimed))
+        rollups.catch_up()
+    finally:
+        process_counts.stop()
+    named = {(key.name, key.organization) for key in counts.read() if key.organization}
+    assert named == {(name, "renamed") for name in (ATTEMPTS, SUBMITTED, ENDED)}
 
 
 def test_they_tell_what_waits_died_works_and_is_wrong(

@@ -55,7 +55,7 @@ def test_one_organization_by_its_id_or_itself() -> None:
     assert names(organization=job.organization) == [job.name]
 
 
-@pytest.mark.parametrize("organization", ["ORG-1999-00001", "", 7, Organization(name="unsaved")])
+@pytest.mark.parametrize("organization", ["ORG-1999-00001", "", 7, "\x00", "\ud800", Organization(name="unsaved")])
 def test_an_unknown_organization_is_not_found(organization: Any) -> None:
     with pytest.raises(JobNotFound):
         list_jobs(organization)
@@ -72,6 +72,13 @@ def test_one_type_or_several_by_name_or_themselves() -> None:
     first, second, _ = pending_job(), pending_job(), pending_job()
     assert names(job_type=first.job_type_id) == [first.name]
     assert names(job_type=[first.job_type, second.job_type_id]) == [second.name, first.name]
+
+
+@pytest.mark.parametrize("kind", ["no_such_type", "", "\x00", "\ud800"])
+def test_of_an_unknown_type_there_are_none(kind: str) -> None:
+    job = pending_job()
+    assert names(job_type=kind) == []
+    assert names(job_type=[kind, job.job_type]) == [job.name]
 
 
 @pytest.mark.parametrize("status", ["completed", "Done", "", 3])

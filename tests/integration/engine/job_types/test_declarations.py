@@ -14,7 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations, declared_types
+from django_jobs.engine.job_types import declaration_problems, declarations, declared_types
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 from tests.support import handlers
@@ -270,4 +270,4 @@ def test_a_type_that_was_declared_before_there_was_submit_by_is_closed() -> None
 def test_an_unknown_submit_by_is_a_mistake_that_a_check_tells() -> None:
     declare(submit_by="everybody")
     (declaration,) = declarations.declared()
-    assert declared_types.problems(declaration) == ["submit_by: Value 'everybody' is not a valid choice."]
+    assert declaration_problems.problems(declaration) == ["submit_by: Value 'everybody' is not a valid choice."]

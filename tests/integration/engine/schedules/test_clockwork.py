@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.schedules.clockwork import LOOK, Clockwork, ClockworkThread
+from django_jobs.engine.schedules import clockwork as clockwork_module
+from django_jobs.engine.schedules.clockwork import Clockwork, ClockworkThread
 from django_jobs.models import Organization, Schedule, ScheduleFiring
 from tests.support.schedules import HOUR, make_schedule
 from tests.support.waiting import wait_until
@@ -42,14 +43,17 @@ def test_at_rest_a_look_is_one_statement(organization: Organization) -> None:
 
 
 @pytest.mark.django_db
-def test_it_waits_exactly_until_what_is_due_within_the_second(organization: Organization) -> None:
+def test_it_waits_exactly_until_what_is_due_before_the_next_look(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clockwork_module, "LOOK", 100.0)
     clockwork = Clockwork()
-    assert clockwork.seconds_until_due() == LOOK
+    assert clockwork.seconds_until_due() == 100.0
     schedule = make_schedule(None, organization)
-    due_in(schedule, dt.timedelta(seconds=0.8))
-    assert 0 < clockwork.seconds_until_due() <= 0.81  # SQLite's clock counts milliseconds
+    due_in(schedule, dt.timedelta(seconds=80))
+    assert 0 < clockwork.seconds_until_due() <= 80.01  # SQLite's clock counts milliseconds
     due_in(schedule, HOUR)
-    assert clockwork.seconds_until_due() == LOOK
+    assert clockwork.seconds_until_due() == 100.0
     due_in(schedule, -HOUR)
     assert clockwork.seconds_until_due() < 0
 

@@ -14,16 +14,17 @@ from django_jobs import aschedule_job, aunschedule, every, schedule_job, unsched
 from django_jobs.engine.control import audit
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.schedules.definitions import (
+    _titles,
     change_schedule,
     create_schedule,
     pause_schedule,
     resume_schedule,
 )
-from django_jobs.engine.schedules.firing import fire_due
+from django_jobs.engine.schedules.firing import fire_due, fire_now
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
-from tests.support.factories import make_job_type, make_system_admin
-from tests.support.schedules import make_schedule
+from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.schedules import NOON, make_schedule
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -144,6 +145,7 @@ def test_what_changes_nothing_writes_nothing(kind: JobType) -> None:
         ),
         ({"every": 5, "is_enabled": "no"}, {"is_enabled": ["Give True or False."]}),
         ({"every": 5, "organization": "nowhere"}, {"organization": ["There is no organization 'nowhere'."]}),
+        ({"every": 5, "organization": ""}, {"organization": ["Give the id of an organization."]}),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_stored(
@@ -184,6 +186,20 @@ def test_paused_it_has_no_next_moment_and_resumed_it_catches_nothing_up(kind: Jo
     resumed = resume_schedule("often")
     assert resumed.next_run_at is not None
     assert resumed.next_run_at > now()
+
+
+def test_with_another_organization_it_leaves_its_history_behind(kind: JobType, organization: Organization) -> None:
+    schedule = make_schedule(kind, organization)
+    other = make_schedule(kind, organization, name="other")
+    for made in (schedule, other):
+        fire_now(made.name)
+    Schedule.objects.update(fault="boss may not submit", faulty_since=NOON)
+    change_schedule(schedule.name, {"organization": organization.name, "jitter": 5})
+    assert ScheduleFiring.objects.filter(schedule=schedule).exists()
+    moved = change_schedule(schedule.name, {"organization": make_organization().name})
+    assert (moved.fault, moved.faulty_since) == ("", None)
+    assert list(ScheduleFiring.objects.values_list("schedule__name", flat=True)) == ["other"]
+    assert _titles(["organization_id", "fault"]) == ["Organization"]
 
 
 def test_unscheduled_it_is_gone_with_its_history(kind: JobType, organization: Organization) -> None:

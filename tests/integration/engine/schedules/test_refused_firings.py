@@ -97,15 +97,42 @@ def test_a_full_backlog_is_told_like_any_refusal(organization: Organization, set
     assert "0 jobs waiting" in reread(schedule).fault
 
 
-def test_a_policy_that_fails_is_a_refusal(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_schedule(None, organization)
+@pytest.mark.django_db(transaction=True)
+def test_a_policy_that_fails_decides_nothing_and_the_log_alone_has_its_text(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lines: Any
+) -> None:
+    schedule, rests = make_schedule(None, organization), dict[int, float]()
 
     def fail(*args: object) -> bool:
-        raise RuntimeError("no answer")
+        raise RuntimeError("no answer from ldap://user:secret@host")
 
-    monkeypatch.setattr("django_jobs.engine.access.AccessPolicy.is_active", fail)
+    with monkeypatch.context() as patch:
+        patch.setattr("django_jobs.engine.access.AccessPolicy.is_active", fail)
+        assert fire_due(NOON, rests) == []
+        assert fire_due(NOON, rests) == []  # it rests
+        reason = "The access policy failed: RuntimeError"
+        assert (outcomes(), reread(schedule).fault) == ([], reason)
+        assert lines() == [f"event=schedule_cannot_fire schedule=nightly reason={reason}"]
+        assert "secret" in str(caplog.records[0].exc_info)
+        assert fire_now("nightly").note == reason  # who fires by hand is told
+    rests.clear()
+    assert [item.outcome for item in fire_due(NOON, rests)] == ["submitted"]
+    assert reread(schedule).fault == ""
+
+
+def test_of_an_error_that_is_not_made_for_people_the_class_is_told(
+    organization: Organization, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_schedule(None, organization)
+
+    def fail(*args: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(firing, "submit_for", fail)
     fire_due(NOON)
-    assert outcomes() == [("failed", "no answer")]
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHOW_ERROR_TEXT": True}
+    fire_due(NOON + MINUTE)
+    assert outcomes() == [("failed", "KeyError"), ("failed", "'secret'")]
 
 
 def test_an_owner_who_lost_the_right_or_is_gone_submits_nothing(organization: Organization) -> None:
@@ -143,7 +170,7 @@ def test_a_firing_that_the_database_ends_each_time_is_told(
         assert firing.fire_round(NOON, rests_until) == []
         assert reread(schedule).fault == ""  # it may be over in a moment
         assert firing.fire_round(NOON, rests_until) == []
-    assert reread(schedule).fault == "idle for too long"
+    assert reread(schedule).fault == "InterfaceError"
     assert len(firing.fire_round(NOON, rests_until)) == 1
     assert (reread(schedule).fault, rests_until) == ("", {})
 

@@ -11,10 +11,10 @@ from django.db.models import Model
 
 from django_jobs import submit_job
 from django_jobs.engine.submission import targets
-from django_jobs.exceptions import InvalidSubmission, RateLimited
+from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, RateLimited
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, reread
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import elsewhere
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -50,6 +50,17 @@ def test_a_type_that_was_enabled_again_is_accepted(submit: Any) -> None:
         submit()
     elsewhere(JobType.objects.update, is_enabled=True)
     assert submit().pk
+
+
+def test_whom_a_type_is_for_is_judged_as_it_is_now(submit: Any, organization: Organization) -> None:
+    member = make_user(member_of=[organization])
+    for fields in ({"submit_by": "admins"}, {"requires_permission": "django_jobs.add_jobtype"}):
+        submit(user=member)
+        elsewhere(JobType.objects.update, **fields)
+        with pytest.raises(JobTypeNotFound):
+            submit(user=member)
+        elsewhere(JobType.objects.update, submit_by="members", requires_permission="")
+        assert submit(user=member).owner == member
 
 
 def test_a_type_that_was_paused_is_not_dispatched(submit: Any, broker: MemoryBroker) -> None:

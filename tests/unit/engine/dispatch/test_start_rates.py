@@ -81,8 +81,7 @@ def test_passes_that_come_late_catch_up_on_no_more_than_a_tenth_of_the_window() 
     assert 1 <= simulation.make_pass() <= 10
 
 
-@pytest.mark.parametrize("gap", [0.005, 0.02, 0.1])
-@pytest.mark.parametrize("seconds", [10, 60])
+@pytest.mark.parametrize(("seconds", "gap"), [(10, 0.005), (10, 0.1), (60, 0.1)])
 def test_the_loss_is_that_of_a_bucket_and_of_the_pauses_between_passes(seconds: int, gap: float) -> None:
     simulation = limited(20 * seconds, seconds)
     simulation.run(3.0 * seconds, every(gap))
@@ -379,10 +378,10 @@ def test_a_pass_that_does_nothing_at_the_same_moment_keeps_what_it_read() -> Non
 
 
 def test_what_is_kept_is_small() -> None:
-    busy = limited(1_000_000, 60)
+    busy = limited(100_000, 60)
     busy.submit(MAIL, 10**6)
-    busy.run(65.0, every(0.1))
-    assert len(json.dumps(busy.kept)) < 35_000
+    busy.run(65.0, every(0.6))
+    assert len(json.dumps(busy.kept)) < 8_000
     keys = Simulation({MAIL: StartLimit(None, 1, 3600)})
     for key in range(2_000):
         keys.submit(MAIL, 1, 9 * 10**18 + key)

@@ -30,6 +30,7 @@ def test_a_lane_stays_the_same_from_release_to_release() -> None:
         (1, 1.0),
         (0, -0.0),
         (10**22, 1e22),
+        (10**30, 1e30),
         ({"a": 1, "b": [2.0]}, {"b": [2], "a": 1}),
         (None, None),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, OperationalError
 
-from django_jobs.engine import scheduler
+from django_jobs.engine import scheduler, steadiness
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.scheduler import Scheduler
@@ -23,7 +23,8 @@ from tests.support.ticks import expired_job, tick_for
 def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The scheduler's clock."""
     clock = Clock()
-    monkeypatch.setattr(scheduler, "time", clock)
+    for module in (scheduler, steadiness):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

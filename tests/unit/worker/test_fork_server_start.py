@@ -10,7 +10,8 @@ import pytest
 from django.core.cache import caches
 from django.db import connections
 
-from django_jobs.worker import children, fork_server, process_start
+from django_jobs.broker import connection
+from django_jobs.worker import fork_server, fork_server_start, process_start
 
 
 def test_there_is_none_where_the_system_adopts_no_orphans(
@@ -23,13 +24,13 @@ def test_there_is_none_where_the_system_adopts_no_orphans(
     monkeypatch.setattr(fork_server, "_prctl", fail)
     for every in (connections, caches):
         monkeypatch.setattr(every, "close_all", lambda: None)
-    assert children.start_fork_server() is None
+    assert fork_server_start.start_fork_server() is None
     assert "event=fork_server_not_started" in caplog.text
 
 
 def test_there_is_none_for_a_process_with_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_start, "may_fork", lambda: False)
-    assert children.start_fork_server() is None
+    assert fork_server_start.start_fork_server() is None
 
 
 def test_nothing_that_was_opened_is_shared_by_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,12 +40,13 @@ def test_nothing_that_was_opened_is_shared_by_two_processes(monkeypatch: pytest.
     monkeypatch.setattr(process_start, "may_fork", lambda: True)
     monkeypatch.setattr(connections, "close_all", lambda: seen.append("lines"))
     monkeypatch.setattr(caches, "close_all", lambda: seen.append("caches"))
-    monkeypatch.setattr(children, "ForkServer", lambda _: seen.append(len(kept.buffer)))
+    monkeypatch.setattr(connection, "close_shared", lambda: seen.append("broker"))
+    monkeypatch.setattr(fork_server_start, "ForkServer", lambda _: seen.append(len(kept.buffer)))
     logger = logging.getLogger("django_jobs")
     logger.addHandler(kept)
     try:
         logger.warning("event=before")
-        children.start_fork_server()
+        fork_server_start.start_fork_server()
     finally:
         logger.removeHandler(kept)
-    assert seen == ["lines", "caches", 0]
+    assert seen == ["lines", "caches", "broker", 0]

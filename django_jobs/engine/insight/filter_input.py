@@ -1,0 +1,76 @@
+"""A filter as it comes from outside: by the names of the list's parameters, with the ids of organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from django_jobs.engine.insight.filter_values import read_job_id, read_name, read_text, several
+from django_jobs.engine.insight.job_filter import BY_NAME, ORGANIZATION, PK, SEARCH, JobFilter, read_terms
+from django_jobs.engine.lookup import organizations_named, unknown_organization
+from django_jobs.exceptions import InvalidFilter
+
+
+def read_filter(given: Any, user: Any = None) -> JobFilter:
+    """Return the filter that an object from outside means, of what this user may know of.
+
+    Its names are those of the list's parameters. Raises InvalidFilter with what is wrong by name.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidFilter({"filters": [_("Give an object with the parameters of the list of jobs.")]})
+    own = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
+    found, errors = read_terms(own, BY_NAME.keys() - {PK})
+    errors |= _read_organizations(given.get(ORGANIZATION), user, found)
+    text = None
+    try:
+        text = read_text(given.get(SEARCH) or "")
+    except ValueError as error:
+        errors[SEARCH] = [str(error)]
+    if errors:
+        raise InvalidFilter(errors)
+    return JobFilter(**found).both(searched(text or ""))
+
+
+def _read_organizations(given: Any, user: Any, found: dict[str, Any]) -> dict[str, list[str]]:
+    """Put the keys of the organizations with these ids into ``found``; return what is wrong with them."""
+    try:
+        names = several(_read_id)(given)
+    except ValueError as error:
+        return {ORGANIZATION: [str(error)]}
+    if names is None:
+        return {}
+    keys = organizations_named(set(names), user, is_trusted=user is None)
+    unknown = [name for name in names if name not in keys]
+    if unknown:
+        return {ORGANIZATION: [unknown_organization(name) for name in unknown]}
+    found["organizations"] = tuple(keys[name] for name in names)
+    return {}
+
+
+def _read_id(value: Any) -> str:
+    """Return an organization's id as text; some hosts' ids are numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_name(value)
+
+
+def searched(text: str) -> JobFilter:
+    """Return the filter that a text means which people search for: a job id, or else a part of an error."""
+    if not text.strip():
+        return JobFilter()
+    try:
+        return JobFilter(job_ids=(read_job_id(text.strip()),))
+    except ValueError:
+        return JobFilter(error_text=text)
+
+
+def as_given(filters: JobFilter, ids: Mapping[Any, str]) -> dict[str, Any]:
+    """Return the filter as it is given from outside, with the ids of organizations by primary key.
+
+    One without an id there is told by its key.
+    """
+    found = filters.as_json()
+    if PK in found:
+        found[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organizations or ()]
+        del found[PK]
+    return found

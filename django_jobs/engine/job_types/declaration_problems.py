@@ -1,0 +1,77 @@
+"""What is wrong with a declaration of a job type: values that its row could not hold, and fields that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import translation
+
+from django_jobs.engine.job_types.declarations import Declaration
+from django_jobs.engine.job_types.handlers import path_problem
+from django_jobs.engine.job_types.parameters import names_read_by
+from django_jobs.models import JobType
+from django_jobs.models.job_type_checks import NEEDS_KEY, key_problem, pool_problem
+
+
+def problems(declaration: Declaration) -> list[str]:
+    """Return what is wrong with a declaration, one sentence for each mistake."""
+    found = [_field_problem("type_name", declaration.type_name), _field_problem("handler_method", declaration.path)]
+    found.append(path_problem(declaration.path))
+    found += [_field_problem(name, value) for name, value in declaration.fields.items()]
+    serializer_problem = _serializer_problem(declaration.serializer)
+    found += [serializer_problem] if serializer_problem else _key_problems(declaration)
+    return [problem for problem in found if problem]
+
+
+def value_problems(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with values of a type's fields, one sentence for each."""
+    return [problem for name, value in fields.items() if (problem := _field_problem(name, value))]
+
+
+def doubts(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong between declared fields and the settings, which may change alone: no reason to stop."""
+    pool = fields.get("pool")
+    problem = pool_problem(pool) if isinstance(pool, str) else None
+    return [f"pool: {problem}"] if problem else []
+
+
+def _key_problems(declaration: Declaration) -> list[str]:
+    """Return what is wrong with the concurrency key beside the other fields."""
+    key = declaration.fields.get("concurrency_key", "")
+    if not key and declaration.fields.get("max_starts_per_key") is not None:
+        return [f"max_starts_per_key: {NEEDS_KEY}"]
+    problem = key_problem(key, names_read_by(declaration.serializer)) if key and isinstance(key, str) else None
+    return [f"concurrency_key: {problem}"] if problem else []
+
+
+def _field_problem(name: str, value: Any) -> str | None:
+    try:
+        stored_value(name, value)
+    except ValidationError as error:
+        return f"{name}: {' '.join(error.messages)}"
+    except (TypeError, ValueError):
+        return f"{name}: {value!r} is no value of this field."
+    return None
+
+
+def _serializer_problem(serializer: Any) -> str | None:
+    if serializer is None:
+        return None
+    from rest_framework.serializers import BaseSerializer, ListSerializer
+
+    if isinstance(serializer, type) and issubclass(serializer, BaseSerializer) and serializer is not BaseSerializer:
+        if not issubclass(serializer, ListSerializer):
+            return None
+        return f"parameters: {serializer.__name__} takes a list; parameters are an object."
+    # Its repr is not used: that of a serializer reads the database.
+    name = serializer.__name__ if isinstance(serializer, type) else f"an object of {type(serializer).__name__}"
+    return f"parameters: {name} is no serializer class of the REST framework."
+
+
+def stored_value(name: str, value: Any) -> Any:
+    """Return a field's value as JSON keeps it. Raise ValidationError for a wrong one."""
+    field: Any = JobType._meta.get_field(name)
+    with translation.override(None):  # a lazy text is stored as the code has it, whoever brings it into the database
+        return field.get_prep_value(field.clean(value, None))

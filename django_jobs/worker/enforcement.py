@@ -1,0 +1,43 @@
+"""What a supervisor does about a handler that does not stop, and about a child that does not get on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from django_jobs.conf import jobs_settings
+from django_jobs.worker.children import ChildProcess
+from django_jobs.worker.lease_renewer import LeaseRenewer
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+
+logger = logging.getLogger("django_jobs")
+
+#: A child that claims or settles for so long without getting on is killed. Longer than handlers take to be imported; a
+#: line that got no answer is given up long before.
+STALL_SECONDS: Final = 300.0
+
+
+def stop_what_must(child: ChildProcess, item: OccupiedSlot, leases: LeaseRenewer) -> None:
+    """Pass a cancel on, and kill the process of a handler that does not stop."""
+    grace = float(jobs_settings.CANCEL_GRACE_SECONDS)
+    requested = leases.canceled.get(item.key)
+    if requested is not None:
+        child.request_stop(item, StopRequest.CANCEL)
+        if time.monotonic() - max(requested, item.started) > grace:
+            child.kill_for(item, "The handler did not stop when it was canceled", "interrupted")
+    elif leases.is_lost(child.name, item):
+        child.request_stop(item, StopRequest.LOST)
+    if item.ignores_timeout:
+        child.kill_for(item, "The handler did not stop at its timeout", "timed_out")
+
+
+def watch_board(child: ChildProcess, leases: LeaseRenewer) -> None:
+    """Kill a child whose loop stands still; hand back what waits behind a handler that holds the interpreter."""
+    child.watch.look()
+    step = child.watch.stalled(STALL_SECONDS)
+    if step is not None and child.killed is None and not child.is_frozen():
+        logger.error("event=child_stalled worker=%s pid=%s step=%s", child.name, child.pid, step.name.lower())
+        child.kill(f"Its loop stood still while {step.name.lower()}", "interrupted")
+    if attempts := child.watch.take_revoked():
+        leases.hand_back(child.name, attempts)

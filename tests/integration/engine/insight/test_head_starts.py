@@ -1,0 +1,106 @@
+"""A head start is no time of waiting: what tells how long jobs wait tells it of their moments."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_jobs import get_job_metrics, get_job_status
+from django_jobs.admin.monitor_now import read_now
+from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.insight import metrics, neglected_jobs
+from django_jobs.engine.insight.inspection import snapshot
+from django_jobs.engine.job_types import unloadable
+from django_jobs.engine.store import database
+from django_jobs.models import Job, JobType, Organization
+from django_jobs.pools import all_queues
+from tests.support.alerts import evaluate, only
+from tests.support.brokers import ALL_QUEUES, WORKER, pending_job
+from tests.support.head_starts import HOUR, ahead_job, make_task_type
+from tests.support.statements import statements_of
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+MINUTES = dt.timedelta(minutes=5)
+
+
+@pytest.fixture
+def job(organization: Organization) -> Job:
+    """A task with a head start of two days that waits since five minutes ago."""
+    job = ahead_job(48, make_task_type("send"), organization, priority="Critical")
+    Job.objects.filter(pk=job.pk).update(ready_at=database.now() - MINUTES - 48 * HOUR)
+    return job
+
+
+@pytest.mark.parametrize("is_large", [True, False], ids=["many jobs", "few jobs"])
+def test_metrics(job: Job, monkeypatch: pytest.MonkeyPatch, is_large: bool) -> None:
+    monkeypatch.setattr(metrics, "_is_large", lambda _: is_large)
+    assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
+
+
+@pytest.mark.parametrize("priority", ["Normal", "Critical"])
+def test_metrics_of_many_jobs_with_and_without(job: Job, monkeypatch: pytest.MonkeyPatch, priority: str) -> None:
+    monkeypatch.setattr(metrics, "_is_large", lambda _: True)
+    Job.objects.filter(pk=pending_job(priority=priority).pk).update(ready_at=database.now() - 2 * MINUTES)
+    assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(600, abs=30)
+
+
+def test_metrics_of_many_jobs_ask_once_more_where_tasks_wait(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_is_large", lambda _: True)
+    asked = statements_of(get_job_metrics)
+    Job.objects.filter(pk=job.pk).update(priority=1)
+    assert statements_of(get_job_metrics) == asked - 1
+
+
+def test_metrics_of_many_jobs_of_which_none_is_a_task_read_no_head_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That column is in no index."""
+    monkeypatch.setattr(metrics, "_is_large", lambda _: True)
+    pending_job(priority="Critical")
+    with CaptureQueriesContext(connection) as queries:
+        assert get_job_metrics()["oldest_waiting_seconds"] is not None
+    assert not [query["sql"] for query in queries if "head_start" in query["sql"]]
+
+
+def test_the_status_of_the_system(job: Job) -> None:
+    assert snapshot().oldest_waiting_seconds == pytest.approx(300, abs=30)
+
+
+def test_the_monitor(job: Job) -> None:
+    assert read_now(None, database.now()).oldest_seconds == pytest.approx(300, abs=30)
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_what_waits_for_its_moment_is_not_yet_late_by_it(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    monkeypatch.setattr(metrics, "_is_large", lambda _: is_large)
+    ahead_job(48, make_task_type("send"), organization, priority="High", run_at=database.now() + HOUR)
+    Job.objects.update(ready_at=database.now() - MINUTES)  # it has come, and nobody has seen it
+    assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
+
+
+def neglected(seconds: float) -> int:
+    since = database.now() - dt.timedelta(seconds=seconds)
+    return neglected_jobs.count_neglected(since, all_queues()).total()
+
+
+def test_neglected_jobs(job: Job) -> None:
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=8)
+    assert (neglected(600), neglected(60)) == (0, 1)
+
+
+@pytest.mark.parametrize(("seconds", "alarms"), [(600, 0), (60, 1)])
+def test_the_alarm_of_a_pool_without_workers(settings: Any, job: Job, seconds: int, alarms: int) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **only("no_worker", seconds=seconds)}
+    assert len(evaluate()) == alarms
+
+
+def test_no_handler_is_suspected(kind: JobType, organization: Organization) -> None:
+    jobs = [ahead_job(48, kind, organization), ahead_job(48, kind, organization, run_at=database.now() - HOUR)]
+    rows = list(Job.objects.all())
+    assert statements_of(lambda: unloadable.reasons(rows)) == 0
+    assert {get_job_status(job).waiting_for for job in jobs} == {"window"}

@@ -1,0 +1,79 @@
+"""Code of one release on the tables of the one before: somebody forgot to migrate, or left a migration for later."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
+from django.db import ProgrammingError, connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from django_jobs.engine.insight import diagnostics
+from django_jobs.engine.store import schema
+from django_jobs.management.base import await_database
+
+pytestmark = pytest.mark.usefixtures("redis_broker")
+
+
+@pytest.fixture
+def late_migration(db: None) -> str:
+    """The newest migration, which the database does not know to have had."""
+    rows = MigrationRecorder.Migration.objects.filter(app="django_jobs")
+    name = str(rows.order_by("-name").values_list("name", flat=True)[0])
+    rows.filter(name=name).delete()
+    return name
+
+
+@pytest.fixture
+def old_tables(late_migration: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tables as that migration found them: each seems to have a column less."""
+    describe = connection.introspection.get_table_description
+    monkeypatch.setattr(connection.introspection, "get_table_description", lambda *of: describe(*of)[:-1])
+    return late_migration
+
+
+def finding() -> tuple[str, str] | None:
+    """What ``jobs_check`` says of the tables."""
+    return next(((found.level, found.text) for found in diagnostics.examine() if found.subject == "schema"), None)
+
+
+def test_tables_of_this_release_lack_nothing(sound: None) -> None:
+    assert finding() is None
+    assert not schema.lacks_columns()
+
+
+def test_the_check_names_what_is_to_be_migrated(sound: None, old_tables: str) -> None:
+    assert finding() == ("PROBLEM", f"it lacks the migration django_jobs {old_tables}. Run `manage.py migrate`.")
+
+
+def test_a_migration_that_adds_no_column_may_be_late(sound: None, late_migration: str) -> None:
+    """As one that drops the index of the release before, whose workers are still there."""
+    assert finding() == ("WARNING", f"it lacks the migration django_jobs {late_migration}. Run `manage.py migrate`.")
+    await_database(OutputWrapper(io.StringIO()))
+
+
+@pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
+def test_what_runs_jobs_leaves_and_says_so(old_tables: str, command: str) -> None:
+    """It waited for columns that nobody made, as if the database were away."""
+    with pytest.raises(CommandError, match=rf"lacks the migration django_jobs {old_tables}\. Run `manage\.py migrate`"):
+        call_command(command)
+
+
+def test_a_table_that_is_not_there_is_lacked_too(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection.introspection, "table_names", lambda *of: [])
+    assert schema.lacks_columns()
+
+
+def test_tables_that_were_made_without_migrations_are_not_judged(db: None) -> None:
+    MigrationRecorder.Migration.objects.filter(app="django_jobs").delete()
+    assert schema.unapplied_migrations() == []
+
+
+def test_a_role_that_may_not_read_the_migrations_is_not_hindered(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(recorder: MigrationRecorder) -> None:
+        raise ProgrammingError("permission denied for table django_migrations")
+
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", refuse)
+    assert schema.unapplied_migrations() == []

@@ -1,0 +1,91 @@
+"""What a supervisor does about handlers that do not stop, and about children that do not get on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from django_jobs.worker import children, enforcement, interruption, shared_slots
+from django_jobs.worker.child_board import LoopStep
+from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
+from django_jobs.worker.orders import OrderReader
+from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from tests.support.fake_children import FakeChild
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The supervisor's clock, which goes on by hand."""
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    for part in (children, enforcement, shared_slots):
+        monkeypatch.setattr(part, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def leases() -> LeaseRenewer:
+    return LeaseRenewer(lambda: ["child"], OrderReader(""))
+
+
+def running_for(timeout: int) -> FakeChild:
+    """A child in which a handler runs since a moment."""
+    return FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=timeout))
+
+
+def watched(leases: LeaseRenewer, child: FakeChild) -> tuple[str, str] | None:
+    """Why and how a child is killed when the supervisor looks at what runs in it; None where it is not."""
+    for item in child.running():
+        enforcement.stop_what_must(child, item, leases)
+    return child.killed and child.killed[:2]
+
+
+def test_a_handler_that_runs_past_its_timeout_has_five_seconds_more(
+    clock: SimpleNamespace, leases: LeaseRenewer
+) -> None:
+    child = running_for(60)
+    clock.now = 164.9
+    assert watched(leases, child) is None
+    clock.now = 165.1
+    assert watched(leases, child) == ("The handler did not stop at its timeout", "timed_out")
+
+
+@pytest.mark.parametrize(("requested", "deadline"), [(120.0, 130.0), (90.0, 110.0)], ids=["while it ran", "before"])
+def test_a_handler_that_was_canceled_has_its_grace_from_the_request_or_from_its_start(
+    clock: SimpleNamespace, leases: LeaseRenewer, settings: Any, requested: float, deadline: float
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "CANCEL_GRACE_SECONDS": 10}
+    child = running_for(600)
+    leases.canceled = {(7, 2): requested, (8, 1): 0.0}
+    clock.now = deadline - 0.1
+    assert watched(leases, child) is None
+    assert (child.requests, child.signals) == ([((7, 2), StopRequest.CANCEL)], [interruption.SIGNAL])
+    clock.now = deadline + 0.1
+    assert watched(leases, child) == ("The handler did not stop when it was canceled", "interrupted")
+
+
+def test_an_attempt_that_was_lost_is_asked_to_stop_and_not_killed(clock: SimpleNamespace, leases: LeaseRenewer) -> None:
+    child = running_for(600)
+    leases.renewals = [Renewal(began, frozenset({"child"}), frozenset()) for began in (110.0, 115.0)]
+    clock.now = 600.0
+    assert watched(leases, child) is None
+    assert child.requests == [((7, 2), StopRequest.LOST)]
+
+
+def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it(leases: LeaseRenewer) -> None:
+    child = FakeChild()
+    enforcement.watch_board(child, leases)
+    assert child.killed is None
+    child.stalls_at = LoopStep.CLAIMING
+    enforcement.watch_board(child, leases)
+    assert child.killed == ("Its loop stood still while claiming", "interrupted", None)
+
+
+def test_what_is_revoked_is_handed_back(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    child, handed_back = FakeChild(), []
+    child.revoked = [(7, 2)]
+    monkeypatch.setattr(leases, "hand_back", lambda *arguments: handed_back.append(arguments))
+    enforcement.watch_board(child, leases)
+    assert handed_back == [("child", [(7, 2)])]
