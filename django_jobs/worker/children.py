@@ -131,7 +131,7 @@ class ChildProcess:
             return
         if self.is_frozen():
             self.send(signal.SIGKILL)
-        elif not self.stacks.is_awaited():
+        elif not self.stacks.is_awaited(self.running()):
             if self.stacks.is_to_be_asked_again(self.running()):
                 self._ask_for_stacks()
             else:

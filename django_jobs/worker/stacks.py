@@ -24,9 +24,9 @@ from typing import Final
 from django_jobs.worker.shared_slots import OccupiedSlot
 
 SIGNAL: Final = signal.SIGUSR2
-#: How long the supervisor waits for a process to write its stacks.
-ANSWER_SECONDS: Final = 1.0
-#: A process that has written nothing for so long has finished.
+#: How long the supervisor waits for a process to write its stacks. On a busy machine it may not run for a second.
+ANSWER_SECONDS: Final = 3.0
+#: A process that has written the stacks of its handlers, and then nothing for so long, has finished.
 QUIET_SECONDS: Final = 0.04
 #: How often a process is asked at most.
 MAX_QUESTIONS: Final = 3
@@ -60,13 +60,20 @@ class StackFile:
         self._asked = self._grown_at = time.monotonic()
         self._size = self._size_before = os.fstat(self.descriptor).st_size
 
-    def is_awaited(self) -> bool:
-        """Return whether the process may still write."""
+    def is_awaited(self, running: Iterable[OccupiedSlot]) -> bool:
+        """Return whether the process may still write, in which these jobs run."""
         now, size = time.monotonic(), os.fstat(self.descriptor).st_size
         if size != self._size:
             self._size, self._grown_at = size, now
+        if now - self._asked >= ANSWER_SECONDS:
+            return False
         is_quiet = self._size > self._size_before and now - self._grown_at > QUIET_SECONDS
-        return now - self._asked < ANSWER_SECONDS and not is_quiet
+        return not (is_quiet and self._has_threads_of(running))
+
+    def _has_threads_of(self, running: Iterable[OccupiedSlot]) -> bool:
+        """Return whether the process has written the threads of these jobs since it was asked."""
+        _, blocks = _parted(self._text_from(self._size_before))
+        return all(item.thread in blocks for item in running if item.thread)
 
     def is_to_be_asked_again(self, running: Iterable[OccupiedSlot]) -> bool:
         """Return whether the thread of one of these jobs seemed to have no frame, each time that it was asked."""
@@ -77,7 +84,10 @@ class StackFile:
 
     def read(self) -> str:
         """Return what was written."""
-        return os.pread(self.descriptor, MAX_BYTES, 0).decode(errors="replace").replace("\0", "")
+        return self._text_from(0)
+
+    def _text_from(self, start: int) -> str:
+        return os.pread(self.descriptor, MAX_BYTES, start).decode(errors="replace").replace("\0", "")
 
     def close(self) -> None:
         """Close the file."""

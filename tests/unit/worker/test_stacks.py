@@ -59,22 +59,39 @@ def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(
     with start(STUCK_IN_C, file) as process:
         file.ask()
         process.send_signal(stacks.SIGNAL)
-        wait_until(lambda: not file.is_awaited(), 30, "the stacks")
+        wait_until(lambda: not file.is_awaited([]), 30, "the stacks")
         process.kill()
     assert 'File "<string>", line 1 in <module>' in file.read()
 
 
-def test_a_frozen_process_is_waited_for_a_moment(file: StackFile) -> None:
+def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 0.3)
     with start(FROZEN, file) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         file.ask()
         process.send_signal(stacks.SIGNAL)
         began = time.monotonic()
-        wait_until(lambda: not file.is_awaited(), 30, "the end of waiting")
+        wait_until(lambda: not file.is_awaited([ITEM]), 30, "the end of waiting")
         process.kill()
     assert time.monotonic() - began >= stacks.ANSWER_SECONDS
     assert file.read() == ""
+
+
+def test_a_process_that_pauses_while_it_writes_has_not_finished(
+    file: StackFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 60.0)
+    first, second = RAW.split("\n\n", 1)
+    os.write(file.descriptor, RAW.encode())  # at an earlier question
+    file.ask()
+    os.write(file.descriptor, first.encode())
+    assert file.is_awaited([ITEM])
+    time.sleep(2 * stacks.QUIET_SECONDS)
+    assert not file.is_awaited([OTHER])
+    assert file.is_awaited([OTHER, ITEM])
+    os.write(file.descriptor, f"\n\n{second}".encode())
+    wait_until(lambda: not file.is_awaited([OTHER, ITEM]), 30, "the rest")
 
 
 def test_a_process_that_crashes_leaves_its_stacks_unasked(file: StackFile) -> None:
@@ -112,10 +129,10 @@ def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_fram
     while not asked or file.is_to_be_asked_again([OTHER, ITEM]):
         file.ask()
         asked += 1
-        assert file.is_awaited()
+        assert file.is_awaited([OTHER, ITEM])
         os.write(file.descriptor, WITHOUT_FRAME.encode())
-        assert file.is_awaited()
-        wait_until(lambda: not file.is_awaited(), 30, "it to be quiet")
+        assert file.is_awaited([OTHER, ITEM])
+        wait_until(lambda: not file.is_awaited([OTHER, ITEM]), 30, "it to be quiet")
         assert not file.is_to_be_asked_again([OTHER])
     assert asked == stacks.MAX_QUESTIONS
     assert "<no Python frame>" in tracebacks(file.read(), [ITEM], "It was killed", was_asked=True)[7, 2]
