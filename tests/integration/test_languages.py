@@ -183,6 +183,5 @@ def test_commands_and_errors_speak_english(organization: Organization) -> None:
     with speak_in_brackets():
         assert run("jobs_status").partition("\n")[2] == english
     assert "High" in english
-    with speak_in_brackets():
-        with pytest.raises(JobsError, match=r"^Cannot retry JOB-\d+-\d+: it is Completed\.$"):
-            retry_job(job)
+    with speak_in_brackets(), pytest.raises(JobsError, match=r"^Cannot retry JOB-\d+-\d+: it is Completed\.$"):
+        retry_job(job)
