@@ -36,11 +36,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slots", choices=["one", "threads", "coroutines"], default="one", help=text)
 
 
+def layer_of(path: Path) -> str:
+    """The folder of the tests in which a file lies, such as ``unit``."""
+    return path.relative_to(TESTS).parts[0]
+
+
 # First, because pytest-django sorts the tests by the mark that is given here.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        layer = item.path.relative_to(TESTS).parts[0]
+        layer = layer_of(item.path)
         own_mark = item.get_closest_marker("django_db")
         if layer == "unit" and (own_mark or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))):
             raise pytest.UsageError(f"{item.nodeid} uses the database: it belongs in tests/integration.")
@@ -162,11 +167,18 @@ def _whole_walks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rest, "slow_seconds", math.inf)
 
 
+@pytest.fixture(autouse=True)
+def _empty_redis(request: pytest.FixtureRequest) -> None:
+    """Let no test find what another one left in the run's Redis, but in unit tests, which have none."""
+    if layer_of(request.path) != "unit":
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+            client.flushdb()
+
+
 @pytest.fixture
-def redis_client() -> Iterator[redis.Redis]:
+def redis_client(_empty_redis: None) -> Iterator[redis.Redis]:
     """The run's Redis, emptied."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        client.flushdb()
         yield client
 
 
