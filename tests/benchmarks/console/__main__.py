@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=TIMES, help="how often each page is asked for")
     parser.add_argument("--only", default="", help="the pages whose names hold this")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
 
     import django
