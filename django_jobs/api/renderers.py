@@ -5,8 +5,10 @@ A view of something else gives its own by the method ``page_context``.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
@@ -19,6 +21,8 @@ from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
 
 #: Links to parents, and links to children, on the page of a job.
 MAX_RELATIVES: Final = 50
+#: A word of code in a docstring.
+_CODE: Final = re.compile(r"``(.+?)``", re.DOTALL)
 
 
 class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
@@ -36,6 +40,11 @@ class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
             self.filter_template = "django_jobs/api/filters.html"
             data = {"results": []}  # with these the REST framework takes the answer for a list
         return super().get_filter_form(data, view, request)
+
+    def get_description(self, view: Any, status_code: int) -> SafeString:
+        """Return the view's description with its words of code shown as such."""
+        escaped = super().get_description(view, status_code)
+        return mark_safe(_CODE.sub(r"<code>\1</code>", escaped))  # noqa: S308
 
     def get_context(self, data: Any, accepted_media_type: Any, renderer_context: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)

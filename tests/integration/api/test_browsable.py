@@ -56,6 +56,13 @@ def test_the_form_offers_the_types_and_organizations_that_one_may_use(
     assert "<b>kind</b>" not in text
 
 
+@pytest.mark.parametrize("path", ["/api/job-types/", "/api/jobs/", "/api/batches/", "/api/schedules/", "/api/alerts/"])
+def test_a_description_shows_code_as_code(client: APIClient, path: str) -> None:
+    text = page(client, path)
+    assert "``" not in text
+    assert ("<code>parameters_schema</code> is a JSON Schema" in text) == (path == "/api/job-types/")
+
+
 def test_the_form_submits(client: APIClient, kind: JobType, organization: Organization) -> None:
     body = {
         "job_type": kind.pk,
