@@ -123,10 +123,12 @@ class Mailer:
     def _note_late(self) -> None:
         """Forget those that were given up and have ended. What went after all is told: it must not go again."""
         for thread in [thread for thread in self._hanging if not thread.is_alive()]:
+            pause = self._pause()
             if thread.error is None:
                 note(thread.entries, database.now())
+                pause = FIRST_PAUSE
             self._hanging.remove(thread)
-            self._not_before = min(self._not_before, time.monotonic() + FIRST_PAUSE)
+            self._not_before = min(self._not_before, time.monotonic() + pause)
 
     def _ended(self, sending: Sending) -> tuple[int, float]:
         if sending.error is not None:
@@ -140,13 +142,17 @@ class Mailer:
     def _failed(self, error: BaseException) -> tuple[int, float]:
         self._sending = None
         self._failures += 1
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
+        pause = self._pause()
         if (excess := len(self._hanging) - MAX_HANGING) >= 0:
             pause = min(LONGEST_HANGING_PAUSE, LONGEST_PAUSE * 2 ** min(excess, 10))
         self._not_before = time.monotonic() + pause
         level = logging.WARNING if self._failures == 1 else logging.INFO
         logger.log(level, "event=alert_mail_failed failures=%s again_in=%.0f error=%r", self._failures, pause, error)
         return 0, self._rest()
+
+    def _pause(self) -> float:
+        """Return for how many seconds to wait after so many failures."""
+        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10)))
 
 
 def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[Entry]] | None:

@@ -23,6 +23,6 @@ def make_due() -> int:
         waiting = Job.primary.filter(status=Status.PENDING, ready_at__gt=now)
         rows = waiting.filter(run_at__isnull=True, created_at__gt=now)
         pks = list(database.locked(rows, skip=True).values_list("pk", flat=True)[:BATCH])
-        return Job.primary.filter(pk__in=pks).update(ready_at=place_in_lane(now))
+        return Job.primary.filter(pk__in=pks).update(ready_at=place_in_lane(now), is_delayed=False)
 
     return database.in_transaction(store)

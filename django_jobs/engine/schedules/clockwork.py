@@ -50,13 +50,13 @@ class Clockwork:
         return len(fired)
 
     def seconds_until_due(self) -> float:
-        """Return in how many seconds something is due: at most LOOK, and 0 or less for what is due."""
+        """Return in how many seconds something is due that does not rest: at most LOOK, and 0 or less for what is."""
+        at_rest = firing.resting(self._rests_until)
         rows = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at")
-        found = rows.values_list("next_run_at", Moment()).first()
-        if found is None:
-            return LOOK
-        soonest, now = found
-        return min(LOOK, float((soonest - now) / dt.timedelta(seconds=1)))
+        for pk, soonest, now in rows.values_list("pk", "next_run_at", Moment())[: len(at_rest) + 1]:
+            if pk not in at_rest:
+                return min(LOOK, float((soonest - now) / dt.timedelta(seconds=1)))
+        return LOOK
 
     def step(self) -> tuple[int, float]:
         """Fire what is due, each schedule once, and return how many did, and in how many seconds to look again."""
@@ -65,7 +65,7 @@ class Clockwork:
         if until_due > 0:
             return 0, until_due
         count = self.fire_round()
-        # What is due and did not fire is held by another scheduler, or rests because its firing broke.
+        # What is due and did not fire is held by another scheduler, or rests from now on because its firing broke.
         return count, 0.0 if count else LOOK
 
     def keep_up(self) -> None:

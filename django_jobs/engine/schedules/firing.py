@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import Error
@@ -60,9 +61,16 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
     rests_until = {} if rests_until is None else rests_until
     moment = now or database.now()
     due = Schedule.primary.filter(next_run_at__lte=moment).order_by("next_run_at", "pk")
-    pks = [pk for pk in due.values_list("pk", flat=True)[:AT_ONCE] if rests_until.get(pk, 0.0) <= time.monotonic()]
-    found = [_try_to_fire(pk, now, rests_until) for pk in pks]
+    at_rest = resting(rests_until)
+    pks = [pk for pk in due.values_list("pk", flat=True)[: AT_ONCE + len(at_rest)] if pk not in at_rest]
+    found = [_try_to_fire(pk, now, rests_until) for pk in pks[:AT_ONCE]]
     return [firing for firing in found if firing is not None]
+
+
+def resting(rests_until: Mapping[int, float]) -> set[int]:
+    """Return the schedules that rest at this moment, since their firing broke. They stay due meanwhile."""
+    now = time.monotonic()
+    return {pk for pk, until in rests_until.items() if until > now}
 
 
 def _try_to_fire(pk: int, now: dt.datetime | None, rests_until: dict[int, float]) -> ScheduleFiring | None:

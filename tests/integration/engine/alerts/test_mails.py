@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -287,6 +288,28 @@ def test_while_mails_hang_somebody_looks_whether_they_have_gone(monkeypatch: pyt
         rests += [mailer.step()[1], mailer.step()[1]]
     assert max(rests) <= mails.LOOK
     gate.set()
+
+
+def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mails, "PATIENCE", -1.0)
+    monkeypatch.setattr(mails, "POLL", 0.001)
+    gate = threading.Event()
+
+    def refuse(subject: str, text: str) -> None:
+        gate.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(mails, "send_to_admins", refuse)
+    failing()
+    mailer = Mailer()
+    mailer._failures = 6
+    assert mailer.step()[0] == 0
+    (sending,) = mailer._hanging
+    gate.set()
+    sending.join(10)
+    mailer.step()
+    assert mailer._hanging == []
+    assert mailer._not_before - time.monotonic() > 300
 
 
 def test_a_scheduler_that_leads_sends_them() -> None:

@@ -223,6 +223,17 @@ def test_after_the_clock_was_set_back(broker: MemoryBroker, kind: JobType, organ
     assert abs(database.now() - HOUR - place_of(job)) < HOUR / 60
 
 
+def test_after_the_clock_was_set_back_while_it_was_put_off(
+    broker: MemoryBroker, kind: JobType, organization: Organization
+) -> None:
+    job = ahead_job(1, kind, organization)
+    moment = database.now() + dt.timedelta(hours=3)
+    Job.objects.filter(pk=job.pk).update(created_at=moment, ready_at=moment, is_delayed=True)
+    assert clock_set_back.make_due() == 1
+    delays.bring_due()
+    assert abs(database.now() - HOUR - place_of(job)) < HOUR / 60
+
+
 def test_a_priority_that_somebody_gives_has_no_place_within_it(
     broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.backends import BaseBackend, ModelBackend
+from django.contrib.auth.models import User
 
 from django_jobs.engine.insight.required_permissions import unknown_permissions
 from django_jobs.engine.insight.type_diagnostics import examine_types
@@ -21,6 +22,20 @@ class OwnRules(ModelBackend):
         return True
 
 
+class OwnGroups(ModelBackend):
+    """Has groups that are no rows."""
+
+    def get_group_permissions(self, *args: Any, **kwargs: Any) -> set[str]:
+        return {"x.y"}
+
+
+class OwnRoles(BaseBackend):
+    """Knows a user's permissions from elsewhere."""
+
+    def get_user_permissions(self, *args: Any, **kwargs: Any) -> set[str]:
+        return {"x.y"}
+
+
 @pytest.mark.django_db
 def test_what_has_no_row_is_unknown() -> None:
     wrong = ["add_jobtype", "auth.add_jobtype", "django_jobs.", "django_jobs.add_jobtyp", "x.y.z"]
@@ -31,8 +46,16 @@ def test_blank_ones_are_not_asked_for() -> None:
     assert unknown_permissions(["", ""]) == []
 
 
-def test_a_backend_that_decides_in_its_own_way_may_know_more(settings: Any) -> None:
-    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, f"{__name__}.OwnRules"]
+@pytest.mark.django_db
+@pytest.mark.parametrize("backend", [OwnRules, OwnGroups, OwnRoles])
+def test_a_backend_that_decides_in_its_own_way_may_know_more(settings: Any, backend: type[BaseBackend]) -> None:
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.{backend.__name__}"]
+    assert User.objects.create(username="ada").has_perm("x.y")
+    assert unknown_permissions(["x.y"]) == []
+
+
+def test_a_user_model_that_decides_in_its_own_way_may_know_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(User, "has_perm", lambda *_: True)
     assert unknown_permissions(["x.y"]) == []
 
 

@@ -58,6 +58,24 @@ def test_it_waits_exactly_until_what_is_due_before_the_next_look(
     assert clockwork.seconds_until_due() < 0
 
 
+@pytest.mark.django_db
+def test_while_one_that_broke_rests_it_waits_exactly_for_the_others(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clockwork_module, "LOOK", 100.0)
+    broken, other = make_schedule(None, organization, name="a"), make_schedule(None, organization, name="b")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")
+    due_in(broken, -HOUR)
+    due_in(other, dt.timedelta(seconds=80))
+    clockwork = Clockwork()
+    assert clockwork.step() == (0, 100.0)
+    count, rest = clockwork.step()
+    assert count == 0
+    assert 0 < rest <= 80.01
+    clockwork._rests_until[broken.pk] = 0.0
+    assert clockwork.seconds_until_due() < 0
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_thread_fires_while_it_leads_and_not_before(organization: Organization) -> None:
     schedule = make_schedule(None, organization)

@@ -185,3 +185,13 @@ def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Org
     Schedule.objects.filter(pk=broken.pk).update(timezone="UTC")
     assert [item.schedule.name for item in fire_due(NOON + MINUTE, rests_until)] == ["b"]
     assert [item.schedule.name for item in fire_due(NOON + MINUTE)] == ["a"]
+
+
+def test_however_many_rest_the_others_fire(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firing, "AT_ONCE", 1)
+    broken = make_schedule(None, organization, name="a")
+    make_schedule(None, organization, name="b")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")
+    rests_until: dict[int, float] = {}
+    rounds = [firing.fire_round(NOON, rests_until) for _ in range(2)]
+    assert [[item.schedule.name for item in found] for found in rounds] == [[], ["b"]]
