@@ -150,12 +150,12 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     none of its jobs failed, those that did are no longer kept, or the batch was canceled.
     """
     batch = find_batch(batch_id, user)
+    _refuse_canceled(batch)
     _refuse_retry(batch, user)
     actor = actor_for(user)
 
     def run(row: Batch, _now: dt.datetime) -> None:
-        if row.canceled_at is not None:
-            raise InvalidTransition(row.batch_id, row.state, "retry", say(_("it was canceled")))
+        _refuse_canceled(row)
         row.retried_by, row.expired_at = actor.name, None
         if batch_duties.failed_jobs(row).exists():  # else only what follows it is tried again, at once
             row.retry_position = 0
@@ -170,6 +170,11 @@ def _has_failed(batch: Batch) -> bool:
     """Return whether jobs of a batch failed that may be deleted by now: they are counted still."""
     status = describe(batch.pk)
     return status is not None and any(status.by_status[name] for name in RETRYABLE_BY_HAND)
+
+
+def _refuse_canceled(batch: Batch) -> None:
+    if batch.canceled_at is not None:
+        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(_("it was canceled")))
 
 
 def _refuse_retry(batch: Batch, user: Any) -> None:

@@ -252,6 +252,16 @@ def test_retry_without_failed_jobs_is_refused(organization: Organization) -> Non
         retry_batch(batch)
 
 
+@pytest.mark.parametrize("ended", [(), ("Completed",), ("Dead Letter",)])
+def test_retry_of_a_canceled_batch_says_that_it_was_canceled(organization: Organization, ended: tuple[str, ...]) -> None:
+    batch = make_batch(organization, *ended, close=False)
+    run_jobs()
+    batch.submit(make_job_type())
+    cancel_batch(batch)
+    with pytest.raises(InvalidTransition, match=r": it was canceled\.$"):
+        retry_batch(batch)
+
+
 def test_retry_of_failed_jobs_that_were_deleted_says_so(organization: Organization) -> None:
     batch = make_batch(organization, "Completed", "Dead Letter")
     run_jobs()
