@@ -253,7 +253,7 @@ def test_retry_without_failed_jobs_is_refused(organization: Organization) -> Non
 
 
 @pytest.mark.parametrize("ended", [(), ("Completed",), ("Dead Letter",)])
-def test_retry_of_a_canceled_batch_says_that_it_was_canceled(organization: Organization, ended: tuple[str, ...]) -> None:
+def test_retry_of_a_canceled_batch_says_that(organization: Organization, ended: tuple[str, ...]) -> None:
     batch = make_batch(organization, *ended, close=False)
     run_jobs()
     batch.submit(make_job_type())
