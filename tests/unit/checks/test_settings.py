@@ -159,7 +159,7 @@ def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
 
 
 def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
-    value_cases: list[Any] = ["30", -1, True, math.nan, math.inf]
+    value_cases: list[Any] = ["30", -1, True, math.nan, math.inf, 10**400]
     for name in ("LEASE_SECONDS", "MAX_RETRIES", "RETENTION_DAYS", "MAX_BACKLOG_PER_ORGANIZATION"):
         for value in value_cases:
             with subtests.test(name=name, value=value):
