@@ -49,15 +49,19 @@ def check_queues(**kwargs: Any) -> list[CheckMessage]:
                 id="django_jobs.E001",
             )
         ]
-    configured = getattr(settings, "RQ_QUEUES", None) or {}
+    given = getattr(settings, "RQ_QUEUES", None)
+    configured = given if isinstance(given, Mapping) else {}
     return [
         Error(
-            f"RQ_QUEUES does not define the queue {name!r} of priority {label}.",
-            hint="Add it to RQ_QUEUES; all four queues use the same connection.",
+            # Not what it is instead: a URL may hold a password.
+            f"RQ_QUEUES[{name!r}], the queue of priority {label}, is no dict."
+            if name in configured
+            else f"RQ_QUEUES does not define the queue {name!r} of priority {label}.",
+            hint="Let RQ_QUEUES have {'URL': 'redis://host:6379/0'} for it; all four queues use the same connection.",
             id="django_jobs.E002",
         )
         for label, name in queues.items()
-        if name not in configured
+        if not isinstance(configured.get(name), Mapping)
     ]
 
 

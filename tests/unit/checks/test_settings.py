@@ -69,6 +69,16 @@ def test_a_queue_that_rq_does_not_know_is_an_error(settings: Any) -> None:
     assert ids(check_queues()) == ["django_jobs.E002"]
 
 
+@pytest.mark.parametrize("value", [None, "redis://:secret@localhost"])
+def test_a_queue_for_which_rq_has_no_dict_is_an_error(settings: Any, value: Any) -> None:
+    settings.DJANGO_JOBS = {"QUEUES": QUEUES}
+    settings.RQ_QUEUES = {"a": {}, "b": {}, "c": {}, "d": value}
+    (message,) = check_queues()
+    assert (message.id, "RQ_QUEUES['d']" in message.msg, "secret" in str(message)) == ("django_jobs.E002", True, False)
+    settings.RQ_QUEUES = value
+    assert ids(check_queues()) == ["django_jobs.E002"] * 4
+
+
 @pytest.mark.parametrize(
     ("vendor", "is_mariadb", "expected"),
     [
