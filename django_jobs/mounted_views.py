@@ -19,5 +19,5 @@ def _views(resolver: URLResolver) -> Iterator[Any]:
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLResolver):
             yield from _views(pattern)
-        else:
+        elif hasattr(pattern, "callback"):  # what is no pattern at all a check of Django's tells
             yield pattern.callback

@@ -19,11 +19,12 @@ from django_jobs.statuses import Priority
 @register("django_jobs")
 def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
     """Warn of a queue in another Redis database than the Normal one, whose connection is used for all of them."""
-    configured = getattr(settings, "RQ_QUEUES", {})
-    queues = jobs_settings.QUEUES
+    given, queues = getattr(settings, "RQ_QUEUES", None), jobs_settings.QUEUES
     if not isinstance(queues, Mapping):  # as another check says
         return []
     normal = queues.get(Priority.NORMAL.word)
+    entries = given.items() if isinstance(given, Mapping) else ()
+    configured = {name: config for name, config in entries if isinstance(config, Mapping)}
     if normal not in configured:
         return []
     place = _place(configured[normal])
@@ -58,7 +59,7 @@ def check_django_rq_pages(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _place(config: dict[str, Any]) -> tuple[str, ...]:
+def _place(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the server and the database of a queue's connection, in django-rq's order of precedence."""
     database = str(config.get("DB") or 0)
     if config.get("URL"):

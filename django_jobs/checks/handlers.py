@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jobs.checks.list_settings import check_list
+from django_jobs.checks.settings import is_number
 
 if TYPE_CHECKING:
     from django_jobs.engine.job_types.declarations import Declaration
@@ -73,6 +74,8 @@ def check_declared_schedules(**kwargs: Any) -> list[CheckMessage]:
     """Require that what @job_handler says of schedules can be made a schedule."""
     from django_jobs.engine.schedules import declared_schedules
 
+    if not is_number("MAX_PARAMETERS_BYTES", above=True):
+        return []  # as another check says: how large their parameters may be cannot be told
     return [
         Error(
             f"@job_handler of {item.place}: {problem}",

@@ -49,15 +49,19 @@ def check_queues(**kwargs: Any) -> list[CheckMessage]:
                 id="django_jobs.E001",
             )
         ]
-    configured = getattr(settings, "RQ_QUEUES", None) or {}
+    given = getattr(settings, "RQ_QUEUES", None)
+    configured = given if isinstance(given, Mapping) else {}
     return [
         Error(
-            f"RQ_QUEUES does not define the queue {name!r} of priority {label}.",
-            hint="Add it to RQ_QUEUES; all four queues use the same connection.",
+            # Not what it is instead: a URL may hold a password.
+            f"RQ_QUEUES[{name!r}], the queue of priority {label}, is no dict."
+            if name in configured
+            else f"RQ_QUEUES does not define the queue {name!r} of priority {label}.",
+            hint="Let RQ_QUEUES have {'URL': 'redis://host:6379/0'} for it; all four queues use the same connection.",
             id="django_jobs.E002",
         )
         for label, name in queues.items()
-        if name not in configured
+        if not isinstance(configured.get(name), Mapping)
     ]
 
 
@@ -89,11 +93,11 @@ MAX_RETENTION_DAYS: Final = 365_000
 @register("django_jobs")
 def check_numbers(**kwargs: Any) -> list[CheckMessage]:
     """Require numbers where seconds, days, bytes or jobs are counted, and none below what makes sense."""
-    wrong = [(name, "a number above 0") for name in _POSITIVE if not _is_number(name, above=True)]
-    wrong += [(name, "a number, 0 or more") for name in _NOT_NEGATIVE if not _is_number(name, above=False)]
-    if _is_number("RETENTION_DAYS", above=False) and jobs_settings.RETENTION_DAYS > MAX_RETENTION_DAYS:
+    wrong = [(name, "a number above 0") for name in _POSITIVE if not is_number(name, above=True)]
+    wrong += [(name, "a number, 0 or more") for name in _NOT_NEGATIVE if not is_number(name, above=False)]
+    if is_number("RETENTION_DAYS", above=False) and jobs_settings.RETENTION_DAYS > MAX_RETENTION_DAYS:
         wrong.append(("RETENTION_DAYS", f"a number of days, at most {MAX_RETENTION_DAYS}"))
-    if jobs_settings.MAX_BACKLOG_PER_ORGANIZATION is not None and not _is_number(
+    if jobs_settings.MAX_BACKLOG_PER_ORGANIZATION is not None and not is_number(
         "MAX_BACKLOG_PER_ORGANIZATION", above=False
     ):
         wrong.append(("MAX_BACKLOG_PER_ORGANIZATION", "a number, 0 or more, or None"))
@@ -147,10 +151,19 @@ def check_sensitive_parameters(**kwargs: Any) -> list[CheckMessage]:
     return check_list("SENSITIVE_PARAMETERS", "names", "password", "django_jobs.E021")
 
 
-def _is_number(name: str, *, above: bool) -> bool:
+def is_number(name: str, *, above: bool) -> bool:
+    """Return whether a setting is a number that makes sense: above 0, or not below it."""
     value = getattr(jobs_settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    if name not in _ENDLESS and not math.isfinite(value):
+    if name not in _ENDLESS and not _is_finite(value):
         return False
     return value > 0 if above else value >= 0
+
+
+def _is_finite(value: float) -> bool:
+    """Return whether this is a number that people count with: no float holds a larger one."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -47,9 +47,11 @@ def class_path(traceback: str, without: str = FAILED) -> str:
 
     Of a text that tells of no exception, ``without`` is returned.
     """
-    group = _GROUP.search(traceback)
-    name = group[1] if group is not None else raised_error(traceback).error_class
-    if not name:
-        return without
+    name = raised_error(traceback).error_class
+    if not name:  # no exception, or a group: one that another exception was raised from does not count
+        group = _GROUP.search(traceback)
+        if group is None:
+            return without
+        name = group[1]
     path = name if "." in name else f"builtins.{name}"
     return _DJANGOS.get(path, path)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from django.core.checks import CheckMessage
 
 from django_jobs.tasks.declared_tasks import JobTask
-from django_jobs.tasks.framework import BaseTaskBackend, InvalidTaskBackend, Task, TaskResult, task_enqueued
-from django_jobs.tasks.options import OF_BACKEND
+from django_jobs.tasks.framework import BaseTaskBackend, Task, TaskResult, task_enqueued
+from django_jobs.tasks.options import refuse_unknown_of_backend
 
 #: Tasks that a backend remembers as valid.
 MAX_REMEMBERED: Final = 1_000
@@ -79,15 +79,7 @@ class JobsBackend(BaseTaskBackend):
     def _examine(self, task: Task[..., Any]) -> None:
         """Refuse a task that is not valid, and wrong options; remember the others: neither can change."""
         self.validate_task(task)
-        self._refuse_unknown_options()
+        refuse_unknown_of_backend(self.alias, self.options)
         if len(self._valid) >= MAX_REMEMBERED:
             self._valid.clear()
         self._valid[id(task)] = task
-
-    def _refuse_unknown_options(self) -> None:
-        if OF_BACKEND.issuperset(self.options):
-            return
-        unknown, known = min(set(self.options) - OF_BACKEND), ", ".join(sorted(OF_BACKEND))
-        raise InvalidTaskBackend(
-            f"TASKS[{self.alias!r}]['OPTIONS'] has an unknown option {unknown!r}; known are {known}."
-        )

@@ -11,7 +11,7 @@ from django_jobs.exceptions import JobTypeNotFound
 from django_jobs.models import Job
 from django_jobs.tasks import arguments, job_types, results
 from django_jobs.tasks.framework import Task, TaskResult
-from django_jobs.tasks.options import changes_of, defaults_of_one_job, options_of
+from django_jobs.tasks.options import changes_of, options_of
 from django_jobs.tasks.organizations import organization_for
 from django_jobs.tasks.priorities import head_start_of, priority_of
 
@@ -72,7 +72,7 @@ def _submit(
 ) -> tuple[Job, bool]:
     name, followed = job_types.ensure(task, alias, options)
     if followed != alias:
-        given = _with_defaults(given, defaults_of_one_job(task, defaults))
+        given = _with_defaults(given, job_types.defaults_of_one_job(task, defaults))
     try:
         return single.submit_or_find(name, organization, given, None, Authorizer(None))
     except JobTypeNotFound:  # the row that this process saw is gone

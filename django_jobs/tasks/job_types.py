@@ -79,12 +79,31 @@ def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Decl
         raise InvalidTask(f"{path} has more than {MAX_PATH - len(PREFIX)} characters; move the function.")
     task_options.refuse_contradictions(path, options)
     fields = task_options.type_fields(options)
-    problems = declaration_problems.value_problems(fields)
-    if problems:
-        raise InvalidTask(f"What is said of the jobs of {path} cannot be stored: {'; '.join(problems)}")
+    _refuse_values(path, fields)
     return Declaration(
         type_name=name_of(path), function=declared.func, serializer=None, fields=fields, path=PREFIX + path, place=path
     )
+
+
+def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a backend's ``defaults`` say of one job in the place of its type, as a submission takes it.
+
+    A value is taken as the type's row would take it. Raises InvalidTask where that would not.
+    """
+    path = task.module_path
+    task_options.refuse_contradictions(path, defaults)
+    fields = task_options.defaults_of_one_job(task, defaults)
+    _refuse_values(path, fields)
+    return {
+        task_options.OF_BACKENDS_JOB[name]: declaration_problems.stored_value(name, value)
+        for name, value in fields.items()
+    }
+
+
+def _refuse_values(path: str, fields: Mapping[str, Any]) -> None:
+    problems = declaration_problems.value_problems(fields)
+    if problems:
+        raise InvalidTask(f"What is said of the jobs of {path} cannot be stored: {'; '.join(problems)}")
 
 
 def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
@@ -103,12 +122,18 @@ def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
 
 
 def _options_of_backend(alias: str) -> Mapping[str, Any] | None:
-    """Return the options of a backend; None where it is none of ours, or there is none of this alias."""
+    """Return the options of a backend; None where it is none of ours, or there is none of this alias.
+
+    Raises InvalidTaskBackend for an option that there is not.
+    """
     try:
         backend = task_backends[alias]
     except InvalidTaskBackend:
         return None
-    return backend.options if issubclass(backend.task_class, JobTask) else None
+    if not issubclass(backend.task_class, JobTask):
+        return None
+    task_options.refuse_unknown_of_backend(alias, backend.options)
+    return backend.options
 
 
 def _declared(task: Task[..., Any]) -> Task[..., Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from django_jobs.engine.job_types import declarations
-from django_jobs.tasks.framework import InvalidTask, Task
+from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,9 +21,8 @@ ALIASES: Final = {"timeout": "default_timeout"}
 OF_EACH_JOB: Final = ("organization", "unique_key", "on_duplicate")
 #: What one job may have in the place of what its type says.
 OF_ONE_JOB: Final = frozenset({*OF_EACH_JOB, "timeout", "max_retries", "deduplication_window", "expires_at"})
-#: What the options of a backend may say of one job in the place of its type, and what a submission calls it.
+#: The fields that a backend's options may say of one job in the place of its type, and what a submission calls them.
 OF_BACKENDS_JOB: Final = {
-    "timeout": "timeout",
     "default_timeout": "timeout",
     "max_retries": "max_retries",
     "deduplication_window": "deduplication_window",
@@ -61,6 +60,14 @@ def refuse_unknown(call: str, options: Iterable[str], known: frozenset[str]) -> 
         raise TypeError(f"{call} got an unexpected keyword argument {unknown[0]!r}; of a job it takes {names}.")
 
 
+def refuse_unknown_of_backend(alias: str, options: Iterable[str]) -> None:
+    """Raise InvalidTaskBackend where ``OPTIONS`` of the backend ``alias`` has an option that there is not."""
+    if OF_BACKEND.issuperset(options):
+        return
+    unknown, known = min(set(options) - OF_BACKEND), ", ".join(sorted(OF_BACKEND))
+    raise InvalidTaskBackend(f"TASKS[{alias!r}]['OPTIONS'] has an unknown option {unknown!r}; known are {known}.")
+
+
 def options_of(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is said of all jobs of a task, by the backend's ``defaults``, its function and its decorator."""
     said = {**getattr(task.func, _ATTRIBUTE, {}), **getattr(task, "options", {})}
@@ -68,9 +75,10 @@ def options_of(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, A
 
 
 def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a backend's ``defaults`` say of one job in the place of its type, as a submission takes it."""
+    """Return what a backend's ``defaults`` say of one job in the place of its type, by the names of the fields."""
     unsaid = _unsaid(defaults, options_of(task, {}))
-    return {OF_BACKENDS_JOB[name]: value for name, value in unsaid.items() if name in OF_BACKENDS_JOB}
+    fields = {ALIASES.get(name, name): value for name, value in unsaid.items()}
+    return {name: value for name, value in fields.items() if name in OF_BACKENDS_JOB}
 
 
 def _unsaid(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

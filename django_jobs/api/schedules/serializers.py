@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import NameField, ObjectField, PriorityField, WordField, is_form
 from django_jobs.api.serializers import RefusableSerializer, organization_options, type_options
+from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.engine.submission.rights import ASKED
 from django_jobs.models import ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
@@ -31,12 +32,21 @@ class OptionalName(NameField):
     """A name, or nothing: null, which a form sends as an empty text.
 
     In JSON an empty text is refused, since answers have one where a schedule's organization is gone: sent back, it must
-    not stand for all organizations.
+    not stand for all organizations. The form of such a schedule shows the same, so there it is refused as well.
     """
 
+    default_error_messages = {"blank": "Name an organization, or send null as JSON: a job for each active one."}
+
     def get_value(self, dictionary: Any) -> Any:
-        value = super().get_value(dictionary)
-        return None if value == "" and is_form(dictionary) else value
+        if is_form(dictionary) and dictionary.get(self.field_name) == "":
+            return "" if self._is_gone() else None
+        return super().get_value(dictionary)
+
+    def _is_gone(self) -> bool:
+        """Return whether a schedule is changed whose organization is gone."""
+        schedule: Any = self.parent.instance
+        pk = None if schedule is None else schedule.organization_id
+        return pk is not None and not current_ids([pk])
 
 
 class OptionalNumber(BlankIsNone, serializers.IntegerField):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -17,6 +17,7 @@ from tests.support.factories import make_job_type, make_organization, make_syste
 from tests.support.statements import statements_of
 
 URL = "/api/schedules/"
+FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture
@@ -70,6 +71,19 @@ def test_of_a_gone_organization_what_is_read_and_sent_back_is_for_no_other(root:
     assert Schedule.objects.get().organization_id is not None
     made = root.post(URL, {**sent, "name": "m"}, "json")
     assert (made.status_code, list(made.json())) == (400, ["organization"])
+
+
+def test_the_form_of_a_gone_organization_is_for_no_other_either(root: APIClient, kind: JobType) -> None:
+    gone = make_organization()
+    schedule_job("n", kind, gone, every=60)
+    form = {"job_type": kind.pk, "organization": "", "every": "90"}
+    gone.delete()
+    for call in (root.put, root.patch):
+        answer = call(f"{URL}n/", urlencode(form), content_type=FORM)
+        assert (answer.status_code, list(answer.json())) == (400, ["organization"])
+    assert Schedule.objects.get().organization_id is not None
+    Schedule.objects.update(organization_id=make_organization().pk)
+    assert root.put(f"{URL}n/", urlencode(form), content_type=FORM).json()["organization"] is None
 
 
 def test_each_change_leaves_one_row_of_history(admin: APIClient, kind: JobType, organization: Organization) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from django_jobs.conf import DEFAULTS
+
 
 @pytest.mark.parametrize(
     ("name", "check_id"),
@@ -17,3 +19,12 @@ def test_a_setting_of_another_kind_stops_no_check(settings: Any, name: str, chec
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, name: value}
     found = [message.id for message in run_checks(tags=["django_jobs"]) if message.is_serious()]
     assert f"django_jobs.{check_id}" in found
+
+
+@pytest.mark.parametrize("value", [None, "jobs", [], {}, 10**400], ids=["none", "text", "list", "dict", "huge"])
+def test_no_setting_stops_a_check(subtests: pytest.Subtests, settings: Any, value: Any) -> None:
+    before = settings.DJANGO_JOBS
+    for name in DEFAULTS:
+        with subtests.test(name=name):
+            settings.DJANGO_JOBS = {**before, name: value}
+            run_checks(tags=["django_jobs"])

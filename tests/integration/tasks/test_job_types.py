@@ -22,7 +22,7 @@ from django_jobs.engine.job_types.handlers import entered_path_problem, path_pro
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
 from django_jobs.tasks import JobTask, job_types, task_options
-from django_jobs.tasks.framework import InvalidTask, TaskResultStatus
+from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, TaskResultStatus
 from django_jobs.testing import fire_schedules, run_jobs
 from tests.support import admin, tasks
 from tests.support.api import client_of
@@ -130,6 +130,34 @@ def test_a_task_of_two_backends_has_the_type_of_the_one_that_it_names(settings: 
     assert (kind.max_retries, kind.default_timeout, kind.retry_delay, kind.default_priority) == (5, 300, 60, 1)
     jobs = Job.objects.order_by("-pk")[:2]
     assert [(job.max_retries, job.timeout_seconds, job.priority) for job in jobs] == [(20, 77, 0), (5, 300, 1)]
+
+
+@pytest.mark.parametrize("said_by", ["default", "patient"])
+def test_an_option_means_the_same_for_the_backend_that_a_task_names_and_another(settings: Any, said_by: str) -> None:
+    plain, options = settings.TASKS["default"], {"max_retries": "20", "timeout": "77", "default_priority": "Low"}
+    settings.TASKS = {**settings.TASKS, "patient": plain, said_by: {**plain, "OPTIONS": options}}
+    job = Job.objects.by_id(tasks.add.using(backend=said_by).enqueue(1).id)
+    assert (job.max_retries, job.timeout_seconds, job.priority) == (20, 77, 0)
+
+
+@pytest.mark.parametrize("wrong", ["default", "patient"])
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"max_retrys": 2}, InvalidTaskBackend, r"TASKS\['%s'\]\['OPTIONS'\] has an unknown option 'max_retrys'"),
+        ({"max_retries": -1}, InvalidTask, "cannot be stored: max_retries"),
+        ({"timeout": 5, "default_timeout": 6}, InvalidTask, "the same"),
+    ],
+    ids=["name", "value", "both names"],
+)
+def test_wrong_options_of_either_backend_are_refused(
+    settings: Any, wrong: str, options: Any, error: type[Exception], said: str
+) -> None:
+    plain = settings.TASKS["default"]
+    settings.TASKS = {**settings.TASKS, "patient": plain, wrong: {**plain, "OPTIONS": options}}
+    with pytest.raises(error, match=said.replace("%s", wrong)):
+        tasks.add.using(backend="patient").enqueue(1)
+    assert Job.objects.count() == 0
 
 
 def test_no_task_runs_as_one_whose_name_differs_in_case_alone() -> None:

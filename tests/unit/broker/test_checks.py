@@ -55,3 +55,9 @@ def test_a_queue_in_another_redis_database_is_told(subtests: pytest.Subtests, se
 def test_a_queue_that_is_missing_is_another_checks_affair(settings: Any) -> None:
     settings.RQ_QUEUES = {"jobs-normal": {"URL": URL}}
     assert check_one_redis() == []
+
+
+@pytest.mark.parametrize("value", [None, ["jobs-normal"], {"jobs-normal": URL}, {"jobs-normal": {}, "jobs-low": None}])
+def test_queues_that_are_no_dicts_are_another_checks_affair(settings: Any, value: Any) -> None:
+    settings.RQ_QUEUES = value
+    assert check_one_redis() == []

@@ -31,6 +31,12 @@ class OtherUrls:
     ]
 
 
+class WrongUrls:
+    """URLs of which Django's own check (``urls.E004``) says what is wrong."""
+
+    urlpatterns: Final = [("x", print), "nope"]
+
+
 # -- apps of the API's pages
 
 
@@ -52,7 +58,7 @@ def test_an_app_of_the_pages_that_is_not_installed_is_told_once(
     assert told() == [f"django_jobs.W031 '{name}'"]
 
 
-@pytest.mark.parametrize("urls", [OtherUrls, None])
+@pytest.mark.parametrize("urls", [OtherUrls, WrongUrls, None])
 def test_who_mounts_no_api_needs_none_of_them(settings: Any, monkeypatch: pytest.MonkeyPatch, urls: Any) -> None:
     settings.ROOT_URLCONF = urls
     monkeypatch.setattr(apps, "is_installed", lambda _: False)

@@ -69,6 +69,16 @@ def test_a_queue_that_rq_does_not_know_is_an_error(settings: Any) -> None:
     assert ids(check_queues()) == ["django_jobs.E002"]
 
 
+@pytest.mark.parametrize("value", [None, "redis://:secret@localhost"])
+def test_a_queue_for_which_rq_has_no_dict_is_an_error(settings: Any, value: Any) -> None:
+    settings.DJANGO_JOBS = {"QUEUES": QUEUES}
+    settings.RQ_QUEUES = {"a": {}, "b": {}, "c": {}, "d": value}
+    (message,) = check_queues()
+    assert (message.id, "RQ_QUEUES['d']" in message.msg, "secret" in str(message)) == ("django_jobs.E002", True, False)
+    settings.RQ_QUEUES = value
+    assert ids(check_queues()) == ["django_jobs.E002"] * 4
+
+
 @pytest.mark.parametrize(
     ("vendor", "is_mariadb", "expected"),
     [
@@ -159,7 +169,7 @@ def test_a_storage_that_is_not_there_is_an_error(settings: Any) -> None:
 
 
 def test_a_number_that_is_none_is_told(subtests: pytest.Subtests, settings: Any) -> None:
-    value_cases: list[Any] = ["30", -1, True, math.nan, math.inf]
+    value_cases: list[Any] = ["30", -1, True, math.nan, math.inf, 10**400]
     for name in ("LEASE_SECONDS", "MAX_RETRIES", "RETENTION_DAYS", "MAX_BACKLOG_PER_ORGANIZATION"):
         for value in value_cases:
             with subtests.test(name=name, value=value):

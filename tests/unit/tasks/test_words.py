@@ -52,6 +52,15 @@ def made_by_a_function(base: Any, *arguments: Any) -> Exception:
     return Made(*arguments)
 
 
+def after(error: Exception, cause: Exception) -> Exception:
+    """Return an exception that was raised from another one, which was raised itself."""
+    try:
+        raise cause
+    except type(cause) as known:
+        error.__cause__ = known
+    return error
+
+
 def raised(error: BaseException) -> str:
     try:
         raise error
@@ -72,8 +81,20 @@ def raised(error: BaseException) -> str:
             made_by_a_function(ExceptionGroup, "both", [ValueError(1)]),
             f"{__name__}.made_by_a_function.<locals>.Made",
         ),
+        (after(RuntimeError("all"), ExceptionGroup("both", [ValueError(1)])), "builtins.RuntimeError"),
+        (after(ExceptionGroup("both", [ValueError(1)]), KeyError("first")), "builtins.ExceptionGroup"),
     ],
-    ids=["built in", "lines", "blank", "of a module", "group", "of a function", "group of a function"],
+    ids=[
+        "built in",
+        "lines",
+        "blank",
+        "of a module",
+        "group",
+        "of a function",
+        "group of a function",
+        "from a group",
+        "group from another",
+    ],
 )
 def test_the_class_of_an_exception_is_read_from_its_traceback(error: Any, path: str) -> None:
     assert class_path(raised(error)) == path
