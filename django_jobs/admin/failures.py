@@ -74,7 +74,7 @@ class FailureAdmin(FailureActions):
             retry_url=self._links.retry_failed(**chosen.list_query()),
             log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type) if pages.opens(ExecutionLog) else "",
             **self._shared(request, chosen, now),
-            operations=self._operations(failure_operations.failures_under_way(request.user, chosen.job_type)),
+            operations=self._operations(request, failure_operations.failures_under_way(request.user, chosen.job_type)),
         )
 
     def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:
@@ -98,8 +98,8 @@ class FailureAdmin(FailureActions):
             "max_rate": failure_operations.MAX_RATE,
         }
 
-    def _operations(self, found: Iterable[Operation]) -> list[Row]:
-        return rows_of(self._links, found, failure_operations.title_of)
+    def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
+        return rows_of(self._links, found, request.user, failure_operations.title_of)
 
     def _group(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -136,7 +136,7 @@ class FailureAdmin(FailureActions):
             whole_url=self._links.failure_group(group.job_type, group.error_fingerprint),
             jobs=self._newest(request, chosen),
             **self._shared(request, chosen, now),
-            operations=self._operations(done),
+            operations=self._operations(request, done),
         )
 
     def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[Any, Any, Any, Any]]:

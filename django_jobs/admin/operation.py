@@ -40,6 +40,7 @@ from django_jobs.admin.operation_words import (
 )
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
+from django_jobs.engine.control.operation_status import notes_seen_by
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.models import Job, Operation
@@ -88,7 +89,7 @@ class OperationList(DeclaredList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        note_organizations(self.result_list)
+        note_organizations(self.result_list, request.user)
 
 
 @admin.register(Operation)
@@ -111,6 +112,7 @@ class OperationAdmin(SeesJobs):
         operation = super().get_object(request, object_id, from_field)
         if operation is not None:
             operation.pages = OpenPages(request, self.admin_site.name)
+            note_organizations([operation], request.user)
         return operation
 
     def own_views(self) -> dict[str, tuple[str, View]]:
@@ -180,13 +182,14 @@ class OperationAdmin(SeesJobs):
         operation = context["original"]
         if operation is not None:
             title = _("Operation %(number)s") % {"number": operation.pk}
-            context |= {"title": title, "subtitle": None, **describe(operation)}
+            note = notes_seen_by(request.user, [operation])[operation.pk]
+            context |= {"title": title, "subtitle": None, **describe(operation, note)}
             context["switches"] = [(SWITCHES[name].label, self.url_of(name, operation.pk)) for name in _open(operation)]
             context["jobs_url"] = Links(self.admin_site.name).jobs_of_operation(operation.pk)
             context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
             context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
             context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
-            context["news"] = news_of(operation, is_waiting=context["is_waiting"])
+            context["news"] = news_of(operation, note, is_waiting=context["is_waiting"])
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _set_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -232,12 +235,12 @@ def _open(operation: Operation) -> list[str]:
     return ["pause" if operation.state == Operation.State.RUNNING else "resume", "stop"]
 
 
-def describe(operation: Operation) -> dict[str, Any]:
-    """Return how far the operation has come, as values for the template."""
+def describe(operation: Operation, note: str) -> dict[str, Any]:
+    """Return how far the operation has come, as values for the template; ``note`` is what the reader may know of it."""
     progress = progress_of(operation)
     return {
         "state_badge": state_badge(operation),
-        "reason": reason_words(operation),
+        "reason": reason_words(operation, note),
         "progress": progress,
         "seen_text": format_number(progress.seen),
         "total_text": format_number(progress.total),

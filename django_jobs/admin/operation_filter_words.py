@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from django.utils.html import format_html, format_html_join
@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django_jobs.admin.formatting import linked
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.control.operation_status import ids_seen_by
 from django_jobs.engine.insight.filter_terms import Term
 from django_jobs.engine.insight.filter_words import SHOWN
 from django_jobs.engine.insight.job_filter import PK, JobFilter
@@ -37,7 +38,7 @@ def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
 
 def _values(term: Term, value: Any, pages: OpenPages) -> SafeString:
     """Return the first values of a term, as links where there is something to open, and how many more there are."""
-    texts = term.kind.tell(value)
+    texts = _ids(value, pages) if term.name == PK else term.kind.tell(value)
     # The id of a batch is a pair itself.
     keys = list(value)[:SHOWN] if isinstance(value, tuple) and term.name != "batch" else [value]
     find = FINDERS.get(term.name)
@@ -50,6 +51,12 @@ def _values(term: Term, value: Any, pages: OpenPages) -> SafeString:
     if more <= 0:
         return shown
     return format_html("{} {}", shown, ngettext("and %(more)s more", "and %(more)s more", more) % {"more": more})
+
+
+def _ids(pks: Collection[Any], pages: OpenPages) -> list[str]:
+    """Return the ids of these organizations; of one that is gone, or that the reader may not know of, its key."""
+    ids = ids_seen_by(pages.user, set(pks))
+    return [ids.get(pk, str(pk)) for pk in pks]
 
 
 def _types(names: list[str], pages: OpenPages) -> Addresses:

@@ -32,11 +32,13 @@ TITLE: Final = 120
 Row = tuple[Any, str, str, Any, str]
 
 
-def rows_of(links: Links, found: Iterable[Operation], title: Callable[[Operation], str] = title_of) -> list[Row]:
-    """Return what a page says of the first of these operations."""
+def rows_of(
+    links: Links, found: Iterable[Operation], user: Any, title: Callable[[Operation], str] = title_of
+) -> list[Row]:
+    """Return what a page says to this user of the first of these operations."""
     shown = list(itertools.islice(found, LISTED))
     if title is title_of:
-        note_organizations(shown)
+        note_organizations(shown, user)
     return [
         (
             line(title(item), TITLE),
@@ -79,8 +81,8 @@ def for_list(user: Any, links: Links, is_same: Callable[[Operation], bool]) -> U
     same = [item for item in found if is_same(item)]
     others = [item for item in found if item not in same]
     return UnderWay(
-        same=rows_of(links, same),
-        others=rows_of(links, others[:SHOWN]),
+        same=rows_of(links, same, user),
+        others=rows_of(links, others[:SHOWN], user),
         more=len(others[SHOWN:]),
         url=links.operations(),
         same_pks=",".join(str(item.pk) for item in same),
@@ -101,7 +103,7 @@ def with_keys(pks: Collection[int]) -> Callable[[Operation], bool]:
 def monitor_notices(user: Any, links: Links) -> list[Notice]:
     """Return a notice for each of the latest operations that are under way, and one that counts the others."""
     found = under_way(user)
-    note_organizations(found[:SHOWN])
+    note_organizations(found[:SHOWN], user)
     told = [_notice(item, links) for item in found[:SHOWN]]
     more = len(found[SHOWN:])
     if more:

@@ -14,10 +14,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
-from django_jobs.engine.control.operation_status import seconds_left
+from django_jobs.engine.control.operation_status import ids_seen_by, seconds_left
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import read_speeds
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status
@@ -105,9 +104,12 @@ def progress_of(operation: Operation) -> Progress:
     )
 
 
-def note_organizations(found: Collection[Operation]) -> None:
-    """Note on each the ids of the organizations that all their filters name, by one statement, for their titles."""
-    ids = current_ids({pk for item in found for pk in _organizations(item)})
+def note_organizations(found: Collection[Operation], user: Any) -> None:
+    """Note on each the ids of the organizations that all their filters name, for their titles.
+
+    They are read in one statement. One that this user may not know of any more is told by its key.
+    """
+    ids = ids_seen_by(user, {pk for item in found for pk in _organizations(item)})
     for item in found:
         item.__dict__[_IDS] = ids
 
@@ -122,7 +124,7 @@ def _organizations(operation: Operation) -> tuple[Any, ...]:
 def title_of(operation: Operation) -> str:
     """Return what the operation does and to which jobs in one line.
 
-    Call :func:`note_organizations` first for many of them.
+    Call :func:`note_organizations` first for many of them, and where the reader may not know of all organizations.
     """
     try:
         parts = listed(
@@ -160,10 +162,13 @@ def rate_words(operation: Operation) -> str:
     return text % {"count": number_format(rate, force_grouping=True)}
 
 
-def reason_words(operation: Operation) -> str:
-    """Return why the engine paused or stopped it; blank where a person did."""
+def reason_words(operation: Operation, note: str) -> str:
+    """Return why the engine paused or stopped it; blank where a person did.
+
+    ``note`` is what the reader may know of its note.
+    """
     known = dict(Operation.Reason.choices)
-    parts = [str(known.get(operation.reason, operation.reason)), operation.note]
+    parts = [str(known.get(operation.reason, operation.reason)), note]
     return " ".join(part for part in parts if part)
 
 
@@ -188,7 +193,7 @@ def outcome_words(operation: Operation) -> str:
     return text % {"done": done, "parts": listed(parts)}
 
 
-def news_of(operation: Operation, *, is_waiting: bool) -> News:
+def news_of(operation: Operation, note: str, *, is_waiting: bool) -> News:
     """Return how far it is, how many of its jobs died again, and why it holds or ended by itself.
 
     ``is_waiting``: the scheduler, which works it off, is silent.
@@ -202,7 +207,7 @@ def news_of(operation: Operation, *, is_waiting: bool) -> News:
         told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', died) % {'count': count}}"
     silence = _("The scheduler is silent: nothing happens until it runs again.") if is_waiting else ""
     return News(
-        text=sentence(told, reason_words(operation), silence),
+        text=sentence(told, reason_words(operation, note), silence),
         state=f"{operation.state} {operation.reason} {is_waiting}",
     )
 

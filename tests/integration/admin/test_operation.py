@@ -12,15 +12,16 @@ from django.urls import reverse
 from django_jobs.engine.control import operations
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
+from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
 from tests.support.admin import remembered, said, text, url
-from tests.support.brokers import reread
+from tests.support.brokers import end, raised, reread
+from tests.support.brokers import start as run
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order, press
-from tests.support.operations import start
+from tests.support.operations import start, work_off
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -149,6 +150,29 @@ def test_staff_see_their_own_operations_alone(boss: Client, root: Client, kind: 
     boss.post(url("operation", "stop", operation.pk))
     assert Operation.objects.get().state == "running"
     assert boss.get(group(job)).context["operations"] == []
+
+
+def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_of_its_jobs(
+    subtests: pytest.Subtests, boss: Client, kind: JobType, mine: Organization
+) -> None:
+    job = die(kind, mine)
+    operation = start(JobFilter(organizations=(mine.pk,)), User.objects.get(), try_first=True)
+    work_off()
+    end(raised(run(reread(job)), "Permanent", text="a secret"))
+    work_off()
+    Organization.objects.filter(pk=mine.pk).update(name="ORG-RENAMED")
+    page = url("operation", "change", operation.pk)
+    told = text(boss, page)
+    assert "ORG-RENAMED" in told
+    assert "a secret" in told
+    Membership.objects.all().delete()
+    lists = [url(model, "changelist") for model in ("operation", "job")]
+    for address in (page, *lists, reverse("admin:django_jobs_monitor")):
+        with subtests.test(address):
+            told = text(boss, address)
+            assert page.removesuffix("change/") in told
+            assert "ORG-RENAMED" not in told
+            assert "a secret" not in told
 
 
 def test_an_operation_cannot_be_switched_by_a_link(root: Client, kind: JobType, mine: Organization) -> None:

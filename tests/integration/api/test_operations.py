@@ -12,9 +12,9 @@ from django_jobs.models import Job, JobType, Membership, Operation, Organization
 from django_jobs.statuses import Status
 from django_jobs.values import OperationStatus
 from tests.support.api import client_of
-from tests.support.brokers import job_in, pending_job, reread
+from tests.support.brokers import end, job_in, pending_job, raised, reread, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.operations import dead, finish
+from tests.support.operations import dead, finish, work_off
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -187,6 +187,22 @@ def test_who_left_is_told_no_new_name_of_the_organization(boss: APIClient, mine:
     Membership.objects.all().delete()
     told = [boss.get(url_of(answer)).json(), *boss.get(LIST).json()["results"]]
     assert [item["filters"] for item in told] == [{"organization": [str(mine.pk)]}] * 2
+
+
+def test_who_left_is_told_no_error_of_the_job_that_was_tried_first(
+    boss: APIClient, mine: Organization, mails: JobType
+) -> None:
+    (job,) = dead(mails, 1, mine)
+    answer = post(boss, filters={"organization": "ORG-MINE"}, try_first=True)
+    work_off()
+    end(raised(start(reread(job)), "Permanent", text="a secret"))
+    work_off()
+    note = f"{job.name}: Dead Letter. a secret"
+    assert boss.get(url_of(answer)).json()["note"] == note
+    Membership.objects.all().delete()
+    told = [boss.get(url_of(answer)).json(), *boss.get(LIST).json()["results"]]
+    assert [(item["reason"], item["note"]) for item in told] == [("first_failed", "")] * 2
+    assert client_of(make_system_admin("other")).get(url_of(answer)).json()["note"] == note
 
 
 def test_it_is_paused_resumed_and_stopped_and_repeating_that_is_fine(
