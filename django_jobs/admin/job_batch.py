@@ -71,6 +71,12 @@ def followed_batch(job: Job) -> Batch | None:
     return rows.only("name", "created_at", "then_job_id").first()
 
 
+def is_submitter_hidden(user: Any, job: Job) -> bool:
+    """Return whether the handler of another organization's job submitted this one, whose jobs the user does not see."""
+    found = Job.primary.filter(pk=job.submitted_by_id or 0).exclude(organization_id=job.organization_id)
+    return found.exists() and not (found & Job.primary.visible_to(user)).exists()
+
+
 def submitter_line(site: str, job: Job) -> SafeString | str:
     """Return the job whose handler submitted a job, with a link, and in which attempt."""
     found = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at").first()

@@ -20,7 +20,7 @@ from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.facts import fact, field, other, says_nothing, without
 from django_jobs.admin.formatting import as_json, line, linked, moment
-from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line, submitter_line
+from django_jobs.admin.job_batch import batch_line, followed_batch, followed_line, is_submitter_hidden, submitter_line
 from django_jobs.admin.job_columns import progress_bar, type_of
 from django_jobs.admin.job_output import may_read_results
 from django_jobs.admin.job_schedule import schedule_line, schedule_of
@@ -102,6 +102,7 @@ class JobFacts(BaseAdmin):
             name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
         }
         hidden |= {name for name, of in (("followed_batch", obj.follows), ("scheduled_by", obj.schedule)) if not of}
+        hidden |= {"submitter"} if is_submitter_hidden(request.user, obj) else set()
         hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
         hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}

@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.contrib import admin
 from django.contrib.admin.exceptions import DisallowedModelAdminToField
 from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -14,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.base import CappedPaginator, SystemAdminWrites, View, keys_of
+from django_jobs.admin.base import CappedPaginator, SystemAdminWrites, View, is_system_admin, keys_of
 from django_jobs.admin.formatting import ALL, moment, type_title
 from django_jobs.admin.lookups import clean_term
 from django_jobs.admin.open_pages import OpenPages
@@ -37,6 +38,8 @@ from django_jobs.texts import translated
 TEMPLATE: Final = "schedule/change_form.html"
 #: The heading under which the rule is typed and previewed.
 WHEN: Final = gettext_lazy("When")
+#: What the history of a schedule says, in JSON, of a change of its organization.
+MOVED: Final = '"Organization"'
 #: What stands on the buttons that pause a schedule and let it go on.
 SWITCH_LABELS: Final = {"pause": gettext_lazy("Pause"), "resume": gettext_lazy("Resume")}
 
@@ -80,6 +83,15 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         rows, may_repeat = super().get_search_results(request, queryset, "")
         term = search_term.strip()
         return (having(rows, clean_term(term)) if term else rows), may_repeat
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> Any:
+        """Return the pages of the list, or of a schedule's history: what another organization's people did is not told
+        to those of the one that the schedule was moved to.
+        """
+        if queryset.model is LogEntry and not is_system_admin(request):
+            moves = queryset.filter(change_message__contains=MOVED).order_by("-pk")
+            queryset = queryset.filter(pk__gte=moves.values_list("pk", flat=True).first() or 0)
+        return super().get_paginator(request, queryset, per_page, *args, **kwargs)
 
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the views of the buttons and of the preview, by name."""

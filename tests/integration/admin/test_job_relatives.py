@@ -70,6 +70,17 @@ def test_what_was_submitted_for_others_is_not_told(mine: Organization, theirs: O
     assert "Submitted by its handler" not in page_of(admin.staff_of(mine), parent)
 
 
+def test_a_job_of_others_that_submitted_one_is_not_told(root: Client, mine: Organization, theirs: Organization) -> None:
+    parent = pending_job(organization=theirs)
+    (made,) = submitted_from(parent, 1)
+    Job.objects.filter(pk=made.pk).update(organization=mine)
+    assert parent.name in page_of(root, made)
+    staff = admin.staff_of(mine)
+    assert parent.name not in page_of(staff, made)
+    Job.objects.filter(pk=parent.pk).update(organization=mine)
+    assert parent.name in page_of(staff, made)
+
+
 def test_a_job_leads_to_the_operation_that_acted_on_it(root: Client, mine: Organization) -> None:
     job = pending_job(organization=mine)
     other = pending_job(organization=mine)

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import schedule_job
 from django_jobs.admin import schedule_filters
+from django_jobs.engine.schedules.definitions import change_schedule
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
 from tests.support import admin
 from tests.support.admin import asked, said, text, url
-from tests.support.factories import make_job_type, make_system_admin
+from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.schedule_pages import LIST, form, page
 from tests.support.statements import statements_of
 
@@ -64,6 +66,20 @@ def test_one_is_added_changed_and_deleted_with_a_row_of_history_each(
     root.post(url("schedule", "delete", made.pk), {"post": "yes"})
     assert not Schedule.objects.exists()
     assert notes() == [1, 2, 3]
+
+
+def test_who_gets_a_schedule_is_not_told_what_others_did_to_it(
+    root: Client, local_admin: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    made = schedule_job("n", kind, theirs, every=60, user=make_user("stranger", admin_of=[theirs]))
+    history = url("schedule", "history", made.pk)
+    change_schedule(made, {"organization": mine}, user=make_system_admin("mover"))
+    change_schedule(made, {"every": 90}, user=User.objects.get(username="admin"))
+    told = text(local_admin, history)
+    assert "mover" in told
+    assert "Changed Every." in told
+    assert "stranger" not in told
+    assert "stranger" in text(root, history)
 
 
 def test_what_is_wrong_stands_at_its_field_all_at_once(root: Client) -> None:
