@@ -19,7 +19,7 @@ from django_jobs.admin.search_words import PARAMETER, Pair, pair_text, pairs_of
 from django_jobs.admin.seen_organizations import Seen, seen_by
 from django_jobs.engine.access import may_hide_jobs
 from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
-from django_jobs.engine.insight.parameter_values import path_of
+from django_jobs.engine.insight.parameter_values import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 
 MAX_OTHERS: Final = 6
@@ -80,7 +80,7 @@ def _of_parameter(pair: Pair, seen: Seen) -> Meaning | str:
     if path is None:
         return _("“%(name)s” cannot be the name of a parameter.") % {"name": pair.key}
     # Whoever may not read a value must not find out by guessing.
-    if hidden_from(seen.user).intersection(name.casefold() for name in path):
+    if asks_for_hidden(path, pair.value, hidden_from(seen.user)):
         return _("The values of %(name)s are hidden from you, so they cannot be searched for.") % {"name": pair.key}
     # Lists tell of no parameters, and the policy is asked only for jobs that are opened.
     if may_hide_jobs() and not seen.is_system_admin:

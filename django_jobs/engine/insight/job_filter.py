@@ -37,6 +37,7 @@ from django_jobs.engine.insight.filter_terms import (
 from django_jobs.engine.insight.filter_values import Id, Pair
 from django_jobs.engine.insight.filter_words import in_words
 from django_jobs.engine.insight.newest_jobs import RECENT, Newest, among_newest
+from django_jobs.engine.insight.parameter_values import asks_for_hidden
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import InvalidFilter
@@ -213,7 +214,7 @@ class JobFilter:
         if may_hide_jobs() and not get_policy().is_system_admin(user):
             return True
         hidden = hidden_from(user)
-        return any(name.casefold() in hidden for path, _text in self.parameters for name in path)
+        return any(asks_for_hidden(path, text, hidden) for path, text in self.parameters)
 
 
 TERMS: Final[dict[str, Term]] = {

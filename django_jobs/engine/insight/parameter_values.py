@@ -11,6 +11,8 @@ from typing import Any, Final
 from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KeyTransform
 
+from django_jobs.engine.job_types.masking import Names, masked
+
 #: Levels of a path such as ``customer.id``.
 MAX_LEVELS: Final = 5
 #: Digits of a path's part, which is then a place in a list. Databases refuse larger ones.
@@ -53,6 +55,22 @@ def meanings_of(text: str) -> list[Any]:
         number = json.loads(text)
         found += [number] if math.isfinite(number) else []
     return found
+
+
+def asks_for_hidden(path: Sequence[str], text: str, names: Names) -> bool:
+    """Return whether this asks for a value under one of these keys: by its path, or within the text of an object or a
+    list, which some databases take for equal to the object or list itself.
+    """
+    is_named = not names.isdisjoint(name.casefold() for name in path)
+    return is_named or any(masked(found, names) != found for found in map(_in_json, meanings_of(text)))
+
+
+def _in_json(value: Any) -> Any:
+    """Return what a text says as JSON; None where it is none."""
+    try:
+        return json.loads(value) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def having(rows: QuerySet[Any], path: Sequence[str], text: str) -> QuerySet[Any]:

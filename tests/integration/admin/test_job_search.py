@@ -221,7 +221,9 @@ def test_values_that_are_hidden_from_the_user_cannot_be_guessed(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password",)}
     kind = make_job_type()
     job = pending_job(kind, mine, parameters={"password": "hunter2", "login": {"Password": "hunter2"}, "number": 1})
-    for q in ("password:hunter2", "login.Password:hunter2", "PASSWORD:x", "password.0:h", "number:1 password:hunter2"):
+    whole = 'login:{"Password":"hunter2"}'
+    paths = ("password:hunter2", "login.Password:hunter2", "PASSWORD:x", "password.0:h", "number:1 password:hunter2")
+    for q in (*paths, whole):
         assert listed(member, q=q) == []
         assert "hidden from you" in told(member, q)
     assert [listed(root, q=q) for q in ("password:hunter2", "login.Password:hunter2")] == [[job], [job]]

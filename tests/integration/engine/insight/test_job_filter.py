@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any, Final
 
 import pytest
@@ -119,6 +120,20 @@ def test_a_parameter_whose_values_are_hidden_finds_nothing(mine: Organization, m
     assert not read_filter({"parameters": "token:abc"}, member).rows(member).exists()
     assert read_filter({"parameters": {"n": 17}}, member).rows(member).exists()
     assert read_filter({"parameters": "token:abc"}).rows().exists()
+
+
+def test_an_object_with_a_hidden_value_cannot_be_guessed_as_a_whole(
+    mine: Organization, mails: JobType, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    held = {"Token": "abc"}
+    pending_job(job_type=mails, organization=mine, parameters={"login": held, "all": [held], "title": "[draft] {x}"})
+    member = make_user(member_of=[mine])
+    for name, value in (("login", held), ("all", [held])):
+        for text in (json.dumps(value), json.dumps(value, separators=(",", ":"))):
+            for typed in (text, f'"{text}"'):
+                assert not read_filter({"parameters": {name: typed}}, member).rows(member).exists()
+    assert read_filter({"parameters": {"title": "[draft] {x}"}}, member).rows(member).exists()
 
 
 def test_two_filters_name_what_both_name(mails: JobType) -> None:
