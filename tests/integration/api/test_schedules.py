@@ -86,6 +86,18 @@ def test_the_form_of_a_gone_organization_is_for_no_other_either(root: APIClient,
     assert root.put(f"{URL}n/", urlencode(form), content_type=FORM).json()["organization"] is None
 
 
+def test_who_may_make_none_is_not_told_which_names_are_taken(
+    root: APIClient, kind: JobType, organization: Organization
+) -> None:
+    schedule_job("taken", kind, make_organization(), every=60)
+    member = client_of(make_user("member", member_of=[organization]))
+    for given in ({"job_type": kind.pk}, {"job_type": "none", "organization": organization.name}):
+        (one, other) = (member.post(URL, {"name": name, "every": 60, **given}, "json") for name in ("taken", "free"))
+        assert (one.status_code, one.json()) == (400, other.json())
+    told = root.post(URL, {"name": "taken", "every": 0, "job_type": kind.pk}, "json").json()
+    assert sorted(told) == ["every", "name"]
+
+
 def test_each_change_leaves_one_row_of_history(admin: APIClient, kind: JobType, organization: Organization) -> None:
     body = {"name": "n", "job_type": kind.pk, "organization": organization.name, "every": 60}
     admin.post(URL, body, "json")
