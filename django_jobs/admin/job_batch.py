@@ -71,15 +71,26 @@ def followed_batch(job: Job) -> Batch | None:
     return rows.only("name", "created_at", "then_job_id").first()
 
 
+def submitter_of(job: Any) -> Job | None:
+    """Return the job whose handler submitted a job, read once for a page; None if there is none, or it is deleted."""
+    if "submitter_found" not in job.__dict__:
+        rows = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at", "organization_id")
+        job.submitter_found = rows.first()
+    found: Job | None = job.submitter_found
+    return found
+
+
 def is_submitter_hidden(user: Any, job: Job) -> bool:
     """Return whether the handler of another organization's job submitted this one, whose jobs the user does not see."""
-    found = Job.primary.filter(pk=job.submitted_by_id or 0).exclude(organization_id=job.organization_id)
-    return found.exists() and not (found & Job.primary.visible_to(user)).exists()
+    found = submitter_of(job) if job.submitted_by_id is not None else None
+    if found is None or found.organization_id == job.organization_id:
+        return False
+    return not Job.primary.visible_to(user).filter(pk=found.pk).exists()
 
 
 def submitter_line(site: str, job: Job) -> SafeString | str:
     """Return the job whose handler submitted a job, with a link, and in which attempt."""
-    found = Job.primary.filter(pk=job.submitted_by_id or 0).only("created_at").first()
+    found = submitter_of(job)
     if found is None:
         name: SafeString | str = _("a job that is deleted")
     else:

@@ -22,11 +22,13 @@ from django_jobs.models import Job, get_organization_model
 
 def may_read_results(request: HttpRequest, job: Job) -> bool:
     """Return whether this user may see now what the job returned and saved."""
+    policy = get_policy()
+    if not policy.can_read_output(request.user, job):
+        return False
     if is_system_admin(request):
         return True
     tenant = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
-    policy = get_policy()
-    return tenant is not None and policy.is_active(tenant) and policy.can_read_output(request.user, job)
+    return tenant is not None and policy.is_active(tenant)
 
 
 class JobOutput(OwnPages):

@@ -36,6 +36,13 @@ class NobodyDeletes(AccessPolicy):
         return False
 
 
+class OutputsForOwners(AccessPolicy):
+    """Keeps what a job made from everybody but its owner, whatever else they may."""
+
+    def can_read_output(self, user: Any, job: Any) -> bool:
+        return super().can_read_output(user, job) and job.owner_id == user.pk
+
+
 class Everything(AccessPolicy):
     """Who forgets to look at the organization."""
 

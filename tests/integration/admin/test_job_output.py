@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
 from django_jobs.engine.execution import outputs
@@ -38,6 +41,18 @@ def test_a_file_is_withheld_while_the_organization_is_suspended(member: Client, 
     Organization.objects.update(is_active=False)
     assert 'href="../output/"' not in page_of(member, job)
     assert member.get(url("job", "output", job.pk)).status_code == 403
+
+
+def test_a_policy_withholds_a_file_from_system_admins_too(
+    root: Client, member: Client, mine: Organization, settings: Any
+) -> None:
+    job = finished_with_file(mine)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OutputsForOwners"}
+    for client in (root, member):
+        assert 'href="../output/"' not in page_of(client, job)
+        assert client.get(url("job", "output", job.pk)).status_code == 403
+    Job.objects.update(owner=User.objects.get(username="root"))
+    assert b"".join(root.get(url("job", "output", job.pk)).streaming_content) == b"%PDF"  # type: ignore[attr-defined]
 
 
 def test_a_reference_that_is_no_file_of_the_job_is_mere_text(root: Client, mine: Organization) -> None:
