@@ -13,9 +13,11 @@ from django_jobs.admin.formatting import linked
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control.operation_status import ids_seen_by
+from django_jobs.engine.insight.filter_input import without_secrets
 from django_jobs.engine.insight.filter_terms import Term
 from django_jobs.engine.insight.filter_words import SHOWN
 from django_jobs.engine.insight.job_filter import PK, JobFilter
+from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import InvalidFilter
@@ -30,7 +32,7 @@ Addresses = Mapping[Any, str]
 def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
     """Return the filter of an operation in words, a line for each part of it."""
     try:
-        asked = JobFilter.from_json(operation.filters).asked()
+        asked = without_secrets(JobFilter.from_json(operation.filters), hidden_from(pages.user)).asked()
     except InvalidFilter as error:
         return str(error)
     return format_html_join(BREAK, "{}: {}", ((term.words, _values(term, value, pages)) for term, value in asked))

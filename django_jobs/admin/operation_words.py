@@ -15,8 +15,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
 from django_jobs.engine.control.operation_status import ids_seen_by, seconds_left
+from django_jobs.engine.insight.filter_input import without_secrets
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import read_speeds
+from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status
@@ -24,6 +26,7 @@ from django_jobs.texts import isolated, listed
 
 Action: Final = Operation.Action
 _IDS: Final = "organization_ids"
+_HIDDEN: Final = "hidden_names"
 
 TITLES: Final[dict[str, Any]] = {
     Action.RETRY: gettext_lazy("Retry: %(jobs)s"),
@@ -105,13 +108,13 @@ def progress_of(operation: Operation) -> Progress:
 
 
 def note_organizations(found: Collection[Operation], user: Any) -> None:
-    """Note on each the ids of the organizations that all their filters name, for their titles.
+    """Note on each the ids of the organizations that all their filters name, for their titles, and what these mask.
 
     They are read in one statement. One that this user may not know of any more is told by its key.
     """
     ids = ids_seen_by(user, {pk for item in found for pk in _organizations(item)})
     for item in found:
-        item.__dict__[_IDS] = ids
+        item.__dict__ |= {_IDS: ids, _HIDDEN: hidden_from(user)}
 
 
 def _organizations(operation: Operation) -> tuple[Any, ...]:
@@ -126,11 +129,10 @@ def title_of(operation: Operation) -> str:
 
     Call :func:`note_organizations` first for many of them, and where the reader may not know of all organizations.
     """
+    known = operation.__dict__
     try:
-        parts = listed(
-            f"{name}: {isolated(value)}"
-            for name, value in JobFilter.from_json(operation.filters).words(operation.__dict__.get(_IDS))
-        )
+        filters = without_secrets(JobFilter.from_json(operation.filters), known.get(_HIDDEN, sensitive_names()))
+        parts = listed(f"{name}: {isolated(value)}" for name, value in filters.words(known.get(_IDS)))
     except InvalidFilter:
         parts = "?"
     value = "" if operation.value is None else Priority(operation.value).label

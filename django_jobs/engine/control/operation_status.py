@@ -7,9 +7,10 @@ from typing import Any
 
 from django_jobs.engine.access import may_view, organizations_seen_by
 from django_jobs.engine.control.operations_under_way import same_as, under_way
-from django_jobs.engine.insight.filter_input import as_given
+from django_jobs.engine.insight.filter_input import as_given, without_secrets
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import Speed, read_speeds
+from django_jobs.engine.job_types.masking import Names, hidden_from
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, Operation
@@ -21,7 +22,7 @@ def describe_operations(found: Sequence[Operation], user: Any = None) -> list[Op
     """Return what these operations do, as their rows say, of what this user may see; None sees all."""
     has_open = any(item.is_open for item in found)
     opened, speeds = (under_way(user), read_speeds()) if has_open else ([], {})
-    filters = [_filter(item) for item in found]
+    filters = [_filter(item, hidden_from(user)) for item in found]
     notes = notes_seen_by(user, found)
     ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organizations or ()})
     told = [item.filters if asked is None else as_given(asked, ids) for item, asked in zip(found, filters, strict=True)]
@@ -67,10 +68,10 @@ def _describe(
     )
 
 
-def _filter(item: Operation) -> JobFilter | None:
-    """Return the filter of an operation; None for that of another release."""
+def _filter(item: Operation, names: Names) -> JobFilter | None:
+    """Return the filter of an operation with what lies under these keys masked; None for that of another release."""
     try:
-        return JobFilter.from_json(item.filters)
+        return without_secrets(JobFilter.from_json(item.filters), names)
     except InvalidFilter:
         return None
 

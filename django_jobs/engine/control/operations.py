@@ -22,8 +22,10 @@ from django_jobs.engine.control import audit
 from django_jobs.engine.control.operation_actions import Action
 from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_rights import Rights
+from django_jobs.engine.insight.filter_input import without_secrets
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import read_speeds
+from django_jobs.engine.job_types.masking import sensitive_names
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import InvalidOperation, PermissionDenied
@@ -117,7 +119,8 @@ def describe(operation: Operation) -> str:
     """Return what the operation does in a line for the history, in English: action, value, filter and rate."""
     value = "" if operation.value is None else f" {Priority(operation.value).word}"
     with translation.override("en"):
-        parts = ", ".join(f"{name} {text}" for name, text in JobFilter.from_json(operation.filters).words())
+        filters = without_secrets(JobFilter.from_json(operation.filters), sensitive_names())
+        parts = ", ".join(f"{name} {text}" for name, text in filters.words())
     rate = "" if operation.per_minute is None else f"; {operation.per_minute} a minute"
     return f"{operation.action}{value}: {parts}{rate}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from django.utils.translation import gettext as _
 
 from django_jobs.engine.insight.filter_values import read_job_id, read_name, read_text, several
 from django_jobs.engine.insight.job_filter import BY_NAME, ORGANIZATION, PK, SEARCH, JobFilter, read_terms
+from django_jobs.engine.insight.parameter_values import asks_for_hidden
+from django_jobs.engine.job_types.masking import MASK, Names
 from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidFilter
 
@@ -74,3 +77,11 @@ def as_given(filters: JobFilter, ids: Mapping[Any, str]) -> dict[str, Any]:
         found[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organizations or ()]
         del found[PK]
     return found
+
+
+def without_secrets(filters: JobFilter, names: Names) -> JobFilter:
+    """Return the filter as it is told to somebody who may not read these keys: what it asks of them is masked."""
+    if not names or not filters.parameters:
+        return filters
+    pairs = ((path, MASK if asks_for_hidden(path, text, names) else text) for path, text in filters.parameters)
+    return dataclasses.replace(filters, parameters=tuple(pairs))

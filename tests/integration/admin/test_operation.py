@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -16,7 +18,7 @@ from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation
 from django_jobs.statuses import Status
 from tests.support import admin
 from tests.support.admin import remembered, said, text, url
-from tests.support.brokers import end, raised, reread
+from tests.support.brokers import end, pending_job, raised, reread
 from tests.support.brokers import start as run
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -173,6 +175,16 @@ def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_of_its_jo
             assert page.removesuffix("change/") in told
             assert "ORG-RENAMED" not in told
             assert "a secret" not in told
+
+
+def test_hidden_values_that_a_filter_names_are_masked(root: Client, mine: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    pending_job(organization=mine, parameters={"token": "xyzzy"})
+    operation = start(JobFilter(parameters=((("token",), "xyzzy"),)), None, "cancel")
+    other = admin.system_admin()
+    pages = [url("operation", "changelist"), url("operation", "change", operation.pk), url("job", "changelist")]
+    for address in (*pages, reverse("admin:django_jobs_monitor")):
+        assert ("xyzzy" in text(root, address), "xyzzy" in text(other, address)) == (True, False)
 
 
 def test_an_operation_cannot_be_switched_by_a_link(root: Client, kind: JobType, mine: Organization) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Final
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from rest_framework.test import APIClient
 
 from django_jobs.models import Job, JobType, Membership, Operation, Organization
@@ -187,6 +188,19 @@ def test_who_left_is_told_no_new_name_of_the_organization(boss: APIClient, mine:
     Membership.objects.all().delete()
     told = [boss.get(url_of(answer)).json(), *boss.get(LIST).json()["results"]]
     assert [item["filters"] for item in told] == [{"organization": [str(mine.pk)]}] * 2
+
+
+def test_hidden_values_that_a_filter_names_are_masked(mine: Organization, mails: JobType, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    dead(mails, 1, mine, parameters={"login": {"token": "abc"}, "n": 1})
+    reader = client_of(make_user("reader", is_superuser=True))
+    answer = post(reader, filters={"parameters": {"login.token": "abc", "n": 1}})
+    assert answer.json()["filters"] == {"parameters": ["login.token:abc", "n:1"]}
+    other = client_of(make_system_admin("other"))
+    assert other.get(url_of(answer)).json()["filters"] == {"parameters": ["login.token:********", "n:1"]}
+    assert "abc" not in LogEntry.objects.get().change_message
+    finish(Operation.objects.get())
+    assert Operation.objects.get().changed == 1
 
 
 def test_who_left_is_told_no_error_of_the_job_that_was_tried_first(
