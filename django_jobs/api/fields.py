@@ -51,6 +51,26 @@ class PriorityField(serializers.Field[Any, Any, Any, Any]):
         return Priority(value).word
 
 
+class SwitchField(serializers.BooleanField):
+    """Accept true or false; in a form people choose one of the two.
+
+    A checkbox that is not ticked sends nothing, so that the REST framework takes a form without the field for a no. But
+    it has the field's default where a client sends its fields as a form.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("style", {"base_template": "select.html"})
+        super().__init__(**kwargs)
+
+    def get_value(self, dictionary: Any) -> Any:
+        is_missing = is_form(dictionary) and self.field_name not in dictionary
+        return serializers.empty if is_missing else super().get_value(dictionary)
+
+    def iter_options(self) -> Iterator[Option]:
+        """Yield the two words that a form offers."""
+        yield from (Option(word, word) for word in ("True", "False"))
+
+
 class JobIdsField(serializers.Field[Any, Any, Any, Any]):
     """Accept a list of job ids or a single one; in a form they are separated by commas or blanks."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import models
 from django.utils import translation
 from rest_framework import serializers
 from rest_framework.fields import empty
@@ -15,6 +16,7 @@ from django_jobs.api.fields import (
     NameField,
     ObjectField,
     PriorityField,
+    SwitchField,
     is_form,
     refuse_repeated,
     refuse_unknown,
@@ -157,6 +159,10 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     What is not given has its default; PATCH leaves it as it is.
     """
 
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.BooleanField: SwitchField,
+    }
     default_priority = PriorityField(required=False)
     breaker = serializers.SerializerMethodField()
     parameters_schema = serializers.SerializerMethodField()
@@ -165,7 +171,10 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         model = JobType
         own_fields = [field.name for field in JobType._meta.concrete_fields if field.editable]
         fields = [*own_fields, "breaker", "parameters_schema"]
-        extra_kwargs = {name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()}
+        extra_kwargs: dict[str, dict[str, Any]] = {
+            "is_enabled": {"initial": True},
+            **{name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()},
+        }
 
     def get_breaker(self, kind: JobType) -> dict[str, Any] | None:
         """Return what holds the type's jobs, for system admins; None where nothing does, and to all others."""

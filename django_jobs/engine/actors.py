@@ -30,9 +30,20 @@ def user_named(name: str) -> Actor:
     return Actor(clean_text(name, MAX_NAME), ActorKind.USER)
 
 
+def name_of(user: Any) -> str:
+    """Return the name by which a user is remembered; empty for server code (None).
+
+    A user who has no name has it of their key, or they would count as server code once they are deleted.
+    """
+    if user is None:
+        return ""
+    name = user.get_username() or ("" if user.pk is None else f"user {user.pk}")
+    return clean_text(name, MAX_NAME)
+
+
 def actor_for(user: Any) -> Actor:
     """Return the actor for a user; None is server code."""
-    return SYSTEM if user is None else user_named(user.get_username())
+    return SYSTEM if user is None else user_named(name_of(user))
 
 
 def kind_in(actor: str, stored: str) -> str:

@@ -138,7 +138,7 @@ class Job(models.Model):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveIntegerField(default=0)
     #: The last attempt whose handler is known to have begun. The claim does not know that yet; the worker's supervisor
-    #: writes it for handlers that take longer than a moment.
+    #: writes it for handlers that take longer than a moment, and so does the end of an attempt that did not return.
     begun_attempt = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     worker_name = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from django_jobs.api.fields import NameField, ObjectField, PriorityField, WordField, is_form
+from django_jobs.api.fields import NameField, ObjectField, PriorityField, SwitchField, WordField, is_form
 from django_jobs.api.serializers import RefusableSerializer, organization_options, type_options
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.engine.submission.rights import ASKED
@@ -102,7 +102,7 @@ class ScheduleSerializer(RuleSerializer):
     overlap = serializers.ChoiceField(
         choices=Overlap.choices, required=False, help_text="What a firing does while the last job is unfinished."
     )
-    is_enabled = serializers.BooleanField(required=False, initial=True, help_text="False: it is paused.")
+    is_enabled = SwitchField(required=False, initial=True, help_text="False: it is paused.")
     url = serializers.URLField(read_only=True, help_text="Its address.")
     words = serializers.CharField(read_only=True, help_text="The rule in words.")
     owner = serializers.CharField(read_only=True, help_text="In whose name it submits; empty for server code.")

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
+from django_jobs.engine.actors import name_of
 from django_jobs.engine.batches import endings
-from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import targets
 from django_jobs.engine.submission.errors import Errors
@@ -48,7 +49,7 @@ def create_batch(
         organization=tenant,
         organization_name=str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
         owner_id=getattr(user, "pk", None),
-        owner_name=clean_text(user.get_username(), 150) if user is not None else "",
+        owner_name=name_of(user),
         then=endings.check("then", then, tenant, user),
         on_failure=endings.check("on_failure", on_failure, tenant, user),
         created_at=database.now(),

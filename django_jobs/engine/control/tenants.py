@@ -5,8 +5,11 @@ Deleting an organization changes no job. Its waiting jobs are found here afterwa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 from typing import Any, Final
+
+from django.db.models.functions import MD5
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import SCHEDULER
@@ -115,11 +118,17 @@ def _waiting_descendants(pks: Iterable[int]) -> set[int]:
 
 
 def organization_pks(organization_id: str) -> list[Any]:
-    """Return the primary keys of the tenant with this id, and of the deleted ones whose jobs remember it."""
-    tenants = database.rows(get_organization_model())
-    found = tenants.filter(**{jobs_settings.ORGANIZATION_ID_FIELD: organization_id}).values_list("pk", flat=True)
+    """Return the primary keys of the tenant with this id, and of the deleted ones whose jobs remember it.
+
+    It must be this very id: MariaDB finds texts equal that differ in case or accents.
+    """
+    id_field = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    tenants = database.rows(get_organization_model()).filter(**{id_field: organization_id})
+    found = [pk for pk, name in tenants.values_list("pk", id_field) if name == organization_id or type(name) is not str]
     # No index serves this: it is one pass over the table, which only the erasure of a deleted tenant needs.
     remembered = Job.primary.filter(organization_name=organization_id).order_by()
+    digests = remembered.annotate(digest=MD5("organization_name")).values_list("organization_id", "digest")
+    exact = hashlib.md5(organization_id.encode(), usedforsecurity=False).hexdigest()
     # A living tenant that had this id once, and has another one now, is not meant.
-    gone = _without_row(set(remembered.values_list("organization_id", flat=True).distinct()))
+    gone = _without_row({pk for pk, digest in digests.distinct() if digest == exact})
     return [*found, *sorted(gone)]

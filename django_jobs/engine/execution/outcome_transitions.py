@@ -57,6 +57,8 @@ def begun(item: Move, ended: outcomes.Outcome) -> Move:
     The claim, which wrote ``started_at`` first, came before that moment.
     """
     values = {**item.values, "fileless_attempts": ended.fileless_attempts}
+    if not isinstance(ended, outcomes.NotBegun):
+        values["begun_attempt"] = ended.claimed.attempt
     if ended.started:
         values.setdefault("started_at", After(ended.started - time.monotonic()))
     if ended.unwritten is not None:

@@ -9,10 +9,10 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_noop
 
+from django_jobs.engine.actors import name_of
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.audit import Act
 from django_jobs.engine.english import in_english
-from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules.definition_checks import (
     COLUMNS,
     RULE,
@@ -185,8 +185,7 @@ def erase_schedules(organization_pk: Any) -> None:
 
 
 def _owner(user: Any) -> dict[str, Any]:
-    name = "" if user is None else clean_text(user.get_username(), 150)
-    return {"owner_id": None if user is None else user.pk, "owner_name": name}
+    return {"owner_id": None if user is None else user.pk, "owner_name": name_of(user)}
 
 
 def _set(found: Schedule, user: Any, values: Mapping[str, Any]) -> Schedule:
@@ -215,7 +214,8 @@ def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
     row = database.locked(Schedule.primary.filter(name=name)).first()
     if row is None:
         return None
-    if not may_manage(user, row):
+    # MariaDB takes "Übersicht" for "ubersicht", and has room for one of them.
+    if row.name != name or not may_manage(user, row):
         raise InvalidSchedule({"name": [TAKEN]})
     changed = [column for column, value in values.items() if not is_same(getattr(row, column), value)]
     if not changed:

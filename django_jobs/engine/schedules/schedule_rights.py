@@ -63,6 +63,6 @@ def get_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
     wanted: object = name.name if isinstance(name, Schedule) else name
     is_name = isinstance(wanted, str) and is_storable_text(wanted)
     found = Schedule.primary.filter(name=wanted).first() if is_name else None
-    if found is None or not may_manage(user, found):
+    if found is None or found.name != wanted or not may_manage(user, found):  # MariaDB finds similar names, too
         raise ScheduleNotFound(f"There is no schedule {clean_text(wanted, 200)!r}.")
     return found

@@ -13,9 +13,10 @@ from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers
+from django_jobs.engine.actors import name_of
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.job_types.lane_keys import lane_key
-from django_jobs.engine.json_storage import canonical, clean_text
+from django_jobs.engine.json_storage import canonical
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
 from django_jobs.engine.submission.fields import Fields, carrying
@@ -127,7 +128,7 @@ class Builder:
             "organization_id": tenant.pk,
             "organization_name": str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
             "owner_id": getattr(user, "pk", None),
-            "owner_name": clean_text(user.get_username(), 150) if user is not None else "",
+            "owner_name": name_of(user),
             "priority": int(kind.default_priority),
             **{name: getattr(kind, name) for name in RETRY_FIELDS},
             "timeout_seconds": kind.default_timeout,

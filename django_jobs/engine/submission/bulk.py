@@ -14,6 +14,7 @@ from django_jobs.engine.submission import building, checks, duplicates, limits, 
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, cause_of, shown
 from django_jobs.engine.submission.fields import FIELDS, Fields, check_fields, max_parameters_bytes
+from django_jobs.engine.submission.membership import BatchTakesNoJobs
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job
@@ -163,6 +164,18 @@ def _write(batch: _Batch, user: Any) -> list[Request]:
         except DuplicateJob as duplicate:
             duplicates.hide_unseen(duplicate, user)
             raise
+        except BatchTakesNoJobs as refusal:
+            _note_batches(batch, refusal)
+            _raise_errors(batch)
+            raise
+
+
+def _note_batches(batch: _Batch, refusal: BatchTakesNoJobs) -> None:
+    """Say of each submission whose batch takes no jobs why that is so."""
+    for place, request in batch.new().items():
+        name = request.fields.batch
+        if name is not None and name.pk in refusal.by_batch:
+            batch.errors[place] = Errors({"batch": [refusal.by_batch[name.pk]]})
 
 
 @contextlib.contextmanager

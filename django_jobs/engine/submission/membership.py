@@ -7,7 +7,7 @@ so knows of every job that counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.store import database
@@ -17,16 +17,23 @@ from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch, BatchChange, Job
 
 
+class BatchTakesNoJobs(InvalidSubmission):
+    """Some of the batches take no jobs; ``by_batch`` has by their keys why."""
+
+    def __init__(self, by_batch: Mapping[int, str]) -> None:
+        super().__init__({"batch": list(by_batch.values())})
+        self.by_batch = by_batch
+
+
 def lock(requests: Sequence[Request]) -> None:
-    """Hold the batches of these open until the transaction ends. Raise InvalidSubmission where one takes no jobs."""
+    """Hold the batches of these open until the transaction ends. Raise BatchTakesNoJobs where one takes no jobs."""
     wanted = sorted({request.fields.batch.pk for request in requests if request.fields.batch is not None})
     if not wanted:
         return
     found = {batch.pk: batch for batch in store().share_batches(wanted)}
-    for pk in wanted:
-        hindrance = _hindrance(found.get(pk))
-        if hindrance:
-            raise InvalidSubmission({"batch": [hindrance]})
+    hindrances = {pk: text for pk in wanted if (text := _hindrance(found.get(pk)))}
+    if hindrances:
+        raise BatchTakesNoJobs(hindrances)
 
 
 def _hindrance(batch: Batch | None) -> str | None:

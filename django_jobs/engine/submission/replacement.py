@@ -65,7 +65,7 @@ def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
 def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
     rows = Job.primary.all()
     found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL}
-    waiting = [job for job in found.values() if job.status in AWAITING_TURN and not job.started_at]
+    waiting = [job for job in found.values() if job.status in AWAITING_TURN and not _has_started(job)]
     if not waiting:
         return found
     now = database.now()
@@ -78,6 +78,13 @@ def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
     if any(job.ready_at and not job.is_delayed for job in replaced.values()):
         database.once_on_commit(dispatcher.wake)
     return found | replaced
+
+
+def _has_started(job: Job) -> bool:
+    """Return whether a handler began with the values that the job has. An interruption empties ``started_at``, and so
+    does a retry by hand; but the next attempt goes on from the steps and the checkpoint of the last one.
+    """
+    return job.started_at is not None or job.begun_attempt > 0
 
 
 def _write(waiting: Sequence[Job], asked: Job, now: dt.datetime, actor: Actor) -> None:

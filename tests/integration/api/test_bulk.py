@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import pytest
 from rest_framework.test import APIClient
 
+from django_jobs import cancel_batch, create_batch
 from django_jobs.engine.submission import insertion
 from django_jobs.engine.submission.targets import TargetsChanged
 from django_jobs.models import Job, JobType, Organization
@@ -68,6 +69,23 @@ def test_the_errors_of_many_are_a_list_as_long_as_the_body(client: APIClient, bo
     ]
     assert answer.json()[3] == {"organization": [f"There is no organization {foreign.name!r}."]}
     assert not Job.objects.exists()
+
+
+def test_a_batch_that_takes_no_jobs_is_told_at_each_place(
+    client: APIClient, body: dict[str, Any], organization: Organization
+) -> None:
+    closed, canceled, open_ = (create_batch(organization) for _ in range(3))
+    closed.submit(body["job_type"])
+    closed.close()
+    cancel_batch(canceled)
+    count = Job.objects.count()
+    named = [{**body, "batch": batch.batch_id} for batch in (closed, open_, canceled, closed)]
+    answer = client.post("/api/jobs/bulk/", [body, *named], "json")
+    errors = answer.json()
+    assert answer.status_code == 400
+    assert [list(item) for item in errors] == [[], ["batch"], [], ["batch"], ["batch"]]
+    assert ["closed" in errors[1]["batch"][0], "canceled" in errors[3]["batch"][0]] == [True, True]
+    assert Job.objects.count() == count
 
 
 def test_what_is_no_list_of_at_most_a_thousand_is_refused(subtests: pytest.Subtests, client: APIClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_type_tells_its_fields_and_what_its_parameters_must_be(member: APIClie
     told = member.get(f"{TYPES}pdf_generation/").json()
     assert told["default_priority"] == "Normal"
     assert told["parameters_schema"]["properties"]["template"]["enum"] == ["monthly_report", "report"]
+
+
+@pytest.mark.parametrize("kind", ["json", "multipart"])
+def test_what_is_not_given_has_its_default_as_json_and_as_a_form(admin: APIClient, kind: str) -> None:
+    new = {"type_name": "plain", "handler_method": NEW["handler_method"]}
+    made = admin.post(TYPES, new, kind).json()
+    assert (made["is_enabled"], made["is_paused"], made["default_timeout"]) == (True, False, 300)
+    off = admin.put(f"{TYPES}plain/", {**new, "is_enabled": "False", "is_paused": "true"}, kind).json()
+    assert (off["is_enabled"], off["is_paused"]) == (False, True)
+    assert admin.put(f"{TYPES}plain/", new, kind).json() == made
+    page = admin.get(f"{TYPES}plain/", HTTP_ACCEPT="text/html").content.decode()
+    switch = page.partition('<select class="form-control" name="is_enabled"')[2].partition("</select>")[0]
+    assert switch.count("<option") == 2
+    assert re.search(r'value="True"\s+selected', switch)
 
 
 def test_a_type_without_a_serializer_has_no_schema(member: APIClient) -> None:

@@ -58,6 +58,17 @@ def test_an_admin_makes_reads_changes_and_deletes_one_of_their_organization(
     assert not Schedule.objects.exists()
 
 
+@pytest.mark.parametrize("form", ["json", "multipart"])
+def test_what_is_not_given_has_its_default_as_json_and_as_a_form(
+    admin: APIClient, kind: JobType, organization: Organization, form: str
+) -> None:
+    body = {"name": "nightly", "job_type": kind.pk, "organization": organization.name, "every": "60"}
+    made = admin.post(URL, body, form).json()
+    assert (made["is_enabled"], made["jitter"], made["overlap"]) == (True, 0, "skip")
+    assert admin.put(made["url"], {**body, "is_enabled": "false"}, form).json()["is_enabled"] is False
+    assert admin.put(made["url"], body, form).json()["is_enabled"] is True
+
+
 def test_of_a_gone_organization_what_is_read_and_sent_back_is_for_no_other(root: APIClient, kind: JobType) -> None:
     gone = make_organization()
     schedule_job("n", kind, gone, every=60)

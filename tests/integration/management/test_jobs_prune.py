@@ -100,6 +100,17 @@ def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organizat
     assert set(Job.objects.exclude(status="Pending")) == {theirs}
 
 
+@pytest.mark.parametrize("is_living", [True, False])
+def test_an_id_that_differs_in_case_or_accents_is_anothers(tenant: Organization, *, is_living: bool) -> None:
+    """MariaDB finds them equal."""
+    if not is_living:
+        deleted(tenant)
+    for other in ("acme", "Acmé"):
+        with pytest.raises(CommandError, match="There is no organization"):
+            run("jobs_prune", "--organization", other, "--yes")
+    assert Job.objects.count() == 2
+
+
 def test_two_dead_tenants_of_one_id_are_told_apart(tenant: Organization) -> None:
     first = deleted(tenant)
     second_tenant = make_organization(name="ACME")

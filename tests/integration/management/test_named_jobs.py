@@ -162,7 +162,7 @@ def test_batches_are_canceled_and_retried_by_their_ids() -> None:
     again = call("jobs_cancel", batch.batch_id, "--json")
     assert (again.code, again.facts["canceled"], again.facts["unchanged"]) == (0, 0, 1)
     refused = call("jobs_retry", batch.batch_id)
-    assert (refused.code, refused.err) == (1, f"Cannot retry {batch.batch_id}: none of its jobs failed.\n")
+    assert (refused.code, refused.err) == (1, f"Cannot retry {batch.batch_id}: it was canceled.\n")
     gone = call("jobs_retry", "BATCH-2026-99999")
     assert (gone.code, gone.err) == (exit_codes.USAGE, "No batch 'BATCH-2026-99999'.\n")
     assert call("jobs_cancel", batch.batch_id, "--dry-run").code == exit_codes.USAGE

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from django_jobs import get_job_history, get_job_status
+from django_jobs import create_batch, get_job_history, get_job_status, schedule_job
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.store import database
+from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, Membership, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_user
@@ -53,6 +55,25 @@ def remove(owner: User) -> None:
 
 def take_permission(owner: User) -> None:
     owner.user_permissions.remove(Permission.objects.get(codename="add_jobtype"))
+
+
+def test_an_owner_without_a_name_is_not_taken_for_server_code(
+    owner: User, organization: Organization, broker: MemoryBroker
+) -> None:
+    """As one whose name is an address of mail that is blank."""
+    User.objects.filter(pk=owner.pk).update(username="")
+    owner.refresh_from_db()
+    key, kind = owner.pk, make_job_type()
+    job, batch = pending_job(kind, organization, user=owner), create_batch(organization, user=owner)
+    Membership.objects.filter(user=owner).update(role=Membership.Role.ADMIN)
+    schedule = schedule_job("theirs", kind, organization, every=60, user=owner)
+    assert {job.owner_name, batch.owner_name, schedule.owner_name} == {f"user {key}"}
+    assert [(row["actor"], row["actor_kind"]) for row in get_job_history(job)] == [(f"user {key}", "user")]
+    owner.delete()
+    assert after_a_worker_took_it(job, broker).status == "Dead Letter"
+    assert fire_now(schedule).outcome == "failed"
+    with pytest.raises(PermissionDenied):
+        batch.submit(kind)
 
 
 LOSSES = [delete, deactivate, remove, take_permission]

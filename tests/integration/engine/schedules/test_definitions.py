@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import Any
 
@@ -85,6 +86,21 @@ def test_the_same_name_changes_it_and_an_unchanged_rule_keeps_its_next_moment(ki
     changed = schedule_job("often", kind, parameters={"n": 2}, every=7200)
     assert changed.next_run_at is not None
     assert changed.next_run_at > now()
+
+
+def test_a_name_that_differs_in_case_or_accents_is_another_one(kind: JobType) -> None:
+    """MariaDB compares otherwise, and has room for one of the two."""
+    first = schedule_job("ubersicht", kind, parameters={"n": 1}, every=60)
+    for name in ("Übersicht", "UBERSICHT"):
+        with contextlib.suppress(InvalidSchedule):
+            assert schedule_job(name, kind, parameters={"n": 2}, every=60) != first
+            unschedule(name)
+        with pytest.raises(ScheduleNotFound):
+            unschedule(name)
+        with pytest.raises(ScheduleNotFound):
+            pause_schedule(name)
+    row = Schedule.objects.get()
+    assert (row, row.name, row.parameters, row.is_enabled) == (first, "ubersicht", {"n": 1}, True)
 
 
 def test_numbers_that_python_finds_equal_are_changed_all_the_same(kind: JobType) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs import cancel_job, get_job_history, submit_job
+from django_jobs import cancel_job, get_job_history, retry_job, submit_job
 from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, raised, reread, start, ticket_of
@@ -156,6 +157,29 @@ def test_what_has_failed_and_has_its_next_ticket_is_given_back_as_it_is(
     assert queue_up(reread(first)).status == "Queued"
     given = replacing(kind, organization, 2)
     assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Queued")
+
+
+def test_what_was_interrupted_has_started_and_is_given_back_as_it_is(kind: JobType, organization: Organization) -> None:
+    """Else its next attempt would go on from the steps that were done with the parameters before."""
+    first = replacing(kind, organization, 1)
+    end(outcomes.Interrupted(claimed=start(first), text="The worker was shut down"))
+    given = replacing(kind, organization, 2)
+    assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Queued")
+
+
+def test_what_ran_and_was_retried_by_hand_is_given_back_as_it_is(kind: JobType, organization: Organization) -> None:
+    first = replacing(kind, organization, 1)
+    end(raised(start(first), "Permanent"))
+    retry_job(first)
+    given = replacing(kind, organization, 2)
+    assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Pending")
+
+
+def test_what_was_handed_back_before_it_began_is_replaced(kind: JobType, organization: Organization) -> None:
+    first = replacing(kind, organization, 1)
+    end(outcomes.NotBegun(claimed=start(first), text="Handed back before it began"))
+    assert replacing(kind, organization, 2) == first
+    assert reread(first).input_parameters == {"n": 2}
 
 
 @pytest.mark.parametrize("status", ["Canceled", "Dead Letter"])
