@@ -20,8 +20,8 @@ from django_jobs.statuses import Priority
 def check_one_redis(**kwargs: Any) -> list[CheckMessage]:
     """Warn of a queue in another Redis database than the Normal one, whose connection is used for all of them."""
     given, queues = getattr(settings, "RQ_QUEUES", None), jobs_settings.QUEUES
-    if not isinstance(queues, Mapping):  # as another check says
-        return []
+    if not isinstance(queues, Mapping) or not all(isinstance(name, str) for name in queues.values()):
+        return []  # as another check says
     normal = queues.get(Priority.NORMAL.word)
     entries = given.items() if isinstance(given, Mapping) else ()
     configured = {name: config for name, config in entries if isinstance(config, Mapping)}

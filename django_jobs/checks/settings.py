@@ -40,12 +40,13 @@ def check_queues(**kwargs: Any) -> list[CheckMessage]:
                 id="django_jobs.E001",
             )
         ]
-    missing = [word for word in Priority.words() if word not in queues]
-    if missing:
+    named = {**dict.fromkeys(Priority.words()), **queues}
+    unnamed = [str(label) for label, name in named.items() if not (isinstance(name, str) and name)]
+    if unnamed:
         return [
             Error(
-                f"DJANGO_JOBS['QUEUES'] names no queue for {', '.join(missing)}.",
-                hint="Map each of Critical, High, Normal and Low to an RQ queue.",
+                f"DJANGO_JOBS['QUEUES'] names no queue for {', '.join(unnamed)}.",
+                hint="Map each of Critical, High, Normal and Low to the name of an RQ queue.",
                 id="django_jobs.E001",
             )
         ]

@@ -162,7 +162,7 @@ def test_batches_are_canceled_and_retried_by_their_ids() -> None:
     again = call("jobs_cancel", batch.batch_id, "--json")
     assert (again.code, again.facts["canceled"], again.facts["unchanged"]) == (0, 0, 1)
     refused = call("jobs_retry", batch.batch_id)
-    assert (refused.code, refused.err) == (1, f"Cannot retry {batch.batch_id}: none of its jobs failed.\n")
+    assert (refused.code, refused.err) == (1, f"Cannot retry {batch.batch_id}: it was canceled.\n")
     gone = call("jobs_retry", "BATCH-2026-99999")
     assert (gone.code, gone.err) == (exit_codes.USAGE, "No batch 'BATCH-2026-99999'.\n")
     assert call("jobs_cancel", batch.batch_id, "--dry-run").code == exit_codes.USAGE
@@ -290,6 +290,19 @@ def test_a_user_is_told_of_no_names_that_they_may_not_know(letters: JobType) -> 
     make_user("ann")
     answer = call("jobs_cancel", "--organization", "acm", "--yes", "--user", "ann")
     assert answer.err == "--organization: There is no organization 'acm'.\n"
+
+
+def test_a_user_is_told_of_no_operation_that_they_may_not_know(letters: JobType) -> None:
+    acme = make_organization(name="acme")
+    pending_job(letters, organization=acme)
+    make_user("admin", admin_of=[acme])
+    filters = ("--type", "print_letters", "--yes", "--json")
+    of_the_system = call("jobs_cancel", *filters).facts["id"]
+    answer = call("jobs_cancel", *filters, "--user", "admin")
+    assert (answer.code, answer.facts["same_under_way"], answer.err) == (0, None, "")
+    of_the_user = answer.facts["id"]
+    assert call("jobs_cancel", *filters, "--user", "admin").facts["same_under_way"] == of_the_user
+    assert call("jobs_cancel", *filters).facts["same_under_way"] == of_the_system
 
 
 def test_an_operation_is_stopped(letters: JobType) -> None:

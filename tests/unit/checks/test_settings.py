@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage
 from django.core.files.storage import Storage
 
 from django_jobs.api.throttles import RATES
+from django_jobs.broker.checks import check_one_redis
 from django_jobs.checks import (
     check_database,
     check_foreign_rq_jobs,
@@ -61,6 +62,15 @@ def test_a_priority_without_a_queue_is_an_error(settings: Any) -> None:
     (message,) = check_queues()
     assert message.id == "django_jobs.E001"
     assert "Low, Normal, High" in message.msg
+
+
+@pytest.mark.parametrize("name", [None, "", ["jobs-low"], 7])
+def test_a_queue_whose_name_is_none_is_an_error(settings: Any, name: Any) -> None:
+    settings.DJANGO_JOBS = {"QUEUES": {**QUEUES, "Low": name}}
+    settings.RQ_QUEUES = {name: {} for name in "abcd"}
+    (message,) = check_queues()
+    assert (message.id, message.msg) == ("django_jobs.E001", "DJANGO_JOBS['QUEUES'] names no queue for Low.")
+    assert check_one_redis() == []
 
 
 def test_a_queue_that_rq_does_not_know_is_an_error(settings: Any) -> None:
