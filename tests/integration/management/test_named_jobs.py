@@ -100,6 +100,8 @@ def test_an_id_that_is_not_there_is_told_with_the_job_of_its_number(command: str
     job = pending_job()
     answer = call(command, f"JOB-1999-{job.pk:05d}")
     assert (answer.code, answer.err) == (2, f"No job 'JOB-1999-{job.pk:05d}'. Did you mean {job.name}?\n")
+    several = call("jobs_cancel", f"JOB-1999-{job.pk:05d}", f"JOB-1998-{job.pk:05d}", "--json")
+    assert several.error["did_you_mean"] == [job.name]
     assert call(command, f"job-{job.pk}", "--json").error["did_you_mean"] == [job.name]
     assert call(command, "nonsense", "--json").error["code"] == "unknown_name"
 
