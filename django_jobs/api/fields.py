@@ -63,8 +63,8 @@ class JobIdsField(serializers.Field[Any, Any, Any, Any]):
     def get_value(self, dictionary: Any) -> Any:
         """Return what was sent. Of a form's field that is repeated the REST framework would take the last one alone.
 
-        A blank text is a field of a form that nobody filled in. Elsewhere it is an id, and none that there is: who sends
-        it has lost the job that is to be waited for.
+        A blank text is a field of a form that nobody filled in. Elsewhere it is an id, and none that there is: who
+        sends it has lost the job that is to be waited for.
         """
         if not is_form(dictionary):
             value = super().get_value(dictionary)
