@@ -81,8 +81,15 @@ class JobIdsField(serializers.Field[Any, Any, Any, Any]):
         super().__init__(**kwargs)
 
     def get_value(self, dictionary: Any) -> Any:
-        """Return what was sent. Of a form's field that is repeated the REST framework would take the last one alone."""
-        values = dictionary.getlist(self.field_name) if is_form(dictionary) else ()
+        """Return what was sent. Of a form's field that is repeated the REST framework would take the last one alone.
+
+        A blank text is a field of a form that nobody filled in. Elsewhere it is an id, and none that there is: who
+        sends it has lost the job that is to be waited for.
+        """
+        if not is_form(dictionary):
+            value = super().get_value(dictionary)
+            return [value] if isinstance(value, str) and not value.replace(",", " ").strip() else value
+        values = dictionary.getlist(self.field_name)
         return [*values] if len(values) > 1 else super().get_value(dictionary)
 
     def to_internal_value(self, data: Any) -> list[str]:

@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from django_jobs.engine.insight.filter_input import MAY_BE_BLANK
 from django_jobs.engine.insight.filter_terms import (
     CHOICE,
     JOB_IDS,
@@ -66,7 +67,6 @@ METAVARS: Final = {NUMBER: "N", CHOICE: "yes|no", PARAMETERS: "NAME:VALUE", MOME
 READERS: Final[dict[Kind, Callable[[str], Any]]] = {NUMBER: int, CHOICE: _yes_or_no}
 #: The kinds of values of which an option may have several, by being repeated.
 REPEATED: Final = (STATUSES, NAMES, KEYS, PRIORITIES, JOB_IDS, PARAMETERS)
-MAY_BE_BLANK: Final = ("error_fingerprint",)
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
 #: The beginning of what is said of a job type that is not there.
 NO_TYPE: Final = "No job type"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError
 
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.status import get_job_status
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.management import exit_codes
@@ -26,13 +27,14 @@ ENDS: Final = {Status.DEAD_LETTER: ("failed", exit_codes.REFUSED), Status.CANCEL
 
 
 class JobWatch:
-    """One wait for one job. The database may be away meanwhile."""
+    """One wait for one job, whose status is told as ``user`` reads it. The database may be away meanwhile."""
 
-    def __init__(self, command: JsonAnswers, status: JobStatus, timeout: float | None) -> None:
+    def __init__(self, command: JsonAnswers, status: JobStatus, timeout: float | None, user: Any = None) -> None:
         self._command = command
         self._status = status
         self._started = time.monotonic()
         self._timeout = timeout
+        self._user = user
         self._told = ""
         self._has_warned = False
         self._is_away = False
@@ -75,7 +77,7 @@ class JobWatch:
 
     def _look(self) -> None:
         try:
-            self._status = get_job_status(self._status.job_id)
+            self._status = describe(find_job(self._status.job_id, None), user=self._user)
             self._warn()
         except (InterfaceError, OperationalError) as error:
             if not self._is_away:

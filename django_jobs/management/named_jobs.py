@@ -116,7 +116,7 @@ class NamedJobsCommand(ShellCommand):
             return
         unknown = [item.job_id for item in found if item.result == UNKNOWN]
         jobs = [item for item in unknown if parse_batch_id(item) is None]  # no job is meant by a batch's number
-        meant = [name for item in jobs[:MAX_LOOKED_UP] for name in similar_jobs(item, user)]
+        meant = list(dict.fromkeys(name for item in jobs[:MAX_LOOKED_UP] for name in similar_jobs(item, user)))
         what = "job" if unknown[:1] == jobs[:1] else "batch"
         first = f"No {what} {quoted(unknown[0])}.{did_you_mean(meant)}" if unknown else ""
         if len(unknown) == len(found):

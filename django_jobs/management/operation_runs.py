@@ -52,7 +52,7 @@ class OperationRun:
         """Start it, and tell that. Raises what the engine raises."""
         operation = operations.start_operation(self._asked, user=self._user)
         self._tell(operation)
-        if (same := _status(operation).same_under_way) is not None:
+        if (same := self._status(operation).same_under_way) is not None:
             self._command.stderr.write(f"Operation {same} is under way, and does the same to the same jobs.")
         return operation
 
@@ -67,7 +67,7 @@ class OperationRun:
                 if not has_warned and not leader(database.now()).is_alive:
                     self._command.stderr.write("No scheduler is alive: nothing happens until one is.")
                     has_warned = True
-                if (text := in_a_line(_status(operation))) != last:
+                if (text := in_a_line(self._status(operation))) != last:
                     self._tell(operation)
                     last = text
         except KeyboardInterrupt:
@@ -79,8 +79,11 @@ class OperationRun:
             raise Refused(told, code=f"operation_{operation.state}", returncode=exit_codes.NOT_FINISHED)
 
     def _tell(self, operation: Operation) -> None:
-        found = _status(operation)
+        found = self._status(operation)
         self._command.say(found.as_dict(), in_a_line(found))
+
+    def _status(self, operation: Operation) -> OperationStatus:
+        return describe_operations([operation], self._user)[0]
 
 
 def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> Refused:
@@ -94,10 +97,6 @@ def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any 
     returncode = exit_codes.REFUSED if is_refused else exit_codes.USAGE
     word = "nothing_matches" if is_refused else "invalid_operation"
     return Refused(text, code=word, returncode=returncode, fields=fields, did_you_mean=meant)
-
-
-def _status(operation: Operation) -> OperationStatus:
-    return describe_operations([operation])[0]
 
 
 def in_a_line(found: OperationStatus) -> str:

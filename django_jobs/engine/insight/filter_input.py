@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
@@ -15,14 +15,20 @@ from django_jobs.engine.job_types.masking import MASK, Names
 from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidFilter
 
+#: The blank fingerprint is that of errors without a text.
+MAY_BE_BLANK: Final = ("error_fingerprint",)
+
 
 def read_filter(given: Any, user: Any = None) -> JobFilter:
     """Return the filter that an object from outside means, of what this user may know of.
 
-    Its names are those of the list's parameters. Raises InvalidFilter with what is wrong by name.
+    Its names are those of the list's parameters. Raises InvalidFilter with what is wrong by name, as a blank value,
+    which would be left out, so that more jobs were named than was meant; None is a name that is not given.
     """
     if not isinstance(given, Mapping):
         raise InvalidFilter({"filters": [_("Give an object with the parameters of the list of jobs.")]})
+    if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
+        raise InvalidFilter({name: [_("Give a value: a blank one would name all jobs.")] for name in blank})
     own = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
     found, errors = read_terms(own, BY_NAME.keys() - {PK})
     errors |= _read_organizations(given.get(ORGANIZATION), user, found)
@@ -34,6 +40,13 @@ def read_filter(given: Any, user: Any = None) -> JobFilter:
     if errors:
         raise InvalidFilter(errors)
     return JobFilter(**found).both(searched(text or ""))
+
+
+def _is_blank(value: Any) -> bool:
+    """Return whether this is a blank text, or holds nothing but blank texts."""
+    if isinstance(value, str):
+        return not value.strip()
+    return isinstance(value, list | tuple | dict) and all(isinstance(item, str) and not item.strip() for item in value)
 
 
 def _read_organizations(given: Any, user: Any, found: dict[str, Any]) -> dict[str, list[str]]:

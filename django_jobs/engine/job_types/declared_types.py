@@ -50,6 +50,10 @@ def ensure(declaration: Declaration, *, using: str) -> None:
         _update(row, _wanted(declaration), JobType, using)
 
 
+class NoTable(ImproperlyConfigured):
+    """The database has no table of job types: nobody has migrated it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """How the row of a declared type differs from what the code says.
@@ -97,11 +101,11 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
 def differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
     """Return what a synchronization would do, and what it would leave, by the type's name; nothing is written.
 
-    Raises ImproperlyConfigured for a wrong declaration, and where there is no table of job types.
+    Raises ImproperlyConfigured for a wrong declaration, and NoTable where there is no table of job types.
     """
     model = _model_in(using, current_apps)
     if model is None:
-        raise ImproperlyConfigured(f"The database {using!r} has no table of job types; run `manage.py migrate`.")
+        raise NoTable(f"The database {using!r} has no table of job types; run `manage.py migrate`.")
     rows = {row.pk: row for row in model._default_manager.using(using).all()}
     found = declarations.declared()
     _refuse_wrong(found)

@@ -7,7 +7,7 @@ import logging
 import math
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.erasure import Meant, meant_by_id, meant_by_key, measure
@@ -18,8 +18,10 @@ from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
+from django_jobs.management import exit_codes
 from django_jobs.management.base import told_plainly
 from django_jobs.management.json_answers import ShellCommand
+from django_jobs.management.refusals import Refused, usage
 from django_jobs.management.standard_input import answers_yes, is_terminal
 from django_jobs.models import FileDeletion
 
@@ -50,7 +52,7 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         days = options["days"]
         if days is not None and not 0 <= days <= MAX_DAYS:
-            raise CommandError(f"--days must be between 0 and {MAX_DAYS}.")
+            raise usage(f"--days must be between 0 and {MAX_DAYS}.")
         with told_plainly():
             if options["organization"] is None and options["organization_pk"] is None:
                 self._prune(days, None, "all")
@@ -65,23 +67,23 @@ class Command(ShellCommand):
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
         """Return the one organization that is meant.
 
-        Raise CommandError with all that could be meant if they are several.
+        Raise Refused with all that could be meant if they are several.
         """
         if key is not None:
             return _by_key(key, organization)
         found = meant_by_id(str(organization))
         if not found:
-            raise CommandError(f"There is no organization {organization!r}, and no job that remembers it.")
+            raise _unknown(f"There is no organization {organization!r}, and no job that remembers it.")
         if len(found) > 1:
             lines = [f"  {item}: {measure(item.pk, _cutoff(days))}." for item in found]
-            raise CommandError(
+            raise usage(
                 f"Several organizations had the id {organization!r}; nothing was erased. Say which one by its key, "
                 f"with --organization-pk:\n" + "\n".join(lines)
             )
         return found[0]
 
     def _confirm(self, meant: Meant, days: float | None, *, is_agreed: bool) -> None:
-        """Say what will be deleted, and raise CommandError unless the answer is yes."""
+        """Say what will be deleted, and raise Refused unless the answer is yes."""
         # What programs read has stdout to itself.
         out = self.stderr if self.as_json else self.stdout
         out.write(f"To be erased, of {meant}: {measure(meant.pk, _cutoff(days))}.", lambda line: line)
@@ -90,11 +92,12 @@ class Command(ShellCommand):
         if is_agreed:
             return
         if not is_terminal():
-            raise CommandError("Nothing was erased: nobody is there to be asked. With --yes it is done without asking.")
+            text = "Nothing was erased: nobody is there to be asked. With --yes it is done without asking."
+            raise Refused(text, code="not_confirmed")
         out.write(ASKS, lambda line: line, ending="")
         out.flush()
         if not answers_yes():
-            raise CommandError("Nothing was erased.")
+            raise Refused("Nothing was erased.", code="not_confirmed")
 
     def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:
         erases = organization_pk is not None
@@ -116,10 +119,14 @@ class Command(ShellCommand):
 def _by_key(key: str, organization: str | None) -> Meant:
     found = meant_by_key(key)
     if found is None:
-        raise CommandError(f"There is no organization with the key {key!r}, and no job of such a one.")
+        raise _unknown(f"There is no organization with the key {key!r}, and no job of such a one.")
     if organization is not None and organization not in found.ids:
-        raise CommandError(f"Nothing was erased: the key {key} is that of {found}, not of {organization!r}.")
+        raise usage(f"Nothing was erased: the key {key} is that of {found}, not of {organization!r}.")
     return found
+
+
+def _unknown(text: str) -> Refused:
+    return Refused(text, code="unknown_name", returncode=exit_codes.USAGE)
 
 
 def _cutoff(days: float | None) -> dt.datetime | None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.insight.similar_names import similar_job_types, similar_jobs, similar_organizations
-from django_jobs.engine.insight.status import get_job_status
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.options import ON_DUPLICATE
 from django_jobs.engine.submission.rights import submittable
@@ -72,11 +73,12 @@ class Command(ShellCommand):
                 raise _refused(error, options, user) from error
             except JobsError as error:
                 raise refusal_of(error) from error
-            status = get_job_status(job)
+            # Whoever may submit is told of it, also where a policy hides the job from them; and no secret is.
+            status = describe(find_job(job, None), user=user)
         self._tell_hindrance(status)
         fault = None
         if options["wait"]:
-            status, fault = JobWatch(self, status, options["timeout"]).wait()
+            status, fault = JobWatch(self, status, options["timeout"], user).wait()
         self.say(status.as_dict(), f"{status.job_id} {status.status}")
         if fault is not None:
             raise fault

@@ -14,7 +14,7 @@ from django_jobs.engine.schedules.declared_schedules import ScheduleDifference
 from django_jobs.engine.store import database
 from django_jobs.management.base import told_plainly
 from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.refusals import Refused
+from django_jobs.management.refusals import Refused, Unavailable
 
 
 class Command(ShellCommand):
@@ -29,7 +29,10 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with told_plainly():
             using = database.alias()
-            found = declared_types.differences(using=using)
+            try:
+                found = declared_types.differences(using=using)
+            except declared_types.NoTable as error:
+                raise Unavailable(str(error)) from error
             schedules = declared_schedules.differences(using=using)
             if not options["check"]:
                 found = declared_types.sync_declared_types(using=using)

@@ -109,6 +109,8 @@ BAD_INPUT: Final[list[tuple[str, Any]]] = [
     ("priority", 1.5),
     ("depends_on", "JOB-1999-00001"),
     ("depends_on", "nonsense"),
+    ("depends_on", ""),
+    ("depends_on", " , "),
     ("depends_on", ["JOB-2026-99999", "\ud800"]),
     ("depends_on", {"a": 1}),
     ("depends_on", [7]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.core.management import CommandError
 from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization, OrganizationActivity
 from tests.support.brokers import job_in
-from tests.support.commands import run
+from tests.support.commands import call, run
 from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -141,6 +142,19 @@ def test_a_dead_tenant_that_was_renamed_is_told_with_both_names(tenant: Organiza
 def test_a_key_that_is_none_or_anothers_is_refused(arguments: list[str], reason: str, tenant: Organization) -> None:
     with pytest.raises(CommandError, match=reason):
         run("jobs_prune", "--yes", *(item.format(pk=tenant.pk) for item in arguments))
+    assert Job.objects.count() == 2
+
+
+def test_its_exit_codes_are_those_of_all_commands(tenant: Organization) -> None:
+    for code, word, arguments in (
+        (2, "unknown_name", ["--organization", "OTHER"]),
+        (2, "unknown_name", ["--organization-pk", "999999"]),
+        (2, "usage", ["--organization-pk", str(tenant.pk), "--organization", "OTHER"]),
+        (2, "usage", ["--days", "-1"]),
+        (1, "not_confirmed", ["--organization", "ACME"]),
+    ):
+        answer = call("jobs_prune", *arguments, "--json")
+        assert (answer.code, json.loads(answer.err.splitlines()[-1])["error"]["code"]) == (code, word)
     assert Job.objects.count() == 2
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from django_jobs import get_job_status
+from django_jobs.engine.lookup import find_job
 from django_jobs.management import exit_codes, job_watch
 from django_jobs.management.commands import jobs_submit
 from django_jobs.models import Job, JobType, Organization
@@ -209,6 +209,23 @@ def test_waiting_ends_with_what_became_of_the_job(
     assert (json.loads(answer.err)["error"]["code"] if answer.err else None) == word
 
 
+def test_a_user_is_told_no_result_that_they_may_not_read(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, acme: Organization
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password",)}
+    JobType.objects.update(deduplication_window=0)
+    make_user("ann", member_of=[acme])
+    make_user("root", is_superuser=True)
+    result = {"password": "hush", "sent": 1}
+    monkeypatch.setattr("time.sleep", lambda _: end(returned(start(Job.objects.latest("pk")), result)))
+    for name, told in ("ann", "********"), ("root", "hush"):
+        assert submit("--wait", "--json", "--user", name).facts["result"] == {"password": told, "sent": 1}
+    assert submit("--wait", "--json").facts["result"] == result
+    same = ("--on-duplicate", "return", "--unique-key", "k", "--deduplication-window", "60", "--json")
+    submit("--wait", *same)
+    assert submit(*same, "--user", "ann").facts["result"] == {"password": "********", "sent": 1}
+
+
 def test_waiting_for_a_job_that_is_canceled_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: call("jobs_cancel", Job.objects.get().name))
     answer = submit("--wait", "--json")
@@ -252,12 +269,12 @@ def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch
 def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([OperationalError("away")])
 
-    def look(job_id: str) -> JobStatus:
+    def look(job_id: str, user: Any) -> Job:
         for error in answers:
             raise error
-        return get_job_status(job_id)
+        return find_job(job_id, user)
 
-    monkeypatch.setattr(job_watch, "get_job_status", look)
+    monkeypatch.setattr(job_watch, "find_job", look)
     monkeypatch.setattr("time.sleep", lambda _: None)
     answer = submit("--wait", "--timeout", "0.2")
     assert "The database cannot be used (OperationalError); waiting for it." in answer.err

@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy
 from django_jobs import job_handler
 from django_jobs.admin.formatting import type_title
 from django_jobs.engine.job_types import declarations, declared_types
+from django_jobs.management import exit_codes
 from django_jobs.models import JobType
 from tests.support import handlers
 from tests.support.bracketed_language import speak_in_brackets
-from tests.support.commands import run
+from tests.support.commands import call, run
 
 UP_TO_DATE = "The rows of all declared job types are up to date.\n"
 
@@ -118,6 +119,9 @@ def test_without_the_table_the_migration_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(connection.introspection, "table_names", list)
     with pytest.raises(CommandError, match=r"run `manage.py migrate`"):
         run("jobs_sync")
+    for arguments in [], ["--check"]:
+        answer = call("jobs_sync", *arguments, "--json")
+        assert (answer.code, answer.error["code"]) == (exit_codes.UNAVAILABLE, "unavailable")
 
 
 def test_a_type_that_somebody_deletes_meanwhile_is_not_told_as_written() -> None:

@@ -100,6 +100,8 @@ def test_an_id_that_is_not_there_is_told_with_the_job_of_its_number(command: str
     job = pending_job()
     answer = call(command, f"JOB-1999-{job.pk:05d}")
     assert (answer.code, answer.err) == (2, f"No job 'JOB-1999-{job.pk:05d}'. Did you mean {job.name}?\n")
+    several = call("jobs_cancel", f"JOB-1999-{job.pk:05d}", f"JOB-1998-{job.pk:05d}", "--json")
+    assert several.error["did_you_mean"] == [job.name]
     assert call(command, f"job-{job.pk}", "--json").error["did_you_mean"] == [job.name]
     assert call(command, "nonsense", "--json").error["code"] == "unknown_name"
 
@@ -290,6 +292,19 @@ def test_a_user_is_told_of_no_names_that_they_may_not_know(letters: JobType) -> 
     make_user("ann")
     answer = call("jobs_cancel", "--organization", "acm", "--yes", "--user", "ann")
     assert answer.err == "--organization: There is no organization 'acm'.\n"
+
+
+def test_a_user_is_told_of_no_operation_that_they_may_not_know(letters: JobType) -> None:
+    acme = make_organization(name="acme")
+    pending_job(letters, organization=acme)
+    make_user("admin", admin_of=[acme])
+    filters = ("--type", "print_letters", "--yes", "--json")
+    of_the_system = call("jobs_cancel", *filters).facts["id"]
+    answer = call("jobs_cancel", *filters, "--user", "admin")
+    assert (answer.code, answer.facts["same_under_way"], answer.err) == (0, None, "")
+    of_the_user = answer.facts["id"]
+    assert call("jobs_cancel", *filters, "--user", "admin").facts["same_under_way"] == of_the_user
+    assert call("jobs_cancel", *filters).facts["same_under_way"] == of_the_system
 
 
 def test_an_operation_is_stopped(letters: JobType) -> None:

@@ -54,6 +54,11 @@ def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organ
         ({"parameters": "no colon"}, "parameters"),
         ({"parameters": {"a": {"b": 1}}}, "parameters"),
         ({"operation": "1; DROP TABLE"}, "operation"),
+        *(({"status": "Failed", name: ""}, name) for name in ("organization", "owner", "search")),
+        ({"status": "Failed", "owner": " "}, "owner"),
+        *(({"status": "Failed", name: []}, name) for name in ("organization", "job_type", "parameters")),
+        ({"status": "Failed", "job_type": ["", " "]}, "job_type"),
+        ({"status": "Failed", "parameters": {}}, "parameters"),
         (["status"], "filters"),
         (None, "filters"),
     ],
@@ -70,3 +75,9 @@ def test_a_text_that_is_searched_for_is_a_job_id_or_a_part_of_an_error(mails: Jo
     Job.objects.filter(pk=dead.pk).update(error_message="connection refused")
     assert list(read_filter({"search": job.name}).rows()) == [job]
     assert list(read_filter({"search": "refused"}).rows()) == [dead]
+
+
+def test_a_name_without_a_value_is_not_given(mails: JobType) -> None:
+    given = {"job_type": mails.pk, "organization": None, "owner": None}
+    assert read_filter(given).as_json() == {"job_type": [mails.pk]}
+    assert read_filter({"error_fingerprint": ""}).as_json() == {"error_fingerprint": ""}
