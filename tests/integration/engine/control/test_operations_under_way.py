@@ -68,12 +68,12 @@ def test_another_priority_is_not_the_same(kind: JobType, system_admin: User) -> 
     ("stored", "given"),
     [
         ({"status": ["Pending", "Failed"]}, {"status": ["Failed", "Pending", "Failed"]}),
-        ({"status": "Pending"}, {"status": ["Pending", "", None], "job_type": [], "owner": " ", "search": ""}),
+        ({"status": "Pending"}, {"status": ["Pending", "", None], "job_type": None, "owner": None}),
         ({"status": "Pending"}, {"status": "Pending", "all": True}),
         ({"all": True}, {"status": Status.values}),
         ({"priority": "Normal"}, {"priority": int(Priority.NORMAL)}),
         ({"created_after": "2020-01-31T08:00:00Z"}, {"created_after": "2020-01-31T10:00:00+02:00"}),
-        ({"parameters": {}, "all": True}, {"all": True}),
+        ({"parameters": None, "all": True}, {"all": True}),
     ],
     ids=str,
 )
