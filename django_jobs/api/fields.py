@@ -67,8 +67,8 @@ class SwitchField(serializers.BooleanField):
         return serializers.empty if is_missing else super().get_value(dictionary)
 
     def iter_options(self) -> Iterator[Option]:
-        """Yield the two words that a form offers."""
-        yield from (Option(word, word) for word in ("True", "False"))
+        """Yield the two words that a form offers. A no comes first: the REST framework marks none as chosen for it."""
+        yield from (Option(word, word) for word in ("False", "True"))
 
 
 class JobIdsField(serializers.Field[Any, Any, Any, Any]):

@@ -57,10 +57,23 @@ def test_what_is_not_given_has_its_default_as_json_and_as_a_form(admin: APIClien
     off = admin.put(f"{TYPES}plain/", {**new, "is_enabled": "False", "is_paused": "true"}, kind).json()
     assert (off["is_enabled"], off["is_paused"]) == (False, True)
     assert admin.put(f"{TYPES}plain/", new, kind).json() == made
-    page = admin.get(f"{TYPES}plain/", HTTP_ACCEPT="text/html").content.decode()
-    switch = page.partition('<select class="form-control" name="is_enabled"')[2].partition("</select>")[0]
-    assert switch.count("<option") == 2
-    assert re.search(r'value="True"\s+selected', switch)
+
+
+def test_a_form_shows_whether_a_type_is_on(admin: APIClient) -> None:
+    assert (shown(admin, TYPES, "is_enabled"), shown(admin, TYPES, "is_paused")) == ("True", "False")
+    address = f"{TYPES}{make_job_type(is_paused=True).pk}/"
+    assert (shown(admin, address, "is_enabled"), shown(admin, address, "is_paused")) == ("True", "True")
+    address = f"{TYPES}{make_job_type(is_enabled=False).pk}/"
+    assert (shown(admin, address, "is_enabled"), shown(admin, address, "is_paused")) == ("False", "False")
+
+
+def shown(client: APIClient, address: str, name: str) -> str:
+    """The choice that a browser shows in a form's field, and sends: the first one where none is marked."""
+    page = client.get(address, HTTP_ACCEPT="text/html").content.decode()
+    field = page.partition(f'<select class="form-control" name="{name}"')[2].partition("</select>")[0]
+    choices = re.findall(r'<option value="(\w*)"\s*(selected)?', field)
+    assert len(choices) == 2
+    return str(next((value for value, is_chosen in choices if is_chosen), choices[0][0]))
 
 
 def test_a_type_without_a_serializer_has_no_schema(member: APIClient) -> None:
