@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
-from django_jobs import cancel_batch, create_batch, retry_batch
+from django_jobs import cancel_batch, create_batch, get_batch_status, retry_batch
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.engine.execution.settle import settle_all
@@ -113,6 +113,41 @@ def test_who_closes_a_batch_knows_of_every_job_that_came_in(batch: Batch, kind: 
         settle_all([returned(start(job))], WORKER)
     assert_right()
     assert Batch.objects.get(pk=batch.pk).state == BatchState.COMPLETED
+
+
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """A transaction that waits for no lock for long."""
+    if connection.vendor == "sqlite":
+        pytest.skip("Its one lock is the whole database's.")
+    is_postgresql = connection.vendor == "postgresql"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '100ms'" if is_postgresql else "SET innodb_lock_wait_timeout = 1")
+        yield
+
+
+def test_nobody_closes_or_ends_a_batch_while_somebody_adds_a_job(batch: Batch, kind: JobType) -> None:
+    added, may_commit = threading.Event(), threading.Event()
+
+    def add() -> None:
+        with transaction.atomic():
+            batch.submit(kind)
+            added.set()
+            assert may_commit.wait(60)
+
+    def close() -> None:
+        assert added.wait(60)
+        try:
+            with pytest.raises(OperationalError), impatient():
+                closes(batch)
+            assert Batch.objects.get(pk=batch.pk).closed_at is None
+        finally:
+            may_commit.set()
+
+    run_crowd([add, close])
+    closes(batch)
+    status = get_batch_status(batch.batch_id)
+    assert (status.total, status.state) == (1, BatchState.RUNNING)
 
 
 def test_ends_in_many_workers_submit_what_follows_once(batch: Batch, kind: JobType) -> None:

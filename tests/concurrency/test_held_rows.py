@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from django_jobs import cancel_batch, create_batch
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import ticketing
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
@@ -183,3 +185,18 @@ def test_a_held_job_that_should_be_withdrawn_gets_a_ticket_instead(
     watch = TicketWatch()
     assert [watch.reissue_lost() for _ in range(2)] == [0, 1]
     assert full_broker.pks() == [jobs[0].pk]
+
+
+def test_a_job_of_a_canceled_batch_that_somebody_holds_is_canceled_later(
+    full_broker: CrowdedBroker, hold: Callable[[Job], Host]
+) -> None:
+    batch = create_batch(make_organization())
+    jobs = batch.submit_many([{"job_type": make_job_type().pk, "parameters": {"n": n}} for n in range(3)])
+    host = hold(jobs[1])
+    cancel_batch(batch)
+    batch_duties.in_tick()
+    assert [reread(job).status for job in jobs] == ["Canceled", "Pending", "Canceled"]
+    host.let_go()
+    for _ in range(2):
+        batch_duties.in_tick()
+    assert reread(jobs[1]).status == "Canceled"

@@ -39,6 +39,20 @@ def test_a_cancel_ends_a_retry_that_is_under_way(organization: Organization, mon
     assert state(batch) == "Canceled"
 
 
+def test_one_that_is_closed_amid_the_retry_of_its_jobs_does_not_end(
+    organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_duties, "PAGE", 1)
+    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    batch = make_batch(organization, "Dead Letter", "Dead Letter", close=False, on_failure={"job_type": kind.pk})
+    run_jobs()
+    retry_batch(batch)
+    end(returned(start(Job.objects.filter(batch=batch).exclude(status="Dead Letter").get())))
+    batch.close()
+    assert (state(batch), Batch.objects.get().completed_at) == ("Running", None)
+    assert Batch.objects.get().on_failure_job_id is None
+
+
 def test_one_of_which_jobs_are_still_to_be_retried_does_not_end(
     organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

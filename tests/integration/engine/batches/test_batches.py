@@ -136,12 +136,28 @@ def test_a_job_that_is_retried_by_itself_counts_again(organization: Organization
     job = batch.submit(make_job_type("fail_for_good"))
     batch.close()
     run_jobs()
+    first_end = get_batch_status(batch).completed_at
+    assert first_end is not None
     make_good(job)
     retry_job(job)
     tick()
-    assert state(batch) == "Running"
+    assert (state(batch), get_batch_status(batch).completed_at) == ("Running", None)
     run_jobs()
     assert (state(batch), counts(batch)) == ("Completed", {"Completed": 1})
+    last_end = get_batch_status(batch).completed_at
+    assert last_end is not None
+    assert last_end > first_end
+
+
+def test_it_has_started_when_its_first_job_did(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization)
+    begun = []
+    for _ in range(2):
+        end(returned(start(batch.submit(kind))))
+        tick()
+        begun.append(get_batch_status(batch).started_at)
+    assert begun[0] is not None
+    assert begun[1] == begun[0]
 
 
 def test_what_follows_reads_the_status_of_its_batch(organization: Organization, kind: JobType) -> None:

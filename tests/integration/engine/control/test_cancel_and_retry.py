@@ -8,6 +8,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 
 from django_jobs import cancel_job, retry_job
+from django_jobs.engine.actors import user_named
+from django_jobs.engine.control.cancel import cancel_many
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import InvalidTransition, JobNotFound, PermissionDenied
@@ -52,6 +54,25 @@ def test_canceling_again_is_no_error_and_changes_nothing(status: str) -> None:
     second = cancel_job(first)
     assert (second.status, second.canceled_at) == (first.status, first.canceled_at)
     assert second.cancel_requested_at == first.cancel_requested_at
+
+
+def test_canceling_many_again_keeps_who_asked_first_and_when() -> None:
+    job = job_in("Running")
+    assert cancel_many([job.pk], user_named("ann")).asked == 1
+    first = reread(job)
+    assert cancel_many([job.pk], user_named("ben")).asked == 0
+    again = reread(job)
+    assert (again.canceled_by, again.cancel_requested_at) == ("ann", first.cancel_requested_at)
+
+
+def test_workers_are_told_at_once_which_of_many_jobs_are_canceled(
+    broker: MemoryBroker, django_capture_on_commit_callbacks: Any
+) -> None:
+    jobs = [job_in("Running"), job_in("Running"), job_in("Pending")]
+    with django_capture_on_commit_callbacks(execute=True):
+        cancel_many([job.pk for job in jobs], user_named("ann"))
+        assert broker.hints == []
+    assert broker.hints == [("worker-1", [jobs[0].name, jobs[1].name])]
 
 
 @pytest.mark.parametrize("status", ["Completed", "Dead Letter"])

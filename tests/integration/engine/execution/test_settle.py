@@ -121,6 +121,33 @@ def test_a_requested_cancel_overrules_all_but_a_return(subtests: pytest.Subtests
             assert (row.canceled_at is not None) is (status == "Canceled")
 
 
+@pytest.mark.parametrize("field", ["worker_name", "attempt"])
+def test_the_end_of_an_attempt_that_is_another_workers_now_moves_nothing(subtests: pytest.Subtests, field: str) -> None:
+    others = {"worker_name": "another worker", "attempt": 2}[field]
+    for name in ("returned", "transient", "permanent", "timed out", "canceled", "postponed", "interrupted"):
+        with rolled_back(subtests, name=name):
+            job, claimed = running_job()
+            Job.objects.update(**{field: others})
+            end(outcome(name, claimed))
+            assert_untouched(job, field, others)
+    for store in (
+        lambda lost: settle.settle_lost(lost, "its worker died", WORKER),
+        lambda lost: settle.settle_timed_out(lost, WORKER),
+        lambda lost: settle.return_to_queue(lost, "a neighbor was killed", WORKER),
+    ):
+        with rolled_back(subtests, store=store):
+            job, claimed = running_job()
+            Job.objects.update(**{field: others})
+            assert store([(job.pk, claimed.attempt)]) == []
+            assert_untouched(job, field, others)
+
+
+def assert_untouched(job: Job, field: str, others: Any) -> None:
+    row = reread(job)
+    assert (row.status, getattr(row, field), row.error_message, row.retry_count) == ("Running", others, "", 0)
+    assert get_job_history(job)[-1]["to_status"] == "Running"
+
+
 def test_a_transient_failure_waits_for_its_retry() -> None:
     job, claimed = running_job()
     row = end(raised(claimed, text="no route", traceback="Traceback …"))

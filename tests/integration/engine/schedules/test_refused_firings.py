@@ -51,6 +51,15 @@ def test_a_refusal_is_told_once_and_cleared_by_the_next_good_firing(organization
     assert (reread(schedule).fault, schedule.faulty_since) == ("", None)
 
 
+def test_a_schedule_that_is_skipped_for_its_unfinished_job_shows_no_fault_of_before(organization: Organization) -> None:
+    schedule = make_schedule(None, organization, overlap="skip")
+    fire_due(NOON)
+    Schedule.objects.update(fault="it was refused", faulty_since=NOON)
+    fire_due(NOON + MINUTE)
+    assert outcomes()[-1][0] == "skipped"
+    assert (reread(schedule).fault, schedule.faulty_since) == ("", None)
+
+
 def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organization) -> None:
     assert list(examine_schedules()) == []
     make_schedule(None, organization)
