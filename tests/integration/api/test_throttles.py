@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from django.urls import reverse
 from rest_framework.test import APIClient
 
+from django_jobs.api import urls
 from django_jobs.api.throttles import RATES, JobsThrottle
 from django_jobs.models import Job, Organization
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, pending_job
-from tests.support.factories import make_job_type, make_user
+from tests.support.factories import make_job_type, make_system_admin, make_user
 
 METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs."
 
@@ -71,6 +73,63 @@ def test_each_kind_of_call_has_its_own_rate(
     assert {answer.status_code for answer in refused} == {429}
     assert all(1 <= int(answer["Retry-After"]) <= 60 for answer in refused)
     assert refused[0].json()["code"] == "throttled"
+
+
+#: What docs/api.md says that each call counts against, by the name of its address.
+SCOPES: Final = {
+    "job-list": {"get": "list", "post": "submit"},
+    "job-bulk": {"post": "submit"},
+    "job-metrics": {"get": "metrics"},
+    "job-socket-ticket": {"post": "status"},
+    "job-detail": {"get": "status", "delete": "cancel"},
+    "job-cancel": {"post": "cancel"},
+    "job-history": {"get": "status"},
+    "job-output": {"get": "status"},
+    "job-retry": {"post": "cancel"},
+    "operation-list": {"get": "list", "post": "cancel"},
+    "operation-detail": {"get": "status"},
+    "operation-pause": {"post": "cancel"},
+    "operation-resume": {"post": "cancel"},
+    "operation-stop": {"post": "cancel"},
+    "batch-list": {"get": "list", "post": "submit"},
+    "batch-detail": {"get": "status"},
+    "batch-cancel": {"post": "cancel"},
+    "batch-close": {"post": "submit"},
+    "batch-retry": {"post": "cancel"},
+    "jobtype-list": {"get": "list", "post": "submit"},
+    "jobtype-detail": {"get": "status", "put": "submit", "patch": "submit", "delete": "submit"},
+    "alert-list": {"get": "list"},
+    "schedule-list": {"get": "list", "post": "submit"},
+    "schedule-preview": {"get": "status", "post": "status"},
+    "schedule-fire": {"post": "submit"},
+    "schedule-firings": {"get": "status"},
+    "schedule-pause": {"post": "cancel"},
+    "schedule-resume": {"post": "cancel"},
+    "schedule-detail": {"get": "status", "put": "submit", "patch": "submit", "delete": "cancel"},
+}
+
+
+def address_of(name: str) -> str:
+    """The address of a route, with a number in place of each id."""
+    (pattern,) = [pattern for pattern in urls.urlpatterns if pattern.name == name]
+    return reverse(f"django_jobs:{name}", kwargs=dict.fromkeys(pattern.pattern.regex.groupindex, "1"))
+
+
+def test_each_action_counts_against_the_rate_that_the_docs_name(
+    broker: MemoryBroker, settings: Any, subtests: pytest.Subtests
+) -> None:
+    client = client_of(make_system_admin())
+    assert {pattern.name: set(pattern.callback.actions) - {"head"} for pattern in urls.urlpatterns} == {
+        name: set(scopes) for name, scopes in SCOPES.items()
+    }
+    for name, scopes in SCOPES.items():
+        for method, scope in scopes.items():
+            for rates, is_refused in (({scope: "0/min"}, True), (dict.fromkeys(RATES, "0/min") | {scope: None}, False)):
+                with subtests.test(name=name, method=method, scope=scope, is_refused=is_refused):
+                    given = dict.fromkeys(RATES) | rates
+                    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": given}
+                    answer = getattr(client, method)(address_of(name), {}, "json")
+                    assert (answer.status_code == 429) is is_refused
 
 
 def test_one_kind_does_not_count_against_another(client: APIClient, organization: Organization) -> None:
