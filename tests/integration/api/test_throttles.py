@@ -75,6 +75,7 @@ def test_each_kind_of_call_has_its_own_rate(
     assert refused[0].json()["code"] == "throttled"
 
 
+ROUTES: Final[list[Any]] = urls.urlpatterns
 #: What docs/api.md says that each call counts against, by the name of its address.
 SCOPES: Final = {
     "job-list": {"get": "list", "post": "submit"},
@@ -111,7 +112,7 @@ SCOPES: Final = {
 
 def address_of(name: str) -> str:
     """The address of a route, with a number in place of each id."""
-    (pattern,) = [pattern for pattern in urls.urlpatterns if pattern.name == name]
+    (pattern,) = [pattern for pattern in ROUTES if pattern.name == name]
     return reverse(f"django_jobs:{name}", kwargs=dict.fromkeys(pattern.pattern.regex.groupindex, "1"))
 
 
@@ -119,7 +120,7 @@ def test_each_action_counts_against_the_rate_that_the_docs_name(
     broker: MemoryBroker, settings: Any, subtests: pytest.Subtests
 ) -> None:
     client = client_of(make_system_admin())
-    assert {pattern.name: set(pattern.callback.actions) - {"head"} for pattern in urls.urlpatterns} == {
+    assert {pattern.name: set(pattern.callback.actions) - {"head"} for pattern in ROUTES} == {
         name: set(scopes) for name, scopes in SCOPES.items()
     }
     for name, scopes in SCOPES.items():

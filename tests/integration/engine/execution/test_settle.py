@@ -130,11 +130,12 @@ def test_the_end_of_an_attempt_that_is_another_workers_now_moves_nothing(subtest
             Job.objects.update(**{field: others})
             end(outcome(name, claimed))
             assert_untouched(job, field, others)
-    for store in (
+    unreported: list[Any] = [
         lambda lost: settle.settle_lost(lost, "its worker died", WORKER),
         lambda lost: settle.settle_timed_out(lost, WORKER),
         lambda lost: settle.return_to_queue(lost, "a neighbor was killed", WORKER),
-    ):
+    ]
+    for store in unreported:
         with rolled_back(subtests, store=store):
             job, claimed = running_job()
             Job.objects.update(**{field: others})
