@@ -1,4 +1,4 @@
-"""HTTP and websockets in one process: ``uvicorn example_project.asgi:application``."""
+"""HTTP and websockets in one process, which an ASGI server runs. Its options are in docs/deploying.md."""
 
 from __future__ import annotations
 

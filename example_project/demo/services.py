@@ -144,8 +144,9 @@ def worker() -> Iterator[Service]:
 def web_server(port: int) -> Iterator[Service]:
     """Run pages, API and websockets in one process; yield once it accepts connections."""
     require_packages("uvicorn", "websockets")
-    options = ["--host", HOST, "--port", str(port), "--lifespan", "off"]
-    command = [sys.executable, "-m", "uvicorn", *options, "example_project.asgi:application"]
+    address = ["--host", HOST, "--port", str(port), "--lifespan", "off"]
+    bounds = ["--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
+    command = [sys.executable, "-m", "uvicorn", *address, *bounds, "example_project.asgi:application"]
     with logged_service("web server", command) as started:
         wait_until_listening(started, port)
         yield started
