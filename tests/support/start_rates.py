@@ -31,6 +31,8 @@ class Simulation:
         self.limits = dict(limits)
         self.now = START
         self.offset = 0.0
+        #: So many seconds earlier than it really was the rows tell a start.
+        self.rows_are_early = 0.0
         self.kept: Any = None
         self.next_at: float | None = None
         self.waiting: dict[tuple[str, int], int] = defaultdict(int)
@@ -55,7 +57,7 @@ class Simulation:
         while self._queued and self._queued[0][0] <= self.now:
             moment, lane, attempt = heapq.heappop(self._queued)
             self.starts[lane].append(moment)
-            self._rows[attempt] = moment + self.offset
+            self._rows[attempt] = moment + self.offset - self.rows_are_early
             self._last[lane] = attempt
 
     def hand_back(self, lane: tuple[str, int]) -> None:

@@ -141,9 +141,9 @@ def forget() -> None:
 
 
 def _renewed(known: _Known, now: float) -> _Known | None:
-    """Return the mark of this moment; none when the database's clock went back, since the old one is no bound then."""
+    """Return the mark of this moment."""
     mark = store().mark_in_flight(known.mark)
-    if mark is None or mark.since < known.mark.since:
+    if mark is None:
         return None
     return known._replace(mark=mark, serves_until=now + RENEWAL_SECONDS)
 

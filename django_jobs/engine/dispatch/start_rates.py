@@ -29,8 +29,6 @@ LOST: Final = "lost"
 NOTHING_KEPT: Final[Mapping[str, Any]] = MappingProxyType({"at": 0, "types": {}})
 #: Jobs in hand of all types together: each is kept by its number.
 MAX_IN_HAND: Final = 5_000
-#: A clock that was set back by less stands still until it has caught up, so that small steps add up to nothing.
-SMALL_STEP: Final = 1 * SECOND
 
 
 #: For how long a pass that found too much in hand waits before somebody looks again.
@@ -131,8 +129,6 @@ def _read(
 ) -> StartRates:
     last: int = kept["at"]
     moment = round(now * SECOND)
-    if 0 < last - moment <= SMALL_STEP:
-        moment = last
     types = {name: TypeRates(limit, moment) for name, limit in limits.items() if limit[:2] != (None, None)}
     for name in types.keys() & kept["types"].keys():
         types[name].load(kept["types"][name], last)

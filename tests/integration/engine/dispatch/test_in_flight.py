@@ -145,18 +145,6 @@ def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
 
 
 @pytest.mark.usefixtures("rest")
-def test_a_clock_of_the_database_that_goes_back_ends_the_mark(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_in("Queued")
-    in_flight.count_in_flight()
-    known = in_flight._locked._known
-    assert known
-    ahead = known.mark._replace(since=known.mark.since + HOUR)
-    monkeypatch.setattr(in_flight._locked, "_known", known._replace(mark=ahead))
-    clock.now += in_flight.RENEWAL_SECONDS
-    assert counted() == truth()
-
-
-@pytest.mark.usefixtures("rest")
 def test_jobs_of_types_with_limits_are_counted_from_marks_of_the_lock_alone(kind: JobType) -> None:
     in_flight.count_in_flight(has_lock=False)
     late = job_in("Queued", job_type=kind)

@@ -210,6 +210,16 @@ def test_a_start_that_is_seen_late_counts_from_when_the_rows_say_it_was() -> Non
     assert 6600 <= seconds[False] <= 3000 + 3600 * (1 + 2 * BUCKET + SLACK)
 
 
+def test_rows_that_tell_a_start_a_few_milliseconds_too_early_let_no_other_go_early() -> None:
+    # The rows tell the first start at the end of a bucket: in truth it was in the next one.
+    simulation = Simulation({MAIL: StartLimit(1, None, 1)}, iter([0.5044, 0.0]), tells_starts=True)
+    simulation.rows_are_early = 0.0045
+    simulation.submit(MAIL, 2)
+    simulation.run(2.0, itertools.chain([0.499, 0.007], every(0.001)))
+    first, second = simulation.all_starts(MAIL)
+    assert 1 <= second - first <= 1 + 2 * BUCKET + SLACK
+
+
 def test_what_the_rows_say_counts_from_no_earlier_than_the_pass_that_saw_it_queued() -> None:
     def wrong_rows(attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
         return dict.fromkeys(attempts, START - 10**6)
