@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker import children, enforcement, interruption, shared_slots
+from django_jobs.worker import child_watch, children, enforcement, interruption, shared_slots
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
 from django_jobs.worker.orders import OrderReader
@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The supervisor's clock, which goes on by hand."""
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
-    for part in (children, enforcement, shared_slots):
+    for part in (child_watch, children, enforcement, shared_slots):
         monkeypatch.setattr(part, "time", clock)
     return clock
 
@@ -81,6 +81,19 @@ def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it(leases
     child.stalls_at = LoopStep.CLAIMING
     enforcement.watch_board(child, leases)
     assert child.killed == ("Its loop stood still while claiming", "interrupted", None)
+
+
+def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: LeaseRenewer) -> None:
+    child = FakeChild()
+    child.slots = shared_slots.SharedSlots.create(1)
+    child.watch = child_watch.ChildWatch(child.slots)
+    child.slots.board.enter(LoopStep.SETTLING)
+    while child.killed is None and clock.now < 2 * enforcement.STALL_SECONDS:
+        clock.now += 0.5
+        enforcement.watch_board(child, leases)
+    child.slots.close()
+    assert child.killed == ("Its loop stood still while settling", "interrupted", None)
+    assert clock.now > enforcement.STALL_SECONDS
 
 
 def test_what_is_revoked_is_handed_back(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:

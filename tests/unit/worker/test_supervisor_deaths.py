@@ -18,8 +18,9 @@ from tests.support.fake_children import STUCK, FakeChild, options
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The supervisor's clock, which stands."""
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: 0.0)
+    """The supervisor's clock, which goes on by hand."""
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
     for part in (module, children, enforcement, shared_slots):
         monkeypatch.setattr(part, "time", clock)
     return clock
@@ -32,6 +33,20 @@ def test_a_child_can_see_when_its_leases_were_renewed() -> None:
     boss.leases.renewed["child"] = 123.0
     boss._tick()
     assert child.renewals == [0.0, 123.0]
+
+
+def test_a_child_that_dies_at_once_is_started_again_after_a_second(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, dead = Supervisor(options()), FakeChild(returncode=1)
+    monkeypatch.setattr(module, "ChildProcess", lambda *_: FakeChild())
+    dead.started = 0.0
+    boss.children = [dead]
+    found = []
+    for clock.now in (0.05, 1.0, 1.06):
+        boss._tick()
+        found.append(len(boss.children))
+    assert found == [0, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 
 from django_jobs import RetryLater
 from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.execution import outcomes
+from django_jobs.engine.execution.handler_run import attempt, context_for
+from django_jobs.engine.execution.settle import settle
 from django_jobs.exceptions import InvalidStep, PermanentError, TransientError, WorkerStopping
 from django_jobs.models import Job, JobCheckpoint, JobStep
+from tests.support.attempts import FreeRunner
+from tests.support.brokers import start
 from tests.support.durable import DurableJob
 from tests.support.statements import statements_of
 
@@ -132,6 +136,23 @@ def test_at_an_orderly_end_it_is_logged_and_the_end_is_stored(
     assert durable.job.status == "Pending"
     assert f"job_id={durable.job.name} event=checkpoint_not_saved" in caplog.text
     assert not JobCheckpoint.objects.exists()
+
+
+def test_a_connection_that_is_lost_while_it_is_saved_with_the_end_loses_neither(durable: DurableJob) -> None:
+    claimed = start(durable.job)
+    claimed.handler = noting(RetryLater(0), page=1)
+    outcome = attempt(claimed, context_for(claimed, FreeRunner()))
+
+    def lose(execute: Any, sql: str, *rest: Any) -> Any:
+        if JobCheckpoint._meta.db_table in sql:
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(lose), pytest.raises(OperationalError):
+        settle([outcome], claimed.worker_name)
+    assert (Job.objects.get().status, JobCheckpoint.objects.exists()) == ("Running", False)
+    assert settle([outcome], claimed.worker_name) == []
+    assert (Job.objects.get().status, JobCheckpoint.objects.get().data) == ("Pending", {"page": 1})
 
 
 def test_inside_a_transaction_it_is_refused(durable: DurableJob) -> None:
