@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection, connections, transaction
+from rest_framework.authtoken.models import Token
 
 from django_jobs import submit_jobs
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import event_log, joins
+from django_jobs.realtime import event_log, joins, sockets
+from django_jobs.realtime.connections import Connection
+from django_jobs.realtime.identity import TOKEN, Identity
 from tests.support.brokers import end, job_in, raised, start
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
@@ -143,6 +148,35 @@ def test_each_attempt_is_replayed_with_its_own_error(organization: Organization,
         ("Running", 2, ""),
         ("Failed", 2, "it failed again"),
     ]
+
+
+def test_what_was_missed_is_not_told_once_the_room_is_taken_away(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "BUSY_OUTBOX", 0)
+    for _ in range(3):
+        later_job(organization)
+    token = Token.objects.create(user=make_user(member_of=[organization]))
+    frame = {"action": "join", "room": f"org:{organization.name}", "since": 0}
+    told: list[str] = []
+
+    @async_to_sync
+    async def join() -> None:
+        async def send(message: dict[str, Any]) -> None:
+            if "text" in message:
+                told.append(json.loads(message["text"])["event"])
+            if told[-1:] == ["job_status_changed"]:
+                for target in client.socket.targets():
+                    client.socket.revoke(target)
+
+        client = Connection(send, Identity(TOKEN, token.key))
+        assert await client.accept() == 0
+        await client.answer(0, lambda: frame)
+        await client.close(1000)
+        await client.end()
+
+    join()
+    assert told == ["joined", "job_status_changed", "left"]
 
 
 def test_too_much_to_replay_is_left_to_rest(
