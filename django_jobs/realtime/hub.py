@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from django_jobs.engine.sockets.open_sockets import RENEW_SECONDS
-from django_jobs.realtime import event_log, events, frames, joins
+from django_jobs.realtime import event_log, events, joins
 from django_jobs.realtime.authorization import Target, authorize_all
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread
 from django_jobs.realtime.event_log import Watermark
@@ -169,7 +169,9 @@ class Hub:
         started = time.monotonic()
         changes, current = self._pending.take()
         for key in [key for key, log_ids in changes.items() if len(log_ids) > MAX_NEW]:
-            self._resync(key, changes.pop(key))
+            del changes[key]  # whoever writes to the layer may name any ids, so the log says how many there are
+            if topic := self._topics.get(key):
+                topic.poll_at = min(topic.poll_at, started)
         try:
             await self._deliver_changes(changes)
             for kind, jobs in current.items():
@@ -190,16 +192,6 @@ class Hub:
         unseen = self._fan_out.seen.unseen({*found, *named})
         await self._fan_out.deliver(await self.events_thread.read(events.status_events, unseen))
 
-    def _resync(self, key: str, log_ids: Collection[int]) -> None:
-        """Tell the topic's clients to read REST instead of so many events."""
-        topic = self._topics.get(key)
-        if topic is not None:
-            cursor = max(log_ids, default=0)
-            for log_id in log_ids:
-                self._fan_out.seen.add(log_id)
-            for subscription in topic.subscriptions():
-                subscription.deliver(0, frames.joined(subscription.room, cursor, resync=True))
-
     async def _poll_due(self) -> None:
         """Poll the topics that are due, the longest due first, so that none starves."""
         await asyncio.sleep(self._tick_seconds)
@@ -219,9 +211,10 @@ class Hub:
         """Deliver what no notification told of: it was lost in the layer, or never reached it."""
         watermark = topic.watermark or await self._watermark(topic)
         found, new_watermark = await self.events_thread.read(event_log.poll, topic.organization_pk, watermark)
-        unseen = self._fan_out.seen.unseen(found)
+        topic.passed_over.intersection_update(found)
+        unseen = [log_id for log_id in self._fan_out.seen.unseen(found) if log_id not in topic.passed_over]
         if len(unseen) > MAX_NEW:
-            self._resync(topic.key, unseen)
+            topic.pass_over(unseen)
             topic.watermark = new_watermark
             return
         await self._fan_out.deliver(await self.events_thread.read(events.status_events, unseen))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from django_jobs.engine.sockets.open_sockets import Seat
+from django_jobs.realtime import frames
 from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.event_log import Watermark
 from django_jobs.realtime.events import BATCH, Event
@@ -148,8 +149,10 @@ class Topic:
     batch_rooms: dict[int, RoomSubscriptions] = field(default_factory=dict)
     batch_data: dict[int, str] = field(default_factory=dict)
     watermark: Watermark | None = None
-    #: The log's last id when the first socket subscribed.
+    #: The log's last id when the first socket subscribed, or when all were told to read REST.
     floor: int = 0
+    #: What the last polls found and all were told to read by REST. Other topics may tell of it one by one.
+    passed_over: set[int] = field(default_factory=set)
     #: When the log is polled next, on the monotonic clock.
     poll_at: float = 0.0
     #: The progress that the last poll found, by job.
@@ -223,11 +226,15 @@ class Topic:
         named = [room.target for room in self.rooms.values() if room.target.organization is not None]
         return [target for target in named if target.organization != organization]
 
-    def subscriptions(self) -> Iterator[Subscription]:
-        """Return the subscriptions to all rooms of jobs, whose events come from the log."""
+    def pass_over(self, log_ids: Collection[int]) -> None:
+        """Tell all in rooms of jobs, whose events come from the log, to read REST instead of these events."""
+        self.passed_over.update(log_ids)
+        cursor = max(log_ids)
+        self.floor = max(self.floor, cursor)
         for room in self.rooms.values():
-            if room.target.batch_pk is None:
-                yield from room.subscriptions
+            text = frames.joined(room.target.room, cursor, resync=True)
+            for subscription in room.subscriptions if room.target.batch_pk is None else ():
+                subscription.deliver(0, text)
 
     def _rooms_of(self, job_pk: int) -> list[RoomSubscriptions]:
         whole = [room for room in self.rooms.values() if room.target.is_whole] if self._has_whole() else []

@@ -7,11 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
+from django.db import transaction
 
 from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.models import ExecutionLog, Organization
+from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.realtime import event_log, events, hub, outbox
+from django_jobs.realtime.broadcast import MESSAGE_TYPE
 from django_jobs.realtime.event_log import Watermark
+from django_jobs.realtime.rooms import group_of
 from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
@@ -220,3 +224,67 @@ def test_more_new_events_than_anybody_wants_become_one_advice(
 
     last = ExecutionLog.objects.latest("id").pk
     assert message == {"event": "joined", "room": f"org:{organization.name}", "cursor": last, "resync": True}
+
+
+def test_ids_that_only_a_message_of_the_layer_names_hide_no_event_and_become_no_cursor(
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "MAX_NEW", 2)
+    group = group_of(organization.pk)
+
+    @with_clients(member)
+    async def scenario(client: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        for number in range(3):
+            job = await do(later_job, organization)
+            await broadcaster.send()
+            message = await client.hear()
+            assert (message["event"], message["data"]["job_id"]) == ("job_status_changed", job.name), number
+            forged = [[message["id"] + later, job.pk] for later in range(1, 100)]
+            layer = get_channel_layer()
+            assert layer is not None
+            await layer.group_send(group, {"type": MESSAGE_TYPE, "changes": {str(organization.pk): forged}})
+
+
+@pytest.mark.usefixtures("quick_polls", "broadcaster")
+def test_what_is_too_much_for_everybodys_room_is_told_to_each_organization_that_has_few_of_it(
+    organization: Organization, member: LiveClient, admin: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MAX_NEW", 2)
+    other = Organization.objects.create()
+
+    def submit_four() -> Job:
+        with transaction.atomic():
+            for _ in range(3):
+                later_job(other)
+            return later_job(organization)
+
+    @with_clients(admin, member)
+    async def scenario(everybody: LiveClient, client: LiveClient) -> None:
+        await everybody.join("admin:jobs")
+        await client.join(f"org:{organization.name}")
+        job = await do(submit_four)
+        assert (await everybody.hear("joined"))["resync"] is True
+        assert await client.changes(1) == [(job.name, "Pending")]
+
+
+@pytest.mark.usefixtures("quick_polls", "broadcaster")
+def test_what_is_too_much_for_an_organizations_room_is_told_to_everybodys_too(
+    organization: Organization, member: LiveClient, admin: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MAX_NEW", 2)
+
+    def submit_three() -> None:
+        with transaction.atomic():
+            for _ in range(3):
+                later_job(organization)
+
+    @with_clients(member, admin)
+    async def scenario(client: LiveClient, everybody: LiveClient) -> None:
+        await client.join(f"org:{organization.name}")
+        await everybody.join("admin:jobs")
+        await do(submit_three)
+        for listener in (client, everybody):
+            assert (await listener.hear())["resync"] is True
+            assert await listener.has_nothing()
