@@ -13,9 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.formatting import linked, moment
-from django_jobs.engine.schedules.schedule_rights import get_schedule
-from django_jobs.exceptions import ScheduleNotFound
-from django_jobs.models import Job
+from django_jobs.engine.schedules.schedule_rights import may_manage
+from django_jobs.models import Job, Schedule
 
 
 class Origin(NamedTuple):
@@ -36,12 +35,11 @@ def schedule_of(user: Any, job: Job) -> Origin | None:
     name, due = said.get("schedule"), _moment(said.get("scheduled_for"))
     if not isinstance(name, str) or due is None:
         return None
-    try:
-        found = get_schedule(name, user=user)
-    except ScheduleNotFound:
-        return None
-    is_for_it = found.job_type_id == job.job_type_id and found.organization_id in (None, job.organization_id)
-    return Origin(found.pk, found.name, due) if is_for_it else None
+    rows = Schedule.primary.filter(name=name, job_type_id=job.job_type_id)
+    for found in rows.filter(organization_key__in=[str(job.organization_id), ""]).order_by("-organization_key"):
+        if found.name == name and may_manage(user, found):
+            return Origin(found.pk, found.name, due)
+    return None
 
 
 def schedule_line(site: str, job: Any) -> SafeString:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
@@ -88,8 +89,10 @@ def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
 
 
 def _schedules(names: list[str], pages: OpenPages) -> Addresses:
-    rows = visible_schedules(pages.user).filter(name__in=names) if pages.opens(Schedule) else ()
-    return {schedule.name: pages.links.schedule(schedule.pk) for schedule in rows}
+    """Return the addresses of schedules; none where several organizations have one of that name."""
+    found = list(visible_schedules(pages.user).filter(name__in=names)) if pages.opens(Schedule) else []
+    counts = Counter(schedule.name for schedule in found)
+    return {row.name: pages.links.schedule(row.pk) for row in found if counts[row.name] == 1}
 
 
 #: By the name of a term: what finds where its values lead to.

@@ -27,15 +27,6 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("job-types", JobTypeViewSet, basename="jobtype")
 router.register("alerts", AlertViewSet, basename="alert")
+router.register("schedules", ScheduleViewSet, basename="schedule")
 
-
-class ActionsFirstRouter(SimpleRouter):
-    """Puts the routes below an object before the object's own, since a name may have slashes."""
-
-    routes = sorted(SimpleRouter.routes, key=lambda route: getattr(route, "name", "") == "{basename}-detail")
-
-
-schedules = ActionsFirstRouter()
-schedules.register("schedules", ScheduleViewSet, basename="schedule")
-
-urlpatterns = [*router.urls, *schedules.urls]
+urlpatterns = router.urls

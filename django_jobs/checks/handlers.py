@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import DatabaseError, transaction
 
 from django_jobs.checks.list_settings import check_list
 from django_jobs.checks.settings import is_number
@@ -86,6 +87,23 @@ def check_declared_schedules(**kwargs: Any) -> list[CheckMessage]:
         for item in declared_schedules.declared_schedules()
         for problem in item.problems
     ]
+
+
+@register("django_jobs", "database")
+def check_schedule_names(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Require that no person made a schedule of a name that code declares: the code's own would never run."""
+    from django_jobs.engine.schedules import declared_schedules
+    from django_jobs.engine.store import database
+
+    using = database.alias()
+    if using not in (databases or []) or not is_number("MAX_PARAMETERS_BYTES", above=True):
+        return []
+    try:
+        with transaction.atomic(using=using):
+            taken = declared_schedules.taken_names(using=using)
+    except DatabaseError:  # tables that are yet to be migrated
+        return []
+    return [Error(text, id="django_jobs.E046") for text in taken]
 
 
 def _declared() -> Sequence[Declaration]:

@@ -43,8 +43,8 @@ def status_facts(seen: Snapshot) -> dict[str, Any]:
             "count": seen.schedules.count,
             "paused": seen.schedules.paused,
             "cannot_fire": seen.schedules.faulty_count,
-            "faults": [{"name": name, "reason": fault} for name, fault in seen.schedules.faulty],
-            "next": [{"name": name, "at": at} for name, at in seen.schedules.coming],
+            "faults": [{"id": row.pk, "name": row.name, "reason": row.fault} for row in seen.schedules.faulty],
+            "next": [{"id": row.pk, "name": row.name, "at": row.next_run_at} for row in seen.schedules.coming],
         },
         "workers": [_worker(worker) for worker in seen.workers],
     }

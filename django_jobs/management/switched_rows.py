@@ -21,8 +21,9 @@ from django_jobs.engine.insight.similar_names import (
 )
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.lookup import find_organization_pk
-from django_jobs.engine.schedules.schedule_rights import get_schedule
-from django_jobs.exceptions import JobNotFound, JobsError, ScheduleNotFound
+from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.management.base import told_plainly
 from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.people import acting_user, add_user, confirm
@@ -31,6 +32,8 @@ from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
+#: Schedules of one name that are told.
+MAX_SAME: Final = 10
 #: Of a number that every database can compare with a key.
 MAX_DIGITS: Final = 18
 
@@ -67,7 +70,7 @@ class SwitchCommand(ShellCommand):
         parser.add_argument("--yes", action="store_true", help="Do not ask before --all and --organization.")
         for name, metavar, what in (
             ("pool", "NAME", "all job types of this pool"),
-            ("schedule", "NAME", "this schedule"),
+            ("schedule", "NAME|N", "the schedule with this name, or, where several organizations have it, this number"),
             ("operation", "N", "the operation with this number"),
             ("organization", "ID", "this organization, of the built-in model: while it is paused nothing of it starts"),
             ("worker", "NAME", "taking new jobs, in all workers of the machine's process that has this worker"),
@@ -94,7 +97,7 @@ class SwitchCommand(ShellCommand):
             yield Target("job_type", kind.pk, lambda kind=kind: self.switch_type(kind, user))  # type: ignore[misc]
         for name in options["schedule"]:
             found = _find_schedule(name, user)
-            yield Target("schedule", name, lambda found=found: self.switch_schedule(found, user))  # type: ignore[misc]
+            yield Target("schedule", found.label, lambda found=found: self.switch_schedule(found, user))  # type: ignore[misc]
         for number in options["operation"]:
             row = find_operation(number, user)
             yield Target("operation", str(row.pk), lambda row=row: self.switch_operation(row, user))  # type: ignore[misc]
@@ -188,22 +191,33 @@ def _word(result: str) -> str:
     return "unchanged, it was so already" if result == UNCHANGED else result
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+
+
 def find_operation(number: str, user: Any) -> Operation:
     """Return the operation with this number. Raises Refused where there is none that the user may know of."""
     rows = operations_seen_by(user)
-    is_number = number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS
-    found = rows.filter(pk=int(number)).first() if is_number else None
+    found = rows.filter(pk=int(number)).first() if _is_number(number) else None
     if found is None:
         numbers = map(str, rows.filter(state__in=["running", "paused"]).values_list("pk", flat=True)[:5])
         raise unknown("operation", number, tail=f" Open operations: {', '.join(numbers) or 'none'}.")
     return found
 
 
-def _find_schedule(name: str, user: Any) -> Schedule:
-    try:
-        return get_schedule(name, user=user)
-    except ScheduleNotFound:
-        raise unknown("schedule", name, similar_schedules(name) if user is None else ()) from None
+def _find_schedule(named: str, user: Any) -> Schedule:
+    """Return the schedule with this number, or with this name: that of no organization, or else the only one."""
+    rows = visible_schedules(user).order_by("organization_key", "pk")
+    found = list(rows.filter(pk=int(named))) if _is_number(named) else []
+    if not found and is_storable_text(named):
+        found = [row for row in rows.filter(name=named)[:MAX_SAME] if row.name == named]
+    if not found:
+        raise unknown("schedule", named, similar_schedules(named) if user is None else ())
+    if len(found) > 1 and found[0].organization_key:
+        ids = current_ids({row.organization_id for row in found})
+        each = ", ".join(f"{row.pk} ({ids.get(row.organization_id, 'deleted')})" for row in found)
+        raise usage(f"Several organizations have a schedule {named!r}; give the number of one: {each}.")
+    return found[0]
 
 
 def _find_organization(name: str, user: Any) -> Any:

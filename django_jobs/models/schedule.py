@@ -60,9 +60,9 @@ def default_timezone() -> str:
 )
 @with_database_defaults
 class Schedule(StoredModel):
-    """A rule that submits jobs at times: for one organization, or for each active one. ``name`` is its id."""
+    """A rule that submits jobs at times: for one organization, or for each active one."""
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200)
     # No constraint: a schedule whose type is gone says so, and keeps nobody from deleting the type.
     job_type = models.ForeignKey(
         JobType, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
@@ -77,6 +77,11 @@ class Schedule(StoredModel):
         db_constraint=False,
         help_text=_("Blank: one job for each active organization."),
     )
+    #: Text of the organization's key; blank where it has none. Names are unique within it: to a database, NULL is
+    #: equal to none, and MariaDB has no constraint for some of the rows.
+    organization_key = models.CharField(max_length=64, blank=True, editable=False)
+    #: Whether server code made it: of those without an organization, code changes no other one.
+    made_by_code = models.BooleanField(default=False, editable=False)
     #: In whose name the jobs are submitted; nobody's where server code made the schedule.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -139,6 +144,7 @@ class Schedule(StoredModel):
     class Meta:
         ordering = ["name"]
         constraints = [
+            models.UniqueConstraint(fields=["name", "organization_key"], name="djobs_schedule_name_once"),
             models.CheckConstraint(
                 condition=(Q(cron="") & Q(every__gte=1)) | (~Q(cron="") & Q(every__isnull=True)),
                 name="djobs_schedule_cron_or_every",
@@ -152,6 +158,11 @@ class Schedule(StoredModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def label(self) -> str:
+        """Return what tells it from all others: that of an organization needs its number, which commands take."""
+        return f"{self.name} #{self.pk}" if self.organization_key else self.name
 
 
 @with_database_defaults

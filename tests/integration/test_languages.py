@@ -138,9 +138,9 @@ def test_what_is_stored_is_english(organization: Organization) -> None:
         pending_job(make_job_type("fail_for_good"), organization)
         run_jobs()
         everything(organization)
-        kind = Schedule.objects.get().job_type
-        JobType.objects.filter(pk=kind.pk).update(is_enabled=False)
-        fire_now("nightly", user=make_system_admin("root"))
+        schedule = Schedule.objects.get()
+        JobType.objects.filter(pk=schedule.job_type_id).update(is_enabled=False)
+        fire_now(schedule, user=make_system_admin("root"))
     stored = [
         *ExecutionLog.objects.values_list("message", flat=True),
         *Job.objects.values_list("error_message", flat=True),

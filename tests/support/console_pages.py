@@ -225,7 +225,7 @@ class Console:
     def api(self) -> Iterator[Look]:
         """Yield the pages of the browsable API; asked for after those of the admin."""
         job, batch = f"/api/jobs/{self.dead.name}/", f"/api/batches/{self.batch.batch_id}/"
-        schedule = f"/api/schedules/{self.schedule.name}/"
+        schedule = f"/api/schedules/{self.schedule.pk}/"
         pages = ["/api/", "/api/jobs/", job, f"{job}history/", "/api/jobs/metrics/"]
         pages += ["/api/jobs/operations/", f"/api/jobs/operations/{self.operations[0]}/", "/api/batches/", batch]
         pages += ["/api/job-types/", "/api/job-types/letters/", "/api/alerts/", "/api/schedules/", schedule]

@@ -16,12 +16,13 @@ from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.statuses import Priority
 
 
-def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[str], str]) -> list[dict[str, Any]]:
+def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[int], str]) -> list[dict[str, Any]]:
     """Return the schedules as a client reads them, with the ids of their organizations in one statement."""
     ids = current_ids({row.organization_id for row in schedules} - {None})
     names = hidden_from(user)
     return [
         {
+            "id": row.pk,
             "name": row.name,
             "job_type": row.job_type_id,
             "organization": _tenant(row.organization_id, ids),
@@ -36,7 +37,7 @@ def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[str]
             "catch_up": row.catch_up,
             "overlap": row.overlap,
             "is_enabled": row.is_enabled,
-            "url": address_of(row.name),
+            "url": address_of(row.pk),
             "words": rule_of(row).words(),
             "owner": row.owner_name,
             "created_at": moment(row.created_at),

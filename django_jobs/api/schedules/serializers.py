@@ -83,7 +83,8 @@ class RuleSerializer(RefusableSerializer):
 class ScheduleSerializer(RuleSerializer):
     """A schedule. What is not given has its default; PATCH leaves it as it is."""
 
-    name = serializers.CharField(max_length=200, trim_whitespace=False, help_text="Its id.")
+    id = serializers.IntegerField(read_only=True)
+    name = serializers.CharField(max_length=200, trim_whitespace=False, help_text="Unique in its organization.")
     job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
     organization = OptionalName(
         options=tenant_options,
@@ -113,9 +114,9 @@ class ScheduleSerializer(RuleSerializer):
     faulty_since = serializers.DateTimeField(read_only=True, allow_null=True)
 
     def get_fields(self) -> dict[str, Any]:
-        """Put the name first, and do not ask for it where a schedule is changed: the address has it."""
+        """Put id and name first, and do not ask for the name where a schedule is changed: it keeps its own."""
         fields = super().get_fields()
-        order = ("name", "job_type", "organization", "parameters", "priority")
+        order = ("id", "name", "job_type", "organization", "parameters", "priority")
         found = {name: fields.pop(name) for name in order} | fields
         found["name"].required = self.instance is None
         return found

@@ -14,7 +14,6 @@ from django_jobs.api.list_filters import ListFilterBackend
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.schedules import definitions
-from django_jobs.api.schedules.addresses import name_in, part_of
 from django_jobs.api.schedules.answers import firings_of, preview_of, rows_of
 from django_jobs.api.schedules.browsable import page_context
 from django_jobs.api.schedules.filters import ScheduleFilter
@@ -36,8 +35,8 @@ class ScheduleViewSet(RowsView[Schedule]):
     System admins see all of them.
     """
 
-    lookup_field = "name"
-    lookup_value_regex = ".+"
+    lookup_field = "id"
+    lookup_value_regex = "[0-9]{1,18}"
     filter_backends = [ListFilterBackend]
     filterset_class = ScheduleFilter
     pagination_class = JobsPagination
@@ -64,10 +63,10 @@ class ScheduleViewSet(RowsView[Schedule]):
     def get_queryset(self) -> QuerySet[Schedule]:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
             return Schedule.objects.none()
-        return visible_schedules(self.request.user).order_by("name")
+        return visible_schedules(self.request.user).order_by("name", "pk")
 
     def get_object(self) -> Schedule:
-        return get_schedule(name_in(self.kwargs["name"]), user=self.request.user)
+        return get_schedule(int(self.kwargs["id"]), user=self.request.user)
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The schedules that you manage, by name."""
@@ -139,8 +138,8 @@ class ScheduleViewSet(RowsView[Schedule]):
         """Return what the browsable API shows beside an answer."""
         return page_context(self, data)
 
-    def _address_of(self, name: str) -> str:
-        return self.reverse_action("detail", kwargs={"name": part_of(name)})
+    def _address_of(self, pk: int) -> str:
+        return self.reverse_action("detail", kwargs={"id": pk})
 
     def _described(self, schedule: Schedule) -> dict[str, Any]:
         return rows_of([schedule], self.request.user, self._address_of)[0]

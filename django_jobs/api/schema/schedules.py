@@ -17,6 +17,7 @@ from django_jobs.api.schedules.serializers import (
 from django_jobs.api.schema.answers import ErrorSerializer, reading, writing
 
 SCHEDULE: Final[dict[str, Any]] = {
+    "id": 12,
     "name": "nightly_report",
     "job_type": "pdf_generation",
     "organization": "ORG-2026-00001",
@@ -31,7 +32,7 @@ SCHEDULE: Final[dict[str, Any]] = {
     "catch_up": "once",
     "overlap": "skip",
     "is_enabled": True,
-    "url": "https://your-site.com/api/schedules/nightly_report/",
+    "url": "https://your-site.com/api/schedules/12/",
     "words": "At 02:00, Monday to Friday",
     "owner": "alice",
     "created_at": "2026-01-05T09:00:00Z",
@@ -59,11 +60,7 @@ _PREVIEW: Final = {
     "next_runs": ["2026-01-06T02:00:00+01:00", "2026-01-07T02:00:00+01:00"],
 }
 _RULE: Final = {"cron": "0 2 * * MON-FRI", "timezone": "Europe/Berlin"}
-_NAME: Final = [
-    OpenApiParameter(
-        "name", str, "path", description="A slash in it is ~2F, a backslash ~5C, a tilde ~7E; an answer's url has that."
-    )
-]
+_ID: Final = [OpenApiParameter("id", int, "path")]
 _FILTERS: Final = [
     OpenApiParameter("organization", str, description="The id of an organization."),
     OpenApiParameter("job_type", str, description="The name of a job type."),
@@ -80,7 +77,7 @@ _RULE_PARAMETERS: Final = [
 _GONE: Final = OpenApiResponse(
     ErrorSerializer,
     "There is no such schedule for you.",
-    [OpenApiExample("not_found", {"detail": "There is no schedule 'nightly'.", "code": "not_found"})],
+    [OpenApiExample("not_found", {"detail": "There is no schedule '12'.", "code": "not_found"})],
 )
 _MISSING: Final = {404: _GONE}
 _SCHEDULE: Final = OpenApiResponse(ScheduleSerializer, "The schedule.", [OpenApiExample("schedule", SCHEDULE)])
@@ -88,12 +85,12 @@ _FIRED: Final = OpenApiResponse(FiringSerializer, "It submitted jobs.", [OpenApi
 _NOT_FIRED: Final = OpenApiResponse(FiringSerializer, "It submitted none; `outcome` and `note` say why.")
 _NEXT: Final = OpenApiResponse(PreviewSerializer, "", [OpenApiExample("preview", _PREVIEW)])
 _CHANGE: Final[dict[str, Any]] = {
-    "parameters": _NAME,
+    "parameters": _ID,
     "request": ScheduleSerializer,
     "responses": writing({200: _SCHEDULE}, _MISSING),
 }
 _SWITCH: Final[dict[str, Any]] = {
-    "parameters": _NAME,
+    "parameters": _ID,
     "request": None,
     "responses": writing({200: _SCHEDULE}, _MISSING),
 }
@@ -103,16 +100,16 @@ _DESCRIPTIONS = {
     "create": extend_schema(
         examples=[OpenApiExample("nightly", _NEW, request_only=True)], responses=writing({201: _SCHEDULE})
     ),
-    "retrieve": extend_schema(parameters=_NAME, responses=reading(_SCHEDULE, _MISSING)),
+    "retrieve": extend_schema(parameters=_ID, responses=reading(_SCHEDULE, _MISSING)),
     "update": extend_schema(**_CHANGE),
     "partial_update": extend_schema(
         **_CHANGE, examples=[OpenApiExample("later", {"cron": "0 3 * * *"}, request_only=True)]
     ),
-    "destroy": extend_schema(parameters=_NAME, responses=writing({204: None}, _MISSING)),
+    "destroy": extend_schema(parameters=_ID, responses=writing({204: None}, _MISSING)),
     "pause": extend_schema(**_SWITCH),
     "resume": extend_schema(**_SWITCH),
-    "fire": extend_schema(parameters=_NAME, request=None, responses=writing({201: _FIRED, 202: _NOT_FIRED}, _MISSING)),
-    "firings": extend_schema(parameters=_NAME, responses=reading(FiringSerializer(many=True), _MISSING)),
+    "fire": extend_schema(parameters=_ID, request=None, responses=writing({201: _FIRED, 202: _NOT_FIRED}, _MISSING)),
+    "firings": extend_schema(parameters=_ID, responses=reading(FiringSerializer(many=True), _MISSING)),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -29,8 +28,8 @@ class SchedulesSeen:
     count: int
     paused: int
     faulty_count: int
-    faulty: list[tuple[str, str]]
-    coming: list[tuple[str, dt.datetime]]
+    faulty: list[Schedule]
+    coming: list[Schedule]
 
 
 def read_schedules() -> SchedulesSeen:
@@ -44,19 +43,18 @@ def read_schedules() -> SchedulesSeen:
         paused=found["paused"],
         faulty_count=found["faulty"],
         faulty=first_faulty()[:MAX_NAMED] if found["faulty"] else [],
-        coming=[(name, at) for name, at in coming.values_list("name", "next_run_at")[:MAX_NEXT] if at is not None],
+        coming=list(coming[:MAX_NEXT]),
     )
 
 
-def first_faulty() -> list[tuple[str, str]]:
-    """Return the names of the first schedules that cannot fire, with the reasons; one more than are named."""
-    rows = Schedule.primary.filter(FAULTY).order_by("name").values_list("name", "fault")
-    return list(rows[: MAX_NAMED + 1])
+def first_faulty() -> list[Schedule]:
+    """Return the first schedules that cannot fire, by name; one more than are named."""
+    return list(Schedule.primary.filter(FAULTY).order_by("name", "pk")[: MAX_NAMED + 1])
 
 
-def named(found: list[tuple[str, str]]) -> str:
+def named(found: list[Schedule]) -> str:
     """Return the schedules of :func:`first_faulty` in one line of text."""
-    shown = "; ".join(f"{name} ({fault[:MAX_REASON].rstrip('.')})" for name, fault in found[:MAX_NAMED])
+    shown = "; ".join(f"{row.label} ({row.fault[:MAX_REASON].rstrip('.')})" for row in found[:MAX_NAMED])
     return f"{shown}; and more" if len(found) > MAX_NAMED else shown
 
 

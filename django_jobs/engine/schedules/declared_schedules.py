@@ -1,4 +1,7 @@
-"""Schedules that code declares beside a handler: rows as for the types, and what administrators have changed stays."""
+"""Schedules that code declares beside a handler: rows as for the types, and what administrators have changed stays.
+
+They are of no organization. A row of such a name that a person made is theirs: it stays, and is told.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,9 @@ def sync_declared_schedules(*, using: str, apps: Any = current_apps, **kwargs: A
         return []
     wanted = _wanted()
     with transaction.atomic(using=using):
-        rows = {row.name: row for row in model._default_manager.using(using).select_for_update().order_by("pk")}
+        rows = {row.name: row for row in _rows(model, using).select_for_update().order_by("pk")}
+        for text in _taken(rows):
+            logger.error("event=schedule_name_taken %s", text)
         found = _differences(rows, wanted)
         for item in found:
             if item.is_written:
@@ -116,18 +121,39 @@ def differences(*, using: str) -> list[ScheduleDifference]:
     Raises ImproperlyConfigured for a wrong declaration.
     """
     model = _model_in(using, current_apps)
-    rows = {} if model is None else {row.name: row for row in model._default_manager.using(using).all()}
+    rows = {} if model is None else {row.name: row for row in _rows(model, using)}
     return _differences(rows, _wanted())
 
 
+def taken_names(*, using: str) -> list[str]:
+    """Return a sentence for each declared schedule that cannot be made, since a person made one of its name."""
+    model = _model_in(using, current_apps)
+    return [] if model is None else _taken({row.name: row for row in _rows(model, using)})
+
+
+def _taken(rows: Mapping[str, Any]) -> list[str]:
+    return [
+        f"The schedule {item.name!r} that {item.place} declares is not there: {row.owner_name or 'somebody'} made one "
+        f"of this name (its id is {row.pk}). Rename or delete that, or declare another name."
+        for item in declared_schedules()
+        if (row := rows.get(item.name)) is not None and not row.made_by_code
+    ]
+
+
+def _rows(model: Any, using: str) -> Any:
+    """Return the schedules of no organization."""
+    return model._default_manager.using(using).filter(organization__isnull=True)
+
+
 def _model_in(using: str, apps: Any) -> Any:
-    """Return the model of schedules from ``apps``; None where this database has no table of it."""
+    """Return the model of schedules from ``apps``; None where this database has no table of it, or an older one."""
     try:
         model = apps.get_model("django_jobs", "Schedule")
     except LookupError:
         return None
     has_table = model._meta.db_table in connections[using].introspection.table_names()
-    return model if router.allow_migrate_model(using, model) and has_table else None
+    is_migrated = has_table and hasattr(model, "made_by_code")
+    return model if router.allow_migrate_model(using, model) and is_migrated else None
 
 
 def _wanted() -> dict[str, dict[str, Any]]:
@@ -143,6 +169,7 @@ def _differences(rows: dict[str, Any], wanted: dict[str, dict[str, Any]]) -> lis
     found = [
         _difference(rows[name], values) if name in rows else ScheduleDifference(name=name, is_missing=True)
         for name, values in wanted.items()
+        if name not in rows or rows[name].made_by_code
     ]
     left = [row for name, row in rows.items() if name not in wanted and row.declared is not None and row.is_enabled]
     found += [_undeclared(row) for row in left]
@@ -188,7 +215,8 @@ def _write(item: ScheduleDifference, rows: Any, wanted: dict[str, dict[str, Any]
     now = database.now()
     if item.is_missing:
         values = wanted[item.name]
-        row = model(name=item.name, declared=_stored(values), created_at=now.replace(microsecond=0), **values)
+        anchor = now.replace(microsecond=0)
+        row = model(name=item.name, made_by_code=True, declared=_stored(values), created_at=anchor, **values)
         row.next_run_at = next_run(row, now)
         model._default_manager.using(using).bulk_create([row], ignore_conflicts=True)
         logger.info("event=schedule_declared schedule=%s job_type=%s", item.name, values["job_type_id"])

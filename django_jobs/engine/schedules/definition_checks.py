@@ -174,6 +174,7 @@ def _check_what(given: Mapping[str, Any], user: Any, errors: Errors) -> dict[str
     return {
         "job_type_id": None if kind is None else kind.pk,
         "organization_id": None if tenant is None else tenant.pk,
+        "organization_key": "" if tenant is None else str(tenant.pk),
         **_check_values(None if kind is None else kind.type_name, given, errors),
     }
 

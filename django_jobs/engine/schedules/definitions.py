@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext_noop
 
 from django_jobs.engine.actors import name_of
@@ -25,19 +26,24 @@ from django_jobs.engine.schedules.definition_checks import (
     values_of,
 )
 from django_jobs.engine.schedules.intervals import Every
-from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manage
+from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manage, not_found
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
-from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
+from django_jobs.engine.submission.errors import Errors
+from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule, ScheduleFiring
 from django_jobs.texts import say
 
 MAX_TRIES: Final = 5
 TAKEN: Final = say(gettext_noop("There is a schedule of this name already."))
+OF_A_PERSON: Final = gettext_noop("%(user)s made a schedule of this name, and code changes none that a person made.")
+DECLARED: Final = say(
+    gettext_noop("Code declares this schedule for every organization. Pause it, and make one for this organization.")
+)
 #: A mark that lies further ahead was made by a clock that was wrong.
 MOST_AHEAD: Final = dt.timedelta(days=1)
 #: Columns whose change is that of another one, and stands in no history.
-_TOLD_BY_OTHERS: Final = {"owner_name", "next_run_at", "fault", "faulty_since"}
+_TOLD_BY_OTHERS: Final = {"owner_name", "organization_key", "next_run_at", "fault", "faulty_since"}
 
 
 def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
@@ -58,7 +64,7 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
     is_enabled: bool = True,
     user: Any = None,
 ) -> Schedule:
-    """Make the schedule of this name, or change it to what is said here, and return it.
+    """Make the organization's schedule of this name, or change it to what is said here, and return it.
 
     It submits a job of the type for ``organization`` (an id or an instance; None: one for each active organization),
     whenever ``cron`` says (five fields, in ``timezone``, by default the setting TIME_ZONE) or ``every`` so many
@@ -67,7 +73,8 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
     ``overlap`` (``"allow"``, ``"skip"``) what a firing does while the last job is unfinished.
 
     ``user`` owns the schedule: jobs are submitted in their name, and their rights are checked now and at each firing;
-    None is trusted server code. Raises InvalidSchedule, whose ``errors`` name each field, and PermissionDenied.
+    None is trusted server code, which without an organization changes only what code made. Raises InvalidSchedule,
+    whose ``errors`` name each field, and PermissionDenied.
     """
     given = {
         "name": name,
@@ -90,19 +97,16 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
         raise refusal(errors)
     values |= _owner(user)
     for _ in range(MAX_TRIES):
-        found = database.in_transaction(lambda: _update(name, values, user) or _create(values, user))
+        found = database.in_transaction(lambda: _update(values, user) or _create(values, user))
         if found is not None:
             return found
     raise InvalidSchedule({"name": [say(gettext_noop("Others change this schedule at this moment; try again."))]})
 
 
 def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
-    """Make a schedule of the keywords of :func:`schedule_job`; one of this name must not exist."""
+    """Make a schedule of the keywords of :func:`schedule_job`; its organization must have none of this name."""
     values, errors = check_definition(given, user)
-    # Whoever may not make it for this organization, or of this type, is not told the names of others' schedules.
-    may_know = errors.keys().isdisjoint({"name", *COLUMNS})
-    if may_know and Schedule.primary.filter(name=values["name"]).exists():
-        errors["name"] = [TAKEN]
+    _check_taken(values, errors)
     if errors:
         raise refusal(errors)
     found = database.in_transaction(lambda: _create(values | _owner(user), user))
@@ -111,13 +115,13 @@ def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
     return found
 
 
-def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: Any = None) -> Schedule:
+def change_schedule(schedule: str | int | Schedule, changes: Mapping[str, Any], *, user: Any = None) -> Schedule:
     """Change some fields of a schedule, by the keywords of :func:`schedule_job`, and return it.
 
     Who changes what is submitted (type, organization, parameters) becomes the owner. Who changes only when it fires
     leaves the owner. Raises ScheduleNotFound, InvalidSchedule and PermissionDenied.
     """
-    before = get_schedule(name, user=user)
+    before = get_schedule(schedule, user=user)
     given = {**values_of(before), **changes}
     if changes.get("cron"):
         given["every"] = changes.get("every")
@@ -127,9 +131,9 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
     stays = all(is_same(getattr(before, column_of(field)), values[column_of(field)]) for field in WHAT)
     if not stays:
         values, errors = check_definition(given, user)
-    others = Schedule.primary.filter(name=values["name"]).exclude(pk=before.pk)
-    if "name" not in errors and others.exists():
-        errors["name"] = [TAKEN]
+    _check_taken(values, errors, before)
+    if before.declared is not None and values["organization_id"] is not None:
+        errors["organization"] = [DECLARED]
     check_hidden(before, values, user, errors)
     if errors:
         raise refusal(errors)
@@ -142,32 +146,36 @@ def change_schedule(name: str | Schedule, changes: Mapping[str, Any], *, user: A
         raise InvalidSchedule({"name": [TAKEN]}) from None
 
 
-def take_over(name: str | Schedule, *, user: Any) -> Schedule:
+def take_over(schedule: str | int | Schedule, *, user: Any) -> Schedule:
     """Make the user the owner, in whose name it submits from now on, and return the schedule.
 
     Their rights are checked as for a schedule that they make. Raises ScheduleNotFound, InvalidSchedule and
     PermissionDenied.
     """
-    found = get_schedule(name, user=user)
+    found = get_schedule(schedule, user=user)
     _, errors = check_definition(values_of(found), user)
     if errors:
         raise refusal(errors)
     return _set(found, user, _owner(user))
 
 
-def pause_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
+def pause_schedule(schedule: str | int | Schedule, *, user: Any = None) -> Schedule:
     """Let the schedule fire no more until it is resumed, and return it. Raises ScheduleNotFound."""
-    return _set(get_schedule(name, user=user), user, {"is_enabled": False})
+    return _set(get_schedule(schedule, user=user), user, {"is_enabled": False})
 
 
-def resume_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
+def resume_schedule(schedule: str | int | Schedule, *, user: Any = None) -> Schedule:
     """Let a paused schedule fire again, from now on, and return it: what was due meanwhile is not caught up."""
-    return _set(get_schedule(name, user=user), user, {"is_enabled": True})
+    return _set(get_schedule(schedule, user=user), user, {"is_enabled": True})
 
 
-def unschedule(name: str | Schedule, *, user: Any = None) -> None:
-    """Delete the schedule and its history; the jobs stay. Raises ScheduleNotFound."""
-    found = get_schedule(name, user=user)
+def unschedule(name: str | Schedule, organization: Any = None, *, user: Any = None) -> None:
+    """Delete the organization's schedule of this name, and its history; the jobs stay.
+
+    Without an organization it is one for all of them, as :func:`schedule_job` makes; where server code (None) asks, one
+    that code made. Raises ScheduleNotFound.
+    """
+    found = get_schedule(name, organization, user=user)
 
     def delete() -> None:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
@@ -180,25 +188,43 @@ def unschedule(name: str | Schedule, *, user: Any = None) -> None:
 
 def erase_schedules(organization_pk: Any) -> None:
     """Delete the schedules of a tenant that is gone: their parameters are its data."""
-    for name in Schedule.primary.filter(organization_id=organization_pk).values_list("name", flat=True):
-        unschedule(name)
+    for schedule in Schedule.primary.filter(organization_id=organization_pk):
+        unschedule(schedule)
 
 
 def _owner(user: Any) -> dict[str, Any]:
     return {"owner_id": None if user is None else user.pk, "owner_name": name_of(user)}
 
 
+def _of_name(values: Mapping[str, Any]) -> QuerySet[Schedule]:
+    """Return the schedule of this name in this organization."""
+    return Schedule.primary.filter(name=values["name"], organization_key=values["organization_key"])
+
+
+def _check_taken(values: Mapping[str, Any], errors: Errors, before: Schedule | None = None) -> None:
+    """Require that the organization has no other schedule of this name.
+
+    Whoever may not make it for this organization, or of this type, is not told the names of its schedules.
+    """
+    may_know = errors.keys().isdisjoint({"name", *COLUMNS})
+    if may_know and any(found != before for found in _of_name(values)):
+        errors["name"] = [TAKEN]
+
+
 def _set(found: Schedule, user: Any, values: Mapping[str, Any]) -> Schedule:
-    done = database.in_transaction(lambda: _update(found.name, values, user))
-    if done is None:
-        raise ScheduleNotFound(f"There is no schedule {found.name!r}.")
-    return done
+    def write() -> Schedule:
+        row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
+        if row is None or not may_manage(user, row):
+            raise not_found(found)
+        return _write(row, values, user)
+
+    return database.in_transaction(write)
 
 
 def _create(values: Mapping[str, Any], user: Any) -> Schedule | None:
     """Insert the row; None where another process has just inserted one of this name."""
     # Intervals are counted in whole seconds.
-    row = Schedule(**values, created_at=database.now().replace(microsecond=0))
+    row = Schedule(**values, made_by_code=user is None, created_at=database.now().replace(microsecond=0))
     row.next_run_at = next_run(row, database.now())
     try:
         with transaction.atomic(using=database.alias()):
@@ -209,14 +235,21 @@ def _create(values: Mapping[str, Any], user: Any) -> Schedule | None:
     return row
 
 
-def _update(name: str, values: Mapping[str, Any], user: Any) -> Schedule | None:
-    """Write what differs, with the next firing of the new rule; None where there is no such row."""
-    row = database.locked(Schedule.primary.filter(name=name)).first()
+def _update(values: Mapping[str, Any], user: Any) -> Schedule | None:
+    """Change the schedule that has the name; None where there is none."""
+    row = database.locked(_of_name(values)).first()
     if row is None:
         return None
     # MariaDB takes "Übersicht" for "ubersicht", and has room for one of them.
-    if row.name != name or not may_manage(user, row):
+    if row.name != values["name"] or not may_manage(user, row):
         raise InvalidSchedule({"name": [TAKEN]})
+    if user is None and not (row.made_by_code or row.organization_key):
+        raise InvalidSchedule({"name": [say(OF_A_PERSON, user=row.owner_name)]})
+    return _write(row, values, user)
+
+
+def _write(row: Schedule, values: Mapping[str, Any], user: Any) -> Schedule:
+    """Write what differs, with the next firing of the new rule."""
     changed = [column for column, value in values.items() if not is_same(getattr(row, column), value)]
     if not changed:
         return row

@@ -21,11 +21,11 @@ from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules import faults
 from django_jobs.engine.schedules.definitions import next_run
-from django_jobs.engine.schedules.schedule_rights import get_schedule
+from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found
 from django_jobs.engine.schedules.schedule_submission import UNFINISHED_JOB, Result, submit_for
 from django_jobs.engine.schedules.timetable import MAX_MISSED, rule_of
 from django_jobs.engine.store import database
-from django_jobs.exceptions import PolicyFailed, ScheduleNotFound
+from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp
 
@@ -201,7 +201,7 @@ def _write(
     return firing
 
 
-def fire_now(schedule: str | Schedule, *, user: Any = None) -> ScheduleFiring:
+def fire_now(schedule: str | int | Schedule, *, user: Any = None) -> ScheduleFiring:
     """Fire a schedule now, enabled or not, and return what came of it; its next firing stays when it is.
 
     The jobs are submitted in its owner's name, and ``overlap`` holds as ever. A refusal is noted, not raised. Raises
@@ -212,7 +212,7 @@ def fire_now(schedule: str | Schedule, *, user: Any = None) -> ScheduleFiring:
     def fire() -> ScheduleFiring:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
         if row is None:
-            raise ScheduleNotFound(f"There is no schedule {found.name!r}.")
+            raise not_found(found)
         now = database.now()
         firing = _submit(row, now, now, actor_for(user).name)
         row.save(using=database.alias(), update_fields=["fault", "faulty_since"])

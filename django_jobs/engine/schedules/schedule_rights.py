@@ -13,9 +13,10 @@ from django.db.models.functions import Cast
 
 from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.lookup import find_organization_pk
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import may_submit
-from django_jobs.exceptions import ScheduleNotFound
+from django_jobs.exceptions import JobNotFound, ScheduleNotFound
 from django_jobs.models import JobType, Schedule
 from django_jobs.models.organization import get_organization_model
 
@@ -58,11 +59,36 @@ def may_manage(user: Any, schedule: Schedule) -> bool:
     return bool(policy.is_organization_admin(user, organization)) and may_submit(user, organization, kind)
 
 
-def get_schedule(name: str | Schedule, *, user: Any = None) -> Schedule:
-    """Return the schedule of this name. Raises ScheduleNotFound where there is none that the user manages."""
-    wanted: object = name.name if isinstance(name, Schedule) else name
-    is_name = isinstance(wanted, str) and is_storable_text(wanted)
-    found = Schedule.primary.filter(name=wanted).first() if is_name else None
-    if found is None or found.name != wanted or not may_manage(user, found):  # MariaDB finds similar names, too
-        raise ScheduleNotFound(f"There is no schedule {clean_text(wanted, 200)!r}.")
+def get_schedule(schedule: str | int | Schedule, organization: Any = None, *, user: Any = None) -> Schedule:
+    """Return this schedule, read anew: by its primary key, or by its name in the organization.
+
+    Without an organization, a name is that of one for all of them; where server code (None) asks, of one that code
+    made. Raises ScheduleNotFound where there is none that the user manages.
+    """
+    if isinstance(schedule, str):
+        found = _named(schedule, organization, user)
+    else:
+        found = Schedule.primary.filter(pk=schedule.pk if isinstance(schedule, Schedule) else schedule).first()
+    if found is None or not may_manage(user, found):
+        raise not_found(schedule)
     return found
+
+
+def not_found(schedule: object) -> ScheduleNotFound:
+    """Return the exception to raise."""
+    shown: object = schedule.name if isinstance(schedule, Schedule) else schedule
+    return ScheduleNotFound(f"There is no schedule {clean_text(shown, 200)!r}.")
+
+
+def _named(name: str, organization: Any, user: Any) -> Schedule | None:
+    if not is_storable_text(name):
+        return None
+    try:
+        key = "" if organization is None else str(find_organization_pk(organization, user))
+    except JobNotFound:
+        return None
+    rows = Schedule.primary.filter(name=name, organization_key=key)
+    if user is None and organization is None:
+        rows = rows.filter(made_by_code=True)
+    found = rows.first()
+    return found if found is not None and found.name == name else None  # MariaDB finds similar names, too

@@ -37,13 +37,15 @@ class Command(ShellCommand):
             if not options["check"]:
                 found = declared_types.sync_declared_types(using=using)
                 schedules = declared_schedules.sync_declared_schedules(using=using)
-            left = declared_types.undeclared(using=using)
+            left, taken = declared_types.undeclared(using=using), declared_schedules.taken_names(using=using)
         if self.as_json:
             self.say(_facts(found, schedules, left, is_check=options["check"]), "")
         else:
             would_be = "would be " if options["check"] else ""
             self._tell(found, left, would_be)
             self._tell_schedules(schedules, would_be)
+        if taken:
+            raise Refused(" ".join(taken), code="name_taken")
         written = [item.type_name for item in found if item.is_written]
         written += [f"schedule {item.name}" for item in schedules if item.is_written]
         if options["check"] and written:

@@ -136,6 +136,15 @@ def test_a_job_says_which_schedule_submitted_it(root: Client, kind: JobType, min
     assert "the schedule <a" not in page_of(viewer, Job.objects.get())
 
 
+def test_of_two_schedules_of_one_name_a_job_is_said_to_be_the_tenants(
+    root: Client, kind: JobType, mine: Organization
+) -> None:
+    for owner in (None, mine):
+        made = schedule_job("nightly", kind, owner, every=60)
+    fire_now(made)
+    assert f'the schedule <a href="{page(made)}">' in page_of(root, Job.objects.get())
+
+
 def test_metadata_that_name_a_schedule_of_other_work_are_not_believed(
     subtests: pytest.Subtests, root: Client, kind: JobType, mine: Organization, theirs: Organization
 ) -> None:
@@ -155,11 +164,11 @@ def test_metadata_that_name_a_schedule_of_other_work_are_not_believed(
 
 def test_the_monitor_tells_system_admins_what_cannot_fire(root: Client, kind: JobType, mine: Organization) -> None:
     monitor = "/admin/django_jobs/monitor/"
-    schedule_job("nightly", kind, mine, every=60)
+    made = schedule_job("nightly", kind, mine, every=60)
     assert "cannot fire" not in text(root, monitor)
     Schedule.objects.update(fault="The type is gone.")
     shown = text(root, monitor)
-    assert "Schedules that cannot fire: nightly (The type is gone)." in shown
+    assert f"Schedules that cannot fire: nightly #{made.pk} (The type is gone)." in shown
     assert f"{LIST}?state=faulty" in shown
     viewer = admin.staff_of(mine, permissions=["django_jobs.view_job"])
     assert "cannot fire" not in text(viewer, monitor)

@@ -224,8 +224,7 @@ def test_the_list_is_filtered_and_searched(root: Client, kind: JobType, mine: Or
 
 def test_a_list_takes_as_many_statements_for_many(root: Client, kind: JobType, mine: Organization) -> None:
     def make(name: str) -> None:
-        schedule_job(name, kind, mine, every=60)
-        fire_now(name)
+        fire_now(schedule_job(name, kind, mine, every=60))
 
     make("a")
     few = statements_of(lambda: text(root, LIST))

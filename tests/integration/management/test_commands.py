@@ -113,7 +113,7 @@ def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization:
     assert "Schedules" not in run("jobs_status")
     kind = make_job_type()
     for name in ("a", "b", "c", "d", "e", "f", "g"):
-        schedule_job(name, kind, organization, every=3600)
+        schedule_job(name, kind, every=3600)
     pause_schedule("a")
     Schedule.objects.filter(name="b").update(next_run_at=timezone.now() + dt.timedelta(seconds=90))
     Schedule.objects.filter(name__in="cdefg").update(next_run_at=dt.datetime(2100, 1, 2, 3, 4, tzinfo=dt.UTC))
@@ -123,6 +123,8 @@ def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization:
     assert "c 2100-01-02 03:04 UTC" in output
     assert output.count("CANNOT FIRE: The type is gone.\n") == 5
     assert "  and 1 more that cannot\n" in output
+    theirs = schedule_job("b", kind, organization, every=60)
+    assert f"next: b #{theirs.pk} in " in run("jobs_status")
 
 
 def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,12 +79,23 @@ def test_the_types_of_a_pool_are_paused(settings: Any) -> None:
 
 
 def test_a_schedule_is_paused_and_resumed() -> None:
-    schedule_job("nightly", "print_letters", make_organization(), every=3600)
+    schedule_job("nightly", "print_letters", every=3600)
     assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: paused\n"
     assert not Schedule.objects.get().is_enabled
     assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: unchanged, it was so already\n"
     assert call("jobs_resume", "--schedule", "nightly").out == "schedule nightly: resumed\n"
     assert call("jobs_pause", "--schedule", "nightyl").err == "No schedule 'nightyl'. Did you mean nightly?\n"
+
+
+def test_of_schedules_with_one_name_the_number_says_which() -> None:
+    first, second = (schedule_job("nightly", "print_letters", make_organization(), every=3600) for _ in range(2))
+    refused = call("jobs_pause", "--schedule", "nightly")
+    assert refused.code == 2
+    assert all(f"{row.pk} ({row.organization})" in refused.err for row in (first, second))
+    assert call("jobs_pause", "--schedule", str(second.pk)).out == f"schedule nightly #{second.pk}: paused\n"
+    schedule_job("nightly", "print_letters", every=3600)
+    assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: paused\n"
+    assert Schedule.objects.get(is_enabled=True) == first
 
 
 def test_an_operation_is_paused_and_resumed(letters: JobType) -> None:

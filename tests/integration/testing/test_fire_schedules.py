@@ -51,8 +51,7 @@ class InATestCase(TestCase):
 def test_from_now_on_to_a_moment_of_next_year(organization: Organization) -> None:
     began = dt.datetime.now(dt.UTC)
     schedule_job("yearly", make_job_type(), organization, cron="0 0 1 1 *", timezone="UTC")
-    schedule_job("off", make_job_type(), organization, cron="0 0 1 1 *")
-    pause_schedule("off")
+    pause_schedule(schedule_job("off", make_job_type(), organization, cron="0 0 1 1 *"))
     new_year = Schedule.objects.get(name="yearly").next_run_at
     assert new_year is not None
     assert (new_year > began, new_year.month, new_year.day, new_year.hour) == (True, 1, 1, 0)

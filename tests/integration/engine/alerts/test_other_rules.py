@@ -12,7 +12,7 @@ from django_jobs.models import JobType, Organization, Schedule
 from tests.support.alerts import evaluate, let_fail, only, the_alarm
 from tests.support.breakers import claim_try, make_fragile_type, open_by_failures
 from tests.support.brokers import end, pending_job, returned
-from tests.support.factories import make_job_type
+from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import count
 from tests.support.schedules import make_schedule
 
@@ -57,8 +57,17 @@ def test_a_schedule_that_cannot_fire_is_told_with_the_reason(settings: Any, orga
     schedule = make_schedule(organization=organization)
     Schedule.objects.update(fault="It is gone.", faulty_since=timezone.now())
     alert = the_alarm()
-    assert (alert.subject, alert.facts["error"]) == (schedule.name, "It is gone.")
+    assert (alert.subject, alert.facts["error"]) == (f"{schedule.name} #{schedule.pk}", "It is gone.")
     assert alert.facts["organizations"] == {str(organization.pk): 0}
+
+
+def test_schedules_of_one_name_have_alarms_of_their_own(settings: Any, organization: Organization) -> None:
+    choose(settings, "schedule_cannot_fire")
+    kind = make_job_type()
+    for owner in (organization, make_organization(), None):
+        make_schedule(kind, owner)
+    Schedule.objects.update(fault="It is gone.", faulty_since=timezone.now())
+    assert len({alert.subject for alert in evaluate()}) == 3
 
 
 def test_a_schedule_that_is_paused_need_not_fire(settings: Any) -> None:

@@ -32,12 +32,12 @@ def test_a_name_that_another_takes_at_the_same_moment_is_refused(
     kind: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = schedule_job("a", kind, every=60)
-    update = definitions._update
+    write = definitions._write
 
-    def update_late(*args: Any) -> Any:
+    def write_late(*args: Any) -> Any:
         Schedule.objects.create(name="b", job_type=kind, every=60, created_at=made.created_at)
-        return update(*args)
+        return write(*args)
 
-    monkeypatch.setattr(definitions, "_update", update_late)
+    monkeypatch.setattr(definitions, "_write", write_late)
     with pytest.raises(InvalidSchedule, match="already"):
         change_schedule("a", {"name": "b"})

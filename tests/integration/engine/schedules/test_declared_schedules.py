@@ -11,13 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from django_jobs import every, job_handler, schedule_job
-from django_jobs.checks.handlers import check_declared_schedules
+from django_jobs.checks.handlers import check_declared_schedules, check_schedule_names
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.schedules.declared_schedules import sync_declared_schedules
 from django_jobs.engine.schedules.definitions import change_schedule, pause_schedule
+from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
 from tests.support import handlers
-from tests.support.factories import make_job_type
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,45 @@ def test_a_schedule_made_by_hand_is_not_taken_over() -> None:
     assert (row.every, row.cron) == (60, "")
     schedule_job("mine", "bake", every=60)
     assert synced(None)["mine"].is_enabled
+
+
+def test_a_tenants_schedule_keeps_no_declared_one_away() -> None:
+    tenant = make_organization()
+    theirs = schedule_job("bake", "bake", tenant, every=60, user=make_user(admin_of=[tenant]))
+    synced("0 2 * * *")
+    theirs.refresh_from_db()
+    assert (theirs.every, theirs.declared, theirs.is_enabled) == (60, None, True)
+    assert Schedule.objects.get(organization=None).cron == "0 2 * * *"
+    synced(None)
+    assert Schedule.objects.get(organization=tenant).is_enabled
+
+
+def test_a_declared_name_that_a_persons_has_is_an_error_of_check_and_sync() -> None:
+    root = make_system_admin("root")
+    persons = schedule_job("bake", "bake", every=60, user=root)
+    declare(["0 2 * * *", "0 3 * * *"])
+    assert check_schedule_names() == []  # who checks no database is told nothing of it
+    [found] = check_schedule_names(databases=["default"])
+    assert found.id == "django_jobs.E046"
+    for told in ("'bake'", declarations.declared()[0].place, "root", str(persons.pk)):
+        assert told in found.msg
+    for arguments in ((), ("--check",)):
+        with pytest.raises(CommandError, match="'bake'"):
+            call_command("jobs_sync", *arguments, stdout=StringIO())
+    persons.refresh_from_db()
+    assert (persons.every, persons.declared, persons.owner) == (60, None, root)
+    assert Schedule.objects.get(name="bake-2").cron == "0 3 * * *"
+    change_schedule(persons, {"name": "mine"}, user=root)
+    assert synced(["0 2 * * *", "0 3 * * *"])["bake"].cron == "0 2 * * *"
+    assert check_schedule_names(databases=["default"]) == []
+
+
+def test_a_declared_schedule_gets_no_organization() -> None:
+    """It would be no declared one any more, and the code would make another one."""
+    row = synced("0 2 * * *")["bake"]
+    with pytest.raises(InvalidSchedule) as caught:
+        change_schedule(row, {"organization": make_organization()}, user=make_system_admin())
+    assert list(caught.value.errors) == ["organization"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from django_jobs.engine.schedules.definitions import (
 from django_jobs.engine.schedules.firing import fire_due, fire_now
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
-from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedules import NOON, make_schedule
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -101,6 +101,44 @@ def test_a_name_that_differs_in_case_or_accents_is_another_one(kind: JobType) ->
             pause_schedule(name)
     row = Schedule.objects.get()
     assert (row, row.name, row.parameters, row.is_enabled) == (first, "ubersicht", {"n": 1}, True)
+
+
+def test_a_name_is_unique_in_its_organization_and_among_those_of_none(kind: JobType) -> None:
+    mine, theirs = make_organization(), make_organization()
+    made = {owner: schedule_job("nightly", kind, owner, every=60) for owner in (mine, theirs, None)}
+    assert schedule_job("nightly", kind, mine, every=90) == made[mine]
+    assert list(Schedule.objects.order_by("pk").values_list("every", flat=True)) == [90, 60, 60]
+    for owner in made:
+        with pytest.raises(InvalidSchedule, match="already"):
+            create_schedule({"name": "nightly", "job_type": kind, "organization": owner, "every": 60})
+    unschedule("nightly", theirs)
+    assert change_schedule(made[mine], {"organization": theirs}).organization == theirs
+    with pytest.raises(InvalidSchedule, match="already"):
+        change_schedule(made[mine], {"organization": None}, user=make_system_admin())
+    unschedule("nightly")
+    assert Schedule.objects.get() == made[mine]
+
+
+def test_code_without_an_organization_touches_only_what_code_made(kind: JobType, organization: Organization) -> None:
+    root = make_system_admin()
+    theirs = schedule_job("tenants", kind, organization, every=60, user=make_user(admin_of=[organization]))
+    persons = schedule_job("persons", kind, every=60, user=root)
+    with pytest.raises(InvalidSchedule) as caught:
+        schedule_job("persons", kind, every=90)
+    assert list(caught.value.errors) == ["name"]
+    for name in ("tenants", "persons"):
+        with pytest.raises(ScheduleNotFound):
+            unschedule(name)
+    assert schedule_job("tenants", kind, every=90) != theirs
+    assert set(Schedule.objects.filter(every=60)) == {theirs, persons}
+    unschedule("persons", user=root)
+
+
+def test_what_a_person_changed_of_what_code_made_is_changed_back_by_the_code(kind: JobType) -> None:
+    made, root = schedule_job("often", kind, every=60), make_system_admin()
+    assert change_schedule(made, {"parameters": {"n": 1}}, user=root).owner == root
+    assert schedule_job("often", kind, every=60) == made
+    assert (Schedule.objects.get().parameters, Schedule.objects.get().owner) == ({}, None)
 
 
 def test_numbers_that_python_finds_equal_are_changed_all_the_same(kind: JobType) -> None:
@@ -208,11 +246,11 @@ def test_with_another_organization_it_leaves_its_history_behind(kind: JobType, o
     schedule = make_schedule(kind, organization)
     other = make_schedule(kind, organization, name="other")
     for made in (schedule, other):
-        fire_now(made.name)
+        fire_now(made)
     Schedule.objects.update(fault="boss may not submit", faulty_since=NOON)
-    change_schedule(schedule.name, {"organization": organization.name, "jitter": 5})
+    change_schedule(schedule, {"organization": organization.name, "jitter": 5})
     assert ScheduleFiring.objects.filter(schedule=schedule).exists()
-    moved = change_schedule(schedule.name, {"organization": make_organization().name})
+    moved = change_schedule(schedule, {"organization": make_organization().name})
     assert (moved.fault, moved.faulty_since) == ("", None)
     assert list(ScheduleFiring.objects.values_list("schedule__name", flat=True)) == ["other"]
     assert _titles(["organization_id", "fault"]) == ["Organization"]
@@ -220,10 +258,10 @@ def test_with_another_organization_it_leaves_its_history_behind(kind: JobType, o
 
 def test_unscheduled_it_is_gone_with_its_history(kind: JobType, organization: Organization) -> None:
     fire_due(make_schedule(kind, organization).next_run_at)
-    unschedule("nightly")
+    unschedule("nightly", organization)
     assert (Schedule.objects.count(), ScheduleFiring.objects.count()) == (0, 0)
     with pytest.raises(ScheduleNotFound):
-        unschedule("nightly")
+        unschedule("nightly", organization.name)
 
 
 @pytest.mark.django_db(transaction=True)

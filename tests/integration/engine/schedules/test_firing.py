@@ -202,15 +202,15 @@ def test_by_hand_it_fires_at_once_and_its_next_moment_stays(organization: Organi
     root = make_system_admin("root")
     schedule = make_schedule(None, organization)
     pause_schedule(schedule)
-    fired = fire_now("nightly", user=root)
+    fired = fire_now(schedule, user=root)
     assert (fired.outcome, fired.actor) == ("submitted", "root")
     assert (reread(schedule).next_run_at, schedule.last_fired_at) == (None, None)
 
 
 def test_nobody_fires_what_they_do_not_manage(organization: Organization) -> None:
-    make_schedule(None, organization)
+    schedule = make_schedule(None, organization)
     with pytest.raises(ScheduleNotFound):
-        fire_now("nightly", user=make_user(member_of=[organization]))
+        fire_now(schedule, user=make_user(member_of=[organization]))
 
 
 def test_a_tick_of_a_scheduler_without_threads_fires(organization: Organization) -> None:

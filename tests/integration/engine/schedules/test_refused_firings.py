@@ -62,13 +62,16 @@ def test_a_schedule_that_is_skipped_for_its_unfinished_job_shows_no_fault_of_bef
 
 def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organization) -> None:
     assert list(examine_schedules()) == []
-    make_schedule(None, organization)
+    made = make_schedule(None, organization)
     Organization.objects.update(is_active=False)
     fire_due(NOON)
     [found] = examine_schedules()
     reason = "organization: This organization is not active"
-    assert (found.level, found.text) == ("PROBLEM", f"cannot fire: nightly ({reason}). Mend, pause or delete them.")
-    pause_schedule("nightly")
+    assert (found.level, found.text) == (
+        "PROBLEM",
+        f"cannot fire: {made.label} ({reason}). Mend, pause or delete them.",
+    )
+    pause_schedule(made)
     assert list(examine_schedules()) == []
 
 
@@ -123,7 +126,7 @@ def test_a_policy_that_fails_decides_nothing_and_the_log_alone_has_its_text(
         assert (outcomes(), reread(schedule).fault) == ([], reason)
         assert lines() == [f"event=schedule_cannot_fire schedule=nightly reason={reason}"]
         assert "secret" in str(caplog.records[0].exc_info)
-        assert fire_now("nightly").note == reason  # who fires by hand is told
+        assert fire_now(schedule).note == reason  # who fires by hand is told
     rests.clear()
     assert [item.outcome for item in fire_due(NOON, rests)] == ["submitted"]
     assert reread(schedule).fault == ""
@@ -157,9 +160,9 @@ def test_an_owner_who_lost_the_right_or_is_gone_submits_nothing(organization: Or
 
 
 def test_by_hand_a_refusal_is_noted(organization: Organization) -> None:
-    make_schedule(None, organization)
+    made = make_schedule(None, organization)
     Organization.objects.update(is_active=False)
-    assert fire_now("nightly").outcome == "failed"
+    assert fire_now(made).outcome == "failed"
     assert Schedule.objects.get().fault
 
 

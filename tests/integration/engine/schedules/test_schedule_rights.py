@@ -55,47 +55,46 @@ def test_a_type_for_code_alone_is_unknown_to_users(organization: Organization) -
 
 
 def test_nobody_takes_over_a_name_that_they_do_not_manage(kind: JobType) -> None:
-    mine, theirs = make_organization(), make_organization()
-    schedule_job("nightly", kind, theirs, every=60)
+    mine = make_organization()
+    made = schedule_job("nightly", make_job_type(submit_by="code"), mine, every=60)
     with pytest.raises(InvalidSchedule, match="already"):
-        schedule_job("nightly", kind, mine, every=5, user=make_user(admin_of=[mine]))
-    assert Schedule.objects.get().every == 60
+        schedule_job("nightly", kind, mine, every=50, user=make_user(admin_of=[mine]))
+    assert Schedule.objects.get() == made
 
 
 def test_who_changes_only_when_it_fires_leaves_the_owner(organization: Organization) -> None:
-    schedule_job("nightly", make_job_type(submit_by="code"), organization, cron="0 2 * * *")
-    changed = change_schedule("nightly", {"every": 60, "organization": organization.name}, user=make_system_admin())
+    made = schedule_job("nightly", make_job_type(submit_by="code"), organization, cron="0 2 * * *")
+    changed = change_schedule(made, {"every": 60, "organization": organization.name}, user=make_system_admin())
     assert (changed.owner, changed.every, changed.cron) == (None, 60, "")
 
 
 def test_who_changes_what_is_submitted_becomes_the_owner(kind: JobType, organization: Organization) -> None:
     root = make_system_admin()
-    schedule_job("nightly", kind, organization, cron="0 2 * * *")
-    assert change_schedule("nightly", {"parameters": {"n": 1}}, user=root).owner == root
+    made = schedule_job("nightly", kind, organization, cron="0 2 * * *")
+    assert change_schedule(made, {"parameters": {"n": 1}}, user=root).owner == root
     code = make_job_type(submit_by="code")
     with pytest.raises(InvalidSchedule) as caught:
-        change_schedule("nightly", {"job_type": code}, user=root)
+        change_schedule(made, {"job_type": code}, user=root)
     assert list(caught.value.errors) == ["job_type"]
 
 
 def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, organization: Organization) -> None:
-    schedule_job("n", kind, organization, every=60)
+    made = schedule_job("n", kind, organization, every=60)
     root = make_system_admin()
-    assert take_over("n", user=root).owner == root
-    code = make_job_type(submit_by="code")
-    schedule_job("code", code, organization, every=60)
+    assert take_over(made, user=root).owner == root
+    code = schedule_job("code", make_job_type(submit_by="code"), organization, every=60)
     with pytest.raises(InvalidSchedule):
-        take_over("code", user=root)
+        take_over(code, user=root)
 
 
 def test_hidden_parameters_go_to_no_other_type_or_organization(organization: Organization, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
     other, other_kind = make_organization(), make_job_type()
     admin = make_user("admin", admin_of=[organization, other])
-    schedule_job("n", make_job_type(), organization, {"token": "s3cret"}, every=60)
+    made = schedule_job("n", make_job_type(), organization, {"token": "s3cret"}, every=60)
     for moved in ({"job_type": other_kind}, {"organization": other}):
         with pytest.raises(InvalidSchedule, match="hidden from you"):
-            change_schedule("n", moved, user=admin)
-    assert change_schedule("n", {"every": 5}, user=admin).parameters == {"token": "s3cret"}
-    assert change_schedule("n", {"job_type": other_kind, "parameters": {"n": 1}}, user=admin).owner == admin
-    assert change_schedule("n", {"job_type": make_job_type()}).parameters == {"n": 1}
+            change_schedule(made, moved, user=admin)
+    assert change_schedule(made, {"every": 5}, user=admin).parameters == {"token": "s3cret"}
+    assert change_schedule(made, {"job_type": other_kind, "parameters": {"n": 1}}, user=admin).owner == admin
+    assert change_schedule(made, {"job_type": make_job_type()}).parameters == {"n": 1}
