@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 _STEP = re.compile(
     r"<!-- (?P<note>[^>]*) -->|```http\n(?P<request>[A-Z]+ /.*?)```\s*```http\n(?P<answer>HTTP/1.1 .*?)```", re.DOTALL
 )
-_ID = re.compile(r"(?:JOB|BATCH)-\d{4}-\d{5,}|(?:operations|schedules)/\d+")
+_ID = re.compile(r"(?:JOB|BATCH)-\d{4}-\d{5,}|(?:operations|schedules)/\d+|schedule '\d+'")
 _VOLATILE = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"),
     re.compile(r"django_jobs/\d+/JOB-\d{4}-\d{5,}/[\w-]{22}/(?=[\w.-]+$)"),

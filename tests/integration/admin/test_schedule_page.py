@@ -139,8 +139,7 @@ def test_a_job_says_which_schedule_submitted_it(root: Client, kind: JobType, min
 def test_of_two_schedules_of_one_name_a_job_is_said_to_be_the_tenants(
     root: Client, kind: JobType, mine: Organization
 ) -> None:
-    for owner in (None, mine):
-        made = schedule_job("nightly", kind, owner, every=60)
+    _, made = (schedule_job("nightly", kind, owner, every=60) for owner in (None, mine))
     fire_now(made)
     assert f'the schedule <a href="{page(made)}">' in page_of(root, Job.objects.get())
 

@@ -41,11 +41,11 @@ ROUTES = {
     "/api/alerts/": {"get"},
     "/api/schedules/": {"get", "post"},
     "/api/schedules/preview/": {"get", "post"},
-    "/api/schedules/{name}/": {"get", "put", "patch", "delete"},
-    "/api/schedules/{name}/fire/": {"post"},
-    "/api/schedules/{name}/firings/": {"get"},
-    "/api/schedules/{name}/pause/": {"post"},
-    "/api/schedules/{name}/resume/": {"post"},
+    "/api/schedules/{id}/": {"get", "put", "patch", "delete"},
+    "/api/schedules/{id}/fire/": {"post"},
+    "/api/schedules/{id}/firings/": {"get"},
+    "/api/schedules/{id}/pause/": {"post"},
+    "/api/schedules/{id}/resume/": {"post"},
     "/api/method/dartwing.dartwing_core.api.jobs.submit_job": {"post"},
     "/api/method/dartwing.dartwing_core.api.jobs.cancel_job": {"post"},
     "/api/method/dartwing.dartwing_core.api.jobs.retry_job": {"post"},
@@ -128,7 +128,7 @@ def test_it_describes_what_every_call_answers_where_the_access_policy_fails(sche
     assert set(told.values()) == {"#/components/schemas/Error", "#/components/schemas/MethodError"}
 
 
-@pytest.mark.parametrize("path", ["/api/job-types/{type_name}/", "/api/schedules/{name}/"])
+@pytest.mark.parametrize("path", ["/api/job-types/{type_name}/", "/api/schedules/{id}/"])
 def test_it_says_that_put_replaces(schema: dict[str, Any], path: str) -> None:
     told = {method: schema["paths"][path][method]["description"] for method in ("put", "patch")}
     assert "What the body does not have is set to" in told["put"]
