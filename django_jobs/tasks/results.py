@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from django_jobs.engine.submission.fields import TASK_NOTES
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status
@@ -14,9 +15,7 @@ from django_jobs.tasks.finding import find
 from django_jobs.tasks.framework import Task, TaskResult, TaskResultDoesNotExist, TaskResultStatus, task_backends
 from django_jobs.tasks.job_types import PREFIX
 
-BACKEND: Final = "task_backend"
-PRIORITY: Final = "task_priority"
-QUEUE: Final = "task_queue"
+BACKEND, PRIORITY, QUEUE = TASK_NOTES
 #: Where a job's result has what the function returned.
 RETURN_VALUE: Final = "return_value"
 

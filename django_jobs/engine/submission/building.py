@@ -19,7 +19,7 @@ from django_jobs.engine.job_types.lane_keys import lane_key
 from django_jobs.engine.json_storage import canonical
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.submission import resubmission
-from django_jobs.engine.submission.fields import Fields, carrying
+from django_jobs.engine.submission.fields import Fields, carrying, of_user
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.models import Job, JobType
 
@@ -104,6 +104,8 @@ class Builder:
     def build(self, fields: Fields, found: Targets) -> Request:
         """Return the request of these values, for this type and organization."""
         common = self._common.get(id(found)) or self._gather(found)
+        if self._user is not None:
+            fields = of_user(fields)
         if self._carried:
             fields = carrying(fields, self._carried)
         request = Request(

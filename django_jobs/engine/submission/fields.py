@@ -25,6 +25,10 @@ from django_jobs.statuses import Priority, RunAfter
 from django_jobs.texts import say
 
 MAX_METADATA_BYTES: Final = 4096
+#: What a job's metadata keep of its task: the backend, its number of priority, and its queue.
+TASK_NOTES: Final = ("task_backend", "task_priority", "task_queue")
+#: Keys of metadata that processes act on. A user's submission has none of them.
+OF_CODE: Final = frozenset({CARRIED, *TASK_NOTES})
 MAX_PARENTS: Final = 10_000
 
 
@@ -103,6 +107,14 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
         parents=_check_parents(given.get("depends_on"), errors),
         **check_options(given, errors),
     )
+
+
+def of_user(fields: Fields) -> Fields:
+    """Return these values as a user may submit them: without the keys of metadata that are for code alone."""
+    if OF_CODE.isdisjoint(fields.metadata):
+        return fields
+    metadata = {name: value for name, value in fields.metadata.items() if name not in OF_CODE}
+    return replace(fields, metadata=metadata, encoded={**fields.encoded, "metadata": json.dumps(metadata)})
 
 
 def carrying(fields: Fields, carried: Mapping[str, str]) -> Fields:

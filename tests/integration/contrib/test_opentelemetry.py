@@ -18,7 +18,7 @@ from django_jobs.exceptions import DuplicateJob, JobTypeNotFound
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support.brokers import reread
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.traced import MODULES, Spans, observed
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -178,7 +178,16 @@ def test_what_is_carried_counts_for_no_limit_and_no_handler_sees_it(organization
     assert result_of(job)["metadata"] == largest
 
 
-def test_a_callers_own_trace_context_stays(spans: Spans, organization: Organization) -> None:
+def test_a_users_own_trace_context_reaches_no_handler(spans: Spans, organization: Organization) -> None:
+    own = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "baggage": "color=blue"}
+    job = submit_job(traced_type(), organization, metadata={CARRIED: own}, user=make_user(member_of=[organization]))
+    run_jobs()
+    (link,) = spans.the("run").links
+    assert link.context.span_id == spans.the("submit").get_span_context().span_id
+    assert result_of(job)["color"] is None
+
+
+def test_a_trace_context_that_code_gave_stays(spans: Spans, organization: Organization) -> None:
     own = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     submit_job(traced_type(), organization, metadata={CARRIED: own})
     run_jobs()

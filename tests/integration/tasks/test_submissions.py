@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_jobs import cancel_job, submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, OrganizationNotFound
-from django_jobs.models import ExecutionLog, Job, Organization
+from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.tasks import announcements
 from django_jobs.tasks.framework import (
     InvalidTask,
@@ -28,7 +28,7 @@ from django_jobs.tasks.framework import (
 from django_jobs.tasks.organizations import function_at
 from django_jobs.testing import run_jobs
 from tests.support import tasks
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 
 
 def set_options(settings: Any, **options: Any) -> Any:
@@ -341,6 +341,24 @@ def test_a_job_whose_metadata_are_no_tasks_keeps_no_other_from_its_signals() -> 
     announcements.tell([_moved(job) for job in jobs])
     task_started.disconnect(tell)
     assert told == [results[1].id]
+
+
+def test_a_users_number_of_priority_breaks_no_result(organization: Organization) -> None:
+    tasks.add.enqueue(1)
+    JobType.objects.update(submit_by="members")
+    told: list[str] = []
+
+    def tell(task_result: Any, **_: Any) -> None:
+        told.append(task_result.id)
+
+    said = {"task_priority": 10**30, "task_backend": "no such", "task_queue": []}
+    member = make_user(member_of=[organization])
+    job = submit_job("task:tests.support.tasks.add", organization, {"args": [1]}, metadata=said, user=member)
+    task_finished.connect(tell)
+    run_jobs()
+    task_finished.disconnect(tell)
+    assert job.name in told
+    assert tasks.add.get_result(job.name).return_value == 1
 
 
 def _moved(job: Job) -> Any:
