@@ -87,8 +87,9 @@ def refer(context: JobContext) -> dict[str, Any]:
 
 
 def quote_the_password(context: JobContext) -> None:
-    """Fails with its password in the text, in the way that ``kind`` names."""
-    text = f"the password {context.parameters.pop('password')} was refused"
+    """Fails with its password in the text, in the way that ``kind`` names, ``before`` and ``behind`` other words."""
+    before, behind = (context.parameters.get(name, "") for name in ("before", "behind"))
+    text = f"{before}the password {context.parameters.pop('password')} was refused{behind}"
     kinds = {"permanent": PermanentError(text), "later": RetryLater(60, text), "unknown": ValueError(text)}
     raise kinds[context.parameters["kind"]]
 

@@ -21,13 +21,15 @@ DSN: Final = "https://public@sentry.invalid/1"
 
 
 class Memory(Transport):
-    """Keeps the events."""
+    """Keeps the events, and the texts of all that was sent."""
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
         self.events: list[dict[str, Any]] = []
+        self.sent: list[str] = []
 
     def capture_envelope(self, envelope: Envelope) -> None:
+        self.sent.append(envelope.serialize().decode())
         event = envelope.get_event()
         if event is not None:
             self.events.append(json.loads(json.dumps(event, default=str)))
@@ -52,11 +54,11 @@ class Held(Transport):
 
 
 @contextmanager
-def captured() -> Iterator[list[dict[str, Any]]]:
+def captured(**options: Any) -> Iterator[list[dict[str, Any]]]:
     """The events of the block, in which Sentry is set up as a host does it."""
     transport = Memory()
     before = Scope.get_client()
-    sentry_sdk.init(dsn=DSN, transport=transport)
+    sentry_sdk.init(dsn=DSN, transport=transport, **options)
     try:
         yield transport.events
     finally:

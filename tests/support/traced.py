@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Tracer
+from sentry_sdk import logger as sentry_logs
 
 from django_jobs.contrib.opentelemetry.tracing import Tracing
 from django_jobs.engine import observers
@@ -53,6 +55,27 @@ def tell_sentry(context: JobContext) -> None:
     text = context.parameters.get("text", "")
     logging.getLogger("shop").warning("crumb of %s", context.job_id)
     logging.getLogger("shop").error("told %s", text, stack_info=True)
+
+
+class Letter:
+    """Shows its text when it is shown."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Letter({self.text!r})"
+
+
+def tell_sentry_in_many_ways(context: JobContext) -> None:
+    """Tells Sentry two parameters as texts, numbers and objects, and what Python and JSON make of them; then fails."""
+    text, number = context.parameters["text"], context.parameters["number"]
+    given = {"number": number, "letter": Letter(text), "octets": text.encode(), text: [{"deep": (number, text)}]}
+    given["given"] = given
+    logging.getLogger("shop").error("told %s, %s and %r", number, text, Letter(text), extra=given)
+    sentry_logs.warning("{number} of {text}", number=number, text=text)
+    quoted = [json.dumps(text), repr([f"it's {text}"]), repr({"of": Letter(text)}), repr(text.encode())]
+    raise PermanentError(f"No letter of {number}: {quoted!r}.")
 
 
 def submit_another(context: JobContext) -> None:

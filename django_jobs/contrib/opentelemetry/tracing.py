@@ -19,7 +19,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
 
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.observers import Ending, Submission, carried_by
 from django_jobs.exceptions import InvalidSubmission
 
@@ -85,10 +84,9 @@ class Tracing:
             with _ending(span):
                 span.set_attribute("django_jobs.outcome", ending.outcome)
                 if ending.outcome in FAILURES:
-                    mask = mask_of(claimed.parameters)
-                    _fail(span, ending.error, mask(ending.text))
+                    _fail(span, ending.error, ending.text)
                     if ending.error is not None and span.is_recording():
-                        _record(span, ending.error, mask)
+                        _record(span, ending.error, claimed.mask)
 
         return end
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 import sentry_sdk
 from sentry_sdk import get_client  # which releases before 2.0 lack, so that they are refused here
 from sentry_sdk.scope import Scope, add_global_event_processor
+from sentry_sdk.utils import safe_repr
 
 from django_jobs.engine import observers
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.job_types.masking import mask_of, sensitive_names
+from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.observers import Ending, Submission
 from django_jobs.models.job import parse_job_id
 
@@ -29,6 +29,12 @@ TASK_LOGGERS: Final = ("django.tasks", "django_tasks")
 TAGS: Final = ("job_id", "job_type", "organization", "attempt")
 #: The attribute of an exception that masks the sensitive values of its job.
 _MASK: Final = "_django_jobs_mask"
+
+#: Where an event has what code gave: arguments of log records, their extras, local variables and the like.
+DATA: Final = frozenset({"params", "extra", "vars", "data", "contexts"})
+
+#: Levels of data. Sentry shows what lies deeper by its text.
+DEEPEST: Final = 6
 
 Mask = Callable[[str], str]
 
@@ -55,14 +61,15 @@ class Scopes:
         scope.clear_breadcrumbs()
         for name in TAGS:
             scope.set_tag(name, str(getattr(claimed, name)))
-        mask = mask_of(claimed.parameters) if sensitive_names() else None
-        if mask is not None:
+        mask = claimed.mask
+        if mask is not str:
             scope.add_event_processor(lambda event, _hint: _masked(event, mask))
+            _mask_logs(get_client().options)
         Scope.set_isolation_scope(scope)
         Scope.set_current_scope(Scope.get_current_scope().fork())
 
         def end(ending: Ending) -> None:
-            if mask is not None and ending.error is not None:
+            if mask is not str and ending.error is not None:
                 with contextlib.suppress(Exception):  # an exception that takes no attribute
                     setattr(ending.error, _MASK, mask)
 
@@ -112,15 +119,49 @@ def _keep_own_crumbs(event: Any, job_id: str) -> None:
         crumbs["values"] = [item for item in values if (item.get("data") or {}).get("job_id") == job_id]
 
 
-def _masked(value: Any, mask: Mask) -> Any:
-    """Return a value with all its texts masked: those of messages, and of the local variables of frames."""
+def _masked(value: Any, mask: Mask, depth: int = 0) -> Any:
+    """Return a value with all its texts masked: those of messages, and of the local variables of frames.
+
+    What code gave as data is masked also where it is a number, or an object that Sentry would show by its text.
+    ``depth`` counts levels of data; outside of it it is 0.
+    """
     if isinstance(value, str):
         return mask(value)
-    if isinstance(value, dict):
-        return {key: _masked(inner, mask) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(inner, mask) for inner in value]
-    return value
+    below = depth + 1 if depth else 0
+    if isinstance(value, dict) and depth <= DEEPEST:
+        return {
+            mask(key) if depth and isinstance(key, str) else key: _masked(inner, mask, below or int(key in DATA))
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple) and depth <= DEEPEST:
+        return [_masked(inner, mask, below) for inner in value]
+    if not depth or value is None or isinstance(value, bool):
+        return value
+    text = value.decode(errors="replace") if isinstance(value, bytes | bytearray) else safe_repr(value)
+    shown = mask(text)
+    return value if shown == text else shown
+
+
+def _mask_logs(options: dict[str, Any]) -> None:
+    """Have what a job writes to Sentry's logs masked before the host's ``before_send_log`` sees it."""
+    sees = options.get("before_send_log")
+    if isinstance(sees, _LogMask):
+        return
+    options["before_send_log"] = _LogMask(sees or options.get("_experiments", {}).get("before_send_log"))
+
+
+class _LogMask:
+    """Masks a log of the job that runs here, and hands it on to the host's function, where there is one."""
+
+    def __init__(self, then: Callable[[Any, Any], Any] | None) -> None:
+        self._then = then
+
+    def __call__(self, log: Any, hint: Any) -> Any:
+        claimed = current_job.get()
+        if claimed is not None and claimed.mask is not str:
+            told = {name: log.get(name) for name in ("body", "attributes")}
+            log = {**log, **_masked(told, claimed.mask, depth=1)}
+        return log if self._then is None else self._then(log, hint)
 
 
 SCOPES: Final = Scopes()

@@ -17,7 +17,6 @@ from django.db import DatabaseError, transaction
 
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.execution.outcomes import Outcome
-from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.log_lines import KeptLines, LineBuffer, read_limits
 from django_jobs.engine.store import database
 from django_jobs.models import AttemptLog
@@ -77,7 +76,7 @@ def begin(claimed: Claimed) -> None:
         limits = read_limits()
         if limits is not None:
             _install(limits.level)
-            claimed.log_lines = LineBuffer(limits, mask_of(claimed.parameters))
+            claimed.log_lines = LineBuffer(limits, claimed.mask)
     except (TypeError, ValueError) as error:  # a system check tells of it; the job runs
         logger.warning("event=handler_logs_off error=%s", error)
 

@@ -8,6 +8,7 @@ import functools
 import inspect
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from django_jobs.conf import jobs_settings
@@ -18,6 +19,7 @@ from django_jobs.engine.execution.context import JobContext
 from django_jobs.engine.execution.error_places import place_of
 from django_jobs.engine.execution.handler_connections import restore_connections
 from django_jobs.engine.execution.runner import Runner
+from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.submission import from_handlers
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
@@ -47,6 +49,7 @@ def attempt(claimed: Claimed, context: JobContext) -> outcomes.Outcome:
     started = time.monotonic()
     if (expired := _expired(claimed, started)) is not None:
         return expired
+    claimed.mask = mask_of(claimed.parameters)
     handler_logs.begin(claimed)
     token = current_job.set(claimed)
     try:
@@ -86,6 +89,7 @@ async def attempt_beside_others(
             if neighborhood.leaves_nothing():
                 place.end()
 
+    claimed.mask = mask_of(claimed.parameters)
     handler_logs.begin(claimed)
     current_job.set(claimed)
     try:
@@ -137,7 +141,7 @@ def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     except Exception:  # noqa: BLE001  (an exception whose own attributes raise)
         name = type(error).__name__
         return outcomes.Raised(
-            claimed=claimed, kind=retry_policy.TRANSIENT, text=name, traceback=_traceback(), error=error
+            claimed=claimed, kind=retry_policy.TRANSIENT, text=name, traceback=_traceback(claimed.mask), error=error
         )
 
 
@@ -148,11 +152,12 @@ def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():
-            return outcomes.TimedOut(claimed=claimed, traceback=_traceback(), error=error)
+            return outcomes.TimedOut(claimed=claimed, traceback=_traceback(claimed.mask), error=error)
         case WorkerStopping():
             return outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
         case RetryLater():
-            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=retry_policy.readable(error))
+            text = retry_policy.readable(error, claimed.mask)
+            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=text)
     return _raised(claimed, error)
 
 
@@ -200,22 +205,22 @@ def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
 
 
 def _unstorable(claimed: Claimed, error: NotStorable) -> outcomes.Raised:
-    return outcomes.Raised(claimed=claimed, kind=retry_policy.PERMANENT, text=str(error), error=error)
+    return outcomes.Raised(claimed=claimed, kind=retry_policy.PERMANENT, text=claimed.mask(str(error)), error=error)
 
 
 def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:
-    verdict = retry_policy.classify(error)
+    verdict = retry_policy.classify(error, claimed.mask)
     return outcomes.Raised(
         claimed=claimed,
         kind=verdict.kind,
         text=verdict.text,
-        traceback=_traceback(),
+        traceback=_traceback(claimed.mask),
         retry_after=verdict.retry_after,
         place="" if retry_policy.is_expected(error) else place_of(error),
         error=error,
     )
 
 
-def _traceback() -> str:
-    text = clean_text(traceback.format_exc())
+def _traceback(mask: Callable[[str], str]) -> str:
+    text = clean_text(mask(traceback.format_exc()))
     return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.execution import outcomes, retry_policy
-from django_jobs.engine.job_types.masking import without_secrets
 from django_jobs.engine.transitions import NOW, After, Move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.exceptions import RetryLater
@@ -22,7 +21,6 @@ _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 def move_for(job: Job, item: outcomes.Outcome) -> Move:
     """Return the move of a job whose attempt did not return. A requested cancel overrules every outcome."""
-    item = _readable(item, job.input_parameters)
     match item:
         case _ if job.cancel_requested_at is not None or isinstance(item, outcomes.Canceled):
             return canceled(job, getattr(item, "traceback", ""))
@@ -42,13 +40,6 @@ def move_for(job: Job, item: outcomes.Outcome) -> Move:
             return timed_out(job, item.traceback)
         case _:
             raise TypeError(f"unknown outcome {item!r}")
-
-
-def _readable(item: outcomes.Outcome, parameters: Any) -> outcomes.Outcome:
-    """Return the outcome with sensitive parameters masked in its texts, which all who see the job may read."""
-    texts = {name: getattr(item, name) for name in ("text", "traceback") if hasattr(item, name)}
-    changes: dict[str, Any] = {name: without_secrets(text, parameters) for name, text in texts.items()}
-    return replace(item, **changes) if changes != texts else item
 
 
 def begun(item: Move, ended: outcomes.Outcome) -> Move:

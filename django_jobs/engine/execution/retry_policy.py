@@ -7,6 +7,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ TRANSIENT: Final = "Transient"
 PERMANENT: Final = "Permanent"
 RETRYABLE_HTTP: Final = frozenset({408, 429, 500, 502, 503, 504})
 CLIENT_ERROR: Final = 4
+#: Characters of an error's text.
+MAX_TEXT: Final = 4000
 #: Seconds.
 MAX_BACK_OFF: Final = 30 * 24 * 3600.0
 #: Enough to get from one second past MAX_BACK_OFF; a thousand would overflow a float.
@@ -46,9 +49,12 @@ def back_off(retry: int, delay: float, jitter: float) -> float:
     return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 
-def classify(error: BaseException) -> Verdict:
-    """Return what this error means for its job: by its class, or by the HTTP status that it carries."""
-    text = readable(error)
+def classify(error: BaseException, mask: Callable[[str], str] = str) -> Verdict:
+    """Return what this error means for its job: by its class, or by the HTTP status that it carries.
+
+    ``mask`` returns a text without what nobody is to read.
+    """
+    text = readable(error, mask)
     if isinstance(error, RetryableRefusal):
         return Verdict(kind=TRANSIENT, text=text, retry_after=_bounded(error.retry_after, MAX_BACK_OFF))
     if isinstance(error, TransientError | BrokerUnavailable):
@@ -61,10 +67,13 @@ def classify(error: BaseException) -> Verdict:
     return Verdict(kind=TRANSIENT, text=text, retry_after=_retry_after(headers) if status in RETRYABLE_HTTP else None)
 
 
-def readable(error: BaseException) -> str:
-    """Return the text that tenants may read: one meant for them, else the class name, since texts may quote secrets."""
+def readable(error: BaseException, mask: Callable[[str], str] = str) -> str:
+    """Return the text that tenants may read: one meant for them, else the class name, since texts may quote secrets.
+
+    It is masked before it is cut: a part of a secret is none that the mask finds.
+    """
     try:
-        return _readable(error)
+        return clean_text(mask(_readable(error)), MAX_TEXT)
     except Exception:  # noqa: BLE001  (a text that cannot be made, as of a ValidationError whose params do not fit)
         return type(error).__name__
 
@@ -72,11 +81,11 @@ def readable(error: BaseException) -> str:
 def _readable(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, JobsError) and error.refused_call and not isinstance(error, RetryableRefusal):
-        return clean_text(f"{error.refused_call} was refused: {error}", 4000)
+        return f"{error.refused_call} was refused: {error}"
     if isinstance(error, ValidationError):
-        return clean_text("; ".join(error.messages), 4000)
+        return "; ".join(error.messages)
     if is_expected(error) or jobs_settings.SHOW_ERROR_TEXT:
-        return clean_text(str(error) or name, 4000)
+        return str(error) or name
     return name
 
 

@@ -101,7 +101,7 @@ def _halving(
 def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
     """Return the outcome of an attempt whose own outcome the database refuses."""
     text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
-    trace = retry_policy.readable(error)
+    trace = retry_policy.readable(error, item.claimed.mask)
     return outcomes.Raised(
         claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error, log=item.log
     )

@@ -6,10 +6,12 @@ themselves. Every endpoint that answers a person asks :func:`hidden_from` and sh
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from typing import Any, Final
-from urllib.parse import quote, quote_plus
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Set
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from django_jobs.conf import jobs_settings
 
@@ -17,6 +19,19 @@ MASK: Final = "********"
 PERMISSION: Final = "django_jobs.view_sensitive"
 #: Characters. Masking shorter values would mask parts of ordinary words.
 SHORTEST: Final = 3
+#: Characters of a text times values: some ten milliseconds.
+MOST_COMPARED: Final = 20_000_000
+#: Backslashes, also as addresses have them. Where a text was escaped again there are more, and more "25" behind a "%".
+_SLASHES: Final = r"(?:\\|%(?:25)*+5[cC])++"
+#: The escapes of Python and JSON, and those of addresses.
+_ESCAPE: Final = re.compile(
+    rf"(?P<utf16>(?:{_SLASHES}u[0-9a-fA-F]{{4}})++)|(?P<octets>(?:{_SLASHES}x[0-9a-fA-F]{{2}})++)"
+    rf"|{_SLASHES}(?P<one>U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{{4}}|[bfnrt'\"])?"
+    r"|(?P<quoted>(?:%(?!(?:25)*+5[cC])(?:25(?=[0-9a-fA-F]{2}))*+[0-9a-fA-F]{2})++)|\+"
+)
+_MARK: Final = re.compile(f"{_SLASHES}[ux]")
+_PERCENTS: Final = re.compile("%(?:25)++(?=[0-9a-fA-F]{2})")
+_NAMED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 Names = frozenset[str]
 NOTHING: Final[Names] = frozenset()
@@ -57,29 +72,103 @@ def masked(value: Any, names: Names) -> Any:
     return value
 
 
-def without_secrets(text: str, value: Any) -> str:
-    """Return the text with the sensitive values of a JSON value masked where it quotes them.
-
-    Everybody who sees a job may read the text of its error. Values of fewer than SHORTEST characters stay.
-    """
-    return mask_of(value)(text) if text else text
-
-
 def mask_of(value: Any) -> Callable[[str], str]:
-    """Return what masks the sensitive values of a JSON value in texts, as :func:`without_secrets` does in one.
+    """Return what masks the sensitive values of a JSON value where a text quotes them.
 
-    It masks those that the value has now, whatever becomes of it.
+    Everybody who sees a job may read the text of its error. The values are those of now, whatever becomes of the JSON
+    value. They are found as they stand, and as Python, JSON and addresses write them. Those of fewer than SHORTEST
+    characters stay. A text that would take long, for its length and the number of values, is hidden whole.
     """
     names = sensitive_names()
-    found = {spelling for secret in _secrets(value, names) for spelling in _spellings(secret)} if names else ()
-    secrets = sorted(found, key=len, reverse=True)
+    secrets = {secret for secret in _secrets(value, names) if len(secret) >= SHORTEST} if names else None
+    return _Mask(secrets) if secrets else str
 
-    def mask(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, MASK)
-        return text
 
-    return mask
+class _Mask:
+    """Masks these values in texts, in a time that grows with the length of a text and with nothing else."""
+
+    def __init__(self, secrets: Set[str]) -> None:
+        self._secrets = secrets
+
+    @cached_property
+    def _unescaped(self) -> set[str]:
+        """The values that are written in another way somewhere, without what differs."""
+        odd = (secret for secret in self._secrets if not (secret.isascii() and secret.isalnum()))
+        return {text for secret in odd if len(text := _without_escapes(secret).text) > 1}
+
+    def __call__(self, text: str) -> str:
+        if len(text) * len(self._secrets) > MOST_COMPARED:
+            return MASK
+        spans = _places(self._secrets, text)
+        if self._unescaped and _ESCAPE.search(text):
+            plain = _without_escapes(text)
+            spans += [plain.span_before(*span) for span in _places(self._unescaped, plain.text)]
+        return _cut_out(spans, text) if spans else text
+
+
+def _places(secrets: Set[str], text: str) -> list[tuple[int, int]]:
+    found = []
+    for secret in secrets:
+        start = text.find(secret)
+        while start >= 0:
+            found.append((start, start + len(secret)))
+            start = text.find(secret, start + len(secret))
+    return found
+
+
+def _cut_out(spans: list[tuple[int, int]], text: str) -> str:
+    parts: list[str] = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start >= end:
+            parts += (text[end:start], MASK)
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])
+
+
+class _Unescaped(NamedTuple):
+    """A text without escapes and backslashes. Its even parts stand as they did, each odd one was an escape.
+
+    ``starts`` tells where each begins, ``before`` where it began with the escapes.
+    """
+
+    text: str
+    starts: list[int]
+    before: list[int]
+
+    def span_before(self, start: int, stop: int) -> tuple[int, int]:
+        """Return where a span of this text was in the one with escapes. A part of an escape stands for the whole."""
+        first, last = bisect_right(self.starts, start) - 1, bisect_right(self.starts, stop - 1) - 1
+        begin = self.before[first] + (0 if first % 2 else start - self.starts[first])
+        return begin, self.before[last + 1] if last % 2 else self.before[last] + stop - self.starts[last]
+
+
+def _without_escapes(text: str) -> _Unescaped:
+    parts: list[str] = []
+    starts, before = [0], [0]
+    size = end = 0
+    for found in _ESCAPE.finditer(text):
+        meaning = _meaning(found)
+        starts += (size := size + found.start() - end, size + len(meaning))
+        before += found.span()
+        parts += (text[end : found.start()], meaning)
+        size, end = size + len(meaning), found.end()
+    return _Unescaped("".join([*parts, text[end:]]), starts, before)
+
+
+def _meaning(escape: re.Match[str]) -> str:
+    """Return the characters that an escape stands for. Nobody knows how many backslashes were in the text: none is."""
+    said = escape[0]
+    if escape["utf16"]:
+        return bytes.fromhex(_MARK.sub("", said)).decode("utf-16-be", "replace")
+    if escape["octets"]:  # of one character each, or of UTF-8
+        octets = bytes.fromhex(_MARK.sub("", said))
+        text = octets.decode(errors="replace")
+        return octets.decode("latin-1") if "\ufffd" in text else text
+    if escape["quoted"]:
+        return unquote(_PERCENTS.sub("%", said)).replace("+", " ")
+    one = escape["one"] or ""
+    return " " if said == "+" else chr(int(one[1:], 16)) if len(one) > 1 else _NAMED.get(one, one)
 
 
 def _secrets(value: Any, names: Names) -> Iterator[str]:
@@ -93,11 +182,3 @@ def _secrets(value: Any, names: Names) -> Iterator[str]:
             left += [(inner, is_secret) for inner in item]
         elif is_secret and not (item is None or isinstance(item, bool)):
             yield str(item)
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """Yield the secret as it stands, as Python and JSON write it inside quotation marks, and as addresses have it."""
-    if len(secret) >= SHORTEST:
-        yield from (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])
-        yield from (quote(secret, safe, errors="replace") for safe in ("", "/"))
-        yield quote_plus(secret, errors="replace")

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.job_types.masking import without_secrets
+from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import PermanentError
 
@@ -117,11 +117,12 @@ def _flat(errors: Any, parameters: Any) -> Errors:
     A sensitive value is masked where an error quotes it: whoever runs a job again may not know its hidden values.
     """
     flat: Errors = {}
+    mask = mask_of(parameters)
     for path, text in _walk(errors, ROOT):
         key = clean_text(path, MAX_KEY)
         if key not in flat and len(flat) == MAX_FIELDS:
             break
-        flat.setdefault(key, []).append(clean_text(without_secrets(str(text), parameters), MAX_TEXT))
+        flat.setdefault(key, []).append(clean_text(mask(str(text)), MAX_TEXT))
     return flat
 
 

@@ -183,7 +183,7 @@ def test_a_users_own_trace_context_reaches_no_handler(spans: Spans, organization
     job = submit_job(traced_type(), organization, metadata={CARRIED: own}, user=make_user(member_of=[organization]))
     run_jobs()
     (link,) = spans.the("run").links
-    assert link.context.span_id == spans.the("submit").get_span_context().span_id
+    assert link.context.span_id == spans.the("submit").context.span_id
     assert result_of(job)["color"] is None
 
 

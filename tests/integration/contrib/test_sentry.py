@@ -15,6 +15,7 @@ from django_jobs.contrib.sentry import events as sentry_events
 from django_jobs.engine import observers
 from django_jobs.engine.execution.settle import settle_lost
 from django_jobs.engine.insight import signal_delivery
+from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import JobType, Organization
 from django_jobs.tasks.framework import Task
 from django_jobs.testing import run_jobs
@@ -100,6 +101,26 @@ def test_sensitive_values_are_in_no_part_of_an_event(events: Events, organizatio
     run_jobs()
     assert len(events) == 2
     assert "hunter22" not in json.dumps(events)
+
+
+def test_sensitive_values_are_hidden_however_they_are_written(organization: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("text", "number")}
+    seen: list[Any] = []
+
+    def see(log: Any, _hint: Any) -> Any:
+        seen.append(log)
+        return log
+
+    with captured(enable_logs=True, before_send_log=see):
+        parameters = {"text": 'hunter22 of "Zoë"\nin Łódź\'s street', "number": 73519264}
+        submit_job(own_type("tell_sentry_in_many_ways", max_retries=0), organization, parameters)
+        run_jobs()
+        client: Any = sentry_sdk.get_client()
+        client.flush()
+        sent = "".join(client.transport.sent)
+    assert len(client.transport.events) == 2
+    assert len([log for log in seen if MASK in log["body"]]) == 3  # the job's own record is one
+    assert [part for part in ("hunter22", "Zo", "street", "73519264") if part in sent] == []
 
 
 def test_a_log_record_that_is_of_no_job_is_an_event_as_ever(events: Events) -> None:

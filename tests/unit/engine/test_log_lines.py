@@ -54,6 +54,14 @@ def test_a_small_line_that_comes_late_does_not_go_before_larger_ones() -> None:
     assert dropped == 0
 
 
+def test_what_cannot_be_formatted_is_masked_before_it_is_cut() -> None:
+    buffer = LineBuffer(Limits(logging.INFO, 10, 4_096), lambda text: text.replace("hunter2", "*"))
+    buffer.add(record("x" * 195 + "hunter2 %d", "three"))
+    found = buffer.close()
+    assert found is not None
+    assert "hunt" not in found.first[0].text
+
+
 def test_what_cannot_be_formatted_is_said_to_be() -> None:
     class Broken:
         def __str__(self) -> str:

@@ -58,7 +58,7 @@ def test_each_value_takes_the_place_of_the_types(submit: Callable[..., Job], org
 
 def test_metadata_on_which_processes_act_are_for_code_alone(organization: Organization, job_type: JobType) -> None:
     own = {"trace_context": {"baggage": "is_admin=1"}, "task_backend": "x", "task_priority": 10**30, "task_queue": []}
-    item = {"job_type": job_type, "organization": organization, "metadata": {"ticket": "é-7", **own}}
+    item: Any = {"job_type": job_type, "organization": organization, "metadata": {"ticket": "é-7", **own}}
     member = make_user(member_of=[organization])
     for submitted in (submit_job(**item, user=member), *submit_jobs([item], user=member)):
         assert reread(submitted).metadata == submitted.metadata == {"ticket": "é-7"}

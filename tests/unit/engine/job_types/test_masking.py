@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from pytest_django import Settings
 
 from django_jobs.admin.masking import json_of
 from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
-from django_jobs.engine.job_types.masking import MASK, masked, sensitive_names, without_secrets
+from django_jobs.engine.job_types.masking import MASK, mask_of, masked, sensitive_names
 
 SECRETS: dict[str, Any] = {
     "user": "ann",
@@ -120,4 +122,40 @@ def test_a_text_that_quotes_a_sensitive_value_has_a_mask_there(subtests: pytest.
     for text, told in cases:
         with subtests.test(text=text, told=told):
             secrets = {**SECRETS, "token": {"deep": ["x-y-z", None, 4711, True, "p/q r="]}, "password": "a\\b"}
-            assert without_secrets(text, secrets) == told
+            assert mask_of(secrets)(text) == told
+
+
+def written(text: str) -> dict[str, str]:
+    """The text as other texts have it."""
+    return {
+        "as it is": f"no {text} here",
+        "Python": repr(text),
+        "Python among quotes": repr(f'it\'s "{text}"'),
+        "ASCII": ascii(text),
+        "octets": repr(text.encode()),
+        "JSON": json.dumps({"key": text}),
+        "JSON in Unicode": json.dumps({"key": text}, ensure_ascii=False),
+        "address": f"/?q={quote_plus(text)}&r={quote(text)}",
+    }
+
+
+def test_a_value_is_found_however_and_however_often_it_was_quoted() -> None:
+    for secret in ('Jo\'s "KQ"', "K\nJ\tQ", "KJQé€😀", "\\K\\nJ\\Q\\", "K/J+Q %4a=&"):
+        mask = mask_of({"password": secret})
+        texts = [
+            *written(secret).values(),
+            *(again for once in written(secret).values() for again in written(once).values()),
+        ]
+        assert [text for text in texts if {"J", "K", "Q"} & set(mask(text))] == []
+
+
+def test_what_stands_beside_a_value_stays() -> None:
+    mask = mask_of({"password": "a\\b c", "token": ["Zoë", "oëx"]})
+    assert mask(r"C:\new\x.txt a\\b%20c") == rf"C:\new\x.txt {MASK}"
+    assert mask("Zoëx and Zo\\xeb, 1 + 1") == f"{MASK} and {MASK}, 1 + 1"
+
+
+def test_texts_of_very_many_values_are_hidden_whole() -> None:
+    mask = mask_of({"password": [f"{number:05}" for number in range(10_000)]})
+    assert mask("00001 of " + "x" * 3_000) == MASK
+    assert mask("00001 of x") == f"{MASK} of x"
