@@ -174,7 +174,7 @@ class InvalidStep(PermanentError):
 
 
 class StepOrderChanged(InvalidStep):
-    """A later attempt takes other steps than the one before it, or in another order."""
+    """A later attempt takes other steps than the one before it, in another order, or with other arguments."""
 
 
 class OrganizationGone(PermanentError, ObjectDoesNotExist):

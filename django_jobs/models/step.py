@@ -13,14 +13,17 @@ MAX_NAME = 200
 
 
 class JobStep(StoredModel):
-    """One step of a job that is done, with its result. Steps are known by their place; the names must agree."""
+    """One step of a job that is done, with its result. A later attempt finds it by its name."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps", db_index=False, db_constraint=False)
     #: Counted from 1.
     position = models.PositiveIntegerField()
-    #: With a number behind it, where a name comes again: "mail #2".
+    #: With its place behind it, where a name comes again: "mail #2". A step that has no place, since it ran beside the
+    #: handler's own thread and task, has the beginning of its digest there: "mail [0123456789ab]".
     name = models.CharField(max_length=MAX_NAME + 20)
     result = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    #: Of the arguments. Empty: they are not known.
+    digest = models.CharField(max_length=32, default="", db_default="")
     #: The attempt that did it.
     attempt = models.PositiveIntegerField()
     done_at = models.DateTimeField()

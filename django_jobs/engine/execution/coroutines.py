@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
@@ -16,6 +17,9 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import Interruption
 
 T = TypeVar("T")
+
+#: The task in which an async handler itself runs; tasks that it makes inherit the value.
+_own_task: contextvars.ContextVar[asyncio.Task[Any] | None] = contextvars.ContextVar("django_jobs_task", default=None)
 
 WATCH_SECONDS: Final = 0.25
 REPEAT_SECONDS: Final = 2.0
@@ -35,6 +39,7 @@ def run(awaitable: Awaitable[Any], remind: Callable[[], None]) -> Any:
 
 
 async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    _own_task.set(asyncio.current_task())
     return await awaitable
 
 
@@ -42,7 +47,7 @@ async def _run(awaitable: Awaitable[Any], remind: Callable[[], None]) -> Any:
     async with ThreadSensitiveContext() as its_thread:
         try:
             async with _watched(remind):
-                return await awaitable
+                return await _wait_for(awaitable)
         finally:
             # The thread of its sync_to_async calls ends with the handler, so its connections must be closed.
             if its_thread in SyncToAsync.context_to_thread_executor:
@@ -103,7 +108,7 @@ async def beside_others(
 
     async def caught() -> T | None:
         try:
-            return await coroutine
+            return await _wait_for(coroutine)  # type: ignore[no-any-return]
         except GeneratorExit as error:  # whoever awaits a task that ends with it is closed, and can await nothing more
             closing.append(error)
             return None
@@ -145,6 +150,12 @@ def _with_own_connections(function: Callable[[], T]) -> T:
         return function()
     finally:
         database.drop_connections()
+
+
+def in_handler_itself(thread: int) -> bool:
+    """Return whether an async handler calls this in its own task, or any other in its own thread."""
+    task = asyncio.current_task() if in_event_loop() else None
+    return task is _own_task.get() and (task is not None or threading.get_ident() == thread)
 
 
 def in_event_loop() -> bool:

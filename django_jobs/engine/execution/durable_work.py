@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_jobs.engine.execution import coroutines
 from django_jobs.engine.execution.checkpoint import Checkpoint
-from django_jobs.engine.execution.steps import Done, Place, Steps, refuse_coroutine
+from django_jobs.engine.execution.steps import Done, Step, Steps, refuse_coroutine
 from django_jobs.engine.execution.work_notes import MemoryNotes
 from django_jobs.exceptions import InvalidStep
 
@@ -38,71 +38,74 @@ class DurableWork:
         """Call ``function(*args, **kwargs)`` once for the job, and return its result as stored JSON (up to 64 kB).
 
         The result is committed before this returns; a later attempt gets it without a call. A step that raises is not
-        stored. Steps are known by their place: the n-th call of an attempt must have the name that it had before, else
-        StepOrderChanged is raised. Raises InvalidStep for what cannot be a step, and JobCanceled when the job is to
-        stop. The function may be called again where its process dies before its result is committed.
+        stored. A step is known by its name, its place among equal names and its arguments as they are at the call;
+        StepOrderChanged is raised where an earlier attempt had others. Raises InvalidStep for what cannot be a step,
+        and JobCanceled when the job is to stop. The function may be called again where its process dies before its
+        result is committed.
         """
         self._refuse_late()
         if coroutines.in_event_loop():
             raise InvalidStep(f"Step {name!r} would hold up the event loop. Call it by: await context.astep(…).")
         with self._steps.in_one_thread(name):
             with self._runner.shielded():
-                place = self._steps.take(name, function, args, kwargs)
-                refuse_coroutine(place, function)
-            return self._do(place, function, args, kwargs, refuse_coroutine)
+                step = self._steps.take(name, function, args, kwargs)
+            with self._steps.under_way(step):
+                refuse_coroutine(step, function)
+                return self._do(step, refuse_coroutine)
 
     def astep(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """:meth:`step` for async handlers: ``await`` it.
 
         A coroutine function is awaited; any other is called in the handler's thread for synchronous code. The place of
-        the step is that of this call, whatever is awaited first.
+        the step is that of this call, whatever is awaited first. In tasks of their own (``asyncio.gather``) steps come
+        in any order. There they are known by name and arguments alone; InvalidStep is raised where two have the same.
         """
         self._refuse_late()
         with self._runner.shielded():
-            place = self._steps.take(name, function, args, kwargs)
-        return self._ado(place, function, args, kwargs)
+            step = self._steps.take(name, function, args, kwargs)
+        step.coroutine = self._ado(step)
+        return step.coroutine
 
-    def _do(
-        self, place: Place, function: Callable[..., Any], args: Any, kwargs: Any, check: Callable[[Place, Any], None]
-    ) -> Any:
+    def _do(self, step: Step, check: Callable[[Step, Any], None]) -> Any:
         """Return the result that is stored, else do the step in this thread."""
-        if (done := self._done(place)) is not None:
+        if (done := self._done(step)) is not None:
             return done.result
-        with self._steps.running(place) as watch:
-            value = function(*args, **kwargs)
-        check(place, value)
+        with self._steps.running() as watch:
+            value = step.call.function(*step.call.args, **step.call.kwargs)
+        check(step, value)
         with self._runner.shielded():
-            return self._steps.store(place, value, watch.seconds)
+            return self._steps.store(step, value, watch.seconds)
 
-    def _done(self, place: Place) -> Done | None:
+    def _done(self, step: Step) -> Done | None:
         with self._runner.shielded():
-            done = self._steps.done(place)
+            done = self._steps.done(step)
         if done is None:
             self._runner.check()  # before the effect of the next step
         return done
 
-    async def _ado(self, place: Place, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if not inspect.iscoroutinefunction(function):
+    async def _ado(self, step: Step) -> Any:
+        with self._steps.under_way(step):
+            if inspect.iscoroutinefunction(step.call.function):
+                if (done := await _in_thread(self._done)(step)) is not None:
+                    return done.result
+                return await self._await(step, step.call.function(*step.call.args, **step.call.kwargs))
             waiting: list[Awaitable[Any]] = []
 
-            def check(_: Place, value: Any) -> None:
+            def check(_: Step, value: Any) -> None:
                 if inspect.isawaitable(value):
                     waiting.append(value)
                     raise _MustBeAwaited
 
             try:
-                return await _in_thread(self._do)(place, function, args, kwargs, check)
+                return await _in_thread(self._do)(step, check)
             except _MustBeAwaited:
-                return await self._await(place, waiting[0])
-        if (done := await _in_thread(self._done)(place)) is not None:
-            return done.result
-        return await self._await(place, function(*args, **kwargs))
+                return await self._await(step, waiting[0])
 
-    async def _await(self, place: Place, awaitable: Awaitable[Any]) -> Any:
-        with self._steps.running(place) as watch:
+    async def _await(self, step: Step, awaitable: Awaitable[Any]) -> Any:
+        with self._steps.running() as watch:
             value = await awaitable
         with self._runner.shielded():
-            return await _to_its_end(_in_thread(self._steps.store)(place, value, watch.seconds))
+            return await _to_its_end(_in_thread(self._steps.store)(step, value, watch.seconds))
 
     @property
     def checkpoint(self) -> Any:

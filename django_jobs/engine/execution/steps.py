@@ -1,18 +1,27 @@
-"""Steps of a handler: each is done once for the job, and known by its place among them."""
+"""Steps of a handler: each is done once for the job, and known by its name, its place and its arguments."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
+import enum
+import functools
+import hashlib
 import inspect
+import json
+import pathlib
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+import types
+from collections import Counter, defaultdict
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
+
+from django_jobs.engine.execution import coroutines
 from django_jobs.engine.execution.work_notes import PAGE, Notes
 from django_jobs.engine.json_storage import NotStorable, encoded, unstorable_part
 from django_jobs.engine.store.step_values import NewStep, StoredStep
@@ -24,21 +33,16 @@ MAX_STEPS: Final = 10_000
 MAX_NAME: Final = 200
 #: Of a step's result as JSON.
 MAX_BYTES: Final = 65_536
+#: Characters of a digest that are shown behind the name of a step that has no place.
+MARK: Final = 12
 
-_NO_KEYWORDS: Final[Mapping[str, Any]] = MappingProxyType({})
+_NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
 
 #: Whose step's function runs in this context.
 _inside: contextvars.ContextVar[Steps | None] = contextvars.ContextVar("django_jobs_step", default=None)
 
 
-class Place(NamedTuple):
-    """Where a step stands: its position, counted from 1, and its name, with a number where that comes again."""
-
-    position: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Done:
     """A step that need not be done again."""
 
@@ -46,51 +50,87 @@ class Done:
 
 
 class Call(NamedTuple):
-    """What a handler asked to be done as a step."""
+    """What a handler asked to be done as a step, with its arguments as they were then."""
 
     name: str
     function: Any
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    #: Of the arguments; the same in every process.
+    digest: str
+    #: What tells the arguments, and functions of one line, apart in this process.
+    objects: str
+    captured: str
 
     def is_same(self, other: Call) -> bool:
-        """Return whether the other is the same call made again."""
-        try:
-            return bool(self == other)
-        except Exception:  # noqa: BLE001  (values that refuse to be compared, such as arrays)
+        """Return whether the other, of the same name and digest, is this call made again."""
+        is_one = _identity(self.function) == _identity(other.function) or self.captured == other.captured
+        return is_one and self.objects == other.objects
+
+    def was_changed(self) -> bool:
+        """Return whether its arguments are others by now."""
+        return _digest(_values(self.args, self.kwargs)) != self.digest
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Step:
+    """A step that this attempt takes, and how far it is."""
+
+    #: Counted from 1, over all steps.
+    position: int
+    #: Its name, with its number where that comes again; no other step of the job has it.
+    label: str
+    #: Whether the order of the calls says which step it is; else its name and arguments say it alone.
+    has_place: bool
+    call: Call
+    #: What is awaited for it in an async handler.
+    coroutine: Coroutine[Any, Any, Any] | None = None
+    has_begun: bool = False
+    has_ended: bool = False
+    done: Done | None = None
+
+    def is_under_way(self) -> bool:
+        """Return whether its call has not ended. A coroutine that was canceled before it began has."""
+        if self.coroutine is not None and inspect.getcoroutinestate(self.coroutine) == inspect.CORO_CLOSED:
             return False
+        return not self.has_ended
 
 
 class Steps:
-    """The steps of one attempt. The order of their calls is the order of the steps."""
+    """The steps of one attempt.
+
+    In the handler's own thread and task the order of the calls is the same in every attempt: there a step has a place
+    among those of its name. Calls in other threads and tasks come in any order.
+    """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._taking = threading.Lock()
         self._names: Counter[str] = Counter()
-        self._taken = 0
-        #: The last call that took a place, and whether it raised.
-        self._last: tuple[Place, Call] | None = None
-        self._has_raised = False
+        self._labels: set[str] = set()
+        #: Whether each step so far has a place.
+        self._order_is_known = True
+        #: Those that have not returned, by name and digest, in the order of their calls.
+        self._open: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
         #: The thread that is in a step now; None: none is.
         self._thread: int | None = None
         self._reading = threading.Lock()
-        self._stored: dict[int, StoredStep] = {}
+        #: What earlier attempts have stored and this one has not asked for, by label.
+        self._stored: dict[str, StoredStep] = {}
+        #: The labels at the positions that are taken.
+        self._positions: dict[int, str] = {}
         #: Up to here stored steps have been read; None: there are no more.
         self._read_to: int | None = 0 if notes.may_have_more else None
 
     @contextlib.contextmanager
     def in_one_thread(self, name: object) -> Iterator[None]:
-        """Return a ``with`` block for a whole step. Raises InvalidStep while another thread is in one.
-
-        Two threads would take their places in another order in each attempt, and so get each other's results.
-        """
+        """Return a ``with`` block for a whole step. Raises InvalidStep while another thread is in one."""
         own = threading.get_ident()
         with self._taking:
             if self._thread not in {None, own}:
                 raise InvalidStep(
-                    f"Step {name!r} begins while another thread is in a step. Steps are known by the order of their "
-                    "calls: call them in one thread, and let a step's function use threads."
+                    f"Step {name!r} begins while another thread is in a step. "
+                    "Call steps in one thread, and let a step's function use threads."
                 )
             outer, self._thread = self._thread, own
         try:
@@ -100,71 +140,125 @@ class Steps:
 
     def take(
         self, name: object, function: object, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = _NO_KEYWORDS
-    ) -> Place:
-        """Return the place of the next step. Raises InvalidStep where the call can never be right.
+    ) -> Step:
+        """Return the step that is called. Raises InvalidStep where the call can never be right.
 
-        The call that raised just now keeps its place when it is made again, as by a handler that tries a step three
-        times: in a place behind it, the next attempt would not find its result and do it once more.
+        A call that raised, or was canceled, is the same step when it is made again, as by a handler that tries a step
+        three times: as another one, the next attempt would not find its result and do it once more.
         """
         checked = _checked_name(name)
         if not callable(function):
             raise InvalidStep(f"Step {checked!r} needs a function to call; it got {type(function).__name__}.")
         if _inside.get() is self:
             raise InvalidStep(f"Step {checked!r} stands inside the function of another step. Call it after that one.")
-        call = Call(checked, function, args, kwargs)
+        values = _values(args, kwargs)
+        objects, captured = _text(values, in_process=True), _text(_captured(function), in_process=True)
+        call = Call(checked, function, args, kwargs, _digest(values), objects, captured)
         with self._taking:
-            if self._has_raised and self._last is not None and self._last[1].is_same(call):
-                self._has_raised = False
-                return self._last[0]
-            if self._taken >= MAX_STEPS:
-                raise InvalidStep(f"A job may have {MAX_STEPS:,} steps; {checked!r} would be one more. Join some.")
-            self._taken += 1
-            self._names[checked] += 1
-            number = self._names[checked]
-            place = Place(self._taken, checked if number == 1 else f"{checked} #{number}")
-            self._last, self._has_raised = (place, call), False
-            return place
+            earlier = self._open[checked, call.digest]
+            if earlier and earlier[-1].is_under_way():
+                raise InvalidStep(_twice_text(checked))
+            step = next((step for step in earlier if step.call.is_same(call)), None)
+            if step is None:
+                step = self._new(call)
+            else:
+                earlier.remove(step)
+                step.call, step.coroutine, step.has_ended = call, None, False
+            earlier.append(step)
+            return step
 
-    def done(self, place: Place) -> Done | None:
-        """Return the result of an earlier attempt; None where the step is still to be done."""
-        self._notes.require_commits(f"Step {place.name!r}")
+    def _new(self, call: Call) -> Step:
+        if len(self._labels) >= MAX_STEPS:
+            raise InvalidStep(f"A job may have {MAX_STEPS:,} steps; {call.name!r} would be one more. Join some.")
+        thread = self._notes.thread
+        has_place = thread is None or coroutines.in_handler_itself(thread)
+        if has_place:
+            label = next(label for label in self._places(call.name) if label not in self._labels)
+        elif (label := f"{call.name} [{call.digest[:MARK]}]") in self._labels:
+            raise InvalidStep(_twice_text(call.name))
+        self._labels.add(label)
+        self._order_is_known &= has_place
+        return Step(len(self._labels), label, has_place, call)
+
+    def _places(self, name: str) -> Iterator[str]:
+        """Yield the labels of the next places of a name."""
+        while True:
+            self._names[name] += 1
+            yield name if self._names[name] == 1 else f"{name} #{self._names[name]}"
+
+    @contextlib.contextmanager
+    def under_way(self, step: Step) -> Iterator[None]:
+        """Return a ``with`` block for a whole step. A call that leaves it by an exception may be made again."""
+        outside = _inside.get()
+        try:
+            yield
+        finally:
+            step.has_ended = True
+            # What was called in a thread goes on when it is canceled, and asgiref takes the thread's values over.
+            _inside.set(outside)
+        with self._taking, contextlib.suppress(ValueError):
+            self._open[step.call.name, step.call.digest].remove(step)
+
+    def done(self, step: Step) -> Done | None:
+        """Return what is stored of a step; None where it is still to be done. Raises StepOrderChanged."""
+        self._notes.require_commits(f"Step {step.label!r}")
         with self._reading:
-            while self._read_to is not None and place.position > self._read_to:
-                self._read_page(self._read_to + 1)
-            stored = self._stored.pop(place.position, None)
+            if step.done is None and not step.has_begun:
+                self._look_for(step)
+        if step.done is None and step.coroutine is not None and step.call.was_changed():
+            raise InvalidStep(f"The arguments of step {step.label!r} were changed between its call and its beginning.")
+        return step.done
+
+    def _look_for(self, step: Step) -> None:
+        while step.label not in self._stored and self._read_to is not None:
+            self._read_page(self._read_to + 1)
+        stored = self._stored.get(step.label)
         if stored is None:
-            return None
-        if stored.name != place.name:
-            raise StepOrderChanged(_order_text(place, stored.name))
-        return Done(stored.result)
+            self._begin(step)
+        elif stored.digest in {"", step.call.digest}:
+            step.done = Done(self._stored.pop(step.label).result)
+        else:
+            text = f"Step {step.label!r} of this job had other arguments in an earlier attempt. {_ORDER}"
+            raise StepOrderChanged(text)
 
     def _read_page(self, first: int) -> None:
         found = self._notes.steps_from(first)
-        self._stored |= {step.position: step for step in found}
+        self._stored |= {step.name: step for step in found}
+        self._positions |= {step.position: step.name for step in found}
         self._read_to = found[-1].position if len(found) >= PAGE else None
 
+    def _begin(self, step: Step) -> None:
+        """Give a step that is not stored a position of its own. All that is stored has been read by now."""
+        other = self._stored.get(self._positions.get(step.position, ""))
+        if other is not None and self._order_is_known and not other.name.endswith(f"[{other.digest[:MARK]}]"):
+            raise StepOrderChanged(
+                f"Step {step.position} of this job was {other.name!r} in an earlier attempt, and now it is "
+                f"{step.label!r}. {_ORDER}"
+            )
+        while step.position in self._positions:
+            step.position += 1
+        self._positions[step.position] = step.label
+        step.has_begun = True
+
     @contextlib.contextmanager
-    def running(self, place: Place) -> Iterator[Stopwatch]:
+    def running(self) -> Iterator[Stopwatch]:
         """Return a ``with`` block for a step's function, which may call no other step."""
-        token = _inside.set(self)
+        _inside.set(self)
         watch = Stopwatch()
         try:
             yield watch
-        except Exception:
-            with self._taking:
-                self._has_raised = self._last is not None and self._last[0] == place
-            raise
         finally:
             watch.stop()
-            _inside.reset(token)
 
-    def store(self, place: Place, value: Any, seconds: float) -> Any:
+    def store(self, step: Step, value: Any, seconds: float) -> Any:
         """Store the value that a step's function returned; return it as every attempt gets it."""
         try:
-            text = encoded(value, f"The result of step {place.name!r}", MAX_BYTES)[0]
+            text = encoded(value, f"The result of step {step.label!r}", MAX_BYTES)[0]
         except NotStorable as error:
             raise InvalidStep(f"{error} Let it return little, such as the id of what it made.") from error
-        return self._notes.store_step(NewStep(place.position, place.name, text, seconds))
+        result = self._notes.store_step(NewStep(step.position, step.label, text, seconds, step.call.digest))
+        step.done = Done(result)
+        return result
 
 
 class Stopwatch:
@@ -179,12 +273,12 @@ class Stopwatch:
         self.seconds = time.monotonic() - self._began
 
 
-def refuse_coroutine(place: Place, value: Any) -> None:
+def refuse_coroutine(step: Step, value: Any) -> None:
     """Raise InvalidStep where a step without ``await`` got a coroutine function, or what one returns."""
     if inspect.iscoroutine(value):
         value.close()
     if inspect.isawaitable(value) or inspect.iscoroutinefunction(value):
-        raise InvalidStep(f"Step {place.name!r} has a coroutine function. Call it by: await context.astep(…).")
+        raise InvalidStep(f"Step {step.label!r} has a coroutine function. Call it by: await context.astep(…).")
 
 
 def _checked_name(name: object) -> str:
@@ -197,10 +291,86 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _order_text(place: Place, stored: str) -> str:
+def _values(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+    return [len(args), *args, *sorted(kwargs), *(kwargs[name] for name in sorted(kwargs))]
+
+
+def _digest(values: list[Any]) -> str:
+    """Return what equal arguments have in common in all processes; what has no form of its own counts by its type."""
+    return hashlib.sha256(_text(values, in_process=False).encode()).hexdigest()[:32]
+
+
+def _text(values: list[Any], *, in_process: bool) -> str:
+    """Return a text that equal values have in common.
+
+    ``in_process`` functions, and what has no form of its own, count by their identity.
+    """
+    encode = json.JSONEncoder(sort_keys=True, default=functools.partial(_form, in_process=in_process)).encode
+    try:
+        return encode(values)
+    except Exception:  # noqa: BLE001  (keys that cannot be sorted, what contains itself, objects that raise)
+        if len(values) == 1:
+            return _nameless(values[0], in_process)
+        return ",".join(_text([value], in_process=in_process) for value in values)
+
+
+def _form(value: Any, in_process: bool) -> Any:
+    """Return what stands for a value that JSON does not know."""
+    match value:
+        case Model() if value.pk is not None:
+            form: Any = [value._meta.label, value.pk]
+        case bytes() | bytearray():
+            form = hashlib.sha256(value).hexdigest()
+        case set() | frozenset():
+            form = sorted(_text([item], in_process=in_process) for item in value)
+        case enum.Enum() | pathlib.PurePath():
+            form = str(value)
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            form = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        case types.CellType():
+            form = value.cell_contents
+        case _ if in_process and callable(value):
+            form = _identity(value)
+        case _ if hasattr(value, "__qualname__"):
+            form = f"{value.__module__}.{value.__qualname__}"
+        case _:
+            try:
+                form = DjangoJSONEncoder().default(value)
+            except (TypeError, ValueError):
+                form = _nameless(value, in_process)
+    return form
+
+
+def _captured(function: Any) -> list[Any]:
+    """Return by what a function is told from another one that the same line made."""
+    if isinstance(function, functools.partial):
+        return [_identity(function.func), function.args, function.keywords]
+    if inspect.isfunction(function):
+        captured = [function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())]
+        return [id(function.__code__), *captured]
+    return [_identity(function)]
+
+
+def _identity(function: Any) -> list[Any]:
+    """Return by what a function is told from others; a method is another object each time it is asked for."""
+    owner = getattr(function, "__self__", None)
+    return [id(function)] if owner is None else [id(owner), function.__name__, id(getattr(function, "__func__", None))]
+
+
+def _nameless(value: object, in_process: bool) -> str:
+    return str(id(value)) if in_process else f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+_ORDER: Final = (
+    "The steps must come in the same order and with the same arguments in every attempt. If a new version of the "
+    "handler changed them, let the jobs of the old one end before you deploy it, or give it a job type of its own; "
+    "this job can be run again as a new one. Something else that is tried when a step fails belongs inside that step."
+)
+
+
+def _twice_text(name: str) -> str:
     return (
-        f"Step {place.position} of this job was {stored!r} in an earlier attempt, and now it is {place.name!r}. The "
-        "steps must come in the same order in every attempt. If a new version of the handler changed the order, let "
-        "the jobs of the old one end before you deploy it, or give it a job type of its own; this job can be run again "
-        "as a new one. Something else that is tried when a step fails belongs inside that one step."
+        f"Step {name!r} has the name and the arguments of another step that runs beside it, or that ran in another "
+        "thread or task. Give each a name or arguments of its own, so that a later attempt can tell them apart; and "
+        "await what context.astep returns."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -35,6 +36,8 @@ class Notes(Protocol):
 
     #: Whether an earlier attempt may have left something.
     may_have_more: bool
+    #: The handler's own thread; None where that makes no difference.
+    thread: int | None
 
     def require_commits(self, what: str) -> None:
         """Raise InvalidStep where what is stored now would not be committed at once."""
@@ -58,6 +61,7 @@ class DatabaseNotes(Notes):
     def __init__(self, claimed: Claimed) -> None:
         self._attempt = Attempt(claimed.pk, claimed.attempt, claimed.worker_name)
         self.may_have_more = claimed.attempt > 1
+        self.thread = threading.get_ident()
         #: Open when the handler begins: a test's transactions, which take the place of commits there.
         self._depth = _open_blocks()
 
@@ -72,7 +76,7 @@ class DatabaseNotes(Notes):
         from django_jobs.models import JobStep
 
         rows = JobStep.primary.filter(job_id=self._attempt.pk, position__gte=position).order_by("position")
-        return [StoredStep(*row) for row in rows.values_list("position", "name", "result")[:PAGE]]
+        return [StoredStep(*row) for row in rows.values_list(*StoredStep._fields)[:PAGE]]
 
     def store_step(self, step: NewStep) -> Any:
         stored = _insisting(lambda: store().insert_step(self._attempt, step))
@@ -95,6 +99,7 @@ class MemoryNotes(Notes):
     """The notes of a context that belongs to no job."""
 
     may_have_more = True
+    thread = None
 
     def __init__(self, steps: Mapping[str, Any] | None = None, checkpoint: Mapping[str, Any] | None = None) -> None:
         """``steps`` are the results of those that an earlier attempt has done, by name and in their order."""
@@ -111,7 +116,7 @@ class MemoryNotes(Notes):
 
     def store_step(self, step: NewStep) -> Any:
         self._require_job()
-        self.steps.append(StoredStep(step.position, step.name, json.loads(step.result)))
+        self.steps.append(StoredStep(step.position, step.name, json.loads(step.result), step.digest))
         return json.loads(step.result)
 
     def checkpoint(self) -> dict[str, Any]:

@@ -14,17 +14,25 @@ class Attempt(NamedTuple):
 
 
 class NewStep(NamedTuple):
-    """A step that was done just now. ``result`` is its JSON as text, ``seconds`` how long it took."""
+    """A step that was done just now.
+
+    ``result`` is its JSON as text, ``seconds`` how long it took, ``digest`` that of its arguments.
+    """
 
     position: int
     name: str
     result: str
     seconds: float
+    digest: str
 
 
 class StoredStep(NamedTuple):
-    """A step that is stored, with its result as every later attempt will read it."""
+    """A step that is stored, with its result as every later attempt will read it.
+
+    Where its arguments are not known, ``digest`` is empty.
+    """
 
     position: int
     name: str
     result: Any
+    digest: str = ""

