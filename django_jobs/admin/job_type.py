@@ -26,12 +26,10 @@ from django_jobs.admin.job_type_flow import BreakerPage, read_flow
 from django_jobs.admin.job_type_form import LIMITS, JobTypeForm, changed_values, retry_schedule, total_delay
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.submission_form import SubmissionForm
-from django_jobs.engine.alerts import reading
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.control import switches
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.insight.required_permissions import unknown_permissions
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import submittable
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_RETRIES
@@ -129,14 +127,11 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
             return
         values = changed_values(form)
         stored = JobType.primary.get(pk=obj.pk)
-        if values:
-            obj.save(update_fields=list(values))
-            database.once_on_commit(reading.forget)  # alarms say how their type stands
+        switches.write_type(obj, values.keys())
         for item in type_switches.SWITCHES.values():
             is_old = item.field not in values and getattr(obj, item.field) != item.value
             if is_old and getattr(stored, item.field) == item.value:
                 self.message_user(request, type_switches.in_words(item.told_meanwhile, obj), messages.WARNING)
-        database.once_on_commit(dispatcher.wake)
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""

@@ -16,6 +16,7 @@ from django_jobs import pools
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import HELP, DurationField, format_duration
 from django_jobs.admin.widgets import DatalistInput
+from django_jobs.engine.control.switches import SWITCHES
 from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 else:
     BaseForm = forms.ModelForm
 
-SWITCHES: Final = ("is_enabled", "is_paused")
 MAX_DELAYS: Final = 12
 #: What is said of a field whose seconds people see and type as a duration.
 DURATION_HELPS: Final = {

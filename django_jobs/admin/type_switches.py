@@ -16,7 +16,7 @@ from django_jobs.models import JobType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A field and the value that it gets; what the button, the history and the message of it say.
+    """A field and the value that it gets; what the button and the message of it say.
 
     ``told_meanwhile`` is for who saves a page that is older than somebody's press of the button.
     """
@@ -24,7 +24,6 @@ class Switch:
     field: str
     value: bool
     label: Any
-    done: str
     told: Any
     told_late: Any
     told_meanwhile: Any
@@ -35,7 +34,6 @@ SWITCHES: Final = {
         field="is_paused",
         value=True,
         label=_("Pause"),
-        done="Paused.",
         told=_("%(type)s is paused: what is submitted waits, what runs goes on."),
         told_late=_("Somebody else was first: %(type)s is paused: what is submitted waits, what runs goes on."),
         told_meanwhile=_("%(type)s was paused meanwhile; that was left as it is."),
@@ -44,7 +42,6 @@ SWITCHES: Final = {
         field="is_paused",
         value=False,
         label=_("Resume"),
-        done="Resumed.",
         told=_("%(type)s goes on: what waited may start."),
         told_late=_("Somebody else was first: %(type)s goes on: what waited may start."),
         told_meanwhile=_("%(type)s was resumed meanwhile; that was left as it is."),
@@ -53,7 +50,6 @@ SWITCHES: Final = {
         field="is_enabled",
         value=True,
         label=_("Enable"),
-        done="Enabled.",
         told=_("%(type)s is enabled: it takes submissions."),
         told_late=_("Somebody else was first: %(type)s is enabled: it takes submissions."),
         told_meanwhile=_("%(type)s was enabled meanwhile; that was left as it is."),
@@ -62,7 +58,6 @@ SWITCHES: Final = {
         field="is_enabled",
         value=False,
         label=_("Disable"),
-        done="Disabled.",
         told=_("%(type)s is disabled: submissions are refused, and nothing starts."),
         told_late=_("Somebody else was first: %(type)s is disabled: submissions are refused, and nothing starts."),
         told_meanwhile=_("%(type)s was disabled meanwhile; that was left as it is."),
@@ -73,7 +68,7 @@ SWITCHES: Final = {
 def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
     """Set the switch. Return the level of the message about it, and its text; who presses second is told so."""
     switch = SWITCHES[verb]
-    if not switches.set_switch(kind, switch.field, switch.value, switch.done, user=user):
+    if not switches.set_switch(kind, switch.field, switch.value, user=user):
         return messages.WARNING, switch.told_late % {"type": kind.pk}
     return messages.INFO, in_words(switch.told, kind)
 

@@ -18,6 +18,7 @@ from django_jobs.api.permissions import SystemAdminOrReadOnly
 from django_jobs.api.scope import job_types_for
 from django_jobs.api.serializers import JobTypeSerializer
 from django_jobs.engine.control import audit
+from django_jobs.engine.control.switches import SWITCHES, set_switch, write_type
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
@@ -63,15 +64,21 @@ class JobTypeViewSet(
         database.in_transaction(create)
 
     def perform_update(self, serializer: Any) -> None:
-        kind = serializer.instance
-        fields = [name for name, value in serializer.validated_data.items() if getattr(kind, name) != value]
+        kind, user = serializer.instance, self.request.user
+        given = {name: value for name, value in serializer.validated_data.items() if getattr(kind, name) != value}
 
         def update() -> None:
-            serializer.save()
+            fields = [name for name in given if name not in SWITCHES]
+            for name, value in given.items():
+                if name in SWITCHES:
+                    set_switch(kind, name, value, user=user)
+                setattr(kind, name, value)
+            write_type(kind, fields)
             changed = [kind] if fields else []
-            audit.record(self.request.user, changed, audit.Act.CHANGED, [{"changed": {"fields": fields}}])
+            audit.record(user, changed, audit.Act.CHANGED, [{"changed": {"fields": fields}}])
 
         database.in_transaction(update)
+        kind.refresh_from_db()  # the answer tells what others changed meanwhile, too
 
     def perform_destroy(self, instance: JobType) -> None:
         # This is asked first, because a deletion that is refused reads every job of the type.

@@ -24,6 +24,7 @@ from django_jobs.api.fields import (
 from django_jobs.api.scope import job_types_to_choose, organization_ids
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.breakers import open_breakers
+from django_jobs.engine.insight.required_permissions import unknown_permissions
 from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.submission.rights import ASKED
 from django_jobs.exceptions import InvalidOperation, InvalidSubmission
@@ -201,16 +202,25 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
             raise serializers.ValidationError("A job type keeps its name; make another one instead.")
         return name
 
+    def validate_requires_permission(self, name: str) -> str:
+        """Return the permission; ValidationError when it is new to the type, and no permission."""
+        is_new = self.instance is None or name != self.instance.requires_permission
+        if is_new and unknown_permissions([name]):
+            raise serializers.ValidationError("There is no such permission: use app_label.codename, or leave it blank.")
+        return name
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         kind = JobType() if self.instance is None else JobType.primary.get(pk=self.instance.pk)
         is_new = self.instance is None
         if not (is_new or self.partial):
             attrs = {**self._defaults_of(kind), **attrs}
+        # What the row has already is accepted, such as the name of a task's type, which nobody could give.
+        new = {name for name, value in attrs.items() if value != getattr(kind, name)}
+        same = {field.name for field in JobType._meta.concrete_fields} - new
         for name, value in attrs.items():
             setattr(kind, name, value)
         try:
-            # A type keeps its name, and the name of a task's type is none that people could give.
-            kind.full_clean(exclude=() if is_new else {"type_name"}, validate_unique=is_new)
+            kind.full_clean(exclude=() if is_new else same, validate_unique=is_new)
         except DjangoValidationError as error:
             raise serializers.ValidationError(serializers.as_serializer_error(error)) from error
         return attrs

@@ -133,7 +133,7 @@ class JobType(StoredModel):
     rate_limit = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[MaxValueValidator(MAX_RATE)],
+        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_RATE)],
         help_text=_("Submissions an organization may make."),
     )
     rate_limit_window = models.PositiveIntegerField(

@@ -1,8 +1,13 @@
-"""Pausing and suspending: the switches of a job type and of the built-in organization, each set by a guarded write."""
+"""Pausing and suspending: the switches of a job type and of the built-in organization, each set by a guarded write.
+
+And the writing of a type's other fields.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.alerts import reading
@@ -12,33 +17,43 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import JobType, Organization
 
+#: The switches of a job type: what the history says of each value.
+SWITCHES: Final[Mapping[str, Mapping[bool, str]]] = MappingProxyType(
+    {"is_paused": {True: "Paused.", False: "Resumed."}, "is_enabled": {True: "Enabled.", False: "Disabled."}}
+)
+
 
 def pause_type(kind: JobType, *, user: Any = None) -> bool:
     """Let nothing of this type start until it is resumed; what runs goes on. Return whether it was not paused yet.
 
     Raises PermissionDenied for a user who is no system admin, as the other switches do.
     """
-    return set_switch(kind, "is_paused", True, "Paused.", user=user)
+    return set_switch(kind, "is_paused", True, user=user)
 
 
 def resume_type(kind: JobType, *, user: Any = None) -> bool:
     """Let a paused type go on; return whether it was paused."""
-    return set_switch(kind, "is_paused", False, "Resumed.", user=user)
+    return set_switch(kind, "is_paused", False, user=user)
 
 
-def set_switch(kind: JobType, field: str, value: bool, note: str, *, user: Any = None) -> bool:
-    """Set a field of a job type by one guarded statement; return whether it had the other value.
-
-    ``note`` is what the history says.
-    """
+def set_switch(kind: JobType, field: str, value: bool, *, user: Any = None) -> bool:
+    """Set a switch of a job type by one guarded statement; return whether it had the other value."""
     _refuse_others(user, "job types")
     rows = JobType.primary.filter(pk=kind.pk).exclude(**{field: value})
     if not rows.update(**{field: value}):
         return False
     database.once_on_commit(reading.forget)  # alarms say how their type stands
-    audit.record(user, [kind], audit.Act.CHANGED, note)
+    audit.record(user, [kind], audit.Act.CHANGED, SWITCHES[field][value])
     database.once_on_commit(dispatcher.wake)
     return True
+
+
+def write_type(kind: JobType, names: Collection[str]) -> None:
+    """Save these fields of a job type, and leave alone the others, which somebody may have changed meanwhile."""
+    if names:
+        kind.save(update_fields=names)
+        database.once_on_commit(reading.forget)
+        database.once_on_commit(dispatcher.wake)
 
 
 def set_active(organization_pk: Any, value: bool, *, user: Any = None) -> bool:

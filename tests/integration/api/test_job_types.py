@@ -6,9 +6,12 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
+from django_jobs.api.serializers import JobTypeSerializer
+from django_jobs.engine.control.switches import pause_type
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of
 from tests.support.breakers import make_fragile_type, open_by_failures
@@ -155,6 +158,77 @@ def test_a_type_is_changed_in_part(admin: APIClient) -> None:
     kind.refresh_from_db()
     assert (answer.status_code, answer.json()["default_priority"]) == (200, "Critical")
     assert (kind.is_paused, kind.default_timeout, kind.default_priority) == (True, 7, 3)
+
+
+def test_a_change_leaves_alone_what_somebody_changed_meanwhile(
+    admin: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = make_job_type(default_timeout=7, max_retries=2)
+    validate = JobTypeSerializer.validate
+
+    def slow(serializer: Any, attrs: dict[str, Any]) -> dict[str, Any]:
+        found = validate(serializer, attrs)
+        pause_type(kind)
+        JobType.objects.filter(pk=kind.pk).update(max_retries=9)
+        return found
+
+    monkeypatch.setattr(JobTypeSerializer, "validate", slow)
+    told = admin.patch(f"{TYPES}{kind.pk}/", {"default_timeout": 8}, "json").json()
+    kind.refresh_from_db()
+    assert (kind.is_paused, kind.max_retries, kind.default_timeout) == (True, 9, 8)
+    assert (told["is_paused"], told["max_retries"], told["default_timeout"]) == (True, 9, 8)
+
+
+@pytest.mark.parametrize(("is_paused", "change"), [(True, {"is_paused": False}), (False, {"max_running": 5})])
+def test_what_waits_goes_on_at_once_when_a_change_lets_it(
+    admin: APIClient, is_paused: bool, change: dict[str, Any], django_capture_on_commit_callbacks: Any
+) -> None:
+    kind = make_job_type(is_paused=True)
+    job = pending_job(kind)
+    JobType.objects.filter(pk=kind.pk).update(is_paused=is_paused)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert admin.patch(f"{TYPES}{kind.pk}/", change, "json").status_code == 200
+    job.refresh_from_db()
+    assert job.status == "Queued"
+
+
+def test_a_pause_leaves_the_trace_of_the_switch_and_other_changes_their_own(admin: APIClient) -> None:
+    kind = make_job_type()
+    for change in ({"is_paused": True}, {"is_paused": True}, {"is_paused": False, "default_timeout": 9}):
+        assert admin.patch(f"{TYPES}{kind.pk}/", change, "json").status_code == 200
+    rows = LogEntry.objects.filter(object_id=kind.pk).order_by("pk")
+    assert [row.get_change_message() for row in rows] == ["Paused.", "Resumed.", "Changed default_timeout."]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rate_limit", 0),
+        ("max_running", 0),
+        ("max_running_per_organization", 0),
+        ("max_starts", 0),
+        ("max_running_per_key", 0),
+        ("requires_permission", "nonsense"),
+        ("requires_permission", "django_jobs.add_jobtyp"),
+    ],
+)
+def test_a_limit_of_nothing_and_a_permission_that_is_none_are_refused_by_name(
+    admin: APIClient, field: str, value: Any
+) -> None:
+    kind = make_job_type()
+    for answer in (
+        admin.post(TYPES, {**NEW, field: value}, "json"),
+        admin.patch(f"{TYPES}{kind.pk}/", {field: value}, "json"),
+        admin.put(f"{TYPES}{kind.pk}/", {**NEW, "type_name": kind.pk, field: value}, "json"),
+    ):
+        assert (answer.status_code, list(answer.json())) == (400, [field])
+
+
+def test_a_type_with_values_that_would_be_refused_now_can_be_paused(admin: APIClient) -> None:
+    kind = make_job_type()
+    JobType.objects.filter(pk=kind.pk).update(rate_limit=0, requires_permission="nonsense")
+    assert admin.patch(f"{TYPES}{kind.pk}/", {"is_paused": True}, "json").status_code == 200
+    assert admin.patch(f"{TYPES}{kind.pk}/", {"requires_permission": "nonsense"}, "json").status_code == 200
 
 
 def test_what_was_read_may_be_written_back(admin: APIClient) -> None:

@@ -68,12 +68,14 @@ def test_rest_tells_who_makes_changes_and_deletes_a_job_type(rest: Any, lines: A
     assert rest.delete(address).status_code == 204
     assert rows() == [
         ("sysadmin", "fax", 1, "Added."),
-        ("sysadmin", "fax", 2, "Changed description and is_paused."),
+        ("sysadmin", "fax", 2, "Paused."),
+        ("sysadmin", "fax", 2, "Changed description."),
         ("sysadmin", "fax", 3, ""),
     ]
     assert lines() == [
         "event=job_type_added count=1 job_type=fax by=sysadmin Added.",
-        "event=job_type_changed count=1 job_type=fax by=sysadmin Changed description and is_paused.",
+        "event=job_type_changed count=1 job_type=fax by=sysadmin Paused.",
+        "event=job_type_changed count=1 job_type=fax by=sysadmin Changed description.",
         "event=job_type_deleted count=1 job_type=fax by=sysadmin",
     ]
 

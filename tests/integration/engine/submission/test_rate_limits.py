@@ -108,8 +108,9 @@ def test_no_limit_is_none_at_all(organization: Organization) -> None:
     assert len(submit_jobs(items(make_job_type(rate_limit=None), organization, 50))) == 50
 
 
-def test_a_limit_of_zero_refuses_all(organization: Organization) -> None:
-    kind = make_job_type(rate_limit=0, rate_limit_window=30)
+def test_a_row_with_a_limit_of_zero_refuses_all(organization: Organization) -> None:
+    kind = make_job_type(rate_limit=1, rate_limit_window=30)
+    JobType.objects.filter(pk=kind.pk).update(rate_limit=0)
     assert rate_limited(kind, organization).retry_after == 30
 
 

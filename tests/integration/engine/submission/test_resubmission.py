@@ -359,12 +359,12 @@ def test_a_first_attempt_asks_for_no_earlier_one(does: Any, child: JobType, orga
 
 
 def test_a_limit_is_waited_for(does: Any, organization: Organization) -> None:
-    make_job_type(type_name="child", rate_limit=0, rate_limit_window=3600)
+    pending_job(make_job_type(type_name="child", rate_limit=1, rate_limit_window=3600), organization)
     parent = pending_job(does(lambda context: context.submit_job("child")), organization)
     run_jobs()
     row = reread(parent)
     assert row.status == "Failed"
-    assert row.error_message.startswith("This organization may submit 0 child")
+    assert row.error_message.startswith("This organization may submit 1 child")
     assert row.next_retry_at
     assert (row.next_retry_at - row.created_at).total_seconds() > 3000
     assert get_job_status(parent).waiting_for == "retry"
