@@ -187,7 +187,7 @@ class ManyCredentials(serializers.Serializer[Any]):
 
 def test_masking_what_was_refused_costs_no_more_for_each_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declarations, "_declared", {})
-    job_handler("with_many", parameters=ManyCredentials)(lambda context: None)
+    job_handler("with_many", parameters=ManyCredentials)(lambda _context: None)
     began = time.process_time()
     refused = parameters.validate("with_many", {"password": [f"{number}-%" for number in range(40_000)]})
     assert len(refused) == parameters.MAX_FIELDS
