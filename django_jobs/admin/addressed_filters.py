@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
-from django_jobs.admin.base import keys_of
+from django_jobs.admin.base import is_system_admin, keys_of
 from django_jobs.admin.bounded_filters import BoundedFilter, cut
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.seen_organizations import organizations_of
@@ -95,7 +95,10 @@ class FingerprintFilter(AddressedFilter):
 
 
 class WorkerFilter(AddressedFilter):
-    """Narrows the list to the jobs of one worker: of those in flight all, else those among the newest."""
+    """Narrows the list to the jobs of one worker: of those in flight all, else those among the newest.
+
+    It finds nothing for who is to know no names of machines.
+    """
 
     title = gettext_lazy("worker")
     parameter_name = "worker"
@@ -112,6 +115,8 @@ class WorkerFilter(AddressedFilter):
         asked = self.chosen()
         if asked is None:
             return queryset
+        if not is_system_admin(request):
+            return queryset.none()
         search = self.search(asked)
         if request.GET.get("status") in IN_FLIGHT:
             return search.narrow(queryset)

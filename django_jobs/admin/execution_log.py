@@ -77,12 +77,12 @@ class LogList(DeclaredList):
 class ExecutionLogAdmin(OwnPages, NobodyWrites):
     """The list of the log, and the page of one row."""
 
-    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt", "worker")
+    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt")
     list_display_links = ("id",)
     list_filter = LOG_FILTERS
     search_fields = ("job",)
     search_help_text = gettext_lazy("A job id, such as JOB-2026-00001.")
-    fields = ("of_job", "change", "when", "who", "full_message", "attempt", "worker")
+    fields = ("of_job", "change", "when", "who", "full_message", "attempt")
     change_list_template = "admin/django_jobs/executionlog/change_list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -111,9 +111,13 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
             return queryset.none(), False
         return queryset.filter(job_id=parsed[0], job__created_at__year=parsed[1]), False
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the columns. Workers are called after their machines, so only system admins get them."""
+        return (*self.list_display, "worker") if is_system_admin(request) else self.list_display
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fields. A traceback may quote secrets, so only system admins get it."""
-        return (*self.fields, "full_traceback") if is_system_admin(request) else self.fields
+        """Return the fields. A traceback may quote secrets, so only system admins get it, and the worker."""
+        return (*self.fields, "worker", "full_traceback") if is_system_admin(request) else self.fields
 
     @admin.display(description=gettext_lazy("job"))
     def of_job(self, log: Any) -> SafeString | str:

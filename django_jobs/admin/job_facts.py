@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.base import BaseAdmin
+from django_jobs.admin.base import BaseAdmin, is_system_admin
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.facts import fact, field, other, says_nothing, without
 from django_jobs.admin.formatting import as_json, line, linked, moment
@@ -105,6 +105,7 @@ class JobFacts(BaseAdmin):
         hidden |= {"submitter"} if is_submitter_hidden(request.user, obj) else set()
         hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
         hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
+        hidden |= set() if is_system_admin(request) else {"worker"}
         hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
         return [
             (title, {**options, "fields": shown})
@@ -209,7 +210,7 @@ class JobFacts(BaseAdmin):
 
     @fact(gettext_lazy("worker"), "worker_name")
     def worker(self, job: Any) -> SafeString | str:
-        """Return the worker of the latest attempt, with a link to its jobs and, for who may open it, to the workers."""
+        """Return the worker of the latest attempt, with links to its jobs and to the workers; for system admins."""
         name, workers = worker_jobs(self._links, job.worker_name, 120), job.pages.workers()
         if not workers:
             return name

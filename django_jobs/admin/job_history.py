@@ -77,8 +77,8 @@ def read_history(
 ) -> History:
     """Return the job's history, read in one statement.
 
-    A traceback may quote secrets: unless it ``is_for_admins`` none is read. With ``whole``, long texts are not cut.
-    ``logs`` is what is shown of the handlers' own log lines, by attempt.
+    A traceback may quote secrets: unless it ``is_for_admins`` none is read, and no name of a machine is shown. With
+    ``whole``, long texts are not cut. ``logs`` is what is shown of the handlers' own log lines, by attempt.
     """
     shown = ALL_ROWS if whole else ROWS
     rows = ExecutionLog.primary.filter(job_id=job.pk).order_by("-pk")
@@ -133,7 +133,7 @@ def _attempt(
     worker = latest.worker_name or started.worker_name if started else ""
     return Attempt(
         number=item.number or 0,
-        worker=worker_jobs(links, worker, 40) if worker else "",
+        worker=worker_jobs(links, worker, 40) if worker and is_for_admins else "",
         started=moment(started.timestamp) if started else "",
         waited=_lasted(item, Kind.WAITED),
         ran=_lasted(item, Kind.RAN),

@@ -127,7 +127,7 @@ FINDERS: Final[dict[str, tuple[search_finders.Finder, ...]]] = {
     "type": (search_finders.types_named, search_finders.types_beginning),
     "organization": (search_finders.organizations_with_id, search_finders.organizations_titled),
     "owner": (search_finders.owner,),
-    "worker": (lambda value, _seen: iter([search_finders.of_worker(value)]),),
+    "worker": (search_finders.of_worker,),
     "fingerprint": (search_finders.fingerprint,),
     "error": (search_finders.words,),
 }

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin import type_switches
 from django_jobs.admin.base import SystemAdminWrites, View, is_system_admin
 from django_jobs.admin.durations import format_duration
+from django_jobs.admin.facts import without
 from django_jobs.admin.formatting import NOTHING, line, type_title
 from django_jobs.admin.job_type_day import read_day
 from django_jobs.admin.job_type_flow import BreakerPage, read_flow
@@ -59,6 +60,17 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # The name is the primary key: saving another one would make another type.
         return ("type_name", "schedule") if obj is not None else ("schedule",)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the columns. The paths of handlers are for system admins."""
+        return [name for name in self.list_display if name != "handler" or is_system_admin(request)]
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return [name for name in self.search_fields if name != "handler_method" or is_system_admin(request)]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        hidden = () if is_system_admin(request) else ("handler_method",)
+        return [(title, {**options, "fields": without(options["fields"], hidden)}) for title, options in self.fieldsets]
 
     def own_views(self) -> dict[str, tuple[str, View]]:
         """Return the views of the buttons and of the form that submits a job, by name."""

@@ -194,18 +194,17 @@ def fingerprint(term: str, seen: Seen) -> Iterator[Meaning]:
 
 
 def worker(term: str, seen: Seen) -> Iterator[Meaning]:
-    """Yield the jobs of the worker that is called so. Only system admins are told of one by a part of its name."""
-    is_one = _WORKER.fullmatch(term) is not None
-    if not is_one and seen.is_system_admin:
-        is_one = Worker.primary.filter(name__startswith=term).exists()
-    if is_one:
-        yield of_worker(term)
+    """Yield the jobs of the worker that is called so, or whose name begins so."""
+    if seen.is_system_admin and (_WORKER.fullmatch(term) or Worker.primary.filter(name__startswith=term).exists()):
+        yield from of_worker(term, seen)
 
 
-def of_worker(term: str) -> Meaning:
-    """Return the jobs of the workers whose names begin so."""
+def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the workers whose names begin so. These names are for system admins."""
+    if not seen.is_system_admin:
+        return
     sentence = _("Jobs that the worker %(worker)s ran, among the newest %(count)s")
-    return Meaning(
+    yield Meaning(
         search=JobSearch(worker_name=term),
         sentence=sentence % {"worker": term, "count": format_number(LOOKED_AT)},
         text=pair_text("worker", term),

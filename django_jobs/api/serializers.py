@@ -177,12 +177,23 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
             **{name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()},
         }
 
+    def to_representation(self, instance: JobType) -> dict[str, Any]:
+        """Return the type's fields; the path of its handler is blank but for system admins."""
+        told = super().to_representation(instance)
+        return told if self._is_for_system_admin() else {**told, "handler_method": ""}
+
+    def _is_for_system_admin(self) -> bool:
+        context: Any = self.context  # one for all types of a list
+        if "is_for_system_admin" not in context:
+            user = getattr(context.get("request"), "user", None)
+            context["is_for_system_admin"] = user is not None and get_policy().is_system_admin(user)
+        return bool(context["is_for_system_admin"])
+
     def get_breaker(self, kind: JobType) -> dict[str, Any] | None:
         """Return what holds the type's jobs, for system admins; None where nothing does, and to all others."""
-        user = getattr(self.context.get("request"), "user", None)
-        if user is None or not get_policy().is_system_admin(user):
+        if not self._is_for_system_admin():
             return None
-        context: Any = self.context  # one for all types of a list, for which the breakers are read once
+        context: Any = self.context
         if "breakers" not in context:
             context["breakers"] = {item.job_type: item for item in open_breakers(counts_waiting=False)}
         found = context["breakers"].get(kind.pk)

@@ -208,13 +208,16 @@ class JobFilter:
         return [(str(term.words), told) if term.name == PK else term.tell(value) for term, value in self.asked()]
 
     def _asks_for_hidden(self, user: Any) -> bool:
-        """Return whether a parameter is asked for whose values this user may not read, or may not read of each job."""
-        if not self.parameters or user is None:
+        """Return whether a parameter is asked for whose values this user may not read, or may not read of each job.
+
+        Workers are asked for as well, whose names, which are those of machines, are for system admins.
+        """
+        if user is None or not (self.parameters or self.worker):
             return False
-        if may_hide_jobs() and not get_policy().is_system_admin(user):
+        if (self.worker or may_hide_jobs()) and not get_policy().is_system_admin(user):
             return True
         hidden = hidden_from(user)
-        return any(asks_for_hidden(path, text, hidden) for path, text in self.parameters)
+        return any(asks_for_hidden(path, text, hidden) for path, text in self.parameters or ())
 
 
 TERMS: Final[dict[str, Term]] = {

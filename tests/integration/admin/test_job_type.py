@@ -17,7 +17,7 @@ from django_jobs import submit_job
 from django_jobs.admin import job_type_day
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.exceptions import InvalidSubmission
-from django_jobs.models import Job, JobType
+from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import text
 from tests.support.brokers import job_in, pending_job, reread
@@ -321,3 +321,14 @@ def test_a_refused_number_of_retries_is_said_at_once(system_admin: Client) -> No
     assert response.status_code == 200
     assert response.context["errors"]
     assert not JobType.objects.filter(pk="echo").exists()
+
+
+def test_staff_who_may_see_types_learn_no_paths_of_handlers(mine: Organization, root: Client) -> None:
+    kind = make_job_type(type_name="letters")
+    staff = admin.staff_of(mine, permissions=["django_jobs.view_jobtype"])
+    for client, shows in ((staff, False), (root, True)):
+        pages = [text(client, url("changelist")), text(client, url("change", kind.pk))]
+        assert ["tests.support.handlers" in page for page in pages] == [shows, shows]
+        assert [item.pk for item in admin.asked(client, {"q": "support.handlers.do"}, "jobtype").result_list] == [
+            kind.pk
+        ] * shows

@@ -240,10 +240,25 @@ def test_owner_and_worker_of_a_job_lead_to_their_jobs(root: Client, mine: Organi
         found = [item.pk for item in listed_at(root, with_words(words, page))]
         assert (job.pk in found, other.pk in found) == (True, False)
     assert with_words("workers", page) == url("worker", "changelist")
-    member = admin.staff_of(mine, permissions=VIEW)
-    page = page_of(member, job)
-    assert with_words("host/1#2 & 3", page)
-    assert url("worker", "changelist") not in page
+
+
+def test_who_manages_no_system_learns_no_names_of_machines(mine: Organization) -> None:
+    job = pending_job(organization=mine)
+    end(raised(start(job, "host-1-77-0123abcd"), "Permanent"))
+    log = ExecutionLog.objects.filter(job=job).latest("pk")
+    client = admin.staff_of(mine, role="admin", permissions=[*VIEW, "django_jobs.view_executionlog"])
+    pages = [
+        page_of(client, job),
+        page_of(client, job, all=""),
+        text(client, url("job", "changelist")),
+        text(client, url("executionlog", "changelist")),
+        text(client, url("executionlog", "change", log.pk)),
+    ]
+    assert ["host-1" in page for page in pages] == [False] * len(pages)
+    for query in ({"worker": "host"}, {"q": "worker:host"}, {"q": "host-1-77-0123abcd"}):
+        assert admin.listed(client, **query) == []
+    assert JobFilter(worker="host").rows(make_user(admin_of=[mine])).exists() is False
+    assert JobFilter(worker="host").rows(make_system_admin()).get() == job
 
 
 def test_a_job_of_a_deleted_organization_or_type_has_no_link_to_it(root: Client) -> None:

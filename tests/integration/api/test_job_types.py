@@ -52,6 +52,12 @@ def test_a_type_tells_its_fields_and_what_its_parameters_must_be(member: APIClie
     assert told["parameters_schema"]["properties"]["template"]["enum"] == ["monthly_report", "report"]
 
 
+def test_the_path_of_a_handler_is_for_system_admins(member: APIClient, admin: APIClient) -> None:
+    for client, shows in ((member, False), (admin, True)):
+        told = [client.get(f"{TYPES}pdf_generation/").json(), *client.get(TYPES).json()["results"]]
+        assert {bool(kind["handler_method"]) for kind in told} == {shows}
+
+
 @pytest.mark.parametrize("kind", ["json", "multipart"])
 def test_what_is_not_given_has_its_default_as_json_and_as_a_form(admin: APIClient, kind: str) -> None:
     new = {"type_name": "plain", "handler_method": NEW["handler_method"]}
