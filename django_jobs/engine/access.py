@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import Error
+from django.db import Error, connections
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import policy_answers, system_organization
+from django_jobs.engine.deadlines import TimeLimit
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.exceptions import PolicyFailed
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_jobs")
 
 COMPLAINT_PAUSE = 60.0
+#: For so long whoever works for all tenants waits for what is about one of them.
+PATIENCE: Final = 0.5
+#: Of so many tenants something may go on beside.
+MAX_BESIDE: Final = 8
+_beside: Final = TimeLimit(MAX_BESIDE, hangs_up=False)
+T = TypeVar("T")
 
 
 class AccessPolicy:
@@ -43,7 +52,14 @@ class AccessPolicy:
         find = super().__getattribute__
         if name not in policy_answers.KINDS:
             return find(name)
-        return system_organization.closed(name, policy_answers.guarded(name, find), find("is_system_admin"))
+
+        def guarded(question: str) -> Any:
+            return policy_answers.guarded(question, find, may_hang=_is_hosts(type(self), question))
+
+        def is_system_admin(user: Any) -> bool:
+            return bool(guarded("is_system_admin")(user))
+
+        return system_organization.closed(name, guarded(name), is_system_admin)
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
         """Return the organizations whose jobs the user may see."""
@@ -155,6 +171,38 @@ class AccessPolicy:
     @staticmethod
     def _is_live(user: Any) -> bool:
         return bool(getattr(user, "is_authenticated", False) and getattr(user, "is_active", False))
+
+
+#: The built-in answers that ask nothing but the database.
+_PLAIN: Final = ("is_active", "weight", "in_flight_limit", "is_member", "is_organization_admin", "organizations_of")
+_BACKENDS: Final = ["django.contrib.auth.backends.ModelBackend"]
+
+
+def _is_hosts(policy: type[AccessPolicy], question: str) -> bool:
+    """Return whether the host's code has a part in the answer: its policy, or its backends of permissions."""
+    if question in _PLAIN:
+        return getattr(policy, question) is not getattr(AccessPolicy, question)
+    return policy is not AccessPolicy or list(settings.AUTHENTICATION_BACKENDS) != _BACKENDS
+
+
+def beside(organization_pk: Any, function: Callable[[], T]) -> T:
+    """Do what asks the policy about one tenant, for a caller who works for all of them.
+
+    Raises Late if it takes longer than PATIENCE. It goes on then in a thread of its own, and nothing else about the
+    tenant begins meanwhile. In a caller's transaction, which would be lost, it is waited for. Where it lost its own
+    transaction to a policy that hangs it is done once more: nothing waits for that policy then.
+    """
+
+    def again() -> T:
+        try:
+            return function()
+        except policy_answers.PolicyLate:
+            return function()
+
+    is_hosts = jobs_settings.ACCESS_POLICY or list(settings.AUTHENTICATION_BACKENDS) != _BACKENDS
+    if not is_hosts or any(item.in_atomic_block for item in connections.all(initialized_only=True)):
+        return function()
+    return _beside.call(organization_pk, PATIENCE, again)
 
 
 def holds(user: Any, permission: str) -> bool:

@@ -1,7 +1,8 @@
 """Which answers of a host's access policy count. Any other answer is a failure of the policy, and decides nothing.
 
 Python takes a text, a coroutine, or a method without its parentheses for true; and the keys of another model's rows may
-be keys of organizations. Taken for answers, they would open what the policy meant to close.
+be keys of organizations. Taken for answers, they would open what the policy meant to close. Nor does an answer count
+that comes later than POLICY_SECONDS: nobody waits for it.
 """
 
 from __future__ import annotations
@@ -10,25 +11,76 @@ import inspect
 import math
 import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db import Error
 from django.db.models import QuerySet
 
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.deadlines import Late, TimeLimit
 from django_jobs.exceptions import PolicyFailed
-from django_jobs.models import get_organization_model
+from django_jobs.models import Job, get_organization_model
+
+#: What a question is about: a tenant by its key, or else a user.
+Subject: TypeAlias = tuple[str, Any]
+
+#: Of so many subjects questions may hang at a time.
+MAX_HANGING: Final = 32
+_questions: Final = TimeLimit(MAX_HANGING, hangs_up=True)
+#: Whether this is the policy's own code. What it asks itself belongs to its answer.
+_is_policys: Final[ContextVar[bool]] = ContextVar("django_jobs_policys_own", default=False)
 
 
-def guarded(name: str, find: Callable[[str], Any]) -> Callable[..., Any]:
-    """Return the method that ``find`` finds, wrapped: it gives an answer of the right kind or raises PolicyFailed."""
+class PolicyLate(PolicyFailed):
+    """The policy has not answered in time."""
+
+
+def guarded(name: str, find: Callable[[str], Any], *, may_hang: bool) -> Callable[..., Any]:
+    """Return the method that ``find`` finds, wrapped: it gives an answer of the right kind or raises PolicyFailed.
+
+    Where it ``may_hang``, since the host's code answers, it is given POLICY_SECONDS.
+    """
     question = _ask(lambda: find(name))
 
     def ask(*args: Any, **kwargs: Any) -> Any:
-        return _ask(lambda: KINDS[name](name, question(*args, **kwargs)))
+        def answer() -> Any:
+            return _ask(lambda: KINDS[name](name, question(*args, **kwargs)))
+
+        if not may_hang or _is_policys.get():
+            return answer()
+        return _in_time(name, _subject([*args, *kwargs.values()]), answer)
 
     return ask
+
+
+def _in_time(name: str, subject: Subject, answer: Callable[[], Any]) -> Any:
+    """Return the answer. Raises PolicyLate if it takes too long, and at once while an earlier one about this hangs."""
+    seconds = float(jobs_settings.POLICY_SECONDS)
+
+    def run() -> Any:
+        _is_policys.set(True)
+        return answer()
+
+    try:
+        return _questions.call(subject, seconds, run)
+    except Late as late:
+        error = TimeoutError(f"{name}() has not answered for {seconds:g} s about the {subject[0]} {subject[1]}")
+        error.add_note(str(late))
+        raise PolicyLate(error) from error
+
+
+def _subject(given: Iterable[Any]) -> Subject:
+    model, user = get_organization_model(), None
+    for value in given:
+        if isinstance(value, model):
+            return "organization", value.pk
+        if isinstance(value, Job):
+            return "organization", value.organization_id
+        user = getattr(value, "pk", None) if user is None else user
+    return "user", user
 
 
 def _ask(answer: Callable[[], Any]) -> Any:

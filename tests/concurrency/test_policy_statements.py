@@ -1,4 +1,4 @@
-"""What the policy asks the database while the dispatcher holds its lock: slowly, or as the server goes away."""
+"""What the policy asks the database after a pass of the dispatcher: slowly, or as the server goes away."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.db import connection
 
 from django_jobs.engine import access
 from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, make_pending
@@ -77,4 +78,5 @@ def test_a_server_that_goes_away_ends_the_pass_and_no_share_is_made_up(
     assert "event=dispatch_failed" in caplog.text
     assert "event=access_policy_failed" not in caplog.text
     monkeypatch.setattr(HangingUp, "is_away", False)
+    database.mend_connections()
     assert dispatcher.wake() == len(waiting)

@@ -16,13 +16,16 @@ import datetime as dt
 import functools
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db.models import F, Q, Sum
 
+from django_jobs.engine.access import beside
 from django_jobs.engine.batches import endings
 from django_jobs.engine.batches.pace import Pace
+from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import hooks
@@ -94,14 +97,21 @@ def _portions(pks: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _count(pks: Sequence[int], *, only_ends: bool) -> int:
     """Add up those of these that may have ended, or all; return how many were written."""
-    found = _look_at(pks)
-    ending = [item.pk for item in found if item.may_end]
-    others = [] if only_ends else sorted(set(pks) - set(ending))
+    ending: dict[Any, list[int]] = defaultdict(list)
+    for item in _look_at(pks):
+        if item.may_end:
+            ending[item.organization_pk].append(item.pk)
+    others = [] if only_ends else sorted(set(pks).difference(*ending.values()))
     count = 0
-    if ending:
-        count += len(database.in_transaction(functools.partial(_end_owned, ending)))
     if others:
         count += len(database.in_transaction(functools.partial(_add_up_others, others)))
+    # What follows batches is submitted tenant by tenant: the access policy may hang for one of them.
+    for organization_pk, some in ending.items():
+        end = functools.partial(database.in_transaction, functools.partial(_end_owned, some))
+        try:
+            count += len(beside(organization_pk, end))
+        except Late:
+            _pace.put_off(some)
     return count
 
 
@@ -109,6 +119,7 @@ class _Seen(NamedTuple):
     """A batch as it was seen without a lock: how many of its jobs have not ended."""
 
     pk: int
+    organization_pk: Any
     left: int
     #: Whether its last end is its own: it is closed, and none of its jobs is to be retried still.
     is_complete: bool
@@ -126,10 +137,10 @@ def _look_at(pks: Sequence[int]) -> list[_Seen]:
     ended = F("completed") + F("canceled") + F("dead_letter")
     rows = Batch.primary.filter(pk__in=pks).order_by().annotate(left=F("total") - ended)
     is_complete = Q(closed_at__isnull=False, retry_position__isnull=True)
-    seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "left", "is_complete"))
+    seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "organization_id", "left", "is_complete"))
     grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
     changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
-    found = [_Seen(pk, left + changes.get(pk, 0), is_complete) for pk, left, is_complete in seen]
+    found = [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
     _pace.note({item.pk: item.left if item.is_complete else None for item in found})
     return found
 

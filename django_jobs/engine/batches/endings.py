@@ -90,6 +90,8 @@ def follow(batch: Batch) -> bool:
     except Error:
         raise
     except Exception as error:
+        if not database.goes_on_after(error):
+            raise  # the policy hangs, and has taken the transaction with it
         logger.warning("batch_id=%s event=batch_not_followed error=%r", batch.batch_id, error, exc_info=error)
         _write(batch, fault=f"{name} waits: {type(error).__name__}; the log says more")
         return False

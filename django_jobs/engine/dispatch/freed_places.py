@@ -14,7 +14,7 @@ import time
 import uuid
 from typing import Final
 
-from django_jobs.engine.dispatch import dispatch_lock, ticketing, turns
+from django_jobs.engine.dispatch import dispatch_lock, tenant_shares, ticketing, turns
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database
 
@@ -49,8 +49,8 @@ def dispatch(*, has_ended: bool) -> bool:
                 if moved is None:
                     time.sleep(AGAIN_SECONDS)
                     return True
-                rings = seen.rings
                 ticketing.push_queued(moved)
+                rings = None if tenant_shares.ask() else seen.rings
                 time.sleep(PAUSE_SECONDS)
                 broker.lead(_name(), LEAD_SECONDS, rings=False)
         finally:

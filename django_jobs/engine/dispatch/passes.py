@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from django_jobs.engine.dispatch import dispatch_lock, lane_marks, ticketing, turns, window
+from django_jobs.engine.dispatch import dispatch_lock, lane_marks, tenant_shares, ticketing, turns, window
 from django_jobs.engine.dispatch.ticketing import Queued
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import Look, get_broker
@@ -29,16 +29,18 @@ def make(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> int |
     """Dispatch, in the background for as long as the bell was rung meanwhile; how many jobs went, None if another did.
 
     A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
+    There is one more where the policy lets organizations start about which it had not been asked before.
     """
     total, moved = None, _pass(budget, is_needed)
     while moved is not None:
         total = (total or 0) + len(moved.moved)
-        if budget.is_limited:
-            return total
-        seen = budget.spend(get_broker().look)
-        if seen.rings == rings or not _anything_may_go(seen):
-            return total
-        rings = seen.rings
+        if not tenant_shares.ask():
+            if budget.is_limited:
+                return total
+            seen = budget.spend(get_broker().look)
+            if seen.rings == rings or not _anything_may_go(seen):
+                return total
+            rings = seen.rings
         # Whoever has the lock now looks at the bell after its pass.
         moved = _pass_at_once(budget)
     return total

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog, first_turns, tenant_shares
 from django_jobs.engine.dispatch.backlog import Page
 from django_jobs.engine.dispatch.lane_marks import LaneMarks
@@ -111,7 +110,7 @@ class Known(NamedTuple):
 
 
 def _open_lanes(lanes: list[Lane]) -> Known:
-    """Leave out lanes whose organization is inactive or gone.
+    """Leave out lanes whose organization is inactive or gone, or of which that is not known yet.
 
     Jobs of an organization that is gone would take its neighbors' turns; :mod:`django_jobs.engine.control.tenants` ends
     them. A type that no longer exists is no reason to wait: the claim ends its jobs.
@@ -119,9 +118,7 @@ def _open_lanes(lanes: list[Lane]) -> Known:
     if not lanes:
         return Known({}, {})
     tenants = database.rows(get_organization_model())
-    organizations = tenants.filter(pk__in={lane.organization_pk for lane in lanes})
-    active = [organization for organization in database.heard(organizations) if may_start(organization)]
-    shares = tenant_shares.shares_of(active)
+    shares = tenant_shares.known_shares(tenants.filter(pk__in={lane.organization_pk for lane in lanes}))
     return Known({lane: None for lane in lanes if lane.organization_pk in shares}, shares)
 
 

@@ -1,15 +1,15 @@
-"""What share of the work each organization is due, and how much of it may be in flight, as the access policy says.
+"""Whether an organization's jobs may start, and what share of the work it is due, as the access policy says.
 
-The dispatcher asks under its lock and a host's policy may be slow, so answers are remembered for some seconds. An
-answer that is none holds up no job: a default takes its place, the log says so once a minute, and ``jobs_check`` asks
-the policy itself. A statement of the policy's that fails is no answer either, and the dispatcher's transaction goes on.
+A host's policy may be slow or hang, so nobody asks it under the dispatcher's lock: a pass goes by what is remembered,
+and whoever made it asks afterwards about those that it met. An answer about a share that is none holds up no job: a
+default takes its place, the log says so once a minute, and ``jobs_check`` asks the policy itself.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -18,16 +18,25 @@ from django.db import Error
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import access
 from django_jobs.engine.access import COMPLAINT_PAUSE, AccessPolicy
+from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.models import Job
+from django_jobs.models import Job, get_organization_model
 
-#: Seconds for which an answer holds, and how many are remembered.
+#: Seconds for which an answer holds, about a share and about a start; and how many are remembered.
 ANSWER_SECONDS: Final = 5.0
+START_SECONDS: Final = 1.0
+#: Seconds for which a pass goes by an answer that holds no more: with many tenants and a slow policy, a new one takes
+#: its time. A claim asks again before a job starts.
+OLD_SECONDS: Final = 60.0
+#: For so long a process asks after a pass.
+ASK_SECONDS: Final = 0.25
 MAX_ANSWERS: Final = 10_000
+ASKED_AT_ONCE: Final = 1_000
 DEFAULT_WEIGHT: Final = 1.0
 #: The questions, and the least and the most that their answers count for. No database counts more jobs than that.
+START: Final = "is_active"
 WEIGHT: Final = "weight"
 LIMIT: Final = "in_flight_limit"
 BOUNDS: Final[dict[str, tuple[float, float]]] = {WEIGHT: (0.01, 100.0), LIMIT: (1, 2**31 - 1)}
@@ -67,12 +76,72 @@ class _Answer(NamedTuple):
 #: By database, policy, organization and question.
 _answers: Final[dict[tuple[Any, ...], _Answer]] = {}
 _last_complaints: Final[dict[str, float]] = {}
+#: The keys of organizations that passes met whose answers are missing or too old, in that order.
+_met: Final[dict[Any, None]] = {}
 
 
 def forget() -> None:
     """Forget all answers and complaints, as a process that has just started."""
     _answers.clear()
     _last_complaints.clear()
+    _met.clear()
+
+
+def known_shares(organizations: Iterable[Any]) -> dict[Any, Share]:
+    """Return the shares of those organizations whose jobs may start, as far as that is known. Asks nobody.
+
+    :func:`ask` asks afterwards about those of which nothing is known, or too long ago.
+    """
+    policy, now, shares = _policy(), time.monotonic(), {}
+    asked = [] if policy is None else _overridden(policy, START, *BOUNDS)
+    for organization in organizations:
+        found = {name: _answers.get(_key(policy, name, organization.pk)) for name in asked}
+        answers = {name: answer for name, answer in found.items() if answer and now < answer.expires + OLD_SECONDS}
+        if len(answers) < len(asked) or any(answer.expires <= now for answer in answers.values()):
+            _met[organization.pk] = None
+        if len(answers) < len(asked):
+            continue
+        if answers[START].value if START in answers else access.may_start(organization):
+            weight = answers[WEIGHT].value if WEIGHT in answers else DEFAULT_WEIGHT
+            limit = int(answers[LIMIT].value) if LIMIT in answers else default_limit()
+            shares[organization.pk] = Share(weight, limit)
+    return shares
+
+
+def ask(seconds: float = ASK_SECONDS) -> bool:
+    """Ask for so long about organizations that passes have met; return whether another pass may find more to do.
+
+    Those come first of which nothing is known. Nobody may hold the dispatcher's lock for this.
+    """
+    if not _met or (policy := _policy()) is None:
+        return False
+    until, asked = time.monotonic() + seconds, _overridden(policy, START, *BOUNDS)
+    keys = {pk: [_key(policy, question, pk) for question in asked] for pk in _met}
+    _met.clear()
+    pks = sorted(keys, key=lambda pk: keys[pk][0] in _answers)[:ASKED_AT_ONCE]
+    organizations, has_news = database.rows(get_organization_model()).in_bulk(pks), False
+    for pk in pks:
+        if pk not in organizations or time.monotonic() >= until:
+            continue
+        before = [_answers[key].value for key in keys[pk] if key in _answers]
+        _ask_about(policy, organizations[pk], asked)
+        has_news |= before != [_answers[key].value for key in keys[pk] if key in _answers]
+    return has_news
+
+
+def _ask_about(policy: AccessPolicy, organization: Any, asked: Sequence[str]) -> None:
+    """Ask what is not known. Until a late answer comes, a default counts where nothing is known."""
+
+    def ask_all() -> None:
+        for question in asked:
+            _remembered(policy, question, organization)
+
+    try:
+        access.beside(organization.pk, ask_all)
+    except Late:
+        for question in asked:
+            late = _Answer(time.monotonic() + START_SECONDS, _default(question))
+            _answers.setdefault(_key(policy, question, organization.pk), late)
 
 
 def share_of(organization: Any) -> Share:
@@ -86,7 +155,7 @@ def shares_of(organizations: Sequence[Any]) -> dict[Any, Share]:
     A question that the policy's class does not override is not asked.
     """
     policy, usual = _policy(), Share(DEFAULT_WEIGHT, default_limit())
-    asked = _overridden(policy)
+    asked = _overridden(policy, *BOUNDS)
     if policy is None or not asked:
         return {organization.pk: usual for organization in organizations}
     shares = {}
@@ -109,17 +178,17 @@ def limit_for(job: Job) -> int:
 
 def weight_for(job: Job) -> float:
     """Return what a new job's organization weighs."""
-    return share_of(job.organization).weight if WEIGHT in _overridden(_policy()) else DEFAULT_WEIGHT
+    return share_of(job.organization).weight if _overridden(_policy(), WEIGHT) else DEFAULT_WEIGHT
 
 
 def are_limits_asked() -> bool:
     """Return whether the policy is asked how much may be in flight."""
-    return LIMIT in _overridden(_policy())
+    return bool(_overridden(_policy(), LIMIT))
 
 
 def are_asked() -> bool:
     """Return whether the policy is asked at all. Raises what the policy raises when it is made."""
-    return bool(_overridden(access.get_policy()))
+    return bool(_overridden(access.get_policy(), *BOUNDS))
 
 
 def bad_answers(organizations: Sequence[Any]) -> Iterator[BadAnswer]:
@@ -128,7 +197,7 @@ def bad_answers(organizations: Sequence[Any]) -> Iterator[BadAnswer]:
     Raises what the policy raises when it is made.
     """
     policy = access.get_policy()
-    asked = _overridden(policy)
+    asked = _overridden(policy, *BOUNDS)
     for organization in organizations:
         for question in asked:
             _, bad = _ask(policy, question, organization)
@@ -147,12 +216,21 @@ def _policy() -> AccessPolicy | None:
         return None
 
 
-def _overridden(policy: AccessPolicy | None) -> list[str]:
-    return [name for name in BOUNDS if getattr(type(policy), name, None) is not getattr(AccessPolicy, name)]
+def _overridden(policy: AccessPolicy | None, *questions: str) -> list[str]:
+    return [name for name in questions if getattr(type(policy), name, None) is not getattr(AccessPolicy, name)]
+
+
+def _key(policy: AccessPolicy | None, question: str, organization_pk: Any) -> tuple[Any, ...]:
+    return database.alias(), type(policy), organization_pk, question
+
+
+def _default(question: str) -> float:
+    """Return what counts where there is no answer. What may not be known to be active does not start."""
+    return {START: 0.0, WEIGHT: DEFAULT_WEIGHT, LIMIT: default_limit()}[question]
 
 
 def _remembered(policy: AccessPolicy, question: str, organization: Any) -> float:
-    key = database.alias(), type(policy), organization.pk, question
+    key = _key(policy, question, organization.pk)
     known = _answers.get(key)
     if known is not None and time.monotonic() < known.expires:
         return known.value
@@ -161,12 +239,15 @@ def _remembered(policy: AccessPolicy, question: str, organization: Any) -> float
         _complain(bad)
     if len(_answers) >= MAX_ANSWERS:
         _answers.clear()
-    _answers[key] = _Answer(time.monotonic() + ANSWER_SECONDS, value)
+    holds = START_SECONDS if question == START else ANSWER_SECONDS
+    _answers[key] = _Answer(time.monotonic() + holds, value)
     return value
 
 
 def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float, BadAnswer | None]:
     """Return what counts, and the policy's answer if that is something else."""
+    if question == START:
+        return float(access.may_start(organization)), None
     least, most = BOUNDS[question]
     try:
         with fresh_reads(), database.savepoint():
@@ -174,7 +255,7 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
     except Exception as failure:
         if isinstance(failure, Error) and not database.goes_on_after(failure):
             raise  # the database is away, which is no fault of the policy's
-        value, cause = DEFAULT_WEIGHT if question == WEIGHT else default_limit(), access.cause_of(failure)
+        value, cause = _default(question), access.cause_of(failure)
         problem = str(cause) if isinstance(cause, TypeError | ValueError) else f"it raised {cause!r}"
         return value, BadAnswer(question, id_of(organization), problem, value, cause)
     value = min(max(answer, least), most)

@@ -17,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django.db import Error
 
 from django_jobs.engine import access
+from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.store.fresh_reads import fresh_reads
@@ -119,9 +120,16 @@ def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
 
 def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
     asked = time.monotonic()
-    refusal = _ask_quietly(job)
-    _remember(key, Answer(asked, time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job)))
-    return refusal
+
+    def ask() -> Refusal | None:
+        refusal = _ask_quietly(job)
+        _remember(key, Answer(asked, time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job)))
+        return refusal
+
+    try:
+        return access.beside(job.organization_id, ask)
+    except Late:
+        return Refusal(Status.PENDING, "The access policy has not answered yet", POLICY_CACHE_SECONDS)
 
 
 def _remember(key: tuple[Any, ...], answer: Answer) -> None:

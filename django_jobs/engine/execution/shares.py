@@ -17,7 +17,7 @@ from typing import Any, Final
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
-from django_jobs.engine.dispatch import lane_marks, ticketing, turns
+from django_jobs.engine.dispatch import lane_marks, tenant_shares, ticketing, turns
 from django_jobs.engine.execution import breakers, claim_verdicts, policy_memory, unbegun
 from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
@@ -61,6 +61,8 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
     policy_memory.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
     start = functools.partial(_start, taker=taker, in_pools={queue.pool for queue in queues})
     share = database.in_transaction(lambda: turns.take_share(queues, count, start))
+    if tenant_shares.ask() and share == ([], []):
+        share = database.in_transaction(lambda: turns.take_share(queues, count, start))
     if share is None:
         return None
     claimed, queued = share

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from django.db.models import Count
 
-from django_jobs.engine.access import may_start
 from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
 from django_jobs.engine.dispatch.limits import Limits
@@ -167,9 +167,11 @@ class _Look:
 
     def _allowed(self, items: Sequence[Candidate]) -> Iterator[Candidate]:
         """Yield those that limits and the access policy let go together, and count them."""
-        tenants = read_tenants({item.organization_pk for item in items})
-        shares = tenant_shares.shares_of(list(tenants.values()))
-        active = {pk for pk, tenant in tenants.items() if self._own[pk] < shares[pk].limit and may_start(tenant)}
+        tenants = list(read_tenants({item.organization_pk for item in items}).values())
+        tenant_shares.known_shares(tenants)
+        tenant_shares.ask(math.inf)
+        shares = tenant_shares.known_shares(tenants)
+        active = {pk for pk, share in shares.items() if self._own[pk] < share.limit}
         for item in items:
             pk = item.organization_pk
             if pk in active and self._own[pk] < shares[pk].limit and self._limits.left(item.lane) > 0:

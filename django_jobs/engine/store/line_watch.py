@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import struct
 import threading
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django_jobs.engine.store import database
+from django_jobs.engine.store.base.lines import socket_of
 from django_jobs.engine.store.chosen import store_of
 
 logger = logging.getLogger("django_jobs")
@@ -58,11 +58,18 @@ def waiting(seconds: float | None = None) -> Iterator[None]:
     if line is None:
         line = _of_thread.line = _Line()
         _lines.add(line)
+    line.connection = database.connection()
     before, line.seconds = line.seconds, SILENT_SECONDS if seconds is None else seconds
     try:
         yield
     finally:
         line.seconds = before
+
+
+def renew() -> None:
+    """Look at the connection that this thread has got in the place of another one."""
+    if (line := getattr(_of_thread, "line", None)) is not None:
+        line.connection = database.connection()
 
 
 def start() -> None:
@@ -99,7 +106,7 @@ def _look_at(line: _Line) -> None:
         logger.warning("event=line_silent alias=%s seconds=%.0f", line.connection.alias, silence)
         threading.Thread(target=_cancel, args=[line], name="line watch: cancel", daemon=True).start()
     elif silence >= limit + CANCEL_SECONDS and line.connection.connection is raw:
-        _hang_up(number)
+        store_of(line.connection.alias).hang_up(line.connection)
 
 
 def _cancel(line: _Line) -> None:
@@ -112,19 +119,8 @@ def _cancel(line: _Line) -> None:
 def _silence(number: int) -> float:
     """Return for how many seconds the other end has said nothing to what was sent; 0 where it is not a TCP line."""
     try:
-        with _socket(number) as line:
+        with socket_of(number) as line:
             sent, received = _LAST_DATA.unpack(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA.size))
     except (OSError, AttributeError):  # a Unix socket, one that was closed, or another system than Linux
         return 0.0
     return sent / 1000 if sent <= received else 0.0
-
-
-def _hang_up(number: int | None) -> None:
-    if number is not None:
-        with contextlib.suppress(OSError), _socket(number) as line:
-            line.shutdown(socket.SHUT_RDWR)
-
-
-def _socket(number: int) -> socket.socket:
-    """Return a socket of our own for a driver's descriptor, which the driver may close meanwhile."""
-    return socket.socket(fileno=os.dup(number))

@@ -113,7 +113,11 @@ class MariaDBStore(Store):
         setattr(raw, _LINE, raw.fileno())
 
     def line_of(self, connection: Any) -> int | None:
-        return getattr(connection.connection, _LINE, None)
+        raw, number = connection.connection, getattr(connection.connection, _LINE, None)
+        if raw is not None and number is None:
+            with contextlib.suppress(connection.Database.Error):  # a statement is under way
+                return int(raw.fileno())
+        return number
 
     def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
         number = getattr(connection.connection, _THREAD_ID, None)

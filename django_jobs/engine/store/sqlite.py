@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import sqlite3
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -40,6 +42,16 @@ class SQLiteStore(LaneWalk):
     def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
         if connection.connection is not None:
             connection.connection.interrupt()
+
+    def hang_up(self, connection: Any) -> None:
+        raw = connection.connection
+        if raw is None:
+            return
+        raw.interrupt()
+        with contextlib.suppress(sqlite3.Error):
+            raw.rollback()  # it would outlast the end of a connection of which somebody still reads rows
+            if not connection.is_in_memory_db():
+                raw.close()
 
     # There is one writer, so rows of the log become visible in the order of their ids.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -38,3 +41,18 @@ class Lines:
         Any thread may call this. Takes two seconds at most. Whoever waits for the statement gets an Error. Where it
         takes long to find the statement, ``is_wanted`` is asked afterwards: another one may be under way by then.
         """
+
+    def hang_up(self, connection: Any) -> None:
+        """End a connection that another thread may use at this moment, and with it its transaction.
+
+        Any thread may call this. Waits for nothing. Whoever uses the connection, now or later, gets an Error.
+        """
+        number = self.line_of(connection)
+        if number is not None:
+            with contextlib.suppress(OSError), socket_of(number) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+
+def socket_of(number: int) -> socket.socket:
+    """Return a socket of our own for a driver's descriptor, which the driver may close meanwhile."""
+    return socket.socket(fileno=os.dup(number))

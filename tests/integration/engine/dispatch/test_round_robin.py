@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import random
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from django_jobs.engine.access import AccessPolicy
 from django_jobs.engine.dispatch import backlog, dispatcher, worker_registry
 from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.engine.store.lane_values import Walk
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, pending_job, reread, start, ticket_of
@@ -201,30 +198,6 @@ def test_a_walk_costs_no_statement_for_each_lane_of_an_organization(
     with django_assert_max_num_queries(1 if store_name() == "postgresql" else 2 * len(kinds) + 2):
         lanes = [lane for page in backlog.pages(walk, 10) for lane in page.lanes]
     assert {lane.organization_pk for lane in lanes} == {item.pk for item in organizations}
-
-
-def test_a_slow_policy_does_not_make_the_server_hang_up(
-    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(2):
-        pending_job(kind, make_organization())
-    asked: list[str] = []
-    tell = database.now
-
-    def answer(*args: object) -> bool:
-        asked.append("policy")
-        return True
-
-    def now() -> dt.datetime:
-        asked.append("server")
-        return tell()
-
-    monkeypatch.setattr(database, "HEARD_SECONDS", 0.0)  # each answer takes too long
-    monkeypatch.setattr(AccessPolicy, "is_active", answer)
-    monkeypatch.setattr(database, "now", now)
-    dispatcher.dispatch()
-    first = asked.index("policy")
-    assert asked[first : first + 4] == ["policy", "server"] * 2
 
 
 def test_more_organizations_than_a_page_holds_fill_all_the_room_of_one_pass(

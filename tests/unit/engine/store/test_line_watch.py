@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from django_jobs.engine.store import chosen, line_watch
+from django_jobs.engine.store.base.lines import Lines
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when it heard something last")
@@ -52,9 +53,15 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
     near, far = ends
     canceled: list[Any] = []
     connection = SimpleNamespace(connection=object(), alias="silent")
-    store: Any = SimpleNamespace(
-        is_asked=lambda _: True, line_of=lambda _: near.fileno(), end_statement=lambda item, _: canceled.append(item)
-    )
+
+    class Silent(Lines):
+        def line_of(self, connection: Any) -> int:
+            return near.fileno()
+
+        def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
+            canceled.append(connection)
+
+    store: Any = Silent()
     monkeypatch.setitem(chosen._chosen, "silent", store)
     monkeypatch.setattr(line_watch, "CANCEL_SECONDS", 0.1)
     line = line_watch._Line()
