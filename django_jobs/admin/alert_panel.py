@@ -25,6 +25,9 @@ from django_jobs.statuses import Status
 SHOWN_ON_INDEX: Final = 5
 #: Organizations that are named; the others are counted.
 MAX_NAMED: Final = 5
+_ABOUT_PROCESSES: Final = frozenset(
+    {thresholds.NO_WORKER, thresholds.QUEUE_WAITING, thresholds.NO_SCHEDULER, thresholds.DUTY_STALLED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +192,7 @@ def _buttons(links: Links, alert: AlertSeen, back: str, schedule: str, *, may_ac
         yield Button(words=_("See failures"), url=links.failures())
     if alert.rule == thresholds.SCHEDULE_CANNOT_FIRE:
         yield Button(words=_("See what to do"), url=schedule)
-    if alert.rule in {thresholds.NO_WORKER, thresholds.QUEUE_WAITING, thresholds.NO_SCHEDULER} and may_act:
+    if alert.rule in _ABOUT_PROCESSES and may_act:
         yield Button(words=_("Workers"), url=links.workers())
 
 

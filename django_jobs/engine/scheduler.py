@@ -14,7 +14,7 @@ from collections.abc import Callable
 from django.db import Error
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import leadership
+from django_jobs.engine import duty_watch, leadership
 from django_jobs.engine.alerts import mails
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.engine.control import batch_duties, lane_keys, operation_work, tenants
@@ -23,8 +23,7 @@ from django_jobs.engine.control.lost_logs import LostLogs
 from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, flow_clock, reconciliation
-from django_jobs.engine.duty_rests import rest_seconds
-from django_jobs.engine.duty_threads import DutyThread
+from django_jobs.engine.duty_threads import LOOK, DutyThread
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight import rollups
@@ -38,9 +37,8 @@ logger = logging.getLogger("django_jobs")
 FORGET_PAUSE = 60.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
-#: Duties that call the host's policy, which may be slow or hang. After a turn of LONG_SECONDS they rest.
-SLOWED = frozenset({"count_batches", "watch"})
-LONG_SECONDS = 4.0
+#: The duty that evaluates the rules of alarms.
+WATCH = "watch"
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
 FREQUENT = frozenset(
     {"dispatch", "count_batches", "roll_up", "forget_sockets", clockwork.DUTY, flow_clock.DUTY, operation_work.DUTY}
@@ -55,15 +53,14 @@ class Scheduler:
         self._steadiness = Steadiness()
         #: When the database's clock was set back, on ours: leases from before last for longer than they should.
         self._set_back_at: float | None = None
-        self._rests_until: dict[str, float] = {}
+        self._duty_watch = duty_watch.DutyWatch(name)
         self._sweeps = Sweeps()
         self._clockwork = clockwork.Clockwork()
         self._operations = operation_work.OperationWork()
         #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
         self._threads: tuple[SweepThreads | DutyThread, ...] | None = None
         self._leads, self._next_rolling_up = False, 0.0
-        #: When it got on last, with a tick or a duty, on time.monotonic's clock; also while the database is away.
-        self.got_on = time.monotonic()
+        self._ticked = time.monotonic()
         self._forgets_next: dict[Callable[[], int], float] = {}
         self._tickets = reconciliation.TicketWatch()
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
@@ -81,6 +78,9 @@ class Scheduler:
             flow_clock.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
             operation_work.OperationThread(self._operations, lambda: self._leads, self._attempt),
             self._mails,
+            # Alarms tell also of a tick that hangs.
+            DutyThread(WATCH, lambda: (self._watch(), LOOK), lambda: self._leads, self._attempt),
+            DutyThread(duty_watch.DUTY, self._duty_watch.step, lambda: True, self._attempt),
         )
         for threads in self._threads:
             threads.start()
@@ -97,10 +97,11 @@ class Scheduler:
 
     def tick(self) -> dict[str, int]:
         """Do every duty once, or its own if another leads. Return a count for each duty that did something."""
-        self.got_on = time.monotonic()
+        self._ticked = time.monotonic()
         database.mend_connections()
         try:
-            self._leads = self.lead()
+            with self._duty_watch.turn("lead"):
+                self._leads = self.lead()
             duties = self._duties() if self._leads else self._own_duties()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next tick tries again)
             self._leads = False
@@ -129,6 +130,11 @@ class Scheduler:
         """Whether it led at its last tick."""
         return self._leads
 
+    @property
+    def got_on(self) -> float:
+        """Return when it got on last, on time.monotonic's clock. It does so also while the database is away."""
+        return min(self._ticked, self._duty_watch.got_on)
+
     def resign(self) -> None:
         """Let another scheduler lead at once."""
         try:
@@ -156,7 +162,6 @@ class Scheduler:
             "bury_orphans": self._orphans.bury,
             "rekey": self._lane_keys.rewrite,
             "roll_up": self._roll_up,
-            "watch": self._watch,
             "expire_batches": lambda: self._forget(batch_duties.expire),
             "forget_batches": lambda: self._forget(batch_duties.forget_old),
             "forget_activity": lambda: self._forget(forget_activity),
@@ -169,7 +174,7 @@ class Scheduler:
     def _threaded_duties(self) -> dict[str, Callable[[], int]]:
         """Return what has threads of its own while this runs in a loop."""
         fire, operate = self._clockwork.fire, self._operations.work_off
-        mail = {mails.DUTY: self._mailer.send}
+        mail = {WATCH: self._watch, mails.DUTY: self._mailer.send}
         return {clockwork.DUTY: fire, operation_work.DUTY: operate, **mail, **self._sweeps.steps()}
 
     def _dispatch(self) -> int:
@@ -216,13 +221,8 @@ class Scheduler:
     def _do(self, name: str, duty: Callable[[], int]) -> int:
         # Many slow duties make a long tick, but no gap.
         self._steadiness.note_sign()
-        started = self.got_on = time.monotonic()
-        if started < self._rests_until.get(name, 0.0):
-            return 0
-        try:
-            return self._attempt(name, duty, self._note_lost)
-        finally:
-            self._let_rest(name, started)
+        self._ticked = time.monotonic()
+        return self._attempt(name, duty, self._note_lost)
 
     def _note_lost(self, error: Exception) -> None:
         if database.is_lost_connection(error) and not database.was_too_slow(error):
@@ -231,7 +231,8 @@ class Scheduler:
     def _attempt(self, name: str, duty: Callable[[], int], failed: Callable[[Exception], None] | None = None) -> int:
         """Do the duty and return its count; 0 where it fails, which is logged."""
         try:
-            count = duty()
+            with self._duty_watch.turn(name):
+                count = duty()
         except Exception as error:  # noqa: BLE001  (a duty that fails stops no other)
             if failed is not None:
                 failed(error)
@@ -241,12 +242,6 @@ class Scheduler:
         if count:
             logger.log(logging.DEBUG if name in FREQUENT else logging.INFO, "event=%s count=%s", name, count)
         return count
-
-    def _let_rest(self, name: str, started: float) -> None:
-        """Let a duty that took long rest for so long that the scheduler becomes steady, and rescues, in between."""
-        now = time.monotonic()
-        if name in SLOWED and now - started > LONG_SECONDS:
-            self._rests_until[name] = now + rest_seconds()
 
     def _complain(self, name: str, error: Exception) -> None:
         """Log once when a duty starts to fail, not at every tick."""

@@ -65,23 +65,27 @@ class HealthNotes:
         self.is_leaving = False
         #: Whether the scheduler of this process leads; None without one.
         self.leads: Callable[[], bool] | None = None
-        self._got_on: Callable[[], float] = lambda: self._beat
         self._beat = time.monotonic()
-        self._patience = LOOP_SECONDS
+        #: Each loop that is followed: when it got on last, and for how long it may stand still.
+        self._loops: dict[str, tuple[Callable[[], float], float]] = {}
 
     def beat(self) -> None:
         """Note that the main loop has got on."""
         self._beat, self.has_begun = time.monotonic(), True
+        self._loops["main"] = lambda: self._beat, LOOP_SECONDS
 
-    def follow(self, got_on: Callable[[], float], patience: float = SCHEDULER_SECONDS) -> None:
-        """From now on the main loop is one that says when it got on, on time.monotonic's clock."""
-        self._got_on, self._patience, self.has_begun = got_on, patience, True
+    def follow(self, got_on: Callable[[], float]) -> None:
+        """Follow the scheduler from now on, which says when it got on, on time.monotonic's clock."""
+        self._loops["scheduler"] = got_on, SCHEDULER_SECONDS
+        self.has_begun = True
 
     @property
     def hanging_for(self) -> float:
-        """Return for how many seconds the main loop has hung; 0 while it does its rounds.
+        """Return for how many seconds a loop has hung; 0 while all do their rounds.
 
         One that has not begun waits for the database or the broker, and one that leaves for its last jobs.
         """
-        still = time.monotonic() - self._got_on()
-        return still if self.has_begun and not self.is_leaving and still > self._patience else 0.0
+        if self.is_leaving:
+            return 0.0
+        still = [(time.monotonic() - got_on(), patience) for got_on, patience in list(self._loops.values())]
+        return max([seconds for seconds, patience in still if seconds > patience], default=0.0)

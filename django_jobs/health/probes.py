@@ -14,7 +14,7 @@ UNAVAILABLE = 503
 def live(notes: HealthNotes) -> Answer:
     """Say whether this process does its rounds. Nothing outside of it can make this fail."""
     if seconds := notes.hanging_for:
-        return UNAVAILABLE, {"status": "hanging", "reasons": [f"The main loop has not got on for {seconds:.0f} s."]}
+        return UNAVAILABLE, {"status": "hanging", "reasons": [_hanging(seconds)]}
     return OK, {"status": "live"}
 
 
@@ -32,8 +32,12 @@ def _own_problem(notes: HealthNotes) -> str:
     if not notes.has_begun:
         return "It has not begun: it waits for the database or the broker."
     if seconds := notes.hanging_for:
-        return f"The main loop has not got on for {seconds:.0f} s."
+        return _hanging(seconds)
     if notes.children is not None and notes.children[1] < notes.children[0]:
         wanted, living = notes.children
         return f"{living} of {wanted} child processes are up."
     return ""
+
+
+def _hanging(seconds: float) -> str:
+    return f"The main loop, or a duty of the scheduler, has not got on for {seconds:.0f} s."

@@ -156,6 +156,7 @@ class Supervisor:
             return []
         scheduler = Scheduler(f"{self.host}-{threading.get_native_id()}")
         self.notes.leads = lambda: scheduler.leads
+        self.notes.follow(lambda: scheduler.got_on)
         thread = threading.Thread(target=scheduler.run, args=[self._stop_scheduler], name="scheduler", daemon=True)
         thread.start()
         return [thread]

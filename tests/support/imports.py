@@ -63,10 +63,10 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("english", "json_storage", "log_lines", "actors", "processes", "tries", "uptime", "duty_rests"),
+    ("english", "json_storage", "log_lines", "actors", "processes", "tries", "uptime"),
     ("foreign_entries", "ports", "broadcaster"),
     ("store",),
-    ("claimed_job", "observers", "logs", "duty_threads", "process_counts"),
+    ("claimed_job", "observers", "logs", "duty_threads", "duty_watch", "deadlines", "process_counts"),
     ("sockets",),
     ("policy_answers", "system_organization", "access", "lookup"),
     ("transitions",),

@@ -18,6 +18,9 @@ def advice_on(alert: AlertSeen) -> str:
         thresholds.QUEUE_WAITING: _(
             "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
         ),
+        thresholds.DUTY_STALLED: _(
+            "The scheduler's log says where it hangs. Start that process anew if it does not go on."
+        ),
         thresholds.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
     }
     return _start_workers(alert) if alert.rule == thresholds.NO_WORKER else texts.get(alert.rule, "")

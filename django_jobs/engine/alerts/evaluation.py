@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.alerts import records
 from django_jobs.engine.alerts.announcements import announce
 from django_jobs.engine.alerts.findings import Finding, Look, Round
 from django_jobs.engine.alerts.registry import EVALUATED, Rule
 from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, is_on, thresholds_of
-from django_jobs.engine.duty_rests import rest_seconds
 from django_jobs.engine.store import database
 from django_jobs.models import Alert
 
@@ -27,8 +27,9 @@ logger = logging.getLogger("django_jobs")
 PAUSE: Final = 10.0
 #: Seconds for which a rule must not hold before its alarm is over.
 CLEAR_SECONDS: Final = 30
-#: After so many rests of a slow duty without an evaluation, no scheduler ran.
-RESTS_OF_SILENCE: Final = 3
+#: After so many seconds without an evaluation, or so many leases, no scheduler ran.
+SILENCE_SECONDS: Final = 180.0
+SILENCE_LEASES: Final = 6
 
 
 class Evaluator:
@@ -90,7 +91,7 @@ class Evaluator:
 def _silence(now: dt.datetime) -> list[Alert]:
     """Return an alarm, which is over, that no scheduler ran, if the rules were not evaluated for long until now."""
     before = records.note_evaluation(now)
-    silence = dt.timedelta(seconds=RESTS_OF_SILENCE * rest_seconds())
+    silence = dt.timedelta(seconds=max(SILENCE_SECONDS, SILENCE_LEASES * float(jobs_settings.LEASE_SECONDS)))
     if before is None or now - before < silence or not is_on(NO_SCHEDULER):
         return []
     return [records.store_past(NO_SCHEDULER, before, now)]

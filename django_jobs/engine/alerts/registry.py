@@ -10,6 +10,7 @@ from django_jobs.engine.alerts.findings import Finding, Look
 from django_jobs.engine.alerts.rules import (
     breaker_open,
     dead_letters,
+    duty_stalled,
     no_worker,
     queue_waiting,
     schedule_cannot_fire,
@@ -29,4 +30,5 @@ EVALUATED: Final[Mapping[str, Rule]] = {
     thresholds.DEAD_LETTERS: dead_letters.find,
     thresholds.QUEUE_WAITING: queue_waiting.find,
     thresholds.SCHEDULE_CANNOT_FIRE: schedule_cannot_fire.find,
+    thresholds.DUTY_STALLED: duty_stalled.find,
 }

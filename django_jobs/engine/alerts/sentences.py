@@ -28,6 +28,7 @@ LABELS: Final[Mapping[str, Any]] = {
     thresholds.DEAD_LETTERS: gettext_lazy("Many dead letters"),
     thresholds.SCHEDULE_CANNOT_FIRE: gettext_lazy("A schedule cannot fire"),
     thresholds.BREAKER_OPEN: gettext_lazy("A breaker is open"),
+    thresholds.DUTY_STALLED: gettext_lazy("A duty of the scheduler is stalled"),
 }
 
 
@@ -197,6 +198,11 @@ def _schedule_cannot_fire(_facts: Facts, since: str) -> str:
     return _("This schedule has not been able to fire since %(since)s.") % {"since": since}
 
 
+def _duty_stalled(facts: Facts, since: str) -> str:
+    text = _("This duty of the scheduler %(scheduler)s has not come to an end since %(since)s.")
+    return text % {"scheduler": facts.get("scheduler", ""), "since": since}
+
+
 def _breaker_open(facts: Facts, since: str) -> str:
     count, failures = facts.get("waiting", 0), facts.get("failed", 0)
     failed = ngettext(
@@ -230,6 +236,7 @@ _WHOLE: Final[Mapping[str, Callable[[Facts, str], str]]] = {
     thresholds.DEAD_LETTERS: _dead_letters,
     thresholds.SCHEDULE_CANNOT_FIRE: _schedule_cannot_fire,
     thresholds.BREAKER_OPEN: _breaker_open,
+    thresholds.DUTY_STALLED: _duty_stalled,
 }
 #: For those who see some of the organizations only.
 _OWN: Final[Mapping[str, Callable[[Facts, str], str]]] = {

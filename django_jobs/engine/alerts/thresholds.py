@@ -17,6 +17,7 @@ NO_SCHEDULER: Final = "no_scheduler"
 DEAD_LETTERS: Final = "dead_letters"
 SCHEDULE_CANNOT_FIRE: Final = "schedule_cannot_fire"
 BREAKER_OPEN: Final = "breaker_open"
+DUTY_STALLED: Final = "duty_stalled"
 #: The key beside the rules that says whether ADMINS get mails, and where the host is.
 MAIL: Final = "mail"
 BASE_URL: Final = "base_url"
@@ -58,10 +59,12 @@ RULES: Final[Mapping[str, Mapping[str, Threshold]]] = {
     DEAD_LETTERS: {"count": Threshold(100, 1, MILLION), "seconds": Threshold(3_600, 60, DAY)},
     SCHEDULE_CANNOT_FIRE: {},
     BREAKER_OPEN: {},
+    DUTY_STALLED: {},
 }
 #: In this order alarms are told: what stops everything, what stops something, what may wait until the morning.
 BY_URGENCY: Final = (
     NO_SCHEDULER,
+    DUTY_STALLED,
     NO_WORKER,
     BREAKER_OPEN,
     TYPE_FAILING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 
 from django.core.exceptions import ImproperlyConfigured
@@ -9,6 +10,7 @@ from django.db import Error
 
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import duty_watch
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.batch_diagnostics import examine_batches
@@ -55,6 +57,7 @@ def examine() -> Iterator[Finding]:
     yield from _examine_queues(workers)
     yield from examine_pools(workers)
     yield _examine_scheduler(leader(now))
+    yield from _examine_duties(now)
     yield examine_waiting(workers)
     yield examine_batches(now)
     yield from examine_types()
@@ -177,6 +180,13 @@ def _plain_workers(queues: list[str]) -> Mapping[str, int]:
         return get_broker().other_workers(queues)
     except (BrokerUnavailable, ImproperlyConfigured):
         return {}
+
+
+def _examine_duties(now: dt.datetime) -> Iterator[Finding]:
+    for item in duty_watch.stalled(now):
+        seconds = (now - item.since).total_seconds()
+        text = f"{item.duty} of {item.scheduler} has made no round for {seconds:.0f} s. Its log says where it hangs."
+        yield Finding(level=PROBLEM, subject="scheduler", text=text)
 
 
 def _examine_scheduler(found: Leader) -> Finding:

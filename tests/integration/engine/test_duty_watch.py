@@ -1,0 +1,89 @@
+"""A duty that makes no round is told by its name: in the log, as an alarm, by ``jobs_check``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from django_jobs.engine import duty_watch
+from django_jobs.engine.alerts.evaluation import Evaluator
+from django_jobs.engine.duty_watch import DutyWatch
+from django_jobs.engine.insight.diagnostics import examine
+from django_jobs.engine.insight.findings import PROBLEM
+from django_jobs.engine.store import database
+from django_jobs.models import Alert
+from tests.support.brokers import MemoryBroker
+from tests.support.clocks import Clock
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(duty_watch, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def goes_on(clock: Clock) -> Iterator[threading.Event]:
+    """Ends the round of the duty."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def watch(goes_on: threading.Event) -> Iterator[DutyWatch]:
+    """That of a scheduler one of whose duties makes a round."""
+    watch, has_begun = DutyWatch("host-7"), threading.Event()
+
+    def fire() -> None:
+        with watch.turn("fire_schedules"):
+            has_begun.set()
+            goes_on.wait(60)
+
+    thread = threading.Thread(target=fire, daemon=True)
+    thread.start()
+    has_begun.wait(60)
+    yield watch
+    goes_on.set()
+    thread.join(60)
+
+
+def test_a_duty_that_makes_no_round_for_half_a_minute_is_told_by_its_name(
+    watch: DutyWatch, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock.now += 29
+    assert watch.step()[0] == 0
+    Evaluator().evaluate()
+    assert not Alert.objects.exists()
+
+    clock.now += 2
+    for _ in range(2):
+        assert watch.step()[0] == 1
+    (line,) = [item.getMessage() for item in caplog.records if "duty_stalled" in item.getMessage()]
+    assert line.startswith("event=duty_stalled duty=fire_schedules seconds=31")
+    assert "goes_on.wait(60)" in line  # where it hangs
+    Evaluator().evaluate()
+    alert = Alert.objects.get()
+    assert (alert.rule, alert.subject, alert.facts["scheduler"]) == ("duty_stalled", "fire_schedules", "host-7")
+    assert any("fire_schedules" in found.text for found in examine() if found.level == PROBLEM)
+
+
+def test_one_that_goes_on_is_told_no_more(watch: DutyWatch, clock: Clock, goes_on: threading.Event) -> None:
+    clock.now += 31
+    watch.step()
+    assert [item.duty for item in duty_watch.stalled(database.now())] == ["fire_schedules"]
+    goes_on.set()
+    wait_until(lambda: watch.got_on == clock.now, 60, "the end of the round")
+    assert watch.step()[0] == 0
+    assert duty_watch.stalled(database.now()) == []
+
+
+def test_a_process_gets_on_while_no_duty_of_it_hangs(watch: DutyWatch, clock: Clock) -> None:
+    began = clock.now
+    clock.now += 100
+    assert watch.got_on == began
+    assert DutyWatch("another").got_on == clock.now
