@@ -52,14 +52,8 @@ class AccessPolicy:
         find = super().__getattribute__
         if name not in policy_answers.KINDS:
             return find(name)
-
-        def guarded(question: str) -> Any:
-            return policy_answers.guarded(question, find, may_hang=_is_hosts(type(self), question))
-
-        def is_system_admin(user: Any) -> bool:
-            return bool(guarded("is_system_admin")(user))
-
-        return system_organization.closed(name, guarded(name), is_system_admin)
+        ask = policy_answers.guarded(name, find, may_hang=_is_hosts(type(self), name))
+        return system_organization.closed(name, ask, self) if system_organization.closes(name) else ask
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
         """Return the organizations whose jobs the user may see."""

@@ -46,14 +46,12 @@ def guarded(name: str, find: Callable[[str], Any], *, may_hang: bool) -> Callabl
     question = _ask(lambda: find(name))
 
     def ask(*args: Any, **kwargs: Any) -> Any:
-        def answer() -> Any:
-            return _ask(lambda: KINDS[name](name, question(*args, **kwargs)))
+        return _ask(lambda: KINDS[name](name, question(*args, **kwargs)))
 
-        if not may_hang or _is_policys.get():
-            return answer()
-        return _in_time(name, _subject([*args, *kwargs.values()]), answer)
+    def ask_in_time(*args: Any, **kwargs: Any) -> Any:
+        return _in_time(name, _subject([*args, *kwargs.values()]), lambda: ask(*args, **kwargs))
 
-    return ask
+    return ask_in_time if may_hang and not _is_policys.get() else ask
 
 
 def _in_time(name: str, subject: Subject, answer: Callable[[], Any]) -> Any:

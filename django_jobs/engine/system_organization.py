@@ -114,10 +114,13 @@ def missing() -> str:
 # on them. Each answer of a policy passes here, the built-in one's and a host's.
 
 
-def closed(name: str, ask: Callable[..., Any], is_system_admin: Callable[[Any], Any]) -> Callable[..., Any]:
+def closes(name: str) -> bool:
+    """Return whether this question of a policy is one about what the system organization keeps closed."""
+    return name in _CLOSED and system_id() is not None
+
+
+def closed(name: str, ask: Callable[..., Any], policy: Any) -> Callable[..., Any]:
     """Return the question of a policy with an answer that opens the system organization to system admins alone."""
-    if name not in _CLOSED or system_id() is None:
-        return ask
     if name == "organizations_of":
         return lambda *args, **named: without(ask(*args, **named))
 
@@ -127,7 +130,7 @@ def closed(name: str, ask: Callable[..., Any], is_system_admin: Callable[[Any], 
         # Hosts ask too, and may name what they hand over.
         user = args[0] if args else named["user"]
         subject = args[1] if len(args) > 1 else named["organization" if name in _OF_ORGANIZATIONS else "job"]
-        if name not in _ROLES and is_system_admin(user):
+        if name not in _ROLES and policy.is_system_admin(user):
             return True
         return not (is_system(subject) if name in _OF_ORGANIZATIONS else has_key(subject.organization_id))
 
