@@ -1,14 +1,16 @@
 """Groups like errors: a fingerprint is a hash of the message without numbers, ids and quoted texts.
 
-It is a hash, because the message may hold what only readers of the traceback may see. Of an unexpected exception a
-second hash follows, of the place that it came from: a ``KeyError`` in one function is another fault than in another.
+The message may hold what only readers of the traceback may see, so it is an HMAC with Django's SECRET_KEY: nobody else
+can try guesses on it. Of an unexpected exception a second one follows, of the place that it came from: a ``KeyError`` in
+one function is another fault than in another.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Final
+
+from django.utils.crypto import salted_hmac
 
 #: Hexadecimal digits of a fingerprint that stand for the text of the error, and for its place.
 KIND_DIGITS: Final = 32
@@ -49,7 +51,8 @@ def kind_of(error_fingerprint: str) -> str:
 
 
 def _hash(text: str, digits: int) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=digits // 2).hexdigest()
+    value = text.encode("utf-8", "replace")
+    return salted_hmac("django_jobs.error_fingerprint", value, algorithm="sha256").hexdigest()[:digits]
 
 
 def fold(message: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 import pytest
+from pytest_django import Settings
 
 from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold, kind_of
 
@@ -49,6 +50,14 @@ def test_different_messages_have_two() -> None:
 def test_it_fits_the_column_and_quotes_nothing() -> None:
     assert fingerprint("password=secret").isalnum()
     assert len(fingerprint("password=secret")) == 32
+
+
+def test_who_has_not_the_secret_key_cannot_try_guesses(settings: Settings) -> None:
+    here = fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
+    assert here == fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
+    settings.SECRET_KEY = "another one"
+    there = fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
+    assert (kind_of(here) == kind_of(there), here[32:] == there[32:]) == (False, False)
 
 
 def test_lone_surrogates_do_no_harm() -> None:
