@@ -36,6 +36,8 @@ class Request(NewJob):
     common: Common
     #: The earlier job of the same work, in whose favor this one is not inserted.
     existing: Job | None = None
+    #: The earlier job that is no longer to keep the same work out: it has started, and this one is to be replaced next.
+    supersedes: Job | None = None
     #: Of one among many: whether the user may know of that job, where it is asked before anything is written.
     is_shown: Callable[[Job], bool] | None = None
 

@@ -61,10 +61,11 @@ def prolong(jobs: Mapping[str, int], expires_at: dt.datetime) -> None:
 
 
 def release(jobs: Iterable[Job]) -> None:
-    """These jobs are about to go, and keep nobody out any more."""
-    by_key = {job.job_hash: job.pk for job in jobs}
-    rows = DuplicateKey.primary.filter(pk__in=list(by_key), job_id__in=list(by_key.values()))
-    rows.delete()
+    """These jobs keep nobody out any more: they are about to go, or a later one takes their place."""
+    by_key = sorted((job.job_hash, job.pk) for job in jobs)
+    for start in range(0, len(by_key), FORGET_BATCH):
+        keys, pks = zip(*by_key[start : start + FORGET_BATCH], strict=True)
+        DuplicateKey.primary.filter(pk__in=keys, job_id__in=pks).delete()
 
 
 def release_missing(keys: Iterable[str]) -> None:

@@ -36,6 +36,8 @@ def insert(request: Request) -> None:
 
 
 def _insert(request: Request) -> bool:
+    if request.job.batch_id is not None or request.supersedes is not None:
+        return database.in_transaction(lambda: _insert_in_steps(request))
     try:
         request.at_once = short_way.at_once(request)
         if request.at_once is not None:
@@ -48,13 +50,12 @@ def _insert(request: Request) -> bool:
             raise
         # It looked at what others wait for or write. That is no reason to refuse a job that can be stored without.
     request.at_once = None
-    if request.job.batch_id is not None:
-        return database.in_transaction(lambda: _insert_into_batch(request))
     return store().insert(request)
 
 
-def _insert_into_batch(request: Request) -> bool:
+def _insert_in_steps(request: Request) -> bool:
     """Lock the batch behind the key of the work, as for many jobs: the same work needs no batch, and none deadlock."""
+    _release_superseded([request])
     is_new = store().insert(request)
     if is_new:
         membership.lock([request])
@@ -88,6 +89,7 @@ def insert_all(requests: Sequence[Request]) -> None:
 
 def _insert_all(requests: Sequence[Request]) -> None:
     store().lock_keys([request.job.job_hash for request in requests if request.window])
+    _release_superseded(requests)
     _find_duplicates(requests)
     fresh = [request for request in requests if request.existing is None]
     membership.lock(fresh)
@@ -95,6 +97,14 @@ def _insert_all(requests: Sequence[Request]) -> None:
     membership.count(fresh)
     if any(request.parents for request in fresh):
         database.once_on_commit(hooks.follow_up)
+
+
+def _release_superseded(requests: Sequence[Request]) -> None:
+    """Let the new jobs take the places of those that keep the same work out, unless others were faster."""
+    superseded = [request.supersedes for request in requests if request.supersedes is not None]
+    if superseded:
+        store().lock_keys([job.job_hash for job in superseded])
+        duplicates.release(superseded)
 
 
 def _find_duplicates(requests: Sequence[Request]) -> None:

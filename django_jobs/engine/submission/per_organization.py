@@ -152,10 +152,11 @@ class _Round:
 
     def _find_existing(self, asked: Sequence[Request]) -> None:
         """Find the work that is there already, which needs no room."""
-        unknown = [request for request in asked if request.window and request.existing is None]
+        replaces = self._on_duplicate == "replace"  # others may have submitted since what an earlier attempt did
+        unknown = [request for request in asked if request.window and (replaces or request.existing is None)]
         there = duplicates.find({request.job.job_hash for request in unknown}) if unknown else {}
         for request in unknown:
-            request.existing = there.get(request.job.job_hash)
+            request.existing = there.get(request.job.job_hash, request.existing)
         self._settle(asked)
 
     def _settle(self, asked: Sequence[Request]) -> None:
@@ -173,7 +174,7 @@ class _Round:
             if job is not None:
                 self._jobs[_pk(request)] = job
             else:
-                request.existing = None  # it has ended or was deleted meanwhile, and keeps nobody out
+                request.supersedes, request.existing = request.existing, None
 
     def _is_given(self, existing: Job) -> bool:
         if resubmission.is_own(existing):

@@ -2,7 +2,9 @@
 
 The job's row is locked while it is judged, so replacements come one after the other and the last one counts. A job that
 has a ticket goes back to Pending first. The worker that takes the ticket then finds a job that is not queued, or reads
-the new values (``claim``).
+the new values (``claim``). A job that has started, or that a worker has claimed ahead, runs with the values that were
+read. So the later submission becomes a job of its own, and takes the place of the earlier one as that which is to be
+replaced.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from typing import Any, Final
 from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
+from django_jobs.engine.json_storage import canonical
 from django_jobs.engine.store import database
 from django_jobs.engine.store.head_starts import place_in_lane
-from django_jobs.engine.submission import duplicates
+from django_jobs.engine.submission import duplicates, resubmission
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.transitions import Move, hooks, move
 from django_jobs.models import Job
@@ -47,7 +50,7 @@ _TAKEN: Final = (
 def replace(existing: Job, request: Request) -> Job | None:
     """Give the earlier job the values of this submission, unless it has started, and return it.
 
-    Return None when it was deleted, canceled or made a Dead Letter meanwhile: then it keeps nobody out.
+    Return None where it has started, was deleted, was canceled or is a Dead Letter: then there is to be a new job.
     """
     return replace_all([existing.pk], request).get(existing.pk)
 
@@ -64,10 +67,11 @@ def replace_all(pks: Collection[int], request: Request) -> dict[int, Job]:
 
 def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
     rows = Job.primary.all()
-    found = {job.pk: job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL}
-    waiting = [job for job in found.values() if job.status in AWAITING_TURN and not _has_started(job)]
+    found = [job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL]
+    waiting = [job for job in found if job.status in AWAITING_TURN and not _has_started(job)]
+    kept = {job.pk: job for job in found if job not in waiting and _is_repeated(job, request.job)}
     if not waiting:
-        return found
+        return kept
     now = database.now()
     actor = submitter_of(request.job)
     _write(waiting, request.job, now, actor)
@@ -77,7 +81,12 @@ def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
         hooks.announcer().replaced(job, actor)
     if any(job.ready_at and not job.is_delayed for job in replaced.values()):
         database.once_on_commit(dispatcher.wake)
-    return found | replaced
+    return kept | replaced
+
+
+def _is_repeated(job: Job, asked: Job) -> bool:
+    """Return whether an earlier attempt of the running job submitted just this."""
+    return resubmission.is_own(job) and canonical(job.input_parameters) == canonical(asked.input_parameters)
 
 
 def _has_started(job: Job) -> bool:

@@ -63,7 +63,8 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
     ``unique_key``, a text of up to 200 characters, takes the place of the parameters where the same work is looked
     for; ``deduplication_window`` (seconds, 0 to 30 days) that of the type's window. ``on_duplicate`` says what happens
     to the same work within the window: ``"raise"`` DuplicateJob; ``"return"`` the earlier job; or ``"replace"``: the
-    earlier job gets these parameters, priority and run_at while it has not started, else it is returned as it is.
+    earlier job gets these parameters, priority and run_at. Where it has started, or a worker has claimed it already,
+    there is a new job instead, which later submissions replace.
 
     Inside a handler, a later attempt that submits the same work again gets the job that the earlier attempt submitted.
 
@@ -154,18 +155,26 @@ def _build(found: targets.Targets | None, fields: Fields, user: Any, errors: Err
 
 def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
     """Insert the job, or return the one that is there. Raises TargetsChanged where all must be judged anew."""
-    existing = request.existing  # what an earlier attempt submitted
+    own = existing = request.existing  # what an earlier attempt submitted
+    replaces = request.on_duplicate == "replace"
+    if own is not None and replaces and request.window:  # others may have submitted it since
+        key = request.job.job_hash
+        existing = duplicates.find([key]).get(key, own)
     if existing is None:
         existing = _insert(request, is_fresh=is_fresh)
         if existing is None:
             return request.job
+    if existing != own:
         duplicates.hide_unseen(DuplicateJob(existing), user)
-    if request.on_duplicate != "replace":
+    if not replaces:
         return existing
     replaced = replacement.replace(existing, request)
-    if replaced is None:
+    if replaced is not None:
+        return replaced
+    request.supersedes, request.existing = existing, None
+    if _insert(request, is_fresh=is_fresh) is not None:  # somebody else was faster, whose job is the one to replace
         raise targets.TargetsChanged
-    return replaced
+    return request.job
 
 
 def _insert(request: Request, *, is_fresh: bool) -> Job | None:
@@ -189,7 +198,7 @@ def _find_room(request: Request, *, is_fresh: bool) -> Job | None:
     except RetryableRefusal:
         key = request.job.job_hash
         existing = duplicates.find([key]).get(key) if request.window and is_fresh else None
-        if existing is None:
+        if existing is None or existing == request.supersedes:
             raise
         if request.refuses(existing):
             raise DuplicateJob(existing) from None

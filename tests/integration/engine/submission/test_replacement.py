@@ -9,13 +9,25 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs import cancel_job, get_job_history, retry_job, submit_job
+from django_jobs import cancel_job, get_job_history, retry_job, submit_for_each, submit_job
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.claim import claim
+from django_jobs.exceptions import DuplicateJob, RateLimited
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
-from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, raised, reread, start, ticket_of
-from tests.support.factories import make_job_type, make_user
+from tests.support.brokers import (
+    WORKER,
+    MemoryBroker,
+    end,
+    job_in,
+    queue_up,
+    raised,
+    reread,
+    returned,
+    start,
+    ticket_of,
+)
+from tests.support.factories import make_job_type, make_organization, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -140,39 +152,76 @@ def test_a_job_that_was_picked_and_then_got_a_later_moment_is_not_dispatched(
     assert reread(first).status == "Pending"
 
 
-@pytest.mark.parametrize("status", ["Running", "Completed", "Failed", "Timed Out"])
-def test_what_has_started_is_given_back_as_it_is(status: str, kind: JobType, organization: Organization) -> None:
-    first = job_in(
-        status, job_type=kind, organization=organization, parameters={"n": 1}, unique_key="k", priority="High"
-    )
+def assert_followed_by_another(first: Job, kind: JobType, organization: Organization) -> None:
+    """A change makes a job of its own beside one that has started, and the next change replaces that one."""
+    before = (reread(first).input_parameters, reread(first).status)
     second = replacing(kind, organization, 2)
-    assert (second, second.input_parameters, second.priority) == (first, {"n": 1}, 2)
+    assert (second != first, second.input_parameters, second.status) == (True, {"n": 2}, "Pending")
+    assert replacing(kind, organization, 3) == second
+    assert (reread(second).input_parameters, DuplicateKey.objects.get().job_id) == ({"n": 3}, second.pk)
+    assert (reread(first).input_parameters, reread(first).status) == before
 
 
-def test_what_has_failed_and_has_its_next_ticket_is_given_back_as_it_is(
+@pytest.mark.parametrize("status", ["Running", "Completed", "Failed", "Timed Out"])
+def test_what_has_started_is_followed_by_another(status: str, kind: JobType, organization: Organization) -> None:
+    first = job_in(status, job_type=kind, organization=organization, parameters={"n": 1}, unique_key="k")
+    assert_followed_by_another(first, kind, organization)
+
+
+def test_what_a_worker_has_claimed_ahead_is_followed_by_another(kind: JobType, organization: Organization) -> None:
+    first = replacing(kind, organization, 1)
+    assert start(first).parameters == {"n": 1}
+    assert_followed_by_another(first, kind, organization)
+
+
+def test_what_has_failed_and_has_its_next_ticket_is_followed_by_another(
     kind: JobType, organization: Organization
 ) -> None:
     first = replacing(kind, organization, 1)
     end(raised(start(first)))
     assert queue_up(reread(first)).status == "Queued"
-    given = replacing(kind, organization, 2)
-    assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Queued")
+    assert_followed_by_another(first, kind, organization)
 
 
-def test_what_was_interrupted_has_started_and_is_given_back_as_it_is(kind: JobType, organization: Organization) -> None:
+def test_what_was_interrupted_has_started_and_is_followed_by_another(kind: JobType, organization: Organization) -> None:
     """Else its next attempt would go on from the steps that were done with the parameters before."""
     first = replacing(kind, organization, 1)
     end(outcomes.Interrupted(claimed=start(first), text="The worker was shut down"))
-    given = replacing(kind, organization, 2)
-    assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Queued")
+    assert_followed_by_another(first, kind, organization)
 
 
-def test_what_ran_and_was_retried_by_hand_is_given_back_as_it_is(kind: JobType, organization: Organization) -> None:
+def test_what_ran_and_was_retried_by_hand_is_followed_by_another(kind: JobType, organization: Organization) -> None:
     first = replacing(kind, organization, 1)
     end(raised(start(first), "Permanent"))
     retry_job(first)
-    given = replacing(kind, organization, 2)
-    assert (given, given.input_parameters, given.status) == (first, {"n": 1}, "Pending")
+    assert_followed_by_another(first, kind, organization)
+
+
+def test_each_organization_has_another_job_where_its_own_has_started(kind: JobType) -> None:
+    organizations = [make_organization() for _ in range(3)]
+
+    def replace(number: int) -> list[Job]:
+        made = submit_for_each(kind, organizations, {"n": number}, unique_key="k", on_duplicate="replace")
+        return made.submitted
+
+    first = replace(1)
+    start(first[0])
+    end(returned(start(first[1])))
+    second = replace(2)
+    assert [job in first for job in second] == [False, False, True]
+    assert [reread(job).input_parameters for job in second] == [{"n": 2}] * 3
+    assert replace(3) == second
+
+
+def test_a_change_that_is_refused_leaves_the_work_to_the_job_that_has_started(organization: Organization) -> None:
+    kind = make_job_type(deduplication_window=300, rate_limit=1, rate_limit_window=60)
+    first = replacing(kind, organization, 1)
+    start(first)
+    with pytest.raises(RateLimited):
+        replacing(kind, organization, 2)
+    with pytest.raises(DuplicateJob) as refusal:
+        submit_job(kind, organization, {"n": 2}, unique_key="k")
+    assert refusal.value.existing == first
 
 
 def test_what_was_handed_back_before_it_began_is_replaced(kind: JobType, organization: Organization) -> None:

@@ -19,6 +19,7 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
+from django_jobs.engine.store import database
 from django_jobs.exceptions import DuplicateJob, JobTypeNotFound, TransientError
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
@@ -161,6 +162,24 @@ def test_a_child_that_was_canceled_or_died_keeps_nobody_out(
     pending_job(does(submit), organization)
     run_jobs(retries=True)
     assert [job.submitted_by_attempt for job in children()] == [1, 2]
+
+
+def test_a_later_attempt_gets_back_what_it_replaces_by_the_same_and_else_submits_its_last_change(
+    does: Any, child: JobType, organization: Organization
+) -> None:
+    JobType.objects.filter(pk="child").update(deduplication_window=300)
+    versions = {1: [1, 2], 2: [2], 3: [1, 2]}
+
+    def submit(context: Any) -> None:
+        for version in versions[context.attempt]:
+            context.submit_job("child", {"version": version}, unique_key="k", on_duplicate="replace")
+        if context.attempt == 1:
+            Job.objects.filter(job_type="child").update(status="Completed", started_at=database.now(), ready_at=None)
+
+    pending_job(does(submit), organization)
+    run_jobs(retries=True)
+    assert [job.input_parameters["version"] for job in children()] == [2, 2]
+    assert [job.submitted_by_attempt for job in children()] == [1, 3]
 
 
 def test_another_jobs_work_is_a_duplicate_as_ever(does: Any, child: JobType, organization: Organization) -> None:
