@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from django_jobs.engine import system_organization
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types import parameters
@@ -78,6 +79,8 @@ def _type_url(name: str, site: str) -> str:
 
 def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
     if schedule.organization_id is None:
+        if not system_organization.without(database.rows(get_organization_model())).exists():
+            yield Remedy(text=_("There is no organization to fire for. Pause it until there is one."))
         return
     if tenant is None:
         yield Remedy(text=_("Its organization was deleted. Choose another one below, or delete the schedule."))

@@ -173,7 +173,7 @@ class ScheduleFiring(StoredModel):
         """What came of it."""
 
         SUBMITTED = "submitted", _("Submitted")
-        SKIPPED = "skipped", _("Skipped")  # the last job is unfinished, or there was nobody to have one
+        SKIPPED = "skipped", _("Skipped")  # the last job is unfinished, or nobody could have one
         FAILED = "failed", _("Failed")  # the submission was refused
 
     schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="firings", db_index=False)

@@ -79,9 +79,10 @@ def test_a_suspended_tenants_results_are_withheld(tenant: Any) -> None:
 def test_a_manager_makes_and_fires_a_schedule_of_the_tenant(tenant: Any) -> None:
     client = client_of(make_seat(tenant, is_manager=True))
     body = {"name": "nightly", "job_type": make_job_type().pk, "organization": "acme", "every": 3600}
-    assert client.post("/api/schedules/", body, "json").json()["organization"] == "acme"
+    made = client.post("/api/schedules/", body, "json").json()
+    assert made["organization"] == "acme"
     assert client.get("/api/schedules/", {"organization": "acme"}).json()["count"] == 1
-    assert client.post("/api/schedules/nightly/fire/").status_code == 201
-    assert client.patch("/api/schedules/nightly/", {"every": 60}, "json").json()["every"] == 60
+    assert client.post(f"{made['url']}fire/").status_code == 201
+    assert client.patch(made["url"], {"every": 60}, "json").json()["every"] == 60
     make_tenant("other")
-    assert client.patch("/api/schedules/nightly/", {"organization": "other"}, "json").status_code == 400
+    assert client.patch(made["url"], {"organization": "other"}, "json").status_code == 400

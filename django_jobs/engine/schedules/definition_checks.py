@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -13,11 +14,13 @@ from django.db import Error
 from django.utils import timezone as clock
 from django.utils.translation import gettext_noop as _
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.job_types.masking import hidden_from, masked
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules import cron, intervals
+from django_jobs.engine.schedules.timetable import Rule
 from django_jobs.engine.submission import targets
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.fields import check_fields
@@ -34,6 +37,9 @@ HIDDEN: Final = say(
         "other parameters, or make another schedule."
     )
 )
+#: Seconds between two firings by cron at least, and firings that are compared with a longer limit.
+SHORTEST_CRON: Final = 60
+COMPARED: Final = 100
 #: In which years a schedule may begin and end.
 YEARS: Final = (1970, 9_000)
 #: What a definition says: of what is submitted, and of when.
@@ -62,7 +68,23 @@ def check_definition(given: Mapping[str, Any], user: Any = None) -> tuple[dict[s
         errors["non_field_errors"] = [f"A schedule has no {', '.join(unknown)}; it has {', '.join(FIELDS)}."]
     values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
     values |= _check_options(given, errors)
+    if user is not None:
+        check_interval(values, errors)
     return values | _check_what(given, user, errors), errors
+
+
+def check_interval(values: Mapping[str, Any], errors: Errors) -> None:
+    """Refuse a rule that fires more often than a user's schedule may: each firing takes time from all others."""
+    if not errors.keys().isdisjoint(RULE):
+        return
+    least, field = int(jobs_settings.MIN_SCHEDULE_SECONDS), "cron" if values["cron"] else "every"
+    seconds = [values["every"]]
+    if field == "cron":
+        rule = Rule(**{name: values[name] for name in RULE}, anchor=dt.datetime.now(dt.UTC))
+        runs = rule.upcoming(rule.anchor, COMPARED) if least > SHORTEST_CRON else []
+        seconds = [(later - run).total_seconds() for run, later in itertools.pairwise(runs)]
+    if any(item < least for item in seconds):
+        errors[field] = [say(_("A user's schedule fires at most once in %(count)d seconds."), count=least)]
 
 
 def check_declared(

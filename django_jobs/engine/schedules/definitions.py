@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_noop
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.audit import Act
@@ -20,6 +21,7 @@ from django_jobs.engine.schedules.definition_checks import (
     WHAT,
     check_definition,
     check_hidden,
+    check_interval,
     column_of,
     is_same,
     refusal,
@@ -131,12 +133,16 @@ def change_schedule(schedule: str | int | Schedule, changes: Mapping[str, Any], 
     stays = all(is_same(getattr(before, column_of(field)), values[column_of(field)]) for field in WHAT)
     if not stays:
         values, errors = check_definition(given, user)
+    elif user is not None and any(not is_same(getattr(before, name), values[name]) for name in ("cron", "every")):
+        check_interval(values, errors)
     _check_taken(values, errors, before)
     if before.declared is not None and values["organization_id"] is not None:
         errors["organization"] = [DECLARED]
     check_hidden(before, values, user, errors)
     if errors:
         raise refusal(errors)
+    if values["organization_key"] != before.organization_key:
+        _refuse_too_many(values, user)
     # What is not changed here may be changed by others at this moment, and stays as they have it.
     values = {column: value for column, value in values.items() if not is_same(getattr(before, column), value)}
     values |= {} if stays else _owner(user)
@@ -224,6 +230,7 @@ def _set(found: Schedule, user: Any, values: Mapping[str, Any]) -> Schedule:
 def _create(values: Mapping[str, Any], user: Any) -> Schedule | None:
     """Insert the row; None where another process has just inserted one of this name."""
     # Intervals are counted in whole seconds.
+    _refuse_too_many(values, user)
     row = Schedule(**values, made_by_code=user is None, created_at=database.now().replace(microsecond=0))
     row.next_run_at = next_run(row, database.now())
     try:
@@ -233,6 +240,16 @@ def _create(values: Mapping[str, Any], user: Any) -> Schedule | None:
         return None
     audit.record(user, [row], Act.ADDED, [{"added": {}}])
     return row
+
+
+def _refuse_too_many(values: Mapping[str, Any], user: Any) -> None:
+    """Raise InvalidSchedule where a user's schedule would be one too many for its organization."""
+    limit, key = int(jobs_settings.MAX_SCHEDULES_PER_ORGANIZATION), values["organization_key"]
+    if user is None or not key:
+        return
+    if Schedule.primary.filter(organization_key=key).exclude(owner_name="")[:limit].count() >= limit:
+        text = gettext_noop("This organization has %(limit)d schedules, as many as it may.")
+        raise InvalidSchedule({"organization": [say(text, limit=limit)]})
 
 
 def _update(values: Mapping[str, Any], user: Any) -> Schedule | None:

@@ -10,10 +10,12 @@ import contextlib
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from django.db import Error
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import actor_for
@@ -25,17 +27,21 @@ from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found
 from django_jobs.engine.schedules.schedule_submission import UNFINISHED_JOB, Result, submit_for
 from django_jobs.engine.schedules.timetable import MAX_MISSED, rule_of
 from django_jobs.engine.store import database
-from django_jobs.exceptions import PolicyFailed
+from django_jobs.engine.store.base.transactions import Moment
+from django_jobs.exceptions import PolicyFailed, RetryableRefusal
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp
 
 logger = logging.getLogger("django_jobs")
 
-#: Schedules that are looked at in one round.
-AT_ONCE: Final = 1_000
+#: Schedules of one organization that one look finds.
+TURNS: Final = 10
+#: Seconds after which a round that has given each organization a turn ends, for those that became due meanwhile.
+ROUND_SECONDS: Final = 0.5
 #: Seconds for which a schedule rests whose firing broke, so that it does not hold up the others again and again.
 REST: Final = 30.0
 _TICK: Final = dt.timedelta(microseconds=1)
+T = TypeVar("T")
 Outcome = ScheduleFiring.Outcome
 
 
@@ -51,20 +57,26 @@ def fire_due(now: dt.datetime | None = None, rests_until: dict[int, float] | Non
 
 
 def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:
-    """Fire each schedule that is due once, the earliest first, and return the firings.
+    """Fire schedules that are due, each once, and return the firings.
 
-    One that has more to catch up takes its turn again in the next round, behind the others. One that cannot fire stops
-    no other: that is noted in its history, or, where not even that can be, logged. ``now`` is the database's time, or
-    the moment to act as if it was; ``rests_until`` remembers for the caller until when, on the monotonic clock, a
-    schedule rests whose firing broke.
+    Organizations take turns, each with its earliest: however many are due of one, another's waits for one firing of
+    each at most. One that has more to catch up takes its turn again in the next round. One that cannot fire stops no
+    other: that is noted in its history, or, where not even that can be, logged. ``now`` is the database's time, or the
+    moment to act as if it was; ``rests_until`` remembers for the caller until when, on the monotonic clock, a schedule
+    rests whose firing broke.
     """
     rests_until = {} if rests_until is None else rests_until
-    moment = now or database.now()
-    due = Schedule.primary.filter(next_run_at__lte=moment).order_by("next_run_at", "pk")
-    at_rest = resting(rests_until)
-    pks = [pk for pk in due.values_list("pk", flat=True)[: AT_ONCE + len(at_rest)] if pk not in at_rest]
-    found = [_try_to_fire(pk, now, rests_until) for pk in pks[:AT_ONCE]]
-    return [firing for firing in found if firing is not None]
+    due = Schedule.primary.filter(next_run_at__lte=now or Moment()).exclude(pk__in=resting(rests_until))
+    turn = Window(RowNumber(), partition_by=[F("organization_key")], order_by=[F("next_run_at"), F("pk")])
+    rows = due.annotate(turn=turn).filter(turn__lte=TURNS).order_by("turn", "next_run_at", "pk")
+    fired: list[ScheduleFiring] = []
+    ends_at = time.monotonic() + ROUND_SECONDS
+    for pk, number in rows.values_list("pk", "turn"):
+        if number > 1 and time.monotonic() >= ends_at:
+            break
+        found = _try_to_fire(pk, now, rests_until)
+        fired += [] if found is None else [found]
+    return fired
 
 
 def resting(rests_until: Mapping[int, float]) -> set[int]:
@@ -109,17 +121,31 @@ def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:
 
 def fire_one(pk: int, now: dt.datetime | None = None) -> ScheduleFiring | None:
     """Fire a schedule for one moment that is due; None where none is, or somebody else fires it at this moment."""
-    return database.in_transaction(lambda: _fire(pk, now or database.now()))
+
+    def fire(refusal: Exception | None) -> ScheduleFiring | None:
+        row = database.locked(Schedule.primary.filter(pk=pk).annotate(moment=Moment()), skip=True).first()
+        return None if row is None else _fire(row, now or row.moment, refusal)
+
+    return _noted(fire, raises=PolicyFailed)
 
 
-def _fire(pk: int, now: dt.datetime) -> ScheduleFiring | None:
-    rows = Schedule.primary.filter(pk=pk, next_run_at__lte=now)
-    schedule = database.locked(rows, skip=True).first()
-    if schedule is None or schedule.next_run_at is None:
+def _noted(fire: Callable[[Exception | None], T], raises: type[Exception] | tuple[()] = ()) -> T:
+    """Fire in a transaction. What refuses the submission undoes all of it, and is noted in another transaction."""
+    try:
+        return database.in_transaction(lambda: fire(None))
+    except Exception as error:
+        if not faults.is_refusal(error) or isinstance(error, raises):
+            raise
+        refusal = error
+    return database.in_transaction(lambda: fire(refusal))
+
+
+def _fire(schedule: Schedule, now: dt.datetime, refusal: Exception | None) -> ScheduleFiring | None:
+    if schedule.next_run_at is None or schedule.next_run_at > now:
         return None
     missed = rule_of(schedule).latest(schedule.next_run_at - _TICK, now) or [schedule.next_run_at]
     due, is_late = _chosen(schedule, missed, now)
-    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now)
+    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now, refusal)
     schedule.last_fired_at = due
     schedule.next_run_at = missed[1] if _is_each(schedule) and len(missed) > 1 else next_run(schedule, now)
     schedule.save(using=database.alias(), update_fields=["last_fired_at", "next_run_at", "fault", "faulty_since"])
@@ -144,25 +170,22 @@ def _missed(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> ScheduleF
     return _write(schedule, due, now, Outcome.SKIPPED, Result(), "Nobody could fire it when it was due.")
 
 
-def _submit(schedule: Schedule, due: dt.datetime, now: dt.datetime, actor: str = "") -> ScheduleFiring:
-    """Submit, and write what came of it. What is refused leaves the transaction usable.
-
-    A policy that fails has refused nothing: it is told to whom fires by hand, and else raised.
-    """
-    try:
-        result = database.in_transaction(lambda: submit_for(schedule, due, now))
-    except Exception as error:
-        if not faults.is_refusal(error) or (isinstance(error, PolicyFailed) and not actor):
-            raise
-        faults.mark(schedule, faults.told(error), now, error)
-        return _write(schedule, due, now, Outcome.FAILED, Result(), schedule.fault, actor)
-    outcome = Outcome.SUBMITTED if result.submitted else Outcome.SKIPPED
+def _submit(
+    schedule: Schedule, due: dt.datetime, now: dt.datetime, refusal: Exception | None, actor: str = ""
+) -> ScheduleFiring:
+    """Submit, or take the refusal of a submission before, and write what came of it."""
+    if refusal is not None:
+        faults.mark(schedule, faults.told(refusal), now, refusal)
+        # What a limit refuses is not the schedule's fault, and may be over at its next moment.
+        outcome = Outcome.SKIPPED if isinstance(refusal, RetryableRefusal) else Outcome.FAILED
+        return _write(schedule, due, now, outcome, Result(), schedule.fault, actor)
+    result = submit_for(schedule, due, now)
     note = clean_text(result.note(), faults.MAX_NOTE)
-    if not result.submitted and set(result.skipped) & {"rate_limited", "queue_full"}:
-        outcome = Outcome.FAILED
+    if result.is_for_nobody:
         faults.mark(schedule, note, now)
     elif result.submitted or UNFINISHED_JOB in result.skipped:
         faults.clear(schedule)
+    outcome = Outcome.SUBMITTED if result.submitted else Outcome.SKIPPED
     return _write(schedule, due, now, outcome, result, note, actor)
 
 
@@ -209,13 +232,13 @@ def fire_now(schedule: str | int | Schedule, *, user: Any = None) -> ScheduleFir
     """
     found = get_schedule(schedule, user=user)
 
-    def fire() -> ScheduleFiring:
+    def fire(refusal: Exception | None) -> ScheduleFiring:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
         if row is None:
             raise not_found(found)
         now = database.now()
-        firing = _submit(row, now, now, actor_for(user).name)
+        firing = _submit(row, now, now, refusal, actor_for(user).name)
         row.save(using=database.alias(), update_fields=["fault", "faulty_since"])
         return firing
 
-    return database.in_transaction(fire)
+    return _noted(fire)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
+from django.db.models import Exists, OuterRef
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import system_organization
@@ -28,6 +29,7 @@ from django_jobs.statuses import UNFINISHED
 #: Organizations that are read and get their jobs at once.
 PAGE: Final = 2_000
 UNFINISHED_JOB: Final = "last_job_unfinished"
+LIMITS: Final = frozenset({"rate_limited", "queue_full"})
 #: What a firing says of organizations that got no job, by the reason.
 REASONS: Final = {
     UNFINISHED_JOB: "the last job is unfinished",
@@ -45,6 +47,12 @@ class Result:
     submitted: int = 0
     first: int | None = None
     skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_for_nobody(self) -> bool:
+        """Return whether no organization could have a job: none is there, or active, or within its limits."""
+        reasons = set(self.skipped)
+        return not self.submitted and (reasons <= {per_organization.INACTIVE} or bool(reasons & LIMITS))
 
     def note(self) -> str:
         """Return why organizations got no job, in words."""
@@ -145,10 +153,9 @@ class _Firing:
         """Return which of these organizations have a job of the firing before that has not ended."""
         if self._schedule.overlap != Overlap.SKIP:
             return set()
-        rows = ScheduledJob.primary.filter(schedule_id=self._schedule.pk, organization_key__in=keys)
-        last = {pk: key for key, pk in rows.values_list("organization_key", "job_id")}
-        jobs = Job.primary.filter(pk__in=last, status__in=sorted(UNFINISHED)).values_list("pk", flat=True)
-        return {last[pk] for pk in jobs.order_by()}
+        unfinished = Job.primary.filter(pk=OuterRef("job_id"), status__in=sorted(UNFINISHED)).order_by()
+        rows = ScheduledJob.primary.filter(Exists(unfinished), schedule_id=self._schedule.pk, organization_key__in=keys)
+        return set(rows.values_list("organization_key", flat=True))
 
     def _note(self, jobs: Iterable[Job]) -> None:
         """Remember which job each organization got last."""

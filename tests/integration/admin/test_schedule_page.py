@@ -34,6 +34,13 @@ def test_a_history_without_links_is_scrolled_by_keyboard(root: Client, kind: Job
     assert 'tabindex="0" role="region" aria-label="Firings"' in text(root, page(made))
 
 
+def test_a_schedule_that_fires_for_nobody_says_so(root: Client, kind: JobType) -> None:
+    Organization.objects.all().delete()
+    made = schedule_job("n", kind, every=60)
+    fire_now(made)
+    assert "There is no organization to fire for" in text(root, page(made))
+
+
 def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: Organization) -> None:
     owner = make_user("ann", admin_of=[mine])
     cases: dict[str, Any] = {

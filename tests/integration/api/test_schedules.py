@@ -289,7 +289,7 @@ def test_hidden_values_are_masked_and_stay_where_nothing_else_is_changed(
     url = address(schedule_job("n", kind, organization, {"token": "s3cret", "n": 1}, every=60))
     told = admin.get(url).json()
     assert told["parameters"] == {"token": "********", "n": 1}
-    assert admin.patch(url, {"parameters": told["parameters"], "every": 5}, "json").status_code == 200
+    assert admin.patch(url, {"parameters": told["parameters"], "every": 50}, "json").status_code == 200
     assert Schedule.objects.get().parameters["token"] == "s3cret"
     changed = admin.patch(url, {"parameters": {**told["parameters"], "n": 2}}, "json")
     assert (changed.status_code, list(changed.json())) == (400, ["parameters.token"])

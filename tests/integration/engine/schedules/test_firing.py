@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.db import connection
 
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.schedules import clockwork, firing
@@ -15,6 +16,7 @@ from django_jobs.models import ExecutionLog, Job, Organization, Schedule, Schedu
 from django_jobs.statuses import Status
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
+from tests.support.statements import statements_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -105,6 +107,40 @@ def test_one_that_has_much_to_catch_up_takes_turns_with_the_others(organization:
     now = NOON + 2 * MINUTE
     rounds = [[item.schedule.name for item in firing.fire_round(now)] for _ in range(4)]
     assert rounds == [["behind", "other"], ["behind"], ["behind"], []]
+
+
+def test_however_many_are_due_of_one_organization_another_takes_its_turn(organization: Organization) -> None:
+    kind, other = make_job_type(), make_organization()
+    for number in range(30):
+        make_schedule(kind, organization, name=f"{number:02}")
+    make_schedule(kind, other, due=NOON + MINUTE)
+    make_schedule(kind, name="for all", due=NOON + 2 * MINUTE)
+    fired = [item.schedule.name for item in fire_due(NOON + 2 * MINUTE)]
+    assert fired[:4] == ["00", "nightly", "for all", "01"]
+    assert len(fired) == 32
+
+
+def test_who_becomes_due_in_a_long_round_waits_for_one_firing_of_each(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing, "ROUND_SECONDS", 0.0)
+    kind, other = make_job_type(), make_organization()
+    for name in ("a", "b", "c"):
+        make_schedule(kind, organization, name=name)
+    make_schedule(kind, other)
+    rounds = [[item.schedule.name for item in firing.fire_round(NOON)] for _ in range(4)]
+    assert rounds == [["a", "nightly"], ["b"], ["c"], []]
+
+
+@pytest.mark.usefixtures("nothing_is_dispatched")
+def test_a_firing_takes_few_statements(organization: Organization) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    schedule = make_schedule(None, organization, user=boss)
+    fire_due(NOON)
+    Job.objects.update(status=Status.COMPLETED, ready_at=None)
+    most = 12 if connection.vendor == "postgresql" else 17  # elsewhere a submission takes more
+    assert statements_of(lambda: firing.fire_one(schedule.pk, NOON + MINUTE)) <= most
+    assert Job.objects.count() == 2
 
 
 def test_after_its_end_it_fires_no_more(organization: Organization) -> None:

@@ -13,6 +13,7 @@ from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.engine.schedules.firing import fire_due, fire_now
 from django_jobs.engine.store import database
 from django_jobs.models import JobType, Membership, Organization, Schedule, ScheduleFiring
+from tests.support.alerts import evaluate, only
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import MINUTE, NOON, make_schedule
 
@@ -102,11 +103,50 @@ def test_an_inactive_organization_is_a_refusal(organization: Organization) -> No
     assert outcomes() == [("failed", "organization: This organization is not active.")]
 
 
-def test_a_full_backlog_is_told_like_any_refusal(organization: Organization, settings: Any) -> None:
-    schedule = make_schedule(None, organization)
+def test_what_a_full_backlog_refuses_is_skipped_and_told(organization: Organization, settings: Any) -> None:
+    schedule = make_schedule(None, organization, user=make_user(admin_of=[organization]))
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 0}
     fire_due(NOON)
-    assert "0 jobs waiting" in reread(schedule).fault
+    [(outcome, note)] = outcomes()
+    assert outcome == "skipped"
+    assert "0 jobs waiting" in note == reread(schedule).fault
+    assert [found.level for found in examine_schedules()] == ["PROBLEM"]
+
+
+def test_a_users_firings_count_for_the_types_rate(organization: Organization) -> None:
+    kind = make_job_type(rate_limit=1, rate_limit_window=3600)
+    schedule = make_schedule(kind, organization, user=make_user(admin_of=[organization]), overlap="allow")
+    make_schedule(kind, due=NOON + MINUTE)
+    fire_due(NOON)
+    fire_due(NOON + MINUTE)
+    (first, second, third) = outcomes()
+    assert first == ("submitted", "")
+    assert (second[0], second[1]) == ("skipped", reread(schedule).fault)
+    assert third == ("skipped", "The rate limit is reached.")
+    assert Schedule.objects.exclude(fault="").count() == 2
+    kind.rate_limit = None
+    kind.save()
+    fire_due(NOON + 2 * MINUTE)
+    assert not Schedule.objects.exclude(fault="").exists()
+
+
+@pytest.mark.parametrize("has_tenants", [False, True], ids=["none", "all inactive"])
+@pytest.mark.django_db(transaction=True)
+def test_a_schedule_that_fires_for_nobody_is_a_problem(lines: Any, settings: Any, *, has_tenants: bool) -> None:
+    if has_tenants:
+        make_organization(is_active=False)
+    schedule = make_schedule()
+    fire_due(NOON)
+    [(outcome, note)] = outcomes()
+    assert outcome == "skipped"
+    assert note == reread(schedule).fault != ""
+    assert lines() == [f"event=schedule_cannot_fire schedule=nightly reason={note}"]
+    assert [found.level for found in examine_schedules()] == ["PROBLEM"]
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **only("schedule_cannot_fire")}
+    assert [alert.subject for alert in evaluate()] == ["nightly"]
+    make_organization()
+    fire_due(NOON + MINUTE)
+    assert list(examine_schedules()) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -200,7 +240,7 @@ def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Org
 
 
 def test_however_many_rest_the_others_fire(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(firing, "AT_ONCE", 1)
+    monkeypatch.setattr(firing, "TURNS", 1)
     broken = make_schedule(None, organization, name="a")
     make_schedule(None, organization, name="b")
     Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from django_jobs import schedule_job
-from django_jobs.engine.schedules.definitions import change_schedule, take_over
+from django_jobs.engine.schedules.definitions import change_schedule, create_schedule, take_over
 from django_jobs.engine.schedules.schedule_rights import may_manage, visible_schedules
 from django_jobs.exceptions import InvalidSchedule, PermissionDenied
 from django_jobs.models import JobType, Organization, Schedule
@@ -48,9 +49,56 @@ def test_an_admin_makes_schedules_for_their_organization_alone(kind: JobType) ->
         schedule_job("x", kind, every=60, user=admin)
 
 
+def test_a_users_schedule_fires_seldom_enough_and_codes_as_often_as_it_likes(
+    kind: JobType, organization: Organization, settings: Any
+) -> None:
+    admin = make_user(admin_of=[organization])
+
+    def wrong(change: Any) -> list[str]:
+        with pytest.raises(InvalidSchedule) as caught:
+            change()
+        return list(caught.value.errors)
+
+    assert wrong(lambda: schedule_job("x", kind, organization, every=9, user=admin)) == ["every"]
+    assert wrong(lambda: schedule_job("x", kind, every=9, user=make_system_admin())) == ["every"]
+    mine = schedule_job("x", kind, organization, every=10, user=admin)
+    assert wrong(lambda: change_schedule(mine, {"every": 9}, user=admin)) == ["every"]
+    code = schedule_job("code", kind, organization, every=1)
+    assert change_schedule(code, {"jitter": 5}, user=admin).every == 1
+    assert wrong(lambda: change_schedule(code, {"every": 2}, user=admin)) == ["every"]
+    assert wrong(lambda: take_over(code, user=admin)) == ["every"]
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MIN_SCHEDULE_SECONDS": 300}
+    assert wrong(lambda: schedule_job("y", kind, organization, cron="0,4 * * * *", user=admin)) == ["cron"]
+    schedule_job("y", kind, organization, cron="0,5 * * * *", user=admin)
+
+
+def test_an_organization_has_so_many_schedules_of_users(
+    kind: JobType, organization: Organization, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_SCHEDULES_PER_ORGANIZATION": 2}
+    other = make_organization()
+    admin = make_user(admin_of=[organization, other])
+    schedule_job("code", kind, organization, every=60)
+    for name in ("a", "b", "b"):
+        schedule_job(name, kind, organization, every=60, user=admin)
+    elsewhere = schedule_job("c", kind, other, every=60, user=admin)
+    given = {"name": "c", "job_type": kind, "organization": organization, "every": 60}
+    refused: list[Callable[[], Schedule]] = [
+        lambda: schedule_job("c", kind, organization, every=60, user=admin),
+        lambda: create_schedule(given, user=admin),
+        lambda: change_schedule(elsewhere, {"organization": organization}, user=admin),
+    ]
+    for one_more in refused:
+        with pytest.raises(InvalidSchedule) as caught:
+            one_more()
+        assert list(caught.value.errors) == ["organization"]
+    schedule_job("more", kind, organization, every=60)
+    assert Schedule.objects.filter(organization=organization).count() == 4
+
+
 def test_a_type_for_code_alone_is_unknown_to_users(organization: Organization) -> None:
     with pytest.raises(InvalidSchedule) as caught:
-        schedule_job("x", make_job_type(submit_by="code"), organization, every=5, user=make_system_admin())
+        schedule_job("x", make_job_type(submit_by="code"), organization, every=60, user=make_system_admin())
     assert list(caught.value.errors) == ["job_type"]
 
 
@@ -95,6 +143,6 @@ def test_hidden_parameters_go_to_no_other_type_or_organization(organization: Org
     for moved in ({"job_type": other_kind}, {"organization": other}):
         with pytest.raises(InvalidSchedule, match="hidden from you"):
             change_schedule(made, moved, user=admin)
-    assert change_schedule(made, {"every": 5}, user=admin).parameters == {"token": "s3cret"}
+    assert change_schedule(made, {"every": 50}, user=admin).parameters == {"token": "s3cret"}
     assert change_schedule(made, {"job_type": other_kind, "parameters": {"n": 1}}, user=admin).owner == admin
     assert change_schedule(made, {"job_type": make_job_type()}).parameters == {"n": 1}
