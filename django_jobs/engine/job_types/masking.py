@@ -19,8 +19,9 @@ MASK: Final = "********"
 PERMISSION: Final = "django_jobs.view_sensitive"
 #: Characters. Masking shorter values would mask parts of ordinary words.
 SHORTEST: Final = 3
-#: Characters of a text times values: some ten milliseconds.
+#: Characters of a text times values, and escapes in it: each takes some ten milliseconds.
 MOST_COMPARED: Final = 20_000_000
+MOST_ESCAPES: Final = 100_000
 #: Backslashes, also as addresses have them. Where a text was escaped again there are more, and more "25" behind a "%".
 _SLASHES: Final = r"(?:\\|%(?:25)*+5[cC])++"
 #: The escapes of Python and JSON, and those of addresses.
@@ -97,10 +98,11 @@ class _Mask:
         return {text for secret in odd if len(text := _without_escapes(secret).text) > 1}
 
     def __call__(self, text: str) -> str:
-        if len(text) * len(self._secrets) > MOST_COMPARED:
+        escapes = sum(map(text.count, "\\%+")) if self._unescaped else 0
+        if len(text) * len(self._secrets) > MOST_COMPARED or escapes > MOST_ESCAPES:
             return MASK
         spans = _places(self._secrets, text)
-        if self._unescaped and _ESCAPE.search(text):
+        if escapes:
             plain = _without_escapes(text)
             spans += [plain.span_before(*span) for span in _places(self._unescaped, plain.text)]
         return _cut_out(spans, text) if spans else text

@@ -159,3 +159,9 @@ def test_texts_of_very_many_values_are_hidden_whole() -> None:
     mask = mask_of({"password": [f"{number:05}" for number in range(10_000)]})
     assert mask("00001 of " + "x" * 3_000) == MASK
     assert mask("00001 of x") == f"{MASK} of x"
+
+
+def test_texts_of_very_many_escapes_are_hidden_whole() -> None:
+    mask = mask_of({"password": "a b"})
+    assert mask("\\n" * 200_000) == MASK
+    assert mask("\\n" * 20_000 + "a%20b") == "\\n" * 20_000 + MASK
