@@ -32,7 +32,7 @@ PREVIEW_PARAMETERS: Final = ("format",)
 class ScheduleViewSet(RowsView[Schedule]):
     """Schedules, which submit jobs by themselves: those of the organizations whose admin you are.
 
-    System admins see all of them.
+    System admins see all of them. You also see, pause and delete those that submit in your name.
     """
 
     lookup_field = "id"
@@ -66,7 +66,8 @@ class ScheduleViewSet(RowsView[Schedule]):
         return visible_schedules(self.request.user).order_by("name", "pk")
 
     def get_object(self) -> Schedule:
-        return get_schedule(int(self.kwargs["id"]), user=self.request.user)
+        stops = self.action in {"retrieve", "firings", "pause", "destroy"}
+        return get_schedule(int(self.kwargs["id"]), user=self.request.user, stops=stops)
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The schedules that you manage, by name."""

@@ -28,7 +28,7 @@ from django_jobs.engine.schedules.definition_checks import (
     values_of,
 )
 from django_jobs.engine.schedules.intervals import Every
-from django_jobs.engine.schedules.schedule_rights import get_schedule, may_manage, not_found
+from django_jobs.engine.schedules.schedule_rights import check_rights, get_schedule, may_manage, not_found
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.errors import Errors
@@ -166,8 +166,11 @@ def take_over(schedule: str | int | Schedule, *, user: Any) -> Schedule:
 
 
 def pause_schedule(schedule: str | int | Schedule, *, user: Any = None) -> Schedule:
-    """Let the schedule fire no more until it is resumed, and return it. Raises ScheduleNotFound."""
-    return _set(get_schedule(schedule, user=user), user, {"is_enabled": False})
+    """Let the schedule fire no more until it is resumed, and return it. Raises ScheduleNotFound.
+
+    Its owner may, too, who no longer manages it.
+    """
+    return _set(get_schedule(schedule, user=user, stops=True), user, {"is_enabled": False}, stops=True)
 
 
 def resume_schedule(schedule: str | int | Schedule, *, user: Any = None) -> Schedule:
@@ -179,9 +182,9 @@ def unschedule(name: str | Schedule, organization: Any = None, *, user: Any = No
     """Delete the organization's schedule of this name, and its history; the jobs stay.
 
     Without an organization it is one for all of them, as :func:`schedule_job` makes; where server code (None) asks, one
-    that code made. Raises ScheduleNotFound.
+    that code made. Its owner may, too, who no longer manages it. Raises ScheduleNotFound.
     """
-    found = get_schedule(name, organization, user=user)
+    found = get_schedule(name, organization, user=user, stops=True)
 
     def delete() -> None:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
@@ -217,11 +220,12 @@ def _check_taken(values: Mapping[str, Any], errors: Errors, before: Schedule | N
         errors["name"] = [TAKEN]
 
 
-def _set(found: Schedule, user: Any, values: Mapping[str, Any]) -> Schedule:
+def _set(found: Schedule, user: Any, values: Mapping[str, Any], *, stops: bool = False) -> Schedule:
     def write() -> Schedule:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
-        if row is None or not may_manage(user, row):
+        if row is None:
             raise not_found(found)
+        check_rights(user, row, stops=stops)
         return _write(row, values, user)
 
     return database.in_transaction(write)

@@ -1,7 +1,8 @@
-"""Which schedules a user sees and manages: the same ones.
+"""Which schedules a user sees, manages and stops.
 
 System admins manage all; an organization's admins those of their organization, for types that they may submit; others
-none. What is for every organization is for system admins alone.
+none. What is for every organization is for system admins alone. What submits in the name of somebody who has lost such
+a right may still run: they see it, and may stop it.
 """
 
 from __future__ import annotations
@@ -10,27 +11,32 @@ from typing import Any
 
 from django.db.models import CharField, F, Q, QuerySet
 from django.db.models.functions import Cast
+from django.utils.translation import gettext_noop as _
 
 from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.lookup import find_organization_pk
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.rights import may_submit
-from django_jobs.exceptions import JobNotFound, ScheduleNotFound
+from django_jobs.exceptions import JobNotFound, PermissionDenied, ScheduleNotFound
 from django_jobs.models import JobType, Schedule
 from django_jobs.models.organization import get_organization_model
+from django_jobs.texts import say
 
 
 def visible_schedules(user: Any) -> QuerySet[Schedule]:
-    """Return the schedules that a user sees and manages; of server code (None) and of system admins all."""
+    """Return the schedules that a user sees; of server code (None) and of system admins all."""
     rows = Schedule.primary.all()
     seen = None if user is None else organizations_seen_by(user)
     if seen is None:
         return rows
     policy = get_policy()
-    which = Q(pk__in=[])
+    if not policy._is_live(user):  # noqa: SLF001  (nobody's key would be that of code)
+        return rows.none()
+    which = Q(owner_id=user.pk, organization__isnull=True)
     with_schedules = rows.filter(organization__isnull=False).values("organization_id")
     for organization in seen.filter(pk__in=with_schedules):
+        which |= Q(owner_id=user.pk, organization_id=organization.pk)
         if not policy.is_organization_admin(user, organization):
             continue
         own = rows.filter(organization_id=organization.pk)
@@ -48,7 +54,7 @@ def having(rows: QuerySet[Schedule], text: str) -> QuerySet[Schedule]:
 
 
 def may_manage(user: Any, schedule: Schedule) -> bool:
-    """Return whether the user sees and manages this schedule."""
+    """Return whether the user manages this schedule."""
     policy = get_policy()
     if user is None or policy.is_system_admin(user):
         return True
@@ -59,18 +65,34 @@ def may_manage(user: Any, schedule: Schedule) -> bool:
     return bool(policy.is_organization_admin(user, organization)) and may_submit(user, organization, kind)
 
 
-def get_schedule(schedule: str | int | Schedule, organization: Any = None, *, user: Any = None) -> Schedule:
+def check_rights(user: Any, schedule: Schedule, *, stops: bool = False) -> None:
+    """Require that the user manages this schedule, or, to read it or with ``stops`` to stop it, owns it.
+
+    Raises ScheduleNotFound, and PermissionDenied where the user sees it.
+    """
+    if may_manage(user, schedule):
+        return
+    if not visible_schedules(user).filter(pk=schedule.pk).exists():
+        raise not_found(schedule)
+    if not stops:
+        raise PermissionDenied(say(_("You may see and stop this schedule, but no longer manage it.")))
+
+
+def get_schedule(
+    schedule: str | int | Schedule, organization: Any = None, *, user: Any = None, stops: bool = False
+) -> Schedule:
     """Return this schedule, read anew: by its primary key, or by its name in the organization.
 
     Without an organization, a name is that of one for all of them; where server code (None) asks, of one that code
-    made. Raises ScheduleNotFound where there is none that the user manages.
+    made. Raises ScheduleNotFound where there is none, and what :func:`check_rights` raises.
     """
     if isinstance(schedule, str):
         found = _named(schedule, organization, user)
     else:
         found = Schedule.primary.filter(pk=schedule.pk if isinstance(schedule, Schedule) else schedule).first()
-    if found is None or not may_manage(user, found):
+    if found is None:
         raise not_found(schedule)
+    check_rights(user, found, stops=stops)
     return found
 
 

@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from rest_framework.test import APIClient
 
 from django_jobs import schedule_job
-from django_jobs.models import Job, JobType, Organization, Schedule
+from django_jobs.models import Job, JobType, Membership, Organization, Schedule
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
@@ -201,6 +201,21 @@ def test_a_tenant_may_use_any_name_and_each_has_an_address_of_its_own(
     assert admin.delete(made["url"]).status_code == 204
     assert Schedule.objects.count() == 2
     assert root.get(f"{URL}preview/", {"every": 60}).json()["words"]
+
+
+def test_whoever_was_an_admin_reads_pauses_and_deletes_what_runs_in_their_name(
+    kind: JobType, organization: Organization
+) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    url = address(schedule_job("n", kind, organization, every=60, user=boss))
+    Membership.objects.update(role="member")
+    client = client_of(boss)
+    assert names(client.get(URL)) == ["n"]
+    assert [client.get(where).status_code for where in (url, f"{url}firings/")] == [200, 200]
+    refused = [client.patch(url, {"jitter": 5}, "json"), client.post(f"{url}fire/"), client.post(f"{url}resume/")]
+    assert {answer.status_code for answer in refused} == {403}
+    assert client.post(f"{url}pause/").json()["is_enabled"] is False
+    assert client.delete(url).status_code == 204
 
 
 def test_the_list_is_filtered(root: APIClient, kind: JobType, organization: Organization) -> None:

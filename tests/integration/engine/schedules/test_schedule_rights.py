@@ -6,12 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 
-from django_jobs import schedule_job
-from django_jobs.engine.schedules.definitions import change_schedule, create_schedule, take_over
+from django_jobs import schedule_job, unschedule
+from django_jobs.engine.schedules.definitions import (
+    change_schedule,
+    create_schedule,
+    pause_schedule,
+    resume_schedule,
+    take_over,
+)
+from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.schedule_rights import may_manage, visible_schedules
-from django_jobs.exceptions import InvalidSchedule, PermissionDenied
-from django_jobs.models import JobType, Organization, Schedule
+from django_jobs.exceptions import InvalidSchedule, PermissionDenied, ScheduleNotFound
+from django_jobs.models import JobType, Membership, Organization, Schedule
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -133,6 +141,41 @@ def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, org
     code = schedule_job("code", make_job_type(submit_by="code"), organization, every=60)
     with pytest.raises(InvalidSchedule):
         take_over(code, user=root)
+
+
+def test_whoever_was_an_admin_sees_and_stops_what_still_runs_in_their_name(
+    kind: JobType, organization: Organization
+) -> None:
+    boss, other = make_user("boss", admin_of=[organization]), make_user("other", admin_of=[organization])
+    mine = schedule_job("mine", kind, organization, every=60, user=boss)
+    schedule_job("other", kind, organization, every=60, user=other)
+    root = make_system_admin("root")
+    for_all = schedule_job("for all", kind, every=60, user=root)
+    schedule_job("code", kind, every=60)
+    Membership.objects.filter(user=boss).update(role="member")
+    root.user_permissions.clear()
+    boss, root = User.objects.get(pk=boss.pk), User.objects.get(pk=root.pk)
+    for user, schedule in ((boss, mine), (root, for_all)):
+        assert list(visible_schedules(user)) == [schedule]
+        for verb in (resume_schedule, fire_now):
+            with pytest.raises(PermissionDenied):
+                verb(schedule, user=user)
+        with pytest.raises(PermissionDenied):
+            change_schedule(schedule, {"jitter": 5}, user=user)
+        assert not pause_schedule(schedule, user=user).is_enabled
+        unschedule(schedule, user=user)
+    assert set(Schedule.objects.values_list("name", flat=True)) == {"other", "code"}
+
+
+def test_who_left_the_organization_or_is_nobody_sees_none_of_it(kind: JobType, organization: Organization) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    made = schedule_job("mine", kind, organization, every=60, user=boss)
+    schedule_job("code", kind, every=60)
+    Membership.objects.all().delete()
+    for user in (User.objects.get(pk=boss.pk), AnonymousUser()):
+        assert not visible_schedules(user)
+        with pytest.raises(ScheduleNotFound):
+            pause_schedule(made, user=user)
 
 
 def test_hidden_parameters_go_to_no_other_type_or_organization(organization: Organization, settings: Any) -> None:
