@@ -33,6 +33,10 @@ class Installation(StoredModel):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     installation_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    #: The server that gives the Execution Log its order, where servers count transactions; and the last row of the log
+    #: that another one wrote, whose transactions' ids say nothing here.
+    log_server = models.CharField(max_length=40, default="", db_default="", editable=False)
+    log_foreign_id = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     def __str__(self) -> str:
         return str(self.installation_id)

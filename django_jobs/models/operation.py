@@ -93,6 +93,8 @@ class Operation(StoredModel):
     asked = models.PositiveIntegerField(default=0)
     #: For each Refusal, how many jobs were left as they are.
     refused: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
+    #: Jobs whose rows others held when it came to them, and until when, in seconds since 1970, each is tried again.
+    held: models.JSONField[dict[str, float], dict[str, float]] = models.JSONField(default=dict, editable=False)
     #: What became of the changed jobs, by status, when that was last counted; the jobs that a later operation or a
     #: person took up, and deleted ones, are missing in it.
     outcome: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from functools import partial
 from unittest.mock import Mock
 
@@ -128,7 +127,7 @@ def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done(
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
 def test_a_row_that_somebody_holds_is_taken_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation_turns, "HELD_SECONDS", math.inf)
+    monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
     jobs = dead_group(3)
     operation = begin(jobs[0])
     work = operation_work.OperationWork()
@@ -137,6 +136,37 @@ def test_a_row_that_somebody_holds_is_taken_up_later(monkeypatch: pytest.MonkeyP
         assert (operation.state, operation.refused) == ("running", {})
     work_until(work, operation, state="done")
     assert (operation.changed, operation.refused) == (3, {})
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+def test_a_row_that_somebody_holds_is_taken_up_by_the_next_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
+    jobs = dead_group(3)
+    operation = begin(jobs[0])
+    with held(jobs[1]):
+        work_until(operation_work.OperationWork(), operation, changed=2)
+    work_until(operation_work.OperationWork(), operation, state="done")
+    assert (operation.changed, operation.refused, operation.total) == (3, {}, 3)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
+    jobs = dead_group(3)
+    operation = start(group_of(jobs[0]), make_system_admin("root"), rate=60)
+    Operation.objects.update(released_until=operation.started_at - dt.timedelta(minutes=1))
+    with held(jobs[1]):
+        work_until(operation_work.OperationWork(), operation, changed=2)
+    take = operation_turns._Batch.write
+
+    def write_behind_another(batch: operation_turns._Batch) -> int:
+        monkeypatch.setattr(operation_turns._Batch, "write", take)
+        run_crowd([operation_work.OperationWork().do_round])
+        return take(batch)
+
+    monkeypatch.setattr(operation_turns._Batch, "write", write_behind_another)
+    work_until(operation_work.OperationWork(), operation, state="done")
+    assert (operation.changed, operation.refusals, operation.total) == (3, 0, 3)
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")

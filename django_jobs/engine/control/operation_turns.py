@@ -2,17 +2,16 @@
 
 A batch and the note of how far the operation came are one transaction, so that no job is counted twice or left out. The
 access policy is asked before that, so that nobody who pauses or stops an operation waits for a slow policy. Rows of
-jobs that somebody holds are tried again with the next batches, each for HELD_SECONDS.
+jobs that somebody holds are tried again with the next batches, each for HELD_SECONDS, by whichever scheduler leads.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from django.db.models import QuerySet
 
@@ -36,9 +35,6 @@ MEMORY_SECONDS: Final = 5.0
 #: Seconds for which a job is tried again whose row somebody holds.
 HELD_SECONDS: Final = 10.0
 
-#: Jobs of an operation whose rows others held when the walk came to them, and until when each is tried again.
-Held: TypeAlias = dict[int, float]
-
 
 class _Walked(NamedTuple):
     """Jobs that the walk came to, how far it has come with them, and whether that was all."""
@@ -51,9 +47,8 @@ class _Walked(NamedTuple):
 class Turn:
     """The next batch of one operation."""
 
-    def __init__(self, pk: int, held: Held, counts: OutcomeCounts, *, minds_rate: bool) -> None:
+    def __init__(self, pk: int, counts: OutcomeCounts, *, minds_rate: bool) -> None:
         self._pk = pk
-        self._held = held
         self._counts = counts
         self._minds_rate = minds_rate
 
@@ -81,9 +76,9 @@ class Turn:
             raise InvalidFilter({"filters": ["Nothing is asked for."]})
         rows = members(filters.rows(user), operation.action, operation.value, operation.last_id)
         if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
-            _count(operation, rows, len(self._held))
+            _count(operation, rows)
         rights = Rights(operation.action, user)
-        tried = sorted(self._held)[:due]
+        tried = sorted(map(int, operation.held))[:due]
         again = rights.read(rows.filter(pk__in=tried)) if tried else []
         walked = _walk(operation, rows, rights, due - len(again), is_walked=filters.is_walked)
         permitted = [job.pk for job in [*walked.jobs, *again] if rights.may(job)]
@@ -97,10 +92,7 @@ class Turn:
         is_blind = walked.is_last and user is not None and filters.organizations_for(user) == []
         missing = Refusal.NOT_PERMITTED if is_blind else Refusal.CHANGED
         batch = _Batch(operation, rows, walked, tried, permitted, refused, missing)
-        count, held = database.in_transaction(lambda: batch.write(self._held))
-        self._held.clear()
-        self._held.update(held)
-        return count
+        return database.in_transaction(batch.write)
 
 
 def _walk(operation: Operation, rows: QuerySet[Job], rights: Rights, most: int, *, is_walked: bool) -> _Walked:
@@ -135,29 +127,29 @@ class _Batch:
     refused: Counter[str]
     missing: str
 
-    def write(self, held: Held) -> tuple[int, Held]:
-        """Do it and note it; return how many jobs it came by, and which others hold.
+    def write(self) -> int:
+        """Do it and note it; return how many jobs it came by.
 
         Nothing is done if somebody paused the operation or did the batch meanwhile. It may run more than once.
         """
         rows = Operation.primary.filter(pk=self.operation.pk, state=State.RUNNING, position=self.operation.position)
         operation = database.locked(rows, skip=True).first()
-        if operation is None:
-            return 0, dict(held)
+        if operation is None or operation.held != self.operation.held:
+            return 0
         now = database.now()
         fitting, busy = self._hold()
         done = perform(order_of(operation), fitting)
         done.refused += self.refused
         done.refused[Refusal.CHANGED] += len(self.permitted) - len(fitting) - len(busy)
-        kept = still_held(held, busy)
+        kept = still_held(operation.held, busy, now)
         done.refused[Refusal.CHANGED] += len(busy) - len(kept)
-        left = {pk: until for pk, until in held.items() if pk not in self.tried} | kept
-        values = self._progress(operation, done, fitting, now)
+        left = {pk: until for pk, until in operation.held.items() if int(pk) not in self.tried} | kept
+        values = self._progress(operation, done, fitting, now) | {"held": left}
         if self.walked.is_last and not left:
             values |= _ending(operation, values, now, self.missing)
         Operation.primary.filter(pk=operation.pk).update(**values)
         has_moved = not self.walked.is_last and self.walked.position > operation.position
-        return len(self.walked.jobs) or done.changed or int(has_moved), left
+        return len(self.walked.jobs) or done.changed or int(has_moved)
 
     def _hold(self) -> tuple[list[int], list[int]]:
         """Lock the jobs; return those that still match, and those that somebody else holds."""
@@ -190,11 +182,11 @@ def _known(refused: Counter[str]) -> dict[str, int]:
     return {str(reason): count for reason, count in refused.items() if count > 0}
 
 
-def still_held(held: Held, busy: Iterable[int]) -> Held:
+def still_held(held: Mapping[str, float], busy: Iterable[int], now: dt.datetime) -> dict[str, float]:
     """Return which of these jobs, that others hold now, are tried again: not those held for HELD_SECONDS."""
-    now = time.monotonic()
-    ends = {pk: held.get(pk, now + HELD_SECONDS) for pk in busy}
-    return {pk: until for pk, until in ends.items() if now < until}
+    moment = now.timestamp()
+    ends = {str(pk): held.get(str(pk), moment + HELD_SECONDS) for pk in busy}
+    return {pk: until for pk, until in ends.items() if moment < until}
 
 
 def _due(operation: Operation, now: dt.datetime) -> int:
@@ -219,9 +211,9 @@ def _released(operation: Operation, changed: int, now: dt.datetime) -> dt.dateti
     return max(operation.released_until, oldest) + dt.timedelta(minutes=changed / operation.per_minute)
 
 
-def _count(operation: Operation, rows: QuerySet[Job], held: int) -> None:
+def _count(operation: Operation, rows: QuerySet[Job]) -> None:
     """Count exactly how many jobs it is about, where only the bound is known."""
-    left = rows.filter(pk__gt=operation.position).count() + held
+    left = rows.filter(pk__gt=operation.position).count() + len(operation.held)
     operation.total = operation.changed + operation.refusals + left
     operation.has_more = False
     Operation.primary.filter(pk=operation.pk).update(total=operation.total, has_more=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +19,7 @@ from django.db import Error, IntegrityError
 from django.db.models import QuerySet
 
 from django_jobs.engine.control.operation_outcomes import OutcomeCounts
-from django_jobs.engine.control.operation_turns import Held, Turn
+from django_jobs.engine.control.operation_turns import Turn
 from django_jobs.engine.control.operations import State
 from django_jobs.engine.duty_threads import LOOK, DutyThread
 from django_jobs.engine.store import database
@@ -50,7 +50,6 @@ class OperationWork:
 
     def __init__(self, *, minds_rates: bool = True) -> None:
         self._minds_rates = minds_rates
-        self._held: defaultdict[int, Held] = defaultdict(dict)
         #: When each had its last turn.
         self._turned: dict[int, float] = {}
         #: How many turns of each failed in a row.
@@ -94,7 +93,7 @@ class OperationWork:
         """Let AT_ONCE of the running operations do something, those first that had no turn for longest."""
         rows = unsettled.filter(state__in=sorted(OPEN)).order_by("released_until", "pk")
         states = dict(rows.values_list("pk", "state"))
-        for notes in (self._held, self._turned, self._failures):
+        for notes in (self._turned, self._failures):
             for pk in notes.keys() - states.keys():
                 del notes[pk]
         running = [pk for pk, state in states.items() if state == State.RUNNING]
@@ -112,7 +111,7 @@ class OperationWork:
     def _take_turn(self, pk: int) -> int:
         try:
             with fresh_reads():
-                changed = Turn(pk, self._held[pk], self._counts, minds_rate=self._minds_rates).take()
+                changed = Turn(pk, self._counts, minds_rate=self._minds_rates).take()
         except Exception as error:
             if database.is_lost_race(error):
                 return 0  # its next turn tries again

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import pytest
+import contextlib
+from collections.abc import Iterator
 
+import pytest
+from django.db import connection
+from django.db.models import F
+
+from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.store.base import Store
-from django_jobs.models import ExecutionLog, JobType, Organization
+from django_jobs.engine.store.chosen import store
+from django_jobs.models import ExecutionLog, Installation, JobType, Organization
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
+
+
+only_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="only there the order is that of transactions"
+)
 
 
 def ids_of(organization: Organization) -> list[int]:
@@ -80,3 +92,56 @@ def test_what_was_written_since_the_oldest_mark_that_is_kept_is_found(
 def test_a_horizon_lies_not_before_what_is_open(each_store: Store) -> None:
     horizon = each_store.log_horizon()
     assert horizon.oldest_open <= horizon.next_id
+
+
+@pytest.fixture
+def restored(ids: list[int]) -> list[int]:
+    """The organization's events as they are in a dump of a server that had far more transactions than this one."""
+    rows = ExecutionLog.objects.filter(transaction_id__isnull=False)
+    rows.update(transaction_id=F("transaction_id") + 10**12, oldest_open_id=F("oldest_open_id") + 10**12)
+    installation_id()
+    Installation.objects.update(log_server="the server of before")
+    return ids
+
+
+def test_behind_an_event_of_another_server_lies_all_that_this_one_wrote(
+    each_store: Store, restored: list[int], kind: JobType, organization: Organization
+) -> None:
+    before = set(restored)
+    for _ in range(2):  # the first look finds that the order began anew, and whoever looks later knows
+        pending_job(kind, organization)
+        new = set(ids_of(organization)) - before
+        found = {row.pk for row in each_store.events_behind(organization.pk, restored[-1])}
+        assert new <= found
+        assert each_store.last_event(organization.pk) == max(new)
+
+
+def test_behind_an_event_of_this_server_lies_nothing_of_another(
+    each_store: Store, restored: list[int], kind: JobType, organization: Organization
+) -> None:
+    pending_job(kind, organization)
+    since = ids_of(organization)[-1]
+    pending_job(kind, organization)
+    found = {row.pk for row in each_store.events_behind(organization.pk, since)}
+    assert found >= {pk for pk in ids_of(organization) if pk > since}
+    if type(each_store).__name__ == "PostgreSQLStore":  # the others go by moments
+        assert not found & set(restored)
+
+
+@only_postgresql
+def test_a_horizon_waits_for_no_transaction_of_another_database() -> None:
+    with elsewhere("BEGIN") as open_id, elsewhere() as ended_id:
+        assert ended_id > open_id
+        assert store().log_horizon().oldest_open > open_id
+
+
+@contextlib.contextmanager
+def elsewhere(*before: str) -> Iterator[int]:
+    """A transaction of another database, by its id."""
+    other = connection.copy()
+    other.settings_dict = {**connection.settings_dict, "NAME": "postgres"}
+    with contextlib.closing(other), other.cursor() as cursor:
+        for sql in before:
+            cursor.execute(sql)
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+        yield cursor.fetchall()[0][0]
