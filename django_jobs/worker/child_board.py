@@ -5,17 +5,18 @@ Each word is one number of eight bytes that is written at once, so that no reade
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import itertools
 import mmap
 import threading
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 #: The most tickets that are claimed at once.
 MAX_SET: Final = 300
-_LOOP, _PULSE, _SET, _COUNT, _REVOKED, _QUIET, _WORDS = range(7)
+_LOOP, _PULSE, _SET, _COUNT, _REVOKED, _QUIET, _WRITING, _WORDS = range(8)
 _STEPS: Final = 8
 SIZE: Final = 8 * (_WORDS + 2 * MAX_SET)
 
@@ -35,6 +36,7 @@ class ChildBoard:
         self._words = memoryview(memory)[start : start + SIZE].cast("q")
         self._moves = itertools.count(1)
         self._set = 0
+        self._counting = threading.Lock()
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -54,6 +56,19 @@ class ChildBoard:
     def pulse(self) -> None:
         """Note that threads run, so that nothing holds the interpreter."""
         self._words[_PULSE] += 1
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Show that a thread may keep all others from writing to the database for as long as the block lasts."""
+        self._count_writing(1)
+        try:
+            yield
+        finally:
+            self._count_writing(-1)
+
+    def _count_writing(self, change: int) -> None:
+        with self._counting:
+            self._words[_WRITING] += change
 
     def put(self, attempts: Iterable[tuple[int, int]]) -> int:
         """Show the set of (job, attempt) that was claimed last, and return its number.
@@ -100,6 +115,11 @@ class ChildBoard:
     def pulses(self) -> int:
         """A number that changes while threads run."""
         return self._words[_PULSE]
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a thread may keep all others from writing to the database."""
+        return self._words[_WRITING] > 0
 
     def claimed(self) -> tuple[int, list[tuple[int, int]]]:
         """Return the number of the set that was claimed last, and its (job, attempt); none while it is written."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from django_jobs.engine import logs, observers, ports
 from django_jobs.engine.insight import signal_delivery
 from django_jobs.engine.store import line_watch, worker_lines
+from django_jobs.engine.store.chosen import store
 from django_jobs.worker import process_start
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
@@ -47,6 +48,7 @@ def run(name: str, options: WorkerOptions, slots: SharedSlots, supervisor: int, 
     """Run the child ``name`` and return its exit code; ``supervisor`` is a process id. Raises WorkerFailed."""
     logs.install()
     worker_lines.prepare()
+    store().while_writing = slots.board.writing
     line_watch.start()
     gc.collect()
     gc.freeze()  # what was loaded until now stays for good: no collection looks at it again

@@ -10,6 +10,8 @@ from django_jobs.worker.shared_slots import SharedSlots
 
 #: A child whose threads show no pulse for so long runs only the code that holds its interpreter.
 HELD_SECONDS: Final = 0.25
+#: After so many seconds others are no longer waited for that can do nothing meanwhile.
+LONG_HELD_SECONDS: Final = 1.0
 #: How long a revocation needs to be seen by the child, at the most. Processors need a millionth of it.
 SEEN_SECONDS: Final = 0.04
 #: Of the time between two looks no more counts: this process may have been frozen.
@@ -55,7 +57,7 @@ class ChildWatch:
         The child begins none of them, since it announces a beginning first and then looks whether it is revoked. Here
         it is revoked first; what was not announced a moment later will not begin.
         """
-        if not self._is_held():
+        if not self.is_held():
             return []
         number, claimed = self._slots.board.claimed()
         if number != self._revoked:
@@ -70,7 +72,12 @@ class ChildWatch:
         begun |= self._slots.ended()  # later, since a handler may end meanwhile
         return [pair for pair in claimed if pair not in begun]
 
-    def _is_held(self) -> bool:
-        if self._pulses.seconds < HELD_SECONDS:
+    def is_held(self, seconds: float = HELD_SECONDS) -> bool:
+        """Return whether a handler has held the interpreter for so long."""
+        if self._pulses.seconds < seconds:
             return False
-        return any(item.seconds > HELD_SECONDS for item in self._slots.occupied())
+        return any(item.seconds > seconds for item in self._slots.occupied())
+
+    def keeps_others_from_writing(self) -> bool:
+        """Return whether a handler has held the interpreter for long while another thread wrote to the database."""
+        return self._slots.board.is_writing and self.is_held(LONG_HELD_SECONDS)

@@ -14,7 +14,7 @@ from typing import Final
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.worker import process_start, stacks
-from django_jobs.worker.child_watch import ChildWatch
+from django_jobs.worker.child_watch import LONG_HELD_SECONDS, ChildWatch
 from django_jobs.worker.exit_codes import REASONS, RECYCLED
 from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.interruption import SIGNAL
@@ -138,11 +138,15 @@ class ChildProcess:
                 self.send(signal.SIGKILL)
 
     def kill_for(self, item: OccupiedSlot, reason: str, how: str) -> None:
-        """Kill it because this job does not stop. Before that the other jobs that run in it get the usual grace."""
+        """Kill it because this job does not stop. Before that the other jobs that run in it get the usual grace.
+
+        Not while a handler holds the interpreter: they cannot use it.
+        """
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS)
         is_first, now = self.condemned_at is None, time.monotonic()
         self.condemned_at = self.condemned_at or now
-        if len(self.running()) <= 1 or now - self.condemned_at > grace:
+        is_vain = len(self.running()) <= 1 or self.watch.is_held(LONG_HELD_SECONDS)
+        if is_vain or now - self.condemned_at > grace:
             self.kill(reason, how, item.key)
         if is_first:
             # Not before the stacks are asked for: they are to show the handler, not how this signal is handled.

@@ -53,10 +53,11 @@ class Claims:
             may_load = not self._is_careful() or (self._is_next_alone and len(tickets) == 1)
             claimed = claim(tickets, self._state.name, self._fits, may_load=may_load)
             self._is_next_alone = not (may_load or claimed)
+            if not self.expects_backlog:
+                self._ask(tickets[0].priority)  # before a handler begins: it may be waited for
             self._state.put(self._state.doubts.answered(tickets, claimed))
         self.done += [item.ticket for item in claimed]  # the others may wait at the broker again
         if not self.expects_backlog:
-            self._ask(tickets[0].priority)
             self._expect(len(claimed))
         return [item.job_type for item in claimed]
 

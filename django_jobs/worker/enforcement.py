@@ -33,11 +33,17 @@ def stop_what_must(child: ChildProcess, item: OccupiedSlot, leases: LeaseRenewer
 
 
 def watch_board(child: ChildProcess, leases: LeaseRenewer) -> None:
-    """Kill a child whose loop stands still; hand back what waits behind a handler that holds the interpreter."""
+    """Kill a child whose loop stands still, or that lets nobody write to the database.
+
+    Hand back what waits behind a handler that holds the interpreter.
+    """
     child.watch.look()
     step = child.watch.stalled(STALL_SECONDS)
     if step is not None and child.killed is None and not child.is_frozen():
         logger.error("event=child_stalled worker=%s pid=%s step=%s", child.name, child.pid, step.name.lower())
         child.kill(f"Its loop stood still while {step.name.lower()}", "interrupted")
+    elif child.killed is None and child.watch.keeps_others_from_writing() and not child.is_frozen():
+        logger.error("event=child_held_the_database worker=%s pid=%s", child.name, child.pid)
+        child.kill("A handler let nothing else run while another thread wrote to the database", "interrupted")
     if attempts := child.watch.take_revoked():
         leases.hand_back(child.name, attempts)

@@ -181,7 +181,9 @@ class LeaseRenewer:
 
     def _renew(self) -> float:
         """Renew the leases and return in how many seconds to do it again."""
-        pause = float(jobs_settings.LEASE_SECONDS) / 6
+        # It tells of cancels, too: no handler has more than its grace only because nobody heard of one.
+        grace = max(AGAIN_SECONDS, float(jobs_settings.CANCEL_GRACE_SECONDS))
+        pause = min(float(jobs_settings.LEASE_SECONDS) / 6, grace)
         began, moment, workers = time.monotonic(), uptime.seconds(), self._living()
         if any(last.missed(name, item) for last in self.renewals[-1:] for name, item in self.running):
             in_flight.forget()  # a walk from a mark on may overlook what runs, and nothing is lost because of that

@@ -16,12 +16,15 @@ from django.db import Error, connections
 from django_jobs.engine.dispatch import dispatcher, freed_places, window
 from django_jobs.engine.execution import policy_memory
 from django_jobs.engine.store import database, line_watch
+from django_jobs.engine.store.chosen import store
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
 
 #: Far longer than a submission relies on the broker having been full.
 SECOND_LOOK_SECONDS = 5 * window.FULL_SECONDS
+#: For so long it is waited for where the database has one writer.
+REST_SECONDS = 0.25
 #: For so long after the end of a job that is counted by limits, tickets that were taken are no reason to wait in line
 #: for the lock: mostly the limits keep the window from being full, and whoever has the lock makes a pass.
 FLOW_SECONDS = 0.5
@@ -32,6 +35,9 @@ class Refiller:
 
     When nothing was asked for a moment it looks once more: a job that was submitted while the broker was still full of
     the tickets that are taken by now did not ring the bell.
+
+    Where the database has one writer, it does not work beside a handler that has just begun: whoever asks waits for it,
+    and the scheduler looks instead of it. A handler that holds the interpreter meanwhile would let nobody write.
     """
 
     def __init__(
@@ -44,6 +50,9 @@ class Refiller:
         self._note_seconds = note_seconds
         self._in_pools = in_pools
         self._asked = threading.Event()
+        self._is_waited_for = store().has_one_writer
+        self._rests = threading.Condition()
+        self._is_at_work = False
         self._quit = False
         self._priority = int(Priority.LOW)
         self._has_ended = False
@@ -58,6 +67,9 @@ class Refiller:
         """Ask for a refill, since tickets of this priority, and perhaps of lower ones, were taken."""
         self._priority = max(self._priority, priority)
         self._asked.set()
+        if self._is_waited_for:
+            with self._rests:
+                self._rests.wait_for(lambda: not (self._is_at_work or self._asked.is_set()), REST_SECONDS)
 
     def ask_in_place_of_ended(self) -> None:
         """Ask for a pass, since jobs ended that were counted by limits."""
@@ -81,14 +93,20 @@ class Refiller:
         connections.close_all()
 
     def _refill(self) -> None:
+        self._is_at_work = True
         self._asked.clear()
         priority, self._priority = self._priority, int(Priority.LOW)
-        database.mend_connections()
-        with line_watch.waiting():
-            self._dispatch(priority)
+        try:
+            database.mend_connections()
+            with line_watch.waiting():
+                self._dispatch(priority)
+        finally:
+            with self._rests:
+                self._is_at_work = False
+                self._rests.notify_all()
         with line_watch.waiting(), contextlib.suppress(Error):  # the next claim asks
             policy_memory.ask_again(self._asked.is_set)
-        if not self._asked.wait(SECOND_LOOK_SECONDS):
+        if not self._is_waited_for and not self._asked.wait(SECOND_LOOK_SECONDS):
             with line_watch.waiting():
                 self._look_again(priority)
 

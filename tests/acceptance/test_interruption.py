@@ -6,12 +6,13 @@ import pytest
 import redis
 from rq import Queue
 
-from django_jobs import cancel_job, get_job_status
+from django_jobs import cancel_job, get_job_status, submit_jobs
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
     Stage,
     messages_of,
     path_of,
+    wait_for_all,
     wait_for_message,
     wait_for_status,
 )
@@ -118,6 +119,22 @@ def test_a_handler_that_swallows_its_cancel_is_killed_and_the_job_is_canceled(
     assert path_of(job)[-2:] == [Status.RUNNING, Status.CANCELED]
     assert "The handler did not stop when it was canceled" in worker.log()
     wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+
+
+def test_handlers_that_let_nothing_else_run_are_canceled_while_others_submit(
+    processes: ProcessPool, stage: Stage
+) -> None:
+    kind, other = make_job_type("hold_the_interpreter"), make_job_type()
+    processes.worker(settings={**SWIFT, "SHUTDOWN_GRACE_SECONDS": 600})  # which nobody else could use
+    for _ in range(4):  # whether another thread of the child writes just then is chance
+        job, *others = submit_jobs(
+            [{"job_type": each, "organization": stage.organization} for each in (kind, *[other] * 30)]
+        )
+        wait_for_status(job, Status.RUNNING)
+        others.append(stage.submit(other))
+        cancel_job(job.name)
+        wait_for_status(job, Status.CANCELED)
+        wait_for_all(others)
 
 
 def test_jobs_in_other_threads_of_a_process_that_is_killed_for_a_neighbour_pay_nothing(

@@ -62,8 +62,14 @@ class FakeChild(ChildProcess):
         #: What its board says that its loop does for too long, and what of it is revoked.
         self.stalls_at: LoopStep | None = None
         self.revoked: list[tuple[int, int]] = []
+        #: Whether a handler has held its interpreter for long, and whether another thread wrote then.
+        self.holds_for_long = self.keeps_others_from_writing = False
         self.watch = SimpleNamespace(  # type: ignore[assignment]
-            look=lambda: None, stalled=lambda _: self.stalls_at, take_revoked=lambda: self.revoked
+            look=lambda: None,
+            stalled=lambda _: self.stalls_at,
+            take_revoked=lambda: self.revoked,
+            is_held=lambda _: self.holds_for_long,
+            keeps_others_from_writing=lambda: self.keeps_others_from_writing,
         )
         self.stacks = FakeStacks()  # type: ignore[assignment]
         self.signals: list[int] = []

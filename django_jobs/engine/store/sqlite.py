@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -21,6 +21,12 @@ class SQLiteStore(LaneWalk):
     #: What finds due jobs counts in milliseconds.
     clock_step: ClassVar[dt.timedelta] = dt.timedelta(milliseconds=1)
     ready_since: ClassVar[str] = "julianday(ready_at)"
+    has_one_writer: ClassVar[bool] = True
+
+    @contextlib.contextmanager
+    def transaction(self, silence: int) -> Iterator[None]:
+        with self.while_writing(), super().transaction(silence):
+            yield
 
     def refuse_broken_references(self) -> None:
         """Leave it to the commit: to check, SQLite would read every table."""

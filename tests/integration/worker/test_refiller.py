@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from django_jobs.engine.dispatch import dispatcher, freed_places
+from django_jobs.engine.store.chosen import store
 from django_jobs.worker import refiller as module
+from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.refiller import Refiller
-from tests.support.brokers import returned, running_job
+from tests.support.brokers import pending_job, returned, running_job
 from tests.support.factories import make_job_type
 
 
@@ -29,6 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: found.append("look"))
     monkeypatch.setattr(module, "SECOND_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(module, "FLOW_SECONDS", 600.0)
+    monkeypatch.setattr(store(), "has_one_writer", False)
     return found
 
 
@@ -42,6 +45,23 @@ def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any]
     refiller._refill()
     looks = [("ended", False)]
     assert asked == ["refill", "look", ("ended", True), *looks, *looks, *looks, "refill", "look"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writing(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store(), "has_one_writer", True)
+    child.refiller = Refiller()
+    child.claims._refill = child.refiller.ask
+    begun: list[int] = []
+    monkeypatch.setattr(dispatcher, "refill", lambda *_: begun.append(child.state.batch.busy()))
+    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: begun.append(-1))
+    pending_job()
+    dispatcher.dispatch()
+    child.run()
+    assert child.state.jobs_run == 1
+    assert set(begun) == {0}
 
 
 @pytest.mark.parametrize(("limits", "is_told"), [({}, False), ({"max_running": 1}, True)], ids=["none", "a limit"])

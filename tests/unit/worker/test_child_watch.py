@@ -85,6 +85,25 @@ def test_a_slow_handler_beside_which_threads_run_is_no_reason(child: Watched) ->
     assert not child.slots.board.is_revoked(number)
 
 
+def test_who_writes_while_a_handler_holds_the_interpreter_keeps_others_from_writing_after_a_second(
+    child: Watched,
+) -> None:
+    child.slots.begin(0, 1, 1, 60.0)
+    with child.slots.board.writing():
+        child.pass_time(0.9)
+        assert not child.watch.keeps_others_from_writing()
+        child.pass_time(0.2)
+        assert child.watch.keeps_others_from_writing()
+    assert not child.watch.keeps_others_from_writing()
+
+
+def test_who_writes_beside_a_handler_that_lets_others_run_keeps_nobody_from_writing(child: Watched) -> None:
+    child.slots.begin(0, 1, 1, 60.0)
+    with child.slots.board.writing(), child.slots.board.writing():
+        child.pass_time(5, pulsing=True)
+        assert not child.watch.keeps_others_from_writing()
+
+
 def test_nothing_is_returned_of_a_set_that_the_child_has_replaced(child: Watched) -> None:
     begin_first_of_three(child)
     child.pass_time(0.4)

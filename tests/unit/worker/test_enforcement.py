@@ -96,6 +96,14 @@ def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: Lease
     assert clock.now > enforcement.STALL_SECONDS
 
 
+def test_a_child_that_keeps_others_from_writing_is_killed_and_nobody_pays_for_it(leases: LeaseRenewer) -> None:
+    child = FakeChild()
+    child.keeps_others_from_writing = True
+    enforcement.watch_board(child, leases)
+    assert child.killed is not None
+    assert child.killed[1:] == ("interrupted", None)
+
+
 def test_what_is_revoked_is_handed_back(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
     child, handed_back = FakeChild(), []
     child.revoked = [(7, 2)]

@@ -186,6 +186,15 @@ def test_what_has_begun_is_noted_once_and_again_where_that_failed(
     assert note.calls[:6] == [({(7, 2)}, {"child"})] * 3 + [(frozenset(), {"child"})] * 3
 
 
+def test_a_cancel_is_heard_of_before_its_grace_is_over(
+    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600, "CANCEL_GRACE_SECONDS": 0.3}
+    monkeypatch.setattr(leases, "renew", Answers([HELD], [dataclasses.replace(HELD, cancel_seconds=0.0)]))
+    renewer.start()
+    wait_until(lambda: (7, 2) in renewer.canceled, PATIENCE, "the cancel")
+
+
 def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Semaphore(0)
     answers = Answers(RuntimeError("a mistake"), 0)

@@ -92,6 +92,15 @@ def test_the_kill_comes_as_soon_as_the_others_are_done(settings: Any) -> None:
     assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
 
 
+def test_others_that_cannot_run_are_given_no_time(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 60}
+    child = FakeChild(STUCK, NEIGHBOUR)
+    child.holds_for_long = True
+    child.kill_for(STUCK, "It did not stop", "timed_out")
+    assert child.signals == [stacks.SIGNAL, signal.SIGTERM]
+    assert child.loss().culprit == (7, 2)
+
+
 def test_a_frozen_child_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     child = FakeChild(STUCK)
     monkeypatch.setattr(child, "is_frozen", lambda: True)

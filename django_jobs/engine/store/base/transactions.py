@@ -63,9 +63,13 @@ class Transactions:
 
     #: Whether it can wait for a lock for a fraction of a second, behind those who came before.
     waits_in_line: ClassVar[bool] = False
+    #: Whether an open transaction keeps all others from writing, and no server ends it.
+    has_one_writer: ClassVar[bool] = False
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+        #: Entered for as long as a transaction of the engine is open, where the database has one writer.
+        self.while_writing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     @property
     def connection(self) -> Any:

@@ -12,6 +12,7 @@ from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.base.transactions import MAX_TRIES, as_moment
 from django_jobs.engine.store.sqlite import SQLiteStore
 from django_jobs.models import Job, JobType, Organization
+from django_jobs.worker.shared_slots import SharedSlots
 from tests.support.brokers import pending_job
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -32,6 +33,16 @@ def test_the_clock_is_aware_in_utc_and_goes_on_inside_a_transaction(each_store: 
     assert before.tzinfo is after.tzinfo is dt.UTC
     assert before < after
     assert abs(after - dt.datetime.now(dt.UTC)) < MINUTE
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere the server ends a transaction that falls silent")
+def test_an_open_transaction_of_the_engine_is_shown_where_it_keeps_all_others_from_writing() -> None:
+    slots, store = SharedSlots.create(1), SQLiteStore(connection.alias)
+    store.while_writing = slots.board.writing
+    shown = [store.in_transaction(lambda: slots.board.is_writing), slots.board.is_writing]
+    slots.close()
+    assert shown == [True, False]
 
 
 def test_the_moment_of_a_statement_can_be_written(each_store: Store) -> None:
