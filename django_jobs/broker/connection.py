@@ -40,6 +40,8 @@ def queue_names() -> list[str]:
 def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
     """Return a new client with its own pool. No call takes longer than connecting and ``answer_seconds``.
 
+    Where the server is a replica by now, and takes no writes, the connection ends: its address may lead to another one.
+
     It sends no CLIENT SETINFO when it connects: that costs a round trip, and each process the memory in which redis-py
     reads the metadata of its package. Raises ImproperlyConfigured when RQ_QUEUES does not say where Redis is.
     """
@@ -59,6 +61,7 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
         socket_timeout=answer_seconds,
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        retry_on_error=[redis.ReadOnlyError],
         **unsaid,
     )
     return client
@@ -87,8 +90,12 @@ def errors_translated() -> Iterator[None]:
     """Raise BrokerUnavailable for whatever Redis raises inside the block."""
     try:
         yield
+    except redis.exceptions.OutOfMemoryError as error:
+        raise BrokerUnavailable("Redis is full: it holds as much as its maxmemory allows") from error
+    except redis.ReadOnlyError as error:
+        raise BrokerUnavailable("Redis takes no writes: it is a replica of another server") from error
     except (redis.AuthenticationError, redis.BusyLoadingError, redis.ResponseError) as error:
-        # A wrong password, loading, out of memory, read-only: Redis is there but cannot serve now.
+        # A wrong password, or it is loading: Redis is there but cannot serve now.
         raise BrokerUnavailable(f"Redis refuses: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error

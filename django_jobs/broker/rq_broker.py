@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ from django_jobs.exceptions import BrokerUnavailable
 
 T = TypeVar("T")
 
+logger = logging.getLogger("django_jobs")
+
 BREAK_SECONDS = 1.0
 
 
@@ -31,6 +34,8 @@ class RQBroker(Broker):
 
     def __init__(self) -> None:
         self._broken_until = 0.0
+        #: Whether Redis answered that it cannot do something, and has taken no tickets since.
+        self._is_refused = False
 
     def push(
         self, items: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
@@ -46,12 +51,15 @@ class RQBroker(Broker):
                 tickets.push(client, queue.name, ids, front=front, first_weight=first_weights.get(queue))
 
         self._call(push_all)
+        if self._is_refused:
+            self._is_refused = False
+            logger.info("event=broker_works_again")
 
     def disconnect(self) -> None:
         connection.close_shared()
 
     def failed_just_now(self) -> bool:
-        return time.monotonic() < self._broken_until
+        return self._is_refused or time.monotonic() < self._broken_until
 
     def look(self) -> Look:
         known = pools.named()
@@ -132,6 +140,9 @@ class RQBroker(Broker):
         try:
             with connection.errors_translated():
                 return function(connection.shared())
-        except BrokerUnavailable:
+        except BrokerUnavailable as error:
             self._broken_until = time.monotonic() + BREAK_SECONDS
+            if isinstance(error.__cause__, redis.ResponseError) and not self._is_refused:
+                self._is_refused = True
+                logger.warning("event=broker_refuses error=%s", error)
             raise

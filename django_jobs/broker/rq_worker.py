@@ -126,8 +126,12 @@ class TicketWorker(SimpleWorker):
                 self.set_state(WorkerStatus.BUSY if running else WorkerStatus.IDLE, pipeline=pipeline)
                 for item in shown.values():
                     self._publish(item, pipeline)
-                pipeline.execute()
+                pipeline.pubsub_numsub(self.pubsub_channel_name)
+                [(_, listeners)] = pipeline.execute()[-1]
             self._published = shown  # not earlier: what has ended is withdrawn once Redis is back
+            line = getattr(self.pubsub, "connection", None)
+            if line is not None and not listeners:  # it listens at a server to which the address led before
+                line.disconnect()
         except (redis.RedisError, OSError, ValueError) as error:
             logger.debug("event=heartbeat_failed error=%r", error)
 

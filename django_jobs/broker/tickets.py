@@ -87,8 +87,9 @@ return {0, taken}
 
 # Returns the bell's count, the queues' lengths and the weights noted for them, empty where there is none. A bell that
 # somebody overwrote may be no number; it counts as 0. A weight that lasts for longer than ARGV[1] milliseconds is none
-# that a pass noted.
-_LOOK: Final = """
+# that a pass noted. By its first line it is refused where Redis takes no writes, since it is full or a replica: what
+# was queued after such a look would get no ticket.
+_LOOK: Final = """#!lua
 local counts, weights = {}, {}
 local half = (#KEYS - 1) / 2
 for i = 1, half do

@@ -14,6 +14,7 @@ from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import channel_layers, get_channel_layer
 from django.utils.module_loading import import_string
 
+from django_jobs.realtime.layer_subscription import leave_replica
 from django_jobs.realtime.outbox import Change, Outbox, count_of
 
 logger = logging.getLogger("django_jobs")
@@ -123,6 +124,7 @@ class LayerBroadcaster:
         except Exception as error:  # noqa: BLE001  (whatever a layer raises, jobs must go on)
             self.outbox.dropped += sum(count_of(message) for message in messages.values())
             self._log_failure(error)
+            await leave_replica(layer, error)
             return False
         if self._is_failing:
             self._is_failing = False

@@ -39,6 +39,13 @@ class FailureLog:
             logger.info("event=live_progress_works_again part=%s", part)
 
 
+async def leave_replica(layer: Any, error: Exception) -> None:
+    """End the lines of channels_redis to a server that takes no writes by now: its address may lead to another one."""
+    if type(error).__name__ == "ReadOnlyError":
+        for index in range(getattr(layer, "ring_size", 0)):
+            await layer.connection(index).connection_pool.disconnect()
+
+
 class LayerSubscription:
     """Receives notifications. ``wanted`` returns the groups to be in. Without a layer it does nothing."""
 
@@ -67,7 +74,11 @@ class LayerSubscription:
 
     async def receive(self) -> dict[str, Any]:
         """Wait for the next notification and return it."""
-        message: dict[str, Any] = await self._layer.receive(self._channel)
+        try:
+            message: dict[str, Any] = await self._layer.receive(self._channel)
+        except Exception as error:
+            await leave_replica(self._layer, error)
+            raise
         return message
 
     async def follow(self) -> bool:
@@ -81,6 +92,7 @@ class LayerSubscription:
                 await self._change_groups()
         except Exception as error:  # noqa: BLE001  (whatever a layer raises: the log is polled without it)
             self._failures.failed("layer", error)
+            await leave_replica(self._layer, error)
             return False
         self._failures.worked("layer")
         return True

@@ -26,6 +26,7 @@ from tests.support import slots, time_budgets
 from tests.support.factories import make_job_type
 from tests.support.networks import blackhole, slow_line
 from tests.support.own_redis import forget_the_broker, use_redis_at
+from tests.support.redis_servers import switched_redis
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -110,6 +111,52 @@ def test_submitting_while_redis_is_down_succeeds_fast_and_everything_runs_when_i
         wait_for_all(jobs)
         assert set(Job.objects.values_list("attempt", flat=True)) == {1}
         processes.clean_up()
+
+
+def test_work_goes_on_at_the_server_to_which_the_address_of_redis_leads_by_now(
+    processes: ProcessPool, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no line was cut: the first server answers still, and takes no writes."""
+    kind = make_job_type()
+    with switched_redis(tmp_path) as switched:
+        use_redis_at(switched.url, monkeypatch)
+        processes.worker(environ={"REDIS_URL": switched.url})
+        wait_for_status(stage.submit(kind), Status.COMPLETED)
+
+        switched.switch()
+        jobs = [stage.submit(kind) for _ in range(10)]
+        wait_for_all(jobs)
+        wait_for_status(stage.submit(kind), Status.COMPLETED)
+        processes.clean_up()
+        forget_the_broker()
+
+
+def test_a_full_redis_is_told_once_and_jobs_wait_without_a_change(
+    processes: ProcessPool, stage: Stage, own_valkey: EmbeddedValkey
+) -> None:
+    kind = make_job_type()
+    worker = processes.worker(environ={"REDIS_URL": own_valkey.url})
+    wait_for_status(stage.submit(kind), Status.COMPLETED)
+    with redis.Redis.from_url(own_valkey.url) as client:
+        client.config_set("maxmemory", 1)
+        jobs = [stage.submit(kind) for _ in range(5)]
+        worker.wait_for_log("event=broker_refuses")
+        before, asked = [path_of(job) for job in jobs], evaluations(client)
+        wait_until(lambda: evaluations(client) > asked + 5, 30, "the worker to look again")
+        assert [path_of(job) for job in jobs] == before
+        assert all(path.count(Status.QUEUED) <= 1 for path in before)  # by who submits, and has not heard of it yet
+
+        client.config_set("maxmemory", 0)
+        wait_for_all(jobs)
+        worker.wait_for_log("event=broker_works_again")
+    # The supervisor and its child.
+    assert worker.log().count("event=broker_refuses") <= 2
+
+
+def evaluations(client: redis.Redis) -> int:
+    """How many scripts were refused or run."""
+    found = client.info("commandstats")["cmdstat_eval"]
+    return int(found["calls"]) + int(found["rejected_calls"]) + int(found["failed_calls"])
 
 
 def test_a_worker_that_starts_before_redis_waits_for_it(

@@ -48,6 +48,10 @@ class _Line:
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def lead_to(self, port: int) -> None:
+        """Lead those who connect from now on to a server at another port; what is connected stays."""
+        self._target = (self._target[0], port)
+
     def _join(self, client: socket.socket) -> None:
         """Carry what is said between the client and the other server."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Redis servers of a test's own: to be killed, followed by replicas, and watched by Sentinels that fail over."""
+"""Redis servers of a test's own: to be killed, followed by replicas, failed over by Sentinels, or switched over."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Final
 import redis
 
 from tests.support.addresses import HOST, free_port
+from tests.support.networks import HalfOpenLine
+from tests.support.valkey import EmbeddedValkey
 from tests.support.waiting import wait_until
 
 #: What the Sentinels call the server that takes writes.
@@ -138,3 +140,50 @@ def watched_redis() -> Iterator[WatchedRedis]:
         yield watched
     finally:
         watched.close()
+
+
+class SwitchedRedis:
+    """Two servers behind one address, which leads to the second one once that takes the writes.
+
+    Nobody is hung up on then: who was connected goes on talking to the first, which takes no writes and hears no news.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.servers = [EmbeddedValkey(directory / name) for name in ("first-valkey", "second-valkey")]
+        self._line = HalfOpenLine(HOST, self.servers[0].port)
+        with self.client(0) as first, self.client(1) as second:
+            first.config_set("repl-diskless-sync-delay", 0)
+            second.replicaof(HOST, self.servers[0].port)
+            wait_until(lambda: second.info("replication").get("master_link_status") == "up", 60, "the replica")
+
+    @property
+    def url(self) -> str:
+        """Its ``REDIS_URL``."""
+        return f"redis://{HOST}:{self._line.port}/0"
+
+    def client(self, number: int) -> redis.Redis:
+        """Return a client of one of the servers for the test's own questions."""
+        return redis.Redis(HOST, self.servers[number].port)
+
+    def switch(self) -> None:
+        """Let the second take the writes, and the address lead to it."""
+        with self.client(0) as first, self.client(1) as second:
+            second.replicaof("NO", "ONE")
+            first.replicaof(HOST, free_port())
+        self._line.lead_to(self.servers[1].port)
+
+    def close(self) -> None:
+        """End all."""
+        self._line.close()
+        for server in self.servers:
+            server.stop()
+
+
+@contextlib.contextmanager
+def switched_redis(directory: Path) -> Iterator[SwitchedRedis]:
+    """A Redis whose address is switched over, for one test."""
+    switched = SwitchedRedis(directory)
+    try:
+        yield switched
+    finally:
+        switched.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -18,6 +19,9 @@ from django_jobs.broker.connection import connect, errors_translated, queue_name
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine.ports import RunningTicket, Ticket
 from django_jobs.exceptions import BrokerUnavailable
+from tests.support.own_redis import forget_the_broker, use_redis_at
+from tests.support.redis_servers import switched_redis
+from tests.support.waiting import wait_until
 
 ROUNDS = 200
 LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2])}"
@@ -137,6 +141,28 @@ def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redi
         RQBroker().depths()
     with pytest.raises(BrokerUnavailable, match="Redis refuses"):
         RQBroker().consumer("one").take(1)
+
+
+def test_a_worker_hears_what_is_told_at_the_server_to_which_its_address_leads_by_now(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    with switched_redis(tmp_path) as switched:
+        use_redis_at(switched.url, monkeypatch)
+        worker = made_worker()
+        worker.listen(heard.extend, lambda: None)
+        switched.switch()
+        with switched.client(1) as client:
+
+            def is_told() -> bool:
+                worker.beat([])
+                client.publish(worker.pubsub_channel_name, '{"command": "cancel-jobs", "job_ids": ["7"]}')
+                return bool(heard)
+
+            wait_until(is_told, 30, "the worker to listen there")
+            assert client.exists(worker.key)
+        worker.leave()
+        forget_the_broker()
 
 
 def test_a_worker_that_was_never_listed_writes_nothing_when_it_leaves(redis_client: redis.Redis) -> None:
