@@ -77,7 +77,7 @@ class LogList(DeclaredList):
 class ExecutionLogAdmin(OwnPages, NobodyWrites):
     """The list of the log, and the page of one row."""
 
-    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt")
+    list_display = ("id", "of_job", "change", "when", "who", "what", "attempt", "worker")
     list_display_links = ("id",)
     list_filter = LOG_FILTERS
     search_fields = ("job",)
@@ -113,7 +113,7 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Return the columns. Workers are called after their machines, so only system admins get them."""
-        return (*self.list_display, "worker") if is_system_admin(request) else self.list_display
+        return [name for name in self.list_display if name != "worker" or is_system_admin(request)]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields. A traceback may quote secrets, so only system admins get it, and the worker."""
