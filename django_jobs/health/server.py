@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import socket
 import sys
@@ -17,10 +18,12 @@ from typing import Any, Final, NamedTuple
 
 logger = logging.getLogger("django_jobs")
 
-#: A client that sends or takes nothing for so long is let go, and so is one that takes longer in all.
-SILENT_SECONDS: Final = 2.0
+#: How long a client may take to send the line and the headers of its request, and then for the rest.
+REQUEST_SECONDS: Final = 2.0
 MAX_SECONDS: Final = 10.0
-#: So many clients are answered at once; more wait.
+#: A client that takes nothing of its answer for so long is let go.
+SILENT_SECONDS: Final = 2.0
+#: So many clients are answered at once. For one more, the client whose time is over first is let go.
 MAX_CLIENTS: Final = 16
 POLL_SECONDS: Final = 0.2
 
@@ -86,7 +89,7 @@ class ProbeServer:
         """End all threads of it, within the time that a client may take at most."""
         if self._thread is not None:
             self._server.shutdown()
-            self._server.hang_up(0.0)
+            self._server.hang_up(math.inf)
             self._server.wait()
             _wait_for_end(self._thread)
             self._thread = None
@@ -114,14 +117,17 @@ class _Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listening
         self.routes = routes
+        #: Until when each client has time.
         self._clients: dict[socket.socket, float] = {}
         self._threads: list[threading.Thread] = []
         self._places = threading.BoundedSemaphore(MAX_CLIENTS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        while not self._places.acquire(timeout=POLL_SECONDS):
-            self.hang_up(MAX_SECONDS)
-        self._clients[request] = time.monotonic()
+        wait = 0.0
+        while not self._places.acquire(timeout=wait):
+            self.hang_up(min(list(self._clients.values()), default=0.0))
+            wait = POLL_SECONDS
+        self._clients[request] = time.monotonic() + REQUEST_SECONDS
         thread = threading.Thread(target=self._serve, args=[request, client_address], name="probe", daemon=True)
         try:
             thread.start()
@@ -138,14 +144,19 @@ class _Server(ThreadingHTTPServer):
             self._clients.pop(request, None)
             self._places.release()
 
+    def has_read(self, request: Any) -> None:
+        """Give a client that has sent its request the time for its answer."""
+        if request in self._clients:
+            self._clients[request] = time.monotonic() + MAX_SECONDS
+
     def service_actions(self) -> None:
         """Let go of clients that take too long. Called between requests, and several times a second."""
-        self.hang_up(MAX_SECONDS)
+        self.hang_up(time.monotonic())
 
-    def hang_up(self, seconds: float) -> None:
-        """Let go of clients that came longer ago than this."""
-        for request, since in list(self._clients.items()):
-            if time.monotonic() - since > seconds:
+    def hang_up(self, until: float) -> None:
+        """Let go of clients that have time until this moment at most."""
+        for request, end in list(self._clients.items()):
+            if end <= until and self._clients.pop(request, None) is not None:
                 with contextlib.suppress(OSError):
                     request.shutdown(socket.SHUT_RDWR)
 
@@ -164,6 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
     # Else the end of a long answer waits for the client's word that it got the beginning, which some delay.
     disable_nagle_algorithm, wbufsize = True, -1
     server_version, sys_version = "django-jobs", ""
+
+    def parse_request(self) -> bool:
+        is_read = super().parse_request()
+        if is_read:
+            self.server.has_read(self.connection)
+        return is_read
 
     def do_GET(self) -> None:
         self._answer()

@@ -62,6 +62,23 @@ def test_every_selector_selects(subtests: pytest.Subtests) -> None:
                 assert sum(wanted <= each for each in labels) == 1
 
 
+def test_prometheus_alone_reaches_a_health_port() -> None:
+    policies = [found["spec"] for found in files.manifests() if found["kind"] == "NetworkPolicy"]
+    selected = [policy["podSelector"]["matchLabels"] for policy in policies]
+    assert [labels["part"] for labels in selected] == ["scheduler", "worker"]
+    for policy in policies:
+        assert policy["policyTypes"] == ["Ingress"]
+        (rule,) = policy["ingress"]
+        assert rule["ports"] == [{"port": "health"}]
+        assert [peer.keys() for peer in rule["from"]] == [{"namespaceSelector"}]
+    for name in ("worker", "scheduler"):
+        template = pods()[f"shop-{name}"]
+        assert template["metadata"]["labels"] in selected
+        assert {port["name"] for container in template["spec"]["containers"] for port in container["ports"]} == {
+            "health"
+        }
+
+
 @pytest.mark.parametrize(("name", "prefix"), [("web", "/health"), ("worker", ""), ("scheduler", "")])
 def test_a_probe_asks_where_the_container_answers(name: str, prefix: str) -> None:
     (container,) = pods()[f"shop-{name}"]["spec"]["containers"]

@@ -15,6 +15,7 @@ from tests.support.probes import ask, code_of
 from tests.support.waiting import wait_until
 
 PATIENCE = 30
+is_late = threading.Event()
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def probes() -> Iterator[ProbeServer]:
         "/live": lambda _: json_reply(200, {"status": "live"}),
         "/accept": lambda accept: Reply(200, "text/plain", accept.encode()),
         "/broken": lambda _: json_reply(200, object()),
+        "/slow": lambda _: json_reply(200, {"in time": is_late.wait(PATIENCE)}),
     }
     probes = ProbeServer(listen("127.0.0.1", 0), routes)
     probes.start()
@@ -63,15 +65,42 @@ def test_a_mistake_of_ours_is_a_500_and_ends_nothing(probes: ProbeServer, caplog
     assert code_of(probes.port, "/live") == 200
 
 
-def test_slow_clients_are_let_go_and_keep_nobody_from_being_answered(
+def test_of_too_many_slow_clients_the_oldest_is_let_go_so_that_others_are_answered_at_once(
     probes: ProbeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MAX_SECONDS", 0.3)
-    clients = [slow_client(probes.port) for _ in range(server.MAX_CLIENTS + 2)]
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 10.0 * PATIENCE)
+    clients = [slow_client(probes.port) for _ in range(4 * server.MAX_CLIENTS)]
     assert ask(probes.port, "/live", timeout=PATIENCE).code == 200
     assert clients[0].recv(100) == b""
     for client in clients:
         client.close()
+
+
+def test_who_sends_a_request_bit_by_bit_is_let_go(probes: ProbeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.2)
+
+    def is_let_go() -> bool:
+        try:
+            client.sendall(b"v")
+        except ConnectionError:
+            return True
+        return False
+
+    with slow_client(probes.port) as client:
+        wait_until(is_let_go, PATIENCE, "the end of the connection")
+
+
+def test_an_answer_may_take_longer_than_its_request(probes: ProbeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 1.0)
+    is_late.clear()
+    with slow_client(probes.port) as late:
+        answer: list[int] = []
+        asking = threading.Thread(target=lambda: answer.append(code_of(probes.port, "/slow")))
+        asking.start()
+        assert late.recv(100) == b""  # its time is over, and the other one's was
+        is_late.set()
+        asking.join(PATIENCE)
+    assert answer == [200]
 
 
 def test_clients_for_whom_the_system_has_no_thread_take_no_place(
