@@ -155,18 +155,26 @@ class Poller:
 
     async def request(self, method: str, body: str = "", **headers: str) -> tuple[dict[bytes, bytes], str]:
         """The headers and the body of the answer."""
-        given = {**self._headers, **headers, "content-length": str(len(body))}
+        request = communicator(self._server, self._scope(method, {**headers, "content-length": str(len(body))}))
+        await request.send_input({"type": "http.request", "body": body.encode()})
+        start = await request.receive_output(PATIENCE)
+        answer = await request.receive_output(PATIENCE)
+        return {name.lower(): value for name, value in start["headers"]}, answer["body"].decode()
+
+    async def pour(self, piece: bytes) -> int:
+        """The status of the answer to a POST whose body is this piece again and again, without an end."""
+        request = communicator(self._server, self._scope("POST", {}))
+        while await request.receive_nothing(timeout=0.01):
+            await request.send_input({"type": "http.request", "body": piece, "more_body": True})
+        return int((await request.receive_output(PATIENCE))["status"])
+
+    def _scope(self, method: str, headers: Mapping[str, str]) -> dict[str, Any]:
         sid = f"&sid={self._sid}" if self._sid else ""
-        scope = {
+        return {
             "type": "http",
             "method": method,
             "path": "/socket.io/",
             "scheme": "http",
             "query_string": f"EIO=4&transport=polling{sid}".encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in {**self._headers, **headers}.items()],
         }
-        request = communicator(self._server, scope)
-        await request.send_input({"type": "http.request", "body": body.encode()})
-        start = await request.receive_output(PATIENCE)
-        answer = await request.receive_output(PATIENCE)
-        return {name.lower(): value for name, value in start["headers"]}, answer["body"].decode()

@@ -20,6 +20,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: What the library reads without an error: packets of Socket.IO, and those of its own by which a transport lives.
 _FRAME: Final = re.compile(r"4[0-6]|(1|2|3|5|6|2probe|3probe)\Z")
+#: Bytes of a request's body, or of a frame of the transport, which has more than one packet's.
+MAX_BODY: Final = 2 * MAX_BYTES
 #: How long a client may take for each of the two frames by which a websocket takes the place of its polls.
 UPGRADE_SECONDS: Final = 10.0
 #: A frame of the transport that says nothing. In the place of those two it ends the upgrade, and the polls go on.
@@ -56,12 +58,16 @@ class SocketIOApplication:
             await self._serve_poll(scope, receive, send)
 
     async def _serve_poll(self, scope: Scope, receive: Receive, send: Send) -> None:
-        first = await receive()
-        if first["type"] == "http.disconnect":  # before its body; the library would fail at that
+        body = await _read_body(receive)
+        if body is None:
             return
         if auth.is_trusted_page(scope):
             send = _with_credentials(send)
-        await self._server.handle(scope, _beginning_with(first, receive), send)
+        if len(body) > MAX_BODY:
+            await send({"type": "http.response.start", "status": 413, "headers": [(b"connection", b"close")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self._server.handle(scope, _beginning_with({"type": "http.request", "body": body}, receive), send)
 
     def _is_ours(self, scope: Scope) -> bool:
         if scope["type"] not in {"http", "websocket"}:
@@ -70,13 +76,26 @@ class SocketIOApplication:
         return f"{path.rstrip('/')}/".startswith(self._path)
 
 
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return a request's body, or so much of it that it is too long; None where the client is gone before its end."""
+    body = b""
+    is_complete = False
+    while not is_complete and len(body) <= MAX_BODY:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        is_complete = not message.get("more_body", False)
+    return body
+
+
 def _guarded(receive: Receive) -> Receive:
     """Return ``receive``, with the client hanging up where it sends what the library cannot read."""
 
     async def receive_frame() -> Any:
         message = await receive()
         text, binary = message.get("text"), message.get("bytes")
-        is_short = len(text or binary or "") <= 2 * MAX_BYTES
+        is_short = len(text or binary or "") <= MAX_BODY
         is_readable = is_short and (text is None or _FRAME.match(text))
         return message if is_readable else {"type": "websocket.disconnect", "code": 1002}
 

@@ -100,6 +100,12 @@ class Client:
             if connection is not None:
                 await connection.end()
 
+    def give_way(self) -> None:
+        """End at once, without a word: a client that came later takes the place."""
+        self._is_over = True
+        self._deadline.cancel()
+        self._start(self._transport.hang_up)
+
     # -- who it is -------------------------------------------------------------------------------------------------
 
     async def _connect(self, data: str | bytes, scope: Scope) -> None:
@@ -178,7 +184,7 @@ class Client:
                 if asked.is_connect:
                     connection.socket.put(_refusal(fields["code"], fields["detail"], asked.packet.namespace))
                     return
-                if asked.event in packets.ACTIONS:
+                if isinstance(asked.event, str) and asked.event in packets.ACTIONS:
                     fields["detail"] = f"{asked.event} refused: {fields['detail']}"
             connection.socket.put(frames.dumps(fields))
             if asked.number is not None:

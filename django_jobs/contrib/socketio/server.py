@@ -14,7 +14,8 @@ from django_jobs.realtime.frames import MAX_BYTES
 
 #: The scope of the request that brought a packet.
 request_scope: ContextVar[Scope] = ContextVar("request_scope")
-#: How many clients may be about to say who they are. Beyond that, new ones are refused until some have said it or left.
+#: How many clients may be about to say who they are. For one more, the first of them has to go, so that nobody who
+#: opens many keeps others out.
 MAX_UNKNOWN: Final = 10_000
 #: Packets that wait in a transport. More wait in the client's outbox, which is bounded and tells what it dropped.
 USUAL_PACKETS: Final = 100
@@ -48,6 +49,8 @@ class SocketServer:
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
+        #: Those of them that have not said who they are, in the order of their coming.
+        self._unknown: dict[str, Client] = {}
         self._ending: set[asyncio.Task[None]] = set()
         # Pages of all origins may connect; whose session counts is asked in `credentials`.
         self.engine: Any = engineio.AsyncServer(
@@ -63,30 +66,32 @@ class SocketServer:
         self.engine.on("message", self._received)
         self.engine.on("disconnect", self._closed)
 
-    async def _opened(self, sid: str, _environ: object) -> str | None:
-        """Note a new transport. Return why it is refused."""
-        if len(self._clients) >= MAX_UNKNOWN and self._count_unknown() >= MAX_UNKNOWN:
-            return "Too many clients are about to say who they are. Connect again later."
-        self._clients[sid] = Client(EngineTransport(self.engine, sid), self.engine.generate_id())
-        return None
+    async def _opened(self, sid: str, _environ: object) -> None:
+        """Note a new transport."""
+        if len(self._unknown) >= MAX_UNKNOWN:
+            first = self._unknown.pop(next(iter(self._unknown)))
+            if not first.is_known:  # else it is just being let in
+                first.give_way()
+        client = Client(EngineTransport(self.engine, sid), self.engine.generate_id())
+        self._clients[sid] = self._unknown[sid] = client
 
     async def _received(self, sid: str, data: Any) -> None:
         client = self._clients.get(sid)
         if client is not None:
             await client.receive(data if isinstance(data, str | bytes) else "", request_scope.get())
+            if client.is_known:
+                self._unknown.pop(sid, None)
 
     async def _closed(self, sid: str, _reason: str) -> None:
         transport = self.engine.sockets.get(sid)
         if transport is not None:
             asyncio.get_running_loop().call_later(END_SECONDS, transport.queue.release)
+        self._unknown.pop(sid, None)
         client = self._clients.pop(sid, None)
         task = None if client is None else client.gone()
         if task is not None:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
-
-    def _count_unknown(self) -> int:
-        return sum(not client.is_known for client in self._clients.values())
 
     async def handle(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve a request or a websocket.

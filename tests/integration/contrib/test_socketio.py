@@ -17,7 +17,7 @@ from django_jobs.realtime import connections, hub, sockets
 from tests.support.brokers import end, returned, running_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_organization, make_user
-from tests.support.live import APPLICATION, ManualBroadcaster, do, later_job
+from tests.support.live import APPLICATION, PATIENCE, ManualBroadcaster, do, later_job
 from tests.support.socketio_client import SocketIOClient, play, token_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -200,19 +200,29 @@ def test_another_namespace_is_refused_and_leaves_the_connection_alone(auth: dict
     assert {answer["message"] for _, answer in answers[:2]} == {"There is only the namespace /."}
 
 
-def test_new_clients_are_refused_while_too_many_have_not_said_who_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_UNKNOWN", 1)
+def test_who_opens_many_transports_without_saying_who_they_are_keeps_nobody_out(
+    auth: dict[str, str], room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_UNKNOWN", 2)
+    monkeypatch.setattr(clients, "CONNECT_SECONDS", 10 * PATIENCE)
     application: Any = APPLICATION
     shared = with_socketio(application)
+    known, *strangers = (SocketIOClient(server=shared) for _ in range(6))
 
-    @play(SocketIOClient(server=shared))
-    async def answer(_first: SocketIOClient) -> Any:
-        late = SocketIOClient(server=shared)
-        await late._socket.send_input({"type": "websocket.connect"})
-        return await late._socket.receive_output(1)
+    @play(known)
+    async def answers(client: SocketIOClient) -> list[str]:
+        assert (await client.connect(auth))[0] == "connect"
+        for stranger in strangers:
+            await stranger.open()
+        late = await SocketIOClient(server=shared).open()
+        assert (await late.connect(auth))[0] == "connect"
+        assert await strangers[0].is_cut()
+        found = [(await item.ask("join_room", room))[0] for item in (late, client)]
+        for item in (late, *strangers):
+            await item.leave()
+        return found
 
-    assert answer["type"] == "websocket.close"
-    assert "Connect again later" in answer["reason"]
+    assert answers == ["joined", "joined"]
 
 
 # -- what they hear ----------------------------------------------------------------------------------------------------
@@ -324,6 +334,8 @@ BAD_EVENTS: Final = {
     '451-["join_room",{"_placeholder":true,"num":0}]': "Send JSON, not binary data.",
     "431[]": "Send an event.",
     "44": "Send an event.",
+    '42[["join_room"]]': "Send an event.",
+    '42[{"join_room": 1}]': "Send an event.",
     '42/admin,["join_room","org:a"]': "join_room refused: There is only the namespace /.",
 }
 
