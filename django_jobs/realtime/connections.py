@@ -27,6 +27,8 @@ logger = logging.getLogger("django_jobs")
 
 #: A frame counts as one more for each so many bytes, so that reading a client's frames costs little.
 USUAL_BYTES: Final = 4_096
+#: A replay counts as one more frame for each so many events, and the client's next frame is read so much later.
+REPLAYED_A_FRAME: Final = 50
 #: How many rooms a connection may join.
 MAX_ROOMS: Final = 200
 FRAMES_A_SECOND: Final = 20
@@ -152,6 +154,7 @@ class Connection:
             self.socket.put(event.text(room))
         if subscription.go_live(set(join.catch_up.log_ids)):
             self._hub.tell_anew(subscription)
+        await asyncio.sleep(len(join.catch_up.log_ids) // REPLAYED_A_FRAME / FRAMES_A_SECOND)
 
     def _leave(self, name: object, reply: Reply) -> None:
         room = _room(name)

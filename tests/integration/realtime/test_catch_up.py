@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from rest_framework.authtoken.models import Token
 from django_jobs import submit_jobs
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Organization
+from django_jobs.realtime import connections as connections_of_clients
 from django_jobs.realtime import event_log, joins, sockets
 from django_jobs.realtime.connections import Connection
 from django_jobs.realtime.identity import TOKEN, Identity
@@ -46,6 +48,25 @@ def in_thread(function: Callable[[], object]) -> None:
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
+
+
+def test_after_a_replay_the_clients_next_frame_waits_as_for_the_frames_that_it_stands_for(
+    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_of_clients, "REPLAYED_A_FRAME", 1)
+    for _ in range(10):
+        later_job(organization)
+
+    @with_clients(member)
+    async def seconds(client: LiveClient) -> float:
+        await client.join(f"org:{organization.name}", since=0)
+        await client.changes(1)
+        began = time.monotonic()
+        await client.changes(9)
+        assert await client.has_nothing()
+        return time.monotonic() - began
+
+    assert seconds > 0.25  # ten frames of twenty a second are half a second
 
 
 def test_the_cursor_is_the_last_events_id(organization: Organization, member: LiveClient) -> None:
