@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -23,8 +24,10 @@ MAX_ROWS: Final = 100_000
 #: The last column; the others are ``job_columns.EXPORTED``.
 PARAMETERS: Final = "parameters"
 _LARGE: Final = ("result", "metadata", "output_reference")
-#: A formula begins with one of these, in ASCII or in full width.
-_SIGNS: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+#: A formula begins with one of these, in ASCII or as what Unicode holds for the same, behind what nobody sees: blanks,
+#: controls, marks, and letters and symbols without a picture.
+_SIGNS: Final = frozenset("=+-@")
+_UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 class _Echo:
@@ -84,5 +87,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     text = str(value)
-    is_formula = text[:1] in {"\t", "\r", "\n"} or text.lstrip()[:1] in _SIGNS
+    first = next((char for char in text if unicodedata.category(char)[0] not in "CMZ" and char not in _UNSEEN), "")
+    is_formula = text[:1] in {"\t", "\r", "\n"} or unicodedata.normalize("NFKC", first) in _SIGNS
     return f"'{text}" if is_formula and not isinstance(value, int) else text
