@@ -26,11 +26,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 if settings.HAS_OPENAPI:
-    from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+    from drf_spectacular.views import SpectacularSwaggerSplitView
+
+    from example_project.schema import RememberedSchema
 
     # The one whose script is a file of its own, so that the page keeps the policy of all our pages.
     docs = SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="shop/api_docs.html")
     urlpatterns += [
-        path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+        path("api/schema/", RememberedSchema.as_view(), name="schema"),
         path("api/docs/", strict(docs), name="docs"),
     ]

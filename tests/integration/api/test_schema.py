@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 from django_jobs.statuses import Status
@@ -159,6 +160,20 @@ def test_the_example_project_serves_it_and_a_page_without_any_other_host(broker:
     page = client.get("/api/docs/").content.decode()
     assert "swagger-ui" in page
     assert "//" not in page.replace("http://testserver", "").replace("// ", "")
+
+
+def test_the_example_project_makes_it_once_for_a_format_and_a_language(
+    broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = client_of()
+    first = [stranger.get("/api/schema/", {"format": name}).content for name in ("json", "yaml")]
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("It is made again.")
+
+    monkeypatch.setattr(SchemaGenerator, "get_schema", fail)
+    for query in ({}, {"format": "yaml", "lang": "xx"}, {"format": "json", "version": "7"}):
+        assert stranger.get("/api/schema/", query).content in first
 
 
 WITHOUT_EXTRA = """
