@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final
 
 from django.core.cache import caches
+from rest_framework.exceptions import Throttled
 from rest_framework.throttling import SimpleRateThrottle
 
 from django_jobs.conf import jobs_settings
@@ -17,6 +18,7 @@ RATES: Final = {
     "submit_items": "3000/min",
     "status": "600/min",
     "list": "60/min",
+    "search": "10/min",
     "cancel": "30/min",
     "metrics": "30/min",
 }
@@ -53,6 +55,13 @@ class JobsThrottle(SimpleRateThrottle):
     def count_within_rate(self, request: Any, view: Any) -> bool:
         """Count the request if it is within the rate, and return whether it is."""
         return bool(super().allow_request(request, view))
+
+
+def count_search(request: Any) -> None:
+    """Count a request whose filter no index serves. Raises Throttled where the user has made too many."""
+    throttle = JobsThrottle("search")
+    if not throttle.allow_request(request, None):
+        raise Throttled(throttle.wait())
 
 
 class ItemsThrottle(JobsThrottle):

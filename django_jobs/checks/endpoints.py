@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django_jobs.conf import jobs_settings
 from django_jobs.mounted_views import find_views
 
-SCOPES = ("submit", "submit_items", "status", "list", "cancel", "metrics")
+SCOPES = ("submit", "submit_items", "status", "list", "search", "cancel", "metrics")
 _RATE = re.compile(r"\d+/[smhd][a-z]*\Z")
 #: What may stand in an address as it is, and in Django's routes: no space, and nothing with a meaning there.
 _PREFIX = re.compile(r"(?![./])[^\s<>?#%\\\x00-\x1f\x7f]+(?<![./])\Z")

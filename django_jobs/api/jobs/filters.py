@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
 import django_filters
@@ -17,6 +18,8 @@ from django_jobs.api.filter_fields import (
     check_encodable,
 )
 from django_jobs.api.list_filters import ListFilter, ListFilterBackend
+from django_jobs.api.throttles import count_search
+from django_jobs.engine.insight.counting_in_time import walked_in_time
 from django_jobs.engine.insight.filter_input import searched
 from django_jobs.engine.insight.filter_values import read_batch_id, read_job_id, read_name, read_status
 from django_jobs.engine.insight.job_filter import JobFilter
@@ -86,6 +89,17 @@ class JobListFilter(ListFilter):
         if self._organizations:
             found["organizations"] = tuple(self._organizations.values())
         return JobFilter(**found).both(searched(given["search"]))
+
+
+def searching(request: Any, text: object) -> AbstractContextManager[None]:
+    """Count a search against its rate, and bound the time of what is read in the block.
+
+    Nothing is done where the text is blank, or a job's id, which an index finds.
+    """
+    is_walked = isinstance(text, str) and searched(text).is_walked
+    if is_walked:
+        count_search(request)
+    return walked_in_time("search", is_walked=is_walked)
 
 
 class JobFilterBackend(ListFilterBackend):

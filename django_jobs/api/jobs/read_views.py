@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from django_jobs.api.fields import check_parameters
 from django_jobs.api.jobs.answers import history_of, rows_of
 from django_jobs.api.jobs.base import JobScope
+from django_jobs.api.jobs.filters import searching
 from django_jobs.api.jobs.outputs import read_output
 from django_jobs.api.pagination import asks_for_results
 from django_jobs.engine.insight.listing import for_list
@@ -20,9 +21,10 @@ class ReadMixin(JobScope):
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The jobs that you may see, newest first."""
-        rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
         results = asks_for_results(request.query_params)
-        page = self.paginate_queryset(for_list(rows, results=results)) or []
+        with searching(request, request.query_params.get("search")):
+            rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
+            page = self.paginate_queryset(for_list(rows, results=results)) or []
         return self.get_paginated_response(rows_of(page, request.user, results=results))
 
     def retrieve(self, request: Any, **kwargs: Any) -> Response:

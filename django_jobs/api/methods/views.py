@@ -8,7 +8,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.api.jobs import submissions
 from django_jobs.api.jobs.answers import SUBMITTED, history_of, metrics_of, rows_of
-from django_jobs.api.jobs.filters import JobListFilter
+from django_jobs.api.jobs.filters import JobListFilter, searching
 from django_jobs.api.methods.arguments import as_query, with_objects
 from django_jobs.api.methods.base import MethodView, ReadingView
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
@@ -84,9 +84,11 @@ class ListJobs(ReadingView):
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         results = asks_for_results(fields)
         limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
-        rows = JobListFilter(as_query(fields), self.get_queryset().order_by("-pk"), request=self.request).matching()
-        total, _ = capped_count(rows)
-        page = rows_of(list(for_list(rows, results=results)[offset : offset + limit]), user, results=results)
+        with searching(self.request, fields.get("search")):
+            rows = JobListFilter(as_query(fields), self.get_queryset().order_by("-pk"), request=self.request).matching()
+            total, _ = capped_count(rows)
+            found = list(for_list(rows, results=results)[offset : offset + limit])
+        page = rows_of(found, user, results=results)
         return {"jobs": page, "total": total, "limit": limit, "offset": offset}
 
 

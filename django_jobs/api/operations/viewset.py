@@ -20,6 +20,7 @@ from django_jobs.api.operations.serializers import EstimateSerializer, NewOperat
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.serializers import NothingSerializer
+from django_jobs.api.throttles import count_search
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_status import describe_operations
@@ -77,9 +78,12 @@ class OperationViewSet(RowsView[Operation]):
         serializer = NewOperationSerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
         try:
+            asked = _asked(serializer, request.user)
+            if asked.filters.is_walked:
+                count_search(request)
             if serializer.validated_data["dry_run"]:
-                return Response(_estimate(_asked(serializer, request.user), request.user))
-            operation = operations.start_operation(_asked(serializer, request.user), user=request.user)
+                return Response(_estimate(asked, request.user))
+            operation = operations.start_operation(asked, user=request.user)
         except InvalidOperation as error:
             raise serializer.refusal(error) from error
         location = self.reverse_action("detail", kwargs={"id": operation.pk})

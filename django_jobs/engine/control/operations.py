@@ -22,6 +22,7 @@ from django_jobs.engine.control import audit
 from django_jobs.engine.control.operation_actions import Action
 from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_rights import Rights
+from django_jobs.engine.insight.counting_in_time import walked_in_time
 from django_jobs.engine.insight.filter_input import without_secrets
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.operation_speed import read_speeds
@@ -57,8 +58,9 @@ def estimate(request: Request, *, user: Any = None) -> Estimate:
     Raises what :func:`start_operation` raises.
     """
     request.check()
-    _permitted(request, user)
-    count, is_capped = request.count(user)
+    with walked_in_time("filters", is_walked=request.filters.is_walked):
+        _permitted(request, user)
+        count, is_capped = request.count(user)
     seconds = read_speeds()[request.action].seconds_for(count, request.rate)
     return Estimate(count=count, count_capped=is_capped, eta_seconds=seconds)
 
@@ -70,8 +72,10 @@ def start_operation(request: Request, *, user: Any = None) -> Operation:
     access policy lets the user act on none of the newest that match.
     """
     request.check()
-    rows = _permitted(request, user)
-    total, has_more = request.count(user)
+    with walked_in_time("filters", is_walked=request.filters.is_walked):
+        rows = _permitted(request, user)
+        total, has_more = request.count(user)
+        last_id = rows.order_by("-pk").values_list("pk", flat=True).first() or 0
     now, actor = database.now(), actor_for(user)
     operation = Operation(
         action=request.action,
@@ -88,7 +92,7 @@ def start_operation(request: Request, *, user: Any = None) -> Operation:
         released_until=now - dt.timedelta(minutes=1 / (request.rate or 1)),
         total=total,
         has_more=has_more,
-        last_id=rows.order_by("-pk").values_list("pk", flat=True).first() or 0,
+        last_id=last_id,
     )
     database.in_transaction(lambda: _store(operation, user))
     return operation

@@ -1,19 +1,28 @@
-"""Counts jobs exactly, as far as a short time allows.
+"""Bounds the time of a search that no index serves, and counts jobs exactly, as far as a short time allows.
 
-The keys are looked through from the newest on, stretch by stretch. Each statement reads a bounded part, however rare
-or old the counted jobs are, and the clock is read between two of them.
+To count, the keys are looked through from the newest on, stretch by stretch. Each statement reads a bounded part,
+however rare or old the counted jobs are, and the clock is read between two of them.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+from django.db import OperationalError
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from django_jobs.engine.insight.newest_jobs import newest_pk
+from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.counting import capped_count
+from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job
+
+#: How long a statement may take that looks through jobs while somebody waits for the answer.
+WALK_SECONDS: Final = 5.0
 
 #: No further statement begins after so many seconds.
 SECONDS: Final = 1.0
@@ -23,6 +32,26 @@ STRETCH: Final = 100_000
 FAST_SECONDS: Final = 0.05
 #: Of one that took longer than so many seconds, the next one looks through half as many keys.
 SLOW_SECONDS: Final = 0.2
+
+
+@contextmanager
+def walked_in_time(name: str, *, is_walked: bool) -> Iterator[None]:
+    """Bound the time of each statement of the block, where no index finds the jobs. Only read in the block.
+
+    Raises InvalidFilter, with what to do by this name, where a statement takes longer.
+    """
+    if not is_walked:
+        yield
+        return
+    began = time.monotonic()
+    try:
+        with store().limited(WALK_SECONDS):
+            yield
+    except OperationalError as error:
+        if time.monotonic() - began < WALK_SECONDS:
+            raise
+        text = _("To find these takes too long. Ask for fewer: of an organization or a type, or since a moment.")
+        raise InvalidFilter({name: [text]}) from error
 
 
 def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:

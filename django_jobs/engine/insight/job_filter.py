@@ -170,7 +170,8 @@ class JobFilter:
     @property
     def is_walked(self) -> bool:
         """Return whether something is asked for that no index finds."""
-        return any(term.is_walked for term, _value in self.asked())
+        is_among_all = self.has_error is not None and self.error_fingerprint is None
+        return is_among_all or any(term.is_walked for term, _value in self.asked())
 
     def both(self, other: JobFilter) -> JobFilter:
         """Return the filter of the jobs that both name. Of two single values that differ, it names none."""

@@ -119,6 +119,17 @@ class MariaDBStore(Store):
                 return int(raw.fileno())
         return number
 
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.max_statement_time")
+            hosts = cursor.fetchone()[0]
+            cursor.execute("SET SESSION max_statement_time = %s", [max(0.001, seconds)])  # 0 is no limit
+            try:
+                yield
+            finally:
+                cursor.execute("SET SESSION max_statement_time = %s", [hosts])
+
     def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
         number = getattr(connection.connection, _THREAD_ID, None)
         if number is None:

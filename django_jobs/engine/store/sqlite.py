@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.lane_walk import LaneWalk
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import DuplicateKey, ExecutionLog
+
+#: The clock of a limited statement is read after so many steps of SQLite's machine, a fraction of a millisecond.
+STEPS: Final = 1_000
 
 
 class SQLiteStore(LaneWalk):
@@ -44,6 +48,16 @@ class SQLiteStore(LaneWalk):
     def _dead(self, keys: QuerySet[DuplicateKey], now: dt.datetime) -> QuerySet[DuplicateKey]:
         # Nobody else has written since the caller looked, and found that all of them are dead.
         return keys
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        self.connection.ensure_connection()
+        raw, until = self.connection.connection, time.monotonic() + seconds
+        raw.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+        try:
+            yield
+        finally:
+            raw.set_progress_handler(None, 0)
 
     def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
         if connection.connection is not None:

@@ -58,7 +58,7 @@ def kept_connection() -> Iterator[None]:
 @pytest.fixture
 def there(broker: MemoryBroker, settings: Any, kept_connection: None) -> dict[str, str]:
     """Somebody who may do everything, something to do it to, and no limit to how often."""
-    rates = dict.fromkeys(["submit", "status", "list", "cancel", "metrics"])
+    rates = dict.fromkeys(["submit", "status", "list", "search", "cancel", "metrics"])
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": rates}
     organization = make_organization(name="ORG-2026-00001")
     admin = make_user("admin", member_of=[organization], is_superuser=True)

@@ -33,7 +33,7 @@ MOMENTS: Final = ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59.999999Z", "00
 @pytest.fixture
 def client(broker: MemoryBroker, kind: JobType, organization: Organization, settings: Any) -> APIClient:
     """A system admin whom no throttle stops."""
-    rates = dict.fromkeys(["submit", "status", "list", "cancel", "metrics"])
+    rates = dict.fromkeys(["submit", "status", "list", "search", "cancel", "metrics"])
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": rates}
     pending_job(kind, organization)
     return client_of(make_system_admin())

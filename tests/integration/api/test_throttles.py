@@ -25,6 +25,10 @@ def client(broker: MemoryBroker, organization: Organization, settings: Any) -> A
     return client_of(make_user(admin_of=[organization]))
 
 
+def operation(filters: dict[str, Any]) -> dict[str, Any]:
+    return {"action": "cancel", "filters": filters, "dry_run": True}
+
+
 def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
     """A call of each kind, in the scope that it counts against."""
     submission = {"job_type": job.job_type_id, "organization": job.organization_name}
@@ -49,6 +53,13 @@ def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
             lambda: client.get("/api/job-types/"),
             lambda: client.get("/api/batches/"),
             lambda: client.get(f"{METHOD}list_jobs"),
+        ],
+        "search": [
+            lambda: client.get("/api/jobs/", {"search": "no route"}),
+            lambda: client.get(f"{METHOD}list_jobs", {"search": "no route"}),
+            lambda: client.post("/api/jobs/operations/", operation({"error": "no route"}), "json"),
+            lambda: client.post("/api/jobs/operations/", operation({"search": "no route"}), "json"),
+            lambda: client.post("/api/jobs/operations/", operation({"has_error": True}), "json"),
         ],
         "cancel": [
             lambda: client.post(url_of(job, "cancel")),
@@ -135,7 +146,7 @@ def test_each_action_counts_against_the_rate_that_the_docs_name(
 
 def test_one_kind_does_not_count_against_another(client: APIClient, organization: Organization) -> None:
     calls = asked(client, pending_job(None, organization))
-    del calls["submit_items"]  # a bulk is a submission, too
+    del calls["submit_items"], calls["search"]  # a bulk is a submission, too, and a search a list
     assert [kinds[0]().status_code for kinds in calls.values()] == [201, 200, 200, 200, 200]
 
 
@@ -158,6 +169,7 @@ def test_the_rates_are_those_of_the_contract(settings: Any) -> None:
         "submit_items": (3000, 60),
         "status": (600, 60),
         "list": (60, 60),
+        "search": (10, 60),
         "cancel": (30, 60),
         "metrics": (30, 60),
     }

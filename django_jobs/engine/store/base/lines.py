@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
 #: How long a new connection may take.
@@ -34,6 +34,11 @@ class Lines:
     def is_asked(self, connection: Any) -> bool:
         """Return whether a statement may be under way."""
         return True
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Have each statement of the block end with an OperationalError that takes longer. Only read in the block."""
+        yield
 
     def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
         """Have the server give up the statement that is under way on a connection, if there is one.

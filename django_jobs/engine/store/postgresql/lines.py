@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
-from django.db import connections
+from django.db import connections, transaction
 
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.base.lines import CONNECT_SECONDS, END_SECONDS
@@ -62,6 +62,13 @@ class Lines(Store):
     def is_asked(self, connection: Any) -> bool:
         state = _state(connection)
         return state is not None and state.transaction_status == _ACTIVE
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{max(1, round(1000 * seconds))}ms'")  # 0 is no limit
+            yield
+            cursor.execute("SET LOCAL statement_timeout = DEFAULT")
 
     def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
         raw, state = connection.connection, _state(connection)
