@@ -47,6 +47,13 @@ class BatchState(TextChoices):
     CANCELED = "Canceled", _("Canceled")  #: canceled as a whole, and all its jobs ended
 
 
+class OpenTo(TextChoices):
+    """Whose jobs a batch takes, beside those of server code and those that its own jobs add."""
+
+    OWNER = "owner", _("Its owner, and who manages the organization's jobs")  #: nobody's where server code made it
+    MEMBERS = "members", _("Members of the organization")
+
+
 class BreakerState(TextChoices):
     """What the breaker of a job type does."""
 

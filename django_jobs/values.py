@@ -7,7 +7,7 @@ import datetime as dt
 from dataclasses import field
 from typing import Any, Final
 
-from django_jobs.statuses import BatchState, Priority, Status
+from django_jobs.statuses import BatchState, OpenTo, Priority, Status
 
 #: The reasons that ``JobStatus.waiting_for`` gives. Where several hold, it gives the first of them.
 WAITING_REASONS: Final = (
@@ -108,6 +108,8 @@ class BatchStatus:
     organization: str
     #: The owner's user name; empty for server code.
     owner: str = field(metadata={"help_text": "A user name; empty for server code."})
+    #: Whose jobs it takes beside those of server code: ``owner`` or ``members``.
+    open_to: str = field(default=OpenTo.OWNER, metadata={"words": OpenTo.values})
     state: str = field(metadata={"words": BatchState.values})
     #: How many jobs it has.
     total: int
@@ -126,6 +128,10 @@ class BatchStatus:
     then_job: str | None
     on_failure_job: str | None
     fault: str = field(metadata={"help_text": "Why what follows it could not be submitted; empty where all is well."})
+    #: How many of its jobs the host's access policy kept from the last cancel or retry of the batch.
+    refused: int = field(
+        default=0, metadata={"help_text": "Jobs that the access policy kept from the last cancel or retry."}
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as a dict, in their order; times stay datetimes."""

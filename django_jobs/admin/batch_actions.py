@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.formatting import badge, state_badge
@@ -19,6 +19,7 @@ from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control import batches
 from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.batch_diagnostics import reason_of
+from django_jobs.engine.submission.rights import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
@@ -54,7 +55,7 @@ ACTIONS: Final = {
             "What has completed is not run again. Once all have completed, what follows the batch is submitted."
         ),
         perform=batches.retry_batch,
-        may=batches.may_manage,
+        may=may_manage_batch,
         fits=lambda batch: batch.canceled_at is None and count_in(batch, RETRYABLE_BY_HAND) > 0,
         concerns=RETRYABLE_BY_HAND,
     ),
@@ -67,7 +68,7 @@ ACTIONS: Final = {
             "Mend the cause first: it is told again if it is still there."
         ),
         perform=batches.retry_batch,
-        may=batches.may_manage,
+        may=may_manage_batch,
         fits=lambda batch: (
             bool(batch.fault)
             and batch.completed_at is not None
@@ -84,7 +85,7 @@ ACTIONS: Final = {
             "follows the batch is submitted. It cannot be opened again."
         ),
         perform=batches.close_batch,
-        may=batches.may_cancel,
+        may=may_cancel_batch,
         fits=lambda batch: batch.closed_at is None,
     ),
     "cancel": BatchAction(
@@ -96,7 +97,7 @@ ACTIONS: Final = {
             "more jobs, and cannot be retried as a whole afterwards."
         ),
         perform=batches.cancel_batch,
-        may=batches.may_cancel,
+        may=may_cancel_batch,
         fits=lambda batch: batch.completed_at is None and batch.canceled_at is None,
         concerns=UNFINISHED,
     ),
@@ -162,6 +163,13 @@ class BatchActions(OwnPages):
             self.message_user(request, told(refusal), messages.WARNING)
             return
         self.remember(request, [changed], in_english(act.past))
+        if act.concerns and changed.refused:
+            text = ngettext(
+                "%(count)s job is left as it is: the access policy refuses it.",
+                "%(count)s jobs are left as they are: the access policy refuses them.",
+                changed.refused,
+            )
+            self.message_user(request, text % {"count": format_number(changed.refused)}, messages.WARNING)
         if changed.fault and changed.completed_at is not None:
             text = _("Not submitted yet: %(reason)s") % {"reason": reason_of(changed.fault)}
             self.message_user(request, text, messages.WARNING)

@@ -13,19 +13,21 @@ from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.facts import fact, field, says_nothing, without
 from django_jobs.admin.formatting import as_json, line, linked, moment
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.numbers import format_number
 from django_jobs.admin.open_pages import OpenPages, organization_line, owner_jobs
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.models import Batch, Job, JobType
+from django_jobs.statuses import OpenTo
 
 
 class BatchFacts(BaseAdmin):
     """The fields of a batch's page."""
 
     fieldsets = (
-        (None, {"fields": (("of_organization", "owned_by"),)}),
+        (None, {"fields": (("of_organization", "owned_by", "takes_jobs_of"),)}),
         (gettext_lazy("What follows"), {"fields": ("if_completed", "if_failed")}),
         (gettext_lazy("Times"), {"fields": (("created", "started", "closed", "expired", "ended_at"),)}),
-        (gettext_lazy("Changes"), {"fields": (("canceled", "canceler"), "retrier")}),
+        (gettext_lazy("Changes"), {"fields": (("canceled_on", "canceler"), "retrier", "kept")}),
     )
 
     created = field(gettext_lazy("created"), "created_at", moment)
@@ -33,9 +35,10 @@ class BatchFacts(BaseAdmin):
     closed = field(gettext_lazy("closed"), "closed_at", moment)
     expired = field(gettext_lazy("expired"), "expired_at", moment)
     ended_at = field(gettext_lazy("ended"), "completed_at", moment)
-    canceled = field(gettext_lazy("canceled"), "canceled_at", moment)
+    canceled_on = field(gettext_lazy("canceled"), "canceled_at", moment)
     canceler = field(gettext_lazy("by"), "canceled_by", line)
     retrier = field(gettext_lazy("last retried by"), "retried_by", line)
+    kept = field(gettext_lazy("jobs that the access policy kept from that"), "refused", format_number)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out the lines that are empty for this batch."""
@@ -59,6 +62,13 @@ class BatchFacts(BaseAdmin):
     def owned_by(self, batch: Any) -> SafeString | str:
         """Return the name of the batch's owner, with a link to their jobs."""
         return owner_jobs(Links(self.admin_site.name), batch.owner_name)
+
+    @fact(gettext_lazy("open to"), "open_to", always=True)
+    def takes_jobs_of(self, batch: Any) -> str:
+        """Return whose jobs the batch takes beside those of server code."""
+        if batch.open_to == OpenTo.OWNER and not batch.owner_name:
+            return gettext("server code alone")
+        return str(batch.get_open_to_display())
 
     @fact(gettext_lazy("if all complete"), "then")
     def if_completed(self, batch: Any) -> SafeString:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,23 +24,23 @@ Handler = Callable[[Any], Any]
 
 @dataclass(slots=True)
 class GivenBack:
-    """The jobs of earlier attempts that this attempt got back, each with the transaction in which it did.
+    """The jobs and batches of earlier attempts that this attempt got back, each with the transaction in which it did.
 
     None stands for a committed one. What was given back in a transaction that was rolled back may be given back again.
     """
 
-    jobs: dict[int, Any] = field(default_factory=dict)
+    made: dict[Hashable, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def has(self, pk: int, transaction: Any) -> bool:
-        """Return whether the job was given back in this transaction, or in one that is committed."""
-        return pk in self.jobs and self.jobs[pk] in {None, transaction}
+    def has(self, key: Hashable, transaction: Any) -> bool:
+        """Return whether this was given back in this transaction, or in one that is committed."""
+        return key in self.made and self.made[key] in {None, transaction}
 
-    def add(self, pk: int, transaction: Any) -> None:
-        """Note that the job is given back in this transaction; None: outside of one."""
-        self.jobs[pk] = transaction
+    def add(self, key: Hashable, transaction: Any) -> None:
+        """Note that this is given back in this transaction; None: outside of one."""
+        self.made[key] = transaction
         if transaction is not None:
-            database.on_commit(lambda: self.jobs.update({pk: None}))
+            database.on_commit(lambda: self.made.update({key: None}))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django_jobs.conf import organization_model_name
 from django_jobs.models import hooks
 from django_jobs.models.base import PrimaryManager, in_words, with_database_defaults
-from django_jobs.statuses import BatchState, Status
+from django_jobs.statuses import BatchState, OpenTo, Status
 
 _BATCH_ID = re.compile(r"BATCH-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
 
@@ -90,6 +90,10 @@ class Batch(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
     owner_name = models.CharField(max_length=150, blank=True)
+    open_to = models.CharField(max_length=8, choices=OpenTo.choices, default=OpenTo.OWNER)
+    #: The job whose handler made it, and in which attempt; that job may be deleted by now.
+    submitted_by_id = models.BigIntegerField(null=True, blank=True, editable=False)
+    submitted_by_attempt = models.PositiveIntegerField(null=True, blank=True, editable=False)
     #: What is submitted once all its jobs completed, or once all ended and some did not; without the organization.
     then = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
     on_failure = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
@@ -105,6 +109,14 @@ class Batch(models.Model):
     canceled_at = models.DateTimeField(null=True, blank=True)
     canceled_by = models.CharField(max_length=150, blank=True)
     retried_by = models.CharField(max_length=150, blank=True)
+    #: The user who canceled or retried it last: the access policy is asked whether they may, job by job.
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False, related_name="+", db_index=False
+    )
+    #: How many of its jobs the policy kept from that.
+    refused = models.PositiveIntegerField(default=0, editable=False)
+    #: Whether somebody held some of its jobs when they were to be canceled, so that all are looked at again.
+    met_held = models.BooleanField(default=False, editable=False)
     #: When it was closed because nobody else had done so.
     expired_at = models.DateTimeField(null=True, blank=True)
     total = models.PositiveIntegerField(default=0)
@@ -133,6 +145,8 @@ class Batch(models.Model):
             # What is being canceled or retried: the scheduler asks at each tick.
             models.Index(fields=["cancel_position"], name="djobs_batch_cancels"),
             models.Index(fields=["retry_position"], name="djobs_batch_retries"),
+            # What an earlier attempt of a job made.
+            models.Index(fields=["submitted_by_id"], name="djobs_batch_submitted_by"),
             # The batch of which a job is the ``then`` or the ``on_failure``.
             models.Index(fields=["then_job_id"], name="djobs_batch_then"),
             models.Index(fields=["on_failure_job_id"], name="djobs_batch_on_failure"),
@@ -145,8 +159,11 @@ class Batch(models.Model):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """Close the batch, unless that was done in the block. Where the block raised, cancel it too."""
-        hooks.batch_verbs().leave(self, failed=kind is not None)
+        """Close the batch, unless that was done in the block. Where the block raised, cancel it too.
+
+        A worker that stops leaves it as it is: the handler's next attempt gets the batch back.
+        """
+        hooks.batch_verbs().leave(self, kind)
 
     async def __aenter__(self) -> Self:
         return self
@@ -200,7 +217,8 @@ class Batch(models.Model):
     def close(self) -> None:
         """Say that nobody but its own jobs adds jobs any more: it ends with the last of them.
 
-        Waits for those who add a job at this moment. Raises InvalidTransition where it is closed already.
+        Waits for those who add a job at this moment. Raises InvalidTransition where it is closed already, but for the
+        handler that gets it back from an earlier attempt.
         """
         hooks.batch_verbs().close(self)
 

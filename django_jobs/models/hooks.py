@@ -20,8 +20,8 @@ class BatchVerbs(Protocol):
     def close(self, batch: Any) -> None:
         """Take no more jobs."""
 
-    def leave(self, batch: Any, *, failed: bool) -> None:
-        """Close the batch at the end of a block, and cancel it if that failed."""
+    def leave(self, batch: Any, raised: type[BaseException] | None) -> None:
+        """Close the batch at the end of a block, and cancel it if that raised."""
 
 
 class _Hooks:

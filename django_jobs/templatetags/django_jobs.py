@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.batches.status import get_batch_status
-from django_jobs.engine.control.batches import may_cancel, may_manage
 from django_jobs.engine.insight.status import describe, get_job_status
 from django_jobs.engine.lookup import find_batch, find_job
+from django_jobs.engine.submission.rights import may_cancel_batch, may_manage_batch
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import FINAL, TERMINAL, BatchState, Status
 from django_jobs.templatetags import batch_words, job_words
@@ -166,7 +166,7 @@ def _batch_rights(batch: Batch | BatchStatus | str, status: BatchStatus, user: A
     if status.state in {BatchState.COMPLETED, BatchState.CANCELED}:
         return {}
     row = batch if isinstance(batch, Batch) else find_batch(status.batch_id)
-    return {"can_cancel": may_cancel(user, row), "can_retry": may_manage(user, row)}
+    return {"can_cancel": may_cancel_batch(user, row), "can_retry": may_manage_batch(user, row)}
 
 
 def _address(name: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from pytest_django import Settings
 
-from django_jobs import cancel_batch, create_batch
+from django_jobs import AccessPolicy, cancel_batch, create_batch
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.cancel import cancel_job
@@ -22,11 +23,12 @@ from django_jobs.engine.execution import settle
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.ports import Ticket
-from django_jobs.models import Job, JobType
+from django_jobs.models import Batch, Job, JobType
+from django_jobs.statuses import Priority
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued
 from tests.support.brokers import WORKER, raised, reread, returned, ticket_of
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 
 PATIENCE = 60.0
 #: So long the row is held at most: who waits for it in spite of all finds it free, and the test fails by what follows.
@@ -200,3 +202,29 @@ def test_a_job_of_a_canceled_batch_that_somebody_holds_is_canceled_later(
     for _ in range(2):
         batch_duties.in_tick()
     assert reread(jobs[1]).status == "Canceled"
+
+
+class KeepsUrgentJobs(AccessPolicy):
+    """Lets nobody cancel what is urgent."""
+
+    def can_cancel(self, user: Any, job: Job) -> bool:
+        return job.priority < Priority.CRITICAL
+
+
+def test_so_is_one_beside_a_job_that_the_user_may_not_cancel(
+    full_broker: CrowdedBroker, hold: Callable[[Job], Host], settings: Settings
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.KeepsUrgentJobs"}
+    organization = make_organization()
+    batch, kind = create_batch(organization), make_job_type()
+    jobs = [batch.submit(kind, {"n": priority}, priority) for priority in ("Critical", "Low", "Low")]
+    host = hold(jobs[1])
+    cancel_batch(batch, user=make_user(admin_of=[organization]))
+    batch_duties.in_tick()
+    assert [reread(job).status for job in jobs] == ["Pending", "Pending", "Canceled"]
+    host.let_go()
+    for _ in range(2):
+        batch_duties.in_tick()
+    assert [reread(job).status for job in jobs] == ["Pending", "Canceled", "Canceled"]
+    row = Batch.objects.get()
+    assert (row.refused, row.cancel_position) == (1, None)

@@ -16,6 +16,7 @@ from django_jobs.api.serializers import (
 )
 from django_jobs.engine.batches.creation import MAX_NAME
 from django_jobs.engine.submission.rights import ASKED
+from django_jobs.statuses import OpenTo
 from django_jobs.values import BatchStatus
 
 
@@ -51,6 +52,11 @@ class NewBatchSerializer(RefusableSerializer):
         options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
     )
     name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_NAME, help_text="A title.")
+    open_to = serializers.ChoiceField(
+        required=False,
+        choices=OpenTo.choices,
+        help_text="Whose jobs it takes beside those of server code.",
+    )
     then = FollowUpField(
         required=False, allow_null=True, help_text=_WHEN.format("made once, when all jobs have completed.")
     )

@@ -38,6 +38,7 @@ _SAID_OF_BATCH: Final[dict[str, Any]] = {
     "name": "Invoices of January",
     "organization": "ORG-2026-00001",
     "owner": "alice",
+    "open_to": "owner",
     "state": "Running",
     "total": 200,
     "by_status": {**dict.fromkeys(Status.values, 0), "Pending": 70, "Queued": 22, "Running": 8, "Completed": 100},

@@ -43,22 +43,38 @@ def check(name: str, given: object, organization: Any, user: Any) -> dict[str, A
 
     Raises InvalidSubmission or PermissionDenied for what would be refused now, with the name before each field.
     """
-    if given is None:
+    values = _values(name, given)
+    if not values:
         return None
+    try:
+        single.judge(values.pop("job_type"), organization, values, user)
+    except InvalidSubmission as refusal:
+        raise type(refusal)({f"{name}.{field}": texts for field, texts in refusal.errors.items()}) from refusal
+    return stored(name, given)
+
+
+def stored(name: str, given: object) -> dict[str, Any] | None:
+    """Return the same without judging it. Raises InvalidSubmission for what is no submission."""
+    values = _values(name, given)
+    if not values:
+        return None
+    try:
+        text: dict[str, Any] = encoded({**values, "job_type": _name_of(values["job_type"])}, name, _max_bytes())[1]
+    except NotStorable as error:
+        raise InvalidSubmission({name: [str(error)]}) from error
+    return text
+
+
+def _values(name: str, given: object) -> dict[str, Any]:
+    """Return what is given by its names; nothing where nothing is to follow."""
+    if given is None:
+        return {}
     if not isinstance(given, Mapping) or "job_type" not in given:
         raise InvalidSubmission({name: ["Give an object (a dict) with job_type, and what else the job needs."]})
     unknown = sorted(str(key) for key in given.keys() - _TAKEN)
     if unknown:
         raise InvalidSubmission({name: [f"It takes no {', '.join(unknown)}; known are {', '.join(sorted(_TAKEN))}."]})
-    values = {key: value for key, value in given.items() if key != "job_type"}
-    try:
-        single.judge(given["job_type"], organization, values, user)
-        stored: dict[str, Any] = encoded({**given, "job_type": _name_of(given["job_type"])}, name, _max_bytes())[1]
-    except InvalidSubmission as refusal:
-        raise type(refusal)({f"{name}.{field}": texts for field, texts in refusal.errors.items()}) from refusal
-    except NotStorable as error:
-        raise InvalidSubmission({name: [str(error)]}) from error
-    return stored
+    return dict(given)
 
 
 def _name_of(job_type: Any) -> Any:

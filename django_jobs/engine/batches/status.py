@@ -103,6 +103,7 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
         name=batch.name,
         organization=organization,
         owner=batch.owner_name,
+        open_to=batch.open_to,
         state=str(batch.state),
         total=batch.total,
         by_status=counts,
@@ -114,6 +115,7 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
         then_job=jobs.get(batch.then_job_id or 0),
         on_failure_job=jobs.get(batch.on_failure_job_id or 0),
         fault=batch.fault,
+        refused=batch.refused,
     )
 
 

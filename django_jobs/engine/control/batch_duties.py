@@ -7,23 +7,27 @@ Whoever asked for it works on it for a moment, and the scheduler goes on.
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import beside, complain
 from django_jobs.engine.actors import SYSTEM, Actor, user_named
 from django_jobs.engine.batches import counting
 from django_jobs.engine.batches.changes import change
 from django_jobs.engine.control.cancel import cancel_many
+from django_jobs.engine.control.operation_rights import Rights, is_built_in
 from django_jobs.engine.control.retry import retry_many
+from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
-from django_jobs.models import Batch, BatchChange, Job
+from django_jobs.engine.store.fresh_reads import fresh_reads
+from django_jobs.exceptions import PolicyFailed
+from django_jobs.models import Batch, BatchChange, Job, Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
 
 logger = logging.getLogger("django_jobs")
@@ -38,11 +42,14 @@ AT_ONCE: Final = 50
 RETRIED: Final = "Retried by hand, with its batch"
 
 
+#: What of a batch is canceled or retried still.
+_BEGUN: Final = Q(cancel_position__isnull=False) | Q(retry_position__isnull=False)
+
+
 def in_tick() -> int:
     """Add up what others left, and go on with what is canceled or retried; return how much was done."""
     counted = counting.in_tick()
-    begun = Q(cancel_position__isnull=False) | Q(retry_position__isnull=False)
-    pks = list(Batch.primary.filter(begun).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    pks = list(Batch.primary.filter(_BEGUN).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     return counted + (work_for(TICK_SECONDS, pks) if pks else 0)
 
 
@@ -57,48 +64,98 @@ def begin(pk: int) -> None:
 
 
 def work_for(seconds: float, pks: Iterable[int]) -> int:
-    """Cancel or retry the jobs of these batches, as is noted, for so many seconds; return how many it was."""
+    """Cancel or retry the jobs of these batches, as is noted, for so many seconds; return how many it was.
+
+    A batch about which the access policy fails or hangs waits for the next tick.
+    """
     until = time.monotonic() + seconds
     total = 0
     for pk in pks:
-        turn = functools.partial(_turn_page, pk)
-        while (done := database.in_transaction(turn)) is not None:
-            total += done
-            if time.monotonic() >= until:
-                return total
+        try:
+            while (done := _go_on(pk)) is not None:
+                total += done
+                if time.monotonic() >= until:
+                    return total
+        except Late:
+            continue
+        except PolicyFailed as error:
+            complain(error)
     return total
 
 
-def _turn_page(pk: int) -> int | None:
+class _Page(NamedTuple):
+    """The next jobs of a batch that is canceled or retried, and those of them to which the asker may do that."""
+
+    jobs: list[int]
+    permitted: list[int]
+
+
+def _go_on(pk: int) -> int | None:
     """Cancel or retry a page of a batch's jobs; return how many, or None where no page is left or somebody does it."""
-    batch = database.locked(Batch.primary.filter(pk=pk), skip=True).first()
-    if batch is None:
+    batch = Batch.primary.filter(_BEGUN, pk=pk).first()
+    return None if batch is None else beside(batch.organization_id, lambda: _turn_page(batch))
+
+
+def _turn_page(batch: Batch) -> int | None:
+    """Do so. The access policy is asked before the transaction, so that nobody who needs the batch waits for it."""
+    position = batch.retry_position if batch.cancel_position is None else batch.cancel_position
+    jobs = list(_left(batch).filter(pk__gt=position).order_by("pk").values_list("pk", flat=True)[:PAGE])
+    page = _Page(jobs, _permitted(batch, jobs) if jobs else [])
+    return database.in_transaction(lambda: _do_page(batch, page))
+
+
+def _left(batch: Batch) -> QuerySet[Job]:
+    """Return the jobs that are to be canceled or retried."""
+    if batch.cancel_position is None:
+        return failed_jobs(batch)
+    return Job.primary.filter(batch_id=batch.pk, status__in=sorted(UNFINISHED), cancel_requested_at__isnull=True)
+
+
+def _permitted(batch: Batch, jobs: list[int]) -> list[int]:
+    """Return those of the jobs to which whoever asked may do it, where that is the host's to say."""
+    is_canceled = batch.cancel_position is not None
+    action = Operation.Action.CANCEL if is_canceled else Operation.Action.RETRY
+    actor = _actor(batch.canceled_by if is_canceled else batch.retried_by)
+    if actor == SYSTEM or is_built_in(action):
+        return jobs
+    with fresh_reads():
+        user: Any = batch.asked_by
+        if user is None or not user.is_active:
+            return []
+        rights = Rights(action, user)
+        rows = rights.read(Job.primary.filter(pk__in=jobs))
+        return sorted(job.pk for job in database.heard(rows) if rights.may(job))
+
+
+def _do_page(batch: Batch, page: _Page) -> int | None:
+    held = database.locked(Batch.primary.filter(pk=batch.pk), skip=True).first()
+    if held is None:
         return None
-    if batch.cancel_position is not None:
-        return _cancel_page(batch)
-    return _retry_page(batch) if batch.retry_position is not None else None
+    if (held.cancel_position, held.retry_position) != (batch.cancel_position, batch.retry_position):
+        return 0  # somebody else turned the page
+    held.refused += len(page.jobs) - len(page.permitted)
+    return _retry_page(held, page) if held.cancel_position is None else _cancel_page(held, page)
 
 
-def _cancel_page(batch: Batch) -> int | None:
-    jobs = Job.primary.filter(batch_id=batch.pk, status__in=sorted(UNFINISHED), cancel_requested_at__isnull=True)
-    page = list(jobs.filter(pk__gt=batch.cancel_position).order_by("pk").values_list("pk", flat=True)[:PAGE])
-    if page:
-        _store(batch, cancel_position=page[-1])
-        return sum(cancel_many(page, _actor(batch.canceled_by)))
-    # Somebody held some of them when their page was turned.
-    left = jobs.order_by().exists()
-    _store(batch, cancel_position=0 if left else None)
+def _cancel_page(batch: Batch, page: _Page) -> int | None:
+    if page.jobs:
+        done = sum(cancel_many(page.permitted, _actor(batch.canceled_by)))
+        if done < len(page.permitted) and not batch.met_held:  # they have ended, or somebody holds them
+            batch.met_held = _left(batch).filter(pk__in=page.permitted).exists()
+        _store(batch, cancel_position=page.jobs[-1], refused=batch.refused, met_held=batch.met_held)
+        return done
+    again = {"cancel_position": 0, "refused": 0, "met_held": False}
+    _store(batch, **(again if batch.met_held else {"cancel_position": None}))
     return None
 
 
-def _retry_page(batch: Batch) -> int | None:
-    rows = failed_jobs(batch).filter(pk__gt=batch.retry_position)
-    page = list(rows.order_by("pk").values_list("pk", flat=True)[:PAGE])
-    _store(batch, retry_position=page[-1] if page else None)
-    if not page:
+def _retry_page(batch: Batch, page: _Page) -> int | None:
+    _store(batch, retry_position=page.jobs[-1] if page.jobs else None, refused=batch.refused)
+    if not page.jobs:
         counting.look_again(batch)
         return None
-    return retry_many(page, message=RETRIED, actor=_actor(batch.retried_by), sources=sorted(RETRYABLE_BY_HAND)).moved
+    actor = _actor(batch.retried_by)
+    return retry_many(page.permitted, message=RETRIED, actor=actor, sources=sorted(RETRYABLE_BY_HAND)).moved
 
 
 def failed_jobs(batch: Batch) -> QuerySet[Job]:

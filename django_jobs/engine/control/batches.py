@@ -5,21 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.actors import Actor, actor_for
+from django_jobs.engine.actors import actor_for
 from django_jobs.engine.batches.changes import change
 from django_jobs.engine.batches.endings import owner_of, tenant_of
 from django_jobs.engine.batches.status import describe
 from django_jobs.engine.control import batch_duties
+from django_jobs.engine.control.operation_rights import is_built_in
 from django_jobs.engine.lookup import find_batch
-from django_jobs.engine.store.organization_ids import read_tenants
-from django_jobs.engine.submission import bulk, single
+from django_jobs.engine.submission import bulk, resubmission, single
 from django_jobs.engine.submission.fields import refuse_unknown
-from django_jobs.engine.submission.rights import Authorizer
-from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
-from django_jobs.models import Batch, Job
+from django_jobs.engine.submission.rights import Authorizer, may_cancel_batch, may_manage_batch
+from django_jobs.exceptions import AttemptLost, InvalidSubmission, InvalidTransition, PermissionDenied, WorkerStopping
+from django_jobs.models import Batch, Job, Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND
 from django_jobs.texts import marked as _
 from django_jobs.texts import say
@@ -56,12 +56,12 @@ def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[
 
 
 def close(batch: Batch) -> None:
-    """Take no more jobs but those of its own jobs."""
+    """Take no more jobs but those of its own jobs. A handler may close again what its earlier attempt closed."""
 
     def run(row: Batch, now: dt.datetime) -> None:
-        if row.closed_at is not None:
+        if row.closed_at is not None and not resubmission.is_own(row):
             raise InvalidTransition(row.batch_id, row.state, "close", say(_("it is closed already")))
-        row.closed_at = now
+        row.closed_at = row.closed_at or now
 
     change(batch, run, "closed_at")
 
@@ -72,17 +72,22 @@ def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     Raises BatchNotFound, PermissionDenied, and InvalidTransition where it is closed already.
     """
     batch = find_batch(batch_id, user)
-    if user is not None and not may_cancel(user, batch):
+    if user is not None and not may_cancel_batch(user, batch):
         raise PermissionDenied(say(_("You may not close %(batch)s."), batch=batch.batch_id))
     close(batch)
     return find_batch(batch)
 
 
-def leave(batch: Batch, *, failed: bool) -> None:
-    """Close the batch at the end of a block; where that raised, cancel it, whatever happens then."""
-    if failed:
+def leave(batch: Batch, raised: type[BaseException] | None) -> None:
+    """Close the batch at the end of a block; where that raised, cancel it, whatever happens then.
+
+    Where a worker stops in the midst of the block, the handler's next attempt goes on with the batch.
+    """
+    if raised is not None and issubclass(raised, WorkerStopping | AttemptLost):
+        return
+    if raised is not None:
         try:
-            _cancel(batch, actor_for(None))
+            _cancel(batch, None)
         except Exception:
             logger.exception("batch_id=%s event=batch_not_canceled", batch.batch_id)
         return
@@ -93,7 +98,8 @@ def leave(batch: Batch, *, failed: bool) -> None:
 def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """Cancel what waits of a batch, and ask what runs of it to stop; it takes no more jobs. Return it as it is then.
 
-    Its owner may, and whoever manages the organization's jobs. One that is canceled already stays as it is. Raises
+    Its owner may, and whoever manages the organization's jobs. A host's own ``can_cancel`` is asked for each job; those
+    that it refuses go on, and ``refused`` counts them. One that is canceled already stays as it is. Raises
     BatchNotFound, PermissionDenied, and InvalidTransition when it has ended otherwise.
     """
     return cancel_batch_once(batch_id, user=user)[0]
@@ -102,15 +108,15 @@ def cancel_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
 def cancel_batch_once(batch_id: str | Batch, *, user: Any = None) -> tuple[Batch, bool]:
     """Do as :func:`cancel_batch` does; return the batch, and whether it was not canceled before."""
     batch = find_batch(batch_id, user)
-    if user is not None and not may_cancel(user, batch):
+    if user is not None and not may_cancel_batch(user, batch):
         raise PermissionDenied(say(_("You may not cancel %(batch)s."), batch=batch.batch_id))
-    is_first = _cancel(batch, actor_for(user))
+    is_first = _cancel(batch, user)
     return find_batch(batch), is_first
 
 
-def _cancel(batch: Batch, actor: Actor) -> bool:
+def _cancel(batch: Batch, user: Any) -> bool:
     """Cancel it; return whether it was not canceled before."""
-    is_first = False
+    is_first, actor = False, actor_for(user)
 
     def run(row: Batch, now: dt.datetime) -> None:
         nonlocal is_first
@@ -122,30 +128,26 @@ def _cancel(batch: Batch, actor: Actor) -> bool:
         row.canceled_at, row.canceled_by, row.cancel_position = now, actor.name, 0
         row.closed_at = row.closed_at or now
         row.retry_position = None
+        _note_asker(row, user)
 
-    change(batch, run, "canceled_at", "canceled_by", "closed_at", "cancel_position", "retry_position")
+    fields = ("canceled_at", "canceled_by", "closed_at", "cancel_position", "retry_position")
+    change(batch, run, *fields, *_ASKER)
     batch_duties.begin(batch.pk)
     return is_first
 
 
-def may_cancel(user: Any, batch: Batch) -> bool:
-    """Return whether the user may close or cancel this batch: its owner, and whoever manages it."""
-    return may_manage(user, batch) or (batch.owner_id is not None and batch.owner_id == getattr(user, "pk", None))
+_ASKER: Final = ("asked_by_id", "refused", "met_held")
 
 
-def may_manage(user: Any, batch: Batch) -> bool:
-    """Return whether the user manages the jobs of the batch's organization, and so may retry those that failed."""
-    policy = get_policy()
-    if policy.is_system_admin(user):
-        return True
-    tenant = read_tenants([batch.organization_id]).get(batch.organization_id)
-    return tenant is not None and bool(policy.is_organization_admin(user, tenant))
+def _note_asker(row: Batch, user: Any) -> None:
+    row.asked_by_id, row.refused, row.met_held = getattr(user, "pk", None), 0, False
 
 
 def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """Start those jobs of a batch over that failed, with all their retries; return it as it is then.
 
-    If it completes now, ``then`` is submitted. What follows it and could not be submitted is tried again. Raises
+    If it completes now, ``then`` is submitted. What follows it and could not be submitted is tried again. A host's own
+    ``can_retry`` is asked for each job; those that it refuses stay as they are, and ``refused`` counts them. Raises
     BatchNotFound; PermissionDenied where the user may not retry jobs of one of the types; and InvalidTransition when
     none of its jobs failed, those that did are no longer kept, or the batch was canceled.
     """
@@ -157,10 +159,11 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     def run(row: Batch, _now: dt.datetime) -> None:
         _refuse_canceled(row)
         row.retried_by, row.expired_at = actor.name, None
+        _note_asker(row, user)
         if batch_duties.failed_jobs(row).exists():  # else only what follows it is tried again, at once
             row.retry_position = 0
 
-    change(batch, run, "retry_position", "retried_by", "expired_at")
+    change(batch, run, "retry_position", "retried_by", "expired_at", *_ASKER)
     logger.info("batch_id=%s event=batch_retried by=%s", batch.batch_id, actor.name)
     batch_duties.begin(batch.pk)
     return find_batch(batch)
@@ -184,8 +187,10 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
         raise InvalidTransition(batch.batch_id, batch.state, "retry", say(reason))
     if user is None:
         return
-    if not may_manage(user, batch):
+    if not may_manage_batch(user, batch):
         raise PermissionDenied(say(_("You may not retry %(batch)s."), batch=batch.batch_id))
+    if not is_built_in(Operation.Action.RETRY):
+        return  # the host's own answer may differ from job to job
     for name in failed.order_by("job_type_id").values_list("job_type_id", flat=True).distinct():
         job = failed.filter(job_type_id=name).first()
         if job is not None and not get_policy().can_retry(user, job):

@@ -22,8 +22,15 @@ QUESTIONS: Final[dict[str, str]] = {
 _ASKED: Final = ("organization_id", "job_type_id", "owner_id")
 #: Columns that few policies read.
 LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
-#: What the built-in answers are made of.
-_PARTS: Final = ("can_view", "can_cancel", "can_retry", "can_delete")
+
+
+def is_built_in(action: str) -> bool:
+    """Return whether the built-in policy says who may do this to which jobs, so that equal facts have equal answers.
+
+    A host's own answer may depend on anything.
+    """
+    policy = type(get_policy())
+    return all(getattr(policy, name) is getattr(AccessPolicy, name) for name in ("can_view", QUESTIONS[action]))
 
 
 class Rights:
@@ -31,12 +38,8 @@ class Rights:
 
     def __init__(self, action: str, user: Any) -> None:
         self._user = user
-        policy = get_policy()
-        self._ask: Callable[[Any, Job], bool] = getattr(policy, QUESTIONS[action])
-        # The built-in answers depend on these facts of a job alone. A host's own may depend on anything.
-        self.is_built_in = user is None or all(
-            getattr(type(policy), name) is getattr(AccessPolicy, name) for name in _PARTS
-        )
+        self._ask: Callable[[Any, Job], bool] = getattr(get_policy(), QUESTIONS[action])
+        self.is_built_in = user is None or is_built_in(action)
         self._known: dict[tuple[Any, ...], bool] = {}
 
     def read(self, rows: QuerySet[Job]) -> list[Job]:

@@ -9,10 +9,11 @@ from django.utils.translation import gettext_noop as _
 
 from django_jobs.engine.access import get_policy, may_hide_jobs, may_view
 from django_jobs.engine.job_types import parameters
+from django_jobs.engine.submission import membership
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors
 from django_jobs.engine.submission.targets import Targets
-from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive
+from django_jobs.exceptions import JobTypeDisabled, OrganizationInactive, PermissionDenied
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNSUCCESSFUL, RunAfter
 from django_jobs.texts import say
@@ -63,9 +64,20 @@ def is_active(found: Targets) -> bool:
 
 
 def read_known(requests: Iterable[Request], user: Any) -> Known:
-    """Return what exists of what these name."""
+    """Return what exists of what these name. Raises PermissionDenied for a batch to which the user may not add jobs."""
     asked = list(requests)
-    return Known(_read_parents(asked, user), _read_batches(asked))
+    batches = _read_batches(asked)
+    named = {request.fields.batch.batch_id: request.targets.organization for request in asked if request.fields.batch}
+    for name, organization in named.items():
+        batch = batches.get(name)
+        if batch is not None and batch.organization_id == organization.pk:  # else it is not told that there is one
+            _check_member(batch, organization, user)
+    return Known(_read_parents(asked, user), batches)
+
+
+def _check_member(batch: Batch, organization: Any, user: Any) -> None:
+    if not membership.may_add(user, batch, organization):
+        raise PermissionDenied(say(_("You may not add jobs to %(batch)s."), batch=batch.batch_id))
 
 
 def check_named(request: Request, known: Known, errors: Errors) -> None:
@@ -78,7 +90,7 @@ def check_named(request: Request, known: Known, errors: Errors) -> None:
 
 def _read_batches(requests: Iterable[Request]) -> dict[str, Batch]:
     wanted = {request.fields.batch.pk for request in requests if request.fields.batch is not None}
-    rows = Batch.primary.filter(pk__in=wanted).only("pk", "created_at", "organization_id") if wanted else ()
+    rows = Batch.primary.filter(pk__in=wanted).defer("then", "on_failure", "fault") if wanted else ()
     return {batch.batch_id: batch for batch in rows}
 
 

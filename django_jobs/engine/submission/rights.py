@@ -1,4 +1,7 @@
-"""Who may submit which job type. To a user, a type that they may not submit looks like one that does not exist."""
+"""Who may submit which job type, and who may close, cancel and retry a batch.
+
+To a user, a type that they may not submit looks like one that does not exist.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from django_jobs.engine.access import AccessPolicy, get_policy, holds, organizations_seen_by
+from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.statuses import SubmitBy
 from django_jobs.texts import marked as _
 from django_jobs.texts import say
 
 if TYPE_CHECKING:
-    from django_jobs.models import JobType
+    from django_jobs.models import Batch, JobType
 
 #: A host's own rule is asked for at most so many of the user's organizations.
 ASKED: Final = 100
@@ -90,6 +94,21 @@ def belongs(user: Any, organization: Any) -> bool:
         or policy.is_member(user, organization)
         or policy.is_organization_admin(user, organization)
     )
+
+
+def may_cancel_batch(user: Any, batch: Batch) -> bool:
+    """Return whether the user may close or cancel this batch: its owner, and whoever manages it."""
+    is_owner = batch.owner_id is not None and batch.owner_id == getattr(user, "pk", None)
+    return is_owner or may_manage_batch(user, batch)
+
+
+def may_manage_batch(user: Any, batch: Batch) -> bool:
+    """Return whether the user manages the jobs of the batch's organization, and so may retry those that failed."""
+    policy = get_policy()
+    if policy.is_system_admin(user):
+        return True
+    tenant = read_tenants([batch.organization_id]).get(batch.organization_id)
+    return tenant is not None and bool(policy.is_organization_admin(user, tenant))
 
 
 def submittable(user: Any, kinds: Iterable[JobType]) -> list[JobType]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
-from django_jobs import create_batch
-from django_jobs.models import Batch, JobType, Organization
+from django_jobs import AccessPolicy, create_batch
+from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import admin
 from tests.support.admin import remembered, said, text, url
@@ -41,6 +43,26 @@ def test_cancel_asks_first_and_says_how_many_it_is_about(boss: Client, mine: Org
     tick()
     assert state(batch) == "Canceled"
     assert remembered(batch)[0][0] == "admin"
+
+
+class NobodyCancels(AccessPolicy):
+    """Lets nobody cancel a single job."""
+
+    def can_cancel(self, user: Any, job: Job) -> bool:
+        return False
+
+
+def test_a_cancel_says_how_many_jobs_the_hosts_policy_keeps_from_it(
+    boss: Client, mine: Organization, settings: Settings
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.NobodyCancels"}
+    batch = make_batch(mine, "Completed", "Completed")
+    answer = press(boss, "cancel", batch)
+    assert [message.level_tag for message in answer.context["messages"]] == ["warning", "info"]
+    assert "2 jobs" in said(answer)[0]
+    page = " ".join(re.sub(r"<[^>]*>", " ", answer.content.decode()).split())
+    assert page.endswith("from that: 2")
+    assert "Canceled: 0" not in page, "the moment, and not how many jobs are canceled"
 
 
 def test_retry_runs_what_failed_again(boss: Client, mine: Organization) -> None:

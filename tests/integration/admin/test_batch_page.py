@@ -40,6 +40,15 @@ def test_it_is_found_by_its_id_too(root: Client, mine: Organization) -> None:
     assert root.get(f"/admin/django_jobs/batch/BATCH-1999-{batch.pk:05d}/change/").status_code == 302
 
 
+def test_it_says_whose_jobs_it_takes(root: Client, mine: Organization) -> None:
+    owner = make_user(member_of=[mine])
+    facts = [
+        shown(root, create_batch(mine, user=user, open_to=open_to)).partition("Open to:")[2].split()[:2]
+        for user, open_to in ((None, "owner"), (owner, "owner"), (owner, "members"))
+    ]
+    assert facts == [["server", "code"], ["Its", "owner,"], ["Members", "of"]]
+
+
 def test_its_counts_lead_to_just_the_jobs_that_they_count(root: Client, mine: Organization) -> None:
     batch = make_batch(mine, "Completed", "Completed", "Dead Letter")
     make_batch(mine, "Completed")

@@ -93,6 +93,7 @@ def test_the_answer_has_the_fields_of_the_status_and_no_others(client: APIClient
     [
         ({"name": "x" * 201}, "name"),
         ({"title": "x"}, "title"),
+        ({"open_to": "everybody"}, "open_to"),
         ({"then": "report"}, "then"),
         ({"then": ["report"]}, "then"),
         ({"then": {}}, "then.job_type"),
@@ -127,6 +128,21 @@ def test_a_suspended_organization_makes_none(client: APIClient, organization: Or
     Organization.objects.update(is_active=False)
     answer = client.post(LIST, {"organization": organization.name}, "json")
     assert (answer.status_code, list(answer.json())) == (400, ["organization"])
+
+
+@pytest.mark.parametrize("open_to", ["owner", "members"])
+def test_a_member_adds_to_anothers_batch_where_that_is_open_to_members(
+    client: APIClient, organization: Organization, kind: JobType, open_to: str
+) -> None:
+    owner = client_of(make_user(member_of=[organization]))
+    batch = owner.post(LIST, {"organization": organization.name, "open_to": open_to}, "json").json()
+    assert batch["open_to"] == open_to
+    job = {"job_type": kind.pk, "organization": organization.name, "batch": batch["batch_id"]}
+    answers = [client.post("/api/jobs/", job, "json"), client.post("/api/jobs/bulk/", [job], "json")]
+    codes = [answer.status_code for answer in answers]
+    assert codes == ([201, 201] if open_to == "members" else [403, 403])
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 403} <= {"permission_denied"}
+    assert Job.objects.count() == codes.count(201)
 
 
 def test_a_job_for_a_batch_of_another_organization_is_refused(

@@ -24,7 +24,7 @@ LONG: Final = 30
 
 
 def new_batch(name: str = "one") -> Batch:
-    follow = {
+    follow: dict[str, Any] = {
         which: {"job_type": PLAIN, "parameters": {"follows": f"{name}/{which}"}} for which in ("then", "on_failure")
     }
     return create_batch("ORG-A", name=name, **follow)

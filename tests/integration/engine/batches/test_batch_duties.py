@@ -178,3 +178,112 @@ def test_batches_that_have_ended_cost_a_tick_nothing(organization: Organization)
         tick()
     assert plans
     assert not any(Batch._meta.db_table in plan.scanned() for plan in plans)
+
+
+# -- the host's own rights ---------------------------------------------------------------------------------------------
+
+
+class ByParameters(AccessPolicy):
+    """Lets nobody cancel or retry jobs that are marked as locked."""
+
+    #: Raised in place of an answer.
+    error: Exception | None = None
+
+    def can_cancel(self, user: Any, job: Job) -> bool:
+        if self.error is not None:
+            raise self.error
+        return not job.priority
+
+    can_retry = can_cancel
+
+
+class ByView(AccessPolicy):
+    """Hides such jobs."""
+
+    def can_view(self, user: Any, job: Job) -> bool:
+        return not job.priority
+
+
+@pytest.fixture
+def by_host(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
+    monkeypatch.setattr(batch_duties, "PAGE", 2)
+    policy = getattr(request, "param", ByParameters)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.{policy.__name__}"}
+
+
+def locked_and_free(organization: Organization, handler: str, **fields: Any) -> Batch:
+    """A batch of five jobs, of which the second and the fifth are locked."""
+    batch = create_batch(organization, **fields)
+    kind = make_job_type(handler)
+    for number in range(5):
+        batch.submit(kind, {"number": number}, "High" if number in {1, 4} else "Low")
+    return batch
+
+
+def numbers(batch: Batch, status: str) -> list[int]:
+    jobs = Job.objects.filter(batch=batch, status=status).order_by("pk")
+    return [job.input_parameters["number"] for job in jobs]
+
+
+@pytest.mark.parametrize("by_host", [ByParameters, ByView], indirect=True)
+def test_a_batchs_cancel_leaves_the_jobs_that_the_host_does_not_let_the_user_cancel(
+    by_host: None, organization: Organization
+) -> None:
+    batch = locked_and_free(organization, "do_nothing")
+    cancel_batch(batch, user=make_user(admin_of=[organization]))
+    tick()
+    assert (numbers(batch, "Canceled"), get_batch_status(batch).refused) == ([0, 2, 3], 2)
+    tick()
+    assert get_batch_status(batch).refused == 2, "each is asked about once"
+    run_jobs()
+    assert (numbers(batch, "Completed"), state(batch)) == ([1, 4], "Canceled")
+
+
+@pytest.mark.parametrize("by_host", [ByParameters, ByView], indirect=True)
+def test_a_batchs_retry_leaves_the_jobs_that_the_host_does_not_let_the_user_retry(
+    by_host: None, organization: Organization
+) -> None:
+    batch = locked_and_free(organization, "fail_for_good")
+    batch.close()
+    run_jobs()
+    retry_batch(batch, user=make_user(admin_of=[organization]))
+    tick()
+    assert (numbers(batch, "Dead Letter"), get_batch_status(batch).refused) == ([1, 4], 2)
+    run_jobs()
+    retry_batch(batch)
+    assert (numbers(batch, "Dead Letter"), get_batch_status(batch).refused) == ([], 0)
+
+
+def test_server_code_and_the_batchs_block_ask_no_policy(by_host: None, organization: Organization) -> None:
+    batch = locked_and_free(organization, "do_nothing", user=make_user(member_of=[organization]))
+    with pytest.raises(ZeroDivisionError), batch:
+        raise ZeroDivisionError
+    tick()
+    assert (numbers(batch, "Canceled"), get_batch_status(batch).refused) == ([0, 1, 2, 3, 4], 0)
+
+
+def test_the_scheduler_asks_for_the_user_and_does_nothing_for_one_who_is_gone(
+    by_host: None, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    batch = locked_and_free(organization, "do_nothing")
+    user = make_user(admin_of=[organization])
+    cancel_batch(batch, user=user)
+    assert numbers(batch, "Canceled") == [0]
+    user.delete()
+    tick()
+    assert (numbers(batch, "Canceled"), get_batch_status(batch).refused) == ([0], 4)
+
+
+def test_what_the_policy_fails_to_answer_is_asked_again(
+    by_host: None, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ByParameters, "error", KeyError("down"))
+    batch, other = locked_and_free(organization, "do_nothing"), locked_and_free(organization, "do_nothing")
+    cancel_batch(batch, user=make_user(admin_of=[organization]))
+    assert numbers(batch, "Canceled") == []
+    cancel_batch(other)
+    assert numbers(other, "Canceled") == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(ByParameters, "error", None)
+    tick()
+    assert numbers(batch, "Canceled") == [0, 2, 3]

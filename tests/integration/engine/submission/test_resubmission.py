@@ -13,6 +13,8 @@ from django.db import connections, transaction
 from django_jobs import (
     asubmit_job,
     cancel_job,
+    create_batch,
+    get_batch_status,
     get_job_status,
     retry_job,
     submit_for_each,
@@ -20,8 +22,8 @@ from django_jobs import (
     submit_jobs,
 )
 from django_jobs.engine.store import database
-from django_jobs.exceptions import DuplicateJob, JobTypeNotFound, TransientError
-from django_jobs.models import DuplicateKey, Job, JobType, Organization
+from django_jobs.exceptions import DuplicateJob, JobTypeNotFound, TransientError, WorkerStopping
+from django_jobs.models import Batch, DuplicateKey, Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
 from tests.support import handlers
 from tests.support.brokers import job_in, pending_job, reread
@@ -200,6 +202,120 @@ def test_what_was_rolled_back_is_submitted_again(does: Any, child: JobType, orga
     pending_job(does(submit), organization)
     run_jobs(retries=True)
     assert [job.submitted_by_attempt for job in children()] == [2]
+
+
+# Batches.
+
+
+def batches() -> list[Batch]:
+    return list(Batch.objects.order_by("pk"))
+
+
+def dies_at(attempt: int, context: Any) -> None:
+    """End an attempt as the death of its worker does: nothing in the handler hears of it."""
+    if context.attempt == attempt:
+        raise WorkerStopping
+
+
+def test_an_attempt_gets_the_batch_back_in_whose_midst_the_one_before_died(
+    does: Any, child: JobType, organization: Organization
+) -> None:
+    then = {"job_type": make_job_type(type_name="then").pk, "parameters": {"for": "batch"}}
+
+    def fill(context: Any) -> None:
+        with create_batch(organization, name="Parts", then=then) as batch:
+            batch.submit("child", {"part": 1})
+            batch.submit("child", {"part": 2})
+            dies_at(1, context)
+            batch.submit("child", {"part": 3})
+
+    parent = pending_job(does(fill), organization)
+    run_jobs(retries=True)
+    assert reread(parent).status == "Completed"
+    assert [get_batch_status(batch).state for batch in batches()] == ["Running"]
+    assert [job.input_parameters["part"] for job in children()] == [1, 2, 3]
+    assert {job.batch_id for job in children()} == {batches()[0].pk}
+    assert not Job.objects.filter(job_type="then").exists(), "its parts have not run yet"
+
+
+def test_what_two_batches_of_one_attempt_are_are_those_of_the_next(
+    does: Any, child: JobType, organization: Organization
+) -> None:
+    got: list[list[int]] = []
+
+    def make(context: Any) -> None:
+        made = [create_batch(organization, name=name) for name in ("a", "b", "a")]
+        for number, batch in enumerate(made):
+            batch.submit("child", {"number": number})
+            batch.close()
+        got.append([batch.pk for batch in made])
+
+    parent = pending_job(does(make), organization)
+    run_jobs(retries=True)
+    assert reread(parent).status == "Completed"
+    assert got == [[batch.pk for batch in batches()]] * 3
+    assert (len(batches()), len(children())) == (3, 3)
+
+
+@pytest.mark.parametrize("differs", ["name", "then", "on_failure", "open_to", "user"])
+def test_another_batch_is_not_given_back(differs: str, does: Any, child: JobType, organization: Organization) -> None:
+    values: dict[str, Any] = {
+        "name": "x",
+        "then": {"job_type": "child"},
+        "on_failure": {"job_type": "child"},
+        "open_to": "members",
+        "user": make_user(member_of=[organization]),
+    }
+
+    def make(context: Any) -> None:
+        create_batch(organization, **({differs: values[differs]} if context.attempt == 1 else {}))
+
+    pending_job(does(make), organization)
+    run_jobs(retries=True)
+    assert len(batches()) == 2
+
+
+def test_a_batch_that_the_block_canceled_is_made_anew(does: Any, child: JobType, organization: Organization) -> None:
+    def fill(context: Any) -> None:
+        with create_batch(organization) as batch:
+            batch.submit("child")
+            if context.attempt == 1:
+                raise TransientError("again")
+
+    pending_job(does(fill), organization)
+    run_jobs(retries=True)
+    assert [get_batch_status(batch).state for batch in batches()] == ["Canceled", "Running"]
+    assert [job.status for job in children()] == ["Canceled", "Pending"]
+
+
+def test_a_batch_that_is_given_back_is_judged_no_more(does: Any, child: JobType, organization: Organization) -> None:
+    def make(context: Any) -> None:
+        create_batch(organization, then={"job_type": "child"})
+        JobType.objects.filter(pk="child").update(is_enabled=False)
+
+    parent = pending_job(does(make), organization)
+    run_jobs(retries=True)
+    assert (reread(parent).status, len(batches())) == ("Completed", 1)
+
+
+def test_a_batch_that_was_rolled_back_is_made_again(does: Any, child: JobType, organization: Organization) -> None:
+    def make(context: Any) -> None:
+        with transaction.atomic():
+            create_batch(organization)
+            if context.attempt == 1:
+                raise TransientError("rolled back")
+
+    pending_job(does(make), organization)
+    run_jobs(retries=True)
+    assert [batch.submitted_by_attempt for batch in batches()] == [2]
+
+
+def test_another_job_makes_a_batch_of_its_own(does: Any, child: JobType, organization: Organization) -> None:
+    kind = does(lambda _: create_batch(organization))
+    for _ in range(2):
+        pending_job(kind, organization)
+    run_jobs(retries=True)
+    assert len(batches()) == 2
 
 
 def test_a_retry_by_hand_is_a_later_attempt(does: Any, child: JobType, organization: Organization) -> None:
