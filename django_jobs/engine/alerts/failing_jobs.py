@@ -1,63 +1,52 @@
-"""The newest jobs whose last attempts failed: the commonest error of a type, and whose jobs fail.
+"""The newest jobs of job types whose last attempts failed: the commonest error, and whose jobs fail.
 
-Of each status the newest SAMPLE jobs are read, however many there are. So a number is the least there is.
+Of each error the newest are read, up to a page, however many there are. So a number is the least that there is.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.statuses import WITH_ERRORS
 
-SAMPLE: Final = 1_000
+PAGE: Final = 1_000
+MAX_PAGES: Final = 5
 #: How many organizations of one alarm are kept, those with the most jobs first.
 MAX_ORGANIZATIONS: Final = 1_000
-_READ: Final = ("pk", "job_type_id", "error_fingerprint", "organization_id", "started_at")
+_READ: Final = ("pk", "error_fingerprint", "organization_id", "started_at")
 
 
 class FailingJob(NamedTuple):
     """A job whose last attempt failed. ``started_at`` is when that attempt began."""
 
     pk: int
-    job_type: str
     fingerprint: str
     organization: Any
     started_at: dt.datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class FailingJobs:
-    """The jobs that were read, by type. ``is_cut`` says that there are more."""
+def failing_jobs(job_types: Iterable[str], since: dt.datetime) -> tuple[list[FailingJob], bool]:
+    """Return failing jobs of these types whose last attempts began since, and whether there may be more.
 
-    by_type: dict[str, list[FailingJob]]
-    is_cut: bool
-
-    def of_types(self, job_types: Iterable[str], since: dt.datetime) -> list[FailingJob]:
-        """Return those of these types whose last attempts began at this moment or later."""
-        found = (row for name in job_types for row in self.by_type.get(name, ()))
-        return [row for row in found if row.started_at and row.started_at >= since]
-
-
-def read_failing_jobs() -> FailingJobs:
-    """Return the newest jobs of each status that a failed attempt leads to, in one statement for each."""
-    by_type: dict[str, list[FailingJob]] = defaultdict(list)
+    A statement reads a page of one type by the index of failures, error by error, the newest of each first. Where a
+    page is full, the next one begins with the next error.
+    """
+    found: list[FailingJob] = []
     is_cut = False
-    for status in sorted(WITH_ERRORS):
-        rows = list(_newest_in(status))
-        is_cut = is_cut or len(rows) == SAMPLE
-        for row in rows:
-            by_type[row.job_type].append(row)
-    return FailingJobs(dict(by_type), is_cut)
-
-
-def _newest_in(status: str) -> Iterator[FailingJob]:
-    rows = jobs().filter(status=status).order_by("-pk").values_list(*_READ)
-    return (FailingJob(*row) for row in rows[:SAMPLE])
+    for name in job_types:
+        rows = jobs().filter(job_type=name, status__in=sorted(WITH_ERRORS)).order_by("error_fingerprint", "-pk")
+        last = ""
+        for _ in range(MAX_PAGES):
+            page = [FailingJob(*row) for row in rows.filter(error_fingerprint__gt=last).values_list(*_READ)[:PAGE]]
+            found += [row for row in page if row.started_at and row.started_at >= since]
+            if len(page) < PAGE:
+                break
+            is_cut, last = True, page[-1].fingerprint
+    return found, is_cut
 
 
 def commonest_fingerprint(rows: list[FailingJob]) -> str | None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final
-
-from django_jobs.engine.alerts.failing_jobs import FailingJobs, read_failing_jobs
 
 #: How many subjects of one rule may be wrong at once. There is no use in more sentences.
 MAX_FINDINGS: Final = 50
@@ -26,16 +23,11 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What all rules of one evaluation share: its moment, and the jobs whose last attempts failed, read once."""
+    """What all rules of one evaluation share: its moment, and what was found."""
 
     moment: dt.datetime
     #: The subjects that were found in this round, by rule.
     found: dict[str, Collection[str]] = field(default_factory=dict)
-
-    @cached_property
-    def failing_jobs(self) -> FailingJobs:
-        """Return the newest jobs whose last attempts failed."""
-        return read_failing_jobs()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
+import operator
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from django.db.models import F, Q, Sum
@@ -16,8 +18,8 @@ from django_jobs.models import Span
 
 #: How many types are looked at, those with the most failures first.
 MAX_TYPES: Final = 100
-#: Of how many rows a type's newest hours are read.
-MAX_ROWS: Final = 5_000
+#: How many rows of types are read at once, the newest.
+MAX_ROWS: Final = 10_000
 #: The quantile of the normal distribution for a certainty of 95 %.
 _Z: Final = 1.96
 HOUR: Final = dt.timedelta(hours=1)
@@ -80,13 +82,15 @@ def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[s
     return {row["job_type"] for row in rows}
 
 
-def read_steps(
-    span: Span, since: dt.datetime, job_types: Collection[str], until: dt.datetime | None = None
-) -> dict[str, list[Step]]:
-    """Return the steps of these types in which attempts ended, the newest first."""
-    if not job_types:
+def read_steps(span: Span, since: Mapping[str, dt.datetime], until: dt.datetime | None = None) -> dict[str, list[Step]]:
+    """Return the steps of each of these types since its moment in which attempts ended, the newest first."""
+    if not since:
         return {}
-    rows = _rows(span, since).filter(job_type__in=job_types)
+    types: dict[dt.datetime, list[str]] = defaultdict(list)
+    for name, moment in since.items():
+        types[moment].append(name)
+    wanted = (Q(job_type__in=names, starts_at__gte=moment) for moment, names in types.items())
+    rows = _rows(span, min(types)).filter(functools.reduce(operator.or_, wanted))
     if until is not None:
         rows = rows.filter(starts_at__lt=until)
     found: dict[str, list[Step]] = defaultdict(list)
@@ -97,14 +101,16 @@ def read_steps(
     return found
 
 
-def begin_of_streak(job_type: str, share: float, now: dt.datetime) -> dt.datetime | None:
-    """Return in which minute of the last day the last failures of a type began; None without any.
+def begin_of_streak(
+    job_type: str, share: float, now: dt.datetime, after: dt.datetime | None = None
+) -> dt.datetime | None:
+    """Return in which minute of the last day, and ``after`` a moment, a type's last failures began; None without any.
 
     Going back, a minute belongs to them if this share of its attempts failed. The newest minutes may be better: where
     few attempts come, one that completed just now does not end what fails otherwise.
     """
     this_hour = start_of(Span.HOUR, now)
-    hours = read_steps(Span.HOUR, this_hour - DAY, [job_type]).get(job_type, [])
+    hours = read_steps(Span.HOUR, {job_type: this_hour - DAY}).get(job_type, [])
     hour = this_hour
     for step in hours:
         if step.starts_at < this_hour and step.attempts.share < share:
@@ -113,12 +119,14 @@ def begin_of_streak(job_type: str, share: float, now: dt.datetime) -> dt.datetim
     began = _streak_around(hour, job_type, share)
     if began is None and (older := _begin(hours, share)) is not None:
         began = _streak_around(older, job_type, share)
+    if after is not None and (began is None or began < after):
+        began = _begin(read_steps(Span.MINUTE, {job_type: after}).get(job_type, []), share)
     return began
 
 
 def _streak_around(hour: dt.datetime, job_type: str, share: float) -> dt.datetime | None:
     """Return in which minute of this hour, or of the one before, the last failures of this hour began."""
-    return _begin(read_steps(Span.MINUTE, hour - HOUR, [job_type], hour + HOUR).get(job_type, []), share)
+    return _begin(read_steps(Span.MINUTE, {job_type: hour - HOUR}, hour + HOUR).get(job_type, []), share)
 
 
 def _begin(steps: Iterable[Step], share: float) -> dt.datetime | None:
@@ -154,11 +162,17 @@ def attempts_since(moments: Mapping[str, dt.datetime]) -> dict[str, Attempts]:
     return found
 
 
-def deaths_since(since: dt.datetime) -> dict[str, int]:
-    """Return how many jobs of each type became Dead Letters since, the most first, at most MAX_TYPES types."""
-    sums = _rows(Span.MINUTE, since).values("job_type").annotate(deaths=Sum("died")).filter(deaths__gt=0)
-    rows = sums.order_by(F("deaths").desc(), "job_type")[:MAX_TYPES]
-    return {row["job_type"]: row["deaths"] for row in rows}
+def deaths_since(since: dt.datetime, after: Mapping[str, dt.datetime] | None = None) -> dict[str, int]:
+    """Return how many jobs of each type became Dead Letters since, the most first, at most MAX_TYPES types.
+
+    Of a type that ``after`` names, only those after that moment.
+    """
+    rows = _rows(Span.MINUTE, since)
+    for name, moment in (after or {}).items():
+        rows = rows.exclude(job_type=name, starts_at__lt=moment)
+    sums = rows.values("job_type").annotate(deaths=Sum("died")).filter(deaths__gt=0)
+    most = sums.order_by(F("deaths").desc(), "job_type")[:MAX_TYPES]
+    return {row["job_type"]: row["deaths"] for row in most}
 
 
 def _rows(span: Span, since: dt.datetime) -> Any:

@@ -63,6 +63,12 @@ def note_evaluation(now: dt.datetime) -> dt.datetime | None:
     return row.ticked_at
 
 
+def cleared_moments(rule: str) -> dict[str, dt.datetime]:
+    """Return when alarms of this rule were over for the last time, by subject, as far as they are kept."""
+    over = Alert.primary.filter(rule=rule, cleared_at__isnull=False).order_by("cleared_at")
+    return {subject: cleared for subject, cleared in over.values_list("subject", "cleared_at") if cleared}
+
+
 def store_past(rule: str, since: dt.datetime, now: dt.datetime) -> Alert:
     """Store an alarm that nobody could store while it was open, and that is over now. Return it."""
     facts = {"since": since.isoformat(), "has_run": True}

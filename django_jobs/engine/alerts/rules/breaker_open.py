@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from django_jobs.engine.alerts.failing_jobs import counts_by_organization
+from django_jobs.engine.alerts.failing_jobs import counts_by_organization, failing_jobs
 from django_jobs.engine.alerts.findings import MAX_FINDINGS, Finding, Look, one_line
 from django_jobs.engine.insight.breakers import MAX_WAITING, OpenBreaker, open_breakers, waiting_by_organization
 from django_jobs.statuses import BreakerState
@@ -30,8 +30,8 @@ def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
     """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it."""
     waits = waiting_by_organization(item.job_type) if is_counted else Counter[Any]()
     has_more = waits.total() > MAX_WAITING
-    sample = look.round.failing_jobs
-    failed = Counter(row.organization for row in sample.of_types({item.job_type}, look.ago(LATELY)))
+    rows, is_cut = failing_jobs([item.job_type], look.ago(LATELY))
+    failed = Counter(row.organization for row in rows)
     facts = {
         "since": item.since.isoformat(),
         "state": str(item.state),
@@ -39,7 +39,7 @@ def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
         "failed": item.failures,
         "next_try_at": item.next_try_at.isoformat() if item.next_try_at else None,
         "organizations": counts_by_organization(failed | waits),
-        "has_more": sample.is_cut or has_more,
+        "has_more": is_cut or has_more,
     }
     if is_counted:
         facts |= {"waiting": min(waits.total(), MAX_WAITING), "has_more_waiting": has_more}

@@ -1,8 +1,9 @@
 """A job type most of whose recent attempts failed.
 
 Recent are the attempts of the last ``seconds``; of a type that had fewer than ``attempts`` in that time, the newest
-hours of the last day that have so many. The alarm is raised if at least ``share`` of them failed, more of them than
-chance explains: of few attempts nearly all, of many half. It is over once fewer of the newest attempts fail.
+minutes of the last day that have so many. None counts that came before an alarm of the type was over. The alarm is
+raised if at least ``share`` of them failed, more of them than chance explains: of few attempts nearly all, of many
+half. It is over once fewer of the newest attempts fail.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from django_jobs.engine.alerts import records
 from django_jobs.engine.alerts.failing_jobs import (
     FailingJob,
     commonest_fingerprint,
     counts_by_organization,
+    failing_jobs,
     newest_with,
 )
 from django_jobs.engine.alerts.findings import MAX_FINDINGS, Finding, Look, one_line, since_of
@@ -28,6 +31,7 @@ from django_jobs.engine.alerts.recent_attempts import (
     total_of,
     types_with_failures,
 )
+from django_jobs.engine.alerts.thresholds import TYPE_FAILING
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.insight.raised_errors import last_traceback
 from django_jobs.engine.store.aggregates import start_of
@@ -40,10 +44,13 @@ CERTAIN: Final = 0.5
 
 def find(look: Look) -> list[Finding]:
     """Return the types most of whose recent attempts failed."""
+    names = _types_to_judge(look)
+    over = records.cleared_moments(TYPE_FAILING) if names else {}
     # Those that are told already come first: they stay, however many there are.
-    failing = sorted(_failing_types(look), key=lambda name: (name not in look.open, name))[:MAX_FINDINGS]
+    failing = sorted(_failing_of(names, look, over), key=lambda name: (name not in look.open, name))[:MAX_FINDINGS]
     kinds = JobType.primary.in_bulk(failing)
-    since = {name: began for name in failing if name in kinds and (began := _began(look, name)) is not None}
+    begins = {name: _began(look, name, over.get(name)) for name in failing if name in kinds}
+    since = {name: began for name, began in begins.items() if began is not None}
     counted = attempts_since(since)
     return [
         Finding(
@@ -61,18 +68,23 @@ def find(look: Look) -> list[Finding]:
     ]
 
 
-def _failing_types(look: Look) -> Iterator[str]:
-    least, window = look.thresholds["attempts"], look.ago(look.thresholds["seconds"])
-    day = start_of(Span.HOUR, look.moment - DAY)
-    names = types_with_failures(Span.MINUTE, window) | types_with_failures(Span.HOUR, day, (least + 1) // 2)
-    names |= set(look.open)
-    minutes = read_steps(Span.MINUTE, window, names)
-    rare = {name for name in names if total_of(minutes.get(name, [])).ended < least}
-    hours = read_steps(Span.HOUR, day, rare)
-    for name in names:
-        steps = newest_of(hours.get(name, []), least) if name in rare else minutes[name]
-        if _is_failing(look, name, steps):
-            yield name
+def _types_to_judge(look: Look) -> set[str]:
+    """Return the types with failures lately, or with enough of them within a day, and those that are told."""
+    least, day = look.thresholds["attempts"], start_of(Span.HOUR, look.moment - DAY)
+    names = types_with_failures(Span.MINUTE, look.ago(look.thresholds["seconds"]))
+    return names | types_with_failures(Span.HOUR, day, (least + 1) // 2) | set(look.open)
+
+
+def _failing_of(names: set[str], look: Look, over: Mapping[str, dt.datetime]) -> Iterator[str]:
+    """Yield those of these types that fail; ``over`` is when their alarms were over for the last time."""
+    least, window, day = look.thresholds["attempts"], look.ago(look.thresholds["seconds"]), look.moment - DAY
+    steps = read_steps(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
+    rare = [name for name in names if total_of(steps.get(name, [])).ended < least]
+    hours = read_steps(Span.HOUR, dict.fromkeys(rare, start_of(Span.HOUR, day)))
+    back = {name: newest_of(found, least)[-1].starts_at for name, found in hours.items()}
+    minutes = read_steps(Span.MINUTE, {name: max(begin, day, over.get(name, day)) for name, begin in back.items()})
+    steps |= {name: newest_of(minutes.get(name, []), least) for name in rare}
+    yield from (name for name in names if _is_failing(look, name, steps[name]))
 
 
 def _is_failing(look: Look, name: str, steps: list[Step]) -> bool:
@@ -83,18 +95,17 @@ def _is_failing(look: Look, name: str, steps: list[Step]) -> bool:
     return name in look.open or (total.share >= share and total.sure_share >= min(share, CERTAIN))
 
 
-def _began(look: Look, name: str) -> dt.datetime | None:
+def _began(look: Look, name: str, over: dt.datetime | None) -> dt.datetime | None:
     known = since_of(look.open.get(name, {}))
-    return known or begin_of_streak(name, look.thresholds["share"], look.moment)
+    return known or begin_of_streak(name, look.thresholds["share"], look.moment, over)
 
 
 def _about_jobs(look: Look, kind: JobType, since: dt.datetime) -> dict[str, Any]:
     """Return the commonest error of the jobs whose attempts failed since, and whose jobs they are."""
-    sample = look.round.failing_jobs
-    rows = sample.of_types({kind.pk}, since - dt.timedelta(seconds=kind.default_timeout))
+    rows, is_cut = failing_jobs([kind.pk], since - dt.timedelta(seconds=kind.default_timeout))
     return {
         "organizations": counts_by_organization(row.organization for row in rows),
-        "has_more": sample.is_cut,
+        "has_more": is_cut,
         **_error(rows, look.open.get(kind.pk, {})),
     }
 

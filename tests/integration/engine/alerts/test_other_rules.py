@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import JobType, Organization, Schedule
-from tests.support.alerts import evaluate, let_fail, only, the_alarm
+from tests.support.alerts import evaluate, let_fail, make_alert, only, the_alarm
 from tests.support.breakers import claim_try, make_fragile_type, open_by_failures
 from tests.support.brokers import end, pending_job, returned
 from tests.support.factories import make_job_type, make_organization
@@ -40,6 +40,17 @@ def test_few_dead_letters_and_old_ones_are_not_told(
     choose(settings, "dead_letters")
     count(kind, organization, ago=ago, died=died)
     assert evaluate() == []
+
+
+def test_dead_letters_of_a_type_that_was_told_as_failing_are_not_told_once_that_is_over(
+    settings: Any, kind: JobType, organization: Organization
+) -> None:
+    choose(settings, "dead_letters")
+    count(kind, organization, ago=1_300, died=500)
+    make_alert("type_failing", kind.pk, ago=1_300, cleared_ago=1_200)
+    assert evaluate() == []
+    count(kind, organization, ago=60, died=100)
+    assert the_alarm().facts["types"] == {kind.pk: 100}
 
 
 def test_dead_letters_of_a_type_that_is_told_as_failing_are_not_told_again(

@@ -10,8 +10,9 @@ from django.db.models import F
 
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import Job, JobType, Organization
-from tests.support.alerts import evaluate, fail_a_job, let_fail, let_pass, only, the_alarm
-from tests.support.factories import make_organization
+from tests.support.alerts import evaluate, fail_a_job, let_fail, let_pass, make_alert, only, the_alarm
+from tests.support.factories import make_job_type, make_organization
+from tests.support.job_copies import copies
 from tests.support.monitor import count
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -82,6 +83,48 @@ def test_it_is_over_once_the_newest_attempts_complete(kind: JobType, organizatio
     count(kind, organization, ago=60, completed=5)
     let_pass()
     assert evaluate(evaluator) == []
+
+
+@pytest.mark.parametrize("hours", [0, 5])
+def test_an_outage_that_is_over_is_not_told_since_the_newest_attempts_completed(
+    kind: JobType, organization: Organization, hours: int
+) -> None:
+    for minutes, ended in ((23, {"failed": 100}), (22, {"completed": 5}), (21, {"failed": 1})):
+        count(kind, organization, ago=hours * 3_600 + minutes * 60, **ended)
+    assert evaluate() == []
+
+
+def test_attempts_before_an_alarm_was_over_are_not_counted_again(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=1_300, failed=100)
+    make_alert("type_failing", kind.pk, ago=1_300, cleared_ago=1_200)
+    count(kind, organization, ago=600, failed=4)
+    assert evaluate() == []
+    count(kind, organization, ago=300, failed=1)
+    alert = the_alarm()
+    assert (alert.facts["failed"], alert.facts["attempts"]) == (5, 5)
+
+
+def test_a_flood_of_another_types_failures_hides_neither_error_nor_organizations(
+    kind: JobType, organization: Organization
+) -> None:
+    let_fail(kind, organization, 10)
+    fail_a_job(make_job_type(), make_organization())
+    copies(Job.objects.latest("pk"), 1_000)
+    facts = the_alarm().facts
+    assert facts["organizations"] == {str(organization.pk): 1}
+    assert (facts["error"], facts["has_more"]) == ("it failed", False)
+
+
+def test_many_old_failures_with_another_error_do_not_hide_whose_jobs_fail_now(
+    kind: JobType, organization: Organization
+) -> None:
+    let_fail(kind, organization, 10)
+    fail_a_job(kind, make_organization())
+    Job.objects.exclude(organization=organization).update(
+        started_at=F("started_at") - dt.timedelta(days=2), error_fingerprint="0"
+    )
+    copies(Job.objects.latest("pk"), 1_000)
+    assert the_alarm().facts["organizations"] == {str(organization.pk): 1}
 
 
 def test_a_type_that_was_deleted_is_told_no_more(kind: JobType, organization: Organization) -> None:
