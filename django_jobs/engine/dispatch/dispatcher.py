@@ -6,10 +6,13 @@ say; how many, for :mod:`.window`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextvars import ContextVar
+from typing import Final
 
 from django.db import Error
 from django.db.models import Q
@@ -39,6 +42,8 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 logger = logging.getLogger("django_jobs")
 
+_put_off: Final[ContextVar[list[bool] | None]] = ContextVar("django_jobs_put_off", default=None)
+
 
 def wake(priority: int = Priority.CRITICAL) -> int:
     """Dispatch what may go if the broker has room for this priority or a lower one; return how many jobs went.
@@ -46,7 +51,31 @@ def wake(priority: int = Priority.CRITICAL) -> int:
     For a caller who must not wait long: once the broker has taken BUDGET_SECONDS, the rest is left to the scheduler.
     Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
-    return _dispatch_if_room(priority, 1.0, TimeBudget(BUDGET_SECONDS))
+    return 0 if _is_put_off() else _dispatch_if_room(priority, 1.0, TimeBudget(BUDGET_SECONDS))
+
+
+@contextlib.contextmanager
+def one_pass() -> Iterator[None]:
+    """Dispatch what is submitted in the block at its end, in one pass for all that has to wait for its turn.
+
+    A pass takes more statements than a submission. Workers and the scheduler dispatch meanwhile.
+    """
+    wanted: list[bool] = []
+    token = _put_off.set(wanted)
+    try:
+        yield
+    finally:
+        _put_off.reset(token)
+        if wanted:
+            wake()
+
+
+def _is_put_off() -> bool:
+    """Return whether somebody dispatches later, and tell them to."""
+    wanted = _put_off.get()
+    if wanted is not None:
+        wanted.append(True)
+    return wanted is not None
 
 
 def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
@@ -89,6 +118,8 @@ def _dispatch_new(job: Job) -> int | None:
     if moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most)):
         ticketing.push(moved)
         return len(moved)
+    if _is_put_off():
+        return 0
     return passes.make(seen.rings, budget, lambda: _may_go(job, budget))
 
 

@@ -19,6 +19,7 @@ from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import actor_for
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules import faults
@@ -71,11 +72,12 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
     rows = due.annotate(turn=turn).filter(turn__lte=TURNS).order_by("turn", "next_run_at", "pk")
     fired: list[ScheduleFiring] = []
     ends_at = time.monotonic() + ROUND_SECONDS
-    for pk, number in rows.values_list("pk", "turn"):
-        if number > 1 and time.monotonic() >= ends_at:
-            break
-        found = _try_to_fire(pk, now, rests_until)
-        fired += [] if found is None else [found]
+    with dispatcher.one_pass():
+        for pk, number in rows.values_list("pk", "turn"):
+            if number > 1 and time.monotonic() >= ends_at:
+                break
+            found = _try_to_fire(pk, now, rests_until)
+            fired += [] if found is None else [found]
     return fired
 
 

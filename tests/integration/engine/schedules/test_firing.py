@@ -143,6 +143,16 @@ def test_a_firing_takes_few_statements(organization: Organization) -> None:
     assert Job.objects.count() == 2
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_a_round_submits_is_dispatched_in_one_pass(organization: Organization) -> None:
+    kind = make_job_type(max_running=50)  # of such a type no job goes without a pass
+    for number in range(5):
+        make_schedule(kind, organization, name=str(number))
+    most = 15 if connection.vendor == "postgresql" else 20
+    assert statements_of(lambda: firing.fire_round(NOON)) <= 5 * most
+    assert set(Job.objects.values_list("status", flat=True)) == {Status.QUEUED}
+
+
 def test_after_its_end_it_fires_no_more(organization: Organization) -> None:
     schedule = make_schedule(None, organization, ends_at=NOON + dt.timedelta(seconds=30))
     fire_due(NOON)
