@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import as_json, line, moment
+from django_jobs.engine.execution.steps import title_of
 from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job, JobCheckpoint, JobStep
@@ -87,7 +88,7 @@ def _step(row: JobStep, names: Names, results: bool) -> Step:
     text = json.dumps(masked(row.result, names), ensure_ascii=False) if results else ""
     return Step(
         position=row.position,
-        name=line(row.name),
+        name=line(title_of(row.name, row.digest)),
         attempt=row.attempt,
         moment=moment(row.done_at),
         took=brief_duration(row.seconds),

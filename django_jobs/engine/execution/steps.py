@@ -33,7 +33,7 @@ MAX_STEPS: Final = 10_000
 MAX_NAME: Final = 200
 #: Of a step's result as JSON.
 MAX_BYTES: Final = 65_536
-#: Characters of a digest that are shown behind the name of a step that has no place.
+#: Characters of a digest that stand behind the name of a step that has no place.
 MARK: Final = 12
 
 _NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
@@ -88,6 +88,11 @@ class Step:
     has_begun: bool = False
     has_ended: bool = False
     done: Done | None = None
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return title_of(self.label, self.call.digest)
 
     def is_under_way(self) -> bool:
         """Return whether its call has not ended. A coroutine that was canceled before it began has."""
@@ -174,7 +179,7 @@ class Steps:
         has_place = thread is None or coroutines.in_handler_itself(thread)
         if has_place:
             label = next(label for label in self._places(call.name) if label not in self._labels)
-        elif (label := f"{call.name} [{call.digest[:MARK]}]") in self._labels:
+        elif (label := call.name + _mark(call.digest)) in self._labels:
             raise InvalidStep(_twice_text(call.name))
         self._labels.add(label)
         self._order_is_known &= has_place
@@ -201,12 +206,12 @@ class Steps:
 
     def done(self, step: Step) -> Done | None:
         """Return what is stored of a step; None where it is still to be done. Raises StepOrderChanged."""
-        self._notes.require_commits(f"Step {step.label!r}")
+        self._notes.require_commits(f"Step {step.title!r}")
         with self._reading:
             if step.done is None and not step.has_begun:
                 self._look_for(step)
         if step.done is None and step.coroutine is not None and step.call.was_changed():
-            raise InvalidStep(f"The arguments of step {step.label!r} were changed between its call and its beginning.")
+            raise InvalidStep(f"The arguments of step {step.title!r} were changed between its call and its beginning.")
         return step.done
 
     def _look_for(self, step: Step) -> None:
@@ -218,7 +223,7 @@ class Steps:
         elif stored.digest in {"", step.call.digest}:
             step.done = Done(self._stored.pop(step.label).result)
         else:
-            text = f"Step {step.label!r} of this job had other arguments in an earlier attempt. {_ORDER}"
+            text = f"Step {step.title!r} of this job had other arguments in an earlier attempt. {_ORDER}"
             raise StepOrderChanged(text)
 
     def _read_page(self, first: int) -> None:
@@ -230,10 +235,10 @@ class Steps:
     def _begin(self, step: Step) -> None:
         """Give a step that is not stored a position of its own. All that is stored has been read by now."""
         other = self._stored.get(self._positions.get(step.position, ""))
-        if other is not None and self._order_is_known and not other.name.endswith(f"[{other.digest[:MARK]}]"):
+        if other is not None and self._order_is_known and not other.name.endswith(_mark(other.digest)):
             raise StepOrderChanged(
                 f"Step {step.position} of this job was {other.name!r} in an earlier attempt, and now it is "
-                f"{step.label!r}. {_ORDER}"
+                f"{step.title!r}. {_ORDER}"
             )
         while step.position in self._positions:
             step.position += 1
@@ -253,7 +258,7 @@ class Steps:
     def store(self, step: Step, value: Any, seconds: float) -> Any:
         """Store the value that a step's function returned; return it as every attempt gets it."""
         try:
-            text = encoded(value, f"The result of step {step.label!r}", MAX_BYTES)[0]
+            text = encoded(value, f"The result of step {step.title!r}", MAX_BYTES)[0]
         except NotStorable as error:
             raise InvalidStep(f"{error} Let it return little, such as the id of what it made.") from error
         result = self._notes.store_step(NewStep(step.position, step.label, text, seconds, step.call.digest))
@@ -278,7 +283,16 @@ def refuse_coroutine(step: Step, value: Any) -> None:
     if inspect.iscoroutine(value):
         value.close()
     if inspect.isawaitable(value) or inspect.iscoroutinefunction(value):
-        raise InvalidStep(f"Step {step.label!r} has a coroutine function. Call it by: await context.astep(…).")
+        raise InvalidStep(f"Step {step.title!r} has a coroutine function. Call it by: await context.astep(…).")
+
+
+def title_of(label: str, digest: str) -> str:
+    """Return a step's label as people read it: without its digest, by which short arguments can be guessed."""
+    return label.removesuffix(_mark(digest))
+
+
+def _mark(digest: str) -> str:
+    return f" [{digest[:MARK]}]"
 
 
 def _checked_name(name: object) -> str:

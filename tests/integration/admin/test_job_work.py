@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -67,6 +68,24 @@ def test_of_a_suspended_organization_its_people_read_no_results(mine: Organizati
     assert "Steps (1)" in page
     assert "ch_1" not in page
     assert "4111-secret" not in page
+
+
+def test_nobody_is_shown_the_digest_by_which_short_arguments_can_be_guessed(mine: Organization) -> None:
+    durable = DurableJob()
+    durable.job = pending_job(organization=mine)
+
+    async def check(context: Any, pin: str) -> None:
+        await context.astep("check", float, pin)
+
+    async def handler(context: Any) -> None:
+        await asyncio.create_task(check(context, "1234"))
+        await asyncio.create_task(check(context, "nan"))  # which cannot be stored
+
+    durable.run(handler)
+    page = page_of(admin.staff_of(mine), durable.job)
+    assert durable.stored()[0][1] not in page
+    assert "1234.0" in page
+    assert "'check'" in durable.job.error_message
 
 
 def test_long_results_are_folded_and_cut(root: Client) -> None:
