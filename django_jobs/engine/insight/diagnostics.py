@@ -86,7 +86,7 @@ def _examine_broker(mine: str) -> Iterator[Finding]:
         try:
             yield check()
         except BrokerUnavailable as error:
-            text = f"{error}. Start Redis, or correct the URL in RQ_QUEUES; until then jobs stay Pending."
+            text = f"{error}. Mend that, or correct the URL in RQ_QUEUES; until then jobs stay Pending."
             yield Finding(level=PROBLEM, subject="broker", text=text)
             return
         except ImproperlyConfigured as error:
