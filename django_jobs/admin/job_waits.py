@@ -65,7 +65,7 @@ def waits_in_words(
     """Return why a job waits. What lies under one of these ``names`` is masked.
 
     ``type_url`` is the address of the page of its type, for a reader who may change that. System admins read, besides,
-    that no worker serves the job's pool, where several are configured.
+    that no worker serves the job's pool, where several are configured, and which handler a worker could not load.
     """
     words = str(REASONS.get(reason, NOTHING))
     if reason in IN_POOL and (pool := _unknown_pool(job)):
@@ -74,7 +74,8 @@ def waits_in_words(
         return f"{words} {_unserved_in_words(job)}".strip()
     if reason == "concurrency":
         return limit_in_words(job, names) or words
-    said = unloadable.reasons([job]).get(job.pk, "") if reason == "handler" else ""
+    tells = reason == "handler" and is_for_system_admin
+    said = unloadable.reasons([job]).get(job.pk, "") if tells else ""
     return f"{words} {said}".strip()
 
 

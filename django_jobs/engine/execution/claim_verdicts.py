@@ -31,12 +31,20 @@ def refuse(job: Row, refusal: Refusal) -> Move:
     """Return the move of a job that may not run."""
     # This is judged for each job, since each has waited for its own time.
     if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
-        refusal = Refusal(Status.DEAD_LETTER, f"{refusal.message} No worker could load it for 10 minutes.")
+        text = f"{refusal.message} No worker could load it for 10 minutes."
+        refusal = Refusal(Status.DEAD_LETTER, text, detail=refusal.detail)
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
         values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
         values["error_fingerprint"] = fingerprint(refusal.message)
-    return Move(pk=job.pk, to_status=refusal.to_status, attempt=job.attempt, message=refusal.message, values=values)
+    return Move(
+        pk=job.pk,
+        to_status=refusal.to_status,
+        attempt=job.attempt,
+        message=refusal.message,
+        traceback=refusal.detail,
+        values=values,
+    )
 
 
 def examine(job: Row) -> Handler | Refusal:
@@ -53,9 +61,10 @@ def examine(job: Row) -> Handler | Refusal:
     try:
         return handlers.resolve(job.handler_method)
     except handlers.HandlerNotAllowed as error:
-        return Refusal(Status.DEAD_LETTER, str(error))
+        return Refusal(Status.DEAD_LETTER, "Handler not allowed.", detail=str(error))
     except handlers.HandlerNotLoadable as error:
-        return Refusal(Status.PENDING, str(error), handlers.NOT_LOADABLE_DELAY, is_not_loadable=True)
+        text = f"{handlers.NOT_LOADABLE}."
+        return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
 
 
 def known_handler(job: Row) -> Handler | None:

@@ -37,12 +37,13 @@ MAX_ANSWERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a queued job does not run now, and where it goes."""
+    """Why a queued job does not run now, and where it goes. ``detail`` is for system admins."""
 
     to_status: str
     message: str
     delay: float = 0.0
     is_not_loadable: bool = False
+    detail: str = ""
 
 
 class Answer(NamedTuple):

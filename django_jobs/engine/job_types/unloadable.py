@@ -23,8 +23,9 @@ MAX_FOUND: Final = 500
 
 
 def reasons(jobs: Sequence[Job]) -> dict[int, str]:
-    """Return the worker's messages for those of these jobs whose handler it could not load, by primary key.
+    """Return what the worker said of those of these jobs whose handler it could not load, by primary key.
 
+    It names the handler's path, which is for system admins.
     A statement is made only where one of them may be such a job: Pending, and ready at a moment that its submission
     does not explain.
     """
@@ -50,5 +51,6 @@ def _said(pks: Sequence[int]) -> dict[int, str]:
         return {}
     logs = ExecutionLog.primary.filter(job_id=OuterRef("pk")).order_by("-id")
     rows = Job.primary.filter(pk__in=pks).order_by()
-    last = rows.annotate(said=Subquery(logs.values("message")[:1])).values_list("pk", "said")
-    return {pk: said for pk, said in last if said and said.startswith(NOT_LOADABLE)}
+    last = rows.annotate(said=Subquery(logs.values("message")[:1]), detail=Subquery(logs.values("traceback")[:1]))
+    found = last.values_list("pk", "said", "detail")
+    return {pk: detail or said for pk, said, detail in found if said and said.startswith(NOT_LOADABLE)}

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs.engine.execution import claim_verdicts
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.history import get_job_history
+from django_jobs.engine.insight.raised_errors import last_traceback
 from django_jobs.engine.ports import Ticket, use_broker
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
@@ -187,7 +188,7 @@ def test_a_handler_that_this_worker_cannot_load_waits_for_one_that_can(path: str
     assert row.status == "Pending"
     assert row.ready_at
     assert row.ready_at > database.now()
-    assert path in get_job_history(job)[-1]["message"]
+    assert path in last_traceback(job)
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(9, "Pending"), (11, "Dead Letter")])

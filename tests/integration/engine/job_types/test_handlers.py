@@ -14,6 +14,7 @@ from django.core.management import call_command
 
 from django_jobs import get_job_history, retry_job
 from django_jobs.engine.execution import claim
+from django_jobs.engine.insight.raised_errors import last_traceback
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobType
@@ -149,10 +150,7 @@ def test_each_job_waits_for_its_own_ten_minutes() -> None:
     age(old, minutes=11)
     assert claim.claim([ticket_of(queue_up(old)), ticket_of(new)], WORKER) == []
     assert (reread(old).status, reread(new).status) == ("Dead Letter", "Pending")
-    assert (
-        reread(old).error_message
-        == f"Handler not loadable: {GONE} (AttributeError). No worker could load it for 10 minutes."
-    )
+    assert GONE in last_traceback(old)
 
 
 def test_a_retry_by_hand_waits_for_ten_minutes_again() -> None:
@@ -180,7 +178,8 @@ def test_a_handler_that_is_not_allowed_is_a_dead_letter_at_once() -> None:
     job = job_in("Queued")
     JobType.objects.update(handler_method="os.system")
     assert refuse(job).status == "Dead Letter"
-    assert "outside the allowed modules" in get_job_history(job)[-1]["message"]
+    assert "os.system" in last_traceback(job)
+    assert "os.system" not in f"{get_job_history(job)} {reread(job).error_message}"
 
 
 @pytest.mark.parametrize("path", ["next_release.jobs.run", "tests.next_release.jobs.reports.run"])
@@ -189,7 +188,7 @@ def test_a_handler_of_an_app_that_this_release_lacks_waits_for_another_worker(pa
     JobType.objects.update(handler_method=path)
     assert refuse(job).status == "Pending"
     module = path.rpartition(".")[0]
-    assert get_job_history(job)[-1]["message"] == f"Handler not loadable: {path} (no module {module})."
+    assert last_traceback(job) == f"Handler not loadable: {path} (no module {module})."
     age(job, minutes=11)
     assert refuse(queue_up(job)).status == "Dead Letter"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -15,11 +16,11 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.store import database
-from django_jobs.models import Job, JobType, Organization
-from tests.support.admin import text, url
+from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from tests.support.admin import staff_of, text, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
-from tests.support.factories import make_system_admin
+from tests.support.factories import make_system_admin, make_user
 from tests.support.families import Submitter, complete
 from tests.support.statements import statements_of
 
@@ -114,6 +115,20 @@ def test_rest_says_it() -> None:
     job = put_back(job_in("Pending"))
     answer = client_of(make_system_admin()).get(url_of(job))
     assert answer.json()["waiting_for"] == "handler"
+
+
+def test_a_tenants_people_learn_no_path_of_a_handler(root: Client, mine: Organization) -> None:
+    job, staff, rest = put_back(pending_job(organization=mine)), staff_of(mine), client_of(make_user(member_of=[mine]))
+    page, told = url("job", "change", job.pk), ""
+    for status in ("Pending", "Dead Letter"):
+        assert reread(job).status == status
+        told += text(staff, page) + text(rest, url_of(job)) + text(rest, url_of(job, "history"))
+        assert GONE in text(root, page)
+        if status == "Pending":
+            ExecutionLog.objects.filter(job=job).update(timestamp=database.now() - dt.timedelta(minutes=11))
+            put_back(job)
+    assert "Handler not loadable" in told
+    assert GONE not in told
 
 
 def test_those_that_wait_now_are_found_by_one_pass_over_the_backlog() -> None:
