@@ -74,7 +74,7 @@ def test_the_errors_of_many_are_a_list_as_long_as_the_body(client: APIClient, bo
 def test_a_batch_that_takes_no_jobs_is_told_at_each_place(
     client: APIClient, body: dict[str, Any], organization: Organization
 ) -> None:
-    closed, canceled, open_ = (create_batch(organization) for _ in range(3))
+    closed, canceled, open_ = (create_batch(organization, open_to="members") for _ in range(3))
     closed.submit(body["job_type"])
     closed.close()
     cancel_batch(canceled)
