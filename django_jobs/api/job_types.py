@@ -78,7 +78,7 @@ class JobTypeViewSet(
             audit.record(user, changed, audit.Act.CHANGED, [{"changed": {"fields": fields}}])
 
         database.in_transaction(update)
-        kind.refresh_from_db()  # the answer tells what others changed meanwhile, too
+        kind.refresh_from_db(using=database.alias())  # the answer tells what others changed meanwhile, too
 
     def perform_destroy(self, instance: JobType) -> None:
         # This is asked first, because a deletion that is refused reads every job of the type.

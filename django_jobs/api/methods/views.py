@@ -84,8 +84,9 @@ class ListJobs(ReadingView):
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         results = asks_for_results(fields)
         limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
-        with searching(self.request, fields.get("search")):
-            rows = JobListFilter(as_query(fields), self.get_queryset().order_by("-pk"), request=self.request).matching()
+        query = as_query(fields)
+        with searching(self.request, query.get("search")):
+            rows = JobListFilter(query, self.get_queryset().order_by("-pk"), request=self.request).matching()
             total, _ = capped_count(rows)
             found = list(for_list(rows, results=results)[offset : offset + limit])
         page = rows_of(found, user, results=results)

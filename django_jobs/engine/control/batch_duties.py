@@ -115,8 +115,7 @@ def _permitted(batch: Batch, jobs: list[int]) -> list[int]:
     """Return those of the jobs to which whoever asked may do it, where that is the host's to say."""
     is_canceled = batch.cancel_position is not None
     action = Operation.Action.CANCEL if is_canceled else Operation.Action.RETRY
-    actor = _actor(batch.canceled_by if is_canceled else batch.retried_by)
-    if actor == SYSTEM or is_built_in(action):
+    if _actor(batch) == SYSTEM or is_built_in(action):
         return jobs
     with fresh_reads():
         user: Any = batch.asked_by
@@ -139,7 +138,7 @@ def _do_page(batch: Batch, page: _Page) -> int | None:
 
 def _cancel_page(batch: Batch, page: _Page) -> int | None:
     if page.jobs:
-        done = sum(cancel_many(page.permitted, _actor(batch.canceled_by)))
+        done = sum(cancel_many(page.permitted, _actor(batch)))
         if done < len(page.permitted) and not batch.met_held:  # they have ended, or somebody holds them
             batch.met_held = _left(batch).filter(pk__in=page.permitted).exists()
         _store(batch, cancel_position=page.jobs[-1], refused=batch.refused, met_held=batch.met_held)
@@ -154,8 +153,7 @@ def _retry_page(batch: Batch, page: _Page) -> int | None:
     if not page.jobs:
         counting.look_again(batch)
         return None
-    actor = _actor(batch.retried_by)
-    return retry_many(page.permitted, message=RETRIED, actor=actor, sources=sorted(RETRYABLE_BY_HAND)).moved
+    return retry_many(page.permitted, message=RETRIED, actor=_actor(batch), sources=sorted(RETRYABLE_BY_HAND)).moved
 
 
 def failed_jobs(batch: Batch) -> QuerySet[Job]:
@@ -163,8 +161,10 @@ def failed_jobs(batch: Batch) -> QuerySet[Job]:
     return Job.primary.filter(batch_id=batch.pk, status__in=sorted(RETRYABLE_BY_HAND))
 
 
-def _actor(name: str) -> Actor:
-    return SYSTEM if name == SYSTEM.name else user_named(name)
+def _actor(batch: Batch) -> Actor:
+    """Return who has the batch canceled or retried. A user may have the name of server code."""
+    name = batch.retried_by if batch.cancel_position is None else batch.canceled_by
+    return SYSTEM if name == SYSTEM.name and batch.asked_by_id is None else user_named(name)
 
 
 def _store(batch: Batch, **values: Any) -> None:

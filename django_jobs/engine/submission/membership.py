@@ -19,7 +19,7 @@ from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.rights import belongs, may_cancel_batch
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch, BatchChange, Job
-from django_jobs.statuses import OpenTo, Status
+from django_jobs.statuses import AWAITING_TURN, OpenTo, Status
 
 
 class BatchTakesNoJobs(InvalidSubmission):
@@ -43,6 +43,17 @@ def may_add(user: Any, batch: Batch, organization: Any) -> bool:
     else:
         is_open = bool(batch.owner_name) and may_cancel_batch(user, batch)
     return is_open or resubmission.submitter()[0] == (batch.submitted_by_id or 0) or _runs_for(batch)
+
+
+def may_replace(existing: Job, user: Any, organization: Any) -> bool:
+    """Return whether a submission of this owner may change the earlier job of the same work, as far as its batch says.
+
+    A job that has started is not changed: there is a new one.
+    """
+    if user is None or existing.batch_id is None or existing.status not in AWAITING_TURN:
+        return True
+    batch = Batch.primary.filter(pk=existing.batch_id).first()
+    return batch is None or resubmission.is_own(existing) or may_add(user, batch, organization)
 
 
 def lock(requests: Sequence[Request]) -> None:

@@ -13,7 +13,16 @@ from django.db.models import Model
 from django_jobs.engine import observers
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.engine.submission import building, checks, duplicates, limits, replacement, resubmission, writing
+from django_jobs.engine.submission import (
+    building,
+    checks,
+    duplicates,
+    limits,
+    membership,
+    replacement,
+    resubmission,
+    writing,
+)
 from django_jobs.engine.submission.building import Request
 from django_jobs.engine.submission.errors import Errors, naming, shown
 from django_jobs.engine.submission.fields import Fields, SubmissionFields, check_fields, refuse_unknown
@@ -163,7 +172,7 @@ class _Round:
         """Decide about those whose work is there already."""
         given: dict[int, Request] = {}
         for request in asked:
-            if request.existing is not None and self._is_given(request.existing):
+            if request.existing is not None and self._is_given(request, request.existing):
                 given[request.existing.pk] = request
             elif request.existing is not None:
                 self._skipped[_pk(request)] = DUPLICATE
@@ -176,10 +185,13 @@ class _Round:
             else:
                 request.supersedes, request.existing = request.existing, None
 
-    def _is_given(self, existing: Job) -> bool:
+    def _is_given(self, request: Request, existing: Job) -> bool:
         if resubmission.is_own(existing):
             return True
-        return self._on_duplicate != "raise" and duplicates.is_visible(existing, self._user)
+        if self._on_duplicate == "raise" or not duplicates.is_visible(existing, self._user):
+            return False
+        organization = request.targets.organization
+        return self._on_duplicate == "return" or membership.may_replace(existing, self._user, organization)
 
     def _insert(self, asked: Sequence[Request]) -> None:
         for request in asked:

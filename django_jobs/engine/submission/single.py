@@ -15,6 +15,7 @@ from django_jobs.engine.submission import (
     duplicates,
     insertion,
     limits,
+    membership,
     replacement,
     targets,
     writing,
@@ -168,6 +169,8 @@ def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
         duplicates.hide_unseen(DuplicateJob(existing), user)
     if not replaces:
         return existing
+    if not membership.may_replace(existing, user, request.targets.organization):
+        raise DuplicateJob(existing)
     replaced = replacement.replace(existing, request)
     if replaced is not None:
         return replaced

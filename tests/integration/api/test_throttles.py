@@ -57,6 +57,8 @@ def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
         "search": [
             lambda: client.get("/api/jobs/", {"search": "no route"}),
             lambda: client.get(f"{METHOD}list_jobs", {"search": "no route"}),
+            lambda: client.post(f"{METHOD}list_jobs", {"search": ["no route"]}, "json"),
+            lambda: client.post(f"{METHOD}list_jobs", {"search": 404}, "json"),
             lambda: client.post("/api/jobs/operations/", operation({"error": "no route"}), "json"),
             lambda: client.post("/api/jobs/operations/", operation({"search": "no route"}), "json"),
             lambda: client.post("/api/jobs/operations/", operation({"has_error": True}), "json"),

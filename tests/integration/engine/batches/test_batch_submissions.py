@@ -10,7 +10,7 @@ import pytest
 
 from django_jobs import create_batch, get_batch_status, retry_job, submit_for_each, submit_job, submit_jobs
 from django_jobs.engine.submission import from_handlers
-from django_jobs.exceptions import InvalidSubmission, JobTypeDisabled, PermissionDenied
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobTypeDisabled, PermissionDenied
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import handlers
@@ -113,6 +113,25 @@ def test_a_batch_takes_jobs_of_whom_its_end_may_be_left_to(
         with nullcontext() if is_taken else pytest.raises(PermissionDenied, match=batch.batch_id):
             DOORS[door](kind, organization, batch, people[person])
         assert Job.objects.filter(batch=batch).count() == is_taken
+
+
+def test_nobody_changes_a_job_of_a_batch_who_may_not_add_to_it(organization: Organization) -> None:
+    kind = make_job_type(deduplication_window=300)
+    batch = create_batch(organization)
+    job = batch.submit(kind, unique_key="one")
+    given: dict[str, Any] = {
+        "unique_key": "one",
+        "on_duplicate": "replace",
+        "user": make_user(member_of=[organization]),
+    }
+    with pytest.raises(DuplicateJob):
+        submit_job(kind, organization, {"changed": True}, **given)
+    made = submit_for_each(kind, [organization], {"changed": True}, **given)
+    assert made.skipped == {organization.name: "duplicate_job"}
+    assert reread(job).input_parameters == {}
+    assert submit_job(kind, organization, {"changed": True}, **given | {"user": None}) == job
+    start(job)
+    assert submit_job(kind, organization, {"changed": 2}, **given) != job
 
 
 def test_nobody_learns_of_another_tenants_batch_by_adding_to_it(organization: Organization, kind: JobType) -> None:
