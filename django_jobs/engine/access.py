@@ -179,7 +179,7 @@ def _is_hosts(policy: type[AccessPolicy], question: str) -> bool:
 
 
 def beside(organization_pk: Any, function: Callable[[], T]) -> T:
-    """Do what asks the policy about one tenant, for a caller who works for all of them.
+    """Do what is about one tenant and may wait for long, for a caller who works for all of them.
 
     Raises Late if it takes longer than PATIENCE. It goes on then in a thread of its own, and nothing else about the
     tenant begins meanwhile. In a caller's transaction, which would be lost, it is waited for. Where it lost its own
@@ -192,10 +192,15 @@ def beside(organization_pk: Any, function: Callable[[], T]) -> T:
         except policy_answers.PolicyLate:
             return function()
 
-    is_hosts = jobs_settings.ACCESS_POLICY or list(settings.AUTHENTICATION_BACKENDS) != _BACKENDS
-    if not is_hosts or any(item.in_atomic_block for item in connections.all(initialized_only=True)):
+    if any(item.in_atomic_block for item in connections.all(initialized_only=True)):
         return function()
     return _beside.call(organization_pk, PATIENCE, again)
+
+
+def ask_beside(organization_pk: Any, question: Callable[[], T]) -> T:
+    """Do the same for what only asks the policy, where the host's code answers."""
+    is_hosts = jobs_settings.ACCESS_POLICY or list(settings.AUTHENTICATION_BACKENDS) != _BACKENDS
+    return beside(organization_pk, question) if is_hosts else question()
 
 
 def holds(user: Any, permission: str) -> bool:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from django_jobs import cancel_batch, create_batch, get_batch_status, retry_batch
+from django_jobs import cancel_batch, create_batch, get_batch_status, retry_batch, submit_job
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.engine.execution.settle import settle_all
@@ -23,6 +25,7 @@ from tests.concurrency.crowd import run_crowd
 from tests.faults import batches
 from tests.support.brokers import WORKER, raised, returned, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -212,3 +215,35 @@ def test_an_open_submission_keeps_the_batch_from_ending(batch: Batch, kind: JobT
     assert Batch.objects.get(pk=batch.pk).state == BatchState.RUNNING
     settle_all([returned(start(Job.objects.get(input_parameters__late=True)))], WORKER)
     assert_right()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+def test_whoever_ends_a_batch_does_not_wait_for_a_submission_of_the_same_work(
+    broker: CrowdedBroker, kind: JobType
+) -> None:
+    broker.is_down = True
+    same: dict[str, Any] = {"job_type": kind.pk, "unique_key": "report", "deduplication_window": 60}
+    batch = create_batch(make_organization(), then=same)
+    claimed = start(batch.submit(kind, {"number": 1}))
+    batch.close()
+    is_submitted, is_over = threading.Event(), threading.Event()
+
+    def submit_and_wait() -> None:
+        with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+            submit_job(organization=batch.organization, **same)
+            is_submitted.set()
+            was_over = is_over.wait(60)
+            raise ZeroDivisionError(was_over)
+
+    def end_it() -> None:
+        is_submitted.wait(60)
+        started = time.monotonic()
+        settle_all([returned(claimed)], WORKER)
+        batch_duties.in_tick()
+        seconds = time.monotonic() - started
+        is_over.set()
+        assert seconds < 10
+
+    run_crowd([submit_and_wait, end_it])
+    wait_until(lambda: batch_duties.in_tick() or get_batch_status(batch).then_job, 60, "what follows")
+    assert get_batch_status(batch).state == "Completed"

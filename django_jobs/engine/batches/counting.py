@@ -105,7 +105,7 @@ def _count(pks: Sequence[int], *, only_ends: bool) -> int:
     count = 0
     if others:
         count += len(database.in_transaction(functools.partial(_add_up_others, others)))
-    # What follows batches is submitted tenant by tenant: the access policy may hang for one of them.
+    # Tenant by tenant: what follows a batch asks the access policy, and may wait for a submission of the same work.
     for organization_pk, some in ending.items():
         end = functools.partial(database.in_transaction, functools.partial(_end_owned, some))
         try:

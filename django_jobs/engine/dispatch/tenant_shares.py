@@ -137,7 +137,7 @@ def _ask_about(policy: AccessPolicy, organization: Any, asked: Sequence[str]) ->
             _remembered(policy, question, organization)
 
     try:
-        access.beside(organization.pk, ask_all)
+        access.ask_beside(organization.pk, ask_all)
     except Late:
         for question in asked:
             late = _Answer(time.monotonic() + START_SECONDS, _default(question))

@@ -128,7 +128,7 @@ def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
         return refusal
 
     try:
-        return access.beside(job.organization_id, ask)
+        return access.ask_beside(job.organization_id, ask)
     except Late:
         return Refusal(Status.PENDING, "The access policy has not answered yet", POLICY_CACHE_SECONDS)
 
