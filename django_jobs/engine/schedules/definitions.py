@@ -44,6 +44,7 @@ DECLARED: Final = say(
 )
 #: A mark that lies further ahead was made by a clock that was wrong.
 MOST_AHEAD: Final = dt.timedelta(days=1)
+_JUDGED_TOGETHER: Final = ({"cron", "every"}, {"starts_at", "ends_at"})
 #: Columns whose change is that of another one, and stands in no history.
 _TOLD_BY_OTHERS: Final = {"owner_name", "organization_key", "next_run_at", "fault", "faulty_since"}
 
@@ -143,8 +144,12 @@ def change_schedule(schedule: str | int | Schedule, changes: Mapping[str, Any], 
         raise refusal(errors)
     if values["organization_key"] != before.organization_key:
         _refuse_too_many(values, user)
-    # What is not changed here may be changed by others at this moment, and stays as they have it.
-    values = {column: value for column, value in values.items() if not is_same(getattr(before, column), value)}
+    # What is not changed here may be changed by others at this moment, and stays as they have it. But what was judged
+    # together is written together.
+    differing = {column for column, value in values.items() if not is_same(getattr(before, column), value)}
+    for pair in _JUDGED_TOGETHER:
+        differing |= pair if differing & pair else set()
+    values = {column: value for column, value in values.items() if column in differing}
     values |= {} if stays else _owner(user)
     try:
         return _set(before, user, values)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
 
 from django_jobs import schedule_job
 from django_jobs.engine.schedules import definitions
-from django_jobs.engine.schedules.definition_checks import check_definition
+from django_jobs.engine.schedules.definition_checks import check_definition, values_of
 from django_jobs.engine.schedules.definitions import change_schedule
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
@@ -26,6 +27,30 @@ def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch:
     monkeypatch.setattr(definitions, "check_definition", check_slowly)
     changed = change_schedule("n", {"overlap": "allow"})
     assert (changed.overlap, changed.jitter, changed.is_enabled) == ("allow", 5, False)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine"),
+    [
+        ({"cron": "0 5 * * *", "every": None}, {"every": 120}),
+        ({"starts_at": dt.datetime(2030, 6, 1, tzinfo=dt.UTC)}, {"ends_at": dt.datetime(2030, 5, 1, tzinfo=dt.UTC)}),
+    ],
+    ids=["the rule", "the time"],
+)
+def test_what_was_judged_together_is_written_together(
+    kind: JobType, monkeypatch: pytest.MonkeyPatch, theirs: dict[str, Any], mine: dict[str, Any]
+) -> None:
+    schedule_job("n", kind, every=60)
+
+    def check_slowly(*args: Any) -> Any:
+        monkeypatch.setattr(definitions, "check_definition", check_definition)
+        change_schedule("n", theirs)
+        return check_definition(*args)
+
+    monkeypatch.setattr(definitions, "check_definition", check_slowly)
+    changed = change_schedule("n", mine)
+    assert {name: getattr(changed, name) for name in mine} == mine
+    assert check_definition(values_of(changed))[1] == {}
 
 
 def test_a_name_that_another_takes_at_the_same_moment_is_refused(
