@@ -199,8 +199,12 @@ def beside(organization_pk: Any, function: Callable[[], T]) -> T:
 
 def ask_beside(organization_pk: Any, question: Callable[[], T]) -> T:
     """Do the same for what only asks the policy, where the host's code answers."""
-    is_hosts = jobs_settings.ACCESS_POLICY or list(settings.AUTHENTICATION_BACKENDS) != _BACKENDS
-    return beside(organization_pk, question) if is_hosts else question()
+    return beside(organization_pk, question) if may_hang() else question()
+
+
+def may_hang() -> bool:
+    """Return whether the host's code has a part in what the policy answers."""
+    return bool(jobs_settings.ACCESS_POLICY) or list(settings.AUTHENTICATION_BACKENDS) != _BACKENDS
 
 
 def holds(user: Any, permission: str) -> bool:

@@ -47,5 +47,5 @@ def _fire_next(until: dt.datetime) -> list[ScheduleFiring] | None:
     first = due.values_list("pk", "next_run_at").first()
     if first is None or first[1] is None:
         return None
-    found = firing.fire_one(first[0], first[1])
+    found = firing.fire_one(first[0], first[1], is_for_all=True)
     return [] if found is None else [found]

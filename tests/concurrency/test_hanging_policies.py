@@ -17,14 +17,16 @@ from django_jobs.engine import access
 from django_jobs.engine.batches import counting
 from django_jobs.engine.dispatch import dispatch_lock, dispatcher
 from django_jobs.engine.execution.claim import claim
+from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
-from django_jobs.models import BatchChange, Job, JobType, Membership, Organization
+from django_jobs.models import BatchChange, Job, JobType, Membership, Organization, Schedule, ScheduleFiring
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued, run_crowd
 from tests.support.batches import make_batch
 from tests.support.brokers import WORKER, end, reread, returned, start, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.schedules import NOON, make_schedule
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -239,3 +241,33 @@ def test_the_end_of_a_batch_waits_for_no_other_tenants(
     BatchChange.objects.update(changed_at=database.now())
     counting.in_tick()
     assert get_batch_status(batches[0]).then_job is not None
+
+
+def test_a_schedule_fires_while_the_policy_hangs_for_another_tenant(
+    hang: Callable[..., None], hanging: Organization, other: Organization, kind: JobType
+) -> None:
+    for number, tenant in enumerate((hanging, other)):
+        make_schedule(kind, tenant, name=f"{number}")
+    hang(POLICY_SECONDS=2)
+    rests: dict[int, float] = {}
+    assert seconds_of(lambda: firing.fire_round(NOON, rests)) < 10
+    assert list(Job.objects.values_list("organization", flat=True)) == [other.pk]
+    # It says so, and fires when the policy answers again.
+    wait_until(lambda: Schedule.objects.get(name="0").fault, 20, "the reason")
+    let_go()
+    rests.clear()
+    wait_until(lambda: firing.fire_round(NOON, rests), 20, "the firing")
+    assert Job.objects.filter(organization=hanging).count() == 1
+
+
+def test_a_schedule_for_all_tenants_leaves_out_the_one_for_which_the_policy_hangs(
+    hang: Callable[..., None], hanging: Organization, other: Organization, kind: JobType
+) -> None:
+    schedule = make_schedule(kind)
+    hang(POLICY_SECONDS=0.2)
+    firing.fire_due(NOON)
+    wait_until(ScheduleFiring.objects.exists, 20, "the firing")
+    fired = ScheduleFiring.objects.get()
+    assert (fired.outcome, fired.submitted, fired.skipped) == ("submitted", 1, 1)
+    assert list(Job.objects.values_list("organization", flat=True)) == [other.pk]
+    assert Schedule.objects.get(pk=schedule.pk).fault == fired.note != ""

@@ -107,9 +107,8 @@ def _count(pks: Sequence[int], *, only_ends: bool) -> int:
         count += len(database.in_transaction(functools.partial(_add_up_others, others)))
     # Tenant by tenant: what follows a batch asks the access policy, and may wait for a submission of the same work.
     for organization_pk, some in ending.items():
-        end = functools.partial(database.in_transaction, functools.partial(_end_owned, some))
         try:
-            count += len(beside(organization_pk, end))
+            count += len(beside(organization_pk, functools.partial(_end_all, some)))
         except Late:
             _pace.put_off(some)
     return count
@@ -143,6 +142,11 @@ def _look_at(pks: Sequence[int]) -> list[_Seen]:
     found = [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
     _pace.note({item.pk: item.left if item.is_complete else None for item in found})
     return found
+
+
+def _end_all(pks: Sequence[int]) -> list[Batch]:
+    endings.ask_ahead(pks)
+    return database.in_transaction(functools.partial(_end_owned, pks))
 
 
 def _end_owned(pks: Sequence[int]) -> list[Batch]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import Error
 from django.utils.dateparse import parse_datetime
 
+from django_jobs.engine.access import may_hang
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.json_storage import NotStorable, encoded
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
-from django_jobs.engine.submission import single
+from django_jobs.engine.submission import rights, single
 from django_jobs.engine.submission.fields import SubmissionFields, max_parameters_bytes
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import (
@@ -23,9 +25,10 @@ from django_jobs.exceptions import (
     JobTypeDisabled,
     OrganizationInactive,
     PermissionDenied,
+    PolicyFailed,
     RetryableRefusal,
 )
-from django_jobs.models import Batch, Job, get_organization_model
+from django_jobs.models import Batch, Job, JobType, get_organization_model
 from django_jobs.statuses import BatchState
 
 logger = logging.getLogger("django_jobs")
@@ -116,6 +119,21 @@ def follow(batch: Batch) -> bool:
     finally:
         current_job.reset(token)
     return True
+
+
+def ask_ahead(pks: Sequence[int]) -> None:
+    """Ask the policy what will be asked where something follows these batches, which are of one organization.
+
+    To be called before the transaction that ends them: what fails or hangs here is told there.
+    """
+    if not may_hang():
+        return
+    rows = Batch.primary.filter(pk__in=pks).select_related("organization", "owner")
+    with fresh_reads(), contextlib.suppress(PolicyFailed):
+        for batch in rows:
+            for given in filter(None, (batch.then, batch.on_failure)):
+                kind = JobType.primary.filter(pk=given["job_type"]).first()
+                rights.ask_ahead(batch.organization, batch.owner, kind)
 
 
 def _write(batch: Batch, **values: Any) -> None:

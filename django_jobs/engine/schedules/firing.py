@@ -10,7 +10,8 @@ import contextlib
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from django.db import Error
@@ -18,14 +19,22 @@ from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import beside, may_hang
 from django_jobs.engine.actors import actor_for
+from django_jobs.engine.deadlines import Late
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules import faults
 from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found
-from django_jobs.engine.schedules.schedule_submission import UNFINISHED_JOB, Result, submit_for
+from django_jobs.engine.schedules.schedule_submission import (
+    POLICY_FAILED,
+    UNFINISHED_JOB,
+    Result,
+    ask_ahead,
+    submit_for,
+)
 from django_jobs.engine.schedules.timetable import MAX_MISSED, rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.transactions import Moment
@@ -41,6 +50,8 @@ TURNS: Final = 10
 ROUND_SECONDS: Final = 0.5
 #: Seconds for which a schedule rests whose firing broke, so that it does not hold up the others again and again.
 REST: Final = 30.0
+#: Seconds until it is looked at again whether a firing goes on that takes long.
+LATE_REST: Final = 1.0
 _TICK: Final = dt.timedelta(microseconds=1)
 T = TypeVar("T")
 Outcome = ScheduleFiring.Outcome
@@ -62,7 +73,8 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
 
     Organizations take turns, each with its earliest: however many are due of one, another's waits for one firing of
     each at most. One that has more to catch up takes its turn again in the next round. One that cannot fire stops no
-    other: that is noted in its history, or, where not even that can be, logged. ``now`` is the database's time, or the
+    other: that is noted in its history, or, where not even that can be, logged. One that takes long, since the access
+    policy hangs for its organization, goes on beside the others. ``now`` is the database's time, or the
     moment to act as if it was; ``rests_until`` remembers for the caller until when, on the monotonic clock, a schedule
     rests whose firing broke.
     """
@@ -72,11 +84,18 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
     rows = due.annotate(turn=turn).filter(turn__lte=TURNS).order_by("turn", "next_run_at", "pk")
     fired: list[ScheduleFiring] = []
     ends_at = time.monotonic() + ROUND_SECONDS
+    found_due: Any = rows.values_list("pk", "turn", "organization_id")
     with dispatcher.one_pass():
-        for pk, number in rows.values_list("pk", "turn"):
+        for pk, number, organization_pk in found_due:
             if number > 1 and time.monotonic() >= ends_at:
                 break
-            found = _try_to_fire(pk, now, rests_until)
+            is_for_all = organization_pk is None
+            fire = partial(_try_to_fire, pk, now, rests_until, is_for_all=is_for_all)
+            try:
+                found = beside(("schedule", pk) if is_for_all else organization_pk, fire)
+            except Late:
+                rests_until[pk] = max(rests_until.get(pk, 0.0), time.monotonic() + LATE_REST)
+                continue
             fired += [] if found is None else [found]
     return fired
 
@@ -84,12 +103,14 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
 def resting(rests_until: Mapping[int, float]) -> set[int]:
     """Return the schedules that rest at this moment, since their firing broke. They stay due meanwhile."""
     now = time.monotonic()
-    return {pk for pk, until in rests_until.items() if until > now}
+    return {pk for pk, until in list(rests_until.items()) if until > now}
 
 
-def _try_to_fire(pk: int, now: dt.datetime | None, rests_until: dict[int, float]) -> ScheduleFiring | None:
+def _try_to_fire(
+    pk: int, now: dt.datetime | None, rests_until: dict[int, float], *, is_for_all: bool
+) -> ScheduleFiring | None:
     try:
-        found = fire_one(pk, now)
+        found = fire_one(pk, now, is_for_all=is_for_all)
     except Exception as error:  # noqa: BLE001  (the others are to fire)
         broke_before = pk in rests_until
         rests_until[pk] = time.monotonic() + REST
@@ -121,12 +142,16 @@ def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:
         database.in_transaction(note)
 
 
-def fire_one(pk: int, now: dt.datetime | None = None) -> ScheduleFiring | None:
-    """Fire a schedule for one moment that is due; None where none is, or somebody else fires it at this moment."""
+def fire_one(pk: int, now: dt.datetime | None = None, *, is_for_all: bool = False) -> ScheduleFiring | None:
+    """Fire a schedule for one moment that is due; None where none is, or somebody else fires it at this moment.
+
+    ``is_for_all`` tells that it may be one for every organization.
+    """
+    left_out = ask_ahead(pk) if is_for_all or may_hang() else frozenset()
 
     def fire(refusal: Exception | None) -> ScheduleFiring | None:
         row = database.locked(Schedule.primary.filter(pk=pk).annotate(moment=Moment()), skip=True).first()
-        return None if row is None else _fire(row, now or row.moment, refusal)
+        return None if row is None else _fire(row, now or row.moment, refusal, left_out)
 
     return _noted(fire, raises=PolicyFailed)
 
@@ -142,12 +167,14 @@ def _noted(fire: Callable[[Exception | None], T], raises: type[Exception] | tupl
     return database.in_transaction(lambda: fire(refusal))
 
 
-def _fire(schedule: Schedule, now: dt.datetime, refusal: Exception | None) -> ScheduleFiring | None:
+def _fire(
+    schedule: Schedule, now: dt.datetime, refusal: Exception | None, left_out: Collection[Any]
+) -> ScheduleFiring | None:
     if schedule.next_run_at is None or schedule.next_run_at > now:
         return None
     missed = rule_of(schedule).latest(schedule.next_run_at - _TICK, now) or [schedule.next_run_at]
     due, is_late = _chosen(schedule, missed, now)
-    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now, refusal)
+    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now, refusal, left_out)
     schedule.last_fired_at = due
     schedule.next_run_at = missed[1] if _is_each(schedule) and len(missed) > 1 else next_run(schedule, now)
     schedule.save(using=database.alias(), update_fields=["last_fired_at", "next_run_at", "fault", "faulty_since"])
@@ -173,7 +200,12 @@ def _missed(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> ScheduleF
 
 
 def _submit(
-    schedule: Schedule, due: dt.datetime, now: dt.datetime, refusal: Exception | None, actor: str = ""
+    schedule: Schedule,
+    due: dt.datetime,
+    now: dt.datetime,
+    refusal: Exception | None,
+    left_out: Collection[Any],
+    actor: str = "",
 ) -> ScheduleFiring:
     """Submit, or take the refusal of a submission before, and write what came of it."""
     if refusal is not None:
@@ -181,9 +213,9 @@ def _submit(
         # What a limit refuses is not the schedule's fault, and may be over at its next moment.
         outcome = Outcome.SKIPPED if isinstance(refusal, RetryableRefusal) else Outcome.FAILED
         return _write(schedule, due, now, outcome, Result(), schedule.fault, actor)
-    result = submit_for(schedule, due, now)
+    result = submit_for(schedule, due, now, left_out)
     note = clean_text(result.note(), faults.MAX_NOTE)
-    if result.is_for_nobody:
+    if result.is_for_nobody or POLICY_FAILED in result.skipped:
         faults.mark(schedule, note, now)
     elif result.submitted or UNFINISHED_JOB in result.skipped:
         faults.clear(schedule)
@@ -233,13 +265,14 @@ def fire_now(schedule: str | int | Schedule, *, user: Any = None) -> ScheduleFir
     ScheduleNotFound where there is none that ``user`` manages.
     """
     found = get_schedule(schedule, user=user)
+    left_out = ask_ahead(found.pk) if found.organization_id is None else frozenset()
 
     def fire(refusal: Exception | None) -> ScheduleFiring:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
         if row is None:
             raise not_found(found)
         now = database.now()
-        firing = _submit(row, now, now, refusal, actor_for(user).name)
+        firing = _submit(row, now, now, refusal, left_out, actor_for(user).name)
         row.save(using=database.alias(), update_fields=["fault", "faulty_since"])
         return firing
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -15,12 +16,13 @@ from django.db.models import Exists, OuterRef
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import system_organization
+from django_jobs.engine.access import complain
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
-from django_jobs.engine.submission import per_organization, single
+from django_jobs.engine.submission import per_organization, rights, single
 from django_jobs.engine.submission.rights import Authorizer
-from django_jobs.exceptions import OrganizationNotFound, PermissionDenied
+from django_jobs.exceptions import OrganizationNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Schedule, ScheduledJob
 from django_jobs.models.organization import get_organization_model
 from django_jobs.models.schedule import Overlap
@@ -29,6 +31,7 @@ from django_jobs.statuses import UNFINISHED
 #: Organizations that are read and get their jobs at once.
 PAGE: Final = 2_000
 UNFINISHED_JOB: Final = "last_job_unfinished"
+POLICY_FAILED: Final = "policy_failed"
 LIMITS: Final = frozenset({"rate_limited", "queue_full"})
 #: What a firing says of organizations that got no job, by the reason.
 REASONS: Final = {
@@ -37,6 +40,7 @@ REASONS: Final = {
     per_organization.DUPLICATE: "the same work is there already",
     "rate_limited": "the rate limit is reached",
     "queue_full": "the backlog is full",
+    POLICY_FAILED: "the access policy failed",
 }
 
 
@@ -67,13 +71,39 @@ class Result:
         return f"{text[:1].upper()}{text[1:]}."
 
 
-def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> Result:
-    """Submit the jobs of a firing inside the open transaction. A refusal is raised as a submission's is."""
+def ask_ahead(schedule_pk: int) -> frozenset[Any]:
+    """Ask the policy what the firing will ask, outside its transaction, which a policy that hangs would undo.
+
+    Return the organizations for which it fails, by their keys, of a schedule for all of them. Raises PolicyFailed for
+    that of one organization.
+    """
+    schedule = Schedule.primary.filter(pk=schedule_pk).select_related("job_type", "organization", "owner").first()
+    found: set[Any] = set()
+    if schedule is None or (schedule.organization_id is not None and schedule.organization is None):
+        return frozenset()
+    with fresh_reads():
+        if schedule.organization is not None:
+            rights.ask_ahead(schedule.organization, schedule.owner, schedule.job_type)
+            return frozenset()
+        for organization in itertools.chain.from_iterable(_pages()):
+            try:
+                rights.ask_ahead(organization, schedule.owner, schedule.job_type)
+            except PolicyFailed as error:
+                complain(error)
+                found.add(organization.pk)
+    return frozenset(found)
+
+
+def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, left_out: Collection[Any] = ()) -> Result:
+    """Submit the jobs of a firing inside the open transaction. A refusal is raised as a submission's is.
+
+    One for all organizations has none for those that are ``left_out``: the policy fails for them.
+    """
     firing = _Firing(schedule, due, now)
     with fresh_reads():
         firing.user = _owner(schedule)
         if schedule.organization_id is None:
-            firing.submit_for_each()
+            firing.submit_for_each(left_out)
         else:
             firing.submit_one(get_organization_model()(pk=schedule.organization_id))
     return firing.result
@@ -125,14 +155,15 @@ class _Firing:
         job = single.submit(self._schedule.job_type_id, organization, given, self.user, Authorizer(self.user))
         self._note([job])
 
-    def submit_for_each(self) -> None:
+    def submit_for_each(self, left_out: Collection[Any]) -> None:
         """Submit one job for each active organization whose last one is not unfinished."""
         run_at: Callable[[Any], dt.datetime] | None = self._run_at if self._schedule.jitter else None
         for page in _pages():
             busy = self._unfinished([str(item.pk) for item in page])
-            wanted = [item for item in page if str(item.pk) not in busy]
+            wanted = [item for item in page if str(item.pk) not in busy and item.pk not in left_out]
             found = self._submit_each(wanted, run_at)
             self.result.skipped[UNFINISHED_JOB] += len(busy)
+            self.result.skipped[POLICY_FAILED] += len(page) - len(busy) - len(wanted)
             self.result.skipped.update(found.skipped.values())
             self._note(found.submitted)
         self.result.skipped += Counter()  # without those that are 0

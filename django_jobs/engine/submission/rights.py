@@ -44,6 +44,16 @@ def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
     return bool(get_policy().can_submit(owner, organization, kind))
 
 
+def ask_ahead(organization: Any, owner: Any, kind: JobType | None) -> None:
+    """Ask the policy what a submission will ask. Raises PolicyFailed.
+
+    For duties that submit for one tenant after the other: in their transaction, a policy that hangs would keep others
+    waiting. Once it was found to hang here, it fails there at once.
+    """
+    if get_policy().is_active(organization) and kind is not None:
+        may_submit(owner, organization, kind)
+
+
 class Authorizer:
     """Decides which of the named types one submitter may know of. Each question is asked once for what was read."""
 

@@ -71,5 +71,4 @@ def test_a_slow_policy_does_not_make_the_server_hang_up(
     monkeypatch.setattr(AccessPolicy, "is_active", answer)
     monkeypatch.setattr(database, "now", now)
     fire_due(NOON)
-    first = asked.index("policy")
-    assert asked[first : first + 4] == ["policy", "server"] * 2
+    assert "policy server policy server" in " ".join(asked)
