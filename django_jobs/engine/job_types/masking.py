@@ -31,7 +31,7 @@ _ESCAPE: Final = re.compile(
     r"|(?P<quoted>(?:%(?!(?:25)*+5[cC])(?:25(?=[0-9a-fA-F]{2}))*+[0-9a-fA-F]{2})++)|\+"
 )
 _MARK: Final = re.compile(f"{_SLASHES}[ux]")
-_PERCENTS: Final = re.compile("%(?:25)++(?=[0-9a-fA-F]{2})")
+_PERCENTS: Final = re.compile("%(?:25(?=[0-9a-fA-F]{2}))++")
 _NAMED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 Names = frozenset[str]

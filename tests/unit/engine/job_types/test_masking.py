@@ -140,7 +140,7 @@ def written(text: str) -> dict[str, str]:
 
 
 def test_a_value_is_found_however_and_however_often_it_was_quoted() -> None:
-    for secret in ('Jo\'s "KQ"', "K\nJ\tQ", "KJQé€😀", "\\K\\nJ\\Q\\", "K/J+Q %4a=&"):
+    for secret in ('Jo\'s "KQ"', "K\nJ\tQ", "KJQé€😀", "\\K\\nJ\\Q\\", "K/J+Q %4a=&", "K%/J% Q%"):
         mask = mask_of({"password": secret})
         texts = [
             *written(secret).values(),
