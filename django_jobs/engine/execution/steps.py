@@ -345,7 +345,7 @@ def _form(value: Any, in_process: bool) -> Any:
             form = value.cell_contents
         case _ if in_process and callable(value):
             form = _identity(value)
-        case _ if hasattr(value, "__qualname__"):
+        case _ if isinstance(getattr(value, "__qualname__", None), str):  # a client may have all names, as xmlrpc's
             form = f"{value.__module__}.{value.__qualname__}"
         case _:
             try:
@@ -367,7 +367,7 @@ def _captured(function: Any) -> list[Any]:
 
 def _identity(function: Any) -> list[Any]:
     """Return by what a function is told from others; a method is another object each time it is asked for."""
-    owner = getattr(function, "__self__", None)
+    owner = getattr(function, "__self__", None) if inspect.isroutine(function) else None
     return [id(function)] if owner is None else [id(owner), function.__name__, id(getattr(function, "__func__", None))]
 
 

@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from xmlrpc.client import ServerProxy
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
@@ -133,6 +134,7 @@ def test_any_argument_has_the_same_digest_in_every_process_and_release(durable: 
         context.step("json", anything, {"b": [1, 2.5], "a": "ä"}, letter.day, decimal.Decimal("1.50"), to=None)
         context.step("forms", anything, organization, b"abc", {"x", "y", "z"}, Effects.do, Effects, Path("a"), letter)
         context.step("by type", anything, context, object(), {1: 1, "a": 1}, float("nan"))
+        context.step("client", anything, ServerProxy("http://a.example"))  # which has an attribute of any name
 
     def anything(*args: Any, **kwargs: Any) -> None:
         """Do nothing."""
@@ -142,6 +144,7 @@ def test_any_argument_has_the_same_digest_in_every_process_and_release(durable: 
         "json": "7c77c52cec510852aa62e24174ce9fea",
         "forms": "95fe63256567927dca93b3e2044ad917",
         "by type": "b7fd9e4b02364f62e1bfbab2d2e68213",
+        "client": "3d1b9a4751dc99c060ece71678e956d0",
     }
 
 
