@@ -50,7 +50,7 @@ class BatchState(TextChoices):
 class OpenTo(TextChoices):
     """Whose jobs a batch takes, beside those of server code and those that its own jobs add."""
 
-    OWNER = "owner", _("Its owner, and who manages the organization's jobs")  #: nobody's where server code made it
+    OWNER = "owner", _("Its owner and users who manage the organization's jobs")  #: nobody's where server code made it
     MEMBERS = "members", _("Members of the organization")
 
 

@@ -38,7 +38,7 @@ class BatchFacts(BaseAdmin):
     canceled_on = field(gettext_lazy("canceled"), "canceled_at", moment)
     canceler = field(gettext_lazy("by"), "canceled_by", line)
     retrier = field(gettext_lazy("last retried by"), "retried_by", line)
-    kept = field(gettext_lazy("jobs that the access policy kept from that"), "refused", format_number)
+    kept = field(gettext_lazy("jobs that the access policy refused"), "refused", format_number)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave out the lines that are empty for this batch."""

@@ -80,7 +80,7 @@ def _type_url(name: str, site: str) -> str:
 def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
     if schedule.organization_id is None:
         if not system_organization.without(database.rows(get_organization_model())).exists():
-            yield Remedy(text=_("There is no organization to fire for. Pause it until there is one."))
+            yield Remedy(text=_("There is no organization to fire for. Pause the schedule until there is one."))
         return
     if tenant is None:
         yield Remedy(text=_("Its organization was deleted. Choose another one below, or delete the schedule."))

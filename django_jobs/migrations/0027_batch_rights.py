@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
             name="open_to",
             field=models.CharField(
                 choices=[
-                    ("owner", "Its owner, and who manages the organization's jobs"),
+                    ("owner", "Its owner and users who manage the organization's jobs"),
                     ("members", "Members of the organization"),
                 ],
                 db_default="owner",

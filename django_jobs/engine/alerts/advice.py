@@ -19,7 +19,7 @@ def advice_on(alert: AlertSeen) -> str:
             "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
         ),
         thresholds.DUTY_STALLED: _(
-            "The scheduler's log says where it hangs. Start that process anew if it does not go on."
+            "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
         ),
         thresholds.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
     }

@@ -199,7 +199,7 @@ def _schedule_cannot_fire(_facts: Facts, since: str) -> str:
 
 
 def _duty_stalled(facts: Facts, since: str) -> str:
-    text = _("This duty of the scheduler %(scheduler)s has not come to an end since %(since)s.")
+    text = _("This duty of the scheduler %(scheduler)s has made no round since %(since)s.")
     return text % {"scheduler": facts.get("scheduler", ""), "since": since}
 
 

@@ -50,7 +50,7 @@ def walked_in_time(name: str, *, is_walked: bool) -> Iterator[None]:
     except OperationalError as error:
         if time.monotonic() - began < WALK_SECONDS:
             raise
-        text = _("To find these takes too long. Ask for fewer: of an organization or a type, or since a moment.")
+        text = _("It takes too long to find these jobs. Narrow them to an organization, a type or a period.")
         raise InvalidFilter({name: [text]}) from error
 
 

@@ -38,7 +38,7 @@ from django_jobs.texts import say
 
 MAX_TRIES: Final = 5
 TAKEN: Final = say(gettext_noop("There is a schedule of this name already."))
-OF_A_PERSON: Final = gettext_noop("%(user)s made a schedule of this name, and code changes none that a person made.")
+OF_A_PERSON: Final = gettext_noop("%(user)s made a schedule of this name. Code does not change a person's schedule.")
 DECLARED: Final = say(
     gettext_noop("Code declares this schedule for every organization. Pause it, and make one for this organization.")
 )
