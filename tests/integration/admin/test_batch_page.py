@@ -46,7 +46,7 @@ def test_it_says_whose_jobs_it_takes(root: Client, mine: Organization) -> None:
         shown(root, create_batch(mine, user=user, open_to=open_to)).partition("Open to:")[2].split()[:2]
         for user, open_to in ((None, "owner"), (owner, "owner"), (owner, "members"))
     ]
-    assert facts == [["server", "code"], ["Its", "owner,"], ["Members", "of"]]
+    assert facts == [["server", "code"], ["Its", "owner"], ["Members", "of"]]
 
 
 def test_its_counts_lead_to_just_the_jobs_that_they_count(root: Client, mine: Organization) -> None:
