@@ -83,6 +83,12 @@ class RQBroker(Broker):
     def depths(self) -> dict[Queue, int]:
         return self.look().depths
 
+    def call_back(self, queue: Queue, most: int) -> list[Ticket]:
+        name = pools.named()[queue]
+        found = self._call(lambda client: tickets.call_back(client, name, most, foreign_entries.is_foreign))
+        parsed = (Ticket.parse(ticket_id, queue.priority, queue.pool) for ticket_id in found)
+        return [ticket for ticket in parsed if ticket is not None]
+
     def waiting_ids(self) -> dict[str, set[str]]:
         def read(client: Redis) -> dict[str, set[str]]:
             found: dict[str, set[str]] = {pool: set() for pool in pools.names()}

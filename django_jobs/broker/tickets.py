@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from redis import Redis
@@ -195,6 +195,20 @@ def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool, first
     weight = "" if first_weight is None else repr(first_weight)
     values = [*_hash_values(name, front=front), weight, round(FIRST_SECONDS * 1000)]
     connection.eval(_PUSH, len(keys), *keys, *values, *ids)
+
+
+def call_back(connection: Redis, name: str, most: int, is_foreign: Callable[[str], bool]) -> list[str]:
+    """Take the ids of tickets out of a queue that has more than ``most`` entries.
+
+    Return those that no worker was quicker to take.
+    """
+    key = queue_key(name)
+    waiting: Any = connection.lrange(key, 0, -1)
+    ids = [entry_id for entry_id in map(as_id, waiting if len(waiting) > most else []) if not is_foreign(entry_id)]
+    with connection.pipeline(transaction=False) as pipeline:
+        for ticket_id in ids:
+            pipeline.lrem(key, -1, ticket_id)
+        return [ticket_id for ticket_id, count in zip(ids, pipeline.execute(), strict=True) if count]
 
 
 def complete(connection: Redis, name: str, ticket_id: str) -> None:

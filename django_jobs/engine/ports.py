@@ -131,6 +131,12 @@ class Broker(Protocol):
     def depths(self) -> dict[Queue, int]:
         """Return how many entries wait, by queue, of every pool."""
 
+    def call_back(self, queue: Queue, most: int) -> list[Ticket]:
+        """Take out the tickets of a queue in which more than ``most`` entries wait, so that no worker gets them.
+
+        Return them in their order. Foreign entries stay.
+        """
+
     def waiting_ids(self) -> dict[str, set[str]]:
         """Return the ids of all that waits, foreign entries included, by the pool in whose queues they wait."""
 

@@ -45,7 +45,11 @@ class Installation(StoredModel):
 @in_words(_("worker"), _("workers"))
 @with_database_defaults
 class Worker(StoredModel):
-    """A living worker, and how many tickets it wants to have waiting for it."""
+    """A living worker, and how many tickets it wants to have waiting for it.
+
+    ``window`` is how many of jobs of which it does not know that they are quick; ``quick_types`` has, by job type, how
+    many of others.
+    """
 
     name = models.CharField(primary_key=True, max_length=100)
     hostname = models.CharField(max_length=255)
@@ -53,6 +57,7 @@ class Worker(StoredModel):
     queues = models.CharField(max_length=500)
     slots = models.PositiveSmallIntegerField(default=1)
     window = models.PositiveIntegerField(default=1)
+    quick_types: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict, editable=False)
     #: Where its processes can be looked for, and what tells them from later ones (``engine.processes``).
     place = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
     processes = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)

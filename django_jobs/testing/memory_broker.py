@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -62,6 +63,15 @@ class MemoryBroker(MemoryState, Broker):
     def depths(self) -> dict[Queue, int]:
         self.reach()
         return {queue: len(self.queues[queue]) for queue in pools.all_queues()}
+
+    def call_back(self, queue: Queue, most: int) -> list[Ticket]:
+        self.reach()
+        with self.changed:
+            waiting = list(self.queues[queue])
+            if len(waiting) <= most:
+                return []
+            self.queues[queue] = deque(entry for entry in waiting if isinstance(entry, ForeignEntry))
+        return [entry for entry in waiting if isinstance(entry, Ticket)]
 
     def waiting_ids(self) -> dict[str, set[str]]:
         self.reach()

@@ -52,6 +52,7 @@ class Child:
         self.refiller = Refiller(state.prefetch.refilled, served)
         self.claims = Claims(state, self.slots.fits, self.refiller.ask)
         state.room_was_made = self.refiller.ask_in_place_of_ended
+        state.wants_less = state.held.found_more = self.refiller.ask_for_pass
         #: Whether another process is to take its place, since it ran as many jobs or holds as much as it may.
         self.is_recycled = False
         self._failures = FailureTracker(is_burst=state.options.burst)

@@ -17,7 +17,7 @@ from django_jobs.engine.store import line_watch
 from django_jobs.models.job import parse_job_id
 from django_jobs.worker.batch import Batch
 from django_jobs.worker.child_board import LoopStep
-from django_jobs.worker.doubts import Doubts
+from django_jobs.worker.doubts import Doubts, HeldTickets
 from django_jobs.worker.loop_watch import LoopWatch
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.prefetch import PrefetchEstimator
@@ -45,13 +45,15 @@ class ChildState:
         # Whoever waits for the end of a burst waits no longer than the leases of its jobs last.
         seconds = float(jobs_settings.LEASE_SECONDS) if options.burst else math.inf
         self.settler = Settler(name, seconds, shared_slots.board.get_on)
-        self.doubts = Doubts()
+        self.doubts, self.held = Doubts(), HeldTickets()
         self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
         #: Tells the supervisor what this process counts; None where nobody wants to know.
         self.counts: CountsSender | None = None
         #: Called when the end of a job was stored that may let another one start.
         self.room_was_made: Callable[[], object] = lambda: None
+        #: Called when this process has told that it wants far fewer tickets.
+        self.wants_less: Callable[[], object] = lambda: None
         self._counting = threading.Lock()
 
     @property

@@ -51,7 +51,8 @@ class Claims:
         hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
         with self._state.step(LoopStep.CLAIMING), hands:
             may_load = not self._is_careful() or (self._is_next_alone and len(tickets) == 1)
-            claimed = claim(tickets, self._state.name, self._fits, may_load=may_load)
+            set_aside = self._state.held.add
+            claimed = claim(tickets, self._state.name, self._fits, may_load=may_load, set_aside=set_aside)
             self._is_next_alone = not (may_load or claimed)
             if not self.expects_backlog:
                 self._ask(tickets[0].priority)  # before a handler begins: it may be waited for

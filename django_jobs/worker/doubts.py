@@ -1,15 +1,21 @@
-"""Claims that have no answer from the database yet: their jobs may be claimed, or not."""
+"""Tickets that a child has taken and may not have claimed: no answer came yet, or somebody holds their rows."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import held_jobs
 from django_jobs.engine.ports import Ticket
 
+#: So long a ticket is kept whose row another transaction holds, twice as long at each further time up to the second
+#: number; and so long after that its job counts as held.
+HELD_SECONDS: Final = 0.25
+MOST_HELD_SECONDS: Final = 4.0
+RECENT_SECONDS: Final = 2.0
 #: After so many seconds without an answer a claim is given up. Any statement of it is over by then.
 DOUBT_SECONDS: Final = 20.0
 
@@ -55,3 +61,37 @@ class Doubts:
         for ticket in tickets:
             self._since.pop(ticket, None)
             self._given_up.discard((ticket.pk, ticket.attempt))
+
+
+class HeldTickets:
+    """Tickets whose rows other transactions held. The main loop finds them, the housekeeper puts them back later."""
+
+    def __init__(self) -> None:
+        #: When each is to be put back, and for how long it was kept.
+        self._until: dict[Ticket, tuple[float, float]] = {}
+        self._kept: set[Ticket] = set()
+        #: Called when others have to know of more.
+        self.found_more: Callable[[], object] = lambda: None
+        self._lock = threading.Lock()
+
+    def add(self, tickets: Iterable[Ticket]) -> None:
+        """Keep tickets that were found to be held."""
+        with self._lock:
+            now = time.monotonic()
+            recent = now - RECENT_SECONDS
+            self._until = {item: of for item, of in self._until.items() if item in self._kept or of[0] > recent}
+            for ticket in tickets:
+                _, before = self._until.get(ticket, (0.0, HELD_SECONDS / 2))
+                seconds = min(2 * before, MOST_HELD_SECONDS)
+                self._until[ticket] = now + seconds, seconds
+                self._kept.add(ticket)
+                held_jobs.note([ticket.pk], seconds + RECENT_SECONDS)
+        self.found_more()
+
+    def take_due(self, *, takes_all: bool = False) -> list[Ticket]:
+        """Take out those that are to be put back now."""
+        with self._lock:
+            now = time.monotonic()
+            due = [ticket for ticket in self._kept if takes_all or self._until[ticket][0] <= now]
+            self._kept.difference_update(due)
+            return due

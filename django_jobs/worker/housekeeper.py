@@ -12,7 +12,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.db import Error, connections
 
@@ -23,6 +23,7 @@ from django_jobs.engine.broadcaster import drain_broadcasts
 from django_jobs.engine.dispatch import in_flight, worker_registry
 from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.engine.execution import leases
+from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database, line_watch
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
 from django_jobs.worker import memory
@@ -54,7 +55,8 @@ class Housekeeper:
         self._is_orphan = False
         self._handed_back: list[tuple[int, int]] = []
         self._due: dict[str, float] = {}
-        self._window = 0
+        self._quick_types: dict[str, int] = {}
+        self._wants_less = False
         self._quiet_since: dt.datetime | None = None
         self._unknown: set[tuple[int, int]] = set()
 
@@ -67,7 +69,7 @@ class Housekeeper:
 
         By that row others see that it is gone, and end at once what it held.
         """
-        state, self._window = self._state, self._wanted_window()
+        state, before, self._quick_types = self._state, self._quick_types, self._wanted()
         if not state.is_quiet:
             self._quiet_since = None
         elif self._quiet_since is None:
@@ -76,17 +78,21 @@ class Housekeeper:
             state.name,
             state.consumer.queues,
             slots=state.options.threads,
-            window=self._window,
+            window=state.options.threads,
+            quick_types=self._quick_types,
             supervision=Supervision(pid=self._supervisor, name=state.options.supervisor),
             memory=round(memory.megabytes()),
             quiet_since=self._quiet_since,
         )
+        if _has_much_less(self._quick_types, before):
+            state.wants_less()
 
     def stop(self) -> None:
         """End the thread, store what is left, and take the worker off the list."""
         self._quit.set()
         self._thread.join(timeout=10)
         self._guarded("settle", self._state.settler.finish)
+        self._guarded("held", lambda: self._put_back_held(all_of_them=True))
         self._guarded("withdraw", lambda: worker_registry.withdraw(self._state.name))
         drain_broadcasts()
 
@@ -100,6 +106,7 @@ class Housekeeper:
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
             self._guarded("batches", self._count_batches)
+            self._guarded("held", self._put_back_held)
             if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
                 self._guarded("heartbeat", self._beat)
             elif self._state.shown.has_ended() or self._is_any_unseen():
@@ -129,11 +136,10 @@ class Housekeeper:
         return True
 
     def _hand_back(self) -> None:
-        """Hand back what waits behind a job that runs longer than expected, and store the ends before it."""
-        batch = self._state.batch
-        is_overdue = batch.is_overdue(
-            HAND_BACK_SECONDS, WAITED_SECONDS if self._state.options.threads > 1 else math.inf
-        )
+        """Hand back what waits behind jobs that run longer than expected, and store the ends before them."""
+        batch, threads = self._state.batch, self._state.options.threads
+        is_overdue = batch.is_overdue(HAND_BACK_SECONDS, WAITED_SECONDS if threads > 1 else math.inf)
+        is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in batch.waiting()], threads)
         if is_overdue or self._state.is_quiet:
             waiting = batch.give_up_waiting() if is_overdue else batch.take_waiting()
             self._handed_back += [(item.pk, item.attempt) for item in waiting]
@@ -164,17 +170,24 @@ class Housekeeper:
     def _count_batches(self) -> None:
         counting.count_waiting()
 
-    def _wanted_window(self) -> int:
-        return self._state.prefetch.window(self._state.options.threads)
+    def _wanted(self) -> dict[str, int]:
+        return self._state.prefetch.quick_types(self._state.options.threads)
 
     def _window_changed(self) -> bool:
-        """Return whether this worker wants much more or much fewer tickets at the broker than it announced.
+        """Return whether this worker wants much more or much fewer tickets of a type at the broker than it announced.
 
-        The first change is told at once: a worker that starts asks for one ticket a slot until it knows how long its
-        jobs take.
+        That it wants more is told at once: a worker that starts asks for one ticket a slot until it knows how long its
+        jobs take. That it wants fewer is told at the second look: a busy machine lets any run take long now and then.
         """
-        is_near = self._window / 2 <= self._wanted_window() <= self._window * 2
-        return not is_near and self._is_due("window", WINDOW_SECONDS)
+        told, wanted = self._quick_types, self._wanted()
+        wants_less, self._wants_less = self._wants_less, _has_much_less(wanted, told)
+        is_changed = _has_much_less(told, wanted) or (wants_less and self._wants_less)
+        return is_changed and self._is_due("window", WINDOW_SECONDS)
+
+    def _put_back_held(self, *, all_of_them: bool = False) -> None:
+        """Put tickets back whose rows others held a while ago; if that fails, the scheduler misses them."""
+        if due := self._state.held.take_due(takes_all=all_of_them):
+            get_broker().push(due)
 
     def _quiet_changed(self) -> bool:
         """Return whether this worker became quiet, or took up work again, and has not told so yet."""
@@ -209,3 +222,8 @@ class Housekeeper:
                 interrupter.request(AttemptLost)
             elif item.cancel_seconds is not None:
                 interrupter.request(JobCanceled)
+
+
+def _has_much_less(these: Mapping[str, int], others: Mapping[str, int]) -> bool:
+    """Return whether of any type these numbers of tickets have less than half of what the others have."""
+    return any(count > 2 * these.get(name, 1) for name, count in others.items())

@@ -19,6 +19,8 @@ LARGE_SET: Final = 100
 #: The broker should hold what a slot finishes in so many seconds, and while a refill takes longer: in that time.
 WINDOW_SECONDS: Final = 0.02
 MAX_WINDOW_SECONDS: Final = 0.25
+#: Of so many job types others are told that they are quick: a host may have thousands.
+MOST_TYPES: Final = 100
 #: What claiming and settling one of many jobs takes, in seconds.
 JOB_OVERHEAD_SECONDS: Final = 0.0001
 #: The weight of the newest run.
@@ -37,7 +39,7 @@ class PrefetchEstimator:
 
     def ran(self, job_type: str, seconds: float) -> None:
         """Note that a handler of this type ran so long."""
-        self._types[job_type] = _mean(self._types.get(job_type), seconds)
+        self._types[job_type] = _mean(self._types.pop(job_type, None), seconds)  # the latest is the last
         self._any = _mean(self._any, seconds)
 
     def refilled(self, seconds: float) -> None:
@@ -56,9 +58,13 @@ class PrefetchEstimator:
             total += self._types.get(job_type, math.inf)
         return len(job_types)
 
+    def wait_too_long(self, job_types: Sequence[str], slots: int = 1) -> bool:
+        """Return whether of these jobs, which were claimed ahead, fewer than half should start soon after all."""
+        return 2 * self.fits(job_types, slots=slots) < len(job_types)
+
     def set_size(self) -> int:
         """Return how many tickets to take at once."""
-        return self._within(self._ahead_seconds(1))
+        return 1 if self._any is None else _within(self._ahead_seconds(1), self._any)
 
     def ahead(self, slots: int) -> int:
         """Return how many jobs so many busy slots should start soon."""
@@ -74,14 +80,18 @@ class PrefetchEstimator:
         """Return how many jobs so many busy slots run in a second."""
         return 0.0 if self._any is None else slots / (self._any + JOB_OVERHEAD_SECONDS)
 
-    def window(self, slots: int) -> int:
-        """Return how many tickets the broker should hold for this process."""
-        return slots * self._within(min(max(WINDOW_SECONDS, self._refill or 0.0), MAX_WINDOW_SECONDS))
+    def quick_types(self, slots: int) -> dict[str, int]:
+        """Return how many tickets the broker should hold for so many slots, by the job types that ran last.
 
-    def _within(self, seconds: float) -> int:
-        if self._any is None:
-            return 1
-        return max(1, min(MAX_SET, math.ceil(seconds / (self._any + JOB_OVERHEAD_SECONDS))))
+        Of a type that is not named it is one a slot: each run takes longer than the window, or nothing is known of it.
+        """
+        seconds = min(max(WINDOW_SECONDS, self._refill or 0.0), MAX_WINDOW_SECONDS)
+        latest = list(self._types.items())[-MOST_TYPES:]
+        return {name: slots * count for name, mean in latest if (count := _within(seconds, mean)) > 1}
+
+
+def _within(seconds: float, mean: float) -> int:
+    return max(1, min(MAX_SET, math.ceil(seconds / (mean + JOB_OVERHEAD_SECONDS))))
 
 
 def _mean(known: float | None, seconds: float) -> float:

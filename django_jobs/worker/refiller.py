@@ -55,7 +55,7 @@ class Refiller:
         self._is_at_work = False
         self._quit = False
         self._priority = int(Priority.LOW)
-        self._has_ended = False
+        self._has_ended = self._is_pass_due = False
         self._flows_until = -math.inf
         self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
 
@@ -74,6 +74,11 @@ class Refiller:
     def ask_in_place_of_ended(self) -> None:
         """Ask for a pass, since jobs ended that were counted by limits."""
         self._has_ended = True
+        self._asked.set()
+
+    def ask_for_pass(self) -> None:
+        """Ask for a pass, since this worker wants far fewer tickets than it did, or others hold the jobs of some."""
+        self._is_pass_due = True
         self._asked.set()
 
     def stop(self) -> None:
@@ -117,7 +122,10 @@ class Refiller:
         started = time.monotonic()
         if has_ended:
             self._flows_until = started + FLOW_SECONDS
-        if started >= self._flows_until:
+        if self._is_pass_due:
+            self._is_pass_due = False
+            dispatcher.dispatch_without_budget()
+        elif started >= self._flows_until:
             if dispatcher.refill(priority, self._in_pools):
                 self._note_seconds(time.monotonic() - started)
         elif freed_places.dispatch(has_ended=has_ended):

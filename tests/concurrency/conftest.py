@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from django_jobs.engine.dispatch import window
-from django_jobs.engine.ports import Queue, Ticket, use_broker
-from django_jobs.statuses import Priority
-from tests.support.brokers import MemoryBroker, queue_for
+from django_jobs.engine.ports import Look, Queue, Ticket, use_broker
+from django_jobs.exceptions import BrokerUnavailable
+from tests.support.brokers import MemoryBroker
 
 
 class CrowdedBroker(MemoryBroker):
@@ -29,9 +29,12 @@ class CrowdedBroker(MemoryBroker):
     def failed_just_now(self) -> bool:
         return self.is_full or super().failed_just_now()
 
-    def depths(self) -> dict[Queue, int]:
+    def look(self) -> Look:
         if self.is_full:
-            return {queue_for(Priority.CRITICAL): 10**6}  # what is most urgent takes up everybody's room
+            raise BrokerUnavailable("the test says that it is full")
+        return super().look()
+
+    def depths(self) -> dict[Queue, int]:
         with self._lock:
             return super().depths()
 

@@ -16,7 +16,7 @@ from django_jobs import AccessPolicy, cancel_batch, create_batch
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import ticketing
+from django_jobs.engine.dispatch import ticketing, worker_registry
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
 from django_jobs.engine.execution import claim as claim_module
 from django_jobs.engine.execution import settle
@@ -27,7 +27,7 @@ from django_jobs.models import Batch, Job, JobType
 from django_jobs.statuses import Priority
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued
-from tests.support.brokers import WORKER, raised, reread, returned, ticket_of
+from tests.support.brokers import ALL_QUEUES, WORKER, pending_job, raised, reread, returned, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
 
 PATIENCE = 60.0
@@ -110,6 +110,30 @@ def test_the_ticket_of_a_held_row_goes_to_the_back_so_that_the_others_run(
     assert claim(tickets[:1], WORKER) == []
     assert full_broker.pks() == [jobs[3].pk, jobs[0].pk]
     assert pauses == [claim_module.ALL_IN_USE_SECONDS]
+
+
+def test_a_worker_sets_the_tickets_of_held_rows_aside_and_pauses_for_none(
+    hold: Any, jobs: list[Job], tickets: list[Ticket], full_broker: CrowdedBroker, pauses: list[float]
+) -> None:
+    hold(jobs[0])
+    aside: list[Ticket] = []
+    assert [item.pk for item in claim(tickets[:2], WORKER, set_aside=aside.extend)] == [jobs[1].pk]
+    assert claim(tickets[:1], WORKER, set_aside=aside.extend) == []
+    assert (aside, full_broker.pks(), pauses) == ([tickets[0]] * 2, [jobs[3].pk], [])
+
+
+def test_of_tickets_that_are_called_back_those_of_held_rows_stay_behind_what_others_have(
+    hold: Any, jobs: list[Job], broker: CrowdedBroker
+) -> None:
+    broker.is_full = False
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=1)
+    broker.push([ticket_of(job) for job in jobs])
+    hold(jobs[0])
+    hold(jobs[2])
+    other = pending_job(jobs[0].job_type)
+    first, *behind = broker.pks()
+    assert (first in {jobs[1].pk, jobs[3].pk, other.pk}, behind) == (True, [jobs[0].pk, jobs[2].pk])
+    assert {reread(job).status for job in (jobs[0], jobs[2])} == {"Queued"}
 
 
 def test_what_did_not_fit_goes_to_the_front_as_ever(

@@ -15,6 +15,7 @@ from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import (
     first_turns,
     flow_times,
+    held_jobs,
     in_flight,
     lane_marks,
     pools,
@@ -54,6 +55,7 @@ def forget_everything() -> None:
     window.forget()
     pools.forget()
     in_flight.forget()
+    held_jobs.forget()
     lane_marks.forget()
     flow_times.forget()
     tenant_shares.forget()

@@ -39,6 +39,11 @@ def echo(context: JobContext) -> dict[str, Any]:
     return {"echo": context.parameters}
 
 
+def take_seconds(context: JobContext) -> None:
+    """Takes as many ``seconds`` as it is told."""
+    time.sleep(context.parameters["seconds"])
+
+
 def save_text(context: JobContext) -> dict[str, Any]:
     """Saves ``text`` as a file and returns its reference."""
     return {"output_reference": context.save_output("text.txt", str(context.parameters["text"]))}

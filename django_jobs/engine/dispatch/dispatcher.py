@@ -81,10 +81,10 @@ def _is_put_off() -> bool:
 def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
     """Bring in what is due by now, and do what :func:`wake` does, however slow the broker is. For background processes.
 
-    Return how many jobs went.
+    Tickets may be called back even if nothing waits. Return how many jobs went.
     """
     _quietly(delays.bring_due)
-    return _dispatch_if_room(priority, 1.0, TimeBudget())
+    return _quietly(lambda: _dispatch_if_room_or_raise(priority, 1.0, TimeBudget(), calls_back=True))
 
 
 def dispatch_new(job: Job) -> int:
@@ -103,8 +103,10 @@ def _dispatch_new(job: Job) -> int | None:
     if budget.is_spent():
         return 0
     size = window.read_window()
-    has_room, may_go_first = size.room(queue, seen.depths) > 0, first_turns.may_go_first(job, queue, seen, size)
-    if not (has_room or may_go_first):
+    taken, may_go_first = size.taken(queue, seen.depths), first_turns.may_go_first(job, queue, seen, size)
+    has_room = taken < size.size(queue, job.job_type_id)
+    may_change = has_room or not (size.is_settled(queue, seen.depths) or window.is_full_still(broker, queue, taken))
+    if not (may_change or may_go_first):
         window.note_full(broker, queue)
         return 0
     most = size.most_at_once
@@ -113,14 +115,15 @@ def _dispatch_new(job: Job) -> int | None:
             ticketing.push(moved, front=True)
             return len(moved)
         first_turns.note_turn(job)
-    if not has_room:
-        return 0
-    if moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most)):
+    if has_room and (moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most))):
         ticketing.push(moved)
         return len(moved)
-    if _is_put_off():
+    if not may_change or _is_put_off():
         return 0
-    return passes.make(seen.rings, budget, lambda: _may_go(job, budget))
+    count = passes.make(seen.rings, budget, lambda: _may_go(job, budget))
+    if count == 0 and not has_room:
+        window.note_full(broker, queue, taken)
+    return count
 
 
 def _queue_of(job: Job) -> Queue:
@@ -131,7 +134,7 @@ def _queue_of(job: Job) -> Queue:
 def _may_go(job: Job, budget: TimeBudget) -> bool:
     """Return whether a new job waits for dispatch still, and the broker has room for it."""
     waits = Job.primary.filter(pk=job.pk, ready_at__isnull=False).exists()
-    return waits and window.read_window().room(_queue_of(job), budget.spend(get_broker().look).depths) > 0
+    return waits and not window.read_window().is_settled(_queue_of(job), budget.spend(get_broker().look).depths)
 
 
 def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:
@@ -191,13 +194,15 @@ def _dispatch_if_room(priority: int, share: float, budget: TimeBudget, in_pools:
 
 
 def _dispatch_if_room_or_raise(
-    priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = ()
+    priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = (), *, calls_back: bool = False
 ) -> int | None:
     if budget.is_spent():
         return 0
-    seen = budget.spend(get_broker().look)
-    has_room = functools.partial(window.read_window().has_room, priority, share, in_pools=in_pools)
-    if budget.is_spent() or not has_room(seen.depths) or not lane_marks.anything_may_wait(turns.BY_URGENCY):
+    seen, size = budget.spend(get_broker().look), window.read_window()
+    has_room = functools.partial(size.has_room, priority, share, in_pools=in_pools)
+    if budget.is_spent() or not has_room(seen.depths):
+        return 0
+    if not (lane_marks.anything_may_wait(turns.BY_URGENCY) or (calls_back and size.may_be_overfull(seen.depths))):
         return 0
     return passes.make(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
 

@@ -63,7 +63,7 @@ _taking_turns: Final[dict[Any, float]] = {}
 def may_go_first(job: Job, queue: Queue, seen: Look, size: Window) -> bool:
     """Return whether a new job goes first if its organization has nothing in flight, as the last pass left it."""
     least = seen.first_weights.get(queue, math.inf)
-    if not least < math.inf or size.room(queue, seen.depths) <= -size.slots.get(queue, 0):
+    if not least < math.inf or size.taken(queue, seen.depths) >= size.largest(queue) + size.slots[queue]:
         return False
     if time.monotonic() < _taking_turns.get(job.organization_id, -math.inf):
         return False

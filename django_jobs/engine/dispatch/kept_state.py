@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import ValidationError
 
-from django_jobs.engine.dispatch import dispatch_lock, flow_times, start_rates
+from django_jobs.engine.dispatch import dispatch_lock, flow_times, held_jobs, start_rates
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark
 from django_jobs.models import get_organization_model
 
@@ -21,7 +21,7 @@ from django_jobs.models import get_organization_model
 LANES: Final = "type_lanes"
 RATES: Final = "rates"
 CREDITS: Final = "credits"
-KEPT: Final = (RATES, CREDITS, flow_times.KEY, dispatch_lock.RATES_LOST)
+KEPT: Final = (RATES, CREDITS, flow_times.KEY, held_jobs.KEY, dispatch_lock.RATES_LOST)
 
 LaneKey: TypeAlias = tuple[int, Lane]
 
@@ -46,6 +46,8 @@ def _is_sound(name: str, value: Any) -> bool:
         return True
     if name == CREDITS:
         return isinstance(value, dict)
+    if name == held_jobs.KEY:
+        return held_jobs.is_sound(value)
     if name == flow_times.KEY:
         return isinstance(value, int | float)
     try:

@@ -14,6 +14,7 @@ from django_jobs.engine.dispatch import (
     breakers,
     dispatch_lock,
     flow_times,
+    held_jobs,
     in_flight,
     kept_state,
     start_rates,
@@ -144,7 +145,7 @@ class PassState:
 
     def take(self, queue: Queue, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
-        self.in_flight.add(queue, item.organization_pk)
+        self.in_flight.add(queue, item.lane)
         self.picked[queue.priority, item.lane].add(item.pk)
         self.limits.take(item)
 
@@ -156,6 +157,7 @@ class PassState:
     def to_write(self) -> dict[str, Any] | None:
         """Return the new state of the dispatcher's row; None if it may stay as it is. Note when more may go."""
         kept = {name: self.marks.written.get(name) for name in kept_state.KEPT}
+        kept[held_jobs.KEY] = held_jobs.to_write(self.marks.written)
         if "limits" in self.__dict__ and not self.leaves_rates:
             kept[dispatch_lock.RATES_LOST] = None
             kept[kept_state.RATES] = self.limits.rates_to_keep()

@@ -49,8 +49,8 @@ def make(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> int |
 def _anything_may_go(seen: Look) -> bool:
     """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
     size = window.read_window()
-    with_room = {queue.priority for queue in size.sizes if size.room(queue, seen.depths) > 0}
-    priorities = [item for item in turns.BY_URGENCY if item in with_room]
+    open_to = {queue.priority for queue in size.sizes if not size.is_settled(queue, seen.depths)}
+    priorities = [item for item in turns.BY_URGENCY if item in open_to]
     return bool(priorities) and lane_marks.anything_may_wait(priorities)
 
 
@@ -72,17 +72,29 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
         moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
         if moved is not None:
             break
-    if moved is not None:
-        budget.spend(functools.partial(ticketing.push_queued, moved))
-    return moved
+    return None if moved is None else _with_tickets(moved, budget)
 
 
 def _pass_at_once(budget: TimeBudget) -> Queued | None:
     """Make one pass and push its tickets; return None if another process has the lock."""
     moved = database.in_transaction(turns.fill_window)
-    if moved is not None:
-        budget.spend(functools.partial(ticketing.push_queued, moved))
-    return moved
+    return None if moved is None else _with_tickets(moved, budget)
+
+
+def _with_tickets(queued: Queued, budget: TimeBudget) -> Queued:
+    """Push the tickets of what a pass queued. Where a queue holds too many, call those back and make another pass.
+
+    Return what was queued.
+    """
+    budget.spend(functools.partial(ticketing.push_queued, queued))
+    if not queued.overfull:
+        return queued
+    held = ticketing.call_back(queued.overfull)
+    if anew := database.in_transaction(turns.fill_window):
+        budget.spend(functools.partial(ticketing.push_queued, anew))
+        queued = anew._replace(moved=queued.moved + anew.moved)
+    get_broker().push(held)  # nobody waits behind them
+    return queued
 
 
 def _tries(budget: TimeBudget) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ from django.db.models import OuterRef, Q, Subquery
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.dispatch import in_flight, ticketing, window
+from django_jobs.engine.dispatch import dispatch_lock, held_jobs, in_flight, kept_state, ticketing, window
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job, JobType
@@ -74,6 +74,9 @@ class TicketWatch:
         # Read after the rows, so that it holds every ticket that was pushed before the rows were read.
         waiting = broker.waiting_ids() if tickets else {}
         missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting.get(ticket.pool, ())}
+        if missing and (lease := dispatch_lock.look()):  # workers keep the tickets of what is held for a while
+            held = held_jobs.known(kept_state.checked(lease.state))
+            missing = {ticket_id: ticket for ticket_id, ticket in missing.items() if emptied or ticket.pk not in held}
         lost = [ticket for ticket in missing.values() if emptied or ticket.id in self._missing]
         self._missing = set(missing) - {ticket.id for ticket in lost}
         if lost:

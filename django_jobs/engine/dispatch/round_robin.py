@@ -21,7 +21,7 @@ from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.type_turns import TypeTurns
 from django_jobs.engine.dispatch.weighted_turns import turns
-from django_jobs.engine.dispatch.window import Window
+from django_jobs.engine.dispatch.window import Room, Window
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
@@ -34,9 +34,9 @@ IN_ORDER_AT_ONCE: Final = 400
 
 
 def pick(
-    queue: Queue, job_types: Collection[str], room: int, state: PassState, size: Window | None = None
+    queue: Queue, job_types: Collection[str], room: Room, state: PassState, size: Window | None = None
 ) -> list[Candidate]:
-    """Return up to ``room`` jobs of these types that may go now to a queue.
+    """Return the jobs of these types that may go now to a queue, as far as there is room.
 
     One of each organization in turn, by their weights, from behind the one served last. What is picked is counted in
     ``state``, whose cursors get the organization that was served last. Where more organizations wait than a page holds,
@@ -48,21 +48,19 @@ def pick(
     if len(job_types) > backlog.TYPES_AT_ONCE:  # then not all organizations are seen
         size = None
     picked: list[Candidate] = []
-    seen: set[Any] = set()
     known = Known({}, {})
     cursor, is_all = None, False
-    for page in _pages(queue, job_types, room, state):
-        seen |= page.seen
+    for page in _pages(queue, job_types, room.most, state):
         is_all = page.is_all
         own = _open_lanes(page.lanes)
         known = Known(known.lanes | own.lanes, known.shares | own.shares)
         cursor = _take(queue, own, room, picked, state, size, is_page=not is_all) or cursor
-        if len(picked) >= room:
+        if room.is_over():
             break
     else:
         if not is_all:
             cursor = _take(queue, known, room, picked, state, size, is_page=False) or cursor
-    if cursor is not None and (len(seen) > 1 or not is_all):  # alone, one needs no turn, and the cursor no statement
+    if cursor is not None:  # also of one that is alone: who comes next has the next turn
         state.marks.cursors[cursor_key(queue)] = str(cursor)
     return picked
 
@@ -84,8 +82,13 @@ def end_turns(queue: Queue, served: Sequence[Candidate], cursors: Mapping[str, A
         marks.cursors[turn] = last
 
 
-def _pages(queue: Queue, job_types: Collection[str], room: int, state: PassState) -> Iterator[Page]:
-    """Yield the lanes of these types, as far as those are open, page by page."""
+def others_wait(queue: Queue, job_types: Collection[str], state: PassState, organizations: Collection[Any]) -> bool:
+    """Return whether jobs of these types wait for a queue of other organizations than these."""
+    return any(not page.seen.issubset(organizations) for page in _pages(queue, job_types, 1, state))
+
+
+def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassState) -> Iterator[Page]:
+    """Yield the lanes of these types, as far as those are open, page by page; ``wanted`` is how many jobs are."""
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
     if not kinds:
         return
@@ -95,7 +98,7 @@ def _pages(queue: Queue, job_types: Collection[str], room: int, state: PassState
         passed |= {(pk, ALL_TYPES) for pk, count in by_organization.items() if count >= limit}
     after = _organization_pk(state.marks.cursors.get(cursor_key(queue)))
     walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
-    yield from backlog.pages(walk, room, state.marks)
+    yield from backlog.pages(walk, wanted, state.marks)
 
 
 def _organization_pk(text: Any) -> Any:
@@ -125,7 +128,7 @@ def _open_lanes(lanes: list[Lane]) -> Known:
 def _take(
     queue: Queue,
     known: Known,
-    room: int,
+    room: Room,
     picked: list[Candidate],
     state: PassState,
     size: Window | None,
@@ -139,11 +142,11 @@ def _take(
     in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
     shares = {pk: share for pk, share in known.shares.items() if in_flight[pk] < share.limit - unseen}
     lanes = [lane for lane in known.lanes if lane.organization_pk in shares]
-    if not lanes or len(picked) >= room:
+    if not lanes or room.is_over():
         return None
     weights = {pk: share.weight for pk, share in shares.items()}
-    most = _most_of_organization(room - len(picked), list(weights.values()), is_page=is_page)
-    queues = _queues(queue.priority, lanes, most, state)
+    looked_at = _most_of_organization(room.most, list(weights.values()), is_page=is_page)
+    queues = _queues(queue.priority, lanes, looked_at, state)
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     rooms = {pk: share.limit - unseen - in_flight[pk] for pk, share in shares.items()}
     places = TypeTurns({} if is_page else queues, weights, rooms, state, cursor_key(queue))
@@ -163,7 +166,7 @@ def _take(
             state.first.add(found.pk)
         state.take(queue, found)
         places.take(found)
-        if len(picked) >= room:
+        if not room.take(found.lane.job_type):
             break
     going.end()
     places.end()

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import Error
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import pools
+from django_jobs.engine.dispatch import held_jobs, pools
 from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
 from django_jobs.engine.dispatch.time_budget import TimeBudget
 from django_jobs.engine.ports import NO_WEIGHTS, Queue, Ticket, get_broker
+from django_jobs.engine.store.head_starts import place_in_lane
 from django_jobs.engine.transitions import After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import Job
 from django_jobs.statuses import Status
 
 logger = logging.getLogger("django_jobs")
+
+#: For so long a job whose row is in use counts as held.
+HELD_SECONDS: Final = 3.0
+#: Why a job that was queued waits again.
+CALLED_BACK: Final = "Called back: those before it take longer than expected, and others wait for their turn"
 
 
 class Queued(NamedTuple):
     """What a pass queued, in the order of turns.
 
     The jobs with the keys ``first`` go before what the broker holds. ``first_weights`` are, by queue, the least weights
-    with which an organization goes first.
+    with which an organization goes first. The tickets of queues that are ``overfull`` are to be called back, where
+    more than so many wait.
     """
 
     moved: list[Moved]
     first: Collection[int]
     first_weights: Mapping[Queue, float]
+    overfull: Mapping[Queue, int]
 
 
 def push_new(moved: Sequence[Moved]) -> str:
@@ -77,11 +87,33 @@ def _not_taken(error: BrokerUnavailable) -> str:
     return f"The broker could not take it: {error}"
 
 
+def call_back(overfull: Mapping[Queue, int]) -> list[Ticket]:
+    """Put jobs whose tickets wait in these queues, among more than so many, back to Pending, to their places in lanes.
+
+    Return the tickets of those whose rows others hold, which is noted: push them again.
+    """
+    tickets = list(itertools.chain.from_iterable(itertools.starmap(get_broker().call_back, overfull.items())))
+    rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
+    found = rows.values_list("pk", "attempt", "queued_at", "run_at", "created_at", "head_start")
+    # Since when a job waited for its turn is known of its first attempt. A later one was queued after it had waited.
+    places = {
+        pk: place_in_lane((queued_at if attempt else run_at) or created_at, head_start)
+        for pk, attempt, queued_at, run_at, created_at, head_start in found
+    }
+    held = places.keys() - {item.pk for item in _withdraw(places, CALLED_BACK)}
+    held_jobs.note(held, HELD_SECONDS)
+    return [ticket for ticket in tickets if ticket.pk in held]
+
+
 def withdraw(pks: Iterable[int], message: str, delay: float = 0.0) -> list[Moved]:
     """Put Queued jobs back to Pending, to be dispatched ``delay`` seconds from now or later; return those that moved.
 
     Jobs whose rows are in use stay Queued: the scheduler misses their tickets and issues them again.
     """
-    values = {"ready_at": After(delay), "queued_at": None}
-    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=values) for pk in sorted(pks)]
+    return _withdraw(dict.fromkeys(pks, After(delay)), message)
+
+
+def _withdraw(places: Mapping[int, Any], message: str) -> list[Moved]:
+    values = {pk: {"ready_at": places[pk], "queued_at": None} for pk in sorted(places)}
+    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=of) for pk, of in values.items()]
     return move(moves, sources=[Status.QUEUED], actor=SYSTEM, skip_locked=True)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import dispatch_lock, lane_marks, new_jobs, round_robin, ticketing, window
+from django_jobs.engine.dispatch import dispatch_lock, held_jobs, lane_marks, new_jobs, round_robin, ticketing, window
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import MANY
 from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.dispatch.ticketing import Queued
+from django_jobs.engine.dispatch.window import Room
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, Move, Moved, move
@@ -39,8 +40,8 @@ def fill_window(seconds: float = 0.0) -> Queued | None:
     """
 
     def work(state: PassState) -> Queued:
-        moved = _queue(_pick_for_window(state), state)
-        return Queued(moved, state.first, state.first_weights)
+        picked, overfull = _pick_for_window(state)
+        return Queued(_queue(picked, state), state.first, state.first_weights, overfull)
 
     return _under_lock(work, seconds)
 
@@ -57,15 +58,16 @@ def take_share(
 
     def work(state: PassState) -> tuple[T, list[Moved]]:
         state.leaves_rates = True
-        size, queued, cursors = window.read_window(), Counter(state.in_flight.queued), dict(state.marks.cursors)
+        size, queued = window.read_window(), {queue: Counter(of) for queue, of in state.in_flight.queued.items()}
+        cursors = dict(state.marks.cursors)
         # No more than the dispatcher queues in a pass: new jobs keep that distance from their organization's limit.
         picked = _pick_share(queues, min(count, size.most_at_once), state)
         started, left = start([*itertools.chain.from_iterable(picked.values())])
         fitting: list[Candidate] = []
         for queue, items in picked.items():
             waiting = [item for item in items if item.pk in left]
-            fit = waiting[: max(0, size.room(queue, queued))]
-            queued[queue] += len(fit)
+            fit = _fitting(waiting, size.room(queue, {item.lane.job_type for item in waiting}, queued))
+            queued.setdefault(queue, Counter()).update((item.organization_pk, item.lane.job_type) for item in fit)
             fitting += fit
             if fit != waiting:
                 unserved = {item.pk for item in waiting[len(fit) :]}
@@ -76,13 +78,24 @@ def take_share(
     return _under_lock(work, dispatch_lock.WAIT_SECONDS)
 
 
+def _fitting(items: Sequence[Candidate], room: Room) -> list[Candidate]:
+    """Return the first of these for which there is room."""
+    fit: list[Candidate] = []
+    for item in items:
+        if room.is_over():
+            break
+        room.take(item.lane.job_type)
+        fit.append(item)
+    return fit
+
+
 def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict[Queue, list[Candidate]]:
     """Return up to ``count`` jobs, by their queues, the most urgent first.
 
     None goes before a more urgent job that is queued: its ticket is pushed only after the commit that queued it.
     """
     queued = state.in_flight.queued
-    least = max([queue.priority for queue, number in queued.items() if number and queue in queues], default=0)
+    least = max([queue.priority for queue, tickets in queued.items() if tickets and queue in queues], default=0)
     priorities = {queue.priority for queue in queues}
     picked: dict[Queue, list[Candidate]] = {}
     wanted = [item for item in BY_URGENCY if item in priorities and item >= least]
@@ -92,7 +105,7 @@ def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict
         limits = state.limits
         kinds = [name for name in job_types if limits.is_at_ease(name) and limits.left_of_type(name) >= MANY]
         if count > 0 and queue in queues:
-            picked[queue] = round_robin.pick(queue, kinds, count, state)
+            picked[queue] = round_robin.pick(queue, kinds, Room(count), state)
             count -= len(picked[queue])
     return picked
 
@@ -122,14 +135,28 @@ def _without_other_lanes(moved: Sequence[Moved], keys: Mapping[int, int]) -> lis
     return [item for item in moved if item.pk not in strays]
 
 
-def _pick_for_window(state: PassState) -> list[Candidate]:
-    size = window.read_window()
+def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int]]:
+    """Return what goes to the broker, and the queues of which tickets are to be called back, if more than so many wait.
+
+    Those hold more than was expected, and more than one organization has jobs for them: its next one must not wait for
+    all that.
+    """
+    size, queued = window.read_window(), state.in_flight.queued
+    overfull = [queue for queue, tickets in queued.items() if queue in size.sizes and size.is_overfull(queue, tickets)]
+    waiting = state.waiting_types(BY_URGENCY)
     picked: list[Candidate] = []
-    for queue, job_types in state.waiting_types(BY_URGENCY).items():
-        room = size.room(queue, state.in_flight.queued) if queue in size.sizes else 0
-        if room > 0:
+    for queue, job_types in waiting.items():
+        room = size.room(queue, job_types, queued)
+        if not room.is_over():
             picked += round_robin.pick(queue, job_types, room, state, size)
-    return picked
+    shared = [queue for queue in overfull if _is_shared(queue, waiting.get(queue, ()), state)]
+    return picked, {queue: size.sizes[queue] for queue in shared}
+
+
+def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bool:
+    """Return whether more than one organization has jobs that are queued or wait for a queue."""
+    holders = {pk for pk, _ in state.in_flight.queued[queue]}
+    return len(holders) > 1 or round_robin.others_wait(queue, job_types, state, holders)
 
 
 def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
@@ -143,6 +170,7 @@ def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
     unseen = new_jobs.unseen_at_once()  # before the count, which sees what is stored by then
     state = PassState(count_in_flight(has_lock=has_lock), lane_marks.read(lease.state), has_lock)
     state.in_flight.unseen = unseen
+    held_jobs.leave_out(state.in_flight, state.marks.written)
     done = work(state)
     written = state.to_write()
     if has_lock and written is not None:

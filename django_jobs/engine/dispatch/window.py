@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from django_jobs import pools
 from django_jobs.engine.ports import Queue
@@ -22,47 +23,120 @@ FRESH_SECONDS: Final = 30
 FULL_SECONDS: Final = 0.004
 
 
+#: What of a window counts as nothing: a sum of parts of one is no exact number.
+ROUNDING: Final = 1e-9
+#: A queue that holds so many windows of quick jobs holds far more than was expected.
+OVERFULL: Final = 2
+#: The tickets of one queue that wait or are about to, counted by organization and job type.
+Tickets: TypeAlias = Mapping[tuple[Any, str], int]
+
+
+@dataclass(slots=True)
+class Room:
+    """How many more jobs may go to a queue: at most so many, and each takes its type's part of what is ``free``."""
+
+    most: int
+    free: float = math.inf
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    size: int = 1
+
+    def is_over(self) -> bool:
+        """Return whether no more may go."""
+        return self.most <= 0 or self.free <= ROUNDING
+
+    def take(self, job_type: str) -> bool:
+        """Count one more job; return whether there is room left."""
+        self.most -= 1
+        self.free -= 1 / self.sizes.get(job_type, self.size)
+        return not self.is_over()
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """How many tickets the broker should hold, by queue.
 
-    ``sizes`` are what the known workers of a queue want within reach together. They are no larger, since a
-    ticket at the broker keeps its place: more urgent jobs, and other tenants', would wait behind it. Where no such
-    worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that these workers serve as well, of
-    whichever pool; where no worker is known at all, the other queues of its pool. ``slots`` is how many jobs of a
-    queue these workers run at once.
+    A window is some seconds of work, as the known workers of a queue expect it. ``sizes`` are how many tickets fill it
+    of types of which no worker knows that they are quick: one for each slot. ``quick`` has, by type, how many of the
+    quick ones do. It holds no more, since a ticket at the broker keeps its place: more urgent jobs, and other
+    tenants', would wait behind it. Where no such worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that
+    these workers serve as well, of whichever pool; where no worker is known at all, the other queues of its pool.
+    ``slots`` is how many jobs of a queue these workers run at once.
     """
 
     sizes: Mapping[Queue, int]
+    quick: Mapping[Queue, Mapping[str, int]]
     rivals: Mapping[Queue, frozenset[Queue]]
     slots: Mapping[Queue, int]
+
+    def size(self, queue: Queue, job_type: str) -> int:
+        """Return how many tickets of a type fill the window of a queue; 0 for one of a pool that is not configured."""
+        return self.quick[queue].get(job_type, self.sizes[queue]) if queue in self.sizes else 0
+
+    def largest(self, queue: Queue) -> int:
+        """Return how many tickets the window of a queue may hold, of whatever types."""
+        return max([self.sizes[queue], *self.quick[queue].values()])
 
     @property
     def most_at_once(self) -> int:
         """The most jobs that one pass of the dispatcher may queue."""
-        return sum(self.sizes.values())
+        return sum(map(self.largest, self.sizes))
 
-    def taken(self, queue: Queue, tickets: Mapping[Queue, int]) -> int:
-        """Return how much of it is taken by ``tickets``, counted by queue: by those its workers take no later."""
+    def taken(self, queue: Queue, depths: Mapping[Queue, int]) -> int:
+        """Return how many tickets wait, by ``depths``, that its workers take no later than one of this queue."""
         rivals, priority = self.rivals.get(queue, frozenset()), queue.priority
-        return sum(count for other, count in tickets.items() if other.priority >= priority and other in rivals)
+        return sum(count for other, count in depths.items() if other.priority >= priority and other in rivals)
 
-    def room(self, queue: Queue, tickets: Mapping[Queue, int]) -> int:
-        """Return how many more tickets of a queue it has room for; negative if it holds too many.
+    def is_settled(self, queue: Queue, depths: Mapping[Queue, int]) -> bool:
+        """Return whether a pass is likely to change nothing: exactly as many tickets wait as may.
 
-        For those of a pool that is not configured there is none.
+        Only a pass knows of which types they are. Of slow ones fewer may wait, and more are called back.
         """
-        return self.sizes.get(queue, 0) - self.taken(queue, tickets)
+        return queue not in self.sizes or self.taken(queue, depths) == self.largest(queue)
+
+    def room(self, queue: Queue, job_types: Iterable[str], queued: Mapping[Queue, Tickets]) -> Room:
+        """Return how many more jobs of these types may go to a queue; none to one of a pool that is not configured."""
+        free = self.free(queue, queued)
+        if free <= ROUNDING:
+            return Room(0)
+        most = max([self.size(queue, job_type) for job_type in job_types], default=0)
+        return Room(math.ceil(free * most - ROUNDING), free, self.quick[queue], self.sizes[queue])
+
+    def free(self, queue: Queue, queued: Mapping[Queue, Tickets]) -> float:
+        """Return how much of a queue's window its workers have left beside what they take no later; 0.0 is nothing."""
+        if queue not in self.sizes:
+            return 0.0
+        rivals, priority = self.rivals[queue], queue.priority
+        before = [tickets for other, tickets in queued.items() if other.priority >= priority and other in rivals]
+        return 1 - sum(self.parts(queue, tickets) for tickets in before)
+
+    def parts(self, queue: Queue, tickets: Tickets) -> float:
+        """Return how much of a queue's window these tickets take; 1.0 is all of it."""
+        return sum(count / self.size(queue, job_type) for (_, job_type), count in tickets.items())
+
+    def is_overfull(self, queue: Queue, tickets: Tickets) -> bool:
+        """Return whether a queue holds far more work than was expected when its tickets were issued.
+
+        That are OVERFULL windows, or of types that are not quick more tickets than slots.
+        """
+        slow = sum(count for (_, job_type), count in tickets.items() if job_type not in self.quick[queue])
+        return slow > self.sizes[queue] or self.parts(queue, tickets) > OVERFULL
+
+    def may_be_overfull(self, depths: Mapping[Queue, int]) -> bool:
+        """Return whether any queue may hold far more work than was expected, for somebody who knows no types."""
+        return any(count > self.sizes.get(queue, 0) for queue, count in depths.items())
 
     def has_room(
-        self, priority: int, share: float, tickets: Mapping[Queue, int], in_pools: Collection[str] = ()
+        self, priority: int, share: float, depths: Mapping[Queue, int], in_pools: Collection[str] = ()
     ) -> bool:
-        """Return whether less than this share of it is taken, for this priority or for a lower one.
+        """Return whether less than this share of it may be taken, for this priority or for a lower one, or too much is.
 
         The lower ones count because other workers may serve them. Only these pools count, where any is named.
         """
         below = [item for item in self.sizes if item.priority <= priority and (not in_pools or item.pool in in_pools)]
-        return any(self.taken(other, tickets) < max(1.0, share * self.sizes[other]) for other in below)
+        return any(
+            (taken := self.taken(other, depths)) < max(1.0, share * (largest := self.largest(other))) or taken > largest
+            for other in below
+        )
 
 
 _known: tuple[float, Window] | None = None
@@ -76,7 +150,17 @@ def read_window(seconds: float = CACHE_SECONDS) -> Window:
     return _known[1]
 
 
-_full: tuple[object, Queue | None, float] = (None, None, 0.0)
+class _Full(NamedTuple):
+    """The broker had no room for a queue when somebody looked, and when a pass found that at so many tickets."""
+
+    broker: object = None
+    queue: Queue | None = None
+    looked: float = -math.inf
+    passed: float = -math.inf
+    taken: int = 0
+
+
+_full: _Full = _Full()
 
 
 def was_just_full(broker: object, queue: Queue) -> bool:
@@ -85,19 +169,29 @@ def was_just_full(broker: object, queue: Queue) -> bool:
     Then its tickets have still to be taken. The worker that takes the last one looks at the backlog again after a
     longer pause than that, so a new job is not overlooked.
     """
-    return _full[0] is broker and _full[1] == queue and time.monotonic() < _full[2]
+    return _full.broker is broker and _full.queue == queue and time.monotonic() < _full.looked + FULL_SECONDS
 
 
-def note_full(broker: object, queue: Queue) -> None:
-    """Note that the broker has no room for this queue."""
+def is_full_still(broker: object, queue: Queue, taken: int) -> bool:
+    """Return whether a pass found no room within CACHE_SECONDS, and no fewer tickets wait than then."""
+    is_known = _full.broker is broker and _full.queue == queue and taken >= _full.taken
+    return is_known and time.monotonic() < _full.passed + CACHE_SECONDS
+
+
+def note_full(broker: object, queue: Queue, taken: int | None = None) -> None:
+    """Note that the broker has no room for this queue; as a pass found, if it is said how many tickets are taken."""
     global _full  # noqa: PLW0603  (a process-wide note)
-    _full = (broker, queue, time.monotonic() + FULL_SECONDS)
+    now = time.monotonic()
+    if taken is not None or _full.broker is not broker or _full.queue != queue:
+        _full = _Full(broker, queue, now, -math.inf if taken is None else now, taken or 0)
+    else:
+        _full = _full._replace(looked=now)
 
 
 def forget() -> None:
     """Forget what the workers asked for and that the broker was full, as a process that has just started."""
     global _known, _full
-    _known, _full = None, (None, None, 0.0)
+    _known, _full = None, _Full()
 
 
 def live_workers() -> list[Worker]:
@@ -115,12 +209,14 @@ def working(workers: Iterable[Worker]) -> list[Worker]:
 def _read() -> Window:
     known = pools.named()
     workers = [(pools.served_by(worker.queues.split(","), known), worker) for worker in working(live_workers())]
-    sizes, rivals, slots = {}, {}, {}
+    sizes, quick, rivals, slots = {}, {}, {}, {}
     for queue in known:
         mine = [(served, worker) for served, worker in workers if queue in served]
         sizes[queue] = max(1, sum(worker.window for _, worker in mine)) if mine else MIN_WINDOW
+        types = {name for _, worker in mine for name in worker.quick_types}
+        quick[queue] = {name: sum(worker.quick_types.get(name, worker.window) for _, worker in mine) for name in types}
         # Where no worker is known, the next one may serve all queues of the pool.
         around = (served for served, _ in mine) if workers else [pools.of_pool(known, queue.pool)]
         rivals[queue] = frozenset({queue}).union(*around)
         slots[queue] = sum(worker.slots for _, worker in mine)
-    return Window(sizes, rivals, slots)
+    return Window(sizes, quick, rivals, slots)

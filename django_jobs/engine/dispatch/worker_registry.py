@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -30,18 +30,20 @@ def announce(
     *,
     slots: int,
     window: int,
+    quick_types: Mapping[str, int] | None = None,
     supervision: Supervision | None = None,
     memory: int | None = None,
     quiet_since: dt.datetime | None = None,
 ) -> None:
     """Say that this process works on ``queues`` with so many slots, and wants so many tickets within reach.
 
-    What this process dispatches counts with it at once; others hear of it within a moment. ``memory`` is what it holds
-    in megabytes; since ``quiet_since`` it takes no new jobs.
+    It wants more of the ``quick_types``, by their names. What this process dispatches counts with it at once; others
+    hear of it within a moment. ``memory`` is what it holds in megabytes; since ``quiet_since`` it takes no new jobs.
     """
     now = database.now()
     rows = Worker.primary.all()
-    told = {"last_seen": now, "window": window, "slots": slots, "memory": memory, "quiet_since": quiet_since}
+    told = {"last_seen": now, "window": window, "quick_types": dict(quick_types or {}), "slots": slots}
+    told |= {"memory": memory, "quiet_since": quiet_since}
     if not rows.filter(pk=name).update(**told):
         pids = [os.getpid()] if supervision is None else [os.getpid(), supervision.pid]
         new = Worker(

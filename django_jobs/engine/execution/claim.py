@@ -32,15 +32,17 @@ def claim(
     fits: Callable[[Sequence[str]], int] = len,
     *,
     may_load: bool = True,
+    set_aside: Callable[[Sequence[Ticket]], object] | None = None,
 ) -> list[Claimed]:
     """Start the jobs of these tickets for this worker, and return those that run, in the tickets' order.
 
     ``fits`` gets the job types in that order and says how many of the first it will start at once; the other
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
-    void, and so is one that lay in another pool's queue than that of the job's type. One whose row another transaction
-    holds goes to the back of its queue, so that nobody waits behind it; a claim that meets only such rows takes
-    :data:`ALL_IN_USE_SECONDS` longer. Without ``may_load`` the tickets from the first one on go back whose handler this
-    process has not loaded yet, since its import may be what ends processes.
+    void, and so is one that lay in another pool's queue than that of the job's type. Those whose rows another
+    transaction holds are given to ``set_aside``, so that nobody waits behind them. Without it they go to the backs of
+    their queues, and a claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer. Without ``may_load``
+    the tickets from the first one on go back whose handler this process has not loaded yet, since its import may be
+    what ends processes.
     """
     if len(tickets) == 1 and (claimed := _claim_known(tickets[0], worker_name)) is not None:
         return [claimed]
@@ -52,10 +54,11 @@ def claim(
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
-    held = _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved])
-    _put_back(held, unwanted=[wanted[job.pk] for job in queued[count:]])
-    if held and not moved:
-        time.sleep(ALL_IN_USE_SECONDS)
+    _put_back([wanted[job.pk] for job in queued[count:]], front=True)
+    if held := _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
+        (set_aside or _put_back)(held)
+        if set_aside is None and not moved:
+            time.sleep(ALL_IN_USE_SECONDS)
     _read_replaced(accepted, {item.pk: item.queued_at for item in started}, queued)
     running = {item.pk: item.job_id for item in started}
     for item in accepted:
@@ -92,12 +95,10 @@ def ahead_name(job: Row) -> str:
     return "" if job.starts_count else job.job_type_id
 
 
-def _put_back(held: Sequence[Ticket], unwanted: Sequence[Ticket]) -> None:
+def _put_back(tickets: Sequence[Ticket], *, front: bool = False) -> None:
     try:
-        if unwanted:
-            get_broker().push(unwanted, front=True)
-        if held:
-            get_broker().push(held)
+        if tickets:
+            get_broker().push(tickets, front=front)
     except BrokerUnavailable:
         return  # the claimed jobs run; the scheduler misses these tickets and issues them again
 

@@ -26,7 +26,7 @@ from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
 from django_jobs.engine.dispatch.limits import Limits
 from django_jobs.engine.dispatch.pass_state import limits_of
-from django_jobs.engine.dispatch.window import read_window
+from django_jobs.engine.dispatch.window import ROUNDING, read_window
 from django_jobs.engine.insight.activity import types_started_since
 from django_jobs.engine.insight.breakers import held_types
 from django_jobs.engine.insight.inspection import jobs
@@ -120,7 +120,7 @@ class _Look:
         """Return those of the queues that have room and for which jobs wait, with the types that may start."""
         window = read_window(seconds=0)
         with_room = {
-            queue for queue in queues if not self._needs_room or window.room(queue, self._in_flight.queued) > 0
+            queue for queue in queues if not self._needs_room or window.free(queue, self._in_flight.queued) > ROUNDING
         }
         if not with_room:
             return {}

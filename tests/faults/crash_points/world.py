@@ -16,9 +16,11 @@ from redis import Redis
 from django_jobs import submit_job
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import reconciliation
+from django_jobs.engine.dispatch.window import MIN_WINDOW
 from django_jobs.engine.execution import outputs
 from django_jobs.engine.execution.outcomes import Returned
-from django_jobs.engine.ports import Queue, Ticket, broker_in_place, get_broker
+from django_jobs.engine.ports import Look, Ticket, broker_in_place, get_broker
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import (
     AttemptLog,
     Batch,
@@ -47,7 +49,7 @@ from django_jobs.statuses import Priority
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.faults.crash_points.recovery import forget_the_last_case
 from tests.faults.record import RETURNED, note
-from tests.support.brokers import queue_for, reread, returned, start
+from tests.support.brokers import reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 
 #: Types by their handlers; ``once`` refuses equal work.
@@ -91,8 +93,8 @@ class FullBroker(MemoryBroker):
     def failed_just_now(self) -> bool:
         return True
 
-    def depths(self) -> dict[Queue, int]:
-        return {queue_for(Priority.CRITICAL): 10**6}
+    def look(self) -> Look:
+        raise BrokerUnavailable("it is full")
 
 
 def make_world() -> None:
@@ -173,7 +175,7 @@ def admin() -> User:
 
 def fill_the_broker() -> None:
     """Leave no room at Redis, by tickets that are void."""
-    get_broker().push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(1, 21)])
+    get_broker().push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(1, MIN_WINDOW + 1)])
 
 
 def files_of_nobody() -> list[str]:

@@ -176,6 +176,17 @@ def test_tickets_pushed_to_the_front_go_before_those_that_wait_and_keep_their_or
     assert taken(consumer) == [TWO, THREE, ONE]
 
 
+def test_tickets_of_one_queue_are_called_back_if_more_wait_there_and_foreign_entries_stay(
+    bench: RedisBench | MemoryBench, broker: Broker, consumer: Consumer
+) -> None:
+    broker.push([ONE, LOW, URGENT])
+    bench.plant(FOREIGN.queue, FOREIGN.id)
+    broker.push([TWO])
+    assert broker.call_back(ONE.queue, 3) == []
+    assert broker.call_back(ONE.queue, 2) == [ONE, TWO]
+    assert consumer.take_now(10) == Taken([URGENT, LOW], [FOREIGN])
+
+
 def test_a_look_tells_the_weights_that_came_with_tickets(broker: Broker) -> None:
     assert broker.look().first_weights == {}
     broker.push([ONE], first_weights={ONE.queue: 0.5, URGENT.queue: 2.0})
@@ -463,6 +474,7 @@ CALLS: Final[dict[str, Callable[[Broker], object]]] = {
     "lead": lambda broker: broker.lead("me", 1, rings=True),
     "stop_leading": lambda broker: broker.stop_leading("me"),
     "depths": lambda broker: broker.depths(),
+    "call_back": lambda broker: broker.call_back(ONE.queue, 0),
     "waiting_ids": lambda broker: broker.waiting_ids(),
     "installation": lambda broker: broker.installation(),
     "mark": lambda broker: broker.mark("mine"),

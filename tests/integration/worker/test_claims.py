@@ -55,7 +55,7 @@ def test_a_burst_works_off_a_backlog_mostly_without_tickets(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child.slots, "room", lambda: 30)
-    monkeypatch.setattr(child.state.prefetch, "window", lambda _: 20)
+    monkeypatch.setattr(child.state.prefetch, "quick_types", lambda _: {backlog[0].job_type_id: 20})
     monkeypatch.setattr(child.claims, "_fits", len)
     monkeypatch.setattr(child.claims, "_refill", lambda _: None)  # it may have the lock when a share is due
     child.run()

@@ -118,17 +118,17 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     assert not duties._is_any_unseen()
 
 
-def test_a_window_that_grew_or_shrank_much_is_announced_before_the_next_heartbeat(
+def test_a_window_that_grew_much_is_announced_before_the_next_heartbeat_and_one_that_shrank_if_it_stays_so(
     state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeper, "WINDOW_SECONDS", 0.0)
-    monkeypatch.setattr(state.prefetch, "window", lambda _: 10)
+    monkeypatch.setattr(state.prefetch, "quick_types", lambda _: {"quick": 10})
     duties._beat()
     changed = {}
     for wanted in (4, 5, 10, 20, 21):
-        monkeypatch.setattr(state.prefetch, "window", lambda _, wanted=wanted: wanted)
-        changed[wanted] = duties._window_changed()
-    assert changed == {4: True, 5: False, 10: False, 20: False, 21: True}
+        monkeypatch.setattr(state.prefetch, "quick_types", lambda _, wanted=wanted: {"quick": wanted})
+        changed[wanted] = [duties._window_changed() for _ in range(2)]
+    assert changed == {4: [False, True], 5: [False] * 2, 10: [False] * 2, 20: [False] * 2, 21: [True] * 2}
 
 
 def test_an_orphan_renews_its_lease_and_notes_it_where_it_looks_for_it(

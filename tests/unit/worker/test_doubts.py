@@ -1,4 +1,4 @@
-"""Claims without an answer."""
+"""Claims without an answer, and tickets whose rows others hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from django_jobs.engine.ports import Ticket
 from django_jobs.worker import doubts as module
-from django_jobs.worker.doubts import DOUBT_SECONDS, Doubts
+from django_jobs.worker.doubts import DOUBT_SECONDS, HELD_SECONDS, MOST_HELD_SECONDS, Doubts, HeldTickets
 
 FIRST, SECOND = Ticket(1, 2026, 1, 1), Ticket(2, 2026, 1, 1)
 
@@ -54,3 +54,27 @@ def test_what_was_resolved_is_in_doubt_no_longer(clock: SimpleNamespace) -> None
     doubts.add([FIRST, SECOND])
     doubts.resolve([SECOND])
     assert doubts.tickets() == [SECOND]
+
+
+def test_a_ticket_that_is_found_to_be_held_again_and_again_comes_back_ever_later(clock: SimpleNamespace) -> None:
+    held = HeldTickets()
+    pauses = []
+    for _ in range(7):
+        held.add([FIRST])
+        began = clock.now
+        while not held.take_due():
+            clock.now += HELD_SECONDS
+        pauses.append(clock.now - began)
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+    assert held.take_due() == []
+    clock.now += MOST_HELD_SECONDS
+    held.add([FIRST])
+    clock.now += HELD_SECONDS
+    assert held.take_due() == [FIRST]
+
+
+def test_what_is_kept_is_put_back_when_its_worker_leaves(clock: SimpleNamespace) -> None:
+    held = HeldTickets()
+    held.add([FIRST, SECOND])
+    assert held.take_due() == []
+    assert set(held.take_due(takes_all=True)) == {FIRST, SECOND}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_jobs.worker.child_board import MAX_SET
-from django_jobs.worker.prefetch import PrefetchEstimator
+from django_jobs.worker.prefetch import MOST_TYPES, PrefetchEstimator
 
 
 @pytest.fixture
@@ -82,22 +82,39 @@ def test_the_set_is_what_starts_soon(estimator: PrefetchEstimator, seconds: floa
     assert estimator.set_size() == size
 
 
-def test_a_new_worker_wants_one_ticket_a_slot_within_reach(estimator: PrefetchEstimator) -> None:
-    assert estimator.window(4) == 4
+def test_a_new_worker_knows_no_type_that_is_quick(estimator: PrefetchEstimator) -> None:
+    assert estimator.quick_types(4) == {}
 
 
-@pytest.mark.parametrize(("seconds", "window"), [(10.0, 2), (0.0101, 4), (0.0, 400)])
-def test_the_window_is_what_the_slots_finish_in_twenty_milliseconds(
-    estimator: PrefetchEstimator, seconds: float, window: int
+@pytest.mark.parametrize(("seconds", "window"), [(10.0, None), (0.0201, None), (0.0101, 4), (0.0, 400)])
+def test_the_window_of_a_type_is_what_the_slots_finish_of_it_in_twenty_milliseconds(
+    estimator: PrefetchEstimator, seconds: float, window: int | None
 ) -> None:
+    estimator.ran("other", 0.0)
     estimator.ran("any", seconds)
-    assert estimator.window(2) == window
+    assert estimator.quick_types(2) == {"other": 400, **({"any": window} if window else {})}
 
 
-@pytest.mark.parametrize(("refill", "window"), [(0.004, 2), (0.1, 8), (60.0, 18)])
+@pytest.mark.parametrize(("refill", "window"), [(0.004, None), (0.1, 8), (60.0, 18)])
 def test_the_window_holds_what_slots_finish_while_a_refill_is_under_way(
-    estimator: PrefetchEstimator, refill: float, window: int
+    estimator: PrefetchEstimator, refill: float, window: int | None
 ) -> None:
     estimator.ran("medium", 0.03)
     estimator.refilled(refill)
-    assert estimator.window(2) == window
+    assert estimator.quick_types(2).get("medium") == window
+
+
+def test_of_jobs_that_were_claimed_ahead_few_start_soon_once_their_type_is_slow(estimator: PrefetchEstimator) -> None:
+    estimator.ran("any", 0.001)
+    assert not estimator.wait_too_long(["any"] * 30)
+    assert not estimator.wait_too_long([])
+    estimator.ran("any", 0.05)
+    assert estimator.wait_too_long(["any"] * 30)
+
+
+def test_of_very_many_types_those_that_ran_last_are_told(estimator: PrefetchEstimator) -> None:
+    for number in [*range(1000), 0]:
+        estimator.ran(f"type-{number}", 0.001)
+    told = estimator.quick_types(1)
+    assert len(told) == MOST_TYPES
+    assert {"type-0", "type-999"} <= told.keys()

@@ -9,12 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.broker.tickets import MARKER
-from django_jobs.engine.dispatch import time_budget, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, held_jobs, time_budget, window, worker_registry
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker, installation_id
 from django_jobs.engine.insight.diagnostics import _owner
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import ForeignBroker
-from django_jobs.models import ExecutionLog, Installation, JobType
+from django_jobs.models import EngineLease, ExecutionLog, Installation, JobType
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, REASONS
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, ticket_of
 
@@ -64,6 +64,17 @@ def test_a_ticket_counts_as_lost_when_it_is_missing_twice(marked: MemoryBroker) 
     assert [watch.reissue_lost(), watch.reissue_lost(), watch.reissue_lost()] == [0, 1, 0]
     assert marked.tickets == [ticket_of(job)]
     assert reread(job).status == "Queued"
+
+
+def test_the_ticket_of_a_job_that_others_hold_is_not_lost_until_nobody_finds_it_held(marked: MemoryBroker) -> None:
+    job = job_in("Queued")
+    held_jobs.note([job.pk], 30.0)
+    dispatcher.dispatch()
+    held_jobs.forget()  # another process found it
+    watch = TicketWatch()
+    assert [watch.reissue_lost(), watch.reissue_lost()] == [0, 0]
+    EngineLease.objects.update(state={"held": {str(job.pk): 1.0}})
+    assert [watch.reissue_lost(), watch.reissue_lost()] == [0, 1]
 
 
 def test_a_ticket_that_came_back_is_not_lost(marked: MemoryBroker) -> None:
