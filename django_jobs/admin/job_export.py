@@ -88,5 +88,5 @@ def _cell(value: Any) -> str:
         return value.isoformat()
     text = str(value)
     first = next((char for char in text if unicodedata.category(char)[0] not in "CMZ" and char not in _UNSEEN), "")
-    is_formula = text[:1] in {"\t", "\r", "\n"} or unicodedata.normalize("NFKC", first) in _SIGNS
+    is_formula = text[:1] in {"\t", "\r", "\n"} or unicodedata.normalize("NFKC", first)[:1] in _SIGNS
     return f"'{text}" if is_formula and not isinstance(value, int) else text

@@ -46,7 +46,7 @@ def test_an_export_has_a_row_a_job(root: Client, mine: Organization) -> None:
 def test_no_cell_of_an_export_is_a_formula(subtests: pytest.Subtests, root: Client) -> None:
     unseen = "\u200b\ufeff\u00ad\u2060\u202e\u00a0\u034f\ufe0f\u180e\u115f\u1160\u2800\u3164\uffa0\x01\x7f"
     hidden = [f"{char}=1" for char in unseen] + [f"{unseen}@SUM(A1)"]
-    signs = ["\uff1d1", "\ufe661", "\ufe621", "\ufe631", "\ufe6b1"]
+    signs = ["\uff1d1", "\ufe661", "\ufe621", "\ufe631", "\ufe6b1", "\u2a751"]
     for text in ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r\n=1", *signs, *hidden):
         with rolled_back(subtests, text=text):
             job = job_in("Dead Letter")
