@@ -78,6 +78,8 @@ class Claimed:
     set_number: int = 0
     #: Whether somebody canceled it while it waited for a slot, so that it must not begin.
     is_canceled: bool = False
+    #: What interrupted its handler, if anything did; a coroutine itself meets nothing but a cancellation.
+    interruption: Callable[[], type[BaseException] | None] = lambda: None
     #: Masks the sensitive values that its parameters had before its handler began, in texts.
     mask: Callable[[str], str] = str
     #: What its handler writes to the log; None where that is not kept.

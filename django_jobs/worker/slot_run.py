@@ -60,6 +60,7 @@ class _Place:
 
 
 def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> SlotRunner:
+    claimed.interruption = lambda: interrupter.wanted
     return SlotRunner((claimed.pk, claimed.attempt), state.progress, interrupter)
 
 

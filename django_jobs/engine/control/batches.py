@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from django_jobs.engine.actors import actor_for
 from django_jobs.engine.batches.changes import change
 from django_jobs.engine.batches.endings import owner_of, tenant_of
 from django_jobs.engine.batches.status import describe
+from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.control import batch_duties
 from django_jobs.engine.control.operation_rights import is_built_in
 from django_jobs.engine.lookup import find_batch
@@ -83,6 +85,9 @@ def leave(batch: Batch, raised: type[BaseException] | None) -> None:
 
     Where a worker stops in the midst of the block, the handler's next attempt goes on with the batch.
     """
+    claimed = current_job.get()
+    if raised is asyncio.CancelledError and claimed is not None:
+        raised = claimed.interruption() or raised
     if raised is not None and issubclass(raised, WorkerStopping | AttemptLost):
         return
     if raised is not None:

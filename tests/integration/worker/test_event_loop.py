@@ -16,10 +16,11 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, connections, transaction
 from django.utils import translation
 
+from django_jobs import acreate_batch
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.store import database
-from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
-from django_jobs.models import Job
+from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut, WorkerStopping
+from django_jobs.models import Batch, Job
 from django_jobs.worker import interruption, loop_watch, sync_thread, task_interruption, thread_calls
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.housekeeper import Housekeeper
@@ -207,6 +208,26 @@ def test_an_interruption_ends_one_at_its_await_and_no_other(
     others = child.start(neighbor)
     go_on.set()
     assert [item.status for item in child.finish([job, *others])] == [status, "Completed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_left"), [(WorkerStopping, True), (AttemptLost, True), (JobCanceled, False), (JobTimedOut, False)]
+)
+def test_a_batch_is_left_to_the_next_attempt_where_the_worker_stops_in_its_block(
+    child: Child, kind: type[BaseException], is_left: bool
+) -> None:
+    waiting = threading.Event()
+
+    async def fill(context: Any) -> None:
+        async with await acreate_batch(context.organization):
+            waiting.set()
+            await asyncio.sleep(60)
+
+    jobs = child.start(fill)
+    assert waiting.wait(30)
+    child.interrupt(kind)
+    child.finish(jobs)
+    assert (Batch.objects.get().canceled_at is None) is is_left
 
 
 def test_who_swallows_the_first_interruption_gets_another(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
