@@ -117,6 +117,7 @@ def test_an_answer_that_does_not_come_in_time_is_a_failure_of_the_policy(
     with pytest.raises(PolicyFailed) as failure:
         submit_job(open_kind, hanging, user=user)
     assert isinstance(failure.value.__cause__, TimeoutError)
+    assert "self.goes_on.wait" in str(failure.value.__cause__.__notes__)  # where it hangs, for the log
     assert submit_job(open_kind, other, user=user).pk
     let_go()
     assert submit_job(open_kind, hanging, user=user).pk

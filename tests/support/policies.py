@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django_jobs.engine.access import AccessPolicy
@@ -112,3 +113,15 @@ class MembersOfAll(AccessPolicy):
         return True
 
     can_cancel = can_view
+
+
+class HangingForOne(AccessPolicy):
+    """Who never comes back from a question about the tenant ``HANGS``."""
+
+    def is_active(self, organization: Any) -> bool:
+        while organization.name == "HANGS":
+            time.sleep(60)
+        return True
+
+    def can_submit(self, user: Any, organization: Any, job_type: Any) -> bool:
+        return self.is_active(organization) and super().can_submit(user, organization, job_type)
