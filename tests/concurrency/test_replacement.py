@@ -51,12 +51,15 @@ class Debounce:
         self._left += 1
 
         def run() -> None:
-            for number in range(rounds):
-                self.submit({"thread": thread, "number": number, **fields.get("marks", {})}, **fields.get("values", {}))
-            with self._lock:
-                self._left -= 1
-                if not self._left:
-                    self.is_over.set()
+            try:
+                for number in range(rounds):
+                    marks = {"thread": thread, "number": number, **fields.get("marks", {})}
+                    self.submit(marks, **fields.get("values", {}))
+            finally:
+                with self._lock:
+                    self._left -= 1
+                    if not self._left:
+                        self.is_over.set()
 
         return run
 

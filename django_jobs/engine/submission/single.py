@@ -28,6 +28,8 @@ from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, R
 from django_jobs.models import Batch, Job, JobType
 
 MAX_TRIES: Final = 10
+#: How often somebody else may be faster whose job is to be replaced, before all is judged anew.
+MAX_RIVALS: Final = 10
 #: Seconds. Before its n-th try, a submission pauses for a random time of up to n - 2 of these.
 PAUSE: Final = 0.002
 
@@ -165,19 +167,22 @@ def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
         existing = _insert(request, is_fresh=is_fresh)
         if existing is None:
             return request.job
-    if existing != own:
-        duplicates.hide_unseen(DuplicateJob(existing), user)
-    if not replaces:
-        return existing
-    if not membership.may_replace(existing, user, request.targets.organization):
-        raise DuplicateJob(existing)
-    replaced = replacement.replace(existing, request)
-    if replaced is not None:
-        return replaced
-    request.supersedes, request.existing = existing, None
-    if _insert(request, is_fresh=is_fresh) is not None:  # somebody else was faster, whose job is the one to replace
-        raise targets.TargetsChanged
-    return request.job
+    for _ in range(MAX_RIVALS):
+        if existing != own:
+            duplicates.hide_unseen(DuplicateJob(existing), user)
+        if not replaces:
+            return existing
+        if not membership.may_replace(existing, user, request.targets.organization):
+            raise DuplicateJob(existing)
+        replaced = replacement.replace(existing, request)
+        if replaced is not None:
+            return replaced
+        request.supersedes, request.existing = existing, None
+        existing = _insert(request, is_fresh=is_fresh)
+        if existing is None:
+            return request.job
+        # Somebody else was faster, whose job is the one to replace.
+    raise targets.TargetsChanged
 
 
 def _insert(request: Request, *, is_fresh: bool) -> Job | None:
