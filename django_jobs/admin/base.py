@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import django
 from django.contrib import admin, messages
@@ -26,6 +26,7 @@ from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.lookup import key_in
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 
@@ -37,8 +38,6 @@ else:
     BasePaginator = Paginator
 
 View = Callable[..., Any]
-#: No database has a primary key of more digits.
-MAX_DIGITS: Final = 18
 
 
 def is_system_admin(request: HttpRequest) -> bool:
@@ -60,7 +59,7 @@ def address_to_go_back_to(request: HttpRequest) -> str:
 
 def keys_of(texts: Iterable[str]) -> list[int]:
     """Return the primary keys among these texts; the other texts are left out."""
-    return [int(text) for text in texts if text.isdecimal() and len(text) <= MAX_DIGITS]
+    return [key for text in texts if (key := key_in(text)) is not None]
 
 
 class CappedPaginator(BasePaginator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 
@@ -13,6 +13,14 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, JobNotFound
 from django_jobs.models import Batch, Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
+
+#: Of a number that every database can compare with a primary key.
+MAX_DIGITS: Final = 18
+
+
+def key_in(text: str) -> int | None:
+    """Return the primary key that a text says; None where it says none that a row could have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
 def find_job(job_id: str | Job, user: Any = None) -> Job:

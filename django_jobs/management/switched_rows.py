@@ -20,7 +20,7 @@ from django_jobs.engine.insight.similar_names import (
     similar_schedules,
 )
 from django_jobs.engine.json_storage import is_storable_text
-from django_jobs.engine.lookup import find_organization_pk
+from django_jobs.engine.lookup import find_organization_pk, key_in
 from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import JobNotFound, JobsError
@@ -34,8 +34,6 @@ UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
 #: Schedules of one name that are told.
 MAX_SAME: Final = 10
-#: Of a number that every database can compare with a key.
-MAX_DIGITS: Final = 18
 
 
 class Target(NamedTuple):
@@ -191,14 +189,10 @@ def _word(result: str) -> str:
     return "unchanged, it was so already" if result == UNCHANGED else result
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
-
-
 def find_operation(number: str, user: Any) -> Operation:
     """Return the operation with this number. Raises Refused where there is none that the user may know of."""
     rows = operations_seen_by(user)
-    found = rows.filter(pk=int(number)).first() if _is_number(number) else None
+    found = rows.filter(pk=key_in(number)).first()
     if found is None:
         numbers = map(str, rows.filter(state__in=["running", "paused"]).values_list("pk", flat=True)[:5])
         raise unknown("operation", number, tail=f" Open operations: {', '.join(numbers) or 'none'}.")
@@ -208,7 +202,7 @@ def find_operation(number: str, user: Any) -> Operation:
 def _find_schedule(named: str, user: Any) -> Schedule:
     """Return the schedule with this number, or with this name: that of no organization, or else the only one."""
     rows = visible_schedules(user).order_by("organization_key", "pk")
-    found = list(rows.filter(pk=int(named))) if _is_number(named) else []
+    found = list(rows.filter(pk=key_in(named)))
     if not found and is_storable_text(named):
         found = [row for row in rows.filter(name=named)[:MAX_SAME] if row.name == named]
     if not found:

@@ -12,13 +12,11 @@ from django_jobs.api.pagination import RESULT
 from django_jobs.engine.insight.history import history_page
 from django_jobs.engine.insight.metrics import get_job_metrics
 from django_jobs.engine.insight.status import describe_all
-from django_jobs.engine.lookup import organizations_named, unknown_organization
+from django_jobs.engine.lookup import key_in, organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
 
 SUBMITTED: Final = "Job submitted successfully"
-#: The largest key of a row has 19 digits; anything as long as that is refused as no key.
-MAX_DIGITS: Final = 19
 
 
 def rows_of(jobs: Sequence[Job], user: Any, *, results: bool = False) -> list[dict[str, Any]]:
@@ -33,10 +31,10 @@ def history_of(job: Job, request: Any, after: Any) -> dict[str, Any]:
     ``after`` is the id of the last row of the page before, as the client sent it, or None for the first page.
     ValidationError when it cannot be an id.
     """
-    text = str(after or 0)
-    if not (text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS):
+    key = key_in(str(after or 0))
+    if key is None:
         raise ValidationError({"after": ["Give the id of a row of this history."]})
-    page = history_page(job, int(text))
+    page = history_page(job, key)
     address = replace_query_param(request.build_absolute_uri(), "after", page.after)
     return {"job_id": job.name, "history": page.rows, "next": None if page.after is None else address}
 

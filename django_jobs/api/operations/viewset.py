@@ -26,6 +26,7 @@ from django_jobs.engine.control.operation_requests import Request
 from django_jobs.engine.control.operation_status import describe_operations
 from django_jobs.engine.control.operations_under_way import same_under_way
 from django_jobs.engine.insight.filter_input import read_filter
+from django_jobs.engine.lookup import key_in
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 
@@ -37,7 +38,6 @@ class OperationViewSet(RowsView[Operation]):
     """
 
     lookup_field = "id"
-    lookup_value_regex = "[0-9]{1,18}"
     filter_backends = []
     pagination_class = JobsPagination
 
@@ -62,7 +62,7 @@ class OperationViewSet(RowsView[Operation]):
         return operations.operations_seen_by(self.request.user)
 
     def get_object(self) -> Operation:
-        found = self.get_queryset().filter(pk=int(self.kwargs["id"])).first()
+        found = self.get_queryset().filter(pk=key_in(self.kwargs["id"])).first()
         if found is None:
             raise Http404
         return found

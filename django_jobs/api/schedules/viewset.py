@@ -19,10 +19,11 @@ from django_jobs.api.schedules.browsable import page_context
 from django_jobs.api.schedules.filters import ScheduleFilter
 from django_jobs.api.schedules.serializers import RuleSerializer, ScheduleSerializer
 from django_jobs.api.serializers import NothingSerializer
+from django_jobs.engine.lookup import key_in
 from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule, unschedule
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.previews import preview
-from django_jobs.engine.schedules.schedule_rights import get_schedule, visible_schedules
+from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found, visible_schedules
 from django_jobs.models import Schedule, ScheduleFiring
 
 #: Parameters that a preview by GET may have beside those of a rule.
@@ -36,7 +37,6 @@ class ScheduleViewSet(RowsView[Schedule]):
     """
 
     lookup_field = "id"
-    lookup_value_regex = "[0-9]{1,18}"
     filter_backends = [ListFilterBackend]
     filterset_class = ScheduleFilter
     pagination_class = JobsPagination
@@ -67,7 +67,10 @@ class ScheduleViewSet(RowsView[Schedule]):
 
     def get_object(self) -> Schedule:
         stops = self.action in {"retrieve", "firings", "pause", "destroy"}
-        return get_schedule(int(self.kwargs["id"]), user=self.request.user, stops=stops)
+        key = key_in(self.kwargs["id"])
+        if key is None:
+            raise not_found(self.kwargs["id"])
+        return get_schedule(key, user=self.request.user, stops=stops)
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The schedules that you manage, by name."""

@@ -65,15 +65,15 @@ def may_manage(user: Any, schedule: Schedule) -> bool:
     return bool(policy.is_organization_admin(user, organization)) and may_submit(user, organization, kind)
 
 
-def check_rights(user: Any, schedule: Schedule, *, stops: bool = False) -> None:
-    """Require that the user manages this schedule, or, to read it or with ``stops`` to stop it, owns it.
+def check_rights(user: Any, schedule: Schedule, *, asked: object = None, stops: bool = False) -> None:
+    """Require that the user manages this schedule, or, with ``stops`` to read or stop it, owns it.
 
-    Raises ScheduleNotFound, and PermissionDenied where the user sees it.
+    Raises ScheduleNotFound, which names what was ``asked`` for, and PermissionDenied where the user sees it.
     """
     if may_manage(user, schedule):
         return
     if not visible_schedules(user).filter(pk=schedule.pk).exists():
-        raise not_found(schedule)
+        raise not_found(schedule if asked is None else asked)
     if not stops:
         raise PermissionDenied(say(_("You may see and stop this schedule, but no longer manage it.")))
 
@@ -92,7 +92,7 @@ def get_schedule(
         found = Schedule.primary.filter(pk=schedule.pk if isinstance(schedule, Schedule) else schedule).first()
     if found is None:
         raise not_found(schedule)
-    check_rights(user, found, stops=stops)
+    check_rights(user, found, asked=schedule, stops=stops)
     return found
 
 

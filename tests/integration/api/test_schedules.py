@@ -138,13 +138,23 @@ def test_each_sees_those_that_they_manage(
     assert names(admin.get(URL)) == ["mine"]
     member = client_of(make_user(member_of=[organization]))
     assert names(member.get(URL)) == []
+    told = set()
     for client, name in ((admin, "theirs"), (admin, "code"), (admin, "all"), (member, "mine"), (root, "none")):
         where = address(made[name])
         answers = [client.get(where), client.patch(where, {"every": 5}, "json"), client.delete(where)]
         answers += [client.post(f"{where}{verb}/") for verb in ("fire", "pause", "resume")]
         answers += [client.get(f"{where}firings/")]
         assert {answer.status_code for answer in answers} == {404}
+        told |= {answer.content.decode().replace(str(made[name].pk), "its id") for answer in answers}
+    assert len(told) == 1, "A refusal tells nothing of what is there."
     assert client_of().get(URL).status_code == 401
+
+
+@pytest.mark.parametrize("asked", ["nightly", "-1", "1.0", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 19, "9" * 5_000])
+def test_what_is_no_id_is_a_404_in_json(root: APIClient, asked: str) -> None:
+    for url in (f"{URL}{asked}/", f"/api/jobs/operations/{asked}/"):
+        answer = root.get(url)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 def test_who_manages_nothing_there_makes_nothing_there(

@@ -66,16 +66,17 @@ def there(broker: MemoryBroker, settings: Any, kept_connection: None) -> dict[st
     kind = make_job_type(type_name="echo", handler="echo")
     dead = job_in("Dead Letter", job_type=kind, organization=organization)
     job = pending_job(kind, organization, user=admin)
-    schedule_job("nightly", kind, organization, every=3600, user=admin)
+    schedule = schedule_job("nightly", kind, organization, every=3600, user=admin)
     batch_id = make_batch(organization, "Failed").batch_id
     operation = begin(dead, admin)
-    found = {"job_id": job.name, "type_name": kind.pk, "batch_id": batch_id, "name": "nightly"}
-    return {**found, "id": str(operation.pk)}
+    found = {"job_id": job.name, "type_name": kind.pk, "batch_id": batch_id}
+    return {**found, "schedules": str(schedule.pk), "operations": str(operation.pk)}
 
 
 def aimed(case: Any, there: dict[str, str]) -> Any:
     """The same request, about something that is there."""
-    case.path_parameters = {name: there[name] for name in case.path_parameters or {}}
+    rows = case.path.rpartition("/{id}/")[0].rpartition("/")[2]
+    case.path_parameters = {name: there[rows if name == "id" else name] for name in case.path_parameters or {}}
     if isinstance(case.body, dict) and "job_type" in case.body:
         case.body = {**case.body, "job_type": "echo", "organization": "ORG-2026-00001"}
     return case
