@@ -104,9 +104,10 @@ def sync_declared_schedules(*, using: str, apps: Any = current_apps, **kwargs: A
     wanted = _wanted()
     with transaction.atomic(using=using):
         rows = {row.name: row for row in _rows(model, using).select_for_update().order_by("pk")}
-        for text in _taken(rows):
+        taken = _taken(_rows(model, using))
+        for text in taken.values():
             logger.error("event=schedule_name_taken %s", text)
-        found = _differences(rows, wanted)
+        found = _differences(rows, wanted, taken)
         for item in found:
             if item.is_written:
                 _write(item, rows, wanted, model, using)
@@ -122,22 +123,24 @@ def differences(*, using: str) -> list[ScheduleDifference]:
     """
     model = _model_in(using, current_apps)
     rows = {} if model is None else {row.name: row for row in _rows(model, using)}
-    return _differences(rows, _wanted())
+    return _differences(rows, _wanted(), {} if model is None else _taken(_rows(model, using)))
 
 
 def taken_names(*, using: str) -> list[str]:
     """Return a sentence for each declared schedule that cannot be made, since a person made one of its name."""
     model = _model_in(using, current_apps)
-    return [] if model is None else _taken({row.name: row for row in _rows(model, using)})
+    return [] if model is None else list(_taken(_rows(model, using)).values())
 
 
-def _taken(rows: Mapping[str, Any]) -> list[str]:
-    return [
-        f"The schedule {item.name!r} that {item.place} declares is not there: {row.owner_name or 'somebody'} made one "
-        f"of this name (its id is {row.pk}). Rename or delete that, or declare another name."
-        for item in declared_schedules()
-        if (row := rows.get(item.name)) is not None and not row.made_by_code
-    ]
+def _taken(rows: Any) -> dict[str, str]:
+    """Return a sentence for each declared name that another schedule has: on MariaDB "Night" has "night", too."""
+    found = [(item, rows.filter(name=item.name).first()) for item in declared_schedules()]
+    return {
+        item.name: f"The schedule {item.name!r} that {item.place} declares is not there: {row.owner_name or 'somebody'}"
+        f" made {row.name!r} (its id is {row.pk}). Rename or delete that, or declare another name."
+        for item, row in found
+        if row is not None and not (row.made_by_code and row.name == item.name)
+    }
 
 
 def _rows(model: Any, using: str) -> Any:
@@ -165,11 +168,13 @@ def _wanted() -> dict[str, dict[str, Any]]:
     return {item.name: item.values for item in found}
 
 
-def _differences(rows: dict[str, Any], wanted: dict[str, dict[str, Any]]) -> list[ScheduleDifference]:
+def _differences(
+    rows: dict[str, Any], wanted: dict[str, dict[str, Any]], taken: Mapping[str, str]
+) -> list[ScheduleDifference]:
     found = [
         _difference(rows[name], values) if name in rows else ScheduleDifference(name=name, is_missing=True)
         for name, values in wanted.items()
-        if name not in rows or rows[name].made_by_code
+        if name not in taken
     ]
     left = [row for name, row in rows.items() if name not in wanted and row.declared is not None and row.is_enabled]
     found += [_undeclared(row) for row in left]

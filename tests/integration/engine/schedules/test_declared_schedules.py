@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from django_jobs import every, job_handler, schedule_job
 from django_jobs.checks.handlers import check_declared_schedules, check_schedule_names
@@ -136,6 +137,14 @@ def test_a_declared_name_that_a_persons_has_is_an_error_of_check_and_sync() -> N
     change_schedule(persons, {"name": "mine"}, user=root)
     assert synced(["0 2 * * *", "0 3 * * *"])["bake"].cron == "0 2 * * *"
     assert check_schedule_names(databases=["default"]) == []
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="Elsewhere these are two names.")
+def test_a_declared_name_that_is_equal_to_a_persons_is_an_error_too() -> None:
+    schedule_job("Bake", "bake", every=60, user=make_system_admin("root"))
+    assert list(synced("0 2 * * *")) == ["Bake"]
+    [found] = check_schedule_names(databases=["default"])
+    assert "'Bake'" in found.msg
 
 
 def test_a_declared_schedule_gets_no_organization() -> None:
