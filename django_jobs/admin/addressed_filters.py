@@ -158,7 +158,7 @@ class ScheduleFilter(AddressedFilter):
         self._found = visible_schedules(self.request.user).filter(pk__in=keys_of([asked])).first()
         if self._found is None:
             return _("There is no such schedule.")
-        facts = {"schedule": self._found.name, "count": format_number(LOOKED_AT)}
+        facts = {"schedule": self._found, "count": format_number(LOOKED_AT)}
         return _("%(schedule)s, among the newest %(count)s jobs") % facts
 
     def needs_bound(self) -> bool:

@@ -77,7 +77,7 @@ class OpenPages:
         return {pk: self.links.operation(pk) for pk in rows.order_by().values_list("pk", flat=True)}
 
     def schedules(self, pks: Collection[int]) -> dict[int, str]:
-        """Return the addresses of the pages of these schedules, by primary key: of those that the user manages."""
+        """Return the addresses of the pages of these schedules, by primary key: of those that the user sees."""
         if not pks or not self.opens(Schedule):
             return {}
         rows = self._site.get_model_admin(Schedule).get_queryset(self._request).filter(pk__in=set(pks))

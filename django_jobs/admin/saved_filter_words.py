@@ -74,7 +74,7 @@ class FilterWords:
     def _schedules(self, keys: Collection[str]) -> Mapping[str, str]:
         pks = keys_of(keys)
         rows = visible_schedules(self._request.user).filter(pk__in=pks) if pks else ()
-        return {str(item.pk): item.name for item in rows}
+        return {str(item.pk): str(item) for item in rows}
 
 
 def _key(model: Any, text: str) -> Any:

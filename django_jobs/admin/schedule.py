@@ -46,7 +46,7 @@ SWITCH_LABELS: Final = {"pause": gettext_lazy("Pause"), "resume": gettext_lazy("
 
 @admin.register(Schedule)
 class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
-    """Puts together what the ``schedule_*`` files give. Who sees a schedule may change it: the engine decides both."""
+    """Puts together what the ``schedule_*`` files give. The engine decides who sees and who changes a schedule."""
 
     class Media:
         css = {"all": ["django_jobs/schedules.css"]}
@@ -119,7 +119,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, None, request.POST if request.method == "POST" else None)
         made = form.save() if form.is_valid() else None
         if made is not None:
-            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made.name})
+            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made})
             return self.go_to(made.pk)
         title = _("Add a schedule: %(type)s") % {"type": kind.pk}
         facts = [(_("Type"), type_title(kind))]
@@ -132,7 +132,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, schedule, request.POST if request.method == "POST" else None)
         saved = form.save() if form.is_valid() else None
         if saved is not None:
-            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved.name})
+            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved})
             is_done = "_continue" not in request.POST
             return HttpResponseRedirect(self.url_of("changelist")) if is_done else self.go_to(saved.pk)
         return self._form_page(request, form, schedule.name, schedule, **self._page_of(request, schedule))

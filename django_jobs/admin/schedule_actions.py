@@ -88,7 +88,7 @@ class ScheduleActions(OwnPages):
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell what is deleted. Django's own collector would load the whole history to find out."""
         text = _("%(schedule)s, with the history of its firings. Its jobs stay.")
-        names = [text % {"schedule": schedule.name} for schedule in objs]
+        names = [text % {"schedule": schedule} for schedule in objs]
         return names, {Schedule._meta.verbose_name_plural: len(names)}, set(), []
 
     def _switch_all(self, request: HttpRequest, queryset: QuerySet[Any], verb: str) -> None:
@@ -107,9 +107,9 @@ class ScheduleActions(OwnPages):
         try:
             act(schedule, user=request.user)
         except JobsError as error:
-            self.message_user(request, f"{schedule.name}: {told(error)}", messages.ERROR)
+            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR)
         else:
-            self.message_user(request, words % {"schedule": schedule.name})
+            self.message_user(request, words % {"schedule": schedule})
 
     def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
         schedule = self._found(request, object_id)
@@ -136,7 +136,7 @@ class ScheduleActions(OwnPages):
 
     def _confirm(self, request: HttpRequest, schedules: list[Any], **context: Any) -> HttpResponse:
         title = _title(schedules)
-        rows = [(item.pk, item.name, self.url_of("change", item.pk), state_badge(item), item) for item in schedules]
+        rows = [(item.pk, str(item), self.url_of("change", item.pk), state_badge(item), item) for item in schedules]
         context |= {"schedules": rows, "checkbox": ACTION_CHECKBOX_NAME, "confirmed": CONFIRMED}
         return self.page(request, "schedule/confirm.html", title, title, **context)
 
@@ -145,7 +145,7 @@ class ScheduleActions(OwnPages):
         try:
             firing = fire_now(schedule, user=request.user)
         except JobsError as error:
-            self.message_user(request, f"{schedule.name}: {told(error)}", messages.ERROR)
+            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR)
             return
         if firing.outcome == Outcome.SUBMITTED:
             self.message_user(request, self._submitted(request, schedule, firing), messages.SUCCESS)
@@ -153,7 +153,7 @@ class ScheduleActions(OwnPages):
         text, level = _("%(schedule)s: the firing failed. %(note)s"), messages.ERROR
         if firing.outcome == Outcome.SKIPPED:
             text, level = _("%(schedule)s: the firing was skipped. %(note)s"), messages.WARNING
-        self.message_user(request, text % {"schedule": schedule.name, "note": firing.note}, level)
+        self.message_user(request, text % {"schedule": schedule, "note": firing.note}, level)
 
     def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
         link = job_link(OpenPages(request, self.admin_site.name), firing, job_names([firing]).get(firing.job_id))
@@ -161,11 +161,11 @@ class ScheduleActions(OwnPages):
             "{schedule} submitted {count} job: {link}.", "{schedule} submitted {count} jobs: {link}.", firing.submitted
         )
         count = format_number(firing.submitted)
-        return format_html("{} {}", format_html(text, schedule=schedule.name, count=count, link=link), firing.note)
+        return format_html("{} {}", format_html(text, schedule=schedule, count=count, link=link), firing.note)
 
 
 def _title(schedules: list[Any]) -> str:
     if len(schedules) == 1:
-        return _("Fire %(schedule)s now?") % {"schedule": schedules[0].name}
+        return _("Fire %(schedule)s now?") % {"schedule": schedules[0]}
     text = ngettext("Fire %(count)d schedule now?", "Fire %(count)d schedules now?", len(schedules))
     return text % {"count": len(schedules)}

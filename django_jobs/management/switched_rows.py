@@ -95,7 +95,7 @@ class SwitchCommand(ShellCommand):
             yield Target("job_type", kind.pk, lambda kind=kind: self.switch_type(kind, user))  # type: ignore[misc]
         for name in options["schedule"]:
             found = _find_schedule(name, user)
-            yield Target("schedule", found.label, lambda found=found: self.switch_schedule(found, user))  # type: ignore[misc]
+            yield Target("schedule", str(found), lambda found=found: self.switch_schedule(found, user))  # type: ignore[misc]
         for number in options["operation"]:
             row = find_operation(number, user)
             yield Target("operation", str(row.pk), lambda row=row: self.switch_operation(row, user))  # type: ignore[misc]
@@ -192,7 +192,8 @@ def _word(result: str) -> str:
 def find_operation(number: str, user: Any) -> Operation:
     """Return the operation with this number. Raises Refused where there is none that the user may know of."""
     rows = operations_seen_by(user)
-    found = rows.filter(pk=key_in(number)).first()
+    key = key_in(number)
+    found = None if key is None else rows.filter(pk=key).first()
     if found is None:
         numbers = map(str, rows.filter(state__in=["running", "paused"]).values_list("pk", flat=True)[:5])
         raise unknown("operation", number, tail=f" Open operations: {', '.join(numbers) or 'none'}.")
@@ -202,7 +203,8 @@ def find_operation(number: str, user: Any) -> Operation:
 def _find_schedule(named: str, user: Any) -> Schedule:
     """Return the schedule with this number, or with this name: that of no organization, or else the only one."""
     rows = visible_schedules(user).order_by("organization_key", "pk")
-    found = list(rows.filter(pk=key_in(named)))
+    key = key_in(named)
+    found = [] if key is None else list(rows.filter(pk=key))
     if not found and is_storable_text(named):
         found = [row for row in rows.filter(name=named)[:MAX_SAME] if row.name == named]
     if not found:

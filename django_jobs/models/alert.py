@@ -15,7 +15,7 @@ class Alert(StoredModel):
     """An alarm: a rule of the setting ALERTS, and what it found wrong. The leading scheduler alone writes it."""
 
     rule = models.CharField(max_length=32)
-    #: A job type, a pool, a queue (``pool/priority``) or a schedule's label; blank where the rule has one subject.
+    #: A job type, a pool, a queue (``pool/priority``) or a numbered schedule; blank where the rule has one subject.
     subject = models.CharField(max_length=255, blank=True)
     raised_at = models.DateTimeField()
     #: When the rule held for the last time.

@@ -157,11 +157,7 @@ class Schedule(StoredModel):
         indexes = [models.Index(fields=["next_run_at"], name="djobs_schedule_due")]
 
     def __str__(self) -> str:
-        return self.name
-
-    @property
-    def label(self) -> str:
-        """Return what tells it from all others: that of an organization needs its number, which commands take."""
+        # What tells it from all others: that of an organization needs its number, which commands take.
         return f"{self.name} #{self.pk}" if self.organization_key else self.name
 
 

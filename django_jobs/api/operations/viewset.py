@@ -62,7 +62,8 @@ class OperationViewSet(RowsView[Operation]):
         return operations.operations_seen_by(self.request.user)
 
     def get_object(self) -> Operation:
-        found = self.get_queryset().filter(pk=key_in(self.kwargs["id"])).first()
+        key = key_in(self.kwargs["id"])
+        found = None if key is None else self.get_queryset().filter(pk=key).first()
         if found is None:
             raise Http404
         return found

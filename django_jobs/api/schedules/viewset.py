@@ -73,7 +73,7 @@ class ScheduleViewSet(RowsView[Schedule]):
         return get_schedule(key, user=self.request.user, stops=stops)
 
     def list(self, request: Any, **kwargs: Any) -> Response:
-        """The schedules that you manage, by name."""
+        """The schedules that you see, by name."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         return self.get_paginated_response(rows_of(page, request.user, self._address_of))
 

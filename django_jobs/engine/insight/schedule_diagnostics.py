@@ -54,7 +54,7 @@ def first_faulty() -> list[Schedule]:
 
 def named(found: list[Schedule]) -> str:
     """Return the schedules of :func:`first_faulty` in one line of text."""
-    shown = "; ".join(f"{row.label} ({row.fault[:MAX_REASON].rstrip('.')})" for row in found[:MAX_NAMED])
+    shown = "; ".join(f"{row} ({row.fault[:MAX_REASON].rstrip('.')})" for row in found[:MAX_NAMED])
     return f"{shown}; and more" if len(found) > MAX_NAMED else shown
 
 

@@ -36,7 +36,7 @@ def told(error: Exception) -> str:
 def mark(schedule: Schedule, reason: str, now: dt.datetime, error: Exception | None = None) -> None:
     """Note the reason on the schedule. When that begins, the log has it, of the host's errors with the traceback."""
     if not schedule.fault:
-        name, cause = schedule.name, None if error is None or is_expected(error) else cause_of(error)
+        name, cause = str(schedule), None if error is None or is_expected(error) else cause_of(error)
         database.on_commit(
             lambda: logger.warning(
                 "event=schedule_cannot_fire schedule=%s reason=%s",
@@ -52,6 +52,6 @@ def mark(schedule: Schedule, reason: str, now: dt.datetime, error: Exception | N
 def clear(schedule: Schedule) -> None:
     """Forget the reason: the schedule fires again, which the log has once."""
     if schedule.fault:
-        name = schedule.name
+        name = str(schedule)
         database.on_commit(lambda: logger.info("event=schedule_fires_again schedule=%s", on_one_line(name)))
     schedule.fault, schedule.faulty_since = "", None

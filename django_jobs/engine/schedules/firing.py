@@ -247,7 +247,7 @@ def _write(
     database.on_commit(
         lambda: logger.info(
             "event=schedule_fired schedule=%s due=%s outcome=%s submitted=%s skipped=%s by=%s",
-            on_one_line(schedule.name),
+            on_one_line(str(schedule)),
             due.isoformat(),
             outcome,
             result.submitted,

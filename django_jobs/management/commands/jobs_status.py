@@ -132,11 +132,11 @@ def schedule_lines(seen: SchedulesSeen, now: dt.datetime) -> Iterator[str]:
     """Yield how the schedules are, where there are any: how many, which cannot fire, and which fire next."""
     if not seen.count:
         return
-    coming = [f"{row.label} {when(row.next_run_at, now)}" for row in seen.coming if row.next_run_at is not None]
+    coming = [f"{row} {when(row.next_run_at, now)}" for row in seen.coming if row.next_run_at is not None]
     paused = f", {seen.paused} paused" if seen.paused else ""
     yield f"Schedules    {seen.count}{paused}; next: {', '.join(coming) or 'none'}"
     for row in seen.faulty:
-        yield f"  {row.label} CANNOT FIRE: {row.fault.splitlines()[0][:MAX_REASON]}"
+        yield f"  {row} CANNOT FIRE: {row.fault.splitlines()[0][:MAX_REASON]}"
     if seen.faulty_count > len(seen.faulty):
         yield f"  and {seen.faulty_count - len(seen.faulty)} more that cannot"
 

@@ -16,7 +16,7 @@ from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
 from tests.support import admin
 from tests.support.admin import asked, said, text, url
-from tests.support.factories import make_job_type, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedule_pages import LIST, form, page
 from tests.support.statements import statements_of
 
@@ -177,13 +177,15 @@ def test_nothing_is_changed_by_get(root: Client, kind: JobType) -> None:
 
 def test_it_is_paused_resumed_and_fired_with_what_came_of_it(root: Client, kind: JobType, mine: Organization) -> None:
     made = schedule_job("n", kind, mine, every=3600)
-    assert said(root.post(url("schedule", "pause", made.pk), follow=True)) == ["n is paused: it fires only by hand."]
+    assert said(root.post(url("schedule", "pause", made.pk), follow=True)) == [
+        f"n #{made.pk} is paused: it fires only by hand."
+    ]
     assert listed(root, state="paused") == ["n"]
     fired = root.post(url("schedule", "fire", made.pk), {"confirmed": "yes"}, follow=True)
     job = Job.objects.get()
     assert url("job", "change", job.pk) in said(fired)[0]
     assert said(root.post(url("schedule", "fire", made.pk), follow=True)) == [
-        "n: the firing was skipped. The last job is unfinished."
+        f"n #{made.pk}: the firing was skipped. The last job is unfinished."
     ]
     root.post(url("schedule", "resume", made.pk))
     assert listed(root, state="on") == ["n"]
@@ -195,7 +197,7 @@ def test_it_is_paused_resumed_and_fired_with_what_came_of_it(root: Client, kind:
 
 
 def test_many_are_paused_resumed_and_fired_from_the_list(root: Client, kind: JobType, mine: Organization) -> None:
-    rows = [schedule_job(name, kind, mine, every=60) for name in ("a", "b")]
+    rows = [schedule_job("n", kind, tenant, every=60) for tenant in (mine, make_organization())]
     chosen = {"_selected_action": [row.pk for row in rows]}
     root.post(LIST, {**chosen, "action": "pause_schedules"})
     assert not Schedule.objects.filter(is_enabled=True).exists()
@@ -203,6 +205,7 @@ def test_many_are_paused_resumed_and_fired_from_the_list(root: Client, kind: Job
     assert not Schedule.objects.filter(is_enabled=False).exists()
     asked = root.post(LIST, {**chosen, "action": "fire_schedules"})
     assert "Fire 2 schedules now?" in asked.content.decode()
+    assert all(f"n #{row.pk}" in asked.content.decode() for row in rows), "Equal names are told apart."
     assert not Job.objects.exists()
     root.post(LIST, {**chosen, "action": "fire_schedules", "confirmed": "yes"})
     assert Job.objects.count() == 2

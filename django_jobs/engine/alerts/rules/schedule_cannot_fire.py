@@ -12,7 +12,7 @@ from django_jobs.models import Schedule
 def find(_look: Look) -> list[Finding]:
     """Return the first schedules that cannot fire, by name."""
     rows = Schedule.primary.filter(FAULTY).order_by("name", "pk")
-    return [Finding(subject=row.label, facts=_facts(row)) for row in rows[:MAX_FINDINGS]]
+    return [Finding(subject=str(row), facts=_facts(row)) for row in rows[:MAX_FINDINGS]]
 
 
 def _facts(row: Schedule) -> dict[str, Any]:

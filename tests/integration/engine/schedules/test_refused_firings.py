@@ -70,7 +70,7 @@ def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organizat
     reason = "organization: This organization is not active"
     assert (found.level, found.text) == (
         "PROBLEM",
-        f"cannot fire: {made.label} ({reason}). Mend, pause or delete them.",
+        f"cannot fire: {made} ({reason}). Mend, pause or delete them.",
     )
     pause_schedule(made)
     assert list(examine_schedules()) == []
@@ -79,13 +79,12 @@ def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organizat
 @pytest.mark.django_db(transaction=True)
 def test_a_refusal_leaves_one_line_when_it_begins(organization: Organization, lines: Any) -> None:
     kind = make_job_type()
-    make_schedule(kind, organization)
+    schedule = make_schedule(kind, organization)
     JobType.objects.filter(pk=kind.pk).delete()
     fire_due(NOON)
     fire_due(NOON + MINUTE)
-    assert lines() == [
-        f"event=schedule_cannot_fire schedule=nightly reason=job_type: There is no job type {kind.type_name!r}."
-    ]
+    reason = f"job_type: There is no job type {kind.type_name!r}."
+    assert lines() == [f"event=schedule_cannot_fire schedule=nightly #{schedule.pk} reason={reason}"]
 
 
 def test_a_schedule_that_cannot_fire_stops_no_other(organization: Organization) -> None:
@@ -164,7 +163,7 @@ def test_a_policy_that_fails_decides_nothing_and_the_log_alone_has_its_text(
         assert fire_due(NOON, rests) == []  # it rests
         reason = "The access policy failed: RuntimeError"
         assert (outcomes(), reread(schedule).fault) == ([], reason)
-        assert lines() == [f"event=schedule_cannot_fire schedule=nightly reason={reason}"]
+        assert lines() == [f"event=schedule_cannot_fire schedule={schedule} reason={reason}"]
         assert "secret" in str(caplog.records[0].exc_info)
         assert fire_now(schedule).note == reason  # who fires by hand is told
     rests.clear()
