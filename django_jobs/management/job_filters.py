@@ -56,7 +56,7 @@ HELP: Final = {
     "error": "Whose error contains this text",
     "has_error": "Which have an error, or have none",
     "pool": "Of the types of this pool",
-    "schedule": "Which this schedule submitted",
+    "schedule": "Which schedules of this name submitted, of all organizations",
     "worker": "Whose latest worker has this name, or one that begins so",
     "submitted_by": "Which the handler of the job with this number submitted",
     "operation": "Which the operation with this number acted on last",
