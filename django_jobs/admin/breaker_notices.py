@@ -40,7 +40,7 @@ def monitor_notices(
 
 
 def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
-    page, counted = links.job_type(item.job_type), dataclasses.replace(item, waiting=count_waiting(item.job_type))
+    page, counted = links.job_type(item.job_type), dataclasses.replace(item, waiting=count_waiting(item))
     notice = notice_of(counted, moment, links.close_breaker(item.job_type))
     return dataclasses.replace(notice, links=((item.job_type, page),) if page else ())
 
@@ -50,13 +50,19 @@ def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
     buttons = ((str(CLOSE), close_url),) if close_url else ()
     if item.state == BreakerState.RECOVERING:
         begin = _("Recovering: %(type)s. A job got through, so that more and more of its jobs start.")
-        text = f"{begin % {'type': item.job_type}} {_jobs_wait(item)}"
+        text = " ".join([begin % {"type": item.job_type}, *_alone(item), _jobs_wait(item)])
         return Notice(level="info", alarm=_alarm(item), text=text, buttons=buttons)
     since = brief_duration((moment - item.since).total_seconds())
     begin = _("Held by its breaker: %(type)s, for %(duration)s.") % {"type": item.job_type, "duration": since}
-    text = f"{begin} {_failed(item)} {_jobs_wait(item)} {next_try(item, moment)}"
+    text = " ".join([begin, *_alone(item), _failed(item), _jobs_wait(item), next_try(item, moment)])
     advice = _("Mend what they call: the breaker closes by itself then.")
     return Notice(level="warning", alarm=_alarm(item), text=text, advice=advice, buttons=buttons)
+
+
+def _alone(item: OpenBreaker) -> list[str]:
+    """Return whose jobs alone are held, as a sentence; none where all are."""
+    text = _("It holds the jobs of %(organization)s alone.") % {"organization": item.organization}
+    return [text] if item.organization else []
 
 
 def _alarm(item: OpenBreaker) -> str:

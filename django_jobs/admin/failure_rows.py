@@ -21,7 +21,7 @@ from django_jobs.admin.formatting import badge, line, linked, moment
 from django_jobs.admin.held_retries import Button
 from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.insight.breakers import held_types
+from django_jobs.engine.insight.breakers import held_types, is_held
 from django_jobs.engine.insight.failures import Failures, Group, newest_jobs
 from django_jobs.engine.insight.raised_errors import RaisedError, read_raised_errors
 from django_jobs.engine.store.organization_ids import read_tenants
@@ -122,7 +122,7 @@ class RowMaker:
         self._errors = read_raised_errors(self._newest) if self.is_system_admin else {}
         self._asked: dict[Any, Buttons] = {}
         fragile = [pk for pk, kind in self._kinds.items() if kind.breaker_failures]
-        self._held = held_types(fragile) if fragile else set()
+        self._held = held_types(fragile) if fragile else {}
 
     def rows(self) -> list[Row]:
         """Return the rows."""
@@ -130,7 +130,8 @@ class RowMaker:
 
     def _row(self, group: Group) -> Row:
         newest, kind = self._newest[group.newest_pk], self._kinds.get(group.job_type)
-        reason = held_retries.reason_of(kind, is_held=group.job_type in self._held)
+        only = {*group.organizations} if len(group.organizations) == 1 else {None}
+        reason = held_retries.reason_of(kind, is_held=is_held(self._held, group.job_type, only.pop()))
         here = self._request.get_full_path()
         return Row(
             key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",

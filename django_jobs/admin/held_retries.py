@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.breaker_notices import CLOSE
 from django_jobs.admin.monitor_links import Links
-from django_jobs.engine.insight.breakers import held_types
+from django_jobs.engine.insight.breakers import held_types, is_held
 from django_jobs.engine.insight.status import describe
 from django_jobs.models import Job, JobType
 
@@ -98,7 +98,8 @@ def retried(request: HttpRequest, links: Links, job: Job, link: Any, back: str) 
 def will_wait(request: HttpRequest, links: Links, job_type: str, back: str) -> SafeString | None:
     """Return what to say of jobs of a type that will be retried, with the button; None where nothing holds them."""
     kind = JobType.primary.filter(pk=job_type).first()
-    reason = reason_of(kind, is_held=bool(kind and kind.breaker_failures and held_types([job_type])))
+    held = held_types([job_type]) if kind and kind.breaker_failures else {}
+    reason = reason_of(kind, is_held=is_held(held, job_type, None))
     if not reason:
         return None
     button = button_for(request, links, reason, job_type, back)

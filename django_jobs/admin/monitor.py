@@ -111,6 +111,8 @@ class MonitorAdmin(SeesJobs):
         traffic = read_traffic(organizations, chosen, moment)
         known = None if is_system_admin(request) else [item.name for item in traffic.types]
         alarms, held = read_alerts(request.user), open_breakers(known, counts_waiting=False)
+        if known is not None:  # that another tenant is held is nobody else's business
+            held = [item for item in held if item.organization_pk in {None, *(organizations or ())}]
         health = read_health(
             moment,
             alarms.leader,
@@ -129,7 +131,7 @@ class MonitorAdmin(SeesJobs):
         back = f"{self.url_of('changelist')}?range={chosen.key}"
         failing = {alert.subject for alert in alarms.open if alert.rule == TYPE_FAILING}
         return self._numbers(request, links, now, traffic, health) | {
-            "types": type_rows(request, links, traffic, failing, {item.job_type for item in held}),
+            "types": type_rows(request, links, traffic, failing, {item.job_type: item.organization for item in held}),
             "alarms": panel_of(request, self.admin_site.name, alarms, back),
             "notices": [item for item in notices if not item.is_told_by(alert.key for alert in alarms.open)],
         }

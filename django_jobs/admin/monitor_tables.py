@@ -98,21 +98,24 @@ def time_rows(traffic: Traffic) -> list[tuple[str, str, str, str]]:
 
 
 def type_rows(
-    request: HttpRequest, links: Links, traffic: Traffic, failing: Collection[str], held: Collection[str]
+    request: HttpRequest, links: Links, traffic: Traffic, failing: Collection[str], held: Mapping[str, str]
 ) -> list[TypeRow]:
     """Return the lines of the job types: an alarm says of some that they are ``failing``, breakers hold others.
 
+    Of what is ``held`` it is told for which organization alone; blank is for all.
     Only who may see job types gets links to them.
     """
     names = [item.name for item in traffic.types]
     kinds, pages = JobType.primary.in_bulk(names), OpenPages(request, links.site)
     return [
-        _type_row(pages, item, kinds.get(item.name), is_held=item.name in held, is_failing=item.name in failing)
+        _type_row(pages, item, kinds.get(item.name), held.get(item.name), is_failing=item.name in failing)
         for item in traffic.types
     ]
 
 
-def _type_row(pages: OpenPages, item: TypeTraffic, kind: JobType | None, *, is_held: bool, is_failing: bool) -> TypeRow:
+def _type_row(
+    pages: OpenPages, item: TypeTraffic, kind: JobType | None, held: str | None, *, is_failing: bool
+) -> TypeRow:
     links = pages.links
     return TypeRow(
         name=line(item.name, 60),
@@ -126,7 +129,7 @@ def _type_row(pages: OpenPages, item: TypeTraffic, kind: JobType | None, *, is_h
         trend=trend(item.failure_rate, item.earlier_rate),
         spark=draw_spark(item.rates) if item.failures else "",
         p95=duration(item.run.percentile(0.95)),
-        state=_state(kind, item, is_held=is_held, is_failing=is_failing),
+        state=_state(kind, item, held, is_failing=is_failing),
     )
 
 
@@ -150,15 +153,17 @@ def _failures_in_words(item: TypeTraffic) -> str:
     return text % {"failed": format_number(item.failures), "ended": format_number(item.ended)}
 
 
-def _state(kind: JobType | None, item: TypeTraffic, *, is_held: bool, is_failing: bool) -> SafeString:
+def _state(kind: JobType | None, item: TypeTraffic, held: str | None, *, is_failing: bool) -> SafeString:
     """Return what may start of the type. One that fails, or that its breaker holds, is not called active in green."""
     words, name = pgettext("job type", "active"), "completed"
     if item.failures and item.failures == item.ended:
         words, name = _("all fail"), "failed"
     elif is_failing:
         words, name = pgettext("job type", "failing"), "failed"
-    if is_held:
+    if held is not None:
         words, name = _("held by its breaker"), "failed"
+    if held:
+        words = _("held for %(organization)s alone") % {"organization": line(held, 60)}
     if kind is None:
         words, name = (_("deleted"), "canceled")
     elif not kind.is_enabled:

@@ -145,8 +145,12 @@ def limits_of_zero() -> dict[str, str]:
 
 
 class BreakerSerializer(serializers.Serializer[Any]):
-    """A breaker that holds the jobs of a type: ``failures`` attempts in a row ended with ``error_message``."""
+    """A breaker that holds the jobs of a type: ``failures`` attempts in a row ended with ``error_message``.
 
+    ``organization`` is the only one whose jobs it holds; blank: it holds all.
+    """
+
+    organization = serializers.CharField(allow_blank=True)
     state = serializers.ChoiceField([str(item) for item in BreakerState if item != BreakerState.CLOSED])
     since = serializers.DateTimeField()
     next_try_at = serializers.DateTimeField(allow_null=True)

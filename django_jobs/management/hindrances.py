@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
-from django_jobs.engine.insight.breakers import MAX_ERROR, OpenBreaker, open_breakers, waiting_in_words
+from django_jobs.engine.insight.breakers import MAX_ERROR, OpenBreaker, for_whom, open_breakers, waiting_in_words
 from django_jobs.engine.insight.limits_in_use import MAX_FULL, FullType, LimitsInUse, read_full_types
 from django_jobs.engine.store import database
 
@@ -28,7 +28,8 @@ def _breaker_lines() -> Iterator[str]:
     yield "Breakers     jobs of these types are held since their last attempts failed"
     for item in found[:MAX_BREAKERS]:
         error = " ".join(item.error_message.split())[:MAX_ERROR]
-        yield f"  {item.job_type} {item.state.upper()}, {_next_try(item, now)}; {waiting_in_words(item)} wait: {error}"
+        held = f"{item.job_type} {item.state.upper()}{for_whom(item)}"
+        yield f"  {held}, {_next_try(item, now)}; {waiting_in_words(item)} wait: {error}"
     if len(found) > MAX_BREAKERS:
         yield "  and more; jobs_check names all"
 

@@ -79,6 +79,7 @@ def _breakers() -> list[dict[str, Any]]:
     return [
         {
             "job_type": item.job_type,
+            "organization": item.organization or None,
             "state": str(item.state),
             "since": item.since,
             "next_try_at": item.next_try_at,

@@ -1,9 +1,10 @@
-"""Whether the jobs of a type are held, since its last attempts all failed with one error."""
+"""Whether jobs of a type are held, since its last attempts all failed with one error."""
 
 from __future__ import annotations
 
 from django.db import models
 
+from django_jobs.conf import organization_model_name
 from django_jobs.models.base import StoredModel, with_database_defaults
 from django_jobs.models.job_type import JobType
 from django_jobs.statuses import BreakerState
@@ -13,13 +14,26 @@ from django_jobs.statuses import BreakerState
 class Breaker(StoredModel):
     """The breaker of a job type: what it counted, and what it does now. Without a row it is closed and counted nothing.
 
-    Whoever stores how an attempt ended counts; the dispatcher, alone under its lock, lets jobs go.
+    A process that stores how an attempt ended counts; the dispatcher, alone under its lock, lets jobs go.
     """
 
     job_type = models.OneToOneField(
         JobType, on_delete=models.CASCADE, primary_key=True, related_name="breaker", db_constraint=False
     )
     state = models.CharField(max_length=10, choices=BreakerState.choices, default=BreakerState.CLOSED)
+    #: Whose attempts all failures that it counted are; None where several have them, or none were counted. It holds the
+    #: jobs of this organization alone, or of all.
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    #: While it holds one organization: how many attempts of others failed in a row with the same error.
+    others_failures = models.PositiveIntegerField(default=0)
     #: How many attempts in a row failed with the error of this fingerprint, and its text.
     failures = models.PositiveIntegerField(default=0)
     fingerprint = models.CharField(max_length=64, blank=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -42,10 +43,10 @@ def breaker_of(kind: JobType) -> Breaker:
     return Breaker.primary.get(pk=kind.pk)
 
 
-def open_by_failures(kind: JobType) -> Breaker:
-    """The breaker of a type, open since so many of its jobs failed."""
+def open_by_failures(kind: JobType, organization: Any = None) -> Breaker:
+    """The breaker of a type, open since so many of its jobs failed: of one organization, or each of another."""
     for _ in range(kind.breaker_failures):
-        end(raised(running_job(job_type=kind)[1]))
+        end(raised(running_job(job_type=kind, organization=organization)[1]))
     row = breaker_of(kind)
     assert row.state == BreakerState.OPEN
     return row
@@ -63,8 +64,11 @@ def let_go(kind: JobType, room: int = 1_000) -> list[Moved]:
 
     def make_pass() -> list[Moved]:
         held = breakers.read_held()
-        in_flight = Job.primary.filter(job_type=kind, status__in=sorted(IN_FLIGHT)).count()
-        count = min(room - in_flight, held.more_allowed({kind.pk: in_flight}).get(kind.pk, room))
+        running = Job.primary.filter(job_type=kind, status__in=sorted(IN_FLIGHT))
+        of_each = Counter((pk, kind.pk) for pk in running.values_list("organization_id", flat=True))
+        in_flight = of_each.total()
+        allowed = [*held.more_allowed({kind.pk: in_flight}).values(), *held.more_allowed_of_one(of_each).values()]
+        count = min([room - in_flight, *allowed])
         rows = store().waiting_jobs().filter(job_type=kind, ready_at__lte=database.now()).order_by("ready_at", "pk")
         moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=QUEUED) for job in rows[: max(0, count)]]
         moved = move(sorted(moves, key=lambda item: item.pk), sources=DISPATCHABLE, actor=SYSTEM)

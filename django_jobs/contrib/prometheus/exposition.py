@@ -75,7 +75,7 @@ def _of_installation(gauges: Gauges) -> Iterator[Metric]:
     yield _gauges(families.BACKLOG, (((_word(word),), count) for word, count in gauges.backlog.items()))
     yield _gauges(families.WORKERS, ((_worker(*key), count) for key, count in gauges.workers.items()))
     yield _gauges(families.SLOTS, (((pool,), count) for pool, count in gauges.slots.items()))
-    yield _gauges(families.BREAKERS, (((job_type, state), 1) for job_type, state in gauges.breakers.items()))
+    yield _gauges(families.BREAKERS, (((job_type, *held), 1) for job_type, held in gauges.breakers.items()))
     yield _gauges(families.ALERTS, (((rule,), count) for rule, count in gauges.alerts.items()))
 
 

@@ -64,7 +64,9 @@ OLDEST: Final = Described(_GAUGE, "oldest_waiting_seconds", "How long the job th
 DEAD_LETTERS: Final = Described(_GAUGE, "dead_letters", "Jobs in Dead Letter, up to 10,000.")
 WORKERS: Final = Described(_GAUGE, "workers", "Worker processes that were seen lately.", ("pool", "state"))
 SLOTS: Final = Described(_GAUGE, "worker_slots", "How many jobs they run at once.", ("pool",))
-BREAKERS: Final = Described(_GAUGE, "breaker_open", "1 for each type whose breaker holds it.", ("job_type", "state"))
+BREAKERS: Final = Described(
+    _GAUGE, "breaker_open", "1 for each type of which a breaker holds jobs.", ("job_type", "state", "organizations")
+)
 ALERTS: Final = Described(_GAUGE, "alerts", "Alarms that are open.", ("rule",))
 
 ALL: Final[tuple[Described[Any], ...]] = (

@@ -177,6 +177,12 @@ def _over(now: dt.datetime) -> Iterator[AlertSeen]:
 
 
 def _once(alerts: list[AlertSeen]) -> list[AlertSeen]:
-    """Leave out that a type fails where its breaker tells the same."""
-    held = {alert.subject for alert in alerts if alert.rule == thresholds.BREAKER_OPEN}
-    return [alert for alert in alerts if alert.rule != thresholds.TYPE_FAILING or alert.subject not in held]
+    """Leave out that a type fails where its breaker tells the same: for all that are concerned."""
+    held = {alert.subject: alert for alert in alerts if alert.rule == thresholds.BREAKER_OPEN}
+
+    def is_told(alert: AlertSeen) -> bool:
+        breaker = held.get(alert.subject) if alert.rule == thresholds.TYPE_FAILING else None
+        holds_all = breaker is not None and not breaker.facts.get("organization")
+        return breaker is not None and (holds_all or set(alert.organizations) <= set(breaker.organizations))
+
+    return [alert for alert in alerts if not is_told(alert)]

@@ -212,13 +212,16 @@ def _breaker_open(facts: Facts, since: str) -> str:
     )
     if facts.get("state") == BreakerState.RECOVERING:
         failed = _("Held by its breaker since %(since)s. A job got through now, so that more and more of them start.")
+    alone = _("It holds the jobs of %(organization)s alone.") if facts.get("organization") else ""
     waits = ngettext("%(count)s job waits.", "%(count)s jobs wait.", count)
     values = {
         "since": since,
         "failed": _number(failures),
+        "organization": facts.get("organization", ""),
         "count": _number(count, has_more=facts.get("has_more_waiting")),
     }
-    return f"{failed % values} {waits % values}" if "waiting" in facts else failed % values
+    told = [failed, alone, waits if "waiting" in facts else ""]
+    return " ".join(text % values for text in told if text)
 
 
 def _own_breaker_open(facts: Facts, since: str) -> str:

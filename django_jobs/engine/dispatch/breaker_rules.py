@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django_jobs.engine.store.database import SET_BACK
 from django_jobs.models import Breaker
@@ -33,8 +33,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """How an attempt failed, and when it began."""
+    """How an attempt of an organization failed, and when it began."""
 
+    organization_pk: Any
     fingerprint: str
     text: str
     began: dt.datetime | None
@@ -47,41 +48,68 @@ def state_of(row: Breaker, now: dt.datetime) -> BreakerState:
     return BreakerState(row.state)
 
 
+def holds(row: Breaker, organization_pk: Any) -> bool:
+    """Return whether the breaker is this organization's as well: while it is not closed it may be that of one alone."""
+    return row.organization_id is None or row.organization_id == organization_pk
+
+
 def close(row: Breaker) -> None:
     """Close the breaker. What it counted stays, since attempts in a row may go on to fail."""
     row.state = BreakerState.CLOSED
     row.opened_at = row.next_try_at = row.tries_since = row.recovering_since = None
+    row.others_failures = 0
 
 
 def reset(row: Breaker) -> None:
     """Close the breaker, and have it count anew."""
     close(row)
-    row.failures, row.fingerprint, row.error_message = 0, "", ""
+    row.failures, row.fingerprint, row.error_message, row.organization_id = 0, "", "", None
 
 
 def count_failure(row: Breaker, failure: Failure, limits: Limits, now: dt.datetime) -> bool:
     """Count an attempt that failed. Return whether it costs its job a retry.
 
     It costs none while the breaker is open. Nor does it while it recovers, if the error is the one that opened it, or
-    if the attempt began when it was open: then it does not even count.
+    if the attempt began when it was open: then it does not even count. Where the breaker holds one organization, an
+    attempt of another costs a retry. As many of those in a row as open a breaker make it hold all.
     """
     state, is_same = state_of(row, now), row.fingerprint == failure.fingerprint
+    if state != BreakerState.CLOSED and not holds(row, failure.organization_pk):
+        row.others_failures = row.others_failures + 1 if is_same else 0
+        if row.others_failures >= limits.failures:
+            row.failures, row.organization_id = row.failures + row.others_failures, None
+            _open(row, limits, now)
+        return True
     if state == BreakerState.RECOVERING and _began_by(failure.began, row.recovering_since):
         return False
     if state == BreakerState.CLOSED:
         close(row)
+        is_first = not (is_same and row.failures)
+        row.organization_id = (
+            failure.organization_pk if is_first or row.organization_id == failure.organization_pk else None
+        )
     row.failures = row.failures + 1 if is_same or state != BreakerState.CLOSED else 1
     row.fingerprint, row.error_message = failure.fingerprint, failure.text
     most = min(limits.failures, RELAPSE_FAILURES) if state == BreakerState.RECOVERING else limits.failures
     if state != BreakerState.OPEN and row.failures >= most:
-        row.state, row.opened_at, row.tries_since, row.recovering_since = BreakerState.OPEN, now, None, None
-        row.next_try_at = now + dt.timedelta(seconds=limits.pause)
+        _open(row, limits, now)
     return state == BreakerState.CLOSED or (state == BreakerState.RECOVERING and not is_same)
 
 
-def count_completion(row: Breaker, began: dt.datetime | None, now: dt.datetime) -> None:
-    """Count an attempt that completed. One that began before the breaker opened says nothing of the time after."""
+def _open(row: Breaker, limits: Limits, now: dt.datetime) -> None:
+    row.state, row.opened_at, row.tries_since, row.recovering_since = BreakerState.OPEN, now, None, None
+    row.next_try_at, row.others_failures = now + dt.timedelta(seconds=limits.pause), 0
+
+
+def count_completion(row: Breaker, organization_pk: Any, began: dt.datetime | None, now: dt.datetime) -> None:
+    """Count an attempt that completed. One that began before the breaker opened says nothing of the time after.
+
+    Where the breaker holds one organization, an attempt of another only says that not all fail.
+    """
     state = state_of(row, now)
+    if state != BreakerState.CLOSED and not holds(row, organization_pk):
+        row.others_failures = 0
+        return
     if state == BreakerState.OPEN:
         if _began_by(began, row.opened_at):
             return

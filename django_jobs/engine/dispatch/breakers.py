@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
@@ -35,11 +36,21 @@ class Held:
     def more_allowed(self, in_flight: Mapping[str, int]) -> dict[str, int]:
         """Return how many more jobs of each of these types may be queued now; a type that is not named has no bound.
 
-        ``in_flight`` is how many jobs of a type are queued or running. While a breaker is open, what was let go before
-        it opened may still run, and a try may hang. So a try goes whenever it is time, unless an earlier one waits for
-        a worker still.
+        That are types of which all organizations are held. ``in_flight`` is how many jobs of a type are queued or
+        running. While a breaker is open, what was let go before it opened may still run, and a try may hang. So a try
+        goes whenever it is time, unless an earlier one waits for a worker still.
         """
-        return {pk: self._more(row, in_flight.get(pk, 0)) for pk, row in self.rows.items()}
+        of_all = {pk: row for pk, row in self.rows.items() if row.organization_id is None}
+        return {pk: self._more(row, in_flight.get(pk, 0)) for pk, row in of_all.items()}
+
+    def more_allowed_of_one(self, in_flight: Mapping[tuple[Any, str], int]) -> dict[tuple[Any, str], int]:
+        """Return the same by organization and type, where one organization is held alone."""
+        of_one = {(row.organization_id, pk): row for pk, row in self.rows.items() if row.organization_id is not None}
+        return {key: self._more(row, in_flight.get(key, 0)) for key, row in of_one.items()}
+
+    def may_try(self, job_type: str, organization_pk: Any) -> bool:
+        """Return whether a job of this type and organization tries, if it goes while the breaker is open."""
+        return job_type in self.rows and breaker_rules.holds(self.rows[job_type], organization_pk)
 
     def _more(self, row: Breaker, in_flight: int) -> int:
         if self.now is None or not _is_open_to_jobs(row.job_type):
@@ -99,8 +110,9 @@ def _close(pks: set[str], now: dt.datetime) -> None:
         Q(recovering_since__lte=since) | Q(recovering_since__gt=now + SET_BACK)
     )
     is_over = has_recovered | Q(job_type__in=JobType.primary.filter(breaker_failures=0))
-    values = {"opened_at": None, "next_try_at": None, "tries_since": None, "recovering_since": None}
-    Breaker.primary.filter(is_over, pk__in=pks).update(state=BreakerState.CLOSED, failures=0, **values)
+    values = dict.fromkeys(("opened_at", "next_try_at", "tries_since", "recovering_since", "organization"))
+    rows = Breaker.primary.filter(is_over, pk__in=pks)
+    rows.update(state=BreakerState.CLOSED, failures=0, others_failures=0, **values)
 
 
 def _is_open_to_jobs(kind: JobType) -> bool:
@@ -111,4 +123,5 @@ def _is_try_queued(row: Breaker) -> bool:
     since = breaker_rules.tries_from(row.tries_since, row.opened_at, row.job_type.breaker_pause)
     if since is None:
         return False
-    return Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gte=since).exists()
+    rows = Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gte=since)
+    return (rows if row.organization_id is None else rows.filter(organization_id=row.organization_id)).exists()

@@ -46,7 +46,9 @@ class Limits:
                 self._count(lane, count)
         self._rates, self._held = rates or StartRates({}, 0), held or Held()
         self._allowed = self._held.more_allowed(self._of_type)
+        self._allowed_of_one = self._held.more_allowed_of_one(self._of_organization)
         self._taken: Counter[str] = Counter()
+        self._taken_of_one: Counter[tuple[Any, str]] = Counter()
 
     def is_open(self, job_type: str) -> bool:
         """Return whether any job of a type may be queued."""
@@ -70,7 +72,7 @@ class Limits:
     def is_at_ease(self, job_type: str) -> bool:
         """Return whether a type has neither a rate of starts nor a breaker that is not closed."""
         kind = self._kinds.get(job_type)
-        return kind is None or not (kind.has_rate or job_type in self._allowed)
+        return kind is None or not (kind.has_rate or job_type in self._held.rows)
 
     def left(self, lane: Lane) -> int:
         """Return how many more jobs of a lane may be queued."""
@@ -79,7 +81,7 @@ class Limits:
             return MANY
         if not kind.is_open:
             return 0
-        left = self._left_of_type(kind)
+        left = min(self._left_of_type(kind), self._left_of_one((lane.organization_pk, lane.job_type)))
         if kind.max_running_per_organization is not None:
             own = self._of_organization[lane.organization_pk, lane.job_type]
             left = min(left, kind.max_running_per_organization - own)
@@ -99,6 +101,7 @@ class Limits:
         if kind is not None and kind.has_limits:
             self._count(item.lane)
             self._taken[item.lane.job_type] += 1
+            self._taken_of_one[item.lane.organization_pk, item.lane.job_type] += 1
             self._rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
 
     def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
@@ -110,7 +113,7 @@ class Limits:
         for item in picked:
             lane = item.lane
             if item.pk in moved:
-                tries[lane.job_type] += 1
+                tries[lane.job_type] += self._held.may_try(lane.job_type, lane.organization_pk)
             elif lane.job_type in self._kinds:
                 self._rates.put_back(lane.job_type, lane.organization_pk, lane.key, item.pk, item.attempt)
         self._held.note_tries(tries)
@@ -143,12 +146,15 @@ class Limits:
 
     def passed(self) -> frozenset[tuple[Any, str]]:
         """Return the organizations and types of which no more jobs may be queued."""
-        found = []
+        found = [key for key in self._allowed_of_one if self._left_of_one(key) <= 0]
         for (organization_pk, job_type), count in self._of_organization.items():
             limit = self._kinds[job_type].max_running_per_organization
             if limit is not None and count >= limit:
                 found.append((organization_pk, job_type))
         return frozenset(found)
+
+    def _left_of_one(self, key: tuple[Any, str]) -> int:
+        return self._allowed_of_one[key] - self._taken_of_one[key] if key in self._allowed_of_one else MANY
 
     def _left_of_type(self, kind: TypeFlow) -> int:
         name = kind.type_name

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db.models import Q
 
@@ -30,9 +31,13 @@ logger = logging.getLogger("django_jobs")
 
 #: Why a queued job does not start, or an attempt that had not begun goes back.
 NOT_STARTED: Final = "The breaker of the job type is open"
+#: By database and type: a number, and for which organization it is; None: for all, or of several.
+_Notes: TypeAlias = dict[tuple[str, str], tuple[float, Any]]
 #: What is written of a breaker.
 WRITTEN: Final = (
     "state",
+    "organization",
+    "others_failures",
     "failures",
     "fingerprint",
     "error_message",
@@ -41,10 +46,10 @@ WRITTEN: Final = (
     "tries_since",
     "recovering_since",
 )
-#: By database and type: when this process last learned that a breaker is open, on the clock of ``engine.uptime``.
-_learned: dict[tuple[str, str], float] = {}
-#: By database and type: how many attempts had failed in a row when this process last stored how some ended.
-_counted: dict[tuple[str, str], int] = {}
+#: When this process last learned that a breaker is open, on the clock of ``engine.uptime``, and whose jobs it holds.
+_learned: _Notes = {}
+#: How many attempts had failed in a row when this process last stored how some ended, and whose they were.
+_counted: _Notes = {}
 
 
 def not_startable(jobs: Sequence[Row]) -> set[int]:
@@ -56,9 +61,17 @@ def not_startable(jobs: Sequence[Row]) -> set[int]:
     if not types:
         return set()
     rows = Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN)
-    moments = rows.values_list("pk", "tries_since", "opened_at", "job_type__breaker_pause")
-    tries = {pk: breaker_rules.tries_from(since, opened_at, pause) for pk, since, opened_at, pause in moments}
-    return {job.pk for job in jobs if job.job_type_id in tries and not _is_since(job.queued_at, tries[job.job_type_id])}
+    open_rows = {row.pk: row for row in rows.select_related("job_type")}
+    held = [
+        (job, row)
+        for job in jobs
+        if (row := open_rows.get(job.job_type_id)) and breaker_rules.holds(row, job.organization_id)
+    ]
+    return {job.pk for job, row in held if not _is_since(job.queued_at, _tries_from(row, row.job_type.breaker_pause))}
+
+
+def _tries_from(row: Breaker, pause: int) -> dt.datetime | None:
+    return breaker_rules.tries_from(row.tries_since, row.opened_at, pause)
 
 
 def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
@@ -74,7 +87,8 @@ def count_completions(items: Iterable[outcomes.Returned], moved: Iterable[Moved]
     types = {item.claimed.job_type for item in own}
     for pk in types:
         _counted.pop((database.alias(), pk), None)
-    rows = Breaker.primary.filter(Q(failures__gt=0) | Q(state=BreakerState.OPEN), pk__in=types)
+    counts = Q(failures__gt=0) | Q(others_failures__gt=0) | Q(state=BreakerState.OPEN)
+    rows = Breaker.primary.filter(counts, pk__in=types)
     concerned = set(rows.values_list("pk", flat=True)) if types else set()
     if not concerned:
         return
@@ -83,7 +97,7 @@ def count_completions(items: Iterable[outcomes.Returned], moved: Iterable[Moved]
         was_open = row.state == BreakerState.OPEN
         for item in own:
             if item.claimed.job_type == row.pk:
-                breaker_rules.count_completion(row, _began(item, now), now)
+                breaker_rules.count_completion(row, item.claimed.organization_pk, _began(item, now), now)
         if was_open and row.state == BreakerState.RECOVERING:
             _tell_recovery(row.pk)
     Breaker.primary.bulk_update(locked.values(), WRITTEN)
@@ -129,9 +143,11 @@ class _Ends:
         row = self._rows.get(job.job_type_id)
         if row is None:
             return item
-        limits, was_open = self._limits[row.pk], row.state == BreakerState.OPEN
-        is_try = was_open and _is_since(job.started_at, self._tries_from(row))
+        limits, was_open, held = self._limits[row.pk], row.state == BreakerState.OPEN, row.organization_id
+        is_held = was_open and breaker_rules.holds(row, job.organization_id)
+        is_try = is_held and _is_since(job.started_at, _tries_from(row, limits.pause))
         failure = Failure(
+            organization_pk=job.organization_id,
             # A provider that is down fails in each function that calls it.
             fingerprint=kind_of(item.values["error_fingerprint"]),
             text=item.values["error_message"],
@@ -139,7 +155,7 @@ class _Ends:
         )
         is_charged = breaker_rules.count_failure(row, failure, limits, self._now)
         self._changed.add(row.pk)
-        if row.state == BreakerState.OPEN and not was_open:
+        if row.state == BreakerState.OPEN and not (was_open and row.organization_id == held):
             _tell_opening(row, limits)
         if is_charged:
             return item
@@ -152,7 +168,8 @@ class _Ends:
         row = self._rows.get(job.job_type_id)
         if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
             return item
-        if _is_since(job.started_at, self._tries_from(row)):
+        is_held = breaker_rules.holds(row, job.organization_id)
+        if not is_held or _is_since(job.started_at, _tries_from(row, self._limits[row.pk].pause)):
             return item
         values: dict[str, Any] = {**item.values, "queued_at": None, "ready_at": After(0.0)}
         return Move(
@@ -164,16 +181,14 @@ class _Ends:
             values=values,
         )
 
-    def _tries_from(self, row: Breaker) -> dt.datetime | None:
-        return breaker_rules.tries_from(row.tries_since, row.opened_at, self._limits[row.pk].pause)
-
     def write(self) -> None:
         """Write what changed, and note in this process which breakers are open, and what was counted."""
         Breaker.primary.bulk_update([self._rows[pk] for pk in sorted(self._changed)], WRITTEN)
         for row in self._rows.values():
-            _counted[database.alias(), row.pk] = row.failures if row.state == BreakerState.CLOSED else 0
+            counted = row.failures if row.state == BreakerState.CLOSED else 0
+            _counted[database.alias(), row.pk] = counted, row.organization_id
             if row.state == BreakerState.OPEN:
-                _learned[database.alias(), row.pk] = uptime.seconds()
+                _learned[database.alias(), row.pk] = uptime.seconds(), row.organization_id
 
 
 def _limits(types: Collection[str]) -> dict[str, Limits]:
@@ -200,8 +215,9 @@ def _locked(pks: Collection[str]) -> dict[str, Breaker]:
 
 
 def _tell_opening(row: Breaker, limits: Limits) -> None:
-    values = (row.pk, row.failures, limits.pause, row.fingerprint, row.error_message[:200])
-    text = "event=breaker_opened job_type=%s failures=%s pause=%s fingerprint=%s error=%r"
+    whose = "all" if row.organization_id is None else row.organization_id
+    values = (row.pk, row.failures, limits.pause, whose, row.fingerprint, row.error_message[:200])
+    text = "event=breaker_opened job_type=%s failures=%s pause=%s organization_key=%s fingerprint=%s error=%r"
     database.on_commit(lambda: logger.warning(text, *values))
 
 
@@ -212,19 +228,22 @@ def _tell_recovery(job_type: str) -> None:
 
 def is_known_open(claimed: Claimed) -> bool:
     """Return whether this process learned after a job was claimed that the breaker of its type is open."""
-    learned = _learned.get((database.alias(), claimed.job_type))
-    return learned is not None and learned >= claimed.claimed_at
+    learned, whose = _learned.get((database.alias(), claimed.job_type), (-math.inf, None))
+    return learned >= claimed.claimed_at and whose in {None, claimed.organization_pk}
 
 
 def have_failed_too_often(ended: Sequence[outcomes.Outcome], claimed: Claimed) -> bool:
-    """Return whether the breaker of a job's type opens when these ends are stored, as far as this process knows."""
-    failures = _counted.get((database.alias(), claimed.job_type), 0)
+    """Return whether a breaker opens for a job when these ends are stored, as far as this process knows."""
+    failures, whose = _counted.get((database.alias(), claimed.job_type), (0, None))
+    organizations = {whose} if failures else set()
     for item in reversed(ended):
         if item.claimed.job_type != claimed.job_type:
             continue
         if isinstance(item, outcomes.Returned):
             return False
-        failures += isinstance(item, outcomes.TimedOut) or getattr(item, "kind", "") == retry_policy.TRANSIENT
+        if isinstance(item, outcomes.TimedOut) or getattr(item, "kind", "") == retry_policy.TRANSIENT:
+            failures += 1
+            organizations.add(item.claimed.organization_pk)
         if failures >= claimed.breaker_failures:
-            return True
+            return len(organizations) > 1 or not organizations.isdisjoint({None, claimed.organization_pk})
     return False

@@ -1,20 +1,23 @@
-"""Which job types are held by their breakers, and since when."""
+"""Which job types are held by their breakers, for which organization, and since when."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from django.db.models import QuerySet
 
 from django_jobs.engine.dispatch.breaker_rules import state_of
 from django_jobs.engine.dispatch.breakers import is_holding
 from django_jobs.engine.insight.findings import WARNING, Finding
 from django_jobs.engine.insight.inspection import waiting
 from django_jobs.engine.store import database
-from django_jobs.models import Breaker
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.models import Breaker, Job
 from django_jobs.statuses import BreakerState
 
 #: Waiting jobs of a type are counted up to so many.
@@ -27,8 +30,9 @@ ADVICE: Final = "Mend what they call; it closes by itself then. To let all go at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenBreaker:
-    """A breaker that holds the jobs of its type. Times are aware, in UTC.
+    """A breaker that holds the jobs of its type: all, or those of one ``organization``. Times are aware, in UTC.
 
+    Of that, ``organization`` is the id that it has now, or its key where it is gone; "" is all, without a key.
     ``since`` is when it opened, also while it recovers; ``failures`` is how many attempts in a row have failed.
     ``next_try_at`` is None while it recovers. ``waiting`` counts up to MAX_WAITING and one more; None if nobody asked.
     """
@@ -40,6 +44,8 @@ class OpenBreaker:
     failures: int
     next_try_at: dt.datetime | None
     waiting: int | None = None
+    organization_pk: Any = None
+    organization: str = ""
 
 
 def open_breakers(
@@ -50,15 +56,23 @@ def open_breakers(
     At most ``most`` are returned. Counting what waits takes a statement for each; without ``counts_waiting`` it is
     left out.
     """
-    found = [_describe(row, now) for now, row in _holding(types)[:most]]
-    return (
-        [dataclasses.replace(item, waiting=count_waiting(item.job_type)) for item in found] if counts_waiting else found
-    )
+    rows = _holding(types)[:most]
+    ids = current_ids({row.organization_id for _, row in rows} - {None})
+    found = [_describe(row, now, ids) for now, row in rows]
+    return [dataclasses.replace(item, waiting=count_waiting(item)) for item in found] if counts_waiting else found
 
 
-def held_types(types: Collection[str] | None = None) -> set[str]:
-    """Return the job types whose jobs are held now: of these types, or of all."""
-    return {row.pk for _, row in _holding(types)}
+def held_types(types: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the job types whose jobs are held now, of these types or of all, each with whose jobs are.
+
+    That is the key of one organization, or None for all.
+    """
+    return {row.pk: row.organization_id for _, row in _holding(types)}
+
+
+def is_held(held: Mapping[str, Any], job_type: str, organization_pk: Any) -> bool:
+    """Return whether the jobs of a type and an organization are among those ``held``."""
+    return job_type in held and held[job_type] in {None, organization_pk}
 
 
 def examine_breakers() -> Iterator[Finding]:
@@ -68,10 +82,16 @@ def examine_breakers() -> Iterator[Finding]:
         if item.next_try_at is not None:
             when, advice = f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC", f"{ADVICE} "
         text = (
-            f"of {item.job_type} is {item.state.lower()} since {item.since:%Y-%m-%d %H:%M:%S} UTC, {when}; jobs that "
-            f"wait: {waiting_in_words(item)}. {advice}Its attempts failed with: {item.error_message[:MAX_ERROR]}"
+            f"of {item.job_type} is {item.state.lower()}{for_whom(item)} since {item.since:%Y-%m-%d %H:%M:%S} UTC, "
+            f"{when}; jobs that wait: {waiting_in_words(item)}. {advice}Its attempts failed with: "
+            f"{item.error_message[:MAX_ERROR]}"
         )
         yield Finding(level=WARNING, subject="breaker", text=text)
+
+
+def for_whom(item: OpenBreaker) -> str:
+    """Return whose jobs alone are held, as the end of a clause; empty where all are."""
+    return f" for {item.organization} alone" if item.organization else ""
 
 
 def waiting_in_words(item: OpenBreaker) -> str:
@@ -89,7 +109,8 @@ def _holding(types: Collection[str] | None = None) -> list[tuple[dt.datetime, Br
     return [(now, row) for row in found if is_holding(row, now)]
 
 
-def _describe(row: Breaker, now: dt.datetime) -> OpenBreaker:
+def _describe(row: Breaker, now: dt.datetime, ids: Mapping[Any, str]) -> OpenBreaker:
+    pk = row.organization_id
     return OpenBreaker(
         job_type=row.pk,
         state=state_of(row, now),
@@ -97,15 +118,21 @@ def _describe(row: Breaker, now: dt.datetime) -> OpenBreaker:
         error_message=row.error_message,
         failures=row.failures,
         next_try_at=row.next_try_at,
+        organization_pk=pk,
+        organization="" if pk is None else ids.get(pk, str(pk)),
     )
 
 
-def waiting_by_organization(job_type: str) -> Counter[Any]:
-    """Return how many jobs of a type wait, by their organizations' keys; MAX_WAITING and one more of them are read."""
-    rows = waiting().filter(job_type_id=job_type).values_list("organization_id", flat=True)
-    return Counter(rows[: MAX_WAITING + 1])
+def waiting_by_organization(item: OpenBreaker) -> Counter[Any]:
+    """Return how many jobs a breaker holds, by their organizations' keys; MAX_WAITING and one more of them are read."""
+    return Counter(_waiting(item).values_list("organization_id", flat=True)[: MAX_WAITING + 1])
 
 
-def count_waiting(job_type: str) -> int:
-    """Return how many jobs of a type wait, counted up to MAX_WAITING and one more."""
-    return waiting().filter(job_type_id=job_type)[: MAX_WAITING + 1].count()
+def count_waiting(item: OpenBreaker) -> int:
+    """Return how many jobs a breaker holds, counted up to MAX_WAITING and one more."""
+    return _waiting(item)[: MAX_WAITING + 1].count()
+
+
+def _waiting(item: OpenBreaker) -> QuerySet[Job]:
+    rows = waiting().filter(job_type_id=item.job_type)
+    return rows if item.organization_pk is None else rows.filter(organization_id=item.organization_pk)

@@ -29,8 +29,8 @@ class Gauges:
     workers: Mapping[tuple[str, bool], int]
     #: By pool; quiet workers have none.
     slots: Mapping[str, int]
-    #: The state of each breaker that holds its type.
-    breakers: Mapping[str, str]
+    #: The state of each breaker that holds jobs of its type, and whether of ``all`` organizations or of ``one``.
+    breakers: Mapping[str, tuple[str, str]]
     #: How many alarms are open, by rule.
     alerts: Mapping[str, int]
     #: On time.monotonic's clock.
@@ -54,7 +54,10 @@ def read_gauges() -> Gauges:
         oldest_waiting_seconds=found["oldest_waiting_seconds"] or 0.0,
         workers=workers,
         slots=slots,
-        breakers={item.job_type: item.state.lower().replace(" ", "_") for item in held},
+        breakers={
+            item.job_type: (item.state.lower().replace(" ", "_"), "one" if item.organization else "all")
+            for item in held
+        },
         alerts=dict(rows.annotate(count=Count("pk"))),
     )
 

@@ -127,7 +127,7 @@ class _Look:
         waiting = store().waiting_types(sorted({queue.priority for queue in with_room}))
         kinds = JobType.primary.in_bulk({job_type for _, job_type in waiting})
         self._limits = limits_of(kinds.values())
-        held = held_types() if waiting else set()
+        held = {pk for pk, only in held_types().items() if only is None} if waiting else set()
         found: dict[Queue, list[str]] = {}
         for priority, job_type in waiting:
             if job_type in kinds and job_type not in held and self._limits.is_open(job_type):

@@ -15,7 +15,7 @@ from django_jobs.engine.dispatch.breakers import may_hold
 from django_jobs.engine.dispatch.pass_state import limits_of
 from django_jobs.engine.dispatch.tenant_shares import shares_of
 from django_jobs.engine.execution.outputs import MAX_REFERENCE
-from django_jobs.engine.insight.breakers import held_types
+from django_jobs.engine.insight.breakers import held_types, is_held
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
 from django_jobs.engine.json_storage import clean_text
@@ -181,7 +181,10 @@ class _Circumstances:
         """For which moment to come a job waits. Of a held type, one whose try failed lets others try for a while."""
         if job.status != Status.PENDING:
             return "retry"
-        return "breaker" if job.run_at != job.ready_at and job.job_type_id in self._held else "run_at"
+        return "breaker" if job.run_at != job.ready_at and self._is_held(job) else "run_at"
+
+    def _is_held(self, job: Job) -> bool:
+        return is_held(self._held, job.job_type_id, job.organization_id)
 
     def _held_back(self, job: Job) -> str | None:
         """The reason when people hold the job back."""
@@ -196,7 +199,7 @@ class _Circumstances:
         """Where a job waits for its turn when nothing holds it back."""
         if job.status == Status.QUEUED:
             return "broker"
-        if job.job_type_id in self._held:
+        if self._is_held(job):
             return "breaker"
         if self._limits.left(Lane(job.organization_id, job.job_type_id, job.lane_key)) <= 0:
             return "concurrency"
@@ -208,10 +211,10 @@ def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
     return JobType.primary.in_bulk({job.job_type_id for job in jobs}) if jobs else {}
 
 
-def _held(types: Mapping[str, JobType]) -> set[str]:
-    """Return those of these types whose breakers hold their jobs; a statement only where one has a breaker."""
+def _held(types: Mapping[str, JobType]) -> dict[str, Any]:
+    """Return those of these types whose breakers hold jobs, and whose; a statement only where one has a breaker."""
     asked = [pk for pk, kind in types.items() if may_hold(kind)]
-    return held_types(asked) if asked else set()
+    return held_types(asked) if asked else {}
 
 
 def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:

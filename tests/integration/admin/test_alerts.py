@@ -327,6 +327,19 @@ def test_the_alarm_of_a_breaker_goes_with_the_press_that_closes_it(
     assert [alarm.subject for alarm in read_all_alerts().open] == ["without_a_row"]
 
 
+def test_a_type_that_fails_for_others_too_is_told_of_beside_a_breaker_that_holds_one_organization(
+    mine: Organization,
+) -> None:
+    kind = make_fragile_type()
+    held = {"organization": mine.name, "organizations": {str(mine.pk): 3}}
+    make_alert("breaker_open", kind.pk, held)
+    failing = make_alert("type_failing", kind.pk, {"organizations": {str(mine.pk): 3, "0": 1}})
+    assert {alarm.rule for alarm in read_all_alerts().open} == {"breaker_open", "type_failing"}
+    failing.facts = {"organizations": {str(mine.pk): 3}}
+    failing.save()
+    assert [alarm.rule for alarm in read_all_alerts().open] == ["breaker_open"]
+
+
 def test_a_type_that_fails_is_told_of_again_when_its_breaker_is_closed(root: Client, mine: Organization) -> None:
     kind = make_fragile_type(type_name="send_fax", breaker_failures=1)
     end(raised(running_job(job_type=kind, organization=mine)[1]))

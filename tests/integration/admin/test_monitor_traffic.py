@@ -12,7 +12,7 @@ from django_jobs.models import Organization
 from tests.support.admin import staff_of
 from tests.support.alerts import make_alert
 from tests.support.breakers import make_fragile_type, open_by_failures
-from tests.support.factories import make_job_type
+from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die
 from tests.support.monitor import count, monitor, notices, page
 
@@ -139,6 +139,18 @@ def test_a_type_that_fails_or_is_held_is_not_called_active(root: Client, mine: O
     states = {str(row.name): str(row.state) for row in monitor(root)["types"]}
     assert "failing" in states[f"<bdi>{failing.pk}</bdi>"]
     assert "held by its breaker" in states[f"<bdi>{fragile.pk}</bdi>"]
+
+
+def test_of_a_type_that_is_held_for_one_organization_others_are_told_nothing(root: Client, mine: Organization) -> None:
+    fragile, other = make_fragile_type(), make_organization()
+    open_by_failures(fragile, other)
+    for whose in (mine, other):
+        count(fragile, whose, completed=1)
+    (row,) = monitor(root)["types"]
+    assert other.name in str(row.state)
+    theirs = monitor(staff_of(mine))
+    assert ["active" in str(row.state) for row in theirs["types"]] == [True]
+    assert not [notice for notice in theirs["notices"] if fragile.pk in str(notice.text)]
 
 
 @pytest.mark.parametrize(

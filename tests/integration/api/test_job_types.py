@@ -17,7 +17,7 @@ from tests.support.api import client_of
 from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.cases import rolled_back
-from tests.support.factories import make_job_type, make_system_admin, make_user
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_of
 
 TYPES = "/api/job-types/"
@@ -365,6 +365,10 @@ def test_an_open_breaker_is_told_to_system_admins_alone(admin: APIClient, member
     listed = {item["type_name"]: item["breaker"] for item in admin.get(TYPES, {"limit": 100}).json()["results"]}
     assert {name for name, breaker in listed.items() if breaker} == {kind.pk}
     assert member.get(f"{TYPES}{kind.pk}/").json()["breaker"] is None
+    assert told["organization"] == ""
+    other, organization = make_fragile_type(), make_organization()
+    open_by_failures(other, organization)
+    assert admin.get(f"{TYPES}{other.pk}/").json()["breaker"]["organization"] == organization.name
 
 
 def test_nobody_writes_a_breaker(admin: APIClient) -> None:

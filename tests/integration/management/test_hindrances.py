@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from django_jobs.management.hindrances import MAX_BREAKERS
@@ -30,6 +32,14 @@ def test_an_open_breaker_is_shown_with_its_next_try() -> None:
     pending_job(kind)
     end(returned(claim_try(kind)))
     assert lines("send_fax") == ["send_fax RECOVERING, its jobs start at a growing rate; 3 wait: it failed"]
+
+
+def test_of_a_breaker_that_holds_one_organization_it_is_shown_which(organization: Organization) -> None:
+    open_by_failures(make_fragile_type(type_name="send_fax"), organization)
+    (line,) = lines("send_fax")
+    assert line.startswith(f"send_fax OPEN for {organization.name} alone, next try in ")
+    (told,) = json.loads(run("jobs_status", "--json"))["breakers"]
+    assert (told["job_type"], told["organization"]) == ("send_fax", organization.name)
 
 
 def test_of_many_open_breakers_the_first_are_shown() -> None:

@@ -57,7 +57,7 @@ def gauges(**changes: Any) -> Gauges:
         "oldest_waiting_seconds": 7.5,
         "workers": {("default", False): 2, ("default", True): 1},
         "slots": {"default": 20},
-        "breakers": {"mail": "open"},
+        "breakers": {"mail": ("open", "all")},
         "alerts": {"no_worker": 1},
     }
     return Gauges(**{**values, **changes})
@@ -105,7 +105,7 @@ def test_all_that_is_known_is_told() -> None:
     assert value_of(text, "django_jobs_submitted_total", job_type="mail") == 5
     assert value_of(text, "django_jobs_backlog", priority="low") == 5
     assert value_of(text, "django_jobs_workers", pool="default", state="active") == 2
-    assert value_of(text, "django_jobs_breaker_open", job_type="mail", state="open") == 1
+    assert value_of(text, "django_jobs_breaker_open", job_type="mail", state="open", organizations="all") == 1
     assert value_of(text, "django_jobs_dead_letters") == value_of(text, "django_jobs_jobs", status="dead_letter") == 3
     assert (value_of(text, "django_jobs_children"), value_of(text, "django_jobs_children_wanted")) == (1, 2)
     assert (value_of(text, "django_jobs_database_up"), value_of(text, "django_jobs_broker_up")) == (1, 0)
@@ -254,7 +254,7 @@ def _fires(alert: str, at: str, series: dict[str, str], **labels: str) -> dict[s
 
 
 DEAD_OF_MAIL = 'django_jobs_ended_total{job_type="mail",outcome="dead_letter"}'
-BREAKER_OF_MAIL = 'django_jobs_breaker_open{job_type="mail",state="open"}'
+BREAKER_OF_MAIL = 'django_jobs_breaker_open{job_type="mail",state="open",organizations="all"}'
 ATTEMPTS_OF_MAIL = 'django_jobs_attempts_total{job_type="mail",outcome="%s"}'
 
 

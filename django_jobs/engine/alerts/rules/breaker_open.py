@@ -27,12 +27,18 @@ def find(look: Look) -> list[Finding]:
 
 
 def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
-    """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it."""
-    waits = waiting_by_organization(item.job_type) if is_counted else Counter[Any]()
+    """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it.
+
+    Where it holds one organization, it is that one alone.
+    """
+    waits = waiting_by_organization(item) if is_counted else Counter[Any]()
     has_more = waits.total() > MAX_WAITING
     rows, is_cut = failing_jobs([item.job_type], look.ago(LATELY))
     failed = Counter(row.organization for row in rows)
+    if item.organization_pk is not None:
+        failed = Counter({pk: count for pk, count in failed.items() if pk == item.organization_pk})
     facts = {
+        "organization": item.organization,
         "since": item.since.isoformat(),
         "state": str(item.state),
         "exception": one_line(item.error_message),

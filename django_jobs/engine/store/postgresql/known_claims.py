@@ -79,6 +79,7 @@ def _guard(alias: str, tenant: TenantColumn) -> str:
                     t.breaker_failures = 0 OR NOT EXISTS (
                         SELECT 1 FROM "{Breaker._meta.db_table}" b
                         WHERE b.job_type_id = t.type_name AND b.state = '{BreakerState.OPEN}'
+                            AND (b.organization_id IS NULL OR b.organization_id = {jobs}.organization_id)
                             AND (
                                 coalesce(b.tries_since, b.opened_at + t.breaker_pause * interval '1 second')
                                 <= {jobs}.queued_at

@@ -11,7 +11,7 @@ from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import JobType, Organization, Schedule
 from tests.support.alerts import evaluate, let_fail, make_alert, only, the_alarm
 from tests.support.breakers import claim_try, make_fragile_type, open_by_failures
-from tests.support.brokers import end, pending_job, returned
+from tests.support.brokers import end, pending_job, raised, returned, running_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import count
 from tests.support.schedules import make_schedule
@@ -96,6 +96,19 @@ def test_an_open_breaker_is_told_with_its_error_and_what_waits(settings: Any) ->
     assert (alert.subject, alert.facts["exception"], alert.facts["failed"]) == (kind.pk, "it failed", 3)
     assert alert.facts["waiting"] == 3
     assert len(alert.facts["organizations"]) == 3
+
+
+def test_a_breaker_that_holds_one_organization_concerns_that_one_alone(
+    settings: Any, organization: Organization
+) -> None:
+    choose(settings, "breaker_open")
+    kind = make_fragile_type()
+    end(raised(running_job(job_type=kind)[1], text="something else"))
+    open_by_failures(kind, organization)
+    pending_job(kind)
+    facts = the_alarm().facts
+    assert (facts["organization"], facts["waiting"]) == (organization.name, 3)
+    assert facts["organizations"] == {str(organization.pk): 3}
 
 
 def test_a_breaker_concerns_those_whose_jobs_wait_for_it(settings: Any, organization: Organization) -> None:

@@ -8,12 +8,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from django_jobs.engine.dispatch import dispatcher, worker_registry
 from django_jobs.engine.dispatch.breakers import may_hold, read_held
 from django_jobs.engine.store import database
-from django_jobs.models import Breaker, JobType
+from django_jobs.models import Breaker, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
 from tests.support.breakers import PAUSE, breaker_of, claim_try, let_go, let_pass, make_fragile_type, open_by_failures
-from tests.support.brokers import end, pending_job, returned
+from tests.support.brokers import ALL_QUEUES, WORKER, end, pending_job, reread, returned
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -116,3 +117,48 @@ def test_one_that_is_switched_off_is_closed(held: JobType) -> None:
 def test_only_types_with_a_breaker_may_be_held(held: JobType) -> None:
     assert may_hold(held)
     assert not may_hold(make_job_type())
+
+
+@pytest.fixture
+def held_one(organization: Organization) -> JobType:
+    """A type whose breaker just opened for one organization."""
+    kind = make_fragile_type()
+    open_by_failures(kind, organization)
+    Job.objects.update(status="Canceled", ready_at=None)
+    return kind
+
+
+def queued() -> set[int]:
+    dispatcher.dispatch()
+    return set(Job.objects.filter(status="Queued").values_list("pk", flat=True))
+
+
+def test_for_another_tenants_failures_no_tenants_jobs_wait(held_one: JobType, organization: Organization) -> None:
+    mine, theirs = pending_job(held_one, organization), pending_job(held_one)
+    assert queued() == {theirs.pk}
+    let_pass(held_one, PAUSE)
+    second = pending_job(held_one, organization)
+    assert queued() == {theirs.pk, mine.pk}
+    let_pass(held_one, PAUSE)
+    assert queued() == {theirs.pk, mine.pk}  # a try waits for a worker
+    assert reread(second).status == "Pending"
+
+
+def test_what_others_queue_is_no_try(held_one: JobType, organization: Organization) -> None:
+    let_pass(held_one, PAUSE)
+    theirs = pending_job(held_one)
+    assert queued() == {theirs.pk}
+    mine = pending_job(held_one, organization)
+    assert queued() == {theirs.pk, mine.pk}
+
+
+def test_while_it_recovers_for_one_organization_only_that_one_goes_slowly(
+    held_one: JobType, organization: Organization
+) -> None:
+    pending_job(held_one, organization)
+    end(returned(claim_try(held_one)))
+    mine = [pending_job(held_one, organization) for _ in range(8)]
+    theirs = [pending_job(held_one) for _ in range(4)]
+    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=100)
+    assert queued() >= {job.pk for job in theirs}
+    assert len(queued() & {job.pk for job in mine}) == 2

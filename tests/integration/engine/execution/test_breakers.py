@@ -17,7 +17,7 @@ from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import breakers, outcomes, settle
 from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import RetryLater
-from django_jobs.models import Breaker, Job, JobType
+from django_jobs.models import Breaker, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
 from tests.support.breakers import (
     FAILURES,
@@ -32,7 +32,7 @@ from tests.support.breakers import (
     open_by_failures,
 )
 from tests.support.brokers import WORKER, end, pending_job, queue_up, raised, reread, returned, running_job, ticket_of
-from tests.support.factories import make_job_type
+from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -280,3 +280,63 @@ def test_a_process_knows_of_what_it_claimed_before_it_learned_that_it_is_open(fr
     assert breakers.is_known_open(before)
     assert not breakers.is_known_open(claim_try(fragile))
     assert not breakers.is_known_open(dataclasses.replace(before, job_type="another"))
+
+
+def test_for_one_organizations_failures_its_tickets_alone_do_not_start(
+    fragile: JobType, organization: Organization
+) -> None:
+    mine, theirs = (queue_up(pending_job(fragile, whose)) for whose in (organization, make_organization()))
+    open_by_failures(fragile, organization)
+    assert breaker_of(fragile).organization_id == organization.pk
+    assert [item.pk for item in claim([ticket_of(mine), ticket_of(theirs)], WORKER)] == [theirs.pk]
+    assert [reread(job).status for job in (mine, theirs)] == ["Pending", "Running"]
+
+
+def test_one_claim_that_is_known_to_be_allowed_starts_for_another_organization_alone(
+    fragile: JobType, organization: Organization
+) -> None:
+    other = make_organization()
+    for whose in (organization, other):
+        end(returned(running_job(job_type=fragile, organization=whose)[1]))  # then the policy's answers are known
+    mine, theirs = (queue_up(pending_job(fragile, whose)) for whose in (organization, other))
+    open_by_failures(fragile, organization)
+    assert [len(claim([ticket_of(job)], WORKER)) for job in (mine, theirs)] == [0, 1]
+
+
+def test_attempts_of_others_end_as_ever_while_it_holds_one_organization(
+    fragile: JobType, organization: Organization
+) -> None:
+    (_, failing), (_, succeeding), (_, interrupted) = (running_job(job_type=fragile) for _ in range(3))
+    open_by_failures(fragile, organization)
+    job = end(raised(failing))
+    assert (job.status, job.retry_count) == ("Failed", 1)
+    assert end(returned(succeeding)).status == "Completed"
+    settle.return_to_queue([(interrupted.pk, interrupted.attempt)], "again", WORKER)
+    assert reread(Job.objects.get(pk=interrupted.pk)).status == "Queued"
+    row = breaker_of(fragile)
+    assert (row.state, row.organization_id, row.others_failures) == (BreakerState.OPEN, organization.pk, 0)
+
+
+def test_once_several_organizations_have_the_failures_all_are_held(
+    fragile: JobType, organization: Organization
+) -> None:
+    claims = attempts(fragile, FAILURES)
+    open_by_failures(fragile, organization)
+    for claimed in claims:
+        end(raised(claimed))
+    row = breaker_of(fragile)
+    assert (row.state, row.organization_id) == (BreakerState.OPEN, None)
+
+
+def test_a_process_begins_others_jobs_of_a_set_in_which_one_organizations_fail(
+    fragile: JobType, organization: Organization
+) -> None:
+    mine = [running_job(job_type=fragile, organization=organization)[1] for _ in range(FAILURES + 1)]
+    (theirs,) = attempts(fragile, 1)
+    ended = [raised(claimed) for claimed in mine[:FAILURES]]
+    assert breakers.have_failed_too_often(ended, mine[-1])
+    assert not breakers.have_failed_too_often(ended, theirs)
+    for outcome in ended:
+        end(outcome)
+    assert breakers.is_known_open(dataclasses.replace(mine[-1], claimed_at=0.0))
+    assert not breakers.is_known_open(dataclasses.replace(theirs, claimed_at=0.0))

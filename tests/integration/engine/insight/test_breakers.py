@@ -13,10 +13,11 @@ from django_jobs.engine.insight.breakers import examine_breakers, held_types, op
 from django_jobs.engine.insight.diagnostics import examine
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
-from django_jobs.models import Breaker, Job, JobType
+from django_jobs.models import Breaker, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
 from tests.support.breakers import FAILURES, breaker_of, claim_try, let_pass, make_fragile_type, open_by_failures
 from tests.support.brokers import end, job_in, pending_job, queue_up, raised, returned
+from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -52,7 +53,7 @@ def test_one_that_recovers_is_told_until_it_is_closed(held: JobType) -> None:
 
 def test_none_is_told_of_a_type_whose_breaker_is_switched_off(held: JobType) -> None:
     JobType.objects.update(breaker_failures=0)
-    assert (open_breakers(), held_types()) == ([], set())
+    assert (open_breakers(), held_types()) == ([], {})
 
 
 def test_the_diagnostics_warn_of_it(held: JobType) -> None:
@@ -106,3 +107,17 @@ def test_of_plain_types_no_breaker_is_asked() -> None:
     with CaptureQueriesContext(connection) as queries:
         describe(job)
     assert not any(Breaker._meta.db_table in query["sql"] for query in queries)
+
+
+def test_of_one_that_holds_one_organization_it_is_told_which(organization: Organization) -> None:
+    kind, other = make_fragile_type(), make_organization()
+    open_by_failures(kind, organization)
+    mine, theirs = pending_job(kind, organization), pending_job(kind, other)
+    (told,) = open_breakers()
+    assert (told.organization, told.organization_pk, told.waiting) == (organization.name, organization.pk, FAILURES + 1)
+    assert held_types() == {kind.pk: organization.pk}
+    assert [get_job_status(job.name).waiting_for for job in (mine, theirs)] == ["breaker", "window"]
+    (finding,) = [item for item in examine() if item.subject == "breaker"]
+    assert f" for {organization.name} alone " in finding.text
+    organization.delete()
+    assert [item.organization for item in open_breakers()] == [str(told.organization_pk)]

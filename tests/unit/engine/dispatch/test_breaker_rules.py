@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,11 +22,25 @@ def at(seconds: float) -> dt.datetime:
     return START + dt.timedelta(seconds=seconds)
 
 
-def fail(row: Breaker, *errors: str, seconds: float = 0.0, began: float | None = None, limits: Limits = LIMITS) -> bool:
-    """Count failed attempts; return whether the last one costs a retry."""
-    began_at = at(seconds if began is None else began)
-    failures = [Failure(fingerprint=error, text=f"text of {error}", began=began_at) for error in errors]
+def fail(
+    row: Breaker,
+    *errors: str,
+    seconds: float = 0.0,
+    began: float | None = None,
+    limits: Limits = LIMITS,
+    of: Sequence[int] = (1, 2),
+) -> bool:
+    """Count failed attempts, of these organizations in turn; return whether the last one costs a retry."""
+    began_at, whose = at(seconds if began is None else began), itertools.cycle(of)
+    failures = [
+        Failure(organization_pk=next(whose), fingerprint=error, text=f"text of {error}", began=began_at)
+        for error in errors
+    ]
     return [breaker_rules.count_failure(row, failure, limits, at(seconds)) for failure in failures][-1]
+
+
+def complete(row: Breaker, began: dt.datetime | None, now: dt.datetime, of: int = 1) -> None:
+    breaker_rules.count_completion(row, of, began, now)
 
 
 def opened() -> Breaker:
@@ -35,7 +51,7 @@ def opened() -> Breaker:
 
 def recovering(since: float = 60.0) -> Breaker:
     row = opened()
-    breaker_rules.count_completion(row, at(since - 1), at(since))
+    complete(row, at(since - 1), at(since))
     return row
 
 
@@ -57,7 +73,7 @@ def test_another_error_counts_anew() -> None:
 def test_a_completed_attempt_counts_anew() -> None:
     row = Breaker(job_type_id="call")
     fail(row, ERROR, ERROR)
-    breaker_rules.count_completion(row, START, START)
+    complete(row, START, START)
     fail(row, ERROR, ERROR)
     assert (row.state, row.failures) == (BreakerState.CLOSED, 2)
 
@@ -76,13 +92,13 @@ def test_the_first_that_completes_has_it_recover() -> None:
 
 def test_what_began_before_it_opened_and_completes_says_nothing() -> None:
     row = opened()
-    breaker_rules.count_completion(row, at(-5), at(1))
+    complete(row, at(-5), at(1))
     assert row.state == BreakerState.OPEN
 
 
 def test_an_attempt_whose_beginning_is_unknown_counts() -> None:
     row = opened()
-    breaker_rules.count_completion(row, None, at(1))
+    complete(row, None, at(1))
     assert row.state == BreakerState.RECOVERING
 
 
@@ -153,3 +169,64 @@ def test_who_resets_it_has_it_count_anew() -> None:
     row = opened()
     breaker_rules.reset(row)
     assert (row.state, row.failures, row.fingerprint, row.opened_at) == (BreakerState.CLOSED, 0, "", None)
+
+
+def test_it_opens_for_one_organization_if_all_failures_that_it_counted_are_its_own() -> None:
+    row = Breaker(job_type_id="call")
+    fail(row, ERROR, ERROR, ERROR, of=[7])
+    assert (row.state, row.organization_id) == (BreakerState.OPEN, 7)
+    assert [breaker_rules.holds(row, pk) for pk in (7, 8)] == [True, False]
+
+
+@pytest.mark.parametrize("of", [(7, 8), (8, 7, 7), (7, 7, 8)])
+def test_it_opens_for_all_if_two_organizations_have_them(of: Sequence[int]) -> None:
+    row = Breaker(job_type_id="call")
+    fail(row, ERROR, ERROR, ERROR, of=of)
+    assert (row.state, row.organization_id) == (BreakerState.OPEN, None)
+    assert breaker_rules.holds(row, 9)
+
+
+def test_whose_failures_were_counted_before_another_error_or_a_completed_attempt_does_not_matter() -> None:
+    row = Breaker(job_type_id="call")
+    fail(row, OTHER, OTHER, of=[7, 8])
+    fail(row, ERROR, ERROR, of=[7, 9])
+    complete(row, START, START, of=9)
+    fail(row, ERROR, ERROR, ERROR, of=[7])
+    assert (row.state, row.organization_id) == (BreakerState.OPEN, 7)
+
+
+def opened_for(pk: int) -> Breaker:
+    row = Breaker(job_type_id="call")
+    fail(row, ERROR, ERROR, ERROR, of=[pk])
+    return row
+
+
+def test_while_it_holds_one_organization_others_attempts_end_as_if_it_were_closed() -> None:
+    row = opened_for(7)
+    assert not fail(row, ERROR, of=[7])
+    assert fail(row, ERROR, ERROR, of=[8])
+    complete(row, at(1), at(2), of=8)
+    assert (row.state, row.organization_id, row.failures) == (BreakerState.OPEN, 7, 4)
+    assert fail(row, ERROR, ERROR, of=[8])
+    assert row.organization_id == 7
+    complete(row, at(70), at(71), of=7)
+    assert (row.state, row.organization_id) == (BreakerState.RECOVERING, 7)
+    assert fail(row, ERROR, of=[8], seconds=72)
+
+
+def test_it_holds_all_once_as_many_attempts_of_others_failed_with_its_error_in_a_row() -> None:
+    row = opened_for(7)
+    assert fail(row, ERROR, ERROR, OTHER, ERROR, ERROR, of=[8, 9], seconds=5)
+    assert row.organization_id == 7
+    assert fail(row, ERROR, of=[8], seconds=6)
+    assert row.organization_id != 7
+    assert row.next_try_at == at(66)
+    assert breaker_rules.holds(row, 8)
+    assert not fail(row, ERROR, of=[8], seconds=7)
+
+
+def test_what_was_closed_by_hand_counts_anew_whose_failures_they_are() -> None:
+    row = opened_for(7)
+    breaker_rules.reset(row)
+    fail(row, ERROR, ERROR, ERROR, of=[8])
+    assert row.organization_id == 8
