@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import policy_answers, system_organization
 from django_jobs.engine.deadlines import TimeLimit
-from django_jobs.engine.store import database
+from django_jobs.engine.store import database, line_watch
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import JobType, Membership, get_organization_model
@@ -187,10 +187,11 @@ def beside(organization_pk: Any, function: Callable[[], T]) -> T:
     """
 
     def again() -> T:
-        try:
-            return function()
-        except policy_answers.PolicyLate:
-            return function()
+        with line_watch.waiting(line_watch.DUTY_SECONDS):
+            try:
+                return function()
+            except policy_answers.PolicyLate:
+                return function()
 
     if any(item.in_atomic_block for item in connections.all(initialized_only=True)):
         return function()

@@ -66,7 +66,7 @@ class TimeLimit:
 
         try:
             return _within(seconds, run, hangs_up=self._hangs_up)
-        except Late:
+        except BaseException:  # Late, or an interruption of the handler that asks
             with self._counting:
                 if not has_ended:
                     is_late = True

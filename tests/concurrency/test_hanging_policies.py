@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -131,6 +132,32 @@ def test_while_an_answer_is_overdue_nobody_asks_about_that_tenant(
     for _ in range(3):
         with pytest.raises(PolicyFailed):
             submit_job(open_kind, hanging, user=user)
+    assert Hanging.asked == ["can_submit"]
+
+
+def test_while_an_answer_hangs_that_an_interrupted_handler_asked_for_nobody_asks_about_that_tenant(
+    hang: Callable[..., None], hanging: Organization, open_kind: JobType
+) -> None:
+    class Interrupted(BaseException):
+        """Ends the call of the handler that asks."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    def interrupt_it() -> None:
+        wait_until(lambda: Hanging.asked, 20, "the question")
+        signal.raise_signal(signal.SIGUSR1)  # the main thread hears it
+
+    user, before = member_of(hanging), signal.signal(signal.SIGUSR1, interrupt)
+    hang(POLICY_SECONDS=10)
+    threading.Thread(target=interrupt_it).start()
+    try:
+        with pytest.raises(Interrupted):
+            submit_job(open_kind, hanging, user=user)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(PolicyFailed):
+        submit_job(open_kind, hanging, user=user)
     assert Hanging.asked == ["can_submit"]
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.store import chosen, line_watch
+from django_jobs.engine import access
+from django_jobs.engine.deadlines import Late
+from django_jobs.engine.store import chosen, database, line_watch
 from django_jobs.engine.store.base.lines import Lines
 from tests.support.waiting import wait_until
 
@@ -46,24 +48,35 @@ def test_who_was_asked_nothing_is_not_silent(ends: tuple[socket.socket, socket.s
     assert line_watch._silence(near.fileno()) == 0
 
 
-@pytest.mark.parametrize("is_waiting", [True, False], ids=["the engine waits", "a handler may wait"])
-def test_only_a_line_on_which_the_engine_waits_is_hung_up(
-    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, is_waiting: bool
-) -> None:
-    near, far = ends
-    canceled: list[Any] = []
-    connection = SimpleNamespace(connection=object(), alias="silent")
+class Silent(Lines):
+    """A vendor with one line, which is asked something."""
 
-    class Silent(Lines):
-        def line_of(self, connection: Any) -> int:
-            return near.fileno()
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self.canceled: list[Any] = []
 
-        def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
-            canceled.append(connection)
+    def line_of(self, connection: Any) -> int:
+        return self._line.fileno()
 
-    store: Any = Silent()
+    def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        self.canceled.append(connection)
+
+
+@pytest.fixture
+def silent(ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The store of the connection that has the near end."""
+    store: Any = Silent(ends[0])
     monkeypatch.setitem(chosen._chosen, "silent", store)
     monkeypatch.setattr(line_watch, "CANCEL_SECONDS", 0.1)
+    return store
+
+
+@pytest.mark.parametrize("is_waiting", [True, False], ids=["the engine waits", "a handler may wait"])
+def test_only_a_line_on_which_the_engine_waits_is_hung_up(
+    ends: tuple[socket.socket, socket.socket], silent: Silent, is_waiting: bool
+) -> None:
+    near, far = ends
+    connection = SimpleNamespace(connection=object(), alias="silent")
     line = line_watch._Line()
     line.connection, line.seconds = connection, 0.1 if is_waiting else None
     near.sendall(b"?")
@@ -74,8 +87,31 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
     far.settimeout(0.2)
     far.recv(1)
     if is_waiting:
-        wait_until(lambda: canceled == [connection], 5, "the cancel")
+        wait_until(lambda: silent.canceled == [connection], 5, "the cancel")
         assert far.recv(1) == b""
     else:
         with pytest.raises(TimeoutError):
             far.recv(1)
+
+
+def test_what_goes_on_beside_its_caller_is_hung_up_too(
+    ends: tuple[socket.socket, socket.socket], silent: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, _ = ends
+    connection = SimpleNamespace(connection=object(), alias="silent")
+    monkeypatch.setattr(database, "connection", lambda: connection)
+    monkeypatch.setattr(line_watch, "DUTY_SECONDS", 0.1)
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        near.sendall(b"?")
+        answers.append(near.recv(1))
+
+    with pytest.raises(Late):
+        access.beside("a tenant", ask)
+
+    def has_ended() -> bool:
+        line_watch.look()
+        return answers == [b""]
+
+    wait_until(has_ended, 5, "the end of the line")
