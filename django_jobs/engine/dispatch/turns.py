@@ -150,7 +150,7 @@ def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int
         if not room.is_over():
             picked += round_robin.pick(queue, job_types, room, state, size)
     shared = [queue for queue in overfull if _is_shared(queue, waiting.get(queue, ()), state)]
-    return picked, {queue: size.sizes[queue] for queue in shared}
+    return picked, {queue: size.most_slow(queue) for queue in shared}
 
 
 def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bool:
