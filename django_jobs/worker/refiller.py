@@ -88,8 +88,7 @@ class Refiller:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        while not self._quit:
-            self._asked.wait()
+        while self._asked.wait() and not self._quit:
             try:
                 self._refill()
             except Exception:  # the scheduler would do its work, but more slowly

@@ -9,7 +9,6 @@ import pytest
 from django.db import IntegrityError, OperationalError
 
 from django_jobs.engine import scheduler, steadiness
-from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -158,13 +157,4 @@ def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
     monkeypatch.setattr(expirations, "expire", lasting(clock, 3))
     monkeypatch.setattr(scheduler, "forget_workers", lasting(clock, 3))
     tick_for(leader, clock, 5)
-    assert reread(job).status in {"Failed", "Queued"}
-
-
-def test_a_policy_that_hangs_at_every_turn_keeps_nobody_from_being_rescued(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job, leader = expired_job(), Scheduler("one")
-    monkeypatch.setattr(batch_duties, "in_tick", lasting(clock, 20))
-    tick_for(leader, clock, 60)
     assert reread(job).status in {"Failed", "Queued"}

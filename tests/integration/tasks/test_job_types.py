@@ -239,7 +239,7 @@ def test_a_task_that_is_gone_says_so_and_its_job_waits(monkeypatch: pytest.Monke
         run_jobs()
         log = Job.objects.by_id(result.id).history.last()
         assert log is not None
-        assert "the task tests.support.tasks.bare (AttributeError)" in log.message
+        assert "the task tests.support.tasks.bare (AttributeError)" in log.traceback
         assert get_job_status(result.id).status == "Pending"
         with pytest.raises(InvalidTask, match=r"tests.support.tasks.bare cannot be loaded"):
             result.refresh()
@@ -253,7 +253,10 @@ def test_what_is_no_task_any_more_ends_with_the_reason(monkeypatch: pytest.Monke
     result = tasks.bare.enqueue()
     monkeypatch.setattr(tasks, "bare", len)
     run_jobs()
-    assert "is no task" in str(Job.objects.by_id(result.id).error_message)
+    job = Job.objects.by_id(result.id)
+    log = job.history.last()
+    assert log is not None
+    assert (job.status, "is no task" in log.traceback) == ("Dead Letter", True)
 
 
 def test_nothing_is_wrong_with_types_of_tasks(capsys: pytest.CaptureFixture[str]) -> None:
