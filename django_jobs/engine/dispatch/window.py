@@ -137,11 +137,13 @@ class Window:
     ) -> bool:
         """Return whether less than this share of it may be taken, for this priority or for a lower one, or too much is.
 
-        The lower ones count because other workers may serve them. Only these pools count, where any is named.
+        The lower ones count because other workers may serve them. Only these pools count, where any is named. Too much
+        is what a queue holds itself: what goes before that has a window of its own, which may be larger.
         """
         below = [item for item in self.sizes if item.priority <= priority and (not in_pools or item.pool in in_pools)]
         return any(
-            (taken := self.taken(other, depths)) < max(1.0, share * (largest := self.largest(other))) or taken > largest
+            self.taken(other, depths) < max(1.0, share * (largest := self.largest(other)))
+            or depths.get(other, 0) > largest
             for other in below
         )
 

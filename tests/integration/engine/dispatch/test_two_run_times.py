@@ -20,6 +20,7 @@ from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
 from django_jobs.models import Job, JobType, Organization
+from django_jobs.statuses import Priority
 from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
 from django_jobs.worker.prefetch import LARGE_AHEAD_SECONDS, PrefetchEstimator
 from tests.support.brokers import (
@@ -28,6 +29,7 @@ from tests.support.brokers import (
     MemoryBroker,
     pending_job,
     pending_jobs,
+    queue_for,
     queue_up,
     reread,
     returned,
@@ -190,6 +192,18 @@ def test_in_a_window_that_is_full_of_slow_jobs_there_is_no_room_for_a_quick_one(
     job = pending_job(quick, first.organization)
     dispatcher.dispatch_new(job)
     assert reread(job).status == "Pending"
+
+
+def test_urgent_tickets_that_have_room_are_not_too_many_for_a_queue_with_fewer_slots(broker: MemoryBroker) -> None:
+    announce(1)
+    critical = queue_for(Priority.CRITICAL)
+    worker_registry.announce("urgent", ["jobs-critical"], slots=3, window=3)
+    kind, organization = make_job_type(), make_organization()
+    for _ in range(6):
+        pending_job(kind, organization, priority=Priority.CRITICAL)
+    dispatcher.dispatch()
+    assert broker.depths()[critical] == 4
+    assert not window.read_window().has_room(Priority.CRITICAL, 0.5, broker.depths())
 
 
 @pytest.fixture
