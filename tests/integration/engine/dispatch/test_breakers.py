@@ -57,6 +57,15 @@ def test_one_goes_to_try_whatever_is_in_flight_and_the_next_after_the_pause(held
     assert PAUSE - 10 < (later.next_change() or 0) <= PAUSE
 
 
+def test_a_try_says_nothing_of_a_breaker_that_was_opened_again_meanwhile(held: JobType) -> None:
+    let_pass(held, PAUSE)
+    found = read_held()
+    Breaker.objects.update(opened_at=database.now(), next_try_at=None, tries_since=None)
+    found.note_tries({held.pk: 1})
+    row = breaker_of(held)
+    assert (row.next_try_at, row.tries_since) == (None, None)
+
+
 def test_where_none_was_picked_it_is_time_still(held: JobType) -> None:
     let_pass(held, PAUSE)
     read_held().note_tries({held.pk: 0})
