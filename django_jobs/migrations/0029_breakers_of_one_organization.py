@@ -29,4 +29,9 @@ class Migration(migrations.Migration):
             name="others_failures",
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
+        migrations.AddField(
+            model_name="breaker",
+            name="others_fingerprint",
+            field=models.CharField(blank=True, db_default="", default="", max_length=64),
+        ),
     ]

@@ -32,8 +32,9 @@ class Breaker(StoredModel):
         db_index=False,
         db_constraint=False,
     )
-    #: While it holds one organization: how many attempts of others failed in a row with the same error.
+    #: While it holds one organization: how many attempts of others failed in a row with the error of this fingerprint.
     others_failures = models.PositiveIntegerField(default=0)
+    others_fingerprint = models.CharField(max_length=64, blank=True)
     #: How many attempts in a row failed with the error of this fingerprint, and its text.
     failures = models.PositiveIntegerField(default=0)
     fingerprint = models.CharField(max_length=64, blank=True)

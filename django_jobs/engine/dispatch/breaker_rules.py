@@ -71,13 +71,15 @@ def count_failure(row: Breaker, failure: Failure, limits: Limits, now: dt.dateti
 
     It costs none while the breaker is open. Nor does it while it recovers, if the error is the one that opened it, or
     if the attempt began when it was open: then it does not even count. Where the breaker holds one organization, an
-    attempt of another costs a retry. As many of those in a row as open a breaker make it hold all.
+    attempt of another costs a retry. As many of those in a row with one error as open a breaker make it hold all.
     """
     state, is_same = state_of(row, now), row.fingerprint == failure.fingerprint
     if state != BreakerState.CLOSED and not holds(row, failure.organization_pk):
-        row.others_failures = row.others_failures + 1 if is_same else 0
+        row.others_failures = row.others_failures + 1 if row.others_fingerprint == failure.fingerprint else 1
+        row.others_fingerprint = failure.fingerprint
         if row.others_failures >= limits.failures:
-            row.failures, row.organization_id = row.failures + row.others_failures, None
+            row.failures, row.organization_id = row.others_failures, None
+            row.fingerprint, row.error_message = failure.fingerprint, failure.text
             _open(row, limits, now)
         return True
     if state == BreakerState.RECOVERING and _began_by(failure.began, row.recovering_since):

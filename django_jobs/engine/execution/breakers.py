@@ -38,6 +38,7 @@ WRITTEN: Final = (
     "state",
     "organization",
     "others_failures",
+    "others_fingerprint",
     "failures",
     "fingerprint",
     "error_message",

@@ -214,15 +214,17 @@ def test_while_it_holds_one_organization_others_attempts_end_as_if_it_were_close
     assert fail(row, ERROR, of=[8], seconds=72)
 
 
-def test_it_holds_all_once_as_many_attempts_of_others_failed_with_its_error_in_a_row() -> None:
+@pytest.mark.parametrize(("error", "another"), [(ERROR, OTHER), (OTHER, ERROR)], ids=["the same", "another"])
+def test_it_holds_all_once_as_many_attempts_of_others_failed_with_one_error_in_a_row(error: str, another: str) -> None:
     row = opened_for(7)
-    assert fail(row, ERROR, ERROR, OTHER, ERROR, ERROR, of=[8, 9], seconds=5)
-    assert row.organization_id == 7
-    assert fail(row, ERROR, of=[8], seconds=6)
-    assert row.organization_id != 7
-    assert row.next_try_at == at(66)
+    assert fail(row, error, error, another, error, error, of=[8, 9], seconds=5)
+    assert not fail(row, "Error of the one that tries", of=[7], seconds=5)
+    assert breaker_rules.holds(row, 7) and not breaker_rules.holds(row, 8)
+    assert fail(row, error, of=[8], seconds=6)
     assert breaker_rules.holds(row, 8)
-    assert not fail(row, ERROR, of=[8], seconds=7)
+    assert row.fingerprint == error
+    assert row.next_try_at == at(66)
+    assert not fail(row, error, of=[8], seconds=7)
 
 
 def test_what_was_closed_by_hand_counts_anew_whose_failures_they_are() -> None:
