@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django_jobs.broker.connection import queue_names
 from django_jobs.engine.control import retention
 from django_jobs.engine.dispatch import worker_registry
+from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight import metrics
 from django_jobs.engine.ports import use_broker
@@ -69,6 +70,7 @@ def _new_tables() -> None:
     """What other tests left in the tables' pages would have a say in every plan."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {JOBS}, {LOGS} CASCADE")
+    installation_id()
     store().log_horizon()  # once on a server, the newest rows of the log are searched for those of another one
 
 
