@@ -75,11 +75,11 @@ class Submit(Command):
     def accept(self, table: Table, new: Iterator[int]) -> None:
         """Become a job, whose key is the next new one, or do to the same work what is asked for."""
         existing = table.same_work(self.work) if self.window else None
-        if existing is None:
-            self._insert(table, next(new, MISSING))
-        elif self.on_duplicate == "raise":
+        if existing is not None and self.on_duplicate == "raise":
             raise Refused("DuplicateJob")
-        elif self.on_duplicate == "replace" and table.is_replaceable(existing):
+        if existing is None or (self.on_duplicate == "replace" and not table.is_replaceable(existing)):
+            self._insert(table, next(new, MISSING))
+        elif self.on_duplicate == "replace":
             self._replace(table, existing)
 
     def _insert(self, table: Table, pk: int) -> None:
