@@ -101,6 +101,7 @@ class Settle(Command):
         job = table.jobs.get(claimed.pk)
         if job is None or (job.status, job.attempt) != (Status.RUNNING, claimed.attempt):
             return
+        job.begun = job.attempt
         if self.how == "returned":
             table.end(job, Status.COMPLETED)
         elif job.cancel:

@@ -41,7 +41,7 @@ class ModelJob:
     #: Whether an attempt has begun since it was submitted, or started over.
     started: bool = False
     losses: int = 0
-    #: The attempt whose handler was seen to begin, and whether one vanished that was not.
+    #: The last attempt whose handler is known to have begun, and whether one vanished of which nobody knows it.
     begun: int = 0
     vanished: bool = False
     #: Whether it was alone in the hands of a worker that died before any handler began.

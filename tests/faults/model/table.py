@@ -189,7 +189,7 @@ class Table:
                 self.end(job, Status.CANCELED)
 
     def is_replaceable(self, job: ModelJob) -> bool:
-        return job.status in AWAITING_TURN and not job.started
+        return job.status in AWAITING_TURN and not job.started and not job.begun
 
     # Deleting.
 
