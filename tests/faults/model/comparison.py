@@ -43,6 +43,7 @@ def _of_job(job: ModelJob, row: Row, table: Table, now: dt.datetime) -> Iterator
     expected = {
         "status": (job.status, row.status),
         "attempt": (job.attempt, row.attempt),
+        "begun": (job.begun, row.begun_attempt),
         "retry_count": (job.retry_count, row.retry_count),
         "max_retries": (job.max_retries, row.max_retries),
         "kind": (job.kind, row.job_type_id),

@@ -44,6 +44,7 @@ class Row(NamedTuple):
     pk: int
     status: str
     attempt: int
+    begun_attempt: int
     retry_count: int
     max_retries: int
     priority: int
