@@ -43,7 +43,6 @@ def _of_job(job: ModelJob, row: Row, table: Table, now: dt.datetime) -> Iterator
     expected = {
         "status": (job.status, row.status),
         "attempt": (job.attempt, row.attempt),
-        "begun": (job.begun, row.begun_attempt),
         "retry_count": (job.retry_count, row.retry_count),
         "max_retries": (job.max_retries, row.max_retries),
         "kind": (job.kind, row.job_type_id),
@@ -54,6 +53,8 @@ def _of_job(job: ModelJob, row: Row, table: Table, now: dt.datetime) -> Iterator
         "expires": (job.expires is not None, row.expires_at is not None),
         "next retry": (job.status in AWAITING_RETRY, row.next_retry_at is not None),
     }
+    if job.status != Status.COMPLETED:  # which nothing moves on
+        expected["begun"] = (job.begun, row.begun_attempt)
     if job.status == Status.RUNNING:
         expected["worker"] = (job.worker, row.worker_name)
     if job.status in AWAITING_TURN:
