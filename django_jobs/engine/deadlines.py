@@ -1,7 +1,7 @@
 """Time limits for the host's code, which may hang: Python cannot end what hangs in a thread.
 
-So such code runs in another thread, on this thread's connections and with its context variables: it sees what this
-thread wrote. Whoever stops to wait for it leaves these connections to it, and gets new ones.
+So such code runs in another thread, on this thread's connections and with its context variables. It sees what this
+thread wrote. A thread that stops to wait for it leaves these connections to it, and gets new ones.
 """
 
 from __future__ import annotations

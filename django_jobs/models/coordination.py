@@ -47,8 +47,8 @@ class Installation(StoredModel):
 class Worker(StoredModel):
     """A living worker, and how many tickets it wants to have waiting for it.
 
-    ``window`` is how many of jobs of which it does not know that they are quick; ``quick_types`` has, by job type, how
-    many of others.
+    ``window`` is how many of jobs that it does not know to be quick. ``quick_types`` has, by job type, how many of
+    others.
     """
 
     name = models.CharField(primary_key=True, max_length=100)

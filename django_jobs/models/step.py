@@ -18,8 +18,8 @@ class JobStep(StoredModel):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps", db_index=False, db_constraint=False)
     #: Counted from 1.
     position = models.PositiveIntegerField()
-    #: With its place behind it, where a name comes again: "mail #2". A step that has no place, since it ran beside the
-    #: handler's own thread and task, has the beginning of its digest there: "mail [0123456789ab]".
+    #: With its place behind it, where a name comes again: "mail #2". A step that ran beside the handler's own thread
+    #: and task has no place. It has the beginning of its digest there: "mail [0123456789ab]".
     name = models.CharField(max_length=MAX_NAME + 20)
     result = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     #: Of the arguments. Empty: they are not known.

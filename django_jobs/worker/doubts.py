@@ -11,8 +11,8 @@ from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import held_jobs
 from django_jobs.engine.ports import Ticket
 
-#: So long a ticket is kept whose row another transaction holds, twice as long at each further time up to the second
-#: number; and so long after that its job counts as held.
+#: A ticket whose row another transaction holds is kept for so long. Each further time that is twice as long, up to the
+#: second number. For the third number of seconds after that, its job still counts as held.
 HELD_SECONDS: Final = 0.25
 MOST_HELD_SECONDS: Final = 4.0
 RECENT_SECONDS: Final = 2.0

@@ -176,8 +176,9 @@ class Housekeeper:
     def _window_changed(self) -> bool:
         """Return whether this worker wants much more or much fewer tickets of a type at the broker than it announced.
 
-        That it wants more is told at once: a worker that starts asks for one ticket a slot until it knows how long its
-        jobs take. That it wants fewer is told at the second look: a busy machine lets any run take long now and then.
+        A wish for more is told at once: a worker that starts asks for one ticket a slot. It does so until it knows how
+        long its jobs take. A wish for fewer is told at the second look: a busy machine lets any run take long now and
+        then.
         """
         told, wanted = self._quick_types, self._wanted()
         wants_less, self._wants_less = self._wants_less, _has_much_less(wanted, told)

@@ -83,7 +83,7 @@ class PrefetchEstimator:
     def quick_types(self, slots: int) -> dict[str, int]:
         """Return how many tickets the broker should hold for so many slots, by the job types that ran last.
 
-        Of a type that is not named it is one a slot: each run takes longer than the window, or nothing is known of it.
+        A type that is not named has one a slot. Each run takes longer than the window, or nothing is known of it.
         """
         seconds = min(max(WINDOW_SECONDS, self._refill or 0.0), MAX_WINDOW_SECONDS)
         latest = list(self._types.items())[-MOST_TYPES:]

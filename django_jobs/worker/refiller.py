@@ -36,8 +36,9 @@ class Refiller:
     When nothing was asked for a moment it looks once more: a job that was submitted while the broker was still full of
     the tickets that are taken by now did not ring the bell.
 
-    Where the database has one writer, it does not work beside a handler that has just begun: whoever asks waits for it,
-    and the scheduler looks instead of it. A handler that holds the interpreter meanwhile would let nobody write.
+    Where the database has one writer, it does not work beside a handler that has just begun. A thread that asks waits
+    for it, and the scheduler looks instead of it. A handler that holds the interpreter meanwhile would let nobody
+    write.
     """
 
     def __init__(

@@ -122,8 +122,8 @@ def _keep_own_crumbs(event: Any, job_id: str) -> None:
 def _masked(value: Any, mask: Mask, depth: int = 0) -> Any:
     """Return a value with all its texts masked: those of messages, and of the local variables of frames.
 
-    What code gave as data is masked also where it is a number, or an object that Sentry would show by its text.
-    ``depth`` counts levels of data; outside of it it is 0.
+    Data that code gave is masked also where it is a number, or an object that Sentry would show by its text. ``depth``
+    counts levels of data; outside of it it is 0.
     """
     if isinstance(value, str):
         return mask(value)

@@ -36,16 +36,16 @@ def create_batch(
     As a context manager it closes itself at the end of the block, and cancels itself where the block raises.
     ``organization`` is an id or an instance, or None for the system organization; ``name`` a title of up to 200
     characters; ``user`` the owner of the batch and its jobs, whose rights are checked (None: trusted server code).
-    Users add jobs to it where they may cancel it, and to one of server code not at all; with ``open_to="members"``
-    every member of the organization may. Server code and the batch's own jobs always may.
+    Users add jobs to it where they may cancel it, and none to one of server code. With ``open_to="members"`` every
+    member of the organization may. Server code and the batch's own jobs always may.
 
     ``then`` and ``on_failure`` are submissions: dicts with ``job_type`` and whatever else
     :func:`~django_jobs.submit_job` takes, but for the organization and what waits for jobs. One is submitted when the
     batch is closed and its last job has ended: ``then`` if all completed, else ``on_failure``. Each is submitted once
     at most.
 
-    Inside a handler, a later attempt that makes the same batch again gets the one that the earlier attempt
-    made, unless that was canceled.
+    Inside a handler, a later attempt that makes the same batch again gets that of the earlier attempt. A canceled batch
+    is not given back.
 
     Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
     """

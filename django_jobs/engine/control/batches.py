@@ -152,7 +152,7 @@ def retry_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """Start those jobs of a batch over that failed, with all their retries; return it as it is then.
 
     If it completes now, ``then`` is submitted. What follows it and could not be submitted is tried again. A host's own
-    ``can_retry`` is asked for each job; those that it refuses stay as they are, and ``refused`` counts them. Raises
+    ``can_retry`` is asked for each job. Those that it refuses stay as they are, and ``refused`` counts them. Raises
     BatchNotFound; PermissionDenied where the user may not retry jobs of one of the types; and InvalidTransition when
     none of its jobs failed, those that did are no longer kept, or the batch was canceled.
     """

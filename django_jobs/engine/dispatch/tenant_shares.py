@@ -1,8 +1,8 @@
 """Whether an organization's jobs may start, and what share of the work it is due, as the access policy says.
 
-A host's policy may be slow or hang, so nobody asks it under the dispatcher's lock: a pass goes by what is remembered,
-and whoever made it asks afterwards about those that it met. An answer about a share that is none holds up no job: a
-default takes its place, the log says so once a minute, and ``jobs_check`` asks the policy itself.
+A host's policy may be slow or hang, so nobody asks it under the dispatcher's lock. A pass goes by what is remembered.
+The one that made it asks afterwards about the organizations that it met. A wrong answer about a share holds up no job:
+a default takes its place. The log says so once a minute, and ``jobs_check`` asks the policy itself.
 """
 
 from __future__ import annotations

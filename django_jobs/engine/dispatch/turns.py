@@ -138,7 +138,7 @@ def _without_other_lanes(moved: Sequence[Moved], keys: Mapping[int, int]) -> lis
 def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int]]:
     """Return what goes to the broker, and the queues of which tickets are to be called back, if more than so many wait.
 
-    Those hold more than was expected, and more than one organization has jobs for them: its next one must not wait for
+    Those hold more than was expected, and more than one organization has jobs for them. The next one must not wait for
     all that.
     """
     size, queued = window.read_window(), state.in_flight.queued

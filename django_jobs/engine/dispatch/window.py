@@ -57,10 +57,10 @@ class Window:
 
     A window is some seconds of work, as the known workers of a queue expect it. ``sizes`` are how many tickets fill it
     of types of which no worker knows that they are quick: one for each slot. ``quick`` has, by type, how many of the
-    quick ones do. It holds no more, since a ticket at the broker keeps its place: more urgent jobs, and other
-    tenants', would wait behind it. Where no such worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that
-    these workers serve as well, of whichever pool; where no worker is known at all, the other queues of its pool.
-    ``slots`` is how many jobs of a queue these workers run at once.
+    quick ones do. It holds no more, since a ticket at the broker keeps its place. More urgent jobs, and other tenants',
+    would wait behind it. Where no such worker is known, a size is MIN_WINDOW. ``rivals`` are the queues that these
+    workers serve as well, of whichever pool; where no worker is known at all, the other queues of its pool. ``slots``
+    is how many jobs of a queue these workers run at once.
     """
 
     sizes: Mapping[Queue, int]

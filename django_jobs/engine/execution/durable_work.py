@@ -38,7 +38,7 @@ class DurableWork:
         """Call ``function(*args, **kwargs)`` once for the job, and return its result as stored JSON (up to 64 kB).
 
         The result is committed before this returns; a later attempt gets it without a call. A step that raises is not
-        stored. A step is known by its name, its place among equal names and its arguments as they are at the call;
+        stored. A step is known by its name, its place among equal names and its arguments as they are at the call.
         StepOrderChanged is raised where an earlier attempt had others. Raises InvalidStep for what cannot be a step,
         and JobCanceled when the job is to stop. The function may be called again where its process dies before its
         result is committed.

@@ -104,7 +104,7 @@ class Step:
 class Steps:
     """The steps of one attempt.
 
-    In the handler's own thread and task the order of the calls is the same in every attempt: there a step has a place
+    In the handler's own thread and task the order of the calls is the same in every attempt. There a step has a place
     among those of its name. Calls in other threads and tasks come in any order.
     """
 
@@ -148,8 +148,8 @@ class Steps:
     ) -> Step:
         """Return the step that is called. Raises InvalidStep where the call can never be right.
 
-        A call that raised, or was canceled, is the same step when it is made again, as by a handler that tries a step
-        three times: as another one, the next attempt would not find its result and do it once more.
+        A call that raised, or was canceled, is the same step when a handler makes it again. As another step, the next
+        attempt would not find its result, and would do it once more.
         """
         checked = _checked_name(name)
         if not callable(function):

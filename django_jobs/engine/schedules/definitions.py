@@ -75,7 +75,7 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
     ``catch_up`` (``"skip"``, ``"once"``, ``"all"``) says what becomes of firings that nobody was there for, and
     ``overlap`` (``"allow"``, ``"skip"``) what a firing does while the last job is unfinished.
 
-    ``user`` owns the schedule: jobs are submitted in their name, and their rights are checked now and at each firing;
+    ``user`` owns the schedule: jobs are submitted in their name, and their rights are checked now and at each firing.
     None is trusted server code, which without an organization changes only what code made. Raises InvalidSchedule,
     whose ``errors`` name each field, and PermissionDenied.
     """
@@ -186,8 +186,8 @@ def resume_schedule(schedule: str | int | Schedule, *, user: Any = None) -> Sche
 def unschedule(name: str | Schedule, organization: Any = None, *, user: Any = None) -> None:
     """Delete the organization's schedule of this name, and its history; the jobs stay.
 
-    Without an organization it is one for all of them, as :func:`schedule_job` makes; where server code (None) asks, one
-    that code made. Its owner may, too, who no longer manages it. Raises ScheduleNotFound.
+    Without an organization it is one for all of them, as :func:`schedule_job` makes. Where server code (None) asks, it
+    is one that code made. An owner who no longer manages it may delete it too. Raises ScheduleNotFound.
     """
     found = get_schedule(name, organization, user=user, stops=True)
 
@@ -218,7 +218,7 @@ def _of_name(values: Mapping[str, Any]) -> QuerySet[Schedule]:
 def _check_taken(values: Mapping[str, Any], errors: Errors, before: Schedule | None = None) -> None:
     """Require that the organization has no other schedule of this name.
 
-    Whoever may not make it for this organization, or of this type, is not told the names of its schedules.
+    A user who may not make it for this organization or type is not told the names of its schedules.
     """
     may_know = errors.keys().isdisjoint({"name", *COLUMNS})
     if may_know and any(found != before for found in _of_name(values)):

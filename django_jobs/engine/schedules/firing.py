@@ -71,12 +71,12 @@ def fire_due(now: dt.datetime | None = None, rests_until: dict[int, float] | Non
 def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:
     """Fire schedules that are due, each once, and return the firings.
 
-    Organizations take turns, each with its earliest: however many are due of one, another's waits for one firing of
+    Organizations take turns, each with its earliest. However many are due of one, another's waits for one firing of
     each at most. One that has more to catch up takes its turn again in the next round. One that cannot fire stops no
     other: that is noted in its history, or, where not even that can be, logged. One that takes long, since the access
-    policy hangs for its organization, goes on beside the others. ``now`` is the database's time, or the
-    moment to act as if it was; ``rests_until`` remembers for the caller until when, on the monotonic clock, a schedule
-    rests whose firing broke.
+    policy hangs for its organization, goes on beside the others. ``now`` is the database's time, or the moment to act
+    as if it was; ``rests_until`` remembers for the caller until when, on the monotonic clock, a schedule rests whose
+    firing broke.
     """
     rests_until = {} if rests_until is None else rests_until
     due = Schedule.primary.filter(next_run_at__lte=now or Moment()).exclude(pk__in=resting(rests_until))
@@ -157,7 +157,7 @@ def fire_one(pk: int, now: dt.datetime | None = None, *, is_for_all: bool = Fals
 
 
 def _noted(fire: Callable[[Exception | None], T], raises: type[Exception] | tuple[()] = ()) -> T:
-    """Fire in a transaction. What refuses the submission undoes all of it, and is noted in another transaction."""
+    """Fire in a transaction. A refusal of the submission undoes all of it, and is noted in another transaction."""
     try:
         return database.in_transaction(lambda: fire(None))
     except Exception as error:
@@ -210,7 +210,7 @@ def _submit(
     """Submit, or take the refusal of a submission before, and write what came of it."""
     if refusal is not None:
         faults.mark(schedule, faults.told(refusal), now, refusal)
-        # What a limit refuses is not the schedule's fault, and may be over at its next moment.
+        # A refusal by a limit is not the schedule's fault, and may be over at its next moment.
         outcome = Outcome.SKIPPED if isinstance(refusal, RetryableRefusal) else Outcome.FAILED
         return _write(schedule, due, now, outcome, Result(), schedule.fault, actor)
     result = submit_for(schedule, due, now, left_out)

@@ -1,8 +1,8 @@
 """Which schedules a user sees, manages and stops.
 
 System admins manage all; an organization's admins those of their organization, for types that they may submit; others
-none. What is for every organization is for system admins alone. What submits in the name of somebody who has lost such
-a right may still run: they see it, and may stop it.
+none. What is for every organization is for system admins alone. A schedule that submits in the name of somebody who has
+lost such a right may still run. They see it, and may stop it.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def get_schedule(
 ) -> Schedule:
     """Return this schedule, read anew: by its primary key, or by its name in the organization.
 
-    Without an organization, a name is that of one for all of them; where server code (None) asks, of one that code
-    made. Raises ScheduleNotFound where there is none, and what :func:`check_rights` raises.
+    Without an organization, a name is that of one for all of them. Where server code (None) asks, it is that of one
+    that code made. Raises ScheduleNotFound where there is none, and what :func:`check_rights` raises.
     """
     if isinstance(schedule, str):
         found = _named(schedule, organization, user)

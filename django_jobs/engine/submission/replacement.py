@@ -3,7 +3,7 @@
 The job's row is locked while it is judged, so replacements come one after the other and the last one counts. A job that
 has a ticket goes back to Pending first. The worker that takes the ticket then finds a job that is not queued, or reads
 the new values (``claim``). A job that has started, or that a worker has claimed ahead, runs with the values that were
-read. So the later submission becomes a job of its own, and takes the place of the earlier one as that which is to be
+read. So the later submission becomes a job of its own. It takes the place of the earlier one as the job that is to be
 replaced.
 """
 

@@ -47,7 +47,7 @@ def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
 def ask_ahead(organization: Any, owner: Any, kind: JobType | None) -> None:
     """Ask the policy what a submission will ask. Raises PolicyFailed.
 
-    For duties that submit for one tenant after the other: in their transaction, a policy that hangs would keep others
+    For duties that submit for one tenant after the other. In their transaction, a policy that hangs would keep others
     waiting. Once it was found to hang here, it fails there at once.
     """
     if get_policy().is_active(organization) and kind is not None:

@@ -65,9 +65,9 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
 
     ``unique_key``, a text of up to 200 characters, takes the place of the parameters where the same work is looked
     for; ``deduplication_window`` (seconds, 0 to 30 days) that of the type's window. ``on_duplicate`` says what happens
-    to the same work within the window: ``"raise"`` DuplicateJob; ``"return"`` the earlier job; or ``"replace"``: the
-    earlier job gets these parameters, priority and run_at. Where it has started, or a worker has claimed it already,
-    there is a new job instead, which later submissions replace.
+    to the same work within the window: ``"raise"`` DuplicateJob; ``"return"`` the earlier job; or ``"replace"`` it.
+    Then the earlier job gets these parameters, priority and run_at. Where it has started, or a worker has claimed it
+    already, there is a new job instead. Later submissions replace that one.
 
     Inside a handler, a later attempt that submits the same work again gets the job that the earlier attempt submitted.
 

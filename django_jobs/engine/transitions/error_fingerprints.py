@@ -1,8 +1,8 @@
 """Groups like errors: a fingerprint is a hash of the message without numbers, ids and quoted texts.
 
-The message may hold what only readers of the traceback may see, so it is an HMAC with Django's SECRET_KEY: nobody else
-can try guesses on it. Of an unexpected exception a second one follows, of the place that it came from: a ``KeyError``
-in one function is another fault than in another.
+The message may hold what only readers of the traceback may see. So the fingerprint is an HMAC with Django's SECRET_KEY:
+nobody else can try guesses on it. An unexpected exception has a second one, of the place that it came from. A
+``KeyError`` in one function is another fault than in another.
 """
 
 from __future__ import annotations

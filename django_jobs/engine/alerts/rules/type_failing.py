@@ -1,9 +1,9 @@
 """A job type most of whose recent attempts failed.
 
-Recent are the attempts of the last ``seconds``; of a type that had fewer than ``attempts`` in that time, the newest
-minutes of the last day that have so many. None counts that came before an alarm of the type was over. The alarm is
-raised if at least ``share`` of them failed, more of them than chance explains: of few attempts nearly all, of many
-half. It is over once fewer of the newest attempts fail.
+Recent attempts are those of the last ``seconds``. If these are fewer than ``attempts``, the newest minutes of the last
+day that have so many count. None counts that came before an alarm of the type was over. The alarm is raised if at least
+``share`` of them failed, more of them than chance explains: of few attempts nearly all, of many half. It is over once
+fewer of the newest attempts fail.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Lines:
     def hang_up(self, connection: Any) -> None:
         """End a connection that another thread may use at this moment, and with it its transaction.
 
-        Any thread may call this. Waits for nothing. Whoever uses the connection, now or later, gets an Error.
+        Any thread may call this. Waits for nothing. A thread that uses the connection, now or later, gets an Error.
         """
         number = self.line_of(connection)
         if number is not None:
