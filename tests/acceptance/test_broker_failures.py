@@ -141,6 +141,7 @@ def test_a_full_redis_is_told_once_and_jobs_wait_without_a_change(
         client.config_set("maxmemory", 1)
         jobs = [stage.submit(kind) for _ in range(5)]
         worker.wait_for_log("event=broker_refuses")
+        wait_for_all(jobs, Status.PENDING)  # which a process may still take back that just met the refusal
         before, asked = [path_of(job) for job in jobs], evaluations(client)
         wait_until(lambda: evaluations(client) > asked + 5, 30, "the worker to look again")
         assert [path_of(job) for job in jobs] == before
