@@ -2,7 +2,8 @@
 
 Each row has its transaction's id and that of the oldest transaction that was open when it was written: whoever saw the
 row has seen every transaction older than that one. Each server counts its transactions from its own beginning. So the
-rows of a dump that was restored on another one are told apart by their ids in the log.
+rows of a dump that was restored on another one are told apart by their ids in the log. A copy of a server's disk has its
+number, but a table that was restored there is a new one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _NEXT: Final = Func(
     output_field=BigIntegerField(),
 )
 _SERVER: Final = Func(
-    template="(SELECT system_identifier::text FROM pg_control_system())", output_field=CharField(max_length=40)
+    template="(SELECT system_identifier::text || '/' || tableoid FROM pg_control_system())",
+    output_field=CharField(max_length=40),
 )
 #: Among so many of the newest rows those of another server are looked for, once.
 _SEARCHED: Final = 1_000_000
@@ -89,7 +91,7 @@ class LogOrder(Store):
     def events_since(self, organization_pk: Any, marks: Sequence[int]) -> QuerySet[ExecutionLog]:
         if organization_pk is None:
             return super().events_since(None, marks)
-        return self.log_of(organization_pk).filter(transaction_id__gte=marks[-1])
+        return self.log_of(organization_pk).filter(transaction_id__gte=marks[-1], id__gt=self._foreign_id())
 
     def marks_kept(self, organization_pk: Any) -> int:
         return super().marks_kept(None) if organization_pk is None else 1

@@ -94,11 +94,26 @@ def test_a_horizon_lies_not_before_what_is_open(each_store: Store) -> None:
     assert horizon.oldest_open <= horizon.next_id
 
 
+def from_far_ahead() -> None:
+    """Have the log be that of a server that had far more transactions than this one."""
+    rows = ExecutionLog.objects.filter(transaction_id__isnull=False)
+    rows.update(transaction_id=F("transaction_id") + 10**12, oldest_open_id=F("oldest_open_id") + 10**12)
+
+
+def restore_installation() -> None:
+    """Put a new table with the same rows in the place of Installation's, as a restored dump does."""
+    table = Installation._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO dumped")
+        cursor.execute(f"CREATE TABLE {table} (LIKE dumped INCLUDING ALL)")
+        cursor.execute(f"INSERT INTO {table} SELECT * FROM dumped")
+        cursor.execute("DROP TABLE dumped")
+
+
 @pytest.fixture
 def restored(ids: list[int]) -> list[int]:
     """The organization's events as they are in a dump of a server that had far more transactions than this one."""
-    rows = ExecutionLog.objects.filter(transaction_id__isnull=False)
-    rows.update(transaction_id=F("transaction_id") + 10**12, oldest_open_id=F("oldest_open_id") + 10**12)
+    from_far_ahead()
     installation_id()
     Installation.objects.update(log_server="the server of before")
     return ids
@@ -126,6 +141,30 @@ def test_behind_an_event_of_this_server_lies_nothing_of_another(
     assert found >= {pk for pk in ids_of(organization) if pk > since}
     if type(each_store).__name__ == "PostgreSQLStore":  # the others go by moments
         assert not found & set(restored)
+
+
+def test_no_poll_finds_what_another_server_wrote(
+    each_store: Store, restored: list[int], kind: JobType, organization: Organization
+) -> None:
+    mark = each_store.log_mark(organization.pk)
+    pending_job(kind, organization)
+    found = {row.pk for row in each_store.events_since(organization.pk, [mark])}
+    assert found == set(ids_of(organization)) - set(restored)
+
+
+@only_postgresql
+def test_behind_an_event_of_a_copied_server_lies_all_that_the_copy_wrote(
+    kind: JobType, organization: Organization
+) -> None:
+    installation_id()
+    store().log_horizon()
+    pending_job(kind, organization)
+    before = ids_of(organization)
+    restore_installation()
+    from_far_ahead()
+    pending_job(kind, organization)
+    found = {row.pk for row in store().events_behind(organization.pk, before[-1])}
+    assert set(ids_of(organization)) - set(before) <= found
 
 
 @only_postgresql
