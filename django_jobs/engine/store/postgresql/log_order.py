@@ -30,7 +30,8 @@ _SERVER: Final = Func(
 )
 #: Among so many of the newest rows those of another server are looked for, once.
 _SEARCHED: Final = 1_000_000
-#: Transactions that are open on this server, but for those that are known to be of another database.
+#: The next transaction of this server, and the oldest that is open, but for those that are known to be of another
+#: database and for one's own, which comes last.
 _OPEN: Final = """
 SELECT pg_snapshot_xmax(s)::text::bigint, (
     SELECT min(x::text::bigint) FROM pg_snapshot_xip(s) x WHERE x::xid NOT IN (
@@ -38,7 +39,8 @@ SELECT pg_snapshot_xmax(s)::text::bigint, (
         WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND a.datname <> current_database()
         UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database <> current_database()
     )
-) FROM pg_current_snapshot() s
+), pg_current_xact_id_if_assigned()::text::bigint
+FROM pg_current_snapshot() s
 """
 
 
@@ -47,7 +49,7 @@ class LogOrder(Store):
 
     def log_horizon(self) -> Horizon:
         self._foreign_id()  # while few rows have come since a dump was restored
-        [(next_id, oldest_open)] = self.fetch(_OPEN, [])
+        [(next_id, oldest_open, _)] = self.fetch(_OPEN, [])
         return Horizon(next_id=next_id, oldest_open=next_id if oldest_open is None else oldest_open)
 
     def _foreign_id(self) -> int:
@@ -84,9 +86,7 @@ class LogOrder(Store):
         """Return the oldest transaction that is open; for everybody's log the last id, as base does."""
         if organization_pk is None:
             return super().log_mark(None)
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-            return int(cursor.fetchone()[0])
+        return min(pk for pk in self.fetch(_OPEN, [])[0] if pk is not None)
 
     def events_since(self, organization_pk: Any, marks: Sequence[int]) -> QuerySet[ExecutionLog]:
         if organization_pk is None:

@@ -174,6 +174,13 @@ def test_a_horizon_waits_for_no_transaction_of_another_database() -> None:
         assert store().log_horizon().oldest_open > open_id
 
 
+@only_postgresql
+def test_a_mark_waits_for_no_transaction_of_another_database() -> None:
+    with elsewhere("BEGIN") as open_id, elsewhere() as ended_id:
+        assert ended_id > open_id
+        assert store().log_mark("") > open_id
+
+
 @contextlib.contextmanager
 def elsewhere(*before: str) -> Iterator[int]:
     """A transaction of another database, by its id."""
