@@ -204,7 +204,14 @@ class ScheduleForm(forms.Form):
 
     def _parameters(self) -> dict[str, Any]:
         typed = typed_parameters(self, self.serializer_fields)
-        return typed if self.schedule is None else parameters_to_submit(typed, self.schedule.parameters, self.hidden)
+        if self.schedule is None:
+            return typed
+        stored, changed = self.schedule.parameters, set(self.changed_data)
+        for name in self.serializer_fields or ():
+            if PREFIX + name not in changed:  # others may have changed it since the page was opened
+                typed.pop(name, None)
+                typed |= {name: stored[name]} if name in stored else {}
+        return parameters_to_submit(typed, stored, self.hidden)
 
 
 def _initial(schedule: Any) -> dict[str, Any]:

@@ -121,6 +121,19 @@ def test_a_page_that_is_old_does_not_undo_what_others_changed(root: Client, mine
     assert made.owner_name == ""
 
 
+def test_two_who_change_different_parameters_lose_neither(root: Client, mine: Organization) -> None:
+    fax = {"fax_number": "+15551234567", "document": "a.pdf", "seed": 1}
+    made = schedule_job("n", "fax_send", mine, fax, every=60)
+    opened = filled_in(root, made)
+    for changed in ({"p-document": "b.pdf"}, {"p-seed": "7"}):
+        assert root.post(page(made), {**opened, **changed}).status_code == 302
+    made.refresh_from_db()
+    assert made.parameters == {**fax, "document": "b.pdf", "seed": 7}
+    root.post(page(made), {**filled_in(root, made), "p-seed": ""})
+    made.refresh_from_db()
+    assert made.parameters == {"fax_number": "+15551234567", "document": "b.pdf"}
+
+
 def test_hidden_values_stay_only_where_nothing_else_is_changed(kind: JobType, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
     manager = admin.system_admin()
