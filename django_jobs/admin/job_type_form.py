@@ -16,7 +16,6 @@ from django_jobs import pools
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import HELP, DurationField, format_duration
 from django_jobs.admin.widgets import DatalistInput
-from django_jobs.engine.control.switches import SWITCHES
 from django_jobs.engine.execution.retry_policy import back_off
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
@@ -119,9 +118,6 @@ class JobTypeForm(BaseAdmin):
         if db_field.name == "handler_method" and field is not None:
             field.widget = DatalistInput(registered_handlers, attrs={"class": "vTextField", "maxlength": "255"})
             field.help_text = _("%(help)s The declared ones are offered.") % {"help": db_field.help_text}
-        if db_field.name in SWITCHES and field is not None:
-            # The form then knows what the page showed, and a page that is old does not undo somebody else's click.
-            field.show_hidden_initial = True
         return field
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -132,6 +128,10 @@ class JobTypeForm(BaseAdmin):
             form.base_fields["pool"] = forms.ChoiceField(
                 label=own.label, choices=pool_choices(obj), help_text=own.help_text
             )
+        if obj is not None:
+            # The form then knows what the page showed, and a page that is old does not undo what others have changed.
+            for field in form.base_fields.values():
+                field.show_hidden_initial = True
         return form
 
 

@@ -57,6 +57,13 @@ def type_form(**changed: object) -> dict[str, object]:
     return {**values, **changed}
 
 
+def seen_on_page(client: Client, kind: JobType) -> dict[str, object]:
+    """What a browser sends, unseen, of what the page of the type showed."""
+    form = client.get(url("change", kind.pk)).context["adminform"].form
+    values = {form[name].html_initial_name: form[name].value() for name in form.fields}
+    return {name: "" if value is None else value for name, value in values.items()}
+
+
 def test_a_system_admin_adds_a_type(system_admin: Client) -> None:
     assert system_admin.post(url("add"), type_form()).status_code == 302
     assert JobType.objects.get(pk="echo").default_timeout == 30
@@ -185,6 +192,16 @@ def test_a_page_that_was_opened_before_a_pause_does_not_undo_it(system_admin: Cl
     assert any("was paused meanwhile" in message for message in admin.said(response))
 
 
+def test_two_who_change_different_fields_lose_neither(system_admin: Client) -> None:
+    kind = make_job_type(description="old")
+    seen = seen_on_page(system_admin, kind)
+    opened = seen | {name.removeprefix("initial-"): value for name, value in seen.items()}
+    for changed in ({"max_running": "4", "description": "new"}, {"rate_limit": "7"}):
+        assert system_admin.post(url("change", kind.pk), {**opened, **changed}).status_code == 302
+    kind.refresh_from_db()
+    assert (kind.max_running, kind.description, kind.rate_limit) == (4, "new", 7)
+
+
 def test_the_form_still_switches(system_admin: Client) -> None:
     kind = make_job_type()
     seen = type_form(type_name=kind.pk, **{"initial-is_enabled": "True", "initial-is_paused": "False"})
@@ -194,7 +211,7 @@ def test_the_form_still_switches(system_admin: Client) -> None:
 
 def test_who_requires_a_permission_that_does_not_exist_is_warned(system_admin: Client) -> None:
     def told(permission: str) -> list[str]:
-        form = type_form(type_name=kind.pk, requires_permission=permission)
+        form = seen_on_page(system_admin, kind) | type_form(type_name=kind.pk, requires_permission=permission)
         response = system_admin.post(url("change", kind.pk), form, follow=True)
         kind.refresh_from_db()
         assert kind.requires_permission == permission
@@ -270,7 +287,7 @@ def test_limits_may_be_set_and_taken_away(system_admin: Client) -> None:
     assert system_admin.post(url("change", kind.pk), values).status_code == 302
     kind.refresh_from_db()
     assert (kind.max_running, kind.max_starts, kind.max_starts_window, kind.retention_days) == (9, 3, 60, 7)
-    values |= dict.fromkeys(limits, "") | {"max_starts_window": 60}
+    values |= seen_on_page(system_admin, kind) | dict.fromkeys(limits, "") | {"max_starts_window": 60}
     assert system_admin.post(url("change", kind.pk), values).status_code == 302
     kind.refresh_from_db()
     assert (kind.max_running, kind.max_starts, kind.retention_days) == (None, None, None)
