@@ -2,8 +2,8 @@
 
 Each row has its transaction's id and that of the oldest transaction that was open when it was written: whoever saw the
 row has seen every transaction older than that one. Each server counts its transactions from its own beginning. So the
-rows of a dump that was restored on another one are told apart by their ids in the log. A copy of a server's disk has its
-number, but a table that was restored there is a new one.
+rows of a dump that was restored on another one are told apart by their ids in the log. A copy of a server's disk has
+its number, but a table that was restored there is a new one.
 """
 
 from __future__ import annotations
