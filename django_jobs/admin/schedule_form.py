@@ -211,7 +211,8 @@ class ScheduleForm(forms.Form):
             if PREFIX + name not in changed:  # others may have changed it since the page was opened
                 typed.pop(name, None)
                 typed |= {name: stored[name]} if name in stored else {}
-        return parameters_to_submit(typed, stored, self.hidden)
+        submitted: dict[str, Any] = parameters_to_submit(typed, stored, self.hidden)
+        return submitted
 
 
 def _initial(schedule: Any) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class LogOrder(Store):
         """Return the oldest transaction that is open; for everybody's log the last id, as base does."""
         if organization_pk is None:
             return super().log_mark(None)
-        return min(pk for pk in self.fetch(_OPEN, [])[0] if pk is not None)
+        return min(int(pk) for pk in self.fetch(_OPEN, [])[0] if pk is not None)
 
     def events_since(self, organization_pk: Any, marks: Sequence[int]) -> QuerySet[ExecutionLog]:
         if organization_pk is None:
