@@ -227,9 +227,11 @@ def get_policy() -> AccessPolicy:
     if not path:
         return AccessPolicy()
     try:
-        policy: AccessPolicy = import_string(path)()
+        policy: AccessPolicy = policy_answers.made(import_string(path))
     except (ImportError, TypeError) as error:
         raise ImproperlyConfigured(f"DJANGO_JOBS['ACCESS_POLICY'] names {path!r}: {error}") from error
+    except PolicyFailed:
+        raise
     except (Exception, SystemExit) as error:
         raise PolicyFailed(error) from error
     return policy

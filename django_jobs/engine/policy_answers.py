@@ -14,7 +14,7 @@ import operator
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from django.db import Error
 from django.db.models import QuerySet
@@ -24,6 +24,7 @@ from django_jobs.engine.deadlines import Late, TimeLimit
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job, get_organization_model
 
+T = TypeVar("T")
 #: What a question is about: a tenant by its key, or else a user.
 Subject: TypeAlias = tuple[str, Any]
 
@@ -52,6 +53,14 @@ def guarded(name: str, find: Callable[[str], Any], *, may_hang: bool) -> Callabl
         return _in_time(name, _subject([*args, *kwargs.values()]), lambda: ask(*args, **kwargs))
 
     return ask_in_time if may_hang and not _is_policys.get() else ask
+
+
+def made(make: Callable[[], T]) -> T:
+    """Return a new policy. It is given POLICY_SECONDS where the host's code has a part in that."""
+    if _is_policys.get() or (isinstance(make, type) and make.__init__ is object.__init__):
+        return make()
+    value: T = _in_time("__init__", ("policy", getattr(make, "__name__", "")), make)
+    return value
 
 
 def _in_time(name: str, subject: Subject, answer: Callable[[], Any]) -> Any:

@@ -55,6 +55,15 @@ class Hanging(access.AccessPolicy):
         return True
 
 
+class HangingWhenMade(access.AccessPolicy):
+    """Asks somebody else for what it needs, who does not answer until it is let go."""
+
+    goes_on: ClassVar[threading.Event] = threading.Event()
+
+    def __init__(self) -> None:
+        self.goes_on.wait(20)
+
+
 @pytest.fixture
 def hanging() -> Organization:
     """The tenant for which the policy will hang."""
@@ -299,3 +308,22 @@ def test_a_schedule_for_all_tenants_leaves_out_the_one_for_which_the_policy_hang
     assert (fired.outcome, fired.submitted, fired.skipped) == ("submitted", 1, 1)
     assert list(Job.objects.values_list("organization", flat=True)) == [other.pk]
     assert Schedule.objects.get(pk=schedule.pk).fault == fired.note != ""
+
+
+def test_a_policy_that_hangs_when_it_is_made_is_one_that_fails(settings: Any, other: Organization) -> None:
+    settings.DJANGO_JOBS = {
+        **settings.DJANGO_JOBS,
+        "ACCESS_POLICY": f"{__name__}.HangingWhenMade",
+        "POLICY_SECONDS": 0.5,
+    }
+    HangingWhenMade.goes_on.clear()
+    try:
+        began = time.monotonic()
+        for _ in range(2):
+            assert not access.may_start(other)
+            with pytest.raises(PolicyFailed):
+                access.get_policy()
+        assert time.monotonic() - began < 5
+    finally:
+        HangingWhenMade.goes_on.set()
+    wait_until(lambda: access.may_start(other), 30, "the policy")
