@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from django_jobs.engine.store import database
@@ -47,17 +47,33 @@ class DutyWatch:
     def __init__(self, scheduler: str) -> None:
         self._scheduler = scheduler
         self._turns: dict[str, _Turn] = {}
+        #: Since when a duty has made no round whose turns the database did not let come to an end.
+        self._unfinished: dict[str, float] = {}
         self._stalled: dict[str, dt.datetime] = {}
         self._row = f"{_ROWS}{uuid.uuid4().hex}"
 
     @contextlib.contextmanager
     def turn(self, duty: str) -> Iterator[None]:
-        """Note that a duty makes a round inside the block."""
-        self._turns[duty] = _Turn(time.monotonic(), threading.get_ident())
+        """Note that a duty makes a round inside the block. One whose statement took too long is no round."""
+        began = time.monotonic()
+        self._turns[duty] = _Turn(began, threading.get_ident())
         try:
             yield
+        except BaseException as error:
+            if database.was_too_slow(error):
+                self._unfinished.setdefault(duty, began)
+            else:
+                self._unfinished.pop(duty, None)
+            raise
+        else:
+            self._unfinished.pop(duty, None)
         finally:
             del self._turns[duty]
+
+    def forget_all_but(self, own: Collection[str]) -> None:
+        """Forget which rounds came to no end, but of these duties: the others are another scheduler's."""
+        for duty in self._unfinished.keys() - set(own):
+            self._unfinished.pop(duty, None)
 
     @property
     def got_on(self) -> float:
@@ -67,19 +83,20 @@ class DutyWatch:
     def step(self) -> tuple[int, float]:
         """Look which duties are stalled; return how many are, and in how many seconds to look again."""
         now = time.monotonic()
-        turns = {duty: turn for duty, turn in list(self._turns.items()) if now - turn.began >= STALLED_SECONDS}
-        if not turns and not self._stalled:
+        turns = dict(list(self._turns.items()))
+        since = {duty: turn.began for duty, turn in turns.items()} | dict(list(self._unfinished.items()))
+        seconds = {duty: now - began for duty, began in since.items() if now - began >= STALLED_SECONDS}
+        if not seconds and not self._stalled:
             return 0, LOOK_SECONDS
-        for duty in self._stalled.keys() - turns.keys():
+        for duty in self._stalled.keys() - seconds.keys():
             logger.warning("event=duty_goes_on duty=%s", duty)
-        for duty in turns.keys() - self._stalled.keys():
-            frame = sys._current_frames().get(turns[duty].thread)  # noqa: SLF001  (the only way to them)
-            stack = "".join(traceback.format_stack(frame))
-            logger.error("event=duty_stalled duty=%s seconds=%.0f\n%s", duty, now - turns[duty].began, stack)
+        for duty in seconds.keys() - self._stalled.keys():
+            stack = _stack_of(turns[duty]) if duty in turns else ""
+            logger.error("event=duty_stalled duty=%s seconds=%.0f\n%s", duty, seconds[duty], stack)
         moment = database.now()
-        self._stalled = {duty: moment - dt.timedelta(seconds=now - turn.began) for duty, turn in turns.items()}
+        self._stalled = {duty: moment - dt.timedelta(seconds=lasts) for duty, lasts in seconds.items()}
         self._tell(moment)
-        return len(turns), LOOK_SECONDS
+        return len(seconds), LOOK_SECONDS
 
     def _tell(self, moment: dt.datetime) -> None:
         """Leave a note for those who evaluate alarms, and for ``jobs_check``."""
@@ -92,6 +109,11 @@ class DutyWatch:
         if not rows.update(**values):
             EngineLease.primary.filter(pk__startswith=_ROWS, expires_at__lt=moment).delete()
             EngineLease.primary.create(name=self._row, **values)
+
+
+def _stack_of(turn: _Turn) -> str:
+    frame = sys._current_frames().get(turn.thread)  # noqa: SLF001  (the only way to them)
+    return "" if frame is None else "".join(traceback.format_stack(frame))
 
 
 def stalled(moment: dt.datetime) -> list[Stalled]:

@@ -103,6 +103,8 @@ class Scheduler:
             with self._duty_watch.turn("lead"):
                 self._leads = self.lead()
             duties = self._duties() if self._leads else self._own_duties()
+            if not self._leads:
+                self._duty_watch.forget_all_but(duties)
         except Exception as error:  # noqa: BLE001  (whatever it is, the next tick tries again)
             self._leads = False
             self._steadiness.begin_anew()

@@ -23,6 +23,8 @@ Rule: TypeAlias = Callable[[Look], list[Finding] | None]
 
 #: The rules that the scheduler evaluates, by name. That no scheduler runs is found by whoever reads the alarms.
 EVALUATED: Final[Mapping[str, Rule]] = {
+    # First, since what holds a duty up may hold up another rule.
+    thresholds.DUTY_STALLED: duty_stalled.find,
     thresholds.NO_WORKER: no_worker.find,
     thresholds.BREAKER_OPEN: breaker_open.find,
     thresholds.TYPE_FAILING: type_failing.find,
@@ -30,5 +32,4 @@ EVALUATED: Final[Mapping[str, Rule]] = {
     thresholds.DEAD_LETTERS: dead_letters.find,
     thresholds.QUEUE_WAITING: queue_waiting.find,
     thresholds.SCHEDULE_CANNOT_FIRE: schedule_cannot_fire.find,
-    thresholds.DUTY_STALLED: duty_stalled.find,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
 import pytest
+from django.db import OperationalError
 
 from django_jobs.engine import duty_watch
 from django_jobs.engine.alerts.evaluation import Evaluator
@@ -80,6 +82,42 @@ def test_one_that_goes_on_is_told_no_more(watch: DutyWatch, clock: Clock, goes_o
     wait_until(lambda: watch.got_on == clock.now, 60, "the end of the round")
     assert watch.step()[0] == 0
     assert duty_watch.stalled(database.now()) == []
+
+
+class Canceled(Exception):
+    """What a driver raises for a statement that took too long."""
+
+    sqlstate = "57014"
+
+
+def test_a_round_that_the_database_does_not_let_come_to_its_end_is_none(clock: Clock) -> None:
+    watch = DutyWatch("host-7")
+
+    def fire(cause: Exception) -> None:
+        with contextlib.suppress(OperationalError), watch.turn("fire_schedules"):
+            clock.now += 20
+            raise OperationalError from cause
+
+    fire(Canceled())
+    assert watch.step()[0] == 0
+    fire(Canceled())
+    assert watch.step()[0] == 1
+    assert [item.duty for item in duty_watch.stalled(database.now())] == ["fire_schedules"]
+    assert watch.got_on == clock.now  # another process would fare no better
+    fire(ConnectionError())  # nobody else gets on, either
+    assert watch.step()[0] == 0
+    assert duty_watch.stalled(database.now()) == []
+
+
+def test_what_another_scheduler_does_now_is_not_told_of_this_one(clock: Clock) -> None:
+    watch = DutyWatch("host-7")
+    for duty in ("fire_schedules", "end_neighbors"):
+        with contextlib.suppress(OperationalError), watch.turn(duty):
+            clock.now += 40
+            raise OperationalError from Canceled()
+    watch.forget_all_but(["end_neighbors"])
+    watch.step()
+    assert [item.duty for item in duty_watch.stalled(database.now())] == ["end_neighbors"]
 
 
 def test_a_process_gets_on_while_no_duty_of_it_hangs(watch: DutyWatch, clock: Clock) -> None:
