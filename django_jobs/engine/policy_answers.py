@@ -57,7 +57,7 @@ def guarded(name: str, find: Callable[[str], Any], *, may_hang: bool) -> Callabl
 
 def made(make: Callable[[], T]) -> T:
     """Return a new policy. It is given POLICY_SECONDS where the host's code has a part in that."""
-    if _is_policys.get() or (isinstance(make, type) and make.__init__ is object.__init__):
+    if _is_policys.get() or getattr(make, "__init__", None) is object.__init__:
         return make()
     value: T = _in_time("__init__", ("policy", getattr(make, "__name__", "")), make)
     return value

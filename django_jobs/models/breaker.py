@@ -32,6 +32,17 @@ class Breaker(StoredModel):
         db_index=False,
         db_constraint=False,
     )
+    #: Whose attempts all failures are that it counted since it recovers; None where several have them. Where they open
+    #: it again, it holds the jobs of this organization alone, though it may have held all before.
+    relapse_organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     #: While it holds one organization: how many attempts of others failed in a row with the error of this fingerprint.
     others_failures = models.PositiveIntegerField(default=0)
     others_fingerprint = models.CharField(max_length=64, blank=True)

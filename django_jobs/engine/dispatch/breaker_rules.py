@@ -84,16 +84,19 @@ def count_failure(row: Breaker, failure: Failure, limits: Limits, now: dt.dateti
         return True
     if state == BreakerState.RECOVERING and _began_by(failure.began, row.recovering_since):
         return False
+    whose = row.relapse_organization_id if row.state == BreakerState.RECOVERING else row.organization_id
+    is_first = not row.failures or (state == BreakerState.CLOSED and not is_same)
+    whose = failure.organization_pk if is_first or whose == failure.organization_pk else None
     if state == BreakerState.CLOSED:
         close(row)
-        is_first = not (is_same and row.failures)
-        row.organization_id = (
-            failure.organization_pk if is_first or row.organization_id == failure.organization_pk else None
-        )
+        row.organization_id = whose
+    elif state == BreakerState.RECOVERING:
+        row.relapse_organization_id = whose
     row.failures = row.failures + 1 if is_same or state != BreakerState.CLOSED else 1
     row.fingerprint, row.error_message = failure.fingerprint, failure.text
     most = min(limits.failures, RELAPSE_FAILURES) if state == BreakerState.RECOVERING else limits.failures
     if state != BreakerState.OPEN and row.failures >= most:
+        row.organization_id = whose
         _open(row, limits, now)
     return state == BreakerState.CLOSED or (state == BreakerState.RECOVERING and not is_same)
 

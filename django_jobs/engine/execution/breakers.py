@@ -37,6 +37,7 @@ _Notes: TypeAlias = dict[tuple[str, str], tuple[float, Any]]
 WRITTEN: Final = (
     "state",
     "organization",
+    "relapse_organization",
     "others_failures",
     "others_fingerprint",
     "failures",

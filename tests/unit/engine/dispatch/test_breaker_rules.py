@@ -227,6 +227,25 @@ def test_it_holds_all_once_as_many_attempts_of_others_failed_with_one_error_in_a
     assert not fail(row, error, of=[8], seconds=7)
 
 
+@pytest.mark.parametrize(("of", "held"), [((2,), 2), ((1, 2, 2), None), ((2, 1, 2), None)])
+def test_one_that_held_all_opens_again_for_one_organization_if_all_failures_since_are_its_own(
+    of: Sequence[int], held: int | None
+) -> None:
+    row = recovering()
+    assert row.organization_id is None
+    fail(row, ERROR, seconds=61, of=(1,))
+    complete(row, at(61), at(62), of=1)  # it counts anew
+    fail(row, ERROR, OTHER, ERROR, seconds=63, of=of)
+    assert (row.state, row.organization_id) == (BreakerState.OPEN, held)
+
+
+def test_whose_failures_of_a_recovery_go_on_after_its_end_matters() -> None:
+    row = recovering()
+    fail(row, ERROR, ERROR, seconds=61, of=(2,))
+    fail(row, ERROR, seconds=71, of=(2,))
+    assert (row.state, row.organization_id) == (BreakerState.OPEN, 2)
+
+
 def test_what_was_closed_by_hand_counts_anew_whose_failures_they_are() -> None:
     row = opened_for(7)
     breaker_rules.reset(row)
