@@ -9,8 +9,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from django.db import Error
 from rq import get_current_job
 from rq.job import Job as RQJob
 
@@ -19,15 +20,15 @@ from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import logs, observers, uptime
 from django_jobs.engine.broadcaster import drain_broadcasts
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch import dispatcher, held_jobs, ticketing
 from django_jobs.engine.execution import leases, ownership, progress
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for, run
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.insight import signal_delivery
-from django_jobs.engine.ports import Queue, Ticket
+from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store import database
-from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
+from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, JobTimedOut
 from django_jobs.statuses import Priority
 
 logger = logging.getLogger("django_jobs")
@@ -143,7 +144,7 @@ def run_ticket() -> None:
     worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
     logs.install()
     signal_delivery.work_in_background()  # between claim and run nobody renews the lease
-    for claimed in claim([ticket], worker_name):
+    for claimed in claim([ticket], worker_name, set_aside=_put_behind_others):
         runner = CheckpointRunner(claimed, worker_name)
         with runner.kept_alive():
             ended = run(claimed, context_for(claimed, runner))
@@ -152,6 +153,17 @@ def run_ticket() -> None:
     signal_delivery.stop()
     drain_broadcasts()
     observers.drain()
+
+
+def _put_behind_others(held: Sequence[Ticket]) -> None:
+    """Put tickets back whose rows other transactions hold, and have a pass know that they take no room.
+
+    This process ends before anybody else would write its notes down. Whatever fails is left to the scheduler.
+    """
+    held_jobs.note([ticket.pk for ticket in held], ticketing.HELD_SECONDS)
+    with contextlib.suppress(BrokerUnavailable, Error):
+        get_broker().push(held)
+        dispatcher.dispatch()
 
 
 def _ticket_of(rq_job: RQJob) -> Ticket | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 from django.db import connection, connections, transaction
@@ -12,6 +13,7 @@ from django_jobs.engine.dispatch.window import MIN_WINDOW
 from django_jobs.models import Job, JobType, Worker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, status_of, wait_for_all, wait_for_status
+from tests.support.brokers import ALL_QUEUES
 from tests.support.factories import make_job_type, make_organization
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -42,17 +44,21 @@ def test_after_quick_jobs_a_tenants_job_waits_for_two_of_another_tenants_long_on
     assert rows.filter(started_at__gt=job.created_at, started_at__lt=started).count() <= 2 * slots
 
 
-@pytest.mark.slots("one", reason="it says how many slots there are")
-def test_while_a_transaction_holds_a_tenants_queued_jobs_anothers_run(processes: ProcessPool, stage: Stage) -> None:
+@pytest.fixture
+def held(stage: Stage) -> Iterator[list[Job]]:
+    """A tenant's queued jobs, as many as the broker holds, canceled in a transaction that is open until the test ends.
+
+    It is rolled back then, and they run.
+    """
     if not connection.features.has_select_for_update_skip_locked:
         pytest.skip("This database locks no single rows.")
-    kind, other = make_job_type(), make_organization()
+    kind = make_job_type()
     for _ in range(MIN_WINDOW):
         stage.submit(kind)
     held = list(Job.objects.filter(status=Status.QUEUED))
-    may_go = threading.Event()
+    holds, may_go = threading.Event(), threading.Event()
 
-    def cancel_slowly(holds: threading.Event) -> None:
+    def cancel_slowly() -> None:
         with transaction.atomic():
             for job in held:
                 cancel_job(job)
@@ -61,16 +67,28 @@ def test_while_a_transaction_holds_a_tenants_queued_jobs_anothers_run(processes:
             transaction.set_rollback(True)
         connections.close_all()
 
-    holds = threading.Event()
-    host = threading.Thread(target=cancel_slowly, args=[holds], daemon=True)
+    host = threading.Thread(target=cancel_slowly, daemon=True)
     host.start()
     assert holds.wait(PATIENCE)
     try:
-        processes.worker("--processes", "1")
-        for _ in range(2 * MIN_WINDOW):
-            wait_for_all(submit_jobs([{"job_type": kind, "organization": other}]))
-        assert {status_of(job) for job in held} == {Status.QUEUED}
+        yield held
     finally:
         may_go.set()
         host.join()
     wait_for_all(held)
+
+
+@pytest.mark.slots("one", reason="it says how many slots there are")
+def test_while_a_transaction_holds_a_tenants_queued_jobs_anothers_run(processes: ProcessPool, held: list[Job]) -> None:
+    item = {"job_type": held[0].job_type, "organization": make_organization()}
+    processes.worker("--processes", "1")
+    for _ in range(2 * MIN_WINDOW):
+        wait_for_all(submit_jobs([item]))
+    assert {status_of(job) for job in held} == {Status.QUEUED}
+
+
+def test_so_they_do_in_a_plain_rqworker(processes: ProcessPool, held: list[Job]) -> None:
+    item = {"job_type": held[0].job_type, "organization": make_organization()}
+    processes.start("rqworker", *ALL_QUEUES)
+    wait_for_all(submit_jobs([item] * (MIN_WINDOW + 1)))
+    assert {status_of(job) for job in held} == {Status.QUEUED}

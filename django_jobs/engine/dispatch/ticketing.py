@@ -22,8 +22,8 @@ from django_jobs.statuses import Status
 
 logger = logging.getLogger("django_jobs")
 
-#: For so long a job whose row is in use counts as held.
-HELD_SECONDS: Final = 3.0
+#: For so long a job whose row is in use counts as held: its ticket may lie behind many.
+HELD_SECONDS: Final = 30.0
 #: Why a job that was queued waits again.
 CALLED_BACK: Final = "Called back: those before it take longer than expected, and others wait for their turn"
 
