@@ -10,7 +10,7 @@ import contextlib
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -147,11 +147,11 @@ def fire_one(pk: int, now: dt.datetime | None = None, *, is_for_all: bool = Fals
 
     ``is_for_all`` tells that it may be one for every organization.
     """
-    left_out = ask_ahead(pk) if is_for_all or may_hang() else frozenset()
+    tenants = ask_ahead(pk) if is_for_all or may_hang() else {}
 
     def fire(refusal: Exception | None) -> ScheduleFiring | None:
         row = database.locked(Schedule.primary.filter(pk=pk).annotate(moment=Moment()), skip=True).first()
-        return None if row is None else _fire(row, now or row.moment, refusal, left_out)
+        return None if row is None else _fire(row, now or row.moment, refusal, tenants)
 
     return _noted(fire, raises=PolicyFailed)
 
@@ -168,13 +168,13 @@ def _noted(fire: Callable[[Exception | None], T], raises: type[Exception] | tupl
 
 
 def _fire(
-    schedule: Schedule, now: dt.datetime, refusal: Exception | None, left_out: Collection[Any]
+    schedule: Schedule, now: dt.datetime, refusal: Exception | None, tenants: Mapping[Any, bool]
 ) -> ScheduleFiring | None:
     if schedule.next_run_at is None or schedule.next_run_at > now:
         return None
     missed = rule_of(schedule).latest(schedule.next_run_at - _TICK, now) or [schedule.next_run_at]
     due, is_late = _chosen(schedule, missed, now)
-    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now, refusal, left_out)
+    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now, refusal, tenants)
     schedule.last_fired_at = due
     schedule.next_run_at = missed[1] if _is_each(schedule) and len(missed) > 1 else next_run(schedule, now)
     schedule.save(using=database.alias(), update_fields=["last_fired_at", "next_run_at", "fault", "faulty_since"])
@@ -204,7 +204,7 @@ def _submit(
     due: dt.datetime,
     now: dt.datetime,
     refusal: Exception | None,
-    left_out: Collection[Any],
+    tenants: Mapping[Any, bool],
     actor: str = "",
 ) -> ScheduleFiring:
     """Submit, or take the refusal of a submission before, and write what came of it."""
@@ -213,7 +213,7 @@ def _submit(
         # A refusal by a limit is not the schedule's fault, and may be over at its next moment.
         outcome = Outcome.SKIPPED if isinstance(refusal, RetryableRefusal) else Outcome.FAILED
         return _write(schedule, due, now, outcome, Result(), schedule.fault, actor)
-    result = submit_for(schedule, due, now, left_out)
+    result = submit_for(schedule, due, now, tenants)
     note = clean_text(result.note(), faults.MAX_NOTE)
     if result.is_for_nobody or POLICY_FAILED in result.skipped:
         faults.mark(schedule, note, now)
@@ -265,14 +265,14 @@ def fire_now(schedule: str | int | Schedule, *, user: Any = None) -> ScheduleFir
     ScheduleNotFound where there is none that ``user`` manages.
     """
     found = get_schedule(schedule, user=user)
-    left_out = ask_ahead(found.pk) if found.organization_id is None else frozenset()
+    tenants = ask_ahead(found.pk) if found.organization_id is None else {}
 
     def fire(refusal: Exception | None) -> ScheduleFiring:
         row = database.locked(Schedule.primary.filter(pk=found.pk)).first()
         if row is None:
             raise not_found(found)
         now = database.now()
-        firing = _submit(row, now, now, refusal, left_out, actor_for(user).name)
+        firing = _submit(row, now, now, refusal, tenants, actor_for(user).name)
         row.save(using=database.alias(), update_fields=["fault", "faulty_since"])
         return firing
 

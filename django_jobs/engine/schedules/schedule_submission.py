@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -71,39 +71,40 @@ class Result:
         return f"{text[:1].upper()}{text[1:]}."
 
 
-def ask_ahead(schedule_pk: int) -> frozenset[Any]:
+def ask_ahead(schedule_pk: int) -> dict[Any, bool]:
     """Ask the policy what the firing will ask, outside its transaction, which a policy that hangs would undo.
 
-    Return the organizations for which it fails, by their keys, of a schedule for all of them. Raises PolicyFailed for
-    that of one organization.
+    Return, of a schedule for all organizations, the key of each, and whether the policy answers for it. Raises
+    PolicyFailed where it does not for a schedule's one organization.
     """
     schedule = Schedule.primary.filter(pk=schedule_pk).select_related("job_type", "organization", "owner").first()
-    found: set[Any] = set()
+    found: dict[Any, bool] = {}
     if schedule is None or (schedule.organization_id is not None and schedule.organization is None):
-        return frozenset()
+        return found
     with fresh_reads():
         if schedule.organization is not None:
             rights.ask_ahead(schedule.organization, schedule.owner, schedule.job_type)
-            return frozenset()
+            return found
         for organization in itertools.chain.from_iterable(_pages()):
+            found[organization.pk] = True
             try:
                 rights.ask_ahead(organization, schedule.owner, schedule.job_type)
             except PolicyFailed as error:
                 complain(error)
-                found.add(organization.pk)
-    return frozenset(found)
+                found[organization.pk] = False
+    return found
 
 
-def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, left_out: Collection[Any] = ()) -> Result:
+def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, tenants: Mapping[Any, bool]) -> Result:
     """Submit the jobs of a firing inside the open transaction. A refusal is raised as a submission's is.
 
-    One for all organizations has none for those that are ``left_out``: the policy fails for them.
+    ``tenants`` are what :func:`ask_ahead` returned: of a schedule for all, those have none for which the policy fails.
     """
     firing = _Firing(schedule, due, now)
     with fresh_reads():
         firing.user = _owner(schedule)
         if schedule.organization_id is None:
-            firing.submit_for_each(left_out)
+            firing.submit_for_each(tenants)
         else:
             firing.submit_one(get_organization_model()(pk=schedule.organization_id))
     return firing.result
@@ -155,12 +156,13 @@ class _Firing:
         job = single.submit(self._schedule.job_type_id, organization, given, self.user, Authorizer(self.user))
         self._note([job])
 
-    def submit_for_each(self, left_out: Collection[Any]) -> None:
+    def submit_for_each(self, tenants: Mapping[Any, bool]) -> None:
         """Submit one job for each active organization whose last one is not unfinished."""
         run_at: Callable[[Any], dt.datetime] | None = self._run_at if self._schedule.jitter else None
-        for page in _pages():
-            busy = self._unfinished([str(item.pk) for item in page])
-            wanted = [item for item in page if str(item.pk) not in busy and item.pk not in left_out]
+        model, keys = get_organization_model(), iter(tenants)
+        while page := list(itertools.islice(keys, PAGE)):
+            busy = self._unfinished([str(pk) for pk in page])
+            wanted = [model(pk=pk) for pk in page if str(pk) not in busy and tenants[pk]]
             found = self._submit_each(wanted, run_at)
             self.result.skipped[UNFINISHED_JOB] += len(busy)
             self.result.skipped[POLICY_FAILED] += len(page) - len(busy) - len(wanted)

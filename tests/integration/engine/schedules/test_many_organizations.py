@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from django_jobs.engine.access import AccessPolicy
-from django_jobs.engine.schedules.firing import fire_due
+from django_jobs.engine.schedules.firing import fire_due, fire_one
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import per_organization
 from django_jobs.models import Job, Organization, ScheduledJob
@@ -30,6 +32,19 @@ def test_ten_thousand_organizations_get_their_jobs_in_few_statements() -> None:
     assert statements_of(lambda: fired.extend(fire_due(NOON))) <= COUNT / BY_ONE_STATEMENT
     assert ([item.submitted for item in fired], Job.objects.count()) == ([COUNT], COUNT)
     assert ScheduledJob.objects.count() == COUNT
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("nothing_is_dispatched")
+def test_a_firing_for_ten_takes_as_few_statements_as_for_one(organization: Organization) -> None:
+    took = []
+    for count in (0, 9):
+        for _ in range(count):
+            make_organization()
+        schedule = make_schedule(name=f"{count}")
+        took.append(statements_of(partial(fire_one, schedule.pk, NOON, is_for_all=True)))
+    assert Job.objects.count() == 1 + 10
+    assert took == [16 if connection.vendor == "mysql" else 15] * 2
 
 
 @pytest.mark.django_db
