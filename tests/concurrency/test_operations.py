@@ -150,6 +150,30 @@ def test_a_row_that_somebody_holds_is_taken_up_by_the_next_leader(monkeypatch: p
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
+def test_time_without_a_leader_does_not_count_for_a_row_that_somebody_holds() -> None:
+    jobs = dead_group(2)
+    operation = begin(jobs[0])
+    long_ago = {str(jobs[1].pk): 0.0}
+    with held(jobs[1]):
+        work_until(operation_work.OperationWork(), operation, changed=1)
+        next_leader = operation_work.OperationWork()
+        Operation.objects.update(held=long_ago)
+        next_leader.do_round()
+        operation.refresh_from_db()
+        assert (operation.state, operation.refused) == ("running", {})
+        operations.pause(operation)
+        next_leader.do_round()
+        operations.resume(operation)
+        Operation.objects.update(held=long_ago)
+        next_leader.do_round()
+        operation.refresh_from_db()
+        assert (operation.state, operation.refused) == ("running", {})
+        Operation.objects.update(held=long_ago)
+        work_until(next_leader, operation, state="done")
+    assert (operation.changed, operation.refusals, operation.total) == (1, 1, 2)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
 def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
     jobs = dead_group(3)

@@ -2,7 +2,8 @@
 
 A batch and the note of how far the operation came are one transaction, so that no job is counted twice or left out. The
 access policy is asked before that, so that nobody who pauses or stops an operation waits for a slow policy. Rows of
-jobs that somebody holds are tried again with the next batches, each for HELD_SECONDS, by whichever scheduler leads.
+jobs that somebody holds are tried again with the next batches, each for HELD_SECONDS. With another leader, or after a
+pause, that time begins anew: while nobody tried, it did not pass.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ class _Walked(NamedTuple):
 
 
 class Turn:
-    """The next batch of one operation."""
+    """The next batch of one operation; ``is_first`` after a time in which it had none."""
 
-    def __init__(self, pk: int, counts: OutcomeCounts, *, minds_rate: bool) -> None:
+    def __init__(self, pk: int, counts: OutcomeCounts, *, minds_rate: bool, is_first: bool) -> None:
         self._pk = pk
         self._counts = counts
         self._minds_rate = minds_rate
+        self._is_first = is_first
 
     def take(self) -> int:
         """Do the next batch, and return how many jobs it came by; 0 if it could do nothing now."""
@@ -91,7 +93,7 @@ class Turn:
         # Jobs that are missing at the end have changed, unless whoever started it sees none of them any more.
         is_blind = walked.is_last and user is not None and filters.organizations_for(user) == []
         missing = Refusal.NOT_PERMITTED if is_blind else Refusal.CHANGED
-        batch = _Batch(operation, rows, walked, tried, permitted, refused, missing)
+        batch = _Batch(operation, rows, walked, tried, permitted, refused, missing, self._is_first)
         return database.in_transaction(batch.write)
 
 
@@ -126,6 +128,7 @@ class _Batch:
     permitted: list[int]
     refused: Counter[str]
     missing: str
+    is_first: bool
 
     def write(self) -> int:
         """Do it and note it; return how many jobs it came by.
@@ -141,7 +144,7 @@ class _Batch:
         done = perform(order_of(operation), fitting)
         done.refused += self.refused
         done.refused[Refusal.CHANGED] += len(self.permitted) - len(fitting) - len(busy)
-        kept = still_held(operation.held, busy, now)
+        kept = still_held({} if self.is_first else operation.held, busy, now)
         done.refused[Refusal.CHANGED] += len(busy) - len(kept)
         left = {pk: until for pk, until in operation.held.items() if int(pk) not in self.tried} | kept
         values = self._progress(operation, done, fitting, now) | {"held": left}

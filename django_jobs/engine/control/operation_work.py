@@ -93,25 +93,26 @@ class OperationWork:
         """Let AT_ONCE of the running operations do something, those first that had no turn for longest."""
         rows = unsettled.filter(state__in=sorted(OPEN)).order_by("released_until", "pk")
         states = dict(rows.values_list("pk", "state"))
-        for notes in (self._turned, self._failures):
-            for pk in notes.keys() - states.keys():
-                del notes[pk]
         running = [pk for pk, state in states.items() if state == State.RUNNING]
+        for notes in (self._turned, self._failures):
+            for pk in notes.keys() - set(running):
+                del notes[pk]
         running.sort(key=lambda pk: self._turned.get(pk, 0.0))
         total = acted = 0
         for pk in running[:ASKED]:
+            is_first = pk not in self._turned
             self._turned[pk] = time.monotonic()
-            changed = self._take_turn(pk)
+            changed = self._take_turn(pk, is_first=is_first)
             total += changed
             acted += changed > 0 or pk in self._failures
             if acted == AT_ONCE:
                 break
         return total
 
-    def _take_turn(self, pk: int) -> int:
+    def _take_turn(self, pk: int, *, is_first: bool) -> int:
         try:
             with fresh_reads():
-                changed = Turn(pk, self._counts, minds_rate=self._minds_rates).take()
+                changed = Turn(pk, self._counts, minds_rate=self._minds_rates, is_first=is_first).take()
         except Exception as error:
             if database.is_lost_race(error):
                 return 0  # its next turn tries again
