@@ -151,7 +151,9 @@ def fire_one(pk: int, now: dt.datetime | None = None, *, is_for_all: bool = Fals
 
     def fire(refusal: Exception | None) -> ScheduleFiring | None:
         row = database.locked(Schedule.primary.filter(pk=pk).annotate(moment=Moment()), skip=True).first()
-        return None if row is None else _fire(row, now or row.moment, refusal, tenants)
+        if row is None or (row.organization_id is None and not is_for_all):  # it was changed to one for all: next round
+            return None
+        return _fire(row, now or row.moment, refusal, tenants)
 
     return _noted(fire, raises=PolicyFailed)
 

@@ -48,6 +48,14 @@ def test_a_firing_for_ten_takes_as_few_statements_as_for_one(organization: Organ
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("broker", "organization")
+def test_a_schedule_that_became_one_for_all_fires_in_the_next_round() -> None:
+    schedule = make_schedule()
+    assert fire_one(schedule.pk, NOON, is_for_all=False) is None
+    assert [item.submitted for item in fire_due(NOON)] == [1]
+
+
+@pytest.mark.django_db
 @pytest.mark.usefixtures("broker")
 def test_an_organization_that_is_deleted_meanwhile_stops_no_other(
     organization: Organization, monkeypatch: pytest.MonkeyPatch
