@@ -50,16 +50,16 @@ def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
     buttons = ((str(CLOSE), close_url),) if close_url else ()
     if item.state == BreakerState.RECOVERING:
         begin = _("Recovering: %(type)s. A job got through, so that more and more of its jobs start.")
-        text = " ".join([begin % {"type": item.job_type}, *_alone(item), _jobs_wait(item)])
+        text = " ".join([begin % {"type": item.job_type}, *alone(item), _jobs_wait(item)])
         return Notice(level="info", alarm=_alarm(item), text=text, buttons=buttons)
     since = brief_duration((moment - item.since).total_seconds())
     begin = _("Held by its breaker: %(type)s, for %(duration)s.") % {"type": item.job_type, "duration": since}
-    text = " ".join([begin, *_alone(item), _failed(item), _jobs_wait(item), next_try(item, moment)])
+    text = " ".join([begin, *alone(item), _failed(item), _jobs_wait(item), next_try(item, moment)])
     advice = _("Mend what they call: the breaker closes by itself then.")
     return Notice(level="warning", alarm=_alarm(item), text=text, advice=advice, buttons=buttons)
 
 
-def _alone(item: OpenBreaker) -> list[str]:
+def alone(item: OpenBreaker) -> list[str]:
     """Return whose jobs alone are held, as a sentence; none where all are."""
     text = _("It holds the jobs of %(organization)s alone.") % {"organization": item.organization}
     return [text] if item.organization else []

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from django_jobs.admin import navigation_counts
 from django_jobs.admin.base import OwnPages, is_system_admin
-from django_jobs.admin.breaker_notices import cut, notice_of, waiting_count
+from django_jobs.admin.breaker_notices import alone, cut, notice_of, waiting_count
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_waits import key_words
@@ -82,6 +82,7 @@ class BreakerPage(OwnPages):
         if found:
             context |= {
                 "breaker": found[0],
+                "alone": alone(found[0]),
                 "waiting": waiting_count(found[0]),
                 "error": cut(found[0].error_message),
             }

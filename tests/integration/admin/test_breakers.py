@@ -100,6 +100,14 @@ def test_closing_asks_first_and_changes_nothing_by_that(root: Client, held: JobT
     assert breaker_of(held).state == BreakerState.OPEN
 
 
+def test_the_page_that_closes_a_breaker_tells_whose_jobs_alone_it_holds(root: Client, mine: Organization) -> None:
+    for organization in (mine, None):
+        kind = make_fragile_type()
+        open_by_failures(kind, organization)
+        told = mine.name in text(root, url("jobtype", "close_breaker", kind.pk))
+        assert told == (organization is not None)
+
+
 def test_a_breaker_is_closed_and_the_act_is_remembered(root: Client, held: JobType) -> None:
     close = url("jobtype", "close_breaker", held.pk)
     response = root.post(close, follow=True)

@@ -254,6 +254,7 @@ def _fires(alert: str, at: str, series: dict[str, str], **labels: str) -> dict[s
 
 
 DEAD_OF_MAIL = 'django_jobs_ended_total{job_type="mail",outcome="dead_letter"}'
+OF_MAIL = {"job_type": "mail", "state": "open", "organizations": "all"}
 BREAKER_OF_MAIL = 'django_jobs_breaker_open{job_type="mail",state="open",organizations="all"}'
 ATTEMPTS_OF_MAIL = 'django_jobs_attempts_total{job_type="mail",outcome="%s"}'
 
@@ -279,7 +280,7 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
         _fires("DjangoJobsWaiting", "9m", {"django_jobs_oldest_waiting_seconds": "200x9"}),
         _fires("DjangoJobsDeadLetters", "9m", {DEAD_OF_MAIL: "0+3x9"}, severity="bad", job_type="mail"),
         _fires("DjangoJobsDeadLetters", "9m", {DEAD_OF_MAIL: "5x9"}),
-        _fires("DjangoJobsBreakerOpen", "9m", {BREAKER_OF_MAIL: "1x9"}, severity="bad", job_type="mail", state="open"),
+        _fires("DjangoJobsBreakerOpen", "9m", {BREAKER_OF_MAIL: "1x9"}, severity="bad", **OF_MAIL),
         _fires("DjangoJobsChildrenDie", "9m", {'django_jobs_child_exits_total{how="clean"}': "0+9x9"}),
     ]
     (tmp_path / "tests.yaml").write_text(json.dumps({"rule_files": ["rules.yaml"], "tests": tests}))
