@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -131,7 +133,7 @@ class TicketWorker(SimpleWorker):
             self._published = shown  # not earlier: what has ended is withdrawn once Redis is back
             line = getattr(self.pubsub, "connection", None)
             if line is not None and not listeners:  # it listens at a server to which the address led before
-                line.disconnect()
+                _hang_up(line)
         except (redis.RedisError, OSError, ValueError) as error:
             logger.debug("event=heartbeat_failed error=%r", error)
 
@@ -185,6 +187,16 @@ class TicketWorker(SimpleWorker):
             logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", entry.queue, shown, error)
             return
         self.execute_job(job, RQQueue(entry.queue, connection=self.calls))
+
+
+def _hang_up(line: Any) -> None:
+    """Have the thread that reads this line connect anew. It closes the socket itself: were that done here, it might
+    wait for another socket, which got the number of the closed one.
+    """
+    opened = getattr(line, "_sock", None)
+    if opened is not None:
+        with contextlib.suppress(OSError):  # the thread has just closed it
+            opened.shutdown(socket.SHUT_RDWR)
 
 
 def _published(item: RunningTicket) -> Published:
