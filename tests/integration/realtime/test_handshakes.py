@@ -222,4 +222,7 @@ def test_the_rights_of_one_are_not_those_of_another(organization: Organization) 
 def test_many_rooms_that_are_new_cost_as_much_as_one(organization: Organization) -> None:
     one = statements_of(lambda: event_log.first_watermarks([organization.pk]))
     assert statements_of(lambda: event_log.first_watermarks([organization.pk, -1, -2])) == one
-    assert event_log.first_watermarks([None, organization.pk])[1] == event_log.first_watermarks([organization.pk])[0]
+    [(before, _)] = event_log.first_watermarks([organization.pk])
+    _, (beside_another, _) = event_log.first_watermarks([None, organization.pk])
+    [(after, _)] = event_log.first_watermarks([organization.pk])
+    assert before.seen <= beside_another.seen <= after.seen  # other databases of the server move on meanwhile
