@@ -26,6 +26,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="breaker",
+            name="relapse_organization",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to=settings.DJANGO_JOBS_ORGANIZATION_MODEL,
+            ),
+        ),
+        migrations.AddField(
+            model_name="breaker",
             name="others_failures",
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
