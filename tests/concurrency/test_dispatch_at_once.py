@@ -34,8 +34,10 @@ from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organiza
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
+from tests.concurrency.test_dispatch_lock import waits_for_a_lock
 from tests.support.brokers import ALL_QUEUES, queue_for, reread, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.waiting import wait_until
 
 WAIT_SECONDS = 30.0
 
@@ -328,8 +330,8 @@ def test_who_waited_for_the_same_work_of_an_open_transaction_is_not_queued_at_on
         other = pool.submit(submit_and_roll_back)
         assert is_submitted.wait(WAIT_SECONDS)
         waiting = pool.submit(submit_job, kind, at_once, **same)
-        time.sleep(0.3)
-        assert not waiting.done()
+        wait_until(waits_for_a_lock, WAIT_SECONDS, "the second to wait for the first")
+        time.sleep(0.2)  # less than a tenth of a second is no waiting
         may_roll_back.set()
         assert not went_at_once(waiting.result(WAIT_SECONDS))
         other.result()

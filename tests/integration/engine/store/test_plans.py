@@ -69,7 +69,7 @@ def _small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 def _new_tables() -> None:
     """What other tests left in the tables' pages would have a say in every plan."""
     with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {JOBS}, {LOGS} CASCADE")
+        cursor.execute(f"TRUNCATE {JOBS}, {LOGS}, {JobType._meta.db_table} CASCADE")
     installation_id()
     store().log_horizon()  # once on a server, the newest rows of the log are searched for those of another one
 
