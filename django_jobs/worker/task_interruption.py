@@ -75,9 +75,11 @@ class TaskInterrupter(Interrupter):
             if self._due() is None or self._task is None or self._was_raised_just_now():
                 return
             self._raised_at = time.monotonic()
+        is_waiting = self._sync_thread.is_called()  # not later: what the handler asks while it ends is to be answered
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._cancel)
-        self._end_in_background()
+        if is_waiting:
+            self._end_in_background()
 
     def _cancel(self) -> None:
         if self._due() is not None and self._task is not None:

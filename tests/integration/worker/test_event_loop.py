@@ -230,6 +230,29 @@ def test_a_batch_is_left_to_the_next_attempt_where_the_worker_stops_in_its_block
     assert (Batch.objects.get().canceled_at is None) is is_left
 
 
+def test_an_interruption_ends_statements_only_where_the_coroutine_waits_for_a_call(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asks the database while it ends is to be answered."""
+    waiting, cleaned, ended = threading.Event(), threading.Event(), threading.Event()
+    monkeypatch.setattr(type(database.store()), "end_statement", lambda *_: cleaned.is_set() or ended.set())
+
+    async def stay(context: Any) -> None:
+        await sync_to_async(Job.objects.count)()
+        waiting.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await sync_to_async(ended.wait)(0.3)
+            cleaned.set()
+
+    jobs = child.start(stay)
+    assert waiting.wait(30)
+    child.interrupt(JobCanceled)
+    child.finish(jobs)
+    assert not ended.is_set()
+
+
 def test_who_swallows_the_first_interruption_gets_another(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interruption, "REPEAT_SECONDS", 0.05)
     waiting = threading.Event()
@@ -743,7 +766,7 @@ def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:
 def test_the_next_coroutine_knows_the_connection_though_the_last_one_has_only_just_ended(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, waiting = threading.Event(), threading.Event()
+    begun, waiting, go_on = threading.Event(), threading.Event(), threading.Event()
     seen: list[Any] = []
     really_restore = SyncThread._restore
 
@@ -760,7 +783,7 @@ def test_the_next_coroutine_knows_the_connection_though_the_last_one_has_only_ju
         begun.set()
         seen.append(await sync_to_async(lambda: connections[connection.alias])())
         waiting.set()
-        await asyncio.sleep(60)
+        await sync_to_async(go_on.wait)(30)
 
     child.run(ask)
     jobs = child.start(wait)
@@ -768,6 +791,7 @@ def test_the_next_coroutine_knows_the_connection_though_the_last_one_has_only_ju
     (interrupter,) = child.state.running.interrupters().values()
     child.interrupt(JobCanceled)
     assert any(item is seen[0] for item in interrupter.connections)
+    go_on.set()
     child.finish(jobs)
 
 
