@@ -19,6 +19,7 @@ from django.utils import translation
 from django_jobs import acreate_batch
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.store import database
+from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut, WorkerStopping
 from django_jobs.models import Batch, Job
 from django_jobs.worker import interruption, loop_watch, sync_thread, task_interruption, thread_calls
@@ -235,7 +236,12 @@ def test_an_interruption_ends_statements_only_where_the_coroutine_waits_for_a_ca
 ) -> None:
     """What it asks the database while it ends is to be answered."""
     waiting, cleaned, ended = threading.Event(), threading.Event(), threading.Event()
-    monkeypatch.setattr(type(database.store()), "end_statement", lambda *_: cleaned.is_set() or ended.set())
+
+    def end_statement(*_: Any) -> None:
+        if not cleaned.is_set():
+            ended.set()
+
+    monkeypatch.setattr(type(store()), "end_statement", end_statement)
 
     async def stay(context: Any) -> None:
         await sync_to_async(Job.objects.count)()
