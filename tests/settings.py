@@ -59,6 +59,6 @@ TASKS: dict[str, Any] = {
 }
 
 DJANGO_JOBS = {
-    "HANDLER_MODULES": ("tests.support.handlers", "tests.support.coroutines", "tests.faults.handlers"),
+    "HANDLER_MODULES": ("tests.support.handlers", "tests.support.coroutines", "tests.support.recorded_handlers"),
     **json.loads(os.environ.get("DJANGO_JOBS_TEST_SETTINGS", "{}")),
 }

@@ -12,13 +12,13 @@ from typing import Final
 from django_jobs import submit_jobs
 from django_jobs.models import Job, JobType
 from tests.acceptance.steps import PATIENCE, wait_for_all
-from tests.faults import record as records
-from tests.faults.overlaps import Crowd, Run, runs_of, worst_crowd
+from tests.support import record as records
 from tests.support.factories import make_job_type, make_organization
+from tests.support.overlaps import Crowd, Run, runs_of, worst_crowd
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
-HANDLER: Final = "tests.faults.handlers.work"
+HANDLER: Final = "tests.support.recorded_handlers.work"
 KEYS: Final = 5
 JOBS_OF_EACH_TYPE: Final = 50
 

@@ -16,14 +16,14 @@ from django_jobs import submit_jobs
 from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, wait_for_all
-from tests.faults import record as records
-from tests.faults.overlaps import Crowd, Run, most_starts, runs_of, worst_crowd
+from tests.support import record as records
 from tests.support.brokers import forget_everything
 from tests.support.factories import make_job_type, make_organization
+from tests.support.overlaps import Crowd, Run, most_starts, runs_of, worst_crowd
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
-HANDLER: Final = "tests.faults.handlers.work"
+HANDLER: Final = "tests.support.recorded_handlers.work"
 POOLS: Final[dict[str, Any]] = {"POOLS": {"gpu": {}}}
 KEYS: Final = 4
 JOBS_OF_EACH_TYPE: Final = 40

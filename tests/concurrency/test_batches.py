@@ -22,7 +22,7 @@ from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.statuses import TERMINAL, BatchState
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import run_crowd
-from tests.faults import batches
+from tests.support import batch_audit
 from tests.support.brokers import WORKER, raised, returned, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.waiting import wait_until
@@ -95,7 +95,7 @@ def closes(batch: Batch) -> None:
 def assert_right() -> None:
     for _ in range(3):
         batch_duties.in_tick()
-    assert list(batches.findings(at_rest=True)) == []
+    assert list(batch_audit.findings(at_rest=True)) == []
 
 
 def test_who_closes_a_batch_knows_of_every_job_that_came_in(batch: Batch, kind: JobType) -> None:

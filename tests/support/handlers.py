@@ -1,4 +1,4 @@
-"""What the jobs of tests do. Besides the apps' own modules, tests.settings allow handlers here and in tests.faults.
+"""What the jobs of tests do. Besides the apps' own modules, tests.settings allow handlers here and in lab.faults.
 
 Longer than a file should be, since job types name their handlers by the path of this one module.
 """

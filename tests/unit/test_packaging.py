@@ -88,7 +88,7 @@ def test_the_source_distribution_can_run_its_own_tests(distributions: Path) -> N
     assert {
         "pyproject.toml",
         "manage.py",
-        "tests/conftest.py",
+        "tests/support/fixtures.py",
         "example_project/settings.py",
         "LICENSE",
     } <= names

@@ -43,7 +43,7 @@ def test_of_two_postgresql_servers_the_one_is_taken_that_writes() -> None:
     database = settings_under("PostgreSQL with a standby")["DATABASES"]
     told = parameters_of(database)
     assert (told["host"], told["port"]) == ("db1.internal,db2.internal", "5432,5432")
-    # These are what tests/faults/moving_servers fails over with.
+    # These are what lab/faults/moving_servers fails over with.
     assert database["default"]["OPTIONS"] == OPTIONS
 
 

@@ -1,0 +1,48 @@
+"""A worker child that does everything in its main thread, so that its statements come in one order."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final
+
+from django_jobs.engine.execution import leases
+from django_jobs.engine.ports import get_broker
+from django_jobs.worker import child as child_module
+from django_jobs.worker.child import Child
+from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.shared_slots import SharedSlots
+from lab.faults.crash_points.world import VICTIM
+
+#: Longer than a half open line is believed in.
+PATIENCE_SECONDS: Final = 6.0
+
+
+class SoloChild(Child):
+    """A child whose other threads never start; what they would do, :func:`work` does between the rounds."""
+
+    def _go_on_after(self, error: Exception) -> None:
+        self._is_own_broker = False
+        self._failures.failed(error)
+        self.state.stopping.wait(0.05)
+
+
+def work() -> list[tuple[int, int]]:
+    """Work until nothing is left to do, whatever fails meanwhile; return the attempts that the worker still holds.
+
+    It lives, so that nobody else ends those.
+    """
+    child_module.LAST_LOOK_SECONDS = 0.1  # type: ignore[misc]  # in a process that ends with this
+    options = WorkerOptions(burst=True, scheduler=False, processes=1)
+    state = ChildState(VICTIM, options, get_broker().consumer(VICTIM), SharedSlots.create(1))
+    child = SoloChild(state, os.getppid())
+    until = time.monotonic() + PATIENCE_SECONDS
+    while child._round() or (_has_more(state, child) and time.monotonic() < until):
+        state.settle()
+    state.settler.finish()
+    return sorted(leases.held_by(VICTIM))
+
+
+def _has_more(state: ChildState, child: Child) -> bool:
+    return bool(state.doubts.tickets()) or not state.batch.is_empty() or state.settler.has_unsettled()

@@ -1,0 +1,186 @@
+"""What workers, the scheduler, administrators and time do to jobs, whoever submitted them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django_jobs.engine.control import deletion, retention
+from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs.engine.dispatch import expirations
+from django_jobs.engine.dispatch.reconciliation import TicketWatch
+from django_jobs.engine.execution import leases
+from django_jobs.engine.submission import duplicates
+from django_jobs.models import JobType, Organization
+from django_jobs.statuses import TERMINAL, Status
+from lab.faults.model.commands import Command, Seen, running
+from lab.faults.model.engine import WORKERS, Engine
+from lab.faults.model.table import LEASE, Table
+
+
+@dataclass(frozen=True)
+class Renew(Command):
+    worker: str
+    skips = True
+
+    def model(self, table: Table, seen: Seen) -> None:
+        for job in running(table, self.worker):
+            job.lease = table.now + LEASE
+
+    def engine(self, engine: Engine) -> None:
+        leases.renew([self.worker])
+
+
+@dataclass(frozen=True)
+class SeeBegun(Command):
+    """The supervisor saw for a second that the handler of this attempt runs."""
+
+    pk: int
+    attempt: int
+    skips = True
+
+    def model(self, table: Table, seen: Seen) -> None:
+        job = table.jobs[self.pk]
+        if (job.status, job.attempt) == (Status.RUNNING, self.attempt):
+            job.begun = self.attempt
+
+    def engine(self, engine: Engine) -> None:
+        leases.note_begun([(self.pk, self.attempt)], WORKERS)
+
+
+@dataclass(frozen=True)
+class Rescue(Command):
+    skips = True
+
+    def model(self, table: Table, seen: Seen) -> None:
+        for job in running(table):
+            if job.lease is not None and job.lease <= table.now:
+                table.rescue(job)
+
+    def engine(self, engine: Engine) -> None:
+        leases.rescue_expired()
+
+
+@dataclass(frozen=True)
+class WorkerDies(Command):
+    """A worker's process dies; of what it had claimed, these handlers had begun."""
+
+    worker: str
+    begun: frozenset[tuple[int, int]]
+    skips = True
+
+    def model(self, table: Table, seen: Seen) -> None:
+        held = running(table, self.worker)
+        for job in held:
+            if (job.pk, job.attempt) in self.begun:
+                table.lose(job)
+            else:
+                table.return_unbegun(job, is_alone=len(held) == 1 and not self.begun)
+
+    def engine(self, engine: Engine) -> None:
+        engine.lose_worker(self.worker, self.begun)
+
+
+@dataclass(frozen=True)
+class Expire(Command):
+    skips = True
+
+    def model(self, table: Table, seen: Seen) -> None:
+        table.expire()
+
+    def engine(self, engine: Engine) -> None:
+        expirations.expire()
+
+
+@dataclass(frozen=True)
+class FollowUp(Command):
+    """The scheduler's duties that find nothing to do, since what they look for was done at once."""
+
+    def model(self, table: Table, seen: Seen) -> None:
+        pass
+
+    def engine(self, engine: Engine) -> None:
+        follow_up()
+        duplicates.forget_expired()
+
+
+@dataclass(frozen=True)
+class LoseTickets(Command):
+    """Redis is emptied, and the scheduler looks twice."""
+
+    def model(self, table: Table, seen: Seen) -> None:
+        pass
+
+    def engine(self, engine: Engine) -> None:
+        engine.broker.lose_tickets()
+        watch = TicketWatch()
+        watch.reissue_lost()
+        watch.reissue_lost()
+
+
+@dataclass(frozen=True)
+class Pause(Command):
+    """Pause a job type, or let it go on."""
+
+    kind: str
+
+    def model(self, table: Table, seen: Seen) -> None:
+        table.paused ^= {self.kind}
+
+    def engine(self, engine: Engine) -> None:
+        kind = JobType.objects.get(pk=self.kind)
+        kind.is_paused = not kind.is_paused
+        kind.save()
+
+
+@dataclass(frozen=True)
+class Suspend(Command):
+    """Suspend an organization, or let it go on."""
+
+    organization: str
+
+    def model(self, table: Table, seen: Seen) -> None:
+        table.suspended ^= {self.organization}
+
+    def engine(self, engine: Engine) -> None:
+        tenant = Organization.objects.get(name=self.organization)
+        tenant.is_active = not tenant.is_active
+        tenant.save()
+
+
+@dataclass(frozen=True)
+class Delete(Command):
+    pk: int
+    release_children: bool
+
+    def model(self, table: Table, seen: Seen) -> None:
+        is_kept = not self.release_children and table.is_needed(self.pk)
+        if table.jobs[self.pk].status in TERMINAL and not is_kept:
+            table.delete([self.pk])
+
+    def engine(self, engine: Engine) -> None:
+        deletion.delete_jobs([self.pk], release_children=self.release_children)
+
+
+@dataclass(frozen=True)
+class Prune(Command):
+    def model(self, table: Table, seen: Seen) -> None:
+        old = list(table.old())
+        # A clock that went back hides old jobs behind younger ones, for as long as these are young.
+        table.delete([pk for pk in old if pk not in seen] if table.went_back else old)
+
+    def engine(self, engine: Engine) -> None:
+        pruner = retention.Pruner()
+        while pruner.prune_batch() or not pruner.is_through:
+            pass
+
+
+@dataclass(frozen=True)
+class Clock(Command):
+    seconds: int
+
+    def model(self, table: Table, seen: Seen) -> None:
+        table.now += self.seconds
+        table.went_back = table.went_back or self.seconds < 0
+
+    def engine(self, engine: Engine) -> None:
+        engine.move_clock(self.seconds)

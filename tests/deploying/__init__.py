@@ -1,4 +1,0 @@
-"""The files of docs/deploying, tried with the programs that read them.
-
-Run it with ``pytest tests/deploying``. It needs the extra ``dev``, Debian's ``docker-compose`` and systemd's programs.
-"""
