@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError
 
+from django_jobs.texts import Text, code_of, codes_of, say
 from django_jobs.texts import marked as _
-from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.models import Job
@@ -19,39 +20,63 @@ if TYPE_CHECKING:
 class JobsError(Exception):
     """Base of everything that django_jobs raises on purpose.
 
-    ``refused_call`` names the submission that was refused, such as ``submit_job('send_letter')``; else it is empty.
+    ``code`` says in a word why, such as ``"already_closed"``; where no closer one is known, it is that of the class.
+    ``facts`` has the values that the text names. ``refused_call`` names the submission that was refused, such as
+    ``submit_job('send_letter')``; else it is empty.
     """
 
+    code: str = "error"
+    facts: Mapping[str, Any] = {}
     refused_call = ""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        text = args[0] if args else None
+        self.code = code_of(text, self.code)
+        self.facts = dict(text.values) if isinstance(text, Text) else {}
 
 
 class InvalidSubmission(JobsError):
-    """The submission was refused; ``errors`` maps each field to its messages.
+    """The submission was refused; ``errors`` maps each field to its messages, and ``codes`` to their codes.
 
     Of a bulk submission, ``by_index`` has the errors of each bad item by its place, and ``errors`` has them all, with
     fields such as ``3.parameters``.
     """
+
+    code = "invalid"
 
     def __init__(self, errors: dict[str, list[str]], by_index: dict[int, dict[str, list[str]]] | None = None) -> None:
         super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
         self.errors = errors
         self.by_index = by_index or {}
 
+    @property
+    def codes(self) -> dict[str, list[str]]:
+        return codes_of(self.errors)
+
 
 class JobTypeNotFound(InvalidSubmission):
     """There is no such job type, or none that this user may submit."""
+
+    code = "unknown_job_type"
 
 
 class OrganizationNotFound(InvalidSubmission):
     """There is no such organization."""
 
+    code = "unknown_organization"
+
 
 class JobTypeDisabled(InvalidSubmission):
     """The job type takes no submissions now."""
 
+    code = "job_type_disabled"
+
 
 class OrganizationInactive(InvalidSubmission):
     """The organization submits nothing until it is active again."""
+
+    code = "organization_inactive"
 
 
 class DuplicateJob(JobsError):
@@ -60,6 +85,8 @@ class DuplicateJob(JobsError):
     ``is_visible`` says whether the user who submits may know of that job. If not, the text does not name the job, and
     only server code may use ``existing``.
     """
+
+    code = "duplicate_job"
 
     def __init__(self, existing: Job, index: int = 0, *, is_visible: bool = True) -> None:
         text = say(_("The same work was submitted moments ago."))
@@ -87,9 +114,13 @@ class RetryableRefusal(JobsError):
 class QueueFull(RetryableRefusal):
     """The organization's backlog is as long as it may get."""
 
+    code = "queue_full"
+
 
 class RateLimited(RetryableRefusal):
     """The organization submitted as many jobs of this type as it may for now."""
+
+    code = "rate_limited"
 
 
 CANNOT: Final = {
@@ -102,9 +133,12 @@ CANNOT: Final = {
 class InvalidTransition(JobsError):
     """The job is in a status that does not allow this."""
 
+    code = "invalid_transition"
+
     def __init__(self, job_id: str, status: str, verb: str, reason: str = "") -> None:
         pattern = CANNOT.get(verb, f"Cannot {verb} %(job)s: %(reason)s.")
         super().__init__(say(pattern, job=job_id, reason=reason or say(_("it is %(status)s"), status=say(status))))
+        self.code = code_of(reason, self.code)
         self.job_id = job_id
         self.status = status
         self.verb = verb
@@ -112,6 +146,8 @@ class InvalidTransition(JobsError):
 
 class JobFailed(JobsError):
     """The awaited job ended without completing; ``status`` tells how."""
+
+    code = "job_failed"
 
     def __init__(self, status: JobStatus) -> None:
         super().__init__(f"{status.job_id} ended as {status.status}: {status.error_message or 'no reason given'}")
@@ -121,13 +157,19 @@ class JobFailed(JobsError):
 class JobNotFound(JobsError, ObjectDoesNotExist):
     """There is no such job, or this user may not know of it."""
 
+    code = "not_found"
+
 
 class BatchNotFound(JobsError, ObjectDoesNotExist):
     """There is no such batch, or this user may not know of it."""
 
+    code = "not_found"
+
 
 class ScheduleNotFound(JobsError, ObjectDoesNotExist):
     """There is no such schedule, or this user may not know of it."""
+
+    code = "not_found"
 
 
 class InvalidSchedule(InvalidSubmission):
@@ -135,11 +177,17 @@ class InvalidSchedule(InvalidSubmission):
 
 
 class InvalidOperation(JobsError):
-    """The operation on many jobs was refused; ``errors`` maps each field to its messages."""
+    """The operation on many jobs was refused; ``errors`` maps each field to its messages, ``codes`` to their codes."""
+
+    code = "invalid"
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         super().__init__("; ".join(f"{field}: {' '.join(texts)}" for field, texts in errors.items()))
         self.errors = errors
+
+    @property
+    def codes(self) -> dict[str, list[str]]:
+        return codes_of(self.errors)
 
 
 class InvalidFilter(InvalidOperation):
@@ -148,6 +196,8 @@ class InvalidFilter(InvalidOperation):
 
 class PermissionDenied(JobsError, DjangoPermissionDenied):
     """The user may not do this."""
+
+    code = "permission_denied"
 
 
 class PolicyFailed(RuntimeError):
@@ -180,6 +230,8 @@ class StepOrderChanged(InvalidStep):
 class OrganizationGone(PermanentError, ObjectDoesNotExist):
     """The tenant of the running job was deleted; ``organization_pk`` is the key that it had."""
 
+    code = "organization_gone"
+
     def __init__(self, organization: str, organization_pk: object) -> None:
         super().__init__(f"The organization {organization!r} (key {organization_pk}) was deleted while this job ran.")
         self.organization_pk = organization_pk
@@ -187,6 +239,8 @@ class OrganizationGone(PermanentError, ObjectDoesNotExist):
 
 class KeyInUse(JobsError, IntegrityError):
     """A new tenant would take the primary key of a deleted one whose jobs are still there, and get them with it."""
+
+    code = "key_in_use"
 
 
 class RetryLater(JobsError):
@@ -223,13 +277,19 @@ class WorkerStopping(Interruption):
 class BrokerUnavailable(JobsError):
     """The broker could not be reached in time."""
 
+    code = "broker_unavailable"
+
 
 class WorkersSuspended(BrokerUnavailable):
     """RQ's workers are suspended, so nothing may start."""
 
+    code = "workers_suspended"
+
 
 class ForeignBroker(JobsError):
     """This broker belongs to another database's installation."""
+
+    code = "foreign_broker"
 
     advice: ClassVar[str] = (
         "Give each installation a Redis database of its own. Where the other one is gone, as after its database was "

@@ -5,7 +5,7 @@ the active language separates the items of a list, and keeps a text's direction;
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.timezone import localtime
@@ -18,19 +18,33 @@ def marked(pattern: str) -> str:
 
 
 class Text(str):
-    """A text in English that knows of which pattern and values it was made."""
+    """A text in English that knows its code, and of which pattern and values it was made.
 
-    __slots__ = ("pattern", "values")
+    Code decides by ``code``, such as ``"closed"``, and by the values, never by the wording.
+    """
 
+    __slots__ = ("code", "pattern", "values")
+
+    code: str
     pattern: str
     values: dict[str, Any]
 
 
-def say(pattern: str, **values: Any) -> Text:
-    """Return the text of a pattern, which is marked for translation, with its values."""
+def say(pattern: str, *, code: str = "", **values: Any) -> Text:
+    """Return the text of a pattern, which is marked for translation, with its values and its code."""
     text = Text(pattern % values if values else pattern)
-    text.pattern, text.values = pattern, values
+    text.code, text.pattern, text.values = code, pattern, values
     return text
+
+
+def code_of(text: object, default: str = "invalid") -> str:
+    """Return the code of a text, of ours or of Django's REST framework; ``default`` where it has none."""
+    return getattr(text, "code", None) or default
+
+
+def codes_of(errors: Mapping[str, Iterable[object]]) -> dict[str, list[str]]:
+    """Return the codes of texts by field."""
+    return {field: [code_of(text) for text in texts] for field, texts in errors.items()}
 
 
 def told(error: Exception) -> str:
