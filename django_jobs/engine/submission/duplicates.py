@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.apps import apps as current_apps
 from django.db import router
 
 from django_jobs.engine.access import AccessPolicy, get_policy
@@ -28,9 +29,9 @@ def find(keys: Iterable[str]) -> dict[str, Job]:
     return store().same_work(keys)
 
 
-def after_migrate(*, using: str, **kwargs: Any) -> None:
+def after_migrate(*, using: str, apps: Any = current_apps, **kwargs: Any) -> None:
     """Prepare the tables of duplicates, on a database that has them."""
-    if router.allow_migrate_model(using, DuplicateGate):
+    if "duplicategate" in apps.all_models["django_jobs"] and router.allow_migrate_model(using, DuplicateGate):
         store_of(using).after_migrate()
 
 

@@ -1,8 +1,9 @@
-"""Code of one release on the tables of the one before: somebody forgot to migrate, or left a migration for later."""
+"""Code whose newest migration the database has not had: somebody forgot to migrate, or left it for later."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -10,6 +11,7 @@ from django.core.management.base import OutputWrapper
 from django.db import ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from django_jobs import migrations
 from django_jobs.engine.insight import diagnostics
 from django_jobs.engine.store import schema
 from django_jobs.management.base import await_database
@@ -18,12 +20,11 @@ pytestmark = pytest.mark.usefixtures("redis_broker")
 
 
 @pytest.fixture
-def late_migration(db: None) -> str:
-    """The newest migration, which the database does not know to have had."""
-    rows = MigrationRecorder.Migration.objects.filter(app="django_jobs")
-    name = str(rows.order_by("-name").values_list("name", flat=True)[0])
-    rows.filter(name=name).delete()
-    return name
+def late_migration(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A migration that the database has not had."""
+    (tmp_path / "0002_later.py").touch()
+    monkeypatch.setattr(migrations, "__path__", [*migrations.__path__, str(tmp_path)])
+    return "0002_later"
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_the_check_names_what_is_to_be_migrated(sound: None, old_tables: str) ->
 
 
 def test_a_migration_that_adds_no_column_may_be_late(sound: None, late_migration: str) -> None:
-    """As one that drops the index of the release before, whose workers are still there."""
+    """As one that drops an index which workers of the release before still use."""
     assert finding() == ("WARNING", f"it lacks the migration django_jobs {late_migration}. Run `manage.py migrate`.")
     await_database(OutputWrapper(io.StringIO()))
 

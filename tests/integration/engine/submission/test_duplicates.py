@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.migrations.state import ProjectState
 
 from django_jobs import retry_job, submit_job
+from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
-from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, Organization
+from django_jobs.models import DuplicateGate, DuplicateKey, ExecutionLog, Job, JobType, Organization
 from tests.support.brokers import job_in
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
@@ -187,3 +189,10 @@ def test_an_ordinary_submission_takes_few_statements(
     submit_job(kind.type_name, organization.name, {"number": 0})
     count = statements_of(lambda: submit_job(kind.type_name, organization.name, {"number": 1}))
     assert count <= most[store_name()]
+
+
+def test_nothing_is_written_after_the_tables_are_gone(db: None) -> None:
+    """As after ``migrate django_jobs zero``."""
+    DuplicateGate.objects.all().delete()
+    duplicates.after_migrate(using="default", apps=ProjectState().apps)
+    assert not DuplicateGate.objects.exists()
