@@ -30,10 +30,10 @@ def _missing(batch: Any) -> list[Notice]:
     if is_tried_again(batch.fault):
         text = _("What should follow this batch waits, and is tried again every few seconds. %(reason)s")
         advice = _("Mend the cause; “Submit what follows” tries it at once.") if can_submit else _("Mend the cause.")
-        return [Notice(level="warning", text=text % {"reason": reason}, advice=advice)]
+        return [Notice(level="warning", code="follow_up_waits", text=text % {"reason": reason}, advice=advice)]
     text = _("What should follow this batch was not submitted. %(reason)s")
     advice = _("Mend the cause, then press “Submit what follows”.") if can_submit else _("Mend the cause.")
-    return [Notice(level="error", text=text % {"reason": reason}, advice=advice)]
+    return [Notice(level="error", code="follow_up_missing", text=text % {"reason": reason}, advice=advice)]
 
 
 def _expired(batch: Any) -> list[Notice]:
@@ -43,7 +43,7 @@ def _expired(batch: Any) -> list[Notice]:
     advice = _(
         "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
     )
-    return [Notice(level="warning", text=text, advice=advice)]
+    return [Notice(level="warning", code="expired", text=text, advice=advice)]
 
 
 def _failed(batch: Any) -> list[Notice]:
@@ -54,7 +54,7 @@ def _failed(batch: Any) -> list[Notice]:
     if failed:
         text = ngettext("%(count)s job did not complete.", "%(count)s jobs did not complete.", failed) % _count(failed)
         advice = _("Mend the cause, which is told below, then press “Retry failed”: only these run again.")
-        notices.append(Notice(level="error", text=text, advice=advice))
+        notices.append(Notice(level="error", code="jobs_failed", text=text, advice=advice))
     if canceled:
         text = ngettext(
             "%(count)s job was canceled, and so the batch stays failed.",
@@ -62,7 +62,7 @@ def _failed(batch: Any) -> list[Notice]:
             canceled,
         )
         advice = _("A canceled job is not retried; “Run again” on its page submits a new one, outside this batch.")
-        notices.append(Notice(level="warning", text=text % _count(canceled), advice=advice))
+        notices.append(Notice(level="warning", code="jobs_canceled", text=text % _count(canceled), advice=advice))
     return notices
 
 
@@ -71,8 +71,10 @@ def _open(batch: Any) -> list[Notice]:
         return []
     if batch.total and batch.ended >= batch.total:
         text = _("All its jobs have ended, but the batch is still open: it ends once it is closed.")
-        return [Notice(level="warning", text=text, advice=_("Press “Close” if no more jobs are to come."))]
-    return [Notice(level="info", text=_("The batch is open: more jobs may be added until it is closed."))]
+        advice = _("Press “Close” if no more jobs are to come.")
+        return [Notice(level="warning", code="all_ended", text=text, advice=advice)]
+    text = _("The batch is open: more jobs may be added until it is closed.")
+    return [Notice(level="info", code="open", text=text)]
 
 
 def _count(count: int) -> dict[str, str]:
@@ -82,18 +84,20 @@ def _count(count: int) -> dict[str, str]:
 def monitor_notices(moment: dt.datetime, organizations: Collection[Any] | None, links: Links) -> list[Notice]:
     """Return a notice for each batch of these tenants that expired or lacks its follow-up since a day ago."""
     found, has_more = troubled_batches(moment, organizations)
-    notices = [Notice(level="warning", text=_trouble(batch), links=_link(links, batch.pk)) for batch in found]
-    return [*notices, Notice(level="warning", text=_("There are more such batches."))] if has_more else notices
+    notices = [_troubled(batch, links) for batch in found]
+    if not has_more:
+        return notices
+    return [*notices, Notice(level="warning", code="more_batches", text=_("There are more such batches."))]
 
 
-def _trouble(batch: Any) -> str:
-    if not batch.fault:
-        text = _("%(batch)s: nobody closed it in time, and so it counts as failed.")
-    elif is_tried_again(batch.fault):
-        text = _("%(batch)s: what should follow it waits (%(reason)s).")
-    else:
-        text = _("%(batch)s: what should follow it was not submitted (%(reason)s).")
-    return text % {"batch": batch, "reason": reason_of(batch.fault).rstrip(".")}
+def _troubled(batch: Any, links: Links) -> Notice:
+    code, text = "expired", _("%(batch)s: nobody closed it in time, and so it counts as failed.")
+    if is_tried_again(batch.fault):
+        code, text = "follow_up_waits", _("%(batch)s: what should follow it waits (%(reason)s).")
+    elif batch.fault:
+        code, text = "follow_up_missing", _("%(batch)s: what should follow it was not submitted (%(reason)s).")
+    text %= {"batch": batch, "reason": reason_of(batch.fault).rstrip(".")}
+    return Notice(level="warning", code=code, text=text, links=_link(links, batch.pk))
 
 
 def _link(links: Links, pk: int) -> tuple[tuple[str, str], ...]:

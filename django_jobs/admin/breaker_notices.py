@@ -36,7 +36,7 @@ def monitor_notices(
     if len(found) <= SHOWN:
         return notices
     more = _("There are more types that are held; “manage.py jobs_check” names them all.")
-    return [*notices, Notice(level="warning", text=more)]
+    return [*notices, Notice(level="warning", code="more_breakers", text=more)]
 
 
 def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
@@ -51,12 +51,12 @@ def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
     if item.state == BreakerState.RECOVERING:
         begin = _("Recovering: %(type)s. A job got through, so that more and more of its jobs start.")
         text = " ".join([begin % {"type": item.job_type}, *alone(item), _jobs_wait(item)])
-        return Notice(level="info", alarm=_alarm(item), text=text, buttons=buttons)
+        return Notice(level="info", code="recovering", alarm=_alarm(item), text=text, buttons=buttons)
     since = brief_duration((moment - item.since).total_seconds())
     begin = _("Held by its breaker: %(type)s, for %(duration)s.") % {"type": item.job_type, "duration": since}
     text = " ".join([begin, *alone(item), _failed(item), _jobs_wait(item), next_try(item, moment)])
     advice = _("Mend what they call: the breaker closes by itself then.")
-    return Notice(level="warning", alarm=_alarm(item), text=text, advice=advice, buttons=buttons)
+    return Notice(level="warning", code=BREAKER_OPEN, alarm=_alarm(item), text=text, advice=advice, buttons=buttons)
 
 
 def alone(item: OpenBreaker) -> list[str]:
@@ -103,6 +103,6 @@ def cut(error: str) -> str:
 def _plain(item: OpenBreaker) -> Notice:
     if item.state == BreakerState.RECOVERING:
         text = _("Recovering: %(type)s. More and more of its jobs start.")
-        return Notice(level="info", alarm=_alarm(item), text=text % {"type": item.job_type})
+        return Notice(level="info", code="recovering", alarm=_alarm(item), text=text % {"type": item.job_type})
     text = _("On hold: %(type)s. Its last attempts failed with one error; its jobs wait until one gets through.")
-    return Notice(level="warning", alarm=_alarm(item), text=text % {"type": item.job_type})
+    return Notice(level="warning", code=BREAKER_OPEN, alarm=_alarm(item), text=text % {"type": item.job_type})

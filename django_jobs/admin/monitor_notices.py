@@ -34,12 +34,13 @@ LATE_EVENTS: Final = 100_000
 class Notice:
     """Something that is wrong.
 
-    ``level`` is one of Django's message tags; ``advice`` is for those who run the system. ``links`` are words and
-    addresses of pages that tell more, ``buttons`` those of pages that ask before they act. ``alarm`` is the key of
-    the alarm that tells the same, or its rule where any of the rule does.
+    ``code`` says in a word what; ``level`` is one of Django's message tags; ``advice`` is for those who run the
+    system. ``links`` are words and addresses of pages that tell more, ``buttons`` those of pages that ask before they
+    act. ``alarm`` is the key of the alarm that tells the same, or its rule where any of the rule does.
     """
 
     level: str
+    code: str
     text: str
     advice: str = ""
     links: tuple[tuple[str, str], ...] = ()
@@ -56,7 +57,8 @@ def about_broker(tickets: int | None) -> list[Notice]:
     if tickets is not None:
         return []
     text = _("Redis cannot be reached. Jobs are still accepted and wait in the database; none starts until it is back.")
-    return [Notice(level="warning", text=text, advice=_("Start Redis, or correct the URL in RQ_QUEUES."))]
+    advice = _("Start Redis, or correct the URL in RQ_QUEUES.")
+    return [Notice(level="warning", code="broker_unavailable", text=text, advice=advice)]
 
 
 def about_set_aside() -> list[Notice]:
@@ -76,7 +78,7 @@ def about_set_aside() -> list[Notice]:
         "Give RQ jobs of yours queues of their own, and see who may write to Redis. “manage.py jobs_check” names the "
         "newest; “Entries that are not ours” in docs/operations.md says how to look at them and forget them."
     )
-    return [Notice(level="warning", text=text, advice=advice)]
+    return [Notice(level="warning", code="set_aside", text=text, advice=advice)]
 
 
 def about_scheduler(found: Leader) -> list[Notice]:
@@ -94,7 +96,8 @@ def about_scheduler(found: Leader) -> list[Notice]:
             "operations and these charts stand still."
         ) % {"duration": brief_duration(since)}
     advice = _("Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.")
-    return [Notice(level="warning", alarm=NO_SCHEDULER, text=text, advice=advice)]
+    code = "scheduler_never_ran" if since is None else "scheduler_silent"
+    return [Notice(level="warning", code=code, alarm=NO_SCHEDULER, text=text, advice=advice)]
 
 
 def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
@@ -106,7 +109,8 @@ def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
         text = _("No worker is alive: nothing runs, and jobs wait.")
     advice = _("Start “manage.py jobs_worker”, and look at its log if it ends.")
     # An alarm of another pool alone does not tell that nothing at all runs.
-    return [Notice(level="warning", alarm=f"{NO_WORKER}:{DEFAULT_POOL}", text=text, advice=advice)]
+    alarm = f"{NO_WORKER}:{DEFAULT_POOL}"
+    return [Notice(level="warning", code="no_worker", alarm=alarm, text=text, advice=advice)]
 
 
 def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[Notice]:
@@ -116,7 +120,8 @@ def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[
 
 
 def _about_pool(pool: str, problem: str) -> Notice:
-    return Notice(level="warning", alarm=f"{NO_WORKER}:{pool}", text=pool_in_words(pool, problem))
+    text = pool_in_words(pool, problem)
+    return Notice(level="warning", code="pool_in_vain", alarm=f"{NO_WORKER}:{pool}", text=text)
 
 
 def pool_in_words(pool: str, problem: str) -> str:
@@ -136,7 +141,8 @@ def about_charts(*, is_empty: bool) -> list[Notice]:
         text = _(
             "Nothing is counted yet: the charts and the table of job types stay empty until the scheduler has done it."
         )
-        return [Notice(level="warning", text=text, advice=_("That takes some seconds once a scheduler runs."))]
+        advice = _("That takes some seconds once a scheduler runs.")
+        return [Notice(level="warning", code="nothing_counted", text=text, advice=advice)]
     if count > LATE_EVENTS:
         text = ngettext(
             "The charts are late: %(count)s event is still to be counted. What waits and runs is up to date.",
@@ -144,7 +150,7 @@ def about_charts(*, is_empty: bool) -> list[Notice]:
             count,
         ) % {"count": format_number(count)}
         advice = _("The scheduler catches up by itself; a transaction that stays open for long can hold it up.")
-        return [Notice(level="warning", text=text, advice=advice)]
+        return [Notice(level="warning", code="counts_late", text=text, advice=advice)]
     return []
 
 
@@ -163,4 +169,5 @@ def about_types(types: Collection[str] | None) -> list[Notice]:
     )
     if len(names) > PAUSED_SHOWN:
         text = _("Paused on purpose: %(types)s and others. Their jobs wait until the type is resumed.")
-    return [Notice(level="warning", text=text % {"types": listed(names[:PAUSED_SHOWN])})]
+    text %= {"types": listed(names[:PAUSED_SHOWN])}
+    return [Notice(level="warning", code="types_paused", text=text)]

@@ -108,16 +108,17 @@ def monitor_notices(user: Any, links: Links) -> list[Notice]:
     more = len(found[SHOWN:])
     if more:
         text = ngettext("%(count)s more operation is under way.", "%(count)s more operations are under way.", more)
-        told.append(Notice(level="info", text=text % {"count": format_number(more)}, links=_linked(links.operations())))
+        text %= {"count": format_number(more)}
+        told.append(Notice(level="info", code="more_operations", text=text, links=_linked(links.operations())))
     return told
 
 
 def _notice(item: Operation, links: Links) -> Notice:
     facts = {"operation": title_of(item)[:TITLE], "amount": amount_words(item), "user": item.user_name}
-    text = _("Under way: %(operation)s. %(amount)s, by %(user)s.") % facts
+    code, text = "under_way", _("Under way: %(operation)s. %(amount)s, by %(user)s.") % facts
     if item.state == Operation.State.PAUSED:
-        text = _("Paused: %(operation)s. %(amount)s, by %(user)s.") % facts
-    return Notice(level="info", text=text, links=_linked(links.operation(item.pk)))
+        code, text = "paused", _("Paused: %(operation)s. %(amount)s, by %(user)s.") % facts
+    return Notice(level="info", code=code, text=text, links=_linked(links.operation(item.pk)))
 
 
 def _linked(address: str) -> tuple[tuple[str, str], ...]:

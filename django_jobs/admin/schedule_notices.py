@@ -21,4 +21,5 @@ def monitor_notices(links: Links) -> list[Notice]:
         text = _("Schedules that cannot fire: %(schedules)s; and more.")
     told = text % {"schedules": named(found[:MAX_NAMED])}
     links_to = ((_("See what to do"), address),) if address else ()
-    return [Notice(level="warning", alarm=SCHEDULE_CANNOT_FIRE, text=told, links=links_to)]
+    code = SCHEDULE_CANNOT_FIRE
+    return [Notice(level="warning", code=code, alarm=code, text=told, links=links_to)]

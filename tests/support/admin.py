@@ -93,6 +93,20 @@ def said(response: Any) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
+def codes_said(response: Any) -> list[str]:
+    """The codes of the messages on the page that followed: their ``extra_tags``; "" where one is Django's own."""
+    return [message.extra_tags or "" for message in response.context["messages"]]
+
+
+def codes_on(page: Any) -> list[str]:
+    """The codes on a page, given as its answer or its text: of the messages first, then each ``data-code``."""
+    shown = page if isinstance(page, str) else page.content.decode()
+    messages = re.findall(r'<ul class="messagelist">(.*?)</ul>', shown, re.DOTALL)
+    tags = [found.split() for part in messages for found in re.findall(r'<li class="([^"]*)"', part)]
+    said = [code for code, *levels in tags if levels]
+    return said + re.findall(r'data-code="([^"]+)"', shown)
+
+
 def remembered(obj: Any) -> list[tuple[str, str]]:
     """What the admin's own history says of an object: who, what."""
     entries = LogEntry.objects.filter(object_id=str(obj.pk)).order_by("pk")
