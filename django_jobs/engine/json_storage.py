@@ -7,6 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from django_jobs.texts import Text, say
+
 #: Levels of nesting. MariaDB takes 32 at most, and JSON readers are recursive.
 MAX_DEPTH = 30
 #: What comes back from JSON as it went in, and cannot be changed by whoever else holds it.
@@ -43,16 +45,21 @@ def encoded(value: Any, what: str, max_bytes: int) -> Encoded:
         text = canonical(value) if is_flat else _encode(value)
         plain = _copy(value) if is_flat else _decode(text)[0]
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise NotStorable(f"{what} cannot be stored as JSON: {_reason(error)}") from error
+        raise NotStorable(_reason(error, what)) from error
     # ASCII JSON carries these by their escapes alone. A backslash that is text is doubled, so what was read is asked.
     is_suspect = "\\u0000" in text or "\\ud" in text
     if is_suspect and (part := unstorable_part(_strings(plain))):
-        raise NotStorable(f"{what} cannot be stored as JSON: it holds {part}.")
+        raise NotStorable(
+            say("%(what)s cannot be stored as JSON: it holds %(part)s.", code="unstorable_text", what=what, part=part)
+        )
     size = len(text) + (_spaces(plain) if is_flat else 0)  # a canonical text has no space behind its separators
     if size > max_bytes:
-        raise NotStorable(f"{what} takes {size} bytes as JSON; at most {max_bytes} are accepted.")
+        text = "%(what)s takes %(size)d bytes as JSON; at most %(most)d are accepted."
+        raise NotStorable(say(text, code="too_large", what=what, size=size, most=max_bytes))
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(plain) > MAX_DEPTH:
-        raise NotStorable(f"{what} is nested more than {MAX_DEPTH} levels deep.")
+        raise NotStorable(
+            say("%(what)s is nested more than %(most)d levels deep.", code="too_deep", what=what, most=MAX_DEPTH)
+        )
     return text, plain, is_flat
 
 
@@ -115,13 +122,13 @@ def _strings(value: Any) -> str:
     return "\n".join(texts)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, what: str) -> Text:
+    code, reason = "not_json", str(error).removesuffix(".")
     if isinstance(error, RecursionError):
-        return "it is nested too deeply or contains itself."
-    text = str(error)
-    if "not JSON compliant" in text:
-        return "NaN and Infinity have no JSON form."
-    return text if text.endswith(".") else f"{text}."
+        code, reason = "too_deep", "it is nested too deeply or contains itself"
+    elif "not JSON compliant" in reason:
+        code, reason = "not_finite", "NaN and Infinity have no JSON form"
+    return say("%(what)s cannot be stored as JSON: %(reason)s.", code=code, what=what, reason=reason)
 
 
 def unstorable_part(text: str) -> str | None:

@@ -13,6 +13,7 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, JobNotFound
 from django_jobs.models import Batch, Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
+from django_jobs.texts import say
 
 #: Of a number that every database can compare with a primary key.
 MAX_DIGITS: Final = 18
@@ -32,7 +33,7 @@ def find_job(job_id: str | Job, user: Any = None) -> Job:
 
 def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
     """Return the job with this id among rows that belong to organizations which ``user`` may know of."""
-    not_found = JobNotFound(f"There is no job {job_id!r}.")
+    not_found = JobNotFound(say("There is no job %(job)r.", code="unknown_job", job=job_id))
     try:
         job = rows.by_id(job_id)
     except Job.DoesNotExist as error:
@@ -49,7 +50,8 @@ def find_batch(batch_id: str | Batch, user: Any = None) -> Batch:
     try:
         return (rows if user is None else rows.visible_to(user)).by_id(name)
     except Batch.DoesNotExist as error:
-        raise BatchNotFound(f"There is no batch {clean_text(name, 140)!r}.") from error
+        text = say("There is no batch %(batch)r.", code="unknown_batch", batch=clean_text(name, 140))
+        raise BatchNotFound(text) from error
 
 
 def find_organization_pk(organization: Any, user: Any = None) -> Any:
@@ -69,7 +71,7 @@ def find_organization_pk(organization: Any, user: Any = None) -> Any:
     except (TypeError, ValueError, ValidationError):  # no value of that field at all
         pk = None
     if pk is None:
-        raise JobNotFound(f"There is no organization {clean_text(key, 140)!r}.")
+        raise JobNotFound(unknown_organization(key))
     return pk
 
 
@@ -115,4 +117,4 @@ def _key(field: str, text: str) -> Any:
 
 def unknown_organization(name: Any) -> str:
     """Return the one error for an organization that does not exist and for one that the user may not know of."""
-    return f"There is no organization {clean_text(name, 140)!r}."
+    return say("There is no organization %(name)r.", code="unknown_organization", name=clean_text(name, 140))

@@ -15,13 +15,15 @@ from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organiza
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import get_organization_model
+from django_jobs.texts import say
 
 #: The title of the row that is made on the first need.
 TITLE: Final = "System"
 #: What a submission without an organization is told where the setting names none.
-NOT_SET: Final = (
+NOT_SET: Final = say(
     "Give the id of an organization. For work of no organization, let DJANGO_JOBS['SYSTEM_ORGANIZATION'] name the one "
-    "that such work belongs to."
+    "that such work belongs to.",
+    code="required",
 )
 
 
@@ -106,7 +108,8 @@ def missing() -> str:
     """Return what to say where its row is missing and cannot be made."""
     label = get_organization_model()._meta.label
     setting = "DJANGO_JOBS['SYSTEM_ORGANIZATION']"
-    return f"There is no organization {system_id()!r}, which {setting} names: make it in {label}."
+    text = f"There is no organization %(name)r, which {setting} names: make it in %(model)s."
+    return say(text, code="no_system_organization", name=system_id(), model=label)
 
 
 # -- who sees it -------------------------------------------------------------------------------------------------------

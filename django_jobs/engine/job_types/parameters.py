@@ -17,6 +17,7 @@ from django_jobs.engine.job_types import declarations
 from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import PermanentError
+from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
@@ -43,7 +44,8 @@ def validate(type_name: str, parameters: Mapping[str, Any]) -> Errors:
         raise
     except Exception as error:
         logger.exception("event=parameters_not_checked job_type=%s", type_name)
-        return {ROOT: [f"They could not be checked ({type(error).__name__})."]}
+        text = "They could not be checked (%(error)s)."
+        return {ROOT: [say(text, code="not_checked", error=type(error).__name__)]}
 
 
 def validated_data(type_name: str, parameters: Mapping[str, Any]) -> Any:
@@ -122,8 +124,15 @@ def _flat(errors: Any, parameters: Any) -> Errors:
         key = clean_text(path, MAX_KEY)
         if key not in flat and len(flat) == MAX_FIELDS:
             break
-        flat.setdefault(key, []).append(clean_text(mask(str(text)), MAX_TEXT))
+        flat.setdefault(key, []).append(_cut(mask(str(text)), text))
     return flat
+
+
+def _cut(masked: str, text: object) -> str:
+    """Return an error's text with its code."""
+    from rest_framework.exceptions import ErrorDetail
+
+    return ErrorDetail(clean_text(masked, MAX_TEXT), code_of(text))
 
 
 def _walk(errors: Any, path: str) -> Iterator[tuple[str, object]]:

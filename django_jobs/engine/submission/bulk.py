@@ -18,6 +18,7 @@ from django_jobs.engine.submission.membership import BatchTakesNoJobs
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Job
+from django_jobs.texts import say
 
 _KNOWN: Final = frozenset(FIELDS)
 
@@ -66,7 +67,8 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
 
 def as_list(submissions: object) -> list[Any]:
     if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
-        raise InvalidSubmission({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
+        text = say("Give a list of submissions, each an object (a dict).", code="not_a_list")
+        raise InvalidSubmission({"non_field_errors": [text]})
     return list(submissions)
 
 
@@ -109,7 +111,8 @@ def _check_fields(batch: _Batch) -> dict[int, Fields]:
         if isinstance(item, Mapping):
             fields[place] = _check_item(item, errors, max_bytes)
         else:
-            errors["non_field_errors"] = ["Give an object (a dict) with the submission's fields."]
+            text = say("Give an object (a dict) with the submission's fields.", code="not_an_object")
+            errors["non_field_errors"] = [text]
         if errors:
             batch.errors[place] = errors
     return fields
@@ -117,11 +120,11 @@ def _check_fields(batch: _Batch) -> dict[int, Fields]:
 
 def _check_item(item: Mapping[Any, Any], errors: Errors, max_bytes: int) -> Fields:
     if not item.keys() <= _KNOWN:
-        text = f"There is no such field; known are {', '.join(FIELDS)}."
+        text = say(f"There is no such field; known are {', '.join(FIELDS)}.", code="unknown_field")
         errors.update({clean_text(name, 100): [text] for name in item if name not in _KNOWN})
     fields = check_fields(item, errors, max_bytes)
     if fields.on_duplicate == "replace":
-        errors["on_duplicate"] = ["Use 'raise' or 'return'; only submit_job replaces."]
+        errors["on_duplicate"] = [say("Use 'raise' or 'return'; only submit_job replaces.", code="invalid_choice")]
     return fields
 
 
@@ -136,7 +139,7 @@ def _find_twins(batch: _Batch) -> None:
             batch.twins[place] = earlier
             del batch.requests[place]
         else:
-            text = f"The same work stands at position {earlier} of this list."
+            text = say("The same work stands at position %(index)d of this list.", code="duplicate_job", index=earlier)
             batch.errors[place] = Errors({"non_field_errors": [text]})
     _raise_errors(batch)
 

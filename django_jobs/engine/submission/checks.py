@@ -47,12 +47,14 @@ def check(request: Request, known: Known, errors: Errors, *, is_active: bool) ->
     """Judge one request; ``known`` is what exists of what it names."""
     kind, fields = request.targets.kind, request.fields
     if not kind.is_enabled:
-        text = say(_("The job type %(type)s is disabled."), type=repr(kind.type_name))
+        text = say(_("The job type %(type)s is disabled."), code="job_type_disabled", type=repr(kind.type_name))
         errors.note("job_type", text, JobTypeDisabled)
     if not is_active:
-        errors.note("organization", say(_("This organization is not active.")), OrganizationInactive)
+        text = say(_("This organization is not active."), code="organization_inactive")
+        errors.note("organization", text, OrganizationInactive)
     if fields.unique_key is not None and not request.window:  # nothing is unique in no time at all
-        errors["unique_key"] = ["It needs a deduplication_window of more than 0 seconds to be unique in."]
+        text = say("It needs a deduplication_window of more than 0 seconds to be unique in.", code="needs_window")
+        errors["unique_key"] = [text]
     check_named(request, known, errors)
     if "parameters" not in errors:
         errors.update(parameters.validate(kind.type_name, fields.parameters))
@@ -77,7 +79,7 @@ def read_known(requests: Iterable[Request], user: Any) -> Known:
 
 def _check_member(batch: Batch, organization: Any, user: Any) -> None:
     if not membership.may_add(user, batch, organization):
-        raise PermissionDenied(say(_("You may not add jobs to %(batch)s."), batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not add jobs to %(batch)s."), code="not_owner", batch=batch.batch_id))
 
 
 def check_named(request: Request, known: Known, errors: Errors) -> None:
@@ -101,7 +103,7 @@ def _check_batch(request: Request, known: Mapping[str, Batch], errors: Errors) -
     if (
         batch is None or batch.organization_id != request.targets.organization.pk
     ):  # not told apart: it is none of theirs
-        errors["batch"] = [f"There is no batch {name} in this organization."]
+        errors["batch"] = [say("There is no batch %(batch)s in this organization.", code="unknown_batch", batch=name)]
 
 
 def _read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
@@ -134,8 +136,9 @@ def _check_parents(request: Request, known: Mapping[str, Job], errors: Errors) -
 def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any, *, must_complete: bool) -> str | None:
     parent = known.get(name)
     if parent is None or parent.organization_id != organization_pk:  # not told apart: it is none of theirs
-        return f"There is no job {name} in this organization."
+        return say("There is no job %(job)s in this organization.", code="unknown_job", job=name)
     if must_complete and parent.status in UNSUCCESSFUL:
         hope = " unless somebody retries it" if parent.status in RETRYABLE_BY_HAND else ""
-        return f"{name} has ended as {parent.status}: it will not complete{hope}."
+        text = f"%(job)s has ended as %(status)s: it will not complete{hope}."
+        return say(text, code="will_not_complete", job=name, status=parent.status)
     return None

@@ -143,12 +143,12 @@ def refuse_unknown(call: str, keywords: Iterable[str]) -> None:
 def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> Encoded:
     """Return JSON of a value."""
     if value is not None and not isinstance(value, Mapping):
-        errors[name] = ["Give an object (a dict), or nothing."]
+        errors[name] = [say("Give an object (a dict), or nothing.", code="not_an_object")]
     elif value:
         try:
             return encoded(value if type(value) is dict else dict(value), name, max_bytes)
         except NotStorable as error:
-            errors[name] = [str(error)]
+            errors[name] = [error.args[0]]
     return "{}", {}, True
 
 
@@ -158,7 +158,8 @@ def _check_priority(priority: object, errors: Errors) -> int | None:
     try:
         return int(Priority.parse(priority))
     except ValueError:
-        errors["priority"] = [say(_("Use one of %(choices)s."), choices=", ".join(Priority.words()))]
+        words = ", ".join(Priority.words())
+        errors["priority"] = [say(_("Use one of %(choices)s."), code="invalid_choice", choices=words)]
         return None
 
 
@@ -169,7 +170,7 @@ def _check_parents(depends_on: object, errors: Errors) -> Mapping[str, int]:
     is_many = isinstance(depends_on, Iterable) and not isinstance(depends_on, str | bytes | Mapping)
     items = list(depends_on) if is_many else [depends_on]  # type: ignore[call-overload]
     if len(items) > MAX_PARENTS:
-        errors["depends_on"] = [f"At most {MAX_PARENTS} jobs can be waited for."]
+        errors["depends_on"] = [say("At most %(most)d jobs can be waited for.", code="too_many", most=MAX_PARENTS)]
         return _NO_PARENTS
     names: dict[str, int] = {}
     for item in items:
@@ -177,7 +178,8 @@ def _check_parents(depends_on: object, errors: Errors) -> Mapping[str, int]:
         parsed = parse_job_id(name)
         if parsed is None:
             shown = clean_text(readable(name), 100)
-            errors.setdefault("depends_on", []).append(f"{shown} is not a job id such as JOB-2026-00001.")
+            text = say("%(value)s is not a job id such as JOB-2026-00001.", code="not_a_job_id", value=shown)
+            errors.setdefault("depends_on", []).append(text)
         else:
             names[str(name)] = parsed[0]
     return names

@@ -14,6 +14,7 @@ from django_jobs.engine.submission.fields import refuse_unknown
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.engine.claimed_job import Claimed
@@ -43,5 +44,6 @@ def _owner(claimed: Claimed) -> Any:
         return None
     owner = get_user_model()._default_manager.filter(pk=claimed.owner_id).first()
     if owner is None:
-        raise PermissionDenied(f"{claimed.owner_name}, the owner of {claimed.job_id}, no longer exists.")
+        text = "%(owner)s, the owner of %(job)s, no longer exists."
+        raise PermissionDenied(say(text, code="owner_gone", owner=claimed.owner_name, job=claimed.job_id))
     return owner

@@ -50,7 +50,7 @@ def _check_rates(targets: list[Targets]) -> None:
             index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
             limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
             raise RateLimited(
-                say(RATE, limit=limit, type=kind_pk, window=window, delay=math.ceil(delay)),
+                say(RATE, code="rate_limited", limit=limit, type=kind_pk, window=window, delay=math.ceil(delay)),
                 delay,
                 index,
             )
@@ -84,7 +84,9 @@ def _check_backlogs(targets: list[Targets]) -> None:
             index = next(i for i, item in enumerate(targets) if item.organization.pk == organization_pk)
             raise QueueFull(
                 say(
-                    _("This organization has %(limit)d jobs waiting, as many as it may; try again later."), limit=limit
+                    _("This organization has %(limit)d jobs waiting, as many as it may; try again later."),
+                    code="queue_full",
+                    limit=limit,
                 ),
                 FULL_RETRY_SECONDS,
                 index,

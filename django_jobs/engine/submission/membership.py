@@ -20,6 +20,7 @@ from django_jobs.engine.submission.rights import belongs, may_cancel_batch
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.statuses import AWAITING_TURN, OpenTo, Status
+from django_jobs.texts import say
 
 
 class BatchTakesNoJobs(InvalidSubmission):
@@ -70,14 +71,16 @@ def lock(requests: Sequence[Request]) -> None:
 def _hindrance(batch: Batch | None) -> str | None:
     """Return why the batch takes no jobs, in words; None where it does."""
     if batch is None:
-        return "This batch was deleted."
+        return say("This batch was deleted.", code="deleted")
     if batch.canceled_at is not None:
-        return f"{batch.batch_id} was canceled: it takes no more jobs."
+        return say("%(batch)s was canceled: it takes no more jobs.", code="canceled", batch=batch.batch_id)
     if batch.closed_at is None or _runs_for(batch):
         return None
     if batch.completed_at is not None:
-        return f"{batch.batch_id} has ended: it takes no more jobs. Make another batch."
-    return f"{batch.batch_id} is closed: only its own jobs may add jobs to it now."
+        text = "%(batch)s has ended: it takes no more jobs. Make another batch."
+        return say(text, code="ended", batch=batch.batch_id)
+    text = "%(batch)s is closed: only its own jobs may add jobs to it now."
+    return say(text, code="closed", batch=batch.batch_id)
 
 
 def _runs_for(batch: Batch) -> bool:

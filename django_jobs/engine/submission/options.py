@@ -14,6 +14,7 @@ from django_jobs.models import Batch
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job_type import MAX_SECONDS
 from django_jobs.statuses import RunAfter
+from django_jobs.texts import say
 
 #: Characters.
 MAX_UNIQUE_KEY: Final = 200
@@ -37,12 +38,12 @@ def check_moment(value: object, field: str, errors: Errors) -> dt.datetime | Non
     if value is None:
         return None
     if not isinstance(value, dt.datetime) or timezone.is_naive(value):
-        errors[field] = ["Give a datetime with a time zone."]
+        errors[field] = [say("Give a datetime with a time zone.", code="not_aware")]
         return None
     try:
         return value.astimezone(dt.UTC)
     except OverflowError:
-        errors[field] = ["This moment is out of range."]
+        errors[field] = [say("This moment is out of range.", code="out_of_range")]
         return None
 
 
@@ -83,7 +84,9 @@ def _check_batch(value: object, errors: Errors) -> BatchName | None:
     name = value.batch_id if isinstance(value, Batch) and value.pk is not None else value
     parsed = parse_batch_id(name)
     if parsed is None:
-        errors["batch"] = [f"{clean_text(readable(name), 100)} is not a batch id such as BATCH-2026-00001."]
+        value = clean_text(readable(name), 100)
+        text = say("%(value)s is not a batch id such as BATCH-2026-00001.", code="not_a_batch_id", value=value)
+        errors["batch"] = [text]
         return None
     return BatchName(parsed[0], str(name))
 
@@ -92,7 +95,7 @@ def _check_word(field: str, value: object, words: Iterable[str], errors: Errors)
     if isinstance(value, str) and value in words:
         return str(value)
     *others, last = map(repr, map(str, words))
-    errors[field] = [f"Use {', '.join(others)} or {last}."]
+    errors[field] = [say(f"Use {', '.join(others)} or {last}.", code="invalid_choice")]
     return ""
 
 
@@ -100,7 +103,9 @@ def _check_unique_key(value: object, errors: Errors) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_UNIQUE_KEY or not is_storable_text(value):
-        errors["unique_key"] = [f"Give a text of 1 to {MAX_UNIQUE_KEY} characters."]
+        errors["unique_key"] = [
+            say("Give a text of 1 to %(most)d characters.", code="wrong_length", most=MAX_UNIQUE_KEY)
+        ]
         return None
     return value
 
@@ -110,7 +115,8 @@ def _check_number(given: Mapping[str, Any], field: str, least: int, most: int, e
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        errors[field] = [f"Give a whole number from {least} to {most}."]
+        text = "Give a whole number from %(least)d to %(most)d."
+        errors[field] = [say(text, code="out_of_range", least=least, most=most)]
         return None
     return value
 
@@ -122,7 +128,8 @@ def _check_expiry(given: Mapping[str, Any], errors: Errors) -> dt.datetime | Non
         return None
     run_at = given.get("run_at")
     if moment <= timezone.now():
-        errors["expires_at"] = ["Give a moment in the future."]
+        errors["expires_at"] = [say("Give a moment in the future.", code="past")]
     elif isinstance(run_at, dt.datetime) and not timezone.is_naive(run_at) and moment <= run_at:
-        errors["expires_at"] = ["Give a moment after run_at: it would expire before it may run."]
+        text = say("Give a moment after run_at: it would expire before it may run.", code="before_run_at")
+        errors["expires_at"] = [text]
     return moment

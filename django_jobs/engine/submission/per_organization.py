@@ -30,6 +30,7 @@ from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.engine.submission.targets import Targets, read_all
 from django_jobs.exceptions import InvalidSubmission, OrganizationNotFound
 from django_jobs.models import Job, JobType
+from django_jobs.texts import say
 
 INACTIVE: Final = "organization_inactive"
 DUPLICATE: Final = "duplicate_job"
@@ -100,7 +101,8 @@ def _own_fields(fields: Fields, found: Targets, run_at: Callable[[Any], dt.datet
 
 def _as_list(organizations: object) -> list[Any]:
     if isinstance(organizations, str | bytes | Mapping | Model) or not isinstance(organizations, Iterable):
-        raise InvalidSubmission({"organizations": ["Give a list of organizations: ids, instances, or a queryset."]})
+        text = say("Give a list of organizations: ids, instances, or a queryset.", code="not_a_list")
+        raise InvalidSubmission({"organizations": [text]})
     return list(organizations)
 
 
@@ -114,7 +116,8 @@ def _read(job_type: object, wanted: Sequence[Any], errors: Errors, authorizer: A
         errors.note("job_type", hidden["job_type"][0], hidden.cause)
     if unknown:
         more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
-        text = f"There is no organization {', '.join(map(repr, unknown[:MAX_NAMED]))}{more}."
+        names = ", ".join(map(repr, unknown[:MAX_NAMED]))
+        text = say(f"There is no organization %(names)s{more}.", code="unknown_organization", names=names)
         errors.note("organizations", text, OrganizationNotFound)
     return list({item.organization.pk: item for item in read if isinstance(item, Targets)}.values())
 

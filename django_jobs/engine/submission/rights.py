@@ -81,7 +81,8 @@ class Authorizer:
         if self._answers[key]:
             return kind
         if organization is not None and not belongs(self._user, organization):
-            raise PermissionDenied(say(_("You may not submit %(job_type)s for this organization."), job_type=named))
+            text = say(_("You may not submit %(job_type)s for this organization."), code="no_part", job_type=named)
+            raise PermissionDenied(text)
         return None
 
     def may_know_the_code(self) -> bool:

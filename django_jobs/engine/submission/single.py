@@ -26,6 +26,7 @@ from django_jobs.engine.submission.fields import Fields, check_fields
 from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Batch, Job, JobType
+from django_jobs.texts import say
 
 MAX_TRIES: Final = 10
 #: How often somebody else may be faster whose job is to be replaced, before all is judged anew.
@@ -131,7 +132,8 @@ def _submit(
         except JobsError:
             if trial or not targets.forget():
                 raise  # the rows that it was judged by were just read
-    raise InvalidSubmission({"job_type": ["The job type or the organization changes at this moment; try again."]})
+    text = say("The job type or the organization changes at this moment; try again.", code="busy")
+    raise InvalidSubmission({"job_type": [text]})
 
 
 def judge(job_type: object, organization: Any, given: Mapping[str, Any], user: Any) -> None:

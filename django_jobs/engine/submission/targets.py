@@ -19,6 +19,7 @@ from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.engine.submission.target_names import is_name, key_of_kind, key_of_pair, key_of_tenant, may_be_id
 from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import JobType, get_organization_model
+from django_jobs.texts import say
 
 MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
@@ -120,8 +121,9 @@ def _no_organization(organization: Any, authorizer: Authorizer) -> str:
 
 def _missing(what: str, named: object, *, is_id: bool) -> str:
     if not is_id or named == "":
-        return f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
-    return f"There is no {what} {shown(named)!r}."
+        text = f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
+        return say(text, code="required")
+    return say(f"There is no {what} %(name)r.", code=f"unknown_{what.replace(' ', '_')}", name=shown(named))
 
 
 def _point_at_declarations(
@@ -136,7 +138,8 @@ def _point_at_declarations(
             continue
         name = key_of_kind(job_type)
         if name and name not in kinds and declarations.get(name) is not None and authorizer.may_know_the_code():
-            own["job_type"] = [f"There is no job type {name!r} (declared in code, run migrate or jobs_sync)."]
+            text = "There is no job type %(name)r (declared in code, run migrate or jobs_sync)."
+            own["job_type"] = [say(text, code="not_synced", name=name)]
 
 
 def _read_kinds(names: set[str]) -> dict[str, JobType]:

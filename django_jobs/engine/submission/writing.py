@@ -12,6 +12,7 @@ from django_jobs.engine.submission.targets import TargetsChanged
 from django_jobs.engine.transitions import hooks
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
+from django_jobs.texts import say
 
 
 def write_all(requests: Sequence[Request]) -> list[Request]:
@@ -23,7 +24,8 @@ def write_all(requests: Sequence[Request]) -> list[Request]:
     try:
         insertion.insert_all(requests)
     except TargetsChanged as error:
-        raise InvalidSubmission({"non_field_errors": ["Others submit the same at this moment; try again."]}) from error
+        text = say("Others submit the same at this moment; try again.", code="busy")
+        raise InvalidSubmission({"non_field_errors": [text]}) from error
     return [request for request in requests if request.existing is None]
 
 
