@@ -198,7 +198,7 @@ class OwnPages(BaseAdmin):
         """Return a redirect to the list, with the message that the object is not there any more."""
         name = unquote(object_id)
         text = _("%(kind)s %(name)s is not there any more.") % {"kind": self.opts.verbose_name, "name": name}
-        self.message_user(request, text, messages.WARNING)
+        self.message_user(request, text, messages.WARNING, extra_tags="gone")
         return HttpResponseRedirect(self.url_of("changelist"))
 
     def page(self, request: HttpRequest, template: str, title: str, place: str, **context: Any) -> TemplateResponse:

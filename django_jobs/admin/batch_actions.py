@@ -30,9 +30,10 @@ from django_jobs.texts import told
 class BatchAction:
     """A button. ``fits`` says of a batch with its status whether the action can succeed.
 
-    ``words`` stand on it, and ``yes`` on the button of the page that asks.
+    ``words`` stand on it, and ``yes`` on the button of the page that asks. ``code`` is that of the message afterwards.
     """
 
+    code: str
     words: Any
     yes: Any
     past: Any
@@ -47,6 +48,7 @@ class BatchAction:
 
 ACTIONS: Final = {
     "retry": BatchAction(
+        code="retried",
         words=gettext_lazy("Retry failed"),
         yes=gettext_lazy("Yes, retry failed"),
         past=gettext_lazy("Retried: its failed jobs start over, with all their retries."),
@@ -60,6 +62,7 @@ ACTIONS: Final = {
         concerns=RETRYABLE_BY_HAND,
     ),
     "follow-up": BatchAction(
+        code="submitted",
         words=gettext_lazy("Submit what follows"),
         yes=gettext_lazy("Yes, submit what follows"),
         past=gettext_lazy("Submitted: what follows this batch."),
@@ -77,6 +80,7 @@ ACTIONS: Final = {
         ),
     ),
     "close": BatchAction(
+        code="closed",
         words=pgettext_lazy("to end a batch", "Close"),
         yes=gettext_lazy("Yes, close"),
         past=gettext_lazy("Closed: it ends with the last of its jobs."),
@@ -89,6 +93,7 @@ ACTIONS: Final = {
         fits=lambda batch: batch.closed_at is None,
     ),
     "cancel": BatchAction(
+        code="canceled",
         words=gettext_lazy("Cancel"),
         yes=gettext_lazy("Yes, cancel"),
         past=gettext_lazy("Canceled: what waits of it ends, and what runs is asked to stop."),
@@ -160,7 +165,7 @@ class BatchActions(OwnPages):
         try:
             changed = act.perform(batch, user=request.user)
         except JobsError as refusal:
-            self.message_user(request, told(refusal), messages.WARNING)
+            self.message_user(request, told(refusal), messages.WARNING, extra_tags=refusal.code)
             return
         self.remember(request, [changed], in_english(act.past))
         if act.concerns and changed.refused:
@@ -169,9 +174,10 @@ class BatchActions(OwnPages):
                 "%(count)s jobs are left as they are: the access policy refuses them.",
                 changed.refused,
             )
-            self.message_user(request, text % {"count": format_number(changed.refused)}, messages.WARNING)
+            text %= {"count": format_number(changed.refused)}
+            self.message_user(request, text, messages.WARNING, extra_tags="refused_by_policy")
         if changed.fault and changed.completed_at is not None:
             text = _("Not submitted yet: %(reason)s") % {"reason": reason_of(changed.fault)}
-            self.message_user(request, text, messages.WARNING)
+            self.message_user(request, text, messages.WARNING, extra_tags="not_submitted")
         else:
-            self.message_user(request, act.past)
+            self.message_user(request, act.past, extra_tags=act.code)

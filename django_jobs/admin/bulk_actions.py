@@ -32,17 +32,21 @@ from django_jobs.texts import told, translated
 MAX_AT_ONCE: Final = 500
 
 
+#: The code of a refusal, and its reason in words.
+Refusal = tuple[str, str]
+
+
 @dataclass(slots=True)
 class Report:
     """What became of each job: it was done, it was asked to stop, or it was refused for a reason."""
 
     done: list[Job] = field(default_factory=list)
     asked: list[Job] = field(default_factory=list)
-    refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    refused: dict[Refusal, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def refuse(self, job: Job, reason: str) -> None:
-        """Note that nothing was done to the job, and why."""
-        self.refused[reason].append(job.name)
+    def refuse(self, job: Job, code: str, reason: str) -> None:
+        """Note that nothing was done to the job, and why, in a code and in words."""
+        self.refused[code, reason].append(job.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ def _one_by_one(change: Callable[..., Job]) -> Callable[[Sequence[Job], Any], Re
             try:
                 changed = change(job, user=user)
             except JobsError as error:
-                report.refuse(job, _reason(error))
+                report.refuse(job, error.code, _reason(error))
             else:
                 is_stopping = changed.status == Status.RUNNING
                 (report.asked if is_stopping and change is cancel_job else report.done).append(job)
@@ -97,17 +101,18 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
     wanted = []
     for job in jobs:
         if not policy.can_delete(user, job):
-            report.refuse(job, _("you may not"))
+            report.refuse(job, "permission_denied", _("you may not"))
         elif job.status not in TERMINAL:
             text = _("it is %(status)s, and only ended jobs can be deleted")
-            report.refuse(job, text % {"status": status_word(job.status)})
+            report.refuse(job, "not_ended", text % {"status": status_word(job.status)})
         else:
             wanted.append(job)
     delete_jobs([job.pk for job in wanted], release_children=True)
     left = set(Job.primary.filter(pk__in=[job.pk for job in wanted]).values_list("pk", flat=True))
     for job in wanted:
         if job.pk in left:
-            report.refuse(job, _("other data need it, or a job that waited for it is just ending; try again"))
+            text = _("other data need it, or a job that waited for it is just ending; try again")
+            report.refuse(job, "in_use", text)
         else:
             report.done.append(job)
     return report
@@ -145,11 +150,14 @@ def _together(action: str, value: int | None = None) -> Callable[[Sequence[Job],
         wanted = [job for job in jobs if rights.may(job)]
         for job in jobs:
             if job not in wanted:
-                report.refuse(job, _("you may not"))
+                report.refuse(job, "permission_denied", _("you may not"))
         order = Order(action, actor_for(user), value)
         done = database.in_transaction(lambda: _do(order, [job.pk for job in wanted]))
         for job in wanted:
-            report.done.append(job) if job.pk in done else report.refuse(job, _("it is not waiting for that"))
+            if job.pk in done:
+                report.done.append(job)
+            else:
+                report.refuse(job, "not_waiting", _("it is not waiting for that"))
         return report
 
     return perform
@@ -186,13 +194,13 @@ RUN_NOW: Final = BulkAction(
 BULK_ACTIONS: Final = {act.verb: act for act in (CANCEL, RETRY, DELETE)}
 
 
-def tell(act: BulkAction, report: Report, missing: int = 0) -> Iterable[tuple[int, str]]:
-    """Yield the report in sentences, each with its message level. ``missing`` is how many chosen jobs are gone."""
+def tell(act: BulkAction, report: Report, missing: int = 0) -> Iterable[tuple[str, int, str]]:
+    """Yield the report in sentences, each with its level and its code. ``missing`` is how many chosen jobs are gone."""
     if report.done:
-        yield messages.SUCCESS, done_words(act.verb, report.done)
+        yield done_words(act.verb, report.done), messages.SUCCESS, "done"
     if report.asked:
-        yield messages.SUCCESS, asked_words(report.asked)
-    for reason, names in report.refused.items():
-        yield messages.WARNING, refused_words(act.verb, names, reason)
+        yield asked_words(report.asked), messages.SUCCESS, "asked_to_stop"
+    for (code, reason), names in report.refused.items():
+        yield refused_words(act.verb, names, reason), messages.WARNING, code
     if missing:
-        yield messages.WARNING, missing_words(act.verb, missing)
+        yield missing_words(act.verb, missing), messages.WARNING, "not_found"

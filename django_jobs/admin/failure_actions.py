@@ -76,10 +76,11 @@ class FailureActions(SeesJobs):
             return HttpResponseNotAllowed(["POST"])
         action, chosen = request.POST.get("action", ""), chosen_by(request.user, request.POST.dict())
         if not chosen.job_type:
-            self.message_user(request, _("Nothing was done: say which job type is meant."), messages.WARNING)
+            text = _("Nothing was done: say which job type is meant.")
+            self.message_user(request, text, messages.WARNING, extra_tags="needs_job_type")
         elif not chosen.is_known:
             text = _("Nothing was done: there is no such organization or state, or you may not see it.")
-            self.message_user(request, text, messages.WARNING)
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_choice")
         elif action == RETRY_ONE:
             return self._retry_one(request, chosen)
         elif action in PAUSES:
@@ -87,7 +88,8 @@ class FailureActions(SeesJobs):
         elif action in failure_operations.BUTTONS:
             return self._start(request, action, chosen)
         else:
-            self.message_user(request, _("Nothing was done: there is no such button."), messages.WARNING)
+            text = _("Nothing was done: there is no such button.")
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_button")
         return HttpResponseRedirect(self._back(request, chosen))
 
     def _retry_one(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
@@ -102,13 +104,14 @@ class FailureActions(SeesJobs):
         except MayNot as error:
             raise PermissionDenied from error
         except InvalidTransition as error:
-            self.message_user(request, told(error), messages.WARNING)
+            self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)
             return HttpResponseRedirect(self._back(request, chosen))
         page = self._links.page("django_jobs_job_change", job.pk)
         back = self._back(request, chosen) if "next" in request.POST else page
         link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)
-        text, is_held = held_retries.retried(request, self._links, job, link, back)
-        self.message_user(request, text, messages.WARNING if is_held else messages.INFO)
+        text, reason = held_retries.retried(request, self._links, job, link, back)
+        level = messages.WARNING if reason else messages.INFO
+        self.message_user(request, text, level, extra_tags=reason or "retried")
         return HttpResponseRedirect(back)
 
     def _switch_type(self, request: HttpRequest, job_type: str, verb: str) -> None:
@@ -117,23 +120,24 @@ class FailureActions(SeesJobs):
         kind = JobType.primary.filter(pk=job_type).first()
         if kind is None:
             text = _("Nothing was done: there is no job type %(type)s.") % {"type": job_type}
-            self.message_user(request, text, messages.WARNING)
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_job_type")
             return
-        level, text = type_switches.set_switch(request.user, kind, verb)
-        self.message_user(request, text, level)
+        text, level, code = type_switches.set_switch(request.user, kind, verb)
+        self.message_user(request, text, level, extra_tags=code)
 
     def _start(self, request: HttpRequest, action: str, chosen: Chosen) -> HttpResponse:
         """Start what goes on in the background, and show its page, which follows how far it comes."""
         back, form = HttpResponseRedirect(self._back(request, chosen)), RateForm(request.POST, action=action)
         if not form.is_valid():
             for text in form.errors["rate"]:
-                self.message_user(request, _("Jobs a minute: %(problem)s") % {"problem": text}, messages.ERROR)
+                told_of = _("Jobs a minute: %(problem)s") % {"problem": text}
+                self.message_user(request, told_of, messages.ERROR, extra_tags="invalid_rate")
             return back
         asked = failure_operations.request_of(action, chosen, form.cleaned_data["rate"])
         same = same_under_way(asked, request.user)
         if same is not None:
             text = _("Nothing was started: {user} is at it already, see {operation}.")
-            self._tell_of(request, text, same, messages.WARNING)
+            self._tell_of(request, text, same, messages.WARNING, "under_way")
             return back
         try:
             if action in ASKING and CONFIRMED not in request.POST:
@@ -145,13 +149,15 @@ class FailureActions(SeesJobs):
             self._tell_empty(request)
             return back
         database.once_on_commit(navigation_counts.forget)
-        self._tell_of(request, _("Started: {operation}. It goes on in the background."), started, messages.INFO)
+        text = _("Started: {operation}. It goes on in the background.")
+        self._tell_of(request, text, started, messages.INFO, "started")
         page = self._links.operation(started.pk)
         there = back if "next" in request.POST or not page else HttpResponseRedirect(page)
         if asked.action == Operation.Action.RETRY:
             waits = held_retries.will_wait(request, self._links, chosen.job_type, there.url)
             if waits is not None:
-                self.message_user(request, waits, messages.WARNING)
+                text, reason = waits
+                self.message_user(request, text, messages.WARNING, extra_tags=reason)
         return there
 
     def _ask(self, request: HttpRequest, action: str, asked: Request, back: str) -> HttpResponse:
@@ -166,13 +172,14 @@ class FailureActions(SeesJobs):
         context = {"consequence": consequence, "fields": [*fields, (CONFIRMED, "yes")], "back_url": back}
         return self.page(request, "failures/confirm.html", title, title, **context)
 
-    def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int) -> None:
+    def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int, code: str) -> None:
         link = link_to(self._links, operation, failure_operations.title_of(operation))
-        self.message_user(request, format_html(text, operation=link, user=operation.user_name), level)
+        told_of = format_html(text, operation=link, user=operation.user_name)
+        self.message_user(request, told_of, level, extra_tags=code)
 
     def _tell_empty(self, request: HttpRequest) -> None:
         text = _("No such job is left: they were retried, canceled or deleted meanwhile.")
-        self.message_user(request, text, messages.WARNING)
+        self.message_user(request, text, messages.WARNING, extra_tags="none_left")
 
     def _back(self, request: HttpRequest, chosen: Chosen) -> str:
         """Return where the user came from if that is an address of this site, else the page of what was acted on."""

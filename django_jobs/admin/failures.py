@@ -111,7 +111,7 @@ class FailureAdmin(FailureActions):
             found = _read(request, chosen, now)
         if found is None or not found.keys:
             text = _("This group is empty by now: its jobs were retried, canceled or deleted.")
-            self.message_user(request, text, messages.WARNING)
+            self.message_user(request, text, messages.WARNING, extra_tags="empty_group")
             return HttpResponseRedirect(self.url_of("changelist"))
         return self._show(request, chosen, found, found.groups()[0], now)
 

@@ -82,28 +82,30 @@ def button_for(request: HttpRequest, links: Links, reason: str, job_type: str, b
     )
 
 
-def retried(request: HttpRequest, links: Links, job: Job, link: Any, back: str) -> tuple[SafeString, bool]:
-    """Return what to say of a job that was retried just now, and whether something holds it.
+def retried(request: HttpRequest, links: Links, job: Job, link: Any, back: str) -> tuple[SafeString, str]:
+    """Return what to say of a job that was retried just now, and the reason why it waits; "" where nothing holds it.
 
     ``link`` names the job. The message has the button that lets it go; that leads ``back``.
     """
     reason = describe(job).waiting_for or ""
     if reason not in TOLD:
-        return format_html(_("{job} starts over. Its page shows what becomes of it."), job=link), False
+        return format_html(_("{job} starts over. Its page shows what becomes of it."), job=link), ""
     text = format_html(str(TOLD[reason]), job=link)
     button = button_for(request, links, reason, job.job_type_id, back)
-    return (text if button is None else format_html("{} {}", text, drawn(request, button))), True
+    return (text if button is None else format_html("{} {}", text, drawn(request, button))), reason
 
 
-def will_wait(request: HttpRequest, links: Links, job_type: str, back: str) -> SafeString | None:
-    """Return what to say of jobs of a type that will be retried, with the button; None where nothing holds them."""
+def will_wait(request: HttpRequest, links: Links, job_type: str, back: str) -> tuple[SafeString, str] | None:
+    """Return what to say of jobs of a type that will be retried, with the button, and why they wait; None where nothing
+    holds them.
+    """
     kind = JobType.primary.filter(pk=job_type).first()
     held = held_types([job_type]) if kind and kind.breaker_failures else {}
     reason = reason_of(kind, is_held=is_held(held, job_type, None))
     if not reason:
         return None
     button = button_for(request, links, reason, job_type, back)
-    return format_html("{} {}", WILL_WAIT[reason], "" if button is None else drawn(request, button))
+    return format_html("{} {}", WILL_WAIT[reason], "" if button is None else drawn(request, button)), reason
 
 
 def drawn(request: HttpRequest, button: Button) -> SafeString:

@@ -76,7 +76,7 @@ class JobActions(JobOperations):
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if len(keys_of(chosen)) != len(chosen):  # no form of ours
-            self.message_user(request, _("There is no such job."), messages.WARNING)
+            self.message_user(request, _("There is no such job."), messages.WARNING, extra_tags="not_found")
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *args, **kwargs)
 
@@ -173,10 +173,10 @@ class JobActions(JobOperations):
         flag = DELETION if act is DELETE else CHANGE
         self.remember(request, report.done, act.done, flag)
         self.remember(request, report.asked, "Asked to stop.", flag)
-        for level, text in tell(act, report, missing=len(set(pks[:MAX_AT_ONCE])) - len(jobs)):
-            self.message_user(request, text, level)
+        for text, level, code in tell(act, report, missing=len(set(pks[:MAX_AT_ONCE])) - len(jobs)):
+            self.message_user(request, text, level, extra_tags=code)
         if not pks:
-            self.message_user(request, _("No job was chosen."), messages.WARNING)
+            self.message_user(request, _("No job was chosen."), messages.WARNING, extra_tags="nothing_chosen")
 
 
 def _others(counted: Counter[str], act: BulkAction) -> SafeString:

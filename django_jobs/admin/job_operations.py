@@ -33,7 +33,7 @@ from django_jobs.exceptions import InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import Operation
 from django_jobs.statuses import Priority
-from django_jobs.texts import told
+from django_jobs.texts import code_of, told
 
 #: The fields of the form, by action, beside the rate.
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -125,7 +125,8 @@ class JobOperations(JobsUnderWay):
         try:
             jobs: Any = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
-            self.message_user(request, _("Nothing can be searched for in this text."), messages.WARNING)
+            text = _("Nothing can be searched for in this text.")
+            self.message_user(request, text, messages.WARNING, extra_tags="unsearchable")
             return HttpResponseRedirect(self.url_of("changelist"))
         filters = filter_of(jobs)
         names_all = filters.is_empty
@@ -147,13 +148,14 @@ class JobOperations(JobsUnderWay):
             return self._refuse(request, error)
         except InvalidOperation as error:
             for texts in error.errors.values():
-                self.message_user(request, " ".join(texts), messages.WARNING)
+                self.message_user(request, " ".join(texts), messages.WARNING, extra_tags=code_of(texts[0]))
             return HttpResponseRedirect(self._list(request))
         database.once_on_commit(navigation_counts.forget)
         page = self.links.operation(started.pk)
         if not page:
             text = _("Started: {operation}. It goes on in the background.")
-            self.message_user(request, format_html(text, operation=line(title_of(started), 120)))
+            told_of = format_html(text, operation=line(title_of(started), 120))
+            self.message_user(request, told_of, extra_tags="started")
         return HttpResponseRedirect(page or self._list(request))
 
     def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
@@ -192,11 +194,12 @@ class JobOperations(JobsUnderWay):
     def _refuse_same(self, request: HttpRequest, same: Operation) -> HttpResponse:
         text = _("Nothing was started: {user} is at it already, see {operation}.")
         link = link_to(self.links, same, title_of(same))
-        self.message_user(request, format_html(text, operation=link, user=same.user_name), messages.WARNING)
+        text = format_html(text, operation=link, user=same.user_name)
+        self.message_user(request, text, messages.WARNING, extra_tags="under_way")
         return HttpResponseRedirect(self._list(request))
 
     def _refuse(self, request: HttpRequest, error: MayNot) -> HttpResponse:
-        self.message_user(request, told(error), messages.WARNING)
+        self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)
         return HttpResponseRedirect(self._list(request))
 
     def _list(self, request: HttpRequest) -> str:

@@ -49,7 +49,7 @@ class JobOutput(OwnPages):
         file = _open(job)
         if file is None:
             text = _("%(job)s has no file, or it is not there any more.") % {"job": job.name}
-            self.message_user(request, text, messages.WARNING)
+            self.message_user(request, text, messages.WARNING, extra_tags="no_file")
             return self.go_to(job.pk)
         name = PurePosixPath(job.output_reference).name
         kind, encoding = mimetypes.guess_type(name)

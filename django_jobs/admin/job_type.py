@@ -133,7 +133,8 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         if "requires_permission" in form.changed_data and unknown_permissions([obj.requires_permission]):
             text = _("There is no permission %(permission)s: only system admins and code may submit jobs of this type.")
-            self.message_user(request, text % {"permission": obj.requires_permission}, messages.WARNING)
+            text %= {"permission": obj.requires_permission}
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_permission")
         if not change:
             super().save_model(request, obj, form, change)
             return
@@ -143,7 +144,8 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         for item in type_switches.SWITCHES.values():
             is_old = item.field not in values and getattr(obj, item.field) != item.value
             if is_old and getattr(stored, item.field) == item.value:
-                self.message_user(request, type_switches.in_words(item.told_meanwhile, obj), messages.WARNING)
+                text = type_switches.in_words(item.told_meanwhile, obj)
+                self.message_user(request, text, messages.WARNING, extra_tags=f"{item.code}_meanwhile")
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
         """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""
@@ -180,8 +182,8 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         kind = self.find(request, object_id)
         if kind is None:
             return self.gone(request, object_id)
-        level, text = type_switches.set_switch(request.user, kind, verb)
-        self.message_user(request, text, level)
+        text, level, code = type_switches.set_switch(request.user, kind, verb)
+        self.message_user(request, text, level, extra_tags=code)
         return self.go_to(kind.pk)
 
     def _submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -191,7 +193,8 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         if kind is None:
             return self.gone(request, object_id)
         if not submittable(request.user, [kind]):
-            self.message_user(request, _("Only code submits %(type)s.") % {"type": kind.pk}, messages.WARNING)
+            text = _("Only code submits %(type)s.") % {"type": kind.pk}
+            self.message_user(request, text, messages.WARNING, extra_tags="code_only")
             return self.go_to(kind.pk)
         form = SubmissionForm(request, kind, request.POST if request.method == "POST" else None)
         job = form.submit() if form.is_valid() else None
@@ -200,5 +203,5 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
             back = self.url_of("change", kind.pk)
             return self.form_page(request, form, title, [(_("Type"), type_title(kind))], back_url=back)
         self.remember(request, [job], "Submitted in the admin.", ADDITION)
-        self.message_user(request, _("%(job)s was submitted.") % {"job": job.name})
+        self.message_user(request, _("%(job)s was submitted.") % {"job": job.name}, extra_tags="submitted")
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(job.pk,)))

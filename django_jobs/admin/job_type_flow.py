@@ -71,10 +71,10 @@ class BreakerPage(OwnPages):
             if close_breaker(kind.pk, user=request.user):
                 database.once_on_commit(navigation_counts.forget)
                 text = _("The breaker of %(type)s is closed: what waited may start.") % {"type": kind.pk}
-                self.message_user(request, text)
+                self.message_user(request, text, extra_tags="closed")
             else:
                 text = _("The breaker of %(type)s was closed already.") % {"type": kind.pk}
-                self.message_user(request, text, messages.WARNING)
+                self.message_user(request, text, messages.WARNING, extra_tags="already_closed")
             return self.go_back(request, kind.pk)
         title = _("Close the breaker of %(type)s?") % {"type": kind.pk}
         found = open_breakers([kind.pk])

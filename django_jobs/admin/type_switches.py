@@ -16,13 +16,14 @@ from django_jobs.models import JobType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A field and the value that it gets; what the button and the message of it say.
+    """A field and the value that it gets; what the button and the message of it say; and the code of the message.
 
     ``told_meanwhile`` is for who saves a page that is older than somebody's press of the button.
     """
 
     field: str
     value: bool
+    code: str
     label: Any
     told: Any
     told_late: Any
@@ -33,6 +34,7 @@ SWITCHES: Final = {
     "pause": Switch(
         field="is_paused",
         value=True,
+        code="paused",
         label=_("Pause"),
         told=_("%(type)s is paused: what is submitted waits, what runs goes on."),
         told_late=_("Somebody else was first: %(type)s is paused: what is submitted waits, what runs goes on."),
@@ -41,6 +43,7 @@ SWITCHES: Final = {
     "resume": Switch(
         field="is_paused",
         value=False,
+        code="resumed",
         label=_("Resume"),
         told=_("%(type)s goes on: what waited may start."),
         told_late=_("Somebody else was first: %(type)s goes on: what waited may start."),
@@ -49,6 +52,7 @@ SWITCHES: Final = {
     "enable": Switch(
         field="is_enabled",
         value=True,
+        code="enabled",
         label=_("Enable"),
         told=_("%(type)s is enabled: it takes submissions."),
         told_late=_("Somebody else was first: %(type)s is enabled: it takes submissions."),
@@ -57,6 +61,7 @@ SWITCHES: Final = {
     "disable": Switch(
         field="is_enabled",
         value=False,
+        code="disabled",
         label=_("Disable"),
         told=_("%(type)s is disabled: submissions are refused, and nothing starts."),
         told_late=_("Somebody else was first: %(type)s is disabled: submissions are refused, and nothing starts."),
@@ -65,12 +70,12 @@ SWITCHES: Final = {
 }
 
 
-def set_switch(user: Any, kind: JobType, verb: str) -> tuple[int, str]:
-    """Set the switch. Return the level of the message about it, and its text; who presses second is told so."""
+def set_switch(user: Any, kind: JobType, verb: str) -> tuple[str, int, str]:
+    """Set the switch. Return the message about it, its level and its code; who presses second is told so."""
     switch = SWITCHES[verb]
     if not switches.set_switch(kind, switch.field, switch.value, user=user):
-        return messages.WARNING, switch.told_late % {"type": kind.pk}
-    return messages.INFO, in_words(switch.told, kind)
+        return switch.told_late % {"type": kind.pk}, messages.WARNING, f"already_{switch.code}"
+    return in_words(switch.told, kind), messages.INFO, switch.code
 
 
 def in_words(text: Any, kind: JobType) -> SafeString:
