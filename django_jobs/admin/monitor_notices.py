@@ -22,7 +22,7 @@ from django_jobs.engine.insight.rollups import LEASE, behind
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, JobType, Worker
-from django_jobs.texts import listed, translated
+from django_jobs.texts import code_of, listed, translated
 
 #: How many paused job types are named.
 PAUSED_SHOWN: Final = 5
@@ -121,7 +121,7 @@ def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[
 
 def _about_pool(pool: str, problem: str) -> Notice:
     text = pool_in_words(pool, problem)
-    return Notice(level="warning", code="pool_in_vain", alarm=f"{NO_WORKER}:{pool}", text=text)
+    return Notice(level="warning", code=code_of(problem), alarm=f"{NO_WORKER}:{pool}", text=text)
 
 
 def pool_in_words(pool: str, problem: str) -> str:

@@ -155,22 +155,22 @@ def _failures_in_words(item: TypeTraffic) -> str:
 
 def _state(kind: JobType | None, item: TypeTraffic, held: str | None, *, is_failing: bool) -> SafeString:
     """Return what may start of the type. One that fails, or that its breaker holds, is not called active in green."""
-    words, name = pgettext("job type", "active"), "completed"
+    code, words, name = "active", pgettext("job type", "active"), "completed"
     if item.failures and item.failures == item.ended:
-        words, name = _("all fail"), "failed"
+        code, words, name = "all_fail", _("all fail"), "failed"
     elif is_failing:
-        words, name = pgettext("job type", "failing"), "failed"
+        code, words, name = "failing", pgettext("job type", "failing"), "failed"
     if held is not None:
-        words, name = _("held by its breaker"), "failed"
+        code, words, name = "held", _("held by its breaker"), "failed"
     if held:
         words = _("held for %(organization)s alone") % {"organization": line(held, 60)}
     if kind is None:
-        words, name = (_("deleted"), "canceled")
+        code, words, name = "deleted", _("deleted"), "canceled"
     elif not kind.is_enabled:
-        words, name = (_("disabled"), "canceled")
+        code, words, name = "disabled", _("disabled"), "canceled"
     elif kind.is_paused:
-        words, name = (_("paused"), "timed-out")
-    return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+        code, words, name = "paused", _("paused"), "timed-out"
+    return format_html('<span class="djobs-badge djobs-{}" data-code="{}">{}</span>', name, code, words)
 
 
 def tenant_rows(request: HttpRequest, links: Links, tenants: Collection[Tenant]) -> list[TenantRow]:

@@ -19,8 +19,9 @@ from django_jobs.admin.numbers import format_number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A number and what it means. ``url`` is empty if no list shows exactly what was counted."""
+    """A number and what it means, in a word by its ``code``. ``url`` is empty if no list shows what was counted."""
 
+    code: str
     name: str
     value: Any
     note: str
@@ -35,23 +36,37 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
     rate = _("%(count)s a minute") % {"count": format_number(completed / minutes, 1)}
     return [
         Tile(
+            code="running",
             name=pgettext("jobs", "Running"),
             value=format_number(now.running),
             note=running_note(now, health),
             url=links.running(),
         ),
-        Tile(name=pgettext("jobs", "Waiting"), value=now.waiting, note=_waiting_note(now)),
-        Tile(name=pgettext("jobs", "Retrying"), value=now.retrying, note=_("after a failure"), url=links.retrying()),
-        Tile(name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
-        Tile(name=_("Dead letters"), value=now.dead, note=_("grouped by error"), url=links.dead_letters()),
-        Tile(name=pgettext("jobs", "Completed"), value=format_number(completed), note=rate),
+        Tile(code="waiting", name=pgettext("jobs", "Waiting"), value=now.waiting, note=_waiting_note(now)),
         Tile(
+            code="retrying",
+            name=pgettext("jobs", "Retrying"),
+            value=now.retrying,
+            note=_("after a failure"),
+            url=links.retrying(),
+        ),
+        Tile(code="blocked", name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
+        Tile(
+            code="dead_letters",
+            name=_("Dead letters"),
+            value=now.dead,
+            note=_("grouped by error"),
+            url=links.dead_letters(),
+        ),
+        Tile(code="completed", name=pgettext("jobs", "Completed"), value=format_number(completed), note=rate),
+        Tile(
+            code="failure_rate",
             name=_("Failure rate"),
             value=percent(traffic.failure_rate),
             note=_("of attempts: %(range)s") % {"range": traffic.range.label},
             url=links.failures() if traffic.failures else "",
         ),
-        Tile(name=_("Workers"), value=workers, note=pgettext("workers", "alive")),
+        Tile(code="workers", name=_("Workers"), value=workers, note=pgettext("workers", "alive")),
     ]
 
 

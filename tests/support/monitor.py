@@ -28,7 +28,16 @@ def page(client: Client, **query: str) -> str:
 
 
 def tiles(client: Client, **query: str) -> dict[str, str]:
-    return {tile.name: str(tile.value) for tile in monitor(client, **query)["tiles"]}
+    """The numbers at the top, by their codes."""
+    return {tile.code: str(tile.value) for tile in monitor(client, **query)["tiles"]}
+
+
+def noticed(client: Client) -> dict[str, str]:
+    """What is wrong: the texts of the notices, by their codes."""
+    found: dict[str, str] = {}
+    for notice in monitor(client)["notices"]:
+        found[notice.code] = f"{found.get(notice.code, '')} {notice.text}".strip()
+    return found
 
 
 def notices(client: Client) -> str:

@@ -56,8 +56,8 @@ def _why_unserved(pool: str, served: set[str], quiet: set[str]) -> str:
         return ""
     if not quiet.isdisjoint(pools.queue_names(pool)):
         text = _("all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s")
-        return say(text, advice=say(RESUME))
-    return say(_("no live worker, and jobs of it wait. Start `%(command)s`."), command=_command(pool))
+        return say(text, code="workers_quiet", advice=say(RESUME))
+    return say(_("no live worker, and jobs of it wait. Start `%(command)s`."), code="no_worker", command=_command(pool))
 
 
 def _command(pool: str) -> str:
@@ -98,4 +98,4 @@ def _tell_unknown(pool: str, types: Sequence[str]) -> Finding:
             "wait. Add it there and start `%(command)s`, or give these types another pool."
         )
     values = {"types": ", ".join(types[:MAX_NAMED]), "rest": rest, "command": f"manage.py jobs_worker --pool {pool}"}
-    return Finding(level=PROBLEM, subject=f"pool {pool}", text=say(text, **values))
+    return Finding(level=PROBLEM, subject=f"pool {pool}", text=say(text, code="unknown_pool", **values))

@@ -78,14 +78,14 @@ def test_what_is_retried_is_counted_whatever_else_waits(root: Client, monkeypatc
     for _ in range(4):
         pending_job(kind, tenant)
     job_in("Failed", job_type=kind, organization=tenant)
-    assert (tiles(root)["Waiting"], tiles(root)["Retrying"]) == ("2+", "1")
+    assert (tiles(root)["waiting"], tiles(root)["retrying"]) == ("2+", "1")
 
 
 def test_as_many_as_the_bound_are_no_more_than_that(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor_now, "BOUND", 2)
     job = pending_job()
     pending_job(job.job_type, job.organization)
-    assert tiles(root)["Waiting"] == "2"
+    assert tiles(root)["waiting"] == "2"
     assert "or more" not in tile(root, "Waiting").note
     pending_job(job.job_type, job.organization)
     assert "or more" in tile(root, "Waiting").note
@@ -176,10 +176,10 @@ def test_all_workers_are_counted_and_the_first_are_shown(root: Client, monkeypat
     monkeypatch.setattr("django_jobs.admin.monitor.WORKERS_SHOWN", 1)
     for name in ("worker-1", "worker-2", "worker-3"):
         worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
-    assert (tiles(root)["Workers"], len(monitor(root)["workers"])) == ("3", 1)
+    assert (tiles(root)["workers"], len(monitor(root)["workers"])) == ("3", 1)
     assert "And 2 more." in page(root)
     monkeypatch.setattr(monitor_health, "MAX_WORKERS", 2)
-    assert tiles(root)["Workers"] == "2+"
+    assert tiles(root)["workers"] == "2+"
 
 
 def test_retrying_leads_to_the_jobs_that_were_counted(root: Client, mine: Organization) -> None:

@@ -14,7 +14,7 @@ from tests.support import admin
 from tests.support.admin import text, url
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
-from tests.support.monitor import count, monitor, notices, page, tiles
+from tests.support.monitor import count, monitor, noticed, page, tiles
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -46,8 +46,8 @@ def test_staff_see_the_numbers_of_their_own_organizations_alone(
     for status in ("Pending", "Running", "Dead Letter", "Failed", "Queued"):
         job_in(status, job_type=kind, organization=theirs)
     shown = tiles(member)
-    names = ("Running", "Waiting", "Retrying", "Dead letters", "Completed", "Failure rate")
-    assert [shown[name] for name in names] == ["0", "1", "0", "0", "1", "0.0 %"]
+    codes = ("running", "waiting", "retrying", "dead_letters", "completed", "failure_rate")
+    assert [shown[code] for code in codes] == ["0", "1", "0", "0", "1", "0.0 %"]
     assert [str(row.name) for row in monitor(member)["types"]] == ["<bdi>shared</bdi>"]
     assert "Theirs" not in page(member)
     assert "ORG-THEIRS" not in page(member)
@@ -57,11 +57,11 @@ def test_of_types_that_are_none_of_theirs_staff_are_told_nothing(member: Client,
     count(make_job_type(type_name="ours", is_paused=True), mine, completed=1)
     make_job_type(type_name="secret_project", is_paused=True)
     assert "secret_project" not in page(member)
-    assert "Paused on purpose: ours." in notices(member)
+    assert "ours" in noticed(member)["types_paused"]
 
 
 def test_a_system_admin_needs_no_permission_of_djangos() -> None:
-    assert tiles(admin.system_admin())["Running"] == "0"
+    assert tiles(admin.system_admin())["running"] == "0"
 
 
 @pytest.mark.parametrize("page_name", ["django_jobs_monitor", "django_jobs_monitor_live"])

@@ -50,6 +50,10 @@ def numbers(client: Client, pool: str) -> tuple[str, ...]:
     return tuple(str(value) for value in (row.waiting, row.queued, row.running, row.workers, row.slots))
 
 
+def shows_pools(shown: str) -> bool:
+    return 'data-djobs-part="pools"><section' in shown
+
+
 def test_what_waits_and_runs_is_told_pool_by_pool(root: Client, gpu: JobType, mine: Organization) -> None:
     pending_job(gpu, mine, priority="High")
     pending_job(gpu, mine)
@@ -86,7 +90,8 @@ def test_more_workers_than_are_read_are_told_as_at_least(root: Client, monkeypat
     announce("first", "jobs-gpu-normal", slots=4)
     announce("second", "jobs-gpu-normal", slots=4)
     assert numbers(root, "gpu")[3:] == ("1+", "4+")
-    assert numbers(root, "default")[3:] == ("not counted", "not counted")
+    none = rows(root)["default"]
+    assert [(amount.count, amount.is_cut) for amount in (none.workers, none.slots)] == [(0, True)] * 2
 
 
 def test_the_number_of_types_leads_to_them(root: Client, gpu: JobType) -> None:
@@ -103,7 +108,7 @@ def test_a_worker_tells_what_it_serves(root: Client) -> None:
     announce("3", "of-another-release")
     served = [str(row.serves) for row in monitor(root)["workers"]]
     assert served == [f"<bdi>{words}</bdi>" for words in ("gpu", "default, gpu (Critical, Low)", "of-another-release")]
-    assert '<th scope="col">Serves</th>' in page(root)
+    assert served[1] in page(root)
 
 
 def test_where_there_is_one_pool_nothing_of_it_is_shown_or_read(
@@ -113,12 +118,12 @@ def test_where_there_is_one_pool_nothing_of_it_is_shown_or_read(
     pending_job(kind, mine)
     announce("all", *pools.queue_names("default"), "jobs-gpu-normal")
     shown = page(root)  # what is read once in a process is read now
-    assert "<h2>Pools</h2>" not in shown
-    assert "Serves" not in shown
+    assert not shows_pools(shown)
+    assert "jobs-gpu-normal" not in shown
     few = statements_of(lambda: page(root))
     configure(settings, "gpu")
     make_job_type(pool="gpu")
-    assert "<h2>Pools</h2>" in page(root)
+    assert shows_pools(page(root))
     assert statements_of(lambda: page(root)) == few + 2
 
 
@@ -141,8 +146,8 @@ def test_pools_are_for_system_admins(gpu: JobType, mine: Organization) -> None:
     pending_job(gpu, mine)
     announce("worker-1", "jobs-gpu-normal")
     member = admin.staff_of(mine, permissions=["django_jobs.view_job"])
-    assert "<h2>Pools</h2>" not in page(member)
-    assert "<h2>Pools</h2>" in page(admin.system_admin())
+    assert not shows_pools(page(member))
+    assert shows_pools(page(admin.system_admin()))
 
 
 @pytest.mark.parametrize("names", [[], ["gpu"]])
@@ -150,4 +155,4 @@ def test_an_open_page_gets_the_table_whether_it_had_one_or_not(root: Client, set
     configure(settings, *names)
     live = text(root, reverse("admin:django_jobs_monitor_live"))
     assert all('data-djobs-part="pools"' in shown for shown in (live, page(root)))
-    assert ("<h2>Pools</h2>" in live) == bool(names)
+    assert shows_pools(live) == bool(names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from pytest_django import Settings
@@ -9,12 +11,12 @@ from pytest_django import Settings
 from django_jobs.admin import monitor_traffic
 from django_jobs.engine.insight import last_minutes
 from django_jobs.models import Organization
-from tests.support.admin import staff_of
+from tests.support.admin import codes_on, staff_of
 from tests.support.alerts import make_alert
 from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die
-from tests.support.monitor import count, monitor, notices, page
+from tests.support.monitor import count, monitor, noticed, page
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -24,9 +26,10 @@ def test_the_charts_show_what_was_counted_step_by_step(key: str, places: int, ro
     count(make_job_type(), mine, completed=7, failed=2, died=1, submitted=9)
     ends, failures, _ = monitor(root, range=key)["traffic"].charts
     # A minute may have begun since.
-    assert [{item.name: sum(item.values[-2:]) for item in chart.series} for chart in (ends, failures)] == [
-        {"completed": 7, "canceled": 0, "submitted": 9},
-        {"failed attempts": 2, "dead letters": 1},
+    # In the color of each: what completed, was canceled and was submitted; attempts that failed, and dead letters.
+    assert [{item.color: sum(item.values[-2:]) for item in chart.series} for chart in (ends, failures)] == [
+        {"good": 7, "neutral": 0, "info": 9},
+        {"warn": 2, "bad": 1},
     ]
     assert {len(ends.labels), len(failures.labels)} == {places}
 
@@ -37,7 +40,7 @@ def test_the_last_five_minutes_are_told_by_ten_seconds(root: Client, mine: Organ
     assert sum(ends.series[-1].values) == 1
     assert [sum(item.values) for item in failures.series] == [1, 1]
     assert 24 <= len(ends.labels) <= 31
-    assert "by 10 seconds" in ends.title
+    assert "10" in ends.title
     assert len(times.labels) == 5
 
 
@@ -62,8 +65,8 @@ def test_a_type_whose_attempts_all_failed_says_so(root: Client, mine: Organizati
     kind = make_job_type()
     count(kind, mine, failed=863)
     (row,) = monitor(root)["types"]
-    assert row.told == "863 of 863 failed"
-    assert "all fail" in row.state
+    assert re.findall(r"\d+", row.told) == ["863", "863"]
+    assert codes_on(row.state) == ["all_fail"]
     assert f"job_type={kind.pk}" in row.failures_url
 
 
@@ -78,7 +81,7 @@ def test_the_numbers_of_a_chart_stand_in_a_table_too(root: Client, mine: Organiz
 
 def test_times_are_averages_and_percentiles(root: Client, mine: Organization) -> None:
     count(make_job_type(), mine, completed=3, ran=[1.0, 1.0, 10.0])
-    assert monitor(root)["times"][1] == ("Run", "4.0 s", "1.0 s", "10 s")
+    assert monitor(root)["times"][1][1:] == ("4.0 s", "1.0 s", "10 s")
 
 
 def test_a_type_tells_volume_failure_rate_and_its_trend(root: Client, mine: Organization) -> None:
@@ -87,7 +90,7 @@ def test_a_type_tells_volume_failure_rate_and_its_trend(root: Client, mine: Orga
     count(kind, mine, ago=5400, completed=9, failed=1, died=1)
     (row,) = monitor(root)["types"]
     assert (row.ended, row.failures, row.rate) == ("8", "2", "25.0 %")
-    assert "from 10.0 %" in row.trend
+    assert "10.0 %" in row.trend
     assert "djobs-worse" in row.trend
 
 
@@ -110,15 +113,15 @@ def test_of_many_types_the_busiest_are_shown_and_failures_count(
 
 def test_a_paused_type_is_shown_as_such(root: Client, mine: Organization) -> None:
     count(kind := make_job_type(type_name="mails", is_paused=True), mine, completed=1)
-    assert ">paused<" in monitor(root)["types"][0].state
-    assert f"Paused on purpose: {kind.pk}." in notices(root)
+    assert codes_on(monitor(root)["types"][0].state) == ["paused"]
+    assert kind.pk in noticed(root)["types_paused"]
 
 
 def test_a_type_that_was_deleted_meanwhile_is_still_told(root: Client, mine: Organization) -> None:
     count(kind := make_job_type(type_name="mails"), mine, completed=1)
     kind.delete()
     (row,) = monitor(root)["types"]
-    assert (row.url, "deleted" in row.state) == ("", True)
+    assert (row.url, codes_on(row.state)) == ("", ["deleted"])
 
 
 def test_histograms_are_read_of_a_bounded_number_of_rows(
@@ -136,9 +139,8 @@ def test_a_type_that_fails_or_is_held_is_not_called_active(root: Client, mine: O
     make_alert("type_failing", failing.pk)
     open_by_failures(fragile)
     count(fragile, mine, completed=1)
-    states = {str(row.name): str(row.state) for row in monitor(root)["types"]}
-    assert "failing" in states[f"<bdi>{failing.pk}</bdi>"]
-    assert "held by its breaker" in states[f"<bdi>{fragile.pk}</bdi>"]
+    states = {str(row.name): codes_on(row.state) for row in monitor(root)["types"]}
+    assert states == {f"<bdi>{failing.pk}</bdi>": ["failing"], f"<bdi>{fragile.pk}</bdi>": ["held"]}
 
 
 def test_of_a_type_that_is_held_for_one_organization_others_are_told_nothing(root: Client, mine: Organization) -> None:
@@ -149,16 +151,16 @@ def test_of_a_type_that_is_held_for_one_organization_others_are_told_nothing(roo
     (row,) = monitor(root)["types"]
     assert other.name in str(row.state)
     theirs = monitor(staff_of(mine))
-    assert ["active" in str(row.state) for row in theirs["types"]] == [True]
+    assert [codes_on(row.state) for row in theirs["types"]] == [["active"]]
     assert not [notice for notice in theirs["notices"] if fragile.pk in str(notice.text)]
 
 
 @pytest.mark.parametrize(
     ("key", "zones"),
     [
-        ("hour", ["Times in Asia/Kolkata."] * 3),
-        ("week", ["Times in Asia/Kolkata.", "Times in Asia/Kolkata.", "Days in UTC."]),
-        ("month", ["Days in UTC."] * 3),
+        ("hour", ["Asia/Kolkata"] * 3),
+        ("week", ["Asia/Kolkata", "Asia/Kolkata", "UTC"]),
+        ("month", ["UTC"] * 3),
     ],
 )
 def test_each_chart_says_once_in_which_zone_its_labels_are(
@@ -167,6 +169,6 @@ def test_each_chart_says_once_in_which_zone_its_labels_are(
     settings.TIME_ZONE = "Asia/Kolkata"
     count(make_job_type(), mine, completed=7, failed=2)
     charts = monitor(root, range=key)["traffic"].charts
-    assert [chart.zone for chart in charts] == zones
+    assert [zone in chart.zone for chart, zone in zip(charts, zones, strict=True)] == [True] * 3
     # Below the drawing, in its description, and on top of its table; one chart has nothing to draw.
-    assert page(root, range=key).count(zones[0]) == 6
+    assert page(root, range=key).count(charts[0].zone) == 6
