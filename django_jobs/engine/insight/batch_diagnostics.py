@@ -12,6 +12,7 @@ from django.db.models import Q
 from django_jobs.engine.insight.findings import OK, WARNING, Finding
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.models import Batch
+from django_jobs.texts import say
 
 #: How long it is told.
 TOLD_FOR: Final = dt.timedelta(days=1)
@@ -64,9 +65,16 @@ def examine_batches(now: dt.datetime) -> Finding:
     """Return the finding for batches."""
     found, has_more = troubled_batches(now)
     if not found:
-        return Finding(level=OK, subject="batches", text="none expired or lacks its follow-up since a day ago.")
+        return Finding(
+            level=OK, subject="batches", text=say("none expired or lacks its follow-up since a day ago.", code="none")
+        )
     names = recent_ids({batch.organization_id: batch.organization_name for batch in found})
     told = [f"{batch.batch_id} of {names[batch.organization_id]}: {trouble(batch)}" for batch in found]
     more = "; and more" if has_more else ""
-    text = f"{'; '.join(told)}{more}. Their pages in the admin tell more, and submit what is missing."
+    text = say(
+        "%(batches)s%(more)s. Their pages in the admin tell more, and submit what is missing.",
+        code="troubled",
+        batches="; ".join(told),
+        more=more,
+    )
     return Finding(level=WARNING, subject="batches", text=text)

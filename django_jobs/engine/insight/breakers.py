@@ -19,6 +19,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.models import Breaker, Job
 from django_jobs.statuses import BreakerState
+from django_jobs.texts import say
 
 #: Waiting jobs of a type are counted up to so many.
 MAX_WAITING: Final = 10_000
@@ -81,10 +82,20 @@ def examine_breakers() -> Iterator[Finding]:
         when, advice = "its jobs start at a growing rate", ""
         if item.next_try_at is not None:
             when, advice = f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC", f"{ADVICE} "
-        text = (
-            f"of {item.job_type} is {item.state.lower()}{for_whom(item)} since {item.since:%Y-%m-%d %H:%M:%S} UTC, "
-            f"{when}; jobs that wait: {waiting_in_words(item)}. {advice}Its attempts failed with: "
-            f"{item.error_message[:MAX_ERROR]}"
+        text = say(
+            "of %(job_type)s is %(state)s%(for_whom)s since %(since)s UTC, %(when)s; jobs that wait: %(waiting)s. "
+            "%(advice)sIts attempts failed with: %(error)s",
+            code=f"breaker_{item.state.lower()}",
+            job_type=item.job_type,
+            state=item.state.lower(),
+            for_whom=for_whom(item),
+            organization=item.organization,
+            since=f"{item.since:%Y-%m-%d %H:%M:%S}",
+            when=when,
+            next_try_at=item.next_try_at,
+            waiting=waiting_in_words(item),
+            advice=advice,
+            error=item.error_message[:MAX_ERROR],
         )
         yield Finding(level=WARNING, subject="breaker", text=text)
 

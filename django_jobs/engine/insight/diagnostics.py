@@ -29,6 +29,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Worker
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 
 
 def examine() -> Iterator[Finding]:
@@ -40,16 +41,20 @@ def examine() -> Iterator[Finding]:
         yield Finding(
             level=PROBLEM,
             subject="database",
-            text=f"cannot be read ({type(error).__name__}). Is it running, and has `manage.py migrate` been run?",
+            text=say(
+                "cannot be read (%(error)s). Is it running, and has `manage.py migrate` been run?",
+                code="unreadable",
+                error=type(error).__name__,
+            ),
         )
         return
     name = database.connection().display_name
-    yield Finding(level=OK, subject="database", text=f"{name} answers; installation {mine}.")
+    text = say("%(database)s answers; installation %(installation)s.", code="answers", database=name, installation=mine)
+    yield Finding(level=OK, subject="database", text=text)
     yield from _examine_schema()
     if store().hides_changes():
-        yield Finding(
-            level=PROBLEM, subject="isolation level", text="lets equal jobs be accepted twice (django_jobs.E020)."
-        )
+        text = say("lets equal jobs be accepted twice (django_jobs.E020).", code="hides_changes")
+        yield Finding(level=PROBLEM, subject="isolation level", text=text)
     yield from _examine_tenants()
     yield examine_shares()
     yield from _examine_broker(mine)
@@ -76,8 +81,13 @@ def _examine_schema() -> Iterator[Finding]:
 def _examine_tenants() -> Iterator[Finding]:
     before = swapped_from()
     if before is not None:
-        text = f"are those of another table than {before!r}, for which the tables were made (django_jobs.E019)."
-        yield Finding(level=PROBLEM, subject="organizations", text=f"{text} Set DJANGO_JOBS_ORGANIZATION_MODEL back.")
+        text = say(
+            "are those of another table than %(before)r, for which the tables were made (django_jobs.E019). Set "
+            "DJANGO_JOBS_ORGANIZATION_MODEL back.",
+            code="swapped",
+            before=before,
+        )
+        yield Finding(level=PROBLEM, subject="organizations", text=text)
 
 
 def _examine_broker(mine: str) -> Iterator[Finding]:
@@ -86,52 +96,73 @@ def _examine_broker(mine: str) -> Iterator[Finding]:
         try:
             yield check()
         except BrokerUnavailable as error:
-            text = f"{error}. Mend that, or correct the URL in RQ_QUEUES; until then jobs stay Pending."
+            text = say(
+                "%(error)s. Mend that, or correct the URL in RQ_QUEUES; until then jobs stay Pending.",
+                code=error.code,
+                error=str(error),
+            )
             yield Finding(level=PROBLEM, subject="broker", text=text)
             return
         except ImproperlyConfigured as error:
-            yield Finding(level=PROBLEM, subject="broker", text=str(error))
+            text = say("%(error)s", code="wrong_setting", error=str(error))
+            yield Finding(level=PROBLEM, subject="broker", text=text)
             return
 
 
 def _reachable() -> Finding:
     total = sum(get_broker().depths().values())
-    return Finding(level=OK, subject="broker", text=f"answers; tickets waiting: {total}.")
+    text = say("answers; tickets waiting: %(tickets)d.", code="answers", tickets=total)
+    return Finding(level=OK, subject="broker", text=text)
 
 
 def _owner(mine: str) -> Finding:
     theirs = get_broker().installation()
     if theirs is None:
-        text = "has no owner yet, or was emptied; the first worker or scheduler claims it for this database."
+        text = say(
+            "has no owner yet, or was emptied; the first worker or scheduler claims it for this database.",
+            code="no_owner",
+        )
         return Finding(level=WARNING, subject="broker owner", text=text)
     if theirs != mine:
-        text = f"belongs to installation {theirs}. {ForeignBroker.advice} (RQ_QUEUES names N)."
+        text = say(
+            "belongs to installation %(installation)s. %(advice)s (RQ_QUEUES names N).",
+            code=ForeignBroker.code,
+            installation=theirs,
+            advice=ForeignBroker.advice,
+        )
         return Finding(level=PROBLEM, subject="broker owner", text=text)
-    return Finding(level=OK, subject="broker owner", text="belongs to this database.")
+    return Finding(level=OK, subject="broker owner", text=say("belongs to this database.", code="owned"))
 
 
 def _eviction() -> Finding:
     policy, subject = get_broker().eviction_policy(), "eviction policy"
     if policy == "noeviction":
-        return Finding(level=OK, subject=subject, text="noeviction.")
+        return Finding(level=OK, subject=subject, text=say("noeviction.", code="no_eviction"))
     if not policy:
-        text = "may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction."
+        text = say(
+            "may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction.", code="unreadable"
+        )
         return Finding(level=WARNING, subject=subject, text=text)
-    text = f"is {policy}, which drops tickets when memory is short. Set maxmemory-policy to noeviction."
+    text = say(
+        "is %(policy)s, which drops tickets when memory is short. Set maxmemory-policy to noeviction.",
+        code="evicts",
+        policy=policy,
+    )
     return Finding(level=PROBLEM, subject=subject, text=text)
 
 
 def _foreign() -> Finding:
     subject, waiting_ids, aside = "foreign jobs", get_broker().foreign_ids(), get_broker().set_aside()
     if not waiting_ids and not aside.count:
-        return Finding(level=OK, subject=subject, text="none in our queues.")
+        return Finding(level=OK, subject=subject, text=say("none in our queues.", code="none"))
     text = f"set aside from our queues: {aside}"
     if aside.newest:
         text += f" (newest: {', '.join(aside.newest)})"
     if waiting_ids:
         text += f"; waiting there: {len(waiting_ids)} (first: {waiting_ids[0][:80]!a})"
     text += ". They are no tickets of ours. Give RQ jobs of yours queues of their own, and see who may write to Redis."
-    return Finding(level=WARNING, subject=subject, text=text)
+    found = say("%(found)s", code="foreign_jobs", found=text, waiting=len(waiting_ids), set_aside=aside.count)
+    return Finding(level=WARNING, subject=subject, text=found)
 
 
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
@@ -142,17 +173,32 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
         subject = f"queue {name}"
         mine = [worker for worker in workers if name in worker.queues.split(",")]
         if count := len(working(mine)):
-            quiet = f", and {len(mine) - count} that are quiet" if len(mine) > count else ""
-            yield Finding(level=OK, subject=subject, text=f"worker processes: {count}{quiet}.")
+            text = say("worker processes: %(workers)d.", code="served", workers=count)
+            if quiet := len(mine) - count:
+                pattern = "worker processes: %(workers)d, and %(quiet)d that are quiet."
+                text = say(pattern, code="served", workers=count, quiet=quiet)
+            yield Finding(level=OK, subject=subject, text=text)
         elif mine:
-            text = f"worker processes: {len(mine)}, all of them quiet: they take no new jobs. {RESUME}"
+            text = say(
+                "worker processes: %(quiet)d, all of them quiet: they take no new jobs. %(advice)s",
+                code="workers_quiet",
+                quiet=len(mine),
+                advice=RESUME,
+            )
             yield Finding(level=PROBLEM if _do_any_wait(name) else WARNING, subject=subject, text=text)
         elif plain.get(name):
-            text = f"served by plain rqworkers: {plain[name]} in RQ's list. They are for a trial; run `jobs_worker`."
+            text = say(
+                "served by plain rqworkers: %(workers)d in RQ's list. They are for a trial; run `jobs_worker`.",
+                code="plain_workers",
+                workers=plain[name],
+            )
             yield Finding(level=WARNING, subject=subject, text=text)
         else:
-            text = (
-                f"no live worker takes its jobs. Start `manage.py jobs_worker{option}`, or one with `--queues {name}`."
+            text = say(
+                "no live worker takes its jobs. Start `%(command)s`, or one with `--queues %(queue)s`.",
+                code="no_worker",
+                command=f"manage.py jobs_worker{option}",
+                queue=name,
             )
             yield Finding(level=PROBLEM, subject=subject, text=text)
 
@@ -185,16 +231,26 @@ def _plain_workers(queues: list[str]) -> Mapping[str, int]:
 def _examine_duties(now: dt.datetime) -> Iterator[Finding]:
     for item in duty_watch.stalled(now):
         seconds = (now - item.since).total_seconds()
-        text = f"{item.duty} of {item.scheduler} has made no round for {seconds:.0f} s. Its log says where it hangs."
+        text = say(
+            "%(duty)s of %(scheduler)s has made no round for %(seconds).0f s. Its log says where it hangs.",
+            code="duty_stalled",
+            duty=item.duty,
+            scheduler=item.scheduler,
+            seconds=seconds,
+        )
         yield Finding(level=PROBLEM, subject="scheduler", text=text)
 
 
 def _examine_scheduler(found: Leader) -> Finding:
     since = found.seconds_since_tick
     if found.is_alive:
-        return Finding(
-            level=OK, subject="scheduler", text=f"{found.holder or 'none leads now'}, ticked {since:.0f} s ago."
-        )
-    last = "never ticked" if since is None else f"last ticked {since:.0f} s ago"
-    text = f"{last}: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`."
+        holder = found.holder or "none leads now"
+        text = say("%(holder)s, ticked %(seconds).0f s ago.", code="ticks", holder=holder, seconds=since)
+        return Finding(level=OK, subject="scheduler", text=text)
+    text = say(
+        "%(last)s: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`.",
+        code="never_ticked" if since is None else "silent",
+        last="never ticked" if since is None else f"last ticked {since:.0f} s ago",
+        seconds=since,
+    )
     return Finding(level=PROBLEM, subject="scheduler", text=text)

@@ -69,13 +69,18 @@ def _examine(pool: str, types: Sequence[str], served: set[str], quiet: set[str])
     subject = f"pool {pool}"
     problem = _why_unserved(pool, served, quiet)
     if not problem:
-        return Finding(level=OK, subject=subject, text=f"has workers; job types: {len(types)}.")
+        text = say("has workers; job types: %(types)d.", code="served", types=len(types))
+        return Finding(level=OK, subject=subject, text=text)
     if _do_any_wait(types):
         return Finding(level=PROBLEM, subject=subject, text=problem)
     if not quiet.isdisjoint(pools.queue_names(pool)):
-        text = "all its workers are quiet: they were ordered to take no new jobs; no job of it waits."
-        return Finding(level=WARNING, subject=subject, text=f"{text} {RESUME}")
-    text = f"no live worker; no job of it waits. Start `{_command(pool)}`."
+        text = say(
+            "all its workers are quiet: they were ordered to take no new jobs; no job of it waits. %(advice)s",
+            code="workers_quiet",
+            advice=RESUME,
+        )
+        return Finding(level=WARNING, subject=subject, text=text)
+    text = say("no live worker; no job of it waits. Start `%(command)s`.", code="no_worker", command=_command(pool))
     return Finding(level=WARNING, subject=subject, text=text)
 
 

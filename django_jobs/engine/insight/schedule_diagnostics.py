@@ -10,6 +10,7 @@ from django.db.models import Count, Q
 
 from django_jobs.engine.insight.findings import PROBLEM, Finding
 from django_jobs.models import Schedule
+from django_jobs.texts import say
 
 SCHEDULES: Final = "schedules"
 #: How many are named; the others are counted.
@@ -62,5 +63,7 @@ def examine_schedules() -> Iterator[Finding]:
     """Yield a finding where enabled schedules could not submit their jobs the last time."""
     found = first_faulty()
     if found:
-        text = f"cannot fire: {named(found)}. Mend, pause or delete them."
+        text = say(
+            "cannot fire: %(schedules)s. Mend, pause or delete them.", code="cannot_fire", schedules=named(found)
+        )
         yield Finding(level=PROBLEM, subject=SCHEDULES, text=text)

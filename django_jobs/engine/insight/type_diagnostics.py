@@ -14,6 +14,7 @@ from django_jobs.engine.job_types import declared_types, unloadable
 from django_jobs.engine.job_types.handlers import path_problem
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
+from django_jobs.texts import say
 
 DECLARED: Final = "declared job types"
 HANDLERS: Final = "handlers"
@@ -32,7 +33,7 @@ def examine_types() -> Iterator[Finding]:
     if said:
         yield _tell_put_back(said)
     if not unloadable_here and not said:
-        yield Finding(level=OK, subject=HANDLERS, text="all that are enabled can be loaded.")
+        yield Finding(level=OK, subject=HANDLERS, text=say("all that are enabled can be loaded.", code="loadable"))
     yield from _examine_permissions()
 
 
@@ -40,16 +41,25 @@ def _examine_declarations() -> Finding:
     try:
         found = declared_types.differences(using=database.alias(), with_tasks=False)
     except ImproperlyConfigured as error:
-        return Finding(level=PROBLEM, subject=DECLARED, text=str(error))
+        text = say("%(error)s", code="wrong_declarations", error=str(error))
+        return Finding(level=PROBLEM, subject=DECLARED, text=text)
     missing = [item.type_name for item in found if item.is_missing]
     if missing:
-        text = f"without a row: {_named(missing)}. Run `manage.py migrate` or `manage.py jobs_sync`."
+        text = say(
+            "without a row: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`.",
+            code="without_row",
+            types=_named(missing),
+        )
         return Finding(level=PROBLEM, subject=DECLARED, text=text)
     outdated = [item.type_name for item in found if item.is_written]
     if outdated:
-        text = f"their rows are not up to date: {_named(outdated)}. Run `manage.py migrate` or `manage.py jobs_sync`."
+        text = say(
+            "their rows are not up to date: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`.",
+            code="not_up_to_date",
+            types=_named(outdated),
+        )
         return Finding(level=WARNING, subject=DECLARED, text=text)
-    return Finding(level=OK, subject=DECLARED, text="each has its row.")
+    return Finding(level=OK, subject=DECLARED, text=say("each has its row.", code="up_to_date"))
 
 
 def _unloadable_here() -> dict[str, str]:
@@ -62,16 +72,24 @@ def _unloadable_here() -> dict[str, str]:
 def _tell_unloadable(problems: dict[str, str]) -> Finding:
     count = waiting().filter(job_type_id__in=list(problems)).count()
     named = _named([f"{name} ({problem.rstrip('.')})" for name, problem in problems.items()])
-    advice = "Mend the import or the path, or disable the type."
-    return Finding(level=PROBLEM, subject=HANDLERS, text=f"cannot run here: {named}. Jobs that wait: {count}. {advice}")
+    text = say(
+        "cannot run here: %(types)s. Jobs that wait: %(waiting)d. Mend the import or the path, or disable the type.",
+        code="unloadable",
+        types=named,
+        waiting=count,
+    )
+    return Finding(level=PROBLEM, subject=HANDLERS, text=text)
 
 
 def _tell_put_back(said: dict[int, str]) -> Finding:
     """Report handlers that a worker could not load. During a deployment that is normal for a moment."""
     named = _named(sorted({message.rstrip(".") for message in said.values()}))
-    text = (
-        f"a worker could not load that of {len(said)} jobs, which wait for one that can: {named}. Restart workers of "
-        "an older release, or mend the import; after 10 minutes these jobs end as Dead Letters."
+    text = say(
+        "a worker could not load that of %(jobs)d jobs, which wait for one that can: %(reasons)s. Restart workers of "
+        "an older release, or mend the import; after 10 minutes these jobs end as Dead Letters.",
+        code="put_back",
+        jobs=len(said),
+        reasons=named,
     )
     return Finding(level=WARNING, subject=HANDLERS, text=text)
 
@@ -84,10 +102,13 @@ def _examine_permissions() -> Iterator[Finding]:
     unknown = set(unknown_permissions(required.values()))
     named = _named([f"{name} ({permission})" for name, permission in required.items() if permission in unknown])
     if named:
-        text = (
-            f"job types require some that do not exist, so that only system admins and code may submit them: {named}."
+        text = say(
+            "job types require some that do not exist, so that only system admins and code may submit them: %(types)s. "
+            "Correct the names, or migrate their apps.",
+            code="unknown_permission",
+            types=named,
         )
-        yield Finding(level=WARNING, subject=PERMISSIONS, text=f"{text} Correct the names, or migrate their apps.")
+        yield Finding(level=WARNING, subject=PERMISSIONS, text=text)
 
 
 def _named(items: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Worker
 from django_jobs.statuses import Status
+from django_jobs.texts import Text, say
 
 SUBJECT: Final = "waiting jobs"
 #: Seconds. If a due job waits longer while workers are free, something is wrong.
@@ -115,15 +116,15 @@ class Started:
         return place.job_type in self._types or 0 < total <= self._pools[place.queue.pool]
 
 
-def _nothing(slots: Sequence[Slots]) -> str:
+def _nothing(slots: Sequence[Slots]) -> Text:
     if slots and not any(item.free for item in slots):
-        return f"all {sum(item.total for item in slots)} slots are busy."
-    return "none that a free worker should have taken."
+        return say("all %(slots)d slots are busy.", code="all_busy", slots=sum(item.total for item in slots))
+    return say("none that a free worker should have taken.", code="none")
 
 
-def _tell(stuck: Mapping[Place, int], slots: Sequence[Slots]) -> str:
+def _tell(stuck: Mapping[Place, int], slots: Sequence[Slots]) -> Text:
     """Say how many jobs of which pools wait, and what to do."""
-    told: list[str] = []
+    told: list[Text] = []
     advice: list[str] = []
     for pool in pools.names():
         of_pool = {place: count for place, count in stuck.items() if place.queue.pool == pool}
@@ -131,10 +132,19 @@ def _tell(stuck: Mapping[Place, int], slots: Sequence[Slots]) -> str:
             queues = {place.queue for place in of_pool}
             mine = [item for item in slots if not queues.isdisjoint(item.queues)]
             free, total = sum(item.free for item in mine), sum(item.total for item in mine)
-            named = f" of pool {pool}" if pools.configured() else ""
             told.append(
-                f"{sum(of_pool.values())} or more{named} were due more than {STUCK_SECONDS} s ago, and slots are free: "
-                f"{free} of {total}."
+                say(
+                    "%(jobs)d or more%(of_pool)s were due more than %(seconds)d s ago, and slots are free: %(free)d of "
+                    "%(total)d.",
+                    of_pool=f" of pool {pool}" if pools.configured() else "",
+                    pool=pool,
+                    jobs=sum(of_pool.values()),
+                    free=free,
+                    total=total,
+                    seconds=STUCK_SECONDS,
+                )
             )
             advice.append(LOOK if mine else START)
-    return " ".join([*told, *dict.fromkeys(advice)])
+    facts = [{name: item.values[name] for name in ("pool", "jobs", "free", "total")} for item in told]
+    text = " ".join([*told, *dict.fromkeys(advice)])
+    return say("%(text)s", code="neglected", text=text, pools=facts)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import Error
 
 from django_jobs.engine.store import database
+from django_jobs.texts import Text, say
 
 APP: Final = "django_jobs"
 
@@ -50,8 +51,13 @@ def lacks_columns() -> bool:
     return False
 
 
-def behind(migrations: list[str]) -> str:
+def behind(migrations: list[str]) -> Text:
     """Return the sentence about a database that has not had these migrations."""
     first, *others = migrations
-    more = f" and {len(others)} more" if others else ""
-    return f"it lacks the migration {APP} {first}{more}. Run `manage.py migrate`."
+    return say(
+        "it lacks the migration %(app)s %(migration)s%(more)s. Run `manage.py migrate`.",
+        code="migration_missing",
+        app=APP,
+        migration=first,
+        more=f" and {len(others)} more" if others else "",
+    )
