@@ -83,12 +83,12 @@ class WorkerAdmin(SeesJobs):
         if given is None:
             return self._gone(request)
         database.once_on_commit(navigation_counts.forget)
-        self.message_user(request, GIVEN[order] % {"worker": given})
+        self.message_user(request, GIVEN[order] % {"worker": given}, extra_tags=f"{order}_ordered")
         return HttpResponseRedirect(self.url_of("changelist"))
 
     def _gone(self, request: HttpRequest) -> HttpResponse:
         text = _(
             "This worker has left, or is silent by now: nothing was ordered. Another one may have taken its place."
         )
-        self.message_user(request, text, messages.WARNING)
+        self.message_user(request, text, messages.WARNING, extra_tags="gone")
         return HttpResponseRedirect(self.url_of("changelist"))

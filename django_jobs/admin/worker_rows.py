@@ -70,11 +70,14 @@ class SupervisorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """All that works. ``plain`` counts the plain rqworkers of each queue; None if Redis does not answer."""
+    """All that works. ``gone`` are codes and sentences of what became of others that were ordered something.
+
+    ``plain`` counts the plain rqworkers of each queue; None if Redis does not answer.
+    """
 
     supervisors: list[SupervisorRow]
     has_more: bool
-    gone: list[str]
+    gone: list[tuple[str, str]]
     leader: Leader
     leader_tick: str
     plain: list[tuple[str, int]] | None
@@ -195,8 +198,8 @@ def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str
     ]
 
 
-def _farewell(order: WorkerOrder) -> str:
-    """Return what became of a supervisor that was ordered something, and of which no process is left."""
+def _farewell(order: WorkerOrder) -> tuple[str, str]:
+    """Return the code and the text of what became of a supervisor that was ordered something, and is gone."""
     names = {
         "worker": order,
         "order": order.get_order_display(),
@@ -205,10 +208,12 @@ def _farewell(order: WorkerOrder) -> str:
     }
     if order.left_at is not None:
         names["left"] = clock(order.left_at)
-        return _("%(worker)s left at %(left)s, as %(user)s ordered at %(ordered)s.") % names
+        return "left", _("%(worker)s left at %(left)s, as %(user)s ordered at %(ordered)s.") % names
     if order.obeyed_at is not None:
-        return _("%(worker)s is gone. It had obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.") % names
-    return _("%(worker)s was gone before it obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.") % names
+        text = _("%(worker)s is gone. It had obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.")
+        return "gone", text % names
+    text = _("%(worker)s was gone before it obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.")
+    return "gone_unobeyed", text % names
 
 
 def _plain() -> list[tuple[str, int]] | None:

@@ -23,9 +23,10 @@ from django_jobs.texts import comma
 class State:
     """A word and its color, a sentence that says more, and the orders that can be given now.
 
-    ``is_quiet``: it takes no new jobs.
+    ``code`` tells states apart that have the same word. ``is_quiet``: it takes no new jobs.
     """
 
+    code: str
     word: str
     slug: str
     text: str = ""
@@ -45,7 +46,7 @@ def state_of(loads: Sequence[WorkerLoad], order: WorkerOrder | None) -> State:
         return _silent(min(load.seconds_since_beat for load in loads), order)
     if not loads[0].worker.supervisor:
         text = _("It is of a release that cannot be ordered from here. Send its supervisor SIGTERM to stop it.")
-        return State(word=_("works"), slug="completed", text=text)
+        return State(code="not_orderable", word=_("works"), slug="completed", text=text)
     if order is not None and order.order == Order.STOP:
         return _stopping(order, sum(len(load.jobs) + load.more for load in alive))
     quiet = [load.worker.quiet_since for load in alive if load.worker.quiet_since is not None]
@@ -55,8 +56,8 @@ def state_of(loads: Sequence[WorkerLoad], order: WorkerOrder | None) -> State:
         return _quiet(min(quiet), running, order if is_to_resume else None)
     if order is not None and order.order == Order.QUIET:
         text = _("Ordered to take no new jobs by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(order)
-        return State(word=_("works"), slug="completed", text=text, verbs=("resume", "stop"))
-    return State(word=_("works"), slug="completed", verbs=("quiet", "stop"))
+        return State(code="quiet_ordered", word=_("works"), slug="completed", text=text, verbs=("resume", "stop"))
+    return State(code="works", word=_("works"), slug="completed", verbs=("quiet", "stop"))
 
 
 def _facts(order: WorkerOrder) -> dict[str, str]:
@@ -65,31 +66,33 @@ def _facts(order: WorkerOrder) -> dict[str, str]:
 
 def _silent(seconds: float, order: WorkerOrder | None) -> State:
     duration = brief_duration(seconds)
+    code = "silent"
     text = _("No sign for %(duration)s: what it ran starts again elsewhere when its leases end.") % {
         "duration": duration
     }
     if order is not None and order.obeyed_at is None:
-        facts = {**_facts(order), "duration": duration}
+        code, facts = "silent_unobeyed", {**_facts(order), "duration": duration}
         text = _("No sign for %(duration)s. It has not obeyed “%(order)s”, ordered at %(ordered)s by %(user)s.") % facts
-    return State(word=_("silent"), slug="dead-letter", text=text)
+    return State(code=code, word=_("silent"), slug="dead-letter", text=text)
 
 
 def _stopping(order: WorkerOrder, running: int) -> State:
     if order.obeyed_at is None:
         text = _("Ordered to stop by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(order)
-        return State(word=_("works"), slug="completed", text=text, verbs=("stop",))
+        return State(code="stop_ordered", word=_("works"), slug="completed", text=text, verbs=("stop",))
     facts = {"since": clock(order.obeyed_at), "user": order.ordered_by, "running": running_in_words(running)}
     text = _("Since %(since)s, as %(user)s ordered; %(running)s.") % facts
-    return State(word=_("stops"), slug="timed-out", text=text, is_quiet=True)
+    return State(code="stops", word=_("stops"), slug="timed-out", text=text, is_quiet=True)
 
 
 def _quiet(since: dt.datetime, running: int, resume: WorkerOrder | None) -> State:
     if resume is not None:
         text = _("Ordered to take jobs again by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(resume)
-        return State(word=_("quiet"), slug="timed-out", text=text, verbs=("quiet", "stop"), is_quiet=True)
+        verbs = ("quiet", "stop")
+        return State(code="resume_ordered", word=_("quiet"), slug="timed-out", text=text, verbs=verbs, is_quiet=True)
     facts = {"since": clock(since), "running": running_in_words(running)}
     text = _("Since %(since)s it takes no new jobs; %(running)s.") % facts
-    return State(word=_("quiet"), slug="timed-out", text=text, verbs=("resume", "stop"), is_quiet=True)
+    return State(code="quiet", word=_("quiet"), slug="timed-out", text=text, verbs=("resume", "stop"), is_quiet=True)
 
 
 def clock(moment: dt.datetime) -> str:
