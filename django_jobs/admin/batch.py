@@ -16,7 +16,7 @@ from django_jobs.admin.batch_actions import BatchActions, count_in
 from django_jobs.admin.batch_facts import BatchFacts
 from django_jobs.admin.batch_failures import Failure, read_failures
 from django_jobs.admin.batch_graph import Box, read_graph
-from django_jobs.admin.batch_list import BatchColumns, BatchList, note, progress_of, search, with_status
+from django_jobs.admin.batch_list import BatchColumns, BatchList, note, note_code, progress_of, search, with_status
 from django_jobs.admin.batch_notices import notices_of
 from django_jobs.admin.formatting import badge, line, linked, state_badge
 from django_jobs.admin.graph_drawing import draw_graph
@@ -80,6 +80,7 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
             "title": str(batch),
             "state_badge": state_badge(batch.told.state),
             "note": note(batch),
+            "note_code": note_code(batch),
             "notices": notices,
             "news": _news_of(batch, failed.get("failures", []), [str(notice.text) for notice in notices]),
             "progress": progress_of(batch),

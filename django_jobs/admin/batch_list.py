@@ -133,7 +133,9 @@ class BatchColumns(OwnPages):
     @admin.display(description=gettext_lazy("state"))
     def state(self, batch: Any) -> SafeString:
         """Return the state, and whether something is wrong that the state alone does not tell."""
-        return format_html("{}<br><small>{}</small>", state_badge(batch.told.state), note(batch))
+        return format_html(
+            '{}<br><small data-code="{}">{}</small>', state_badge(batch.told.state), note_code(batch), note(batch)
+        )
 
     @admin.display(description=gettext_lazy("organization"))
     def tenant_and_owner(self, batch: Any) -> SafeString:
@@ -178,15 +180,30 @@ class BatchColumns(OwnPages):
         return format_html("{}<br><small>{}</small>", ago(batch.created_at), ended)
 
 
-def note(batch: Batch) -> str:
-    """Return what the state alone does not tell."""
+#: What the state alone does not tell, by its code.
+NOTES: Final = {
+    "stopping": gettext_lazy("stopping"),
+    "being_retried": gettext_lazy("being retried"),
+    "follow_up_missing": gettext_lazy("what follows is missing"),
+    "expired": gettext_lazy("nobody closed it"),
+    "": "",
+}
+
+
+def note_code(batch: Batch) -> str:
+    """Return the code of what the state alone does not tell; empty where there is nothing."""
     if batch.completed_at is None:
         if batch.canceled_at is not None:
-            return _("stopping")
-        return _("being retried") if batch.retry_position is not None else ""
+            return "stopping"
+        return "being_retried" if batch.retry_position is not None else ""
     if batch.fault:
-        return _("what follows is missing")
-    return _("nobody closed it") if batch.expired_at else ""
+        return "follow_up_missing"
+    return "expired" if batch.expired_at else ""
+
+
+def note(batch: Batch) -> str:
+    """Return what the state alone does not tell."""
+    return str(NOTES[note_code(batch)])
 
 
 def progress_of(batch: Any) -> SafeString:

@@ -57,10 +57,10 @@ def batch_line(site: str, job: Job) -> SafeString | str:
 
 def followed_line(site: str, job: Any) -> SafeString:
     """Return the batch that submitted a job when it ended, with a link and the reason."""
-    text = _("{batch}, when it had ended and not all of its jobs completed")
+    code, text = "on_failure", _("{batch}, when it had ended and not all of its jobs completed")
     if job.follows.then_job_id == job.pk:
-        text = _("{batch}, when it had ended and all its jobs completed")
-    return format_html(text, batch=_named(site, job.follows))
+        code, text = "then", _("{batch}, when it had ended and all its jobs completed")
+    return format_html(text, batch=_named(site, job.follows, code))
 
 
 def followed_batch(job: Job) -> Batch | None:
@@ -100,7 +100,7 @@ def submitter_line(site: str, job: Job) -> SafeString | str:
     return format_html(_("{job}, attempt {number}"), job=name, number=job.submitted_by_attempt)
 
 
-def _named(site: str, batch: Batch) -> SafeString | str:
-    """Return a batch as a link to its page, if the site has one."""
+def _named(site: str, batch: Batch, code: str = "batch") -> SafeString | str:
+    """Return a batch as a link to its page, if the site has one; ``code`` says what it is to the job."""
     address = Links(site).batch(batch.pk)
-    return format_html('<a href="{}">{}</a>', address, batch) if address else line(str(batch))
+    return format_html('<a href="{}" data-code="{}">{}</a>', address, code, batch) if address else line(str(batch))

@@ -113,6 +113,17 @@ def remembered(obj: Any) -> list[tuple[str, str]]:
     return [(entry.user.get_username(), entry.change_message) for entry in entries]
 
 
+def actors(obj: Any) -> list[str]:
+    """Who did something to an object, by the admin's own history."""
+    return [who for who, _ in remembered(obj)]
+
+
+def fact_on(page: str, name: str) -> str:
+    """What a page says in the line of this name, as markup; empty where there is no such line."""
+    found = re.search(rf'(?:form-row|fieldBox) field-{name}".*?<div class="readonly">(.*?)</div>', page, re.DOTALL)
+    return found[1] if found else ""
+
+
 def news(client: Client, address: str) -> tuple[str, str]:
     """What an open page has read out, and the state of it, another one of which is read out at once."""
     found = re.search(r'data-djobs-news="([^"]*)" data-djobs-news-state="([^"]*)"', text(client, address))

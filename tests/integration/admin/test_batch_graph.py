@@ -15,7 +15,7 @@ from django_jobs.admin.graph_drawing import draw_graph
 from django_jobs.engine.store import database
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
-from tests.support.admin import text, url
+from tests.support.admin import codes_on, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_job_type
 
@@ -45,8 +45,9 @@ def test_each_job_has_a_box_with_its_status_in_words_and_a_link(root: Client, mi
     jobs = list(Job.objects.filter(batch=batch).order_by("pk"))
     assert [address for _, address, _ in drawn] == [url("job", "change", job.pk) for job in jobs]
     assert {color for color, _, _ in drawn} == {"djobs-dead-letter"}
-    assert drawn[0][2] == f"printing {jobs[0].name} · Dead Letter; 2 wait for it"
-    assert drawn[1][2] == f"printing {jobs[1].name} · Dead Letter; waits for 1; 1 waits for it"
+    for (_, _, words), job, numbers in zip(drawn, jobs, (["2"], ["1", "1"]), strict=False):
+        assert words.startswith(f"printing {job.name} · Dead Letter;")
+        assert re.findall(r"\d+", words.partition(";")[2]) == numbers
 
 
 def test_nothing_is_drawn_where_nothing_waits(root: Client, mine: Organization, kind: JobType) -> None:
@@ -55,13 +56,15 @@ def test_nothing_is_drawn_where_nothing_waits(root: Client, mine: Organization, 
     batch_with_parent_elsewhere = create_batch(mine)
     batch_with_parent_elsewhere.submit(kind, {"n": 1}, depends_on=[outside])
     assert graph_of(root, batch) is graph_of(root, batch_with_parent_elsewhere) is None
-    assert "What waits for what" not in text(root, url("batch", "change", batch.pk))
+    assert "djobs-dag" not in text(root, url("batch", "change", batch.pk))
 
 
 def test_jobs_that_wait_for_none_are_counted_beside(root: Client, mine: Organization, kind: JobType) -> None:
     batch = fan(mine, 2, kind)
     batch.submit(kind, {"alone": True})
-    assert "1 job of the batch waits for none and is not drawn" in text(root, url("batch", "change", batch.pk))
+    page = root.get(url("batch", "change", batch.pk))
+    assert page.context["unlinked"] == 1
+    assert "some_not_drawn" in codes_on(page)
 
 
 def test_many_jobs_are_folded_by_type_status_and_layer(
@@ -74,7 +77,7 @@ def test_many_jobs_are_folded_by_type_status_and_layer(
     assert [box.count for box in graph.boxes.values()] == [1, 5, 1]
     assert set(graph.links.values()) == {5}
     page = text(root, url("batch", "change", batch.pk))
-    assert "5 jobs · Pending" in page
+    assert re.search(r"\b5\b[^<]* · Pending", page)
     (address,) = set(re.findall(r'href="([^"]*type=[^"]*)"', page))
     assert root.get(address.replace("&amp;", "&")).context["cl"].result_count == 7
 
@@ -86,7 +89,7 @@ def test_what_is_too_much_to_draw_leads_to_the_list(
     monkeypatch.setattr(batch_graph, bound, 3)
     batch = fan(mine, 5, kind)
     page = text(root, url("batch", "change", batch.pk))
-    assert "in too many ways to be drawn" in page
+    assert "graph_too_large" in codes_on(page)
     assert "djobs-dag" not in page
     loose = make_batch(mine, *["Completed"] * 5)
     assert graph_of(root, loose) is None
