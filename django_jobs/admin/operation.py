@@ -47,16 +47,16 @@ from django_jobs.models import Job, Operation
 
 
 class Switch:
-    """A button: what it does, its words, and what is said when it was done."""
+    """A button: what it does, its words, and the code and the text of what is said when it was done."""
 
-    def __init__(self, act: Callable[..., bool], label: Any, told: Any) -> None:
-        self.act, self.label, self.told = act, label, told
+    def __init__(self, act: Callable[..., bool], label: Any, code: str, told: Any) -> None:
+        self.act, self.label, self.code, self.told = act, label, code, told
 
 
 SWITCHES: Final = {
-    "pause": Switch(operations.pause, gettext_lazy("Pause"), gettext_lazy("The operation is paused.")),
-    "resume": Switch(operations.resume, gettext_lazy("Resume"), gettext_lazy("The operation goes on.")),
-    "stop": Switch(operations.stop, gettext_lazy("Stop"), gettext_lazy("The operation is stopped.")),
+    "pause": Switch(operations.pause, gettext_lazy("Pause"), "paused", gettext_lazy("The operation is paused.")),
+    "resume": Switch(operations.resume, gettext_lazy("Resume"), "resumed", gettext_lazy("The operation goes on.")),
+    "stop": Switch(operations.stop, gettext_lazy("Stop"), "stopped", gettext_lazy("The operation is stopped.")),
 }
 
 
@@ -203,11 +203,13 @@ class OperationAdmin(SeesJobs):
             return self.gone(request, object_id)
         form = RateForm(request.POST)
         if not form.is_valid():
-            self.message_user(request, " ".join(map(str, form.errors["rate"])), messages.ERROR)
+            text = " ".join(map(str, form.errors["rate"]))
+            self.message_user(request, text, messages.ERROR, extra_tags="invalid_rate")
         elif operations.set_rate(operation, form.cleaned_data["rate"], user=request.user):
-            self.message_user(request, _("The rate is changed."))
+            self.message_user(request, _("The rate is changed."), extra_tags="rate_changed")
         else:
-            self.message_user(request, _("Nothing was changed: the operation is over."), messages.WARNING)
+            text = _("Nothing was changed: the operation is over.")
+            self.message_user(request, text, messages.WARNING, extra_tags="over")
         return self.go_to(operation.pk)
 
     def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
@@ -221,10 +223,11 @@ class OperationAdmin(SeesJobs):
         switch = SWITCHES[verb]
         if switch.act(operation, user=request.user):
             database.once_on_commit(navigation_counts.forget)
-            self.message_user(request, str(switch.told))
+            self.message_user(request, str(switch.told), extra_tags=switch.code)
         else:
             text = _("Nothing was changed: the operation is in the state “%(state)s” already.")
-            self.message_user(request, text % {"state": operation.get_state_display()}, messages.WARNING)
+            text %= {"state": operation.get_state_display()}
+            self.message_user(request, text, messages.WARNING, extra_tags=f"already_{operation.state}")
         return self.go_to(operation.pk)
 
 
