@@ -67,7 +67,7 @@ def test_a_cancel_says_how_many_jobs_the_hosts_policy_keeps_from_it(
     assert "2" in said(answer)[0]
     page = answer.content.decode()
     assert fact_on(page, "kept").strip() == "2"
-    assert str(Batch.objects.get(pk=batch.pk).canceled_at.year) in fact_on(page, "canceled_on")
+    assert "<time" in fact_on(page, "canceled_on"), "the moment, and not how many jobs are canceled"
 
 
 def test_retry_runs_what_failed_again(boss: Client, mine: Organization) -> None:

@@ -60,7 +60,7 @@ def test_it_says_whose_jobs_it_takes(root: Client, mine: Organization) -> None:
             for user, open_to in ((None, "owner"), (owner, "owner"), (owner, "members"))
         )
     ]
-    assert [own, members] == [OpenTo.OWNER.label, OpenTo.MEMBERS.label]
+    assert (own, members) == (str(OpenTo.OWNER.label), str(OpenTo.MEMBERS.label))
     assert nobody not in {"", own, members}
 
 
