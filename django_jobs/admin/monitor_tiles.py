@@ -19,13 +19,17 @@ from django_jobs.admin.numbers import format_number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A number and what it means, in a word by its ``code``. ``url`` is empty if no list shows what was counted."""
+    """A number and what it means, in a word by its ``code``. ``url`` is empty if no list shows what was counted.
+
+    ``note_code`` says in a word what the note tells, where it tells one of several things.
+    """
 
     code: str
     name: str
     value: Any
     note: str
     url: str = ""
+    note_code: str = ""
 
 
 def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list[Tile]:
@@ -33,16 +37,24 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
     minutes = traffic.range.length.total_seconds() / 60
     completed = traffic.totals["completed"]
     workers = CappedCount(count=len(health.alive), is_cut=health.has_more_workers)
+    running, waiting = _running_note(now, health), _waiting_note(now)
     rate = _("%(count)s a minute") % {"count": format_number(completed / minutes, 1)}
     return [
         Tile(
             code="running",
             name=pgettext("jobs", "Running"),
             value=format_number(now.running),
-            note=running_note(now, health),
+            note=running[1],
+            note_code=running[0],
             url=links.running(),
         ),
-        Tile(code="waiting", name=pgettext("jobs", "Waiting"), value=now.waiting, note=_waiting_note(now)),
+        Tile(
+            code="waiting",
+            name=pgettext("jobs", "Waiting"),
+            value=now.waiting,
+            note=waiting[1],
+            note_code=waiting[0],
+        ),
         Tile(
             code="retrying",
             name=pgettext("jobs", "Retrying"),
@@ -70,8 +82,8 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
     ]
 
 
-def running_note(now: Now, health: Health) -> str:
-    """Return who runs the running jobs.
+def _running_note(now: Now, health: Health) -> tuple[str, str]:
+    """Return who runs the running jobs: a code, and words.
 
     Workers take some short jobs ahead, and the jobs of a dead worker are Running until their leases end.
     """
@@ -82,21 +94,25 @@ def running_note(now: Now, health: Health) -> str:
             "%(count)s of them with workers that are silent or unknown",
             elsewhere,
         )
-        return text % {"count": format_number(elsewhere)}
+        return "elsewhere", text % {"count": format_number(elsewhere)}
+    code = "slots"
     text = ngettext("of %(count)s worker slot", "of %(count)s worker slots", health.slots)
     if now.running > health.slots:
+        code = "more_than_slots"
         text = ngettext(
             "with %(count)s worker slot: some are next in line",
             "with %(count)s worker slots: some are next in line",
             health.slots,
         )
-    return text % {"count": format_number(health.slots)}
+    return code, text % {"count": format_number(health.slots)}
 
 
-def _waiting_note(now: Now) -> str:
+def _waiting_note(now: Now) -> tuple[str, str]:
     if not now.waiting.count:
-        return pgettext("no jobs", "none")
+        return "none", pgettext("no jobs", "none")
     if now.oldest_seconds is None:
-        return _("none of them due yet")
-    text = _("the oldest for %(duration)s or more") if now.waiting.is_cut else _("the oldest for %(duration)s")
-    return text % {"duration": duration(now.oldest_seconds)}
+        return "not_due", _("none of them due yet")
+    code, text = "oldest", _("the oldest for %(duration)s")
+    if now.waiting.is_cut:
+        code, text = "oldest_at_least", _("the oldest for %(duration)s or more")
+    return code, text % {"duration": duration(now.oldest_seconds)}
