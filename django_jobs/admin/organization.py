@@ -149,9 +149,10 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
         value, named = verb == "reactivate", {"organization": organization.name}
         if not switches.set_active(organization.pk, value, user=request.user):
-            self.message_user(request, ALREADY[value] % named, messages.WARNING)
+            code = "already_active" if value else "already_suspended"
+            self.message_user(request, ALREADY[value] % named, messages.WARNING, extra_tags=code)
             return
-        self.message_user(request, BECAME[value] % named)
+        self.message_user(request, BECAME[value] % named, extra_tags="reactivated" if value else "suspended")
 
 
 class MembershipAdmin(OwnPages, SystemAdminWrites):

@@ -79,52 +79,56 @@ class SavedFilters(OwnPages):
             self.message_user(request, *self._saved_as(request, query))
         return HttpResponseRedirect(f"{self.url_of('changelist')}?{query}")
 
-    def _saved_as(self, request: HttpRequest, query: str) -> tuple[str, int]:
-        """Save the query under the posted name; return what to tell of it."""
+    def _saved_as(self, request: HttpRequest, query: str) -> tuple[str, int, str]:
+        """Save the query under the posted name; return what to tell of it, at which level, and its code."""
         form, user = NameForm(request.POST), _user_of(request)
         own = SavedFilter.primary.filter(user_id=user.pk)
         if not query:
-            return _("Choose a filter or search for something first. Then it can be saved."), messages.WARNING
+            text = _("Choose a filter or search for something first. Then it can be saved.")
+            return text, messages.WARNING, "nothing_to_save"
         if len(query) > MAX_QUERY:
-            return _("This search is too long to be saved."), messages.WARNING
+            return _("This search is too long to be saved."), messages.WARNING, "too_long"
         if not form.is_valid():
-            return _("Not saved: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}, messages.WARNING
+            text = _("Not saved: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}
+            return text, messages.WARNING, "invalid_name"
         name = form.cleaned_data["name"]
         if own.exclude(name=name).count() >= MOST:
             text = _("Not saved: you have %(most)s saved filters already. Delete one that you do not need any more.")
-            return text % {"most": MOST}, messages.WARNING
+            return text % {"most": MOST}, messages.WARNING, "too_many"
         is_shared = form.cleaned_data["is_shared"] and is_system_admin(request)
         values = {"query": query, "is_shared": is_shared}
         _row, is_new = SavedFilter.primary.update_or_create(user_id=user.pk, name=name, defaults=values)
         text = _("Saved as “%(name)s”.") if is_new else _("Saved as “%(name)s”, in place of what had this name.")
-        return text % {"name": name}, messages.SUCCESS
+        return text % {"name": name}, messages.SUCCESS, "saved" if is_new else "replaced"
 
     def _change(self, request: HttpRequest, pk: int, *, change: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = self._changeable(request).filter(pk__in=keys_of([str(pk)])).first()
         if request.method == "POST":
-            gone = (_("This filter is not there any more."), messages.WARNING)
+            gone = (_("This filter is not there any more."), messages.WARNING, "gone")
             self.message_user(request, *(gone if found is None else change(request, found)))
         return HttpResponseRedirect(self.url_of("saved_filters"))
 
-    def _rename(self, request: HttpRequest, found: SavedFilter) -> tuple[str, int]:
+    def _rename(self, request: HttpRequest, found: SavedFilter) -> tuple[str, int, str]:
         form = NameForm(request.POST)
         if not form.is_valid():
-            return _("Not changed: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}, messages.WARNING
+            text = _("Not changed: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}
+            return text, messages.WARNING, "invalid_name"
         name = form.cleaned_data["name"]
         is_shared = form.cleaned_data["is_shared"] and is_system_admin(request)
         try:
             with transaction.atomic(using=database.alias()):
                 SavedFilter.primary.filter(pk=found.pk).update(name=name, is_shared=is_shared)
         except IntegrityError:
-            return _("Not changed: another filter is called “%(name)s”.") % {"name": name}, messages.WARNING
-        return _("Changed: “%(name)s”.") % {"name": name}, messages.SUCCESS
+            text = _("Not changed: another filter is called “%(name)s”.") % {"name": name}
+            return text, messages.WARNING, "name_taken"
+        return _("Changed: “%(name)s”.") % {"name": name}, messages.SUCCESS, "changed"
 
     @staticmethod
-    def _delete(_request: HttpRequest, found: SavedFilter) -> tuple[str, int]:
+    def _delete(_request: HttpRequest, found: SavedFilter) -> tuple[str, int, str]:
         SavedFilter.primary.filter(pk=found.pk).delete()
-        return _("Deleted: “%(name)s”.") % {"name": found.name}, messages.SUCCESS
+        return _("Deleted: “%(name)s”.") % {"name": found.name}, messages.SUCCESS, "deleted"
 
     @staticmethod
     def _changeable(request: HttpRequest) -> QuerySet[SavedFilter]:
