@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.statuses import Priority
+from django_jobs.texts import say
 
 #: Characters of a pool's name.
 MAX_NAME: Final = 40
@@ -63,7 +64,7 @@ def queues_of(pool: str) -> dict[str, str]:
 
 def not_configured(pool: str) -> str:
     """Return what is said of jobs of a pool that is not configured."""
-    return f"The pool {pool!r} is not in DJANGO_JOBS['POOLS']."
+    return say("The pool %(pool)r is not in DJANGO_JOBS['POOLS'].", code="unknown_pool", pool=pool)
 
 
 def named_queues(value: object) -> Mapping[str, Any]:

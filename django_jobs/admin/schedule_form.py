@@ -158,7 +158,7 @@ class ScheduleForm(forms.Form):
         try:
             pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
         except JobNotFound as error:
-            raise forms.ValidationError(_("There is no such organization.")) from error
+            raise forms.ValidationError(_("There is no such organization."), code="unknown_organization") from error
         return database.rows(get_organization_model()).get(pk=pk)
 
     def clean(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class ScheduleForm(forms.Form):
             )
             add_errors(self, {place: [text] for place in refusal.places})
         except JobsError as refusal:
-            self.add_error(None, told(refusal))
+            self.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
         return None
 
     def _given(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
-from django_jobs.texts import told, translated
+from django_jobs.texts import code_of, told, translated
 
 logger = logging.getLogger("django_jobs")
 
@@ -61,7 +61,7 @@ class SubmissionForm(forms.Form):
         try:
             pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
         except JobNotFound as error:
-            raise forms.ValidationError(_("There is no such organization.")) from error
+            raise forms.ValidationError(_("There is no such organization."), code="unknown_organization") from error
         return database.rows(get_organization_model()).get(pk=pk)
 
     def parameters(self) -> dict[str, Any]:
@@ -139,8 +139,9 @@ def add_errors(form: forms.Form, errors: Mapping[str, Iterable[str]]) -> None:
     """Put the engine's errors beside the fields of a form that they are about."""
     for key, texts in errors.items():
         name, rest = place(form, key.split("."))
-        for text in map(translated, texts):
-            form.add_error(name, f"{rest}: {text}" if rest else text)
+        for text in texts:
+            shown = f"{rest}: {translated(text)}" if rest else translated(text)
+            form.add_error(name, forms.ValidationError(shown, code=code_of(text)))
 
 
 def submit(
@@ -156,14 +157,15 @@ def submit(
         add_errors(form, refusal.errors)
     except DuplicateJob as refusal:
         if not refusal.is_visible:
-            form.add_error(None, told(refusal))
+            form.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
             return None
         site = request.resolver_match.namespace if request.resolver_match else "admin"
         address = reverse(f"{site}:django_jobs_job_change", args=(refusal.existing.pk,))
         link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
-        form.add_error(None, format_html(str(SAME_WORK), job=link, status=status_word(refusal.existing.status)))
+        text = format_html(str(SAME_WORK), job=link, status=status_word(refusal.existing.status))
+        form.add_error(None, forms.ValidationError(text, code=refusal.code))
     except JobsError as refusal:
-        form.add_error(None, told(refusal))
+        form.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from django_jobs.texts import Text, say
+from django_jobs.texts import Text, code_of, say
 
 #: Levels of nesting. MariaDB takes 32 at most, and JSON readers are recursive.
 MAX_DEPTH = 30
@@ -26,7 +26,11 @@ Encoded: TypeAlias = tuple[str, Any, bool]
 
 
 class NotStorable(ValueError):
-    """The value cannot be stored as JSON; the message says which part and why."""
+    """The value cannot be stored as JSON; the message says which part and why, and its code says why."""
+
+    @property
+    def code(self) -> str:
+        return code_of(self.args[0], "not_storable")
 
 
 def storable(value: Any, what: str, max_bytes: int) -> Any:

@@ -29,6 +29,7 @@ from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Batch, BatchChange, Job, Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
@@ -39,7 +40,7 @@ CALL_SECONDS: Final = 0.3
 TICK_SECONDS: Final = 0.5
 #: Batches of which one tick works on.
 AT_ONCE: Final = 50
-RETRIED: Final = "Retried by hand, with its batch"
+RETRIED: Final = say("Retried by hand, with its batch", code="retried_with_batch")
 
 
 #: What of a batch is canceled or retried still.

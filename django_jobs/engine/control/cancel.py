@@ -17,8 +17,9 @@ from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.exceptions import BrokerUnavailable, InvalidTransition, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.statuses import WAITING, Status
+from django_jobs.texts import say
 
-MESSAGE: Final = "Canceled before it ran"
+MESSAGE: Final = say("Canceled before it ran", code="canceled")
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -30,7 +31,7 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     """
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_cancel(user, job):
-        raise PermissionDenied(f"You may not cancel {job.name}.")
+        raise PermissionDenied(say("You may not cancel %(job)s.", code="may_not_cancel", job=job.name))
     actor = actor_for(user)
     worker_name = database.in_transaction(lambda: _cancel(job.name, actor))
     if worker_name:

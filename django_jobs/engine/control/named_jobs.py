@@ -22,6 +22,7 @@ from django_jobs.exceptions import BatchNotFound, InvalidTransition, JobsError
 from django_jobs.models import Batch, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED, Status
+from django_jobs.texts import say
 
 #: Jobs of one transaction.
 PAGE: Final = 500
@@ -111,7 +112,7 @@ class _Page:
 
     def _judge_cancel(self, job: Job) -> tuple[str, str]:
         if not self._rights.may(job):
-            return REFUSED, f"You may not cancel {job.name}."
+            return REFUSED, say("You may not cancel %(job)s.", code="may_not_cancel", job=job.name)
         if job.status == Status.CANCELED or (job.status == Status.RUNNING and job.cancel_requested_at is not None):
             return UNCHANGED, ""
         if job.status not in UNFINISHED:
@@ -120,7 +121,7 @@ class _Page:
 
     def _judge_retry(self, job: Job) -> tuple[str, str]:
         if not self._rights.may(job):
-            return REFUSED, f"You may not retry {job.name}."
+            return REFUSED, say("You may not retry %(job)s.", code="may_not_retry", job=job.name)
         if job.status not in RETRYABLE_BY_HAND:
             return REFUSED, str(InvalidTransition(job.name, job.status, "retry"))
         if job.pk in self._held:

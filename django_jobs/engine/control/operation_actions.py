@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Q, QuerySet
 
 from django_jobs.engine.actors import SYSTEM, Actor, user_named
-from django_jobs.engine.control import audit, waiting_changes
+from django_jobs.engine.control import audit, cancel, retry, waiting_changes
 from django_jobs.engine.control.cancel import cancel_many
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.control.retry import retry_many
@@ -26,6 +26,7 @@ from django_jobs.statuses import (
     Priority,
     Status,
 )
+from django_jobs.texts import code_of, say
 
 Action: Final = Operation.Action
 Refusal: Final = Operation.Refusal
@@ -41,7 +42,10 @@ class Order(NamedTuple):
 
     def message(self, text: str) -> str:
         """Return what the Execution Log says of it."""
-        return text if self.operation_id is None else f"{text}, in operation {self.operation_id}"
+        if self.operation_id is None:
+            return text
+        pattern = "%(done)s, in operation %(operation)d"
+        return say(pattern, code=code_of(text, ""), done=text, operation=self.operation_id)
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ def perform(order: Order, pks: Sequence[int]) -> Performed:
 def _retry(order: Order, pks: Sequence[int]) -> Performed:
     done = retry_many(
         pks,
-        message=order.message("Retried by hand"),
+        message=order.message(retry.MESSAGE),
         actor=order.actor,
         sources=RETRYABLE_BY_HAND,
         operation_id=order.operation_id,
@@ -83,7 +87,7 @@ def _retry(order: Order, pks: Sequence[int]) -> Performed:
 
 
 def _cancel(order: Order, pks: Sequence[int]) -> Performed:
-    message = order.message("Canceled before it ran")
+    message = order.message(cancel.MESSAGE)
     done = cancel_many(pks, order.actor, message=message, operation_id=order.operation_id)
     changed = done.canceled + done.asked
     return Performed(changed, done.asked, Counter({Refusal.CHANGED: len(pks) - changed}))
@@ -99,13 +103,16 @@ def _delete(order: Order, pks: Sequence[int]) -> Performed:
 
 def _set_priority(order: Order, pks: Sequence[int]) -> Performed:
     priority = Priority(order.value or 0)
-    message = order.message(f"Priority changed to {priority.word}")
+    text = say("Priority changed to %(priority)s", code="priority_changed", priority=priority.word)
+    message = order.message(text)
     changed = waiting_changes.set_priority(pks, priority, order.actor, message, order.operation_id)
     return Performed(changed, 0, Counter({Refusal.CHANGED: len(pks) - changed}))
 
 
 def _run_now(order: Order, pks: Sequence[int]) -> Performed:
-    changed = waiting_changes.run_now(pks, order.actor, order.message("To run now"), order.operation_id)
+    changed = waiting_changes.run_now(
+        pks, order.actor, order.message(say("To run now", code="run_now")), order.operation_id
+    )
     return Performed(changed, 0, Counter({Refusal.CHANGED: len(pks) - changed}))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import Actor, actor_for
@@ -16,6 +16,9 @@ from django_jobs.engine.transitions.reset_fields import RESET_FIELDS
 from django_jobs.exceptions import InvalidTransition, PermissionDenied
 from django_jobs.models import Job, JobDependency
 from django_jobs.statuses import RETRYABLE_BY_HAND, Status
+from django_jobs.texts import say
+
+MESSAGE: Final = say("Retried by hand", code="retried")
 
 
 def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
@@ -26,7 +29,7 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
     """
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_retry(user, job):
-        raise PermissionDenied(f"You may not retry {job.name}.")
+        raise PermissionDenied(say("You may not retry %(job)s.", code="may_not_retry", job=job.name))
     actor = actor_for(user)
     database.in_transaction(lambda: _retry(job, actor))
     database.once_on_commit(dispatcher.wake)
@@ -38,7 +41,7 @@ def _retry(job: Job, actor: Actor) -> None:
     if hindrance is not None and job.status in RETRYABLE_BY_HAND:
         raise InvalidTransition(job.name, job.status, "retry", hindrance)
     has_parents = JobDependency.primary.filter(child_id=job.pk).exists()
-    item = _reset(job.pk, "Retried by hand", has_parents=has_parents)
+    item = _reset(job.pk, MESSAGE, has_parents=has_parents)
     moved = move([item], sources=RETRYABLE_BY_HAND, actor=actor)
     if not moved:
         raise InvalidTransition(job.name, find_job(job.name).status, "retry")

@@ -21,12 +21,13 @@ from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.models import Job, JobDependency, get_organization_model
 from django_jobs.statuses import WAITING, Status
+from django_jobs.texts import say
 
 #: Pages of lanes looked at in one call.
 PAGES: Final = 4
 #: Jobs ended in one call.
 BATCH: Final = 500
-NOT_FOUND: Final = "Organization not found"
+NOT_FOUND: Final = say("Organization not found", code="organization_gone")
 
 
 class OrphanWatch:

@@ -27,6 +27,7 @@ from django_jobs.engine.transitions.reset_fields import RESET_FIELDS
 from django_jobs.models import DependencyTask, Job, JobDependency
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
+from django_jobs.texts import say
 
 _READ: Final = ("pk", "status", "ready_at", "is_orphaned", "has_children", "run_after")
 
@@ -190,8 +191,13 @@ def _end_like(parent: _Parent, child: int) -> Move:
     name = format_job_id(parent.pk, parent.created_at.year)
     if parent.status == Status.CANCELED:
         values: dict[str, Any] = {"canceled_at": NOW, "canceled_by": name, "ready_at": None}
-        return Move(pk=child, to_status=Status.CANCELED, message=f"Parent {name} was canceled", values=values)
-    text = f"Parent {name} ended as {parent.status}"
+        return Move(
+            pk=child,
+            to_status=Status.CANCELED,
+            message=say("Parent %(job)s was canceled", code="parent_canceled", job=name),
+            values=values,
+        )
+    text = say("Parent %(job)s ended as %(status)s", code="parent_ended", job=name, status=parent.status)
     values = {"error_type": "Permanent", "error_message": text, "error_fingerprint": fingerprint(text)}
     values |= {"completed_at": NOW, "is_orphaned": True, "ready_at": None}
     return Move(pk=child, to_status=Status.DEAD_LETTER, message=text, values=values)
@@ -203,10 +209,8 @@ def _revive(children: Sequence[Job]) -> None:
     Their own children get a task, and the caller walks the tasks until none is left.
     """
     values = {**RESET_FIELDS, "ready_at": None}
-    moves = [
-        Move(pk=job.pk, to_status=Status.PENDING, message="Its parents may complete again", values=values)
-        for job in children
-    ]
+    text = say("Its parents may complete again", code="parents_again")
+    moves = [Move(pk=job.pk, to_status=Status.PENDING, message=text, values=values) for job in children]
     move(moves, sources=[Status.DEAD_LETTER], actor=SYSTEM)
     tasks = [DependencyTask(job_id=job.pk) for job in children if job.has_children]
     DependencyTask.primary.bulk_create(tasks, batch_size=2_000)

@@ -15,11 +15,12 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job
 from django_jobs.statuses import WAITING, Status
+from django_jobs.texts import say
 
 BATCH: Final = 500
 #: How long a tick of the scheduler may spend on it.
 TICK_SECONDS: Final = 0.5
-EXPIRED: Final = "Expired"
+EXPIRED: Final = say("Expired", code="expired")
 
 
 def expire() -> int:

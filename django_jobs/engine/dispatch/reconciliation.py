@@ -14,6 +14,7 @@ from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.models import Installation, Job, JobType
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 
 BATCH = 5000
 
@@ -34,7 +35,12 @@ def check_broker() -> None:
     if not get_broker().mark(mine):
         theirs = get_broker().installation()
         raise ForeignBroker(
-            f"The broker belongs to installation {theirs}, this database to {mine}. {ForeignBroker.advice}"
+            say(
+                f"The broker belongs to installation %(theirs)s, this database to %(mine)s. {ForeignBroker.advice}",
+                code="foreign_broker",
+                theirs=theirs,
+                mine=mine,
+            )
         )
 
 
@@ -117,9 +123,7 @@ def _reasons(types: Mapping[Ticket, str]) -> dict[Ticket, str]:
     unserved = {ticket: name for ticket, name in left.items() if not slots.get(ticket.queue)}
     if unserved:
         held = JobType.primary.filter(Q(is_paused=True) | Q(is_enabled=False), pk__in=set(unserved.values()))
-        told = {
-            pk: f"The job type is {'paused' if is_enabled else 'disabled'}"
-            for pk, is_enabled in held.values_list("pk", "is_enabled")
-        }
+        words = {pk: "paused" if is_enabled else "disabled" for pk, is_enabled in held.values_list("pk", "is_enabled")}
+        told = {pk: say(f"The job type is {word}", code=f"type_{word}") for pk, word in words.items()}
         reasons |= {ticket: told[name] for ticket, name in unserved.items() if name in told}
     return reasons

@@ -19,13 +19,16 @@ from django_jobs.engine.transitions import After, Move, Moved, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
 #: For so long a job whose row is in use counts as held: its ticket may lie behind many.
 HELD_SECONDS: Final = 30.0
 #: Why a job that was queued waits again.
-CALLED_BACK: Final = "Called back: those before it take longer than expected, and others wait for their turn"
+CALLED_BACK: Final = say(
+    "Called back: those before it take longer than expected, and others wait for their turn", code="called_back"
+)
 
 
 class Queued(NamedTuple):
@@ -84,7 +87,7 @@ def _push(moved: Sequence[Moved], *, front: bool = False, first_weights: Mapping
 
 
 def _not_taken(error: BrokerUnavailable) -> str:
-    return f"The broker could not take it: {error}"
+    return say("The broker could not take it: %(error)s", code="not_taken", error=error)
 
 
 def call_back(overfull: Mapping[Queue, int]) -> list[Ticket]:

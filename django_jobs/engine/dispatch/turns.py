@@ -23,13 +23,14 @@ from django_jobs.engine.store.lane_values import Candidate
 from django_jobs.engine.transitions import NOW, Move, Moved, move
 from django_jobs.models import EngineLease
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
+from django_jobs.texts import say
 
 T = TypeVar("T")
 
 #: What a job gets that is queued, beside its status.
 QUEUED: Final[dict[str, Any]] = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
 #: Why a job that was queued waits again.
-OTHER_KEY: Final = "Its concurrency key changed while it was being queued"
+OTHER_KEY: Final = say("Its concurrency key changed while it was being queued", code="key_changed")
 BY_URGENCY: Final = tuple(sorted(map(int, Priority), reverse=True))
 
 

@@ -26,11 +26,12 @@ from django_jobs.engine.transitions import After, Move, Moved
 from django_jobs.engine.transitions.error_fingerprints import kind_of
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, BreakerState, Status
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
 #: Why a queued job does not start, or an attempt that had not begun goes back.
-NOT_STARTED: Final = "The breaker of the job type is open"
+NOT_STARTED: Final = say("The breaker of the job type is open", code="breaker_open")
 #: By database and type: a number, and for which organization it is; None: for all, or of several.
 _Notes: TypeAlias = dict[tuple[str, str], tuple[float, Any]]
 #: What is written of a breaker.
@@ -178,7 +179,7 @@ class _Ends:
             pk=item.pk,
             to_status=Status.PENDING,
             attempt=item.attempt,
-            message=f"{item.message}. {NOT_STARTED}.",
+            message=say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message),
             traceback=item.traceback,
             values=values,
         )

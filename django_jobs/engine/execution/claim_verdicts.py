@@ -18,6 +18,7 @@ from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.engine.tries import Tries
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 
 #: So many answers of the policy, the newest, may let a job start in the statement that reads it.
 MAX_KNOWN: Final = 50
@@ -31,7 +32,7 @@ def refuse(job: Row, refusal: Refusal) -> Move:
     """Return the move of a job that may not run."""
     # This is judged for each job, since each has waited for its own time.
     if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
-        text = f"{refusal.message} No worker could load it for 10 minutes."
+        text = say("%(text)s No worker could load it for 10 minutes.", code="not_loadable", text=refusal.message)
         refusal = Refusal(Status.DEAD_LETTER, text, detail=refusal.detail)
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
@@ -50,9 +51,10 @@ def refuse(job: Row, refusal: Refusal) -> Move:
 def examine(job: Row) -> Handler | Refusal:
     """Return the handler to run, or why the job may not run."""
     if job.handler_method is None:
-        return Refusal(Status.DEAD_LETTER, "Job type not found")
+        return Refusal(Status.DEAD_LETTER, say("Job type not found", code="unknown_job_type"))
     if not job.is_enabled or job.is_paused:
-        return Refusal(Status.PENDING, f"The job type is {'paused' if job.is_enabled else 'disabled'}")
+        word = "paused" if job.is_enabled else "disabled"
+        return Refusal(Status.PENDING, say(f"The job type is {word}", code=f"type_{word}"))
     if job.pool not in pools.names():
         return Refusal(Status.PENDING, pools.not_configured(job.pool or ""))
     problem = policy_memory.refusal_of(job)
@@ -61,9 +63,9 @@ def examine(job: Row) -> Handler | Refusal:
     try:
         return handlers.resolve(job.handler_method)
     except handlers.HandlerNotAllowed as error:
-        return Refusal(Status.DEAD_LETTER, "Handler not allowed.", detail=str(error))
+        return Refusal(Status.DEAD_LETTER, say("Handler not allowed.", code="handler_not_allowed"), detail=str(error))
     except handlers.HandlerNotLoadable as error:
-        text = f"{handlers.NOT_LOADABLE}."
+        text = say(f"{handlers.NOT_LOADABLE}.", code="not_loadable")
         return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
 
 

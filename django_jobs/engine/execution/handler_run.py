@@ -23,6 +23,7 @@ from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.submission import from_handlers
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
+from django_jobs.texts import say
 
 MAX_TRACEBACK = 60_000
 
@@ -105,7 +106,7 @@ def _expired(claimed: Claimed, now: float) -> outcomes.NotBegun | None:
     """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
     if claimed.starts_before is None or now < claimed.starts_before:
         return None
-    return outcomes.NotBegun(claimed=claimed, text="Handed back before it began: it has expired")
+    return outcomes.NotBegun(claimed=claimed, text=say("Handed back before it began: it has expired", code="expired"))
 
 
 def _with_facts(ended: outcomes.Outcome, context: JobContext, started: float) -> outcomes.Outcome:
@@ -148,13 +149,14 @@ def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
 def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     match error:
         case AttemptLost():
-            return outcomes.Interrupted(claimed=claimed, text="Handed back: its worker could not be sure to own it")
+            text = say("Handed back: its worker could not be sure to own it", code="attempt_lost")
+            return outcomes.Interrupted(claimed=claimed, text=text)
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():
             return outcomes.TimedOut(claimed=claimed, traceback=_traceback(claimed.mask), error=error)
         case WorkerStopping():
-            return outcomes.Interrupted(claimed=claimed, text="The worker was shut down")
+            return outcomes.Interrupted(claimed=claimed, text=say("The worker was shut down", code="worker_stopped"))
         case RetryLater():
             text = retry_policy.readable(error, claimed.mask)
             return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=text)
@@ -190,17 +192,17 @@ def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
     if value is None:
         return outcomes.Returned(claimed=claimed)
     if not isinstance(value, dict):
-        return _unstorable(
-            claimed, NotStorable(f"The handler returned {type(value).__name__}; it must return a dict or None.")
-        )
+        text = "The handler returned %(type)s; it must return a dict or None."
+        return _unstorable(claimed, NotStorable(say(text, code="not_a_dict", type=type(value).__name__)))
     try:
         result = storable(value, "The result", int(jobs_settings.MAX_RESULT_BYTES))
     except NotStorable as error:
         return _unstorable(claimed, error)
     reference = clean_text(result.get("output_reference") or "")
     if len(reference) > outputs.MAX_REFERENCE:
-        text = f"output_reference has {len(reference)} characters; at most {outputs.MAX_REFERENCE} are accepted."
-        return _unstorable(claimed, NotStorable(text))
+        text = "output_reference has %(length)d characters; at most %(most)d are accepted."
+        values = {"length": len(reference), "most": outputs.MAX_REFERENCE}
+        return _unstorable(claimed, NotStorable(say(text, code="wrong_length", **values)))
     return outcomes.Returned(claimed=claimed, result=result, output_reference=reference)
 
 

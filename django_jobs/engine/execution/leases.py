@@ -20,6 +20,7 @@ from django_jobs.engine.transitions import Moved
 from django_jobs.models import Job
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 
 BATCH = 500
 #: A handler that has run for so many seconds is noted as begun.
@@ -136,7 +137,8 @@ def release_worker(loss: Loss) -> bool:
     is_explained = loss.gave_up or loss.started or ended or len(loss.in_hand) > 1
     is_suspect = loss.how == "lost" and not is_explained
     moved = unbegun.end(waiting, loss.reason, loss.worker_name, is_suspect=is_suspect)
-    moved += _return(innocent, f"Handed back: {loss.reason} (another job)", loss)
+    text = say("Handed back: %(reason)s (another job)", code="bystander", reason=loss.reason)
+    moved += _return(innocent, text, loss)
     moved += _end_unstored(ended, loss)
     moved += _end_guilty(guilty, loss)
     return {item.pk for item in moved} >= {pk for pk, _ in held}
@@ -151,7 +153,7 @@ def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
     """
     if loss.how == "lost" and not (loss.started or loss.in_hand or loss.gave_up):
         return settle.settle_lost(ended, f"{loss.reason}; {UNSTORED}", loss.worker_name)
-    return _return(ended, f"Handed back: {UNSTORED}: {loss.reason}", loss)
+    return _return(ended, say(f"Handed back: {UNSTORED}: %(reason)s", code="unstored", reason=loss.reason), loss)
 
 
 def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
@@ -198,7 +200,8 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     still queued get their tickets back. Return the tickets that cannot be given up now, for another try.
     """
     held = _held([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
-    stuck = hand_back(held, "Handed back: the answer to its claim was lost", worker_name)
+    text = say("Handed back: the answer to its claim was lost", code="claim_lost")
+    stuck = hand_back(held, text, worker_name)
     rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
     queued = dict(rows.values_list("pk", "attempt"))
     left = [ticket for ticket in tickets if queued.get(ticket.pk) == ticket.attempt - 1]

@@ -13,8 +13,10 @@ from django_jobs.engine.transitions.error_fingerprints import fingerprint
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
+from django_jobs.texts import Text, code_of, say
 
 WORKER_LOST: Final = "Worker lost"
+STOPPED: Final = say("Stopped on request", code="stopped")
 KILLED: Final = "its process was killed, because the handler did not stop"
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
@@ -67,13 +69,17 @@ def _error(kind: str, text: str, traceback: str = "", place: str = "") -> dict[s
 
 
 def canceled(job: Job, traceback: str = "") -> Move:
-    return _to(job, Status.CANCELED, {**_ENDED, "canceled_at": NOW}, "Stopped on request", traceback)
+    return _to(job, Status.CANCELED, {**_ENDED, "canceled_at": NOW}, STOPPED, traceback)
 
 
 def canceled_unreported(job: Job, traceback: str) -> Move:
     """Return the move to Canceled of an attempt without an outcome. A traceback tells that its process was killed."""
     item = canceled(job, traceback)
-    return replace(item, message=f"{item.message}: {KILLED}") if traceback else item
+    return replace(item, message=_killed(item.message)) if traceback else item
+
+
+def _killed(message: str) -> Text:
+    return say(f"%(text)s: {KILLED}", code=f"{code_of(message)}_killed", text=message)
 
 
 def back_to_queue(job: Job, text: str, traceback: str = "") -> Move:
@@ -85,7 +91,8 @@ def lost(job: Job, reason: str, traceback: str = "") -> Move:
     # The first loss is probably the fault of the machine, a second one that of the job.
     retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
     # Equal losses count as equal errors, at whatever line each of them came.
-    return replace(_retry(job, Status.FAILED, f"{WORKER_LOST}: {reason}", "", retry_after), traceback=traceback)
+    text = say(f"{WORKER_LOST}: %(reason)s", code="worker_lost", reason=reason)
+    return replace(_retry(job, Status.FAILED, text, "", retry_after), traceback=traceback)
 
 
 def _was_lost_before(job: Job) -> bool:
@@ -94,13 +101,14 @@ def _was_lost_before(job: Job) -> bool:
 
 
 def timed_out(job: Job, traceback: str) -> Move:
-    return _retry(job, Status.TIMED_OUT, f"Ran longer than {job.timeout_seconds} seconds", traceback, None)
+    text = say("Ran longer than %(timeout)d seconds", code="timed_out", timeout=job.timeout_seconds)
+    return _retry(job, Status.TIMED_OUT, text, traceback, None)
 
 
 def killed_at_timeout(job: Job, traceback: str) -> Move:
     """Return the move to Timed Out; killed or not, all timeouts of a type count as equal errors."""
     item = timed_out(job, traceback)
-    text = f"{item.message}: {KILLED}"
+    text = _killed(item.message)
     return replace(item, message=text, values={**item.values, "error_message": text})
 
 

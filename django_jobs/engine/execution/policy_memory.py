@@ -24,9 +24,11 @@ from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.submission.rights import may_own, may_submit
 from django_jobs.models import JobType, get_organization_model
 from django_jobs.statuses import Status, SubmitBy
+from django_jobs.texts import say
 
 #: Seconds for which an answer holds.
 POLICY_CACHE_SECONDS: Final = 1.0
+UNANSWERED: Final = say("The access policy has not answered yet", code="policy_silent")
 #: Seconds after which a job is tried again whose policy failed.
 POLICY_FAILED_DELAY: Final = 5.0
 #: Answers that hold for no longer are asked for again before the next share of a backlog is taken.
@@ -130,7 +132,7 @@ def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
     try:
         return access.ask_beside(job.organization_id, ask)
     except Late:
-        return Refusal(Status.PENDING, "The access policy has not answered yet", POLICY_CACHE_SECONDS)
+        return Refusal(Status.PENDING, UNANSWERED, POLICY_CACHE_SECONDS)
 
 
 def _remember(key: tuple[Any, ...], answer: Answer) -> None:
@@ -173,28 +175,28 @@ def _ask_quietly(job: Row) -> Refusal | None:
         raise
     except Exception as error:  # noqa: BLE001  (the host's code)
         access.complain(error)
-        return Refusal(
-            Status.PENDING, f"The access policy failed ({type(access.cause_of(error)).__name__})", POLICY_FAILED_DELAY
-        )
+        name = type(access.cause_of(error)).__name__
+        text = say("The access policy failed (%(error)s)", code="policy_failed", error=name)
+        return Refusal(Status.PENDING, text, POLICY_FAILED_DELAY)
 
 
 def _ask_policy(job: Row) -> Refusal | None:
     tenants = database.rows(get_organization_model())
     organization = tenants.filter(pk=job.organization_id).first()
     if organization is None:
-        return Refusal(Status.DEAD_LETTER, "Organization not found")
+        return Refusal(Status.DEAD_LETTER, say("Organization not found", code="organization_gone"))
     policy = access.get_policy()
     if not policy.is_active(organization):
-        return Refusal(Status.PENDING, "The organization is not active")
+        return Refusal(Status.PENDING, say("The organization is not active", code="organization_inactive"))
     if not job.owner_name and job.owner_id is None:
         return None
     owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
     if owner is None:
-        return Refusal(Status.DEAD_LETTER, "The owner no longer exists")
+        return Refusal(Status.DEAD_LETTER, say("The owner no longer exists", code="owner_gone"))
     kind = JobType.primary.get(pk=job.job_type_id)
     # A job that was accepted while its type was open to users runs also after the type was closed to them.
     by_code = job.submitted_by_id is not None or kind.submit_by == SubmitBy.CODE
     may = may_own if by_code else may_submit
     if not may(owner, organization, kind):
-        return Refusal(Status.DEAD_LETTER, "The owner may no longer submit this")
+        return Refusal(Status.DEAD_LETTER, say("The owner may no longer submit this", code="may_not_submit"))
     return None

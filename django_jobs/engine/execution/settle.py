@@ -25,6 +25,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.transitions import NOW, Move, Moved, hooks, move
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
+from django_jobs.texts import say
 
 #: Characters of JSON.
 LARGE_BYTES: Final = 1_048_576
@@ -100,7 +101,11 @@ def _halving(
 
 def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
     """Return the outcome of an attempt whose own outcome the database refuses."""
-    text = f"The result cannot be stored: the database refused it ({type(error).__name__})."
+    text = say(
+        "The result cannot be stored: the database refused it (%(error)s).",
+        code="not_storable",
+        error=type(error).__name__,
+    )
     trace = retry_policy.readable(error, item.claimed.mask)
     return outcomes.Raised(
         claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error, log=item.log
@@ -174,7 +179,7 @@ def _bury_exhausted(
         Move(
             pk=job.pk,
             to_status=Status.DEAD_LETTER,
-            message=f"Retries exhausted ({job.max_retries})",
+            message=say("Retries exhausted (%(most)d)", code="retries_exhausted", most=job.max_retries),
             values={"completed_at": NOW},
             error=errors.get(job.pk),
         )

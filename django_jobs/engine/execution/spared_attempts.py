@@ -15,6 +15,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.transitions import After, Move
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import WITH_ERRORS, Priority, Status
+from django_jobs.texts import say
 
 #: How the message of such an attempt begins; the Execution Log is searched for it.
 SPARED: Final = "No retry spent, since the breaker of the job type is open"
@@ -41,7 +42,7 @@ def spare(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
         pk=item.pk,
         to_status=Status.PENDING,
         attempt=item.attempt,
-        message=f"{SPARED}: {item.message}",
+        message=say(f"{SPARED}: %(text)s", code="spared", text=item.message),
         traceback=item.traceback,
         values={**values, "next_retry_at": None, "ready_at": After(delay), "worker_name": ""},
     )

@@ -17,6 +17,7 @@ from django_jobs.engine.store.claim_rows import Row
 from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, Waypoint, claim_known, move
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import AWAITING_TURN, Status
+from django_jobs.texts import say
 
 #: How the message of a return to the queue begins that counts at the next death; the Execution Log is searched for it.
 DIED_ALONE: Final = "Handed back: its worker died before it began"
@@ -65,7 +66,8 @@ def end(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, i
     if is_alone and _died_alone_before(attempts[0][0]):
         return settle.settle_lost(attempts, f"{reason}, before its handler began", worker_name)
     text = DIED_ALONE if is_alone else "Handed back before it began"
-    return settle.return_to_queue(attempts, f"{text}: {reason}", worker_name)
+    message = say(f"{text}: %(reason)s", code="died_alone" if is_alone else "unbegun", reason=reason)
+    return settle.return_to_queue(attempts, message, worker_name)
 
 
 def _died_alone_before(pk: int) -> bool:

@@ -18,6 +18,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.transitions import Moved
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import AWAITING_TURN
+from django_jobs.texts import say
 
 #: How the message of such a return to the queue begins; the Execution Log is searched for it.
 UNSEEN: Final = "Handed back: its handler was not seen to begin"
@@ -34,7 +35,8 @@ def end(attempts: Collection[tuple[int, int]], reason: str, worker_name: str, ac
         lost = [pair for pair in attempts if pair[0] in guilty]
         others = [pair for pair in attempts if pair[0] not in guilty]
         moved = settle.settle_lost(lost, reason, worker_name, actor=actor)
-        return moved + settle.return_to_queue(others, f"{UNSEEN}; {reason}", worker_name, actor=actor)
+        text = say(f"{UNSEEN}; %(reason)s", code="unseen", reason=reason)
+        return moved + settle.return_to_queue(others, text, worker_name, actor=actor)
 
     return database.in_transaction(store) if attempts else []
 

@@ -21,6 +21,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_RETRY, AWAITING_TURN, TERMINAL, Status
+from django_jobs.texts import code_of
 
 if TYPE_CHECKING:
     from django.dispatch import Signal
@@ -202,7 +203,10 @@ def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
             on_one_line(item.worker_name or item.actor.name),
             on_one_line(item.message),
             exc_info=item.error,
-            extra=fields(item.job_id, item.job_type, organization, item.attempt, event),
+            extra={
+                **fields(item.job_id, item.job_type, organization, item.attempt, event),
+                "code": code_of(item.message, ""),
+            },
         )
 
 

@@ -25,8 +25,9 @@ from django_jobs.engine.submission.building import Request
 from django_jobs.engine.transitions import Move, hooks, move
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Status
+from django_jobs.texts import say
 
-MESSAGE: Final = "Replaced by a later submission"
+MESSAGE: Final = say("Replaced by a later submission", code="replaced")
 #: Jobs that are locked together.
 AT_ONCE: Final = 1_000
 #: The fields that are taken from the later submission. Id, dependencies and ``created_at`` stay as they are.
