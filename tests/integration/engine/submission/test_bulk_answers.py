@@ -103,9 +103,10 @@ def test_each_item_that_names_what_is_missing_has_the_error(kind: JobType, organ
     assert sorted(caught.value.by_index) == [0, 2]
     with pytest.raises(OrganizationNotFound) as unknown:
         submit_jobs([work(kind, "ORG-none"), work(kind, Organization(name="unsaved")), work(kind, {"a": []})])
-    texts = [errors["organization"][0] for errors in unknown.value.by_index.values()]
-    assert texts[0] == "There is no organization 'ORG-none'."
-    assert texts[2] == "Give the id of an organization."
+    assert sorted(unknown.value.by_index) == [0, 1, 2]
+    assert unknown.value.codes["0.organization"] == ["unknown_organization"]
+    assert unknown.value.codes["2.organization"] == ["required"]
+    assert "ORG-none" in unknown.value.errors["0.organization"][0]
 
 
 def test_a_number_and_the_truth_are_not_taken_for_the_same_name(kind: JobType) -> None:

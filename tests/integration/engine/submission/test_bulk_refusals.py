@@ -26,7 +26,7 @@ def work(kind: Any, organization: Any, number: int, **fields: Any) -> dict[str, 
 
 
 def refused(items: Any, **kwargs: Any) -> dict[int, dict[str, list[str]]]:
-    """What a refusal says of each bad item; nothing of the list may have been stored."""
+    """The codes of a refusal for each bad item, by field; nothing of the list may have been stored."""
     with pytest.raises(InvalidSubmission) as caught:
         submit_jobs(items, **kwargs)
     assert_nothing_is_there()
@@ -34,7 +34,10 @@ def refused(items: Any, **kwargs: Any) -> dict[int, dict[str, list[str]]]:
         f"{index}.{name}": texts for index, errors in caught.value.by_index.items() for name, texts in errors.items()
     }
     assert caught.value.errors == flat
-    return caught.value.by_index
+    codes = caught.value.codes
+    return {
+        index: {name: codes[f"{index}.{name}"] for name in errors} for index, errors in caught.value.by_index.items()
+    }
 
 
 def assert_nothing_is_there() -> None:
@@ -104,11 +107,12 @@ def test_disabled_types_and_inactive_organizations_are_refused(kind: JobType, or
 
 
 def test_twins_in_one_list_are_refused(kind: JobType, organization: Organization) -> None:
-    by_index = refused([work(kind, organization, number) for number in (1, 2, 1, 2, 3)])
-    assert by_index == {
-        2: {"non_field_errors": ["The same work stands at position 0 of this list."]},
-        3: {"non_field_errors": ["The same work stands at position 1 of this list."]},
-    }
+    with pytest.raises(InvalidSubmission) as caught:
+        submit_jobs([work(kind, organization, number) for number in (1, 2, 1, 2, 3)])
+    assert_nothing_is_there()
+    assert caught.value.codes == {f"{index}.non_field_errors": ["duplicate_job"] for index in (2, 3)}
+    texts: Any = [errors["non_field_errors"][0] for errors in caught.value.by_index.values()]
+    assert [text.values for text in texts] == [{"index": 0}, {"index": 1}]
 
 
 def test_the_first_duplicate_of_earlier_work_is_named(kind: JobType, organization: Organization) -> None:
@@ -159,9 +163,7 @@ def test_another_organizations_parent_is_refused_where_it_stands(kind: JobType, 
         items = [work(kind, owner, 1, depends_on=parent) for owner in (organization, make_organization())]
         with pytest.raises(InvalidSubmission) as caught:
             submit_jobs(items)
-    assert caught.value.by_index == {
-        1: {"depends_on": [f"There is no job {parent.name} in this organization."]},
-    }
+    assert caught.value.codes == {"1.depends_on": ["unknown_job"]}
     assert Job.objects.count() == 1
 
 
@@ -191,5 +193,5 @@ def test_a_types_serializer_judges_each_item(organization: Organization, monkeyp
     kind = make_job_type()
     monkeypatch.setattr("django_jobs.engine.job_types.parameters._serializer_class", {kind.pk: Numbered}.get)
     by_index = refused([work(kind, organization, 1), work(kind, organization, 99), work(kind, organization, 3)])
-    assert by_index == {1: {"parameters.number": ["Ensure this value is less than or equal to 10."]}}
+    assert by_index == {1: {"parameters.number": ["max_value"]}}
     assert len(submit_jobs([work(kind, organization, 1), work(kind, organization, 3)])) == 2

@@ -42,7 +42,7 @@ def test_the_same_work_is_refused_with_the_earlier_job(kind: JobType, organizati
     first = submit_job(kind, organization, {"month": 3})
     error = refused(kind, organization, {"month": 3})
     assert error.existing == first
-    assert str(error) == f"The same work was submitted as {first.name} (Pending)."
+    assert (error.code, error.facts) == ("duplicate_job", {"job": first.name, "status": "Pending"})
 
 
 def test_a_refused_submission_leaves_nothing_behind(kind: JobType, organization: Organization) -> None:
@@ -78,7 +78,7 @@ def test_a_bad_wish_for_duplicates_is_refused(
         with subtests.test(on_duplicate=on_duplicate):
             with pytest.raises(InvalidSubmission) as caught:
                 submit_job(kind, organization, on_duplicate=on_duplicate)
-            assert caught.value.errors == {"on_duplicate": ["Use 'raise', 'return' or 'replace'."]}
+            assert caught.value.codes == {"on_duplicate": ["invalid_choice"]}
 
 
 def test_another_type_does_other_work(kind: JobType, organization: Organization) -> None:

@@ -24,14 +24,17 @@ def test_an_object_may_be_as_large_as_its_limit_and_no_larger(organization: Orga
     assert submit_job(kind, organization, **fitting).pk
     with pytest.raises(InvalidSubmission) as caught:
         submit_job(kind, organization, **larger)
-    assert caught.value.errors == {name: [f"{name} takes {most + 1} bytes as JSON; at most {most} are accepted."]}
+    assert caught.value.codes == {name: ["too_large"]}
+    text: Any = caught.value.errors[name][0]
+    assert (text.values["size"], text.values["most"]) == (most + 1, most)
 
 
 def test_the_limit_of_parameters_is_the_hosts_choice(organization: Organization, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_PARAMETERS_BYTES": 20}
     assert submit_job(make_job_type(), organization, {"a": "x" * 11}).pk
-    with pytest.raises(InvalidSubmission, match="at most 20"):
+    with pytest.raises(InvalidSubmission) as caught:
         submit_job(make_job_type(), organization, {"a": "x" * 12})
+    assert caught.value.codes == {"parameters": ["too_large"]}
 
 
 def test_a_job_that_uses_its_limits_runs(organization: Organization) -> None:
