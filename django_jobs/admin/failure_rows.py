@@ -58,6 +58,7 @@ class Row:
     is_gone: bool
     is_paused: bool
     held: str
+    held_code: str
     release: Button | None
     error_class: Any
     error: Any
@@ -142,6 +143,7 @@ class RowMaker:
             is_gone=kind is None,
             is_paused=kind is not None and kind.is_paused,
             held=str(held_retries.WILL_WAIT.get(reason, "")),
+            held_code=reason,
             release=held_retries.button_for(self._request, self._links, reason, group.job_type, here),
             **_told(newest, self._errors.get(newest.pk)),
             url=self._links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.narrowed),

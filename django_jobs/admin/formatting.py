@@ -152,7 +152,9 @@ def actor(log: ExecutionLog) -> SafeString:
     """
     name = line(log.actor, 60)
     is_misleading = log.actor_kind == ActorKind.USER and log.actor.casefold() in ActorKind.values
-    return format_html("{} <small>({})</small>", name, _("a user")) if is_misleading else format_html("{}", name)
+    if not is_misleading:
+        return format_html("{}", name)
+    return format_html('{} <small data-code="user">({})</small>', name, _("a user"))
 
 
 def ago(value: dt.datetime) -> SafeString:

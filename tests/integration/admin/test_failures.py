@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from django_jobs.admin.failure_rows import Buttons
 from django_jobs.engine.insight import failures
@@ -16,7 +18,7 @@ from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
-from tests.support.admin import said, text, url
+from tests.support.admin import codes_on, codes_said, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, reread
 from tests.support.brokers import start as claim
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -80,9 +82,10 @@ def test_the_last_failure_is_not_taken_for_that_of_the_newest_job(
 ) -> None:
     old, newest = die(kind, mine), die(kind, mine)
     Job.objects.filter(pk=newest.pk).update(completed_at=timezone.now() - dt.timedelta(hours=2))
-    shown = text(root, group(old)).partition("<dt>Last</dt>")[2].partition("</dd>")[0]
-    assert "UTC" in shown
-    assert newest.name not in shown
+    row, last = root.get(group(old)).context["row"], reread(old).completed_at
+    assert last is not None
+    assert last.isoformat() in row.last
+    assert f"<dd>{row.last}</dd>" in text(root, group(old))
 
 
 def test_the_groups_of_one_type_can_be_seen_alone(root: Client, kind: JobType, mine: Organization) -> None:
@@ -102,7 +105,7 @@ def test_more_dead_letters_than_are_looked_at_are_told(
 
 
 def test_without_failures_it_says_so(root: Client) -> None:
-    assert "No job failed." in text(root, url("failure", "changelist"))
+    assert codes_on(text(root, url("failure", "changelist"))) == ["no_failure"]
 
 
 def test_a_group_shows_the_newest_traceback_to_system_admins(root: Client, kind: JobType, mine: Organization) -> None:
@@ -136,7 +139,7 @@ def test_the_list_shows_system_admins_the_exception_and_the_frame_that_raised_it
     die(kind, mine, "ValueError", TRACE)
     (row,) = root.get(url("failure", "changelist")).context["rows"]
     assert (row.error_class, row.error) == ("<bdi>ValueError</bdi>", "<bdi>hunter2</bdi>")
-    assert row.frame == "x.py, line 1, in f"
+    assert re.findall(r"x\.py|\b1\b|\bf\b", row.frame) == ["x.py", "1", "f"]
 
 
 def test_the_list_shows_others_what_tenants_may_read(boss: Client, kind: JobType, mine: Organization) -> None:
@@ -152,7 +155,7 @@ def test_a_group_tells_its_statuses_and_when_it_is_tried_again(root: Client, min
     assert [("Dead Letter" in badge, str(count)) for badge, count in row.statuses] == [(True, "1"), (False, "1")]
     assert job.next_retry_at
     assert job.next_retry_at.isoformat() in row.next_retry
-    assert "Tried again by itself from" in text(root, group(job))
+    assert "retried_by_itself" in codes_on(text(root, group(job)))
 
 
 def test_the_organizations_of_a_group_are_named_and_the_others_counted(root: Client, kind: JobType) -> None:
@@ -162,15 +165,18 @@ def test_the_organizations_of_a_group_are_named_and_the_others_counted(root: Cli
     # Each job is of an organization of its own.
     (row,) = root.get(url("failure", "changelist")).context["rows"]
     assert (len(row.tenants), row.more_tenants) == (3, 12)
-    assert "and 12 more" in text(root, url("failure", "changelist"))
+    assert re.search(r" · [^<]*\b12\b", text(root, url("failure", "changelist")))
 
 
 def test_an_organization_that_is_gone_is_told_as_gone(root: Client, kind: JobType) -> None:
     organization = make_organization()
     job = die(kind, organization)
     organization.delete()
-    assert f"{job.organization_id}, which is gone" in text(root, url("failure", "changelist"))
-    assert f"{job.organization_id}, which is gone" in text(root, group(job))
+    for address in (url("failure", "changelist"), group(job)):
+        context = root.get(address).context
+        ((name, _),) = (context["rows"][0] if "rows" in context else context["row"]).tenants
+        assert str(job.organization_id) in strip_tags(name)
+        assert "href" not in name
 
 
 def test_a_type_that_is_gone_is_told_as_deleted(root: Client, kind: JobType, mine: Organization) -> None:
@@ -178,7 +184,7 @@ def test_a_type_that_is_gone_is_told_as_deleted(root: Client, kind: JobType, min
     JobType.objects.filter(pk=kind.pk)._raw_delete("default")
     (row,) = root.get(url("failure", "changelist")).context["rows"]
     assert (row.is_gone, row.kind_url, row.buttons.pause) == (True, "", False)
-    assert "<small>deleted</small>" in text(root, group(job))
+    assert "deleted" in codes_on(text(root, group(job)))
 
 
 def test_an_error_without_a_text_and_a_fingerprint_is_a_group_too(
@@ -187,7 +193,8 @@ def test_an_error_without_a_text_and_a_fingerprint_is_a_group_too(
     job = die(kind, mine)
     Job.objects.filter(pk=job.pk).update(error_message="", error_fingerprint="")
     job.refresh_from_db()
-    assert rows(root) == [("(without a text)", 1)]
+    ((error, number),) = rows(root)
+    assert (error != "", number) == (True, 1)
     assert job.name in text(root, group(job))
 
 
@@ -199,7 +206,6 @@ def test_the_links_of_errors_without_a_text_lead_to_them_alone(root: Client, kin
     (row,) = root.get(url("failure", "changelist"), {"job_type": kind.pk, "fingerprint": ""}).context["rows"]
     response = root.get(row.jobs_url)
     assert list(response.context["cl"].result_list) == [job]
-    assert "an error without a text" in response.content.decode()
 
 
 def test_groups_come_page_by_page(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +214,10 @@ def test_groups_come_page_by_page(root: Client, mine: Organization, monkeypatch:
         die(make_job_type(type_name=f"type-{number}"), mine, f"error of {'abc'[number]}")
     assert [error for error, _ in rows(root, p="1")] == ["<bdi>error of c</bdi>", "<bdi>error of b</bdi>"]
     assert [error for error, _ in rows(root, p="2")] == ["<bdi>error of a</bdi>"]
-    assert "Page 1 of 2" in text(root, url("failure", "changelist"), p="many")
+    response = root.get(url("failure", "changelist"), {"p": "many"})
+    page = response.context["page"]
+    assert (page.number, page.paginator.num_pages) == (1, 2)
+    assert '<p class="paginator">' in response.content.decode()
 
 
 def test_the_groups_of_a_status_and_an_organization_can_be_seen_alone(
@@ -219,9 +228,11 @@ def test_the_groups_of_a_status_and_an_organization_can_be_seen_alone(
     assert rows(root, status="Failed") == rows(root, organization=str(mine.pk)) == [("<bdi>it failed</bdi>", 1)]
     assert rows(root, status="retrying", organization=mine.name) == [("<bdi>it failed</bdi>", 1)]
     assert rows(root, status="Dead Letter", organization=str(mine.pk)) == []
-    shown = text(root, url("failure", "changelist"), status="Timed Out", organization=str(mine.pk))
-    for told in ("No job failed of what is chosen.", "Of the organization ", "In this state only: Timed Out."):
-        assert told in shown
+    shown = root.get(url("failure", "changelist"), {"status": "Timed Out", "organization": str(mine.pk)})
+    assert codes_on(shown) == ["no_match"]
+    organization, status = shown.context["narrowed"]
+    assert (str(mine) in organization, "Timed Out" in status) == (True, True)
+    assert status in shown.content.decode()
 
 
 @pytest.mark.parametrize("query", [{"status": "Completed"}, {"organization": "nobody"}, {"organization": "9" * 30}])
@@ -230,7 +241,7 @@ def test_an_unknown_status_or_organization_finds_nothing_and_says_so(
 ) -> None:
     die(kind, mine)
     assert rows(root, **query) == []
-    assert "There is no such organization or state" in text(root, url("failure", "changelist"), **query)
+    assert codes_on(text(root, url("failure", "changelist"), **query)) == ["unknown_choice"]
 
 
 def test_a_foreign_organization_is_as_unknown_as_none(
@@ -238,7 +249,7 @@ def test_a_foreign_organization_is_as_unknown_as_none(
 ) -> None:
     die(kind, theirs)
     shown = text(boss, url("failure", "changelist"), organization=str(theirs.pk))
-    assert "There is no such organization or state" in shown
+    assert codes_on(shown) == ["unknown_choice"]
     assert "ORG-THEIRS" not in shown
 
 
@@ -266,8 +277,11 @@ def test_what_was_done_about_a_group_stays_on_its_page(root: Client, kind: JobTy
     job = die(kind, mine)
     order(root, job, per_minute=1)
     Operation.objects.update(state="done", ended_at=timezone.now(), changed=7, outcome={"Completed": 7})
-    assert "7 jobs retried: 7 completed" in text(root, group(job))
-    assert "7 jobs retried" not in text(root, url("failure", "changelist"))
+    address = url("operation", "change", Operation.objects.get().pk)
+    assert address in text(root, group(job))
+    (done,) = root.get(group(job)).context["operations"]
+    assert re.findall(r"\d+", str(done[2])) == ["7", "7"]
+    assert address not in text(root, url("failure", "changelist"))
 
 
 def test_operations_on_other_jobs_are_not_linked(root: Client, kind: JobType, mine: Organization) -> None:
@@ -296,7 +310,7 @@ def test_all_jobs_that_a_page_tells_of_are_retried_or_listed_from_there(
     address = url("failure", "changelist")
     context = root.get(address, {"organization": str(mine.pk)}).context
     assert set(root.get(context["list_url"]).context["cl"].result_list) == set(own)
-    assert "<strong>2 jobs.</strong>" in text(root, context["retry_url"])
+    assert root.get(context["retry_url"]).context["number"] == 2
     narrowed = root.get(address, {"organization": str(mine.pk), "status": "retrying", "job_type": kind.pk}).context
     assert narrowed["list_url"].partition("?")[2] == f"status=retrying&type={kind.pk}&organization={mine.pk}"
 
@@ -307,13 +321,13 @@ def test_a_long_error_is_cut_and_a_link_shows_all_of_it(root: Client, kind: JobT
     shown = text(root, group(job))
     assert "x" * 5_001 not in shown
     whole = f"?job_type=mails&amp;fingerprint={job.error_fingerprint}&amp;all=1"
-    assert f'<a href="{whole}">Show all 1,000,000 characters</a>' in shown
+    assert re.search(rf'<a href="{re.escape(whole)}">[^<]*\b1,000,000\b', shown)
     assert "x" * 1_000_000 in text(root, f"{group(job)}&all=1")
 
 
 def test_an_empty_group_leads_back_and_says_why(root: Client, kind: JobType, mine: Organization) -> None:
     response = root.get(f"{url('failure', 'group')}?job_type=mails&fingerprint=nothing", follow=True)
-    assert said(response) == ["This group is empty by now: its jobs were retried, canceled or deleted."]
+    assert codes_said(response) == ["empty_group"]
 
 
 def test_staff_see_groups_of_their_own_organizations_alone(
@@ -397,24 +411,31 @@ def test_what_is_read_out_tells_the_newest_failure_and_changes_with_the_groups(
     root: Client, kind: JobType, mine: Organization
 ) -> None:
     page = url("failure", "changelist")
-    assert admin.news(root, page)[0] == "No job failed."
-    die(kind, mine, "No route\nto the printer")
-    told, before = admin.news(root, page)
-    assert told == "Failures: 1 in 1 group. The newest: mails. No route to the printer."
-    die(kind, mine, "No route\nto the printer")
-    told, same = admin.news(root, page)
-    assert (told[:25], same) == ("Failures: 2 in 1 group. T", before)
-    die(make_job_type(type_name="faxes"), mine, "it is engaged")
-    told, other = admin.news(root, page)
-    assert told == "Failures: 3 in 2 groups. The newest: faxes. it is engaged."
-    assert other != before
+    states = [admin.news(root, page)[1]]
+    for kinds, error, numbers in (
+        (kind, "No route\nto the printer", ["1", "1"]),
+        (kind, "No route\nto the printer", ["2", "1"]),
+        (make_job_type(type_name="faxes"), "it is engaged", ["3", "2"]),
+    ):
+        die(kinds, mine, error)
+        told, state = admin.news(root, page)
+        assert re.findall(r"\d+", told) == numbers
+        assert f"{kinds.pk}. {' '.join(error.split())}." in told
+        states.append(state)
+    none, one, same, other = states
+    assert one == same
+    assert len({none, one, other}) == 3
 
 
 def test_what_is_read_out_of_a_group_tells_its_error_and_whether_it_is_paused(
     root: Client, kind: JobType, mine: Organization
 ) -> None:
     job = die(kind, mine, "ValueError", TRACE)
-    assert admin.news(root, group(job))[0] == "mails: 1 job failed. ValueError: hunter2."
+    told, state = admin.news(root, group(job))
+    assert (told.startswith("mails: "), re.findall(r"\d+\b", told)) == (True, ["1", "2"])
+    assert told.endswith(" ValueError: hunter2.")
     JobType.objects.update(is_paused=True)
-    assert admin.news(root, group(job))[0] == "mails: 1 job failed. ValueError: hunter2. The type is paused."
+    of_paused, other = admin.news(root, group(job))
+    assert of_paused.startswith(f"{told} ")
+    assert other != state
     assert "hunter2" not in admin.news(admin.staff_of(mine, permissions=VIEW), group(job))[0]
