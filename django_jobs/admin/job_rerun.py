@@ -48,7 +48,8 @@ class RunAgain(OwnPages):
             self.remember(request, [made], f"Run again of {job.name}.", ADDITION)
             self.remember(request, [job], f"Run again as {made.name}.")
             names = {"made": made.name, "job": job.name}
-            self.message_user(request, _("%(made)s was submitted, a copy of %(job)s.") % names)
+            text = _("%(made)s was submitted, a copy of %(job)s.") % names
+            self.message_user(request, text, extra_tags="submitted")
             return self.go_to(made.pk)
         facts = [(_("Type"), job.job_type_id), (_("Organization"), shown_id(job))]
         title = _("Run %(job)s again") % {"job": job.name}

@@ -33,7 +33,8 @@ class JSONValueField(forms.CharField):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(_("This is no JSON: %(error)s."), params={"error": error}) from error
+            text = _("This is no JSON: %(error)s.")
+            raise forms.ValidationError(text, code="not_json", params={"error": error}) from error
 
     def prepare_value(self, value: Any) -> Any:
         return value if value is None or isinstance(value, str) else _json(value)

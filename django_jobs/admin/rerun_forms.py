@@ -56,7 +56,8 @@ class RerunForm(forms.Form):
         except MasksLeft as error:
             for path in error.places[:MAX_PLACES]:
                 field, _rest = place(self, path.split("."))
-                self.add_error(field, TYPE_IT % {"place": path, "job": self.job.name})
+                text = TYPE_IT % {"place": path, "job": self.job.name}
+                self.add_error(field, forms.ValidationError(text, code="hidden_value"))
             return None
 
 
@@ -83,9 +84,10 @@ class JSONForm(RerunForm):
             try:
                 values["parameters"] = self.to_submit(json.loads(values["parameters"] or "{}"))
             except json.JSONDecodeError as error:
-                self.add_error("parameters", _("This is no JSON: %(error)s.") % {"error": error})
+                text = _("This is no JSON: %(error)s.") % {"error": error}
+                self.add_error("parameters", forms.ValidationError(text, code="not_json"))
             except RecursionError:
-                self.add_error("parameters", _("This is nested too deeply."))
+                self.add_error("parameters", forms.ValidationError(_("This is nested too deeply."), code="too_deep"))
         return values
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone as clock
 from django.utils.dateparse import parse_datetime
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.durations import HELP, DurationField
@@ -39,7 +39,7 @@ from django_jobs.exceptions import InvalidSchedule, JobNotFound, JobsError
 from django_jobs.models import JobType, Schedule, get_organization_model
 from django_jobs.models.schedule import CatchUp, Overlap
 from django_jobs.statuses import Priority
-from django_jobs.texts import told
+from django_jobs.texts import say, told
 
 RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
 OPTIONS: Final = ("priority", "jitter", "catch_up", "overlap")
@@ -182,10 +182,10 @@ class ScheduleForm(forms.Form):
         except InvalidSchedule as refusal:
             add_errors(self, refusal.errors)
         except MasksLeft as refusal:
-            text = _(
+            text = gettext_noop(
                 "Type this value: what the schedule has there is hidden from you, and stays only if nothing changes."
             )
-            add_errors(self, {place: [text] for place in refusal.places})
+            add_errors(self, {place: [say(text, code="hidden_value")] for place in refusal.places})
         except JobsError as refusal:
             self.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
         return None

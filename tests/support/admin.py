@@ -107,6 +107,12 @@ def codes_on(page: Any) -> list[str]:
     return said + re.findall(r'data-code="([^"]+)"', shown)
 
 
+def form_codes(response: Any) -> dict[str, list[str]]:
+    """The codes of what is said beside each field of the page's form."""
+    errors = response.context["form"].errors.as_data()
+    return {name: [error.code for error in found] for name, found in errors.items()}
+
+
 def remembered(obj: Any) -> list[tuple[str, str]]:
     """What the admin's own history says of an object: who, what."""
     entries = LogEntry.objects.filter(object_id=str(obj.pk)).order_by("pk")
