@@ -52,6 +52,14 @@ def told(error: Exception) -> str:
     return translated(error.args[0]) if error.args else str(error)
 
 
+def said(error: BaseException) -> Text:
+    """Return what an exception says, in English, with its code."""
+    text = error.args[0] if error.args else ""
+    if isinstance(text, Text) and text.code:
+        return text
+    return say("%(text)s", code=getattr(error, "code", ""), text=str(error))
+
+
 def translated(text: Any) -> str:
     """Return a text in the active language; a plain one as it is."""
     if not isinstance(text, Text):

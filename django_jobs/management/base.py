@@ -18,6 +18,7 @@ from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.store import database, schema, worker_lines
 from django_jobs.management.refusals import Unavailable
+from django_jobs.texts import said, say
 
 PAUSE_SECONDS = 1.0
 
@@ -28,10 +29,10 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except (InterfaceError, OperationalError, ProgrammingError) as error:
-        text = f"{_unusable(error)}. Is it running, and has `manage.py migrate` been run?"
+        text = say("%(fault)s. Is it running, and has `manage.py migrate` been run?", fault=_unusable(error))
         raise Unavailable(text) from error
     except ImproperlyConfigured as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(say("%(error)s", code="wrong_setting", error=str(error))) from error
 
 
 class WaitingCommand(BaseCommand):
@@ -90,7 +91,8 @@ def _look_at_tables() -> None:
     installation_id()
     late = schema.unapplied_migrations()
     if late and schema.lacks_columns():
-        raise CommandError(f"The database cannot be used: {schema.behind(late)}")
+        reason = schema.behind(late)
+        raise CommandError(say("The database cannot be used: %(reason)s", code=reason.code, reason=reason))
 
 
 def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool = False) -> None:
@@ -102,7 +104,7 @@ def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst
         with told_plainly():
             _call_once_connected(call, errors, is_burst=is_burst)
     except Unavailable as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(said(error)) from error
 
 
 def _call_once_connected(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool) -> None:
@@ -137,7 +139,7 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise CommandError("Stopped while it waited for the database.") from None
+        raise CommandError(say("Stopped while it waited for the database.", code="interrupted")) from None
 
 
 def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
@@ -149,7 +151,8 @@ def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
             return
         except (InterfaceError, OperationalError) as error:
             if is_burst:
-                raise CommandError(f"{_unusable(error)}. A burst does not wait for it.") from error
+                text = say("%(fault)s. A burst does not wait for it.", code="burst", fault=_unusable(error))
+                raise CommandError(text) from error
             if not has_complained:
                 errors.write(f"{_unusable(error)}; waiting for it.")
             has_complained = True

@@ -9,6 +9,7 @@ from typing import Final
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.management.refusals import usage
 from django_jobs.management.standard_input import standard_input
+from django_jobs.texts import say
 
 #: Ids of one call. More are named by a filter, which costs one statement and not one for each page.
 MAX_IDS: Final = 100_000
@@ -21,9 +22,10 @@ def read_ids(words: Iterable[str]) -> list[str]:
     try:
         found = list(itertools.islice(_distinct(words), MAX_IDS + 1))
     except UnicodeDecodeError as error:
-        raise usage("The standard input is no text in UTF-8.") from error
+        raise usage(say("The standard input is no text in UTF-8.", code="not_utf8")) from error
     if len(found) > MAX_IDS:
-        raise usage(f"At most {MAX_IDS:,} ids are taken at once; name more jobs by a filter, such as --type.")
+        text = "At most %(most)s ids are taken at once; name more jobs by a filter, such as --type."
+        raise usage(say(text, code="too_many", most=f"{MAX_IDS:,}"))
     return found
 
 

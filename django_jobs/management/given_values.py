@@ -14,6 +14,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.filter_values import read_moment
 from django_jobs.management.refusals import usage
 from django_jobs.management.standard_input import standard_input
+from django_jobs.texts import say
 
 STDIN: Final = "-"
 #: A text may have so many times the bytes that are stored of it: for blanks, line ends and escapes.
@@ -46,7 +47,7 @@ def read_parameters(text: str | None, file: str | None) -> dict[str, Any]:
     Raises Refused for what is no JSON, no object, or far too long, and for a file that cannot be read.
     """
     if text is not None and file is not None:
-        raise usage("Give the parameters as an argument or by --file, not both.")
+        raise usage(say("Give the parameters as an argument or by --file, not both.", code="given_twice"))
     source = STDIN if STDIN in (text, file) else file
     content = text if source is None else _read(source)
     return {} if content is None else read_object(content, "The parameters")
@@ -57,18 +58,24 @@ def read_object(text: str, what: str) -> dict[str, Any]:
     size, most = len(text.encode("utf-8", "replace")), _most_bytes()
     if size > most:
         stored = int(jobs_settings.MAX_PARAMETERS_BYTES)
-        raise usage(
-            f"{what} have {size:,} bytes or more, and at most {stored:,} are stored (MAX_PARAMETERS_BYTES): put "
-            "what is large where the handler can read it, and submit its name."
+        text = say(
+            "%(what)s have %(size)s bytes or more, and at most %(most)s are stored (MAX_PARAMETERS_BYTES): put what is "
+            "large where the handler can read it, and submit its name.",
+            code="too_large",
+            what=what,
+            size=f"{size:,}",
+            most=f"{stored:,}",
         )
+        raise usage(text)
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
-        raise usage(f"{what} are nested too deeply.") from None
+        raise usage(say("%(what)s are nested too deeply.", code="too_deep", what=what)) from None
     except ValueError as error:
-        raise usage(f"{what} are no JSON: {error}.") from error
+        raise usage(say("%(what)s are no JSON: %(error)s.", code="not_json", what=what, error=str(error))) from error
     if not isinstance(found, dict):
-        raise usage(f'{what} must be a JSON object such as {{"customer": 7}}, and this is {_named(found)}.')
+        text = '%(what)s must be a JSON object such as {"customer": 7}, and this is %(found)s.'
+        raise usage(say(text, code="not_an_object", what=what, found=_named(found)))
     return found
 
 
@@ -95,6 +102,8 @@ def _read(source: str) -> str:
         with Path(source).open(encoding="utf-8") as file:
             return file.read(most)
     except UnicodeDecodeError as error:
-        raise usage("The parameters are no text in UTF-8.") from error
+        raise usage(say("The parameters are no text in UTF-8.", code="not_utf8")) from error
     except OSError as error:
-        raise usage(f"--file: {source} cannot be read ({error.strerror or error}).") from error
+        reason = error.strerror or str(error)
+        text = say("--file: %(file)s cannot be read (%(reason)s).", code="unreadable", file=source, reason=reason)
+        raise usage(text) from error

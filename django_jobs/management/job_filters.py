@@ -27,6 +27,7 @@ from django_jobs.engine.lookup import organizations_named
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.refusals import did_you_mean, quoted
 from django_jobs.models import JobType
+from django_jobs.texts import Text, say
 
 
 def _yes_or_no(text: str) -> bool:
@@ -107,7 +108,9 @@ def given_filters(options: dict[str, Any], default: str | None = None) -> dict[s
     """
     given = {name: options[name] for name in FILTERS if options[name] is not None}
     if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
-        raise InvalidOperation({name: ["Give a value: a blank one would name all jobs."] for name in blank})
+        raise InvalidOperation(
+            {name: [say("Give a value: a blank one would name all jobs.", code="blank")] for name in blank}
+        )
     if options[ALL]:
         given[ALL] = True
     if given and default:
@@ -119,17 +122,18 @@ def _is_blank(value: Any) -> bool:
     return any(isinstance(item, str) and not item.strip() for item in (value if isinstance(value, list) else [value]))
 
 
-def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> tuple[str, list[str]]:
+def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> tuple[Text, list[str]]:
     """Return what is wrong with an operation in the words of its options, and the names that may have been meant.
 
     A user is not told of names, which may be of what they must not know.
     """
-    if list(error.errors) == ["filters"] and "all" in str(error):
-        return f"Say which jobs, or --all. {known_filters()}", []
+    if error.codes == {"filters": ["names_all"]}:
+        return say("Say which jobs, or --all. %(filters)s", code="names_nothing", filters=known_filters()), []
     named = {name: FIELDS.get(name) or (_option(name) if name in FILTERS else name) for name in error.errors}
     text = " ".join(f"{named[name]}: {' '.join(map(str, texts))}" for name, texts in error.errors.items())
     hints, meant = _names_meant(given) if user is None else ("", [])
-    return text + hints, meant
+    code = "unknown_job_type" if NO_TYPE in hints else next(iter(error.codes.values()))[0]
+    return say("%(text)s", code=code, text=text + hints), meant
 
 
 def known_filters() -> str:

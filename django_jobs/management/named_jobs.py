@@ -23,6 +23,7 @@ from django_jobs.management.operation_runs import OperationRun, refused_operatio
 from django_jobs.management.people import acting_user, add_user, confirm
 from django_jobs.management.refusals import Refused, did_you_mean, quoted, refusal_of, usage
 from django_jobs.models.batch import parse_batch_id
+from django_jobs.texts import code_of, say
 
 #: Outcomes that people are told one by one.
 MAX_TOLD: Final = 20
@@ -70,7 +71,8 @@ class NamedJobsCommand(ShellCommand):
 
     def _do_matching(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
         if not given:
-            raise usage(f"Name jobs by their ids or by a filter, or say --all. {known_filters()}")
+            text = "Name jobs by their ids or by a filter, or say --all. %(filters)s"
+            raise usage(say(text, code="names_nothing", filters=known_filters()))
         filters = read_filter(given, user)
         run = OperationRun(self, Request(action=self.action, filters=filters, rate=options["rate"]), user)
         found = run.estimate()
@@ -84,13 +86,14 @@ class NamedJobsCommand(ShellCommand):
 
     def _do_named(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
         if given or options["rate"] is not None or options["wait"]:
-            raise usage("Name jobs by their ids or by a filter, not by both; --rate and --wait go with a filter.")
+            text = "Name jobs by their ids or by a filter, not by both; --rate and --wait go with a filter."
+            raise usage(say(text, code="named_twice"))
         ids = read_ids(options["ids"])
         if not ids:
-            raise usage("There is no id on the standard input.")
+            raise usage(say("There is no id on the standard input.", code="no_ids"))
         is_trial = options["dry_run"]
         if is_trial and any(parse_batch_id(item) is not None for item in ids):
-            raise usage("--dry-run looks at jobs alone, not at batches.")
+            raise usage(say("--dry-run looks at jobs alone, not at batches.", code="jobs_alone"))
         found = list(self._outcomes(ids, user, is_trial=is_trial))
         counts = Counter(item.result for item in found)
         by_result = {name: counts[name] for name in (*self.results, UNCHANGED, *NOT_DONE)}
@@ -119,11 +122,14 @@ class NamedJobsCommand(ShellCommand):
         meant = list(dict.fromkeys(name for item in jobs[:MAX_LOOKED_UP] for name in similar_jobs(item, user)))
         what = "job" if unknown[:1] == jobs[:1] else "batch"
         first = f"No {what} {quoted(unknown[0])}.{did_you_mean(meant)}" if unknown else ""
+        unknown_code = f"unknown_{what}"
         if len(unknown) == len(found):
             text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
+            text = say("%(text)s", code=unknown_code, text=text)
             raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE, did_you_mean=meant)
         reason = next((item.reason for item in found if item.result == REFUSED), first)
         text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
+        text = say("%(text)s", code=code_of(reason, unknown_code), text=text)
         raise Refused(text, code="partly_done" if missed < len(found) else "refused", did_you_mean=meant)
 
 

@@ -13,11 +13,12 @@ from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management import exit_codes
-from django_jobs.management.job_filters import NO_TYPE, fault_in_words
+from django_jobs.management.job_filters import fault_in_words
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused
 from django_jobs.models import Operation
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 from django_jobs.values import OperationStatus
 
 PAUSE_SECONDS: Final = 1.0
@@ -71,7 +72,7 @@ class OperationRun:
                     self._tell(operation)
                     last = text
         except KeyboardInterrupt:
-            text = f"Operation {operation.pk} goes on without being watched."
+            text = say("Operation %(operation)d goes on without being watched.", operation=operation.pk)
             raise Refused(text, code="interrupted", returncode=exit_codes.NOT_AWAITED) from None
         if operation.state != Operation.State.DONE:
             reason = in_english(Operation.Reason(operation.reason).label) if operation.reason else ""
@@ -92,7 +93,7 @@ def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any 
     The exit code is that of wrong arguments where a name is not there, or something is wrong with the options.
     """
     text, meant = fault_in_words(error, given, user)
-    is_refused = "no job that matches" in text and NO_TYPE not in text
+    is_refused = text.code == "nothing_matches"
     fields = {name: [str(item) for item in texts] for name, texts in error.errors.items()}
     returncode = exit_codes.REFUSED if is_refused else exit_codes.USAGE
     word = "nothing_matches" if is_refused else "invalid_operation"

@@ -12,6 +12,7 @@ from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused, unknown
 from django_jobs.management.standard_input import answers_yes, is_terminal
+from django_jobs.texts import say
 
 
 def add_user(parser: Any) -> None:
@@ -41,7 +42,11 @@ def confirm(command: JsonAnswers, question: str, *, is_agreed: bool) -> None:
     if is_agreed:
         return
     if not is_terminal():
-        text = f"Nothing was done: {question}, and nobody is there to be asked. With --yes it is done without asking."
+        text = say(
+            "Nothing was done: %(question)s, and nobody is there to be asked. With --yes it is done without asking.",
+            code="nobody_there",
+            question=question,
+        )
         raise Refused(text, code="not_confirmed")
     # To stderr, since what is on stdout may be read by a program.
     command.stderr.write(f"{question}. Type yes to go on: ", lambda line: line, ending="")

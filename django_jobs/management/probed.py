@@ -11,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_jobs.health.notes import HealthNotes
 from django_jobs.management.base import WaitingCommand
 from django_jobs.management.refusals import quoted
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.management.health_port import HealthPort
@@ -46,20 +47,28 @@ class ProbedCommand(WaitingCommand):
     def _listen(self, host: str, port: int | None) -> HealthPort | None:
         if port is None:
             if host:
-                raise CommandError("--health-host says where; give --health-port too.")
+                raise CommandError(say("--health-host says where; give --health-port too.", code="needs_port"))
             return None
         if not 1 <= port <= MAX_PORT:
-            raise CommandError(f"--health-port must be between 1 and {MAX_PORT:,}.")
+            text = say("--health-port must be between 1 and %(most)s.", code="out_of_range", most=f"{MAX_PORT:,}")
+            raise CommandError(text)
         from django_jobs.management.health_port import HealthPort
 
         try:
             return HealthPort(host, port, self.notes)
         except (socket.gaierror, UnicodeError) as error:
-            text = f"--health-host: there is no address {quoted(host)} of this machine."
+            text = say(
+                "--health-host: there is no address %(host)s of this machine.", code="unknown_host", host=quoted(host)
+            )
             raise CommandError(text) from error
         except OSError as error:
-            where = f"port {port}{f' of {host}' if host else ''}"
-            raise CommandError(
-                f"--health-port: nothing can listen at {where} ({os.strerror(error.errno) if error.errno else error}). "
-                "Choose a port that is free, one for each worker or scheduler of a machine."
-            ) from error
+            text = say(
+                "--health-port: nothing can listen at %(where)s (%(reason)s). Choose a port that is free, one for each "
+                "worker or scheduler of a machine.",
+                code="cannot_listen",
+                where=f"port {port}{f' of {host}' if host else ''}",
+                port=port,
+                host=host,
+                reason=os.strerror(error.errno) if error.errno else str(error),
+            )
+            raise CommandError(text) from error

@@ -20,18 +20,23 @@ from django_jobs.exceptions import (
     ScheduleNotFound,
 )
 from django_jobs.management import exit_codes
+from django_jobs.texts import code_of, said, say
 
 #: Characters of a name that a sentence quotes.
 MAX_QUOTED = 60
 
 
 class Refused(CommandError):
-    """The command does not do it. ``code`` is a word for programs, and ``facts`` are what they may want to know."""
+    """The command does not do it. ``code`` is a word for programs, and ``facts`` are what they may want to know.
+
+    ``reason`` is the code of the text, which says more closely why.
+    """
 
     def __init__(self, text: str, *, code: str, returncode: int = exit_codes.REFUSED, **facts: Any) -> None:
         super().__init__(text, returncode=returncode)
         self.code = code
         self.facts = facts
+        self.reason = code_of(text, code)
 
 
 class Unavailable(Refused):
@@ -48,7 +53,14 @@ def usage(text: str) -> Refused:
 
 def unknown(what: str, name: str, meant: Sequence[str] = (), tail: str = "") -> Refused:
     """Return the refusal of a name that is not there, with those that may have been meant."""
-    text = f"No {what} {quoted(name)}.{did_you_mean(meant)}{tail}"
+    text = say(
+        "No %(what)s %(name)s.%(meant)s%(tail)s",
+        code=f"unknown_{what.replace(' ', '_')}",
+        what=what,
+        name=quoted(name),
+        meant=did_you_mean(meant),
+        tail=tail,
+    )
     return Refused(
         text, code="unknown_name", returncode=exit_codes.USAGE, name=clean_text(name, 200), did_you_mean=list(meant)
     )
@@ -79,4 +91,4 @@ def refusal_of(error: JobsError) -> Refused:
     is_unknown = isinstance(error, JobNotFound | BatchNotFound | ScheduleNotFound)
     code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
     returncode = exit_codes.USAGE if is_unknown else exit_codes.REFUSED
-    return Refused(str(error), code="unknown_name" if is_unknown else code, returncode=returncode, **facts)
+    return Refused(said(error), code="unknown_name" if is_unknown else code, returncode=returncode, **facts)

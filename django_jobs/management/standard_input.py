@@ -6,13 +6,14 @@ import sys
 from typing import TextIO
 
 from django_jobs.management.refusals import usage
+from django_jobs.texts import say
 
 
 def standard_input() -> TextIO:
     """Return standard input. Raises Refused where it is closed."""
     stream = _stream()
     if stream is None:
-        raise usage("There is no standard input to read from: it is closed.")
+        raise usage(say("There is no standard input to read from: it is closed.", code="no_input"))
     return stream
 
 

@@ -29,6 +29,7 @@ from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.people import acting_user, add_user, confirm
 from django_jobs.management.refusals import Refused, refusal_of, unknown, usage
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
+from django_jobs.texts import said, say
 
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
@@ -143,9 +144,11 @@ class SwitchCommand(ShellCommand):
 
     def _nothing(self, options: dict[str, Any]) -> Refused:
         if options["all"] or options["pool"]:
-            return Refused(f"There is no job type to {self.verb}.", code="nothing_matches")
+            text = say("There is no job type to %(verb)s.", code="nothing_matches", verb=self.verb)
+            return Refused(text, code="nothing_matches")
         *others, last = self.choices
-        return usage(f"Say what to {self.verb}: job types, {', '.join(others)} or {last}.")
+        pattern = "Say what to %(verb)s: job types, %(others)s or %(last)s."
+        return usage(say(pattern, code="names_nothing", verb=self.verb, others=", ".join(others), last=last))
 
     def _ask(self, options: dict[str, Any], targets: list[Target]) -> None:
         if not (options["all"] or options["organization"]):
@@ -161,7 +164,11 @@ class SwitchCommand(ShellCommand):
         lines = [f"{x.target.kind.replace('_', ' ')} {x.target.name}: {x.reason or _word(x.result)}" for x in found]
         self.say({**totals, "targets": rows}, "\n".join(lines))
         if refused := [item for item in found if item.result == REFUSED]:
-            text = refused[0].reason if len(found) == 1 else f"Not done to {len(refused)} of {len(found)}."
+            text = refused[0].reason
+            if len(found) > 1:
+                text = say(
+                    "Not done to %(refused)d of %(all)d.", code="partly_done", refused=len(refused), all=len(found)
+                )
             raise Refused(text, code="refused" if len(refused) == len(found) else "partly_done")
 
 
@@ -174,7 +181,7 @@ def order_worker(supervisor: str, order: WorkerOrder.Order, user: Any) -> bool:
     if worker_orders.is_last(supervisor, order):
         return False
     if worker_orders.give(supervisor, order, user) is None:
-        raise Refused("It has left.", code="over")
+        raise Refused(say("It has left.", code="left"), code="over")
     return True
 
 
@@ -182,7 +189,7 @@ def _switched(target: Target, done: str) -> Switched:
     try:
         return Switched(target, done if target.switch() else UNCHANGED)
     except (JobsError, Refused) as error:
-        return Switched(target, REFUSED, str(error))
+        return Switched(target, REFUSED, said(error))
 
 
 def _word(result: str) -> str:
@@ -212,15 +219,15 @@ def _find_schedule(named: str, user: Any) -> Schedule:
     if len(found) > 1 and found[0].organization_key:
         ids = current_ids({row.organization_id for row in found})
         each = ", ".join(f"{row.pk} ({ids.get(row.organization_id, 'deleted')})" for row in found)
-        raise usage(f"Several organizations have a schedule {named!r}; give the number of one: {each}.")
+        text = "Several organizations have a schedule %(name)r; give the number of one: %(each)s."
+        raise usage(say(text, code="ambiguous", name=named, each=each))
     return found[0]
 
 
 def _find_organization(name: str, user: Any) -> Any:
     if organization_model_name() != DEFAULT_ORGANIZATION_MODEL:
-        raise usage(
-            "Your project has its own organizations: it suspends them, and the access policy's is_active tells."
-        )
+        text = "Your project has its own organizations: it suspends them, and the access policy's is_active tells."
+        raise usage(say(text, code="own_organizations"))
     try:
         return find_organization_pk(name, user)
     except JobNotFound:

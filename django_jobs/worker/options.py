@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.texts import say
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,9 @@ def parse_queues(words: Iterable[str], known: Collection[str]) -> tuple[str, ...
     names = dict.fromkeys(name for word in words for name in word.replace(",", " ").split())
     for name in names:
         if name not in known:
-            raise ValueError(f"There is no queue {name!r}. DJANGO_JOBS['QUEUES'] has {', '.join(known)}.")
+            text = "There is no queue %(name)r. DJANGO_JOBS['QUEUES'] has %(known)s."
+            raise ValueError(say(text, code="unknown_queue", name=name, known=", ".join(known)))
     if words and not names:
-        raise ValueError(f"It names no queue. DJANGO_JOBS['QUEUES'] has {', '.join(known)}.")
+        text = "It names no queue. DJANGO_JOBS['QUEUES'] has %(known)s."
+        raise ValueError(say(text, code="names_nothing", known=", ".join(known)))
     return tuple(names)

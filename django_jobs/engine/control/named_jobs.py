@@ -22,7 +22,7 @@ from django_jobs.exceptions import BatchNotFound, InvalidTransition, JobsError
 from django_jobs.models import Batch, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED, Status
-from django_jobs.texts import say
+from django_jobs.texts import said, say
 
 #: Jobs of one transaction.
 PAGE: Final = 500
@@ -75,7 +75,7 @@ def _outcome_of_batch(batch_id: str, act: Callable[[], tuple[Batch, bool]], done
     except BatchNotFound:
         return NamedOutcome(job_id=batch_id, result=UNKNOWN)
     except JobsError as error:
-        return NamedOutcome(job_id=batch_id, result=REFUSED, reason=str(error))
+        return NamedOutcome(job_id=batch_id, result=REFUSED, reason=said(error))
     return NamedOutcome(job_id=batch_id, result=done if is_changed else UNCHANGED, status=str(batch.state))
 
 
@@ -116,16 +116,16 @@ class _Page:
         if job.status == Status.CANCELED or (job.status == Status.RUNNING and job.cancel_requested_at is not None):
             return UNCHANGED, ""
         if job.status not in UNFINISHED:
-            return REFUSED, str(InvalidTransition(job.name, job.status, "cancel"))
+            return REFUSED, said(InvalidTransition(job.name, job.status, "cancel"))
         return (ASKED if job.status == Status.RUNNING else CANCELED), ""
 
     def _judge_retry(self, job: Job) -> tuple[str, str]:
         if not self._rights.may(job):
             return REFUSED, say("You may not retry %(job)s.", code="may_not_retry", job=job.name)
         if job.status not in RETRYABLE_BY_HAND:
-            return REFUSED, str(InvalidTransition(job.name, job.status, "retry"))
+            return REFUSED, said(InvalidTransition(job.name, job.status, "retry"))
         if job.pk in self._held:
-            return REFUSED, str(InvalidTransition(job.name, job.status, "retry", follow_up.hindrance(job) or ""))
+            return REFUSED, said(InvalidTransition(job.name, job.status, "retry", follow_up.hindrance(job) or ""))
         return RETRIED, ""
 
     def _outcome(self, name: str, judged: dict[str, tuple[str, str]], statuses: dict[str, str]) -> NamedOutcome:

@@ -13,6 +13,7 @@ from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.insight.newest_jobs import Newest
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.statuses import Priority
+from django_jobs.texts import say
 
 #: The highest rate. Without a rate an operation goes as fast as it can.
 MAX_PER_MINUTE: Final = 60_000
@@ -50,40 +51,40 @@ class Request:
     def _fault_of_action(self) -> str:
         if self.action in Action.values:
             return ""
-        return _("Use one of %(actions)s.") % {"actions": ", ".join(Action.values)}
+        return say(_("Use one of %(actions)s."), code="invalid_choice", actions=", ".join(Action.values))
 
     def _fault_of_filters(self) -> str:
         if not self.filters.is_empty and self.filters.is_storable:
             return ""
-        return _('Name the jobs by a filter; to act on all jobs, say {"all": true}.')
+        return say(_('Name the jobs by a filter; to act on all jobs, say {"all": true}.'), code="names_all")
 
     def _fault_of_value(self) -> str:
         if self.action != Action.SET_PRIORITY:
-            return "" if self.value is None else _("Only a change of priority takes a value.")
-        words = {"labels": ", ".join(Priority.words())}
-        return "" if self.priority is not None else _("Use one of %(labels)s.") % words
+            text = say(_("Only a change of priority takes a value."), code="takes_no_value")
+            return "" if self.value is None else text
+        text = say(_("Use one of %(labels)s."), code="invalid_choice", labels=", ".join(Priority.words()))
+        return "" if self.priority is not None else text
 
     def _fault_of_rate(self) -> str:
         rate: Any = self.rate
         if rate is None or (_is_whole(rate) and 1 <= rate <= MAX_PER_MINUTE):
             return ""
-        return _("Give a number of jobs a minute from 1 to %(most)s, or null for as fast as it goes.") % {
-            "most": MAX_PER_MINUTE
-        }
+        text = _("Give a number of jobs a minute from 1 to %(most)s, or null for as fast as it goes.")
+        return say(text, code="out_of_range", most=MAX_PER_MINUTE)
 
     def _fault_of_share(self) -> str:
         share: Any = self.stop_above
         if share is None:
             return ""
         if self.action not in RUNNING_ACTIONS:
-            return _("Failures are counted of jobs that are retried or run now.")
+            return say(_("Failures are counted of jobs that are retried or run now."), code="jobs_do_not_run")
         is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-        return "" if is_share else _("Give a share from 0 to 1, such as 0.2, or null.")
+        return "" if is_share else say(_("Give a share from 0 to 1, such as 0.2, or null."), code="out_of_range")
 
     def _fault_of_trial(self) -> str:
         if not self.try_first or self.action in RUNNING_ACTIONS:
             return ""
-        return _("One can be tried first of jobs that are retried or run now.")
+        return say(_("One can be tried first of jobs that are retried or run now."), code="jobs_do_not_run")
 
     @property
     def priority(self) -> Priority | None:

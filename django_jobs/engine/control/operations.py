@@ -33,6 +33,7 @@ from django_jobs.exceptions import InvalidOperation, PermissionDenied
 from django_jobs.models import Job, Operation
 from django_jobs.models.operation import OPEN
 from django_jobs.statuses import Priority
+from django_jobs.texts import say
 
 State: Final = Operation.State
 
@@ -113,9 +114,10 @@ def _permitted(request: Request, user: Any) -> QuerySet[Job]:
     rights = Rights(request.action, user)
     sample = rights.read(found.rows.order_by("-pk")[:SAMPLED])
     if not sample:
-        raise InvalidOperation({"filters": [_("There is no job that matches and to which this could be done now.")]})
+        text = say(_("There is no job that matches and to which this could be done now."), code="nothing_matches")
+        raise InvalidOperation({"filters": [text]})
     if not any(rights.may(job) for job in sample):
-        raise PermissionDenied(_("You may not do this to any of these jobs."))
+        raise PermissionDenied(say(_("You may not do this to any of these jobs."), code="permission_denied"))
     return found.rows
 
 

@@ -61,8 +61,8 @@ def hindrance(job: Job) -> str | None:
         return None
     name = format_job_id(parent[0], parent[1].year)
     if parent[2] == Status.CANCELED:
-        return say(_("it waits for %(job)s, which was canceled"), job=name)
-    return say(_("it waits for %(job)s, which must be retried first"), job=name)
+        return say(_("it waits for %(job)s, which was canceled"), code="parent_canceled", job=name)
+    return say(_("it waits for %(job)s, which must be retried first"), code="parent_failed", job=name)
 
 
 def without_hope(pks: Iterable[int]) -> set[int]:

@@ -20,6 +20,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job
+from django_jobs.texts import say
 
 #: How long a statement may take that looks through jobs while somebody waits for the answer.
 WALK_SECONDS: Final = 5.0
@@ -51,7 +52,7 @@ def walked_in_time(name: str, *, is_walked: bool) -> Iterator[None]:
         if time.monotonic() - began < WALK_SECONDS:
             raise
         text = _("It takes too long to find these jobs. Narrow them to an organization, a type or a period.")
-        raise InvalidFilter({name: [text]}) from error
+        raise InvalidFilter({name: [say(text, code="too_slow")]}) from error
 
 
 def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:

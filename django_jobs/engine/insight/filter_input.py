@@ -14,6 +14,7 @@ from django_jobs.engine.insight.parameter_values import asks_for_hidden
 from django_jobs.engine.job_types.masking import MASK, Names
 from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidFilter
+from django_jobs.texts import said, say
 
 #: The blank fingerprint is that of errors without a text.
 MAY_BE_BLANK: Final = ("error_fingerprint",)
@@ -26,9 +27,12 @@ def read_filter(given: Any, user: Any = None) -> JobFilter:
     which would be left out, so that more jobs were named than was meant; None is a name that is not given.
     """
     if not isinstance(given, Mapping):
-        raise InvalidFilter({"filters": [_("Give an object with the parameters of the list of jobs.")]})
+        raise InvalidFilter(
+            {"filters": [say(_("Give an object with the parameters of the list of jobs."), code="not_an_object")]}
+        )
     if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
-        raise InvalidFilter({name: [_("Give a value: a blank one would name all jobs.")] for name in blank})
+        is_blank = say(_("Give a value: a blank one would name all jobs."), code="blank")
+        raise InvalidFilter({name: [is_blank] for name in blank})
     own = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
     found, errors = read_terms(own, BY_NAME.keys() - {PK})
     errors |= _read_organizations(given.get(ORGANIZATION), user, found)
@@ -36,7 +40,7 @@ def read_filter(given: Any, user: Any = None) -> JobFilter:
     try:
         text = read_text(given.get(SEARCH) or "")
     except ValueError as error:
-        errors[SEARCH] = [str(error)]
+        errors[SEARCH] = [said(error)]
     if errors:
         raise InvalidFilter(errors)
     return JobFilter(**found).both(searched(text or ""))
@@ -54,7 +58,7 @@ def _read_organizations(given: Any, user: Any, found: dict[str, Any]) -> dict[st
     try:
         names = several(_read_id)(given)
     except ValueError as error:
-        return {ORGANIZATION: [str(error)]}
+        return {ORGANIZATION: [said(error)]}
     if names is None:
         return {}
     keys = organizations_named(set(names), user, is_trusted=user is None)

@@ -1,6 +1,6 @@
 """The values by which jobs are filtered: how each is read from text or JSON, and stored as JSON again.
 
-A reader raises ValueError with a sentence for people where a value cannot be.
+A reader raises ValueError with a sentence for people, and its code, where a value cannot be.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django_jobs.models import get_organization_model
 from django_jobs.models.batch import format_batch_id, parse_batch_id
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import Priority, Status
+from django_jobs.texts import say
 
 T = TypeVar("T")
 #: A primary key and the year of the row's making, which an id such as ``JOB-2026-00001`` tells.
@@ -40,7 +41,7 @@ def several(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...] | None]:
     def read_all(given: Any) -> tuple[T, ...] | None:
         values = [item for item in (given if isinstance(given, list | tuple) else [given]) if item not in ("", None)]
         if len(values) > MAX_VALUES:
-            raise ValueError(_("At most %(most)s values are accepted.") % {"most": MAX_VALUES})
+            raise ValueError(say(_("At most %(most)s values are accepted."), code="too_many", most=MAX_VALUES))
         return tuple(dict.fromkeys(read(item) for item in values)) or None
 
     return read_all
@@ -49,9 +50,9 @@ def several(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...] | None]:
 def read_text(value: Any) -> str | None:
     """Return a text of up to MAX_TEXT characters; None for a blank one."""
     if not isinstance(value, str):
-        raise ValueError(_("Give a text."))
+        raise ValueError(say(_("Give a text."), code="not_a_text"))
     if len(value) > MAX_TEXT:
-        raise ValueError(_("Give at most %(most)s characters.") % {"most": MAX_TEXT})
+        raise ValueError(say(_("Give at most %(most)s characters."), code="too_long", most=MAX_TEXT))
     return read_name(value).strip() or None
 
 
@@ -68,39 +69,42 @@ def restore_text(value: Any) -> str | None:
 def read_name(text: Any) -> str:
     """Return the text; ValueError when no row can hold it."""
     if not isinstance(text, str):
-        raise ValueError(_("Give a text."))
+        raise ValueError(say(_("Give a text."), code="not_a_text"))
     if "\x00" in text:
-        raise ValueError("Null characters are not allowed.")
+        raise ValueError(say("Null characters are not allowed.", code="unstorable_text"))
     if unstorable_part(text):
-        raise ValueError("Lone surrogates are not allowed.")
+        raise ValueError(say("Lone surrogates are not allowed.", code="unstorable_text"))
     return text
 
 
 def read_flag(value: Any) -> bool | None:
     """Return True for true, and None for false, which asks for nothing."""
     if not isinstance(value, bool):
-        raise ValueError(_("Give true or false."))
+        raise ValueError(say(_("Give true or false."), code="not_true_or_false"))
     return value or None
 
 
 def read_choice(value: Any) -> bool:
     """Return true or false."""
     if not isinstance(value, bool):
-        raise ValueError(_("Give true or false."))
+        raise ValueError(say(_("Give true or false."), code="not_true_or_false"))
     return value
 
 
 def read_number(value: Any) -> int:
     """Return a whole number above zero, such as a primary key."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
-        raise ValueError(_("Give a number."))
+        raise ValueError(say(_("Give a number."), code="not_a_number"))
     return value
 
 
 def read_status(text: Any) -> str:
     """Return the text; ValueError when it is no status."""
     if text not in Status.values:
-        raise ValueError(f"{clean_text(text, 50)!r} is not a status; use {', '.join(Status.values)}.")
+        pattern = "%(value)r is not a status; use %(choices)s."
+        raise ValueError(
+            say(pattern, code="not_a_status", value=clean_text(text, 50), choices=", ".join(Status.values))
+        )
     return str(text)
 
 
@@ -109,14 +113,16 @@ def read_priority(value: Any) -> int:
     try:
         return int(Priority.parse(value))
     except ValueError as error:
-        raise ValueError(f"Use one of {', '.join(Priority.words())}.") from error
+        text = say("Use one of %(choices)s.", code="invalid_choice", choices=", ".join(Priority.words()))
+        raise ValueError(text) from error
 
 
 def read_job_id(text: Any) -> Id:
     """Return the key and the year of a job id; ValueError when the text is none."""
     parsed = parse_job_id(text)
     if parsed is None:
-        raise ValueError(f"{clean_text(text, 50)!r} is not a job id such as JOB-2026-00001.")
+        pattern = "%(value)r is not a job id such as JOB-2026-00001."
+        raise ValueError(say(pattern, code="not_a_job_id", value=clean_text(text, 50)))
     return parsed
 
 
@@ -129,7 +135,8 @@ def read_batch_id(text: Any) -> Id:
     """Return the key and the year of a batch id; ValueError when the text is none."""
     parsed = parse_batch_id(text.strip() if isinstance(text, str) else text)
     if parsed is None:
-        raise ValueError(f"{clean_text(text, 50)!r} is not a batch id such as BATCH-2026-00001.")
+        pattern = "%(value)r is not a batch id such as BATCH-2026-00001."
+        raise ValueError(say(pattern, code="not_a_batch_id", value=clean_text(text, 50)))
     return parsed
 
 
@@ -146,9 +153,9 @@ def read_moment(value: Any) -> dt.datetime:
             raise ValueError(value)
         return (make_aware(found) if is_naive(found) else found).astimezone(dt.UTC)
     except (ValueError, TypeError) as error:
-        raise ValueError(_("Give a moment such as 2026-01-31T08:00:00Z.")) from error
+        raise ValueError(say(_("Give a moment such as 2026-01-31T08:00:00Z."), code="not_a_moment")) from error
     except OverflowError as error:
-        raise ValueError("This moment is out of range.") from error
+        raise ValueError(say("This moment is out of range.", code="out_of_range")) from error
 
 
 def write_moment(moment: dt.datetime) -> str:
@@ -161,7 +168,7 @@ def read_organization_pk(value: Any) -> Any:
     try:
         return get_organization_model()._meta.pk.to_python(value)
     except ValidationError as error:
-        raise ValueError(_("This is no key of an organization.")) from error
+        raise ValueError(say(_("This is no key of an organization."), code="not_a_key")) from error
 
 
 def write_organization_pks(pks: Iterable[Any]) -> list[Any]:
@@ -177,7 +184,7 @@ def read_parameters(value: Any) -> tuple[Pair, ...] | None:
         texts = value if isinstance(value, list | tuple) else [value]
         pairs = [_pair(item) for item in texts if item not in ("", None)]
     if len(pairs) > MAX_VALUES:
-        raise ValueError(_("At most %(most)s values are accepted.") % {"most": MAX_VALUES})
+        raise ValueError(say(_("At most %(most)s values are accepted."), code="too_many", most=MAX_VALUES))
     return tuple((_path(name), text) for name, text in pairs) or None
 
 
@@ -197,14 +204,14 @@ def write_parameters(pairs: Iterable[Pair]) -> list[str]:
 def _pair(text: Any) -> tuple[str, str]:
     name, colon, value = text.partition(":") if isinstance(text, str) else ("", "", "")
     if not colon or not name.strip():
-        raise ValueError(_("Write a parameter as name:value."))
+        raise ValueError(say(_("Write a parameter as name:value."), code="not_a_parameter"))
     return name.strip(), read_name(value.strip())
 
 
 def _path(name: Any) -> tuple[str, ...]:
     found = path_of(name) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(_("Name a parameter, or a path such as customer.id."))
+        raise ValueError(say(_("Name a parameter, or a path such as customer.id."), code="not_a_path"))
     return found
 
 
@@ -213,5 +220,5 @@ def _simple(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise ValueError(_("Compare a parameter with a text or a number."))
+        raise ValueError(say(_("Compare a parameter with a text or a number."), code="not_simple"))
     return read_name(str(value))

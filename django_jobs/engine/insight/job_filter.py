@@ -43,6 +43,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
+from django_jobs.texts import said, say
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 Texts: TypeAlias = tuple[str, ...] | None
@@ -238,8 +239,8 @@ def read_terms(
     errors: dict[str, list[str]] = {}
     for name, value in given.items():
         if name not in known:
-            text = _("There is no such filter; use one of: %(names)s.") % {"names": ", ".join(NAMES_OUTSIDE)}
-            errors[clean_text(name, 50)] = [text]
+            text = _("There is no such filter; use one of: %(names)s.")
+            errors[clean_text(name, 50)] = [say(text, code="unknown_filter", names=", ".join(NAMES_OUTSIDE))]
             continue
         attribute, term = BY_NAME[name]
         try:
@@ -248,5 +249,5 @@ def read_terms(
             else:
                 found[attribute] = None if value is None else term.kind.read(value)
         except ValueError as error:
-            errors[name] = [str(error)]
+            errors[name] = [said(error)]
     return found, errors

@@ -17,6 +17,7 @@ from django_jobs.management.refusals import Refused, refusal_of, usage
 from django_jobs.management.switched_rows import find_operation
 from django_jobs.models import Operation
 from django_jobs.statuses import UNFINISHED
+from django_jobs.texts import say
 
 #: Options that say nothing of an operation that is stopped: who gives them means something else.
 OF_JOBS: Final = (*FILTERS, ALL, "rate", "wait", "dry_run")
@@ -44,7 +45,8 @@ class Command(NamedJobsCommand):
             super().handle(*args, **options)
             return
         if options["ids"] or any(options[name] not in (None, False) for name in OF_JOBS):
-            raise usage("--stop-operation takes --user alone: no ids, no filter, no --rate, --wait or --dry-run.")
+            text = "--stop-operation takes --user alone: no ids, no filter, no --rate, --wait or --dry-run."
+            raise usage(say(text, code="takes_nothing_else"))
         with told_plainly():
             try:
                 self._stop(options["stop_operation"], acting_user(options["user"]))

@@ -24,6 +24,7 @@ from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.refusals import Refused, usage
 from django_jobs.management.standard_input import answers_yes, is_terminal
 from django_jobs.models import FileDeletion
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
@@ -52,7 +53,7 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         days = options["days"]
         if days is not None and not 0 <= days <= MAX_DAYS:
-            raise usage(f"--days must be between 0 and {MAX_DAYS}.")
+            raise usage(say("--days must be between 0 and %(most)d.", code="out_of_range", most=MAX_DAYS))
         with told_plainly():
             if options["organization"] is None and options["organization_pk"] is None:
                 self._prune(days, None, "all")
@@ -73,13 +74,18 @@ class Command(ShellCommand):
             return _by_key(key, organization)
         found = meant_by_id(str(organization))
         if not found:
-            raise _unknown(f"There is no organization {organization!r}, and no job that remembers it.")
+            text = "There is no organization %(name)r, and no job that remembers it."
+            raise _unknown(say(text, code="unknown_organization", name=organization))
         if len(found) > 1:
             lines = [f"  {item}: {measure(item.pk, _cutoff(days))}." for item in found]
-            raise usage(
-                f"Several organizations had the id {organization!r}; nothing was erased. Say which one by its key, "
-                f"with --organization-pk:\n" + "\n".join(lines)
+            text = say(
+                "Several organizations had the id %(name)r; nothing was erased. Say which one by its key, with "
+                "--organization-pk:\n%(each)s",
+                code="ambiguous",
+                name=organization,
+                each="\n".join(lines),
             )
+            raise usage(text)
         return found[0]
 
     def _confirm(self, meant: Meant, days: float | None, *, is_agreed: bool) -> None:
@@ -92,7 +98,10 @@ class Command(ShellCommand):
         if is_agreed:
             return
         if not is_terminal():
-            text = "Nothing was erased: nobody is there to be asked. With --yes it is done without asking."
+            text = say(
+                "Nothing was erased: nobody is there to be asked. With --yes it is done without asking.",
+                code="nobody_there",
+            )
             raise Refused(text, code="not_confirmed")
         out.write(ASKS, lambda line: line, ending="")
         out.flush()
@@ -119,9 +128,11 @@ class Command(ShellCommand):
 def _by_key(key: str, organization: str | None) -> Meant:
     found = meant_by_key(key)
     if found is None:
-        raise _unknown(f"There is no organization with the key {key!r}, and no job of such a one.")
+        text = "There is no organization with the key %(key)r, and no job of such a one."
+        raise _unknown(say(text, code="unknown_organization", key=key))
     if organization is not None and organization not in found.ids:
-        raise usage(f"Nothing was erased: the key {key} is that of {found}, not of {organization!r}.")
+        text = "Nothing was erased: the key %(key)s is that of %(found)s, not of %(name)r."
+        raise usage(say(text, code="another_organization", key=key, found=str(found), name=organization))
     return found
 
 

@@ -15,6 +15,7 @@ from django_jobs.engine.schedules.definitions import resume_schedule
 from django_jobs.management.refusals import Refused, unknown
 from django_jobs.management.switched_rows import SwitchCommand, Target, order_worker
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
+from django_jobs.texts import say
 
 
 class Command(SwitchCommand):
@@ -53,7 +54,7 @@ class Command(SwitchCommand):
     def switch_operation(self, operation: Operation, user: Any) -> bool:
         is_done = operations.resume(operation, user=user)
         if not is_done and not operation.is_open:
-            raise Refused(f"It is {operation.state} already.", code="over")
+            raise Refused(say("It is %(state)s already.", code="over", state=operation.state), code="over")
         return is_done
 
     def switch_organization(self, pk: Any, user: Any) -> bool:

@@ -24,6 +24,7 @@ from django_jobs.management.people import acting_user, add_user
 from django_jobs.management.refusals import Refused, did_you_mean, refusal_of, usage
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority, RunAfter
+from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
 #: Why a job that was just submitted will not start by itself, and what to do.
@@ -34,6 +35,7 @@ NOTES: Final = {
 #: What names something that must be there, and how the engine's sentence begins where it is not.
 NAMES: Final = ("job_type", "organization", "depends_on", "batch")
 NONE: Final = "There is no "
+UNKNOWN: Final = ("unknown_job_type", "not_synced", "unknown_organization", "unknown_job", "unknown_batch")
 #: Options that are passed on as they are.
 PLAIN: Final = (
     *("priority", "run_after", "unique_key", "deduplication_window", "on_duplicate"),
@@ -62,7 +64,8 @@ class Command(ShellCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["timeout"] is not None and not options["wait"]:
-            raise usage("--timeout goes with --wait; how long an attempt may take is --job-timeout.")
+            text = "--timeout goes with --wait; how long an attempt may take is --job-timeout."
+            raise usage(say(text, code="needs_wait"))
         parameters = read_parameters(options["parameters"], options["file"])
         with told_plainly():
             user = acting_user(options["user"])
@@ -127,7 +130,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Refused:
     """Return what is wrong by option, with the names that may have been meant."""
     refusal = refusal_of(error)
-    unknown = {name for name in NAMES if any(text.startswith(NONE) for text in map(str, error.errors.get(name, ())))}
+    unknown = {name for name in NAMES if any(code in UNKNOWN for code in error.codes.get(name, ()))}
     meant: dict[str, list[str]] = {}
     if "job_type" in unknown:
         meant["job_type"] = _types_meant(options["job_type"], user)
@@ -139,7 +142,14 @@ def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Re
     names = [name for found in meant.values() for name in found]
     returncode = exit_codes.USAGE if unknown else refusal.returncode
     code = "unknown_name" if unknown else refusal.code
-    return Refused(" ".join(parts), code=code, returncode=returncode, did_you_mean=names, **refusal.facts)
+    reason = next((code for codes in error.codes.values() for code in codes), "")
+    return Refused(
+        say("%(text)s", code=reason, text=" ".join(parts)),
+        code=code,
+        returncode=returncode,
+        did_you_mean=names,
+        **refusal.facts,
+    )
 
 
 def _types_meant(name: str, user: Any) -> list[str]:

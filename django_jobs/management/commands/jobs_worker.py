@@ -14,6 +14,7 @@ from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import await_database, with_database
 from django_jobs.management.probed import ProbedCommand
 from django_jobs.management.refusals import did_you_mean
+from django_jobs.texts import said, say
 from django_jobs.worker.fork_server import ForkServer
 from django_jobs.worker.fork_server_start import prepare_fork_server
 from django_jobs.worker.options import WorkerOptions, parse_queues
@@ -78,10 +79,11 @@ class Command(ProbedCommand):
         try:
             with_database(check_broker, self.stderr, is_burst=wanted.burst)
         except ForeignBroker as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(said(error)) from error
         except BrokerUnavailable as error:
             if wanted.burst:
-                raise CommandError(f"{error}. A burst does not wait for it.") from error
+                text = say("%(error)s. A burst does not wait for it.", code=error.code, error=str(error))
+                raise CommandError(text) from error
             self.stderr.write(f"{error}; the workers go on trying.")
         self.stdout.write(_greeting(wanted))
         self.stdout.flush()  # the children write to the same place
@@ -108,14 +110,15 @@ def _greeting(wanted: WorkerOptions) -> str:
 def between(option: str, number: int, most: int) -> int:
     """Return the number of an option. Raise CommandError if it is not from 1 to ``most``."""
     if not 1 <= number <= most:
-        raise CommandError(f"{option} must be between 1 and {most:,}.")
+        text = "%(option)s must be between 1 and %(most)s."
+        raise CommandError(say(text, code="out_of_range", option=option, most=f"{most:,}"))
     return number
 
 
 def at_least_one(option: str, number: int | None) -> int | None:
     """Return the number of an option, or None without one. Raise CommandError if it is below 1."""
     if number is not None and number < 1:
-        raise CommandError(f"{option} must be at least 1.")
+        raise CommandError(say("%(option)s must be at least 1.", code="out_of_range", option=option))
     return number
 
 
@@ -126,12 +129,19 @@ def queues(words: list[str], pool: str) -> tuple[str, ...]:
     """
     if pool not in pools.names():
         meant = did_you_mean(similar(pool, pools.names()))
-        known = f"DJANGO_JOBS['POOLS'] has {', '.join(pools.names())}."
-        raise CommandError(f"--pool: there is no pool {pool!r}. {known}{meant}")
+        text = say(
+            "--pool: there is no pool %(pool)r. DJANGO_JOBS['POOLS'] has %(known)s.%(meant)s",
+            code="unknown_pool",
+            pool=pool,
+            known=", ".join(pools.names()),
+            meant=meant,
+        )
+        raise CommandError(text)
     try:
         named = parse_queues(words, pools.queue_names())
     except ValueError as error:
         given = [name for word in words for name in word.split(",") if name not in pools.queue_names()]
         meant = did_you_mean(similar(given[0], pools.queue_names())) if given else ""
-        raise CommandError(f"--queues: {error}{meant}") from error
+        text = say("--queues: %(error)s%(meant)s", code=said(error).code, error=str(error), meant=meant)
+        raise CommandError(text) from error
     return named if named or pool == DEFAULT_POOL else tuple(pools.queue_names(pool))
