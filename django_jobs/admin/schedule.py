@@ -119,7 +119,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, None, request.POST if request.method == "POST" else None)
         made = form.save() if form.is_valid() else None
         if made is not None:
-            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made})
+            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made}, extra_tags="made")
             return self.go_to(made.pk)
         title = _("Add a schedule: %(type)s") % {"type": kind.pk}
         facts = [(_("Type"), type_title(kind))]
@@ -132,7 +132,7 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         form = ScheduleForm(request, kind, schedule, request.POST if request.method == "POST" else None)
         saved = form.save() if form.is_valid() else None
         if saved is not None:
-            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved})
+            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved}, extra_tags="saved")
             is_done = "_continue" not in request.POST
             return HttpResponseRedirect(self.url_of("changelist")) if is_done else self.go_to(saved.pk)
         return self._form_page(request, form, schedule.name, schedule, **self._page_of(request, schedule))

@@ -30,12 +30,17 @@ from django_jobs.texts import told
 #: Schedules that one request changes.
 MAX_AT_ONCE: Final = 100
 CONFIRMED: Final = "confirmed"
-#: By button: what it does, and what is said of the schedule afterwards.
-SWITCH: Final[dict[str, tuple[Callable[..., Schedule], Any]]] = {
-    "pause": (pause_schedule, gettext_lazy("%(schedule)s is paused: it fires only by hand.")),
-    "resume": (resume_schedule, gettext_lazy("%(schedule)s goes on: what was due meanwhile is not caught up.")),
+#: By button: what it does, and the code and the text of what is said of the schedule afterwards.
+SWITCH: Final[dict[str, tuple[Callable[..., Schedule], str, Any]]] = {
+    "pause": (pause_schedule, "paused", gettext_lazy("%(schedule)s is paused: it fires only by hand.")),
+    "resume": (
+        resume_schedule,
+        "resumed",
+        gettext_lazy("%(schedule)s goes on: what was due meanwhile is not caught up."),
+    ),
     TAKE_OVER: (
         take_over,
+        "taken_over",
         gettext_lazy(
             "%(schedule)s is yours: it submits in your name from now on. Fire it now to see whether all is well."
         ),
@@ -100,16 +105,16 @@ class ScheduleActions(OwnPages):
                 "At most %(count)d schedules are changed at once. Do it again for the others.",
                 MAX_AT_ONCE,
             )
-            self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING)
+            self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING, extra_tags="too_many")
 
     def _perform(self, request: HttpRequest, schedule: Schedule, verb: str) -> None:
-        act, words = SWITCH[verb]
+        act, code, words = SWITCH[verb]
         try:
             act(schedule, user=request.user)
         except JobsError as error:
-            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR)
+            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR, extra_tags=error.code)
         else:
-            self.message_user(request, words % {"schedule": schedule})
+            self.message_user(request, words % {"schedule": schedule}, extra_tags=code)
 
     def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
         schedule = self._found(request, object_id)
@@ -145,15 +150,17 @@ class ScheduleActions(OwnPages):
         try:
             firing = fire_now(schedule, user=request.user)
         except JobsError as error:
-            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR)
+            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR, extra_tags=error.code)
             return
         if firing.outcome == Outcome.SUBMITTED:
-            self.message_user(request, self._submitted(request, schedule, firing), messages.SUCCESS)
+            told_of = self._submitted(request, schedule, firing)
+            self.message_user(request, told_of, messages.SUCCESS, extra_tags="submitted")
             return
         text, level = _("%(schedule)s: the firing failed. %(note)s"), messages.ERROR
         if firing.outcome == Outcome.SKIPPED:
             text, level = _("%(schedule)s: the firing was skipped. %(note)s"), messages.WARNING
-        self.message_user(request, text % {"schedule": schedule, "note": firing.note}, level)
+        text %= {"schedule": schedule, "note": firing.note}
+        self.message_user(request, text, level, extra_tags=firing.outcome)
 
     def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
         link = job_link(OpenPages(request, self.admin_site.name), firing, job_names([firing]).get(firing.job_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from django_jobs.engine.schedules.declared_schedules import sync_declared_schedu
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule
 from tests.support import admin
-from tests.support.admin import page_of, said, text, url
+from tests.support.admin import codes_on, page_of, text, url
 from tests.support.factories import make_job_type, make_user
+from tests.support.monitor import noticed
+from tests.support.monitor import page as monitor_page
 from tests.support.schedule_pages import LIST, form, page
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -31,36 +34,34 @@ def test_a_page_of_long_history_is_cut(root: Client, kind: JobType) -> None:
 def test_a_history_without_links_is_scrolled_by_keyboard(root: Client, kind: JobType) -> None:
     made = schedule_job("n", kind, every=60)
     fire_now("n")
-    assert 'tabindex="0" role="region" aria-label="Firings"' in text(root, page(made))
+    assert 'tabindex="0" role="region" aria-label="' in text(root, page(made))
 
 
 def test_a_schedule_that_fires_for_nobody_says_so(root: Client, kind: JobType) -> None:
     Organization.objects.all().delete()
     made = schedule_job("n", kind, every=60)
     fire_now(made)
-    assert "There is no organization to fire for" in text(root, page(made))
+    assert "no_organization" in codes_on(text(root, page(made)))
 
 
 def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: Organization) -> None:
     owner = make_user("ann", admin_of=[mine])
     cases: dict[str, Any] = {
-        "There is no job type": lambda kind: JobType.objects.filter(pk=kind.pk).delete(),
-        "is disabled": lambda kind: JobType.objects.filter(pk=kind.pk).update(is_enabled=False),
-        "Reactivate it": lambda _: Organization.objects.filter(pk=mine.pk).update(is_active=False),
-        "is deactivated": lambda _: type(owner).objects.filter(pk=owner.pk).update(is_active=False),
-        "may not submit": lambda _: owner.job_memberships.all().delete(),
-        "usual causes": lambda _: Schedule.objects.update(fault="It was full."),
+        "unknown_job_type": lambda kind: JobType.objects.filter(pk=kind.pk).delete(),
+        "job_type_disabled": lambda kind: JobType.objects.filter(pk=kind.pk).update(is_enabled=False),
+        "organization_inactive": lambda _: Organization.objects.filter(pk=mine.pk).update(is_active=False),
+        "owner_inactive": lambda _: type(owner).objects.filter(pk=owner.pk).update(is_active=False),
+        "permission_denied": lambda _: owner.job_memberships.all().delete(),
+        "unclear": lambda _: Schedule.objects.update(fault="It was full."),
     }
-    for words, harm in cases.items():
+    for code, harm in cases.items():
         kind = make_job_type()
         made = schedule_job(kind.pk, kind, mine, every=60, user=owner)
         harm(kind)
-        if words != "usual causes":
+        if code != "unclear":
             fire_now(made)
-        with subtests.test(words=words):
-            shown = text(root, page(made))
-            assert "It cannot fire" in shown
-            assert words in shown
+        with subtests.test(code=code):
+            assert codes_on(text(root, page(made)))[:2] == ["cannot_fire", code]
         Organization.objects.filter(pk=mine.pk).update(is_active=True)
         type(owner).objects.filter(pk=owner.pk).update(is_active=True)
         owner.job_memberships.update_or_create(organization=mine, defaults={"role": "admin"})
@@ -70,8 +71,9 @@ def test_whose_owner_is_gone_is_taken_over_and_fires(root: Client, kind: JobType
     owner = make_user("ann", admin_of=[mine])
     made = schedule_job("n", kind, mine, every=60, user=owner)
     owner.delete()
-    assert "no longer exists" in said(root.post(url("schedule", "fire", made.pk), follow=True))[0]
-    assert url("schedule", "take-over", made.pk) in text(root, page(made))
+    fired = root.post(url("schedule", "fire", made.pk), follow=True)
+    assert codes_on(fired)[:3] == ["failed", "cannot_fire", "owner_gone"]
+    assert url("schedule", "take-over", made.pk) in fired.content.decode()
     root.post(url("schedule", "take-over", made.pk))
     root.post(url("schedule", "fire", made.pk))
     made.refresh_from_db()
@@ -83,8 +85,8 @@ def test_a_page_opens_whatever_is_gone(root: Client, kind: JobType, mine: Organi
     JobType.objects.filter(pk=kind.pk).delete()
     Schedule.objects.update(organization_id=mine.pk + 1000)
     shown = text(root, page(made))
-    assert "Its next firing will fail" in shown
-    assert "(deleted: key" in shown
+    assert codes_on(shown)[:3] == ["will_fail", "unknown_job_type", "organization_gone"]
+    assert str(mine.pk + 1000) in shown
     text(root, LIST)
 
 
@@ -104,7 +106,8 @@ def test_a_declared_one_says_what_was_changed_here(root: Client, monkeypatch: py
     monkeypatch.setitem(declarations._declared, kind.pk, {"p": declaration})
     sync_declared_schedules(using="default")
     made = Schedule.objects.get(name=kind.pk)
-    assert "All fields follow the code" in text(root, page(made))
+    shown = root.get(page(made)).context["declared"]
+    assert (shown.changed, "cron" in shown.follows) == ([], True)
     root.post(page(made), form(cron="0 3 * * *"))
     shown = root.get(page(made)).context["declared"]
     assert [(title, here) for title, here, _ in shown.changed] == [("cron", "<bdi>0 3 * * *</bdi>")]
@@ -112,15 +115,15 @@ def test_a_declared_one_says_what_was_changed_here(root: Client, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "numbers"),
     [
-        ({"cron": "0 9 * * MON-FRI", "timezone": "Europe/Berlin"}, "At 09:00, Monday to Friday"),
-        ({"every": "5 min"}, "Every 5 minutes"),
+        ({"cron": "0 9 * * MON-FRI", "timezone": "Europe/Berlin"}, ["09", "00"]),
+        ({"every": "5 min"}, ["5"]),
     ],
 )
-def test_a_rule_is_previewed(root: Client, query: dict[str, str], words: str) -> None:
+def test_a_rule_is_previewed(root: Client, query: dict[str, str], numbers: list[str]) -> None:
     told = root.get(url("schedule", "preview"), query).json()
-    assert (told["words"], len(told["runs"])) == (words, 5)
+    assert (re.findall(r"\d+", told["words"]), len(told["runs"])) == (numbers, 5)
 
 
 def test_a_preview_says_all_that_is_wrong(root: Client) -> None:
@@ -138,9 +141,9 @@ def test_a_preview_of_a_stored_one_counts_from_when_it_was_made(root: Client, ki
 def test_a_job_says_which_schedule_submitted_it(root: Client, kind: JobType, mine: Organization) -> None:
     made = schedule_job("nightly", kind, every=60)
     fire_now("nightly")
-    assert f'the schedule <a href="{page(made)}">' in page_of(root, Job.objects.get())
+    assert f'<a href="{page(made)}">' in page_of(root, Job.objects.get())
     viewer = admin.client_of(make_user(admin_of=[mine], is_staff=True, permissions=["django_jobs.view_job"]))
-    assert "the schedule <a" not in page_of(viewer, Job.objects.get())
+    assert page(made) not in page_of(viewer, Job.objects.get())
 
 
 def test_of_two_schedules_of_one_name_a_job_is_said_to_be_the_tenants(
@@ -148,7 +151,7 @@ def test_of_two_schedules_of_one_name_a_job_is_said_to_be_the_tenants(
 ) -> None:
     _, made = (schedule_job("nightly", kind, owner, every=60) for owner in (None, mine))
     fire_now(made)
-    assert f'the schedule <a href="{page(made)}">' in page_of(root, Job.objects.get())
+    assert f'<a href="{page(made)}">' in page_of(root, Job.objects.get())
 
 
 def test_metadata_that_name_a_schedule_of_other_work_are_not_believed(
@@ -165,16 +168,16 @@ def test_metadata_that_name_a_schedule_of_other_work_are_not_believed(
     ]
     for job_type, tenant, metadata in cases:
         with subtests.test(metadata=metadata):
-            assert "the schedule <a" not in page_of(root, submit_job(job_type, tenant, metadata=metadata))
+            shown = page_of(root, submit_job(job_type, tenant, metadata=metadata))
+            assert not re.search(r"/schedule/\d+/change/", shown)
 
 
 def test_the_monitor_tells_system_admins_what_cannot_fire(root: Client, kind: JobType, mine: Organization) -> None:
-    monitor = "/admin/django_jobs/monitor/"
     made = schedule_job("nightly", kind, mine, every=60)
-    assert "cannot fire" not in text(root, monitor)
+    assert "schedule_cannot_fire" not in noticed(root)
     Schedule.objects.update(fault="The type is gone.")
-    shown = text(root, monitor)
-    assert f"Schedules that cannot fire: nightly #{made.pk} (The type is gone)." in shown
-    assert f"{LIST}?state=faulty" in shown
+    told = noticed(root)["schedule_cannot_fire"]
+    assert (f"nightly #{made.pk}" in told, "The type is gone" in told) == (True, True)
+    assert f"{LIST}?state=faulty" in monitor_page(root)
     viewer = admin.staff_of(mine, permissions=["django_jobs.view_job"])
-    assert "cannot fire" not in text(viewer, monitor)
+    assert "schedule_cannot_fire" not in codes_on(monitor_page(viewer))
