@@ -39,15 +39,15 @@ from django_jobs.statuses import AWAITING_TURN, TERMINAL, Priority, Status
 class LiveText:
     """A column of plain text that an open page keeps up to date: ``job_list.js`` puts the new text in its place."""
 
-    def __init__(self, title: Any, text_of: Callable[[Job, dt.datetime], str]) -> None:
+    def __init__(self, title: Any, said: Callable[[Job, dt.datetime], str]) -> None:
         self.short_description = title
-        self.text_of = text_of
+        self.said = said
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         self.name = name
 
     def __call__(self, job: Job) -> SafeString:
-        return format_html('<span data-djobs-{}="{}">{}</span>', self.name, job.pk, self.text_of(job, timezone.now()))
+        return format_html('<span data-djobs-{}="{}">{}</span>', self.name, job.pk, self.said(job, timezone.now()))
 
 
 class JobColumns(BaseAdmin):
@@ -212,5 +212,5 @@ def live_facts(site: str, job: Job, now: dt.datetime) -> dict[str, Any]:
         "links": {"error": error_link(site, job)},
         "progress": job.progress,
         "message": job.progress_message,
-        "texts": {"error": cut(error_text(job)), **{column.name: column.text_of(job, now) for column in columns}},
+        "texts": {"error": cut(error_text(job)), **{column.name: column.said(job, now) for column in columns}},
     }

@@ -10,6 +10,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import BatchNotFound
 from django_jobs.models import Batch
+from django_jobs.texts import say
 
 
 def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: str) -> None:
@@ -23,7 +24,9 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
     def run() -> Batch:
         row = store().close_batch(batch.pk)
         if row is None:
-            raise BatchNotFound(f"There is no batch {batch.batch_id} any more.")
+            raise BatchNotFound(
+                say("There is no batch %(batch)s any more.", code="unknown_batch", batch=batch.batch_id)
+            )
         row = counting.add_up_owned(row)
         write(row, database.now())
         row.save(update_fields=fields, using=database.alias())

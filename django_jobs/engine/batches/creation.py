@@ -17,6 +17,7 @@ from django_jobs.engine.submission.rights import belongs
 from django_jobs.exceptions import InvalidSubmission, OrganizationInactive, PermissionDenied
 from django_jobs.models import Batch
 from django_jobs.statuses import OpenTo
+from django_jobs.texts import say
 
 #: Characters.
 MAX_NAME: Final = 200
@@ -51,9 +52,11 @@ def create_batch(
     """
     tenant = _tenant(organization)
     if not _is_title(name):
-        raise InvalidSubmission({"name": [f"Give a text of up to {MAX_NAME} characters."]})
+        raise InvalidSubmission(
+            {"name": [say("Give a text of up to %(most)d characters.", code="too_long", most=MAX_NAME)]}
+        )
     if open_to not in OpenTo.values:
-        raise InvalidSubmission({"open_to": ["Use 'owner' or 'members'."]})
+        raise InvalidSubmission({"open_to": [say("Use 'owner' or 'members'.", code="invalid_choice")]})
     submitted_by_id, submitted_by_attempt = resubmission.submitter()
     batch = Batch(
         name=name,
@@ -92,6 +95,7 @@ def _tenant(organization: Any) -> Any:
 
 def _check_tenant(tenant: Any, user: Any) -> None:
     if user is not None and not belongs(user, tenant):
-        raise PermissionDenied("You may not make a batch for this organization.")
+        raise PermissionDenied(say("You may not make a batch for this organization.", code="no_part"))
     if not get_policy().is_active(tenant):
-        raise OrganizationInactive({"organization": ["This organization is not active."]})
+        text = say("This organization is not active.", code="organization_inactive")
+        raise OrganizationInactive({"organization": [text]})

@@ -30,6 +30,7 @@ from django_jobs.exceptions import (
 )
 from django_jobs.models import Batch, Job, JobType, get_organization_model
 from django_jobs.statuses import BatchState
+from django_jobs.texts import said, say
 
 logger = logging.getLogger("django_jobs")
 
@@ -64,7 +65,7 @@ def stored(name: str, given: object) -> dict[str, Any] | None:
     try:
         text: dict[str, Any] = encoded({**values, "job_type": _name_of(values["job_type"])}, name, _max_bytes())[1]
     except NotStorable as error:
-        raise InvalidSubmission({name: [str(error)]}) from error
+        raise InvalidSubmission({name: [said(error)]}) from error
     return text
 
 
@@ -73,10 +74,12 @@ def _values(name: str, given: object) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping) or "job_type" not in given:
-        raise InvalidSubmission({name: ["Give an object (a dict) with job_type, and what else the job needs."]})
+        problem = say("Give an object (a dict) with job_type, and what else the job needs.", code="not_an_object")
+        raise InvalidSubmission({name: [problem]})
     unknown = sorted(str(key) for key in given.keys() - _TAKEN)
     if unknown:
-        raise InvalidSubmission({name: [f"It takes no {', '.join(unknown)}; known are {', '.join(sorted(_TAKEN))}."]})
+        text = f"It takes no %(names)s; known are {', '.join(sorted(_TAKEN))}."
+        raise InvalidSubmission({name: [say(text, code="unknown_field", names=", ".join(unknown))]})
     return dict(given)
 
 
@@ -169,5 +172,6 @@ def owner_of(batch: Batch) -> Any:
     users = database.rows(get_user_model())
     owner = None if batch.owner_id is None else users.filter(pk=batch.owner_id).first()
     if owner is None:
-        raise PermissionDenied(f"{batch.owner_name}, the owner of {batch.batch_id}, no longer exists.")
+        text = "%(owner)s, the owner of %(batch)s, no longer exists."
+        raise PermissionDenied(say(text, code="owner_gone", owner=batch.owner_name, batch=batch.batch_id))
     return owner

@@ -16,6 +16,7 @@ from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.models.batch import COUNTED, BatchQuerySet, format_batch_id
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import IN_FLIGHT, UNFINISHED_STATES, Status
+from django_jobs.texts import say
 from django_jobs.values import BatchStatus
 
 
@@ -28,7 +29,7 @@ def get_batch_status(batch_id: str | Batch, *, user: Any = None) -> BatchStatus:
     batch = find_batch(batch_id, user)
     found = describe(batch.pk)
     if found is None:
-        raise BatchNotFound(f"There is no batch {batch.batch_id!r}.")
+        raise BatchNotFound(say("There is no batch %(batch)r.", code="unknown_batch", batch=batch.batch_id))
     return found
 
 

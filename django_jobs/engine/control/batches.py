@@ -46,7 +46,7 @@ def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[
     told = {"organization": tenant_of(batch), "batch": batch}
     items = bulk.as_list(submissions)
     errors = {
-        place: {name: ["The batch tells it; leave it out."] for name in told if name in item}
+        place: {name: [say("The batch tells it; leave it out.", code="not_taken")] for name in told if name in item}
         for place, item in enumerate(items)
         if isinstance(item, Mapping) and not told.keys().isdisjoint(item)
     }
@@ -62,7 +62,9 @@ def close(batch: Batch) -> None:
 
     def run(row: Batch, now: dt.datetime) -> None:
         if row.closed_at is not None and not resubmission.is_own(row):
-            raise InvalidTransition(row.batch_id, row.state, "close", say(_("it is closed already")))
+            raise InvalidTransition(
+                row.batch_id, row.state, "close", say(_("it is closed already"), code="already_closed")
+            )
         row.closed_at = row.closed_at or now
 
     change(batch, run, "closed_at")
@@ -75,7 +77,7 @@ def close_batch(batch_id: str | Batch, *, user: Any = None) -> Batch:
     """
     batch = find_batch(batch_id, user)
     if user is not None and not may_cancel_batch(user, batch):
-        raise PermissionDenied(say(_("You may not close %(batch)s."), batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not close %(batch)s."), code="not_owner", batch=batch.batch_id))
     close(batch)
     return find_batch(batch)
 
@@ -114,7 +116,7 @@ def cancel_batch_once(batch_id: str | Batch, *, user: Any = None) -> tuple[Batch
     """Do as :func:`cancel_batch` does; return the batch, and whether it was not canceled before."""
     batch = find_batch(batch_id, user)
     if user is not None and not may_cancel_batch(user, batch):
-        raise PermissionDenied(say(_("You may not cancel %(batch)s."), batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not cancel %(batch)s."), code="not_owner", batch=batch.batch_id))
     is_first = _cancel(batch, user)
     return find_batch(batch), is_first
 
@@ -182,22 +184,24 @@ def _has_failed(batch: Batch) -> bool:
 
 def _refuse_canceled(batch: Batch) -> None:
     if batch.canceled_at is not None:
-        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(_("it was canceled")))
+        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(_("it was canceled"), code="canceled"))
 
 
 def _refuse_retry(batch: Batch, user: Any) -> None:
     failed = batch_duties.failed_jobs(batch)
     if not failed.exists() and not batch.fault:
-        reason = _("its failed jobs are no longer kept") if _has_failed(batch) else _("none of its jobs failed")
-        raise InvalidTransition(batch.batch_id, batch.state, "retry", say(reason))
+        reason = say(_("none of its jobs failed"), code="none_failed")
+        if _has_failed(batch):
+            reason = say(_("its failed jobs are no longer kept"), code="none_kept")
+        raise InvalidTransition(batch.batch_id, batch.state, "retry", reason)
     if user is None:
         return
     if not may_manage_batch(user, batch):
-        raise PermissionDenied(say(_("You may not retry %(batch)s."), batch=batch.batch_id))
+        raise PermissionDenied(say(_("You may not retry %(batch)s."), code="not_manager", batch=batch.batch_id))
     if not is_built_in(Operation.Action.RETRY):
         return  # the host's own answer may differ from job to job
     for name in failed.order_by("job_type_id").values_list("job_type_id", flat=True).distinct():
         job = failed.filter(job_type_id=name).first()
         if job is not None and not get_policy().can_retry(user, job):
             text = _("You may not retry %(type)s jobs, of which %(batch)s has some.")
-            raise PermissionDenied(say(text, type=name, batch=batch.batch_id))
+            raise PermissionDenied(say(text, code="permission_denied", type=name, batch=batch.batch_id))

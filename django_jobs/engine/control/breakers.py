@@ -12,6 +12,7 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import JobTypeNotFound, PermissionDenied
 from django_jobs.models import Breaker, JobType
 from django_jobs.statuses import BreakerState
+from django_jobs.texts import say
 
 
 def close_breaker(type_name: str, *, user: Any = None) -> bool:
@@ -22,9 +23,10 @@ def close_breaker(type_name: str, *, user: Any = None) -> bool:
     """
     kind = JobType.primary.filter(pk=type_name).first()
     if kind is None:
-        raise JobTypeNotFound({"job_type": [f"There is no job type {type_name!r}."]})
+        text = say("There is no job type %(name)r.", code="unknown_job_type", name=type_name)
+        raise JobTypeNotFound({"job_type": [text]})
     if user is not None and not get_policy().is_system_admin(user):
-        raise PermissionDenied("Only system admins may close a breaker.")
+        raise PermissionDenied(say("Only system admins may close a breaker.", code="not_system_admin"))
 
     def close() -> bool:
         row = database.locked(Breaker.primary.filter(pk=kind.pk)).first()

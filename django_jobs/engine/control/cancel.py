@@ -31,7 +31,7 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     """
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_cancel(user, job):
-        raise PermissionDenied(say("You may not cancel %(job)s.", code="may_not_cancel", job=job.name))
+        raise PermissionDenied(say("You may not cancel %(job)s.", code="permission_denied", job=job.name))
     actor = actor_for(user)
     worker_name = database.in_transaction(lambda: _cancel(job.name, actor))
     if worker_name:

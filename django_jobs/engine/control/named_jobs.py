@@ -112,7 +112,7 @@ class _Page:
 
     def _judge_cancel(self, job: Job) -> tuple[str, str]:
         if not self._rights.may(job):
-            return REFUSED, say("You may not cancel %(job)s.", code="may_not_cancel", job=job.name)
+            return REFUSED, say("You may not cancel %(job)s.", code="permission_denied", job=job.name)
         if job.status == Status.CANCELED or (job.status == Status.RUNNING and job.cancel_requested_at is not None):
             return UNCHANGED, ""
         if job.status not in UNFINISHED:
@@ -121,7 +121,7 @@ class _Page:
 
     def _judge_retry(self, job: Job) -> tuple[str, str]:
         if not self._rights.may(job):
-            return REFUSED, say("You may not retry %(job)s.", code="may_not_retry", job=job.name)
+            return REFUSED, say("You may not retry %(job)s.", code="permission_denied", job=job.name)
         if job.status not in RETRYABLE_BY_HAND:
             return REFUSED, said(InvalidTransition(job.name, job.status, "retry"))
         if job.pk in self._held:

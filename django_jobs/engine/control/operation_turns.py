@@ -24,6 +24,7 @@ from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, Operation
+from django_jobs.texts import say
 
 #: Jobs that one operation changes at most before the next operation gets its turn.
 BATCH: Final = 1_000
@@ -75,7 +76,7 @@ class Turn:
     def _do_batch(self, operation: Operation, user: Any, due: int) -> int:
         filters = JobFilter.from_json(operation.filters)
         if filters.is_empty:  # it would mean all jobs
-            raise InvalidFilter({"filters": ["Nothing is asked for."]})
+            raise InvalidFilter({"filters": [say("Nothing is asked for.", code="required")]})
         rows = members(filters.rows(user), operation.action, operation.value, operation.last_id)
         if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
             _count(operation, rows)

@@ -29,7 +29,7 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
     """
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_retry(user, job):
-        raise PermissionDenied(say("You may not retry %(job)s.", code="may_not_retry", job=job.name))
+        raise PermissionDenied(say("You may not retry %(job)s.", code="permission_denied", job=job.name))
     actor = actor_for(user)
     database.in_transaction(lambda: _retry(job, actor))
     database.once_on_commit(dispatcher.wake)

@@ -16,6 +16,7 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import JobType, Organization
+from django_jobs.texts import say
 
 #: The switches of a job type: what the history says of each value.
 SWITCHES: Final[Mapping[str, Mapping[bool, str]]] = MappingProxyType(
@@ -80,4 +81,4 @@ def set_active(organization_pk: Any, value: bool, *, user: Any = None) -> bool:
 
 def _refuse_others(user: Any, what: str) -> None:
     if user is not None and not get_policy().is_system_admin(user):
-        raise PermissionDenied(f"Only system admins pause and resume {what}.")
+        raise PermissionDenied(say(f"Only system admins pause and resume {what}.", code="not_system_admin"))

@@ -19,6 +19,7 @@ from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Worker, WorkerOrder
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
@@ -63,7 +64,7 @@ def give(supervisor: str, order: WorkerOrder.Order, user: Any = None) -> WorkerO
 def refuse_others(user: Any) -> None:
     """Raise PermissionDenied for a user who does not run the system."""
     if user is not None and not get_policy().is_system_admin(user):
-        raise PermissionDenied("Only system admins give orders to workers.")
+        raise PermissionDenied(say("Only system admins give orders to workers.", code="not_system_admin"))
 
 
 def is_last(supervisor: str, order: WorkerOrder.Order) -> bool:

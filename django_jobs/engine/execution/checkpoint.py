@@ -14,6 +14,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.step_values import Attempt
 from django_jobs.exceptions import InvalidStep
+from django_jobs.texts import said, say
 
 if TYPE_CHECKING:
     from django_jobs.engine.execution.outcomes import Outcome
@@ -51,11 +52,12 @@ class Checkpoint:
     def text(self) -> str:
         """Return JSON of the dict. Raises InvalidStep where it is none, or cannot be stored."""
         if not isinstance(self.value, dict):
-            raise InvalidStep(f"{WHAT} must stay a dict; it is {type(self.value).__name__} now.")
+            text = f"{WHAT} must stay a dict; it is %(type)s now."
+            raise InvalidStep(say(text, code="not_a_dict", type=type(self.value).__name__))
         try:
             return encoded(self.value, WHAT, MAX_BYTES)[0]
         except NotStorable as error:
-            raise InvalidStep(str(error)) from error
+            raise InvalidStep(said(error)) from error
 
     def save(self, text: str) -> None:
         """Store what :meth:`text` returned. Raises AttemptLost."""

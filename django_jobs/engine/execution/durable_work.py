@@ -14,6 +14,7 @@ from django_jobs.engine.execution.checkpoint import Checkpoint
 from django_jobs.engine.execution.steps import Done, Step, Steps, refuse_coroutine
 from django_jobs.engine.execution.work_notes import MemoryNotes
 from django_jobs.exceptions import InvalidStep
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.engine.execution.runner import Runner
@@ -45,7 +46,8 @@ class DurableWork:
         """
         self._refuse_late()
         if coroutines.in_event_loop():
-            raise InvalidStep(f"Step {name!r} would hold up the event loop. Call it by: await context.astep(…).")
+            text = "Step %(step)r would hold up the event loop. Call it by: await context.astep(…)."
+            raise InvalidStep(say(text, code="in_event_loop", step=name))
         with self._steps.in_one_thread(name):
             with self._runner.shielded():
                 step = self._steps.take(name, function, args, kwargs)
@@ -133,7 +135,8 @@ class DurableWork:
         """
         self._refuse_late()
         if coroutines.in_event_loop():
-            raise InvalidStep("This would hold up the event loop. Call it by: await context.asave_checkpoint().")
+            text = "This would hold up the event loop. Call it by: await context.asave_checkpoint()."
+            raise InvalidStep(say(text, code="in_event_loop"))
         with self._runner.shielded():
             self._save_checkpoint(None)
 

@@ -26,6 +26,7 @@ from django_jobs.engine.execution.work_notes import PAGE, Notes
 from django_jobs.engine.json_storage import NotStorable, encoded, unstorable_part
 from django_jobs.engine.store.step_values import NewStep, StoredStep
 from django_jobs.exceptions import InvalidStep, StepOrderChanged
+from django_jobs.texts import Text, said, say
 
 #: Of one job.
 MAX_STEPS: Final = 10_000
@@ -134,8 +135,12 @@ class Steps:
         with self._taking:
             if self._thread not in {None, own}:
                 raise InvalidStep(
-                    f"Step {name!r} begins while another thread is in a step. "
-                    "Call steps in one thread, and let a step's function use threads."
+                    say(
+                        "Step %(step)r begins while another thread is in a step. "
+                        "Call steps in one thread, and let a step's function use threads.",
+                        code="two_threads",
+                        step=name,
+                    )
                 )
             outer, self._thread = self._thread, own
         try:
@@ -153,9 +158,11 @@ class Steps:
         """
         checked = _checked_name(name)
         if not callable(function):
-            raise InvalidStep(f"Step {checked!r} needs a function to call; it got {type(function).__name__}.")
+            text = "Step %(step)r needs a function to call; it got %(type)s."
+            raise InvalidStep(say(text, code="no_function", step=checked, type=type(function).__name__))
         if _inside.get() is self:
-            raise InvalidStep(f"Step {checked!r} stands inside the function of another step. Call it after that one.")
+            text = "Step %(step)r stands inside the function of another step. Call it after that one."
+            raise InvalidStep(say(text, code="inside_step", step=checked))
         values = _values(args, kwargs)
         objects, captured = _text(values, in_process=True), _text(_captured(function), in_process=True)
         call = Call(checked, function, args, kwargs, _digest(values), objects, captured)
@@ -174,7 +181,8 @@ class Steps:
 
     def _new(self, call: Call) -> Step:
         if len(self._labels) >= MAX_STEPS:
-            raise InvalidStep(f"A job may have {MAX_STEPS:,} steps; {call.name!r} would be one more. Join some.")
+            text = f"A job may have {MAX_STEPS:,} steps; %(step)r would be one more. Join some."
+            raise InvalidStep(say(text, code="too_many", step=call.name))
         thread = self._notes.thread
         has_place = thread is None or coroutines.in_handler_itself(thread)
         if has_place:
@@ -211,7 +219,8 @@ class Steps:
             if step.done is None and not step.has_begun:
                 self._look_for(step)
         if step.done is None and step.coroutine is not None and step.call.was_changed():
-            raise InvalidStep(f"The arguments of step {step.title!r} were changed between its call and its beginning.")
+            text = "The arguments of step %(step)r were changed between its call and its beginning."
+            raise InvalidStep(say(text, code="arguments_changed", step=step.title))
         return step.done
 
     def _look_for(self, step: Step) -> None:
@@ -223,8 +232,8 @@ class Steps:
         elif stored.digest in {"", step.call.digest}:
             step.done = Done(self._stored.pop(step.label).result)
         else:
-            text = f"Step {step.title!r} of this job had other arguments in an earlier attempt. {_ORDER}"
-            raise StepOrderChanged(text)
+            text = f"Step %(step)r of this job had other arguments in an earlier attempt. {_ORDER}"
+            raise StepOrderChanged(say(text, code="other_arguments", step=step.title))
 
     def _read_page(self, first: int) -> None:
         found = self._notes.steps_from(first)
@@ -236,10 +245,9 @@ class Steps:
         """Give a step that is not stored a position of its own. All that is stored has been read by now."""
         other = self._stored.get(self._positions.get(step.position, ""))
         if other is not None and self._order_is_known and not other.name.endswith(_mark(other.digest)):
-            raise StepOrderChanged(
-                f"Step {step.position} of this job was {other.name!r} in an earlier attempt, and now it is "
-                f"{step.title!r}. {_ORDER}"
-            )
+            text = "Step %(position)d of this job was %(before)r in an earlier attempt, and now it is %(step)r. "
+            values = {"position": step.position, "before": other.name, "step": step.title}
+            raise StepOrderChanged(say(text + _ORDER, code="other_step", **values))
         while step.position in self._positions:
             step.position += 1
         self._positions[step.position] = step.label
@@ -260,7 +268,8 @@ class Steps:
         try:
             text = encoded(value, f"The result of step {step.title!r}", MAX_BYTES)[0]
         except NotStorable as error:
-            raise InvalidStep(f"{error} Let it return little, such as the id of what it made.") from error
+            text = "%(text)s Let it return little, such as the id of what it made."
+            raise InvalidStep(say(text, code=error.code, text=said(error), step=step.title)) from error
         result = self._notes.store_step(NewStep(step.position, step.label, text, seconds, step.call.digest))
         step.done = Done(result)
         return result
@@ -283,7 +292,8 @@ def refuse_coroutine(step: Step, value: Any) -> None:
     if inspect.iscoroutine(value):
         value.close()
     if inspect.isawaitable(value) or inspect.iscoroutinefunction(value):
-        raise InvalidStep(f"Step {step.title!r} has a coroutine function. Call it by: await context.astep(…).")
+        text = "Step %(step)r has a coroutine function. Call it by: await context.astep(…)."
+        raise InvalidStep(say(text, code="coroutine", step=step.title))
 
 
 def title_of(label: str, digest: str) -> str:
@@ -297,11 +307,14 @@ def _mark(digest: str) -> str:
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
-        raise InvalidStep(f"A step's name is a text; this one is {type(name).__name__}.")
+        raise InvalidStep(
+            say("A step's name is a text; this one is %(type)s.", code="not_a_text", type=type(name).__name__)
+        )
     if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidStep(f"A step's name has 1 to {MAX_NAME} characters; this one has {len(name)}.")
+        text = "A step's name has 1 to %(most)d characters; this one has %(length)d."
+        raise InvalidStep(say(text, code="wrong_length", most=MAX_NAME, length=len(name)))
     if part := unstorable_part(name):
-        raise InvalidStep(f"A step's name cannot hold {part}.")
+        raise InvalidStep(say("A step's name cannot hold %(part)s.", code="unstorable_text", part=part))
     return name
 
 
@@ -382,9 +395,11 @@ _ORDER: Final = (
 )
 
 
-def _twice_text(name: str) -> str:
-    return (
-        f"Step {name!r} has the name and the arguments of another step that runs beside it, or that ran in another "
+def _twice_text(name: str) -> Text:
+    return say(
+        "Step %(step)r has the name and the arguments of another step that runs beside it, or that ran in another "
         "thread or task. Give each a name or arguments of its own, so that a later attempt can tell them apart; and "
-        "await what context.astep returns."
+        "await what context.astep returns.",
+        code="twice",
+        step=name,
     )

@@ -16,6 +16,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.step_values import Attempt, NewStep, StoredStep
 from django_jobs.exceptions import AttemptLost, InvalidStep
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
     from django_jobs.engine.claimed_job import Claimed
@@ -67,10 +68,11 @@ class DatabaseNotes(Notes):
 
     def require_commits(self, what: str) -> None:
         if _open_blocks() > self._depth or _commits_nothing():
-            raise InvalidStep(
-                f"{what} cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
+            text = (
+                "%(what)s cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
                 "hold the job's row until it ends. Leave the atomic block first, or open it inside the step's function."
             )
+            raise InvalidStep(say(text, code="in_transaction", what=what))
 
     def steps_from(self, position: int) -> list[StoredStep]:
         from django_jobs.models import JobStep

@@ -11,6 +11,7 @@ from django_jobs.engine.insight import filter_conditions as conditions
 from django_jobs.engine.insight import filter_values as values
 from django_jobs.engine.insight import filter_words
 from django_jobs.engine.json_storage import clean_text
+from django_jobs.texts import say
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -72,7 +73,7 @@ class Term(NamedTuple):
         """Return the value that was stored; ValueError where it would ask for nothing."""
         value = self.kind.restore(stored)
         if value is None:
-            raise ValueError(f"{clean_text(repr(stored), 50)} asks for nothing.")
+            raise ValueError(say("%(value)s asks for nothing.", code="required", value=clean_text(repr(stored), 50)))
         return value
 
     def narrow(self, rows: Rows, value: Any) -> Rows:

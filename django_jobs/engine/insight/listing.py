@@ -13,6 +13,7 @@ from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.lookup import find_organization_pk
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
+from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
 MAX_LIMIT: Final = 1_000
@@ -63,14 +64,16 @@ def list_jobs(
 
 def _check_range(name: str, value: object, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{name} must be a number from {least} to {most}, not {value!r}.")
+        text = "%(name)s must be a number from %(least)d to %(most)d, not %(value)r."
+        raise ValueError(say(text, code="out_of_range", name=name, least=least, most=most, value=value))
 
 
 def _statuses(wanted: str | Iterable[str]) -> tuple[str, ...]:
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:
         if name not in Status.values:
-            raise ValueError(f"{name!r} is not a status; use {', '.join(Status.values)}.")
+            text = f"%(value)r is not a status; use {', '.join(Status.values)}."
+            raise ValueError(say(text, code="not_a_status", value=name))
     return tuple(str(Status(name)) for name in names)
 
 

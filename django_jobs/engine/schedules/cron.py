@@ -37,6 +37,7 @@ WRONG: Final = (
     _("%(field)s is no month. Cron has the fields minute, hour, day of the month, month, day of the week."),
     _("%(field)s is no day of the week. Cron has the fields minute, hour, day of the month, month, day of the week."),
 )
+CODES: Final = ("no_minute", "no_hour", "no_day_of_month", "no_month", "no_day_of_week")
 #: What takes the place of each field while another one is judged.
 _ANY: Final = ("0", "0", "*", "*", "*")
 MAX_LENGTH: Final = 200
@@ -56,7 +57,7 @@ def normalized(cron: str) -> str:
 
 def problem_of(cron: object) -> str | None:
     """Return what is wrong with an expression, in a sentence; None if nothing is."""
-    return _problem(cron) if isinstance(cron, str) else say(_("Give the expression as text."))
+    return _problem(cron) if isinstance(cron, str) else say(_("Give the expression as text."), code="not_a_text")
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -67,21 +68,21 @@ def _problem(cron: str) -> str | None:
     for number, wrong in enumerate(WRONG):
         alone = [*_ANY[:number], fields[number], *_ANY[number + 1 :]]
         if not _is_readable(" ".join(alone)):
-            return say(wrong, field=repr(fields[number]))
+            return say(wrong, code=CODES[number], field=repr(fields[number]))
     if not _is_readable(cron) or next(_walls(cron, _START), None) is None:
-        return say(_("%(cron)s never fires: no year has such a day."), cron=repr(cron))
+        return say(_("%(cron)s never fires: no year has such a day."), code="never_fires", cron=repr(cron))
     return None
 
 
 def _wrong_shape(cron: str, fields: list[str]) -> str:
     if len(cron) > MAX_LENGTH:
-        return say(_("Give at most %(count)d characters."), count=MAX_LENGTH)
+        return say(_("Give at most %(count)d characters."), code="too_long", count=MAX_LENGTH)
     if fields and fields[0].startswith("@"):
         text = _(
             "Give five fields (minute, hour, day of the month, month, day of the week) in place of %(macro)s: "
             "macros are not read."
         )
-        return say(text, macro=fields[0])
+        return say(text, code="macro", macro=fields[0])
     text = _(
         "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
         "these are %(count)d."
@@ -91,7 +92,7 @@ def _wrong_shape(cron: str, fields: list[str]) -> str:
             "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
             "these are %(count)d. Seconds and years are not taken; use an interval for seconds."
         )
-    return say(text, count=len(fields))
+    return say(text, code="number_of_fields", count=len(fields))
 
 
 def _is_readable(cron: str) -> bool:
@@ -107,9 +108,8 @@ def _read(cron: str, start: dt.datetime, *, reverse: bool = False) -> CronSim:
     try:
         return CronSim(cron, start, reverse=reverse)
     except CronSimError as error:
-        raise InvalidSchedule(
-            {"cron": [say(_("%(cron)s cannot be read: %(error)s."), cron=repr(cron), error=error)]}
-        ) from None
+        text = say(_("%(cron)s cannot be read: %(error)s."), code="unreadable", cron=repr(cron), error=error)
+        raise InvalidSchedule({"cron": [text]}) from None
 
 
 def zone_of(name: object) -> zoneinfo.ZoneInfo:
@@ -120,7 +120,7 @@ def zone_of(name: object) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         text = _("There is no time zone %(zone)s; give a name such as 'Europe/Berlin' or 'UTC'.")
-        raise InvalidSchedule({"timezone": [say(text, zone=repr(str(name)[:80]))]}) from None
+        raise InvalidSchedule({"timezone": [say(text, code="unknown_zone", zone=repr(str(name)[:80]))]}) from None
 
 
 def words(cron: str, language: str = "en") -> str:

@@ -65,7 +65,8 @@ def check_definition(given: Mapping[str, Any], user: Any = None) -> tuple[dict[s
     errors = Errors()
     unknown = sorted(set(given) - set(FIELDS))
     if unknown:
-        errors["non_field_errors"] = [f"A schedule has no {', '.join(unknown)}; it has {', '.join(FIELDS)}."]
+        text = f"A schedule has no %(names)s; it has {', '.join(FIELDS)}."
+        errors["non_field_errors"] = [say(text, code="unknown_field", names=", ".join(unknown))]
     values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
     values |= _check_options(given, errors)
     if user is not None:
@@ -84,7 +85,8 @@ def check_interval(values: Mapping[str, Any], errors: Errors) -> None:
         runs = rule.upcoming(rule.anchor, COMPARED) if least > SHORTEST_CRON else []
         seconds = [(later - run).total_seconds() for run, later in itertools.pairwise(runs)]
     if any(item < least for item in seconds):
-        errors[field] = [say(_("A user's schedule fires at most once in %(count)d seconds."), count=least)]
+        text = _("A user's schedule fires at most once in %(count)d seconds.")
+        errors[field] = [say(text, code="too_often", count=least)]
 
 
 def check_declared(
@@ -94,7 +96,8 @@ def check_declared(
     errors = Errors()
     unknown = sorted(set(given) - set(fields))
     if unknown:
-        errors["schedule"] = [f"Does not take {', '.join(unknown)}; known are {', '.join(fields)}."]
+        text = f"Does not take %(names)s; known are {', '.join(fields)}."
+        errors["schedule"] = [say(text, code="unknown_field", names=", ".join(unknown))]
     values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
     values |= _check_options(given, errors)
     try:
@@ -114,7 +117,7 @@ def _check_name(name: object, errors: Errors) -> str:
     if is_text and 0 < len(str(name)) <= MAX_NAME and str(name).isprintable():
         return str(name)
     text = _("Give a text of 1 to %(count)d characters on one line, without spaces around it.")
-    errors["name"] = [say(text, count=MAX_NAME)]
+    errors["name"] = [say(text, code="not_a_name", count=MAX_NAME)]
     return ""
 
 
@@ -139,7 +142,7 @@ def _check_rule(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
         errors.update(error.errors)
     starts_at, ends_at = values["starts_at"], values["ends_at"]
     if starts_at is not None and ends_at is not None and ends_at < starts_at:
-        errors["ends_at"] = [say(_("Give a moment after starts_at."))]
+        errors["ends_at"] = [say(_("Give a moment after starts_at."), code="before_starts_at")]
     return values
 
 
@@ -147,8 +150,9 @@ def _check_times(values: dict[str, Any], errors: Errors) -> None:
     """Require cron or an interval, and a good one."""
     expression, seconds = values["cron"], values["every"]
     if bool(expression) == (seconds is not None):
-        neither = say(_("Give cron (five fields) or every (seconds)."))
-        errors["cron"] = [say(_("Give cron or every, not both.")) if expression else neither]
+        neither = say(_("Give cron (five fields) or every (seconds)."), code="required")
+        both = say(_("Give cron or every, not both."), code="two_rules")
+        errors["cron"] = [both if expression else neither]
         return
     if seconds is not None:
         problem, field = intervals.problem_of(seconds), "every"
@@ -164,10 +168,11 @@ def _check_moment(field: str, given: Mapping[str, Any], errors: Errors) -> dt.da
     if value is None:
         return None
     if not isinstance(value, dt.datetime) or clock.is_naive(value):
-        errors[field] = [say(_("Give a datetime with a time zone."))]
+        errors[field] = [say(_("Give a datetime with a time zone."), code="not_aware")]
         return None
     if not YEARS[0] <= value.year <= YEARS[1]:  # beyond, no other time zone and not every database has it
-        errors[field] = [say(_("Give a moment in the years %(first)d to %(last)d."), first=YEARS[0], last=YEARS[1])]
+        text = _("Give a moment in the years %(first)d to %(last)d.")
+        errors[field] = [say(text, code="out_of_range", first=YEARS[0], last=YEARS[1])]
         return None
     return value.astimezone(dt.UTC)
 
@@ -176,15 +181,15 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     jitter = given.get("jitter", 0)
     jitter = int(jitter.total_seconds()) if isinstance(jitter, dt.timedelta) else jitter
     if isinstance(jitter, bool) or not isinstance(jitter, int) or not 0 <= jitter <= MAX_JITTER:
-        errors["jitter"] = [say(_("Give whole seconds from 0 to %(most)d."), most=MAX_JITTER)]
+        errors["jitter"] = [say(_("Give whole seconds from 0 to %(most)d."), code="out_of_range", most=MAX_JITTER)]
     values = {"jitter": jitter, "is_enabled": given.get("is_enabled", True)}
     if not isinstance(values["is_enabled"], bool):
-        errors["is_enabled"] = ["Give True or False."]
+        errors["is_enabled"] = [say("Give True or False.", code="not_true_or_false")]
     words: dict[str, Any] = {"catch_up": (CatchUp, CatchUp.ONCE), "overlap": (Overlap, Overlap.SKIP)}
     for field, (choices, default) in words.items():
         values[field] = given.get(field, default)
         if values[field] not in choices.values:
-            errors[field] = [f"Use one of {', '.join(choices.values)}."]
+            errors[field] = [say(f"Use one of {', '.join(choices.values)}.", code="invalid_choice")]
         else:
             values[field] = str(values[field])
     return values
@@ -216,7 +221,7 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
     if organization is None:
         if user is not None and not get_policy().is_system_admin(user):
             text = _("Name an organization: only system admins make schedules for all of them.")
-            errors["organization"] = [say(text)]
+            errors["organization"] = [say(text, code="required")]
             return None, None
         return targets.read_kind(given.get("job_type"), errors, authorizer), None
     [found] = targets.read_all([(given.get("job_type"), organization)], authorizer)
@@ -224,7 +229,8 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
         errors.add(found)
         return None, None
     if not manages(user, found.organization):
-        raise PermissionDenied(say(_("You may not manage the schedules of this organization.")))
+        text = _("You may not manage the schedules of this organization.")
+        raise PermissionDenied(say(text, code="not_manager"))
     return found.kind, found.organization
 
 

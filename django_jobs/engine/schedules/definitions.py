@@ -37,10 +37,11 @@ from django_jobs.models import JobType, Schedule, ScheduleFiring
 from django_jobs.texts import say
 
 MAX_TRIES: Final = 5
-TAKEN: Final = say(gettext_noop("There is a schedule of this name already."))
+TAKEN: Final = say(gettext_noop("There is a schedule of this name already."), code="taken")
 OF_A_PERSON: Final = gettext_noop("%(user)s made a schedule of this name. Code does not change a person's schedule.")
 DECLARED: Final = say(
-    gettext_noop("Code declares this schedule for every organization. Pause it, and make one for this organization.")
+    gettext_noop("Code declares this schedule for every organization. Pause it, and make one for this organization."),
+    code="declared",
 )
 #: A mark that lies further ahead was made by a clock that was wrong.
 MOST_AHEAD: Final = dt.timedelta(days=1)
@@ -103,7 +104,8 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
         found = database.in_transaction(lambda: _update(values, user) or _create(values, user))
         if found is not None:
             return found
-    raise InvalidSchedule({"name": [say(gettext_noop("Others change this schedule at this moment; try again."))]})
+    text = gettext_noop("Others change this schedule at this moment; try again.")
+    raise InvalidSchedule({"name": [say(text, code="busy")]})
 
 
 def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
@@ -258,7 +260,7 @@ def _refuse_too_many(values: Mapping[str, Any], user: Any) -> None:
         return
     if Schedule.primary.filter(organization_key=key).exclude(owner_name="")[:limit].count() >= limit:
         text = gettext_noop("This organization has %(limit)d schedules, as many as it may.")
-        raise InvalidSchedule({"organization": [say(text, limit=limit)]})
+        raise InvalidSchedule({"organization": [say(text, code="too_many", limit=limit)]})
 
 
 def _update(values: Mapping[str, Any], user: Any) -> Schedule | None:
@@ -270,7 +272,7 @@ def _update(values: Mapping[str, Any], user: Any) -> Schedule | None:
     if row.name != values["name"] or not may_manage(user, row):
         raise InvalidSchedule({"name": [TAKEN]})
     if user is None and not (row.made_by_code or row.organization_key):
-        raise InvalidSchedule({"name": [say(OF_A_PERSON, user=row.owner_name)]})
+        raise InvalidSchedule({"name": [say(OF_A_PERSON, code="of_a_person", user=row.owner_name)]})
     return _write(row, values, user)
 
 

@@ -13,6 +13,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobsError, PolicyFailed
 from django_jobs.models import Schedule
+from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
@@ -30,7 +31,9 @@ def is_refusal(error: Exception) -> bool:
 def told(error: Exception) -> str:
     """Return what people read of an error: of one that was not made for them its class alone, as of a job's error."""
     text = clean_text(error if isinstance(error, JobsError) else readable(cause_of(error)), MAX_NOTE)
-    return f"The access policy failed: {text}" if isinstance(error, PolicyFailed) else text
+    if isinstance(error, PolicyFailed):
+        return say("The access policy failed: %(error)s", code="policy_failed", error=text)
+    return say(text, code=error.code if isinstance(error, JobsError) else "error")
 
 
 def mark(schedule: Schedule, reason: str, now: dt.datetime, error: Exception | None = None) -> None:
@@ -43,6 +46,7 @@ def mark(schedule: Schedule, reason: str, now: dt.datetime, error: Exception | N
                 on_one_line(name),
                 on_one_line(reason),
                 exc_info=cause,
+                extra={"code": code_of(reason, "")},
             )
         )
         schedule.faulty_since = now

@@ -24,7 +24,6 @@ from django_jobs.engine.actors import actor_for
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.events import on_one_line
-from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules import faults
 from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found
@@ -41,6 +40,7 @@ from django_jobs.engine.store.base.transactions import Moment
 from django_jobs.exceptions import PolicyFailed, RetryableRefusal
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp
+from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
@@ -198,7 +198,9 @@ def _chosen(schedule: Schedule, missed: list[dt.datetime], now: dt.datetime) -> 
 
 
 def _missed(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> ScheduleFiring:
-    return _write(schedule, due, now, Outcome.SKIPPED, Result(), "Nobody could fire it when it was due.")
+    return _write(
+        schedule, due, now, Outcome.SKIPPED, Result(), say("Nobody could fire it when it was due.", code="missed")
+    )
 
 
 def _submit(
@@ -211,12 +213,13 @@ def _submit(
 ) -> ScheduleFiring:
     """Submit, or take the refusal of a submission before, and write what came of it."""
     if refusal is not None:
-        faults.mark(schedule, faults.told(refusal), now, refusal)
+        reason = faults.told(refusal)
+        faults.mark(schedule, reason, now, refusal)
         # A refusal by a limit is not the schedule's fault, and may be over at its next moment.
         outcome = Outcome.SKIPPED if isinstance(refusal, RetryableRefusal) else Outcome.FAILED
-        return _write(schedule, due, now, outcome, Result(), schedule.fault, actor)
+        return _write(schedule, due, now, outcome, Result(), reason, actor)
     result = submit_for(schedule, due, now, tenants)
-    note = clean_text(result.note(), faults.MAX_NOTE)
+    note = result.note()
     if result.is_for_nobody or POLICY_FAILED in result.skipped:
         faults.mark(schedule, note, now)
     elif result.submitted or UNFINISHED_JOB in result.skipped:
@@ -255,6 +258,7 @@ def _write(
             result.submitted,
             firing.skipped,
             on_one_line(actor) or "scheduler",
+            extra={"code": code_of(note, "")},
         )
     )
     return firing

@@ -37,9 +37,8 @@ def every(*, weeks: int = 0, days: int = 0, hours: int = 0, minutes: int = 0, se
     try:
         return Every(seconds_of(dt.timedelta(**given)))
     except (TypeError, ValueError, OverflowError) as error:  # ValueError: NaN
-        raise InvalidSchedule(
-            {"every": [f"Give numbers of weeks, days, hours, minutes or seconds: {error}."]}
-        ) from None
+        text = "Give numbers of weeks, days, hours, minutes or seconds: %(error)s."
+        raise InvalidSchedule({"every": [say(text, code="not_a_number", error=error)]}) from None
 
 
 def seconds_of(value: Any) -> Any:
@@ -54,14 +53,14 @@ def seconds_of(value: Any) -> Any:
 def problem_of(seconds: object) -> str | None:
     """Return what is wrong with these seconds; None if nothing is."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return say(_("Give the seconds as a whole number, or a timedelta, or every(…)."))
+        return say(_("Give the seconds as a whole number, or a timedelta, or every(…)."), code="not_a_number")
     if seconds != seconds or seconds < 1:  # noqa: PLR0124  (NaN alone differs from itself)
-        return say(_("A schedule fires at most once a second: give 1 second or more."))
+        return say(_("A schedule fires at most once a second: give 1 second or more."), code="too_often")
     if not isinstance(seconds, int):
-        return say(_("Give whole seconds."))
+        return say(_("Give whole seconds."), code="not_whole")
     if seconds <= LONGEST:
         return None
-    return say(_("Give at most %(count)d seconds (366 days)."), count=LONGEST)
+    return say(_("Give at most %(count)d seconds (366 days)."), code="too_large", count=LONGEST)
 
 
 def words(seconds: int) -> str:

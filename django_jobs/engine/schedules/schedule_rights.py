@@ -75,7 +75,8 @@ def check_rights(user: Any, schedule: Schedule, *, asked: object = None, stops: 
     if not visible_schedules(user).filter(pk=schedule.pk).exists():
         raise not_found(schedule if asked is None else asked)
     if not stops:
-        raise PermissionDenied(say(_("You may see and stop this schedule, but no longer manage it.")))
+        text = _("You may see and stop this schedule, but no longer manage it.")
+        raise PermissionDenied(say(text, code="not_manager"))
 
 
 def get_schedule(
@@ -99,7 +100,7 @@ def get_schedule(
 def not_found(schedule: object) -> ScheduleNotFound:
     """Return the exception to raise."""
     shown: object = schedule.name if isinstance(schedule, Schedule) else schedule
-    return ScheduleNotFound(f"There is no schedule {clean_text(shown, 200)!r}.")
+    return ScheduleNotFound(say("There is no schedule %(name)r.", code="unknown_schedule", name=clean_text(shown, 200)))
 
 
 def _named(name: str, organization: Any, user: Any) -> Schedule | None:

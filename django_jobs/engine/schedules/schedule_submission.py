@@ -27,6 +27,7 @@ from django_jobs.models import Job, Schedule, ScheduledJob
 from django_jobs.models.organization import get_organization_model
 from django_jobs.models.schedule import Overlap
 from django_jobs.statuses import UNFINISHED
+from django_jobs.texts import say
 
 #: Organizations that are read and get their jobs at once.
 PAGE: Final = 2_000
@@ -61,14 +62,14 @@ class Result:
     def note(self) -> str:
         """Return why organizations got no job, in words."""
         if not self.skipped:
-            return "" if self.submitted else "There is no organization."
+            return "" if self.submitted else say("There is no organization.", code="no_organization")
         total = self.submitted + self.skipped.total()
         parts = [
             REASONS[reason] if total == 1 else f"{REASONS[reason]} ({count})"
             for reason, count in sorted(self.skipped.items())
         ]
         text = "; ".join(parts)
-        return f"{text[:1].upper()}{text[1:]}."
+        return say(f"{text[:1].upper()}{text[1:]}.", code=" ".join(sorted(self.skipped)))
 
 
 def ask_ahead(schedule_pk: int) -> dict[Any, bool]:
@@ -117,7 +118,8 @@ def _owner(schedule: Schedule) -> Any:
     users = get_user_model()._default_manager.using(database.alias())
     owner = users.filter(pk=schedule.owner_id).first() if schedule.owner_id is not None else None
     if owner is None:
-        raise PermissionDenied(f"{schedule.owner_name}, in whose name it fires, no longer exists.")
+        text = "%(owner)s, in whose name it fires, no longer exists."
+        raise PermissionDenied(say(text, code="owner_gone", owner=schedule.owner_name))
     return owner
 
 

@@ -14,6 +14,7 @@ from django_jobs.engine.schedules import cron as crons
 from django_jobs.engine.schedules import intervals
 from django_jobs.engine.schedules.cron import Cron
 from django_jobs.exceptions import InvalidSchedule
+from django_jobs.texts import say
 
 #: So many firings are told at most.
 MAX_COUNT: Final = 1_000
@@ -41,9 +42,11 @@ def _check(cron: object, count: object, after: object) -> None:
     if problem:
         raise InvalidSchedule({"cron": [problem]})
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_COUNT:
-        raise InvalidSchedule({"count": [f"Give a whole number from 1 to {MAX_COUNT}."]})
+        raise InvalidSchedule(
+            {"count": [say("Give a whole number from 1 to %(most)d.", code="out_of_range", most=MAX_COUNT)]}
+        )
     if after is not None and (not isinstance(after, dt.datetime) or clock.is_naive(after)):
-        raise InvalidSchedule({"after": ["Give a datetime with a time zone."]})
+        raise InvalidSchedule({"after": [say("Give a datetime with a time zone.", code="not_aware")]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

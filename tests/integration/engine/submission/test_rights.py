@@ -280,7 +280,7 @@ def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, 
     assert not Rights("retry", without).may(dead)
     with pytest.raises(PermissionDenied) as caught:
         retry_job(dead, user=without)
-    assert (caught.value.code, caught.value.facts) == ("may_not_retry", {"job": dead.name})
+    assert (caught.value.code, caught.value.facts) == ("permission_denied", {"job": dead.name})
     assert client_of(without).post(f"/api/jobs/{dead.name}/retry/").status_code == 403
     method = client_of(without).post(
         "/api/method/dartwing.dartwing_core.api.jobs.retry_job", {"job_id": dead.name}, format="json"
