@@ -16,7 +16,7 @@ from django.db import connection
 from tests.support.databases import database_url
 from tests.support.workers import MANAGE_PY
 
-RUN: Final = ["-m", "pytest", "--ds=tests.swapped.settings", "--create-db", "-q", "tests/swapped"]
+RUN: Final = ["-m", "pytest", "-n0", "--ds=tests.swapped.settings", "--create-db", "-q", "tests/swapped"]
 
 
 @pytest.mark.parametrize("model", ["swapped.Tenant", "swapped.Branch"])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.workers import MANAGE_PY
 
-RUN: Final = ["-m", "pytest", "--ds=tests.third_party.settings", "--create-db", "-q", "tests/third_party"]
+RUN: Final = ["-m", "pytest", "-n0", "--ds=tests.third_party.settings", "--create-db", "-q", "tests/third_party"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("maintenance_tasks") is None, reason="It needs Django 6.0, Python 3.12.")

@@ -1,7 +1,8 @@
 """Gives the run its own directory, database and Redis before Django's settings are read.
 
 Loaded by ``-p`` in pyproject.toml, because pytest-django reads the settings before any conftest. What it
-decides is put into the environment, so that worker processes inherit it and never start a second server.
+decides is put into the environment, so that worker processes inherit it and never start a second server. Where
+pytest-xdist lets several processes run tests, each has all of its own, and the one that hands out the tests has nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 TEST_REDIS_DB = 9
 #: Where it is set, a PgBouncer that pools transactions stands before the server of DATABASE_URL, a PostgreSQL.
 BEHIND_PGBOUNCER: Final = "BEHIND_PGBOUNCER"
+#: The name of the process among those of pytest-xdist, such as ``gw1``.
+XDIST_WORKER: Final = "PYTEST_XDIST_WORKER"
 
 
 class Surroundings:
@@ -40,11 +43,12 @@ class Surroundings:
         self.bouncer: PgBouncer | None = None
 
     def set_up(self) -> None:
+        """Set up what the tests of this process need."""
         os.environ["DJANGO_JOBS_TEST_DIR"] = str(self.directory)
         os.environ["DATABASE_URL"] = os.environ.get("DATABASE_URL") or f"sqlite:///{self.directory}/db.sqlite3"
         if os.environ.get(BEHIND_PGBOUNCER):
             os.environ["DATABASE_URL"] = self.start_bouncer(os.environ["DATABASE_URL"])
-        os.environ["REDIS_URL"] = emptiable(os.environ.get("REDIS_URL") or self.start_valkey())
+        os.environ["REDIS_URL"] = own_database(os.environ.get("REDIS_URL") or self.start_valkey())
 
     def start_valkey(self) -> str:
         self.valkey = EmbeddedValkey(self.directory / "valkey")
@@ -74,21 +78,22 @@ class Surroundings:
 surroundings_of_run: Final = pytest.StashKey[Surroundings]()
 
 
-def emptiable(url: str) -> str:
-    """``url`` on a logical database that the suite may empty: the one it names, but never 0."""
+def own_database(url: str) -> str:
+    """``url`` on a logical database that this process may empty: the one it names, or one after it, but never 0."""
     parts = urlsplit(url)
-    if parts.path.strip("/") in {"", "0"}:
-        parts = parts._replace(path=f"/{TEST_REDIS_DB}")
-    return parts.geturl()
+    number = int(parts.path.strip("/") or 0) or TEST_REDIS_DB
+    number += int(os.environ.get(XDIST_WORKER, "gw0").removeprefix("gw"))
+    return parts._replace(path=f"/{number}").geturl()
 
 
 # A wrapper runs before every plain implementation, hence before pytest-django's, which reads the settings.
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
-    surroundings = Surroundings()
-    early_config.stash[surroundings_of_run] = surroundings
-    early_config.add_cleanup(surroundings.tear_down)
-    surroundings.set_up()
+    if os.environ.get(XDIST_WORKER) or not early_config.known_args_namespace.numprocesses:
+        surroundings = Surroundings()
+        early_config.stash[surroundings_of_run] = surroundings
+        early_config.add_cleanup(surroundings.tear_down)
+        surroundings.set_up()
     return (yield)
 
 
