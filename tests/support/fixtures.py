@@ -1,6 +1,6 @@
 """The layers' rules, and the few fixtures that all tests share.
 
-Loaded by ``-p`` in pyproject.toml, since ``lab/`` has them too.
+Loaded by tests/support/plugin.py and no conftest, since ``lab/`` has them too.
 """
 
 from __future__ import annotations
@@ -32,11 +32,6 @@ LAYER_MARKS: Final = {
     "acceptance": pytest.mark.django_db(transaction=True),
 }
 process_pool: Final = pytest.StashKey[ProcessPool]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    text = "How the workers of acceptance tests run jobs: one at a time, ten in threads, or ten as coroutines."
-    parser.addoption("--slots", choices=["one", "threads", "coroutines"], default="one", help=text)
 
 
 def layer_of(path: Path) -> str:

@@ -97,6 +97,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "How the workers of acceptance tests run jobs: one at a time, ten in threads, or ten as coroutines."
+    parser.addoption("--slots", choices=["one", "threads", "coroutines"], default="one", help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # After pytest-django, so that a test's patches end before its database does.
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
 def pytest_collection_finish() -> None:
     """What was loaded until now stays: thousands of tests, at which no collection of garbage need look again.
 
