@@ -9,10 +9,13 @@ from contextlib import contextmanager, redirect_stderr
 from typing import Any, NamedTuple
 from unittest import mock
 
-from django.core.management import call_command, load_command_class
+import pytest
+from django.core.management import CommandError, call_command, load_command_class
 from django.core.management.base import OutputWrapper
 
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.management.refusals import Refused
+from django_jobs.texts import code_of
 
 QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 
@@ -30,12 +33,24 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
+def refusal(*arguments: str, **options: Any) -> str:
+    """The code of what a command says that does not do what it is told."""
+    with pytest.raises(CommandError) as caught:
+        call_command(*arguments, **{"stdout": io.StringIO(), "stderr": io.StringIO(), **options})
+    return _reason(caught.value)
+
+
+def _reason(error: CommandError) -> str:
+    return error.reason if isinstance(error, Refused) else code_of(error.args[0], "")
+
+
 class Answer(NamedTuple):
-    """What a command answered: its exit code, and what it wrote."""
+    """What a command answered: its exit code, what it wrote, and the code of what it says where it refused."""
 
     code: int
     out: str
     err: str
+    reason: str = ""
 
     @property
     def facts(self) -> Any:
@@ -53,13 +68,15 @@ def call(name: str, *arguments: str) -> Answer:
     out, err = io.StringIO(), io.StringIO()
     command = load_command_class("django_jobs", name)
     command.stdout, command.stderr = OutputWrapper(out), OutputWrapper(err)
-    code = 0
+    code, reason = 0, ""
     try:
         with redirect_stderr(err), keeping_connections():
             command.run_from_argv(["manage.py", name, *arguments, "--skip-checks"])
     except SystemExit as leaving:
         code = int(str(leaving.code))
-    return Answer(code, out.getvalue(), err.getvalue())
+        if isinstance(leaving.__context__, CommandError):
+            reason = _reason(leaving.__context__)
+    return Answer(code, out.getvalue(), err.getvalue(), reason)
 
 
 @contextmanager

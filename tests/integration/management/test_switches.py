@@ -32,10 +32,17 @@ def paused() -> set[str]:
     return set(JobType.objects.filter(is_paused=True).values_list("pk", flat=True))
 
 
+def switched(*arguments: str) -> tuple[str, str, str]:
+    """What the command made of the only one that it was to switch."""
+    (found,) = call(*arguments, "--json").facts["targets"]
+    return found["kind"], found["name"], found["result"]
+
+
 def test_types_are_paused_and_resumed() -> None:
     make_job_type(type_name="fold_letters")
     answer = call("jobs_pause", "print_letters", "fold_letters")
-    assert (answer.code, answer.out) == (0, "job type print_letters: paused\njob type fold_letters: paused\n")
+    assert (answer.code, answer.out.count("\n")) == (0, 2)
+    assert all(name in answer.out for name in ("print_letters", "fold_letters"))
     assert paused() == {"print_letters", "fold_letters"}
     assert call("jobs_resume", "print_letters").code == 0
     assert paused() == {"fold_letters"}
@@ -54,8 +61,9 @@ def test_what_is_so_already_is_no_error() -> None:
 
 
 def test_one_name_that_is_not_there_leaves_all_as_it_is() -> None:
-    answer = call("jobs_pause", "print_letters", "print_leters")
-    assert (answer.code, answer.err) == (2, "No job type 'print_leters'. Did you mean print_letters?\n")
+    answer = call("jobs_pause", "print_letters", "print_leters", "--json")
+    assert (answer.code, answer.reason) == (2, "unknown_job_type")
+    assert (answer.error["name"], answer.error["did_you_mean"]) == ("print_leters", ["print_letters"])
     assert paused() == set()
 
 
@@ -72,29 +80,33 @@ def test_the_types_of_a_pool_are_paused(settings: Any) -> None:
     JobType.objects.filter(pk="print_letters").update(pool="printers")
     assert call("jobs_pause", "--pool", "printers").code == 0
     assert paused() == {"print_letters"}
-    unknown = call("jobs_pause", "--pool", "printer")
-    assert unknown.err == "No pool 'printer'. Did you mean printers? There is default, printers, empty.\n"
+    unknown = call("jobs_pause", "--pool", "printer", "--json")
+    assert (unknown.reason, unknown.error["did_you_mean"]) == ("unknown_pool", ["printers"])
+    assert "default, printers, empty" in unknown.error["message"]
     nothing = call("jobs_pause", "--pool", "empty")
-    assert (nothing.code, nothing.err) == (1, "There is no job type to pause.\n")
+    assert (nothing.code, nothing.reason) == (1, "nothing_matches")
 
 
 def test_a_schedule_is_paused_and_resumed() -> None:
     schedule_job("nightly", "print_letters", every=3600)
-    assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: paused\n"
+    assert switched("jobs_pause", "--schedule", "nightly") == ("schedule", "nightly", "paused")
     assert not Schedule.objects.get().is_enabled
-    assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: unchanged, it was so already\n"
-    assert call("jobs_resume", "--schedule", "nightly").out == "schedule nightly: resumed\n"
-    assert call("jobs_pause", "--schedule", "nightyl").err == "No schedule 'nightyl'. Did you mean nightly?\n"
+    assert switched("jobs_pause", "--schedule", "nightly") == ("schedule", "nightly", "unchanged")
+    assert "nightly" in call("jobs_pause", "--schedule", "nightly").out
+    assert switched("jobs_resume", "--schedule", "nightly") == ("schedule", "nightly", "resumed")
+    assert Schedule.objects.get().is_enabled
+    unknown = call("jobs_pause", "--schedule", "nightyl", "--json")
+    assert (unknown.reason, unknown.error["did_you_mean"]) == ("unknown_schedule", ["nightly"])
 
 
 def test_of_schedules_with_one_name_the_number_says_which() -> None:
     first, second = (schedule_job("nightly", "print_letters", make_organization(), every=3600) for _ in range(2))
     refused = call("jobs_pause", "--schedule", "nightly")
-    assert refused.code == 2
+    assert (refused.code, refused.reason) == (2, "ambiguous")
     assert all(f"{row.pk} ({row.organization})" in refused.err for row in (first, second))
-    assert call("jobs_pause", "--schedule", str(second.pk)).out == f"schedule nightly #{second.pk}: paused\n"
+    assert switched("jobs_pause", "--schedule", str(second.pk)) == ("schedule", f"nightly #{second.pk}", "paused")
     schedule_job("nightly", "print_letters", every=3600)
-    assert call("jobs_pause", "--schedule", "nightly").out == "schedule nightly: paused\n"
+    assert switched("jobs_pause", "--schedule", "nightly") == ("schedule", "nightly", "paused")
     assert Schedule.objects.get(is_enabled=True) == first
 
 
@@ -108,8 +120,8 @@ def test_an_operation_is_paused_and_resumed(letters: JobType) -> None:
     assert call("jobs_resume", "--operation", number).code == 0
     finish(operation)
     over = call("jobs_pause", "--operation", number, "--json")
-    assert (over.code, over.error["message"]) == (1, "It is done already.")
-    assert call("jobs_pause", "--operation", "x").err == "No operation 'x'. Open operations: none.\n"
+    assert (over.code, over.reason, "done" in over.error["message"]) == (1, "over", True)
+    assert call("jobs_pause", "--operation", "x").reason == "unknown_operation"
 
 
 def test_an_organization_is_suspended_and_goes_on() -> None:
@@ -118,13 +130,14 @@ def test_an_organization_is_suspended_and_goes_on() -> None:
     assert not Organization.objects.get(name="acme").is_active
     assert call("jobs_resume", "--organization", "acme", "--yes").code == 0
     assert Organization.objects.get(name="acme").is_active
-    assert call("jobs_pause", "--organization", "Acne", "--yes").err == "No organization 'Acne'. Did you mean acme?\n"
+    unknown = call("jobs_pause", "--organization", "Acne", "--yes", "--json")
+    assert (unknown.reason, unknown.error["did_you_mean"]) == ("unknown_organization", ["acme"])
 
 
 def test_a_hosts_own_organizations_are_the_hosts_to_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switched_rows, "organization_model_name", lambda: "shop.Tenant")
     answer = call("jobs_pause", "--organization", "acme", "--yes")
-    assert (answer.code, "its own organizations" in answer.err) == (2, True)
+    assert (answer.code, answer.reason) == (2, "own_organizations")
 
 
 def test_workers_are_told_to_take_no_new_jobs() -> None:
@@ -135,9 +148,10 @@ def test_workers_are_told_to_take_no_new_jobs() -> None:
     assert call("jobs_resume", "--worker", "host-1").code == 0
     assert WorkerOrder.objects.get().order == WorkerOrder.Order.RESUME
     order = WorkerOrder.objects.get()
-    assert call("jobs_resume", "--worker", "host-1-aa").out == "worker host-1-aa: unchanged, it was so already\n"
+    assert switched("jobs_resume", "--worker", "host-1-aa") == ("worker", "host-1-aa", "unchanged")
     assert WorkerOrder.objects.get().ordered_at == order.ordered_at
-    assert call("jobs_pause", "--worker", "host-1-ab").err == "No worker 'host-1-ab'. Did you mean host-1-aa?\n"
+    unknown = call("jobs_pause", "--worker", "host-1-ab", "--json")
+    assert (unknown.reason, unknown.error["did_you_mean"]) == ("unknown_worker", ["host-1-aa"])
 
 
 def test_a_worker_that_was_ordered_nothing_takes_jobs_already() -> None:
@@ -150,14 +164,14 @@ def test_a_worker_that_was_ordered_nothing_takes_jobs_already() -> None:
     assert (both.facts["paused"], both.facts["unchanged"]) == (1, 1)
     make_user("ann")
     refused = call("jobs_pause", "--worker", "host-1-aa", "--user", "ann")
-    assert (refused.code, refused.err) == (1, "Only system admins give orders to workers.\n")
+    assert (refused.code, refused.reason) == (1, "not_system_admin")
 
 
 def test_a_breaker_is_closed() -> None:
     open_by_failures(make_fragile_type(type_name="fragile"))
-    assert call("jobs_resume", "--breaker", "fragile").out == "breaker fragile: resumed\n"
+    assert switched("jobs_resume", "--breaker", "fragile") == ("breaker", "fragile", "resumed")
     assert Breaker.objects.get().state == BreakerState.CLOSED
-    assert call("jobs_resume", "--breaker", "fragile").out == "breaker fragile: unchanged, it was so already\n"
+    assert switched("jobs_resume", "--breaker", "fragile") == ("breaker", "fragile", "unchanged")
     assert call("jobs_resume", "--breaker", "print_leters").code == exit_codes.USAGE
 
 
@@ -168,7 +182,7 @@ def test_users_switch_what_they_may_and_the_history_names_them() -> None:
     assert (refused.code, refused.facts["refused"], paused()) == (1, 1, set())
     assert call("jobs_pause", "print_letters", "--user", "root").code == 0
     entry = LogEntry.objects.get()
-    assert (entry.user.get_username(), entry.get_change_message()) == ("root", "Paused.")
+    assert (entry.user.get_username(), entry.object_id, entry.is_change()) == ("root", "print_letters", True)
 
 
 @pytest.mark.parametrize("arguments", [["print_leters"], ["--breaker", "print_leters"], ["--worker", "host-1-ab"]])
@@ -188,8 +202,7 @@ def test_a_paused_type_lets_its_jobs_wait(letters: JobType) -> None:
 @pytest.mark.parametrize(("command", "last"), [("jobs_pause", "--worker"), ("jobs_resume", "--breaker")])
 def test_nothing_to_switch_is_told_with_all_that_could_be(command: str, last: str) -> None:
     answer = call(command)
-    assert (answer.code, answer.err.partition(":")[0]) == (2, f"Say what to {command.removeprefix('jobs_')}")
-    assert answer.err.strip().endswith(f"or {last}.")
+    assert (answer.code, answer.reason, last in answer.err) == (2, "names_nothing", True)
 
 
 @pytest.mark.parametrize("command", ["jobs_pause", "jobs_resume"])
