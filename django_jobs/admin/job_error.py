@@ -29,6 +29,7 @@ class JobError:
     place: str
     code: str
     traceback: Any
+    next_code: str
     next_words: str
     group_url: str
     is_earlier: bool
@@ -44,13 +45,15 @@ def read_error(job: Job, traceback: str, now: dt.datetime, links: Links, *, whol
         return None
     raised = raised_error(traceback)
     title, text = _told(job, raised)
+    next_code, next_words = next_of(job, now) if is_failed else ("", "")
     return JobError(
         title=title,
         text=block(text, whole=whole) if text else "",
         place=raised.place,
         code=raised.source,
         traceback=block(traceback, whole=whole) if traceback else "",
-        next_words=next_in_words(job, now) if is_failed else "",
+        next_code=next_code,
+        next_words=next_words,
         group_url=links.failure_group(job.job_type_id, job.error_fingerprint) if is_failed else "",
         is_earlier=not is_failed and job.status != Status.CANCELED,
     )
@@ -66,19 +69,20 @@ def _told(job: Job, raised: RaisedError) -> tuple[str, str]:
     return first[:CUT], "\n".join(part for part in parts if part)
 
 
-def next_in_words(job: Job, now: dt.datetime) -> str:
-    """Return what becomes of a job whose last attempt failed, if nobody does anything."""
+def next_of(job: Job, now: dt.datetime) -> tuple[str, str]:
+    """Return what becomes of a job whose last attempt failed, if nobody does anything: a code, and words."""
     if job.status in AWAITING_RETRY:
         values: dict[str, Any] = {"number": job.retry_count + 1, "total": job.max_retries + 1}
         seconds = (job.next_retry_at - now).total_seconds() if job.next_retry_at else 0.0
         if seconds <= 0:
-            return _("It is due to be tried again, attempt %(number)d of %(total)d.") % values
+            return "retry_due", _("It is due to be tried again, attempt %(number)d of %(total)d.") % values
         values["duration"] = brief_duration(seconds)
-        return _("It will be tried again in %(duration)s, attempt %(number)d of %(total)d.") % values
+        return "retry", _("It will be tried again in %(duration)s, attempt %(number)d of %(total)d.") % values
     if job.is_orphaned:
-        return _("A job that it waited for did not complete. Once that one is retried, this one comes to life with it.")
+        text = _("A job that it waited for did not complete. Once that one is retried, this one comes to life with it.")
+        return "parent_failed", text
     if job.error_type == PERMANENT:
-        return _("The error is permanent: the job is not tried again by itself.")
+        return "permanent", _("The error is permanent: the job is not tried again by itself.")
     if not job.max_retries:
-        return _("It is not tried again by itself: it has no retries.")
-    return _("It is not tried again by itself: no retries are left.")
+        return "no_retries", _("It is not tried again by itself: it has no retries.")
+    return "retries_spent", _("It is not tried again by itself: no retries are left.")

@@ -27,11 +27,15 @@ MAX_OTHERS: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """What a text was taken for. Without a ``meaning`` there is nothing to search, or (``problem``) it cannot be."""
+    """What a text was taken for. Without a ``meaning`` there is nothing to search, or it cannot be.
+
+    The ``problem`` then tells why, in a word its ``code``.
+    """
 
     meaning: Meaning | None = None
     others: list[Meaning] = field(default_factory=list)
     problem: str = ""
+    code: str = ""
 
 
 def understand(text: str, seen: Seen) -> Understood:
@@ -41,7 +45,9 @@ def understand(text: str, seen: Seen) -> Understood:
     """
     term = clean_term(text).strip()
     if not term:
-        return Understood(problem=_("Nothing can be searched for in this text.") if text.strip() else "")
+        if not text.strip():
+            return Understood()
+        return Understood(problem=_("Nothing can be searched for in this text."), code="unsearchable")
     pairs = pairs_of(term)
     if pairs:
         return _of_pairs(pairs, term, seen)
@@ -62,11 +68,11 @@ def _of_pairs(pairs: list[Pair], term: str, seen: Seen) -> Understood:
     found: list[Meaning] = []
     keys = [pair.key for pair in pairs if not pair.is_parameter]
     if twice := next((key for key in keys if keys.count(key) > 1), ""):
-        return Understood(problem=_("“%(key)s:” can stand in a search only once.") % {"key": twice})
+        return Understood(problem=_("“%(key)s:” can stand in a search only once.") % {"key": twice}, code="twice")
     for pair in pairs:
         answer = _of_parameter(pair, seen) if pair.is_parameter else _of_key(pair, seen)
-        if isinstance(answer, str):
-            return Understood(problem=answer, others=_others(pairs, term, seen))
+        if isinstance(answer, Understood):
+            return replace(answer, others=_others(pairs, term, seen))
         found.append(answer)
     meaning = found[0]
     for other in found[1:]:
@@ -74,17 +80,20 @@ def _of_pairs(pairs: list[Pair], term: str, seen: Seen) -> Understood:
     return Understood(meaning=meaning, others=_others(pairs, term, seen))
 
 
-def _of_parameter(pair: Pair, seen: Seen) -> Meaning | str:
+def _of_parameter(pair: Pair, seen: Seen) -> Meaning | Understood:
     """Return the jobs with this parameter, or why they cannot be searched for."""
     path = path_of(pair.key)
     if path is None:
-        return _("“%(name)s” cannot be the name of a parameter.") % {"name": pair.key}
+        text = _("“%(name)s” cannot be the name of a parameter.")
+        return Understood(problem=text % {"name": pair.key}, code="not_a_parameter")
     # Whoever may not read a value must not find out by guessing.
     if asks_for_hidden(path, pair.value, hidden_from(seen.user)):
-        return _("The values of %(name)s are hidden from you, so they cannot be searched for.") % {"name": pair.key}
+        text = _("The values of %(name)s are hidden from you, so they cannot be searched for.")
+        return Understood(problem=text % {"name": pair.key}, code="hidden")
     # Lists tell of no parameters, and the policy is asked only for jobs that are opened.
     if may_hide_jobs() and not seen.is_system_admin:
-        return _("Parameters cannot be searched here, because it is decided for each job who may read them.")
+        text = _("Parameters cannot be searched here, because it is decided for each job who may read them.")
+        return Understood(problem=text, code="decided_by_job")
     facts = {"name": pair.key, "value": pair.value, "count": format_number(LOOKED_AT)}
     return Meaning(
         search=JobSearch(parameters=((path, pair.value),)),
@@ -93,12 +102,13 @@ def _of_parameter(pair: Pair, seen: Seen) -> Meaning | str:
     )
 
 
-def _of_key(pair: Pair, seen: Seen) -> Meaning | str:
+def _of_key(pair: Pair, seen: Seen) -> Meaning | Understood:
     """Return what the value of one of our keys names, or that it names nothing."""
     for finder in FINDERS[pair.key]:
         for meaning in finder(pair.value, seen):
             return meaning
-    return _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
+    text = _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
+    return Understood(problem=text, code="unknown_name")
 
 
 def _others(pairs: list[Pair], term: str, seen: Seen) -> list[Meaning]:
@@ -106,7 +116,7 @@ def _others(pairs: list[Pair], term: str, seen: Seen) -> list[Meaning]:
     found: list[Meaning] = []
     if len(pairs) == 1 and not pairs[0].is_parameter:
         other = _of_parameter(pairs[0]._replace(is_parameter=True), seen)
-        found += [] if isinstance(other, str) else [other]
+        found += [other] if isinstance(other, Meaning) else []
     if any(pair.is_parameter for pair in pairs):
         found += search_finders.words(term, seen)
     return found

@@ -18,7 +18,7 @@ from django_jobs.admin.job_list_filter import filter_of
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
-from django_jobs.admin.operation_time import time_words
+from django_jobs.admin.operation_time import time_told
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operation_actions import Action
 from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
@@ -62,19 +62,22 @@ class JobsUnderWay(OwnPages):
         try:
             rate = rate_field().clean(request.GET.get("rate", ""))
         except ValidationError as error:
-            return JsonResponse({"text": " ".join(error.messages)})
-        return JsonResponse({"text": time_words(action, count[0], is_capped="is_capped" in request.GET, rate=rate)})
+            return JsonResponse({"code": error.error_list[0].code, "text": " ".join(error.messages)})
+        code, text = time_told(action, count[0], is_capped="is_capped" in request.GET, rate=rate)
+        return JsonResponse({"code": code, "text": text})
 
     def counted(self, action: str, found: operations.Estimate | None) -> dict[str, Any]:
         """Return how many jobs are meant and how long it takes, for the page that asks; a count of None means none."""
         if found is None:
             return {"count": None}
+        code, text = time_told(action, found.count, is_capped=found.count_capped, rate=None)
         query = {"action": action, "count": str(found.count), **({"is_capped": "1"} if found.count_capped else {})}
         return {
             "number": found.count,
             "count": format_number(found.count),
             "is_capped": found.count_capped,
-            "time": time_words(action, found.count, is_capped=found.count_capped, rate=None),
+            "time_code": code,
+            "time": text,
             "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
         }
 

@@ -59,6 +59,11 @@ IN_POOL: Final = frozenset({"window", "broker"})
 REKEYING: Final[Any] = gettext_lazy("Jobs of its type are held until they are in the lanes of the new key.")
 
 
+def wait_code(job: Job, reason: str) -> str:
+    """Return the reason why a job waits, in a word: ``waiting_for``, or that its pool is not configured."""
+    return "unknown_pool" if reason in IN_POOL and _unknown_pool(job) else reason
+
+
 def waits_in_words(
     job: Job, reason: str, names: Names, type_url: str = "", *, is_for_system_admin: bool = False
 ) -> SafeString | str:

@@ -14,24 +14,22 @@ from django_jobs.engine.insight.operation_speed import Speed, read_speeds
 WHOLE: Final = 10
 
 
-def time_words(action: str, count: int, *, is_capped: bool, rate: int | None) -> str:
+def time_told(action: str, count: int, *, is_capped: bool, rate: int | None) -> tuple[str, str]:
     """Return how long it takes to do this to so many jobs, at a rate in jobs a minute; None: as fast as it goes.
 
-    ``is_capped`` says that there may be more jobs.
+    ``is_capped`` says that there may be more jobs. The code says by what it goes; the words follow it.
     """
     speed = read_speeds()[action]
     time = {"time": brief_duration(max(1.0, speed.seconds_for(count, rate)))}
     if rate is not None and rate / 60 < speed.per_second:
-        told = (
-            _("At this rate that takes %(time)s or more.")
-            if is_capped
-            else _("At this rate that takes about %(time)s.")
-        )
-        return told % time
-    told = _("That takes about %(time)s where nothing slows it down.")
+        code, told = "rate", _("At this rate that takes about %(time)s.")
+        if is_capped:
+            code, told = "rate_at_least", _("At this rate that takes %(time)s or more.")
+        return code, told % time
+    code, told = "full_speed", _("That takes about %(time)s where nothing slows it down.")
     if is_capped:
-        told = _("That takes %(time)s or more where nothing slows it down.")
-    return f"{told % time} {_source(speed)}"
+        code, told = "full_speed_at_least", _("That takes %(time)s or more where nothing slows it down.")
+    return code, f"{told % time} {_source(speed)}"
 
 
 def _source(speed: Speed) -> str:

@@ -11,25 +11,30 @@ from django.utils import timezone
 
 from django_jobs import pools
 from django_jobs.engine.dispatch import worker_registry
-from django_jobs.models import JobType, Organization
+from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
-from tests.support.admin import page_of, url
+from tests.support.admin import codes_on, fact_on, page_of, url
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
+def waits(client: Client, job: Job) -> str:
+    """What the page of a job says of why it waits."""
+    return fact_on(page_of(client, job), "waits_because")
+
+
 @pytest.mark.parametrize("status", ["Pending", "Queued"])
 def test_of_a_pool_that_is_not_configured_it_is_said_what_to_do(root: Client, settings: Any, status: str) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     job = job_in(status, job_type=make_job_type(pool="gpu"))
-    assert "is not configured" not in page_of(root, job)
+    assert codes_on(waits(root, job)) == ["window" if status == "Pending" else "broker"]
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
-    page = page_of(root, job)
-    assert "The pool <bdi>gpu</bdi> of its type is not configured, so that no worker takes it" in page
-    assert f'choose another pool for <a href="{url("jobtype", "change", job.job_type_id)}">the type</a>.' in page
-    assert "Other jobs are before it." not in page
+    words = waits(root, job)
+    assert codes_on(words) == ["unknown_pool"]
+    assert "<bdi>gpu</bdi>" in words
+    assert f'<a href="{url("jobtype", "change", job.job_type_id)}">' in words
 
 
 def test_of_a_pool_without_workers_system_admins_read_what_to_do(
@@ -37,8 +42,9 @@ def test_of_a_pool_without_workers_system_admins_read_what_to_do(
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     job = pending_job(make_job_type(pool="gpu"), mine)
-    said = "Pool gpu: no live worker, and jobs of it wait. Start “manage.py jobs_worker --pool gpu”."
-    assert f"Other jobs are before it. {said}" in page_of(root, job)
+    said = "manage.py jobs_worker --pool gpu"
+    assert codes_on(waits(root, job)) == ["window"]
+    assert said in waits(root, job)
     assert said not in page_of(admin.staff_of(mine), job)
     worker_registry.announce("worker-1", pools.queue_names("gpu"), slots=1, window=2)
     assert said not in page_of(root, job)
@@ -48,13 +54,15 @@ def test_the_page_of_the_type_is_for_who_may_change_it(mine: Organization, setti
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
     job = pending_job(make_job_type(pool="gpu"), mine)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
-    assert "or choose another pool for the type." in page_of(admin.staff_of(mine), job)
+    words = waits(admin.staff_of(mine), job)
+    assert codes_on(words) == ["unknown_pool"]
+    assert "<a" not in words
 
 
 def test_a_waiting_job_whose_type_is_gone_has_a_page(root: Client) -> None:
     job = pending_job()
     JobType.objects.filter(pk=job.job_type_id)._raw_delete(JobType.primary.db)
-    assert "Other jobs are before it." in page_of(root, job)
+    assert codes_on(waits(root, job)) == ["window"]
 
 
 def test_a_job_that_waits_until_the_end_of_the_calendar_has_a_page_in_every_zone(root: Client) -> None:
