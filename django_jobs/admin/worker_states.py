@@ -44,9 +44,6 @@ def state_of(loads: Sequence[WorkerLoad], order: WorkerOrder | None) -> State:
     alive = [load for load in loads if load.is_alive]
     if not alive:
         return _silent(min(load.seconds_since_beat for load in loads), order)
-    if not loads[0].worker.supervisor:
-        text = _("It is of a release that cannot be ordered from here. Send its supervisor SIGTERM to stop it.")
-        return State(code="not_orderable", word=_("works"), slug="completed", text=text)
     if order is not None and order.order == Order.STOP:
         return _stopping(order, sum(len(load.jobs) + load.more for load in alive))
     quiet = [load.worker.quiet_since for load in alive if load.worker.quiet_since is not None]

@@ -46,17 +46,6 @@ def actor_for(user: Any) -> Actor:
     return SYSTEM if user is None else user_named(name_of(user))
 
 
-def kind_in(actor: str, stored: str) -> str:
-    """Return the kind of actor of a row of the Execution Log.
-
-    An older release wrote no kind, and its workers may still run beside this one. Their rows have the column's default,
-    "system"; then the kind is told from the name.
-    """
-    if stored != ActorKind.SYSTEM or actor == SYSTEM.name:
-        return stored
-    return next((str(known.kind) for known in (WORKER, SCHEDULER) if known.name == actor), str(ActorKind.USER))
-
-
 def submitter_of(job: Job) -> Actor:
     """Return who submitted the job: its owner, or server code."""
     return user_named(job.owner_name) if job.owner_name else SYSTEM

@@ -19,7 +19,6 @@ from django_jobs.engine.alerts import mails
 from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.engine.control import batch_duties, lane_keys, operation_work, tenants
 from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
-from django_jobs.engine.control.lost_logs import LostLogs
 from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, flow_clock, reconciliation
@@ -65,7 +64,6 @@ class Scheduler:
         self._tickets = reconciliation.TicketWatch()
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
         self._neighbors = Neighbors()
-        self._lost_logs = LostLogs()
         self._alarms, self._mailer = Evaluator(), mails.Mailer()
         self._mails = DutyThread(mails.DUTY, self._mailer.step, lambda: self._leads, self._attempt)
         self._failing: set[str] = set()
@@ -168,7 +166,6 @@ class Scheduler:
             "forget_batches": lambda: self._forget(batch_duties.forget_old),
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
-            "forget_logs": lambda: self._forget(self._lost_logs.forget),
             "forget_sockets": lambda: self._forget(forget_sockets),
             **({} if self._threads else self._threaded_duties()),
         }

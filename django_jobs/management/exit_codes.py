@@ -17,5 +17,5 @@ NOT_AWAITED: Final = 4
 #: The job that was waited for was canceled.
 CANCELED: Final = 5
 #: ``jobs_replay --wait``, and others that wait for an operation: it was paused or stopped before it came to its end.
-#: It is the number of USAGE, since that of ``jobs_replay`` was this one before there was the list.
+#: It shares its number with USAGE.
 NOT_FINISHED: Final = 2

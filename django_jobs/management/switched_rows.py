@@ -237,7 +237,7 @@ def _find_organization(name: str, user: Any) -> Any:
 def _find_supervisor(name: str, user: Any) -> str:
     workers = live_workers()
     for worker in workers:
-        if name in (worker.name, worker.supervisor) and worker.supervisor:
+        if name in (worker.name, worker.supervisor):
             return worker.supervisor
     known = [worker.name for worker in workers]
     raise unknown("worker", name, similar(name, known) if user is None else (), "" if known else " No worker is alive.")

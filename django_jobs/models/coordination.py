@@ -63,7 +63,7 @@ class Worker(StoredModel):
     processes = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     started_at = models.DateTimeField()
     last_seen = models.DateTimeField()
-    #: Of which supervisor it is, by a name that no other one ever has; empty of a release before there were any.
+    #: Of which supervisor it is, by a name that no other one ever has.
     supervisor = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
     supervisor_pid = models.PositiveIntegerField(null=True, blank=True, editable=False)
     release = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)

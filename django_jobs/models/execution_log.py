@@ -23,10 +23,7 @@ class ExecutionLog(StoredModel):
     to_status = models.CharField(max_length=12, choices=Status.choices)
     timestamp = models.DateTimeField()
     actor = models.CharField(max_length=150)
-    # The default in the database is for workers of the release before, which do not write it.
-    actor_kind = models.CharField(
-        max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM, db_default=ActorKind.SYSTEM
-    )
+    actor_kind = models.CharField(max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM)
     message = models.TextField(blank=True)
     attempt = models.PositiveIntegerField(default=0)
     worker_name = models.CharField(max_length=100, blank=True)

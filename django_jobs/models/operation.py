@@ -58,7 +58,6 @@ class Operation(StoredModel):
     filters: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
     #: Of a change of priority: the new one.
     value = models.PositiveSmallIntegerField(null=True, blank=True)
-    # Without a constraint: a web process of the release before deletes a user without knowing of operations.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", db_constraint=False
     )

@@ -18,7 +18,6 @@ MAX_QUERY: Final = 1_000
 class SavedFilter(StoredModel):
     """A query string of the jobs list. What it asks for is checked anew each time that somebody follows it."""
 
-    # Without a constraint: a web process of the release before deletes a user without knowing of filters.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
     name = models.CharField(max_length=MAX_NAME)
     query = models.CharField(max_length=MAX_QUERY)

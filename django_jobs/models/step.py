@@ -22,7 +22,7 @@ class JobStep(StoredModel):
     #: and task has no place. It has the beginning of its digest there: "mail [0123456789ab]".
     name = models.CharField(max_length=MAX_NAME + 20)
     result = models.JSONField(null=True, encoder=DjangoJSONEncoder)
-    #: Of the arguments. Empty: they are not known.
+    #: Of the arguments.
     digest = models.CharField(max_length=32, default="", db_default="")
     #: The attempt that did it.
     attempt = models.PositiveIntegerField()

@@ -7,7 +7,7 @@ retried.
 
 A submission that read the key before the change may commit after the walk, on a database that does not compare the
 type's version in the insert, or from a long transaction. So the type is walked again, some time later. So is each type
-with a key when a scheduler comes to lead: processes of a release without lanes may have submitted in between.
+with a key when a scheduler comes to lead, which does not know what its predecessor had still to walk again.
 """
 
 from __future__ import annotations

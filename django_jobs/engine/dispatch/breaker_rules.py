@@ -124,17 +124,6 @@ def count_completion(row: Breaker, organization_pk: Any, began: dt.datetime | No
     row.failures = 0
 
 
-def tries_from(tries_since: dt.datetime | None, opened_at: dt.datetime | None, pause: int) -> dt.datetime | None:
-    """Return from when on what is queued of a type is a try, while its breaker is open.
-
-    That is when the first one was let go. A dispatcher of the release before does not write that down; but it lets none
-    go before the first pause is over, and passes that had begun earlier are over then.
-    """
-    if tries_since is not None or opened_at is None:
-        return tries_since
-    return opened_at + dt.timedelta(seconds=pause)
-
-
 def is_time_to_try(row: Breaker, limits: Limits, now: dt.datetime) -> bool:
     """Return whether an open breaker may let a job go. The pause may have been cut, or the clock set back."""
     at = row.next_try_at

@@ -120,8 +120,7 @@ def _is_open_to_jobs(kind: JobType) -> bool:
 
 
 def _is_try_queued(row: Breaker) -> bool:
-    since = breaker_rules.tries_from(row.tries_since, row.opened_at, row.job_type.breaker_pause)
-    if since is None:
+    if row.tries_since is None:
         return False
-    rows = Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gte=since)
+    rows = Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gte=row.tries_since)
     return (rows if row.organization_id is None else rows.filter(organization_id=row.organization_id)).exists()

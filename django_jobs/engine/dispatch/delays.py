@@ -1,7 +1,6 @@
 """Bringing jobs whose moment has come into the lanes that dispatch walks.
 
-What waits for its moment is in no lane, so that it costs nobody who submits or dispatches. A release before this one
-leaves such jobs in their lanes, where the walk passes them by.
+What waits for its moment is in no lane, so that it costs nobody who submits or dispatches.
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ from django_jobs.engine.dispatch import dispatch_lock, flow_times, held_jobs, st
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark
 from django_jobs.models import get_organization_model
 
-#: Where the row has the marks. The release before had other ones under another name, and would read these. Other parts
-#: have what they keep there beside it, and all other keys are of cursors.
+#: Where the row has the marks. Other parts have what they keep there beside it, and all other keys are of cursors.
 LANES: Final = "type_lanes"
 RATES: Final = "rates"
 CREDITS: Final = "credits"

@@ -63,18 +63,13 @@ def not_startable(jobs: Sequence[Row]) -> set[int]:
     types = {job.job_type_id for job in jobs if job.breaker_failures}
     if not types:
         return set()
-    rows = Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN)
-    open_rows = {row.pk: row for row in rows.select_related("job_type")}
+    open_rows = {row.pk: row for row in Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN)}
     held = [
         (job, row)
         for job in jobs
         if (row := open_rows.get(job.job_type_id)) and breaker_rules.holds(row, job.organization_id)
     ]
-    return {job.pk for job, row in held if not _is_since(job.queued_at, _tries_from(row, row.job_type.breaker_pause))}
-
-
-def _tries_from(row: Breaker, pause: int) -> dt.datetime | None:
-    return breaker_rules.tries_from(row.tries_since, row.opened_at, pause)
+    return {job.pk for job, row in held if not _is_since(job.queued_at, row.tries_since)}
 
 
 def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
@@ -148,7 +143,7 @@ class _Ends:
             return item
         limits, was_open, held = self._limits[row.pk], row.state == BreakerState.OPEN, row.organization_id
         is_held = was_open and breaker_rules.holds(row, job.organization_id)
-        is_try = is_held and _is_since(job.started_at, _tries_from(row, limits.pause))
+        is_try = is_held and _is_since(job.started_at, row.tries_since)
         failure = Failure(
             organization_pk=job.organization_id,
             # A provider that is down fails in each function that calls it.
@@ -172,7 +167,7 @@ class _Ends:
         if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
             return item
         is_held = breaker_rules.holds(row, job.organization_id)
-        if not is_held or _is_since(job.started_at, _tries_from(row, self._limits[row.pk].pause)):
+        if not is_held or _is_since(job.started_at, row.tries_since):
             return item
         values: dict[str, Any] = {**item.values, "queued_at": None, "ready_at": After(0.0)}
         return Move(

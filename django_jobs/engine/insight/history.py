@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
-from django_jobs.engine.actors import kind_in
 from django_jobs.engine.lookup import find_job
 from django_jobs.models import ExecutionLog, Job
 
@@ -29,12 +28,12 @@ def get_job_history(job_id: str | Job, *, user: Any = None) -> list[Row]:
     Their keys are ``id``, ``from_status`` (empty in the first), ``to_status``, ``timestamp``, ``actor``,
     ``actor_kind``, ``message`` and ``attempt``. Raises JobNotFound.
     """
-    return _told(_rows(find_job(job_id, user)))
+    return list(_rows(find_job(job_id, user)))
 
 
 def history_page(job: Job, after: int = 0) -> HistoryPage:
     """Return the rows that follow the one with the id ``after``: as many as an answer should hold, at least one."""
-    rows = _told(_rows(job).filter(id__gt=after)[: MAX_ROWS + 1])
+    rows = list(_rows(job).filter(id__gt=after)[: MAX_ROWS + 1])
     lengths = accumulate(len(row["message"]) for row in rows[:MAX_ROWS])
     count = max(1, sum(length <= MAX_CHARACTERS for length in lengths))
     return HistoryPage(rows[:count], rows[count - 1]["id"] if len(rows) > count else None)
@@ -43,7 +42,3 @@ def history_page(job: Job, after: int = 0) -> HistoryPage:
 def _rows(job: Job) -> Any:
     names = ("id", "from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt")
     return ExecutionLog.primary.filter(job=job).order_by("id").values(*names)
-
-
-def _told(rows: Any) -> list[Row]:
-    return [{**row, "actor_kind": kind_in(row["actor"], row["actor_kind"])} for row in rows]

@@ -14,7 +14,6 @@ from django_jobs.engine.access import get_policy, may_start
 from django_jobs.engine.dispatch.breakers import may_hold
 from django_jobs.engine.dispatch.pass_state import limits_of
 from django_jobs.engine.dispatch.tenant_shares import shares_of
-from django_jobs.engine.execution.outputs import MAX_REFERENCE
 from django_jobs.engine.insight.breakers import held_types, is_held
 from django_jobs.engine.job_types import unloadable
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
@@ -63,13 +62,8 @@ def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False)
 
 
 def _in_list(status: JobStatus) -> JobStatus:
-    """Return the status with its texts cut. A reference that was stored before there was a bound may be very long."""
-    reference = status.output_reference
-    return dataclasses.replace(
-        status,
-        error_message=clean_text(status.error_message, MAX_LISTED_ERROR),
-        output_reference=reference and clean_text(reference, MAX_REFERENCE),
-    )
+    """Return the status with its error cut."""
+    return dataclasses.replace(status, error_message=clean_text(status.error_message, MAX_LISTED_ERROR))
 
 
 def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus:

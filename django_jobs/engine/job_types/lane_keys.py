@@ -51,11 +51,3 @@ def is_rekeyed(kind: JobType) -> bool:
     jobs run for each value of the key.
     """
     return kind.keyed_by == kind.concurrency_key
-
-
-def ask_to_rekey(type_name: str) -> None:
-    """Have the scheduler look at the lanes of this type's jobs again: one was met that has none.
-
-    Processes of a release that knows of no lanes leave such jobs.
-    """
-    JobType.primary.filter(pk=type_name, keyed_by__isnull=False).update(keyed_by=None)

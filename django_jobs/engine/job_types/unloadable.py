@@ -1,7 +1,7 @@
 """Jobs that wait for a worker which can load their handler, as after an incomplete deployment.
 
 A worker that cannot load a handler puts the job back and says so in the Execution Log. Nothing else tells of it, so
-the job is recognized by its last row there. Workers of an older release write the same row.
+the job is recognized by its last row there.
 """
 
 from __future__ import annotations

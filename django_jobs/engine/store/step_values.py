@@ -29,7 +29,7 @@ class NewStep(NamedTuple):
 class StoredStep(NamedTuple):
     """A step that is stored, with its result as every later attempt will read it.
 
-    Where its arguments are not known, ``digest`` is empty.
+    ``digest`` is empty where a test says what is stored (``django_jobs.testing``).
     """
 
     position: int

@@ -53,12 +53,6 @@ def test_a_name_that_says_who_it_is_stands_alone(root: Client, mine: Organizatio
         assert 'data-code="user"' not in page
 
 
-def test_rows_from_before_the_kind_was_written_claim_nothing(root: Client) -> None:
-    job = job_in("Completed")
-    ExecutionLog.objects.update(actor_kind="system", actor="ann")
-    assert "(" not in page_of(root, job).partition("<bdi>ann</bdi>")[2][:20]
-
-
 def test_a_job_that_another_submitted_leads_to_it(root: Client) -> None:
     parent, job = job_in("Completed"), pending_job()
     Job.objects.filter(pk=job.pk).update(submitted_by_id=parent.pk, submitted_by_attempt=2)

@@ -180,12 +180,6 @@ def test_a_worker_that_left_as_ordered_is_told(root: Client) -> None:
     assert (code, "root" in told) == ("left", True)
 
 
-def test_a_worker_of_the_release_before_has_no_buttons(root: Client) -> None:
-    announce(supervisor="")
-    (row,) = rows(root)
-    assert (row.state.code, row.buttons) == ("not_orderable", [])
-
-
 def test_plain_rqworkers_are_told(root: Client, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "other_workers", lambda _: {"jobs-normal": 2, "jobs-low": 0})
     response = root.get(url("worker", "changelist"))

@@ -80,10 +80,7 @@ def _guard(alias: str, tenant: TenantColumn) -> str:
                         SELECT 1 FROM "{Breaker._meta.db_table}" b
                         WHERE b.job_type_id = t.type_name AND b.state = '{BreakerState.OPEN}'
                             AND (b.organization_id IS NULL OR b.organization_id = {jobs}.organization_id)
-                            AND (
-                                coalesce(b.tries_since, b.opened_at + t.breaker_pause * interval '1 second')
-                                <= {jobs}.queued_at
-                            ) IS NOT TRUE
+                            AND (b.tries_since <= {jobs}.queued_at) IS NOT TRUE
                     )
                 ) AND {jobs}.job_type_id = k.job_type
                     AND {jobs}.organization_id = k.organization AND {jobs}.owner_id IS NOT DISTINCT FROM k.owner

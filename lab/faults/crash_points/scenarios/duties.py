@@ -18,7 +18,6 @@ from django_jobs.engine.schedules.clockwork import DUTY as FIRE_SCHEDULES
 from django_jobs.engine.sockets import tickets
 from django_jobs.engine.store import database
 from django_jobs.models import (
-    AttemptLog,
     DuplicateKey,
     Job,
     Organization,
@@ -117,12 +116,6 @@ def old_sockets() -> None:
     SocketTicket.objects.update(expires_at=Now() - dt.timedelta(seconds=1))
 
 
-def lost_logs() -> None:
-    """Two logs of a job that is gone."""
-    gone = submitted().pk + 1
-    AttemptLog.objects.bulk_create(AttemptLog(job_id=gone, attempt=number) for number in (1, 2))
-
-
 def due_schedule() -> str:
     """A schedule that is due, for both tenants; the moment."""
     schedule_job("hourly", PLAIN, every=3600)
@@ -150,7 +143,6 @@ STATES: Final[dict[str, Callable[[], Any]]] = {
     "delete_files": deleted_with_files,
     "forget_duplicates": old_keys,
     "forget_workers": silent_workers,
-    "forget_logs": lost_logs,
     "forget_sockets": old_sockets,
     FIRE_SCHEDULES: due_schedule,
 }

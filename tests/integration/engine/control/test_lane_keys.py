@@ -9,7 +9,7 @@ import pytest
 from django_jobs import cancel_job, retry_job, submit_job
 from django_jobs.engine.control import lane_keys
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
-from django_jobs.engine.job_types.lane_keys import ask_to_rekey, is_rekeyed, lane_key
+from django_jobs.engine.job_types.lane_keys import is_rekeyed, lane_key
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
@@ -187,24 +187,12 @@ def test_where_no_key_changed_the_types_are_read_and_no_job(organization: Organi
     assert statements_of(watch.rewrite) == 1
 
 
-def test_who_comes_to_lead_finds_what_processes_without_lanes_left(organization: Organization) -> None:
+def test_who_comes_to_lead_finds_jobs_in_other_lanes(organization: Organization) -> None:
     kind = make_job_type(concurrency_key="customer")
     job = submit_job(kind, organization, {"customer": 1})
     Job.objects.update(lane_key=0)
     assert LaneKeyWatch().rewrite() == 1
     assert lanes() == {job.pk: lane_of(1)}
-
-
-def test_a_job_that_was_met_without_a_lane_may_be_told(organization: Organization) -> None:
-    kind = make_job_type(concurrency_key="customer")
-    watch = LaneKeyWatch()
-    watch.rewrite()
-    job = submit_job(kind, organization, {"customer": 1})
-    Job.objects.update(lane_key=0)
-    ask_to_rekey(kind.pk)
-    assert not is_done(kind)
-    assert watch.rewrite() == 1
-    assert (lanes(), is_done(kind)) == ({job.pk: lane_of(1)}, True)
 
 
 def test_a_submission_that_was_slow_to_commit_is_found_later(

@@ -82,7 +82,7 @@ def test_of_an_attempt_that_was_lost_nobody_knows_what_it_saved() -> None:
     assert noted(attempt(reread(job), nothing))
 
 
-def test_of_an_attempt_that_an_older_release_settled_nobody_knows_it() -> None:
+def test_of_an_attempt_whose_end_does_not_say_nobody_knows_it() -> None:
     job = attempt(pending_job(), fail)
     claimed = start(job)
     end(returned(claimed))

@@ -14,7 +14,7 @@ from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
 from tests.integration.conftest import Listen
 from tests.support.brokers import end, queue_up, raised, reread, start
-from tests.support.families import Submitter, complete, dead_family, is_ready, kill, run_after_ended, statuses
+from tests.support.families import Submitter, complete, is_ready, kill, run_after_ended, statuses
 
 pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
@@ -176,14 +176,6 @@ def test_a_job_that_waits_for_ends_is_retried_though_its_parent_is_dead(submit: 
     retry_job(child)
     follow_up()
     assert is_ready(child)
-
-
-def test_what_an_older_release_let_die_with_its_parent_lives_again_where_an_end_is_enough(submit: Submitter) -> None:
-    _, child, _ = dead_family(submit)
-    run_after_ended(child)
-    DependencyTask.objects.create(job_id=child.pk)
-    follow_up()
-    assert (statuses(child), is_ready(child)) == (["Pending"], True)
 
 
 def test_a_canceled_job_that_had_a_ticket_takes_its_child_along(submit: Submitter) -> None:

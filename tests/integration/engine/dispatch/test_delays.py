@@ -82,18 +82,12 @@ def test_more_than_one_set_is_brought_at_once(broker: MemoryBroker, monkeypatch:
     assert delays.bring_due() == 0
 
 
-def test_what_an_older_release_leaves_in_the_lanes_goes_when_it_is_due(broker: MemoryBroker) -> None:
+def test_what_lies_in_a_lane_goes_no_sooner_than_at_its_moment(broker: MemoryBroker) -> None:
     job = later()
     Job.objects.filter(pk=job.pk).update(is_delayed=False)
     assert dispatcher.wake() == 0
     make_due(job)
     assert dispatcher.wake() == 1
-
-
-def test_what_an_older_release_makes_ready_is_found_though_it_was_delayed_before(broker: MemoryBroker) -> None:
-    job = later()
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
-    assert dispatcher.dispatch_without_budget() == 1
 
 
 def test_a_new_job_goes_the_short_way_past_jobs_that_wait_for_their_moment(

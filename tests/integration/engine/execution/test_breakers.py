@@ -27,7 +27,6 @@ from tests.support.breakers import (
     claim_moved,
     claim_try,
     let_go,
-    let_pass,
     make_fragile_type,
     open_by_failures,
 )
@@ -190,16 +189,6 @@ def test_what_a_pass_queued_that_had_begun_before_it_opened_is_no_try(fragile: J
     claimed, since = claim_try(fragile), breaker_of(fragile).tries_since
     queued_at = Job.objects.get(pk=claimed.pk).queued_at
     assert since is not None and queued_at is not None and since <= queued_at  # noqa: PT018
-
-
-def test_a_try_that_the_release_before_let_go_starts(fragile: JobType) -> None:
-    """Its dispatcher does not say since when there are tries."""
-    open_by_failures(fragile)
-    pending_job(fragile)
-    let_pass(fragile, PAUSE)
-    moved = let_go(fragile)
-    Breaker.primary.update(tries_since=None)
-    assert len(claim_moved(moved)) == 1
 
 
 def test_what_started_late_pays_nothing_and_waits_for_no_pause_but_is_no_try(fragile: JobType) -> None:

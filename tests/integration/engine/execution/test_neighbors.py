@@ -55,7 +55,7 @@ def test_attempts_of_a_worker_that_is_gone_end_at_once_as_lost_and_run_again(
     assert not Worker.objects.exists()
 
 
-@pytest.mark.parametrize("why", ["it lives", "its supervisor lives", "its child lives", "elsewhere", "older release"])
+@pytest.mark.parametrize("why", ["it lives", "its supervisor lives", "its child lives", "elsewhere", "unknown"])
 def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -> None:
     mine = processes.describe(os.getpid())
     place = processes.place()
@@ -64,7 +64,7 @@ def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -
         "its supervisor lives": (place, f"{dead} {mine}"),
         "its child lives": (place, f"{mine} {dead}"),
         "elsewhere": (place.replace("pid:", "pid:1"), dead),
-        "older release": ("", ""),
+        "unknown": ("", ""),
     }
     Worker.objects.update(**dict(zip(("place", "processes"), values[why], strict=True)))
     assert Neighbors().end_what_is_gone() == 0

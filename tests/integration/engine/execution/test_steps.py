@@ -232,21 +232,6 @@ def test_of_equal_names_each_gets_what_its_place_has_stored(durable: DurableJob,
     assert effects.done == ["a", "b"]
 
 
-def test_steps_that_were_stored_without_their_arguments_are_known_by_name_and_place(
-    durable: DurableJob, effects: Effects
-) -> None:
-    def handler(context: Any) -> None:
-        got = [context.step("mail", effects.do, address) for address in ("a", "b")]
-        if context.attempt == 1:
-            raise TransientError("again")
-        assert got == [{"receipt": "a"}, {"receipt": "b"}]
-
-    durable.run(handler)
-    JobStep.objects.filter(job=durable.job).update(digest="")
-    assert isinstance(durable.run(handler), outcomes.Returned)
-    assert effects.done == ["a", "b"]
-
-
 def test_one_dict_may_be_the_argument_of_many_steps(durable: DurableJob, effects: Effects) -> None:
     """Though the first one of them raised: what it was then counts, not what is in it by now."""
 

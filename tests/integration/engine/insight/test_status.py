@@ -17,7 +17,7 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.insight.waiting import Wait
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobFailed, JobNotFound
-from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from django_jobs.models import Job, JobType, Organization
 from django_jobs.templatetags.job_words import HELD, status_in_words
 from django_jobs.values import JobStatus
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
@@ -193,16 +193,6 @@ def test_the_history_tells_every_step_in_order() -> None:
         "message",
         "attempt",
     }
-
-
-@pytest.mark.parametrize(
-    ("actor", "kind"), [("alice", "user"), ("worker", "worker"), ("scheduler", "scheduler"), ("system", "system")]
-)
-def test_the_history_tells_who_acted_also_where_the_release_before_wrote_it(actor: str, kind: str) -> None:
-    """That wrote no kind, and the column's default says "system" of everybody."""
-    job = pending_job()
-    ExecutionLog.objects.update(actor=actor, actor_kind="system")
-    assert [(entry["actor"], entry["actor_kind"]) for entry in get_job_history(job)] == [(actor, kind)]
 
 
 @pytest.mark.parametrize("read", [get_job_status, get_job_history, wait_for_job])

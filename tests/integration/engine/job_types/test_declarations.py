@@ -260,7 +260,7 @@ def test_a_declared_type_is_closed_to_users_until_its_code_or_an_administrator_s
     assert make_job_type().submit_by == "members"
 
 
-def test_a_type_that_was_declared_before_there_was_submit_by_is_closed() -> None:
+def test_a_field_that_the_code_declares_for_the_first_time_follows_it() -> None:
     kind = synced()
     before = {name: value for name, value in (kind.declared or {}).items() if name != "submit_by"}
     JobType.objects.update(declared=before, submit_by="members")

@@ -14,7 +14,7 @@ def test_equal_work_has_equal_hashes_whatever_the_order_of_keys() -> None:
     assert work_hash("report", 1, {"a": 1, "b": [2]}) == work_hash("report", 1, {"b": [2], "a": 1})
 
 
-def test_work_has_the_hash_that_earlier_releases_gave_it() -> None:
+def test_work_has_the_same_hash_in_every_release() -> None:
     """Rows of running installations hold them."""
     text = '["report","1",{"a":1,"b":[2]}]'
     assert work_hash("report", 1, {"b": [2], "a": 1}) == sha256(text.encode()).hexdigest()
