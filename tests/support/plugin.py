@@ -2,7 +2,7 @@
 
 Loaded by ``-p`` in pyproject.toml, because pytest-django reads the settings before any conftest. What it
 decides is put into the environment, so that worker processes inherit it and never start a second server. Where
-pytest-xdist lets several processes run tests, each has all of its own, and the one that hands out the tests has nothing.
+pytest-xdist lets several processes run tests, each has all of its own, and the one that hands out tests has nothing.
 """
 
 from __future__ import annotations

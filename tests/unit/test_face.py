@@ -53,6 +53,7 @@ settings.configure(
 LATE = {"AccessPolicy", "ResultReference"}
 
 
+@pytest.mark.slow
 def test_every_function_can_be_imported_before_the_apps_are_ready() -> None:
     names = [name for name in django_jobs.__all__ if name not in LATE]
     code = f"""{CONFIGURED}

@@ -281,6 +281,7 @@ STRANGE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_text_makes_an_error(subtests: pytest.Subtests, root: Client, member: Client, rows: dict[str, Job]) -> None:
     for q in STRANGE:
         with subtests.test(q=q[:50]):

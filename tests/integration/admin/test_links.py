@@ -75,6 +75,7 @@ VISITORS: Final[dict[str, Callable[[Organization], Client]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", VISITORS)
 def test_no_link_of_any_page_leads_nowhere(who: str, mine: Organization, theirs: Organization) -> None:
     scheduler_ticks()

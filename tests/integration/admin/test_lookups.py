@@ -106,6 +106,7 @@ def test_the_declared_filters_go_on_to_work(subtests: pytest.Subtests, root: Cli
             assert asked(root, query, model).result_count == found
 
 
+@pytest.mark.slow
 def test_every_filter_that_a_list_offers_is_taken(root: Client, rows: Job) -> None:
     for model in LISTS:
         changelist = asked(root, {}, model)
@@ -134,6 +135,7 @@ FILTERS = [
 PLAIN = "?e=1"
 
 
+@pytest.mark.slow
 def test_malformed_values_have_a_plain_answer(subtests: pytest.Subtests, root: Client, rows: Job) -> None:
     for model in LISTS:
         assert root.get(url(model, "changelist") + PLAIN).status_code == 200

@@ -193,6 +193,7 @@ def test_a_kept_query_is_judged_anew_when_it_is_followed(root: Client) -> None:
     assert root.get(f"{url('job', 'changelist')}?input_parameters__a__regex=x").status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["9" * 30, "a%00b", "x"])
 def test_a_key_that_no_organization_can_have_is_told_as_one_that_is_gone(
     root: Client, mine: Organization, key: str

@@ -81,6 +81,7 @@ class Reader:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("broker")
 @pytest.mark.django_db(transaction=True)  # as in a web server, a job is dispatched before its submission is answered
 def test_every_answer_of_the_page_is_as_it_is_shown() -> None:

@@ -21,6 +21,7 @@ def test_a_setting_of_another_kind_stops_no_check(settings: Any, name: str, chec
     assert f"django_jobs.{check_id}" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [None, "jobs", [], {}, 10**400], ids=["none", "text", "list", "dict", "huge"])
 def test_no_setting_stops_a_check(subtests: pytest.Subtests, settings: Any, value: Any) -> None:
     before = settings.DJANGO_JOBS

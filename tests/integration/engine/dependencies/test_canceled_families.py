@@ -67,6 +67,7 @@ def test_the_end_of_each_is_told_by_a_signal(submit: Submitter, listen: Listen) 
     assert told == [(job.name, "Canceled") for job in family]
 
 
+@pytest.mark.slow
 def test_a_chain_of_300_descendants_is_canceled_without_recursion(submit: Submitter) -> None:
     jobs = [submit()]
     for _ in range(300):

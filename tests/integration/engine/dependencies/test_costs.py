@@ -66,6 +66,7 @@ def cost_of_the_last_end(kind: JobType, organization: Organization, parents: int
     return count
 
 
+@pytest.mark.slow
 def test_the_last_of_1000_parents_costs_as_much_as_the_last_of_10(kind: JobType, organization: Organization) -> None:
     assert cost_of_the_last_end(kind, organization, 10) == cost_of_the_last_end(kind, organization, 1000)
 

@@ -54,6 +54,7 @@ def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
     assert statuses(child) == ["Dead Letter"]
 
 
+@pytest.mark.slow
 def test_a_chain_of_300_descendants_dies_without_recursion(submit: Submitter) -> None:
     jobs = [submit()]
     for _ in range(300):

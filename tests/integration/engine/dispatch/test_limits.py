@@ -131,6 +131,7 @@ def test_full_lanes_do_not_hold_up_what_lies_behind_them(
     assert queued() == {(organization.pk, key): 1 for key in range(101, 121)}
 
 
+@pytest.mark.slow
 def test_no_key_waits_for_ever_behind_others_of_its_organization(
     broker: MemoryBroker, organization: Organization
 ) -> None:

@@ -131,6 +131,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize("is_bulk", [True, False], ids=["bulk", "single"])
 def test_beside_another_tenants_jobs_a_first_job_waits_for_two_run_times_of_a_slot_at_most(

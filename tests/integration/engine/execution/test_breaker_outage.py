@@ -66,6 +66,7 @@ class Provider:
         return raised(claimed, text="The provider does not answer")
 
 
+@pytest.mark.slow
 def test_a_minute_without_the_provider_costs_few_attempts_and_at_most_one_retry() -> None:
     kind = make_fragile_type(breaker_failures=FAILURES, breaker_pause=PAUSE)
     pending_jobs(kind, make_organization(), 600)

@@ -185,6 +185,7 @@ class ManyCredentials(serializers.Serializer[Any]):
     password = serializers.ListField(child=serializers.CharField(max_length=1))
 
 
+@pytest.mark.slow
 def test_masking_what_was_refused_costs_no_more_for_each_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declarations, "_declared", {})
     job_handler("with_many", parameters=ManyCredentials)(lambda _context: None)

@@ -23,6 +23,7 @@ COUNT = 10_000
 BY_ONE_STATEMENT = 20
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.usefixtures("nothing_is_dispatched")
 def test_ten_thousand_organizations_get_their_jobs_in_few_statements() -> None:

@@ -20,6 +20,7 @@ def user_pk() -> int:
     return int(get_user_model().objects.create_user("somebody").pk)
 
 
+@pytest.mark.slow
 def test_of_those_who_want_a_place_the_first_gets_it(each_store: Store, user_pk: int) -> None:
     first, second = uuid.uuid4(), uuid.uuid4()
     both, new = uuid.uuid4(), uuid.uuid4()

@@ -122,13 +122,14 @@ def test_each_item_has_its_own_parents(kind: JobType, organization: Organization
 BOUND = {"postgresql": 20, "mysql": 80, "sqlite": 700, "portable": 60}
 
 
+@pytest.mark.slow
 def test_many_thousands_take_few_statements(kind: JobType, organization: Organization) -> None:
     items = [work(kind, organization, number) for number in range(MANY)]
     assert statements_of(lambda: submit_jobs(items)) <= BOUND[store_name()]
     assert Job.objects.count() == ExecutionLog.objects.count() == DuplicateKey.objects.count() == MANY
 
 
-@pytest.mark.parametrize("count", [1, 2_000, 2_001, MANY])
+@pytest.mark.parametrize("count", [1, 2_000, 2_001, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_any_number_of_jobs_keeps_its_order(organization: Organization, count: int) -> None:
     kind = make_job_type(deduplication_window=0)
     jobs = submit_jobs([work(kind, organization, number) for number in range(count)])
@@ -147,6 +148,7 @@ def few_values() -> Iterator[None]:
     connection.connection.setlimit(kind, own)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only there statements have few values")
 def test_no_statement_has_more_values_than_the_database_takes(
     kind: JobType, organization: Organization, few_values: None

@@ -116,6 +116,7 @@ def one_by_one(items: list[dict[str, Any]], user: Any) -> Any:
     return outcome(submit)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_one_of_many_is_stored_as_it_would_be_alone(data: Any) -> None:

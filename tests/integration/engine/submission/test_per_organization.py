@@ -205,6 +205,7 @@ def test_a_later_attempt_replaces_many_in_few_statements(kind: JobType) -> None:
     assert Job.objects.filter(job_type=kind, priority=2).count() == 1_500
 
 
+@pytest.mark.slow
 def test_many_thousands_take_few_statements(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 100}
     kind = make_job_type(deduplication_window=300, rate_limit=5)
