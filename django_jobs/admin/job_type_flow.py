@@ -38,17 +38,20 @@ from django_jobs.statuses import IN_FLIGHT
 SHOWN: Final = 5
 
 
+#: A limit's field, a title, names and counts of what is at the limit, and how many more there are.
+Full = tuple[str, str, list[tuple[Any, int]], int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """What the page tells of a type's limits: how many are queued or running, and further rows of a name and a value.
 
-    ``full`` are titles with names and counts of what is at its limit, and how many more there are. Without
-    ``is_rekeyed`` the jobs are held until they are in other lanes.
+    ``full`` tells of each limit what is at it. Without ``is_rekeyed`` the jobs are held until they are in other lanes.
     """
 
     in_flight: str
     rows: list[tuple[str, str]]
-    full: list[tuple[str, list[tuple[Any, int]], int]]
+    full: list[Full]
     is_rekeyed: bool
 
 
@@ -111,21 +114,23 @@ def _rows(kind: JobType) -> list[tuple[str, str]]:
     return [(name, _of(count, kind.max_starts))]
 
 
-def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[tuple[str, list[tuple[Any, int]], int]]:
-    groups: list[tuple[str, list[tuple[Any, int]], int]] = []
+def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[Full]:
+    groups: list[Full] = []
     if kind.max_running_per_organization is not None:
         full = in_use.full_organizations()
         names = current_ids(_first(full))
         shown = [(line(names.get(pk) or _gone(pk), 40), full[pk]) for pk in _first(full)]
         most = kind.max_running_per_organization
         title = ngettext("Organizations at their limit of %(most)s", "Organizations at their limit of %(most)s", most)
-        groups.append((title % {"most": format_number(most)}, shown, len(full) - len(shown)))
+        title %= {"most": format_number(most)}
+        groups.append(("max_running_per_organization", title, shown, len(full) - len(shown)))
     if kind.concurrency_key and is_rekeyed(kind):
         lanes = in_use.full_keys()
         shown = [(_lane_words(kind, lane, user), lanes[lane]) for lane in _first(lanes)]
         most = kind.max_running_per_key
         title = ngettext("Keys at their limit of %(most)s", "Keys at their limit of %(most)s", most)
-        groups.append((title % {"most": format_number(most)}, shown, len(lanes) - len(shown)))
+        title %= {"most": format_number(most)}
+        groups.append(("max_running_per_key", title, shown, len(lanes) - len(shown)))
     return groups
 
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django_jobs import get_job_status
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, JobType, Organization
-from tests.support.admin import page_of, text, url
+from tests.support.admin import fact_on, page_of, text, url
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type
 
@@ -51,7 +51,7 @@ def fill(kind: JobType, organization: Organization, *values: Any) -> list[Job]:
 
 def keys_of(page: str) -> str:
     """What a type's page says of keys at their limit."""
-    return page.partition("Keys at their limit of 1")[2].partition("</aside>")[0]
+    return page.partition('data-code="max_running_per_key"')[2].partition("</aside>")[0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -76,7 +76,7 @@ def test_the_page_of_a_job_that_waits_for_such_a_key_opens(
     _, held = fill(keyed, organization, second, first)
     page = page_of(root, held)
     assert len(page) < MOST_SHOWN
-    waits = page.partition("1 of 1 jobs for ")[2].partition(" run or are queued.")[0]
+    waits = fact_on(page, "waits_because")
     assert shown in waits
     assert len(waits) < 20_000
 
