@@ -12,6 +12,7 @@ from django_jobs.engine.schedules import firing
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.testing.memory_broker import MemoryBroker
 from django_jobs.testing.transactions import Commits
+from django_jobs.texts import say
 
 #: More firings than these would go on for ever.
 MAX_FIRINGS: Final = 10_000
@@ -26,7 +27,7 @@ def fire_schedules(until: dt.datetime) -> list[ScheduleFiring]:
     10,000 firings.
     """
     if timezone.is_naive(until):
-        raise ValueError("Give a datetime with a time zone.")
+        raise ValueError(say("Give a datetime with a time zone.", code="not_aware"))
     commits = Commits()
     fired: list[ScheduleFiring] = []
     # A job stays Pending as long as the broker cannot be reached.

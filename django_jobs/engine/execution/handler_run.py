@@ -207,7 +207,8 @@ def _returned(claimed: Claimed, value: Any) -> outcomes.Outcome:
 
 
 def _unstorable(claimed: Claimed, error: NotStorable) -> outcomes.Raised:
-    return outcomes.Raised(claimed=claimed, kind=retry_policy.PERMANENT, text=claimed.mask(str(error)), error=error)
+    text = say(claimed.mask(str(error)), code=error.code)
+    return outcomes.Raised(claimed=claimed, kind=retry_policy.PERMANENT, text=text, error=error)
 
 
 def _raised(claimed: Claimed, error: BaseException) -> outcomes.Raised:

@@ -62,8 +62,9 @@ def test_priorities_can_be_filtered_as_a_list_of_labels() -> None:
 
 
 def test_an_unknown_priority_is_a_validation_error_that_names_the_labels() -> None:
-    with pytest.raises(ValidationError, match="Low, Normal, High, Critical"):
+    with pytest.raises(ValidationError, match="urgent") as caught:
         make_job_type(default_priority="urgent")
+    assert all(word in str(caught.value) for word in Priority.words())
 
 
 def test_a_filter_by_an_unknown_priority_is_an_error() -> None:

@@ -10,12 +10,13 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, submit_job
-from django_jobs.exceptions import PermanentError, RetryLater, TransientError
+from django_jobs.exceptions import InvalidStep, PermanentError, RetryLater, TransientError
 from django_jobs.models import JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import handlers
 from tests.support.brokers import pending_job, reread
 from tests.support.factories import make_job_type, make_organization
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("without_redis")
 
@@ -70,7 +71,7 @@ def test_an_error_is_raised_when_asked_for(both_ways: str) -> None:
 
 def test_a_result_that_cannot_be_stored_is_raised_when_asked_for() -> None:
     pending_job(make_job_type("return_a_set"))
-    with pytest.raises(PermanentError, match="The result"):
+    with refused(PermanentError, "not_json"):
         run_jobs(raise_errors=True)
 
 
@@ -195,10 +196,17 @@ def test_steps_that_are_done_are_not_done_again(both_ways: str, does: Any) -> No
 
 
 def test_a_step_inside_the_handlers_own_transaction_is_refused(both_ways: str, does: Any) -> None:
+    codes: list[str] = []
+
     def handler(context: Any) -> None:
-        with transaction.atomic():
-            context.step("charge", dict)
+        try:
+            with transaction.atomic():
+                context.step("charge", dict)
+        except InvalidStep as error:
+            codes.append(error.code)
+            raise
 
     pending_job(does(handler))
     (status,) = run_jobs()
-    assert "cannot be stored inside an open transaction" in (status.error_message or "")
+    assert codes == ["in_transaction"]
+    assert (status.status, status.error_type) == ("Dead Letter", "Permanent")

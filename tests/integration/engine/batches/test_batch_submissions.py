@@ -17,6 +17,7 @@ from tests.support import handlers
 from tests.support.batches import counts, state
 from tests.support.brokers import end, pending_job, reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -137,7 +138,7 @@ def test_nobody_changes_a_job_of_a_batch_who_may_not_add_to_it(organization: Org
 def test_nobody_learns_of_another_tenants_batch_by_adding_to_it(organization: Organization, kind: JobType) -> None:
     other = make_organization()
     foreign = create_batch(other, user=make_user(member_of=[other]))
-    with pytest.raises(InvalidSubmission, match="There is no batch"):
+    with refused(InvalidSubmission, {"batch": ["unknown_batch"]}):
         submit_job(kind, organization, batch=foreign.batch_id, user=make_user(member_of=[organization]))
 
 

@@ -29,6 +29,7 @@ from django_jobs.testing import run_jobs
 from tests.support.batches import add, counts, expire, make_batch, state, tick
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -180,11 +181,10 @@ def test_a_job_adds_jobs_to_its_own_batch_also_when_that_is_closed(organization:
 
 def test_a_closed_batch_takes_no_jobs_from_others(organization: Organization, kind: JobType) -> None:
     batch = make_batch(organization, "Completed")
-    with pytest.raises(InvalidSubmission, match="is closed") as refusal:
+    with refused(InvalidSubmission, {"batch": ["closed"]}):
         batch.submit(kind)
-    assert list(refusal.value.errors) == ["batch"]
     run_jobs()
-    with pytest.raises(InvalidSubmission, match="has ended"):
+    with refused(InvalidSubmission, {"batch": ["ended"]}):
         add(batch, kind)
     assert Job.objects.count() == 1
 
@@ -192,9 +192,9 @@ def test_a_closed_batch_takes_no_jobs_from_others(organization: Organization, ki
 def test_a_batch_of_another_organization_looks_unknown(organization: Organization, kind: JobType) -> None:
     batch = create_batch(make_organization())
     for name in (batch, batch.batch_id, "BATCH-2026-99999"):
-        with pytest.raises(InvalidSubmission, match="There is no batch"):
+        with refused(InvalidSubmission, {"batch": ["unknown_batch"]}):
             submit_job(kind, organization, batch=name)
-    with pytest.raises(InvalidSubmission, match="is not a batch id"):
+    with refused(InvalidSubmission, {"batch": ["not_a_batch_id"]}):
         submit_job(kind, organization, batch="B-1")
     with pytest.raises(InvalidSubmission) as refusal:
         submit_jobs([{"job_type": kind, "organization": organization, "batch": batch.batch_id}])
@@ -204,7 +204,7 @@ def test_a_batch_of_another_organization_looks_unknown(organization: Organizatio
 def test_to_close_it_twice_is_an_error(organization: Organization) -> None:
     with create_batch(organization) as batch:
         batch.close()
-        with pytest.raises(InvalidTransition, match="closed already"):
+        with refused(InvalidTransition, "already_closed"):
             batch.close()
     assert batch.closed_at is not None
 
@@ -226,9 +226,9 @@ def test_a_canceled_batch_takes_no_jobs_and_is_not_retried(organization: Organiz
     run_jobs()
     cancel_batch(batch)
     cancel_batch(batch)
-    with pytest.raises(InvalidSubmission, match="was canceled"):
+    with refused(InvalidSubmission, {"batch": ["canceled"]}):
         batch.submit(kind)
-    with pytest.raises(InvalidTransition, match="was canceled"):
+    with refused(InvalidTransition, "canceled"):
         retry_batch(batch)
 
 
@@ -264,7 +264,7 @@ def test_a_canceled_job_makes_the_batch_fail(organization: Organization, kind: J
 
 def test_retry_without_failed_jobs_is_refused(organization: Organization) -> None:
     batch = make_batch(organization, "Completed")
-    with pytest.raises(InvalidTransition, match="none of its jobs failed"):
+    with refused(InvalidTransition, "none_failed"):
         retry_batch(batch)
 
 
@@ -274,7 +274,7 @@ def test_retry_of_a_canceled_batch_says_that(organization: Organization, ended: 
     run_jobs()
     batch.submit(make_job_type())
     cancel_batch(batch)
-    with pytest.raises(InvalidTransition, match=r": it was canceled\.$"):
+    with refused(InvalidTransition, "canceled"):
         retry_batch(batch)
 
 
@@ -282,7 +282,7 @@ def test_retry_of_failed_jobs_that_were_deleted_says_so(organization: Organizati
     batch = make_batch(organization, "Completed", "Dead Letter")
     run_jobs()
     assert Pruner(days=0).prune_batch() == 2
-    with pytest.raises(InvalidTransition, match="its failed jobs are no longer kept"):
+    with refused(InvalidTransition, "none_kept"):
         retry_batch(batch)
 
 
@@ -302,7 +302,7 @@ def test_what_cannot_be_submitted_at_the_end_is_told_and_tried_again_by_hand(org
     run_jobs()
     status = get_batch_status(batch)
     assert (status.state, status.then_job) == ("Completed", None)
-    assert status.fault == "then: job_type: There is no job type 'other'."
+    assert [name in status.fault for name in ("then", "job_type", "'other'")] == [True] * 3
     make_job_type(type_name="other")
     retry_batch(batch)
     assert get_batch_status(batch).fault == ""
@@ -316,7 +316,7 @@ def test_what_waits_for_its_type_is_submitted_once_that_is_enabled(organization:
     run_jobs()
     before = get_batch_status(batch)
     assert (before.state, before.then_job) == ("Completed", None)
-    assert "then waits" in before.fault
+    assert before.fault.startswith("then")
     JobType.objects.filter(pk=other.pk).update(is_enabled=True)
     BatchChange.objects.update(changed_at=database.now())
     tick()
@@ -336,7 +336,7 @@ class FailsForFirst(AccessPolicy):
 
 
 def test_a_policy_that_fails_holds_up_no_other_batch(
-    organization: Organization, kind: JobType, settings: Settings
+    organization: Organization, kind: JobType, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     batches = [
         make_batch(tenant, "Completed", then={"job_type": kind.pk}) for tenant in (organization, make_organization())
@@ -349,7 +349,8 @@ def test_a_policy_that_fails_holds_up_no_other_batch(
         end(returned(item))
     tick()
     assert [after(batch)[0] is not None for batch in batches] == [False, True]
-    assert "the log says more" in get_batch_status(batches[0]).fault
+    assert [bool(get_batch_status(batch).fault) for batch in batches] == [True, False]
+    assert f"batch_id={batches[0].batch_id} event=batch_not_followed" in caplog.text
 
 
 @pytest.mark.parametrize(

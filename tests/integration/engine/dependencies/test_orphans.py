@@ -24,22 +24,22 @@ def test_a_parent_that_dies_takes_its_child_along(submit: Submitter) -> None:
     kill(parent)
     follow_up()
     child = reread(child)
-    text = f"Parent {parent.name} ended as Dead Letter"
-    assert (child.status, child.error_type, child.error_message) == ("Dead Letter", "Permanent", text)
-    assert (child.completed_at is not None, child.ready_at) == (True, None)
+    assert (child.status, child.error_type, parent.name in child.error_message) == ("Dead Letter", "Permanent", True)
+    assert (child.completed_at is not None, child.ready_at, child.is_orphaned) == (True, None, True)
     last = get_job_history(child)[-1]
     assert (last["from_status"], last["to_status"], last["actor"], last["message"]) == (
         "Pending",
         "Dead Letter",
         "system",
-        text,
+        child.error_message,
     )
 
 
 def test_each_descendant_names_its_own_parent(submit: Submitter) -> None:
     root, child, grandchild = dead_family(submit)
-    assert reread(child).error_message == f"Parent {root.name} ended as Dead Letter"
-    assert reread(grandchild).error_message == f"Parent {child.name} ended as Dead Letter"
+    for job, parent, other in ((child, root, child), (grandchild, child, root)):
+        text = reread(job).error_message
+        assert (parent.name in text, other.name in text) == (True, False)
 
 
 def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
@@ -48,7 +48,8 @@ def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
     follow_up()
     kill(dead)
     follow_up()
-    assert reread(child).error_message == f"Parent {dead.name} ended as Dead Letter"
+    text = reread(child).error_message
+    assert (dead.name in text, alive.name in text) == (True, False)
     complete(alive)
     follow_up()
     assert statuses(child) == ["Dead Letter"]

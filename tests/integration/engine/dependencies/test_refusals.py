@@ -16,28 +16,27 @@ from tests.support.families import Submitter, kill
 pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
-def errors_of(*args: Any, **kwargs: Any) -> list[str]:
-    """What a refused submission says of its parents, and nothing else."""
+def errors_of(*args: Any, **kwargs: Any) -> list[Any]:
+    """What a refused submission says of its parents, and nothing else: codes and values."""
     with pytest.raises(InvalidSubmission) as caught:
         submit_job(*args, **kwargs)
     assert set(caught.value.errors) == {"depends_on"}
-    return caught.value.errors["depends_on"]
+    texts: list[Any] = caught.value.errors["depends_on"]
+    return [(text.code, text.values) for text in texts]
 
 
 def test_an_unknown_parent_is_refused(kind: JobType, organization: Organization) -> None:
-    assert errors_of(kind, organization, depends_on="JOB-2026-99999") == [
-        "There is no job JOB-2026-99999 in this organization."
-    ]
+    assert errors_of(kind, organization, depends_on="JOB-2026-99999") == [("unknown_job", {"job": "JOB-2026-99999"})]
 
 
 def test_a_parent_of_another_year_is_unknown(submit: Submitter, kind: JobType, organization: Organization) -> None:
     name = f"JOB-1999-{submit().pk:05d}"
-    assert errors_of(kind, organization, depends_on=name) == [f"There is no job {name} in this organization."]
+    assert errors_of(kind, organization, depends_on=name) == [("unknown_job", {"job": name})]
 
 
 def test_another_organizations_job_is_refused_like_an_unknown_one(kind: JobType, organization: Organization) -> None:
     other = submit_job(kind, make_organization())
-    assert errors_of(kind, organization, depends_on=other) == [f"There is no job {other.name} in this organization."]
+    assert errors_of(kind, organization, depends_on=other) == [("unknown_job", {"job": other.name})]
 
 
 @pytest.mark.parametrize(("ended", "word"), [(kill, "Dead Letter"), (cancel_job, "Canceled")])
@@ -46,9 +45,8 @@ def test_a_parent_that_has_ended_without_completing_is_refused(
 ) -> None:
     parent = submit()
     ended(parent)
-    (text,) = errors_of(kind, organization, depends_on=parent)
-    hope = {"Canceled": "", "Dead Letter": " unless somebody retries it"}[word]
-    assert text == f"{parent.name} has ended as {word}: it will not complete{hope}."
+    values = {"job": parent.name, "status": word}
+    assert errors_of(kind, organization, depends_on=parent) == [("will_not_complete", values)]
 
 
 def test_what_is_no_job_id_is_refused(subtests: pytest.Subtests, kind: JobType, organization: Organization) -> None:
@@ -66,19 +64,19 @@ def test_what_is_no_job_id_is_refused(subtests: pytest.Subtests, kind: JobType, 
     ]
     for bad in cases:
         with subtests.test(bad=bad):
-            (text,) = errors_of(kind, organization, depends_on=bad)
-            assert "is not a job id such as JOB-2026-00001" in text
+            ((code, _),) = errors_of(kind, organization, depends_on=bad)
+            assert code == "not_a_job_id"
 
 
 def test_all_that_is_wrong_with_a_list_is_said(submit: Submitter, kind: JobType, organization: Organization) -> None:
     canceled = cancel_job(submit())
-    texts = errors_of(kind, organization, depends_on=[submit(), 7, "JOB-2026-99999", None, canceled])
-    assert len(texts) == 4
+    found = errors_of(kind, organization, depends_on=[submit(), 7, "JOB-2026-99999", None, canceled])
+    assert [code for code, _ in found] == ["not_a_job_id", "not_a_job_id", "unknown_job", "will_not_complete"]
 
 
 def test_too_many_parents_are_refused(kind: JobType, organization: Organization) -> None:
     names = [f"JOB-2026-{number:05d}" for number in range(1, 10_002)]
-    assert errors_of(kind, organization, depends_on=names) == ["At most 10000 jobs can be waited for."]
+    assert errors_of(kind, organization, depends_on=names) == [("too_many", {"most": 10_000})]
 
 
 def test_a_refused_parent_leaves_the_callers_transaction_usable(
