@@ -29,7 +29,11 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except (InterfaceError, OperationalError, ProgrammingError) as error:
-        text = say("%(fault)s. Is it running, and has `manage.py migrate` been run?", fault=_unusable(error))
+        text = say(
+            "%(fault)s. Is it running, and has `manage.py migrate` been run?",
+            code="unavailable",
+            fault=_unusable(error),
+        )
         raise Unavailable(text) from error
     except ImproperlyConfigured as error:
         raise CommandError(say("%(error)s", code="wrong_setting", error=str(error))) from error

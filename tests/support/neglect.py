@@ -14,7 +14,7 @@ from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, pending_job, reread, ticket_of
 
-NONE: Final = "none that a free worker should have taken."
+NONE: Final = "none"
 
 
 def told() -> Finding:

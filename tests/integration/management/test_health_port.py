@@ -13,8 +13,10 @@ from django_jobs.engine.process_counts import SUBMITTED, Key
 from django_jobs.health.notes import HealthNotes
 from django_jobs.management.commands import jobs_worker
 from django_jobs.management.health_port import HealthPort
+from django_jobs.texts import code_of
 from tests.support.addresses import free_port
-from tests.support.probes import code_of
+from tests.support.commands import refusal
+from tests.support.probes import code_of as status_code_of
 
 PORTS = ["jobs_worker", "jobs_scheduler"]
 
@@ -28,46 +30,42 @@ def busy_port() -> Iterator[int]:
 @pytest.mark.parametrize("command", PORTS)
 @pytest.mark.parametrize("port", [0, -1, 65_536])
 def test_a_number_that_is_no_port_is_refused(command: str, port: int) -> None:
-    with pytest.raises(CommandError, match=r"--health-port must be between 1 and 65,535\."):
-        call_command(command, health_port=port)
+    assert refusal(command, health_port=port) == "out_of_range"
 
 
 @pytest.mark.parametrize("command", PORTS)
 def test_a_busy_port_is_refused_at_the_start_with_what_to_do(command: str, busy_port: int) -> None:
-    with pytest.raises(CommandError, match=rf"port {busy_port} of 127.0.0.1 \(Address already in use\)\. Choose a"):
+    with pytest.raises(CommandError, match=rf"{busy_port} .*127\.0\.0\.1 \(Address already in use\)") as caught:
         call_command(command, health_port=busy_port, health_host="127.0.0.1")
+    assert code_of(caught.value.args[0]) == "cannot_listen"
 
 
 def test_a_busy_port_of_any_address_is_refused(busy_port: int) -> None:
-    with pytest.raises(CommandError, match=f"at port {busy_port} "):
-        call_command("jobs_scheduler", health_port=busy_port)
+    assert refusal("jobs_scheduler", health_port=busy_port) == "cannot_listen"
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 70], ids=["unknown", "too-long"])
 def test_a_host_that_is_none_is_refused(host: str) -> None:
-    with pytest.raises(CommandError, match="--health-host: there is no address '"):
-        call_command("jobs_scheduler", health_port=9808, health_host=host)
+    assert refusal("jobs_scheduler", health_port=9808, health_host=host) == "unknown_host"
 
 
 def test_a_host_that_is_not_this_machine_is_refused() -> None:
-    with pytest.raises(CommandError, match=r"nothing can listen at port 9808 of 192\.0\.2\.1"):
-        call_command("jobs_scheduler", health_port=9808, health_host="192.0.2.1")
+    assert refusal("jobs_scheduler", health_port=9808, health_host="192.0.2.1") == "cannot_listen"
 
 
 def test_a_command_that_ends_before_its_work_says_why_and_frees_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise CommandError("The broker belongs to another installation.")
+        raise CommandError("what became of it")
 
     monkeypatch.setattr(jobs_worker, "await_database", refuse)
     port = free_port()
-    with pytest.raises(CommandError, match="belongs to another installation"):
+    with pytest.raises(CommandError, match="what became of it"):
         call_command("jobs_worker", health_port=port, skip_checks=True)
-    assert code_of(port, "/live") == 0
+    assert status_code_of(port, "/live") == 0
 
 
 def test_a_host_without_a_port_is_refused() -> None:
-    with pytest.raises(CommandError, match="--health-host says where; give --health-port too"):
-        call_command("jobs_scheduler", health_host="127.0.0.1")
+    assert refusal("jobs_scheduler", health_host="127.0.0.1") == "needs_port"
 
 
 @pytest.mark.parametrize(("most", "told"), [(1, "ORG-1"), (0, ""), (-1, ""), (True, ""), ("all", ""), (None, "")])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 import os
 import re
 from typing import Any
 
 import pytest
 import redis
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import DatabaseError
 from django.utils import timezone
 from rq import SimpleWorker
@@ -21,13 +20,14 @@ from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight import diagnostics, type_diagnostics
+from django_jobs.engine.insight.findings import Finding
 from django_jobs.engine.job_types import declarations
 from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support import handlers
 from tests.support.brokers import pending_job, queue_up, ticket_of
-from tests.support.commands import QUEUES, DeadBroker, run
+from tests.support.commands import QUEUES, DeadBroker, call, run
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
@@ -42,6 +42,11 @@ def findings() -> dict[str, str]:
     return {finding.subject: finding.level for finding in diagnostics.examine()}
 
 
+def finding(subject: str) -> Finding:
+    (found,) = [item for item in diagnostics.examine() if item.subject == subject]
+    return found
+
+
 def overdue(job: Job) -> Job:
     Job.objects.filter(pk=job.pk).update(ready_at=timezone.now() - dt.timedelta(hours=1))
     return job
@@ -51,17 +56,22 @@ def test_a_sound_setup_has_no_problems(sound: None) -> None:
     output = run("jobs_check")
     assert "PROBLEM" not in output
     assert "WARNING" not in output
-    assert "OK       broker: answers" in output
-    assert re.search(r"OK       scheduler: scheduler-1, ticked \d s ago\.", output)
+    assert "OK       broker: " in output
+    assert "OK       scheduler: scheduler-1" in output
+    told = finding("scheduler")
+    assert (told.code, told.facts["holder"], 0 <= told.facts["seconds"] < 10) == ("ticks", "scheduler-1", True)
+    assert finding("broker").code == "answers"
 
 
 def test_problems_are_told_with_what_to_do_and_fail_the_command() -> None:
-    out = io.StringIO()
-    with pytest.raises(CommandError, match="Problems found: 5"):
-        call_command("jobs_check", stdout=out, no_color=True)
-    assert "PROBLEM  queue jobs-low: no live worker takes its jobs. Start `manage.py jobs_worker`" in out.getvalue()
-    assert "PROBLEM  scheduler: never ticked" in out.getvalue()
-    assert "WARNING  broker owner: has no owner yet" in out.getvalue()
+    answer = call("jobs_check", "--json")
+    assert (answer.code, answer.error["code"], answer.facts["problems"]) == (1, "problems", 5)
+    told = call("jobs_check").out
+    assert re.search(r"PROBLEM  queue jobs-low: .*`manage.py jobs_worker`", told)
+    assert "PROBLEM  scheduler: " in told
+    codes = {subject: finding(subject).code for subject in ("queue jobs-low", "scheduler", "broker owner")}
+    assert codes == {"queue jobs-low": "no_worker", "scheduler": "never_ticked", "broker owner": "no_owner"}
+    assert finding("broker owner").level == "WARNING"
 
 
 def test_a_reader_who_leaves_ends_it_quietly(sound: None) -> None:
@@ -117,9 +127,8 @@ def test_each_queue_needs_a_live_worker(sound: None) -> None:
 
 def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) -> None:
     worker_registry.announce("worker-1", QUEUES, slots=1, window=1, quiet_since=timezone.now())
-    found = {finding.subject: finding for finding in diagnostics.examine()}
-    assert found["queue jobs-normal"].level == "WARNING"
-    assert "all of them quiet: they take no new jobs. Resume them" in found["queue jobs-normal"].text
+    told = finding("queue jobs-normal")
+    assert (told.level, told.code, told.facts["quiet"]) == ("WARNING", "workers_quiet", 1)
 
     pending_job()
     assert findings()["queue jobs-normal"] == "PROBLEM"
@@ -128,11 +137,8 @@ def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) ->
 
 def test_a_worker_beside_a_quiet_one_is_enough(sound: None) -> None:
     worker_registry.announce("worker-2", QUEUES, slots=1, window=1, quiet_since=timezone.now())
-    found = {finding.subject: finding for finding in diagnostics.examine()}
-    assert (found["queue jobs-low"].level, found["queue jobs-low"].text) == (
-        "OK",
-        "worker processes: 1, and 1 that are quiet.",
-    )
+    told = finding("queue jobs-low")
+    assert (told.level, told.code, told.facts) == ("OK", "served", {"workers": 1, "quiet": 1})
 
 
 def register(name: str, *queues: str) -> None:
@@ -145,9 +151,9 @@ def register(name: str, *queues: str) -> None:
 def test_a_queue_that_a_plain_rqworker_takes_from_is_served(sound: None) -> None:
     worker_registry.withdraw("worker-1")
     register("0b54e2f64ab14a2d9e3f1c8f0f6d8a7e", *QUEUES[:2])
-    found = {finding.subject: finding for finding in diagnostics.examine()}
-    assert [found[f"queue {name}"].level for name in QUEUES] == ["WARNING", "WARNING", "PROBLEM", "PROBLEM"]
-    assert "plain rqworkers: 1" in found["queue jobs-high"].text
+    found = [finding(f"queue {name}") for name in QUEUES]
+    assert [item.level for item in found] == ["WARNING", "WARNING", "PROBLEM", "PROBLEM"]
+    assert (found[1].code, found[1].facts["workers"]) == ("plain_workers", 1)
 
 
 def test_our_own_workers_are_no_plain_ones(sound: None) -> None:
@@ -166,7 +172,8 @@ def test_a_worker_that_rq_has_forgotten_serves_nothing(sound: None, redis_broker
 
 def test_a_scheduler_that_fell_silent_is_a_problem(sound: None) -> None:
     EngineLease.objects.filter(pk="scheduler").update(ticked_at=timezone.now() - dt.timedelta(minutes=5))
-    assert findings()["scheduler"] == "PROBLEM"
+    told = finding("scheduler")
+    assert (told.level, told.code, 290 < told.facts["seconds"] < 400) == ("PROBLEM", "silent", True)
 
 
 def test_due_jobs_that_nobody_takes_are_a_problem(sound: None, organization: Organization) -> None:
@@ -212,29 +219,30 @@ def test_a_database_that_cannot_be_read_is_the_only_finding(monkeypatch: pytest.
     assert findings() == {"database": "PROBLEM"}
 
 
-def findings_about_types() -> dict[str, str]:
-    return {finding.subject: f"{finding.level} {finding.text}" for finding in type_diagnostics.examine_types()}
+def findings_about_types() -> dict[str, Finding]:
+    return {item.subject: item for item in type_diagnostics.examine_types()}
 
 
 def test_a_declared_type_without_a_row_is_a_problem(sound: None) -> None:
     JobType.objects.filter(pk="pdf_generation").delete()
     told = findings_about_types()["declared job types"]
-    assert told == "PROBLEM without a row: pdf_generation. Run `manage.py migrate` or `manage.py jobs_sync`."
-    with pytest.raises(CommandError, match="Problems found: 1"):
-        run("jobs_check")
+    assert (told.level, told.code, told.facts["types"]) == ("PROBLEM", "without_row", "pdf_generation")
+    assert call("jobs_check", "--json").facts["problems"] == 1
 
 
 def test_a_row_that_lags_behind_its_declaration_is_a_warning(sound: None) -> None:
     row = JobType.objects.get(pk="pdf_generation")
     assert row.declared is not None
     JobType.objects.filter(pk=row.pk).update(declared={**row.declared, "retry_delay": 1}, retry_delay=1)
-    assert findings_about_types()["declared job types"].startswith("WARNING their rows are not up to date: pdf_gen")
+    told = findings_about_types()["declared job types"]
+    assert (told.level, told.code, told.facts["types"]) == ("WARNING", "not_up_to_date", "pdf_generation")
 
 
 def test_a_wrong_declaration_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declarations, "_declared", {})
     job_handler("bake", default_priority="urgent")(handlers.do_nothing)
-    assert findings_about_types()["declared job types"].startswith("PROBLEM Wrong declarations of job types: bake")
+    told = findings_about_types()["declared job types"]
+    assert (told.level, told.code, "bake" in told.text) == ("PROBLEM", "wrong_declarations", True)
 
 
 def test_a_handler_that_no_longer_loads_is_a_problem_with_what_waits_for_it(
@@ -245,14 +253,16 @@ def test_a_handler_that_no_longer_loads_is_a_problem_with_what_waits_for_it(
     submit_job(kind, organization)
     JobType.objects.filter(pk=kind.pk).update(handler_method="tests.support.handlers.of_the_past")
     told = findings_about_types()["handlers"]
-    reason = f"{kind.pk} (Handler not loadable: tests.support.handlers.of_the_past (AttributeError))"
-    assert told.startswith(f"PROBLEM cannot run here: {reason}. Jobs that wait: 1.")
+    assert (told.level, told.code, told.facts["waiting"]) == ("PROBLEM", "unloadable", 1)
+    assert told.facts["types"].startswith(f"{kind.pk} (")
+    assert "tests.support.handlers.of_the_past (AttributeError)" in told.facts["types"]
 
 
 def test_a_handler_of_a_disabled_type_may_be_gone(sound: None) -> None:
     make_job_type()
     JobType.objects.filter(pk__startswith="do_nothing").update(handler_method="no.such.thing", is_enabled=False)
-    assert findings_about_types()["handlers"] == "OK all that are enabled can be loaded."
+    told = findings_about_types()["handlers"]
+    assert (told.level, told.code) == ("OK", "loadable")
 
 
 def test_jobs_that_an_older_worker_could_not_load_are_a_warning(sound: None, organization: Organization) -> None:
@@ -263,5 +273,5 @@ def test_jobs_that_an_older_worker_could_not_load_are_a_warning(sound: None, org
     claim([ticket_of(queue_up(submit_job(kind, organization)))], "an-older-worker")
     JobType.objects.filter(pk=kind.pk).update(handler_method=path)
     told = findings_about_types()["handlers"]
-    assert told.startswith("WARNING a worker could not load that of 1 jobs")
-    assert gone in told
+    assert (told.level, told.code, told.facts["jobs"]) == ("WARNING", "put_back", 1)
+    assert gone in told.text

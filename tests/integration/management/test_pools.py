@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,9 +15,10 @@ from django_jobs.engine.insight import diagnostics
 from django_jobs.management.commands import jobs_worker
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import queue_names
+from django_jobs.texts import code_of
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.options import WorkerOptions
-from tests.support.commands import run
+from tests.support.commands import call, run
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("sound")
@@ -34,8 +35,8 @@ def gpu(settings: Any) -> JobType:
     return make_job_type(pool="gpu")
 
 
-def findings() -> dict[str, tuple[str, str]]:
-    return {finding.subject: (finding.level, finding.text) for finding in diagnostics.examine()}
+def findings() -> dict[str, tuple[str, str, Mapping[str, Any]]]:
+    return {finding.subject: (finding.level, finding.code, finding.facts) for finding in diagnostics.examine()}
 
 
 # -- jobs_check
@@ -48,7 +49,7 @@ def test_without_pools_none_is_told() -> None:
 def test_a_pool_with_workers_is_fine(gpu: JobType) -> None:
     worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1)
     found = findings()
-    assert found["pool gpu"] == ("OK", "has workers; job types: 1.")
+    assert found["pool gpu"] == ("OK", "served", {"types": 1})
     assert found["pool default"][0] == found["queue jobs-gpu-low"][0] == "OK"
 
 
@@ -61,22 +62,16 @@ def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
     if status == "Queued":
         dispatcher.dispatch()
     assert Job.objects.get(pk=job.pk).status == status
-    level, text = findings()["pool gpu"]
-    assert level == "PROBLEM"
-    assert text == "no live worker, and jobs of it wait. Start `manage.py jobs_worker --pool gpu`."
+    assert findings()["pool gpu"] == ("PROBLEM", "no_worker", {"command": "manage.py jobs_worker --pool gpu"})
 
 
 def test_a_pool_whose_workers_are_all_quiet_is_a_problem_once_its_jobs_wait(
     gpu: JobType, organization: Organization
 ) -> None:
     worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
-    level, text = findings()["pool gpu"]
-    assert level == "WARNING"
-    assert text.startswith("all its workers are quiet: they were ordered to take no new jobs; no job of it waits.")
+    assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet")
     submit_job(gpu, organization)
-    level, text = findings()["pool gpu"]
-    assert level == "PROBLEM"
-    assert "and jobs of it wait. Resume them" in text
+    assert findings()["pool gpu"][:2] == ("PROBLEM", "workers_quiet")
 
 
 def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organization) -> None:
@@ -86,21 +81,17 @@ def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organizati
 
 def test_a_queue_of_a_pool_that_its_workers_leave_out_is_a_problem(gpu: JobType) -> None:
     worker_registry.announce("gpu-1", ["jobs-gpu-low"], slots=1, window=1)
-    level, text = findings()["queue jobs-gpu-high"]
-    assert level == "PROBLEM"
-    assert "jobs_worker --pool gpu`, or one with `--queues jobs-gpu-high`" in text
+    facts = {"command": "manage.py jobs_worker --pool gpu", "queue": "jobs-gpu-high"}
+    assert findings()["queue jobs-gpu-high"] == ("PROBLEM", "no_worker", facts)
 
 
 @pytest.mark.parametrize("remaining", [{}, {"cpu": {}}])
 def test_a_type_whose_pool_is_not_configured_is_a_problem(gpu: JobType, settings: Any, remaining: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": remaining}
-    level, text = findings()["pool gpu"]
-    assert level == "PROBLEM"
-    assert text.startswith(f"is not in DJANGO_JOBS['POOLS'], but is that of the job types {gpu.pk}:")
-    out = io.StringIO()
-    with pytest.raises(CommandError, match="Problems found: 1"):
-        call_command("jobs_check", stdout=out, no_color=True)
-    assert "PROBLEM  pool gpu: is not in" in out.getvalue()
+    level, code, facts = findings()["pool gpu"]
+    assert (level, code, facts["types"]) == ("PROBLEM", "unknown_pool", gpu.pk)
+    answer = call("jobs_check")
+    assert (answer.code, answer.reason, "PROBLEM  pool gpu: " in answer.out) == (1, "problems", True)
 
 
 # -- jobs_status
@@ -140,18 +131,20 @@ def test_a_pool_stands_for_its_queues(gpu: JobType) -> None:
 
 
 def test_an_unknown_pool_is_refused_with_those_that_there_are(gpu: JobType) -> None:
-    with pytest.raises(CommandError, match=r"--pool: there is no pool 'tpu'. DJANGO_JOBS\['POOLS'\] has default, gpu."):
+    with pytest.raises(CommandError, match=r"^--pool: .*'tpu'.* default, gpu") as caught:
         call_command("jobs_worker", "--pool", "tpu")
+    assert code_of(caught.value.args[0]) == "unknown_pool"
 
 
 def test_an_unknown_queue_is_refused_with_those_of_all_pools(gpu: JobType) -> None:
-    with pytest.raises(CommandError, match=r"There is no queue 'x'.*jobs-low, jobs-gpu-critical"):
+    with pytest.raises(CommandError, match=r"'x'.*jobs-low, jobs-gpu-critical") as caught:
         jobs_worker.queues(["x"], "default")
+    assert code_of(caught.value.args[0]) == "unknown_queue"
 
 
 def test_the_greeting_names_the_pool() -> None:
     wanted = WorkerOptions(queues=("jobs-gpu-high",), pool="gpu")
-    assert jobs_worker._greeting(wanted).startswith("Running up to 2 jobs at once of the pool gpu, of jobs-gpu-high.")
+    assert all(part in jobs_worker._greeting(wanted) for part in (" 2 ", " gpu,", "jobs-gpu-high"))
 
 
 def test_options_reach_a_child_with_their_pool() -> None:
