@@ -76,6 +76,11 @@ def test_the_metadata_name_the_distribution_its_version_and_its_extras(metadata:
     assert {"demo", "test", "postgres", "mariadb", "openapi"} <= set(metadata.get_all("Provides-Extra", []))
 
 
+def test_the_changelog_begins_with_this_version() -> None:
+    entries = [line for line in (CHECKOUT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert entries[0].removeprefix("## ").partition(",")[0] == django_jobs.__version__
+
+
 def test_the_wheel_carries_the_license(names: set[str]) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
