@@ -24,7 +24,7 @@ from django_jobs.admin.job_batch import batch_line, followed_batch, followed_lin
 from django_jobs.admin.job_columns import progress_bar, type_of
 from django_jobs.admin.job_output import may_read_results
 from django_jobs.admin.job_schedule import schedule_line, schedule_of
-from django_jobs.admin.job_waits import wait_code, waits_in_words
+from django_jobs.admin.job_waits import waits_in_words
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import organization_line, owner_jobs, worker_jobs
 from django_jobs.engine.execution import outputs
@@ -145,8 +145,8 @@ class JobFacts(BaseAdmin):
         reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
         is_for_system_admin = job.pages.is_for_system_admin
         type_url = job.pages.job_type(type_of(job)) if is_for_system_admin else ""  # who may change it
-        words = waits_in_words(job, reason, _hidden_names(job), type_url, is_for_system_admin=is_for_system_admin)
-        return format_html('<span data-code="{}">{}</span>', wait_code(job, reason), words)
+        told = waits_in_words(job, reason, _hidden_names(job), type_url, is_for_system_admin=is_for_system_admin)
+        return format_html('<span data-code="{}">{}</span>', *told)
 
     @fact(gettext_lazy("starts after"), always=True)
     def starts_after(self, job: Job) -> str:

@@ -59,29 +59,26 @@ IN_POOL: Final = frozenset({"window", "broker"})
 REKEYING: Final[Any] = gettext_lazy("Jobs of its type are held until they are in the lanes of the new key.")
 
 
-def wait_code(job: Job, reason: str) -> str:
-    """Return the reason why a job waits, in a word: ``waiting_for``, or that its pool is not configured."""
-    return "unknown_pool" if reason in IN_POOL and _unknown_pool(job) else reason
-
-
 def waits_in_words(
     job: Job, reason: str, names: Names, type_url: str = "", *, is_for_system_admin: bool = False
-) -> SafeString | str:
-    """Return why a job waits. What lies under one of these ``names`` is masked.
+) -> tuple[str, SafeString | str]:
+    """Return why a job waits, in a code and in words. What lies under one of these ``names`` is masked.
+
+    The code is the reason, ``waiting_for``, or a closer one: the type's field that limits it, or ``unknown_pool``.
 
     ``type_url`` is the address of the page of its type, for a reader who may change that. System admins read, besides,
     that no worker serves the job's pool, where several are configured, and which handler a worker could not load.
     """
     words = str(REASONS.get(reason, NOTHING))
     if reason in IN_POOL and (pool := _unknown_pool(job)):
-        return no_pool_in_words(pool, type_url)
+        return "unknown_pool", no_pool_in_words(pool, type_url)
     if reason in IN_POOL and is_for_system_admin and pools.configured():
-        return f"{words} {_unserved_in_words(job)}".strip()
+        return reason, f"{words} {_unserved_in_words(job)}".strip()
     if reason == "concurrency":
-        return limit_in_words(job, names) or words
+        return limit_in_words(job, names) or (reason, words)
     tells = reason == "handler" and is_for_system_admin
     said = unloadable.reasons([job]).get(job.pk, "") if tells else ""
-    return f"{words} {said}".strip()
+    return reason, f"{words} {said}".strip()
 
 
 def _unknown_pool(job: Job) -> str:
@@ -108,26 +105,26 @@ def no_pool_in_words(pool: str, type_url: str) -> SafeString:
     return format_html(text, pool=line(pool, 60), begin=begin, end=end)
 
 
-def limit_in_words(job: Job, names: Names) -> SafeString | str:
-    """Return which limit a job waits for, such as ``3 of 3 jobs for account 42 run or are queued``.
+def limit_in_words(job: Job, names: Names) -> tuple[str, SafeString | str] | None:
+    """Return which limit a job waits for, in a code and in words: ``3 of 3 jobs for account 42 run or are queued``.
 
-    Return "" where it has waited for one that was reached a moment ago.
+    Return None where it has waited for one that was reached a moment ago.
     """
     kind = job.job_type
     if not is_rekeyed(kind):
-        return str(REKEYING)
+        return "rekeying", str(REKEYING)
     reached = read_in_use(kind).reached_by(Lane(job.organization_id, kind.pk, job.lane_key))
     if reached is None:
         return _rate_in_words(kind)
     values = {"count": format_number(reached.number), "limit": format_number(reached.limit)}
     if reached.field in IN_USE:
-        return format_html(IN_USE[reached.field](reached.limit), **values)
+        return reached.field, format_html(IN_USE[reached.field](reached.limit), **values)
     text = ngettext(
         "{count} of {limit} jobs for {key} run or are queued.",
         "{count} of {limit} jobs for {key} run or are queued.",
         reached.limit,
     )
-    return format_html(text, **values, key=key_words(kind, job.input_parameters, names))
+    return reached.field, format_html(text, **values, key=key_words(kind, job.input_parameters, names))
 
 
 def key_words(kind: JobType, parameters: Mapping[str, Any], names: Names) -> SafeString | str:
@@ -137,8 +134,8 @@ def key_words(kind: JobType, parameters: Mapping[str, Any], names: Names) -> Saf
     return line(f"{key} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}", 60)
 
 
-def _rate_in_words(kind: JobType) -> str:
-    """Return the rates of starts of a type. "" where it has none."""
+def _rate_in_words(kind: JobType) -> tuple[str, str] | None:
+    """Return the rates of starts of a type; None where it has none."""
     of_type, of_key = kind.max_starts, kind.max_starts_per_key
     if of_type is not None and of_key is not None:
         text = ngettext(
@@ -159,8 +156,8 @@ def _rate_in_words(kind: JobType) -> str:
             of_key,
         )
     else:
-        return ""
-    return text % {
+        return None
+    return "max_starts" if of_type is not None else "max_starts_per_key", text % {
         "limit": format_number(of_type or 0),
         "own": format_number(of_key or 0),
         "key": kind.concurrency_key,

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
-from tests.support.admin import page_of, text, url
+from tests.support.admin import codes_on, fact_on, page_of, text, url
 from tests.support.brokers import job_in, pending_job, queue_up
 from tests.support.factories import make_job_type, make_organization
 
@@ -24,6 +24,12 @@ def flow(client: Client, kind: JobType) -> Any:
     response = client.get(url("jobtype", "change", kind.pk))
     assert response.status_code == 200
     return response.context["flow"]
+
+
+def waits(client: Client, job: Job) -> tuple[list[str], str]:
+    """Why a job waits, as its page says: the codes and the words."""
+    said = fact_on(page_of(client, job), "waits_because")
+    return codes_on(said), said
 
 
 def fill(kind: JobType, organization: Organization, count: int, **parameters: Any) -> list[Job]:
@@ -82,10 +88,9 @@ def test_that_lanes_change_is_told(root: Client, mine: Organization) -> None:
     kind = make_job_type(concurrency_key="account")
     job = pending_job(kind, mine)
     JobType.objects.update(keyed_by=None)
-    told = "held until they are in the lanes of the new key."
-    assert told[:-1] in text(root, url("jobtype", "change", kind.pk))
+    assert "rekeying" in codes_on(text(root, url("jobtype", "change", kind.pk)))
     Job.objects.filter(pk=job.pk).update(status="Pending")
-    assert told in page_of(root, job)
+    assert waits(root, job)[0] == ["rekeying"]
 
 
 def test_a_page_takes_the_same_statements_however_many_are_full(root: Client) -> None:
@@ -103,35 +108,38 @@ def test_a_page_takes_the_same_statements_however_many_are_full(root: Client) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "code", "numbers"),
     [
-        ({"max_running": 2}, "2 of 2 jobs of its type run or are queued."),
-        ({"max_running_per_organization": 2}, "2 of 2 jobs of its type and organization run or are queued."),
-        (
-            {"concurrency_key": "account", "max_running_per_key": 2},
-            "2 of 2 jobs for <bdi>account 42</bdi> run or are queued.",
-        ),
-        ({"max_starts": 2}, "At most 2 of its type start in 1 min, evenly spread."),
+        ({"max_running": 2}, "max_running", "2 2"),
+        ({"max_running_per_organization": 2}, "max_running_per_organization", "2 2"),
+        ({"concurrency_key": "account", "max_running_per_key": 2}, "max_running_per_key", "2 2 42"),
+        ({"max_starts": 2}, "max_starts", "2 1"),
         (
             {"concurrency_key": "account", "max_running_per_key": 9, "max_starts_per_key": 2},
-            "At most 2 for each account start in 1 min, evenly spread.",
+            "max_starts_per_key",
+            "2 1",
         ),
     ],
 )
-def test_a_job_says_which_limit_it_waits_for(root: Client, mine: Organization, fields: Any, words: str) -> None:
+def test_a_job_says_which_limit_it_waits_for(
+    root: Client, mine: Organization, fields: Any, code: str, numbers: str
+) -> None:
     last = fill(make_job_type(**fields), mine, 2, account=42)[-1]
-    assert words in page_of(root, last)
+    codes, words = waits(root, last)
+    assert (codes, re.findall(r"\d+", words)) == ([code], numbers.split())
+    assert ("account" in words) == ("concurrency_key" in fields)
 
 
 def test_the_value_of_a_sensitive_key_is_masked(mine: Organization, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ["account"]}
     last = fill(make_job_type(concurrency_key="account"), mine, 1, account="secret-42")[-1]
-    shown = page_of(admin.system_admin(), last)
-    assert "1 of 1 jobs for <bdi>account ********</bdi> run or are queued." in shown
-    assert "secret-42" not in shown
+    codes, words = waits(client := admin.system_admin(), last)
+    assert codes == ["max_running_per_key"]
+    assert "<bdi>account ********</bdi>" in words
+    assert "secret-42" not in page_of(client, last)
 
 
 def test_a_job_of_a_full_type_that_is_queued_waits_for_a_worker(root: Client) -> None:
     job = pending_job(make_job_type(max_running=1))
     queue_up(job)
-    assert "the next free worker takes it" in page_of(root, job)
+    assert waits(root, job)[0] == ["broker"]
