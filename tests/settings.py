@@ -16,13 +16,13 @@ from example_project.environment import mail_to_files
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES, INSTALLED_APPS
 from tests.support.chosen_store import VARIABLE as CHOSEN_STORE
-from tests.support.constants import VARIABLE as CONSTANTS
 from tests.support.smtp import mail_settings
+from tests.support.tuning import VARIABLE as TUNING
 
 RUN_DIR = Path(os.environ.get("DJANGO_JOBS_TEST_DIR") or tempfile.gettempdir())
 
-if CONSTANTS in os.environ:
-    INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.constants.Constants"]
+if TUNING in os.environ:
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.tuning.Tuned"]
 if CHOSEN_STORE in os.environ:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.chosen_store.ChosenStore"]
 

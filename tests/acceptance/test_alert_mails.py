@@ -8,21 +8,15 @@ from django.db import transaction
 
 from tests.acceptance.steps import PATIENCE, Stage
 from tests.support.alerts import only
-from tests.support.constants import constants
 from tests.support.factories import make_job_type
 from tests.support.monitor import count
 from tests.support.smtp import ADMIN, mail_server
+from tests.support.tuning import tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
 #: A scheduler that evaluates and tries again sooner, and sooner takes an alarm for over.
-QUICK: Final = constants(
-    **{
-        "engine.alerts.evaluation__PAUSE": 0.2,
-        "engine.alerts.evaluation__CLEAR_SECONDS": 1,
-        "engine.alerts.mails__FIRST_PAUSE": 0.5,
-    }
-)
+QUICK: Final = tuned(alert_pause_seconds=0.2, alert_clear_seconds=1, mail_first_pause_seconds=0.5)
 SETTINGS: Final = {**only("type_failing"), "SCHEDULER_INTERVAL": 0.2}
 
 

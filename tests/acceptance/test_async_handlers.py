@@ -18,8 +18,8 @@ from tests.acceptance.steps import (
     wait_for_message,
     wait_for_status,
 )
-from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
+from tests.support.tuning import SHORT_GRACE, tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -64,7 +64,7 @@ def test_a_coroutine_that_blocks_its_loop_is_named_and_killed_at_its_timeout_and
 ) -> None:
     neighbor = stage.submit_recorded(make_job_type("record_and_wait_async", max_retries=0))
     worker = processes.worker(
-        "--processes", "1", "--threads", "2", settings={"SHUTDOWN_GRACE_SECONDS": 1}, environ=SHORT_GRACE
+        "--processes", "1", "--threads", "2", settings={"SHUTDOWN_GRACE_SECONDS": 1}, environ=tuned(**SHORT_GRACE)
     )
     neighbor.wait_for("start", attempt=1)
     guilty = stage.submit(make_job_type("block_async", default_timeout=6, max_retries=0))

@@ -21,9 +21,9 @@ from django_jobs.statuses import Status
 from example_project.settings import CHANNEL_LAYERS
 from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
 from tests.support.api import client_of
-from tests.support.constants import constants
 from tests.support.factories import make_job_type, make_user
 from tests.support.server import LiveServer, SocketClient
+from tests.support.tuning import tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -98,7 +98,7 @@ def test_a_burst_runs_what_follows_a_batch(processes: ProcessPool, stage: Stage)
     kind = make_job_type("echo")
     with create_batch(stage.organization, then={"job_type": make_job_type("tell_batch").pk}) as batch:
         batch.submit_many([{"job_type": kind.pk, "parameters": {"n": number}} for number in range(10)])
-    seldom = constants(**{"engine.batches.pace__NEAR": -1, "engine.batches.pace__PART": 0})
+    seldom = tuned(batch_near_end_jobs=-1, batch_part_divisor=0)
     worker = processes.worker("--burst", "--no-scheduler", environ=seldom)
     assert worker.wait(2 * PATIENCE) == 0
     status = get_batch_status(batch)

@@ -22,20 +22,21 @@ from tests.acceptance.steps import (
     wait_for_all,
     wait_for_status,
 )
-from tests.support import slots, time_budgets
+from tests.support import slots
 from tests.support.factories import make_job_type
 from tests.support.networks import blackhole, slow_line
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.redis_servers import switched_redis
+from tests.support.tuning import Tuning
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
 
 @pytest.fixture
-def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+def own_redis(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Iterator[Callable[[int], None]]:
     """Lets this process, and none that it starts, look for Redis at a port, which may take as long as in production."""
-    time_budgets.allow(time_budgets.SECONDS, monkeypatch)
+    tuning.let_be("broker_budget_seconds")
     yield lambda port: use_redis_at(f"redis://127.0.0.1:{port}/0", monkeypatch)
     monkeypatch.undo()
     forget_the_broker()

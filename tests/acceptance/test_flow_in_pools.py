@@ -17,9 +17,9 @@ from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, wait_for_all
 from tests.support import record as records
-from tests.support.brokers import forget_everything
 from tests.support.factories import make_job_type, make_organization
 from tests.support.overlaps import Crowd, Run, most_starts, runs_of, worst_crowd
+from tests.support.tuning import forget_everything
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 

@@ -12,10 +12,10 @@ from rq.suspension import resume, suspend
 from django_jobs.broker.tickets import MARKER
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, status_of, wait_for_status
-from tests.support.constants import constants
 from tests.support.databases import DistantDatabase
 from tests.support.factories import make_job_type
 from tests.support.own_redis import forget_the_broker, use_redis_at
+from tests.support.tuning import tuned
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
@@ -89,7 +89,7 @@ def test_a_burst_while_rq_is_suspended_ends_at_once_with_the_reason(
 def test_a_burst_that_the_database_leaves_ends_with_the_reason(processes: ProcessPool, stage: Stage) -> None:
     database = DistantDatabase()
     recorded = stage.submit_recorded(make_job_type("record_and_wait"))
-    environ = {"DATABASE_URL": database.url, **constants(lease_renewer__LEAVE_SECONDS=1.0)}
+    environ = {"DATABASE_URL": database.url, **tuned(lease_renewer_leave_seconds=1.0)}
     worker = processes.worker("--burst", "--processes", "1", settings={"LEASE_SECONDS": 3}, environ=environ)
     recorded.wait_for("start", attempt=1)
     database.cut()

@@ -9,10 +9,10 @@ from django.db import connection
 
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
-from tests.support.constants import constants
 from tests.support.databases import DEFAULT_PORTS, database_url
 from tests.support.factories import make_job_type
 from tests.support.networks import HalfOpenLine
+from tests.support.tuning import tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="there is 
 #: What only a claim writes while nothing runs.
 CLAIM = b"lease_expires_at"
 #: A silent line is given up sooner.
-IMPATIENT = {"engine.store.line_watch__SILENT_SECONDS": 2.5, "engine.store.line_watch__CANCEL_SECONDS": 1.0}
+IMPATIENT = {"line_silent_seconds": 2.5, "line_cancel_seconds": 1.0}
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def line(transactional_db: None) -> Iterator[HalfOpenLine]:
 
 
 def over(line: HalfOpenLine, **values: float) -> dict[str, str]:
-    """The environment of a worker that is connected over this line, and has these constants."""
+    """The environment of a worker that is connected over this line, and has these times."""
     url = database_url({**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(line.port)})
-    return {"DATABASE_URL": url, **constants(**values)}
+    return {"DATABASE_URL": url, **tuned(**values)}
 
 
 def test_a_job_whose_claim_got_no_answer_runs_within_seconds(
@@ -70,7 +70,7 @@ def test_a_result_is_stored_though_all_lines_lost_their_answers(
 def test_a_child_whose_loop_stands_still_is_replaced_and_what_it_held_pays_nothing(
     processes: ProcessPool, stage: Stage, line: HalfOpenLine
 ) -> None:
-    environ = over(line, enforcement__STALL_SECONDS=3.0)
+    environ = over(line, stalled_child_seconds=3.0)
     line.lose_answer_to(CLAIM)
     job = stage.submit(make_job_type(max_retries=0))
     worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=environ)

@@ -14,11 +14,11 @@ from django_jobs import submit_jobs
 from django_jobs.models import Job
 from tests.acceptance.steps import Stage, wait_for_all
 from tests.support.addresses import free_port
-from tests.support.constants import constants
 from tests.support.databases import DistantDatabase
 from tests.support.factories import make_job_type
 from tests.support.probes import Answered, ask, code_of, value_of
 from tests.support.prometheus import prometheus_of
+from tests.support.tuning import tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
@@ -28,7 +28,7 @@ ATTEMPTS = "django_jobs_attempts_total"
 RUNS = "django_jobs_run_seconds_count"
 EXITS = "django_jobs_child_exits_total"
 #: The history is summed up more often, and sooner where the database does not tell which transactions are open.
-DILIGENT = constants(**{"engine.scheduler__ROLLUP_PAUSE": 0.5, "engine.store.base.log_order__OPEN_SECONDS": 3.0})
+DILIGENT = tuned(rollup_pause_seconds=0.5, log_open_seconds=3.0)
 
 
 def run_echoes(stage: Stage, count: int) -> None:

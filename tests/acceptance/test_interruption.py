@@ -16,8 +16,8 @@ from tests.acceptance.steps import (
     wait_for_message,
     wait_for_status,
 )
-from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
+from tests.support.tuning import SHORT_GRACE, tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import STOP_TIMEOUT, ProcessPool
 
@@ -43,7 +43,7 @@ def test_a_handler_that_never_looks_is_stopped_at_its_timeout_retried_and_then_d
 
 def test_a_handler_that_swallows_its_timeout_is_killed_with_its_process(processes: ProcessPool, stage: Stage) -> None:
     job = stage.submit(make_job_type("swallow_everything", default_timeout=1, max_retries=0))
-    processes.worker("--processes", "1", environ=SHORT_GRACE)
+    processes.worker("--processes", "1", environ=tuned(**SHORT_GRACE))
 
     status = wait_for_status(job, Status.DEAD_LETTER)
     assert path_of(job)[2:] == [Status.RUNNING, Status.TIMED_OUT, Status.DEAD_LETTER]
@@ -157,7 +157,7 @@ def test_jobs_in_other_threads_of_a_process_that_is_killed_for_a_neighbour_pay_n
 def test_a_neighbours_timeout_costs_them_nothing_either(processes: ProcessPool, stage: Stage) -> None:
     stubborn = stage.submit(make_job_type("swallow_everything", default_timeout=5, max_retries=0))
     neighbour = stage.submit_recorded(make_job_type("record_and_wait", max_retries=0))
-    processes.worker("--processes", "1", "--threads", "2", settings=SWIFT, environ=SHORT_GRACE)
+    processes.worker("--processes", "1", "--threads", "2", settings=SWIFT, environ=tuned(**SHORT_GRACE))
     wait_for_message(stubborn, "waiting")
     neighbour.wait_for("start", attempt=1)
 

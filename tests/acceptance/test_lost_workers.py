@@ -29,8 +29,8 @@ from tests.acceptance.steps import (
     wait_for_message,
     wait_for_status,
 )
-from tests.support.constants import SHORT_GRACE, constants
 from tests.support.factories import make_job_type
+from tests.support.tuning import SHORT_GRACE, tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -62,7 +62,7 @@ def test_a_job_whose_child_is_killed_runs_again_within_seconds(processes: Proces
 
 #: A child claims all that lies there in one set, whatever it believes to know of how long its handlers run, and stores
 #: the ends of a set together, however long its process stands still in between.
-IN_ONE_SET: Final = constants(prefetch__AHEAD_SECONDS=600.0, housekeeper__HAND_BACK_SECONDS=600.0)
+IN_ONE_SET: Final = tuned(claim_ahead_seconds=600.0, hand_back_seconds=600.0)
 
 
 def test_a_poison_job_costs_its_claimed_neighbours_no_retry_and_ends_as_dead_letter(
@@ -213,7 +213,7 @@ def test_a_handler_that_never_stops_does_not_outlive_its_supervisor_for_long(
 ) -> None:
     job = stage.submit(make_job_type("swallow_everything", default_timeout=5, max_retries=0))
     settings = {"LEASE_SECONDS": 3}
-    worker = processes.worker("--processes", "1", "--no-scheduler", settings=settings, environ=SHORT_GRACE)
+    worker = processes.worker("--processes", "1", "--no-scheduler", settings=settings, environ=tuned(**SHORT_GRACE))
     wait_for_message(job, "waiting")
     children = worker.children()
 

@@ -12,8 +12,8 @@ from django_jobs.engine.transitions import Moved
 from django_jobs.models import Job, JobType, Worker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, messages_of, status_of, wait_for_status
-from tests.support.brokers import forget_everything
 from tests.support.factories import make_job_type
+from tests.support.tuning import forget_everything
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 

@@ -12,8 +12,8 @@ from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, messages_of, wait_for_message, wait_for_status
-from tests.support.constants import SHORT_GRACE
 from tests.support.factories import make_job_type
+from tests.support.tuning import SHORT_GRACE, tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -37,7 +37,7 @@ def test_handlers_that_are_killed_at_their_timeout_leave_their_stacks_and_a_froz
     handlers = ("swallow_everything", "hold_the_interpreter")
     jobs = {handler: stage.submit(make_job_type(handler, default_timeout=1, max_retries=0)) for handler in handlers}
     recorded = stage.submit_recorded(make_job_type("record_and_wait", default_timeout=6, max_retries=0))
-    processes.worker("--processes", "3", settings={**SWIFT, "LEASE_SECONDS": 60}, environ=SHORT_GRACE)
+    processes.worker("--processes", "3", settings={**SWIFT, "LEASE_SECONDS": 60}, environ=tuned(**SHORT_GRACE))
     freeze(psutil.Process(recorded.pid(attempt=1)))
     for handler, job in jobs.items():
         text = traceback_of(job, Status.TIMED_OUT)
@@ -72,7 +72,7 @@ def test_a_handler_that_is_killed_for_a_cancel_leaves_them_with_its_thread_named
 @SHOWN
 def test_a_handler_that_outstays_the_grace_of_a_shutdown_leaves_them(processes: ProcessPool, stage: Stage) -> None:
     job = stage.submit(make_job_type("swallow_everything"))
-    worker = processes.worker("--processes", "1", settings=SWIFT, environ=SHORT_GRACE)
+    worker = processes.worker("--processes", "1", settings=SWIFT, environ=tuned(**SHORT_GRACE))
     wait_for_message(job, "waiting")
     assert worker.stop() == 0
     rows = ExecutionLog.objects.filter(job=job, to_status=Status.QUEUED, from_status=Status.RUNNING)

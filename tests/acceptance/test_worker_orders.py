@@ -12,15 +12,15 @@ from django_jobs.models import Worker, WorkerOrder
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, wait_for_status
 from tests.support import slots
-from tests.support.constants import constants
 from tests.support.factories import make_job_type
 from tests.support.slots import Slots
+from tests.support.tuning import tuned
 from tests.support.valkey import EmbeddedValkey
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
 #: Supervisors look for orders more often than every other second.
-ATTENTIVE = constants(orders__PAUSE_SECONDS=0.1)
+ATTENTIVE = tuned(order_pause_seconds=0.1)
 
 
 def supervisor() -> str:

@@ -15,8 +15,8 @@ from django_jobs import submit_job, submit_jobs
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, status_of, wait_for_all, wait_for_status
-from tests.support.constants import constants
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -115,7 +115,7 @@ def test_a_burst_goes_on_with_another_child_as_long_as_jobs_are_left(processes: 
     kind = make_job_type("echo")
     jobs = [stage.submit(kind, number=number) for number in range(5)]
 
-    few_rounds = constants(supervisor__MAX_BURST_ROUNDS=3)  # a round in which nothing ran counts, no other
+    few_rounds = tuned(burst_rounds=3)  # a round in which nothing ran counts, no other
     worker = processes.worker("--burst", "--processes", "1", "--max-jobs", "1", environ=few_rounds)
     assert worker.wait(3 * PATIENCE) == 0
     assert {status_of(job) for job in jobs} == {Status.COMPLETED}

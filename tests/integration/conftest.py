@@ -14,6 +14,7 @@ from tests.support import admin
 from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import Submitter
+from tests.support.tuning import LASTING_MEMORIES, Tuning
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -25,29 +26,8 @@ Listen = Callable[[Signal, Callable[..., object]], None]
 
 
 @pytest.fixture(autouse=True)
-def _lasting_memories(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what a process remembers for a second or some last as long as a test of a slow machine.
-
-    A test of how long that is moves a clock.
-    """
-    from django_jobs.admin import navigation_counts
-    from django_jobs.engine.alerts import reading
-    from django_jobs.engine.dispatch import pools, tenant_shares, window
-    from django_jobs.engine.execution import policy_memory
-    from django_jobs.engine.insight import newest_jobs
-    from django_jobs.engine.store import organization_ids
-
-    for module, name in (
-        (navigation_counts, "SECONDS"),
-        (newest_jobs, "MAX_AGE"),
-        (organization_ids, "MAX_AGE"),
-        (policy_memory, "POLICY_CACHE_SECONDS"),
-        (pools, "MEMORY_SECONDS"),
-        (reading, "MAX_AGE"),
-        (tenant_shares, "ANSWER_SECONDS"),
-    ):
-        monkeypatch.setattr(module, name, 60.0)
-    monkeypatch.setattr(window.read_window, "__defaults__", (60.0,))
+def _lasting_memories(tuning: Tuning) -> None:
+    tuning.set(**LASTING_MEMORIES)
 
 
 @pytest.fixture

@@ -5,30 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from django_jobs.admin import navigation_counts
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine import observers
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.alerts import reading as alert_reading
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import (
-    first_turns,
-    flow_times,
-    held_jobs,
-    in_flight,
-    lane_marks,
-    pools,
-    short_way,
-    tenant_shares,
-    window,
-)
-from django_jobs.engine.execution import claim_verdicts, outcomes
+from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.insight import newest_jobs
 from django_jobs.engine.ports import Queue, Ticket
-from django_jobs.engine.store import organization_ids
 from django_jobs.engine.submission.bulk import submit_jobs
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.engine.transitions import NOW, Move, move
@@ -46,26 +30,6 @@ ALL_QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 def queue_for(priority: int, pool: str = DEFAULT_POOL) -> Queue:
     """The queue of a priority; as a rule the default pool's."""
     return Queue(pool, int(priority))
-
-
-def forget_everything() -> None:
-    """Let the engine remember as little as in a new process."""
-    claim_verdicts.forget()
-    organization_ids.forget()
-    window.forget()
-    pools.forget()
-    in_flight.forget()
-    held_jobs.forget()
-    lane_marks.forget()
-    flow_times.forget()
-    tenant_shares.forget()
-    first_turns.forget()
-    short_way.TRIES.forget()
-    navigation_counts.forget()
-    alert_reading.forget()
-    newest_jobs.forget()
-    for observer in observers.all_of_them():
-        observers.remove(observer)
 
 
 def ticket_of(job: Job, pool: str = DEFAULT_POOL) -> Ticket:

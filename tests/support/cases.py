@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from tests.support.brokers import forget_everything
+from tests.support.tuning import forget_everything
 
 
 @contextmanager

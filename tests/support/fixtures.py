@@ -6,7 +6,6 @@ Loaded by tests/support/plugin.py and no conftest, since ``lab/`` has them too.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import redis
 
 from tests.support.nursery import NURSERIES
 from tests.support.plugin import surroundings_of_run
+from tests.support.tuning import PATIENT, Tuning, forget_everything
 from tests.support.workers import ProcessPool
 
 if TYPE_CHECKING:
@@ -95,75 +95,18 @@ def django_db_setup(
 
 
 @pytest.fixture(autouse=True)
-def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the engine know no more than in a new process: nothing of an earlier test's workers or of its slow Redis, nor
-    the language of its last request.
-    """
+def tuning() -> Iterator[Tuning]:
+    """Sets the package's times and sizes for a test, which begins as in a new process that has much patience."""
     from django.utils import translation
 
-    from django_jobs.engine.dispatch import time_budget
     from django_jobs.engine.ports import use_broker
-    from tests.support.brokers import forget_everything
 
     forget_everything()
-    translation.deactivate()
+    translation.deactivate()  # the language of an earlier test's last request
     use_broker(None)
-    monkeypatch.setattr(time_budget, "_rests_until", -math.inf)
-
-
-@pytest.fixture(autouse=True)
-def _no_line_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a command that a test calls leave no thread behind, which would meet what later tests make of ``time``."""
-    from django_jobs.engine.store import line_watch
-
-    monkeypatch.setattr(line_watch, "start", lambda: None)
-
-
-@pytest.fixture(autouse=True)
-def _whole_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let whoever commits follow up all of it on a slow machine, too, but in tests of the time that it may take."""
-    from django_jobs.engine.dependencies import follow_up
-
-    monkeypatch.setattr(follow_up, "COMMIT_SECONDS", math.inf)
-    monkeypatch.setattr(follow_up, "TICK_SECONDS", math.inf)
-
-
-@pytest.fixture(autouse=True)
-def _whole_duties(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a duty of some tenths of a second get through on a slow machine, too, but in tests of that time."""
-    from django_jobs.engine.batches import counting
-    from django_jobs.engine.control import batch_duties, lane_keys, operation_work, sweeps
-    from django_jobs.engine.dispatch import delays, expirations
-    from django_jobs.engine.insight import rollups
-
-    for module in (batch_duties, counting, expirations, lane_keys, operation_work, rollups):
-        monkeypatch.setattr(module, "TICK_SECONDS", 60.0)
-    monkeypatch.setattr(delays, "SECONDS", 60.0)
-    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 60.0)
-    monkeypatch.setattr(sweeps, "STEP_SECONDS", 60.0)
-
-
-@pytest.fixture(autouse=True)
-def _whole_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let whoever submits queue the job, too, on a slow machine, but in tests of the time that the broker may take.
-
-    A collection of all that a long run of tests has left takes longer than that.
-    """
-    from tests.support import time_budgets
-
-    time_budgets.allow(60.0, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def _whole_walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no walk of a slow machine begin at a mark, but in tests of marks."""
-    from django_jobs.engine.dispatch import in_flight, lane_marks, short_way
-
-    for module in (in_flight, lane_marks):
-        monkeypatch.setattr(module, "SLOW_SECONDS", math.inf)
-    for rest in (lane_marks._asking, short_way.REST):
-        rest.end()
-        monkeypatch.setattr(rest, "slow_seconds", math.inf)
+    with Tuning() as tuning:
+        tuning.set(**PATIENT)
+        yield tuning
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +135,7 @@ def processes(
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
+def broker() -> Iterator[MemoryBroker]:
     """A broker in memory in the place of Redis."""
     from django_jobs.engine.ports import use_broker
     from tests.support.brokers import MemoryBroker

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.support import constants
+from tests.support import tuning
 
 MODULE: Final = "tests.settings"
 JOBS: Final = "DJANGO_JOBS_TEST_SETTINGS"
-#: The variables, and the settings that follow from them. The app that sets the constants is asked itself.
-VARIABLES: Final = frozenset({"ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL", JOBS, constants.VARIABLE})
+#: The variables, and the settings that follow from them. The app that sets knobs is asked itself.
+VARIABLES: Final = frozenset({"ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL", JOBS, tuning.VARIABLE})
 SETTINGS: Final = ("ALLOWED_HOSTS", "REDIS_URL", "RQ_QUEUES", "CHANNEL_LAYERS", "DJANGO_JOBS")
 #: In ``DJANGO_JOBS``: what it names was imported when Django was set up.
 EARLY: Final = frozenset({"HANDLER_MODULES"})
@@ -33,7 +33,7 @@ def early_part(environ: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 def loading(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a process that is forked for all of its kind loads Django."""
-    return {name: text for name, text in environ.items() if name != constants.VARIABLE}
+    return {name: text for name, text in environ.items() if name != tuning.VARIABLE}
 
 
 def take_over() -> None:
@@ -51,5 +51,5 @@ def take_over() -> None:
         setting_changed.send(sender=None, setting=name, value=getattr(said, name), enter=True)
     for alias, said_of_it in said.DATABASES.items():
         connections[alias].settings_dict.update(said_of_it)
-    if constants.VARIABLE in os.environ:
-        constants.set_all()
+    if tuning.VARIABLE in os.environ:
+        tuning.set_what_the_environment_names()

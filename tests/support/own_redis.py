@@ -6,14 +6,13 @@ import django_rq.settings
 import pytest
 
 from django_jobs.broker import connection
-from django_jobs.engine.dispatch import time_budget
 from django_jobs.engine.ports import use_broker
+from tests.support.tuning import set_for_good
 
 
 def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = {name: {"URL": url} for name in django_rq.settings.QUEUES}
     monkeypatch.setattr(django_rq.settings, "QUEUES", queues)
-    monkeypatch.setattr(time_budget, "_rests_until", 0.0)
     forget_the_broker()
 
 
@@ -21,3 +20,4 @@ def forget_the_broker() -> None:
     """This process connects anew, and holds no grudge against a Redis that failed."""
     connection.close_shared()
     use_broker(None)
+    set_for_good(broker_rests_until=0.0)

@@ -15,16 +15,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.addresses import HOST, free_port
+from tests.support.tuning import tuned
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
 PATIENCE: Final = 60.0
 #: What takes half a minute in production takes a moment here.
-HURRY: Final = """
-from django_jobs.realtime import hub, layer_subscription
-hub.TICK_SECONDS, hub.POLL_SECONDS, hub.RECHECK_SECONDS = 0.05, {poll}, 0.2
-layer_subscription.REFRESH_SECONDS = {poll}
-"""
+HURRY: Final = {"hub_tick_seconds": 0.05, "hub_recheck_seconds": 0.2}
 SERVE: Final = """
 import uvicorn
 uvicorn.run("example_project.asgi:application", host="{host}", port={port}, lifespan="off", timeout_graceful_shutdown=1)
@@ -41,8 +38,9 @@ class LiveServer:
         self.process = self._start()
 
     def _start(self) -> ManagedProcess:
-        code = HURRY.format(poll=self._poll) + SERVE.format(host=HOST, port=self.port)
-        process = self._pool.start("shell", "-c", code, environ={"ALLOWED_HOSTS": HOST})
+        hurry = {"hub_poll_seconds": self._poll, "layer_refresh_seconds": self._poll, **HURRY}
+        code = SERVE.format(host=HOST, port=self.port)
+        process = self._pool.start("shell", "-c", code, environ={"ALLOWED_HOSTS": HOST, **tuned(**hurry)})
         wait_until(lambda: listens(self.port), PATIENCE, f"the server:\n{process.log()}")
         return process
 

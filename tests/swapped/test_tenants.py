@@ -39,9 +39,10 @@ from django_jobs.models import Job, Membership, Organization, OrganizationActivi
 from django_jobs.testing import run_jobs
 from django_jobs.testing.contexts import RecordingRunner
 from tests.support import tasks
-from tests.support.brokers import WORKER, MemoryBroker, end, forget_everything, raised, reread, returned
+from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type, make_user
+from tests.support.tuning import forget_everything
 from tests.swapped.models import Seat
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]

@@ -16,6 +16,8 @@ import random
 import sys
 from typing import Any, Final
 
+from tests.support.tuning import set_for_good
+
 GO: Final = b"go\n"
 #: For how long a command of Redis is waited for, and how long Redis is left alone when it did not answer.
 ANSWER_SECONDS: Final = 0.5
@@ -43,7 +45,6 @@ def _prepare() -> None:
     from django.db import connections
 
     import django_jobs
-    from django_jobs.broker import connection, rq_broker
     from django_jobs.engine.job_types.declarations import discover
 
     for module in pkgutil.walk_packages(django_jobs.__path__, "django_jobs."):
@@ -53,8 +54,7 @@ def _prepare() -> None:
     connections["default"].ensure_timezone  # noqa: B018  (it loads the driver)
     gc.collect()
     gc.freeze()
-    connection.connect.__defaults__ = (ANSWER_SECONDS,)
-    rq_broker.BREAK_SECONDS = ANSWER_SECONDS
+    set_for_good(broker_answer_seconds=(ANSWER_SECONDS,), broker_break_seconds=ANSWER_SECONDS)
 
 
 def _act(act: Any, given: Any, seed: int) -> None:

@@ -19,8 +19,8 @@ from django_jobs.engine.store import database
 from django_jobs.models import BatchChange, Breaker, DependencyTask, EngineLease, FileDeletion, Job, Operation
 from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
 from tests.support.attempts import FreeRunner
-from tests.support.brokers import forget_everything
 from tests.support.own_redis import forget_the_broker
+from tests.support.tuning import forget_everything
 from tests.support.waiting import wait_until
 
 WORKER: Final = "the-next-worker"

@@ -8,12 +8,12 @@ from typing import Final
 
 from django_jobs.engine.execution import leases
 from django_jobs.engine.ports import get_broker
-from django_jobs.worker import child as child_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
 from lab.faults.crash_points.world import VICTIM
+from tests.support.tuning import set_for_good
 
 #: Longer than a half open line is believed in.
 PATIENCE_SECONDS: Final = 6.0
@@ -33,7 +33,7 @@ def work() -> list[tuple[int, int]]:
 
     It lives, so that nobody else ends those.
     """
-    child_module.LAST_LOOK_SECONDS = 0.1  # type: ignore[misc]  # in a process that ends with this
+    set_for_good(burst_last_look_seconds=0.1)
     options = WorkerOptions(burst=True, scheduler=False, processes=1)
     state = ChildState(VICTIM, options, get_broker().consumer(VICTIM), SharedSlots.create(1))
     child = SoloChild(state, os.getppid())

@@ -22,7 +22,8 @@ from django_jobs.engine.store import database
 from django_jobs.engine.submission import targets
 from django_jobs.models import EngineLease, Job, JobType, Organization, Worker
 from lab.faults.model.table import LEASE, RETRY_DELAY
-from tests.support.brokers import ALL_QUEUES, MemoryBroker, forget_everything
+from tests.support.brokers import ALL_QUEUES, MemoryBroker
+from tests.support.tuning import forget_everything
 
 #: Job types by their windows of equal work.
 KINDS: Final[Mapping[str, int]] = {"plain": 0, "unique": 500}

@@ -18,6 +18,7 @@ from django_jobs.testing import run_jobs
 from tests.support.admin import codes_on, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_job_type
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -82,11 +83,11 @@ def test_many_jobs_are_folded_by_type_status_and_layer(
     assert root.get(address.replace("&amp;", "&")).context["cl"].result_count == 7
 
 
-@pytest.mark.parametrize("bound", ["MAX_LINKS", "MAX_JOBS"])
+@pytest.mark.parametrize("bound", ["batch_graph_links", "batch_graph_jobs"])
 def test_what_is_too_much_to_draw_leads_to_the_list(
-    root: Client, mine: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch, bound: str
+    root: Client, mine: Organization, kind: JobType, tuning: Tuning, bound: str
 ) -> None:
-    monkeypatch.setattr(batch_graph, bound, 3)
+    tuning.set(**{bound: 3})
     batch = fan(mine, 5, kind)
     page = text(root, url("batch", "change", batch.pk))
     assert "graph_too_large" in codes_on(page)

@@ -13,10 +13,11 @@ from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import JobType, Organization
 from tests.support import admin
 from tests.support.admin import url
-from tests.support.brokers import forget_everything, pending_job
+from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type
 from tests.support.many_jobs import COMPLETED, DEAD, JOBS, multiply
 from tests.support.plans import explained
+from tests.support.tuning import forget_everything
 
 pytestmark = [
     pytest.mark.usefixtures("broker"),

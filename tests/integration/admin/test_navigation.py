@@ -17,9 +17,10 @@ from django_jobs.models import Organization
 from tests.support.admin import staff_of, superuser, text, url
 from tests.support.alerts import scheduler_ticks
 from tests.support.batches import make_batch
-from tests.support.brokers import forget_everything, pending_job
+from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import start
+from tests.support.tuning import forget_everything
 
 TEMPLATES: Final = Path(django_jobs.__file__).parent / "templates/admin/django_jobs"
 #: What extends Django's own pages; everything else extends one of these.

@@ -13,6 +13,7 @@ from django_jobs.engine.execution import completions, settle
 from django_jobs.models import Job
 from django_jobs.worker import settler
 from tests.support.brokers import WORKER, reread, returned, running_job
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -22,12 +23,12 @@ LARGE = {"text": "x" * (settle.LARGE_BYTES + 1)}
 class Database:
     """Hangs up on every set that holds one of these jobs, so many times."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
         self.refuses: dict[int, int] = {}
         self.pauses: list[float] = []
         self._complete = completions.complete
         monkeypatch.setattr(completions, "complete", self._receive)
-        monkeypatch.setattr(settler, "time", SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
+        tuning.set(settler_clock=SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
         # What a test has open is not to be closed.
         monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
 
@@ -40,8 +41,8 @@ class Database:
 
 
 @pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> Database:
-    return Database(monkeypatch)
+def database(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Database:
+    return Database(monkeypatch, tuning)
 
 
 def store(*ends: Any) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django_jobs import cancel_batch, create_batch, retry_batch
-from django_jobs.engine.control import batch_duties
 from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.models import Batch
 from django_jobs.statuses import BatchState
@@ -17,6 +16,7 @@ from lab.faults.crash_points.scenarios.execution import settle_as
 from lab.faults.crash_points.world import PLAIN, nothing_dispatched, queued, ran, running
 from tests.support import batch_audit
 from tests.support.brokers import end
+from tests.support.tuning import set_for_good
 
 Given = list[int]
 #: Seconds: enough for what the process that is harmed does.
@@ -98,8 +98,7 @@ def settle_last(how: Callable[[Any], Outcome]) -> Callable[[Given], None]:
 
 def by_pages(verb: Callable[[Batch], Any]) -> Callable[[Given], None]:
     def act(given: Given) -> None:
-        batch_duties.PAGE = 1  # type: ignore[misc]
-        batch_duties.CALL_SECONDS = LONG  # type: ignore[misc]
+        set_for_good(batch_page_jobs=1, batch_call_seconds=LONG)
         verb(batch_of(given))
 
     return act

@@ -30,6 +30,7 @@ from lab.faults.crash_points.world import (
     submitted,
 )
 from tests.support.brokers import end, raised, start
+from tests.support.tuning import set_for_good
 
 Given = list[int]
 
@@ -52,7 +53,7 @@ def cancel(given: Given) -> None:
 
 def cancel_by_pages(given: Given) -> None:
     """Cancel a family that is too large for one page, in a process that ends with this."""
-    follow_up.PAGE = 1  # type: ignore[misc]
+    set_for_good(follow_up_page_jobs=1)
     cancel(given)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.dispatch import freed_places, worker_registry
-from django_jobs.engine.execution import leases, outcomes, shares
+from django_jobs.engine.execution import leases, outcomes
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.execution.progress import ProgressBuffer
@@ -42,6 +42,7 @@ from lab.faults.crash_points.world import (
 )
 from tests.support import record
 from tests.support.brokers import raised, ticket_of
+from tests.support.tuning import set_for_good
 
 Given = list[int]
 
@@ -70,7 +71,7 @@ def backlog() -> Given:
 
 def work_off_a_backlog(given: Given) -> list[tuple[int, int]]:
     """Act as a worker that takes shares, however small, of all that waits, once it knows that the policy allows it."""
-    shares.MIN_SHARE = 1  # type: ignore[misc]  # in a process that ends with this
+    set_for_good(share_least_jobs=1)
     return work()
 
 

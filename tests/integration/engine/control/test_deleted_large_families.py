@@ -17,6 +17,7 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import DependencyTask, Job, JobDependency
 from tests.support.brokers import end, returned, start
 from tests.support.families import Submitter, complete, is_ready, kill, statuses
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_is_dispatched")]
 
@@ -93,8 +94,8 @@ def test_what_died_with_it_stays_dead_before_and_after_its_page_is_turned(
     other = submit()
     killer = parent_of_many(submit, other)
     kill(killer)
-    with monkeypatch.context() as patch:
-        patch.setattr(follow_up, "COMMIT_SECONDS", 0.0)
+    with Tuning() as brief:
+        brief.set(follow_up_commit_seconds=0.0)
         assert delete_jobs([killer.pk]) == 1
         assert JobDependency.objects.filter(parent_id=killer.pk).count() == CHILDREN - PAGE
         complete(other)

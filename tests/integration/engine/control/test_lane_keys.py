@@ -17,6 +17,7 @@ from tests.support.brokers import job_in
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -152,10 +153,9 @@ def test_a_job_that_somebody_else_holds_is_waited_for_by_a_further_walk(
     held, free = (submit_job(kind, organization, {"customer": 1}) for _ in range(2))
     set_key(kind, "customer")
     watch = LaneKeyWatch()
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, Tuning() as brief:
         clock = Clock()
-        patch.setattr(lane_keys, "time", clock)
-        patch.setattr(lane_keys, "TICK_SECONDS", 1e-9)
+        brief.set(lane_keys_clock=clock, lane_keys_seconds=1e-9)
         locked = database.locked
 
         def without_the_held(rows: Any, *, skip: bool) -> Any:

@@ -15,6 +15,7 @@ from django_jobs.statuses import Priority
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, start
 from tests.support.clocks import Clock
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 
 def dispatch_new(job: Job) -> bool:
@@ -25,11 +26,11 @@ def dispatch_new(job: Job) -> bool:
 
 
 @pytest.fixture
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
     """The clock by which the window and a full broker are remembered."""
     clock = Clock()
-    for name, value in {"time": clock, "_known": None}.items():
-        monkeypatch.setattr(window, name, value)
+    tuning.set(window_clock=clock)
+    monkeypatch.setattr(window, "_known", None)
     return clock
 
 

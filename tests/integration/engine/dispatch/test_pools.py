@@ -11,9 +11,10 @@ from django_jobs.engine.dispatch import dispatcher, in_flight, pools, window, wo
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
 from django_jobs.engine.ports import Queue
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
-from tests.support.brokers import MemoryBroker, forget_everything, job_in, pending_job, queue_for, reread, ticket_of
+from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
+from tests.support.tuning import forget_everything
 
 GPU = Queue("gpu", 1)
 GPU_QUEUES = ("jobs-gpu-critical", "jobs-gpu-high", "jobs-gpu-normal", "jobs-gpu-low")

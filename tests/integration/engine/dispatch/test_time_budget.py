@@ -7,9 +7,9 @@ import pytest
 from django_jobs.engine.dispatch import dispatcher, time_budget
 from django_jobs.engine.ports import use_broker
 from django_jobs.models import Job, JobType
-from tests.support import time_budgets
 from tests.support.brokers import MemoryBroker, pending_job, reread
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 
 class SlowBroker(MemoryBroker):
@@ -26,11 +26,11 @@ class SlowBroker(MemoryBroker):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
     clock = Clock()
     monkeypatch.setattr(time_budget, "time", clock)
     monkeypatch.setattr(time_budget, "_rests_until", 0.0)
-    time_budgets.allow(time_budgets.SECONDS, monkeypatch)
+    tuning.let_be("broker_budget_seconds")
     return clock
 
 

@@ -29,6 +29,7 @@ from tests.support.attempts import FreeRunner, Stage
 from tests.support.durable import DurableJob, Effects
 from tests.support.factories import make_organization
 from tests.support.stores import store_name
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -505,7 +506,7 @@ def test_an_interruption_waits_until_what_happened_is_stored(effects: Effects, m
 class Failing:
     """A store that fails so many times, then stores."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tuning: Tuning, times: int) -> None:
         self.left = times
         insert = type(store()).insert_step
 
@@ -516,14 +517,14 @@ class Failing:
             return insert(this, *args)
 
         monkeypatch.setattr(type(store()), "insert_step", fail_first)
-        monkeypatch.setattr(work_notes, "FIRST_PAUSE", 0.001)
+        tuning.set(work_notes_first_pause_seconds=0.001)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_storing_is_tried_again_while_the_database_is_away(
-    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch
+    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    failing = Failing(monkeypatch, 3)
+    failing = Failing(monkeypatch, tuning, 3)
     durable.run(lambda context: context.step("charge", effects.do, 1) and None, how=run)
     assert (failing.left, effects.done) == (0, [1])
     assert [row[1] for row in durable.stored()] == ["charge"]
@@ -531,9 +532,9 @@ def test_storing_is_tried_again_while_the_database_is_away(
 
 @pytest.mark.django_db(transaction=True)
 def test_after_the_time_of_a_lease_the_job_is_handed_back(
-    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch, settings: Any
+    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch, tuning: Tuning, settings: Any
 ) -> None:
-    Failing(monkeypatch, 1_000_000)
+    Failing(monkeypatch, tuning, 1_000_000)
     outcome_of_database: list[Any] = []
 
     def handler(context: Any) -> None:

@@ -25,12 +25,13 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import statements
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing.memory_broker import MemoryBroker
-from tests.support.brokers import WORKER, end, forget_everything, pending_job, reread, returned, ticket_of
+from tests.support.brokers import WORKER, end, pending_job, reread, returned, ticket_of
 from tests.support.everyday import SET, Deed, Everyday
 from tests.support.factories import make_job_type
 from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply, vacuum
 from tests.support.plans import Plan, explained
 from tests.support.pooling import needs_a_session
+from tests.support.tuning import forget_everything
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -1,0 +1,535 @@
+"""What tests set otherwise of the package: its times and sizes, its clocks, and what a process remembers.
+
+Nothing else here names modules of the package, so a constant that moves is changed in this file alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import math
+import os
+from importlib import import_module
+from typing import Any, Final
+
+from django.apps import AppConfig
+
+VARIABLE: Final = "DJANGO_JOBS_TEST_TUNING"
+
+Place = tuple[str, str]
+
+#: What a test may set, by a name that says what it is, and where that stands: in a module, or in several at once.
+KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
+    # The admin
+    "batch_graph_boxes": ("django_jobs.admin.batch_graph", "MAX_BOXES"),
+    "batch_graph_jobs": ("django_jobs.admin.batch_graph", "MAX_JOBS"),
+    "batch_graph_links": ("django_jobs.admin.batch_graph", "MAX_LINKS"),
+    "batch_list_searched_batches": ("django_jobs.admin.batch_list", "RECENT"),
+    "batch_page_failed_jobs": ("django_jobs.admin.batch_failures", "MAX_LOOKED_AT"),
+    "batch_page_failure_groups": ("django_jobs.admin.batch_failures", "MAX_GROUPS"),
+    "bulk_action_jobs": (
+        ("django_jobs.admin.bulk_actions", "MAX_AT_ONCE"),
+        ("django_jobs.admin.job_actions", "MAX_AT_ONCE"),
+    ),
+    "choices_of_a_filter": ("django_jobs.admin.job_filters", "MAX_LISTED"),
+    "counted_jobs_of_a_filter": ("django_jobs.admin.filter_counts", "MOST"),
+    "duration_words": ("django_jobs.admin.durations", "OWN_WORDS"),
+    "execution_log_jobs_of_members": ("django_jobs.admin.execution_log", "NEWEST_JOBS"),
+    "execution_log_searched_rows": ("django_jobs.admin.execution_log", "RECENT"),
+    "export_batch_jobs": ("django_jobs.admin.job_export", "BATCH"),
+    "export_rows": (
+        ("django_jobs.admin.job_export", "MAX_ROWS"),
+        ("django_jobs.admin.job_actions", "MAX_ROWS"),
+    ),
+    "failures_page_rows": ("django_jobs.admin.failures", "PER_PAGE"),
+    "grouped_jobs_of_filters": ("django_jobs.admin.filter_counts", "NEWEST"),
+    "job_facts_shown_elsewhere": ("django_jobs.admin.job_facts", "ELSEWHERE"),
+    "job_list_named_jobs": (
+        ("django_jobs.admin.job_paging", "FEW"),
+        ("django_jobs.admin.job_list", "FEW"),
+    ),
+    "job_page_child_jobs": ("django_jobs.admin.job_relatives", "LOOKED_AT"),
+    "job_page_history_rows": ("django_jobs.admin.job_history", "ROWS"),
+    "job_page_log_lines": ("django_jobs.admin.job_logs", "INLINE"),
+    "job_page_work_rows": ("django_jobs.admin.job_work", "ROWS"),
+    "load_page_jobs": ("django_jobs.admin.organization_load", "MAX_LOOKED_AT"),
+    "monitor_breakers": ("django_jobs.admin.breaker_notices", "SHOWN"),
+    "monitor_counted_jobs": (
+        ("django_jobs.admin.monitor_now", "BOUND"),
+        ("django_jobs.admin.monitor_pools", "BOUND"),
+    ),
+    "monitor_counted_workers": ("django_jobs.admin.monitor_health", "MAX_WORKERS"),
+    "monitor_running_jobs": ("django_jobs.admin.monitor_health", "MAX_RUNNING"),
+    "monitor_shown_workers": (
+        ("django_jobs.admin.monitor_health", "WORKERS_SHOWN"),
+        ("django_jobs.admin.monitor", "WORKERS_SHOWN"),
+    ),
+    "monitor_traffic_rows": ("django_jobs.admin.monitor_traffic", "MAX_SAMPLES"),
+    "monitor_traffic_types": ("django_jobs.admin.monitor_traffic", "MAX_TYPES"),
+    "navigation_counts_seconds": ("django_jobs.admin.navigation_counts", "SECONDS"),
+    "saved_filters": ("django_jobs.admin.saved_filters", "MOST"),
+    "type_page_day_jobs": ("django_jobs.admin.job_type_day", "RECENT"),
+    "type_page_limited_names": ("django_jobs.admin.job_type_flow", "SHOWN"),
+    "types_of_a_filter": (
+        ("django_jobs.admin.job_filters", "MAX_TYPES"),
+        ("django_jobs.admin.schedule_filters", "MAX_TYPES"),
+    ),
+    # The API, and what people are shown of jobs
+    "api_inlined_keys": ("django_jobs.api.scope", "FEW"),
+    "api_searched_batches": ("django_jobs.api.batches.filters", "RECENT"),
+    "api_searched_jobs": ("django_jobs.api.jobs.filters", "RECENT"),
+    "bounded_organizations": (
+        ("django_jobs.engine.insight.newest_jobs", "MAX_ORGANIZATIONS"),
+        ("django_jobs.admin.seen_organizations", "MAX_ORGANIZATIONS"),
+    ),
+    "capped_count_rows": (
+        ("django_jobs.engine.store.counting", "MAX_COUNT"),
+        ("django_jobs.admin.navigation_counts", "MAX_COUNT"),
+        ("django_jobs.admin.organization_load", "MAX_COUNT"),
+    ),
+    "compared_names": ("django_jobs.engine.insight.similar_names", "MAX_COMPARED"),
+    "compared_neighbor_names": ("django_jobs.engine.insight.similar_names", "NEIGHBORS"),
+    "counting_rows_of_a_statement": ("django_jobs.engine.insight.counting_in_time", "STRETCH"),
+    "counting_seconds": ("django_jobs.engine.insight.counting_in_time", "SECONDS"),
+    "counting_statement_seconds": ("django_jobs.engine.insight.counting_in_time", "WALK_SECONDS"),
+    "diagnosed_batches": ("django_jobs.engine.insight.batch_diagnostics", "LOOKED_AT"),
+    "diagnosis_named_batches": ("django_jobs.engine.insight.batch_diagnostics", "MAX_NAMED"),
+    "diagnosis_named_shares": ("django_jobs.engine.insight.share_diagnostics", "MAX_NAMED"),
+    "diagnosis_pause_seconds": ("django_jobs.engine.insight.waiting_diagnostics", "PAUSE_SECONDS"),
+    "failed_jobs_read": (
+        ("django_jobs.engine.insight.failures", "BOUND"),
+        ("django_jobs.admin.failures", "BOUND"),
+    ),
+    "history_page_characters": ("django_jobs.engine.insight.history", "MAX_CHARACTERS"),
+    "history_page_rows": ("django_jobs.engine.insight.history", "MAX_ROWS"),
+    "last_minutes_rows": ("django_jobs.engine.insight.last_minutes", "NEWEST"),
+    "listed_parents": ("django_jobs.engine.insight.status", "MAX_LISTED_PARENTS"),
+    "metrics_counted_jobs": ("django_jobs.engine.insight.metrics", "BOUND"),
+    "newest_jobs_seconds": ("django_jobs.engine.insight.newest_jobs", "MAX_AGE"),
+    "searched_jobs": (
+        ("django_jobs.engine.insight.job_search", "LOOKED_AT"),
+        ("django_jobs.admin.addressed_filters", "LOOKED_AT"),
+        ("django_jobs.admin.job_search", "LOOKED_AT"),
+        ("django_jobs.admin.search_finders", "LOOKED_AT"),
+    ),
+    "searched_newest_jobs": ("django_jobs.admin.job_list", "RECENT"),
+    "status_counted_jobs": (
+        ("django_jobs.engine.insight.inspection", "MAX_ENDED"),
+        ("django_jobs.management.status_facts", "MAX_ENDED"),
+        ("django_jobs.management.commands.jobs_status", "MAX_ENDED"),
+    ),
+    "waiting_signals": ("django_jobs.engine.insight.signal_delivery", "MAX_WAITING"),
+    # Commands, probes and tests of hosts
+    "given_ids": ("django_jobs.management.given_ids", "MAX_IDS"),
+    "named_jobs_of_a_transaction": (
+        ("django_jobs.engine.control.named_jobs", "PAGE"),
+        ("django_jobs.management.named_jobs", "PAGE"),
+    ),
+    "neglected_jobs_full_lanes": ("django_jobs.engine.insight.neglected_jobs", "MAX_HOPPED"),
+    "neglected_jobs_lanes_of_type": ("django_jobs.engine.insight.neglected_jobs", "LANES_OF_TYPE"),
+    "neglected_jobs_pages": ("django_jobs.engine.insight.neglected_jobs", "PAGES"),
+    "no_worker_warning_seconds": ("django_jobs.management.job_watch", "PATIENCE"),
+    "probe_first_answer_seconds": ("django_jobs.health.on_demand", "FIRST_SECONDS"),
+    "probe_idle_seconds": ("django_jobs.health.on_demand", "IDLE_SECONDS"),
+    "probe_look_pause_seconds": ("django_jobs.health.lookouts", "LOOK_SECONDS"),
+    "probe_request_seconds": ("django_jobs.health.server", "REQUEST_SECONDS"),
+    "test_broker_wait_seconds": ("django_jobs.testing.memory_consumer", "WAIT_SECONDS"),
+    "test_firings": ("django_jobs.testing.schedules", "MAX_FIRINGS"),
+    # Sockets
+    "broadcast_failure_pause_seconds": ("django_jobs.realtime.broadcast", "PAUSE_AFTER_FAILURE"),
+    "broadcast_listed_changes": ("django_jobs.realtime.outbox", "MAX_LISTED"),
+    "broadcast_pause_seconds": ("django_jobs.realtime.broadcast", "PAUSE_SECONDS"),
+    "frames_a_second": ("django_jobs.realtime.connections", "FRAMES_A_SECOND"),
+    "hub_new_events": ("django_jobs.realtime.hub", "MAX_NEW"),
+    "hub_poll_seconds": ("django_jobs.realtime.hub", "POLL_SECONDS"),
+    "hub_recheck_seconds": ("django_jobs.realtime.hub", "RECHECK_SECONDS"),
+    "hub_renew_seconds": ("django_jobs.realtime.hub", "RENEW_SECONDS"),
+    "hub_tick_seconds": ("django_jobs.realtime.hub", "TICK_SECONDS"),
+    "hub_topics_a_tick": ("django_jobs.realtime.hub", "TOPICS_A_TICK"),
+    "layer_refresh_seconds": ("django_jobs.realtime.layer_subscription", "REFRESH_SECONDS"),
+    "missed_events": ("django_jobs.realtime.event_log", "MAX_MISSED"),
+    "outbox_busy_frames": ("django_jobs.realtime.sockets", "BUSY_OUTBOX"),
+    "outbox_frames": ("django_jobs.realtime.sockets", "MAX_OUTBOX"),
+    "remembered_events": ("django_jobs.realtime.topics", "REMEMBERED"),
+    "replayed_events_a_frame": ("django_jobs.realtime.connections", "REPLAYED_A_FRAME"),
+    "rooms_of_a_connection": ("django_jobs.realtime.connections", "MAX_ROOMS"),
+    "socket_questions_of_a_call": ("django_jobs.realtime.database_threads", "MAX_BATCH"),
+    "socket_tickets_forgotten_at_once": ("django_jobs.engine.sockets.tickets", "BATCH"),
+    "socketio_connect_seconds": ("django_jobs.contrib.socketio.clients", "CONNECT_SECONDS"),
+    "socketio_end_seconds": ("django_jobs.contrib.socketio.server", "END_SECONDS"),
+    "socketio_linger_seconds": ("django_jobs.contrib.socketio.clients", "LINGER_SECONDS"),
+    "socketio_transport_packets": ("django_jobs.contrib.socketio.server", "USUAL_PACKETS"),
+    "socketio_unknown_clients": ("django_jobs.contrib.socketio.server", "MAX_UNKNOWN"),
+    "socketio_upgrade_seconds": ("django_jobs.contrib.socketio.application", "UPGRADE_SECONDS"),
+    "socketio_waiting_packets": ("django_jobs.contrib.socketio.clients", "MAX_WAITING"),
+    "sockets_a_tick": ("django_jobs.realtime.presence", "SOCKETS_A_TICK"),
+    "sockets_a_user": ("django_jobs.engine.sockets.open_sockets", "SOCKETS_A_USER"),
+    "visibility_answer_seconds": ("django_jobs.realtime.fan_out", "ANSWER_SECONDS"),
+    # Alerts
+    "alert_clear_seconds": ("django_jobs.engine.alerts.evaluation", "CLEAR_SECONDS"),
+    "alert_pause_seconds": ("django_jobs.engine.alerts.evaluation", "PAUSE"),
+    "alert_reading_seconds": ("django_jobs.engine.alerts.reading", "MAX_AGE"),
+    "mail_first_pause_seconds": ("django_jobs.engine.alerts.mails", "FIRST_PAUSE"),
+    "mail_longest_pause_seconds": ("django_jobs.engine.alerts.mails", "LONGEST_PAUSE"),
+    "mail_patience_seconds": ("django_jobs.engine.alerts.mails", "PATIENCE"),
+    "mail_poll_seconds": ("django_jobs.engine.alerts.mails", "POLL"),
+    "mail_server_answer_seconds": ("django_jobs.engine.alerts.admin_mail", "ANSWER_SECONDS"),
+    # Duties of the scheduler
+    "audit_named_objects": ("django_jobs.engine.control.audit", "MAX_NAMED"),
+    "batch_call_seconds": ("django_jobs.engine.control.batch_duties", "CALL_SECONDS"),
+    "batch_counting_seconds": ("django_jobs.engine.batches.counting", "TICK_SECONDS"),
+    "batch_counting_changes": ("django_jobs.engine.batches.counting", "READ_AT_ONCE"),
+    "batch_duty_seconds": ("django_jobs.engine.control.batch_duties", "TICK_SECONDS"),
+    "batch_page_jobs": ("django_jobs.engine.control.batch_duties", "PAGE"),
+    "batch_near_end_jobs": ("django_jobs.engine.batches.pace", "NEAR"),
+    "batch_part_divisor": ("django_jobs.engine.batches.pace", "PART"),
+    "delayed_jobs_at_once": ("django_jobs.engine.dispatch.delays", "BATCH"),
+    "delays_seconds": ("django_jobs.engine.dispatch.delays", "SECONDS"),
+    "deleted_links_at_once": ("django_jobs.engine.control.deletion", "LINKS_AT_ONCE"),
+    "duty_look_seconds": ("django_jobs.engine.duty_watch", "LOOK_SECONDS"),
+    "duty_stalled_seconds": ("django_jobs.engine.duty_watch", "STALLED_SECONDS"),
+    "expired_jobs_at_once": ("django_jobs.engine.dispatch.expirations", "BATCH"),
+    "expirations_seconds": ("django_jobs.engine.dispatch.expirations", "TICK_SECONDS"),
+    "file_deletions_rows": ("django_jobs.engine.control.file_deletions", "BATCH"),
+    "follow_up_commit_seconds": ("django_jobs.engine.dependencies.follow_up", "COMMIT_SECONDS"),
+    "follow_up_page_jobs": ("django_jobs.engine.dependencies.follow_up", "PAGE"),
+    "follow_up_tick_seconds": ("django_jobs.engine.dependencies.follow_up", "TICK_SECONDS"),
+    "forgotten_deduplication_rows": ("django_jobs.engine.submission.duplicates", "FORGET_BATCH"),
+    "lane_keys_again_seconds": ("django_jobs.engine.control.lane_keys", "AGAIN_SECONDS"),
+    "lane_keys_read_rows": ("django_jobs.engine.control.lane_keys", "AT_ONCE"),
+    "lane_keys_seconds": ("django_jobs.engine.control.lane_keys", "TICK_SECONDS"),
+    "lane_keys_written_jobs": ("django_jobs.engine.control.lane_keys", "WRITTEN_AT_ONCE"),
+    "log_open_seconds": ("django_jobs.engine.store.base.log_order", "OPEN_SECONDS"),
+    "lost_logs_rows": ("django_jobs.engine.control.lost_logs", "LOOKED_AT_ONCE"),
+    "operation_counted_rows": ("django_jobs.engine.control.operation_turns", "COUNTED"),
+    "operation_held_seconds": ("django_jobs.engine.control.operation_turns", "HELD_SECONDS"),
+    "operation_rest_factor": ("django_jobs.engine.control.operation_outcomes", "REST_FACTOR"),
+    "operation_seconds": ("django_jobs.engine.control.operation_work", "TICK_SECONDS"),
+    "operation_stretch_rows": ("django_jobs.engine.control.operation_turns", "STRETCH"),
+    "operation_turn_jobs": ("django_jobs.engine.control.operation_turns", "BATCH"),
+    "retention_batch_jobs": ("django_jobs.engine.control.retention", "BATCH"),
+    "retention_refused_seconds": ("django_jobs.engine.control.retention", "REFUSED_SECONDS"),
+    "retention_rest_factor": (
+        ("django_jobs.engine.control.retention", "SECONDS_PER_SECOND"),
+        ("django_jobs.engine.control.type_retention", "SECONDS_PER_SECOND"),
+    ),
+    "rollup_forgotten_rows": ("django_jobs.engine.insight.rollups", "FORGOTTEN_AT_ONCE"),
+    "rollup_pause_seconds": ("django_jobs.engine.scheduler", "ROLLUP_PAUSE"),
+    "rollup_rows": (
+        ("django_jobs.engine.insight.rollups", "BATCH"),
+        ("django_jobs.engine.alerts.rules.queue_waiting", "BATCH"),
+    ),
+    "rollup_seconds": ("django_jobs.engine.insight.rollups", "TICK_SECONDS"),
+    "schedule_look_seconds": ("django_jobs.engine.schedules.clockwork", "LOOK"),
+    "schedule_rest_seconds": ("django_jobs.engine.schedules.firing", "REST"),
+    "schedule_round_seconds": ("django_jobs.engine.schedules.firing", "ROUND_SECONDS"),
+    "schedules_a_look": ("django_jobs.engine.schedules.firing", "TURNS"),
+    "sweep_join_seconds": ("django_jobs.engine.control.sweeps", "JOIN_SECONDS"),
+    "sweep_step_seconds": ("django_jobs.engine.control.sweeps", "STEP_SECONDS"),
+    "tenant_deletion_jobs": ("django_jobs.engine.control.tenants", "BATCH"),
+    "tenant_deletion_pages": ("django_jobs.engine.control.tenants", "PAGES"),
+    # Submitting and dispatching
+    "answer_cache_entries": ("django_jobs.engine.dispatch.tenant_shares", "MAX_ANSWERS"),
+    "backlog_lanes_at_once": ("django_jobs.engine.dispatch.backlog", "LANES_AT_ONCE"),
+    "backlog_lanes_of_type": ("django_jobs.engine.dispatch.backlog", "LANES_OF_TYPE"),
+    "broker_answer_seconds": ("django_jobs.broker.connection", "connect.__defaults__"),
+    "broker_block_seconds": ("django_jobs.broker.connection", "BLOCK_SECONDS"),
+    "broker_break_seconds": ("django_jobs.broker.rq_broker", "BREAK_SECONDS"),
+    "broker_budget_seconds": (
+        ("django_jobs.engine.dispatch.short_way", "BUDGET_SECONDS"),
+        ("django_jobs.engine.dispatch.dispatcher", "BUDGET_SECONDS"),
+        ("django_jobs.engine.dispatch.ticketing", "BUDGET_SECONDS"),
+    ),
+    "broker_rests_until": ("django_jobs.engine.dispatch.time_budget", "_rests_until"),
+    "dispatch_lock_wait_seconds": ("django_jobs.engine.dispatch.dispatch_lock", "WAIT_SECONDS"),
+    "dispatch_pauses_seconds": ("django_jobs.engine.dispatch.passes", "PAUSES"),
+    "flow_look_seconds": ("django_jobs.engine.dispatch.flow_clock", "LOOK"),
+    "flow_use_seconds": ("django_jobs.engine.dispatch.flow_clock", "USE_SECONDS"),
+    "in_flight_margin_seconds": ("django_jobs.engine.store.postgresql.in_flight", "MARGIN_SECONDS"),
+    "in_flight_renewal_seconds": ("django_jobs.engine.dispatch.in_flight", "RENEWAL_SECONDS"),
+    "in_flight_rest_factor": ("django_jobs.engine.dispatch.in_flight", "REST_FACTOR"),
+    "in_flight_slow_seconds": ("django_jobs.engine.dispatch.in_flight", "SLOW_SECONDS"),
+    "inserted_rows": ("django_jobs.engine.store.base.insertion", "MAX_ROWS"),
+    "lane_marks_bound_seconds": ("django_jobs.engine.dispatch.lane_marks", "BOUND_SECONDS"),
+    "lane_marks_lanes": ("django_jobs.engine.dispatch.lane_marks", "MARKED_LANES"),
+    "lane_marks_margin_seconds": ("django_jobs.engine.store.postgresql.lanes", "MARGIN_SECONDS"),
+    "lane_marks_noted_lanes": ("django_jobs.engine.dispatch.lane_marks", "NOTED_LANES"),
+    "lane_marks_rest_factor": ("django_jobs.engine.dispatch.lane_marks", "REST_FACTOR"),
+    "lane_marks_save_seconds": ("django_jobs.engine.dispatch.lane_marks", "SAVE_SECONDS"),
+    "lane_marks_slow_question_seconds": ("django_jobs.engine.dispatch.lane_marks", "_asking.slow_seconds"),
+    "lane_marks_slow_seconds": ("django_jobs.engine.dispatch.lane_marks", "SLOW_SECONDS"),
+    "lane_marks_slow_walks": ("django_jobs.engine.dispatch.lane_marks", "SLOW_WALKS"),
+    "limit_answer_seconds": ("django_jobs.engine.dispatch.tenant_shares", "ANSWER_SECONDS"),
+    "pools_seconds": ("django_jobs.engine.dispatch.pools", "MEMORY_SECONDS"),
+    "rate_jobs_in_hand": ("django_jobs.engine.dispatch.start_rates", "MAX_IN_HAND"),
+    "rate_keys": ("django_jobs.engine.dispatch.type_rates", "MAX_KEYS"),
+    "rate_stripes": ("django_jobs.engine.dispatch.type_rates", "STRIPES"),
+    "short_way_slow_seconds": ("django_jobs.engine.dispatch.short_way", "REST.slow_seconds"),
+    "window_seconds": ("django_jobs.engine.dispatch.window", "read_window.__defaults__"),
+    "worker_fresh_seconds": (
+        ("django_jobs.engine.dispatch.window", "FRESH_SECONDS"),
+        ("django_jobs.admin.monitor_health", "FRESH_SECONDS"),
+        ("django_jobs.engine.control.worker_orders", "FRESH_SECONDS"),
+    ),
+    # The database
+    "host_transaction_seconds": ("django_jobs.engine.store.database", "HEARD_SECONDS"),
+    "line_cancel_seconds": ("django_jobs.engine.store.line_watch", "CANCEL_SECONDS"),
+    "line_duty_seconds": ("django_jobs.engine.store.line_watch", "DUTY_SECONDS"),
+    "line_silent_seconds": ("django_jobs.engine.store.line_watch", "SILENT_SECONDS"),
+    "line_watch_start": ("django_jobs.engine.store.line_watch", "start"),
+    "organization_ids_seconds": ("django_jobs.engine.store.organization_ids", "MAX_AGE"),
+    "plan_seconds": ("django_jobs.engine.store.postgresql.statements", "PLAN_SECONDS"),
+    # Attempts of jobs
+    "handler_begun_seconds": (
+        ("django_jobs.engine.execution.leases", "BEGUN_SECONDS"),
+        ("django_jobs.worker.supervisor", "BEGUN_SECONDS"),
+    ),
+    "coroutine_repeat_seconds": ("django_jobs.engine.execution.coroutines", "REPEAT_SECONDS"),
+    "coroutine_watch_seconds": ("django_jobs.engine.execution.coroutines", "WATCH_SECONDS"),
+    "neighbor_pause_seconds": ("django_jobs.engine.execution.neighbors", "PAUSE"),
+    "parent_results_characters": ("django_jobs.engine.execution.parent_results", "MAX_CHARACTERS"),
+    "policy_answer_seconds": ("django_jobs.engine.execution.policy_memory", "POLICY_CACHE_SECONDS"),
+    "policy_ask_again_seconds": ("django_jobs.engine.execution.policy_memory", "ASK_AGAIN_SECONDS"),
+    "share_ask_seconds": ("django_jobs.engine.execution.shares", "ASK_SECONDS"),
+    "share_least_jobs": ("django_jobs.engine.execution.shares", "MIN_SHARE"),
+    "steps_of_a_job": (
+        ("django_jobs.engine.execution.steps", "MAX_STEPS"),
+        ("django_jobs.testing.contexts", "MAX_STEPS"),
+    ),
+    "steps_page_rows": (
+        ("django_jobs.engine.execution.work_notes", "PAGE"),
+        ("django_jobs.engine.execution.steps", "PAGE"),
+    ),
+    "work_notes_first_pause_seconds": ("django_jobs.engine.execution.work_notes", "FIRST_PAUSE"),
+    # Workers
+    "burst_last_look_seconds": ("django_jobs.worker.child", "LAST_LOOK_SECONDS"),
+    "burst_rounds": ("django_jobs.worker.supervisor", "MAX_BURST_ROUNDS"),
+    "call_threads": ("django_jobs.worker.thread_calls", "MOST_THREADS"),
+    "claim_ahead_seconds": ("django_jobs.worker.prefetch", "AHEAD_SECONDS"),
+    "claim_doubt_seconds": ("django_jobs.worker.doubts", "DOUBT_SECONDS"),
+    "claim_flow_seconds": ("django_jobs.worker.refiller", "FLOW_SECONDS"),
+    "claim_second_look_seconds": ("django_jobs.worker.refiller", "SECOND_LOOK_SECONDS"),
+    "counts_a_report": ("django_jobs.worker.reported_counts", "AT_ONCE"),
+    "counts_report_seconds": ("django_jobs.worker.reported_counts", "REPORT_SECONDS"),
+    "hand_back_seconds": ("django_jobs.worker.housekeeper", "HAND_BACK_SECONDS"),
+    "housekeeper_window_seconds": ("django_jobs.worker.housekeeper", "WINDOW_SECONDS"),
+    "hung_call_seconds": ("django_jobs.worker.sync_thread", "HUNG_SECONDS"),
+    "idle_thread_seconds": (
+        ("django_jobs.worker.sync_thread", "IDLE_SECONDS"),
+        ("django_jobs.worker.thread_slots", "IDLE_SECONDS"),
+    ),
+    "interruption_put_off_seconds": ("django_jobs.worker.interruption", "PUT_OFF_SECONDS"),
+    "interruption_repeat_seconds": ("django_jobs.worker.interruption", "REPEAT_SECONDS"),
+    "left_behind_task_seconds": ("django_jobs.worker.task_interruption", "LEFT_BEHIND_SECONDS"),
+    "lease_renewer_leave_seconds": ("django_jobs.worker.lease_renewer", "LEAVE_SECONDS"),
+    "loop_blocked_seconds": ("django_jobs.worker.loop_watch", "BLOCKED_SECONDS"),
+    "order_pause_seconds": ("django_jobs.worker.orders", "PAUSE_SECONDS"),
+    "rested_connection_seconds": (
+        ("django_jobs.worker.sync_thread", "RESTED_SECONDS"),
+        ("django_jobs.worker.thread_slots", "RESTED_SECONDS"),
+    ),
+    "shown_ticket_seconds": (
+        ("django_jobs.worker.published_tickets", "SHOWN_AFTER_SECONDS"),
+        ("django_jobs.worker.housekeeper", "SHOWN_AFTER_SECONDS"),
+    ),
+    "stack_answer_seconds": ("django_jobs.worker.stacks", "ANSWER_SECONDS"),
+    "stalled_child_seconds": ("django_jobs.worker.enforcement", "STALL_SECONDS"),
+    "stop_margin_seconds": ("django_jobs.worker.supervisor", "STOP_MARGIN_SECONDS"),
+    "timeout_grace_seconds": ("django_jobs.worker.shared_slots", "TIMEOUT_GRACE_SECONDS"),
+    # Clocks
+    "batch_put_clock": ("django_jobs.worker.batch", "time"),
+    "broadcast_layer_clock": ("django_jobs.realtime.layer_subscription", "time"),
+    "broker_clock": ("django_jobs.broker.rq_broker", "time"),
+    "broker_rest_clock": ("django_jobs.engine.dispatch.time_budget", "time"),
+    "child_clock": ("django_jobs.worker.child", "time"),
+    "child_watch_clock": ("django_jobs.worker.child_watch", "time"),
+    "children_clock": ("django_jobs.worker.children", "time"),
+    "claim_clock": ("django_jobs.engine.execution.claim", "time"),
+    "claim_doubt_clock": ("django_jobs.worker.doubts", "time"),
+    "counting_clock": ("django_jobs.engine.insight.counting_in_time", "time"),
+    "dispatch_lock_clock": ("django_jobs.engine.dispatch.dispatch_lock", "time"),
+    "duty_clock": ("django_jobs.engine.duty_watch", "time"),
+    "enforcement_clock": ("django_jobs.worker.enforcement", "time"),
+    "exit_codes_clock": ("django_jobs.worker.exit_codes", "time"),
+    "file_deletions_clock": ("django_jobs.engine.control.file_deletions", "time"),
+    "first_turns_clock": ("django_jobs.engine.dispatch.first_turns", "time"),
+    "flow_clock": ("django_jobs.engine.dispatch.flow_clock", "time"),
+    "flow_times_clock": ("django_jobs.engine.dispatch.flow_times", "time"),
+    "follow_up_clock": ("django_jobs.engine.dependencies.follow_up", "time"),
+    "in_flight_clock": ("django_jobs.engine.dispatch.in_flight", "time"),
+    "interruption_clock": ("django_jobs.worker.interruption", "time"),
+    "lane_keys_clock": ("django_jobs.engine.control.lane_keys", "time"),
+    "lane_marks_clock": (
+        ("django_jobs.engine.dispatch.lane_marks", "time"),
+        ("django_jobs.engine.dispatch.marked_walks", "time"),
+    ),
+    "loop_clock": ("django_jobs.worker.loop_watch", "time"),
+    "newest_jobs_clock": ("django_jobs.engine.insight.newest_jobs", "time"),
+    "plan_clock": ("django_jobs.engine.store.postgresql.statements", "time"),
+    "policy_clock": ("django_jobs.engine.execution.policy_memory", "time"),
+    "pools_clock": ("django_jobs.engine.dispatch.pools", "time"),
+    "probe_clock": ("django_jobs.health.notes", "time"),
+    "retention_clock": ("django_jobs.engine.control.retention", "time"),
+    "scheduler_clock": (
+        ("django_jobs.engine.scheduler", "time"),
+        ("django_jobs.engine.steadiness", "time"),
+    ),
+    "settle_clock": ("django_jobs.engine.execution.settle", "time"),
+    "settler_clock": ("django_jobs.worker.settler", "time"),
+    "shared_slots_clock": ("django_jobs.worker.shared_slots", "time"),
+    "slow_ways_clock": ("django_jobs.engine.dispatch.rests", "time"),
+    "sockets_clock": ("django_jobs.realtime.sockets", "time"),
+    "stop_relay_clock": ("django_jobs.worker.stop_relay", "time"),
+    "supervisor_clock": ("django_jobs.worker.supervisor", "time"),
+    "sweep_clock": ("django_jobs.engine.control.sweeps", "time"),
+    "test_broker_clock": ("django_jobs.testing.memory_broker", "time"),
+    "thread_slots_clock": ("django_jobs.worker.thread_slots", "time"),
+    "type_retention_clock": ("django_jobs.engine.control.type_retention", "time"),
+    "visibility_clock": ("django_jobs.realtime.fan_out", "time"),
+    "window_clock": ("django_jobs.engine.dispatch.window", "time"),
+}
+
+#: Holds for every test, so that a slow machine passes it, but where a test is about these.
+PATIENT: Final[dict[str, Any]] = {
+    # Whoever commits, and a duty of some tenths of a second, get through.
+    "batch_call_seconds": 60.0,
+    "batch_counting_seconds": 60.0,
+    "batch_duty_seconds": 60.0,
+    "delays_seconds": 60.0,
+    "expirations_seconds": 60.0,
+    "follow_up_commit_seconds": math.inf,
+    "follow_up_tick_seconds": math.inf,
+    "lane_keys_seconds": 60.0,
+    "operation_seconds": 60.0,
+    "rollup_seconds": 60.0,
+    "sweep_step_seconds": 60.0,
+    # Whoever submits queues the job, too. A collection of all that a long run of tests has left takes long.
+    "broker_budget_seconds": 60.0,
+    "broker_rests_until": -math.inf,
+    # No walk begins at a mark.
+    "in_flight_slow_seconds": math.inf,
+    "lane_marks_slow_question_seconds": math.inf,
+    "lane_marks_slow_seconds": math.inf,
+    "short_way_slow_seconds": math.inf,
+    # A command that a test calls leaves no thread behind, which would meet what later tests make of ``time``.
+    "line_watch_start": lambda: None,
+}
+
+#: What a process remembers for a second or some lasts as long as a test. A test of how long that is moves a clock.
+LASTING_MEMORIES: Final[dict[str, Any]] = {
+    "alert_reading_seconds": 60.0,
+    "limit_answer_seconds": 60.0,
+    "navigation_counts_seconds": 60.0,
+    "newest_jobs_seconds": 60.0,
+    "organization_ids_seconds": 60.0,
+    "policy_answer_seconds": 60.0,
+    "pools_seconds": 60.0,
+    "window_seconds": (60.0,),
+}
+
+#: A worker whose handler will not stop in any case is killed a second after its time, not five.
+SHORT_GRACE: Final[dict[str, Any]] = {"stop_margin_seconds": 1.0, "timeout_grace_seconds": 1.0}
+
+#: What has a process forget what it remembers of workers, of answers and of a slow Redis.
+FORGETTING: Final[tuple[Place, ...]] = (
+    ("django_jobs.admin.navigation_counts", "forget"),
+    ("django_jobs.engine.alerts.reading", "forget"),
+    ("django_jobs.engine.dispatch.first_turns", "forget"),
+    ("django_jobs.engine.dispatch.flow_times", "forget"),
+    ("django_jobs.engine.dispatch.held_jobs", "forget"),
+    ("django_jobs.engine.dispatch.in_flight", "forget"),
+    ("django_jobs.engine.dispatch.lane_marks", "forget"),
+    ("django_jobs.engine.dispatch.pools", "forget"),
+    ("django_jobs.engine.dispatch.short_way", "REST.end"),
+    ("django_jobs.engine.dispatch.short_way", "TRIES.forget"),
+    ("django_jobs.engine.dispatch.tenant_shares", "forget"),
+    ("django_jobs.engine.dispatch.window", "forget"),
+    ("django_jobs.engine.execution.claim_verdicts", "forget"),
+    ("django_jobs.engine.insight.newest_jobs", "forget"),
+    ("django_jobs.engine.store.organization_ids", "forget"),
+)
+
+
+class Tuning:
+    """Sets knobs until its end."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Any, str, Any]] = []
+
+    def set(self, **values: Any) -> None:
+        for knob, value in values.items():
+            for owner, name in _places(knob):
+                self._before.append((owner, name, getattr(owner, name)))
+                setattr(owner, name, value)
+
+    def let_be(self, *knobs: str) -> None:
+        """Let these be as in production, whatever was set."""
+        shipped = {(id(owner), name): value for owner, name, value in reversed(self._before)}
+        for knob in knobs:
+            for owner, name in _places(knob):
+                setattr(owner, name, shipped.get((id(owner), name), getattr(owner, name)))
+
+    def __enter__(self) -> Tuning:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._before:
+            setattr(*self._before.pop())
+
+
+def forget_everything() -> None:
+    """Let the engine remember as little as in a new process."""
+    from django_jobs.engine import observers
+
+    for place in FORGETTING:
+        owner, name = _found(place)
+        getattr(owner, name)()
+    for observer in observers.all_of_them():
+        observers.remove(observer)
+
+
+def set_for_good(**values: Any) -> None:
+    """Set knobs that nobody puts back, as in a process that ends with this."""
+    Tuning().set(**values)
+
+
+def tuned(**values: Any) -> dict[str, str]:
+    """The environment of a process in which these knobs are set."""
+    for knob in values:
+        _places_of(knob)
+    return {VARIABLE: json.dumps(values)}
+
+
+def set_what_the_environment_names() -> None:
+    set_for_good(**json.loads(os.environ[VARIABLE]))
+
+
+class Tuned(AppConfig):
+    """``tests.settings`` install it where the environment names something."""
+
+    name = "tests.support"
+    label = "tuned"
+
+    def ready(self) -> None:
+        set_what_the_environment_names()
+
+
+def _places_of(knob: str) -> tuple[Place, ...]:
+    if knob not in KNOBS:
+        near = ", ".join(difflib.get_close_matches(knob, KNOBS)) or "none"
+        raise LookupError(f"There is no knob {knob!r} in {__name__}.KNOBS. Similar ones: {near}.")
+    found: Any = KNOBS[knob]
+    return found if isinstance(found[0], tuple) else (found,)
+
+
+@functools.cache
+def _places(knob: str) -> list[tuple[Any, str]]:
+    return [_found(place) for place in _places_of(knob)]
+
+
+@functools.cache
+def _found(place: Place) -> tuple[Any, str]:
+    module, path = place
+    *owners, name = path.split(".")
+    return functools.reduce(getattr, owners, import_module(module)), name
