@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import window
 from django_jobs.engine.ports import Look, Queue, Ticket, use_broker
 from django_jobs.exceptions import BrokerUnavailable
 from tests.support.brokers import MemoryBroker
+from tests.support.tuning import Tuning
 
 
 class CrowdedBroker(MemoryBroker):
@@ -44,9 +44,9 @@ class CrowdedBroker(MemoryBroker):
 
 
 @pytest.fixture(autouse=True)
-def _long_crowds(monkeypatch: pytest.MonkeyPatch) -> None:
+def _long_crowds(tuning: Tuning) -> None:
     """Let a worker that a test announced live until the end of its crowd, however long that takes."""
-    monkeypatch.setattr(window, "FRESH_SECONDS", 3_600)
+    tuning.set(worker_fresh_seconds=3_600)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, passes, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, window, worker_registry
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
@@ -16,6 +16,7 @@ from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_pending, run_crowd
 from tests.support.brokers import ALL_QUEUES
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 CROWD = 6
 
@@ -28,10 +29,9 @@ def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def patience(tuning: Tuning) -> None:
     """Who submits never gives up, rather than after a second: on a slow machine another's pass takes longer."""
-    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", 60.0)
-    monkeypatch.setattr(passes, "PAUSES", (0.01,) * 6_000)
+    tuning.set(dispatch_lock_wait_seconds=60.0, dispatch_pauses_seconds=(0.01,) * 6_000)
 
 
 def assert_each_has_one_ticket(broker: CrowdedBroker, jobs: list[Job]) -> None:

@@ -19,7 +19,6 @@ from django_jobs.engine.dispatch import (
     dispatch_lock,
     dispatcher,
     new_jobs,
-    passes,
     short_way,
     turns,
     window,
@@ -37,6 +36,7 @@ from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
 from tests.concurrency.test_dispatch_lock import waits_for_a_lock
 from tests.support.brokers import ALL_QUEUES, queue_for, reread, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 WAIT_SECONDS = 30.0
@@ -116,10 +116,11 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
     kind: JobType,
     organization: Organization,
     monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
     verb: Callable[[], int],
 ) -> None:
-    monkeypatch.setattr(passes, "PAUSES", (0.01,) * 1_000)  # this machine may be slow
-    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", WAIT_SECONDS)
+    tuning.set(dispatch_pauses_seconds=(0.01,) * 1_000)  # this machine may be slow
+    tuning.set(dispatch_lock_wait_seconds=WAIT_SECONDS)
     job = waiting_job(broker, kind, organization)
     take, has_missed = dispatch_lock.take, threading.Event()
 
@@ -189,12 +190,12 @@ def line_at_the_lock(members: int) -> Iterator[None]:
 
 
 def test_who_submits_has_a_turn_beside_those_who_always_wait_in_line(
-    broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    broker: CrowdedBroker, kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
     """Workers that take shares may serve other queues, and so never take its job."""
     if connection.vendor != "postgresql":
         pytest.skip("Only there somebody waits in line.")
-    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", WAIT_SECONDS)  # the line may be slow
+    tuning.set(dispatch_lock_wait_seconds=WAIT_SECONDS)  # the line may be slow
     job = waiting_job(broker, kind, organization)
     with line_at_the_lock(4):
         dispatcher.wake()
@@ -202,10 +203,9 @@ def test_who_submits_has_a_turn_beside_those_who_always_wait_in_line(
 
 
 def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_who_may_have_to_give_up_rings(
-    broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    broker: CrowdedBroker, kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(passes, "PAUSES", (0.001,))
-    monkeypatch.setattr(dispatch_lock, "WAIT_SECONDS", 0.01)
+    tuning.set(dispatch_pauses_seconds=(0.001,), dispatch_lock_wait_seconds=0.01)
     job = waiting_job(broker, kind, organization)
     with uncommitted(dispatch_lock.take):
         assert dispatcher.dispatch() == 0

@@ -29,6 +29,7 @@ from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued
 from tests.support.brokers import ALL_QUEUES, WORKER, pending_job, raised, reread, returned, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.tuning import Tuning
 
 PATIENCE = 60.0
 #: So long the row is held at most: who waits for it in spite of all finds it free, and the test fails by what follows.
@@ -95,11 +96,11 @@ def attempts(jobs: list[Job]) -> list[Claimed]:
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def pauses(tuning: Tuning) -> list[float]:
     """How long claims have paused."""
     paused: list[float] = []
     clock = SimpleNamespace(sleep=paused.append, monotonic=time.monotonic)
-    monkeypatch.setattr(claim_module, "time", clock)
+    tuning.set(claim_clock=clock)
     return paused
 
 
@@ -179,10 +180,10 @@ def test_the_end_of_a_held_job_that_is_anothers_is_not_given_back(
 
 
 def test_who_settles_all_tries_again_until_the_row_is_free(
-    hold: Any, jobs: list[Job], attempts: list[Claimed], monkeypatch: pytest.MonkeyPatch
+    hold: Any, jobs: list[Job], attempts: list[Claimed], tuning: Tuning
 ) -> None:
     ends = [returned(claimed) for claimed in attempts]
-    monkeypatch.setattr(settle, "time", SimpleNamespace(sleep=hold(jobs[1]).let_go, monotonic=time.monotonic))
+    tuning.set(settle_clock=SimpleNamespace(sleep=hold(jobs[1]).let_go, monotonic=time.monotonic))
     settle.settle_all(ends, WORKER)
     assert {reread(job).status for job in jobs} == {"Completed"}
 

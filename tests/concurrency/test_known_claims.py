@@ -13,7 +13,7 @@ from django.db import connection
 
 from django_jobs import submit_job
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
+from django_jobs.engine.execution import claim_verdicts, unbegun
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -24,6 +24,7 @@ from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
 from tests.support.brokers import WORKER, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.pooling import needs_a_session
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -71,8 +72,8 @@ def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def users(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    monkeypatch.setattr(policy_memory, "POLICY_CACHE_SECONDS", 60.0)
+def users(tuning: Tuning) -> list[Any]:
+    tuning.set(policy_answer_seconds=60.0)
     organization = make_organization()
     return [make_user(member_of=[organization]) for _ in range(3)]
 

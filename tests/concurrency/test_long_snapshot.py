@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.dispatch import dispatcher, in_flight, lane_marks, worker_registry
+from django_jobs.engine.dispatch import dispatcher, worker_registry
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.settle import settle
 from django_jobs.engine.store.chosen import store
@@ -20,6 +20,7 @@ from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, make_pending, run_crowd
 from tests.support.brokers import ALL_QUEUES, WORKER, returned
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 CROWD = 6
 WINDOW = 100
@@ -27,18 +28,21 @@ ROUNDS = 20
 
 
 @pytest.fixture(autouse=True)
-def marks(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def marks(transactional_db: None, tuning: Tuning) -> None:
     """Walks from marks on: every whole walk counts as slow, and none is due again during the test."""
     if not store().marks_lanes:
         pytest.skip("This store needs no marks.")
-    for module in (in_flight, lane_marks):
-        monkeypatch.setattr(module, "SLOW_SECONDS", -1.0)
-        monkeypatch.setattr(module, "REST_FACTOR", 1_000_000)
-    monkeypatch.setattr(lane_marks, "BOUND_SECONDS", 1_000_000)
-    monkeypatch.setattr(lane_marks, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(in_flight, "RENEWAL_SECONDS", 0.0)
-    monkeypatch.setattr("django_jobs.engine.store.postgresql.lanes.MARGIN_SECONDS", 0)
-    monkeypatch.setattr("django_jobs.engine.store.postgresql.in_flight.MARGIN_SECONDS", 0)
+    tuning.set(
+        in_flight_slow_seconds=-1.0,
+        in_flight_rest_factor=1_000_000,
+        lane_marks_slow_seconds=-1.0,
+        lane_marks_rest_factor=1_000_000,
+        lane_marks_bound_seconds=1_000_000,
+        lane_marks_save_seconds=0.0,
+        in_flight_renewal_seconds=0.0,
+        lane_marks_margin_seconds=0,
+        in_flight_margin_seconds=0,
+    )
     worker_registry.announce("a-worker", ALL_QUEUES, slots=1, window=WINDOW)
 
 

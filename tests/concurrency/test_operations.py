@@ -20,6 +20,7 @@ from tests.support.brokers import job_in
 from tests.support.factories import make_system_admin
 from tests.support.job_copies import copies
 from tests.support.operations import group_of, start
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -126,8 +127,8 @@ def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done(
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
-def test_a_row_that_somebody_holds_is_taken_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
+def test_a_row_that_somebody_holds_is_taken_up_later(tuning: Tuning) -> None:
+    tuning.set(operation_held_seconds=3_600.0)
     jobs = dead_group(3)
     operation = begin(jobs[0])
     work = operation_work.OperationWork()
@@ -139,8 +140,8 @@ def test_a_row_that_somebody_holds_is_taken_up_later(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
-def test_a_row_that_somebody_holds_is_taken_up_by_the_next_leader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
+def test_a_row_that_somebody_holds_is_taken_up_by_the_next_leader(tuning: Tuning) -> None:
+    tuning.set(operation_held_seconds=3_600.0)
     jobs = dead_group(3)
     operation = begin(jobs[0])
     with held(jobs[1]):
@@ -174,8 +175,8 @@ def test_time_without_a_leader_does_not_count_for_a_row_that_somebody_holds() ->
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
-def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation_turns, "HELD_SECONDS", 3_600.0)
+def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
+    tuning.set(operation_held_seconds=3_600.0)
     jobs = dead_group(3)
     operation = start(group_of(jobs[0]), make_system_admin("root"), rate=60)
     Operation.objects.update(released_until=operation.started_at - dt.timedelta(minutes=1))

@@ -9,11 +9,11 @@ from django.db import transaction
 from django.db.models import Sum
 
 from django_jobs.engine.insight import rollups
-from django_jobs.engine.store.base import log_order
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.models import OrganizationActivity, Span, TypeActivity
 from tests.concurrency.crowd import is_small, make_pending, run_crowd
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -29,9 +29,9 @@ def submitted() -> int:
     return sums[0]
 
 
-def let_all_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def let_all_have_ended(tuning: Tuning) -> None:
     """On MariaDB, where open transactions are not seen, those before this moment are not waited for any more."""
-    monkeypatch.setattr(log_order, "OPEN_SECONDS", 0.0)
+    tuning.set(log_open_seconds=0.0)
 
 
 def is_all_counted() -> bool:
@@ -39,7 +39,7 @@ def is_all_counted() -> bool:
     return rollups.behind() == 0
 
 
-def test_a_row_that_becomes_visible_late_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_becomes_visible_late_is_counted_too(tuning: Tuning) -> None:
     kind, organization = make_job_type(), make_organization()
     written, overtaken = threading.Event(), threading.Event()
 
@@ -59,15 +59,15 @@ def test_a_row_that_becomes_visible_late_is_counted_too(monkeypatch: pytest.Monk
         overtaken.set()
 
     run_crowd([go_slowly, overtake])
-    let_all_have_ended(monkeypatch)
+    let_all_have_ended(tuning)
     wait_until(is_all_counted, 60, "the log to be counted")
     assert submitted() == 2
 
 
-def test_two_schedulers_count_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "BATCH", 7)
+def test_two_schedulers_count_everything_once(tuning: Tuning) -> None:
+    tuning.set(rollup_rows=7)
     make_pending(make_job_type(), make_organization(), 50)
-    let_all_have_ended(monkeypatch)
+    let_all_have_ended(tuning)
 
     def count() -> None:
         wait_until(is_all_counted, 60, "the log to be counted")

@@ -7,22 +7,19 @@ import threading
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine import duty_watch
-from django_jobs.engine.alerts import evaluation
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.models import Alert
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 
 @pytest.mark.usefixtures("broker")
-def test_a_tick_that_hangs_is_an_alarm_by_the_name_of_its_duty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_that_hangs_is_an_alarm_by_the_name_of_its_duty(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
     goes_on, stop = threading.Event(), threading.Event()
     monkeypatch.setattr(dispatcher, "dispatch_without_budget", lambda: int(goes_on.wait(60)))
-    monkeypatch.setattr(duty_watch, "STALLED_SECONDS", 0.5)
-    monkeypatch.setattr(duty_watch, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(evaluation, "PAUSE", 0.2)
+    tuning.set(duty_stalled_seconds=0.5, duty_look_seconds=0.1, alert_pause_seconds=0.2)
     scheduler = Scheduler("one")
 
     def work() -> None:
@@ -41,13 +38,10 @@ def test_a_tick_that_hangs_is_an_alarm_by_the_name_of_its_duty(monkeypatch: pyte
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="a table that somebody holds ends no statement there")
 @pytest.mark.usefixtures("broker")
-def test_a_duty_whose_statements_never_get_an_answer_is_an_alarm_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_duty_whose_statements_never_get_an_answer_is_an_alarm_by_its_name(tuning: Tuning) -> None:
     """Each round is given up after a while, and so is each of the rule that reads the same table."""
     stop, waits_no_more = threading.Event(), threading.Event()
-    monkeypatch.setattr(line_watch, "DUTY_SECONDS", 0.5)
-    monkeypatch.setattr(duty_watch, "STALLED_SECONDS", 2.0)
-    monkeypatch.setattr(duty_watch, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(evaluation, "PAUSE", 0.2)
+    tuning.set(line_duty_seconds=0.5, duty_stalled_seconds=2.0, duty_look_seconds=0.1, alert_pause_seconds=0.2)
     scheduler = Scheduler("one")
 
     def hold() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from django_jobs.engine.dispatch import window
 from lab.faults.model.engine import SETTINGS
 from lab.faults.model.machine import Machine
+from tests.support.tuning import Tuning
 
 #: Of the default profile: less than a minute.
 EXAMPLES: Final = 30
@@ -19,10 +19,10 @@ STEPS: Final = 40
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_engine_does_what_the_model_says(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_does_what_the_model_says(settings: Any, tuning: Tuning) -> None:
     faulthandler.cancel_dump_traceback_later()  # making a failure small takes up to five minutes
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **SETTINGS}
-    monkeypatch.setattr(window, "FRESH_SECONDS", 3_600)  # the worker of an example is there until its end
+    tuning.set(worker_fresh_seconds=3_600)  # the worker of an example is there until its end
     run_state_machine_as_test(Machine, settings=profile())
 
 

@@ -69,9 +69,9 @@ def test_jobs_that_wait_for_none_are_counted_beside(root: Client, mine: Organiza
 
 
 def test_many_jobs_are_folded_by_type_status_and_layer(
-    root: Client, mine: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(batch_graph, "MAX_BOXES", 4)
+    tuning.set(batch_graph_boxes=4)
     batch = fan(mine, 5, kind)
     graph = graph_of(root, batch)
     assert graph is not None

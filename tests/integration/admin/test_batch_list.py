@@ -9,7 +9,6 @@ import pytest
 from django.test import Client
 
 from django_jobs import cancel_batch, create_batch
-from django_jobs.admin import batch_list
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
@@ -18,6 +17,7 @@ from tests.support.admin import asked, codes_on, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_user
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -89,10 +89,8 @@ def test_it_is_filtered_by_when_it_was_made(root: Client, mine: Organization) ->
     assert len(listed(root, created="7d")) == 2
 
 
-def test_what_no_index_finds_is_looked_for_among_the_newest(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch_list, "RECENT", 1)
+def test_what_no_index_finds_is_looked_for_among_the_newest(root: Client, mine: Organization, tuning: Tuning) -> None:
+    tuning.set(batch_list_searched_batches=1)
     old, new = create_batch(mine, name="same"), create_batch(mine, name="same")
     assert listed(root, q="same") == [new]
     page = root.get(url("batch", "changelist"), {"q": "same"})

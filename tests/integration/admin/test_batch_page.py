@@ -10,7 +10,6 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import cancel_batch, cancel_job, create_batch
-from django_jobs.admin import batch_failures
 from django_jobs.engine.store import organization_ids
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.statuses import OpenTo
@@ -21,6 +20,7 @@ from tests.support.batches import expire, make_batch, tick
 from tests.support.brokers import start
 from tests.support.factories import make_job_type, make_user
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -96,11 +96,8 @@ def test_what_failed_is_told_in_groups_the_causes_first(root: Client, mine: Orga
     assert [row["count"] for row in rows if row["is_consequence"]] == [3]
 
 
-def test_of_many_failures_a_part_is_looked_at(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch_failures, "MAX_LOOKED_AT", 2)
-    monkeypatch.setattr(batch_failures, "MAX_GROUPS", 1)
+def test_of_many_failures_a_part_is_looked_at(root: Client, mine: Organization, tuning: Tuning) -> None:
+    tuning.set(batch_page_failed_jobs=2, batch_page_failure_groups=1)
     batch = make_batch(mine, "Dead Letter", "Failed", "Dead Letter")
     run_jobs()
     assert "1+ " in shown(root, batch)

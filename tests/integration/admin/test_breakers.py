@@ -11,7 +11,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_jobs.admin import breaker_notices
 from django_jobs.models import JobType, Organization
 from django_jobs.statuses import BreakerState
 from tests.support import admin
@@ -20,6 +19,7 @@ from tests.support.breakers import breaker_of, claim_try, let_pass, make_fragile
 from tests.support.brokers import end, pending_job, raised, returned, running_job
 from tests.support.factories import make_job_type
 from tests.support.monitor import count, monitor, page
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -77,10 +77,8 @@ def test_staff_are_told_of_their_types_alone_and_no_error_of_others(
     assert url("jobtype", "close_breaker", held.pk) not in shown
 
 
-def test_the_monitor_tells_the_first_ones_and_that_there_are_more(
-    root: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(breaker_notices, "SHOWN", 2)
+def test_the_monitor_tells_the_first_ones_and_that_there_are_more(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_breakers=2)
     for _ in range(3):
         open_by_failures(make_fragile_type())
     assert [notice.code for notice in told(root)] == ["breaker_open", "breaker_open", "more_breakers"]

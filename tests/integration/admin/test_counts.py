@@ -14,10 +14,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_jobs.admin import execution_log, job_type_day, monitor_health, monitor_now, organization_load
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.insight import inspection, rollups
+from django_jobs.engine.insight import rollups
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.management.commands.jobs_status import look
@@ -28,6 +27,7 @@ from tests.support.brokers import end, job_in, pending_job, raised, running_job,
 from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die, group
 from tests.support.monitor import monitor, page, tiles
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -43,8 +43,8 @@ def shown_at(client: Client, address: str) -> int:
 
 
 @pytest.fixture
-def counted_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 1)
+def counted_to_one(tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=1)
 
 
 @pytest.mark.usefixtures("counted_to_one")
@@ -75,8 +75,8 @@ def test_to_choose_all_is_offered_for_at_least_so_many(root: Client, monkeypatch
     assert "All 1 selected" not in shown
 
 
-def test_what_is_retried_is_counted_whatever_else_waits(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor_now, "BOUND", 2)
+def test_what_is_retried_is_counted_whatever_else_waits(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_counted_jobs=2)
     kind, tenant = make_job_type(), make_organization()
     for _ in range(4):
         pending_job(kind, tenant)
@@ -84,8 +84,8 @@ def test_what_is_retried_is_counted_whatever_else_waits(root: Client, monkeypatc
     assert (tiles(root)["waiting"], tiles(root)["retrying"]) == ("2+", "1")
 
 
-def test_as_many_as_the_bound_are_no_more_than_that(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor_now, "BOUND", 2)
+def test_as_many_as_the_bound_are_no_more_than_that(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_counted_jobs=2)
     job = pending_job()
     pending_job(job.job_type, job.organization)
     assert tiles(root)["waiting"] == "2"
@@ -95,10 +95,9 @@ def test_as_many_as_the_bound_are_no_more_than_that(root: Client, monkeypatch: p
 
 
 def test_an_organization_of_whose_backlog_nothing_is_known_is_not_said_to_have_none(
-    root: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, theirs: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(monitor_now, "BOUND", 1)
-    monkeypatch.setattr(organization_load, "MAX_LOOKED_AT", 0)
+    tuning.set(monitor_counted_jobs=1, load_page_jobs=0)
     for _ in range(3):
         pending_job(organization=mine)
     running_job(organization=theirs)
@@ -110,8 +109,8 @@ def test_an_organization_of_whose_backlog_nothing_is_known_is_not_said_to_have_n
     assert "0" not in str(unknown)
 
 
-def test_a_day_that_was_not_counted_whole_says_at_least(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_type_day, "RECENT", 1)
+def test_a_day_that_was_not_counted_whole_says_at_least(root: Client, tuning: Tuning) -> None:
+    tuning.set(type_page_day_jobs=1)
     quiet, busy = make_job_type(), make_job_type()
     pending_job(quiet)
     for _ in range(3):
@@ -120,19 +119,16 @@ def test_a_day_that_was_not_counted_whole_says_at_least(root: Client, monkeypatc
     assert [day.total for day in days] == [CappedCount(count=0, is_cut=True), CappedCount(count=1, is_cut=True)]
 
 
-def test_a_group_that_was_not_counted_whole_says_at_least(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.engine.insight.failures.BOUND", 2)
+def test_a_group_that_was_not_counted_whole_says_at_least(root: Client, mine: Organization, tuning: Tuning) -> None:
+    tuning.set(failed_jobs_read=2)
     kind = make_job_type()
     job = [die(kind, mine) for _ in range(3)][-1]
     for address in (group(job), url("failure", "changelist")):
         assert re.search(r"<strong>2\+ \w+</strong>", text(root, address))
 
 
-def test_jobs_status_counts_each_status_for_itself(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MAX_ENDED", 2)
-    monkeypatch.setattr("django_jobs.management.commands.jobs_status.MAX_ENDED", 2)
+def test_jobs_status_counts_each_status_for_itself(mine: Organization, tuning: Tuning) -> None:
+    tuning.set(status_counted_jobs=2)
     kind = make_job_type()
     die(kind, mine)
     for _ in range(4):
@@ -169,10 +165,8 @@ def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
     assert re.findall(r"\d+", tile(root, "running").note) == ["1"]
 
 
-def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(
-    root: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(monitor_health, "MAX_RUNNING", 1)
+def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_running_jobs=1)
     for name in ("worker-1", "worker-2"):
         worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
         running_job(name)
@@ -180,14 +174,14 @@ def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(
     assert re.search(r"<div>1 \w+</div>", page(root))
 
 
-def test_all_workers_are_counted_and_the_first_are_shown(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.monitor.WORKERS_SHOWN", 1)
+def test_all_workers_are_counted_and_the_first_are_shown(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_shown_workers=1)
     for name in ("worker-1", "worker-2", "worker-3"):
         worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
     assert (tiles(root)["workers"], len(monitor(root)["workers"])) == ("3", 1)
     assert monitor(root)["more_workers"] == CappedCount(count=2)
     assert "more_workers" in codes_on(page(root))
-    monkeypatch.setattr(monitor_health, "MAX_WORKERS", 2)
+    tuning.set(monitor_counted_workers=2)
     assert tiles(root)["workers"] == "2+"
 
 
@@ -273,19 +267,17 @@ def test_failures_are_shown_with_their_errors(root: Client) -> None:
 
 
 @pytest.mark.usefixtures("failures")
-def test_a_filtered_log_says_how_far_it_looks(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_filtered_log_says_how_far_it_looks(root: Client, mine: Organization, tuning: Tuning) -> None:
     address = url("executionlog", "changelist")
     ExecutionLog.objects.update(id=F("id") + 1_000_000)  # ids begin anywhere once old rows are deleted
     assert codes_on(text(root, address, became="failures")) == []
-    monkeypatch.setattr(execution_log, "RECENT", 3)
+    tuning.set(execution_log_searched_rows=3)
     narrowed = root.get(address, {"became": "failures"})
     assert (codes_on(narrowed), narrowed.context["cl"].looks_back) == (["newest_only"], 3)
     assert codes_on(text(root, address)) == []
     member = admin.staff_of(mine)
     assert codes_on(text(member, address)) == []
-    monkeypatch.setattr(execution_log, "NEWEST_JOBS", 1)
+    tuning.set(execution_log_jobs_of_members=1)
     own = member.get(address)
     assert (codes_on(own), own.context["cl"].newest_jobs) == (["newest_jobs"], 1)
 

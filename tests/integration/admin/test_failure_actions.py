@@ -9,7 +9,6 @@ import pytest
 from django.test import Client
 
 from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.insight import failures
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
@@ -18,6 +17,7 @@ from tests.support.brokers import end, job_in, pending_job, raised, reread, runn
 from tests.support.factories import make_job_type
 from tests.support.failures import die, group, press
 from tests.support.operations import work_off
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -122,11 +122,11 @@ def test_a_group_of_one_has_one_button_that_retries_it(root: Client, kind: JobTy
 
 
 def test_one_of_which_older_ones_were_not_counted_may_be_several(
-    root: Client, kind: JobType, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, kind: JobType, mine: Organization, tuning: Tuning
 ) -> None:
     die(kind, mine)
     job = die(kind, mine)
-    monkeypatch.setattr(failures, "BOUND", 1)
+    tuning.set(failed_jobs_read=1)
     assert re.search(r'value="retry_all"[^>]*>[^<]*\b1\+</button>', root.get(group(job)).content.decode())
 
 

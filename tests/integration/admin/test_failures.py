@@ -13,7 +13,6 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from django_jobs.admin.failure_rows import Buttons
-from django_jobs.engine.insight import failures
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
@@ -24,6 +23,7 @@ from tests.support.brokers import start as claim
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order
 from tests.support.operations import start
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -95,9 +95,9 @@ def test_the_groups_of_one_type_can_be_seen_alone(root: Client, kind: JobType, m
 
 
 def test_more_dead_letters_than_are_looked_at_are_told(
-    root: Client, kind: JobType, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, kind: JobType, mine: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(failures, "BOUND", 2)
+    tuning.set(failed_jobs_read=2)
     for _ in range(3):
         die(kind, mine)
     context = root.get(url("failure", "changelist")).context
@@ -208,8 +208,8 @@ def test_the_links_of_errors_without_a_text_lead_to_them_alone(root: Client, kin
     assert list(response.context["cl"].result_list) == [job]
 
 
-def test_groups_come_page_by_page(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.failures.PER_PAGE", 2)
+def test_groups_come_page_by_page(root: Client, mine: Organization, tuning: Tuning) -> None:
+    tuning.set(failures_page_rows=2)
     for number in range(3):
         die(make_job_type(type_name=f"type-{number}"), mine, f"error of {'abc'[number]}")
     assert [error for error, _ in rows(root, p="1")] == ["<bdi>error of c</bdi>", "<bdi>error of b</bdi>"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from django_jobs.admin import filter_counts
 from django_jobs.models import Organization
 from tests.support import admin
 from tests.support.admin import codes_on, text, url
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -89,22 +89,20 @@ def test_jobs_of_others_are_not_counted(member: Client, mine: Organization, thei
     }
 
 
-def test_counting_ends_at_a_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_counts, "MOST", 1)
+def test_counting_ends_at_a_bound(root: Client, tuning: Tuning) -> None:
+    tuning.set(counted_jobs_of_a_filter=1)
     for _ in range(3):
         pending_job()
     assert counts(root)["status"] == {"Pending": "1+"}
 
 
-def test_only_the_newest_are_put_into_groups_and_the_page_says_so(
-    root: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_newest_are_put_into_groups_and_the_page_says_so(root: Client, tuning: Tuning) -> None:
     old, new = make_job_type(type_name="old"), make_job_type(type_name="new")
     job_in("Canceled", job_type=old)
     for _ in range(2):
         job_in("Canceled", job_type=new)
     assert codes_on(text(root, url("job", "changelist"))) == []
-    monkeypatch.setattr(filter_counts, "NEWEST", 2)
+    tuning.set(grouped_jobs_of_filters=2)
     assert counts(root)["type"] == {"new": "2+"}
     assert counts(root, status="Canceled")["type"] == {"new": "2+"}
     response = root.get(url("job", "changelist"))
@@ -112,8 +110,8 @@ def test_only_the_newest_are_put_into_groups_and_the_page_says_so(
     assert codes_on(response) == ["counted_newest"]
 
 
-def test_the_chosen_filter_has_the_number_of_the_list(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filter_counts, "NEWEST", 1)
+def test_the_chosen_filter_has_the_number_of_the_list(root: Client, tuning: Tuning) -> None:
+    tuning.set(grouped_jobs_of_filters=1)
     for _ in range(3):
         job_in("Canceled")
     assert 'Canceled <span class="djobs-count">3</span>' in text(root, url("job", "changelist"), status="Canceled")

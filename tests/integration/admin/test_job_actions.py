@@ -16,6 +16,7 @@ from tests.support import admin
 from tests.support.admin import VIEWS, actors, chosen, codes_on, codes_said, remembered, said, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -172,9 +173,9 @@ def test_what_was_confirmed_is_done_though_it_left_the_filter(root: Client) -> N
 
 
 def test_all_that_matches_up_to_a_bound_is_done_at_once_and_more_become_an_operation(
-    root: Client, monkeypatch: pytest.MonkeyPatch
+    root: Client, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr("django_jobs.admin.job_actions.MAX_AT_ONCE", 2)
+    tuning.set(bulk_action_jobs=2)
     jobs = [pending_job() for _ in range(2)]
     form = {"action": "cancel_jobs", "select_across": "1", "_selected_action": [jobs[0].pk]}
     assert {job.pk for job in root.post(LIST, form).context["jobs"]} == {job.pk for job in jobs}
@@ -182,8 +183,8 @@ def test_all_that_matches_up_to_a_bound_is_done_at_once_and_more_become_an_opera
     assert root.post(f"{LIST}?status=Pending", form)["Location"] == f"{LIST}all/cancel/?status=Pending"
 
 
-def test_no_more_than_the_bound_are_changed_by_one_form(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.job_actions.MAX_AT_ONCE", 2)
+def test_no_more_than_the_bound_are_changed_by_one_form(root: Client, tuning: Tuning) -> None:
+    tuning.set(bulk_action_jobs=2)
     jobs = [pending_job() for _ in range(3)]
     root.post(LIST, chosen("cancel", *jobs, confirmed="yes"))
     assert [reread(job).status for job in jobs] == ["Canceled", "Canceled", "Pending"]

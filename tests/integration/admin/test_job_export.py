@@ -11,13 +11,13 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
-from django_jobs.admin import job_export
 from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import chosen
 from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -62,9 +62,8 @@ def test_an_export_masks_what_is_sensitive(root: Client, member: Client, mine: O
     assert "hunter2" in rows_of(root, job)[0]["parameters"]
 
 
-def test_an_export_pages_to_its_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_export, "BATCH", 2)
-    monkeypatch.setattr(job_export, "MAX_ROWS", 5)
+def test_an_export_pages_to_its_bound(root: Client, tuning: Tuning) -> None:
+    tuning.set(export_batch_jobs=2, export_rows=5)
     kind, tenant = make_job_type(), make_organization()
     jobs = [pending_job(kind, tenant) for _ in range(7)]
     assert [row["job"] for row in rows_of(root, *jobs)] == [job.name for job in reversed(jobs[2:])]

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import retry_job, submit_job
-from django_jobs.admin import job_filters, job_list, job_paging
+from django_jobs.admin import job_paging
 from django_jobs.engine.access import AccessPolicy
 from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import Job, Organization
@@ -21,6 +21,7 @@ from tests.support.batches import make_batch
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -116,9 +117,9 @@ def test_the_type_filter_offers_what_the_user_sees_or_may_submit(
 
 
 def test_any_organization_that_the_user_may_see_can_be_asked_for(
-    root: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, theirs: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(job_filters, "MAX_LISTED", 1)
+    tuning.set(choices_of_a_filter=1)
     pending_job(organization=mine)
     job = pending_job(organization=theirs)
     assert listed(root, organization=str(theirs.pk)) == [job]
@@ -126,8 +127,8 @@ def test_any_organization_that_the_user_may_see_can_be_asked_for(
     assert re.findall(r"\d+", title) == ["1"]
 
 
-def test_a_count_that_was_cut_is_said_to_be(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 1)
+def test_a_count_that_was_cut_is_said_to_be(root: Client, tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=1)
     pending_job()
     pending_job()
     page = root.get(url("job", "changelist"))
@@ -180,21 +181,21 @@ def test_strange_queries_do_no_harm(subtests: pytest.Subtests, root: Client, min
             assert root.get(url("job", "changelist"), query, follow=True).status_code == 200
 
 
-def test_what_no_index_serves_is_looked_for_among_the_newest(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_index_serves_is_looked_for_among_the_newest(root: Client, tuning: Tuning) -> None:
     kind = make_job_type()
     old, new = job_in("Canceled", job_type=kind), job_in("Canceled", job_type=kind)
     assert listed(root, type=kind.pk) == [new, old]
     assert "newest_only" not in codes_on(text(root, url("job", "changelist"), type=kind.pk))
-    monkeypatch.setattr(job_list, "RECENT", new.pk - old.pk)
+    tuning.set(searched_newest_jobs=new.pk - old.pk)
     assert listed(root, type=kind.pk) == [new]
     assert "newest_only" in codes_on(text(root, url("job", "changelist"), type=kind.pk))
     assert listed(root, type=kind.pk, status="Canceled") == [new, old]
 
 
-def test_what_waits_is_found_however_old(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_found_however_old(root: Client, tuning: Tuning) -> None:
     old = pending_job()
     pending_job()
-    monkeypatch.setattr(job_list, "RECENT", 0)
+    tuning.set(searched_newest_jobs=0)
     assert old in listed(root, status="Pending", type=old.job_type_id)
 
 
@@ -273,24 +274,22 @@ def test_a_failed_attempt_waits_no_longer_in_the_list(root: Client) -> None:
     assert (facts["status"], facts["final"]) == ("Failed", False)
 
 
-def test_the_jobs_of_others_take_no_place_in_a_search(
-    member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_jobs_of_others_take_no_place_in_a_search(member: Client, mine: Organization, tuning: Tuning) -> None:
     kind = make_job_type()
     failed = job_in("Dead Letter", job_type=kind, organization=mine)
     theirs = make_organization()
     for _ in range(3):
         pending_job(kind, theirs)
-    monkeypatch.setattr(job_list, "RECENT", 2)
+    tuning.set(searched_newest_jobs=2)
     assert listed(member, q="failed") == [failed]
     assert listed(member, type=kind.pk) == [failed]
     assert "newest_only" not in codes_on(text(member, url("job", "changelist"), type=kind.pk))
 
 
 def test_all_jobs_with_an_error_are_found_whatever_became_of_them_page_by_page(
-    root: Client, member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(job_paging, "FEW", 1)
+    tuning.set(job_list_named_jobs=1)
     monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 2)
     kind = make_job_type()
     found = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter", "Canceled")]

@@ -8,11 +8,11 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from django_jobs.admin import job_logs
 from django_jobs.models import AttemptLog, Job, Organization
 from tests.support import admin
 from tests.support.admin import page_of, text, url
 from tests.support.brokers import end, pending_job, returned, start
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -50,7 +50,7 @@ def test_lines_that_are_not_kept_are_counted(root: Client, mine: Organization) -
 
 
 def test_of_earlier_attempts_and_of_many_lines_a_page_of_their_own_tells(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, tuning: Tuning
 ) -> None:
     job = written(mine)
     AttemptLog.objects.create(job_id=job.pk, attempt=2, first_lines=[[1.5, "INFO", "shop", "the latest"]], kept=1)
@@ -59,7 +59,7 @@ def test_of_earlier_attempts_and_of_many_lines_a_page_of_their_own_tells(
     assert "the printer is out" not in page
     assert f'href="{log_of(job)}"' in page
     assert "the printer is out" in text(root, log_of(job))
-    monkeypatch.setattr(job_logs, "INLINE", 0)
+    tuning.set(job_page_log_lines=0)
     assert "the latest" not in page_of(root, job)
     assert "the latest" in text(root, log_of(job, 2))
 

@@ -21,6 +21,7 @@ from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.job_copies import copies_by_sql
 from tests.support.operations import dead, finish
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -90,14 +91,11 @@ def test_all_that_failed_are_meant_by_one_choice(root: Client, kind: JobType) ->
     assert [reread(job).status for job in jobs] == [*[Status.PENDING] * 3, Status.COMPLETED]
 
 
-def test_more_than_the_bound_of_a_list_are_counted(
-    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 2)
+def test_more_than_the_bound_of_a_list_are_counted(root: Client, kind: JobType, tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=2)
     copies_by_sql(pending_job(job_type=kind), 4)
     assert "<strong>5 jobs.</strong>" in text(root, page_of("cancel"))
-    monkeypatch.setattr("django_jobs.engine.insight.counting_in_time.SECONDS", 0)
-    monkeypatch.setattr("django_jobs.engine.insight.counting_in_time.STRETCH", 1)
+    tuning.set(counting_seconds=0, counting_rows_of_a_statement=1)
     assert "More than 2 jobs, and all of them are meant." in text(root, page_of("cancel"))
 
 

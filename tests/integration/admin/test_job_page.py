@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.admin import job_facts, job_page
+from django_jobs.admin import job_page
 from django_jobs.engine.observers import CARRIED
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, Organization
@@ -20,6 +20,7 @@ from tests.support.brokers import end, job_in, pending_job, raised, reread, retu
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -142,8 +143,8 @@ def test_long_texts_are_cut_and_shown_whole_on_request(root: Client) -> None:
     assert "LAST" in page_of(root, job, all="1")
 
 
-def test_long_histories_are_cut_and_shown_whole_on_request(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.job_history.ROWS", 2)
+def test_long_histories_are_cut_and_shown_whole_on_request(root: Client, tuning: Tuning) -> None:
+    tuning.set(job_page_history_rows=2)
     job = job_in("Completed")
     address = url("job", "change", job.pk)
     cut, whole = root.get(address).context["history"], root.get(address, {"all": "1"}).context["history"]
@@ -245,12 +246,10 @@ def test_an_open_page_asks_the_more_often_the_more_may_change(root: Client) -> N
     assert pause_of(root, child) == job_page.FINAL_PAUSE
 
 
-def test_a_field_of_the_status_that_no_line_tells_stands_in_a_group_of_its_own(
-    root: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_field_of_the_status_that_no_line_tells_stands_in_a_group_of_its_own(root: Client, tuning: Tuning) -> None:
     job = running_job()[0]
     assert fact_on(page_of(root, job), "status") == ""
-    monkeypatch.setattr(job_facts, "ELSEWHERE", frozenset({"job_id", "error_message", "error_type"}))
+    tuning.set(job_facts_shown_elsewhere=frozenset({"job_id", "error_message", "error_type"}))
     page = page_of(root, job)
     assert "Running" in fact_on(page, "status")
     assert "field-depends_on" not in page, "what is empty is left out"

@@ -17,6 +17,7 @@ from tests.support.attempts import FreeRunner
 from tests.support.brokers import pending_job, start
 from tests.support.factories import make_job_type
 from tests.support.operations import start as start_operation
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -66,8 +67,8 @@ def test_a_job_and_what_its_handler_submitted_lead_to_each_other(root: Client) -
     assert (before, re.findall(r"\d+", after)) == ("", ["1"])
 
 
-def test_of_many_that_were_submitted_the_newest_are_shown(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_relatives, "LOOKED_AT", 11)
+def test_of_many_that_were_submitted_the_newest_are_shown(root: Client, tuning: Tuning) -> None:
+    tuning.set(job_page_child_jobs=11)
     parent = pending_job()
     made = submitted_from(parent, 12)
     page = page_of(root, parent)

@@ -9,8 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from django_jobs.admin import addressed_filters, job_search
-from django_jobs.engine.insight import job_search as engine_search
+from django_jobs.admin import job_search
 from django_jobs.engine.insight import newest_jobs
 from django_jobs.engine.submission import rights
 from django_jobs.models import Job, Organization
@@ -20,6 +19,7 @@ from tests.support.brokers import end, job_in, pending_job, raised, running_job,
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import make_schedule
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 WORKER = "web-1-4711-ab12cd34"
@@ -172,27 +172,24 @@ def test_an_organization_whose_id_and_title_are_alike_is_offered_once(root: Clie
     assert [text for text in sentences if "Jobs of the organization" in text] == [sentences[0]]
 
 
-def test_a_search_that_left_out_older_jobs_says_so(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_search_that_left_out_older_jobs_says_so(root: Client, mine: Organization, tuning: Tuning) -> None:
     kind = make_job_type()
     for number in (1, 1, 2):
         pending_job(kind, mine, parameters={"number": number})
     assert bound_of(root, q="number:1") == (None, "2")
-    monkeypatch.setattr(engine_search, "LOOKED_AT", 2)
+    tuning.set(searched_jobs=2)
     assert bound_of(root, q="number:1") == (2, "1+")
     assert "All 1+ jobs that match" in text(root, url("job", "changelist"), q="number:1")
     assert "Only the newest 2 jobs are looked at" in text(root, url("job", "changelist"), q="number:1")
 
 
-def test_a_filter_that_left_out_older_jobs_says_so(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_that_left_out_older_jobs_says_so(root: Client, tuning: Tuning) -> None:
     schedule = make_schedule()
     for _ in range(2):
         start(pending_job(schedule.job_type, metadata={"schedule": schedule.name}), WORKER)
     for query in ({"worker": WORKER}, {"schedule": str(schedule.pk)}):
         assert bound_of(root, **query) == (None, "2")
-    monkeypatch.setattr(engine_search, "LOOKED_AT", 1)
-    monkeypatch.setattr(addressed_filters, "LOOKED_AT", 1)
+    tuning.set(searched_jobs=1)
     for query in ({"worker": WORKER}, {"schedule": str(schedule.pk)}):
         assert bound_of(root, **query) == (1, "1+")
     assert bound_of(root, worker=WORKER, status="Running") == (None, "2")
@@ -204,9 +201,9 @@ def test_a_search_and_filters_narrow_the_list_together(root: Client, rows: dict[
 
 
 def test_parameters_are_looked_for_among_the_newest_jobs_of_the_chosen_organization(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(engine_search, "LOOKED_AT", 2)
+    tuning.set(searched_jobs=2)
     kind = make_job_type()
     job = pending_job(kind, mine, parameters={"number": 1})
     for _ in range(3):
@@ -256,9 +253,9 @@ def test_a_search_tells_nothing_of_another_organization(
 
 @pytest.mark.parametrize("most", [200, 0], ids=["its one organization", "too many organizations to name"])
 def test_a_fingerprint_of_another_organization_is_none_that_anybody_has(
-    member: Client, mine: Organization, theirs: Organization, monkeypatch: pytest.MonkeyPatch, most: int
+    member: Client, mine: Organization, theirs: Organization, tuning: Tuning, most: int
 ) -> None:
-    monkeypatch.setattr(newest_jobs, "MAX_ORGANIZATIONS", most)
+    tuning.set(bounded_organizations=most)
     kind = make_job_type()
     foreign = end(raised(start(pending_job(kind, theirs)), "Permanent", text="No route to the printer"))
     q = f"fingerprint:{foreign.error_fingerprint}"
@@ -299,8 +296,8 @@ def test_a_text_is_understood_once_for_a_request(root: Client, monkeypatch: pyte
     assert understand.call_count == 1
 
 
-def test_a_running_job_is_found_by_its_worker_however_old(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_search, "LOOKED_AT", 1)
+def test_a_running_job_is_found_by_its_worker_however_old(root: Client, tuning: Tuning) -> None:
+    tuning.set(searched_jobs=1)
     job, _ = running_job(WORKER)
     pending_job()
     pending_job()
@@ -343,9 +340,9 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(newest_jobs, "time", clock)
+    tuning.set(newest_jobs_clock=clock)
     return clock
 
 

@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.admin import job_type_day
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
@@ -22,6 +21,7 @@ from tests.support import admin
 from tests.support.admin import text
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_system_admin
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -253,10 +253,10 @@ def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Clie
 
 
 @pytest.mark.usefixtures("broker")
-def test_the_last_day_is_read_no_further_than_a_bound(system_admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_day_is_read_no_further_than_a_bound(system_admin: Client, tuning: Tuning) -> None:
     kind = make_job_type()
     first, second = pending_job(kind), pending_job(kind)
-    monkeypatch.setattr(job_type_day, "RECENT", second.pk - first.pk)
+    tuning.set(type_page_day_jobs=second.pk - first.pk)
     day = system_admin.get(url("change", kind.pk)).context["day"]
     assert (str(day.total), day.is_cut) == ("1+", True)
     Job.objects.filter(pk=first.pk).update(created_at=timezone.now() - dt.timedelta(hours=25))

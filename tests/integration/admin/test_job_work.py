@@ -11,12 +11,12 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import RetryLater
-from django_jobs.admin import job_work
 from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import codes_on, page_of, url
 from tests.support.brokers import pending_job
 from tests.support.durable import DurableJob
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -101,8 +101,8 @@ def test_long_results_are_folded_and_cut(root: Client) -> None:
     assert len(page) < 60_000
 
 
-def test_of_many_steps_the_latest_are_shown(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_work, "ROWS", 2)
+def test_of_many_steps_the_latest_are_shown(root: Client, tuning: Tuning) -> None:
+    tuning.set(job_page_work_rows=2)
     job = worked(first=1, second=2, third=3).job
     work = root.get(url("job", "change", job.pk)).context["work"]
     assert [step.position for step in work.steps] == [3, 2]

@@ -16,6 +16,7 @@ from tests.support import admin
 from tests.support.admin import codes_on, fact_on, page_of, text, url
 from tests.support.brokers import job_in, pending_job, queue_up
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -48,10 +49,8 @@ def test_a_type_tells_how_many_run_or_are_queued_of_how_many_may(root: Client, m
     assert f"<dd>{in_flight}</dd>" in text(root, url("jobtype", "change", kind.pk))
 
 
-def test_organizations_at_their_limit_are_named_and_the_others_counted(
-    root: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.admin.job_type_flow.SHOWN", 1)
+def test_organizations_at_their_limit_are_named_and_the_others_counted(root: Client, tuning: Tuning) -> None:
+    tuning.set(type_page_limited_names=1)
     kind = make_job_type(max_running_per_organization=1)
     for name in ("ORG-A", "ORG-B"):
         job_in("Running", job_type=kind, organization=make_organization(name=name))

@@ -11,7 +11,6 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.admin import monitor_now
 from django_jobs.engine.control import operations
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.foreign_entries import SetAside
@@ -28,6 +27,7 @@ from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import monitor, noticed, page, tiles
 from tests.support.operations import start
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -116,8 +116,8 @@ def test_depths_are_by_priority(root: Client) -> None:
     assert depths == [(Priority.CRITICAL, 0), (Priority.HIGH, 1), (Priority.NORMAL, 0), (Priority.LOW, 2)]
 
 
-def test_a_long_backlog_is_counted_up_to_a_bound(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor_now, "BOUND", 2)
+def test_a_long_backlog_is_counted_up_to_a_bound(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_counted_jobs=2)
     kind, tenant = make_job_type(), make_organization()
     for _ in range(3):
         pending_job(kind, tenant)

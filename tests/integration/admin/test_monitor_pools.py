@@ -19,6 +19,7 @@ from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
 from tests.support.monitor import monitor, page
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -67,9 +68,9 @@ def test_what_waits_and_runs_is_told_pool_by_pool(root: Client, gpu: JobType, mi
 
 
 def test_a_long_backlog_is_counted_up_to_a_bound(
-    root: Client, gpu: JobType, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, gpu: JobType, mine: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr("django_jobs.admin.monitor_pools.BOUND", 2)
+    tuning.set(monitor_counted_jobs=2)
     for _ in range(3):
         pending_job(gpu, mine)
     assert (str(rows(root)["gpu"].waiting), str(rows(root)["default"].waiting)) == ("2+", "0")
@@ -85,8 +86,8 @@ def test_workers_that_live_count_in_each_pool_that_they_serve(root: Client) -> N
 
 
 @pytest.mark.usefixtures("_pools")
-def test_more_workers_than_are_read_are_told_as_at_least(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.monitor_health.MAX_WORKERS", 1)
+def test_more_workers_than_are_read_are_told_as_at_least(root: Client, tuning: Tuning) -> None:
+    tuning.set(monitor_counted_workers=1)
     announce("first", "jobs-gpu-normal", slots=4)
     announce("second", "jobs-gpu-normal", slots=4)
     assert numbers(root, "gpu")[3:] == ("1+", "4+")

@@ -8,8 +8,6 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from django_jobs.admin import monitor_traffic
-from django_jobs.engine.insight import last_minutes
 from django_jobs.models import Organization
 from tests.support.admin import codes_on, staff_of
 from tests.support.alerts import make_alert
@@ -17,6 +15,7 @@ from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die
 from tests.support.monitor import count, monitor, noticed, page
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -45,9 +44,9 @@ def test_the_last_five_minutes_are_told_by_ten_seconds(root: Client, mine: Organ
 
 
 def test_where_much_happened_the_last_five_minutes_are_told_by_the_minute(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(last_minutes, "NEWEST", 1)
+    tuning.set(last_minutes_rows=1)
     kind = make_job_type()
     die(kind, mine)
     count(kind, mine, completed=7)
@@ -101,9 +100,9 @@ def test_a_type_is_linked_whatever_its_name(root: Client, mine: Organization) ->
 
 
 def test_of_many_types_the_busiest_are_shown_and_failures_count(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
+    root: Client, mine: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(monitor_traffic, "MAX_TYPES", 1)
+    tuning.set(monitor_traffic_types=1)
     count(make_job_type(type_name="fine"), mine, completed=2)
     count(make_job_type(type_name="failing"), mine, failed=3, died=3)
     context = monitor(root)
@@ -124,10 +123,8 @@ def test_a_type_that_was_deleted_meanwhile_is_still_told(root: Client, mine: Org
     assert (row.url, codes_on(row.state)) == ("", ["deleted"])
 
 
-def test_histograms_are_read_of_a_bounded_number_of_rows(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(monitor_traffic, "MAX_SAMPLES", 1)
+def test_histograms_are_read_of_a_bounded_number_of_rows(root: Client, mine: Organization, tuning: Tuning) -> None:
+    tuning.set(monitor_traffic_rows=1)
     count(make_job_type(), mine, completed=1, ran=[1.0])
     count(make_job_type(), mine, completed=1, ran=[1.0])
     assert monitor(root)["traffic"].is_sampled

@@ -20,7 +20,7 @@ from tests.support.batches import make_batch
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import start
-from tests.support.tuning import forget_everything
+from tests.support.tuning import Tuning, forget_everything
 
 TEMPLATES: Final = Path(django_jobs.__file__).parent / "templates/admin/django_jobs"
 #: What extends Django's own pages; everything else extends one of these.
@@ -162,8 +162,8 @@ def test_who_is_not_logged_in_is_sent_to_do_so() -> None:
     assert Client().get(reverse("admin:django_jobs_monitor_navigation")).status_code == 302
 
 
-def test_numbers_end_at_a_bound(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.navigation_counts.MAX_COUNT", 2)
+def test_numbers_end_at_a_bound(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=2)
     for _ in range(3):
         pending_job(organization=organization)
     assert counts(superuser())["jobs"] == "2+"

@@ -9,7 +9,6 @@ from django.test import Client, TestCase
 from django.utils.html import escape
 from pytest_django import Settings
 
-from django_jobs.admin import organization_load
 from django_jobs.exceptions import OrganizationInactive
 from django_jobs.models import Organization
 from tests.support import admin
@@ -17,6 +16,7 @@ from tests.support.admin import codes_on, codes_said, remembered, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -59,8 +59,8 @@ def test_the_list_leads_to_what_failed_of_each(root: Client, mine: Organization,
     assert admin.listed(root, status="failed_all", organization=str(mine.pk)) == failed[::-1]
 
 
-def test_the_list_counts_to_a_bound(root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(organization_load, "MAX_LOOKED_AT", 1)
+def test_the_list_counts_to_a_bound(root: Client, mine: Organization, tuning: Tuning) -> None:
+    tuning.set(load_page_jobs=1)
     pending_job(organization=mine)
     pending_job(organization=mine)
     row = root.get(LIST, {"q": "ORG-MINE"}).context["cl"].result_list[0]

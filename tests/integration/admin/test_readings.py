@@ -14,6 +14,7 @@ from django_jobs.models import ExecutionLog, Job, Membership, Organization
 from tests.support import admin
 from tests.support.admin import MODELS, asked, text, url
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.tuning import Tuning
 
 READ_ONLY = ("job", "executionlog")
 
@@ -190,10 +191,8 @@ def test_lists_cost_the_same_however_many_rows_they_show(superuser: Client, job:
         assert len(many) == len(few)
 
 
-def test_lists_count_no_further_than_the_cap(
-    superuser: Client, job: Job, foreign_job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 1)
+def test_lists_count_no_further_than_the_cap(superuser: Client, job: Job, foreign_job: Job, tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=1)
     assert superuser.get(url("job", "changelist")).context["cl"].result_count == 1
 
 

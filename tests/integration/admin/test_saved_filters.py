@@ -9,12 +9,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from django_jobs.admin import saved_filters
 from django_jobs.models import Organization, SavedFilter
 from tests.support import admin
 from tests.support.admin import codes_on, codes_said, text, url
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -79,8 +79,8 @@ def test_what_cannot_be_saved_is_said(subtests: pytest.Subtests, root: Client) -
             assert kept() == []
 
 
-def test_only_so_many_are_kept(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved_filters, "MOST", 2)
+def test_only_so_many_are_kept(root: Client, tuning: Tuning) -> None:
+    tuning.set(saved_filters=2)
     save(root, "status=Failed", "one")
     save(root, "status=Failed", "two")
     assert codes_said(save(root, "status=Failed", "three")) == ["too_many"]
@@ -146,9 +146,9 @@ def test_a_shared_filter_that_may_name_others_is_offered_to_system_admins_alone(
 
 
 def test_neither_what_others_share_nor_what_nobody_may_see_takes_a_place(
-    root: Client, member: Client, monkeypatch: pytest.MonkeyPatch
+    root: Client, member: Client, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(saved_filters, "MOST", 2)
+    tuning.set(saved_filters=2)
     user = User.objects.get(username="root")
     for name in ("a", "b", "c"):
         SavedFilter.objects.create(user=user, name=name, query="q=Secretive", is_shared=True)

@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import schedule_job
-from django_jobs.admin import schedule_filters
 from django_jobs.engine.schedules.definitions import change_schedule
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
@@ -19,6 +18,7 @@ from tests.support.admin import asked, codes_said, form_codes, said, text, url
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedule_pages import LIST, form, page
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -253,9 +253,9 @@ def test_a_manager_who_is_no_superuser_may_do_all(kind: JobType) -> None:
 
 
 def test_a_type_beyond_those_that_are_offered_is_found_by_its_address(
-    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    root: Client, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(schedule_filters, "MAX_TYPES", 1)
+    tuning.set(types_of_a_filter=1)
     for name in ("letters", "mails"):
         schedule_job(name, make_job_type(type_name=name), every=60)
     assert listed(root, type="mails") == ["mails"]

@@ -12,13 +12,13 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from django_jobs import create_batch, get_batch_status
-from django_jobs.api.batches import filters
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support.api import client_of, ids
 from tests.support.batches import counts, make_batch
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -211,9 +211,9 @@ def test_the_time_filters(client: APIClient, organization: Organization) -> None
 
 
 def test_a_search_finds_by_name_or_id_among_the_newest(
-    client: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(filters, "RECENT", 2)
+    tuning.set(api_searched_batches=2)
     old, march, _ = (create_batch(organization, name=name) for name in ("May 2025", "March, May not", "June"))
     assert batch_ids(client.get(LIST, {"search": "may"})) == [march.batch_id]
     assert batch_ids(client.get(LIST, {"search": old.batch_id})) == [old.batch_id]
@@ -288,11 +288,8 @@ def test_it_is_canceled_at_once_where_nothing_runs_and_again_without_harm(
     assert counts(batch) == {"Canceled": 1}
 
 
-def test_a_large_one_is_canceled_by_and_by(
-    admin: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.engine.control.batch_duties.PAGE", 1)
-    monkeypatch.setattr("django_jobs.engine.control.batch_duties.CALL_SECONDS", 0)
+def test_a_large_one_is_canceled_by_and_by(admin: APIClient, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(batch_page_jobs=1, batch_call_seconds=0)
     batch = make_batch(organization, "Completed", "Completed")
     answer = admin.post(url_of(batch, "cancel"))
     assert (answer.status_code, answer.json()["state"]) == (202, "Running")
@@ -311,11 +308,8 @@ def test_what_failed_starts_over(admin: APIClient, organization: Organization) -
     assert (answer.status_code, answer.json()["state"], answer.json()["progress"]) == (200, "Running", 50)
 
 
-def test_a_large_one_is_retried_by_and_by(
-    admin: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.engine.control.batch_duties.PAGE", 1)
-    monkeypatch.setattr("django_jobs.engine.control.batch_duties.CALL_SECONDS", 0)
+def test_a_large_one_is_retried_by_and_by(admin: APIClient, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(batch_page_jobs=1, batch_call_seconds=0)
     batch = make_batch(organization, "Dead Letter", "Dead Letter")
     run_jobs()
     assert admin.post(url_of(batch, "retry")).status_code == 202

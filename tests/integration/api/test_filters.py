@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.api.jobs import filters
 from django_jobs.api.jobs.filters import JobListFilter
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, start
 from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.tuning import Tuning
 
 LIST = "/api/jobs/"
 METHOD = "/api/method/dartwing.dartwing_core.api.jobs.list_jobs"
@@ -183,19 +183,19 @@ def test_jobs_are_found_by_a_part_of_their_error(
 
 
 def test_the_text_of_errors_is_looked_for_among_the_newest_jobs(
-    client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
     old, new = (end(raised(start(pending_job(kind, organization)), "Permanent", text="no printer")) for _ in range(2))
     assert ids(client.get(LIST, {"search": "printer"})) == [new.name, old.name]
-    monkeypatch.setattr(filters, "RECENT", 1)
+    tuning.set(api_searched_jobs=1)
     assert ids(client.get(LIST, {"search": "printer"})) == [new.name]
     assert ids(client.get(LIST, {"search": old.name})) == [old.name]
 
 
 def test_the_jobs_of_others_take_no_place_in_a_search(
-    client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(filters, "RECENT", 2)
+    tuning.set(api_searched_jobs=2)
     mine = end(raised(start(pending_job(kind, organization)), "Permanent", text="no printer"))
     tenant = make_organization()
     for _ in range(3):
@@ -207,9 +207,9 @@ def test_the_jobs_of_others_take_no_place_in_a_search(
 
 
 def test_a_search_in_several_organizations_looks_at_the_newest_of_each(
-    kind: JobType, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, broker: MemoryBroker, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(filters, "RECENT", 6)
+    tuning.set(api_searched_jobs=6)
     tenants = [make_organization() for _ in range(3)]
     first, second, third = (
         [end(raised(start(pending_job(kind, tenant)), "Permanent", text="no printer")) for _ in range(3)]

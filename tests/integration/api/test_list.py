@@ -13,6 +13,7 @@ from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_organization, make_user
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 LIST = "/api/jobs/"
 
@@ -71,9 +72,9 @@ def test_an_offset_that_is_too_far_tells_what_to_do_instead(client: APIClient, p
 
 
 @pytest.fixture
-def three_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def three_counted(tuning: Tuning) -> None:
     """Counting ends at 3."""
-    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 3)
+    tuning.set(capped_count_rows=3)
 
 
 def test_a_count_is_exact_up_to_its_bound(
@@ -119,9 +120,9 @@ def test_parameters_and_metadata_are_not_listed(client: APIClient, kind: JobType
 
 
 def test_a_user_of_very_many_organizations_sees_all_their_jobs(
-    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr("django_jobs.api.scope.FEW", 1)
+    tuning.set(api_inlined_keys=1)
     organizations = [make_organization() for _ in range(3)]
     names = [pending_job(kind, tenant).name for tenant in organizations]
     pending_job(kind)

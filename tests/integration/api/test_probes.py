@@ -13,13 +13,14 @@ from rest_framework.test import APIClient
 from django_jobs.api import probes
 from django_jobs.contrib.prometheus import page
 from django_jobs.engine.store import database
-from django_jobs.health import lookouts, on_demand
+from django_jobs.health import lookouts
 from django_jobs.health.on_demand import LookoutsOnDemand
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.probes import value_of
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
@@ -31,10 +32,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _lookouts(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _lookouts(broker: MemoryBroker, tuning: Tuning) -> Iterator[None]:
     """Those of an earlier test are gone, and whoever asks first waits for as long as it takes."""
-    monkeypatch.setattr(on_demand, "FIRST_SECONDS", PATIENCE)
-    monkeypatch.setattr(lookouts, "LOOK_SECONDS", 0.05)
+    tuning.set(probe_first_answer_seconds=PATIENCE, probe_look_pause_seconds=0.05)
     yield
     for kept in (probes.for_probes, probes.for_scrapes):
         kept.stop(PATIENCE)
@@ -150,12 +150,12 @@ def test_without_the_library_metrics_say_what_to_install(monkeypatch: pytest.Mon
     assert (answer.status_code, b"[prometheus]" in answer.content) == (501, True)
 
 
-def test_lookouts_that_nobody_asks_end_and_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_demand, "IDLE_SECONDS", 0.0)
+def test_lookouts_that_nobody_asks_end_and_begin_again(tuning: Tuning) -> None:
+    tuning.set(probe_idle_seconds=0.0)
     demand = LookoutsOnDemand(reads_gauges=False)
     first = demand.ask()
     wait_until(lambda: not first.are_alive, PATIENCE, "the end of the threads")
-    monkeypatch.setattr(on_demand, "IDLE_SECONDS", 100.0)
+    tuning.set(probe_idle_seconds=100.0)
     assert demand.ask() is not first
     demand.stop(PATIENCE)
 

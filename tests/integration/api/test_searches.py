@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.engine.insight import counting_in_time
 from django_jobs.models import Job, Organization
 from tests.support.api import client_of
 from tests.support.brokers import job_in
 from tests.support.factories import make_user
 from tests.support.job_copies import copies
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -21,11 +21,11 @@ METHOD = "/api/method/dartwing.dartwing_core.api.jobs.list_jobs"
 
 
 @pytest.fixture
-def boss(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> APIClient:
+def boss(organization: Organization, tuning: Tuning) -> APIClient:
     """Somebody with so much to search that no database does it in no time."""
     copies(job_in("Dead Letter", organization=organization), 200)
     Job.objects.update(error_message="no " * 10_000)
-    monkeypatch.setattr(counting_in_time, "WALK_SECONDS", 0.0)
+    tuning.set(counting_statement_seconds=0.0)
     return client_of(make_user(admin_of=[organization]))
 
 

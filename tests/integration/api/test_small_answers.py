@@ -10,12 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from django_jobs import get_job_history, get_job_status, list_jobs, submit_job
-from django_jobs.engine.insight import history, status
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
 from tests.support.api import client_of, ids, url_of
 from tests.support.brokers import end, job_in, pending_job, returned, start
 from tests.support.factories import make_job_type, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -78,9 +78,9 @@ def test_a_larger_page_than_there_are_is_cut(
 
 
 def test_a_job_by_itself_has_all_that_a_list_cuts(
-    client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(status, "MAX_LISTED_PARENTS", 2)
+    tuning.set(listed_parents=2)
     parents = [pending_job(kind, organization) for _ in range(3)]
     job = pending_job(kind, organization, depends_on=parents)
     Job.objects.filter(pk=job.pk).update(error_message="e" * 600)
@@ -133,9 +133,9 @@ def history_pages(client: APIClient, address: str) -> list[list[Any]]:
 
 @pytest.mark.parametrize("address", ["/api/jobs/{0}/history/", f"{METHOD}.get_job_history?job_id={{0}}"])
 def test_a_long_history_comes_in_pages(
-    client: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch, address: str
+    client: APIClient, organization: Organization, tuning: Tuning, address: str
 ) -> None:
-    monkeypatch.setattr(history, "MAX_ROWS", 3)
+    tuning.set(history_page_rows=3)
     job = job_in("Completed", organization=organization)
     rows = list(ExecutionLog.objects.filter(job=job).order_by("id").values_list("id", flat=True))
     assert history_pages(client, address.format(job.name)) == [rows[:3], rows[3:]]
@@ -143,18 +143,16 @@ def test_a_long_history_comes_in_pages(
 
 
 def test_a_posted_call_leads_to_the_rows_that_follow(
-    client: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    client: APIClient, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(history, "MAX_ROWS", 3)
+    tuning.set(history_page_rows=3)
     job = job_in("Completed", organization=organization)
     told = client.post(f"{METHOD}.get_job_history", {"job_id": job.name}, "json").json()["message"]
     assert len(history_pages(client, told["next"])) == 1
 
 
-def test_a_page_of_long_messages_has_fewer_rows(
-    client: APIClient, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "MAX_CHARACTERS", 500)
+def test_a_page_of_long_messages_has_fewer_rows(client: APIClient, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(history_page_characters=500)
     job = job_in("Completed", organization=organization)
     ExecutionLog.objects.filter(job=job).update(message="m" * 300)
     assert [len(page) for page in history_pages(client, url_of(job, "history"))] == [1, 1, 1, 1]

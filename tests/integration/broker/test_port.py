@@ -23,10 +23,10 @@ from django_jobs.engine.foreign_entries import ForeignEntry
 from django_jobs.engine.ports import Broker, Consumer, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
-from django_jobs.testing import memory_consumer
 from django_jobs.testing.memory_broker import MemoryBroker
 from tests.support.brokers import queue_for
 from tests.support.commands import QUEUES
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 #: At once, against the two seconds for which a worker waits for tickets.
@@ -118,10 +118,9 @@ def broker(bench: RedisBench | MemoryBench) -> Broker:
 
 
 @pytest.fixture
-def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_waits(tuning: Tuning) -> None:
     """A worker that nothing wakes waits so long that no slow machine hides it."""
-    monkeypatch.setattr(connection, "BLOCK_SECONDS", 60)
-    monkeypatch.setattr(memory_consumer, "WAIT_SECONDS", 60.0)
+    tuning.set(broker_block_seconds=60, test_broker_wait_seconds=60.0)
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from django_jobs.broker import RQBroker, rq_broker
+from django_jobs.broker import RQBroker
 from django_jobs.broker.connection import connect, errors_translated, queue_names, shared
 from django_jobs.broker.rq_worker import TicketWorker
 from django_jobs.engine.ports import RunningTicket, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.redis_servers import switched_redis
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 ROUNDS = 200
@@ -109,10 +110,10 @@ def test_of_tickets_that_are_done_nothing_is_kept(redis_client: redis.Redis) -> 
 
 
 def test_a_broker_that_failed_is_not_asked_again_for_a_second(
-    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(rq_broker, "time", clock)
+    tuning.set(broker_clock=clock)
     broker = RQBroker()
     with monkeypatch.context() as away:
         away.setattr(redis.ConnectionPool, "get_connection", Mock(side_effect=redis.ConnectionError("away")))

@@ -9,16 +9,15 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from rest_framework.authtoken.models import Token
 
-from django_jobs.contrib.socketio import clients, server, with_socketio
-from django_jobs.engine.sockets import open_sockets
+from django_jobs.contrib.socketio import with_socketio
 from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import Membership, OpenSocket, Organization
-from django_jobs.realtime import connections, hub, sockets
 from tests.support.brokers import end, returned, running_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_organization, make_user
 from tests.support.live import APPLICATION, PATIENCE, ManualBroadcaster, do, later_job
 from tests.support.socketio_client import SocketIOClient, play, token_of
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -39,14 +38,13 @@ def room(organization: Organization) -> str:
 
 
 @pytest.fixture
-def quick_rechecks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+def quick_rechecks(tuning: Tuning) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
 
 
 @pytest.fixture
-def short_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
+def short_farewells(tuning: Tuning) -> None:
+    tuning.set(socketio_linger_seconds=0.1)
 
 
 def by_session(user: User, origin: str) -> SocketIOClient:
@@ -109,10 +107,8 @@ def test_bad_credentials_are_refused_and_not_made_good_by_others(subtests: pytes
             assert data["message"] == "The token, ticket or session is not valid, or its user is not active."
 
 
-def test_who_has_all_their_sockets_open_is_told_so(
-    user: User, auth: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_who_has_all_their_sockets_open_is_told_so(user: User, auth: dict[str, str], tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
 
     @play(SocketIOClient(), SocketIOClient())
     async def answers(first: SocketIOClient, second: SocketIOClient) -> list[Any]:
@@ -123,8 +119,8 @@ def test_who_has_all_their_sockets_open_is_told_so(
 
 
 @pytest.mark.usefixtures("short_farewells")
-def test_who_never_says_who_they_are_is_told_so_and_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "CONNECT_SECONDS", 0.05)
+def test_who_never_says_who_they_are_is_told_so_and_cut_off(tuning: Tuning) -> None:
+    tuning.set(socketio_connect_seconds=0.05)
 
     @play(SocketIOClient())
     async def told(client: SocketIOClient) -> tuple[str, Any]:
@@ -173,10 +169,8 @@ def test_what_the_transport_cannot_read_ends_it_at_once(subtests: pytest.Subtest
             assert not OpenSocket.objects.exists()
 
 
-def test_who_ends_the_transport_but_not_the_websocket_is_cut_off(
-    auth: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "END_SECONDS", 0.1)
+def test_who_ends_the_transport_but_not_the_websocket_is_cut_off(auth: dict[str, str], tuning: Tuning) -> None:
+    tuning.set(socketio_end_seconds=0.1)
 
     @play(SocketIOClient())
     async def is_cut(client: SocketIOClient) -> bool:
@@ -201,10 +195,9 @@ def test_another_namespace_is_refused_and_leaves_the_connection_alone(auth: dict
 
 
 def test_who_opens_many_transports_without_saying_who_they_are_keeps_nobody_out(
-    auth: dict[str, str], room: str, monkeypatch: pytest.MonkeyPatch
+    auth: dict[str, str], room: str, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(server, "MAX_UNKNOWN", 2)
-    monkeypatch.setattr(clients, "CONNECT_SECONDS", 10 * PATIENCE)
+    tuning.set(socketio_unknown_clients=2, socketio_connect_seconds=10 * PATIENCE)
     application: Any = APPLICATION
     shared = with_socketio(application)
     known, *strangers = (SocketIOClient(server=shared) for _ in range(6))
@@ -341,9 +334,9 @@ BAD_EVENTS: Final = {
 
 
 def test_a_packet_that_is_not_understood_is_answered_and_the_connection_stays(
-    auth: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    auth: dict[str, str], tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(connections, "FRAMES_A_SECOND", 1_000)
+    tuning.set(frames_a_second=1_000)
 
     @play(SocketIOClient())
     async def answers(client: SocketIOClient) -> dict[str, tuple[str, str, str]]:
@@ -362,9 +355,9 @@ def test_a_packet_that_is_not_understood_is_answered_and_the_connection_stays(
 
 
 @pytest.fixture
-def still_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def still_time(tuning: Tuning) -> None:
     """However long the machine takes, no more frames are allowed than at once."""
-    monkeypatch.setattr(sockets, "time", Clock())
+    tuning.set(sockets_clock=Clock())
 
 
 @pytest.mark.usefixtures("still_time")
@@ -385,8 +378,8 @@ def test_a_flood_is_answered_with_limit_one_by_one(auth: dict[str, str], room: s
 
 
 @pytest.mark.usefixtures("still_time")
-def test_a_flood_before_the_client_says_who_it_is_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
+def test_a_flood_before_the_client_says_who_it_is_ends_it(tuning: Tuning) -> None:
+    tuning.set(socketio_linger_seconds=0.1)
 
     @play(SocketIOClient())
     async def told(client: SocketIOClient) -> list[Any]:
@@ -413,10 +406,8 @@ def test_a_packet_of_more_than_64_kb_is_refused_and_ends_the_connection(auth: di
     assert (told[0], told[1][0]["code"]) == ("error", "limit")
 
 
-def test_there_is_a_limit_of_rooms(
-    organization: Organization, auth: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "MAX_ROOMS", 2)
+def test_there_is_a_limit_of_rooms(organization: Organization, auth: dict[str, str], tuning: Tuning) -> None:
+    tuning.set(rooms_of_a_connection=2)
     jobs = [later_job(organization) for _ in range(3)]
 
     @play(SocketIOClient())

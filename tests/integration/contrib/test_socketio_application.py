@@ -16,14 +16,14 @@ from django.test import Client as Browser
 from rest_framework.authtoken.models import Token
 
 import django_jobs.contrib.socketio
-from django_jobs.contrib.socketio import application as outermost
-from django_jobs.contrib.socketio import clients, server, with_socketio
+from django_jobs.contrib.socketio import with_socketio
 from django_jobs.models import Organization
-from django_jobs.realtime import connections, handshakes, hub, sockets
+from django_jobs.realtime import handshakes
 from tests.support.documents import run_examples
 from tests.support.factories import make_user
 from tests.support.live import APPLICATION, PATIENCE, communicator, do
 from tests.support.socketio_client import Poller, SocketIOClient, play, token_of
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -93,9 +93,9 @@ def test_only_pages_that_may_use_a_session_may_send_their_cookies(settings: Any)
 
 
 def test_packets_that_come_at_once_by_several_polls_are_answered_one_after_the_other(
-    token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    token: str, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(connections, "FRAMES_A_SECOND", 1_000)
+    tuning.set(frames_a_second=1_000)
 
     @async_to_sync
     async def answers() -> str:
@@ -158,9 +158,9 @@ def test_another_path_may_be_chosen_and_counts_below_the_root_path() -> None:
 
 
 def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_the_client_comes_back(
-    token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
+    tuning.set(socketio_linger_seconds=0.1)
     auth = {"token": token}
 
     def fail(*_: object) -> None:
@@ -186,10 +186,9 @@ def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_t
 
 
 def test_a_slow_clients_events_wait_in_its_bounded_outbox_and_a_few_in_the_transport(
-    token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    token: str, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(server, "USUAL_PACKETS", 2)
-    monkeypatch.setattr(sockets, "MAX_OUTBOX", 5)
+    tuning.set(socketio_transport_packets=2, outbox_frames=5)
     served: Any = with_socketio(application)
 
     @async_to_sync
@@ -211,13 +210,10 @@ def test_a_slow_clients_events_wait_in_its_bounded_outbox_and_a_few_in_the_trans
     assert 2 < heard.count("pong") < 15
 
 
-def test_who_reads_nothing_is_cut_off_all_the_same_when_the_token_is_revoked(
-    token: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "USUAL_PACKETS", 2)
-    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+def test_who_reads_nothing_is_cut_off_all_the_same_when_the_token_is_revoked(token: str, tuning: Tuning) -> None:
+    tuning.set(
+        socketio_transport_packets=2, socketio_linger_seconds=0.1, hub_tick_seconds=0.01, hub_recheck_seconds=0.01
+    )
     served: Any = with_socketio(application)
 
     @async_to_sync
@@ -235,9 +231,8 @@ def test_who_reads_nothing_is_cut_off_all_the_same_when_the_token_is_revoked(
     assert "Session is disconnected" in answer()
 
 
-def test_who_lets_packets_pile_up_by_many_polls_is_cut_off(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MAX_WAITING", 5)
-    monkeypatch.setattr(clients, "LINGER_SECONDS", 0.1)
+def test_who_lets_packets_pile_up_by_many_polls_is_cut_off(token: str, tuning: Tuning) -> None:
+    tuning.set(socketio_waiting_packets=5, socketio_linger_seconds=0.1)
     served: Any = with_socketio(application)
 
     @async_to_sync
@@ -253,10 +248,8 @@ def test_who_lets_packets_pile_up_by_many_polls_is_cut_off(token: str, monkeypat
     assert "Session is disconnected" in answer()
 
 
-def test_a_poll_that_ends_a_transport_which_nobody_reads_is_answered(
-    token: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "END_SECONDS", 0.1)
+def test_a_poll_that_ends_a_transport_which_nobody_reads_is_answered(token: str, tuning: Tuning) -> None:
+    tuning.set(socketio_end_seconds=0.1)
 
     @async_to_sync
     async def answer(packet: str) -> str:
@@ -296,10 +289,8 @@ def test_polls_go_on_where_the_websocket_that_was_to_take_their_place_fails(toke
 
 
 @pytest.mark.parametrize("frames", [[], ["2probe"]], ids=["at first", "after the probe"])
-def test_a_websocket_that_does_not_go_on_with_its_upgrade_is_closed(
-    frames: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outermost, "UPGRADE_SECONDS", 0.1)
+def test_a_websocket_that_does_not_go_on_with_its_upgrade_is_closed(frames: list[str], tuning: Tuning) -> None:
+    tuning.set(socketio_upgrade_seconds=0.1)
 
     @async_to_sync
     async def last_message() -> str:

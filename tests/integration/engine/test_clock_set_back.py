@@ -6,7 +6,6 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine import scheduler, steadiness
 from django_jobs.engine.dispatch import window, worker_registry
 from django_jobs.engine.execution import leases
 from django_jobs.engine.scheduler import Scheduler
@@ -15,16 +14,16 @@ from django_jobs.models import EngineLease, Job, Worker
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, running_job
 from tests.support.clocks import Clock
 from tests.support.ticks import tick_for
+from tests.support.tuning import Tuning
 
 HOUR = dt.timedelta(hours=1)
 
 
 @pytest.fixture
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """The scheduler's clock, which nobody sets back."""
     clock = Clock()
-    for module in (scheduler, steadiness):
-        monkeypatch.setattr(module, "time", clock)
+    tuning.set(scheduler_clock=clock)
     return clock
 
 

@@ -18,13 +18,14 @@ from django_jobs.engine.store import database
 from django_jobs.models import Alert
 from tests.support.brokers import MemoryBroker
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(duty_watch, "time", clock)
+    tuning.set(duty_clock=clock)
     return clock
 
 

@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from django_jobs.engine import scheduler, steadiness
 from django_jobs.engine.control import cleanup
 from django_jobs.engine.dispatch import dispatcher, window, worker_registry
 from django_jobs.engine.scheduler import Scheduler
@@ -15,14 +14,14 @@ from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, Worker
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """The scheduler's clock."""
     clock = Clock()
-    for module in (scheduler, steadiness):
-        monkeypatch.setattr(module, "time", clock)
+    tuning.set(scheduler_clock=clock)
     return clock
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, OperationalError
 
-from django_jobs.engine import scheduler, steadiness
+from django_jobs.engine import scheduler
 from django_jobs.engine.dispatch import dispatcher, expirations
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -16,14 +16,14 @@ from django_jobs.models import EngineLease
 from tests.support.brokers import MemoryBroker, reread
 from tests.support.clocks import Clock
 from tests.support.ticks import expired_job, tick_for
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """The scheduler's clock."""
     clock = Clock()
-    for module in (scheduler, steadiness):
-        monkeypatch.setattr(module, "time", clock)
+    tuning.set(scheduler_clock=clock)
     return clock
 
 

@@ -9,11 +9,11 @@ import redis
 
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.reconciliation import check_broker
-from django_jobs.engine.insight import waiting_diagnostics
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.management.commands import jobs_worker
 from tests.support.commands import QUEUES
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def _no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pause(tuning: Tuning) -> None:
     """The second look at what waits follows the first one at once."""
-    monkeypatch.setattr(waiting_diagnostics, "PAUSE_SECONDS", 0)
+    tuning.set(diagnosis_pause_seconds=0)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.support.batches import make_batch
 from tests.support.brokers import end, raised, reread, returned, start
 from tests.support.commands import Answer, call
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -277,8 +278,8 @@ def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPa
     assert answer.code == exit_codes.NOT_AWAITED
 
 
-def test_that_no_worker_is_alive_is_said_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_watch, "PATIENCE", 0)
+def test_that_no_worker_is_alive_is_said_while_it_waits(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
+    tuning.set(no_worker_warning_seconds=0)
     monkeypatch.setattr("time.sleep", lambda _: None)
     assert submit("--wait", "--timeout", "0.2").err.count("manage.py jobs_worker") == 1
 

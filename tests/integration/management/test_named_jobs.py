@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError
 
-from django_jobs.management import exit_codes, given_ids, named_jobs
+from django_jobs.management import exit_codes, given_ids
 from django_jobs.models import Job, JobDependency, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support.batches import make_batch
@@ -19,6 +19,7 @@ from tests.support.commands import call
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import dead, finish
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -120,13 +121,13 @@ def test_ids_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("jobs_cancel", "-").code == exit_codes.USAGE
 
 
-def test_standard_input_that_is_no_list_of_ids_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_that_is_no_list_of_ids_is_told(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"JOB\xff"), encoding="utf-8"))
     assert call("jobs_cancel", "-").reason == "not_utf8"
     monkeypatch.setattr("sys.stdin", io.StringIO("x" * 1_000_000))
     answer = call("jobs_cancel", "-", "--json")
     assert (answer.code, len(answer.facts["jobs"][0]["id"])) == (2, given_ids.MAX_TEXT)
-    monkeypatch.setattr(given_ids, "MAX_IDS", 2)
+    tuning.set(given_ids=2)
     assert call("jobs_cancel", "a", "b", "c").reason == "too_many"
     assert call("jobs_cancel", "a", "b").reason == "unknown_job"
 
@@ -141,11 +142,11 @@ def test_a_reader_of_the_answer_who_leaves_ends_it_quietly() -> None:
     assert status(job) == Status.CANCELED
 
 
-def test_many_ids_go_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_ids_go_in_pages(tuning: Tuning) -> None:
     ids = [pending_job().name for _ in range(5)]
     unknown = [f"JOB-2026-9{number:05d}" for number in range(10_000)]
     assert call("jobs_cancel", *unknown, ids[0], "--json").facts["unknown"] == 10_000
-    monkeypatch.setattr(named_jobs, "PAGE", 2)
+    tuning.set(named_jobs_of_a_transaction=2)
     answer = call("jobs_cancel", *ids, "--json")
     assert (answer.facts["canceled"], answer.facts["unchanged"]) == (4, 1)
     assert [item["id"] for item in answer.facts["jobs"]] == ids

@@ -21,6 +21,7 @@ from tests.support.brokers import MemoryBroker, pending_job, queue_up, start
 from tests.support.commands import QUEUES
 from tests.support.factories import make_job_type, make_organization
 from tests.support.neglect import NONE, neglect, run_one, told
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -95,9 +96,9 @@ def test_a_type_whose_jobs_come_under_another_key_is_no_problem(organization: Or
 @pytest.mark.parametrize("hopped", [0, neglected_jobs.MAX_HOPPED])
 @pytest.mark.parametrize("fields", [{"max_running_per_organization": 1}, KEY])
 def test_a_full_lane_does_not_hide_another_one(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], hopped: int
+    organization: Organization, tuning: Tuning, fields: dict[str, Any], hopped: int
 ) -> None:
-    monkeypatch.setattr(neglected_jobs, "MAX_HOPPED", hopped)
+    tuning.set(neglected_jobs_full_lanes=hopped)
     kind = make_job_type(**fields)
     run_one(kind, organization)
     for owner in (organization, make_organization()):
@@ -206,22 +207,21 @@ def test_of_a_long_lane_some_jobs_are_looked_at(organization: Organization) -> N
     assert told().facts["pools"][0]["jobs"] == neglected_jobs.JOBS_OF_LANE
 
 
-def test_lanes_that_are_hopped_over_fill_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neglected_jobs, "LANES_OF_TYPE", 4)
-    monkeypatch.setattr(neglected_jobs, "PAGES", 1)
+def test_lanes_that_are_hopped_over_fill_no_page(tuning: Tuning) -> None:
+    tuning.set(neglected_jobs_lanes_of_type=4, neglected_jobs_pages=1)
     kind, organizations = make_job_type(max_running_per_organization=1), [make_organization() for _ in range(6)]
     for organization in organizations[:5]:
         run_one(kind, organization, "gone-1")
     for organization in organizations:
         neglect(kind, organization)
     assert told().facts["pools"][0]["jobs"] == 1
-    monkeypatch.setattr(neglected_jobs, "MAX_HOPPED", 0)
+    tuning.set(neglected_jobs_full_lanes=0)
     assert told().code == NONE
 
 
-def test_pages_are_turned_until_one_has_something_that_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_turned_until_one_has_something_that_may_go(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
     monkeypatch.setattr(access, "get_policy", AtMostOne)
-    monkeypatch.setattr(neglected_jobs, "LANES_OF_TYPE", 4)
+    tuning.set(neglected_jobs_lanes_of_type=4)
     tenant_shares.forget()
     kind, organizations = make_job_type(), [make_organization() for _ in range(14)]
     for organization in organizations[:10]:
@@ -229,7 +229,7 @@ def test_pages_are_turned_until_one_has_something_that_may_go(monkeypatch: pytes
     for organization in organizations:
         neglect(kind, organization)
     assert told().facts["pools"][0]["jobs"] == 2
-    monkeypatch.setattr(neglected_jobs, "PAGES", 2)
+    tuning.set(neglected_jobs_pages=2)
     assert told().code == NONE
 
 

@@ -13,10 +13,10 @@ from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
-from django_jobs.realtime import hub
 from django_jobs.realtime.layer_subscription import LayerSubscription
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -30,9 +30,8 @@ def user() -> User:
 
 
 @pytest.fixture
-def quick_rechecks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+def quick_rechecks(tuning: Tuning) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
 
 
 def test_a_browser_comes_in_by_its_session(user: User) -> None:

@@ -11,13 +11,14 @@ from rest_framework.test import APIClient
 
 from django_jobs import create_batch, get_batch_status
 from django_jobs.models import Batch, JobType, Membership, Organization
-from django_jobs.realtime import connections, hub, pending_events
+from django_jobs.realtime import hub, pending_events
 from django_jobs.realtime.events import BATCH
 from django_jobs.realtime.pending_events import PendingEvents
 from django_jobs.testing import run_jobs
 from tests.support.batches import make_batch, tick
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -33,9 +34,8 @@ def member(user: Any) -> LiveClient:
 
 
 @pytest.fixture
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TICK_SECONDS", "POLL_SECONDS", "RECHECK_SECONDS"):
-        monkeypatch.setattr(hub, name, 0.01)
+def quick_polls(tuning: Tuning) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_poll_seconds=0.01, hub_recheck_seconds=0.01)
 
 
 def room_of(batch: Batch) -> str:
@@ -167,9 +167,9 @@ def test_a_removed_member_is_put_out_of_it(organization: Organization, member: L
 
 
 def test_batches_count_against_the_limit_of_rooms(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_ROOMS", 1)
+    tuning.set(rooms_of_a_connection=1)
     batches = [create_batch(organization) for _ in range(2)]
 
     @with_clients(member)
@@ -259,9 +259,9 @@ def test_what_comes_while_a_client_joins_is_not_sent_but_read_anew(
 
 
 def test_a_client_that_is_too_slow_is_sent_the_state_anew(
-    organization: Organization, kind: JobType, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, kind: JobType, member: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr("django_jobs.realtime.sockets.MAX_OUTBOX", 0)  # each frame finds the outbox full
+    tuning.set(outbox_frames=0)  # each frame finds the outbox full
     batch = create_batch(organization)
 
     @with_clients(member)

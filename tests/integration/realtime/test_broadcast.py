@@ -18,9 +18,9 @@ from django_jobs import cancel_job
 from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog
-from django_jobs.realtime import broadcast
 from django_jobs.realtime.broadcast import LayerBroadcaster
 from tests.support.brokers import WORKER, end, pending_job, returned, running_job
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -42,9 +42,8 @@ class RecordingLayer:
 
 
 @pytest.fixture
-def layer(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingLayer]:
-    monkeypatch.setattr(broadcast, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(broadcast, "PAUSE_AFTER_FAILURE", 0.01)
+def layer(tuning: Tuning) -> Iterator[RecordingLayer]:
+    tuning.set(broadcast_pause_seconds=0.01, broadcast_failure_pause_seconds=0.01)
     layer = RecordingLayer()
     channel_layers.set("default", layer)
     use_broadcaster(LayerBroadcaster())

@@ -16,13 +16,13 @@ from rest_framework.authtoken.models import Token
 from django_jobs import submit_jobs
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import connections as connections_of_clients
-from django_jobs.realtime import event_log, joins, sockets
+from django_jobs.realtime import event_log, joins
 from django_jobs.realtime.connections import Connection
 from django_jobs.realtime.identity import TOKEN, Identity
 from tests.support.brokers import end, job_in, raised, start
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -51,9 +51,9 @@ def in_thread(function: Callable[[], object]) -> None:
 
 
 def test_after_a_replay_the_clients_next_frame_waits_as_for_the_frames_that_it_stands_for(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(connections_of_clients, "REPLAYED_A_FRAME", 1)
+    tuning.set(replayed_events_a_frame=1)
     for _ in range(10):
         later_job(organization)
 
@@ -171,10 +171,8 @@ def test_each_attempt_is_replayed_with_its_own_error(organization: Organization,
     ]
 
 
-def test_what_was_missed_is_not_told_once_the_room_is_taken_away(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sockets, "BUSY_OUTBOX", 0)
+def test_what_was_missed_is_not_told_once_the_room_is_taken_away(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(outbox_busy_frames=0)
     for _ in range(3):
         later_job(organization)
     token = Token.objects.create(user=make_user(member_of=[organization]))
@@ -200,10 +198,8 @@ def test_what_was_missed_is_not_told_once_the_room_is_taken_away(
     assert told == ["joined", "job_status_changed", "left"]
 
 
-def test_too_much_to_replay_is_left_to_rest(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_log, "MAX_MISSED", 2)
+def test_too_much_to_replay_is_left_to_rest(organization: Organization, member: LiveClient, tuning: Tuning) -> None:
+    tuning.set(missed_events=2)
     jobs = [later_job(organization) for _ in range(4)]
 
     @with_clients(member)

@@ -11,6 +11,7 @@ from django_jobs.realtime import connections, sockets
 from tests.support.clocks import Clock
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -21,9 +22,9 @@ def member(organization: Organization) -> LiveClient:
 
 
 @pytest.fixture
-def still_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def still_time(tuning: Tuning) -> None:
     """However long the machine takes, no more frames are allowed than at once."""
-    monkeypatch.setattr(sockets, "time", Clock())
+    tuning.set(sockets_clock=Clock())
 
 
 NO_FRAMES: Final = [
@@ -43,10 +44,8 @@ NO_FRAMES: Final = [
 ]
 
 
-def test_a_frame_that_is_not_understood_is_answered_and_the_socket_stays(
-    member: LiveClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "FRAMES_A_SECOND", 1_000)
+def test_a_frame_that_is_not_understood_is_answered_and_the_socket_stays(member: LiveClient, tuning: Tuning) -> None:
+    tuning.set(frames_a_second=1_000)
 
     @with_clients(member)
     async def answers(client: LiveClient) -> dict[str, tuple[str, str, bool]]:
@@ -135,10 +134,8 @@ def test_a_thousand_joins_are_answered_one_by_one(organization: Organization, me
     assert {answer["room"] for answer in answers} == {f"org:{organization.name}"}
 
 
-def test_there_is_a_limit_of_rooms(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "MAX_ROOMS", 2)
+def test_there_is_a_limit_of_rooms(organization: Organization, member: LiveClient, tuning: Tuning) -> None:
+    tuning.set(rooms_of_a_connection=2)
     jobs = [later_job(organization) for _ in range(3)]
 
     @with_clients(member)
@@ -148,10 +145,8 @@ def test_there_is_a_limit_of_rooms(
     assert [answer.get("code") for answer in answers] == [None, None, "limit"]
 
 
-def test_a_room_joined_again_counts_once(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "MAX_ROOMS", 1)
+def test_a_room_joined_again_counts_once(organization: Organization, member: LiveClient, tuning: Tuning) -> None:
+    tuning.set(rooms_of_a_connection=1)
 
     @with_clients(member)
     async def answers(client: LiveClient) -> list[dict[str, Any]]:
@@ -173,8 +168,8 @@ def test_a_room_joined_again_tells_everything_once(
         assert await client.has_nothing()
 
 
-def test_a_client_that_takes_nothing_is_told_to_read_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "MAX_OUTBOX", 3)
+def test_a_client_that_takes_nothing_is_told_to_read_the_present(tuning: Tuning) -> None:
+    tuning.set(outbox_frames=3)
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:

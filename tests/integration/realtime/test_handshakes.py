@@ -24,6 +24,7 @@ from django_jobs.realtime.rooms import Room
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_token, do, with_clients
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,8 +54,8 @@ def test_those_with_one_identity_are_looked_up_once() -> None:
     assert len({handshake.seat.id for handshake in waiting if handshake.seat is not None}) == 10
 
 
-def test_each_is_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_each_is_judged_alone(tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     user, gone = make_user(), make_user(is_active=False)
     nobody = Handshake(Identity("token", "nonsense"))
     found = codes(handshake_of(user), nobody, handshake_of(gone), handshake_of(user), handshake_of(make_user()))

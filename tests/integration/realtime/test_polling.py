@@ -12,13 +12,14 @@ from django.db import transaction
 
 from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog, Job, Organization
-from django_jobs.realtime import event_log, events, hub, outbox
+from django_jobs.realtime import event_log, events, hub
 from django_jobs.realtime.broadcast import MESSAGE_TYPE
 from django_jobs.realtime.event_log import Watermark
 from django_jobs.realtime.rooms import group_of
 from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -34,9 +35,8 @@ def admin() -> LiveClient:
 
 
 @pytest.fixture
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "POLL_SECONDS", 0.01)
+def quick_polls(tuning: Tuning) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_poll_seconds=0.01)
 
 
 @pytest.mark.usefixtures("quick_polls")
@@ -78,9 +78,8 @@ def test_a_poll_begins_where_the_one_before_ended(
 
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")
-def test_each_organization_has_its_turn_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TOPICS_A_TICK", 1)
-    monkeypatch.setattr(hub, "POLL_SECONDS", 0.0)
+def test_each_organization_has_its_turn_however_many_are_due(tuning: Tuning) -> None:
+    tuning.set(hub_topics_a_tick=1, hub_poll_seconds=0.0)
     organizations = [Organization.objects.create() for _ in range(3)]
 
     @with_clients(by_token(make_user(member_of=organizations)))
@@ -113,10 +112,9 @@ def test_events_that_could_not_be_read_are_told_by_the_next_poll(
 
 
 def test_a_flood_makes_the_hub_poll_at_once(
-    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(outbox, "MAX_LISTED", 0)
+    tuning.set(hub_tick_seconds=0.01, broadcast_listed_changes=0)
 
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
@@ -174,9 +172,13 @@ def test_a_poll_tells_the_progress_of_those_jobs_only_that_went_on(
 
 
 def test_after_a_notification_that_could_not_be_read_the_hub_polls_at_once(
-    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster,
+    organization: Organization,
+    member: LiveClient,
+    monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
 ) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
+    tuning.set(hub_tick_seconds=0.01)
     monkeypatch.setattr(hub, "random", SimpleNamespace(random=lambda: 0.0, uniform=max))
     failures, read = [ZeroDivisionError()], events.status_events
 
@@ -210,9 +212,9 @@ def test_a_poll_repeats_nothing(broadcaster: ManualBroadcaster, organization: Or
 
 
 def test_more_new_events_than_anybody_wants_become_one_advice(
-    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(hub, "MAX_NEW", 2)
+    tuning.set(hub_new_events=2)
 
     @with_clients(member)
     async def message(client: LiveClient) -> dict[str, Any]:
@@ -227,10 +229,9 @@ def test_more_new_events_than_anybody_wants_become_one_advice(
 
 
 def test_ids_that_only_a_message_of_the_layer_names_hide_no_event_and_become_no_cursor(
-    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "MAX_NEW", 2)
+    tuning.set(hub_tick_seconds=0.01, hub_new_events=2)
     group = group_of(organization.pk)
 
     @with_clients(member)
@@ -249,9 +250,9 @@ def test_ids_that_only_a_message_of_the_layer_names_hide_no_event_and_become_no_
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_what_is_too_much_for_everybodys_room_is_told_to_each_organization_that_has_few_of_it(
-    organization: Organization, member: LiveClient, admin: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, admin: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(hub, "MAX_NEW", 2)
+    tuning.set(hub_new_events=2)
     other = Organization.objects.create()
 
     def submit_four() -> Job:
@@ -271,9 +272,9 @@ def test_what_is_too_much_for_everybodys_room_is_told_to_each_organization_that_
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_what_is_too_much_for_an_organizations_room_is_told_to_everybodys_too(
-    organization: Organization, member: LiveClient, admin: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, admin: LiveClient, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(hub, "MAX_NEW", 2)
+    tuning.set(hub_new_events=2)
 
     def submit_three() -> None:
         with transaction.atomic():

@@ -8,10 +8,10 @@ import pytest
 
 from django_jobs import cancel_job, submit_job
 from django_jobs.models import Membership, Organization
-from django_jobs.realtime import hub
 from tests.support.brokers import end, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -27,9 +27,8 @@ def admin() -> LiveClient:
 
 
 @pytest.fixture
-def quick_rechecks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+def quick_rechecks(tuning: Tuning) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
 
 
 REFUSED: Final[dict[Any, str]] = {

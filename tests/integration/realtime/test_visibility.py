@@ -10,12 +10,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from django_jobs.models import Job, Organization
-from django_jobs.realtime import authorization, fan_out, hub
+from django_jobs.realtime import authorization
 from tests.support.brokers import pending_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 from tests.support.policies import OwnJobsOnly
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -87,10 +88,10 @@ class Switch(OwnJobsOnly):
 
 
 @pytest.fixture
-def switch(settings: Any, monkeypatch: pytest.MonkeyPatch) -> type[Switch]:
+def switch(settings: Any, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> type[Switch]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Switch"}
     monkeypatch.setattr(Switch, "is_open", True)
-    monkeypatch.setattr(fan_out, "ANSWER_SECONDS", 0.0)
+    tuning.set(visibility_answer_seconds=0.0)
     return Switch
 
 
@@ -99,10 +100,9 @@ def test_a_jobs_room_ends_when_the_policy_hides_the_job(
     organization: Organization,
     owner: User,
     switch: type[Switch],
-    monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
 ) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+    tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
     job = job_of(owner, organization)
 
     @with_clients(by_token(owner))

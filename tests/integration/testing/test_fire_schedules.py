@@ -13,10 +13,10 @@ from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.models import Job, Organization, Schedule
 from django_jobs.statuses import Status
 from django_jobs.testing import captured_jobs, fire_schedules, run_jobs
-from django_jobs.testing import schedules as testing_schedules
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
+from tests.support.tuning import Tuning
 
 
 class InATestCase(TestCase):
@@ -62,8 +62,8 @@ def test_from_now_on_to_a_moment_of_next_year(organization: Organization) -> Non
 
 
 @pytest.mark.django_db
-def test_too_many_firings_are_an_error(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(testing_schedules, "MAX_FIRINGS", 5)
+def test_too_many_firings_are_an_error(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(test_firings=5)
     make_schedule(None, organization)
     with pytest.raises(RuntimeError, match="After 5 firings"):
         fire_schedules(until=NOON + HOUR)

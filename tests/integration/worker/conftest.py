@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker import housekeeper, published_tickets
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.shared_slots import SharedSlots
 from tests.support.brokers import WORKER, MemoryBroker
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -24,10 +24,9 @@ def state(broker: MemoryBroker) -> Iterator[ChildState]:
 
 
 @pytest.fixture(params=[1, 2], ids=["main thread", "threads"])
-def child(broker: MemoryBroker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+def child(broker: MemoryBroker, request: pytest.FixtureRequest, tuning: Tuning) -> Iterator[Child]:
     # However slow the machine is: no job counts as one behind which others wait, and none as one to be shown.
-    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 600)
-    monkeypatch.setattr(published_tickets, "SHOWN_AFTER_SECONDS", 600)
+    tuning.set(hand_back_seconds=600, shown_ticket_seconds=600)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     slots = SharedSlots.create(request.param)

@@ -10,7 +10,6 @@ import pytest
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import child as child_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.claims import Claims
@@ -18,6 +17,7 @@ from django_jobs.worker.exit_codes import FOREIGN_BROKER, FailureTracker, Worker
 from django_jobs.worker.options import WorkerOptions
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.commands import DeadBroker
+from tests.support.tuning import Tuning
 
 WORKER = "worker-1"
 
@@ -93,11 +93,9 @@ def test_a_burst_looks_again_after_the_end_of_a_job_that_may_have_submitted_more
     assert [bool(child._round()), bool(child._round())] == [True, False]
 
 
-def test_a_burst_waits_a_moment_for_a_ticket_that_is_under_way(
-    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_burst_waits_a_moment_for_a_ticket_that_is_under_way(broker: MemoryBroker, tuning: Tuning) -> None:
     clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(child_module, "time", clock)
+    tuning.set(child_clock=clock)
     job_in("Queued")  # committed by another dispatcher, which has not pushed its ticket yet
     child = IdleChild()
     rounds = []

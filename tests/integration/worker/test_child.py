@@ -19,7 +19,6 @@ from django_jobs.engine.foreign_entries import ForeignEntry
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.ports import Taken
 from django_jobs.models import JobType, Worker
-from django_jobs.testing import memory_consumer
 from django_jobs.worker import claims as claims_module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
@@ -38,6 +37,7 @@ from tests.support.brokers import (
     ticket_of,
 )
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -213,8 +213,8 @@ def test_tickets_that_come_to_a_child_that_is_to_stop_are_put_back(
     assert {reread(job).status for job in jobs} == {"Queued"}
 
 
-def test_a_stop_ends_a_wait_for_tickets(state: ChildState, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_consumer, "WAIT_SECONDS", 60.0)
+def test_a_stop_ends_a_wait_for_tickets(state: ChildState, tuning: Tuning) -> None:
+    tuning.set(test_broker_wait_seconds=60.0)
     timer = threading.Timer(0.1, state.stop)
     timer.start()
     began = time.monotonic()

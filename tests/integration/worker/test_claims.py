@@ -16,6 +16,7 @@ from django_jobs.worker import refiller
 from django_jobs.worker.child import Child
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, pending_jobs, queue_for, reread
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -108,13 +109,13 @@ def test_tickets_and_share_together_are_no_more_than_start_soon(
 
 
 def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it_waits(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     """Another child may take its shares meanwhile, and fill the broker for nobody."""
     object.__setattr__(child.state.options, "burst", False)
     broker.lose_tickets()
     asked: list[int] = []
-    monkeypatch.setattr(refiller, "SECOND_LOOK_SECONDS", 600.0)
+    tuning.set(claim_second_look_seconds=600.0)
     child.claims._refilled -= refiller.SECOND_LOOK_SECONDS  # long ago
     monkeypatch.setattr(child.claims, "_refill", asked.append)
     monkeypatch.setattr(child.state.consumer, "take", lambda *_: Taken())

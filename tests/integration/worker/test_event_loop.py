@@ -22,7 +22,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut, WorkerStopping
 from django_jobs.models import Batch, Job
-from django_jobs.worker import interruption, loop_watch, sync_thread, task_interruption, thread_calls
+from django_jobs.worker import interruption, loop_watch
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.interruption import Interrupter
@@ -33,6 +33,7 @@ from django_jobs.worker.stop_relay import StopRelay
 from django_jobs.worker.sync_thread import SyncThread
 from django_jobs.worker.thread_calls import OtherThreads
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -76,10 +77,9 @@ class Child:
 
 
 @pytest.fixture
-def child(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+def child(broker: MemoryBroker, tuning: Tuning) -> Iterator[Child]:
     # However slow the machine is: nothing is left behind that ends at all, but in tests of that.
-    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 60.0)
-    monkeypatch.setattr(task_interruption, "LEFT_BEHIND_SECONDS", 60.0)
+    tuning.set(hung_call_seconds=60.0, left_behind_task_seconds=60.0)
     before = signal.getsignal(signal.SIGUSR1)
     made = Child(broker)
     yield made
@@ -259,8 +259,8 @@ def test_an_interruption_ends_statements_only_where_the_coroutine_waits_for_a_ca
     assert not ended.is_set()
 
 
-def test_who_swallows_the_first_interruption_gets_another(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interruption, "REPEAT_SECONDS", 0.05)
+def test_who_swallows_the_first_interruption_gets_another(child: Child, tuning: Tuning) -> None:
+    tuning.set(interruption_repeat_seconds=0.05)
     waiting = threading.Event()
 
     async def stay(context: Any) -> None:
@@ -340,9 +340,9 @@ def test_a_task_that_a_handler_leaves_behind_is_canceled(child: Child) -> None:
 
 
 def test_a_task_that_refuses_to_end_is_told_of_and_holds_nobody_up(
-    child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    child: Child, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(task_interruption, "LEFT_BEHIND_SECONDS", 0.01)
+    tuning.set(left_behind_task_seconds=0.01)
     go_on = threading.Event()
 
     async def refuse() -> None:
@@ -449,8 +449,8 @@ def test_an_interrupted_coroutine_ends_after_what_it_called_in_its_thread(
     assert (child.finish([job])[0].status, ends) == ("Canceled", ["call", "attempt"])
 
 
-def test_a_slot_whose_thread_hangs_gets_another(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 0.05)
+def test_a_slot_whose_thread_hangs_gets_another(child: Child, tuning: Tuning) -> None:
+    tuning.set(hung_call_seconds=0.05)
     hangs, go_on, seen = threading.Event(), threading.Event(), []
 
     def hang() -> None:
@@ -497,8 +497,10 @@ def test_a_call_for_which_there_is_no_thread_fails_its_job_and_runs_in_no_others
     assert calls == ["run"]
 
 
-def test_a_thread_that_nobody_needs_closes_its_connections(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_thread, "IDLE_SECONDS", 0.01)
+def test_a_thread_that_nobody_needs_closes_its_connections(
+    child: Child, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    tuning.set(idle_thread_seconds=0.01)
     dropped: list[int] = []
     really_drop = database.drop_connections
 
@@ -520,9 +522,9 @@ def test_a_thread_that_nobody_needs_closes_its_connections(child: Child, monkeyp
 
 
 def test_a_coroutine_that_blocks_the_loop_is_named_and_what_waits_behind_it_goes_back(
-    child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    child: Child, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 0.05)
+    tuning.set(loop_blocked_seconds=0.05)
     blocked, go_on = threading.Event(), threading.Event()
 
     async def block_the_loop(context: Any) -> None:
@@ -587,10 +589,8 @@ def test_an_interrupted_coroutine_ends_after_all_its_calls_though_the_last_one_n
     assert (child.finish([job])[0].status, ends) == ("Canceled", ["call", "attempt"])
 
 
-def test_a_slot_whose_thread_hangs_gets_another_though_a_later_call_never_began(
-    child: Child, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 0.05)
+def test_a_slot_whose_thread_hangs_gets_another_though_a_later_call_never_began(child: Child, tuning: Tuning) -> None:
+    tuning.set(hung_call_seconds=0.05)
     hangs, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -635,10 +635,8 @@ def test_an_interrupted_coroutine_ends_after_what_it_called_in_any_thread(
     assert (child.finish([job])[0].status, ends) == ("Canceled", ["call", "attempt"])
 
 
-def test_a_call_in_another_thread_leaves_no_transaction_to_the_next_job(
-    child: Child, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(thread_calls, "MOST_THREADS", 1)
+def test_a_call_in_another_thread_leaves_no_transaction_to_the_next_job(child: Child, tuning: Tuning) -> None:
+    tuning.set(call_threads=1)
     child.slots._loop._other_threads = OtherThreads(1)  # type: ignore[attr-defined]  # it is the next one's as well
     seen: list[tuple[int, bool]] = []
 
@@ -655,9 +653,8 @@ def test_a_call_in_another_thread_leaves_no_transaction_to_the_next_job(
     assert [is_open for _, is_open in seen] == [False] * 3
 
 
-def test_calls_that_hang_in_other_threads_hold_up_no_later_ones(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_thread, "HUNG_SECONDS", 0.05)
-    monkeypatch.setattr(thread_calls, "MOST_THREADS", 1)
+def test_calls_that_hang_in_other_threads_hold_up_no_later_ones(child: Child, tuning: Tuning) -> None:
+    tuning.set(hung_call_seconds=0.05, call_threads=1)
     hanging: list[int] = []
     go_on = threading.Event()
 
@@ -873,10 +870,10 @@ class Clock:
 
 @pytest.mark.parametrize(("worked", "told"), [(0.0, 0), (60.0, 1)], ids=["frozen", "held by C code"])
 def test_a_loop_that_was_frozen_with_its_process_is_not_told_of_but_one_that_was_held_up_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, worked: float, told: int
+    tuning: Tuning, caplog: pytest.LogCaptureFixture, worked: float, told: int
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(loop_watch, "time", clock)
+    tuning.set(loop_clock=clock)
     watch = loop_watch.LoopWatch(WORKER)
     watch.watch(threading.current_thread())
     watch.look()
@@ -891,9 +888,9 @@ def test_a_loop_that_was_frozen_with_its_process_is_not_told_of_but_one_that_was
 
 
 @pytest.fixture
-def no_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_repeats(tuning: Tuning) -> None:
     """An interruption comes once, however slow the machine is."""
-    monkeypatch.setattr(interruption, "REPEAT_SECONDS", 600.0)
+    tuning.set(interruption_repeat_seconds=600.0)
 
 
 @pytest.mark.usefixtures("no_repeats")

@@ -11,10 +11,11 @@ from django.db import OperationalError
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import settle
 from django_jobs.exceptions import AttemptLost, JobCanceled
-from django_jobs.worker import doubts, housekeeper, shared_slots
+from django_jobs.worker import housekeeper
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter
 from tests.support.brokers import WORKER, MemoryBroker, reread, returned, running_job
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -25,9 +26,9 @@ def duties(state: ChildState) -> housekeeper.Housekeeper:
 
 
 def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
-    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
+    state: ChildState, duties: housekeeper.Housekeeper, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 600.0)
+    tuning.set(hand_back_seconds=600.0)
     quick, claimed = running_job()
     state.batch.put([claimed, running_job()[1]])
     state.batch.next()
@@ -36,19 +37,23 @@ def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
     state.batch.next()
     duties._hand_back()
     assert reread(quick).status == "Running"  # the other job has not run for long yet
-    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 0.0)
+    tuning.set(hand_back_seconds=0.0)
     duties._hand_back()
     assert reread(quick).status == "Completed"
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
 def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
-    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+    state: ChildState,
+    duties: housekeeper.Housekeeper,
+    monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
+    is_committed: bool,
 ) -> None:
     job, claimed = running_job()
     state.batch.put([running_job()[1], claimed])
     state.batch.next()
-    monkeypatch.setattr(housekeeper, "HAND_BACK_SECONDS", 0.0)
+    tuning.set(hand_back_seconds=0.0)
     original = settle.return_to_queue
 
     def cut_off(*args: Any) -> None:
@@ -82,7 +87,7 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
 
 
 def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_run_when_the_answer_comes(
-    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
+    state: ChildState, duties: housekeeper.Housekeeper, tuning: Tuning
 ) -> None:
     job, claimed = running_job()
     state.doubts.add([claimed.ticket])
@@ -93,20 +98,20 @@ def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_r
         return reread(job).status
 
     assert look_twice() == "Running"
-    monkeypatch.setattr(doubts, "DOUBT_SECONDS", -1.0)
+    tuning.set(claim_doubt_seconds=-1.0)
     assert look_twice() == "Queued"
     assert state.doubts.answered([claimed.ticket], [claimed]) == []
 
 
 def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
-    state: ChildState, duties: housekeeper.Housekeeper, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    state: ChildState, duties: housekeeper.Housekeeper, broker: MemoryBroker, tuning: Tuning
 ) -> None:
     _, claimed = running_job()
     state.running.add(claimed, Interrupter(on_main_thread=False))
     state.shared_slots.begin(0, claimed.pk, claimed.attempt, 60)
     (began,) = (item.started for item in state.shared_slots.occupied())
     clock = SimpleNamespace(monotonic=lambda: began + 0.4)
-    monkeypatch.setattr(shared_slots, "time", clock)
+    tuning.set(shared_slots_clock=clock)
 
     assert not duties._is_any_unseen()
     clock.monotonic = lambda: began + 0.6
@@ -119,9 +124,9 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
 
 
 def test_a_window_that_grew_much_is_announced_before_the_next_heartbeat_and_one_that_shrank_if_it_stays_so(
-    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch
+    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(housekeeper, "WINDOW_SECONDS", 0.0)
+    tuning.set(housekeeper_window_seconds=0.0)
     monkeypatch.setattr(state.prefetch, "quick_types", lambda _: {"quick": 10})
     duties._beat()
     changed = {}

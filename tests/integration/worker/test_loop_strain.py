@@ -12,17 +12,17 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from django_jobs.models import Job
-from django_jobs.worker import task_interruption
 from tests.integration.worker.test_event_loop import Child
 from tests.support.brokers import MemoryBroker, running_job
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 
 @pytest.fixture
-def child(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
-    monkeypatch.setattr(task_interruption, "LEFT_BEHIND_SECONDS", 60.0)  # however slow the machine is
+def child(broker: MemoryBroker, tuning: Tuning) -> Iterator[Child]:
+    tuning.set(left_behind_task_seconds=60.0)  # however slow the machine is
     before = signal.getsignal(signal.SIGUSR1)
     made = Child(broker)
     yield made

@@ -10,13 +10,13 @@ from django_jobs.engine.control.worker_orders import Order
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.models import WorkerOrder
-from django_jobs.worker import orders
 from django_jobs.worker.orders import OrderReader
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def reader(db: None, monkeypatch: pytest.MonkeyPatch) -> OrderReader:
-    monkeypatch.setattr(orders, "PAUSE_SECONDS", 0.0)
+def reader(db: None, tuning: Tuning) -> OrderReader:
+    tuning.set(order_pause_seconds=0.0)
     supervision = Supervision(pid=7, name="seven")
     worker_registry.announce("web-7-1", ["jobs-normal"], slots=1, window=1, supervision=supervision)
     return OrderReader("seven")
@@ -66,8 +66,8 @@ def test_what_was_ordered_holds_while_the_database_is_away(
     assert reader.is_quiet
 
 
-def test_it_looks_once_in_some_seconds(reader: OrderReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders, "PAUSE_SECONDS", 60.0)
+def test_it_looks_once_in_some_seconds(reader: OrderReader, tuning: Tuning) -> None:
+    tuning.set(order_pause_seconds=60.0)
     reader.look()
     give(Order.QUIET)
     reader.look()

@@ -9,16 +9,16 @@ import pytest
 
 from django_jobs.engine.dispatch import dispatcher, freed_places
 from django_jobs.engine.store.chosen import store
-from django_jobs.worker import refiller as module
 from django_jobs.worker.child import Child
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.refiller import Refiller
 from tests.support.brokers import pending_job, returned, running_job
 from tests.support.factories import make_job_type
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def asked(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> list[Any]:
     """What is asked of the dispatcher, in place of asking it."""
     found: list[Any] = []
 
@@ -29,8 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(freed_places, "dispatch", dispatch)
     monkeypatch.setattr(dispatcher, "refill", lambda *_: found.append("refill"))
     monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: found.append("look"))
-    monkeypatch.setattr(module, "SECOND_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(module, "FLOW_SECONDS", 600.0)
+    tuning.set(claim_second_look_seconds=0.0, claim_flow_seconds=600.0)
     monkeypatch.setattr(store(), "has_one_writer", False)
     return found
 

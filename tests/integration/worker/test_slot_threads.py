@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_jobs.worker import thread_slots
 from tests.integration.worker.test_slots import Child
 from tests.support.brokers import MemoryBroker, running_job
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -69,10 +69,10 @@ def test_the_thread_that_came_last_gets_the_next_job(threaded: Child) -> None:
 
 
 def test_what_strikes_a_thread_between_its_jobs_ends_neither_it_nor_the_next_job(
-    threaded: Child, monkeypatch: pytest.MonkeyPatch
+    threaded: Child, tuning: Tuning
 ) -> None:
     """Libraries stop what takes too long by such an exception, and it may come late."""
-    monkeypatch.setattr(thread_slots, "IDLE_SECONDS", 0.1)
+    tuning.set(idle_thread_seconds=0.1)
     own: list[int] = []
 
     def handler(context: Any) -> None:

@@ -28,6 +28,7 @@ from django_jobs.worker.slots import make_slots
 from django_jobs.worker.thread_slots import ThreadSlots
 from tests.support.attempts import raising
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -209,9 +210,11 @@ def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
     assert 0 < pause <= thread_slots.PAUSE_SECONDS
 
 
-def test_after_the_pause_threads_are_tried_again(threaded: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_pause_threads_are_tried_again(
+    threaded: Child, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
     clock = SimpleNamespace(monotonic=lambda: 1.0)
-    monkeypatch.setattr(thread_slots, "time", clock)
+    tuning.set(thread_slots_clock=clock)
     assert isinstance(threaded.slots, ThreadSlots)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
@@ -322,9 +325,9 @@ def test_whatever_a_handler_leaves_behind_the_next_one_finds_a_clean_slot(thread
 
 
 def test_a_connection_that_broke_while_the_slot_rested_is_replaced(
-    threaded: Child, monkeypatch: pytest.MonkeyPatch
+    threaded: Child, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(thread_slots, "RESTED_SECONDS", 0.0)
+    tuning.set(rested_connection_seconds=0.0)
     asked: list[Any] = []
 
     def is_usable(item: BaseDatabaseWrapper) -> bool:
@@ -340,8 +343,10 @@ def test_a_connection_that_broke_while_the_slot_rested_is_replaced(
     assert seen[1] != seen[0]
 
 
-def test_a_slot_that_rests_for_long_holds_no_connection(threaded: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_slots, "IDLE_SECONDS", 0.05)
+def test_a_slot_that_rests_for_long_holds_no_connection(
+    threaded: Child, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    tuning.set(idle_thread_seconds=0.05)
     closed, own = threading.Event(), threading.local()
     really_drop = database.drop_connections
 

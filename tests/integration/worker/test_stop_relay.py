@@ -13,12 +13,12 @@ import pytest
 from django_jobs.engine import uptime
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.exceptions import AttemptLost, JobCanceled, WorkerStopping
-from django_jobs.worker import shared_slots, stop_relay
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter
 from django_jobs.worker.shared_slots import StopRequest
 from django_jobs.worker.stop_relay import StopRelay
 from tests.support.brokers import running_job
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -36,6 +36,7 @@ def test_an_orphan_ends_with_a_handler_that_does_not_stop_and_gives_it_its_grace
     state: ChildState,
     relay: StopRelay,
     monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
     settings: Any,
     timeout: float,
     canceled: float | None,
@@ -51,8 +52,7 @@ def test_an_orphan_ends_with_a_handler_that_does_not_stop_and_gives_it_its_grace
     if canceled is not None:
         relay._canceled_since[7, 2] = began + canceled
     clock = SimpleNamespace(monotonic=lambda: began + seconds)
-    monkeypatch.setattr(shared_slots, "time", clock)
-    monkeypatch.setattr(stop_relay, "time", clock)
+    tuning.set(shared_slots_clock=clock, stop_relay_clock=clock)
 
     relay._kill_what_never_stops()
 
@@ -77,11 +77,11 @@ def test_a_stop_request_reaches_the_handler_that_it_is_for(
 
 
 def test_running_jobs_have_their_grace_when_the_worker_stops(
-    state: ChildState, relay: StopRelay, settings: Any, monkeypatch: pytest.MonkeyPatch
+    state: ChildState, relay: StopRelay, settings: Any, tuning: Tuning
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 25}
     clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(stop_relay, "time", clock)
+    tuning.set(stop_relay_clock=clock)
     interrupter = Interrupter(on_main_thread=False)
     state.running.add(running_job()[1], interrupter)
     seen = []

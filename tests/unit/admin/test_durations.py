@@ -14,6 +14,7 @@ from django_jobs.admin.durations import (
     parse_duration,
     typed_duration,
 )
+from tests.support.tuning import Tuning
 
 
 def test_durations_are_read_as_people_write_them(subtests: pytest.Subtests) -> None:
@@ -66,9 +67,9 @@ def test_what_people_read_is_in_their_language_and_what_they_type_in_none(bracke
 
 
 def test_words_and_decimals_of_the_active_language_are_read(
-    bracketed: None, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+    bracketed: None, tuning: Tuning, subtests: pytest.Subtests
 ) -> None:
-    monkeypatch.setattr("django_jobs.admin.durations.OWN_WORDS", ((3600, "stunde stunden std"), *OWN_WORDS[3:]))
+    tuning.set(duration_words=((3600, "stunde stunden std"), *OWN_WORDS[3:]))
     for text in ("1,5 h", "1.5 Stunden", "1,5 Std.", "1 Stunde 30 min"):
         with subtests.test(text=text):
             assert parse_duration(text) == 5400

@@ -9,13 +9,14 @@ from django_jobs.health import notes as health_notes
 from django_jobs.health.notes import HealthNotes
 from django_jobs.health.probes import live, ready
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     """The clock of notes, which stands still unless the test moves it."""
     clock = Clock()
-    monkeypatch.setattr(health_notes, "time", clock)
+    tuning.set(probe_clock=clock)
     return clock
 
 

@@ -12,6 +12,7 @@ import pytest
 from django_jobs.health import server
 from django_jobs.health.server import ProbeServer, Reply, json_reply, listen
 from tests.support.probes import ask, code_of
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 PATIENCE = 30
@@ -66,9 +67,9 @@ def test_a_mistake_of_ours_is_a_500_and_ends_nothing(probes: ProbeServer, caplog
 
 
 def test_of_too_many_slow_clients_the_oldest_is_let_go_so_that_others_are_answered_at_once(
-    probes: ProbeServer, monkeypatch: pytest.MonkeyPatch
+    probes: ProbeServer, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 10.0 * PATIENCE)
+    tuning.set(probe_request_seconds=10.0 * PATIENCE)
     clients = [slow_client(probes.port) for _ in range(4 * server.MAX_CLIENTS)]
     assert ask(probes.port, "/live", timeout=PATIENCE).code == 200
     assert clients[0].recv(100) == b""
@@ -76,8 +77,8 @@ def test_of_too_many_slow_clients_the_oldest_is_let_go_so_that_others_are_answer
         client.close()
 
 
-def test_who_sends_a_request_bit_by_bit_is_let_go(probes: ProbeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.2)
+def test_who_sends_a_request_bit_by_bit_is_let_go(probes: ProbeServer, tuning: Tuning) -> None:
+    tuning.set(probe_request_seconds=0.2)
 
     def is_let_go() -> bool:
         try:
@@ -90,8 +91,8 @@ def test_who_sends_a_request_bit_by_bit_is_let_go(probes: ProbeServer, monkeypat
         wait_until(is_let_go, PATIENCE, "the end of the connection")
 
 
-def test_an_answer_may_take_longer_than_its_request(probes: ProbeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 1.0)
+def test_an_answer_may_take_longer_than_its_request(probes: ProbeServer, tuning: Tuning) -> None:
+    tuning.set(probe_request_seconds=1.0)
     is_late.clear()
     with slow_client(probes.port) as late:
         answer: list[int] = []

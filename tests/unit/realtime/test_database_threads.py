@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 from asgiref.sync import async_to_sync
 
-from django_jobs.realtime import database_threads
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread, answer_each
+from tests.support.tuning import Tuning
 
 
 class Oracle:
@@ -61,8 +61,8 @@ def test_those_who_ask_meanwhile_are_answered_by_one_call(oracle: Oracle, thread
     assert oracle.calls == [[0], [2, 4, 6]]
 
 
-def test_a_call_has_a_bound(oracle: Oracle, thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_threads, "MAX_BATCH", 2)
+def test_a_call_has_a_bound(oracle: Oracle, thread: DatabaseThread, tuning: Tuning) -> None:
+    tuning.set(socket_questions_of_a_call=2)
     oracle.may_go_on.set()
 
     async def scenario() -> None:

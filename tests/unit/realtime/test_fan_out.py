@@ -15,6 +15,7 @@ from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.events import PROGRESS, STATUS_CHANGED, Event
 from django_jobs.realtime.fan_out import FanOut, VisibilityCache
 from django_jobs.realtime.topics import EVERYBODY, Subscription, Topic
+from tests.support.tuning import Tuning
 
 
 class Stage:
@@ -90,10 +91,10 @@ class Policy:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> SimpleNamespace:
     """The time of the cache, which passes when the test says so."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(fan_out, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    tuning.set(visibility_clock=SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(fan_out, "may_hide_jobs", lambda: True)
     return clock
 

@@ -12,6 +12,7 @@ from channels.layers import channel_layers
 
 from django_jobs.realtime import layer_subscription
 from django_jobs.realtime.layer_subscription import FailureLog, LayerSubscription
+from tests.support.tuning import Tuning
 
 
 class Layer:
@@ -42,10 +43,10 @@ def layer() -> Iterator[Layer]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(tuning: Tuning) -> SimpleNamespace:
     """The time of the subscription, which passes when the test says so."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(layer_subscription, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    tuning.set(broadcast_layer_clock=SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import Mock
 
-import pytest
 from asgiref.sync import async_to_sync
 
 from django_jobs.engine.sockets.open_sockets import Seat
-from django_jobs.realtime import presence
 from django_jobs.realtime.authorization import Rights, Target
 from django_jobs.realtime.frames import REVOKED
 from django_jobs.realtime.presence import Presence
+from tests.support.tuning import Tuning
 
 A, B, LATER = Target("org:A", 1), Target("org:B", 2), Target("org:C", 3)
 
@@ -26,8 +25,8 @@ class NobodyMayStay:
         return [REVOKED for _ in questions]
 
 
-def test_each_socket_has_its_turn_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "SOCKETS_A_TICK", 1)
+def test_each_socket_has_its_turn_however_many_are_due(tuning: Tuning) -> None:
+    tuning.set(sockets_a_tick=1)
     thread: Any = NobodyMayStay()
     here, sockets = Presence(thread), [Mock() for _ in range(3)]
     for socket in sockets:

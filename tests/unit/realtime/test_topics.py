@@ -7,10 +7,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.realtime import topics
 from django_jobs.realtime.authorization import Target
 from django_jobs.realtime.events import BATCH_PROGRESS, STATUS_CHANGED, Event
 from django_jobs.realtime.topics import Seen, Subscription, Topic
+from tests.support.tuning import Tuning
 
 WHOLE = Target("org:A", 1)
 JOB = Target("job:5", 1, 5)
@@ -86,8 +86,8 @@ def test_the_events_of_one_job_are_told_in_order_and_once(topic: Topic) -> None:
     assert (len(told(job)), len(told(whole))) == (2, 4)
 
 
-def test_only_the_latest_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topics, "REMEMBERED", 2)
+def test_only_the_latest_keys_are_remembered(tuning: Tuning) -> None:
+    tuning.set(remembered_events=2)
     seen: Seen[int] = Seen()
     assert [seen.add(number) for number in (1, 2, 1, 3)] == [True, True, False, True]
     assert seen.unseen([1, 2, 3]) == [1]

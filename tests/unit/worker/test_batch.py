@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker import batch as module
 from django_jobs.worker.batch import Batch
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 FIRST: Any = SimpleNamespace(handler=print)
@@ -89,10 +89,10 @@ def test_nothing_is_overdue_while_nothing_runs(batch: Batch) -> None:
     assert not batch.is_overdue(0.0, 3600.0)
 
 
-def test_what_has_waited_for_long_is_overdue_though_others_start(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_waited_for_long_is_overdue_though_others_start(batch: Batch, tuning: Tuning) -> None:
     now = time.monotonic()
     clock = SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr(module, "time", clock)
+    tuning.set(batch_put_clock=clock)
     batch.put([FIRST, SECOND])
     clock.monotonic = lambda: now + 10
     batch.next()

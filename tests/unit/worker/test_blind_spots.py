@@ -11,8 +11,9 @@ from typing import Any, Final
 import pytest
 
 from django_jobs.exceptions import JobCanceled
-from django_jobs.worker import blind_spots, interruption
+from django_jobs.worker import blind_spots
 from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
+from tests.support.tuning import Tuning
 
 
 class Signaling(int):
@@ -100,10 +101,8 @@ def test_a_second_signal_while_the_first_is_received_is_judged_by_what_both_inte
     assert noted == ["cleaned up"]
 
 
-def test_a_loop_that_is_at_no_other_place_is_stopped_all_the_same(
-    interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(interruption, "PUT_OFF_SECONDS", 0.05)
+def test_a_loop_that_is_at_no_other_place_is_stopped_all_the_same(interrupter: Interrupter, tuning: Tuning) -> None:
+    tuning.set(interruption_put_off_seconds=0.05)
     with pytest.raises(JobCanceled), interrupter.interruptible():
         go_round_without_work([])
 

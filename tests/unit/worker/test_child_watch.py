@@ -7,20 +7,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from django_jobs.worker import child_watch, shared_slots
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.child_watch import ChildWatch
 from django_jobs.worker.shared_slots import SharedSlots
+from tests.support.tuning import Tuning
 
 
 class Watched:
     """A child and its supervisor, on a clock of their own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, tuning: Tuning) -> None:
         self.now = 100.0
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr(child_watch, "time", clock)
-        monkeypatch.setattr(shared_slots, "time", clock)
+        tuning.set(child_watch_clock=clock, shared_slots_clock=clock)
         self.slots = SharedSlots.create(2)
         self.watch = ChildWatch(self.slots)
 
@@ -33,8 +32,8 @@ class Watched:
 
 
 @pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    child = Watched(monkeypatch)
+def child(tuning: Tuning) -> Iterator[Watched]:
+    child = Watched(tuning)
     yield child
     child.slots.close()
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from django_jobs.engine.ports import Ticket
-from django_jobs.worker import doubts as module
 from django_jobs.worker.doubts import DOUBT_SECONDS, HELD_SECONDS, MOST_HELD_SECONDS, Doubts, HeldTickets
+from tests.support.tuning import Tuning
 
 FIRST, SECOND = Ticket(1, 2026, 1, 1), Ticket(2, 2026, 1, 1)
 
@@ -19,10 +19,10 @@ def claimed(ticket: Ticket) -> Any:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(tuning: Tuning) -> SimpleNamespace:
     clock = SimpleNamespace(now=1.0)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(module, "time", clock)
+    tuning.set(claim_doubt_clock=clock)
     return clock
 
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker import child_watch, children, enforcement, interruption, shared_slots
+from django_jobs.worker import child_watch, enforcement, interruption, shared_slots
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
 from django_jobs.worker.orders import OrderReader
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from tests.support.fake_children import FakeChild
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(tuning: Tuning) -> SimpleNamespace:
     """The supervisor's clock, which goes on by hand."""
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
-    for part in (child_watch, children, enforcement, shared_slots):
-        monkeypatch.setattr(part, "time", clock)
+    tuning.set(child_watch_clock=clock, children_clock=clock, enforcement_clock=clock, shared_slots_clock=clock)
     return clock
 
 

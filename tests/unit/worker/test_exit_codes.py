@@ -10,16 +10,16 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import exit_codes
 from django_jobs.worker.child import Child
 from django_jobs.worker.exit_codes import LOGGED_EVERY_SECONDS, FailureTracker
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(tuning: Tuning) -> SimpleNamespace:
     """A monotonic clock that goes on by hand."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(exit_codes, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    tuning.set(exit_codes_clock=SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 

@@ -13,6 +13,7 @@ from django_jobs.engine import uptime
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter, SlotRunner
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -52,10 +53,10 @@ def test_a_second_signal_does_not_disturb_what_the_handler_does_about_the_first(
 
 
 def test_a_handler_that_goes_on_is_interrupted_by_a_signal_again_after_two_seconds(
-    interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch
+    interrupter: Interrupter, tuning: Tuning
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: 1.0)  # also soon after the machine has started
-    monkeypatch.setattr(interruption, "time", clock)
+    tuning.set(interruption_clock=clock)
     interrupter.want(JobCanceled)
     with interrupter.interruptible():
         with pytest.raises(JobCanceled):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from django_jobs.exceptions import JobCanceled
-from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter
+from tests.support.tuning import Tuning
 
 
 def test_another_thread_is_interrupted_where_it_stands() -> None:
@@ -45,8 +45,8 @@ def test_nobody_who_interrupts_a_thread_waits_while_the_network_is_asked_to_end_
     assert interrupter.wanted is JobCanceled
 
 
-def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interruption, "REPEAT_SECONDS", 600.0)
+def test_many_that_interrupt_another_thread_at_once_do_it_once(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
+    tuning.set(interruption_repeat_seconds=600.0)
     raised: list[Any] = []
     interrupter = Interrupter(on_main_thread=False)
     with interrupter.interruptible(), monkeypatch.context() as patch:

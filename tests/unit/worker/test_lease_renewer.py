@@ -18,6 +18,7 @@ from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
 from django_jobs.worker.refiller import Refiller
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
@@ -168,11 +169,11 @@ def test_a_lease_whose_row_was_in_use_is_renewed_again_soon(
 
 
 def test_what_has_begun_is_noted_once_and_again_where_that_failed(
-    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     """The first try meets no database, the second a row in use; later rounds have nothing to note."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600}
-    monkeypatch.setattr(leases, "BEGUN_SECONDS", 0.01)
+    tuning.set(handler_begun_seconds=0.01)
     monkeypatch.setattr(leases, "renew", Answers([HELD]))
     note = Answers(OperationalError("gone"), set(), {(7, 2)}, set())
     monkeypatch.setattr(leases, "note_begun", note)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from django_jobs.engine.ports import Ticket
-from django_jobs.worker import shared_slots
 from django_jobs.worker.published_tickets import PublishedTickets
 from django_jobs.worker.running_jobs import RunningJobs
 from django_jobs.worker.shared_slots import SharedSlots
+from tests.support.tuning import Tuning
 
 LONG, SHORT = Ticket(7, 2026, 1, 1), Ticket(8, 2026, 1, 1)
 
@@ -20,12 +20,12 @@ LONG, SHORT = Ticket(7, 2026, 1, 1), Ticket(8, 2026, 1, 1)
 class Stage:
     """Two slots; a clock that goes on by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, tuning: Tuning) -> None:
         self.slots = SharedSlots.create(2)
         self.running = RunningJobs()
         self.shown = PublishedTickets(self.slots, self.running)
         self.now = 100.0
-        monkeypatch.setattr(shared_slots, "time", SimpleNamespace(monotonic=lambda: self.now))
+        tuning.set(shared_slots_clock=SimpleNamespace(monotonic=lambda: self.now))
 
     def begin(self, slot: int, ticket: Ticket) -> None:
         claimed: Any = SimpleNamespace(pk=ticket.pk, attempt=ticket.attempt, ticket=ticket)
@@ -37,8 +37,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    stage = Stage(monkeypatch)
+def stage(tuning: Tuning) -> Iterator[Stage]:
+    stage = Stage(tuning)
     yield stage
     stage.slots.close()
 

@@ -9,8 +9,8 @@ import pytest
 
 from django_jobs.engine import process_counts
 from django_jobs.engine.process_counts import ATTEMPTS, RUNS, Key, ProcessCounts
-from django_jobs.worker import reported_counts
 from django_jobs.worker.reported_counts import CountsReceiver, CountsSender
+from tests.support.tuning import Tuning
 
 KEY = Key(RUNS, "echo", "", "-10")
 
@@ -57,9 +57,9 @@ def test_it_arrives_after_the_childs_end_too(receiver: CountsReceiver, sender: C
 
 
 def test_what_the_supervisor_has_no_room_for_is_kept_and_sent_later(
-    receiver: CountsReceiver, sender: CountsSender, monkeypatch: pytest.MonkeyPatch
+    receiver: CountsReceiver, sender: CountsSender, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(reported_counts, "AT_ONCE", 10)
+    tuning.set(counts_a_report=10)
     for number in range(50_000):
         process_counts.count([(Key(RUNS, f"type-{number}"), 1)])
     sender.send()
@@ -90,10 +90,8 @@ def test_a_child_whose_supervisor_is_gone_counts_no_more(receiver: CountsReceive
     assert not process_counts.is_counting()
 
 
-def test_it_sends_when_that_is_due(
-    receiver: CountsReceiver, sender: CountsSender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reported_counts, "REPORT_SECONDS", 600.0)
+def test_it_sends_when_that_is_due(receiver: CountsReceiver, sender: CountsSender, tuning: Tuning) -> None:
+    tuning.set(counts_report_seconds=600.0)
     process_counts.count([(KEY, 1)])
     sender.send_when_due()
     process_counts.count([(KEY, 1)])

@@ -14,6 +14,7 @@ import pytest
 from django_jobs.worker import stacks
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.stacks import StackFile, tracebacks
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 ITEM = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1, thread=0x7F02)
@@ -52,10 +53,8 @@ def start(code: str, file: StackFile) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(
-    file: StackFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 60.0)
+def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(file: StackFile, tuning: Tuning) -> None:
+    tuning.set(stack_answer_seconds=60.0)
     with start(STUCK_IN_C, file) as process:
         file.ask()
         process.send_signal(stacks.SIGNAL)
@@ -64,8 +63,8 @@ def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(
     assert 'File "<string>", line 1 in <module>' in file.read()
 
 
-def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 0.3)
+def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, tuning: Tuning) -> None:
+    tuning.set(stack_answer_seconds=0.3)
     with start(FROZEN, file) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
@@ -78,10 +77,8 @@ def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, monkeypatch: p
     assert file.read() == ""
 
 
-def test_a_process_that_pauses_while_it_writes_has_not_finished(
-    file: StackFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 60.0)
+def test_a_process_that_pauses_while_it_writes_has_not_finished(file: StackFile, tuning: Tuning) -> None:
+    tuning.set(stack_answer_seconds=60.0)
     first, second = RAW.split("\n\n", 1)
     os.write(file.descriptor, RAW.encode())  # at an earlier question
     file.ask()
@@ -121,9 +118,9 @@ def test_a_thread_that_seemed_to_have_no_frame_is_shown_as_it_was_when_it_had_on
 
 
 def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_frame_but_not_for_ever(
-    file: StackFile, monkeypatch: pytest.MonkeyPatch
+    file: StackFile, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(stacks, "ANSWER_SECONDS", 60.0)
+    tuning.set(stack_answer_seconds=60.0)
     assert not file.is_to_be_asked_again([ITEM])
     asked = 0
     while not asked or file.is_to_be_asked_again([OTHER, ITEM]):

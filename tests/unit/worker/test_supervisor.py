@@ -15,12 +15,13 @@ from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker import children, enforcement, shared_slots, stacks
+from django_jobs.worker import enforcement, stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.exit_codes import FOREIGN_BROKER
 from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.supervisor import Supervisor
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture(autouse=True)
@@ -110,11 +111,11 @@ def test_a_frozen_child_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     boss = Supervisor(options())
     monkeypatch.setattr(boss, "_tick", lambda: 1 / 0)
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+    tuning.set(supervisor_clock=SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
     assert boss._goes_on()
     assert "ZeroDivisionError" in caplog.text
 
@@ -196,12 +197,11 @@ def test_a_child_that_gave_up_ends_the_worker(running: list[tuple[int, int]], st
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(tuning: Tuning) -> SimpleNamespace:
     """The supervisor's clock, which goes on by hand."""
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
-    for part in (module, children, shared_slots):
-        monkeypatch.setattr(part, "time", clock)
+    tuning.set(supervisor_clock=clock, children_clock=clock, shared_slots_clock=clock)
     return clock
 
 

@@ -8,21 +8,20 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import uptime
-from django_jobs.worker import children, enforcement, shared_slots
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, RECYCLED
 from django_jobs.worker.shared_slots import Caution
 from django_jobs.worker.supervisor import Supervisor
 from tests.support.fake_children import STUCK, FakeChild, options
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(tuning: Tuning) -> SimpleNamespace:
     """The supervisor's clock, which goes on by hand."""
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
-    for part in (module, children, enforcement, shared_slots):
-        monkeypatch.setattr(part, "time", clock)
+    tuning.set(supervisor_clock=clock, children_clock=clock, enforcement_clock=clock, shared_slots_clock=clock)
     return clock
 
 

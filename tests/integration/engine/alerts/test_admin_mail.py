@@ -10,6 +10,7 @@ from django.core import mail
 
 from django_jobs.engine.alerts import admin_mail
 from tests.support.networks import blackhole
+from tests.support.tuning import Tuning
 
 ADMIN = "ops@shop.example"
 
@@ -39,16 +40,16 @@ def test_it_is_what_mail_admins_sends(settings: Any) -> None:
     assert ours == djangos == ("[Shop] Alarm", "It fails.", "server@shop.example", [ADMIN, ADMIN])
 
 
-def test_a_server_that_says_nothing_is_given_up(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_mail, "ANSWER_SECONDS", 0.2)
+def test_a_server_that_says_nothing_is_given_up(settings: Any, tuning: Tuning) -> None:
+    tuning.set(mail_server_answer_seconds=0.2)
     with blackhole() as port:
         use_smtp(settings, port)
         with pytest.raises(OSError, match="timed out"):
             admin_mail.send_to_admins("Alarm", "It fails.")
 
 
-def test_how_long_the_host_waits_is_the_hosts_to_say(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_mail, "ANSWER_SECONDS", 3600.0)
+def test_how_long_the_host_waits_is_the_hosts_to_say(settings: Any, tuning: Tuning) -> None:
+    tuning.set(mail_server_answer_seconds=3600.0)
     with blackhole() as port:
         use_smtp(settings, port, timeout=0.2)
         with pytest.raises(OSError, match="timed out"):

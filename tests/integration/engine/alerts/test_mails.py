@@ -21,6 +21,7 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
 from django_jobs.models import Alert, Organization
 from tests.support.alerts import make_alert
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 ADMIN = "ops@shop.example"
@@ -187,7 +188,7 @@ def test_what_was_over_long_before_anybody_was_told_is_not_told() -> None:
 
 
 def test_a_mail_server_that_refuses_loses_no_alarm(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = [OSError("refused"), OSError("refused"), None]
     taken: list[str] = []
@@ -199,7 +200,7 @@ def test_a_mail_server_that_refuses_loses_no_alarm(
         taken.append(subject)
 
     monkeypatch.setattr(mails, "send_to_admins", send)
-    monkeypatch.setattr(mails, "FIRST_PAUSE", 0.0)
+    tuning.set(mail_first_pause_seconds=0.0)
     failing()
     mailer = Mailer()
     wait_until(lambda: mailer.send() == 1, 10, "the third try")
@@ -212,7 +213,7 @@ def test_a_mail_server_that_refuses_loses_no_alarm(
 
 
 def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate, tries = threading.Event(), []
 
@@ -221,9 +222,7 @@ def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
         gate.wait(60)
 
     monkeypatch.setattr(mails, "send_to_admins", hang)
-    monkeypatch.setattr(mails, "POLL", 0.001)
-    monkeypatch.setattr(mails, "PATIENCE", 0.0)
-    monkeypatch.setattr(mails, "FIRST_PAUSE", 0.0)
+    tuning.set(mail_poll_seconds=0.001, mail_patience_seconds=0.0, mail_first_pause_seconds=0.0)
     failing()
     mailer = Mailer()
     for _ in range(20):
@@ -231,13 +230,13 @@ def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
     wait_until(lambda: len(tries) >= mails.MAX_HANGING, 30, "the threads that send")
     assert len(tries) == mails.MAX_HANGING
     assert "give the mail backend a timeout" in caplog.text
-    monkeypatch.setattr(mails, "PATIENCE", 60.0)
+    tuning.set(mail_patience_seconds=60.0)
     gate.set()
     wait_until(lambda: is_told_after(mailer), 10, "that what went after all is told")
     assert len(tries) == mails.MAX_HANGING
 
 
-def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
     gate, tries = threading.Event(), []
 
     def send(subject: str, text: str) -> None:
@@ -246,10 +245,12 @@ def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatc
             gate.wait(60)
 
     monkeypatch.setattr(mails, "send_to_admins", send)
-    monkeypatch.setattr(mails, "POLL", 0.001)
-    monkeypatch.setattr(mails, "PATIENCE", 0.01)
-    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(mails, name, 0.0)
+    tuning.set(
+        mail_poll_seconds=0.001,
+        mail_patience_seconds=0.01,
+        mail_first_pause_seconds=0.0,
+        mail_longest_pause_seconds=0.0,
+    )
     failing()
     mailer = Mailer()
     wait_until(lambda: is_told_after(mailer), 10, "a mail that goes beside those that hang")
@@ -258,11 +259,10 @@ def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatc
 
 
 def test_each_further_mail_that_may_hang_waits_longer(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "django_jobs")
-    monkeypatch.setattr(mails, "PATIENCE", -1.0)
-    monkeypatch.setattr(mails, "POLL", 0.001)
+    tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
     monkeypatch.setattr(mails, "send_to_admins", lambda *_: gate.wait(60))
     failing()
@@ -275,9 +275,10 @@ def test_each_further_mail_that_may_hang_waits_longer(
     gate.set()
 
 
-def test_while_mails_hang_somebody_looks_whether_they_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mails, "PATIENCE", -1.0)
-    monkeypatch.setattr(mails, "POLL", 0.001)
+def test_while_mails_hang_somebody_looks_whether_they_have_gone(
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
     monkeypatch.setattr(mails, "send_to_admins", lambda *_: gate.wait(60))
     failing()
@@ -290,9 +291,10 @@ def test_while_mails_hang_somebody_looks_whether_they_have_gone(monkeypatch: pyt
     gate.set()
 
 
-def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mails, "PATIENCE", -1.0)
-    monkeypatch.setattr(mails, "POLL", 0.001)
+def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
 
     def refuse(subject: str, text: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs.engine.alerts.rules import queue_waiting
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import Job, JobType, Organization, Worker
 from tests.support.alerts import evaluate, let_pass, only, the_alarm
@@ -16,6 +15,7 @@ from tests.support.commands import QUEUES
 from tests.support.factories import make_job_type
 from tests.support.monitor import count
 from tests.support.neglect import neglect, run_one
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -122,10 +122,10 @@ def test_jobs_of_a_type_that_goes_on_are_not_told(
 
 
 def test_nothing_is_told_while_it_is_not_counted_what_goes_on(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, workers: None, kind: JobType, organization: Organization
+    settings: Any, tuning: Tuning, workers: None, kind: JobType, organization: Organization
 ) -> None:
     choose(settings, "queue_waiting")
-    monkeypatch.setattr(queue_waiting, "BATCH", 0)
+    tuning.set(rollup_rows=0)
     neglect(kind, organization)
     assert evaluate() == []
 

@@ -22,13 +22,13 @@ from tests.support.brokers import end, returned, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.plans import explained
 from tests.support.replicas import lagging_replica
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-def test_a_cancel_ends_a_retry_that_is_under_way(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_duties, "PAGE", 1)
-    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+def test_a_cancel_ends_a_retry_that_is_under_way(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(batch_page_jobs=1, batch_call_seconds=0.0)
     batch = make_batch(organization, *["Dead Letter"] * 4)
     run_jobs()
     retry_batch(batch)
@@ -40,10 +40,9 @@ def test_a_cancel_ends_a_retry_that_is_under_way(organization: Organization, mon
 
 
 def test_one_that_is_closed_amid_the_retry_of_its_jobs_does_not_end(
-    organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(batch_duties, "PAGE", 1)
-    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    tuning.set(batch_page_jobs=1, batch_call_seconds=0.0)
     batch = make_batch(organization, "Dead Letter", "Dead Letter", close=False, on_failure={"job_type": kind.pk})
     run_jobs()
     retry_batch(batch)
@@ -54,10 +53,9 @@ def test_one_that_is_closed_amid_the_retry_of_its_jobs_does_not_end(
 
 
 def test_one_of_which_jobs_are_still_to_be_retried_does_not_end(
-    organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(batch_duties, "PAGE", 1)
-    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    tuning.set(batch_page_jobs=1, batch_call_seconds=0.0)
     batch = make_batch(organization, "Dead Letter", "Dead Letter", close=False, on_failure={"job_type": kind.pk})
     run_jobs()
     retry_batch(batch)
@@ -97,10 +95,8 @@ def test_to_retry_one_that_ended_tells_no_second_end(
     assert "batch_ended" not in caplog.text
 
 
-def test_changes_of_a_batch_that_is_gone_are_not_read_for_ever(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(counting, "READ_AT_ONCE", 1)
+def test_changes_of_a_batch_that_is_gone_are_not_read_for_ever(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(batch_counting_changes=1)
     gone = make_batch(organization, "Completed")
     Batch.objects.filter(pk=gone.pk).delete()  # by code of the host's
     run_jobs()
@@ -205,8 +201,8 @@ class ByView(AccessPolicy):
 
 
 @pytest.fixture
-def by_host(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
-    monkeypatch.setattr(batch_duties, "PAGE", 2)
+def by_host(settings: Settings, tuning: Tuning, request: Any) -> None:
+    tuning.set(batch_page_jobs=2)
     policy = getattr(request, "param", ByParameters)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.{policy.__name__}"}
 
@@ -263,9 +259,9 @@ def test_server_code_and_the_batchs_block_ask_no_policy(by_host: None, organizat
 
 
 def test_the_scheduler_asks_for_the_user_and_does_nothing_for_one_who_is_gone(
-    by_host: None, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    by_host: None, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(batch_duties, "CALL_SECONDS", 0.0)
+    tuning.set(batch_call_seconds=0.0)
     batch = locked_and_free(organization, "do_nothing")
     user = make_user(admin_of=[organization])
     cancel_batch(batch, user=user)

@@ -30,6 +30,7 @@ from tests.support.batches import add, counts, expire, make_batch, state, tick
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -239,11 +240,8 @@ def test_one_that_has_ended_is_not_canceled(organization: Organization) -> None:
         cancel_batch(batch)
 
 
-def test_a_large_batch_is_canceled_page_by_page(
-    organization: Organization, kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("django_jobs.engine.control.batch_duties.PAGE", 3)
-    monkeypatch.setattr("django_jobs.engine.control.batch_duties.CALL_SECONDS", 0)
+def test_a_large_batch_is_canceled_page_by_page(organization: Organization, kind: JobType, tuning: Tuning) -> None:
+    tuning.set(batch_page_jobs=3, batch_call_seconds=0)
     batch = create_batch(organization)
     batch.submit_many([{"job_type": kind.pk, "parameters": {"n": number}} for number in range(8)])
     cancel_batch(batch)

@@ -17,6 +17,7 @@ from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.failures import press
 from tests.support.operations import begin, dead, finish
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -132,10 +133,8 @@ def test_the_admin_tells_who_changes_tenants_and_members(root: Client, lines: An
     ]
 
 
-def test_the_admin_tells_who_deletes_jobs_in_one_line(
-    root: Client, lines: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "MAX_NAMED", 2)
+def test_the_admin_tells_who_deletes_jobs_in_one_line(root: Client, lines: Any, tuning: Tuning) -> None:
+    tuning.set(audit_named_objects=2)
     kind, tenant = make_job_type(), make_organization()
     jobs = [job_in("Completed", job_type=kind, organization=tenant) for _ in range(3)]
     root.post(url("job", "changelist"), chosen("delete", *jobs, confirmed="yes"))

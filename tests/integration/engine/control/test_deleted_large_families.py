@@ -10,7 +10,6 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_status, retry_job, submit_jobs
-from django_jobs.engine.control import deletion
 from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.dependencies import children, follow_up
 from django_jobs.engine.scheduler import Scheduler
@@ -28,9 +27,8 @@ PARAMETERS: Final = 3 * PAGE
 
 
 @pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow_up, "PAGE", PAGE)
-    monkeypatch.setattr(deletion, "LINKS_AT_ONCE", PAGE)
+def small_pages(tuning: Tuning) -> None:
+    tuning.set(follow_up_page_jobs=PAGE, deleted_links_at_once=PAGE)
 
 
 def parent_of_many(submit: Submitter, *others: Job, **fields: Any) -> Job:

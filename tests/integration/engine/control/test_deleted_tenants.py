@@ -9,7 +9,7 @@ import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, submit_job
 from django_jobs.engine.control import tenants
-from django_jobs.engine.dispatch import backlog, dispatcher
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -17,6 +17,7 @@ from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -134,8 +135,8 @@ def test_orphans_take_neither_a_turn_nor_a_place_in_the_window(
     assert broker.pks() == [job.pk for job in others]
 
 
-def test_many_end_in_bounded_batches(monkeypatch: pytest.MonkeyPatch, organization: Organization) -> None:
-    monkeypatch.setattr(tenants, "BATCH", 2)
+def test_many_end_in_bounded_batches(tuning: Tuning, organization: Organization) -> None:
+    tuning.set(tenant_deletion_jobs=2)
     kind = make_job_type()
     for _ in range(5):
         pending_job(kind, organization)
@@ -144,9 +145,8 @@ def test_many_end_in_bounded_batches(monkeypatch: pytest.MonkeyPatch, organizati
     assert [watch.bury() for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_the_walk_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, organization: Organization) -> None:
-    monkeypatch.setattr(backlog, "LANES_AT_ONCE", 2)
-    monkeypatch.setattr(tenants, "PAGES", 1)
+def test_the_walk_goes_on_where_it_stopped(tuning: Tuning, organization: Organization) -> None:
+    tuning.set(backlog_lanes_at_once=2, tenant_deletion_pages=1)
     kind = make_job_type()
     for _ in range(4):
         pending_job(kind)

@@ -28,9 +28,8 @@ def kind() -> JobType:
 
 
 @pytest.fixture(autouse=True)
-def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_keys, "AT_ONCE", 3)
-    monkeypatch.setattr(lane_keys, "WRITTEN_AT_ONCE", 2)
+def small_sets(tuning: Tuning) -> None:
+    tuning.set(lane_keys_read_rows=3, lane_keys_written_jobs=2)
 
 
 def set_key(kind: JobType, key: str) -> None:
@@ -103,7 +102,7 @@ def test_a_key_that_is_taken_away_leaves_one_lane(organization: Organization) ->
 
 
 def test_a_large_backlog_takes_several_calls(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     clock, step = Clock(), lane_keys._Walk.step
 
@@ -111,8 +110,7 @@ def test_a_large_backlog_takes_several_calls(
         clock.now += 1
         return step(walk)
 
-    monkeypatch.setattr(lane_keys, "time", clock)
-    monkeypatch.setattr(lane_keys, "TICK_SECONDS", 0.25)
+    tuning.set(lane_keys_clock=clock, lane_keys_seconds=0.25)
     monkeypatch.setattr(lane_keys._Walk, "step", slow)
     for _ in range(7):
         submit_job(kind, organization, {"customer": 1})
@@ -196,9 +194,9 @@ def test_who_comes_to_lead_finds_jobs_in_other_lanes(organization: Organization)
 
 
 def test_a_submission_that_was_slow_to_commit_is_found_later(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(lane_keys, "AGAIN_SECONDS", (0.0,))
+    tuning.set(lane_keys_again_seconds=(0.0,))
     set_key(kind, "customer")
     watch = LaneKeyWatch()
     watch._begin(0.0)

@@ -17,6 +17,7 @@ from django_jobs.statuses import Status
 from tests.support.brokers import end, raised, reread, returned, start
 from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, finish, later, work_off
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -120,11 +121,9 @@ def test_it_goes_on_while_few_enough_fail(kind: JobType, system_admin: User) -> 
     assert (row.state, row.changed) == ("done", 60)
 
 
-def test_a_count_that_takes_long_is_made_less_often(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_count_that_takes_long_is_made_less_often(kind: JobType, system_admin: User, tuning: Tuning) -> None:
     begin(dead(kind, 1)[0], system_admin)
-    monkeypatch.setattr(operation_outcomes, "REST_FACTOR", 1e9)
+    tuning.set(operation_rest_factor=1e9)
     counts = operation_outcomes.OutcomeCounts()
     assert counts.count_due() == 1
     Operation.objects.update(counted_at=None)
@@ -132,11 +131,11 @@ def test_a_count_that_takes_long_is_made_less_often(
 
 
 def test_a_count_that_fails_holds_up_no_other(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     begin(dead(kind, 1)[0], system_admin)
     other = begin(dead(make_job_type(), 1)[0], system_admin)
-    monkeypatch.setattr(operation_outcomes, "REST_FACTOR", 1e9)
+    tuning.set(operation_rest_factor=1e9)
     monkeypatch.setattr(operation_outcomes, "read", Mock(side_effect=[DataError, {}]))
     counts = operation_outcomes.OutcomeCounts()
     with pytest.raises(DataError):

@@ -9,12 +9,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DataError, OperationalError
 
-from django_jobs.engine.control import operation_rights, operation_turns, operation_work
+from django_jobs.engine.control import operation_rights, operation_work
 from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Operation
 from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, start, work_off
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -96,28 +97,25 @@ def test_a_lost_connection_ends_the_round_and_the_others_come_first_in_the_next(
 
 
 def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, tuning: Tuning
 ) -> None:
     jobs = dead(kind, 6)
     Job.objects.filter(pk=jobs[4].pk).update(error_message="a timeout")
     Job.objects.filter(pk=jobs[0].pk).delete()
     operation = start(JobFilter(error_text="timeout"), system_admin)
     Operation.objects.update(last_id=jobs[5].pk)
-    monkeypatch.setattr(operation_turns, "STRETCH", 2)
+    tuning.set(operation_stretch_rows=2)
     work = operation_work.OperationWork()
     assert [work.do_round() for _ in range(4)] == [1, 1, 0, 0]
     operation.refresh_from_db()
     assert (operation.state, operation.changed, operation.position) == ("done", 1, jobs[4].pk)
 
 
-def test_what_is_too_much_to_count_is_counted_on_the_way(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_too_much_to_count_is_counted_on_the_way(kind: JobType, system_admin: User, tuning: Tuning) -> None:
     jobs = dead(kind, 3)
     operation = start(JobFilter(error_text=jobs[0].error_message), system_admin)
     Operation.objects.update(total=1, has_more=True)
-    monkeypatch.setattr(operation_turns, "COUNTED", 0)
-    monkeypatch.setattr(operation_turns, "BATCH", 2)
+    tuning.set(operation_counted_rows=0, operation_turn_jobs=2)
     work = operation_work.OperationWork()
     work.do_round()
     operation.refresh_from_db()

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import DataError, connection
 
 from django_jobs import submit_job
-from django_jobs.engine.control import audit, operation_rights, operation_turns, operations
+from django_jobs.engine.control import audit, operation_rights, operations
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.insight.job_filter import JobFilter
@@ -25,6 +25,7 @@ from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -107,13 +108,13 @@ def test_a_pause_of_the_scheduler_is_not_caught_up_in_a_rush(kind: JobType, syst
 
 
 def test_a_turn_takes_a_bounded_batch_in_as_many_statements_whatever_its_size(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, tuning: Tuning
 ) -> None:
     begin(dead(kind, 2)[0], system_admin)
     few = statements_of(work_off)
     other = make_job_type()
     later(begin(dead(other, 12)[0], system_admin), 10)
-    monkeypatch.setattr(operation_turns, "BATCH", 10)
+    tuning.set(operation_turn_jobs=10)
     begin(dead(make_job_type(), 1)[0], system_admin)
     Operation.objects.exclude(filters__job_type=[other.pk]).delete()
     assert statements_of(work_off) <= few + 4

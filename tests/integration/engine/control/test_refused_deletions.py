@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection
 
-from django_jobs.engine.control import deletion, operation_actions, operation_turns, retention
+from django_jobs.engine.control import deletion, operation_actions, operation_turns
 from django_jobs.engine.control.operation_actions import Order, Performed
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.models import Job
 from tests.support.brokers import MemoryBroker, job_in
 from tests.support.factories import make_job_type, make_system_admin
 from tests.support.operations import begin, dead, finish, work_off
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -57,8 +58,8 @@ def test_the_others_of_its_batch_go_and_one_warning_names_it(
     assert [text.split()[0] for text in warnings] == [f"job_id={jobs[2].name}"]
 
 
-def test_it_holds_up_no_later_batch(refer: Refer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+def test_it_holds_up_no_later_batch(refer: Refer, tuning: Tuning) -> None:
+    tuning.set(retention_batch_jobs=2)
     jobs = make_ended(6)
     refer(jobs[0])
     refer(jobs[1])
@@ -67,8 +68,8 @@ def test_it_holds_up_no_later_batch(refer: Refer, monkeypatch: pytest.MonkeyPatc
     assert left() == [jobs[0].pk, jobs[1].pk]
 
 
-def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "REFUSED_SECONDS", 0.0)
+def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, tuning: Tuning) -> None:
+    tuning.set(retention_refused_seconds=0.0)
     (job,) = make_ended(1)
     refer(job)
     pruner = Pruner(days=0)

@@ -20,6 +20,7 @@ from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
 from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -149,8 +150,8 @@ def test_a_tenant_is_erased_whatever_the_age_of_its_jobs_and_others_stay() -> No
     assert set(Job.objects.all()) == {unfinished, other}
 
 
-def test_the_walk_comes_to_its_end_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.control.retention.BATCH", 2)
+def test_the_walk_comes_to_its_end_in_batches(tuning: Tuning) -> None:
+    tuning.set(retention_batch_jobs=2)
     for _ in range(5):
         aged(job_in("Completed"), 31)
     pruner = Pruner()

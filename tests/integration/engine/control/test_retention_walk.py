@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from django_jobs.engine.control import retention, sweeps
+from django_jobs.engine.control import retention
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import Job
 from tests.support.brokers import job_in, pending_job
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -22,8 +23,8 @@ MOMENTS = ("created_at", "completed_at")
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", BATCH)
+def small_batches(tuning: Tuning) -> None:
+    tuning.set(retention_batch_jobs=BATCH)
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def test_a_pass_ends_at_the_first_young_jobs_however_many_there_are(looks: list[
     assert looks == [0]
 
 
-def test_the_next_pass_begins_where_the_last_one_ended(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+def test_the_next_pass_begins_where_the_last_one_ended(looks: list[int], tuning: Tuning) -> None:
+    tuning.set(retention_rest_factor=1e9)
     stay = waiting(31, 6)
     pruner = Pruner()
     assert a_pass(pruner) == 0
@@ -81,9 +82,9 @@ def test_the_next_pass_begins_where_the_last_one_ended(looks: list[int], monkeyp
     assert not Job.objects.filter(pk=old.pk).exists()
 
 
-def test_jobs_that_stayed_go_once_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_stayed_go_once_they_may(tuning: Tuning) -> None:
     clock = Clock()
-    monkeypatch.setattr(retention, "time", clock)
+    tuning.set(retention_clock=clock)
     late = ended(29.9, 3)
     Job.objects.update(created_at=F("created_at") - dt.timedelta(days=10))
     ended(31)
@@ -93,9 +94,11 @@ def test_jobs_that_stayed_go_once_they_may(monkeypatch: pytest.MonkeyPatch) -> N
     assert a_pass(pruner) == 3
 
 
-def test_many_jobs_that_stay_are_looked_at_the_less_often(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_jobs_that_stay_are_looked_at_the_less_often(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
     clock = Clock()
-    monkeypatch.setattr(retention, "time", clock)
+    tuning.set(retention_clock=clock)
     rows = Pruner._next
 
     def slow(self: Pruner, cutoff: Any) -> Any:
@@ -123,10 +126,8 @@ def test_a_command_looks_behind_younger_jobs_too() -> None:
     assert not Job.objects.filter(pk=old.pk).exists()
 
 
-def test_jobs_from_the_future_end_no_pass_and_are_passed_over_once(
-    looks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+def test_jobs_from_the_future_end_no_pass_and_are_passed_over_once(looks: list[int], tuning: Tuning) -> None:
+    tuning.set(retention_rest_factor=1e9)
     future = ended(-400, 7)
     pruner = Pruner()
     ended(31)
@@ -137,8 +138,8 @@ def test_jobs_from_the_future_end_no_pass_and_are_passed_over_once(
     assert looks[0] >= future[-1].pk
 
 
-def test_young_jobs_beside_those_from_the_future_are_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+def test_young_jobs_beside_those_from_the_future_are_not_passed_over(tuning: Tuning) -> None:
+    tuning.set(retention_rest_factor=1e9)
     young = ended(29)
     ended(-400, 3)
     pruner = Pruner()
@@ -157,7 +158,7 @@ def test_it_rests_the_less_the_further_it_is_behind(days: float, rest: float) ->
     assert pruner.rest() == 1.0
 
 
-def test_a_tick_goes_on_while_there_is_work_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "STEP_SECONDS", 60.0)
+def test_a_tick_goes_on_while_there_is_work_and_time(tuning: Tuning) -> None:
+    tuning.set(sweep_step_seconds=60.0)
     ended(31, 3 * BATCH + 1)
     assert Scheduler("one").tick()["prune"] == 3 * BATCH + 1

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.control import file_deletions, retention
 from django_jobs.engine.control.file_deletions import Sweep
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.execution import outputs
 from django_jobs.models import FileDeletion, Job
 from tests.support.brokers import job_in
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 @pytest.fixture
-def slow_storage(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def slow_storage(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
     """Each job's files cost 0.2 seconds; the clock stands still between."""
     clock = Clock()
 
@@ -24,8 +24,7 @@ def slow_storage(monkeypatch: pytest.MonkeyPatch) -> Clock:
         clock.now += 0.2
         return 1
 
-    monkeypatch.setattr(retention, "time", clock)
-    monkeypatch.setattr(file_deletions, "time", clock)
+    tuning.set(retention_clock=clock, file_deletions_clock=clock)
     monkeypatch.setattr(outputs, "delete_all", delete_all)
     return clock
 
@@ -48,9 +47,9 @@ def steps_of(sweep: Sweep, seconds: float) -> list[int]:
 
 @pytest.mark.parametrize("batch", [2, 200])
 def test_a_tick_deletes_files_for_a_short_time_and_the_next_goes_on(
-    slow_storage: Clock, monkeypatch: pytest.MonkeyPatch, batch: int
+    slow_storage: Clock, tuning: Tuning, batch: int
 ) -> None:
-    monkeypatch.setattr(file_deletions, "BATCH", batch)
+    tuning.set(file_deletions_rows=batch)
     prune(8)
     assert [count for count in steps_of(Sweep(), 0.5) if count] == [3, 3, 2]
     assert not FileDeletion.objects.exists()
@@ -66,10 +65,8 @@ def test_a_storage_that_hangs_costs_one_job_a_tick(slow_storage: Clock) -> None:
     assert steps_of(Sweep(), 0.1) == [1, 1]
 
 
-def test_time_is_up_before_a_long_walk_past_jobs_that_stay_has_ended(
-    slow_storage: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "BATCH", 1)
+def test_time_is_up_before_a_long_walk_past_jobs_that_stay_has_ended(slow_storage: Clock, tuning: Tuning) -> None:
+    tuning.set(retention_batch_jobs=1)
     for _ in range(2):
         job_in("Pending")
     pruner = Pruner(days=0)

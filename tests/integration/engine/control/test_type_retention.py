@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models import F
 
-from django_jobs.engine.control import retention, sweeps
+from django_jobs.engine.control import retention
 from django_jobs.engine.control.pruning import Pruning
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.control.type_retention import TypePruner
@@ -21,6 +21,7 @@ from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -38,9 +39,9 @@ def long() -> JobType:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     found = Clock()
-    monkeypatch.setattr("django_jobs.engine.control.type_retention.time", found)
+    tuning.set(type_retention_clock=found)
     return found
 
 
@@ -100,9 +101,9 @@ def test_days_that_change_count_at_once(short: JobType, organization: Organizati
 
 
 def test_a_type_that_gives_up_its_own_days_goes_by_the_setting(
-    long: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    long: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(retention, "SECONDS_PER_SECOND", 1e9)
+    tuning.set(retention_rest_factor=1e9)
     ended(long, organization, 100)
     pruning = Pruning()
     assert [pruning.prune(FOREVER) for _ in range(2)] == [0, 0]
@@ -110,10 +111,8 @@ def test_a_type_that_gives_up_its_own_days_goes_by_the_setting(
     assert sum(pruning.prune(FOREVER) for _ in range(2)) == 1
 
 
-def test_jobs_of_many_organizations_go_in_sets(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+def test_jobs_of_many_organizations_go_in_sets(short: JobType, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(retention_batch_jobs=2)
     owners = [organization, make_organization(), make_organization()]
     for owner in owners:
         for _ in range(5):
@@ -150,9 +149,9 @@ def test_nobody_looks_at_an_organization_again_until_something_grows_old_there(
 
 
 def test_many_young_jobs_of_its_own_and_other_types_cost_no_look(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    short: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH", 10)
+    tuning.set(retention_batch_jobs=10)
     other = ended(make_job_type(), organization, 20)
     ended(short, organization, 8)
     alone = statements_of(lambda: TypePruner(short.pk, 7).prune(FOREVER))
@@ -190,9 +189,9 @@ def test_erasing_an_organization_asks_no_type(long: JobType, organization: Organ
 
 
 def test_a_pass_that_takes_long_goes_on_where_it_was(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    short: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+    tuning.set(retention_batch_jobs=2)
     for _ in range(5):
         ended(short, organization, 8)
     pruning = Pruning()
@@ -215,9 +214,9 @@ def test_an_error_ends_a_pass_and_the_next_one_begins_anew(
 
 
 def test_it_rests_the_less_the_further_a_type_is_behind(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    short: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH", 1)
+    tuning.set(retention_batch_jobs=1)
     for _ in range(3):
         ended(short, organization, 100)
     pruning = Pruning()
@@ -228,8 +227,8 @@ def test_it_rests_the_less_the_further_a_type_is_behind(
     assert pruning.rest() == 1.0
 
 
-def test_the_scheduler_does_it(short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "STEP_SECONDS", 60.0)
+def test_the_scheduler_does_it(short: JobType, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(sweep_step_seconds=60.0)
     ended(short, organization, 8)
     assert Scheduler("one").tick()["prune"] == 1
 

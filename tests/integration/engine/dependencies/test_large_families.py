@@ -15,6 +15,7 @@ from tests.support.brokers import MemoryBroker
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import Submitter, complete, kill
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_is_dispatched")]
 
@@ -28,7 +29,7 @@ def submit(transactional_db: None) -> Submitter:
 
 
 @pytest.fixture
-def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def pages(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> list[int]:
     """How many jobs were decided at once, page by page."""
     decide = children.decide
     sizes: list[int] = []
@@ -37,7 +38,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(pks))
         return decide(pks)
 
-    monkeypatch.setattr(follow_up, "PAGE", PAGE)
+    tuning.set(follow_up_page_jobs=PAGE)
     monkeypatch.setattr(children, "decide", counting)
     return sizes
 
@@ -76,7 +77,7 @@ def test_they_are_released_die_and_live_again_page_by_page(submit: Submitter, pa
 
 
 @pytest.fixture
-def tired(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def tired(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
     """Each page takes 0.2 seconds; the clock stands still between."""
     clock = Clock()
     decide = children.decide
@@ -85,8 +86,7 @@ def tired(monkeypatch: pytest.MonkeyPatch) -> Clock:
         clock.now += 0.2
         return decide(pks)
 
-    monkeypatch.setattr(follow_up, "time", clock)
-    monkeypatch.setattr(follow_up, "COMMIT_SECONDS", 0.3)
+    tuning.set(follow_up_clock=clock, follow_up_commit_seconds=0.3)
     monkeypatch.setattr(children, "decide", slow)
     return clock
 

@@ -13,12 +13,13 @@ from django_jobs.engine.store.lane_values import Lane, Walk
 from django_jobs.models import Job
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def lanes(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
+def lanes(broker: MemoryBroker, tuning: Tuning) -> list[Lane]:
     """Six lanes with Normal priority: three organizations, two types each; read one of each type at a time."""
-    monkeypatch.setattr(backlog, "LANES_OF_TYPE", 1)
+    tuning.set(backlog_lanes_of_type=1)
     kinds = sorted((make_job_type(), make_job_type()), key=lambda kind: kind.pk)
     expected = []
     for organization in [make_organization() for _ in range(3)]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -20,6 +19,7 @@ from django_jobs.engine.store.lane_values import Walk
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 NORMAL = 1
 HOUR = dt.timedelta(hours=1)
@@ -74,8 +74,8 @@ def test_the_scheduler_brings_what_is_due_and_dispatches_it(broker: MemoryBroker
     assert (reread(not_due).status, reread(not_due).is_delayed) == ("Pending", True)
 
 
-def test_more_than_one_set_is_brought_at_once(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delays, "BATCH", 2)
+def test_more_than_one_set_is_brought_at_once(broker: MemoryBroker, tuning: Tuning) -> None:
+    tuning.set(delayed_jobs_at_once=2)
     jobs = [later() for _ in range(5)]
     make_due(*jobs[1:])
     assert delays.bring_due() == 4

@@ -6,12 +6,13 @@ import pytest
 
 from django_jobs.engine.dispatch import dispatch_lock
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(dispatch_lock, "time", clock)
+    tuning.set(dispatch_lock_clock=clock)
     monkeypatch.setattr(dispatch_lock, "_busy_since", None)
     return clock
 

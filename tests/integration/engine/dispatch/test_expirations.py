@@ -28,6 +28,7 @@ from tests.support.admin import text, url
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, reread, returned, ticket_of
 from tests.support.families import Submitter, statuses
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -150,20 +151,17 @@ def test_children_of_an_expired_job_are_canceled_with_it(submit: Submitter) -> N
     assert get_job_history(child)[-1]["message"] == f"Parent {job.name} was canceled"
 
 
-def test_many_end_in_bounded_sets_within_one_call(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(expirations, "BATCH", 3)
+def test_many_end_in_bounded_sets_within_one_call(kind: JobType, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(expired_jobs_at_once=3)
     for _ in range(8):
         expiring(submit_job(kind, organization))
     assert expirations.expire() == 8
 
 
 def test_a_call_that_has_no_more_time_leaves_the_rest(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(expirations, "BATCH", 3)
-    monkeypatch.setattr(expirations, "TICK_SECONDS", 0.0)
+    tuning.set(expired_jobs_at_once=3, expirations_seconds=0.0)
     for _ in range(8):
         expiring(submit_job(kind, organization))
     assert expirations.expire() == 3

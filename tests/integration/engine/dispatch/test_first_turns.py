@@ -14,13 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs import get_job_history
 from django_jobs.engine import access
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher, first_turns, tenant_shares, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, tenant_shares, window, worker_registry
 from django_jobs.engine.dispatch.first_turns import contest
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import FIRST_SECONDS
 from django_jobs.models import EngineLease, Job, JobType, Organization
-from django_jobs.testing import memory_broker
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -34,6 +33,7 @@ from tests.support.brokers import (
 )
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 SLOTS: Final = 4
 QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
@@ -70,11 +70,10 @@ def least(broker: MemoryBroker) -> float | None:
 
 
 @pytest.fixture(autouse=True)
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """A worker with slots, and the clock by which the broker forgets weights and a process that it was full."""
     clock = Clock()
-    for module in (memory_broker, window, first_turns):
-        monkeypatch.setattr(module, "time", clock)
+    tuning.set(test_broker_clock=clock, window_clock=clock, first_turns_clock=clock)
     worker_registry.announce("worker", QUEUES, slots=SLOTS, window=SLOTS)
     return clock
 

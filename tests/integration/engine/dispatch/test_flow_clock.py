@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, flow_clock, flow_times, new_jobs
+from django_jobs.engine.dispatch import dispatch_lock, dispatcher, flow_times, new_jobs
 from django_jobs.engine.dispatch.flow_clock import LOOK, PASS_SECONDS, USE_SECONDS, FlowClock, FlowThread
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -20,6 +20,7 @@ from django_jobs.models import EngineLease, JobType
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 
@@ -55,11 +56,10 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     """The clock of this process; that of the database goes on by itself."""
     clock = Clock()
-    monkeypatch.setattr(flow_clock, "time", clock)
-    monkeypatch.setattr(flow_times, "time", clock)
+    tuning.set(flow_clock=clock, flow_times_clock=clock)
     return clock
 
 
@@ -100,10 +100,8 @@ def test_a_pass_is_made_once_for_each_moment_that_was_written(passes: list[float
     assert len(passes) == 2
 
 
-def test_it_waits_until_the_moment_that_was_written(
-    passes: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flow_clock, "LOOK", 100.0)
+def test_it_waits_until_the_moment_that_was_written(passes: list[float], clock: Clock, tuning: Tuning) -> None:
+    tuning.set(flow_look_seconds=100.0)
     limited_type()
     flow = FlowClock()
     write(80.0)
@@ -197,9 +195,9 @@ def test_the_thread_makes_passes_while_it_leads_and_not_before(
 
 @pytest.mark.django_db(transaction=True)
 def test_the_thread_hears_of_what_its_process_notes(
-    passes: list[float], thread: Callable[[Callable[[], bool]], FlowThread], monkeypatch: pytest.MonkeyPatch
+    passes: list[float], thread: Callable[[Callable[[], bool]], FlowThread], tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(flow_clock, "USE_SECONDS", 3600.0)
+    tuning.set(flow_use_seconds=3600.0)
     asked = threading.Event()
 
     def is_leading() -> bool:

@@ -14,7 +14,6 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import Lane
-from django_jobs.engine.store.postgresql import in_flight as postgresql
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import IN_FLIGHT
 from django_jobs.worker.lease_renewer import LeaseRenewer
@@ -33,17 +32,16 @@ from tests.support.brokers import (
     start,
 )
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 HOUR = dt.timedelta(hours=1)
 
 
 @pytest.fixture(autouse=True)
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """The clock by which marks are renewed; every whole walk counts as slow, and marks lie in the present."""
     clock = Clock()
-    monkeypatch.setattr(in_flight, "time", clock)
-    monkeypatch.setattr(in_flight, "SLOW_SECONDS", -1.0)
-    monkeypatch.setattr(postgresql, "MARGIN_SECONDS", 0)
+    tuning.set(in_flight_clock=clock, in_flight_slow_seconds=-1.0, in_flight_margin_seconds=0)
     return clock
 
 

@@ -15,19 +15,16 @@ from django_jobs.engine.dispatch import (
     dispatcher,
     kept_state,
     lane_marks,
-    marked_walks,
-    rests,
-    short_way,
     worker_registry,
 )
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark, Walk
-from django_jobs.engine.store.postgresql import lanes as postgresql
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.support.brokers import ALL_QUEUES, MemoryBroker, pending_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 HOUR = dt.timedelta(hours=1)
 
@@ -41,16 +38,14 @@ class WallClock(Clock):
 
 
 @pytest.fixture(autouse=True)
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> WallClock:
+def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> WallClock:
     """The clock of walks, of which every whole one counts as slow; marks lie in the present. There is room for ten."""
     clock = WallClock()
     if not store().marks_lanes:
         pytest.skip("This store needs no marks.")
-    for module in (lane_marks, marked_walks):
-        monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(lane_marks, "SLOW_SECONDS", -1.0)
-    monkeypatch.setattr(lane_marks, "SLOW_WALKS", 1)
-    monkeypatch.setattr(postgresql, "MARGIN_SECONDS", 0)
+    tuning.set(
+        lane_marks_clock=clock, lane_marks_slow_seconds=-1.0, lane_marks_slow_walks=1, lane_marks_margin_seconds=0
+    )
     worker_registry.announce("a-worker", ALL_QUEUES, slots=1, window=10)
     walk = store().lanes
 
@@ -168,10 +163,8 @@ def test_machines_whose_clocks_differ_write_the_row_as_seldom_as_one(
     assert len(written) == 1
 
 
-def test_the_lanes_from_which_most_was_taken_get_the_marks(
-    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_marks, "MARKED_LANES", 1)
+def test_the_lanes_from_which_most_was_taken_get_the_marks(broker: MemoryBroker, kind: JobType, tuning: Tuning) -> None:
+    tuning.set(lane_marks_lanes=1)
     small, large = make_organization(), make_organization()
     for count, organization in ((1, small), (3, large)):
         for _ in range(count):
@@ -181,20 +174,20 @@ def test_the_lanes_from_which_most_was_taken_get_the_marks(
 
 
 def test_where_whole_walks_are_fast_again_marks_are_forgotten(
-    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, clock: WallClock, tuning: Tuning
 ) -> None:
     for _ in range(2):
         pending_job(kind)
     dispatched(broker)
     assert saved()
-    monkeypatch.setattr(lane_marks, "SLOW_SECONDS", 1.0)
+    tuning.set(lane_marks_slow_seconds=1.0)
     clock.now += lane_marks.BOUND_SECONDS
     dispatched(broker)
     assert saved() is None
 
 
 def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
-    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     """Where walks are slow for another reason than dead entries."""
     walk = store().lanes
@@ -210,7 +203,7 @@ def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
         dispatched(broker)
 
     monkeypatch.setattr(store(), "lanes", always_slow)
-    monkeypatch.setattr(lane_marks, "SAVE_SECONDS", 0.0)
+    tuning.set(lane_marks_save_seconds=0.0)
     dispatch_one()
     assert saved()["marks"]
     dispatch_one()
@@ -223,12 +216,10 @@ def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
     assert saved()["marks"]
 
 
-def test_one_slow_walk_among_fast_ones_sets_no_marks(
-    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_marks, "SLOW_WALKS", 3)
+def test_one_slow_walk_among_fast_ones_sets_no_marks(broker: MemoryBroker, kind: JobType, tuning: Tuning) -> None:
+    tuning.set(lane_marks_slow_walks=3)
     for slow in (-1.0, -1.0, 1.0, -1.0, -1.0):
-        monkeypatch.setattr(lane_marks, "SLOW_SECONDS", slow)
+        tuning.set(lane_marks_slow_seconds=slow)
         pending_job(kind)
         dispatched(broker)
         assert saved() is None
@@ -238,22 +229,21 @@ def test_one_slow_walk_among_fast_ones_sets_no_marks(
 
 
 def test_a_pass_without_room_forgets_no_marks(
-    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, clock: WallClock, tuning: Tuning
 ) -> None:
     for _ in range(11):
         pending_job(kind)
     dispatcher.dispatch()
-    monkeypatch.setattr(lane_marks, "SLOW_SECONDS", 1.0)
+    tuning.set(lane_marks_slow_seconds=1.0)
     clock.now += lane_marks.BOUND_SECONDS
     dispatcher.dispatch()
     assert saved()["marks"]
 
 
 def test_what_is_slow_is_left_out_for_a_while(
-    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(rests, "time", clock)
-    monkeypatch.setattr(short_way.REST, "slow_seconds", 0.5)
+    tuning.set(slow_ways_clock=clock, short_way_slow_seconds=0.5)
     move = transitions.move
 
     def slowly(*args: Any, **options: Any) -> Any:
@@ -268,10 +258,9 @@ def test_what_is_slow_is_left_out_for_a_while(
 
 
 def test_a_process_whose_jobs_all_go_without_a_pass_notes_no_more_lanes_than_it_may(
-    broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(lane_marks, "NOTED_LANES", 2, raising=False)
-    monkeypatch.setattr(short_way.REST, "slow_seconds", 1e9)
+    tuning.set(lane_marks_noted_lanes=2, short_way_slow_seconds=1e9)
     for _ in range(5):
         assert dispatcher.dispatch_new(pending_job(kind)) == 1
     assert 0 < len(lane_marks._taken) <= 2

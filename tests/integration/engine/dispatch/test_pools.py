@@ -14,7 +14,7 @@ from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
-from tests.support.tuning import forget_everything
+from tests.support.tuning import Tuning, forget_everything
 
 GPU = Queue("gpu", 1)
 GPU_QUEUES = ("jobs-gpu-critical", "jobs-gpu-high", "jobs-gpu-normal", "jobs-gpu-low")
@@ -50,10 +50,10 @@ def test_without_pools_nothing_is_read(django_assert_num_queries: Any, kind: Job
 
 
 def test_types_of_pools_are_read_once_a_second(
-    django_assert_num_queries: Any, kind: JobType, gpu: JobType, monkeypatch: pytest.MonkeyPatch
+    django_assert_num_queries: Any, kind: JobType, gpu: JobType, tuning: Tuning
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(pools, "time", clock)
+    tuning.set(pools_clock=clock)
     pools.forget()
     with django_assert_num_queries(1):
         assert [pools.pool_of(item.pk) for item in (kind, gpu, kind)] == ["default", "gpu", "default"]

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.broker.tickets import MARKER
-from django_jobs.engine.dispatch import dispatcher, held_jobs, time_budget, window, worker_registry
+from django_jobs.engine.dispatch import dispatcher, held_jobs, window, worker_registry
 from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker, installation_id
 from django_jobs.engine.insight.diagnostics import _owner
 from django_jobs.engine.scheduler import Scheduler
@@ -17,6 +17,7 @@ from django_jobs.exceptions import ForeignBroker
 from django_jobs.models import EngineLease, ExecutionLog, Installation, JobType
 from django_jobs.worker.exit_codes import FOREIGN_BROKER, REASONS
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, ticket_of
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
@@ -125,10 +126,8 @@ def test_while_the_broker_is_down_nothing_is_done(marked: MemoryBroker) -> None:
     assert TicketWatch().reissue_lost() == 0
 
 
-def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(
-    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time_budget, "_rests_until", 0.0)
+def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(broker: MemoryBroker, tuning: Tuning) -> None:
+    tuning.set(broker_rests_until=0.0)
     scheduler = Scheduler("scheduler-1")
     broker.is_down = True
     job = pending_job()

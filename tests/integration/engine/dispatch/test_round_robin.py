@@ -15,6 +15,7 @@ from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
 from tests.support.stores import store_name
+from tests.support.tuning import Tuning
 
 
 def start_queued(job: Job) -> None:
@@ -201,10 +202,10 @@ def test_a_walk_costs_no_statement_for_each_lane_of_an_organization(
 
 
 def test_more_organizations_than_a_page_holds_fill_all_the_room_of_one_pass(
-    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, tuning: Tuning
 ) -> None:
     """A further round of a page goes on behind what was picked, and no job is counted twice."""
-    monkeypatch.setattr(backlog, "LANES_AT_ONCE", 4)
+    tuning.set(backlog_lanes_at_once=4)
     worker_registry.announce("a-worker", ALL_QUEUES, slots=10, window=100)
     limited = make_job_type(max_running=20)
     broker.is_down = True

@@ -17,6 +17,7 @@ from django_jobs.engine.dispatch.tenant_shares import Share, share_of, shares_of
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Organization
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 asked: Final[list[str]] = []
 
@@ -103,8 +104,8 @@ def test_answers_hold_for_some_seconds(
     assert share_of(organization) == Share(2.0, 100)
 
 
-def test_no_more_answers_are_remembered_than_allowed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant_shares, "MAX_ANSWERS", 4)
+def test_no_more_answers_are_remembered_than_allowed(settings: Any, tuning: Tuning) -> None:
+    tuning.set(answer_cache_entries=4)
     follow(settings, Weighing)
     for _ in range(5):
         share_of(make_organization())

@@ -26,10 +26,9 @@ class SlowBroker(MemoryBroker):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(time_budget, "time", clock)
-    monkeypatch.setattr(time_budget, "_rests_until", 0.0)
+    tuning.set(broker_rest_clock=clock, broker_rests_until=0.0)
     tuning.let_be("broker_budget_seconds")
     return clock
 

@@ -38,6 +38,7 @@ from tests.support.brokers import (
 from tests.support.cases import rolled_back
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 #: What a job may wait beside run times: behind what is claimed ahead, and until a worker tells that it wants less.
 MARGIN: Final = LARGE_AHEAD_SECONDS + HAND_BACK_SECONDS
@@ -125,9 +126,9 @@ class Shop:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(window, "time", clock)
+    tuning.set(window_clock=clock)
     return clock
 
 

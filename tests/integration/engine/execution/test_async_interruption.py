@@ -13,11 +13,11 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from django_jobs import JobCanceled
-from django_jobs.engine.execution import coroutines, outcomes
+from django_jobs.engine.execution import outcomes
 from django_jobs.exceptions import Interruption, JobTimedOut, WorkerStopping
-from django_jobs.worker import interruption
 from django_jobs.worker.interruption import Interrupter, MainThreadSignals
 from tests.support.attempts import Stage
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -39,11 +39,9 @@ def signals(stage: Stage) -> Iterator[None]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(tuning: Tuning) -> None:
     """The watch looks all the time."""
-    monkeypatch.setattr(coroutines, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(coroutines, "REPEAT_SECONDS", 0.0)
-    monkeypatch.setattr(interruption, "REPEAT_SECONDS", 0.0)
+    tuning.set(coroutine_watch_seconds=0.0, coroutine_repeat_seconds=0.0, interruption_repeat_seconds=0.0)
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
@@ -78,11 +76,9 @@ def test_a_signal_interrupts_a_handler_that_computes(stage: Stage) -> None:
 
 
 @pytest.mark.usefixtures("signals")
-def test_the_watch_lets_a_handler_clean_up_that_a_signal_has_interrupted(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_watch_lets_a_handler_clean_up_that_a_signal_has_interrupted(stage: Stage, tuning: Tuning) -> None:
     steps: list[str] = []
-    monkeypatch.setattr(coroutines, "WATCH_SECONDS", 0.0)
+    tuning.set(coroutine_watch_seconds=0.0)
 
     async def handler(context: Any) -> None:
         try:

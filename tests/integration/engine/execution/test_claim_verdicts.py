@@ -12,6 +12,7 @@ from django_jobs.models import Job, Membership, Organization
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -20,10 +21,9 @@ LIFETIME: Final = policy_memory.POLICY_CACHE_SECONDS
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(policy_memory, "time", clock)
-    monkeypatch.setattr(policy_memory, "POLICY_CACHE_SECONDS", LIFETIME)
+    tuning.set(policy_clock=clock, policy_answer_seconds=LIFETIME)
     return clock
 
 

@@ -23,6 +23,7 @@ from django_jobs.statuses import BreakerState
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = [
     pytest.mark.usefixtures("broker"),
@@ -198,10 +199,10 @@ def test_another_type_of_the_same_organization_is_judged_by_itself(organization:
 
 
 def test_an_answer_that_is_too_old_is_none(
-    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, user: Any, tuning: Tuning
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(policy_memory, "time", clock)
+    tuning.set(policy_clock=clock)
     claim_verdicts.forget()
     claim_of(queued(kind, organization, user=user))
     clock.now += policy_memory.POLICY_CACHE_SECONDS
@@ -209,10 +210,10 @@ def test_an_answer_that_is_too_old_is_none(
 
 
 def test_what_was_claimed_without_a_question_is_asked_for_before_the_answer_is_too_old(
-    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, user: Any, tuning: Tuning
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(policy_memory, "time", clock)
+    tuning.set(policy_clock=clock)
     claim_verdicts.forget()
     claim_of(queued(kind, organization, user=user))
     for _ in range(5):

@@ -16,6 +16,7 @@ from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.models import Job, Worker
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
+from tests.support.tuning import Tuning
 
 pytestmark = [
     pytest.mark.usefixtures("broker"),
@@ -80,7 +81,7 @@ def test_a_worker_announces_itself_and_its_supervisor() -> None:
 
 
 def test_what_could_not_be_ended_is_ended_at_the_next_look(
-    begun: Job, dead: str, monkeypatch: pytest.MonkeyPatch
+    begun: Job, dead: str, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     Worker.objects.update(processes=dead)
     neighbors = Neighbors()
@@ -88,5 +89,5 @@ def test_what_could_not_be_ended_is_ended_at_the_next_look(
         patch.setattr("django_jobs.engine.execution.vanished.end", lambda *_: [])
         assert neighbors.end_what_is_gone() == 0
     assert Worker.objects.exists()
-    monkeypatch.setattr("django_jobs.engine.execution.neighbors.PAUSE", 0.0)
+    tuning.set(neighbor_pause_seconds=0.0)
     assert (neighbors.end_what_is_gone(), Neighbors().end_what_is_gone()) == (0, 1)

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 
 from django_jobs import JobCanceled, ResultReference, submit_job
 from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.execution import outcomes, parent_results
+from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.engine.execution.leases import rescue_expired
 from django_jobs.models import Job, JobDependency, JobType, Organization
@@ -19,6 +19,7 @@ from tests.support.attempts import FreeRunner, Stage
 from tests.support.brokers import end, queue_up, raised, returned, running_job, start
 from tests.support.families import Submitter, kill, run_after_ended
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -91,10 +92,8 @@ def test_reading_many_parents_costs_as_many_statements_as_one(submit: Submitter)
     assert len(context.parents) == 30
 
 
-def test_beyond_a_megabyte_there_are_references_which_load_one_result(
-    submit: Submitter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parent_results, "MAX_CHARACTERS", 1_000)
+def test_beyond_a_megabyte_there_are_references_which_load_one_result(submit: Submitter, tuning: Tuning) -> None:
+    tuning.set(parent_results_characters=1_000)
     small, large, huge, tiny = (submit() for _ in range(4))
     child = submit(small, large, huge, tiny)
     for job, size in ((small, 100), (large, 700), (huge, 900), (tiny, 1)):

@@ -35,6 +35,7 @@ from tests.support.brokers import (
     ticket_of,
 )
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -260,11 +261,10 @@ def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
 
 
 def test_a_slow_policy_is_asked_one_question_before_a_share(
-    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     """Else a child that claimed jobs of many kinds by their tickets would stand still before its first share."""
-    monkeypatch.setattr(shares, "ASK_SECONDS", 0.0)
-    monkeypatch.setattr(policy_memory, "ASK_AGAIN_SECONDS", 1e9)
+    tuning.set(share_ask_seconds=0.0, policy_ask_again_seconds=1e9)
     kinds = [make_job_type() for _ in range(5)]
     claim([ticket_of(queue_up(pending_job(kind, organization))) for kind in kinds], WORKER)
     asked: list[object] = []

@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.execution import outcomes, steps, work_notes
+from django_jobs.engine.execution import outcomes
 from django_jobs.engine.execution.handler_run import attempt, run
 from django_jobs.engine.store import database
 from django_jobs.engine.store.chosen import store
@@ -274,11 +274,8 @@ def test_a_function_that_is_made_anew_is_known_by_what_it_captured(durable: Dura
     assert [row[1:3] for row in durable.stored()] == [("mail", {"receipt": "a"}), ("mail #2", {"receipt": "b"})]
 
 
-def test_the_first_attempt_reads_nothing_and_later_ones_read_by_pages(
-    durable: DurableJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(work_notes, "PAGE", 3)
-    monkeypatch.setattr(steps, "PAGE", 3)
+def test_the_first_attempt_reads_nothing_and_later_ones_read_by_pages(durable: DurableJob, tuning: Tuning) -> None:
+    tuning.set(steps_page_rows=3)
     counts: list[int] = []
 
     def handler(context: Any) -> None:
@@ -442,10 +439,8 @@ def test_a_steps_function_may_open_transactions(durable: DurableJob, effects: Ef
     assert durable.stored() == [(1, "book", {"receipt": 1}, 1)]
 
 
-def test_a_job_has_a_bounded_number_of_steps(
-    durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(steps, "MAX_STEPS", 2)
+def test_a_job_has_a_bounded_number_of_steps(durable: DurableJob, effects: Effects, tuning: Tuning) -> None:
+    tuning.set(steps_of_a_job=2)
 
     def handler(context: Any) -> None:
         for number in range(3):

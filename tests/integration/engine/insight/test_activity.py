@@ -11,7 +11,6 @@ from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.control.retention import Pruner
 from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.insight import metrics
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
@@ -20,6 +19,7 @@ from tests.support.activity import MOMENT, at, counts, of_organization, of_type,
 from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import kill
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
@@ -194,13 +194,13 @@ def test_activity_outlives_its_jobs() -> None:
     assert TypeActivity.objects.filter(span=Span.DAY, job_type=job.job_type_id).get().completed == 1
 
 
-def test_metrics_of_many_jobs_say_what_those_of_few_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_of_many_jobs_say_what_those_of_few_say(tuning: Tuning) -> None:
     kind, organization = make_job_type(), make_organization()
     for status in ("Completed", "Completed", "Dead Letter", "Canceled"):
         job_in(status, job_type=kind, organization=organization)
     roll_up()
     exact = get_job_metrics(organization)
-    monkeypatch.setattr(metrics, "BOUND", 2)
+    tuning.set(metrics_counted_jobs=2)
     estimated = get_job_metrics(organization)
     assert estimated["failure_rate_by_type"] == exact["failure_rate_by_type"] == {kind.pk: pytest.approx(1 / 3)}
     assert estimated["job_count_by_status"] == exact["job_count_by_status"]

@@ -7,7 +7,6 @@ import datetime as dt
 import pytest
 from django.test import Client
 
-from django_jobs.engine.insight import batch_diagnostics
 from django_jobs.engine.insight.batch_diagnostics import examine_batches, troubled_batches
 from django_jobs.engine.store import database
 from django_jobs.models import Batch, JobType, Organization
@@ -16,6 +15,7 @@ from tests.support import admin
 from tests.support.admin import text, url
 from tests.support.batches import expire, make_batch
 from tests.support.factories import make_job_type
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -50,14 +50,12 @@ def test_expired_ones_and_those_with_a_fault_are_told_for_a_day(organization: Or
     assert troubled_batches(database.now() + dt.timedelta(days=2)) == ([], False)
 
 
-def test_a_few_are_named_and_only_the_newest_looked_at(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_few_are_named_and_only_the_newest_looked_at(organization: Organization, tuning: Tuning) -> None:
     batches = [with_fault(organization) for _ in range(3)]
-    monkeypatch.setattr(batch_diagnostics, "MAX_NAMED", 2)
+    tuning.set(diagnosis_named_batches=2)
     assert troubled_batches(database.now()) == ([batches[2], batches[1]], True)
     assert "and more" in examine_batches(database.now()).text
-    monkeypatch.setattr(batch_diagnostics, "LOOKED_AT", 1)
+    tuning.set(diagnosed_batches=1)
     assert troubled_batches(database.now()) == ([batches[2]], False)
 
 

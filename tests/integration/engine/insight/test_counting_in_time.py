@@ -7,12 +7,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.engine.insight import counting_in_time
 from django_jobs.engine.insight.counting_in_time import count_in_time
 from django_jobs.models import Job
 from tests.support.brokers import pending_job
 from tests.support.job_copies import copies
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -20,19 +20,18 @@ JOBS = 25
 
 
 @pytest.fixture(autouse=True)
-def jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.engine.store.counting.MAX_COUNT", 3)
-    monkeypatch.setattr(counting_in_time, "STRETCH", 5)
+def jobs(tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=3, counting_rows_of_a_statement=5)
     copies(pending_job(), JOBS - 1)
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def seconds(tuning: Tuning) -> Callable[[float], None]:
     """Let so many seconds go by between two looks at the clock."""
 
     def set_to(step: float) -> None:
         ticks = Mock(monotonic=Mock(side_effect=(number * step for number in range(1_000))))
-        monkeypatch.setattr(counting_in_time, "time", ticks)
+        tuning.set(counting_clock=ticks)
 
     return set_to
 

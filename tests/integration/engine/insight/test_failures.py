@@ -15,6 +15,7 @@ from django_jobs.statuses import Status
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -79,8 +80,8 @@ def test_they_are_narrowed_to_a_type_an_organization_and_a_status() -> None:
     assert counts(groups(job_type=one.job_type_id, error_fingerprint="other")) == []
 
 
-def test_only_the_newest_of_all_statuses_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "BOUND", 4)
+def test_only_the_newest_of_all_statuses_are_read(tuning: Tuning) -> None:
+    tuning.set(failed_jobs_read=4)
     for status in (*FAILED, *FAILED):
         job_in(status)
     found = read_failures(None, database.now())
@@ -89,8 +90,8 @@ def test_only_the_newest_of_all_statuses_are_read(monkeypatch: pytest.MonkeyPatc
     assert (found.count, found.is_cut) == (4, True)
 
 
-def test_as_many_as_are_read_are_all_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "BOUND", 3)
+def test_as_many_as_are_read_are_all_there_are(tuning: Tuning) -> None:
+    tuning.set(failed_jobs_read=3)
     for status in FAILED:
         job_in(status)
     assert not read_failures(None, database.now()).is_cut

@@ -11,13 +11,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_status, list_jobs
-from django_jobs.engine.store import counting, database, submission_times
+from django_jobs.engine.store import database, submission_times
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.submission_times import created_between
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -145,8 +146,8 @@ def test_an_entry_is_the_jobs_status() -> None:
 
 
 @pytest.mark.parametrize(("jobs", "counted"), [(1, (1, False)), (2, (2, False)), (3, (2, True))])
-def test_counting_ends_at_a_cap(jobs: int, counted: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "MAX_COUNT", 2)
+def test_counting_ends_at_a_cap(jobs: int, counted: tuple[int, bool], tuning: Tuning) -> None:
+    tuning.set(capped_count_rows=2)
     kind, organization = make_job_type(), make_organization()
     for _ in range(jobs):
         pending_job(kind, organization)

@@ -10,12 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
-from django_jobs.engine.insight import metrics
 from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, OrganizationActivity, Span, TypeActivity
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.runs import ran_for
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -30,11 +30,11 @@ def activity_of(job: Job, span: Span = Span.MINUTE, ago: float = 120, **measures
 
 
 @pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch) -> Job:
+def many(tuning: Tuning) -> Job:
     """One of so many jobs that they are not all looked at."""
     job = ran_for(1)
     ran_for(1, job.job_type, organization=job.organization)
-    monkeypatch.setattr(metrics, "BOUND", 1)
+    tuning.set(metrics_counted_jobs=1)
     return job
 
 
@@ -91,13 +91,11 @@ def test_of_many_jobs_those_that_died_or_wait_for_others_are_counted_up_to_a_bou
     assert (found["Pending"], found["Dead Letter"], found["Running"]) == (1, 1, 1)
 
 
-def test_of_many_jobs_those_that_wait_for_a_retry_are_no_pending_ones(
-    many: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_jobs_those_that_wait_for_a_retry_are_no_pending_ones(many: Job, tuning: Tuning) -> None:
     for status in ("Failed", "Timed Out", "Pending"):
         job_in(status, job_type=many.job_type, organization=many.organization, priority="High")
     pending_job(many.job_type, many.organization, priority="Low")
-    monkeypatch.setattr(metrics, "BOUND", 3)
+    tuning.set(metrics_counted_jobs=3)
     found = get_job_metrics()
     counts = found["job_count_by_status"]
     assert (counts["Pending"], counts["Failed"], counts["Timed Out"]) == (2, 1, 1)
@@ -114,8 +112,8 @@ def test_the_roll_ups_tell_nothing_of_other_organizations(many: Job) -> None:
     assert (found["processing_time"], found["job_count_by_status"]["Completed"]) == (NOTHING, 0)
 
 
-def test_what_waits_is_counted_up_to_a_bound_by_priority(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "BOUND", 2)
+def test_what_waits_is_counted_up_to_a_bound_by_priority(tuning: Tuning) -> None:
+    tuning.set(metrics_counted_jobs=2)
     for priority in ["Low"] * 3 + ["High"]:
         pending_job(priority=priority)
     assert get_job_metrics()["queue_depth_by_priority"] == {"Critical": 0, "High": 1, "Normal": 0, "Low": 2}

@@ -17,6 +17,7 @@ from django_jobs.models import EngineLease, ExecutionLog, Job, OrganizationActiv
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import job_in, pending_job, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
@@ -42,8 +43,8 @@ def test_jobs_that_were_deleted_before_are_passed_over() -> None:
     assert TypeActivity.objects.filter(span=Span.MINUTE).get().job_type == other.job_type_id
 
 
-def test_a_batch_is_bounded_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "BATCH", 2)
+def test_a_batch_is_bounded_and_the_next_one_goes_on(tuning: Tuning) -> None:
+    tuning.set(rollup_rows=2)
     pending_job()
     roll_up()
     job = job_in("Completed")
@@ -53,9 +54,8 @@ def test_a_batch_is_bounded_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyP
     assert rollups.behind() == 0
 
 
-def test_catching_up_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "BATCH", 1)
-    monkeypatch.setattr(rollups, "TICK_SECONDS", 0.0)
+def test_catching_up_ends_with_its_time(tuning: Tuning) -> None:
+    tuning.set(rollup_rows=1, rollup_seconds=0.0)
     pending_job()
     roll_up()
     job_in("Completed")
@@ -135,8 +135,8 @@ def test_rows_are_forgotten_when_they_are_old(span: Span, days: int) -> None:
     assert (TypeActivity.objects.count(), OrganizationActivity.objects.count()) == (1, 1)
 
 
-def test_forgetting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "FORGOTTEN_AT_ONCE", 2)
+def test_forgetting_is_bounded(tuning: Tuning) -> None:
+    tuning.set(rollup_forgotten_rows=2)
     for minute in range(3):
         moment = database.now() - dt.timedelta(days=9, minutes=minute)
         TypeActivity.objects.create(span=Span.MINUTE, starts_at=moment, job_type="x")

@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 
 from django_jobs.engine import access
-from django_jobs.engine.insight import share_diagnostics
 from django_jobs.engine.insight.diagnostics import examine
 from django_jobs.engine.insight.share_diagnostics import examine_shares
 from django_jobs.models import Organization
 from tests.support.brokers import pending_job, queue_up
 from tests.support.factories import make_organization
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -60,9 +60,7 @@ def test_answers_that_count_are_in_order(organization: Organization, settings: A
     assert examine_shares().level == "OK"
 
 
-def test_bad_answers_are_told_with_the_organization_and_what_to_do(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_answers_are_told_with_the_organization_and_what_to_do(settings: Any, tuning: Tuning) -> None:
     pending_job(organization=make_organization(name="ORG-BAD-1"))
     queue_up(pending_job(organization=make_organization(name="ORG-BAD-2")))
     follow(settings, "Negative")
@@ -73,7 +71,7 @@ def test_bad_answers_are_told_with_the_organization_and_what_to_do(
             f"weight of {name}: weight() returned -3; it must return a number above 0. It counts as 1." in finding.text
         )
     assert "more" not in finding.text
-    monkeypatch.setattr(share_diagnostics, "MAX_NAMED", 1)
+    tuning.set(diagnosis_named_shares=1)
     assert examine_shares().text.endswith("There are more.")
 
 

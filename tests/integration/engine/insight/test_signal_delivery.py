@@ -13,6 +13,7 @@ from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.insight import signal_delivery
 from tests.integration.conftest import Listen
 from tests.support.brokers import job_in, pending_job, running_job
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -69,9 +70,9 @@ def test_nothing_that_a_receiver_raises_ends_the_background(
 
 
 def test_who_falls_far_behind_is_told_less(
-    listen: Listen, in_background: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    listen: Listen, in_background: None, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(signal_delivery, "MAX_WAITING", 0)
+    tuning.set(waiting_signals=0)
     seen: list[str] = []
     listen(signals.job_finished, lambda status, **kwargs: seen.append(status.job_id))
     job_in("Completed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.insight import similar_names
 from django_jobs.engine.insight.similar_names import (
     similar,
     similar_job_types,
@@ -15,6 +14,7 @@ from django_jobs.models import Organization
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -34,9 +34,8 @@ def test_a_job_type_is_found_by_its_typing_error() -> None:
     assert similar_job_types("print\udcff\x00") == []
 
 
-def test_of_many_organizations_only_neighbors_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similar_names, "MAX_COMPARED", 50)
-    monkeypatch.setattr(similar_names, "NEIGHBORS", 5)
+def test_of_many_organizations_only_neighbors_are_read(tuning: Tuning) -> None:
+    tuning.set(compared_names=50, compared_neighbor_names=5)
     Organization.objects.bulk_create(Organization(name=f"tenant-{number:04d}") for number in range(600))
     make_organization(name="acme-corporation")
     for given in ("acme-corporatoin", "acme-corp", "ACME-corporation"):

@@ -10,10 +10,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.schedules import clockwork as clockwork_module
 from django_jobs.engine.schedules.clockwork import Clockwork, ClockworkThread
 from django_jobs.models import Organization, Schedule, ScheduleFiring
 from tests.support.schedules import HOUR, make_schedule
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -43,10 +43,8 @@ def test_at_rest_a_look_is_one_statement(organization: Organization) -> None:
 
 
 @pytest.mark.django_db
-def test_it_waits_exactly_until_what_is_due_before_the_next_look(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clockwork_module, "LOOK", 100.0)
+def test_it_waits_exactly_until_what_is_due_before_the_next_look(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(schedule_look_seconds=100.0)
     clockwork = Clockwork()
     assert clockwork.seconds_until_due() == 100.0
     schedule = make_schedule(None, organization)
@@ -59,10 +57,8 @@ def test_it_waits_exactly_until_what_is_due_before_the_next_look(
 
 
 @pytest.mark.django_db
-def test_while_one_that_broke_rests_it_waits_exactly_for_the_others(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clockwork_module, "LOOK", 100.0)
+def test_while_one_that_broke_rests_it_waits_exactly_for_the_others(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(schedule_look_seconds=100.0)
     broken, other = make_schedule(None, organization, name="a"), make_schedule(None, organization, name="b")
     Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")
     due_in(broken, -HOUR)

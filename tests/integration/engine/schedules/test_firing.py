@@ -17,6 +17,7 @@ from django_jobs.statuses import Status
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -121,9 +122,9 @@ def test_however_many_are_due_of_one_organization_another_takes_its_turn(organiz
 
 
 def test_who_becomes_due_in_a_long_round_waits_for_one_firing_of_each(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(firing, "ROUND_SECONDS", 0.0)
+    tuning.set(schedule_round_seconds=0.0)
     kind, other = make_job_type(), make_organization()
     for name in ("a", "b", "c"):
         make_schedule(kind, organization, name=name)

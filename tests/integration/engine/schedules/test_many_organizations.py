@@ -17,6 +17,7 @@ from django_jobs.models import Job, Organization, ScheduledJob
 from tests.support.factories import make_organization
 from tests.support.schedules import NOON, make_schedule
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 COUNT = 10_000
 #: So many organizations at least get their jobs by one statement, which makes it a matter of seconds.
@@ -76,7 +77,7 @@ def test_an_organization_that_is_deleted_meanwhile_stops_no_other(
 @pytest.mark.django_db
 @pytest.mark.usefixtures("broker")
 def test_a_slow_policy_does_not_make_the_server_hang_up(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     make_organization()
     make_schedule()
@@ -91,7 +92,7 @@ def test_a_slow_policy_does_not_make_the_server_hang_up(
         asked.append("server")
         return tell()
 
-    monkeypatch.setattr(database, "HEARD_SECONDS", 0.0)  # each answer takes too long
+    tuning.set(host_transaction_seconds=0.0)  # each answer takes too long
     monkeypatch.setattr(AccessPolicy, "is_active", answer)
     monkeypatch.setattr(database, "now", now)
     fire_due(NOON)

@@ -16,6 +16,7 @@ from django_jobs.models import JobType, Membership, Organization, Schedule, Sche
 from tests.support.alerts import evaluate, only
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import MINUTE, NOON, make_schedule
+from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -206,10 +207,10 @@ def test_by_hand_a_refusal_is_noted(organization: Organization) -> None:
 
 
 def test_a_firing_that_the_database_ends_each_time_is_told(
-    organization: Organization, lines: Any, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, lines: Any, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     schedule = make_schedule(None, organization)
-    monkeypatch.setattr(firing, "REST", 0.0)
+    tuning.set(schedule_rest_seconds=0.0)
     monkeypatch.setattr(database, "is_lost_connection", lambda error: isinstance(error, InterfaceError))
 
     def hang_up(*args: object) -> None:
@@ -238,8 +239,8 @@ def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Org
     assert [item.schedule.name for item in fire_due(NOON + MINUTE)] == ["a"]
 
 
-def test_however_many_rest_the_others_fire(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(firing, "TURNS", 1)
+def test_however_many_rest_the_others_fire(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(schedules_a_look=1)
     broken = make_schedule(None, organization, name="a")
     make_schedule(None, organization, name="b")
     Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")

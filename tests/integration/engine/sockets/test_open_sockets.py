@@ -15,14 +15,13 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.sockets import open_sockets
 from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Seats
 from django_jobs.engine.store import database
 from django_jobs.models import OpenSocket
-from django_jobs.realtime import hub
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,8 +35,8 @@ def user() -> User:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 2)
+def few(tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=2)
 
 
 def age(by: dt.timedelta, **rows: Any) -> None:
@@ -90,14 +89,14 @@ def test_all_ways_to_open_one_count(user: User) -> None:
     assert code == TOO_MANY
 
 
-def test_a_socket_that_is_closed_makes_room(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_a_socket_that_is_closed_makes_room(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     assert [is_let_in(by_token(user)) for _ in range(3)] == [True, True, True]
     assert not OpenSocket.objects.exists()
 
 
-def test_another_users_sockets_do_not_count(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_another_users_sockets_do_not_count(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     Seats().take(make_user().pk)
     assert is_let_in(by_token(user))
 
@@ -193,8 +192,8 @@ def test_a_database_that_does_not_tell_what_it_inserted_is_asked(user: User, mon
     assert Seats().take_all([user.pk] * 15).count(None) == 7
 
 
-def test_a_seat_whose_answer_got_lost_is_taken_again(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_a_seat_whose_answer_got_lost_is_taken_again(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     seats = Seats()
     seats._take(user.pk)  # as if its answer had got lost
     assert seats.take(user.pk) is not None
@@ -228,10 +227,8 @@ def test_a_statement_that_loses_a_race_is_tried_again(user: User, verb: str) -> 
     assert not OpenSocket.objects.exists()
 
 
-def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(
-    user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     slow, other = Seats(), Seats()
     slow.take(user.pk)
     age(FREE_AFTER + dt.timedelta(seconds=5))
@@ -249,8 +246,8 @@ def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(
     assert OpenSocket.objects.get().process == slow.process
 
 
-def test_a_lost_seat_that_is_given_back_frees_nobody_elses(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_a_lost_seat_that_is_given_back_frees_nobody_elses(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     seats, other = Seats(), Seats()
     lost = seats.take(user.pk)
     assert lost is not None
@@ -286,10 +283,8 @@ def test_a_process_that_was_frozen_gets_other_seats_for_its_sockets(user: User) 
     assert frozen.release() == 1
 
 
-def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(
-    user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
+def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
     frozen = Seats()
     seat = frozen.take(user.pk)
     age(FREE_AFTER + dt.timedelta(seconds=1))
@@ -299,8 +294,10 @@ def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(
     assert frozen.renew() == []
 
 
-def test_a_seat_that_could_not_be_freed_hides_no_loss(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 2)
+def test_a_seat_that_could_not_be_freed_hides_no_loss(
+    user: User, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    tuning.set(sockets_a_user=2)
     frozen, other = Seats(), Seats()
     kept, closed = frozen.take_all([user.pk] * 2)
     assert kept is not None
@@ -324,9 +321,8 @@ def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[Sea
     assert not OpenSocket.objects.exists()
 
 
-def test_a_socket_whose_seat_is_lost_is_closed(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_sockets, "SOCKETS_A_USER", 1)
-    monkeypatch.setattr(hub, "RENEW_SECONDS", 0.05)
+def test_a_socket_whose_seat_is_lost_is_closed(user: User, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1, hub_renew_seconds=0.05)
 
     @with_clients(by_token(user))
     async def code(client: LiveClient) -> int:
@@ -338,10 +334,9 @@ def test_a_socket_whose_seat_is_lost_is_closed(user: User, monkeypatch: pytest.M
 
 
 def test_a_renewal_that_fails_is_tried_again(
-    user: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    user: User, monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(hub, "RENEW_SECONDS", 0.02)
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.02)
+    tuning.set(hub_renew_seconds=0.02, hub_tick_seconds=0.02)
     renewed = threading.Event()
     answers: list[Any] = [OperationalError("no database"), OperationalError("no database")]
 

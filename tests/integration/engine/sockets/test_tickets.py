@@ -19,9 +19,9 @@ from django_jobs.engine.sockets import tickets
 from django_jobs.engine.sockets.tickets import make_ticket, use_ticket
 from django_jobs.engine.store import database
 from django_jobs.models import SocketTicket
-from django_jobs.realtime import hub
 from tests.support.factories import PASSWORD, make_user
 from tests.support.live import by_ticket, close_code, do, is_let_in, with_clients
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,9 +35,8 @@ def user() -> User:
 
 
 @pytest.fixture
-def quick_rechecks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.01)
+def quick_rechecks(tuning: Tuning) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
 
 
 def browser_of(user: User) -> Client:
@@ -219,8 +218,8 @@ def test_the_scheduler_removes_what_nobody_used(user: User) -> None:
     assert use_ticket(good) is not None
 
 
-def test_removing_them_is_one_bounded_batch(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tickets, "BATCH", 2)
+def test_removing_them_is_one_bounded_batch(user: User, tuning: Tuning) -> None:
+    tuning.set(socket_tickets_forgotten_at_once=2)
     for _ in range(3):
         make_ticket(user)
     SocketTicket.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))

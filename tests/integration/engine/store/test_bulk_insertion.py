@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.store.base import Store, insertion
+from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql import bulk_insertion
 from django_jobs.engine.store.postgresql.rows import Slot
@@ -18,6 +18,7 @@ from django_jobs.statuses import RunAfter
 from tests.support.brokers import reread
 from tests.support.factories import make_organization, make_user
 from tests.support.stores import store_name
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -105,9 +106,9 @@ def test_each_log_row_tells_who_submitted_the_job_and_of_which_organization(
 
 
 def test_jobs_of_one_call_share_their_moment_and_keep_their_order_over_several_statements(
-    each_store: Store, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    each_store: Store, kind: JobType, organization: Organization, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(insertion, "MAX_ROWS", 3)
+    tuning.set(inserted_rows=3)
     news = [new_job(kind, organization, retry_delay=10 + number) for number in range(8)]
     with CaptureQueriesContext(connection) as captured:
         stored = insert(each_store, news)

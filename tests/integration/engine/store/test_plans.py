@@ -19,7 +19,6 @@ from django_jobs.engine.control import retention
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.engine.dispatch.reconciliation import installation_id
 from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight import metrics
 from django_jobs.engine.ports import use_broker
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import statements
@@ -31,7 +30,7 @@ from tests.support.factories import make_job_type
 from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITING, analyze, drain, multiply, vacuum
 from tests.support.plans import Plan, explained
 from tests.support.pooling import needs_a_session
-from tests.support.tuning import forget_everything
+from tests.support.tuning import Tuning, forget_everything
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -60,10 +59,9 @@ COUNTED: Final[dict[str, tuple[Mapping[str, str] | None, Mapping[str, str]]]] = 
 
 
 @pytest.fixture(autouse=True)
-def _small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_sets(tuning: Tuning) -> None:
     """What may take thousands of rows by design takes fifty, so that it can be told from what takes all."""
-    monkeypatch.setattr(metrics, "BOUND", 50)
-    monkeypatch.setattr(retention, "BATCH", 50)
+    tuning.set(metrics_counted_jobs=50, retention_batch_jobs=50)
 
 
 @pytest.fixture(autouse=True)
@@ -149,12 +147,13 @@ def test_what_is_prepared_is_not_planned_each_time(
     organizations: list[Organization],
     job_types: list[JobType],
     monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
 ) -> None:
     """PostgreSQL compares what a plan for these values and one for any would cost, and may never keep the latter."""
     multiply(first_job(organizations, job_types), COUNT, organizations, job_types, columns)
     analyze()
     drain()
-    monkeypatch.setattr(statements, "PLAN_SECONDS", 1e9)
+    tuning.set(plan_seconds=1e9)
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 5)
     connection.close()
     for _ in range(8):

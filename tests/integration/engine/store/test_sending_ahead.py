@@ -10,13 +10,14 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.store.base import Store, insertion
+from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql import statements
 from django_jobs.engine.store.postgresql.bulk_insertion import AHEAD
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support.stores import store_name
+from tests.support.tuning import Tuning
 
 ROWS = 3
 #: What no database takes: less than none.
@@ -28,9 +29,9 @@ only_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="
 
 
 @pytest.fixture(autouse=True)
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_rows(tuning: Tuning) -> None:
     """Let a statement hold a few rows."""
-    monkeypatch.setattr(insertion, "MAX_ROWS", ROWS)
+    tuning.set(inserted_rows=ROWS)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.pooling import skip_behind_pgbouncer
 from tests.support.stores import store_name
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -185,9 +186,9 @@ def test_a_large_set_is_planned_for_its_size() -> None:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(tuning: Tuning) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(statements, "time", clock)
+    tuning.set(plan_clock=clock)
     return clock
 
 

@@ -22,6 +22,7 @@ from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.pooling import skip_behind_pgbouncer
+from tests.support.tuning import Tuning
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -244,11 +245,10 @@ def test_the_same_work_is_refused_before_it_is_queued(
 
 
 def test_while_that_is_slow_it_is_left_out(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(rests, "time", clock)
-    monkeypatch.setattr(short_way.REST, "slow_seconds", 0.5)
+    tuning.set(slow_ways_clock=clock, short_way_slow_seconds=0.5)
     insert: Callable[[Any], bool] = store().insert
 
     def slowly(new: Any) -> bool:
@@ -289,9 +289,9 @@ def test_a_job_is_stored_though_the_workers_could_not_be_read_in_time(
     assert reread(job).status == "Pending"
 
 
-def test_what_was_slow_and_failed_is_left_out_for_a_while_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_slow_and_failed_is_left_out_for_a_while_and_not_for_long(tuning: Tuning) -> None:
     clock, rest = Clock(), rests.Rest(0.05)
-    monkeypatch.setattr(rests, "time", clock)
+    tuning.set(slow_ways_clock=clock)
 
     def fail() -> None:
         clock.now += 100

@@ -16,6 +16,7 @@ from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -130,20 +131,16 @@ def test_expired_keys_are_forgotten_and_others_stay(kind: JobType, organization:
     assert DuplicateKey.objects.get().job_id == kept.pk
 
 
-def test_keys_are_forgotten_batch_by_batch(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(duplicates, "FORGET_BATCH", 2)
+def test_keys_are_forgotten_batch_by_batch(kind: JobType, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(forgotten_deduplication_rows=2)
     for number in range(3):
         submit_job(kind, organization, {"number": number})
     expire_at(database.now() - dt.timedelta(seconds=1))
     assert [duplicates.forget_expired() for _ in range(3)] == [2, 1, 0]
 
 
-def test_they_are_forgotten_as_long_as_there_is_time(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(duplicates, "FORGET_BATCH", 2)
+def test_they_are_forgotten_as_long_as_there_is_time(kind: JobType, organization: Organization, tuning: Tuning) -> None:
+    tuning.set(forgotten_deduplication_rows=2)
     for number in range(7):
         submit_job(kind, organization, {"number": number})
     expire_at(database.now() - dt.timedelta(seconds=1))

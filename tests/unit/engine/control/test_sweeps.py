@@ -11,6 +11,7 @@ import pytest
 
 from django_jobs.engine.control import sweeps
 from django_jobs.engine.control.sweeps import SweepThreads
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 Start = Callable[..., SweepThreads]
@@ -23,9 +24,9 @@ def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+def start(tuning: Tuning) -> Iterator[Start]:
     begun: list[SweepThreads] = []
-    monkeypatch.setattr(sweeps, "JOIN_SECONDS", 0.01)
+    tuning.set(sweep_join_seconds=0.01)
 
     def start(leads: Callable[[], bool] = lambda: True, **steps: Callable[[], int]) -> SweepThreads:
         threads = SweepThreads(steps, leads, lambda _, step: step(), lambda _: 1.0)
@@ -69,9 +70,9 @@ def test_who_does_not_lead_sweeps_nothing(start: Start) -> None:
     assert not swept.is_set()
 
 
-def test_it_rests_for_that_part_of_the_time_for_which_it_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_rests_for_that_part_of_the_time_for_which_it_swept(tuning: Tuning) -> None:
     moments = iter([10.0, 10.3])
-    monkeypatch.setattr(sweeps, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    tuning.set(sweep_clock=SimpleNamespace(monotonic=lambda: next(moments)))
     threads: Any = SweepThreads({}, lambda: True, lambda _, step: step(), lambda _: 0.5)
     assert threads._turn("prune", lambda: 5) == pytest.approx(0.15)
 

@@ -9,12 +9,13 @@ import pytest
 
 from django_jobs.engine.dispatch import flow_times
 from tests.support.clocks import Clock
+from tests.support.tuning import Tuning
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(tuning: Tuning) -> Iterator[Clock]:
     clock = Clock()
-    monkeypatch.setattr(flow_times, "time", clock)
+    tuning.set(flow_times_clock=clock)
     yield clock
     flow_times.listen(None)
     flow_times.forget()

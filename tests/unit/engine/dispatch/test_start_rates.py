@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import start_rates, type_rates
+from django_jobs.engine.dispatch import start_rates
 from django_jobs.engine.dispatch.start_windows import Attempt
 from django_jobs.engine.dispatch.type_rates import NO_LIMIT, StartLimit
 from tests.support.start_rates import ORGANIZATION, START, Simulation, most_in_a_window, tenths
+from tests.support.tuning import Tuning
 
 MAIL = "mail"
 #: How much of a window a bucket is.
@@ -301,8 +302,8 @@ def test_looks_at_what_does_not_start_become_rare() -> None:
     assert count < 300
 
 
-def test_more_than_can_be_kept_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_rates, "MAX_IN_HAND", 25)
+def test_more_than_can_be_kept_does_not_start(tuning: Tuning) -> None:
+    tuning.set(rate_jobs_in_hand=25)
     simulation = Simulation({MAIL: StartLimit(1000, None, 1)}, itertools.repeat(5.0))
     simulation.submit(MAIL, 100)
     simulation.run(4.0, every(0.02))
@@ -324,9 +325,8 @@ def test_keys_have_rates_of_their_own_beside_that_of_their_type() -> None:
         assert len(starts) >= 19
 
 
-def test_keys_beyond_the_bound_wait_and_all_of_them_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type_rates, "MAX_KEYS", 4)
-    monkeypatch.setattr(type_rates, "STRIPES", 2)
+def test_keys_beyond_the_bound_wait_and_all_of_them_start(tuning: Tuning) -> None:
+    tuning.set(rate_keys=4, rate_stripes=2)
     simulation = Simulation({MAIL: StartLimit(None, 1, 2)})
     for key in range(20):
         simulation.submit(MAIL, 3, key)
@@ -338,9 +338,9 @@ def test_keys_beyond_the_bound_wait_and_all_of_them_start(monkeypatch: pytest.Mo
 
 
 def test_a_key_that_shares_a_window_gets_none_of_its_own_while_its_starts_count(
-    monkeypatch: pytest.MonkeyPatch,
+    tuning: Tuning,
 ) -> None:
-    monkeypatch.setattr(type_rates, "MAX_KEYS", 2)
+    tuning.set(rate_keys=2)
     simulation = Simulation({MAIL: StartLimit(None, 1, 10)})
     simulation.submit(MAIL, 1, 1)
     simulation.submit(MAIL, 1, 3)

@@ -14,6 +14,7 @@ from django_jobs.engine import access
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import chosen, database, line_watch
 from django_jobs.engine.store.base.lines import Lines
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when it heard something last")
@@ -63,11 +64,11 @@ class Silent(Lines):
 
 
 @pytest.fixture
-def silent(ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch) -> Any:
+def silent(ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Any:
     """The store of the connection that has the near end."""
     store: Any = Silent(ends[0])
     monkeypatch.setitem(chosen._chosen, "silent", store)
-    monkeypatch.setattr(line_watch, "CANCEL_SECONDS", 0.1)
+    tuning.set(line_cancel_seconds=0.1)
     return store
 
 
@@ -95,12 +96,12 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
 
 
 def test_what_goes_on_beside_its_caller_is_hung_up_too(
-    ends: tuple[socket.socket, socket.socket], silent: Silent, monkeypatch: pytest.MonkeyPatch
+    ends: tuple[socket.socket, socket.socket], silent: Silent, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     near, _ = ends
     connection = SimpleNamespace(connection=object(), alias="silent")
     monkeypatch.setattr(database, "connection", lambda: connection)
-    monkeypatch.setattr(line_watch, "DUTY_SECONDS", 0.1)
+    tuning.set(line_duty_seconds=0.1)
     answers: list[bytes] = []
 
     def ask() -> None:
