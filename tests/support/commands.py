@@ -37,10 +37,11 @@ def refusal(*arguments: str, **options: Any) -> str:
     """The code of what a command says that does not do what it is told."""
     with pytest.raises(CommandError) as caught:
         call_command(*arguments, **{"stdout": io.StringIO(), "stderr": io.StringIO(), **options})
-    return _reason(caught.value)
+    return reason_of(caught.value)
 
 
-def _reason(error: CommandError) -> str:
+def reason_of(error: CommandError) -> str:
+    """The code of what a command says that does not do what it is told."""
     return error.reason if isinstance(error, Refused) else code_of(error.args[0], "")
 
 
@@ -75,7 +76,7 @@ def call(name: str, *arguments: str) -> Answer:
     except SystemExit as leaving:
         code = int(str(leaving.code))
         if isinstance(leaving.__context__, CommandError):
-            reason = _reason(leaving.__context__)
+            reason = reason_of(leaving.__context__)
     return Answer(code, out.getvalue(), err.getvalue(), reason)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
+import json
+from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
-from django.core.management import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -19,7 +19,7 @@ from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.management.commands import jobs_status
 from django_jobs.models import ExecutionLog, Job, Organization, Schedule
 from tests.support.batches import make_batch
-from tests.support.commands import DeadBroker, run
+from tests.support.commands import DeadBroker, call, refusal, run
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 
@@ -29,6 +29,11 @@ pytestmark = pytest.mark.usefixtures("redis_broker")
 @pytest.fixture
 def organization() -> Organization:
     return make_organization(name="ORG-1")
+
+
+def state() -> Any:
+    """What the status tells programs."""
+    return json.loads(run("jobs_status", "--json"))
 
 
 def ended(job: Job, days: float) -> Job:
@@ -50,8 +55,7 @@ def test_what_runs_waits_no_longer(organization: Organization) -> None:
         job = submit_job(make_job_type(), organization)
         queued_at = timezone.now() - dt.timedelta(minutes=minutes)
         Job.objects.filter(pk=job.pk).update(status=status, ready_at=None, queued_at=queued_at)
-    [seconds] = re.findall(r"Oldest wait  (\d+)", run("jobs_status"))
-    assert 300 <= int(seconds) < 1_000
+    assert 300 <= state()["oldest_waiting_seconds"] < 1_000
 
 
 def test_the_status_shows_counts_depths_workers_and_the_scheduler(sound: None, organization: Organization) -> None:
@@ -59,18 +63,23 @@ def test_the_status_shows_counts_depths_workers_and_the_scheduler(sound: None, o
     overdue(submit_job(kind, organization, priority="Critical"))
     submit_job(kind, organization, run_at=timezone.now() + dt.timedelta(hours=1))
     ended(submit_job(kind, organization), days=1)
+    facts = state()
+    assert facts["unfinished"] == {"Pending": 2, "Queued": 0, "Running": 0, "Failed": 0, "Timed Out": 0}
+    assert {name: item["count"] for name, item in facts["ended"].items()} == {
+        "Completed": 1,
+        "Canceled": 0,
+        "Dead Letter": 0,
+    }
+    assert 3_600 <= facts["oldest_waiting_seconds"] < 5_000
     output = run("jobs_status")
-    assert "Unfinished   Pending 2   Queued 0   Running 0   Failed 0   Timed Out 0" in output
-    assert "Ended        Completed 1   Canceled 0   Dead Letter 0" in output
-    [seconds] = re.findall(r"Oldest wait  (\d+)", output)
-    assert 3_600 <= int(seconds) < 5_000
     rows = {
         line.split()[0]: line.split()[1:] for line in output.splitlines() if line[:6].strip() in {"Critic", "Normal"}
     }
     assert rows["Normal"] == ["0", "1", "0", "0", "0"]
     assert "Critical             1         0         0         0         0" in output
-    assert "scheduler-1 leads" in output
+    assert "scheduler-1" in output
     assert "worker-1" in output
+    assert (facts["scheduler"]["holder"], facts["scheduler"]["is_alive"]) == ("scheduler-1", True)
 
 
 def test_the_status_counts_tickets_and_queued_jobs(sound: None, organization: Organization) -> None:
@@ -81,23 +90,25 @@ def test_the_status_counts_tickets_and_queued_jobs(sound: None, organization: Or
 
 def test_the_status_of_an_empty_system_renders_without_a_broker() -> None:
     use_broker(DeadBroker())  # type: ignore[arg-type]
-    output = run("jobs_status")
-    assert "nothing waits" in output
-    assert "none IS NOT ALIVE, last tick never" in output
-    assert "The broker does not answer" in output
+    assert run("jobs_status")
+    facts = state()
+    assert (facts["oldest_waiting_seconds"], facts["broker_answers"], facts["workers"]) == (None, False, [])
+    assert facts["scheduler"] == {"holder": "", "is_alive": False, "seconds_since_tick": None}
 
 
 def test_the_status_shows_batches_that_have_not_ended_the_oldest_first(organization: Organization) -> None:
-    assert "Batches" not in run("jobs_status")
     make_batch(organization, name="Ended")
+    assert state()["batches"] == {"count": 0, "capped": False, "oldest": []}
     batches = [make_batch(organization, "Completed", "Completed", close=False, name="Invoices")]
     batches += [make_batch(organization, "Completed") for _ in range(5)]
     cancel_job(Job.objects.filter(batch=batches[0])[0])
-    lines = run("jobs_status").splitlines()
-    at = lines.index("Batches      open or running 6")
-    assert lines[at + 1].split() == [batches[0].batch_id, "Open", "50", "%", "1", "of", "2", "Invoices"]
-    assert lines[at + 2].split() == [batches[1].batch_id, "Running", "0", "%", "0", "of", "1"]
-    assert lines[at + 6] == "  and 1 more"
+    told = state()["batches"]
+    assert (told["count"], [item["batch_id"] for item in told["oldest"]]) == (6, [row.batch_id for row in batches[:5]])
+    first, second = told["oldest"][:2]
+    assert (first["state"], first["progress"], first["total"], first["name"]) == ("Open", 50, 2, "Invoices")
+    assert (second["state"], second["progress"], second["total"]) == ("Running", 0, 1)
+    shown = run("jobs_status")
+    assert [row.batch_id in shown for row in batches] == [*[True] * 5, False]
 
 
 def test_the_status_costs_the_same_however_many_batches_there_are(organization: Organization) -> None:
@@ -110,7 +121,7 @@ def test_the_status_costs_the_same_however_many_batches_there_are(organization: 
 
 
 def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization: Organization) -> None:
-    assert "Schedules" not in run("jobs_status")
+    assert state()["schedules"] == {"count": 0, "paused": 0, "cannot_fire": 0, "faults": [], "next": []}
     kind = make_job_type()
     for name in ("a", "b", "c", "d", "e", "f", "g"):
         schedule_job(name, kind, every=3600)
@@ -118,13 +129,14 @@ def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization:
     Schedule.objects.filter(name="b").update(next_run_at=timezone.now() + dt.timedelta(seconds=90))
     Schedule.objects.filter(name__in="cdefg").update(next_run_at=dt.datetime(2100, 1, 2, 3, 4, tzinfo=dt.UTC))
     Schedule.objects.filter(name__in="bcdefg").update(fault="The type is gone.\nSo it is.")
+    told = state()["schedules"]
+    assert (told["count"], told["paused"], told["cannot_fire"], len(told["faults"])) == (7, 1, 6, 5)
+    assert [item["name"] for item in told["next"][:2]] == ["b", "c"]
     output = run("jobs_status")
-    assert "Schedules    7, 1 paused; next: b in " in output
-    assert "c 2100-01-02 03:04 UTC" in output
-    assert output.count("CANNOT FIRE: The type is gone.\n") == 5
-    assert "  and 1 more that cannot\n" in output
+    assert "2100-01-02 03:04 UTC" in output
+    assert (output.count("The type is gone.\n"), "So it is." in output) == (5, False)
     theirs = schedule_job("b", kind, organization, every=60)
-    assert f"next: b #{theirs.pk} in " in run("jobs_status")
+    assert f"b #{theirs.pk} " in run("jobs_status")
 
 
 def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +147,7 @@ def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", pause)
-    assert run("jobs_status", "--watch").count("Oldest wait") == 3
+    assert run("jobs_status", "--watch").count("Critical") == 3
 
 
 def test_watching_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +155,7 @@ def test_watching_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyP
         raise DatabaseError
 
     monkeypatch.setattr(jobs_status, "snapshot", fail)
-    assert jobs_status.look() == "The database cannot be read (DatabaseError)."
+    assert "DatabaseError" in jobs_status.look()
 
 
 # --- jobs_prune
@@ -156,7 +168,7 @@ def test_pruning_deletes_what_ended_long_ago_with_logs_and_files(organization: O
     young = ended(submit_job(kind, organization), days=29)
     waiting = submit_job(kind, organization)
     reference = outputs.save(organization.pk, old.name, "a.txt", b"x")
-    assert run("jobs_prune") == "1 jobs deleted.\n"
+    assert "1" in run("jobs_prune")
     assert list(Job.objects.order_by("pk")) == [young, waiting]
     assert not ExecutionLog.objects.filter(job_id=old.pk).exists()
     assert not default_storage.exists(reference)
@@ -166,7 +178,8 @@ def test_pruning_takes_another_age(organization: Organization) -> None:
     kind = make_job_type()
     for days in (1, 3):
         ended(submit_job(kind, organization), days=days)
-    assert run("jobs_prune", "--days", "2") == "1 jobs deleted.\n"
+    assert call("jobs_prune", "--days", "2", "--json").facts["deleted"] == 1
+    assert Job.objects.count() == 1
 
 
 def test_erasing_an_organization_takes_its_ended_jobs_and_no_others(organization: Organization) -> None:
@@ -174,28 +187,27 @@ def test_erasing_an_organization_takes_its_ended_jobs_and_no_others(organization
     ended(submit_job(kind, organization), days=0)
     waiting = submit_job(kind, organization)
     theirs = ended(submit_job(kind, other), days=40)
-    output = run("jobs_prune", "--organization", "ORG-1", "--yes")
-    assert "1 jobs deleted." in output
-    assert "The others stay" in output
+    facts = call("jobs_prune", "--organization", "ORG-1", "--yes", "--json").facts
+    assert (facts["deleted"], facts["others_stay"]) == (1, True)
     assert set(Job.objects.all()) == {waiting, theirs}
 
 
 def test_erasing_works_for_an_organization_that_is_gone(organization: Organization) -> None:
     ended(submit_job(make_job_type(), organization), days=0)
     organization.delete()
-    assert run("jobs_prune", "--organization", "ORG-1", "--yes").endswith("\n1 jobs deleted.\n")
+    facts = call("jobs_prune", "--organization", "ORG-1", "--yes", "--json").facts
+    assert (facts["deleted"], facts["others_stay"]) == (1, False)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--organization", "ORG-9"], "There is no organization 'ORG-9'"),
-        (["--days", "-1"], "--days must be between"),
-        (["--days", "1e12"], "--days must be between"),
-        (["--days", "nan"], "--days must be between"),
-        (["--days", "soon"], "invalid float value"),
+        (["--organization", "ORG-9"], "unknown_organization"),
+        (["--days", "-1"], "out_of_range"),
+        (["--days", "1e12"], "out_of_range"),
+        (["--days", "nan"], "out_of_range"),
+        (["--days", "soon"], ""),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], reason: str) -> None:
-    with pytest.raises(CommandError, match=reason):
-        run("jobs_prune", *arguments)
+    assert refusal("jobs_prune", *arguments) == reason

@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
 
+from django_jobs.engine.control.erasure import CappedCount, meant_by_id, meant_by_key, measure
 from django_jobs.engine.execution import outputs
+from django_jobs.management.refusals import Refused
 from django_jobs.models import Job, Organization, OrganizationActivity
 from tests.support.brokers import job_in
-from tests.support.commands import call, run
+from tests.support.commands import call, refusal, run
 from tests.support.factories import make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -55,49 +56,52 @@ def deleted(tenant: Organization) -> int:
 
 def test_what_will_go_is_said_and_one_is_asked(tenant: Organization, types: Any) -> None:
     types("yes\n")
-    said = run("jobs_prune", "--organization", "ACME")
-    assert said.startswith(
-        f'To be erased, of ACME (living organization, "Acme Inc.", key {tenant.pk}): '
-        "1 ended job, 4 rows of their history and 2 files; 1 stay.\n"
-        "This organization exists: its members lose these jobs and files.\n"
-    )
-    assert "1 jobs deleted." in said
+    (meant,) = meant_by_id("ACME")
+    would_go = measure(tenant.pk, None)
+    assert (meant.pk, meant.title, meant.is_living) == (tenant.pk, "Acme Inc.", True)
+    assert would_go == CappedCount(jobs=1, logs=4, files=2, staying=1)
+    answer = call("jobs_prune", "--organization", "ACME")
+    assert f"{meant}: {would_go}." in answer.out
+    assert [job.status for job in Job.objects.all()] == ["Pending"]
 
 
 @pytest.mark.parametrize("answer", ["no\n", "\n", "", "y\n"])
 def test_nothing_goes_without_a_yes(answer: str, tenant: Organization, types: Any) -> None:
     types(answer)
-    with pytest.raises(CommandError, match="Nothing was erased"):
-        run("jobs_prune", "--organization", "ACME")
+    assert refusal("jobs_prune", "--organization", "ACME") == "not_confirmed"
     assert Job.objects.count() == 2
 
 
 def test_nothing_goes_where_nobody_is_there_to_be_asked(tenant: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
-    with pytest.raises(CommandError, match="nobody is there to be asked"):
-        run("jobs_prune", "--organization", "ACME")
+    assert refusal("jobs_prune", "--organization", "ACME") == "nobody_there"
     assert Job.objects.count() == 2
 
 
 def test_a_dead_tenant_is_said_to_be_so(tenant: Organization) -> None:
     pk = deleted(tenant)
-    said = run("jobs_prune", "--organization", "ACME", "--yes")
-    assert said.startswith(f"To be erased, of ACME (deleted organization, key {pk}): 1 ended job, ")
-    assert "exists" not in said
+    (meant,) = meant_by_id("ACME")
+    assert (meant.pk, meant.ids, meant.title, meant.is_living) == (pk, ["ACME"], "", False)
+    told = f"{meant}: {measure(pk, None)}."
+    first, last = run("jobs_prune", "--organization", "ACME", "--yes").splitlines()[:2]
+    assert (told in first, "1" in last) == (True, True)
 
 
 def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organization) -> None:
     pk = deleted(tenant)
     heir = make_organization(name="ACME", title="Somebody else")
     theirs = job_in("Completed", organization=heir)
-    with pytest.raises(CommandError) as refusal:
+    with pytest.raises(Refused) as refused:
         run("jobs_prune", "--organization", "ACME", "--yes")
-    text = str(refusal.value)
-    assert "Several organizations had the id 'ACME'; nothing was erased" in text
-    assert f'ACME (living organization, "Somebody else", key {heir.pk}): 1 ended job, 4 rows' in text
-    assert f"ACME (deleted organization, key {pk}): 1 ended job, 4 rows of their history and 2 files; 1 stay" in text
+    each = meant_by_id("ACME")
+    assert {(item.pk, item.title, item.is_living) for item in each} == {
+        (heir.pk, "Somebody else", True),
+        (pk, "", False),
+    }
+    assert refused.value.reason == "ambiguous"
+    assert all(f"{item}: {measure(item.pk, None)}." in str(refused.value) for item in each)
     assert Job.objects.count() == 3
-    assert "1 jobs deleted." in run("jobs_prune", "--organization-pk", str(pk), "--yes")
+    assert call("jobs_prune", "--organization-pk", str(pk), "--yes", "--json").facts["deleted"] == 1
     assert set(Job.objects.exclude(status="Pending")) == {theirs}
 
 
@@ -107,8 +111,7 @@ def test_an_id_that_differs_in_case_or_accents_is_anothers(tenant: Organization,
     if not is_living:
         deleted(tenant)
     for other in ("acme", "Acmé"):
-        with pytest.raises(CommandError, match="There is no organization"):
-            run("jobs_prune", "--organization", other, "--yes")
+        assert refusal("jobs_prune", "--organization", other, "--yes") == "unknown_organization"
     assert Job.objects.count() == 2
 
 
@@ -117,10 +120,11 @@ def test_two_dead_tenants_of_one_id_are_told_apart(tenant: Organization) -> None
     second_tenant = make_organization(name="ACME")
     job_in("Canceled", organization=second_tenant)
     second = deleted(second_tenant)
-    with pytest.raises(CommandError, match="--organization-pk") as refusal:
+    with pytest.raises(Refused, match="--organization-pk") as refused:
         run("jobs_prune", "--organization", "ACME", "--yes")
-    assert f"key {first}" in str(refusal.value)
-    assert f"key {second}" in str(refusal.value)
+    assert refused.value.reason == "ambiguous"
+    assert {item.pk for item in meant_by_id("ACME")} == {first, second}
+    assert all(str(item) in str(refused.value) for item in meant_by_id("ACME"))
 
 
 def test_a_dead_tenant_that_was_renamed_is_told_with_both_names(tenant: Organization) -> None:
@@ -128,20 +132,21 @@ def test_a_dead_tenant_that_was_renamed_is_told_with_both_names(tenant: Organiza
     tenant.refresh_from_db()
     job_in("Completed", organization=tenant)
     deleted(tenant)
-    assert "of ACME alias BETA (deleted" in run("jobs_prune", "--organization", "BETA", "--yes")
+    (meant,) = meant_by_id("BETA")
+    assert (meant.ids, meant.is_living) == (["ACME", "BETA"], False)
+    assert str(meant) in run("jobs_prune", "--organization", "BETA", "--yes")
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--organization-pk", "999999"], "no organization with the key '999999'"),
-        (["--organization-pk", "soon"], "no organization with the key 'soon'"),
-        (["--organization-pk", "{pk}", "--organization", "OTHER"], "the key .* is that of ACME .* not of 'OTHER'"),
+        (["--organization-pk", "999999"], "unknown_organization"),
+        (["--organization-pk", "soon"], "unknown_organization"),
+        (["--organization-pk", "{pk}", "--organization", "OTHER"], "another_organization"),
     ],
 )
 def test_a_key_that_is_none_or_anothers_is_refused(arguments: list[str], reason: str, tenant: Organization) -> None:
-    with pytest.raises(CommandError, match=reason):
-        run("jobs_prune", "--yes", *(item.format(pk=tenant.pk) for item in arguments))
+    assert refusal("jobs_prune", "--yes", *(item.format(pk=tenant.pk) for item in arguments)) == reason
     assert Job.objects.count() == 2
 
 
@@ -161,14 +166,13 @@ def test_its_exit_codes_are_those_of_all_commands(tenant: Organization) -> None:
 @pytest.mark.parametrize("option", ["--organization", "--organization-pk"])
 def test_what_can_be_no_tenants_id_or_key_is_none(option: str) -> None:
     for given in ("A\udcff", "9" * 30):
-        with pytest.raises(CommandError, match="There is no organization"):
-            run("jobs_prune", "--yes", option, given)
+        assert refusal("jobs_prune", "--yes", option, given) == "unknown_organization"
 
 
 def test_of_a_certain_age_only_that_is_counted_and_goes(tenant: Organization) -> None:
-    said = run("jobs_prune", "--organization", "ACME", "--days", "1", "--yes")
-    assert "0 ended jobs, 0 rows of their history and 0 files; 2 stay." in said
-    assert "0 jobs deleted." in said
+    answer = call("jobs_prune", "--organization", "ACME", "--days", "1", "--yes", "--json")
+    assert (answer.facts["deleted"], answer.facts["others_stay"], Job.objects.count()) == (0, True, 2)
+    assert f"{CappedCount(jobs=0, logs=0, files=0, staying=2)}." in answer.err
 
 
 def test_a_storage_that_cannot_say_is_no_obstacle(tenant: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +180,9 @@ def test_a_storage_that_cannot_say_is_no_obstacle(tenant: Organization, monkeypa
         raise OSError("away")
 
     monkeypatch.setattr(outputs, "jobs_with_files", fail)
-    assert "an unknown number of files" in run("jobs_prune", "--organization", "ACME", "--yes")
+    assert measure(tenant.pk, None).files is None
+    answer = call("jobs_prune", "--organization", "ACME", "--yes", "--json")
+    assert (answer.code, answer.facts["deleted"]) == (0, 1)
 
 
 def test_a_dead_tenant_of_whom_only_counts_are_left_is_found_by_its_key(tenant: Organization) -> None:
@@ -185,5 +191,8 @@ def test_a_dead_tenant_of_whom_only_counts_are_left_is_found_by_its_key(tenant: 
     OrganizationActivity.objects.create(
         organization_id=pk, organization_name="ACME", span=60, starts_at="2026-01-01T00:00Z", job_type="x"
     )
-    assert "a tenant without jobs (deleted" in run("jobs_prune", "--organization-pk", str(pk), "--yes")
+    meant = meant_by_key(str(pk))
+    assert meant is not None
+    assert (meant.ids, meant.is_living) == ([], False)
+    assert call("jobs_prune", "--organization-pk", str(pk), "--yes", "--json").code == 0
     assert not OrganizationActivity.objects.exists()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import json
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection
 from django.utils.translation import gettext_lazy
 
@@ -17,9 +17,7 @@ from django_jobs.management import exit_codes
 from django_jobs.models import JobType
 from tests.support import handlers
 from tests.support.bracketed_language import speak_in_brackets
-from tests.support.commands import call, run
-
-UP_TO_DATE = "The rows of all declared job types are up to date.\n"
+from tests.support.commands import call, reason_of, run
 
 
 @pytest.fixture(autouse=True)
@@ -34,17 +32,24 @@ def declare(name: str = "bake", **fields: Any) -> None:
     job_handler(name, **fields)(handlers.do_nothing)
 
 
-def refused_check(out: Any = None) -> str:
-    with pytest.raises(CommandError) as caught:
-        call_command("jobs_sync", "--check", stdout=out or io.StringIO())
-    return str(caught.value)
+def synced(*options: str) -> list[tuple[str, str, list[str], list[str]]]:
+    """What became of each type, or would become: its fields that change, and those that stay as somebody set them."""
+    told = json.loads(run("jobs_sync", "--json", *options))["job_types"]
+    return [(item["name"], item["change"], item["fields"], item["kept"]) for item in told]
+
+
+def refused_check() -> Any:
+    answer = call("jobs_sync", "--check", "--json")
+    assert (answer.code, answer.error["code"]) == (1, "not_up_to_date")
+    return [(item["name"], item["change"]) for item in answer.facts["job_types"]]
 
 
 def test_a_missing_row_is_made() -> None:
     declare(max_retries=2)
-    assert run("jobs_sync") == "bake: created\n"
+    assert "bake" in run("jobs_sync")
     assert JobType.objects.get(pk="bake").max_retries == 2
-    assert run("jobs_sync") == UP_TO_DATE
+    assert synced() == []
+    assert run("jobs_sync")
 
 
 def test_a_lazy_text_is_stored_as_the_code_has_it_in_every_language() -> None:
@@ -53,31 +58,33 @@ def test_a_lazy_text_is_stored_as_the_code_has_it_in_every_language() -> None:
         run("jobs_sync")
         assert JobType.objects.get(pk="bake").display_name == "Bake bread"
         assert type_title(JobType.objects.get(pk="bake")) == "[Bake bread]"
-    assert run("jobs_sync", "--check") == UP_TO_DATE
+    assert synced("--check") == []
 
 
 def test_a_check_names_what_is_missing_and_writes_nothing() -> None:
     declare("bake")
     declare("cook")
-    out = io.StringIO()
-    assert refused_check(out) == "Not up to date: bake, cook. Run `manage.py migrate` or `manage.py jobs_sync`."
-    assert out.getvalue() == "bake: would be created\ncook: would be created\n"
+    assert refused_check() == [("bake", "created"), ("cook", "created")]
+    answer = call("jobs_sync", "--check")
+    assert [line.split(":")[0] for line in answer.out.splitlines()] == ["bake", "cook"]
+    assert all(name in answer.err for name in ("bake", "cook", "`manage.py migrate`", "`manage.py jobs_sync`"))
     assert not JobType.objects.exists()
 
 
 def test_a_check_of_what_is_up_to_date_is_quiet() -> None:
     declare()
     run("jobs_sync")
-    assert run("jobs_sync", "--check") == UP_TO_DATE
+    answer = call("jobs_sync", "--check")
+    assert (answer.code, answer.err, synced("--check")) == (0, "", [])
 
 
 def test_what_the_code_has_changed_since_is_named() -> None:
     declare(max_retries=2)
     run("jobs_sync")
     declare(max_retries=3, retry_delay=7)
-    assert refused_check().startswith("Not up to date: bake.")
+    assert refused_check() == [("bake", "updated")]
     assert JobType.objects.get(pk="bake").max_retries == 2
-    assert run("jobs_sync") == "bake: updated (max_retries, retry_delay)\n"
+    assert synced() == [("bake", "updated", ["max_retries", "retry_delay"], [])]
     assert JobType.objects.get(pk="bake").max_retries == 3
 
 
@@ -86,39 +93,40 @@ def test_what_an_administrator_changed_is_left_and_named() -> None:
     run("jobs_sync")
     JobType.objects.update(max_retries=9)
     declare(max_retries=3, retry_delay=8)
-    expected = "bake: updated (retry_delay)\nbake: left as an administrator has it (max_retries)\n"
-    assert run("jobs_sync") == expected
+    assert synced() == [("bake", "updated", ["retry_delay"], ["max_retries"])]
     assert JobType.objects.get(pk="bake").max_retries == 9
-    left = "bake: left as an administrator has it (max_retries)\n"
-    assert run("jobs_sync", "--check") == left + UP_TO_DATE
+    assert synced("--check") == [("bake", "unchanged", [], ["max_retries"])]
+    assert "(max_retries)" in run("jobs_sync", "--check").splitlines()[0]
 
 
 def test_a_row_that_equals_its_new_declaration_is_to_be_noted() -> None:
     JobType.objects.create(type_name="bake", handler_method="tests.support.handlers.do_nothing", submit_by="code")
     declare()
-    assert refused_check().startswith("Not up to date: bake.")
-    assert run("jobs_sync") == "bake: updated (what the code says is remembered)\n"
+    assert refused_check() == [("bake", "updated")]
+    assert synced() == [("bake", "updated", [], [])]
 
 
 def test_a_type_that_no_code_declares_any_more_is_left_and_named() -> None:
     declare()
     run("jobs_sync")
     declarations._declared.clear()
-    assert run("jobs_sync", "--check").startswith("bake: left, though no code declares it")
+    assert json.loads(run("jobs_sync", "--check", "--json"))["undeclared"] == ["bake"]
+    assert run("jobs_sync", "--check").startswith("bake")
     JobType.objects.update(is_enabled=False)
-    assert run("jobs_sync", "--check") == UP_TO_DATE
+    assert json.loads(run("jobs_sync", "--check", "--json"))["undeclared"] == []
 
 
 def test_a_wrong_declaration_is_told_in_one_line() -> None:
     declare(default_priority="urgent")
-    assert "bake (tests.support.handlers.do_nothing" in refused_check()
+    with pytest.raises(CommandError, match=r"bake \(tests.support.handlers.do_nothing") as caught:
+        run("jobs_sync", "--check")
+    assert reason_of(caught.value) == "wrong_setting"
 
 
 def test_without_the_table_the_migration_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     declare()
     monkeypatch.setattr(connection.introspection, "table_names", list)
-    with pytest.raises(CommandError, match=r"run `manage.py migrate`"):
-        run("jobs_sync")
+    assert "`manage.py migrate`" in call("jobs_sync").err
     for arguments in [], ["--check"]:
         answer = call("jobs_sync", *arguments, "--json")
         assert (answer.code, answer.error["code"]) == (exit_codes.UNAVAILABLE, "unavailable")

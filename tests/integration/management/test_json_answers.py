@@ -108,7 +108,7 @@ def test_pruning_tells_programs_what_it_deleted() -> None:
     assert (refused.code, refused.out) == (1, "")
     answer = call("jobs_prune", "--organization", "acme", "--yes", "--json")
     assert (answer.facts["deleted"], Job.objects.count()) == (1, 0)
-    assert answer.err.startswith("To be erased, of acme")
+    assert "acme" in answer.err
 
 
 @pytest.mark.usefixtures("broker")
@@ -136,9 +136,9 @@ def test_a_database_that_is_away_is_an_error_for_programs(monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("broker")
 def test_a_failed_system_check_is_an_error_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise SystemCheckError("System check identified some issues:")
+        raise SystemCheckError("what Django found")
 
     monkeypatch.setattr(jobs_status.Command, "handle", fail)
     answer = call("jobs_status", "--json")
     assert (answer.code, answer.error["code"]) == (1, "refused")
-    assert call("jobs_status").err == "System check identified some issues:\n"
+    assert call("jobs_status").err == "what Django found\n"
