@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_jobs import pools
 from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import JobType, Organization, Worker
+from django_jobs.statuses import Priority
 from tests.support import admin
 from tests.support.admin import text
 from tests.support.brokers import job_in, pending_job
@@ -108,7 +109,8 @@ def test_a_worker_tells_what_it_serves(root: Client) -> None:
     announce("2", *pools.queue_names("default"), "jobs-gpu-critical", "jobs-gpu-low")
     announce("3", "of-another-release")
     served = [str(row.serves) for row in monitor(root)["workers"]]
-    assert served == [f"<bdi>{words}</bdi>" for words in ("gpu", "default, gpu (Critical, Low)", "of-another-release")]
+    some = f"{Priority.CRITICAL.label}, {Priority.LOW.label}"
+    assert served == [f"<bdi>{words}</bdi>" for words in ("gpu", f"default, gpu ({some})", "of-another-release")]
     assert served[1] in page(root)
 
 
