@@ -7,7 +7,7 @@ import sys
 
 from lab.faults.endurance.servers import Servers
 from lab.faults.launcher import launch
-from lab.faults.two_releases.release import NoHistory, older_release, this_release
+from lab.faults.two_releases.release import NONE_YET, NoHistory, commits, older_release, this_release
 
 
 def _play(servers: Servers, options: argparse.Namespace) -> list[str]:
@@ -25,6 +25,9 @@ def _play(servers: Servers, options: argparse.Namespace) -> list[str]:
 
 def main() -> int:
     """Run, and return how the process is to exit."""
+    if not commits():
+        print(NONE_YET)
+        return 0
     parser = argparse.ArgumentParser(prog="lab.faults.two_releases")
     parser.add_argument("--first", choices=["old", "new"], default="old", help="Whose workers are there first (old).")
     return launch(parser, _play)

@@ -18,9 +18,14 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 RELEASES: Final = Path(__file__).with_name("RELEASES")
 #: Names the clone whose history has these commits, where the tests run in a copy that has none.
 HISTORY: Final = "DJANGO_JOBS_HISTORY"
-_TAKEN: Final = ("django_jobs", "example_project", "tests", "manage.py")
+_TAKEN: Final = ("django_jobs", "example_project", "lab", "tests", "manage.py")
 #: What both releases' processes do here is in these files of today; of django_jobs they use what both have.
-_PLAYED: Final = ("__init__.py", "record.py", *(f"endurance/{name}.py" for name in ("mix", "handlers", "submitter")))
+_PLAYED: Final = (
+    "tests/support/record.py",
+    *(f"lab/faults/endurance/{name}.py" for name in ("mix", "handlers", "coroutines", "submitter")),
+)
+#: Said where nothing was released before this code.
+NONE_YET: Final = "There is no release before this one: the suite begins with the release after 0.2.0."
 
 
 class NoHistory(Exception):
@@ -59,7 +64,7 @@ def commits() -> dict[str, str]:
 
 
 def older_release(directory: Path) -> Release:
-    """Unpack the last release below the directory. Raises NoHistory where this is no clone with its history."""
+    """Unpack the last release, which there must be, below the directory. Raises NoHistory where the clone lacks it."""
     version, commit = list(commits().items())[-1]
     clone = os.environ.get(HISTORY) or str(ROOT)
     # The clone may be another user's.
@@ -75,13 +80,6 @@ def older_release(directory: Path) -> Release:
     root = directory / "older"
     with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:
         archive.extractall(root, filter="data")
-    _add_players(root)
-    return Release("old", root)
-
-
-def _add_players(root: Path) -> None:
-    source, target = ROOT / "tests" / "faults", root / "tests" / "faults"
     for name in _PLAYED:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target / name)
-    shutil.copyfile(source / "endurance" / "__init__.py", target / "endurance" / "__init__.py")
+        shutil.copyfile(ROOT / name, root / name)
+    return Release("old", root)
