@@ -12,7 +12,7 @@ from django.test import AsyncClient, Client
 from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization
 from tests.support import admin
-from tests.support.admin import page_of, said, url
+from tests.support.admin import codes_said, page_of, url
 from tests.support.brokers import job_in
 from tests.support.factories import make_user
 from tests.support.outputs import finished_with_file
@@ -59,13 +59,13 @@ def test_a_reference_that_is_no_file_of_the_job_is_mere_text(root: Client, mine:
     other, job = finished_with_file(mine), job_in("Completed")
     Job.objects.filter(pk=job.pk).update(output_reference=other.output_reference)
     assert 'href="../output/"' not in page_of(root, job)
-    assert "has no file" in said(root.get(url("job", "output", job.pk), follow=True))[0]
+    assert codes_said(root.get(url("job", "output", job.pk), follow=True)) == ["no_file"]
 
 
 def test_a_file_that_is_gone_is_said_to_be_gone(root: Client, mine: Organization) -> None:
     job = finished_with_file(mine)
     outputs.delete_all(mine.pk, job.name)
-    assert "not there any more" in said(root.get(url("job", "output", job.pk), follow=True))[0]
+    assert codes_said(root.get(url("job", "output", job.pk), follow=True)) == ["no_file"]
 
 
 def test_a_file_is_streamed_by_an_asgi_server_too(mine: Organization) -> None:
