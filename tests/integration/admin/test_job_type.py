@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -15,10 +16,10 @@ from django.utils import timezone
 
 from django_jobs import submit_job
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.exceptions import InvalidSubmission
+from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
-from tests.support.admin import text
+from tests.support.admin import fact_on, text
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 from tests.support.tuning import Tuning
@@ -70,19 +71,15 @@ def test_a_system_admin_adds_a_type(system_admin: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("os.system", "outside the allowed modules"),
-        ("tests.support.handlers.missing", "not loadable"),
-        ("tests.support.handlers.os.system", "outside the allowed modules|no allowed module|not loadable"),
-        ("nodots", "not a dotted path"),
-    ],
+    "path",
+    ["os.system", "tests.support.handlers.missing", "tests.support.handlers.os.system", "nodots"],
 )
-def test_a_wrong_handler_is_refused_at_once(system_admin: Client, path: str, reason: str) -> None:
+def test_a_wrong_handler_is_refused_at_once(system_admin: Client, path: str) -> None:
     response = system_admin.post(url("add"), type_form(handler_method=path))
     assert response.status_code == 200
+    assert list(response.context["adminform"].form.errors) == ["handler_method"]
     (message,) = response.context["adminform"].form.errors["handler_method"]
-    assert any(part in message for part in reason.split("|"))
+    assert path in message
     assert not JobType.objects.filter(pk="echo").exists()
 
 
@@ -105,7 +102,8 @@ def test_a_type_keeps_its_name(system_admin: Client) -> None:
 def test_a_type_with_jobs_is_not_deleted_and_one_without_is(system_admin: Client) -> None:
     job = submit_job(make_job_type(), make_organization())
     page = system_admin.post(url("delete", job.job_type_id), {"post": "yes"})
-    assert "has jobs" in page.content.decode()
+    (protected,) = page.context["protected"]
+    assert job.job_type_id in protected
     action = {"action": "delete_selected", "_selected_action": [job.job_type_id], "post": "yes"}
     system_admin.post(url("changelist"), action)
     assert JobType.objects.filter(pk=job.job_type_id).exists()
@@ -143,14 +141,17 @@ def test_declared_handlers_are_offered(system_admin: Client) -> None:
 
 def test_the_retry_schedule_is_previewed(system_admin: Client) -> None:
     kind = make_job_type(max_retries=3, retry_delay=60)
-    page = text(system_admin, url("change", kind.pk))
-    assert "<li><bdi>1 min</bdi></li><li><bdi>2 min</bdi></li><li><bdi>4 min</bdi></li>" in page
-    assert "The last one is 7 min after the first failure" in page
+    delays, _, after = fact_on(text(system_admin, url("change", kind.pk)), "schedule").partition("</ol>")
+    assert re.findall(r"<li><bdi>([^<]+)</bdi></li>", delays) == ["1 min", "2 min", "4 min"]
+    assert "7 min" in after
 
 
-@pytest.mark.parametrize(("retries", "words"), [(0, "No retry"), (100, "And 88 more.")])
-def test_the_preview_of_extremes_is_short(system_admin: Client, retries: int, words: str) -> None:
-    assert words in text(system_admin, url("change", make_job_type(max_retries=retries, retry_delay=2_592_000).pk))
+@pytest.mark.parametrize(("retries", "shown", "more"), [(0, 0, []), (100, 12, ["88"])])
+def test_the_preview_of_extremes_is_short(system_admin: Client, retries: int, shown: int, more: list[str]) -> None:
+    kind = make_job_type(max_retries=retries, retry_delay=2_592_000)
+    delays, _, after = fact_on(text(system_admin, url("change", kind.pk)), "schedule").partition("</ol>")
+    assert (delays.count("<li>"), re.findall(r"\d+", after)[:1]) == (shown, more)
+    assert delays
 
 
 @pytest.mark.usefixtures("broker")
@@ -163,13 +164,13 @@ def test_pausing_holds_jobs_at_once_and_resuming_lets_them_go(system_admin: Clie
     with TestCase.captureOnCommitCallbacks(execute=True):
         system_admin.post(url("resume", kind.pk))
     assert reread(job).status == "Queued"
-    assert admin.remembered(kind) == [("sysadmin", "Paused."), ("sysadmin", "Resumed.")]
+    assert admin.actors(kind) == ["sysadmin", "sysadmin"]
 
 
 def test_a_type_is_disabled_and_enabled(system_admin: Client) -> None:
     kind = make_job_type()
     system_admin.post(url("disable", kind.pk))
-    with pytest.raises(InvalidSubmission, match="disabled"):
+    with pytest.raises(JobTypeDisabled):
         submit_job(kind, make_organization())
     system_admin.post(url("enable", kind.pk))
     assert JobType.objects.get(pk=kind.pk).is_enabled
@@ -177,9 +178,8 @@ def test_a_type_is_disabled_and_enabled(system_admin: Client) -> None:
 
 def test_who_pauses_second_is_told(system_admin: Client) -> None:
     kind = make_job_type(is_paused=True)
-    (message,) = admin.said(system_admin.post(url("pause", kind.pk), follow=True))
-    assert message.startswith("Somebody else was first")
-    assert admin.remembered(kind) == []
+    assert admin.codes_said(system_admin.post(url("pause", kind.pk), follow=True)) == ["already_paused"]
+    assert admin.actors(kind) == []
 
 
 def test_a_page_that_was_opened_before_a_pause_does_not_undo_it(system_admin: Client) -> None:
@@ -189,7 +189,7 @@ def test_a_page_that_was_opened_before_a_pause_does_not_undo_it(system_admin: Cl
     response = system_admin.post(url("change", kind.pk), {**seen, "description": "new"}, follow=True)
     kind.refresh_from_db()
     assert (kind.is_paused, kind.description) == (True, "new")
-    assert any("was paused meanwhile" in message for message in admin.said(response))
+    assert "paused_meanwhile" in admin.codes_said(response)
 
 
 def test_two_who_change_different_fields_lose_neither(system_admin: Client) -> None:
@@ -215,12 +215,13 @@ def test_who_requires_a_permission_that_does_not_exist_is_warned(system_admin: C
         response = system_admin.post(url("change", kind.pk), form, follow=True)
         kind.refresh_from_db()
         assert kind.requires_permission == permission
-        return [message for message in admin.said(response) if "no permission" in message]
+        texts = zip(admin.codes_said(response), admin.said(response), strict=True)
+        return [message for code, message in texts if code == "unknown_permission"]
 
     kind = make_job_type()
     assert told("django_jobs.add_jobtype") == []
     (warning,) = told("django_jobs.add_jobtyp")
-    assert warning.startswith("There is no permission django_jobs.add_jobtyp:")
+    assert "django_jobs.add_jobtyp:" in warning
     assert told("django_jobs.add_jobtyp") == []  # it was told when it was typed
     assert told("") == []
 
@@ -230,8 +231,9 @@ def test_only_system_admins_switch(member: Client, system_admin: Client, verb: s
     kind = make_job_type()
     assert member.post(url(verb, kind.pk)).status_code == 403
     assert system_admin.get(url(verb, kind.pk)).status_code == 405
-    assert "Pause" not in text(member, url("change", kind.pk))
-    assert admin.said(system_admin.post(url(verb, "gone"), follow=True)) == ["job type gone is not there any more."]
+    shown = [url(name, kind.pk) for name in ("pause", "resume", "enable", "disable")]
+    assert [address for address in shown if address in text(member, url("change", kind.pk))] == []
+    assert admin.codes_said(system_admin.post(url(verb, "gone"), follow=True)) == ["gone"]
 
 
 @pytest.mark.usefixtures("broker")
@@ -249,7 +251,8 @@ def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Clie
     day = page["day"]
     assert (str(day.total), day.failure_rate, day.is_cut) == ("4", "50.0 %", False)
     assert (str(day.waiting), page["flow"].in_flight) == ("1", "1")
-    assert "Last 24 hours" not in text(member, url("change", kind.pk))
+    assert "djobs-day" in text(system_admin, url("change", kind.pk))
+    assert "djobs-day" not in text(member, url("change", kind.pk))
 
 
 @pytest.mark.usefixtures("broker")
@@ -265,19 +268,19 @@ def test_the_last_day_is_read_no_further_than_a_bound(system_admin: Client, tuni
 
 
 def errors_of(client: Client, **changed: object) -> dict[str, list[str]]:
+    """The codes of what is refused, by field."""
     response = client.post(url("add"), type_form(**changed))
-    return dict(response.context["adminform"].form.errors)
+    errors = response.context["adminform"].form.errors.as_data()
+    return {field: [error.code for error in found] for field, found in errors.items()}
 
 
 @pytest.mark.parametrize("limit", ["max_running", "max_running_per_organization", "max_starts"])
-def test_a_limit_of_nothing_is_refused_with_the_way_to_stop_a_type(system_admin: Client, limit: str) -> None:
-    assert errors_of(system_admin, **{limit: 0}) == {limit: ["Leave it blank for no limit; to stop a type, pause it."]}
+def test_a_limit_of_nothing_is_refused(system_admin: Client, limit: str) -> None:
+    assert errors_of(system_admin, **{limit: 0}) == {limit: ["min_value"]}
 
 
 def test_a_limit_of_nothing_for_each_value_is_refused(system_admin: Client) -> None:
-    assert errors_of(system_admin, max_running_per_key=0, concurrency_key="n") == {
-        "max_running_per_key": ["Use 1 or more; to stop a type, pause it."]
-    }
+    assert errors_of(system_admin, max_running_per_key=0, concurrency_key="n") == {"max_running_per_key": ["min_value"]}
 
 
 def test_limits_may_be_set_and_taken_away(system_admin: Client) -> None:
@@ -296,8 +299,9 @@ def test_limits_may_be_set_and_taken_away(system_admin: Client) -> None:
 def test_the_audit_tells_which_limits_were_changed(system_admin: Client) -> None:
     kind = make_job_type()
     system_admin.post(url("change", kind.pk), type_form(type_name=kind.pk, max_running=9, concurrency_key="n"))
-    assert "Max running" in LogEntry.objects.latest("pk").get_change_message()
-    assert "Concurrency key" in LogEntry.objects.latest("pk").get_change_message()
+    told = LogEntry.objects.latest("pk").get_change_message().casefold()
+    for name in ("max_running", "concurrency_key"):
+        assert str(JobType._meta.get_field(name).verbose_name).casefold() in told  # type: ignore[union-attr]
 
 
 def test_the_pools_of_the_settings_are_offered(system_admin: Client, settings: Any) -> None:
@@ -312,7 +316,9 @@ def test_the_pools_of_the_settings_are_offered(system_admin: Client, settings: A
 def test_a_type_whose_pool_is_gone_can_be_paused(system_admin: Client) -> None:
     kind = make_job_type()
     JobType.objects.update(pool="gone")
-    assert "gone (not in the settings)" in text(system_admin, url("change", kind.pk))
+    choices = system_admin.get(url("change", kind.pk)).context["adminform"].form.fields["pool"].choices
+    assert [value for value, _ in choices] == ["default", "gone"]
+    assert choices[-1][1] != "gone"
     values = type_form(type_name=kind.pk, handler_method=kind.handler_method, pool="gone", is_paused="on")
     assert system_admin.post(url("change", kind.pk), values).status_code == 302
     kind.refresh_from_db()
