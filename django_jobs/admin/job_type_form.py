@@ -99,7 +99,8 @@ class TypeForm(BaseForm):
 
     def add_error(self, field: str | None, error: Any) -> None:
         for item in [item for items in getattr(error, "error_dict", {}).values() for item in items]:
-            item.message = translated(item.message) if isinstance(item.message, Text) else item.message
+            if isinstance(item.message, Text):
+                item.code, item.message = item.message.code, translated(item.message)
         super().add_error(field, error)
 
 

@@ -13,6 +13,7 @@ from django.apps import apps
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Handler
+from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
@@ -31,9 +32,13 @@ TASK_PREFIX: Final = f"{TASK_SCHEME}:"
 class HandlerNotAllowed(Exception):
     """The path names code that jobs may not run."""
 
+    code = "handler_not_allowed"
+
 
 class HandlerNotLoadable(Exception):
     """This process cannot import the handler; another release may."""
+
+    code = "handler_not_loadable"
 
 
 def allowed_modules() -> tuple[str, ...]:
@@ -95,7 +100,7 @@ def _resolve(path: str) -> Handler:
         return _schemes[scheme](rest)
     module_name, _, _ = path.rpartition(".")
     if not module_name:
-        raise HandlerNotAllowed(f"{path!r} is not a dotted path of a function.")
+        raise HandlerNotAllowed(say("%(path)r is not a dotted path of a function.", code="not_a_path", path=path))
     if not is_allowed_module(module_name):
         if not _is_there(module_name):
             raise HandlerNotLoadable(f"{NOT_LOADABLE}: {path} (no module {module_name}).")
@@ -166,5 +171,5 @@ def path_problem(path: str) -> str | None:
     try:
         resolve(path)
     except (HandlerNotAllowed, HandlerNotLoadable) as error:
-        return str(error)
+        return say(str(error), code=code_of(error.args[0], error.code))
     return None
