@@ -167,7 +167,7 @@ def test_each_sees_and_changes_those_that_they_manage(
     assert set(Schedule.objects.values_list("every", "is_enabled")) == {(60, True)}
     assert form_codes(add(local_admin, kind, organization=theirs.name)) == {"organization": ["unknown_organization"]}
     assert form_codes(add(local_admin, kind)) == {"organization": ["required"]}
-    assert form_codes(add(member, kind, organization=mine.name)) == {"__all__": ["permission_denied"]}
+    assert form_codes(add(member, kind, organization=mine.name)) == {"__all__": ["not_manager"]}
     add(local_admin, kind, organization=mine.name)
     assert Schedule.objects.get(name="nightly").owner_name == "admin"
 
