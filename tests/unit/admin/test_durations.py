@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
@@ -36,7 +38,7 @@ def test_durations_are_read_as_people_write_them(subtests: pytest.Subtests) -> N
 
 def test_what_is_no_duration_is_refused(subtests: pytest.Subtests) -> None:
     for text in ("", "x", "5 parsecs", "1 2", "-5", "0.5 s", "5 min 30", "1e9"):
-        with subtests.test(text=text), pytest.raises(ValueError, match="no"):
+        with subtests.test(text=text), pytest.raises(ValueError, match=re.escape(repr(text))):
             parse_duration(text)
 
 
@@ -76,5 +78,5 @@ def test_words_and_decimals_of_the_active_language_are_read(
 
 
 def test_a_comma_is_no_decimal_point_where_the_language_has_another() -> None:
-    with pytest.raises(ValueError, match="no"):
+    with pytest.raises(ValueError, match="1,000 s"):
         parse_duration("1,000 s")

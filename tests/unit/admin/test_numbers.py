@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.utils import translation
 
-from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.admin.capped_counts import NOT_COUNTED, CappedCount
 from django_jobs.admin.numbers import format_exact, format_number, format_percent
+from django_jobs.engine.english import in_english
 
 
 def test_numbers_stand_in_groups_of_three_digits() -> None:
@@ -28,4 +29,4 @@ def test_a_language_has_its_own_signs() -> None:
 
 def test_a_count_that_was_cut_says_so_in_the_active_language(bracketed: None) -> None:
     assert str(CappedCount(count=10_000, is_cut=True)) == "10.000+"
-    assert str(CappedCount(count=0, is_cut=True)) == "[not counted]"
+    assert str(CappedCount(count=0, is_cut=True)) == f"[{in_english(NOT_COUNTED)}]"

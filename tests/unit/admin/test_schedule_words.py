@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from django_jobs.admin.schedule_words import rule_words
+from django_jobs.admin.schedule_words import INTERVALS, rule_words
 
 
 def rule(cron: str = "", every: int | None = None) -> Any:
@@ -27,7 +27,8 @@ def test_it_stays_as_it_is_where_nobody_has_words_for_it() -> None:
 
 
 def test_intervals_are_told_with_the_largest_unit_that_fits(subtests: pytest.Subtests) -> None:
-    cases = {60: "Every minute", 300: "Every 5 minutes", 90: "Every 90 seconds", 604_800: "Every week"}
-    for seconds, words in cases.items():
+    words = {size: (once, often) for size, once, often in INTERVALS}
+    for seconds, size, count in ((60, 60, 1), (300, 60, 5), (90, 1, 90), (604_800, 604_800, 1)):
         with subtests.test(seconds=seconds):
-            assert rule_words(rule(every=seconds)) == words
+            once, often = words[size]
+            assert rule_words(rule(every=seconds)) == str(once if count == 1 else often % {"count": count})
