@@ -10,6 +10,7 @@ from django.db import DatabaseError, transaction
 
 from django_jobs.checks.list_settings import check_list
 from django_jobs.checks.settings import is_number
+from django_jobs.texts import code_of, say
 
 if TYPE_CHECKING:
     from django_jobs.engine.job_types.declarations import Declaration
@@ -43,7 +44,7 @@ def check_declarations(**kwargs: Any) -> list[CheckMessage]:
 
     return [
         Error(
-            f"@job_handler({declaration.type_name!r}) of {declaration.place}: {problem}",
+            _told(declaration, problem),
             hint="A handler is a function of a module's top level; its keywords are the fields of a Job Type.",
             obj=declaration.path,
             id="django_jobs.E007",
@@ -60,7 +61,7 @@ def check_declared_pools(**kwargs: Any) -> list[CheckMessage]:
 
     return [
         Warning(
-            f"@job_handler({declaration.type_name!r}) of {declaration.place}: {doubt}",
+            _told(declaration, doubt),
             hint="Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or let the declaration name another.",
             obj=declaration.path,
             id="django_jobs.W026",
@@ -79,7 +80,7 @@ def check_declared_schedules(**kwargs: Any) -> list[CheckMessage]:
         return []  # as another check says: how large their parameters may be cannot be told
     return [
         Error(
-            f"@job_handler of {item.place}: {problem}",
+            say("@job_handler of %(place)s: %(text)s", code=code_of(problem), place=item.place, text=problem),
             hint="Give a cron expression, every(…), a dict of schedule_job's keywords, or a list of these.",
             obj=item.place,
             id="django_jobs.E022",
@@ -104,6 +105,11 @@ def check_schedule_names(databases: Any = None, **kwargs: Any) -> list[CheckMess
     except DatabaseError:  # tables that are yet to be migrated
         return []
     return [Error(text, id="django_jobs.E046") for text in taken]
+
+
+def _told(declaration: Declaration, problem: str) -> str:
+    text = "@job_handler(%(type)r) of %(place)s: %(text)s"
+    return say(text, code=code_of(problem), type=declaration.type_name, place=declaration.place, text=problem)
 
 
 def _declared() -> Sequence[Declaration]:

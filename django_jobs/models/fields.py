@@ -32,7 +32,8 @@ class PriorityField(_SmallIntegerField):
             return Priority.parse(value)
         except ValueError as error:
             accepted = ", ".join(Priority.words())
-            raise ValidationError(f"{value!r} is not a priority; use one of {accepted}.") from error
+            text = f"{value!r} is not a priority; use one of {accepted}."
+            raise ValidationError(text, code="invalid_choice") from error
 
     def get_prep_value(self, value: Any) -> Any:
         """Return the number to store; ValueError for what is no priority."""

@@ -12,6 +12,7 @@ from django_jobs.models import job_type_checks
 from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 from django_jobs.models.fields import PriorityField, WorkedOffField
 from django_jobs.statuses import Priority, SubmitBy
+from django_jobs.texts import code_of
 
 MAX_SECONDS = 30 * 24 * 3600
 #: To check a rate limit, a submission reads at most so many entries of an index.
@@ -231,4 +232,4 @@ class JobType(StoredModel):
         super().clean()
         problems = job_type_checks.problems(self)
         if problems:
-            raise ValidationError(problems)
+            raise ValidationError({name: ValidationError(text, code=code_of(text)) for name, text in problems.items()})

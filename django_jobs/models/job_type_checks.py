@@ -15,7 +15,7 @@ from django_jobs import pools
 from django_jobs.models import hooks
 from django_jobs.texts import say
 
-NEEDS_KEY: Final = say(_("It needs a concurrency key: each of whose values would it count for?"))
+NEEDS_KEY: Final = say(_("It needs a concurrency key: each of whose values would it count for?"), code="needs_key")
 
 
 class _Check(NamedTuple):
@@ -38,7 +38,7 @@ def pool_problem(pool: str) -> str | None:
     if pool in names:
         return None
     text = _("The pool %(pool)s is not in DJANGO_JOBS['POOLS']. There are: %(pools)s.")
-    return say(text, pool=repr(pool), pools=", ".join(names))
+    return say(text, code="unknown_pool", pool=repr(pool), pools=", ".join(names))
 
 
 def key_problem(key: str, names: frozenset[str] | None) -> str | None:
@@ -46,9 +46,11 @@ def key_problem(key: str, names: frozenset[str] | None) -> str | None:
     if not key or names is None or key in names:
         return None
     if not names:
-        return say(_("The parameters of this type have no %(key)s; there are none."), key=repr(key))
+        return say(
+            _("The parameters of this type have no %(key)s; there are none."), code="unknown_parameter", key=repr(key)
+        )
     text = _("The parameters of this type have no %(key)s; there are %(names)s.")
-    return say(text, key=repr(key), names=", ".join(sorted(names)))
+    return say(text, code="unknown_parameter", key=repr(key), names=", ".join(sorted(names)))
 
 
 def _is_stored(kind: Any, fields: tuple[str, ...]) -> bool:

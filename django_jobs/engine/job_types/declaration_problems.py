@@ -13,6 +13,7 @@ from django_jobs.engine.job_types.handlers import path_problem
 from django_jobs.engine.job_types.parameters import names_read_by
 from django_jobs.models import JobType
 from django_jobs.models.job_type_checks import NEEDS_KEY, key_problem, pool_problem
+from django_jobs.texts import code_of, say
 
 
 def problems(declaration: Declaration) -> list[str]:
@@ -34,26 +35,30 @@ def doubts(fields: Mapping[str, Any]) -> list[str]:
     """Return what is wrong between declared fields and the settings, which may change alone: no reason to stop."""
     pool = fields.get("pool")
     problem = pool_problem(pool) if isinstance(pool, str) else None
-    return [f"pool: {problem}"] if problem else []
+    return [_of_field("pool", problem, code_of(problem))] if problem else []
 
 
 def _key_problems(declaration: Declaration) -> list[str]:
     """Return what is wrong with the concurrency key beside the other fields."""
     key = declaration.fields.get("concurrency_key", "")
     if not key and declaration.fields.get("max_starts_per_key") is not None:
-        return [f"max_starts_per_key: {NEEDS_KEY}"]
+        return [_of_field("max_starts_per_key", NEEDS_KEY, NEEDS_KEY.code)]
     problem = key_problem(key, names_read_by(declaration.serializer)) if key and isinstance(key, str) else None
-    return [f"concurrency_key: {problem}"] if problem else []
+    return [_of_field("concurrency_key", problem, code_of(problem))] if problem else []
 
 
 def _field_problem(name: str, value: Any) -> str | None:
     try:
         stored_value(name, value)
     except ValidationError as error:
-        return f"{name}: {' '.join(error.messages)}"
+        return _of_field(name, " ".join(error.messages), error.error_list[0].code or "invalid")
     except (TypeError, ValueError):
-        return f"{name}: {value!r} is no value of this field."
+        return _of_field(name, f"{value!r} is no value of this field.", "invalid")
     return None
+
+
+def _of_field(name: str, text: str, code: str) -> str:
+    return say("%(field)s: %(text)s", code=code, field=name, text=text)
 
 
 def _serializer_problem(serializer: Any) -> str | None:
@@ -64,10 +69,10 @@ def _serializer_problem(serializer: Any) -> str | None:
     if isinstance(serializer, type) and issubclass(serializer, BaseSerializer) and serializer is not BaseSerializer:
         if not issubclass(serializer, ListSerializer):
             return None
-        return f"parameters: {serializer.__name__} takes a list; parameters are an object."
+        return _of_field("parameters", f"{serializer.__name__} takes a list; parameters are an object.", "a_list")
     # Its repr is not used: that of a serializer reads the database.
     name = serializer.__name__ if isinstance(serializer, type) else f"an object of {type(serializer).__name__}"
-    return f"parameters: {name} is no serializer class of the REST framework."
+    return _of_field("parameters", f"{name} is no serializer class of the REST framework.", "not_a_serializer")
 
 
 def stored_value(name: str, value: Any) -> Any:

@@ -103,13 +103,16 @@ def _resolve(path: str) -> Handler:
         raise HandlerNotAllowed(say("%(path)r is not a dotted path of a function.", code="not_a_path", path=path))
     if not is_allowed_module(module_name):
         if not _is_there(module_name):
-            raise HandlerNotLoadable(f"{NOT_LOADABLE}: {path} (no module {module_name}).")
+            text = f"{NOT_LOADABLE}: %(path)s (no module %(module)s)."
+            raise HandlerNotLoadable(say(text, code="not_loadable", path=path, module=module_name))
         accepted = "the `jobs` module of an installed app, or a module of DJANGO_JOBS['HANDLER_MODULES']"
-        raise HandlerNotAllowed(f"{path} is outside the allowed modules; a handler lies in {accepted}.")
+        text = f"%(path)s is outside the allowed modules; a handler lies in {accepted}."
+        raise HandlerNotAllowed(say(text, code="outside_modules", path=path))
     handler = _load(path)
     home = getattr(handler, "__module__", "") or ""
     if not is_allowed_module(home):
-        raise HandlerNotAllowed(f"{path} is defined in {home}, which is no allowed module.")
+        text = "%(path)s is defined in %(module)s, which is no allowed module."
+        raise HandlerNotAllowed(say(text, code="outside_modules", path=path, module=home))
     return handler
 
 
@@ -147,9 +150,10 @@ def _load(path: str) -> Handler:
         handler = getattr(importlib.import_module(module_name), name)
     except (Exception, SystemExit) as error:
         logger.warning("event=handler_not_loadable handler=%s error=%r", path, error)
-        raise HandlerNotLoadable(f"{NOT_LOADABLE}: {path} ({type(error).__name__}).") from error
+        text = f"{NOT_LOADABLE}: %(path)s (%(error)s)."
+        raise HandlerNotLoadable(say(text, code="not_loadable", path=path, error=type(error).__name__)) from error
     if not callable(handler) or isinstance(handler, type):
-        raise HandlerNotAllowed(f"{path} is not a function.")
+        raise HandlerNotAllowed(say("%(path)s is not a function.", code="not_a_function", path=path))
     return handler  # type: ignore[no-any-return]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from django_jobs.engine.job_types.masking import MASK, Names, masked
+from django_jobs.texts import say
 
 ROOT: Final = "parameters"
 
@@ -15,7 +16,7 @@ class MasksLeft(ValueError):
     """Edited parameters still hold masks. ``places`` are the dotted paths of the masks."""
 
     def __init__(self, places: Sequence[str]) -> None:
-        super().__init__(f"The values at {', '.join(places)} have to be typed.")
+        super().__init__(say("The values at %(places)s have to be typed.", code="masked", places=", ".join(places)))
         self.places = places
 
 

@@ -22,6 +22,7 @@ from django_jobs.engine.schedules.definition_checks import is_same
 from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.intervals import Every
 from django_jobs.engine.store import database
+from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
@@ -63,7 +64,7 @@ def declared_schedules() -> list[DeclaredSchedule]:
     for number, item in enumerate(found):
         other = first.setdefault(item.name, item)
         if other is not item:
-            text = f"name: {item.name!r} is declared by {other.place} too."
+            text = say("name: %(name)r is declared by %(place)s too.", code="taken", name=item.name, place=other.place)
             found[number] = DeclaredSchedule(item.name, item.values, (*item.problems, text), item.place)
     return found
 
@@ -77,10 +78,15 @@ def _judged(declaration: Declaration, item: Any, number: int) -> DeclaredSchedul
     said = _said(item)
     named = f"{declaration.type_name}-{number}" if number > 1 else declaration.type_name
     if said is None:
-        text = f"schedule: {item!r} is no cron expression, no every(…) and no dict of schedule_job's keywords."
+        text = "schedule: %(given)r is no cron expression, no every(…) and no dict of schedule_job's keywords."
+        text = say(text, code="not_a_schedule", given=item)
         return DeclaredSchedule(named, {}, (text,), declaration.place)
     values, problems = definition_checks.check_declared({"name": named, **said}, declaration.type_name, FIELDS)
-    texts = tuple(f"schedule {named!r}: {field}: {' '.join(messages)}" for field, messages in problems.items())
+    pattern = "schedule %(schedule)r: %(field)s: %(text)s"
+    texts = tuple(
+        say(pattern, code=code_of(messages[0]), schedule=named, field=field, text=" ".join(messages))
+        for field, messages in problems.items()
+    )
     return DeclaredSchedule(str(values.pop("name") or named), values, texts, declaration.place)
 
 

@@ -35,7 +35,8 @@ HIDDEN: Final = say(
     _(
         "Some of them are hidden from you, so they go only to the type and organization that the schedule has. Give "
         "other parameters, or make another schedule."
-    )
+    ),
+    code="hidden",
 )
 #: Seconds between two firings by cron at least, and firings that are compared with a longer limit.
 SHORTEST_CRON: Final = 60

@@ -249,6 +249,7 @@ def _write(
         actor=actor,
     )
     firing.save(using=database.alias(), force_insert=True)
+    firing.note = note  # what the database gives back knows no code
     database.on_commit(
         lambda: logger.info(
             "event=schedule_fired schedule=%s due=%s outcome=%s submitted=%s skipped=%s by=%s",

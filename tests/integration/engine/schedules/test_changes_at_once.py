@@ -13,6 +13,7 @@ from django_jobs.engine.schedules.definition_checks import check_definition, val
 from django_jobs.engine.schedules.definitions import change_schedule
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
+from tests.support.refusals import refused
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -64,5 +65,5 @@ def test_a_name_that_another_takes_at_the_same_moment_is_refused(
         return write(*args)
 
     monkeypatch.setattr(definitions, "_write", write_late)
-    with pytest.raises(InvalidSchedule, match="already"):
+    with refused(InvalidSchedule, {"name": ["taken"]}):
         change_schedule("a", {"name": "b"})

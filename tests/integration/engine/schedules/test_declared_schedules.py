@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -20,6 +23,7 @@ from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
 from tests.support import handlers
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.refusals import refused
 
 
 @pytest.fixture(autouse=True)
@@ -156,39 +160,47 @@ def test_a_declared_schedule_gets_no_organization() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "text"),
+    ("schedule", "code", "named"),
     [
-        ("0 2 * *", "schedule 'bake': cron: Give five fields"),
-        ("0 0 30 2 *", "never fires"),
-        (5, "schedule: 5 is no cron expression, no every(…) and no dict of schedule_job's keywords."),
-        ({"cron": "0 2 * * *", "timezone": "Mars"}, "There is no time zone 'Mars'"),
-        ({"cron": "0 2 * * *", "organization": "ORG"}, "Does not take organization; known are name, parameters"),
-        (["0 2 * * *", {"name": "bake", "every": 60}], "name: 'bake' is declared by"),
+        ("0 2 * *", "number_of_fields", "'bake': cron:"),
+        ("0 0 30 2 *", "never_fires", "'0 0 30 2 *'"),
+        (5, "not_a_schedule", "5"),
+        ({"cron": "0 2 * * *", "timezone": "Mars"}, "unknown_zone", "'Mars'"),
+        ({"cron": "0 2 * * *", "organization": "ORG"}, "unknown_field", "organization"),
+        (["0 2 * * *", {"name": "bake", "every": 60}], "taken", "'bake'"),
     ],
 )
-def test_a_wrong_declaration_is_found_by_the_checks_and_refused_by_migrate(schedule: Any, text: str) -> None:
+def test_a_wrong_declaration_is_found_by_the_checks_and_refused_by_migrate(
+    schedule: Any, code: str, named: str
+) -> None:
     declare(schedule)
     [found] = check_declared_schedules()
-    assert text in found.msg
+    assert (found.msg.code, named in found.msg) == (code, True)  # type: ignore[attr-defined]
     assert found.id == "django_jobs.E022"
-    with pytest.raises(ImproperlyConfigured, match="Wrong declarations of schedules"):
+    with pytest.raises(ImproperlyConfigured, match=re.escape(named)):
         sync_declared_schedules(using="default")
     assert not Schedule.objects.exists()
 
 
 def test_jobs_sync_tells_what_it_does_and_with_check_what_it_would_do() -> None:
+    def told(*arguments: str) -> list[Any]:
+        """What the command did, or would do, to the schedule."""
+        out = StringIO()
+        with contextlib.suppress(SystemExit, CommandError):
+            call_command("jobs_sync", "--json", *arguments, stdout=out)
+        [facts] = json.loads(out.getvalue())["schedules"]
+        return [facts["name"], facts["change"], facts["fields"], facts["kept"]]
+
     declare("0 2 * * *")
-    out = StringIO()
-    with pytest.raises(CommandError, match="schedule bake"):
-        call_command("jobs_sync", "--check", stdout=out)
-    assert "schedule bake: would be created" in out.getvalue()
+    with refused(CommandError, "not_up_to_date"):
+        call_command("jobs_sync", "--check", stdout=StringIO())
+    assert told("--check") == ["bake", "created", [], []]
     assert not Schedule.objects.exists()
-    call_command("jobs_sync", stdout=out)
-    assert "schedule bake: created" in out.getvalue()
+    assert told() == ["bake", "created", [], []]
+    assert Schedule.objects.exists()
     change_schedule("bake", {"cron": "0 4 * * *"})
     declare({"cron": "0 3 * * *", "jitter": 5})
-    call_command("jobs_sync", stdout=out)
-    assert "schedule bake: updated (jitter)\nschedule bake: left as an administrator has it (cron)" in out.getvalue()
+    assert told() == ["bake", "updated", ["jitter"], ["cron"]]
     declare(None)
-    call_command("jobs_sync", stdout=out)
-    assert "schedule bake: left as an administrator has it (cron), since no code declares it" in out.getvalue()
+    assert told() == ["bake", "unchanged", [], ["cron"]]
+    assert Schedule.objects.get().is_enabled

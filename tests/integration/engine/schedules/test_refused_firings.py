@@ -26,7 +26,7 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
     """The warnings of firings."""
     monkeypatch.setattr(firing.logger, "propagate", True)
     caplog.set_level("WARNING", "django_jobs")
-    return lambda: [record.getMessage() for record in caplog.records]
+    return lambda: [(record.getMessage(), record.code) for record in caplog.records]  # type: ignore[attr-defined]
 
 
 def outcomes() -> list[tuple[str, str]]:
@@ -43,9 +43,10 @@ def test_a_refusal_is_told_once_and_cleared_by_the_next_good_firing(organization
     schedule = make_schedule(kind, organization, overlap="allow")
     kind.is_enabled = False
     kind.save()
-    fire_due(NOON)
-    fire_due(NOON + MINUTE)
-    reason = f"job_type: The job type {kind.pk!r} is disabled."
+    first, second = [*fire_due(NOON), *fire_due(NOON + MINUTE)]
+    assert (first.note.code, second.note.code) == ("job_type_disabled", "job_type_disabled")
+    reason = str(first.note)
+    assert kind.pk in reason
     assert outcomes() == [("failed", reason)] * 2
     assert (reread(schedule).fault, schedule.faulty_since) == (reason, NOON)
     JobType.objects.update(is_enabled=True)
@@ -68,11 +69,8 @@ def test_the_diagnostics_name_schedules_that_cannot_fire(organization: Organizat
     Organization.objects.update(is_active=False)
     fire_due(NOON)
     [found] = examine_schedules()
-    reason = "organization: This organization is not active"
-    assert (found.level, found.text) == (
-        "PROBLEM",
-        f"cannot fire: {made} ({reason}). Mend, pause or delete them.",
-    )
+    assert (found.level, found.code) == ("PROBLEM", "cannot_fire")
+    assert f"{made} (" in found.text
     pause_schedule(made)
     assert list(examine_schedules()) == []
 
@@ -84,8 +82,9 @@ def test_a_refusal_leaves_one_line_when_it_begins(organization: Organization, li
     JobType.objects.filter(pk=kind.pk).delete()
     fire_due(NOON)
     fire_due(NOON + MINUTE)
-    reason = f"job_type: There is no job type {kind.type_name!r}."
-    assert lines() == [f"event=schedule_cannot_fire schedule=nightly #{schedule.pk} reason={reason}"]
+    line = f"event=schedule_cannot_fire schedule=nightly #{schedule.pk} reason={reread(schedule).fault}"
+    assert lines() == [(line, "unknown_job_type")]
+    assert kind.type_name in schedule.fault
 
 
 def test_a_schedule_that_cannot_fire_stops_no_other(organization: Organization) -> None:
@@ -99,17 +98,16 @@ def test_a_schedule_that_cannot_fire_stops_no_other(organization: Organization) 
 def test_an_inactive_organization_is_a_refusal(organization: Organization) -> None:
     make_schedule(None, organization)
     Organization.objects.update(is_active=False)
-    fire_due(NOON)
-    assert outcomes() == [("failed", "organization: This organization is not active.")]
+    [fired] = fire_due(NOON)
+    assert (fired.outcome, fired.note.code) == ("failed", "organization_inactive")
 
 
 def test_what_a_full_backlog_refuses_is_skipped_and_told(organization: Organization, settings: Any) -> None:
     schedule = make_schedule(None, organization, user=make_user(admin_of=[organization]))
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 0}
-    fire_due(NOON)
-    [(outcome, note)] = outcomes()
-    assert outcome == "skipped"
-    assert "0 jobs waiting" in note == reread(schedule).fault
+    [fired] = fire_due(NOON)
+    assert fired.note.code == "queue_full"
+    assert outcomes() == [("skipped", reread(schedule).fault)]
     assert [found.level for found in examine_schedules()] == ["PROBLEM"]
 
 
@@ -117,12 +115,10 @@ def test_a_users_firings_count_for_the_types_rate(organization: Organization) ->
     kind = make_job_type(rate_limit=1, rate_limit_window=3600)
     schedule = make_schedule(kind, organization, user=make_user(admin_of=[organization]), overlap="allow")
     make_schedule(kind, due=NOON + MINUTE)
-    fire_due(NOON)
-    fire_due(NOON + MINUTE)
-    (first, second, third) = outcomes()
-    assert first == ("submitted", "")
-    assert (second[0], second[1]) == ("skipped", reread(schedule).fault)
-    assert third == ("skipped", "The rate limit is reached.")
+    fired = [*fire_due(NOON), *fire_due(NOON + MINUTE)]
+    assert outcomes()[0] == ("submitted", "")
+    assert outcomes()[1] == ("skipped", reread(schedule).fault)
+    assert [(item.outcome, item.note.code) for item in fired[1:]] == [("skipped", "rate_limited")] * 2
     assert Schedule.objects.exclude(fault="").count() == 2
     kind.rate_limit = None
     kind.save()
@@ -140,7 +136,8 @@ def test_a_schedule_that_fires_for_nobody_is_a_problem(lines: Any, settings: Any
     [(outcome, note)] = outcomes()
     assert outcome == "skipped"
     assert note == reread(schedule).fault != ""
-    assert lines() == [f"event=schedule_cannot_fire schedule=nightly reason={note}"]
+    code = "organization_inactive" if has_tenants else "no_organization"
+    assert lines() == [(f"event=schedule_cannot_fire schedule=nightly reason={note}", code)]
     assert [found.level for found in examine_schedules()] == ["PROBLEM"]
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **only("schedule_cannot_fire")}
     assert [alert.subject for alert in evaluate()] == ["nightly"]
@@ -162,9 +159,9 @@ def test_a_policy_that_fails_decides_nothing_and_the_log_alone_has_its_text(
         patch.setattr("django_jobs.engine.access.AccessPolicy.is_active", fail)
         assert fire_due(NOON, rests) == []
         assert fire_due(NOON, rests) == []  # it rests
-        reason = "The access policy failed: RuntimeError"
-        assert (outcomes(), reread(schedule).fault) == ([], reason)
-        assert lines() == [f"event=schedule_cannot_fire schedule={schedule} reason={reason}"]
+        reason = reread(schedule).fault
+        assert (outcomes(), "RuntimeError" in reason, "secret" in reason) == ([], True, False)
+        assert lines() == [(f"event=schedule_cannot_fire schedule={schedule} reason={reason}", "policy_failed")]
         assert "secret" in str(caplog.records[0].exc_info)
         assert fire_now(schedule).note == reason  # who fires by hand is told
     rests.clear()
@@ -191,12 +188,11 @@ def test_an_owner_who_lost_the_right_or_is_gone_submits_nothing(organization: Or
     boss = make_user("boss", admin_of=[organization])
     make_schedule(make_job_type(submit_by="admins"), organization, user=boss)
     Membership.objects.all().delete()
-    fire_due(NOON)
+    fired = fire_due(NOON)
     boss.delete()
-    fire_due(NOON + MINUTE)
-    [(_, first), (_, second)] = outcomes()
-    assert "may not submit" in first
-    assert second == "boss, in whose name it fires, no longer exists."
+    fired += fire_due(NOON + MINUTE)
+    assert [(item.outcome, item.note.code) for item in fired] == [("failed", "no_part"), ("failed", "owner_gone")]
+    assert "boss" in outcomes()[1][1]
 
 
 def test_by_hand_a_refusal_is_noted(organization: Organization) -> None:
@@ -233,7 +229,8 @@ def test_a_firing_that_breaks_is_told_rests_and_stops_no_other(organization: Org
     Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Phobos")  # as where a host loses its time zones
     rests_until: dict[int, float] = {}
     assert [item.schedule.name for item in fire_due(NOON, rests_until)] == ["b"]
-    assert reread(broken).fault.startswith("timezone: There is no time zone 'Mars/Phobos'")
+    assert reread(broken).fault.startswith("timezone: ")
+    assert "'Mars/Phobos'" in broken.fault
     Schedule.objects.filter(pk=broken.pk).update(timezone="UTC")
     assert [item.schedule.name for item in fire_due(NOON + MINUTE, rests_until)] == ["b"]
     assert [item.schedule.name for item in fire_due(NOON + MINUTE)] == ["a"]
