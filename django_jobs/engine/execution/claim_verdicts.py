@@ -32,7 +32,9 @@ def refuse(job: Row, refusal: Refusal) -> Move:
     """Return the move of a job that may not run."""
     # This is judged for each job, since each has waited for its own time.
     if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
-        text = say("%(text)s No worker could load it for 10 minutes.", code="not_loadable", text=refusal.message)
+        text = say(
+            "%(text)s No worker could load it for 10 minutes.", code="handler_not_loadable", text=refusal.message
+        )
         refusal = Refusal(Status.DEAD_LETTER, text, detail=refusal.detail)
     values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
     if refusal.to_status == Status.DEAD_LETTER:
@@ -65,7 +67,7 @@ def examine(job: Row) -> Handler | Refusal:
     except handlers.HandlerNotAllowed as error:
         return Refusal(Status.DEAD_LETTER, say("Handler not allowed.", code="handler_not_allowed"), detail=str(error))
     except handlers.HandlerNotLoadable as error:
-        text = say(f"{handlers.NOT_LOADABLE}.", code="not_loadable")
+        text = say(f"{handlers.NOT_LOADABLE}.", code="handler_not_loadable")
         return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
 
 

@@ -104,15 +104,15 @@ def _resolve(path: str) -> Handler:
     if not is_allowed_module(module_name):
         if not _is_there(module_name):
             text = f"{NOT_LOADABLE}: %(path)s (no module %(module)s)."
-            raise HandlerNotLoadable(say(text, code="not_loadable", path=path, module=module_name))
+            raise HandlerNotLoadable(say(text, code="handler_not_loadable", path=path, module=module_name))
         accepted = "the `jobs` module of an installed app, or a module of DJANGO_JOBS['HANDLER_MODULES']"
         text = f"%(path)s is outside the allowed modules; a handler lies in {accepted}."
-        raise HandlerNotAllowed(say(text, code="outside_modules", path=path))
+        raise HandlerNotAllowed(say(text, code="handler_not_allowed", path=path))
     handler = _load(path)
     home = getattr(handler, "__module__", "") or ""
     if not is_allowed_module(home):
         text = "%(path)s is defined in %(module)s, which is no allowed module."
-        raise HandlerNotAllowed(say(text, code="outside_modules", path=path, module=home))
+        raise HandlerNotAllowed(say(text, code="handler_not_allowed", path=path, module=home))
     return handler
 
 
@@ -151,7 +151,9 @@ def _load(path: str) -> Handler:
     except (Exception, SystemExit) as error:
         logger.warning("event=handler_not_loadable handler=%s error=%r", path, error)
         text = f"{NOT_LOADABLE}: %(path)s (%(error)s)."
-        raise HandlerNotLoadable(say(text, code="not_loadable", path=path, error=type(error).__name__)) from error
+        raise HandlerNotLoadable(
+            say(text, code="handler_not_loadable", path=path, error=type(error).__name__)
+        ) from error
     if not callable(handler) or isinstance(handler, type):
         raise HandlerNotAllowed(say("%(path)s is not a function.", code="not_a_function", path=path))
     return handler  # type: ignore[no-any-return]
