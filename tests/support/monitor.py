@@ -40,10 +40,6 @@ def noticed(client: Client) -> dict[str, str]:
     return found
 
 
-def notices(client: Client) -> str:
-    return " ".join(notice.text for notice in monitor(client)["notices"])
-
-
 def count(kind: JobType, organization: Organization, ago: float = 0, **measures: Any) -> None:
     """What the scheduler would have counted so many seconds ago."""
     tally = Tally(organization_name=organization.name)
