@@ -101,7 +101,7 @@ def _delete(jobs: Sequence[Job], user: Any) -> Report:
     wanted = []
     for job in jobs:
         if not policy.can_delete(user, job):
-            report.refuse(job, "may_not_delete", _("you may not"))
+            report.refuse(job, "permission_denied", _("you may not"))
         elif job.status not in TERMINAL:
             text = _("it is %(status)s, and only ended jobs can be deleted")
             report.refuse(job, "not_ended", text % {"status": status_word(job.status)})

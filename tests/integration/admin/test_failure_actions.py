@@ -79,7 +79,7 @@ def test_one_whose_parent_died_stays_and_it_is_said_why(root: Client, kind: JobT
     end(raised(claimed, "Permanent"))
     follow_up()
     answer = press(root, reread(child), "retry_one")
-    assert codes_said(answer) == ["invalid_transition"]
+    assert codes_said(answer) == ["parent_failed"]
     assert child.name in said(answer)[0]
     assert reread(child).status == Status.DEAD_LETTER
 
