@@ -18,9 +18,10 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
+from django_jobs.texts import say
 
 #: What the admin's history says of a job that was deleted over REST.
-DELETED: Final = "Deleted by REST."
+DELETED: Final = say("Deleted by REST.", code="deleted")
 
 
 class ControlMixin(JobScope):

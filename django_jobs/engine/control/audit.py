@@ -18,6 +18,7 @@ from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
+from django_jobs.texts import code_of
 
 logger = logging.getLogger("django_jobs")
 
@@ -45,10 +46,11 @@ def record(user: Any, objects: Sequence[Any], act: Act, message: str | list[Any]
     # A change of a job's status has a log line of its own.
     if act == Act.DELETED or not isinstance(objects[0], Job):
         noun, names = objects[0]._meta.verbose_name_raw, [_name(item) for item in objects]
-        database.on_commit(lambda: log(noun, names, act, actor_for(user).name, text))
+        code = code_of(message, "")
+        database.on_commit(lambda: log(noun, names, act, actor_for(user).name, text, code))
 
 
-def log(noun: str, names: Sequence[str], act: Act, by: str, text: str = "") -> None:
+def log(noun: str, names: Sequence[str], act: Act, by: str, text: str = "", code: str = "") -> None:
     """Write a line like ``event=job_type_changed job_type=… by=…`` with what changed. It names MAX_NAMED at most."""
     word = noun.replace(" ", "_") + ("s" if len(names) > 1 else "")
     shown = ",".join(names[:MAX_NAMED]) + ("…" if len(names) > MAX_NAMED else "")
@@ -61,6 +63,7 @@ def log(noun: str, names: Sequence[str], act: Act, by: str, text: str = "") -> N
         on_one_line(shown),
         on_one_line(by),
         on_one_line(text),
+        extra={"code": code},
     )
 
 

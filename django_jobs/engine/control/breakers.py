@@ -36,7 +36,7 @@ def close_breaker(type_name: str, *, user: Any = None) -> bool:
         breaker_rules.reset(row)
         row.save(using=database.alias())
         if not was_closed:
-            audit.record(user, [kind], audit.Act.CHANGED, "Closed its breaker.")
+            audit.record(user, [kind], audit.Act.CHANGED, say("Closed its breaker.", code="breaker_closed"))
             database.once_on_commit(dispatcher.wake)
             database.once_on_commit(reading.forget)  # its alarm is no longer true
         return not was_closed

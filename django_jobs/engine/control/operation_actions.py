@@ -97,7 +97,7 @@ def _delete(order: Order, pks: Sequence[int]) -> Performed:
     gone = delete_rows(pks, release_children=True).job_ids
     if gone:
         text = order.message("Deleted") + "."
-        database.on_commit(lambda: audit.log("job", gone, audit.Act.DELETED, order.actor.name, text))
+        database.on_commit(lambda: audit.log("job", gone, audit.Act.DELETED, order.actor.name, text, "deleted"))
     return Performed(len(gone), 0, Counter({Refusal.KEPT: len(pks) - len(gone)}))
 
 

@@ -20,7 +20,10 @@ from django_jobs.texts import say
 
 #: The switches of a job type: what the history says of each value.
 SWITCHES: Final[Mapping[str, Mapping[bool, str]]] = MappingProxyType(
-    {"is_paused": {True: "Paused.", False: "Resumed."}, "is_enabled": {True: "Enabled.", False: "Disabled."}}
+    {
+        "is_paused": {True: say("Paused.", code="paused"), False: say("Resumed.", code="resumed")},
+        "is_enabled": {True: say("Enabled.", code="enabled"), False: say("Disabled.", code="disabled")},
+    }
 )
 
 
@@ -75,7 +78,8 @@ def set_active(organization_pk: Any, value: bool, *, user: Any = None) -> bool:
 
     changed = database.in_transaction(run)
     if changed is not None:
-        audit.record(user, [changed], audit.Act.CHANGED, "Reactivated." if value else "Suspended.")
+        text = say("Reactivated.", code="reactivated") if value else say("Suspended.", code="suspended")
+        audit.record(user, [changed], audit.Act.CHANGED, text)
     return changed is not None
 
 

@@ -28,9 +28,9 @@ Order = WorkerOrder.Order
 TOLD: Final = dt.timedelta(days=1)
 #: What the history says of an order, in English.
 MESSAGES: Final = {
-    Order.QUIET: "Ordered to take no new jobs.",
-    Order.RESUME: "Ordered to take jobs again.",
-    Order.STOP: "Ordered to stop.",
+    Order.QUIET: say("Ordered to take no new jobs.", code="quiet"),
+    Order.RESUME: say("Ordered to take jobs again.", code="resume"),
+    Order.STOP: say("Ordered to stop.", code="stop"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -44,12 +45,12 @@ def bury_all() -> int:
 
 def assert_buried(job: Job) -> None:
     row = reread(job)
-    assert (row.status, row.error_message, row.error_type) == ("Dead Letter", "Organization not found", "Permanent")
+    assert (row.status, row.error_type, row.is_orphaned) == ("Dead Letter", "Permanent", False)
     assert row.organization_name == "ORG-GONE"
     assert row.completed_at
     assert (row.ready_at, row.next_retry_at) == (None, None)
     last = get_job_history(job)[-1]
-    assert (last["message"], last["actor"]) == ("Organization not found", "scheduler")
+    assert (last["message"], last["actor"]) == (row.error_message, "scheduler")
 
 
 @pytest.mark.parametrize("status", ["Pending", "Queued", "Failed", "Timed Out"])
@@ -165,12 +166,20 @@ def test_without_waiting_jobs_the_watch_costs_few_statements(
         watch.bury()
 
 
-def test_a_claim_ends_what_still_has_a_ticket(broker: MemoryBroker, organization: Organization) -> None:
+def test_a_claim_ends_what_still_has_a_ticket(
+    broker: MemoryBroker,
+    organization: Organization,
+    caplog: pytest.LogCaptureFixture,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
     job = pending_job(organization=organization)
     dispatcher.dispatch()
     organization.delete()
-    assert claim(broker.take_all(), WORKER) == []
-    assert (reread(job).status, reread(job).error_message) == ("Dead Letter", "Organization not found")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert claim(broker.take_all(), WORKER) == []
+    row = reread(job)
+    assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
+    assert [found.code for found in caplog.records if found.levelname == "ERROR"] == ["organization_gone"]  # type: ignore[attr-defined]
 
 
 def test_deleting_a_tenant_touches_no_row(organization: Organization) -> None:

@@ -102,7 +102,8 @@ def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(tenant: Organiz
     dispatcher.dispatch()
     Organization.objects.filter(pk=tenant.pk).delete()
     assert claim(broker.take_all(), WORKER) == []
-    assert reread(late).error_message == "Organization not found"
+    row = reread(late)
+    assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
 
 
 def test_the_current_id_costs_the_claim_no_statement(tenant: Organization, broker: MemoryBroker) -> None:
@@ -124,7 +125,7 @@ def test_a_tenant_that_was_deleted_while_its_job_runs_is_said_to_be_gone(tenant:
     context = context_of(claimed)
     pk = tenant.pk
     tenant.delete()
-    with pytest.raises(OrganizationGone, match=f"The organization 'ACME' \\(key {pk}\\) was deleted") as gone:
+    with pytest.raises(OrganizationGone, match="'ACME'") as gone:
         context.get_organization()
     assert gone.value.organization_pk == pk
     assert isinstance(gone.value, PermanentError)

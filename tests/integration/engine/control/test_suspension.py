@@ -39,7 +39,7 @@ def test_it_submits_nothing(organization: Organization) -> None:
     suspend(organization)
     with pytest.raises(InvalidSubmission) as caught:
         submit_job(make_job_type(), organization)
-    assert caught.value.errors == {"organization": ["This organization is not active."]}
+    assert caught.value.codes == {"organization": ["organization_inactive"]}
 
 
 @pytest.mark.parametrize("status", ["Pending", "Failed", "Timed Out"])

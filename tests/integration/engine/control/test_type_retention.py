@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from io import StringIO
 
@@ -178,8 +179,8 @@ def test_the_command_goes_by_the_types_days_and_looks_behind_younger_jobs(
     ended(short, organization, 8)
     ended(make_job_type(), organization, 3)
     out = StringIO()
-    call_command("jobs_prune", days=2, stdout=out)
-    assert (out.getvalue(), left()) == ("2 jobs deleted.\n", kept)
+    call_command("jobs_prune", "--json", days=2, stdout=out)
+    assert (json.loads(out.getvalue())["deleted"], left()) == (2, kept)
 
 
 def test_erasing_an_organization_asks_no_type(long: JobType, organization: Organization) -> None:
