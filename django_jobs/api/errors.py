@@ -35,6 +35,7 @@ from django_jobs.exceptions import (
     ScheduleNotFound,
 )
 from django_jobs.models.batch import parse_batch_id
+from django_jobs.texts import code_of, say
 
 
 class TooLarge(exceptions.APIException):
@@ -179,7 +180,7 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _clean(errors: Any) -> Any:
-    """Return the errors as text that can be sent, since they may quote what cannot.
+    """Return the errors as text that can be sent, since they may quote what cannot. Each keeps its code.
 
     The serializer of a form stays with them: the page shows them beside its fields.
     """
@@ -189,7 +190,7 @@ def _clean(errors: Any) -> Any:
         return ReturnDict(plain, serializer=serializer) if serializer is not None else plain
     if isinstance(errors, list | tuple):
         return [_clean(item) for item in errors]
-    return clean_text(errors, 1000)
+    return say("%(text)s", code=code_of(errors), text=clean_text(errors, 1000))
 
 
 _CODES: Final = {"parse_error": "invalid", "authentication_failed": "not_authenticated"}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rest_framework import serializers
 
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.statuses import Priority
+from django_jobs.texts import say
+
+#: What is said of a parameter that is given twice and has one value.
+GIVE_ONE: Final = say("Give one value.", code="given_twice")
 
 
 class Option(NamedTuple):
@@ -97,7 +101,7 @@ class JobIdsField(serializers.Field[Any, Any, Any, Any]):
             return [part for part in re.split(r"[\s,]+", data) if part]
         if isinstance(data, list) and all(isinstance(item, str) for item in data):
             return data
-        raise serializers.ValidationError(self.error_messages["invalid"], code="invalid")
+        raise serializers.ValidationError(self.error_messages["invalid"], code="not_a_list")
 
     def to_representation(self, value: Any) -> Any:
         return value
@@ -179,7 +183,7 @@ def refuse_repeated(data: Any, several: Any) -> None:
     """
     repeated = [str(name) for name, values in data.lists() if len(values) > 1 and name not in several]
     if repeated:
-        raise serializers.ValidationError({clean_text(name, 100): ["Give one value."] for name in repeated[:50]})
+        raise serializers.ValidationError({clean_text(name, 100): [GIVE_ONE] for name in repeated[:50]})
 
 
 def refuse_unknown(data: Any, known: Any) -> None:
@@ -189,7 +193,7 @@ def refuse_unknown(data: Any, known: Any) -> None:
     """
     unknown = [str(name) for name in data if name not in known]
     if unknown:
-        text = f"There is no such field; known are {', '.join(known)}."
+        text = say("There is no such field; known are %(known)s.", code="unknown_field", known=", ".join(known))
         raise serializers.ValidationError({clean_text(name, 100): [text] for name in unknown[:50]})
 
 

@@ -14,6 +14,7 @@ from rest_framework.fields import BooleanField
 from django_jobs.engine.json_storage import clean_text, unstorable_part
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import BatchState, Priority
+from django_jobs.texts import said, say
 
 #: Values of a parameter that may be repeated.
 MAX_VALUES: Final = 100
@@ -31,11 +32,11 @@ class SeveralField(forms.Field):
     def to_python(self, value: Any) -> list[Any]:
         values = [item for item in value or [] if item != ""]
         if len(values) > MAX_VALUES:
-            raise ValidationError(f"At most {MAX_VALUES} values are accepted.")
+            raise ValidationError(f"At most {MAX_VALUES} values are accepted.", code="too_many")
         try:
             return [self.parse(item) for item in values]
         except ValueError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(str(error), code=said(error).code) from error
 
 
 class SeveralFilter(django_filters.Filter):  # type: ignore[misc]
@@ -61,20 +62,23 @@ class OneLineWidget(forms.TextInput):
 def check_batch_id(text: str) -> None:
     """Raise ValidationError when the text is no batch id."""
     if parse_batch_id(text.strip()) is None:
-        raise ValidationError(f"{clean_text(text, 50)!r} is not a batch id such as BATCH-2026-00001.")
+        raise ValidationError(f"{clean_text(text, 50)!r} is not a batch id such as BATCH-2026-00001.", "not_a_batch_id")
 
 
 def read_state(text: str) -> str:
     """Return the text; ValueError when it is no state of a batch."""
     if text not in BatchState.values:
-        raise ValueError(f"{clean_text(text, 50)!r} is not a state; use {', '.join(BatchState.values)}.")
+        pattern = "%(value)r is not a state; use %(choices)s."
+        raise ValueError(
+            say(pattern, code="not_a_state", value=clean_text(text, 50), choices=", ".join(BatchState.values))
+        )
     return text
 
 
 def check_encodable(text: str) -> None:
     """Raise ValidationError for a lone surrogate; Django's own check of a text refuses null characters alone."""
     if unstorable_part(text.replace("\x00", "")):
-        raise ValidationError("Lone surrogates are not allowed.")
+        raise ValidationError("Lone surrogates are not allowed.", code="unstorable_text")
 
 
 class MomentField(IsoDateTimeField):  # type: ignore[misc]
@@ -85,7 +89,7 @@ class MomentField(IsoDateTimeField):  # type: ignore[misc]
         try:
             return moment and moment.astimezone(dt.UTC)
         except OverflowError as error:
-            raise ValidationError("This moment is out of range.") from error
+            raise ValidationError("This moment is out of range.", code="out_of_range") from error
 
 
 class MomentFilter(django_filters.Filter):  # type: ignore[misc]
@@ -113,7 +117,7 @@ class FlagField(forms.Field):
         if word in {"", "unknown"}:
             return None
         if word not in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES:
-            raise ValidationError("Give true or false.")
+            raise ValidationError("Give true or false.", code="not_true_or_false")
         return word in BooleanField.TRUE_VALUES
 
 

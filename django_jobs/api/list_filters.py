@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.template import loader
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 
-from django_jobs.api.fields import refuse_unknown
+from django_jobs.api.fields import GIVE_ONE, refuse_unknown
 from django_jobs.api.filter_fields import SeveralFilter
 from django_jobs.engine.lookup import organizations_named, unknown_organization
 from django_jobs.engine.store.submission_times import created_between
+from django_jobs.texts import code_of, say
 
 
 class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
@@ -35,7 +38,7 @@ class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
 
         The errors are translated here, because django-filter's own way fails at a percent sign in a message.
         """
-        wrong = {} if self.is_valid() else {name: list(map(str, texts)) for name, texts in self.errors.items()}
+        wrong = {} if self.is_valid() else {name: _coded(found) for name, found in self.errors.as_data().items()}
         wrong |= self._repeated()
         if wrong:
             raise serializers.ValidationError(wrong)
@@ -46,7 +49,7 @@ class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
         """The errors of parameters that were given twice but have one value: to choose one would be a guess."""
         several = {name for name, item in self.base_filters.items() if isinstance(item, SeveralFilter)}
         given = self.data.lists() if isinstance(self.data, QueryDict) else ()
-        return {name: ["Give one value."] for name, values in given if len(values) > 1 and name not in several}
+        return {name: [GIVE_ONE] for name, values in given if len(values) > 1 and name not in several}
 
     def is_valid(self) -> bool:
         """Return whether all parameters are right.
@@ -59,9 +62,14 @@ class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
         if name:
             self._organizations = organizations_named({name}, getattr(self.request, "user", None))
             if name not in self._organizations:
-                self.form.add_error("organization", unknown_organization(name))
+                text = unknown_organization(name)
+                self.form.add_error("organization", ValidationError(text, code=code_of(text)))
                 return False
         return valid
+
+
+def _coded(errors: Iterable[ValidationError]) -> list[str]:
+    return [say("%(text)s", code=error.code or "", text=text) for error in errors for text in error]
 
 
 class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.engine.insight.listing import MAX_OFFSET, MAX_RESULTS
 from django_jobs.engine.store.counting import capped_count
+from django_jobs.texts import say
 
 #: Rows of a page: where the request names no limit, and the most that it may ask for.
 DEFAULT_LIMIT: Final = 20
@@ -112,7 +113,8 @@ def asks_for_results(parameters: Any) -> bool:
     """Return whether ``fields=result`` was given. ValidationError for any other field, since a list has all others."""
     asked = parameters.get("fields")
     if asked not in (None, "", RESULT):
-        raise ValidationError({"fields": [f"Only {RESULT!r} may be asked for; a list has all other fields."]})
+        text = say("Only %(field)r may be asked for; a list has all other fields.", code="invalid_choice", field=RESULT)
+        raise ValidationError({"fields": [text]})
     return bool(asked)
 
 
@@ -126,11 +128,12 @@ def read_range(parameters: Any, max_limit: int, farther: str = _OLDER_JOBS) -> t
     limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
     offset = _number(parameters.get("offset"), 0)
     if limit is None or limit < 1:
-        errors["limit"] = [f"Give a number from 1 to {max_limit}."]
+        errors["limit"] = [say("Give a number from 1 to %(most)d.", code="out_of_range", most=max_limit)]
     if offset is None or offset < 0:
-        errors["offset"] = [f"Give a number from 0 to {MAX_OFFSET}."]
+        errors["offset"] = [say("Give a number from 0 to %(most)d.", code="out_of_range", most=MAX_OFFSET)]
     elif offset > MAX_OFFSET:
-        errors["offset"] = [f"At most {MAX_OFFSET}{f'; {farther}' if farther else ''}."]
+        more = f"; {farther}" if farther else ""
+        errors["offset"] = [say("At most %(most)d%(more)s.", code="too_large", most=MAX_OFFSET, more=more)]
     if errors or limit is None or offset is None:
         raise ValidationError(errors)
     return min(limit, max_limit), offset

@@ -214,14 +214,15 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     def validate_type_name(self, name: str) -> str:
         """Return the name; ValidationError when it is not the one that an existing type has."""
         if self.instance is not None and name != self.instance.pk:
-            raise serializers.ValidationError("A job type keeps its name; make another one instead.")
+            raise serializers.ValidationError("A job type keeps its name; make another one instead.", "keeps_name")
         return name
 
     def validate_requires_permission(self, name: str) -> str:
         """Return the permission; ValidationError when it is new to the type, and no permission."""
         is_new = self.instance is None or name != self.instance.requires_permission
         if is_new and unknown_permissions([name]):
-            raise serializers.ValidationError("There is no such permission: use app_label.codename, or leave it blank.")
+            text = "There is no such permission: use app_label.codename, or leave it blank."
+            raise serializers.ValidationError(text, "unknown_permission")
         return name
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from django_jobs.texts import say
+
 #: A main loop that waits for no network, and has not got on for so many seconds, hangs.
 LOOP_SECONDS: Final = 30.0
 #: A scheduler's loop waits for the database, which is given up sooner, and for the host's code.
@@ -44,13 +46,22 @@ class Seen:
 
     @property
     def problem(self) -> str:
-        """Return what is wrong, as a sentence; empty where nothing is."""
+        """Return what is wrong, as a sentence with its code; empty where nothing is."""
         if self.is_up:
             return ""
         if self.age == math.inf and not self._error:
-            return f"The {self.name} has not answered yet, for {time.monotonic() - self._since:.0f} s."
-        how_long = "since this process started" if self.age == math.inf else f"for {self.age:.0f} s"
-        return f"The {self.name} does not answer, {how_long}{f' ({self._error})' if self._error else ''}."
+            waited = time.monotonic() - self._since
+            text = "The %(what)s has not answered yet, for %(seconds).0f s."
+            return say(text, code=f"{self.name}_not_yet", what=self.name, seconds=waited)
+        return say(
+            "The %(what)s does not answer, %(how_long)s%(why)s.",
+            code=f"{self.name}_unavailable",
+            what=self.name,
+            how_long="since this process started" if self.age == math.inf else f"for {self.age:.0f} s",
+            seconds=self.age,
+            why=f" ({self._error})" if self._error else "",
+            error=self._error,
+        )
 
 
 class HealthNotes:

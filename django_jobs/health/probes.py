@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_jobs.health.notes import HealthNotes
+from django_jobs.texts import say
 
 Answer = tuple[int, dict[str, Any]]
 OK = 200
@@ -28,16 +29,17 @@ def ready(notes: HealthNotes) -> Answer:
 
 def _own_problem(notes: HealthNotes) -> str:
     if notes.is_leaving:
-        return "It was told to stop."
+        return say("It was told to stop.", code="leaving")
     if not notes.has_begun:
-        return "It has not begun: it waits for the database or the broker."
+        return say("It has not begun: it waits for the database or the broker.", code="not_begun")
     if seconds := notes.hanging_for:
         return _hanging(seconds)
     if notes.children is not None and notes.children[1] < notes.children[0]:
         wanted, living = notes.children
-        return f"{living} of {wanted} child processes are up."
+        return say("%(up)d of %(wanted)d child processes are up.", code="child_missing", up=living, wanted=wanted)
     return ""
 
 
 def _hanging(seconds: float) -> str:
-    return f"The main loop, or a duty of the scheduler, has not got on for {seconds:.0f} s."
+    text = "The main loop, or a duty of the scheduler, has not got on for %(seconds).0f s."
+    return say(text, code="hanging", seconds=seconds)

@@ -8,6 +8,8 @@ from django.core.cache import cache
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
+from django_jobs.texts import code_of
+
 
 def client_of(user: Any = None, **options: Any) -> APIClient:
     """A client that acts as ``user``; None: anonymous. Requests of earlier tests count against no throttle."""
@@ -26,6 +28,19 @@ def url_of(job: Any, *more: str) -> str:
 def ids(answer: Any) -> list[str]:
     """The ids of the jobs on a page of an answer."""
     return [job["job_id"] for job in answer.json()["results"]]
+
+
+def codes(answer: Any) -> Any:
+    """The codes of what is wrong with single fields, in the form in which the answer has their texts."""
+    return _codes(answer.data)
+
+
+def _codes(errors: Any) -> Any:
+    if isinstance(errors, dict):
+        return {name: _codes(found) for name, found in errors.items()}
+    if isinstance(errors, list):
+        return [_codes(found) for found in errors]
+    return code_of(errors)
 
 
 def body_of(answer: Any) -> bytes:

@@ -15,6 +15,7 @@ from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.lookup import key_in, organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
+from django_jobs.texts import say
 
 SUBMITTED: Final = "Job submitted successfully"
 
@@ -33,7 +34,7 @@ def history_of(job: Job, request: Any, after: Any) -> dict[str, Any]:
     """
     key = key_in(str(after or 0))
     if key is None:
-        raise ValidationError({"after": ["Give the id of a row of this history."]})
+        raise ValidationError({"after": [say("Give the id of a row of this history.", code="not_an_id")]})
     page = history_page(job, key)
     address = replace_query_param(request.build_absolute_uri(), "after", page.after)
     return {"job_id": job.name, "history": page.rows, "next": None if page.after is None else address}

@@ -13,6 +13,7 @@ from django_jobs.engine.submission.bulk import submit_jobs
 from django_jobs.engine.submission.single import submit_job
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
+from django_jobs.texts import say
 
 #: Submissions in one call.
 MAX_BULK: Final = 1_000
@@ -45,9 +46,11 @@ def submit(serializer: SubmissionSerializer, user: Any) -> Job:
 def check_list(items: Any) -> list[Any]:
     """Return the body if it is a list of at most MAX_BULK submissions; raise ValidationError if not."""
     if not isinstance(items, list):
-        raise ValidationError({"non_field_errors": ["Give a list of submissions, each an object (a dict)."]})
+        text = say("Give a list of submissions, each an object (a dict).", code="not_a_list")
+        raise ValidationError({"non_field_errors": [text]})
     if len(items) > MAX_BULK:
-        raise ValidationError({"non_field_errors": [f"At most {MAX_BULK} submissions are taken at once."]})
+        text = say("At most %(most)d submissions are taken at once.", code="too_many", most=MAX_BULK)
+        raise ValidationError({"non_field_errors": [text]})
     return items
 
 

@@ -16,6 +16,7 @@ from django_jobs.api.serializers import SubmissionSerializer
 from django_jobs.api.throttles import ItemsThrottle
 from django_jobs.engine.insight.listing import for_list
 from django_jobs.models import Job
+from django_jobs.texts import say
 
 
 class SubmitMixin(JobScope):
@@ -47,8 +48,7 @@ class SubmitMixin(JobScope):
         """
         throttle = ItemsThrottle("submit_items", count)
         if throttle.max_items is not None and count > throttle.max_items:
-            raise ValidationError(
-                {"non_field_errors": [f"At most {throttle.max_items} submissions are taken at once."]}
-            )
+            text = say("At most %(most)d submissions are taken at once.", code="too_many", most=throttle.max_items)
+            raise ValidationError({"non_field_errors": [text]})
         if not throttle.allow_request(request, self):
             self.throttled(request, throttle.wait())

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.utils import json
 
 from django_jobs.api.serializers import FORM_EXTRAS
+from django_jobs.texts import say
 
 
 def arguments_of(request: Any) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def arguments_of(request: Any) -> dict[str, Any]:
     """
     body = request.data
     if not hasattr(body, "keys"):
-        raise ValidationError({"non_field_errors": ["Give an object (a dict) with the call's fields."]})
+        text = say("Give an object (a dict) with the call's fields.", code="not_an_object")
+        raise ValidationError({"non_field_errors": [text]})
     fields = _plain(request.query_params) | _plain(body)
     return {name: value for name, value in fields.items() if name not in FORM_EXTRAS}
 
@@ -41,7 +43,7 @@ def with_objects(fields: dict[str, Any]) -> dict[str, Any]:
             try:
                 read[name] = json.loads(fields[name] or "null")
             except (ValueError, RecursionError) as error:
-                raise ValidationError({name: ["Value must be valid JSON."]}) from error
+                raise ValidationError({name: [say("Value must be valid JSON.", code="not_json")]}) from error
     return {name: value for name, value in read.items() if value != "" or name in {"job_type", "organization"}}
 
 

@@ -17,6 +17,7 @@ from django_jobs.api.scope import jobs_seen_by
 from django_jobs.engine.lookup import find_among
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
+from django_jobs.texts import say
 
 
 class MethodView(JobsView):
@@ -50,7 +51,7 @@ class MethodView(JobsView):
         """
         job_id = fields.get("job_id")
         if not job_id:
-            raise ValidationError({"job_id": ["This field is required."]})
+            raise ValidationError({"job_id": [say("This field is required.", code="required")]})
         return find_among(self.get_queryset(), job_id, self.request.user)
 
     def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:

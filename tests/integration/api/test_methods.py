@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import pytest
@@ -144,11 +145,9 @@ def test_a_duplicate_names_the_earlier_job(client: APIClient, organization: Orga
     first = client.post(f"{PREFIX}submit_job", body, "json").json()["message"]["job_id"]
     answer = client.post(f"{PREFIX}submit_job", body, "json")
     assert answer.status_code == 409
-    assert answer.json() == {
-        "exc_type": "DuplicateError",
-        "message": f"The same work was submitted as {first} (Pending).",
-        "existing_job_id": first,
-    }
+    told = answer.json()
+    assert (list(told), told["exc_type"]) == (["exc_type", "message", "existing_job_id"], "DuplicateError")
+    assert (told["existing_job_id"], first in told["message"]) == (first, True)
 
 
 def test_what_cannot_be_done_now_is_an_invalid_transition(
@@ -175,7 +174,9 @@ def test_without_credentials_there_is_an_authentication_error(broker: MemoryBrok
 
 def test_a_job_that_is_not_there_does_not_exist(client: APIClient) -> None:
     answer = client.get(f"{PREFIX}get_job_status", {"job_id": "JOB-2026-99999"})
-    assert answer.json() == {"exc_type": "DoesNotExistError", "message": "There is no job 'JOB-2026-99999'."}
+    assert answer.json().keys() == {"exc_type", "message"}
+    assert answer.json()["exc_type"] == "DoesNotExistError"
+    assert "'JOB-2026-99999'" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("name", ["cancel_job", "retry_job"])
@@ -188,35 +189,31 @@ def test_what_one_may_not_do_is_a_permission_error(
 
 
 BAD_FIELDS: Final[list[tuple[str, Any, str]]] = [
-    ("submit_job", {}, "job_type: This field is required.; organization: This field is required."),
-    ("submit_job", {"job_type": "x", "organization": "y", "nonsense": 1}, "nonsense: There is no such field"),
-    (
-        "submit_job",
-        {"job_type": "x", "organization": "y", "parameters": "{"},
-        "parameters: Value must be valid JSON.",
-    ),
-    ("get_job_status", {}, "job_id: This field is required."),
-    ("get_job_status", {"job_id": ""}, "job_id: This field is required."),
-    ("get_job_status", {"id": "JOB-2026-00001"}, "id: There is no such field; known are job_id."),
-    ("cancel_job", {}, "job_id: This field is required."),
-    ("list_jobs", {"limit": 0}, "limit: Give a number from 1 to 100."),
-    ("list_jobs", {"fields": ["result"]}, "fields: Only 'result' may be asked for"),
-    ("get_job_history", {"after": "first"}, "job_id: This field is required."),
-    ("list_jobs", {"offset": -1}, "offset: Give a number from 0 to 10000."),
-    ("list_jobs", {"status": "Sleeping"}, "status: 'Sleeping' is not a status"),
-    ("list_jobs", {"organization": "nobody"}, "organization: There is no organization 'nobody'."),
-    ("get_job_metrics", {"organization": "nobody"}, "organization: There is no organization 'nobody'."),
-    ("get_job_metrics", {"organization": ["a", "b"]}, "organization"),
-    ("get_job_history", [], "non_field_errors: Give an object"),
+    ("submit_job", {}, "job_type: .*; organization: "),
+    ("submit_job", {"job_type": "x", "organization": "y", "nonsense": 1}, "nonsense: "),
+    ("submit_job", {"job_type": "x", "organization": "y", "parameters": "{"}, "parameters: .*JSON"),
+    ("get_job_status", {}, "job_id: "),
+    ("get_job_status", {"job_id": ""}, "job_id: "),
+    ("get_job_status", {"id": "JOB-2026-00001"}, "id: .*job_id"),
+    ("cancel_job", {}, "job_id: "),
+    ("list_jobs", {"limit": 0}, "limit: .* 100"),
+    ("list_jobs", {"fields": ["result"]}, "fields: .*'result'"),
+    ("get_job_history", {"after": "first"}, "job_id: "),
+    ("list_jobs", {"offset": -1}, "offset: .* 10000"),
+    ("list_jobs", {"status": "Sleeping"}, "status: .*'Sleeping'"),
+    ("list_jobs", {"organization": "nobody"}, "organization: .*'nobody'"),
+    ("get_job_metrics", {"organization": "nobody"}, "organization: .*'nobody'"),
+    ("get_job_metrics", {"organization": ["a", "b"]}, "organization: "),
+    ("get_job_history", [], "non_field_errors: "),
 ]
 
 
 def test_bad_fields_are_told_by_name(subtests: pytest.Subtests, client: APIClient) -> None:
-    for name, fields, words in BAD_FIELDS:
-        with subtests.test(name=name, fields=fields, words=words):
+    for name, fields, told in BAD_FIELDS:
+        with subtests.test(name=name, fields=fields, told=told):
             answer = client.post(f"{PREFIX}{name}", fields, "json")
             assert (answer.status_code, answer.json()["exc_type"]) == (400, "ValidationError")
-            assert answer.json()["message"].startswith(words)
+            assert re.match(told, answer.json()["message"])
 
 
 def test_what_is_no_job_id_names_no_job(subtests: pytest.Subtests, client: APIClient) -> None:

@@ -69,14 +69,16 @@ def test_a_database_that_is_away_is_told_without_what_its_error_says(monkeypatch
     monkeypatch.setattr(database, "now", fail)
     answer = Client().get(READY)
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["The database does not answer, since this process started (OperationalError)."]
+    (reason,) = answer.json()["reasons"]
+    assert ("(OperationalError)" in reason, "postgres" in reason) == (True, False)
 
 
 def test_a_broker_that_is_away_is_told(broker: MemoryBroker) -> None:
     broker.is_down = True
     answer = Client().get(READY)
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["The broker does not answer, since this process started (BrokerUnavailable)."]
+    (reason,) = answer.json()["reasons"]
+    assert "(BrokerUnavailable)" in reason
 
 
 def test_a_system_admin_reads_the_gauges_of_the_installation(kind: JobType, organization: Organization) -> None:

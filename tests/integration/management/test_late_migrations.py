@@ -39,7 +39,7 @@ def old_tables(late_migration: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def finding() -> tuple[str, str, str] | None:
     """What ``jobs_check`` says of the tables, and of which migration."""
     found = next((item for item in diagnostics.examine() if item.subject == "schema"), None)
-    return found and (found.level, found.code, found.facts["migration"])
+    return None if found is None else (found.level, found.code, found.facts["migration"])
 
 
 def test_tables_of_this_release_lack_nothing(sound: None) -> None:

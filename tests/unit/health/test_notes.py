@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
 from django_jobs.health.notes import HealthNotes
 from django_jobs.health.probes import live, ready
+from django_jobs.texts import Text
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
 
@@ -31,10 +34,14 @@ def notes(clock: Clock) -> HealthNotes:
     return notes
 
 
-def reasons(notes: HealthNotes) -> list[str]:
+def reasons(notes: HealthNotes) -> list[Text]:
     code, told = ready(notes)
     assert code == 503
     return list(told["reasons"])
+
+
+def codes(notes: HealthNotes) -> list[str]:
+    return [reason.code for reason in reasons(notes)]
 
 
 def test_a_worker_that_does_its_rounds_is_live_and_ready(notes: HealthNotes) -> None:
@@ -47,7 +54,7 @@ def test_one_whose_loop_hangs_is_neither(notes: HealthNotes, clock: Clock) -> No
     notes.broker.answered()
     code, told = live(notes)
     assert (code, told["status"]) == (503, "hanging")
-    assert "has not got on for 40 s" in told["reasons"][0]
+    assert [(reason.code, round(reason.values["seconds"])) for reason in told["reasons"]] == [("hanging", 40)]
     assert reasons(notes) == told["reasons"]
 
 
@@ -68,18 +75,19 @@ def test_one_that_has_not_begun_or_leaves_is_live_and_not_ready(clock: Clock) ->
     leaving.is_leaving = True
     clock.now += 1000
     assert [live(waiting)[0], live(leaving)[0]] == [200, 200]
-    assert reasons(waiting)[0] == "It has not begun: it waits for the database or the broker."
-    assert reasons(leaving)[0] == "It was told to stop."
+    assert (codes(waiting)[0], codes(leaving)[0]) == ("not_begun", "leaving")
 
 
 def test_a_missing_child_is_told(notes: HealthNotes) -> None:
     notes.children = (2, 1)
-    assert reasons(notes) == ["1 of 2 child processes are up."]
+    assert [(reason.code, reason.values) for reason in reasons(notes)] == [("child_missing", {"up": 1, "wanted": 2})]
 
 
 def test_a_database_that_failed_is_told_by_the_kind_of_its_error_alone(notes: HealthNotes) -> None:
     notes.database.failed(OperationalError("password of user postgres"))
-    assert reasons(notes) == ["The database does not answer, for 0 s (OperationalError)."]
+    (reason,) = reasons(notes)
+    assert (reason.code, reason.values["error"]) == ("database_unavailable", "OperationalError")
+    assert ("(OperationalError)" in reason, "postgres" in reason) == (True, False)
     notes.database.answered()
     assert ready(notes)[0] == 200
 
@@ -88,13 +96,15 @@ def test_one_that_never_answered_is_told_so(clock: Clock) -> None:
     notes = HealthNotes()
     notes.beat()
     notes.broker.answered()
-    assert reasons(notes) == ["The database has not answered yet, for 0 s."]
+    assert codes(notes) == ["database_not_yet"]
     notes.database.failed(OperationalError())
-    assert reasons(notes) == ["The database does not answer, since this process started (OperationalError)."]
+    (reason,) = reasons(notes)
+    assert (reason.code, reason.values["seconds"]) == ("database_unavailable", math.inf)
 
 
 def test_old_news_count_for_nothing(notes: HealthNotes, clock: Clock) -> None:
     clock.now += health_notes.STALE_SECONDS + 1
     notes.beat()
     notes.database.answered()
-    assert reasons(notes) == ["The broker does not answer, for 31 s."]
+    (reason,) = reasons(notes)
+    assert (reason.code, round(reason.values["seconds"]), reason.values["error"]) == ("broker_unavailable", 31, "")
