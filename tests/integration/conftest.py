@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.live import ManualBroadcaster
 
 Listen = Callable[[Signal, Callable[..., object]], None]
+Reasons = Callable[[Job], list[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +99,22 @@ def listen() -> Iterator[Listen]:
     yield connect
     for signal, receiver in connected:
         signal.disconnect(receiver, sender=Job)
+
+
+@pytest.fixture
+def reasons(monkeypatch: pytest.MonkeyPatch) -> Reasons:
+    """Tells the codes of what moved a job since the test began, where a move had a reason."""
+    from django_jobs.engine.insight import events
+
+    told: list[tuple[int, str]] = []
+    tell = events.changed
+
+    def note(moved: Any, *rest: Any) -> None:
+        told.extend((item.pk, getattr(item.message, "code", "")) for item in moved)
+        tell(moved, *rest)
+
+    monkeypatch.setattr(events, "changed", note)
+    return lambda job: [code for pk, code in told if pk == job.pk and code]
 
 
 @pytest.fixture

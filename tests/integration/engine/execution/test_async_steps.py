@@ -264,15 +264,16 @@ def test_a_step_inside_a_steps_coroutine_is_refused() -> None:
         await context.astep("outer", outer)
 
     durable.run(handler)
-    assert "'inner' stands inside the function of another step" in durable.job.error_message
+    assert isinstance(durable.error, InvalidStep)
+    assert (durable.error.code, durable.error.facts["step"]) == ("inside_step", "inner")
     assert effects.done == []
 
 
 @pytest.mark.parametrize(
     ("call", "instead"),
     [
-        (lambda context: context.step("charge", dict), "await context.astep"),
-        (lambda context: context.save_checkpoint(), "await context.asave_checkpoint"),
+        (lambda context: context.step("charge", dict), "context.astep"),
+        (lambda context: context.save_checkpoint(), "context.asave_checkpoint"),
     ],
     ids=["step", "checkpoint"],
 )
@@ -283,7 +284,8 @@ def test_what_would_hold_up_the_loop_is_refused_with_the_name_of_what_does_not(c
         call(context)
 
     durable.run(handler)
-    assert instead in durable.job.error_message
+    assert isinstance(durable.error, InvalidStep)
+    assert (durable.error.code, instead in durable.job.error_message) == ("in_event_loop", True)
 
 
 def test_the_checkpoint_is_saved_and_read(run_next: Callable[..., Any]) -> None:

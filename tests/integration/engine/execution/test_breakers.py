@@ -19,6 +19,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import Breaker, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
+from tests.integration.conftest import Reasons
 from tests.support.breakers import (
     FAILURES,
     PAUSE,
@@ -110,14 +111,14 @@ def test_a_type_without_a_breaker_counts_nothing() -> None:
     assert not Breaker.objects.exists()
 
 
-def test_tickets_that_are_out_do_not_start(fragile: JobType) -> None:
+def test_tickets_that_are_out_do_not_start(fragile: JobType, reasons: Reasons) -> None:
     jobs = [pending_job(fragile) for _ in range(3)]
     moved = let_go(fragile)
     open_by_failures(fragile)
     assert claim_moved(moved[:1]) == claim_moved(moved[1:]) == []
     rows = [reread(job) for job in jobs]
     assert [(job.status, job.attempt) for job in rows] == [("Pending", 0)] * 3
-    assert get_job_history(jobs[0])[-1]["message"] == "The breaker of the job type is open"
+    assert [reasons(job) for job in jobs] == [["breaker_open"]] * 3
 
 
 def test_one_that_was_claimed_by_what_is_known_does_not_start(fragile: JobType) -> None:
@@ -171,13 +172,14 @@ def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: 
     assert end(outcomes.Interrupted(claimed=tried, text="The worker was shut down")).status == "Queued"
 
 
-def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType) -> None:
+def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType, reasons: Reasons) -> None:
     claimed = attempts(fragile, FAILURES + 1)
-    unbegun = outcomes.NotBegun(claimed=claimed[0], text="Handed back before it began")
+    unbegun = outcomes.NotBegun(claimed=claimed[0], text="what the worker says of it")
     settle.settle([unbegun, *(raised(item) for item in claimed[1:])], WORKER)
     job = Job.objects.get(pk=claimed[0].pk)
     assert (job.status, job.queued_at, job.started_at) == ("Pending", None, None)
-    assert get_job_history(job)[-1]["message"] == "Handed back before it began. The breaker of the job type is open."
+    assert reasons(job) == ["breaker_open"]
+    assert "what the worker says of it" in get_job_history(job)[-1]["message"]
 
 
 def test_what_a_pass_queued_that_had_begun_before_it_opened_is_no_try(fragile: JobType) -> None:

@@ -18,6 +18,7 @@ from django_jobs.engine.ports import Ticket, use_broker
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Membership
+from tests.integration.conftest import Reasons
 from tests.support import handlers
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, running_job, ticket_of
 from tests.support.cases import rolled_back
@@ -136,14 +137,14 @@ def test_at_least_one_job_is_taken() -> None:
     assert len(claim([ticket_of(job_in("Queued"))], WORKER, lambda _: 0)) == 1
 
 
-def test_a_job_whose_organization_is_gone_is_a_dead_letter() -> None:
+def test_a_job_whose_organization_is_gone_is_a_dead_letter(reasons: Reasons) -> None:
     organization = make_organization()
     job = job_in("Queued", organization=organization)
     organization.delete()
     row = refused(job)
-    assert (row.status, row.error_message, row.error_type) == ("Dead Letter", "Organization not found", "Permanent")
+    assert (row.status, row.error_type, reasons(job)) == ("Dead Letter", "Permanent", ["organization_gone"])
     assert row.completed_at is not None
-    assert get_job_history(job)[-1]["message"] == "Organization not found"
+    assert get_job_history(job)[-1]["message"] == row.error_message != ""
 
 
 def test_a_job_of_an_inactive_organization_goes_back_to_wait() -> None:
@@ -156,18 +157,22 @@ def test_a_job_of_an_inactive_organization_goes_back_to_wait() -> None:
     assert row.ready_at is not None
 
 
-@pytest.mark.parametrize(("fields", "word"), [({"is_paused": True}, "paused"), ({"is_enabled": False}, "disabled")])
-def test_a_job_of_a_closed_type_goes_back_to_wait(fields: dict[str, bool], word: str) -> None:
+@pytest.mark.parametrize(
+    ("fields", "code"), [({"is_paused": True}, "type_paused"), ({"is_enabled": False}, "type_disabled")]
+)
+def test_a_job_of_a_closed_type_goes_back_to_wait(fields: dict[str, bool], code: str, reasons: Reasons) -> None:
     job = job_in("Queued")
     JobType.objects.update(**fields)
     assert refused(job).status == "Pending"
-    assert word in get_job_history(job)[-1]["message"]
+    assert reasons(job) == [code]
+    assert get_job_history(job)[-1]["message"]
 
 
-def test_a_job_whose_type_is_gone_is_a_dead_letter() -> None:
+def test_a_job_whose_type_is_gone_is_a_dead_letter(reasons: Reasons) -> None:
     job = job_in("Queued")
     JobType.objects.filter(pk=job.job_type_id)._raw_delete("default")
-    assert (refused(job).status, refused(job).error_message) == ("Dead Letter", "Job type not found")
+    row = refused(job)
+    assert (row.status, row.error_message != "", reasons(job)) == ("Dead Letter", True, ["unknown_job_type"])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_a_handler_that_nobody_could_load_for_ten_minutes_is_given_up(minutes: i
     job = job_in("Queued")
     JobType.objects.update(handler_method="tests.support.handlers.of_the_next_release")
     refused(job)
-    logs = ExecutionLog.objects.filter(job=job, message__contains="not loadable")
+    logs = ExecutionLog.objects.filter(job=job, from_status="Queued", to_status="Pending")
     logs.update(timestamp=database.now() - dt.timedelta(minutes=minutes))
     assert refused(queue_up(job)).status == status
 

@@ -11,6 +11,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.models import Job, Membership, Organization
+from tests.integration.conftest import Reasons
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_user
@@ -53,10 +54,12 @@ def test_a_hosts_own_policy_reads_what_is_true_too(organization: Organization, s
     assert claimed(job) == ("Running", "")
 
 
-def test_an_owner_who_left_is_refused_although_the_replica_still_knows_them(organization: Organization) -> None:
+def test_an_owner_who_left_is_refused_although_the_replica_still_knows_them(
+    organization: Organization, reasons: Reasons
+) -> None:
     job = pending_job(organization=organization, user=make_user(member_of=[organization]))
     Membership.objects.all().delete()
-    assert claimed(job) == ("Dead Letter", "The owner may no longer submit this")
+    assert (claimed(job)[0], reasons(job)) == ("Dead Letter", ["may_not_submit"])
 
 
 def test_a_handler_submits_for_an_owner_whom_the_replica_does_not_know_yet(organization: Organization) -> None:

@@ -15,6 +15,7 @@ from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.neighbors import Neighbors
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.models import Job, Worker
+from tests.integration.conftest import Reasons
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
 
@@ -41,7 +42,7 @@ def begun() -> Job:
 
 
 def test_attempts_of_a_worker_that_is_gone_end_at_once_as_lost_and_run_again(
-    begun: Job, dead: str, broker: MemoryBroker
+    begun: Job, dead: str, broker: MemoryBroker, reasons: Reasons
 ) -> None:
     Worker.objects.update(processes=dead, pid=7)
     unseen, _ = running_job()
@@ -50,8 +51,8 @@ def test_attempts_of_a_worker_that_is_gone_end_at_once_as_lost_and_run_again(
         ("Queued", 1, 1),
         ("Queued", 1, 0),
     ]
-    messages = [row["message"] for row in get_job_history(begun)]
-    assert "Worker lost: process 7 and its supervisor are gone" in messages
+    assert (reasons(begun), reasons(unseen)) == (["worker_lost"], ["unseen"])
+    assert any("process 7" in row["message"] for row in get_job_history(begun))
     assert begun.pk in broker.pks()
     assert not Worker.objects.exists()
 

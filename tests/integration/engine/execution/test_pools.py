@@ -12,10 +12,9 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.ports import Queue
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.pools import served_by
+from tests.integration.conftest import Reasons
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, start, ticket_of
 from tests.support.factories import make_job_type
-
-NOT_CONFIGURED = "The pool 'gpu' is not in DJANGO_JOBS['POOLS']."
 
 
 @pytest.fixture
@@ -62,13 +61,14 @@ def test_a_known_claim_sees_at_once_that_the_pool_was_changed(
 
 @pytest.mark.parametrize("remaining", [{}, {"cpu": {}}])
 def test_a_ticket_of_a_pool_that_is_gone_puts_its_job_back(
-    broker: MemoryBroker, gpu: JobType, organization: Organization, settings: Any, remaining: Any
+    broker: MemoryBroker, gpu: JobType, organization: Organization, settings: Any, remaining: Any, reasons: Reasons
 ) -> None:
     (job,) = queued(gpu, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": remaining}
     assert claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Pending"
-    assert ExecutionLog.objects.filter(job=job).order_by("-pk")[0].message == NOT_CONFIGURED
+    assert reasons(job) == ["unknown_pool"]
+    assert "'gpu'" in ExecutionLog.objects.filter(job=job).latest("pk").message
 
 
 def test_what_is_handed_back_goes_to_its_pools_queue(

@@ -18,6 +18,7 @@ from django_jobs.engine.execution import completions, outcomes, settle
 from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
+from tests.integration.conftest import Reasons
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -235,7 +236,9 @@ def test_of_nothing_nothing_is_left() -> None:
     ],
     ids=repr,
 )
-def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_result_that_the_database_refuses_stands_alone(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reasons: Reasons
+) -> None:
     pairs = [running_job() for _ in range(5)]
     poison = pairs[3][1].pk
     move = transitions.move
@@ -248,7 +251,8 @@ def test_a_result_that_the_database_refuses_stands_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr(completions, "move", refusing)
     assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == []
     assert [reread(job).status for job, _ in pairs] == ["Completed"] * 3 + ["Dead Letter", "Completed"]
-    assert "database refused it" in reread(pairs[3][0]).error_message
+    assert reasons(pairs[3][0]) == ["not_storable"]
+    assert type(error).__name__ in reread(pairs[3][0]).error_message
 
 
 def test_a_retried_job_that_completes_forgets_its_error() -> None:

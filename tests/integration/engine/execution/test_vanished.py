@@ -9,16 +9,14 @@ import pytest
 
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import leases
-from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
 from django_jobs.models import Job
+from tests.integration.conftest import Reasons
 from tests.support.brokers import WORKER, MemoryBroker, job_in, reread, returned, running_job, start
 from tests.support.brokers import end as settle_one
 from tests.support.factories import make_job_type
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-HANDED_BACK = "Handed back: its handler was not seen to begin; its lease ran out"
 
 
 def lose(job: Job) -> Job:
@@ -29,21 +27,21 @@ def lose(job: Job) -> Job:
 
 
 def test_a_claim_that_had_not_begun_pays_nothing_when_its_lease_runs_out(
-    broker: MemoryBroker, django_capture_on_commit_callbacks: Any
+    broker: MemoryBroker, django_capture_on_commit_callbacks: Any, reasons: Reasons
 ) -> None:
     job, _ = running_job(job_type=make_job_type(max_retries=0))
     with django_capture_on_commit_callbacks(execute=True):
         row = lose(job)
     assert (row.status, row.retry_count, row.worker_name, row.started_at) == ("Queued", 0, "", None)
-    assert get_job_history(job)[-1]["message"] == HANDED_BACK
+    assert reasons(job) == ["unseen"]
     assert broker.pks() == [job.pk]
 
 
-def test_an_attempt_that_had_begun_is_lost_when_its_lease_runs_out() -> None:
+def test_an_attempt_that_had_begun_is_lost_when_its_lease_runs_out(reasons: Reasons) -> None:
     job, claimed = running_job(job_type=make_job_type(max_retries=0))
     assert leases.note_begun([(job.pk, claimed.attempt)], [WORKER]) == {(job.pk, claimed.attempt)}
     row = lose(job)
-    assert (row.status, row.error_message) == ("Dead Letter", "Worker lost: its lease ran out")
+    assert (row.status, reasons(job)) == ("Dead Letter", ["worker_lost", "retries_exhausted"])
 
 
 def test_that_an_earlier_attempt_had_begun_says_nothing_of_this_one() -> None:
