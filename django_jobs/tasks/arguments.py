@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django_jobs.exceptions import PermanentError
 from django_jobs.tasks.framework import InvalidTask, Task, normalize_json
+from django_jobs.texts import say
 
 ARGS: Final = "args"
 KWARGS: Final = "kwargs"
@@ -20,10 +21,18 @@ def blame(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) 
         try:
             normalize_json(value)
         except RecursionError as error:
-            raise ValueError(f"{task.module_path}(): {name} is nested too deeply or contains itself.") from error
+            text = "%(task)s(): %(argument)s is nested too deeply or contains itself."
+            raise ValueError(say(text, code="too_deep", task=task.module_path, argument=name)) from error
         except (TypeError, ValueError) as error:
-            hint = "Pass texts, numbers, booleans, None, lists and dicts of these; of a row pass its key."
-            raise type(error)(f"{task.module_path}(): {name} is no JSON. {error}. {hint}") from error
+            text = say(
+                "%(task)s(): %(argument)s is no JSON. %(error)s. Pass texts, numbers, booleans, None, lists and dicts "
+                "of these; of a row pass its key.",
+                code="no_json",
+                task=task.module_path,
+                argument=name,
+                error=str(error),
+            )
+            raise type(error)(text) from error
 
 
 def parameters(
@@ -35,7 +44,8 @@ def parameters(
     if not key:
         return found
     if key in found:
-        raise InvalidTask(f"{task.module_path}: a concurrency_key cannot be called {key!r}; rename the argument.")
+        text = "%(task)s: a concurrency_key cannot be called %(key)r; rename the argument."
+        raise InvalidTask(say(text, code="reserved_name", task=task.module_path, key=key))
     return {**found, key: _named(task, args, kwargs, "concurrency_key").get(key)}
 
 
@@ -62,7 +72,8 @@ def unique_key(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
     else:
         found = _filled(task, args, kwargs, wanted)
     if not isinstance(found, str):
-        raise InvalidTask(f"{task.module_path}: its unique_key is {found!r}; it must be a text, or make one.")
+        text = "%(task)s: its unique_key is %(found)r; it must be a text, or make one."
+        raise InvalidTask(say(text, code="not_a_text", task=task.module_path, found=found))
     return found
 
 
@@ -72,8 +83,15 @@ def _filled(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     try:
         return wanted.format_map(_named(task, args, kwargs, "unique_key"))
     except (KeyError, IndexError, AttributeError, ValueError) as error:
-        text = f"{task.module_path}: its unique_key {wanted!r} does not fit the arguments ({error!r})."
-        raise InvalidTask(f"{text} Name them as the function does, such as '{{customer_id}}'.") from error
+        text = say(
+            "%(task)s: its unique_key %(key)r does not fit the arguments (%(error)r). Name them as the function does, "
+            "such as '{customer_id}'.",
+            code="key_does_not_fit",
+            task=task.module_path,
+            key=wanted,
+            error=error,
+        )
+        raise InvalidTask(text) from error
 
 
 def _named(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], what: str) -> Mapping[str, Any]:
@@ -82,6 +100,9 @@ def _named(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
     try:
         bound = inspect.signature(task.func).bind(*first, *args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{task.module_path}(): {error}; its {what} reads the arguments.") from error
+        text = "%(task)s(): %(error)s; its %(what)s reads the arguments."
+        raise TypeError(
+            say(text, code="wrong_arguments", task=task.module_path, error=str(error), what=what)
+        ) from error
     bound.apply_defaults()
     return bound.arguments

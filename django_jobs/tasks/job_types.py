@@ -18,6 +18,7 @@ from django_jobs.engine.store import database
 from django_jobs.tasks import options as task_options
 from django_jobs.tasks.declared_tasks import JobTask
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, task_backends
+from django_jobs.texts import said, say
 
 PREFIX: Final = TASK_PREFIX
 #: Characters of a type's name, and of the path of its handler.
@@ -76,7 +77,8 @@ def declaration_of(declared: Task[..., Any], options: Mapping[str, Any]) -> Decl
     """
     path = declared.module_path
     if len(PREFIX + path) > MAX_PATH:
-        raise InvalidTask(f"{path} has more than {MAX_PATH - len(PREFIX)} characters; move the function.")
+        text = "%(path)s has more than %(most)d characters; move the function."
+        raise InvalidTask(say(text, code="too_long", path=path, most=MAX_PATH - len(PREFIX)))
     task_options.refuse_contradictions(path, options)
     fields = task_options.type_fields(options)
     _refuse_values(path, fields)
@@ -103,7 +105,8 @@ def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> di
 def _refuse_values(path: str, fields: Mapping[str, Any]) -> None:
     problems = declaration_problems.value_problems(fields)
     if problems:
-        raise InvalidTask(f"What is said of the jobs of {path} cannot be stored: {'; '.join(problems)}")
+        text = "What is said of the jobs of %(path)s cannot be stored: %(problems)s"
+        raise InvalidTask(say(text, code="wrong_options", path=path, problems="; ".join(problems)))
 
 
 def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
@@ -117,7 +120,7 @@ def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
     try:
         declared_types.ensure(declaration_of(declared, options), using=database.alias())
     except ImproperlyConfigured as error:
-        raise InvalidTask(str(error)) from error
+        raise InvalidTask(said(error)) from error
     return alias
 
 
@@ -145,10 +148,14 @@ def _declared(task: Task[..., Any]) -> Task[..., Any]:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise InvalidTask(f"No worker could import {path}: {error}") from error
+        text = "No worker could import %(path)s: %(error)s"
+        raise InvalidTask(say(text, code="not_importable", path=path, error=str(error))) from error
     if getattr(found, "func", None) is not task.func:
-        raise InvalidTask(
-            f"{path} is not this task, so no worker could find it: let the task have the name of its function, "
-            "as @task gives it."
+        text = say(
+            "%(path)s is not this task, so no worker could find it: let the task have the name of its function, as "
+            "@task gives it.",
+            code="another_task",
+            path=path,
         )
+        raise InvalidTask(text)
     return found  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from django_jobs.engine.job_types import declarations
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task
+from django_jobs.texts import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +46,7 @@ def task_options(**options: Any) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         if not inspect.isfunction(function):
-            raise TypeError("@task_options decorates a function: put it below @task.")
+            raise TypeError(say("@task_options decorates a function: put it below @task.", code="not_a_function"))
         setattr(function, _ATTRIBUTE, {**getattr(function, _ATTRIBUTE, {}), **options})
         return function
 
@@ -56,16 +57,28 @@ def refuse_unknown(call: str, options: Iterable[str], known: frozenset[str]) -> 
     """Raise TypeError for keywords that are not known in this place."""
     unknown = sorted(set(options) - known)
     if unknown:
-        names = ", ".join(sorted(known))
-        raise TypeError(f"{call} got an unexpected keyword argument {unknown[0]!r}; of a job it takes {names}.")
+        text = say(
+            "%(call)s got an unexpected keyword argument %(name)r; of a job it takes %(known)s.",
+            code="unknown_option",
+            call=call,
+            name=unknown[0],
+            known=", ".join(sorted(known)),
+        )
+        raise TypeError(text)
 
 
 def refuse_unknown_of_backend(alias: str, options: Iterable[str]) -> None:
     """Raise InvalidTaskBackend where ``OPTIONS`` of the backend ``alias`` has an option that there is not."""
     if OF_BACKEND.issuperset(options):
         return
-    unknown, known = min(set(options) - OF_BACKEND), ", ".join(sorted(OF_BACKEND))
-    raise InvalidTaskBackend(f"TASKS[{alias!r}]['OPTIONS'] has an unknown option {unknown!r}; known are {known}.")
+    text = say(
+        "TASKS[%(alias)r]['OPTIONS'] has an unknown option %(name)r; known are %(known)s.",
+        code="unknown_option",
+        alias=alias,
+        name=min(set(options) - OF_BACKEND),
+        known=", ".join(sorted(OF_BACKEND)),
+    )
+    raise InvalidTaskBackend(text)
 
 
 def options_of(task: Task[..., Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,4 +120,5 @@ def refuse_contradictions(path: str, options: Mapping[str, Any]) -> None:
     """Raise InvalidTask where an option is said under both of its names."""
     for alias, name in ALIASES.items():
         if alias in options and name in options:
-            raise InvalidTask(f"{path} says {alias} and {name}, which are the same: leave one out.")
+            text = "%(path)s says %(alias)s and %(name)s, which are the same: leave one out."
+            raise InvalidTask(say(text, code="said_twice", path=path, alias=alias, name=name))

@@ -14,6 +14,7 @@ from django_jobs.engine.claimed_job import current_job
 from django_jobs.exceptions import OrganizationNotFound
 from django_jobs.models import get_organization_model
 from django_jobs.tasks.framework import InvalidTaskBackend
+from django_jobs.texts import say
 
 
 def organization_for(named: Any, alias: str) -> Any:
@@ -31,9 +32,11 @@ def organization_for(named: Any, alias: str) -> Any:
     found = system_organization.system_id()
     if found is not None:
         return found
-    text = (
-        f"Whose job is it? Let TASKS[{alias!r}]['OPTIONS']['organization'] name an organization or a function that "
-        "returns one, call using(organization=…), or set DJANGO_JOBS['SYSTEM_ORGANIZATION']."
+    text = say(
+        "Whose job is it? Let TASKS[%(alias)r]['OPTIONS']['organization'] name an organization or a function that "
+        "returns one, call using(organization=…), or set DJANGO_JOBS['SYSTEM_ORGANIZATION'].",
+        code="no_organization",
+        alias=alias,
     )
     raise OrganizationNotFound({"organization": [text]})
 
@@ -57,9 +60,11 @@ def function_at(path: str, alias: str) -> Callable[[], Any] | None:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise InvalidTaskBackend(f"TASKS[{alias!r}]: the organization {path!r} cannot be imported: {error}") from error
+        text = "TASKS[%(alias)r]: the organization %(path)r cannot be imported: %(error)s"
+        raise InvalidTaskBackend(say(text, code="not_importable", alias=alias, path=path, error=str(error))) from error
     if not callable(found):
-        raise InvalidTaskBackend(f"TASKS[{alias!r}]: the organization {path!r} is no function.")
+        text = "TASKS[%(alias)r]: the organization %(path)r is no function."
+        raise InvalidTaskBackend(say(text, code="not_a_function", alias=alias, path=path))
     return found  # type: ignore[no-any-return]
 
 

@@ -14,6 +14,7 @@ from django_jobs.exceptions import PermanentError
 from django_jobs.tasks import arguments, results
 from django_jobs.tasks.finding import find
 from django_jobs.tasks.framework import InvalidTask, Task, TaskContext, normalize_json
+from django_jobs.texts import said, say
 
 if TYPE_CHECKING:
     from django_jobs.engine.execution.context import JobContext
@@ -39,8 +40,10 @@ def handler_for(path: str) -> Handler:
         task = find(path)
     except InvalidTask as error:
         if error.__cause__ is None:
-            raise HandlerNotAllowed(str(error)) from error
-        raise HandlerNotLoadable(f"{NOT_LOADABLE}: the task {path} ({type(error.__cause__).__name__}).") from error
+            raise HandlerNotAllowed(said(error)) from error
+        text = f"{NOT_LOADABLE}: the task %(path)s (%(error)s)."
+        kind = type(error.__cause__).__name__
+        raise HandlerNotLoadable(say(text, code="handler_not_loadable", path=path, error=kind)) from error
     return _coroutine_handler(task) if inspect.iscoroutinefunction(task.func) else _handler(task)
 
 

@@ -16,6 +16,7 @@ from django_jobs.engine.job_types.declaration_problems import problems, stored_v
 from django_jobs.engine.job_types.declarations import Declaration
 from django_jobs.engine.job_types.handlers import has_scheme
 from django_jobs.models import JobType
+from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
@@ -42,8 +43,14 @@ def ensure(declaration: Declaration, *, using: str) -> None:
     """
     row = JobType._default_manager.using(using).filter(pk=declaration.type_name).first()
     if row is not None and row.pk != declaration.type_name:
-        text = f"{declaration.type_name} is the same name as {row.pk} to this database, which ignores case"
-        raise ImproperlyConfigured(f"{text}: give one of them another name.")
+        text = say(
+            "%(name)s is the same name as %(other)s to this database, which ignores case: give one of them another "
+            "name.",
+            code="same_name",
+            name=declaration.type_name,
+            other=row.pk,
+        )
+        raise ImproperlyConfigured(text)
     if row is None:
         _create([declaration], JobType, using)
     else:

@@ -163,7 +163,8 @@ def entered_path_problem(path: str) -> str | None:
     """Return what is wrong with a path that a person typed, who must not have any module imported; None if nothing."""
     module_name = path.partition(":")[2].rpartition(".")[0]
     if has_scheme(path) and module_name not in sys.modules and not _is_of_app(module_name):
-        return f"{path} is outside the installed apps and not loaded here."
+        text = "%(path)s is outside the installed apps and not loaded here."
+        return say(text, code="outside_apps", path=path)
     return path_problem(path)
 
 

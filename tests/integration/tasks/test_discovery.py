@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,7 +18,7 @@ from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.tasks import discovery, job_types
 from tests.support import tasks
-from tests.support.commands import run
+from tests.support.commands import call, run
 
 ADD = "task:tests.support.tasks.add"
 FAIL = "task:tests.support.tasks.fail"
@@ -33,13 +34,17 @@ def _apps(monkeypatch: pytest.MonkeyPatch) -> None:
     JobType.objects.all().delete()
 
 
+def changes(*options: str) -> dict[str, str]:
+    """What became of each type, or would become."""
+    return {item["name"]: item["change"] for item in json.loads(run("jobs_sync", "--json", *options))["job_types"]}
+
+
 def test_the_rows_of_all_tasks_are_made_and_say_what_the_code_says() -> None:
-    answer = run("jobs_sync")
-    assert f"{ADD}: created\n" in answer
-    assert f"{FAIL}: created\n" in answer
+    made = changes()
+    assert (made[ADD], made[FAIL]) == ("created", "created")
     kind = JobType.objects.get(pk=FAIL)
     assert (kind.handler_method, kind.max_retries, kind.default_timeout, kind.submit_by) == (FAIL, 1, 17, "code")
-    assert run("jobs_sync", "--check") == "The rows of all declared job types are up to date.\n"
+    assert changes("--check") == {}
 
 
 def test_a_migration_makes_them_too() -> None:
@@ -48,8 +53,8 @@ def test_a_migration_makes_them_too() -> None:
 
 
 def test_a_check_names_what_is_missing_and_writes_nothing() -> None:
-    with pytest.raises(CommandError, match=f"Not up to date: .*{ADD}"):
-        call_command("jobs_sync", "--check")
+    answer = call("jobs_sync", "--check", "--json")
+    assert (answer.code, answer.error["code"], ADD in answer.error["message"]) == (1, "not_up_to_date", True)
     assert not JobType.objects.exists()
 
 
@@ -62,7 +67,8 @@ def test_that_a_row_is_missing_is_no_problem_of_an_installation(capsys: pytest.C
 def test_what_an_administrator_changed_stays() -> None:
     run("jobs_sync")
     JobType.objects.filter(pk=FAIL).update(max_retries=9)
-    assert run("jobs_sync").startswith(f"{FAIL}: left as an administrator has it (max_retries)\n")
+    (told,) = json.loads(run("jobs_sync", "--json"))["job_types"]
+    assert (told["name"], told["change"], told["kept"]) == (FAIL, "unchanged", ["max_retries"])
 
 
 def test_who_enqueues_then_writes_no_row_of_a_type() -> None:
@@ -81,7 +87,7 @@ def test_what_nobody_could_enqueue_is_told_and_left_out(
     wrong = tasks.task()(tasks.whose)
     monkeypatch.setitem(wrong.func.__dict__, "_django_jobs_options", {"max_retries": -1})
     monkeypatch.setattr(tasks, "whose", wrong)
-    assert f"{ADD}: created\n" in run("jobs_sync")
+    assert changes()[ADD] == "created"
     assert not JobType.objects.filter(pk="task:tests.support.tasks.whose").exists()
     assert "event=task_left_out task=tests.support.tasks.whose" in caplog.text
 
@@ -90,11 +96,11 @@ def test_a_name_that_the_database_takes_for_that_of_another_task_is_told_and_lef
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     names = {f"task:tests.support.tasks.{name}" for name in ("whisper", "Whisper")}
-    answer = run("jobs_sync")
+    made = changes()
     there = set(JobType.objects.filter(pk__in=names).values_list("pk", flat=True))
-    assert {name for name in names if f"{name}: created" in answer} == there
+    assert {name for name in names if made.get(name) == "created"} == there
     assert {name for name in names if f"event=job_type_left_out job_type={name} " in caplog.text} == names - there
-    assert run("jobs_sync", "--check") == "The rows of all declared job types are up to date.\n"
+    assert changes("--check") == {}
 
 
 def test_a_task_under_another_name_than_its_own_is_none_that_workers_find() -> None:
@@ -129,7 +135,7 @@ def test_the_backend_of_another_package_that_cannot_be_made_stops_no_deployment(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.TASKS = {"another": {"BACKEND": f"{__name__}.Unready"}, **settings.TASKS}
-    assert f"{ADD}: created\n" in run("jobs_sync")
+    assert changes()[ADD] == "created"
     assert "event=task_backend_left_out backend=another error=RuntimeError('no server')" in caplog.text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,7 @@ from django_jobs.tasks.organizations import function_at
 from django_jobs.testing import run_jobs
 from tests.support import tasks
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.refusals import refused
 
 
 def set_options(settings: Any, **options: Any) -> Any:
@@ -58,7 +60,7 @@ def test_the_options_name_an_organization_or_a_function(settings: Any) -> None:
 def test_a_text_that_is_no_path_is_an_id() -> None:
     assert function_at("ORG-1", "default") is None
     assert function_at("acme.example", "default") is None
-    with pytest.raises(InvalidTaskBackend, match="cannot be imported"):
+    with refused(InvalidTaskBackend, "not_importable"):
         function_at("tests.support.tasks.who", "default")
 
 
@@ -95,8 +97,9 @@ def test_options_are_defaults_of_its_tasks(settings: Any) -> None:
 def test_unknown_options_are_errors(settings: Any) -> None:
     backend = set_options(settings, organisation="x")
     assert [item.id for item in backend.check()] == ["django_jobs.E043"]
-    with pytest.raises(InvalidTaskBackend, match=r"unknown option 'organisation'; known are .*organization"):
+    with refused(InvalidTaskBackend, "unknown_option") as caught:
         tasks.add.enqueue(1)
+    assert re.search("'organisation'.* organization", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -108,10 +111,8 @@ def test_wrong_values_of_options_are_errors(settings: Any, options: Any) -> None
 
 def test_a_pool_that_is_not_configured_is_warned_of(settings: Any) -> None:
     (warning,) = set_options(settings, pool="gpu").check()
-    assert (warning.id, warning.msg) == (
-        "django_jobs.W026",
-        "TASKS['default']['OPTIONS']: pool: The pool 'gpu' is not in DJANGO_JOBS['POOLS']. There are: default.",
-    )
+    assert warning.id == "django_jobs.W026"
+    assert re.match(r"TASKS\['default'\]\['OPTIONS'\]: pool: .*'gpu'.* default\b", warning.msg)
 
 
 def test_right_options_are_fine(settings: Any) -> None:
@@ -122,26 +123,29 @@ def test_right_options_are_fine(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs", "said"),
+    ("args", "kwargs", "named"),
     [
-        ((1, timezone.now()), {}, r"tests.support.tasks.bare\(\): argument 2 is no JSON. Unsupported type"),
-        ((), {"when": timezone.now()}, "argument 'when' is no JSON"),
-        (({"deep": [object()]},), {}, "argument 1 is no JSON"),
-        ((b"\xff",), {}, "argument 1 is no JSON"),
+        ((1, timezone.now()), {}, "argument 2"),
+        ((), {"when": timezone.now()}, "argument 'when'"),
+        (({"deep": [object()]},), {}, "argument 1"),
+        ((b"\xff",), {}, "argument 1"),
     ],
     ids=["position", "keyword", "inside", "bytes"],
 )
-def test_what_is_no_json_is_named(args: Any, kwargs: Any, said: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=said):
+def test_what_is_no_json_is_named(args: Any, kwargs: Any, named: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
         tasks.bare.enqueue(*args, **kwargs)
+    text = caught.value.args[0]
+    assert (text.code, text.values["task"], text.values["argument"]) == ("no_json", "tests.support.tasks.bare", named)
     assert Job.objects.count() == 0
 
 
 def test_what_contains_itself_is_named() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(ValueError, match="argument 1 is nested too deeply"):
+    with refused(ValueError, "too_deep") as caught:
         tasks.bare.enqueue(endless)
+    assert caught.value.args[0].values["argument"] == "argument 1"
 
 
 @pytest.mark.parametrize("value", [math.nan, "a\0b", "x" * 70_000], ids=["NaN", "NUL", "large"])
@@ -236,8 +240,9 @@ def test_a_concurrency_key_names_an_argument() -> None:
     jobs = [Job.objects.by_id(tasks.charge.enqueue(*args).id) for args in ((7,), (7,), (8,))]
     assert jobs[0].input_parameters == {"args": [7], "kwargs": {}, "customer": 7}
     assert jobs[0].lane_key == jobs[1].lane_key != jobs[2].lane_key
-    with pytest.raises(TypeError, match="concurrency_key reads the arguments"):
+    with refused(TypeError, "wrong_arguments") as caught:
         tasks.charge.enqueue()
+    assert caught.value.args[0].values["what"] == "concurrency_key"
 
 
 # -- results -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -59,4 +60,4 @@ call_command("check")
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="django-tasks is an app, which registers its checks itself")
 def test_a_wrong_option_is_found_by_the_check_though_nothing_has_loaded_the_interface() -> None:
     run = subprocess.run([sys.executable, "-c", HOST_WITH_A_WRONG_OPTION], capture_output=True, text=True, check=False)
-    assert "(django_jobs.E043) TASKS['default']['OPTIONS'] has an unknown option 'max_retry'." in run.stderr
+    assert re.search(r"\(django_jobs\.E043\) TASKS\['default'\]\['OPTIONS'\] .*'max_retry'", run.stderr)
