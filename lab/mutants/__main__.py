@@ -100,7 +100,7 @@ class Run:
 def main() -> int:
     """Run the mutants that the arguments name, and return 1 if one of them got worse."""
     options = _parser().parse_args()
-    mutants, before = catalogue.read(), read_last()
+    mutants, before = catalogue.read(options.areas), read_last()
     if unknown := set(options.only) - mutants.keys():
         print(f"There is no mutant {', '.join(sorted(unknown))}.")
         return 1
@@ -113,9 +113,9 @@ def main() -> int:
     if left_out := [] if importlib.util.find_spec("MySQLdb") else [item for item in fit if item.database == "mariadb"]:
         print(f"{len(left_out)} of MariaDB are left out: mysqlclient is not installed here.")
     fit = [mutant for mutant in fit if mutant not in left_out]
-    sessions.run(
-        fit, {"postgresql": options.postgresql, "mariadb": options.mariadb}, options.jobs, run.note, options.tests
-    )
+    urls = {"postgresql": options.postgresql, "mariadb": options.mariadb}
+    given = [f"--mutants-areas={options.areas}", f"--mutants-enough={options.enough}"]
+    sessions.run(fit, urls, options.jobs, run.note, options.tests, given)
     print("\n".join(run.summary(mutants)))
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{usage.ru_utime + usage.ru_stime:.0f} s of CPU in {time.monotonic() - began:.0f} s")
@@ -138,10 +138,12 @@ def _is_chosen(mutant: Mutant, options: argparse.Namespace) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab.mutants", description=__doc__)
+    parser.add_argument("--areas", type=Path, default=catalogue.AREAS, metavar="DIR", help="the files that list them")
     parser.add_argument("--area", nargs="+", default=[], help="only those of these areas")
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these")
     parser.add_argument("--database", nargs="+", default=[], choices=DATABASES, help="only those of these databases")
     parser.add_argument("--tests", nargs="+", default=[], metavar="PATH", help="run these, not those that they name")
+    parser.add_argument("--enough", type=int, default=31, metavar="N", help="end with a mutant after so many killers")
     parser.add_argument("--write", action="store_true", help="write what was found into the list")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many sessions at once")
     parser.add_argument("--postgresql", default=POSTGRESQL, metavar="URL", help="its database's name gets a number")

@@ -10,8 +10,12 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 AREAS: Final = Path(__file__).parent / "areas"
 DATABASES: Final = ("sqlite", "postgresql", "mariadb")
-#: What it is about the mistake that makes it easy to overlook.
-KINDS: Final = ("", "two", "second look", "race", "clock")
+#: What it is about the mistake that makes it easy to overlook, or what it does.
+KINDS: Final = frozenset(
+    ("", "two", "second look", "race", "clock")
+    + ("tenant", "right", "fence", "twice", "lost", "limit")
+    + ("order", "count", "option", "error", "time", "filter", "other")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,12 @@ class Mutant:
         return ""
 
 
-def read() -> dict[str, Mutant]:
-    """Return all mutants by their id, in the order of the areas."""
+def read(areas: Path = AREAS) -> dict[str, Mutant]:
+    """Return the mutants of these files by their id. A mutant that names no area is of its file's."""
     found: dict[str, Mutant] = {}
-    for path in sorted(AREAS.glob("*.toml")):
+    for path in sorted(areas.glob("*.toml")):
         for name, values in tomllib.loads(path.read_text()).items():
             if name in found:
-                raise ValueError(f"{name} stands in {found[name].area} and in {path.stem}.")
-            found[name] = Mutant(name, path.stem, **{**values, "first": tuple(values["first"])})
+                raise ValueError(f"{name} of {path.name} is there already.")
+            found[name] = Mutant(name, **{"area": path.stem, **values, "first": tuple(values["first"])})
     return found

@@ -24,8 +24,6 @@ from lab.mutants.public import names_no_internals
 
 #: A test that takes longer hangs, and has noticed the mutant.
 TEST_SECONDS: Final = 90
-#: So many killers are enough.
-ENOUGH: Final = 31
 #: The package uses none of these.
 SIGNAL: Final = signal.SIGRTMAX
 
@@ -36,15 +34,17 @@ class TooLong(BaseException):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mutants", default="", help="Try these mutants, with commas between their ids.")
+    parser.addoption("--mutants-areas", default=str(catalogue.AREAS), help="The directory that lists them.")
+    parser.addoption("--mutants-enough", type=int, default=31, help="End with a mutant after so many killers.")
     parser.addoption("--mutants-tests", default="", help="Run these files, with commas, not those that they name.")
     parser.addoption("--mutants-results", default="", help="Write there what came of each.")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    replay = Replay(session)
+    replay = Replay(session, session.config.getoption("--mutants-enough"))
     session.config.pluginmanager.register(replay)
-    mutants = catalogue.read()
+    mutants = catalogue.read(Path(session.config.getoption("--mutants-areas")))
     given = session.config.getoption("--mutants-tests")
     tests = given.split(",") if given else ()
     with Path(session.config.getoption("--mutants-results")).open("a", buffering=1) as results:
@@ -58,8 +58,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 class Replay:
     """Runs tests of a session again and again."""
 
-    def __init__(self, session: pytest.Session) -> None:
-        self._session = session
+    def __init__(self, session: pytest.Session, enough: int) -> None:
+        self._session, self._enough = session, enough
         self._has_failed_subtest = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -96,7 +96,7 @@ class Replay:
             outcome = self._run(item)
             yield outcome
             failed += outcome == "failed"
-            if failed >= ENOUGH:
+            if failed >= self._enough:
                 return
 
     def _confirmed(self, killers: list[pytest.Item]) -> list[pytest.Item]:

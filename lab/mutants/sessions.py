@@ -23,10 +23,17 @@ PAUSE_SECONDS: Final = 0.2
 Tell = Callable[[dict[str, Any]], None]
 
 
-def run(mutants: Sequence[Mutant], urls: Mapping[str, str], jobs: int, tell: Tell, tests: Sequence[str] = ()) -> None:
+def run(
+    mutants: Sequence[Mutant],
+    urls: Mapping[str, str],
+    jobs: int,
+    tell: Tell,
+    tests: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> None:
     """Run these mutants, so many sessions at once, and tell what came of each as soon as it is known.
 
-    ``tests`` are run in the place of those that the mutants name, if they are given.
+    ``tests`` are run in the place of those that the mutants name, if they are given. ``options`` are for the plugin.
     """
     parts: list[tuple[str, list[Mutant]]] = []
     for database in reversed(DATABASES):
@@ -37,7 +44,7 @@ def run(mutants: Sequence[Mutant], urls: Mapping[str, str], jobs: int, tell: Tel
     with ThreadPoolExecutor(jobs) as pool, tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         try:
             tasks = [
-                pool.submit(Sessions(part, url, Path(directory) / str(number), tell, tests, is_over).run)
+                pool.submit(Sessions(part, url, Path(directory) / str(number), tell, tests, options, is_over).run)
                 for number, (url, part) in enumerate(parts)
             ]
             for task in tasks:
@@ -56,10 +63,11 @@ class Sessions:
         directory: Path,
         tell: Tell,
         tests: Sequence[str],
+        options: Sequence[str],
         is_over: threading.Event,
     ) -> None:
         self._left = {mutant.id: mutant for mutant in mutants}
-        self._tell, self._tests, self._is_over = tell, tests, is_over
+        self._tell, self._tests, self._options, self._is_over = tell, tests, options, is_over
         self._results, self._log = directory.with_suffix(".jsonl"), directory.with_suffix(".log")
         self._environ = {name: text for name, text in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         if url:
@@ -126,6 +134,7 @@ class Sessions:
             *(sys.executable, "-m", "pytest", "-q", "-p", "lab.mutants.replay", "-p", "no:randomly"),
             *("-p", "no:cacheprovider"),
             *(["-n0"] if importlib.util.find_spec("xdist") else []),
+            *self._options,
             f"--mutants={','.join(self._left)}",
             f"--mutants-tests={','.join(self._tests)}",
             f"--mutants-results={self._results}",
