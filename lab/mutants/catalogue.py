@@ -12,9 +12,9 @@ AREAS: Final = Path(__file__).parent / "areas"
 DATABASES: Final = ("sqlite", "postgresql", "mariadb")
 #: What it is about the mistake that makes it easy to overlook, or what it does.
 KINDS: Final = frozenset(
-    ("", "two", "second look", "race", "clock")
-    + ("tenant", "right", "fence", "twice", "lost", "limit")
-    + ("order", "count", "option", "error", "time", "filter", "other")
+    {"", "two", "second look", "race", "clock"}
+    | {"tenant", "right", "fence", "twice", "lost", "limit"}
+    | {"order", "count", "option", "error", "time", "filter", "other"}
 )
 
 
