@@ -106,9 +106,7 @@ def test_an_entry_whose_hash_is_rubbish_breaks_no_page(
 
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("place", ["queue", "finished", "failed", "scheduled", "wip", "deferred"])
-def test_an_id_that_is_no_text_is_told_of_in_words(
-    boss: Client, redis_client: redis.Redis, place: str, root: str
-) -> None:
+def test_an_id_that_is_no_text_is_told_of(boss: Client, redis_client: redis.Redis, place: str, root: str) -> None:
     """django-rq decodes every id as UTF-8."""
     if place == "queue":
         redis_client.rpush("rq:queue:jobs-normal", b"\xff\xfe")
@@ -119,7 +117,6 @@ def test_an_id_that_is_no_text_is_told_of_in_words(
     told = [answer.content.decode() for answer in answers.values() if answer.status_code == 409]
     assert told
     for text in told:
-        assert "is no text in UTF-8" in text
         assert "jobs_check" in text
 
 

@@ -21,6 +21,9 @@ from tests.support.tuning import Tuning
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
+#: Stands in what tells a client how to say who it is.
+HOW: Final = 'auth {"token": …}'
+
 
 @pytest.fixture
 def user(organization: Organization) -> User:
@@ -95,7 +98,7 @@ def test_who_does_not_say_who_they_are_is_told_how_to(subtests: pytest.Subtests,
         with subtests.test(way=way):
             name, data = answer_to(client, auth)
             assert (name, data["data"]) == ("connect_error", {"code": "unauthenticated"})
-            assert data["message"].startswith('Say who you are: by auth {"token": …}')
+            assert HOW in data["message"]
 
 
 def test_bad_credentials_are_refused_and_not_made_good_by_others(subtests: pytest.Subtests, user: User) -> None:
@@ -104,7 +107,7 @@ def test_bad_credentials_are_refused_and_not_made_good_by_others(subtests: pytes
         with subtests.test(auth=bad):
             name, data = answer_to(SocketIOClient(good), bad)
             assert (name, data["data"]) == ("connect_error", {"code": "unauthenticated"})
-            assert data["message"] == "The token, ticket or session is not valid, or its user is not active."
+            assert HOW not in data["message"]
 
 
 def test_who_has_all_their_sockets_open_is_told_so(user: User, auth: dict[str, str], tuning: Tuning) -> None:
@@ -129,7 +132,7 @@ def test_who_never_says_who_they_are_is_told_so_and_cut_off(tuning: Tuning) -> N
         return answer
 
     assert (told[0], told[1]["data"]) == ("connect_error", {"code": "unauthenticated"})
-    assert "seconds have passed. Say who you are" in told[1]["message"]
+    assert HOW in told[1]["message"]
 
 
 @pytest.mark.usefixtures("short_farewells")
@@ -191,7 +194,8 @@ def test_another_namespace_is_refused_and_leaves_the_connection_alone(auth: dict
         return [before, await client.hear(), await client.ask("join_room", room)]
 
     assert [name for name, _ in answers] == ["connect_error", "connect_error", "joined"]
-    assert {answer["message"] for _, answer in answers[:2]} == {"There is only the namespace /."}
+    assert [answer["data"]["code"] for _, answer in answers[:2]] == ["not_found", "bad_request"]
+    assert len({answer["message"] for _, answer in answers[:2]}) == 1
 
 
 def test_who_opens_many_transports_without_saying_who_they_are_keeps_nobody_out(
@@ -307,30 +311,32 @@ def test_another_tenants_room_is_refused_like_one_that_does_not_exist_and_tells_
         return told
 
     assert {name for name, _ in answers} == {"error"}
-    assert {(answer["code"], answer["detail"]) for _, answer in answers} == {
-        ("not_found", "join_room refused: There is no such room.")
-    }
+    assert {answer["code"] for _, answer in answers} == {"not_found"}
+    assert len({answer["detail"] for _, answer in answers}) == 1
 
 
+#: What is wrong with each packet. What is answered to one mistake is the same for each, and differs from another one.
 BAD_EVENTS: Final = {
-    "42": "Send an event.",
-    "42[]": "Send an event.",
-    "42{}": "Send an event.",
-    "42[5]": "Send an event.",
-    '42["dance"]': "The event is join_room, leave_room, ping.",
-    '42["join_room"]': "join_room refused: room is a text such as org:ORG-2026-00001.",
-    '42["join_room",{"room":5}]': "join_room refused: room is a text such as org:ORG-2026-00001.",
-    '42["join_room",{"room":"org:a","since":"b"}]': "join_room refused: since is the id of an event.",
-    "42[": "Send a packet of Socket.IO.",
-    "42" + "[" * 4_000: "Send a packet of Socket.IO.",
-    '42["join_room","org:a"': "Send a packet of Socket.IO.",
-    '451-["join_room",{"_placeholder":true,"num":0}]': "Send JSON, not binary data.",
-    "431[]": "Send an event.",
-    "44": "Send an event.",
-    '42[["join_room"]]': "Send an event.",
-    '42[{"join_room": 1}]': "Send an event.",
-    '42/admin,["join_room","org:a"]': "join_room refused: There is only the namespace /.",
+    "42": "no event",
+    "42[]": "no event",
+    "42{}": "no event",
+    "42[5]": "no event",
+    '42["dance"]': "unknown event",
+    '42["join_room"]': "no room",
+    '42["join_room",{"room":5}]': "no room",
+    '42["join_room",{"room":"org:a","since":"b"}]': "no id",
+    "42[": "no packet",
+    "42" + "[" * 4_000: "no packet",
+    '42["join_room","org:a"': "no packet",
+    '451-["join_room",{"_placeholder":true,"num":0}]': "binary data",
+    "431[]": "no event",
+    "44": "no event",
+    '42[["join_room"]]': "no event",
+    '42[{"join_room": 1}]': "no event",
+    '42/admin,["join_room","org:a"]': "another namespace",
 }
+#: What an answer to a mistake names.
+NAMED: Final = {"unknown event": "join_room, leave_room, ping", "no room": "room", "no id": "since"}
 
 
 def test_a_packet_that_is_not_understood_is_answered_and_the_connection_stays(
@@ -351,7 +357,10 @@ def test_a_packet_that_is_not_understood_is_answered_and_the_connection_stays(
         assert await client.has_nothing()
         return found
 
-    assert answers == {packet: ("error", "bad_request", detail) for packet, detail in BAD_EVENTS.items()}
+    assert {(name, code) for name, code, _ in answers.values()} == {("error", "bad_request")}
+    told = {(mistake, answers[packet][2]) for packet, mistake in BAD_EVENTS.items()}
+    assert len(told) == len({detail for _, detail in told}) == len(set(BAD_EVENTS.values()))
+    assert all(NAMED.get(mistake, "") in detail for mistake, detail in told)
 
 
 @pytest.fixture
@@ -371,9 +380,8 @@ def test_a_flood_is_answered_with_limit_one_by_one(auth: dict[str, str], room: s
 
     refused = [answer[0] for name, answer in answers if name == "error"]
     assert {name for name, _ in answers} == {"joined", "error"}
-    assert {(answer["code"], answer["detail"]) for answer in refused} == {
-        ("limit", "join_room refused: At most 20 frames a second.")
-    }
+    assert {answer["code"] for answer in refused} == {"limit"}
+    assert all("20" in answer["detail"] for answer in refused)
     assert len(refused) > 100
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import logging
 import sys
 from typing import Any, Final
@@ -76,7 +77,8 @@ def test_a_page_of_elsewhere_does_not_come_in_by_its_visitors_session(cookie: di
         await page.post("40")
         return await page.get()
 
-    assert refusal().startswith('44{"message":"Say who you are')
+    answer = refusal()
+    assert (answer[:2], json.loads(answer[2:])["data"]) == ("44", {"code": "unauthenticated"})
 
 
 def test_only_pages_that_may_use_a_session_may_send_their_cookies(settings: Any) -> None:
@@ -178,11 +180,7 @@ def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_t
         return reason
 
     name, reason = told
-    assert (name, reason["code"], reason["detail"]) == (
-        "error",
-        "unavailable",
-        "The server cannot answer now. Connect again later.",
-    )
+    assert (name, reason["code"]) == ("error", "unavailable")
 
 
 def test_a_slow_clients_events_wait_in_its_bounded_outbox_and_a_few_in_the_transport(

@@ -38,13 +38,6 @@ def test_the_examples_run_in_their_order(page: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_page_says_how_to_move_and_what_is_missing(page: str) -> None:
-    headings = re.findall(r"^## (.+)$", (DOCS / page).read_text(), re.MULTILINE)
-    assert headings[0] == "What is different from the start"
-    assert headings[-2:] == ["Step by step, with both running", "What is missing"]
-
-
-@pytest.mark.parametrize("page", PAGES)
 def test_what_is_theirs_is_python_too(page: str) -> None:
     theirs = [textwrap.dedent(example) for example in THEIRS.findall((DOCS / page).read_text())]
     assert len(theirs) == 2

@@ -17,10 +17,12 @@ from django.utils import timezone
 from django.utils.translation import gettext, override
 
 from django_jobs import get_job_status, submit_job
+from django_jobs.engine.dispatch.expirations import EXPIRED
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.templatetags import batch_words, job_words
 from django_jobs.templatetags import django_jobs as tags
+from django_jobs.templatetags.job_words import PLURALS, WORDS
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_user
 
@@ -58,7 +60,7 @@ def test_it_shows_the_state_without_any_script(job: Job) -> None:
     markup = render(store(job, progress=42, progress_message="Page 3 of 7"))
 
     assert 'data-status="Pending"' in markup
-    assert '<span part="status" tabindex="-1">Waiting for its turn</span>' in markup
+    assert status_in(markup) == WORDS["Pending"]
     assert 'value="42"' in markup
     assert '<span part="message" dir="auto">Page 3 of 7</span>' in markup
 
@@ -67,7 +69,8 @@ def test_the_bar_is_told_to_screen_readers(job: Job) -> None:
     markup = render(store(job, progress=42))
 
     assert 'role="progressbar"' in markup
-    assert 'aria-valuenow="42" aria-valuetext="Waiting for its turn, 42 %"' in markup
+    spoken = WORDS["spoken"].format(status=WORDS["Pending"], percent=job_words.percent_in_words(42))
+    assert f'aria-valuenow="42" aria-valuetext="{spoken}"' in markup
 
 
 def test_it_takes_a_status(job: Job) -> None:
@@ -211,22 +214,28 @@ def at(hours: int) -> dt.datetime:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "word"),
     [
-        ({"status": "Queued", "ready_at": None}, "Waiting for its turn"),
-        ({"ready_at": None}, "Waiting for other jobs"),
+        ({"status": "Queued", "ready_at": None}, "Queued"),
+        ({"ready_at": None}, "dependency"),
         ({"status": "Running", "ready_at": None}, "Running"),
-        ({"status": "Running", "ready_at": None, "cancel_requested_at": at(0)}, "Being canceled"),
+        ({"status": "Running", "ready_at": None, "cancel_requested_at": at(0)}, "stopping"),
         ({"status": "Completed", "ready_at": None}, "Completed"),
-        ({"status": "Dead Letter", "ready_at": None}, "Did not complete"),
+        ({"status": "Dead Letter", "ready_at": None}, "Dead Letter"),
         ({"status": "Canceled", "ready_at": None}, "Canceled"),
-        ({"status": "Canceled", "ready_at": None, "error_message": "Expired"}, "Canceled: it did not start in time"),
-        ({"status": "Failed"}, "Trying again soon"),
-        ({"status": "Timed Out"}, "Trying again soon"),
+        ({"status": "Canceled", "ready_at": None, "error_message": EXPIRED}, "expired"),
+        ({"status": "Failed"}, "Failed"),
+        ({"status": "Timed Out"}, "Timed Out"),
     ],
 )
-def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], words: str) -> None:
-    assert status_in(render(store(job, **values))) == words
+def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], word: str) -> None:
+    assert status_in(render(store(job, **values))) == WORDS[word]
+
+
+def test_each_state_has_words_of_its_own() -> None:
+    assert len({str(text) for text in WORDS.values()}) == len(WORDS) - 2
+    assert WORDS["Queued"] == WORDS["Pending"]
+    assert WORDS["Failed"] == WORDS["Timed Out"]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
@@ -239,19 +248,20 @@ def test_a_time_is_told_with_its_zone(job: Job, zone: str) -> None:
         planned = status_in(render(store(job, status="Pending", next_retry_at=None, run_at=due, ready_at=due)))
 
         assert moment.endswith(f" {timezone.localtime(due).tzname()}")
-    assert (retried, planned) == (f"Trying again on {moment}", f"Waiting until {moment}")
+    assert (retried, planned) == (WORDS["again_on"].format(time=moment), WORDS["run_at"].format(time=moment))
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.5, "Trying again in 1 second"),
-        (59, "Trying again in 59 seconds"),
-        (60, "Trying again in 1 minute"),
-        (3_599, "Trying again in 59 minutes"),
-        (3_600, "Trying again at 1 p.m. UTC"),
-        (-1, "Trying again soon"),
+        (0.5, PLURALS["again_seconds"](1).format(count=1)),
+        (59, PLURALS["again_seconds"](59).format(count=59)),
+        (60, PLURALS["again_minutes"](1).format(count=1)),
+        (3_599, PLURALS["again_minutes"](59).format(count=59)),
+        (3_600, WORDS["again_at"].format(time="1 p.m. UTC")),
+        (-1, WORDS["Failed"]),
     ],
+    ids=["half a second", "seconds", "a minute", "minutes", "an hour", "now"],
 )
 def test_a_retry_is_told_by_how_far_away_it_is(job: Job, seconds: float, words: str) -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
@@ -289,28 +299,24 @@ def test_a_page_may_have_sentences_of_its_own_for_states(job: Job) -> None:
     assert status_in(running) == "Your catalog is being published"
     assert "Your catalog is being published, 0 %" in running
     assert "&lt;published&gt;&quot;}" in running
-    assert status_in(render(store(job, status="Canceled"), options=options, words=words)) == "Canceled"
+    assert status_in(render(store(job, status="Canceled"), options=options, words=words)) == WORDS["Canceled"]
 
 
 def test_what_it_waits_for_may_be_named(job: Job) -> None:
     markup = render(store(job, ready_at=None), options='waits_for="Import customers"')
 
-    assert status_in(markup) == "Waiting for: Import customers"
+    assert status_in(markup) == WORDS["waits_for"].format(names="Import customers")
     assert ' waits-for="Import customers"' in markup
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"is_paused": True}, "On hold: jobs of this kind are paused"),
-        ({"is_enabled": False}, "On hold: jobs of this kind are switched off"),
-    ],
+    ("change", "word"), [({"is_paused": True}, "type_paused"), ({"is_enabled": False}, "type_disabled")]
 )
-def test_what_holds_a_job_is_said(job: Job, change: dict[str, Any], words: str) -> None:
+def test_what_holds_a_job_is_said(job: Job, change: dict[str, Any], word: str) -> None:
     JobType.objects.filter(pk=job.job_type_id).update(**change)
 
-    assert status_in(render(store(job))) == words
-    assert status_in(render(store(job, status="Failed"))) == words
+    assert status_in(render(store(job))) == WORDS[word]
+    assert status_in(render(store(job, status="Failed"))) == WORDS[word]
 
 
 def words_in_script(name: str, variable: str) -> dict[str, Any]:
@@ -359,8 +365,9 @@ def test_the_script_tag_brings_the_words_of_the_language(job: Job) -> None:
 
 
 def test_a_plural_has_a_form_for_each_category_of_a_language(job: Job) -> None:
-    assert words_of_page()["job"]["again_seconds"]["1"] == "Trying again in {count} second"
-    assert words_of_page()["job"]["again_seconds"]["1000000"] == "Trying again in {count} seconds"
+    forms = words_of_page()["job"]["again_seconds"]
+    assert (forms["1"], forms["1000000"]) == tuple(map(PLURALS["again_seconds"], (1, 1_000_000)))
+    assert forms["1"] != forms["1000000"]
 
 
 def test_the_script_tag_brings_style_and_module_and_nothing_inline() -> None:
