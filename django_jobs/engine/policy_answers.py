@@ -23,6 +23,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.deadlines import Late, TimeLimit
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Job, get_organization_model
+from django_jobs.texts import say
 
 T = TypeVar("T")
 #: What a question is about: a tenant by its key, or else a user.
@@ -101,31 +102,38 @@ def _ask(answer: Callable[[], Any]) -> Any:
 
 def _yes_or_no(name: str, answer: Any) -> bool:
     if not isinstance(answer, int):  # databases without booleans, and counts, say 0 and 1
-        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return True or False.")
+        text = "%(question)s() returned %(answer)s; it must return True or False."
+        raise TypeError(say(text, code="not_true_or_false", question=name, answer=_kind_of(answer)))
     return bool(answer)
 
 
 def _organizations(name: str, answer: Any) -> QuerySet[Any]:
     if not isinstance(answer, QuerySet):
-        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return a queryset.")
+        text = "%(question)s() returned %(answer)s; it must return a queryset."
+        raise TypeError(say(text, code="not_a_queryset", question=name, answer=_kind_of(answer)))
     model = get_organization_model()
     if not issubclass(answer.model, model._meta.concrete_model or model):
-        raise TypeError(f"{name}() returned a queryset of {answer.model._meta.label}, not of {model._meta.label}.")
+        text = "%(question)s() returned a queryset of %(answer)s, not of %(model)s."
+        values = {"question": name, "answer": answer.model._meta.label, "model": model._meta.label}
+        raise TypeError(say(text, code="another_model", **values))
     return answer
 
 
 def _weight(name: str, answer: Any) -> float:
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real | Decimal):
-        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return a number above 0.")
+        text = "%(question)s() returned %(answer)s; it must return a number above 0."
+        raise TypeError(say(text, code="not_a_number", question=name, answer=_kind_of(answer)))
     weight = float(answer)
     if not (math.isfinite(weight) and weight > 0):
-        raise ValueError(f"{name}() returned {answer}; it must return a number above 0.")
+        text = "%(question)s() returned %(answer)s; it must return a number above 0."
+        raise ValueError(say(text, code="out_of_range", question=name, answer=answer))
     return weight
 
 
 def _count(name: str, answer: Any) -> int:
     if isinstance(answer, bool) or not isinstance(answer, numbers.Integral):
-        raise TypeError(f"{name}() returned {_kind_of(answer)}; it must return a whole number, 1 or more.")
+        text = "%(question)s() returned %(answer)s; it must return a whole number, 1 or more."
+        raise TypeError(say(text, code="not_whole", question=name, answer=_kind_of(answer)))
     return operator.index(answer)
 
 

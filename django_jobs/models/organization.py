@@ -101,7 +101,8 @@ class Membership(StoredModel):
             return
         named = {"pk": self.organization_id, str(jobs_settings.ORGANIZATION_ID_FIELD): name}
         if get_organization_model()._default_manager.filter(**named).exists():
-            raise ValidationError({"organization": _("The system organization has no members.")})
+            text = _("The system organization has no members.")
+            raise ValidationError({"organization": ValidationError(text, code="no_members")})
 
     def __str__(self) -> str:
         return f"{self.user} in {self.organization} ({self.role})"

@@ -23,6 +23,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, get_organization_model
+from django_jobs.texts import code_of, said, say
 
 #: Seconds for which an answer holds, about a share and about a start; and how many are remembered.
 ANSWER_SECONDS: Final = 5.0
@@ -256,12 +257,14 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
         if isinstance(failure, Error) and not database.goes_on_after(failure):
             raise  # the database is away, which is no fault of the policy's
         value, cause = _default(question), access.cause_of(failure)
-        problem = str(cause) if isinstance(cause, TypeError | ValueError) else f"it raised {cause!r}"
+        raises = say("it raised %(error)r", code="raised", error=cause)
+        problem = said(cause) if isinstance(cause, TypeError | ValueError) else raises
         return value, BadAnswer(question, id_of(organization), problem, value, cause)
     value = min(max(answer, least), most)
     if value == answer:
         return value, None
-    return value, BadAnswer(question, id_of(organization), f"it answered {_shown(answer)}", value)
+    problem = say("it answered %(answer)s", code="out_of_range", answer=_shown(answer))
+    return value, BadAnswer(question, id_of(organization), problem, value)
 
 
 def _shown(answer: float) -> str:
@@ -283,4 +286,5 @@ def _complain(bad: BadAnswer) -> None:
             bad.taken,
             bad,
             exc_info=bad.error,
+            extra={"code": code_of(bad.problem, "")},
         )

@@ -12,6 +12,7 @@ from django_jobs.engine.submission.writing import is_uncommitted
 from django_jobs.exceptions import JobFailed
 from django_jobs.models import Job
 from django_jobs.statuses import TERMINAL, Status
+from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
 FIRST_LOOK = 0.01
@@ -54,7 +55,10 @@ class Wait:
             return self._ended(job)
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"{job.name} did not complete in {self._timeout:g} s; it is {job.status}.")
+            text = "%(job)s did not complete in %(timeout)g s; it is %(status)s."
+            raise TimeoutError(
+                say(text, code="not_completed", job=job.name, timeout=self._timeout, status=str(job.status))
+            )
         pause, self._pause = min(self._pause, left), min(self._pause * 1.5, LONGEST_PAUSE)
         return pause
 
@@ -67,6 +71,8 @@ class Wait:
 
 def _refuse_where_endless(job: Job) -> None:
     if current_job.get() is not None:
-        raise RuntimeError("A handler cannot wait for another job: it would hold a worker. Let the job depend on it.")
+        text = "A handler cannot wait for another job: it would hold a worker. Let the job depend on it."
+        raise RuntimeError(say(text, code="in_handler"))
     if is_uncommitted(job.pk):
-        raise RuntimeError(f"{job.name} was submitted in this open transaction; no worker sees it before the commit.")
+        text = "%(job)s was submitted in this open transaction; no worker sees it before the commit."
+        raise RuntimeError(say(text, code="in_transaction", job=job.name))

@@ -136,8 +136,9 @@ def test_no_verb_tells_a_stranger_that_there_is_such_a_job(subtests: pytest.Subt
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
 def test_what_may_be_seen_and_not_be_done_is_denied(job: Job, organization: Organization, verb: str) -> None:
-    with pytest.raises(PermissionDenied, match=f"You may not {verb} {job.name}"):
+    with pytest.raises(PermissionDenied) as caught:
         VERBS_OF_USERS[verb](job, user=make_user(member_of=[organization]))
+    assert (caught.value.code, caught.value.facts) == ("permission_denied", {"job": job.name})
 
 
 @pytest.mark.parametrize("who", ["nobody", "of another organization", "of none", "deactivated"])

@@ -14,6 +14,7 @@ from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.store import database
 from django_jobs.models import JobType, Membership, Organization
+from tests.integration.conftest import Reasons
 from tests.support.brokers import (
     WORKER,
     end,
@@ -95,13 +96,14 @@ def test_a_job_that_fails_while_its_type_is_closed_waits_with_its_retry(kind: Jo
 
 
 @pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}])
-def test_a_ticket_taken_in_the_moment_of_the_closing_is_withdrawn(kind: JobType, fields: dict[str, bool]) -> None:
+def test_a_ticket_taken_in_the_moment_of_the_closing_is_withdrawn(
+    kind: JobType, fields: dict[str, bool], reasons: Reasons
+) -> None:
     job = job_in("Queued", job_type=kind)
     change(kind, **fields)
     assert claim([ticket_of(job)], WORKER) == []
     assert (reread(job).status, reread(job).queued_at, reread(job).attempt) == ("Pending", None, 0)
-    word = "paused" if "is_paused" in fields else "disabled"
-    assert get_job_history(job)[-1]["message"] == f"The job type is {word}"
+    assert reasons(job) == ["type_paused" if "is_paused" in fields else "type_disabled"]
 
 
 # -- its organization ---------------------------------------------------------------------------------------------
@@ -117,13 +119,13 @@ def test_a_job_waits_in_its_status_while_its_organization_is_suspended(kind: Job
     assert try_to_run(job).status == "Running"
 
 
-def test_a_withdrawn_job_spends_neither_an_attempt_nor_a_retry(kind: JobType) -> None:
+def test_a_withdrawn_job_spends_neither_an_attempt_nor_a_retry(kind: JobType, reasons: Reasons) -> None:
     job = job_in("Queued", job_type=kind)
     Organization.objects.update(is_active=False)
     claim([ticket_of(job)], WORKER)
     row = reread(job)
     assert (row.status, row.attempt, row.retry_count, row.queued_at) == ("Pending", 0, 0, None)
-    assert get_job_history(job)[-1]["message"] == "The organization is not active"
+    assert reasons(job) == ["organization_inactive"]
 
 
 def test_a_retry_that_is_withdrawn_keeps_its_count(kind: JobType) -> None:
@@ -142,34 +144,30 @@ def leave(user: User) -> None:
 
 
 def test_rights_lost_while_a_retry_is_waited_for_end_the_job(
-    kind: JobType, organization: Organization, member: User
+    kind: JobType, organization: Organization, member: User, reasons: Reasons
 ) -> None:
     job = end(raised(start(pending_job(kind, organization, user=member))))
     leave(member)
     row = try_to_run(job)
-    assert (row.status, row.error_message, row.error_type) == (
-        "Dead Letter",
-        "The owner may no longer submit this",
-        "Permanent",
-    )
+    assert (row.status, row.error_type, reasons(job)[-1]) == ("Dead Letter", "Permanent", "may_not_submit")
     assert (row.attempt, row.completed_at is not None) == (1, True)
 
 
 def test_rights_lost_while_a_job_asked_to_run_later_end_it(
-    kind: JobType, organization: Organization, member: User
+    kind: JobType, organization: Organization, member: User, reasons: Reasons
 ) -> None:
     job = postponed(pending_job(kind, organization, user=member))
     leave(member)
     come_due(job)
-    assert try_to_run(job).error_message == "The owner may no longer submit this"
+    assert (try_to_run(job).status, reasons(job)[-1]) == ("Dead Letter", "may_not_submit")
 
 
 def test_a_permission_that_the_type_requires_since_the_submission_counts(
-    kind: JobType, organization: Organization, member: User
+    kind: JobType, organization: Organization, member: User, reasons: Reasons
 ) -> None:
     job = pending_job(kind, organization, user=member)
     change(kind, requires_permission="auth.add_user")
-    assert try_to_run(job).error_message == "The owner may no longer submit this"
+    assert (try_to_run(job).status, reasons(job)[-1]) == ("Dead Letter", "may_not_submit")
 
 
 def test_rights_lost_and_given_back_meanwhile_are_no_loss(

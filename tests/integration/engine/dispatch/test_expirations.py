@@ -24,7 +24,7 @@ from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import WAITING
 from django_jobs.testing import make_context, run_jobs
-from tests.support.admin import text, url
+from tests.support.admin import fact_on, page_of
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, reread, returned, ticket_of
 from tests.support.families import Submitter, statuses
 from tests.support.statements import statements_of
@@ -148,7 +148,7 @@ def test_children_of_an_expired_job_are_canceled_with_it(submit: Submitter) -> N
     expirations.expire()
     follow_up()
     assert statuses(job, child) == ["Canceled"] * 2
-    assert get_job_history(child)[-1]["message"] == f"Parent {job.name} was canceled"
+    assert job.name in get_job_history(child)[-1]["message"]
 
 
 def test_many_end_in_bounded_sets_within_one_call(kind: JobType, organization: Organization, tuning: Tuning) -> None:
@@ -217,5 +217,5 @@ def test_what_has_expired_is_found_by_the_index_of_those_that_wait() -> None:
 
 def test_the_jobs_page_tells_when_it_expires(root: Client) -> None:
     job = expiring(job_in("Pending"), MINUTE)
-    assert "expires at" in text(root, url("job", "change", job.pk)).lower()
-    assert "expires at" not in text(root, url("job", "change", job_in("Pending").pk)).lower()
+    assert fact_on(page_of(root, job), "expires")
+    assert not fact_on(page_of(root, job_in("Pending")), "expires")

@@ -13,7 +13,7 @@ from django_jobs.engine.execution.claim import claim
 from django_jobs.engine.insight.limits_in_use import read_full_types
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import run_jobs
-from tests.support.admin import page_of, text, url
+from tests.support.admin import codes_on, fact_on, page_of, url
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, reread, returned, running_job
 from tests.support.factories import make_job_type
 
@@ -68,8 +68,8 @@ def test_the_page_of_a_job_says_that_a_limit_holds_it(
     close(kind, zero)
     job = pending_job(kind, organization)
     dispatcher.dispatch()
-    assert "Its type, organization, key or rate of starts is at its limit." in page_of(root, job)
-    assert "<dt>Queued or running</dt>" in text(root, url("jobtype", "change", kind.pk))
+    assert codes_on(fact_on(page_of(root, job), "waits_because")) == ["concurrency"]
+    assert root.get(url("jobtype", "change", kind.pk)).context["flow"]
 
 
 @each_zero

@@ -62,8 +62,8 @@ def follow(settings: Any, policy: type) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.{policy.__name__}"}
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [item.getMessage() for item in caplog.records if "event=access_policy_failed" in item.getMessage()]
+def told(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [item for item in caplog.records if "event=access_policy_failed" in item.getMessage()]
 
 
 @pytest.fixture(autouse=True)
@@ -121,26 +121,29 @@ def test_any_finite_number_is_a_weight(
     assert share_of(organization).weight == 2.0
 
 
-BAD_WEIGHTS: Final[list[tuple[Any, str]]] = [
-    (-3, "weight() returned -3; it must return a number above 0"),
-    (0, "weight() returned 0; it must return a number above 0"),
-    (math.nan, "weight() returned nan; it must return a number above 0"),
-    (math.inf, "weight() returned inf; it must return a number above 0"),
-    (Decimal("NaN"), "weight() returned NaN; it must return a number above 0"),
-    (True, "weight() returned bool; it must return a number above 0"),
-    (None, "weight() returned None; it must return a number above 0"),
-    ("2", "weight() returned str; it must return a number above 0"),
-    (2j, "weight() returned complex; it must return a number above 0"),
-    (10**400, "it raised OverflowError"),
-    (KeyError("plan"), "it raised KeyError('plan')"),
-    (SystemExit(3), "it raised SystemExit(3)"),
+BAD_WEIGHTS: Final[list[tuple[Any, str, str]]] = [
+    (-3, "out_of_range", "-3"),
+    (0, "out_of_range", "0"),
+    (math.nan, "out_of_range", "nan"),
+    (math.inf, "out_of_range", "inf"),
+    (Decimal("NaN"), "out_of_range", "NaN"),
+    (True, "not_a_number", "bool"),
+    (None, "not_a_number", "None"),
+    ("2", "not_a_number", "str"),
+    (2j, "not_a_number", "complex"),
+    (10**400, "raised", "OverflowError"),
+    (KeyError("plan"), "raised", "KeyError('plan')"),
+    (SystemExit(3), "raised", "SystemExit(3)"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "problem"), BAD_WEIGHTS, ids=[repr(answer)[:20] for answer, _ in BAD_WEIGHTS])
+@pytest.mark.parametrize(
+    ("answer", "code", "named"), BAD_WEIGHTS, ids=[repr(answer)[:20] for answer, _, _ in BAD_WEIGHTS]
+)
 def test_what_is_no_weight_counts_as_1_and_the_log_says_so(
     answer: Any,
-    problem: str,
+    code: str,
+    named: str,
     organization: Organization,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -149,9 +152,10 @@ def test_what_is_no_weight_counts_as_1_and_the_log_says_so(
     monkeypatch.setattr(Weighing, "given_weight", answer)
     follow(settings, Weighing)
     assert share_of(organization) == Share(1.0, 100)
-    (line,) = told(caplog)
-    assert f"weight of {organization.name}: {problem}" in line
-    assert "It counts as 1. Answer with a number from 0.01 to 100." in line
+    (record,) = told(caplog)
+    head, _, said = record.getMessage().partition(": ")
+    assert head.endswith(f"question=weight organization={organization.name} taken=1")
+    assert (record.code, named in said, "0.01" in said) == (code, True, True)
     with pytest.raises(PolicyFailed):
         Weighing().weight(organization)
 
@@ -168,26 +172,32 @@ def test_weights_beyond_bounds_count_as_the_bounds(
     monkeypatch.setattr(Weighing, "given_weight", answer)
     follow(settings, Weighing)
     assert share_of(organization).weight == counts
-    assert f"it answered {answer:g}. It counts as {counts:g}." in told(caplog)[0]
+    (record,) = told(caplog)
+    head, _, said = record.getMessage().partition(": ")
+    assert head.endswith(f"taken={counts:g}")
+    assert (record.code, f"{answer:g}" in said) == ("out_of_range", True)
 
 
-BAD_LIMITS: Final[list[tuple[Any, int, str]]] = [
-    (0, 1, "it answered 0"),
-    (-5, 1, "it answered -5"),
-    (10**30, 2**31 - 1, "it answered 1e+30"),
-    (10**400, 2**31 - 1, "it answered a number that no float can hold"),
-    (2.5, 100, "in_flight_limit() returned float; it must return a whole number, 1 or more"),
-    (True, 100, "in_flight_limit() returned bool; it must return a whole number, 1 or more"),
-    (None, 100, "in_flight_limit() returned None; it must return a whole number, 1 or more"),
-    (AttributeError("plan"), 100, "it raised AttributeError('plan')"),
+BAD_LIMITS: Final[list[tuple[Any, int, str, str]]] = [
+    (0, 1, "out_of_range", "0"),
+    (-5, 1, "out_of_range", "-5"),
+    (10**30, 2**31 - 1, "out_of_range", "1e+30"),
+    (10**400, 2**31 - 1, "out_of_range", ""),
+    (2.5, 100, "not_whole", "float"),
+    (True, 100, "not_whole", "bool"),
+    (None, 100, "not_whole", "None"),
+    (AttributeError("plan"), 100, "raised", "AttributeError('plan')"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "counts", "problem"), BAD_LIMITS, ids=[problem for _, _, problem in BAD_LIMITS])
+@pytest.mark.parametrize(
+    ("answer", "counts", "code", "named"), BAD_LIMITS, ids=[repr(answer)[:40] for answer, *_ in BAD_LIMITS]
+)
 def test_what_is_no_limit_is_replaced_and_the_log_says_so(
     answer: Any,
     counts: int,
-    problem: str,
+    code: str,
+    named: str,
     organization: Organization,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -196,9 +206,10 @@ def test_what_is_no_limit_is_replaced_and_the_log_says_so(
     monkeypatch.setattr(Weighing, "given_limit", answer)
     follow(settings, Weighing)
     assert share_of(organization) == Share(1.0, counts)
-    (line,) = told(caplog)
-    assert f"in_flight_limit of {organization.name}: {problem}" in line
-    assert "let is_active() say False" in line
+    (record,) = told(caplog)
+    head, _, said = record.getMessage().partition(": ")
+    assert head.endswith(f"question=in_flight_limit organization={organization.name} taken={counts:g}")
+    assert (record.code, named in said, "is_active()" in said) == (code, True, True)
 
 
 def test_the_log_says_so_once_a_minute(

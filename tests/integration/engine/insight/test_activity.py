@@ -233,5 +233,8 @@ def test_rows_say_what_they_are_about() -> None:
     job = pending_job()
     at(MOMENT)
     roll_up()
-    assert str(of_type(job)) == f"Minute from 2026-03-04 05:06 of {job.job_type_id}"
-    assert str(of_organization(job)) == f"Minute from 2026-03-04 05:06 of {job.organization_name}, {job.job_type_id}"
+    for row, names in (
+        (of_type(job), [job.job_type_id]),
+        (of_organization(job), [job.organization_name, job.job_type_id]),
+    ):
+        assert all(part in str(row) for part in ("2026-03-04 05:06", *names))

@@ -12,7 +12,7 @@ from django_jobs.engine.store import database
 from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import admin
-from tests.support.admin import text, url
+from tests.support.admin import codes_on, text, url
 from tests.support.batches import expire, make_batch
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
@@ -44,9 +44,12 @@ def test_sound_batches_are_no_finding(organization: Organization) -> None:
 def test_expired_ones_and_those_with_a_fault_are_told_for_a_day(organization: Organization) -> None:
     late, faulty = expired(organization), with_fault(organization)
     finding = examine_batches(database.now())
-    assert finding.level == "WARNING"
-    assert f"{late.batch_id} of {organization.name}: nobody closed it in time" in finding.text
-    assert f"{faulty.batch_id} of {organization.name}: what should follow it waits (The job type" in finding.text
+    assert (finding.level, finding.code) == ("WARNING", "troubled")
+    told = finding.facts["batches"].split("; ")
+    assert {text.split(":")[0] for text in told} == {
+        f"{batch.batch_id} of {organization.name}" for batch in (late, faulty)
+    }
+    assert any(faulty.batch_id in text and repr(faulty.then["job_type"]) in text for text in told)
     assert troubled_batches(database.now() + dt.timedelta(days=2)) == ([], False)
 
 
@@ -54,7 +57,7 @@ def test_a_few_are_named_and_only_the_newest_looked_at(organization: Organizatio
     batches = [with_fault(organization) for _ in range(3)]
     tuning.set(diagnosis_named_batches=2)
     assert troubled_batches(database.now()) == ([batches[2], batches[1]], True)
-    assert "and more" in examine_batches(database.now()).text
+    assert examine_batches(database.now()).facts["more"]
     tuning.set(diagnosed_batches=1)
     assert troubled_batches(database.now()) == ([batches[2]], False)
 
@@ -64,8 +67,9 @@ def test_the_monitor_tells_each_of_their_own_with_a_link(
 ) -> None:
     batch, foreign = expired(mine), with_fault(theirs)
     page = text(root, "/admin/django_jobs/monitor/")
-    assert f"May ({batch.batch_id}): nobody closed it in time" in page
-    assert f'<a href="{url("batch", "change", foreign.pk)}">See what to do</a>' in page
+    assert {"expired", "follow_up_waits"} <= set(codes_on(page))
+    assert f"May ({batch.batch_id})" in page
+    assert f'<a href="{url("batch", "change", foreign.pk)}">' in page
     own = text(admin.staff_of(mine), "/admin/django_jobs/monitor/")
     assert batch.batch_id in own
     assert foreign.batch_id not in own

@@ -18,6 +18,7 @@ from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.refusals import refused
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -84,7 +85,7 @@ def test_of_an_unknown_type_there_are_none(kind: str) -> None:
 
 @pytest.mark.parametrize("status", ["completed", "Done", "", 3])
 def test_an_unknown_status_is_named(status: Any) -> None:
-    with pytest.raises(ValueError, match="is not a status; use Pending, Queued"):
+    with refused(ValueError, "not_a_status"):
         list_jobs(status=[status])
 
 
@@ -100,7 +101,7 @@ def test_a_page_out_of_range_is_refused(subtests: pytest.Subtests) -> None:
         ("offset", 10_001),
     ]
     for field, value in cases:
-        with subtests.test(field=field, value=value), pytest.raises(ValueError, match="must be a number from"):
+        with subtests.test(field=field, value=value), refused(ValueError, "out_of_range"):
             list_jobs(**{"limit": 21, field: value})
 
 

@@ -11,7 +11,7 @@ from django_jobs import get_job_status, list_jobs
 from django_jobs.engine import access
 from django_jobs.engine.dispatch import dispatcher, tenant_shares
 from django_jobs.models import Job, JobType, Organization
-from tests.support.admin import page_of
+from tests.support.admin import codes_on, fact_on, page_of
 from tests.support.brokers import end, job_in, pending_job, queue_up, returned, running_job
 from tests.support.factories import make_job_type, make_organization
 
@@ -92,4 +92,4 @@ def test_a_changed_answer_is_told_when_it_is_asked_again(kind: JobType, organiza
 def test_the_page_of_the_job_says_so(root: Client, kind: JobType, organization: Organization) -> None:
     job_in("Running", job_type=kind, organization=organization)
     job = pending_job(kind, organization)
-    assert "Its organization has as many jobs in flight as it may." in page_of(root, job)
+    assert codes_on(fact_on(page_of(root, job), "waits_because")) == ["limit"]

@@ -22,6 +22,7 @@ from django_jobs.templatetags.job_words import HELD, status_in_words
 from django_jobs.values import JobStatus
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -253,15 +254,16 @@ def test_waiting_for_a_job_that_ended_otherwise_raises(status: str) -> None:
 
 @pytest.mark.parametrize("status", ["Pending", "Failed", "Running"])
 def test_waiting_ends_when_time_runs_out(status: str) -> None:
-    with pytest.raises(TimeoutError, match=f"it is {status}"):
+    with refused(TimeoutError, "not_completed") as caught:
         wait_for_job(committed(job_in(status)), timeout=0)
+    assert status in str(caught.value)
 
 
 def test_a_handler_cannot_wait_for_another_job() -> None:
     _, claimed = running_job()
     token = current_job.set(claimed)
     try:
-        with pytest.raises(RuntimeError, match="handler"):
+        with refused(RuntimeError, "in_handler"):
             wait_for_job(committed(pending_job()))
     finally:
         current_job.reset(token)
@@ -270,7 +272,7 @@ def test_a_handler_cannot_wait_for_another_job() -> None:
 def test_the_submitting_transaction_cannot_wait() -> None:
     with transaction.atomic():
         job = pending_job()
-        with pytest.raises(RuntimeError, match="open transaction"):
+        with refused(RuntimeError, "in_transaction"):
             wait_for_job(job)
 
 

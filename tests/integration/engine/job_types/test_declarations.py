@@ -199,14 +199,14 @@ def test_a_type_that_is_disabled_or_was_never_declared_is_not_told(
 
 def test_a_wrong_declaration_stops_the_migration_with_its_place() -> None:
     declare(default_priority="urgent")
-    with pytest.raises(ImproperlyConfigured, match=r"bake \(tests\.support\.handlers\.do_nothing .*'urgent' is not"):
+    with pytest.raises(ImproperlyConfigured, match=r"bake \(tests\.support\.handlers\.do_nothing .*'urgent'"):
         sync()
 
 
 def test_two_declarations_of_one_type_stop_the_migration() -> None:
     declare()
     job_handler("bake")(handlers.echo)
-    with pytest.raises(ImproperlyConfigured, match=r"bake is declared by .*do_nothing.* and .*echo"):
+    with pytest.raises(ImproperlyConfigured, match=r"bake .*do_nothing.* .*echo"):
         sync()
 
 
@@ -270,4 +270,5 @@ def test_a_field_that_the_code_declares_for_the_first_time_follows_it() -> None:
 def test_an_unknown_submit_by_is_a_mistake_that_a_check_tells() -> None:
     declare(submit_by="everybody")
     (declaration,) = declarations.declared()
-    assert declaration_problems.problems(declaration) == ["submit_by: Value 'everybody' is not a valid choice."]
+    (problem,) = declaration_problems.problems(declaration)
+    assert (problem.code, problem.values["field"]) == ("invalid_choice", "submit_by")  # type: ignore[attr-defined]

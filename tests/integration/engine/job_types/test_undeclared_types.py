@@ -16,8 +16,7 @@ from tests.support.factories import make_system_admin, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
-TOLD = "There is no job type 'bake' (declared in code, run migrate or jobs_sync)."
-UNKNOWN = "There is no job type 'bake'."
+TOLD, UNKNOWN = "not_synced", "unknown_job_type"
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +28,9 @@ def declared_only(monkeypatch: pytest.MonkeyPatch) -> None:
 def refusal(organization: Organization, name: str = "bake", user: Any = None) -> str:
     with pytest.raises(InvalidSubmission) as caught:
         submit_job(name, organization, user=user)
-    (text,) = caught.value.errors["job_type"]
-    return text
+    assert name in caught.value.errors["job_type"][0]
+    (code,) = caught.value.codes["job_type"]
+    return code
 
 
 def test_server_code_is_told_that_the_row_is_missing(organization: Organization) -> None:
@@ -47,15 +47,14 @@ def test_to_other_users_the_type_is_unknown(organization: Organization, role: st
 
 
 def test_a_type_that_no_code_declares_is_unknown(organization: Organization) -> None:
-    assert refusal(organization, "cook") == "There is no job type 'cook'."
+    assert refusal(organization, "cook") == UNKNOWN
 
 
 def test_it_is_told_in_many_submissions_at_once(organization: Organization) -> None:
     items = [{"job_type": name, "organization": organization} for name in ("bake", "cook")]
     with pytest.raises(InvalidSubmission) as caught:
         submit_jobs(items)
-    assert caught.value.by_index[0]["job_type"] == [TOLD]
-    assert caught.value.by_index[1]["job_type"] == ["There is no job type 'cook'."]
+    assert caught.value.codes == {"0.job_type": [TOLD], "1.job_type": [UNKNOWN]}
 
 
 def test_a_type_that_is_there_but_closed_to_users_is_not_said_to_be_missing(organization: Organization) -> None:
