@@ -13,6 +13,7 @@ from typing import Final
 
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.execution.leases import Loss
+from django_jobs.texts import say
 from django_jobs.worker import process_start, stacks
 from django_jobs.worker.child_watch import LONG_HELD_SECONDS, ChildWatch
 from django_jobs.worker.exit_codes import REASONS, RECYCLED
@@ -184,9 +185,11 @@ class ChildProcess:
     def _own_end(self) -> str:
         code = self.process.returncode
         if code is None or code >= 0:
-            return f"process {self.pid} exited with code {code}"
+            return say("process %(pid)s exited with code %(exit)s", code="exited", pid=self.pid, exit=code)
         try:
             name = signal.Signals(-code).name
         except ValueError:  # a real-time signal has no name
             name = f"signal {-code}"
-        return f"process {self.pid} was killed by {name}{' (perhaps out of memory)' if name == 'SIGKILL' else ''}"
+        why = " (perhaps out of memory)" if name == "SIGKILL" else ""
+        text = "process %(pid)s was killed by %(signal)s%(why)s"
+        return say(text, code="killed", pid=self.pid, signal=name, why=why)

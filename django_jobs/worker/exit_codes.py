@@ -9,6 +9,7 @@ from typing import Final
 from django.db import Error
 
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
+from django_jobs.texts import say
 
 #: How long a burst tries again what fails; somebody waits for its end.
 BURST_SECONDS: Final = 3.0
@@ -19,11 +20,16 @@ FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE, SUSPENDED = 113, 114, 115, 
 #: No failure: the child has run as many jobs, or holds as much memory, as it may, and is to be replaced.
 RECYCLED: Final = 117
 REASONS: Final = {
-    FOREIGN_BROKER: f"The broker belongs to another installation. {ForeignBroker.advice}",
-    BROKER_AWAY: "Redis does not answer. What was not run waits for the next worker.",
-    DATABASE_AWAY: "The database does not answer. What ran and could not be stored runs again.",
-    SUSPENDED: "RQ's workers are suspended (`rq resume`). What was not run waits for the next worker.",
-    MISTAKE: "A worker process failed again and again; its log says at what.",
+    FOREIGN_BROKER: say(f"The broker belongs to another installation. {ForeignBroker.advice}", code=ForeignBroker.code),
+    BROKER_AWAY: say("Redis does not answer. What was not run waits for the next worker.", code=BrokerUnavailable.code),
+    DATABASE_AWAY: say(
+        "The database does not answer. What ran and could not be stored runs again.", code="database_unavailable"
+    ),
+    SUSPENDED: say(
+        "RQ's workers are suspended (`rq resume`). What was not run waits for the next worker.",
+        code=WorkersSuspended.code,
+    ),
+    MISTAKE: say("A worker process failed again and again; its log says at what.", code="worker_failed"),
 }
 
 

@@ -26,6 +26,7 @@ from django_jobs.engine.execution import leases
 from django_jobs.engine.ports import get_broker
 from django_jobs.engine.store import database, line_watch
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
+from django_jobs.texts import say
 from django_jobs.worker import memory
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.published_tickets import SHOWN_AFTER_SECONDS
@@ -144,8 +145,9 @@ class Housekeeper:
             waiting = batch.give_up_waiting() if is_overdue else batch.take_waiting()
             self._handed_back += [(item.pk, item.attempt) for item in waiting]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
-            quiet = "its worker was told to be quiet" if self._state.is_quiet else ""
-            text = f"Handed back: {quiet or 'it waited behind a slower job'}"
+            text = say("Handed back: it waited behind a slower job", code="waited_behind")
+            if self._state.is_quiet:
+                text = say("Handed back: its worker was told to be quiet", code="worker_quiet")
             self._handed_back = leases.hand_back(self._handed_back, text, self._state.name)
         if is_overdue:
             self._state.settle()

@@ -137,8 +137,7 @@ class LeaseRenewer:
         """Hand attempts back; those whose rows are in use later, as all of them where the database is away."""
         left = attempts
         try:
-            text = "Handed back before it began: it waited behind a handler that let nothing else run"
-            left = leases.hand_back(attempts, text, worker_name)
+            left = leases.hand_back(attempts, leases.HELD_UP, worker_name)
         except Error as error:
             logger.warning("event=release_delayed worker=%s error=%r", worker_name, error)
             database.drop_connections()

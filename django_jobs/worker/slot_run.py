@@ -8,15 +8,19 @@ from typing import Final
 
 from django_jobs.engine import uptime
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import breakers, ownership
+from django_jobs.engine.execution import breakers, leases, ownership
 from django_jobs.engine.execution.handler_run import attempt_beside_others, context_for, ended_by, run
 from django_jobs.engine.execution.outcomes import NotBegun, Outcome
+from django_jobs.texts import say
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 from django_jobs.worker.task_interruption import TaskInterrupter
 
 logger = logging.getLogger("django_jobs")
 
+LEASE_OVER: Final = say("Handed back before it began: its lease was over", code="lease_over")
+CANCELED: Final = say("Handed back before it began: it was canceled", code="canceled")
+OTHERS_FAILED: Final = say("Handed back before it began: others of its type failed", code="breaker_open")
 #: Nothing that was claimed less than so many seconds ago is asked about its lease.
 FRESH_SECONDS: Final = 1.0
 
@@ -67,15 +71,14 @@ def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> Sl
 def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
     """Announce that a job begins; or return why it must not, so that it goes back."""
     if _has_waited_too_long(state, claimed):
-        return NotBegun(claimed=claimed, text="Handed back before it began: its lease was over")
+        return NotBegun(claimed=claimed, text=LEASE_OVER)
     if claimed.is_canceled:
-        return NotBegun(claimed=claimed, text="Handed back before it began: it was canceled")
+        return NotBegun(claimed=claimed, text=CANCELED)
     if claimed.breaker_failures and _is_held(state, claimed):
-        return NotBegun(claimed=claimed, text="Handed back before it began: others of its type failed")
+        return NotBegun(claimed=claimed, text=OTHERS_FAILED)
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):
-        text = "Handed back before it began: it waited behind a handler that let nothing else run"
-        return NotBegun(claimed=claimed, text=text)
+        return NotBegun(claimed=claimed, text=leases.HELD_UP)
     return None
 
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from django_jobs.texts import Text, say
 from django_jobs.worker.shared_slots import OccupiedSlot
 
 SIGNAL: Final = signal.SIGUSR2
@@ -32,6 +33,8 @@ QUIET_SECONDS: Final = 0.04
 MAX_QUESTIONS: Final = 3
 #: What ``faulthandler`` writes of a thread without a frame.
 NO_FRAME: Final = "<no Python frame>"
+#: Stands before the stack of the job's own thread.
+OWN_THREAD: Final = "The handler's thread:"
 MAX_BYTES: Final = 512_000
 MAX_TEXT: Final = 60_000
 _THREAD: Final = re.compile(r"^(?:Current )?[Tt]hread 0x([0-9a-f]+)", re.MULTILINE)
@@ -94,7 +97,7 @@ class StackFile:
         os.close(self.descriptor)
 
 
-def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_asked: bool) -> dict[tuple[int, int], str]:
+def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_asked: bool) -> dict[tuple[int, int], Text]:
     """Return the text for each job's Execution Log, by (job, attempt): ``what`` happened, then the stacks.
 
     The job's own thread comes first. Empty where the process was not asked, and wrote nothing.
@@ -102,15 +105,17 @@ def tracebacks(raw: str, running: Iterable[OccupiedSlot], what: str, *, was_aske
     if not raw and not was_asked:
         return {}
     if not raw:
-        return {item.key: f"{what}. There are no stacks: the process did not answer." for item in running}
-    return {item.key: f"{what}. The stacks of its threads at that time:\n\n{_own_first(raw, item)}" for item in running}
+        text = say("%(what)s. There are no stacks: the process did not answer.", code="no_stacks", what=what)
+        return {item.key: text for item in running}
+    pattern = "%(what)s. The stacks of its threads at that time:\n\n%(stacks)s"
+    return {item.key: say(pattern, code="stacks", what=what, stacks=_own_first(raw, item)) for item in running}
 
 
 def _own_first(raw: str, item: OccupiedSlot) -> str:
     """Return the stacks with that of the job's thread first, and with a title."""
     head, blocks = _parted(raw)
     own = blocks.pop(item.thread, "")
-    named = f"The handler's thread:\n{own}" if own else ""
+    named = f"{OWN_THREAD}\n{own}" if own else ""
     text = "\n\n".join(part for part in (head, named, *blocks.values()) if part)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 

@@ -23,6 +23,7 @@ from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import line_watch
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.health.notes import HealthNotes
+from django_jobs.texts import say
 from django_jobs.worker import enforcement
 from django_jobs.worker.cautions import Cautions
 from django_jobs.worker.children import ChildProcess
@@ -132,7 +133,8 @@ class Supervisor:
         if not self._is_anything_left():
             return True
         if self._burst_rounds > MAX_BURST_ROUNDS:
-            self.failure = self._last_death and f"Jobs are left: {self._last_death}"
+            reason = self._last_death
+            self.failure = reason and say("Jobs are left: %(reason)s", code="jobs_left", reason=reason)
             return True
         self._fill()
         return False
@@ -223,7 +225,7 @@ class Supervisor:
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS) + STOP_MARGIN_SECONDS
         if self._stop_signals > 1 or time.monotonic() - self._stop_since > grace:
             for child in self.children:
-                child.kill("The worker was shut down", "interrupted")
+                child.kill(say("The worker was shut down", code="shut_down"), "interrupted")
 
     def _reap(self) -> None:
         for child in [child for child in self.children if child.has_ended()]:

@@ -14,6 +14,7 @@ from django.db import connections, reset_queries
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution.outcomes import NotBegun
 from django_jobs.engine.store import database
+from django_jobs.texts import say
 from django_jobs.worker.child_board import MAX_SET
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.event_loop import EventLoop
@@ -103,7 +104,7 @@ class ThreadSlots:
         """Give back what waits for a thread: another worker may have one, and so may this one a little later."""
         logger.error("event=thread_not_started worker=%s error=%r", self._state.name, error)
         self._not_before = time.monotonic() + PAUSE_SECONDS
-        text = f"Handed back: its worker could not start a thread ({error})"
+        text = say("Handed back: its worker could not start a thread (%(error)s)", code="no_thread", error=str(error))
         for claimed in self._state.batch.take_waiting():
             self._state.batch.add_ended(NotBegun(claimed=claimed, text=text))
         self._state.settle()

@@ -28,6 +28,12 @@ BEGUN_SECONDS: Final = 1.0
 UNSTORED: Final = "its handler had ended, and how was not stored"
 
 
+#: Why jobs go back that waited behind one.
+HELD_UP: Final = say(
+    "Handed back before it began: it waited behind a handler that let nothing else run", code="held_up"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A job that a worker runs. ``cancel_seconds`` have passed since its cancel was requested; None: it was not.

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from django_jobs.engine.insight.history import get_job_history
 from django_jobs.models import Job
 from django_jobs.statuses import BreakerState
 from tests.integration.worker.test_slots import Child, make_child
@@ -44,7 +43,9 @@ def test_a_set_of_jobs_that_all_fail_ends_soon_after_the_failures_that_open_it(
 
 
 @pytest.mark.parametrize("threads", THREADS)
-def test_what_was_claimed_before_it_opened_does_not_begin(make_child: Callable[[int], Child], threads: int) -> None:
+def test_what_was_claimed_before_it_opened_does_not_begin(
+    make_child: Callable[[int], Child], threads: int, reasons: Callable[[Job], list[str]]
+) -> None:
     kind = make_fragile_type()
     job, claimed = running_job(job_type=kind)
     open_by_failures(kind)
@@ -54,4 +55,4 @@ def test_what_was_claimed_before_it_opened_does_not_begin(make_child: Callable[[
     child.slots.wait()
     child.state.settle()
     assert Job.objects.get(pk=job.pk).status == "Pending"
-    assert "Handed back before it began: others of its type failed" in get_job_history(job)[-1]["message"]
+    assert reasons(job)[-1] == "breaker_open"

@@ -16,7 +16,6 @@ from django.utils import timezone, translation
 
 from django_jobs.engine.control.cancel import cancel_job
 from django_jobs.engine.execution import outcomes
-from django_jobs.engine.insight.history import get_job_history
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
@@ -30,6 +29,8 @@ from tests.support.attempts import raising
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
+
+Reasons = Callable[[Job], list[str]]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -225,7 +226,7 @@ def test_after_the_pause_threads_are_tried_again(
     assert threaded.run().status == "Completed"
 
 
-def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child) -> None:
+def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child, reasons: Reasons) -> None:
     job, claimed = running_job()
     claimed.handler = never
     claimed.claimed_at -= 31
@@ -234,11 +235,13 @@ def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child) -> No
     child.slots.wait()
     child.state.settle()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
-    assert get_job_history(job)[-1]["message"] == "Handed back before it began: its lease was over"
+    assert reasons(job)[-1] == "lease_over"
     assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)  # nothing ran, and so not fast either
 
 
-def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_long_its_type_runs(child: Child) -> None:
+def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_long_its_type_runs(
+    child: Child, reasons: Reasons
+) -> None:
     """Else more of a slow type would be claimed ahead, and a child that may run so many jobs would run fewer."""
     for handler in (never, never_async):
         job, claimed = running_job()
@@ -248,7 +251,7 @@ def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_lon
         child.slots.run_batch()
         child.slots.wait()
         child.state.settle()
-        assert get_job_history(job)[-1]["message"] == "Handed back before it began: it has expired"
+        assert reasons(job)[-1] == "expired"
         assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)
         assert child.is_idle()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from django_jobs.texts import code_of
 from django_jobs.worker import child_watch, enforcement, interruption, shared_slots
 from django_jobs.worker.child_board import LoopStep
 from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
@@ -35,11 +36,16 @@ def running_for(timeout: int) -> FakeChild:
     return FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, started=100.0, timeout=timeout))
 
 
-def watched(leases: LeaseRenewer, child: FakeChild) -> tuple[str, str] | None:
-    """Why and how a child is killed when the supervisor looks at what runs in it; None where it is not."""
+def killed(child: FakeChild) -> tuple[str, str, object] | None:
+    """Why, in a code, and how a child is killed, and for which job; None where it is not."""
+    return child.killed and (code_of(child.killed[0]), *child.killed[1:])
+
+
+def watched(leases: LeaseRenewer, child: FakeChild) -> tuple[str, str, object] | None:
+    """The same when the supervisor has looked at what runs in it."""
     for item in child.running():
         enforcement.stop_what_must(child, item, leases)
-    return child.killed and child.killed[:2]
+    return killed(child)
 
 
 def test_a_handler_that_runs_past_its_timeout_has_five_seconds_more(
@@ -49,7 +55,7 @@ def test_a_handler_that_runs_past_its_timeout_has_five_seconds_more(
     clock.now = 164.9
     assert watched(leases, child) is None
     clock.now = 165.1
-    assert watched(leases, child) == ("The handler did not stop at its timeout", "timed_out")
+    assert watched(leases, child) == ("ignored_timeout", "timed_out", (7, 2))
 
 
 @pytest.mark.parametrize(("requested", "deadline"), [(120.0, 130.0), (90.0, 110.0)], ids=["while it ran", "before"])
@@ -63,7 +69,7 @@ def test_a_handler_that_was_canceled_has_its_grace_from_the_request_or_from_its_
     assert watched(leases, child) is None
     assert (child.requests, child.signals) == ([((7, 2), StopRequest.CANCEL)], [interruption.SIGNAL])
     clock.now = deadline + 0.1
-    assert watched(leases, child) == ("The handler did not stop when it was canceled", "interrupted")
+    assert watched(leases, child) == ("ignored_cancel", "interrupted", (7, 2))
 
 
 def test_an_attempt_that_was_lost_is_asked_to_stop_and_not_killed(clock: SimpleNamespace, leases: LeaseRenewer) -> None:
@@ -80,7 +86,9 @@ def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it(leases
     assert child.killed is None
     child.stalls_at = LoopStep.CLAIMING
     enforcement.watch_board(child, leases)
-    assert child.killed == ("Its loop stood still while claiming", "interrupted", None)
+    assert killed(child) == ("loop_stalled", "interrupted", None)
+    assert child.killed is not None
+    assert "claiming" in child.killed[0]
 
 
 def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: LeaseRenewer) -> None:
@@ -92,7 +100,9 @@ def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: Lease
         clock.now += 0.5
         enforcement.watch_board(child, leases)
     child.slots.close()
-    assert child.killed == ("Its loop stood still while settling", "interrupted", None)
+    assert killed(child) == ("loop_stalled", "interrupted", None)
+    assert child.killed is not None
+    assert "settling" in child.killed[0]
     assert clock.now > enforcement.STALL_SECONDS
 
 
@@ -100,8 +110,7 @@ def test_a_child_that_keeps_others_from_writing_is_killed_and_nobody_pays_for_it
     child = FakeChild()
     child.keeps_others_from_writing = True
     enforcement.watch_board(child, leases)
-    assert child.killed is not None
-    assert child.killed[1:] == ("interrupted", None)
+    assert killed(child) == ("kept_others_from_writing", "interrupted", None)
 
 
 def test_what_is_revoked_is_handed_back(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:

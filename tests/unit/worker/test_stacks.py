@@ -101,8 +101,9 @@ def test_a_process_that_crashes_leaves_its_stacks_unasked(file: StackFile) -> No
 def test_the_handlers_own_thread_comes_first_and_is_named() -> None:
     told = tracebacks(RAW, [ITEM, OTHER], "It did not stop: process 1 was killed", was_asked=True)
     text = told[7, 2]
-    assert text.startswith("It did not stop: process 1 was killed. The stacks of its threads at that time:\n\n")
-    places = [text.index(part) for part in ("The handler's thread:", "in stuck", "in other", "in main")]
+    assert (text.code, text.values["what"]) == ("stacks", "It did not stop: process 1 was killed")
+    parts = ("It did not stop: process 1 was killed", stacks.OWN_THREAD, "in stuck", "in other", "in main")
+    places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert told[8, 1].index("in other") < told[8, 1].index("in stuck")
 
@@ -111,7 +112,7 @@ def test_a_thread_that_seemed_to_have_no_frame_is_shown_as_it_was_when_it_had_on
     for raw in (WITHOUT_FRAME + RAW, RAW + WITHOUT_FRAME):
         with subtests.test(raw=raw):
             text = tracebacks(raw, [ITEM], "It was killed", was_asked=True)[7, 2]
-            own = text.partition("The handler's thread:")[2].partition("\n\n")[0]
+            own = text.partition(stacks.OWN_THREAD)[2].partition("\n\n")[0]
             assert "in stuck" in own
             assert text.count("in other") == text.count("in main") == 1
             assert "<no Python frame>" not in text
@@ -144,7 +145,7 @@ def test_a_process_that_showed_the_frame_when_asked_again_is_asked_no_more(file:
 
 def test_what_the_interpreter_says_of_a_crash_stays_on_top() -> None:
     told = tracebacks(f"Fatal Python error: Aborted\n\n{RAW}", [ITEM], "process 1 was killed", was_asked=False)
-    assert told[7, 2].index("Aborted") < told[7, 2].index("The handler's thread:")
+    assert told[7, 2].index("Aborted") < told[7, 2].index(stacks.OWN_THREAD)
 
 
 def test_whatever_came_makes_a_text_of_bounded_size(subtests: pytest.Subtests) -> None:

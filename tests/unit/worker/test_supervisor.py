@@ -15,6 +15,7 @@ from django_jobs.engine.control import batch_duties
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.texts import Text, code_of
 from django_jobs.worker import enforcement, stacks
 from django_jobs.worker import supervisor as module
 from django_jobs.worker.exit_codes import FOREIGN_BROKER
@@ -31,16 +32,19 @@ def no_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests) -> None:
-    cases: list[tuple[int, str]] = [
-        (3, "exited with code 3"),
-        (-signal.SIGSEGV, "was killed by SIGSEGV"),
-        (-signal.SIGKILL, "was killed by SIGKILL (perhaps out of memory)"),
-        (-(signal.SIGRTMIN + 5), f"was killed by signal {signal.SIGRTMIN + 5}"),
+    cases: list[tuple[int, str, dict[str, Any]]] = [
+        (3, "exited", {"exit": 3}),
+        (-signal.SIGSEGV, "killed", {"signal": "SIGSEGV", "why": ""}),
+        (-signal.SIGKILL, "killed", {"signal": "SIGKILL"}),
+        (-(signal.SIGRTMIN + 5), "killed", {"signal": f"signal {signal.SIGRTMIN + 5}", "why": ""}),
     ]
-    for returncode, text in cases:
-        with subtests.test(returncode=returncode, text=text):
+    for returncode, code, facts in cases:
+        with subtests.test(returncode=returncode, code=code):
             loss = FakeChild(STUCK, returncode=returncode).loss()
-            assert (loss.reason, loss.how, loss.culprit) == (f"process 1234 {text}", "lost", None)
+            assert isinstance(loss.reason, Text)
+            assert (loss.reason.code, loss.how, loss.culprit) == (code, "lost", None)
+            assert {"pid": 1234, **facts}.items() <= loss.reason.values.items()
+            assert all(str(value) in loss.reason for value in loss.reason.values.values())
             assert (set(loss.started), set(loss.ended), dict(loss.tracebacks)) == ({(7, 2)}, {(9, 1)}, {})
 
 
@@ -55,7 +59,8 @@ def test_a_child_is_killed_for_the_only_job_that_runs_in_it_once_it_has_left_its
     child.go_on_killing()
     loss = child.loss()
     assert child.signals[-1] == signal.SIGKILL
-    assert loss.tracebacks[7, 2].startswith("It did not stop: process 1234 was killed. The stacks")
+    assert code_of(loss.tracebacks[7, 2]) == "stacks"
+    assert loss.tracebacks[7, 2].startswith("It did not stop: process 1234 ")
     assert (loss.reason, loss.how, loss.culprit) == ("It did not stop", "timed_out", (7, 2))
 
 
@@ -107,7 +112,7 @@ def test_a_frozen_child_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(child, "is_frozen", lambda: True)
     child.kill("The worker was shut down", "interrupted")
     assert child.signals == [stacks.SIGNAL, signal.SIGKILL]
-    assert "There are no stacks: the process did not answer." in child.loss().tracebacks[7, 2]
+    assert code_of(child.loss().tracebacks[7, 2]) == "no_stacks"
 
 
 def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
@@ -165,7 +170,7 @@ def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: 
     boss = Supervisor(options(burst=True))
     monkeypatch.setattr(dispatcher, "anything_queued", lose)
     assert boss._is_over()
-    assert boss.failure.startswith("The database does not answer.")
+    assert code_of(boss.failure) == "database_unavailable"
 
 
 def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +190,8 @@ def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(monkeypa
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
     assert boss._is_over()
-    assert boss.failure == "Jobs are left: process 1 exited with code 1"
+    assert code_of(boss.failure) == "jobs_left"
+    assert "process 1 exited with code 1" in boss.failure
 
 
 @pytest.mark.parametrize(("running", "stops"), [([], True), ([(7, 1)], False)], ids=["by itself", "by a handler"])
