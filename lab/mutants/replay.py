@@ -70,22 +70,25 @@ class Replay:
     def of(self, mutant: Mutant, tests: Sequence[str]) -> dict[str, Any]:
         """Return what comes of a mutant: an error, or its killers and how long that took."""
         items = [item for item in self._session.items if _is_in(item, tests or mutant.first)]
-        began, cpu = time.monotonic(), _cpu_seconds()
-        try:
-            with exchanged(mutant):
-                outcomes = [*self._outcomes(items)]
-        except CannotBeExchanged as error:
-            return {"error": str(error)}
-        if not set(outcomes) - {"skipped"}:
+        began, cpu, done = time.monotonic(), _cpu_seconds(), set[str]()
+        killers, public, ran = list[pytest.Item](), list[pytest.Item](), 0
+        while ran < len(items) and not killers:  # what fails without the mutant as well does not end its run
+            try:
+                with exchanged(mutant):
+                    outcomes = [*self._outcomes(items[ran:])]
+            except CannotBeExchanged as error:
+                return {"error": str(error)}
+            found = [item for item, outcome in zip(items[ran:], outcomes, strict=False) if outcome == "failed"]
+            killers = self._confirmed(found)
+            public = self._confirmed([item for item in killers if names_no_internals(item.nodeid)])
+            ran += len(outcomes)
+            done.update(outcomes)
+        if not done - {"skipped"}:
             return {"error": f"on {mutant.database} no test of its files runs"}
-        killers = [item for item, outcome in zip(items, outcomes, strict=False) if outcome == "failed"]
-        public = [item for item in killers if names_no_internals(item.nodeid)]
-        killers = self._confirmed(killers)
-        public = self._confirmed([item for item in public if item in killers])
         return {
             "killers": [item.nodeid for item in killers],
             "public": [item.nodeid for item in public],
-            "ran": len(outcomes),
+            "ran": ran,
             "wall": round(time.monotonic() - began, 1),
             "cpu": round(_cpu_seconds() - cpu, 1),
         }
