@@ -26,6 +26,7 @@ from django_jobs.exceptions import (
     RetryLater,
     WorkerStopping,
 )
+from django_jobs.texts import say
 
 OURS = [
     "InvalidSubmission",
@@ -61,22 +62,22 @@ def test_not_found_and_denied_are_djangos_too() -> None:
 
 
 def test_an_invalid_submission_names_each_field() -> None:
-    error = InvalidSubmission({"priority": ["Use one of these."], "run_at": ["Bad.", "Worse."]})
-    assert str(error) == "priority: Use one of these.; run_at: Bad. Worse."
-    assert error.errors == {"priority": ["Use one of these."], "run_at": ["Bad.", "Worse."]}
+    error = InvalidSubmission({"priority": ["odd"], "run_at": ["bad", say("worse", code="past")]})
+    assert str(error) == "priority: odd; run_at: bad worse"
+    assert error.errors == {"priority": ["odd"], "run_at": ["bad", "worse"]}
+    assert error.codes == {"priority": ["invalid"], "run_at": ["invalid", "past"]}
 
 
 def test_an_invalid_transition_tells_job_status_and_verb() -> None:
     error = InvalidTransition("JOB-2026-00001", "Completed", "cancel")
-    assert str(error) == "Cannot cancel JOB-2026-00001: it is Completed."
     assert (error.job_id, error.status, error.verb) == ("JOB-2026-00001", "Completed", "cancel")
+    assert [part in str(error) for part in ("JOB-2026-00001", "Completed", "cancel")] == [True] * 3
 
 
 def test_a_duplicate_carries_the_earlier_job() -> None:
     existing: Any = SimpleNamespace(name="JOB-2026-00001", status="Running", created_at=dt.datetime.now(dt.UTC))
     error = DuplicateJob(existing)
-    assert str(error) == "The same work was submitted as JOB-2026-00001 (Running)."
-    assert error.existing is existing
+    assert (error.existing, error.facts) == (existing, {"job": "JOB-2026-00001", "status": "Running"})
 
 
 @pytest.mark.parametrize("kind", [QueueFull, RateLimited])
@@ -84,17 +85,17 @@ def test_a_passing_refusal_says_when_to_come_back(kind: Any) -> None:
     assert kind("full", 30).retry_after == 30
 
 
-@pytest.mark.parametrize(("message", "text"), [("it broke", "it broke"), ("", "no reason given")])
-def test_a_failed_job_tells_how_it_ended(message: str, text: str) -> None:
+@pytest.mark.parametrize("message", ["it broke", ""])
+def test_a_failed_job_tells_how_it_ended(message: str) -> None:
     status: Any = SimpleNamespace(job_id="JOB-2026-00001", status="Dead Letter", error_message=message)
     error = JobFailed(status)
-    assert str(error) == f"JOB-2026-00001 ended as Dead Letter: {text}"
+    assert [part in str(error) for part in ("JOB-2026-00001", "Dead Letter", message)] == [True] * 3
     assert error.status is status
 
 
 def test_retry_later_says_when() -> None:
-    assert str(RetryLater(90)) == "asked to run again in 90 s"
-    assert str(RetryLater(90, "the shop is closed")) == "the shop is closed"
+    assert "90" in str(RetryLater(90))
+    assert str(RetryLater(90, "shop closed")) == "shop closed"
 
 
 def test_retry_later_never_lies_in_the_past(subtests: pytest.Subtests) -> None:

@@ -109,10 +109,10 @@ for name in names:
 """
     said = python(code).splitlines()
     for name, text, later in zip(sorted(LATE), said[: len(LATE)], said[len(LATE) :], strict=True):
-        assert text.startswith(f"django_jobs.{name} can be imported once")
+        assert text.startswith(f"django_jobs.{name} ")
         assert later == name
 
 
 def test_another_name_is_no_attribute() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'submit_jbo'"):
+    with pytest.raises(AttributeError, match="'submit_jbo'"):
         _ = django_jobs.submit_jbo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_priority_is_read_from_its_label_or_number(subtests: pytest.Subtests) 
 def test_anything_else_is_no_priority(subtests: pytest.Subtests) -> None:
     cases: list[Any] = ["urgent", "", "-1", "1.0", 4, -1, 1.0, True, False, None, [], "²"]
     for value in cases:
-        with subtests.test(value=value), pytest.raises(ValueError, match="is not a"):
+        with subtests.test(value=value), pytest.raises(ValueError, match=re.escape(repr(value))):
             Priority.parse(value)
 
 

@@ -218,7 +218,7 @@ def test_while_it_holds_one_organization_others_attempts_end_as_if_it_were_close
 def test_it_holds_all_once_as_many_attempts_of_others_failed_with_one_error_in_a_row(error: str, another: str) -> None:
     row = opened_for(7)
     assert fail(row, error, error, another, error, error, of=[8, 9], seconds=5)
-    assert not fail(row, "Error of the one that tries", of=[7], seconds=5)
+    assert not fail(row, "own error", of=[7], seconds=5)
     assert not breaker_rules.holds(row, 8)
     assert fail(row, error, of=[8], seconds=6)
     assert breaker_rules.holds(row, 8)

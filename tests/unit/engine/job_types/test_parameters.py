@@ -68,18 +68,17 @@ def test_good_parameters_have_no_errors() -> None:
 
 def test_an_error_names_its_place(subtests: pytest.Subtests) -> None:
     cases: list[tuple[Any, str, str]] = [
-        ({}, "parameters.day", "This field is required."),
-        ({"day": "2026-02-30"}, "parameters.day", "Date has wrong format"),
-        ({"day": "2026-01-31", "lines": "rye"}, "parameters.lines", 'Expected a list of items but got type "str".'),
-        ({"day": "2026-01-31", "lines": [{"sku": "a"}, {"sku": "ü"}]}, "parameters.lines.1.sku", "valid"),
-        ({"day": "2026-01-31", "sizes": {"big": "x"}}, "parameters.sizes.big", "A valid integer is required."),
-        ({"day": "2026-01-31", "note": "contradiction"}, "parameters", "This contradicts itself."),
+        ({}, "parameters.day", "required"),
+        ({"day": "2026-02-30"}, "parameters.day", "invalid"),
+        ({"day": "2026-01-31", "lines": "rye"}, "parameters.lines", "not_a_list"),
+        ({"day": "2026-01-31", "lines": [{"sku": "a"}, {"sku": "ü"}]}, "parameters.lines.1.sku", "invalid"),
+        ({"day": "2026-01-31", "sizes": {"big": "x"}}, "parameters.sizes.big", "invalid"),
+        ({"day": "2026-01-31", "note": "contradiction"}, "parameters", "invalid"),
     ]
-    for values, key, text in cases:
-        with subtests.test(values=values, key=key, text=text):
-            errors = parameters.validate("bake", values)
-            assert set(errors) == {key}
-            assert text in " ".join(errors[key])
+    for values, key, code in cases:
+        with subtests.test(values=values, key=key, code=code):
+            errors: Any = parameters.validate("bake", values)
+            assert {name: [text.code for text in texts] for name, texts in errors.items()} == {key: [code]}
 
 
 def test_several_errors_are_told_together() -> None:
@@ -102,8 +101,9 @@ def test_texts_are_clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_serializer_that_breaks_refuses_without_telling_secrets(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "django_jobs"):
-        errors = parameters.validate("break", {})
-    assert errors == {"parameters": ["They could not be checked (ZeroDivisionError)."]}
+        errors: Any = parameters.validate("break", {})
+    ((key, (text,)),) = errors.items()
+    assert (key, text.code, text.values) == ("parameters", "not_checked", {"error": "ZeroDivisionError"})
     assert "event=parameters_not_checked job_type=break" in caplog.text
 
 
@@ -142,7 +142,7 @@ def test_it_is_validated_once() -> None:
 def test_parameters_that_are_no_longer_valid_are_a_permanent_error() -> None:
     with pytest.raises(PermanentError) as caught:
         _ = context("bake", {"lines": [{"sku": "ü"}]}).validated_data
-    assert "parameters.day: This field is required.; parameters.lines.0.sku: " in str(caught.value)
+    assert [f"parameters.{name}: " in str(caught.value) for name in ("day", "lines.0.sku")] == [True, True]
 
 
 def test_a_serializer_that_breaks_in_a_handler_is_the_handlers_error() -> None:
