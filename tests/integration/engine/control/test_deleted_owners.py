@@ -16,6 +16,7 @@ from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, Membership, Organization
+from tests.integration.conftest import Reasons
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_user
 
@@ -81,12 +82,12 @@ LOSSES = [delete, deactivate, remove, take_permission]
 
 @pytest.mark.parametrize("lose", LOSSES)
 def test_a_job_whose_owner_lost_the_right_ends_at_the_claim(
-    lose: Callable[[User], None], owner: User, job: Job, broker: MemoryBroker
+    lose: Callable[[User], None], owner: User, job: Job, broker: MemoryBroker, reasons: Reasons
 ) -> None:
     lose(owner)
     row = after_a_worker_took_it(job, broker)
     assert (row.status, row.attempt, row.error_type, row.owner_name) == ("Dead Letter", 0, "Permanent", "ada")
-    assert "owner" in row.error_message
+    assert reasons(job) == ["owner_gone" if lose is delete else "may_not_submit"]
     assert get_job_history(job)[-1]["message"] == row.error_message
 
 

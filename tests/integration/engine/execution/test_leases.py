@@ -99,14 +99,14 @@ def test_renewing_tells_how_long_ago_a_cancel_was_requested() -> None:
     assert list(seconds.values()) == [None]
 
 
-def test_a_job_whose_lease_ran_out_is_taken_from_its_worker() -> None:
+def test_a_job_whose_lease_ran_out_is_taken_from_its_worker(reasons: Reasons) -> None:
     (silent, claimed), (living, _) = running_job("worker-1"), running_job("worker-2")
     leases.note_begun([(silent.pk, claimed.attempt)], ["worker-1"])
     expire(silent)
     assert leases.rescue_expired() == 1
     assert (reread(silent).status, reread(living).status) == ("Failed", "Running")
     log = ExecutionLog.objects.filter(job=silent).latest("id")
-    assert (log.actor, log.worker_name, "lease" in log.message) == ("scheduler", "worker-1", True)
+    assert (log.actor, log.worker_name, reasons(silent)) == ("scheduler", "worker-1", ["worker_lost"])
 
 
 def test_a_running_job_without_a_lease_is_rescued() -> None:

@@ -54,6 +54,12 @@ def codes_of(*args: Any, **keywords: Any) -> dict[str, list[str]]:
     return caught.value.codes
 
 
+def titled(field: str) -> str:
+    """A field's name as the admin's history has it."""
+    found: Any = Schedule._meta.get_field(field)
+    return str(found.verbose_name).capitalize()
+
+
 def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
@@ -251,7 +257,7 @@ def test_with_another_organization_it_leaves_its_history_behind(kind: JobType, o
     moved = change_schedule(schedule, {"organization": make_organization().name})
     assert (moved.fault, moved.faulty_since) == ("", None)
     assert list(ScheduleFiring.objects.values_list("schedule__name", flat=True)) == ["other"]
-    assert _titles(["organization_id", "fault"]) == ["Organization"]
+    assert _titles(["organization_id", "fault"]) == [titled("organization")]
 
 
 def test_unscheduled_it_is_gone_with_its_history(kind: JobType, organization: Organization) -> None:
@@ -299,7 +305,7 @@ def test_each_change_leaves_an_audit_row_and_a_line(
     changes = [json.loads(entry.change_message or "[]") for entry in LogEntry.objects.order_by("pk")]
     assert changes == [
         [{"added": {}}],
-        [{"changed": {"fields": ["Cron"]}}],
-        [{"changed": {"fields": ["Is enabled"]}}],
+        [{"changed": {"fields": [titled("cron")]}}],
+        [{"changed": {"fields": [titled("is_enabled")]}}],
         [],
     ]

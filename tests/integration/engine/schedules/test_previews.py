@@ -14,7 +14,7 @@ from django_jobs.exceptions import InvalidSchedule
 def test_a_rule_can_be_looked_at_before_it_is_stored(settings: Any) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
     found = preview({"cron": "0 2 * * *", "job_type": "not looked at"}, 3)
-    assert (found.words, found.timezone) == ("At 02:00", "Asia/Tokyo")
+    assert ("02:00" in found.words, found.timezone) == (True, "Asia/Tokyo")
     assert [(moment.hour, moment.utcoffset()) for moment in found.next_runs] == [(2, dt.timedelta(hours=9))] * 3
     start = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     found = preview({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)})
