@@ -21,10 +21,10 @@ django.setup()
 from django.db import connection
 
 from django_jobs import submit_jobs
-from django_jobs.engine.control.retention import Pruner
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.statuses import UNFINISHED
 from lab.benchmarks import setting
+from tests.support.verbs import Pruner
 
 TABLES = tuple(model._meta.db_table for model in (Job, ExecutionLog))
 CHUNK = 10_000

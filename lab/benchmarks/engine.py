@@ -20,22 +20,17 @@ from typing import Any
 
 import django
 
+from tests.support import verbs
+
 django.setup()
 
 from django.db import connection
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.broker import RQBroker
-from django_jobs.broker.connection import queue_names, shared
-from django_jobs.engine.dispatch import dispatcher, worker_registry
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.handler_run import context_for, run
-from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.execution.settle import settle
 from django_jobs.models import Batch, ExecutionLog, Job, JobType
 from django_jobs.statuses import Status
-from django_jobs.worker.interruption import Interrupter, SlotRunner
 from lab.benchmarks import setting
+from tests.support.verbs import Interrupter, ProgressBuffer, RQBroker, SlotRunner
 
 DRAINED_JOBS = 40_000
 SUBMITTED_JOBS = 5_000
@@ -153,10 +148,10 @@ def counting(what: str, jobs: int) -> Iterator[None]:
         statements += 1
         return execute(*args)
 
-    commands = int(shared().info("stats")["total_commands_processed"])
+    commands = int(verbs.shared_redis().info("stats")["total_commands_processed"])
     with connection.execute_wrapper(count):
         yield
-    commands = int(shared().info("stats")["total_commands_processed"]) - commands - 1
+    commands = int(verbs.shared_redis().info("stats")["total_commands_processed"]) - commands - 1
     print(
         f"statements: {what:<26} {statements:4} ({statements / jobs:.2f} a job), Redis commands {commands / jobs:.2f}"
     )
@@ -168,20 +163,20 @@ def statements() -> None:
     with counting("submit one, idle broker", 1):
         submit_job("nothing", organization)
     setting.fill_backlog(10 * SET_SIZE)
-    worker_registry.announce("bench", queue_names(), slots=1, window=SET_SIZE)
+    verbs.announce_worker("bench", verbs.broker_queue_names(), slots=1, window=SET_SIZE)
     worker, progress = RQBroker().consumer("bench"), ProgressBuffer("bench")
     with counting(f"dispatch {SET_SIZE}", SET_SIZE):
-        dispatcher.wake()
+        verbs.wake()
     with counting(f"take {SET_SIZE} tickets", SET_SIZE):
         tickets = worker.take_now(SET_SIZE).tickets
     with counting(f"claim {len(tickets)}", len(tickets)):
-        claimed = claim(tickets, "bench")
+        claimed = verbs.claim(tickets, "bench")
     ended = []
     for item in claimed:
         runner = SlotRunner((item.pk, item.attempt), progress, Interrupter(on_main_thread=True))
-        ended.append(run(item, context_for(item, runner)))
+        ended.append(verbs.run(item, verbs.context_for(item, runner)))
     with counting(f"settle {len(ended)}", len(ended)):
-        settle(ended, "bench")
+        verbs.settle(ended, "bench")
 
 
 BENCHMARKS = {

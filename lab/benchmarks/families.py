@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import django
 
+from tests.support import verbs
+
 BATCH: Final = 10_000
 
 
 def main(children: int, levels: int) -> None:
     from django_jobs import cancel_job, retry_job
-    from django_jobs.engine.control.deletion import delete_jobs
     from django_jobs.models import Job
 
     say(f"{'':34}{'caller':>10}{'longest transaction':>22}{'all done':>12}")
@@ -35,7 +36,7 @@ def main(children: int, levels: int) -> None:
     measured(f"retry by hand, {wide}", lambda: retry_job(parent))
     assert Job.objects.filter(status="Pending").count() == children + 1
     measured(f"die again, {wide}", lambda: end(parent, "raised"))
-    measured(f"delete the parent, {wide}", lambda: delete_jobs([parent.pk], release_children=True))
+    measured(f"delete the parent, {wide}", lambda: verbs.delete_jobs([parent.pk], release_children=True))
     assert not Job.objects.filter(is_orphaned=True).exists()
     root = chain(levels)
     measured(f"cancel, {levels:,} levels", lambda: cancel_job(root))
@@ -77,14 +78,13 @@ def chain(levels: int) -> Any:
 
 
 def begin() -> Any:
-    from django_jobs.engine.ports import use_broker
     from django_jobs.models import DependencyTask, JobDependency
-    from django_jobs.testing.memory_broker import MemoryBroker
     from lab.benchmarks import setting
+    from tests.support.verbs import MemoryBroker
 
     broker = MemoryBroker()
     broker.is_down = True
-    use_broker(broker)
+    verbs.use_broker(broker)
     JobDependency.objects.all().delete()
     DependencyTask.objects.all().delete()
     return setting.reset()[0]
@@ -92,11 +92,10 @@ def begin() -> Any:
 
 def end(job: Any, how: str) -> None:
     """Let the job run, and end as Completed or as Dead Letter."""
-    from django_jobs.engine.execution.settle import settle
     from tests.support import brokers
 
     ended = brokers.returned if how == "returned" else lambda claimed: brokers.raised(claimed, "Permanent")
-    settle([ended(brokers.start(brokers.reread(job)))], brokers.WORKER)
+    verbs.settle([ended(brokers.start(brokers.reread(job)))], brokers.WORKER)
 
 
 def measured(name: str, act: Callable[[], object]) -> None:
@@ -112,10 +111,8 @@ def measured(name: str, act: Callable[[], object]) -> None:
 @contextlib.contextmanager
 def transactions() -> Iterator[list[float]]:
     """How long each transaction of the engine's was open."""
-    from django_jobs.engine.store.chosen import store
-
     seconds: list[float] = []
-    kind: Any = type(store())
+    kind: Any = type(verbs.store())
     opened = kind.transaction
 
     @contextlib.contextmanager
@@ -136,11 +133,10 @@ def transactions() -> Iterator[list[float]]:
 
 def follow_up_all() -> None:
     """As the scheduler does, until nothing is left."""
-    from django_jobs.engine.dependencies.follow_up import follow_up
     from django_jobs.models import DependencyTask
 
     while DependencyTask.objects.exists():
-        follow_up()
+        verbs.follow_up()
 
 
 if __name__ == "__main__":

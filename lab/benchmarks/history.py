@@ -14,9 +14,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 
-from django_jobs.engine.insight import rollups
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization, OrganizationActivity, TypeActivity
 from lab.benchmarks import setting
+from tests.support import verbs
 
 TYPES: Final = 50
 USERS: Final = 200
@@ -148,7 +148,7 @@ def fill(size: int, organizations: int = 0, backlog: int = 0) -> None:
     newest = ExecutionLog.objects.order_by("-pk")[0].pk
     old = newest - min(MOST_ROLLED_UP, int(newest * ROLLED_UP_DAYS / DAYS))
     EngineLease.objects.create(name="rollups", state={"done": old})
-    while rollups.behind():
-        rollups.roll_up()
+    while verbs.rollups_behind():
+        verbs.roll_up()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")

@@ -13,11 +13,11 @@ import psutil
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
-from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER
 from django_jobs.models import Organization
 from lab.benchmarks import setting
 from tests.support.addresses import free_port
 from tests.support.server import listens
+from tests.support.verbs import SOCKETS_A_USER
 
 
 def make_organizations(number: int) -> list[str]:

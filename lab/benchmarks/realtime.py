@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import django
 
-from django_jobs.engine.actors import user_named
+from tests.support import verbs
 
 django.setup()
 
@@ -30,16 +30,12 @@ import psutil
 from django.utils import timezone
 from websockets.asyncio.client import ClientConnection, connect
 
-from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.broadcaster import drain_broadcasts
-from django_jobs.engine.execution.context import JobContext
-from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs import JobContext, submit_job, submit_jobs
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
-from django_jobs.worker.interruption import Interrupter, SlotRunner
 from lab.benchmarks import setting
 from lab.benchmarks.live_setting import admins_headers, make_organizations, server, without_layer
+from tests.support.verbs import NOW, Interrupter, Move, ProgressBuffer, SlotRunner
 
 SOCKETS = 1_000
 EVENTS_A_SECOND = 200
@@ -112,10 +108,12 @@ def cancel_steadily(pks: list[int]) -> None:
     for number, pk in enumerate(pks):
         time.sleep(max(0.0, started + number / EVENTS_A_SECOND - time.monotonic()))
         values = {"canceled_at": NOW}
-        move(
-            [Move(pk=pk, to_status=Status.CANCELED, values=values)], sources=[Status.PENDING], actor=user_named("bench")
+        verbs.move(
+            [Move(pk=pk, to_status=Status.CANCELED, values=values)],
+            sources=[Status.PENDING],
+            actor=verbs.user_named("bench"),
         )
-    drain_broadcasts(5)
+    verbs.drain_broadcasts(5)
 
 
 def make_jobs(names: list[str]) -> list[int]:

@@ -15,14 +15,15 @@ import django
 from django.db import connection
 from django.utils import timezone
 
+from tests.support import verbs
+
 
 def main(jobs: int, *, beside_drain: bool) -> None:
     if beside_drain:
         drain(jobs)
         return
-    from django_jobs.engine.control.retention import Pruner
-    from django_jobs.engine.submission import duplicates
     from lab.benchmarks import setting
+    from tests.support.verbs import Pruner
 
     setting.fill_backlog(jobs)
     age(0)
@@ -33,7 +34,7 @@ def main(jobs: int, *, beside_drain: bool) -> None:
     age(40)
     say("the same with its rests", jobs, in_its_thread)
     keys(jobs)
-    say("expired keys deleted", jobs, lambda: duplicates.forget_expired(1e9))
+    say("expired keys deleted", jobs, lambda: verbs.forget_expired_keys(1e9))
 
 
 def say(what: str, jobs: int, act: Callable[[], int]) -> None:
@@ -45,8 +46,8 @@ def say(what: str, jobs: int, act: Callable[[], int]) -> None:
 
 def in_its_thread() -> int:
     """Delete all as the scheduler does in the long run: step by step, with the rests between."""
-    from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
     from django_jobs.models import Job
+    from tests.support.verbs import Sweeps, SweepThreads
 
     count, sweeps = Job.objects.count(), Sweeps()
     steps = {"prune": sweeps.steps()["prune"]}

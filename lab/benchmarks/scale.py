@@ -22,31 +22,21 @@ from typing import Any, Final, NamedTuple
 
 import django
 
-from django_jobs.engine.actors import SYSTEM
+from tests.support import verbs
+from tests.support.verbs import SYSTEM
 
 django.setup()
 
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.dispatch import dispatcher, ticketing, turns, worker_registry
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.outcomes import Returned
-from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.insight.status import describe_all
-from django_jobs.engine.ports import Ticket, use_broker
-from django_jobs.engine.store import database
-from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.store.submission_times import created_between
 from django_jobs.engine.submission import limits
-from django_jobs.engine.transitions import Move, move
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
-from django_jobs.testing.memory_broker import MemoryBroker
 from lab.benchmarks import history
 from lab.benchmarks.pages import admin_pages
 from tests.support.plans import Plan, explained
+from tests.support.verbs import MemoryBroker, Move, Returned, Ticket
 
 TIMES: Final = 15
 SET: Final = 100
@@ -133,36 +123,36 @@ class Case:
 
 def page(**filters: Any) -> Case:
     """The first page of what a filter leaves, with all that is told of each job."""
-    return Case(lambda: describe_all(list(Job.objects.filter(**filters).order_by("-pk")[:20])))
+    return Case(lambda: verbs.describe_jobs(list(Job.objects.filter(**filters).order_by("-pk")[:20])))
 
 
 def count(**filters: Any) -> Case:
-    return Case(lambda: capped_count(Job.objects.filter(**filters)))
+    return Case(lambda: verbs.capped_count(Job.objects.filter(**filters)))
 
 
 def between(days_ago: float, days: float, **filters: Any) -> Case:
     def look() -> list[Any]:
-        start = database.now() - (days_ago * history.DAY)
-        rows = created_between(Job.objects.filter(**filters), start, start + days * history.DAY)
-        return describe_all(list(rows.order_by("-pk")[:20]))
+        start = verbs.now() - (days_ago * history.DAY)
+        rows = verbs.created_between(Job.objects.filter(**filters), start, start + days * history.DAY)
+        return verbs.describe_jobs(list(rows.order_by("-pk")[:20]))
 
     return Case(look)
 
 
 def empty_broker() -> None:
-    use_broker(MemoryBroker())
+    verbs.use_broker(MemoryBroker())
 
 
 def full_broker() -> None:
     broker = MemoryBroker()
     broker.push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(SET)])
-    use_broker(broker)
+    verbs.use_broker(broker)
 
 
 def room() -> None:
     """A broker without tickets, and no job that has one."""
     empty_broker()
-    ticketing.withdraw(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
+    verbs.withdraw_tickets(Job.objects.filter(status=Status.QUEUED).values_list("pk", flat=True), "")
 
 
 def newest(status: str, **filters: Any) -> Job:
@@ -171,13 +161,13 @@ def newest(status: str, **filters: Any) -> Job:
 
 def tickets() -> list[Ticket]:
     jobs = Job.objects.filter(status=Status.PENDING, ready_at__isnull=False).order_by("-pk")[:SET]
-    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED) for job in jobs]
-    moved = move(moves, sources=[Status.PENDING], actor=SYSTEM)
+    moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=verbs.QUEUED) for job in jobs]
+    moved = verbs.move(moves, sources=[Status.PENDING], actor=SYSTEM)
     return [Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved]
 
 
 def ended() -> list[Returned]:
-    return [Returned(claimed=item, result=None, started=time.monotonic()) for item in claim(tickets(), "scale")]
+    return [Returned(claimed=item, result=None, started=time.monotonic()) for item in verbs.claim(tickets(), "scale")]
 
 
 def cases() -> dict[str, Case]:
@@ -191,7 +181,7 @@ def cases() -> dict[str, Case]:
         "submit, broker full": Case(lambda _: submit_job(COMMON_TYPE, SMALL, {"a": 1}), full_broker),
         "submit, broker empty": Case(lambda _: submit_job(COMMON_TYPE, SMALL, {"a": 1}), empty_broker),
         "rate limit look-up": Case(lambda: limits._seconds_until_free(kind, large, 1)),
-        "waiting of one organization": Case(lambda: limits.waiting(large, 10_000)),
+        "waiting of one organization": Case(lambda: verbs.count_waiting(large, 10_000)),
         "status": Case(lambda: get_job_status(middle.name)),
         "history": Case(lambda: get_job_history(middle.name)),
         "page": Case(list_jobs),
@@ -241,17 +231,17 @@ def cases() -> dict[str, Case]:
         "metrics all": Case(get_job_metrics),
         "retry by hand": Case(retry_job, lambda: newest("Dead Letter"), undo=True),
         "cancel": Case(cancel_job, lambda: newest("Pending"), undo=True),
-        f"dispatch {SET}": Case(lambda _: dispatcher.dispatch(), room, undo=True),
-        f"claim {SET}": Case(lambda found: claim(found, "scale"), tickets, undo=True),
-        f"settle {SET}": Case(lambda items: settle(items, "scale"), ended, undo=True),
+        f"dispatch {SET}": Case(lambda _: verbs.dispatch(), room, undo=True),
+        f"claim {SET}": Case(lambda found: verbs.claim(found, "scale"), tickets, undo=True),
+        f"settle {SET}": Case(lambda items: verbs.settle(items, "scale"), ended, undo=True),
         **{what: Case(ask) for what, ask in admin_pages().items()},
     }
 
 
 def measure(name: str = "") -> dict[str, Figures]:
     """Every case whose name holds ``name``."""
-    use_broker(MemoryBroker())
-    worker_registry.announce("scale", queue_names(), slots=1, window=SET)
+    verbs.use_broker(MemoryBroker())
+    verbs.announce_worker("scale", verbs.broker_queue_names(), slots=1, window=SET)
     return {what: case.measure() for what, case in cases().items() if name in what}
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import psutil
 from django.db import connection
 
-from django_jobs.broker.connection import shared
 from django_jobs.models import (
     Batch,
     BatchChange,
@@ -26,6 +25,7 @@ from django_jobs.models import (
     Organization,
     Worker,
 )
+from tests.support import verbs
 from tests.support.worker_children import children_of
 
 ORGANIZATIONS = 10
@@ -40,7 +40,7 @@ def reset() -> list[Organization]:
         cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     Worker.objects.all().delete()
     EngineLease.objects.all().delete()
-    shared().flushdb()
+    verbs.shared_redis().flushdb()
     for name in ("nothing", "clock", "wait", "wait_async", "tell"):
         JobType.objects.update_or_create(
             pk=name,

@@ -14,7 +14,7 @@ import yaml
 from honcho.environ import parse_procfile
 
 from django_jobs.conf import DEFAULTS
-from django_jobs.worker.supervisor import STOP_MARGIN_SECONDS
+from tests.support.verbs import STOP_MARGIN_SECONDS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FILES: Final = ROOT / "docs" / "deploying"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.execution import retry_policy
 from example_project.shop.fax_provider import (
     LineBusyError,
     NotInServiceError,
@@ -12,6 +11,7 @@ from example_project.shop.fax_provider import (
     is_busy,
     send_fax,
 )
+from tests.support import verbs
 
 
 def send(number: str, attempt: int = 1) -> Receipt:
@@ -46,7 +46,7 @@ def test_too_many_faxes_come_with_the_time_to_wait_and_pass() -> None:
 def test_the_engine_reads_the_delay_of_an_http_error() -> None:
     with pytest.raises(UnavailableError) as caught:
         send("+15550000503")
-    verdict = retry_policy.classify(caught.value)
+    verdict = verbs.classify_error(caught.value)
     assert (verdict.kind, verdict.retry_after) == ("Transient", 2.0)
 
 

@@ -10,12 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobStatus, get_batch_status, get_job_status, submit_job
-from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
 from example_project.shop.jobs import bulk_statements
 from example_project.shop.models import Customer, Order, ReportRequest
 from example_project.shop.report_requests import request_report
+from tests.support import verbs
 from tests.support.factories import make_organization
 from tests.support.shop import make_shop, read, report_of, run
 
@@ -68,7 +68,7 @@ def waits_for(*numbers: str) -> list[str | None]:
         submit_job("fax_send", "ORG-1", {"fax_number": number, "document": f"{place}.pdf"})
         for place, number in enumerate(numbers)
     ]
-    dispatcher.dispatch()
+    verbs.dispatch()
     return [get_job_status(job).waiting_for for job in jobs]
 
 

@@ -5,23 +5,23 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.job_types.parameters import validate, validated_data
 from example_project.shop.periods import Period
+from tests.support import verbs
 
 
 def test_a_date_range_includes_both_of_its_days() -> None:
     wanted = {"template": "monthly_report", "date_range": ["2025-01-01", "2025-01-31"]}
-    period = validated_data("pdf_generation", wanted)["date_range"]
+    period = verbs.validated_parameters("pdf_generation", wanted)["date_range"]
     assert period == Period(start=date(2025, 1, 1), end=date(2025, 1, 31))
     assert period.days == 31
 
 
 def test_template_and_date_range_of_a_report_may_be_left_out() -> None:
-    assert validated_data("pdf_generation", {}) == {"template": "monthly_report"}
+    assert verbs.validated_parameters("pdf_generation", {}) == {"template": "monthly_report"}
 
 
 def test_a_leap_year_is_accepted_whole() -> None:
-    assert validate("pdf_generation", {"date_range": ["2024-01-01", "2024-12-31"]}) == {}
+    assert verbs.validate_parameters("pdf_generation", {"date_range": ["2024-01-01", "2024-12-31"]}) == {}
 
 
 BAD_PARAMETERS: Final[list[tuple[str, dict[str, Any], str, str]]] = [
@@ -49,7 +49,7 @@ BAD_PARAMETERS: Final[list[tuple[str, dict[str, Any], str, str]]] = [
 def test_bad_parameters_are_refused_by_name_with_what_would_be_accepted(subtests: pytest.Subtests) -> None:
     for job_type, parameters, field, words in BAD_PARAMETERS:
         with subtests.test(job_type=job_type, parameters=parameters, field=field, words=words):
-            errors = validate(job_type, parameters)
+            errors = verbs.validate_parameters(job_type, parameters)
             assert words in " ".join(errors[f"parameters.{field}".rstrip(".")])
 
 
@@ -64,4 +64,4 @@ def test_the_parameters_of_the_quickstart_are_accepted(subtests: pytest.Subtests
     ]
     for job_type, parameters in cases:
         with subtests.test(job_type=job_type, parameters=parameters):
-            assert validate(job_type, parameters) == {}
+            assert verbs.validate_parameters(job_type, parameters) == {}

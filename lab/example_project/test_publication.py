@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, get_job_status, submit_job
-from django_jobs.engine.control.breakers import close_breaker
-from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, Organization
 from django_jobs.testing import run_jobs
 from example_project.shop import marketplace
 from example_project.shop.catalog import SHOPS
 from example_project.shop.seeding import make_products
+from tests.support import verbs
 from tests.support.admin import client_of
 from tests.support.factories import make_user
 from tests.support.members_page import page_of, text_of
@@ -75,13 +74,13 @@ def test_publications_wait_while_the_marketplace_is_down(
     assert (get_job_status(waiting).status, get_job_status(waiting).waiting_for) == ("Pending", "breaker")
 
     marketplace.outage().unlink()
-    close_breaker("catalog_publish")
+    verbs.close_breaker("catalog_publish")
     assert {status.status for status in run_jobs(retries=True)} == {"Completed"}
 
 
 def test_a_shop_publishes_once_at_a_time(shop: Organization) -> None:
     first, second = [submit_job("catalog_publish", shop, {"seconds": seconds}) for seconds in (1, 2)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert get_job_status(first).waiting_for == "broker"
     assert get_job_status(second).waiting_for == "concurrency"
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.schedules.declared_schedules import schedules_of
 from django_jobs.models import Schedule
 from django_jobs.testing import fire_schedules
 from example_project import settings as example_settings
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
+from tests.support import verbs
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -21,7 +21,7 @@ def test_the_nightly_report_is_declared_rightly() -> None:
     (declaration,) = declarations._declared["pdf_generation"].values()
     assert example_settings.NIGHTLY_REPORT is not None
     declared = replace(declaration, schedules=(example_settings.NIGHTLY_REPORT,))
-    (found,) = schedules_of(declared)
+    (found,) = verbs.schedules_of(declared)
     assert (found.name, found.problems) == ("nightly_report", ())
 
 

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from django_jobs.engine.insight.status import describe_all
 from django_jobs.models import FileDeletion, Job
 from django_jobs.statuses import WAITING, Status
 from lab.faults import families, histories, keys, rows, runs
 from lab.faults.tables import Tables, read_tables
-from tests.support import batch_audit
+from tests.support import batch_audit, verbs
 
 AT_ONCE: Final = 1_000
 #: Reasons that hold only for as long as somebody works: at rest, a job must not wait for its turn or for its ticket.
@@ -58,6 +57,6 @@ def _unfinished(tables: Tables) -> Iterator[str]:
 
 
 def _without_reason(pks: list[int]) -> Iterator[str]:
-    for status in describe_all(list(Job.primary.filter(pk__in=pks).order_by("pk"))):
+    for status in verbs.describe_jobs(list(Job.primary.filter(pk__in=pks).order_by("pk"))):
         if status.waiting_for in NO_REASONS:
             yield f"{status.job_id} is {status.status} and waits for {status.waiting_for or 'nothing'}."

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from django_jobs.engine.insight.status import describe_all
 from django_jobs.models import Job
 from django_jobs.statuses import UNFINISHED
+from tests.support import verbs
 
 #: Seconds within which another job ends, however slow the machine.
 PATIENCE: Final = 120.0
@@ -27,5 +27,5 @@ def drain(meanwhile: Callable[[], object] = lambda: None) -> list[str]:
             break
         meanwhile()
         time.sleep(TICK)
-    jobs = describe_all(list(rows.order_by("pk")[:20]))
+    jobs = verbs.describe_jobs(list(rows.order_by("pk")[:20]))
     return [f"{job.job_id} ({job.job_type}) has not ended: {job.status}, waits for {job.waiting_for}." for job in jobs]

@@ -6,15 +6,14 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.store import database
-from django_jobs.engine.transitions import NOW
+from django_jobs import cancel_job, retry_job
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, FileDeletion, Job, JobDependency
 from django_jobs.statuses import Status
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.brokers import end, job_in, pending_job, raised, running_job
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import NOW
 
 Damage: TypeAlias = Callable[[], object]
 
@@ -63,7 +62,7 @@ def family() -> tuple[Job, Job]:
 
 
 def now() -> dt.datetime:
-    return database.now()
+    return verbs.now()
 
 
 def no_log() -> None:
@@ -71,7 +70,7 @@ def no_log() -> None:
 
 
 def log_of_nobody() -> None:
-    Job.objects.filter(pk=pending_job().pk)._raw_delete(database.alias())
+    Job.objects.filter(pk=pending_job().pk)._raw_delete(verbs.database_alias())
 
 
 def gap_in_log() -> None:

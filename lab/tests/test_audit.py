@@ -10,8 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.transitions import NOW
+from django_jobs import cancel_job
 from django_jobs.statuses import RunAfter, Status
 from django_jobs.testing import run_jobs
 from lab.faults.audit import audit
@@ -20,6 +19,7 @@ from tests.support import record as records
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, running_job, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import NOW
 
 pytestmark = pytest.mark.django_db
 

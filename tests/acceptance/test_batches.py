@@ -13,17 +13,16 @@ from django.utils.module_loading import import_string
 from rest_framework.test import APIClient
 
 from django_jobs import create_batch, get_batch_status
-from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
 from django_jobs.models import Job
-from django_jobs.realtime.broadcast import LayerBroadcaster
-from django_jobs.realtime.pending_events import BATCH_PAUSE
 from django_jobs.statuses import Status
 from example_project.settings import CHANNEL_LAYERS
 from tests.acceptance.steps import PATIENCE, Stage, wait_for_status
+from tests.support import verbs
 from tests.support.api import client_of
 from tests.support.factories import make_job_type, make_user
 from tests.support.server import LiveServer, SocketClient
 from tests.support.tuning import tuned
+from tests.support.verbs import BATCH_PAUSE, LayerBroadcaster
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -35,10 +34,10 @@ def server(processes: ProcessPool) -> Any:
     """A web server, and this process as another one: it tells what it does."""
     config = CHANNEL_LAYERS["default"]
     channel_layers.set("default", import_string(config["BACKEND"])(**config["CONFIG"]))
-    use_broadcaster(LayerBroadcaster())
+    verbs.use_broadcaster(LayerBroadcaster())
     yield LiveServer(processes)
-    drain_broadcasts(5)
-    use_broadcaster(None)
+    verbs.drain_broadcasts(5)
+    verbs.use_broadcaster(None)
     channel_layers.backends.clear()
 
 

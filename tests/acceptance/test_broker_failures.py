@@ -11,8 +11,6 @@ import pytest
 import redis
 
 from django_jobs import cancel_job, get_job_metrics, get_job_status, submit_jobs
-from django_jobs.broker.tickets import MARKER
-from django_jobs.engine.ports import get_broker
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
@@ -22,13 +20,14 @@ from tests.acceptance.steps import (
     wait_for_all,
     wait_for_status,
 )
-from tests.support import slots
+from tests.support import slots, verbs
 from tests.support.factories import make_job_type
 from tests.support.networks import blackhole, slow_line
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.redis_servers import switched_redis
 from tests.support.tuning import Tuning
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
+from tests.support.verbs import MARKER
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -198,7 +197,7 @@ def test_no_submission_waits_two_seconds_for_a_redis_that_never_answers_and_the_
         own_redis(port)
         first = seconds_at_best(lambda: stage.submit(kind))
         others = seconds_of(lambda: [stage.submit(kind) for _ in range(10)])
-        wait_until(lambda: time.monotonic() > get_broker()._broken_until, 60, "the breaker to close")  # type: ignore[attr-defined]
+        wait_until(lambda: time.monotonic() > verbs.get_broker()._broken_until, 60, "the breaker to close")  # type: ignore[attr-defined]
         again = seconds_of(lambda: stage.submit(kind))
 
     assert 0.3 < first < 2

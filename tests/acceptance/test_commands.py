@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django_jobs.management import exit_codes
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, status_of, wait_for_status
 from tests.support.factories import make_job_type
+from tests.support.verbs import exit_codes
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 

@@ -10,10 +10,9 @@ import redis
 from django.core.management import call_command
 from rq import Queue
 
-from django_jobs.engine.insight import diagnostics
-from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, path_of, wait_for_status
+from tests.support import verbs
 from tests.support.bombs import plant, register_as_running
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
@@ -129,12 +128,12 @@ def test_rubbish_in_the_place_of_a_list_or_the_bell_holds_up_no_job(
 def test_the_examination_tells_of_what_was_set_aside(
     processes: ProcessPool, stage: Stage, redis_client: redis.Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    use_broker(None)
+    verbs.use_broker(None)
     redis_client.rpush("rq:queue:jobs-low", b"\x1b[31mred", *(f"stranger-{number}" for number in range(1100)))
     worker = processes.worker("--processes", "1", "--burst")
     worker.wait(2 * PATIENCE)
-    assert str(get_broker().set_aside()) == "1,000+"
-    (finding,) = [item for item in diagnostics.examine() if item.subject == "foreign jobs"]
+    assert str(verbs.get_broker().set_aside()) == "1,000+"
+    (finding,) = [item for item in verbs.examine() if item.subject == "foreign jobs"]
     assert (finding.level, "1,000+" in finding.text, "stranger-1099" in finding.text) == ("WARNING", True, True)
     assert "\x1b[31mred" not in finding.text + worker.log()
     call_command("jobs_status")

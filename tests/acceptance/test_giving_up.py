@@ -9,7 +9,6 @@ import redis
 from django.db import connection
 from rq.suspension import resume, suspend
 
-from django_jobs.broker.tickets import MARKER
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, status_of, wait_for_status
 from tests.support.databases import DistantDatabase
@@ -17,6 +16,7 @@ from tests.support.factories import make_job_type
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.tuning import tuned
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
+from tests.support.verbs import MARKER
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 

@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 
 from django_jobs import create_batch, get_batch_status, submit_jobs
-from django_jobs.engine.store import database
 from django_jobs.models import Job, Schedule
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.schedules import make_schedule
 from tests.support.waiting import wait_until
@@ -28,8 +28,8 @@ def test_the_jobs_batches_and_schedules_of_others_go_on(processes: ProcessPool) 
         batch.submit(kind, {"n": "batch"})
         batch.close()
         batches.append(batch)
-        make_schedule(kind, tenant, name=f"every second of {tenant.name}", every=1, due=database.now())
-    Schedule.objects.update(created_at=database.now() - dt.timedelta(seconds=1))
+        make_schedule(kind, tenant, name=f"every second of {tenant.name}", every=1, due=verbs.now())
+    Schedule.objects.update(created_at=verbs.now() - dt.timedelta(seconds=1))
     processes.worker("--processes", "2", settings=SETTINGS)
 
     def of_other() -> bool:

@@ -6,10 +6,10 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage
+from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -34,8 +34,8 @@ def test_what_waits_behind_long_jobs_is_not_claimed_again_and_again(processes: P
 
     for _ in range(SHORT):
         stage.submit(short)
-    since = database.now()
-    wait_until(lambda: database.now() - since > dt.timedelta(seconds=3), PATIENCE, "time that the long jobs take")
+    since = verbs.now()
+    wait_until(lambda: verbs.now() - since > dt.timedelta(seconds=3), PATIENCE, "time that the long jobs take")
     told = handed_back()
     for holder in holders:
         holder.let_go()

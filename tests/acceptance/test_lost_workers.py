@@ -11,8 +11,6 @@ import psutil
 import redis
 from rq.suspension import resume, suspend
 
-from django_jobs.engine.execution.leases import UNSTORED
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, ExecutionLog, Job, Worker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
@@ -29,8 +27,10 @@ from tests.acceptance.steps import (
     wait_for_message,
     wait_for_status,
 )
+from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.tuning import SHORT_GRACE, tuned
+from tests.support.verbs import UNSTORED
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -147,7 +147,7 @@ def test_jobs_of_a_machine_that_is_gone_run_elsewhere_once_their_leases_are_over
         process.kill()
     gone.wait(PATIENCE)
     Worker.objects.update(place="another machine")
-    EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
+    EngineLease.objects.filter(pk="scheduler").update(expires_at=verbs.now())  # it lasts for ten seconds
     processes.worker("--processes", "2", settings=settings)
     for one in recorded:
         one.wait_for("start", attempt=2)
@@ -167,7 +167,7 @@ def test_a_whole_worker_that_is_frozen_past_its_leases_and_thawed_writes_nothing
     recorded.wait_until_noted()
 
     tree = freeze_all_of(frozen)
-    EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
+    EngineLease.objects.filter(pk="scheduler").update(expires_at=verbs.now())  # it lasts for ten seconds
     other = processes.worker("--processes", "1", settings=settings)
     recorded.wait_for("start", attempt=2)
     for process in tree:

@@ -7,10 +7,10 @@ import datetime as dt
 import psutil
 import pytest
 
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, messages_of, wait_for_status
+from tests.support import verbs
 from tests.support.databases import DistantDatabase
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
@@ -61,7 +61,7 @@ def test_an_attempt_that_is_cut_off_for_less_than_its_lease_goes_on(
     distant.silence()
     before = rows.values_list("lease_expires_at", flat=True).get()
     assert before
-    wait_until(lambda: database.now() > before - LEFT, PATIENCE, "two renewals to fail")
+    wait_until(lambda: verbs.now() > before - LEFT, PATIENCE, "two renewals to fail")
     distant.mend()
     wait_until(lambda: rows.exclude(lease_expires_at=before).exists(), PATIENCE, "the lease to be renewed")
 
@@ -93,7 +93,7 @@ def test_an_attempt_whose_supervisor_is_frozen_is_told_when_its_lease_is_over(
     freeze(psutil.Process(frozen.pid))
     recorded.wait_for("stopped", attempt=1)
 
-    EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
+    EngineLease.objects.filter(pk="scheduler").update(expires_at=verbs.now())  # it lasts for ten seconds
     processes.worker(settings=LEASE)
     recorded.let_go()
     status = wait_for_status(recorded.job, Status.COMPLETED)

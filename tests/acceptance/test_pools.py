@@ -6,14 +6,13 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import ticketing
-from django_jobs.engine.transitions import Moved
 from django_jobs.models import Job, JobType, Worker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, messages_of, status_of, wait_for_status
+from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.tuning import forget_everything
+from tests.support.verbs import SYSTEM, Moved
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
@@ -97,7 +96,7 @@ def test_a_plain_rqworker_runs_no_ticket_that_lies_in_two_pools_queues(
     job = stage.submit(kind)
     move_to(kind, "gpu")
     forget_everything()
-    ticketing.push([_moved(job)])
+    verbs.push_tickets([_moved(job)])
     assert processes.start("rqworker", *DEFAULT_QUEUES, "--burst", settings=POOLS).wait(2 * PATIENCE) == 0
     assert status_of(job) == Status.QUEUED
     assert processes.start("rqworker", "jobs-gpu-normal", "--burst", settings=POOLS).wait(2 * PATIENCE) == 0

@@ -11,14 +11,13 @@ from channels.layers import channel_layers
 from django.utils.module_loading import import_string
 
 from django_jobs import cancel_job
-from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
-from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import ExecutionLog, Job, Membership, Organization
-from django_jobs.realtime.broadcast import LayerBroadcaster
 from example_project.settings import CHANNEL_LAYERS
 from tests.acceptance.steps import Stage, wait_for_status
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.server import LiveServer
+from tests.support.verbs import LayerBroadcaster
 from tests.support.workers import ProcessPool
 
 
@@ -27,10 +26,10 @@ def layer() -> Iterator[None]:
     """This process tells what it does, as a web process of the host would."""
     config = CHANNEL_LAYERS["default"]
     channel_layers.set("default", import_string(config["BACKEND"])(**config["CONFIG"]))
-    use_broadcaster(LayerBroadcaster())
+    verbs.use_broadcaster(LayerBroadcaster())
     yield
-    drain_broadcasts(5)
-    use_broadcaster(None)
+    verbs.drain_broadcasts(5)
+    verbs.use_broadcaster(None)
     channel_layers.backends.clear()
 
 
@@ -171,7 +170,7 @@ def test_a_page_of_another_host_does_not(server: LiveServer, member: Any) -> Non
 
 
 def test_a_ticket_comes_in_as_a_subprotocol(server: LiveServer, member: Any) -> None:
-    with server.client({}, ["jobs.v1", f"ticket.{make_ticket(member)}"]) as client:
+    with server.client({}, ["jobs.v1", f"ticket.{verbs.make_socket_ticket(member)}"]) as client:
         assert (client.has_nothing(), client.connection.subprotocol) == (True, "jobs.v1")
 
 
@@ -183,7 +182,7 @@ def test_nobody_is_accepted_and_hung_up_on(server: LiveServer) -> None:
 def test_no_key_appears_in_the_servers_log(server: LiveServer, member: Any) -> None:
     with server.by_token(member) as client:
         client.has_nothing()
-    ticket = make_ticket(member)
+    ticket = verbs.make_socket_ticket(member)
     with server.client({}, ["jobs.v1", f"ticket.{ticket}"]) as client:
         client.has_nothing()
     log = server.process.log()

@@ -6,10 +6,10 @@ import signal
 
 import psutil
 
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, path_of, wait_for_all, wait_for_status
+from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -44,7 +44,7 @@ def test_a_frozen_leader_is_followed_and_two_that_act_at_once_do_no_harm(process
     first = wait_until(leader, PATIENCE, "a leader")
 
     freeze(psutil.Process(frozen.pid))
-    EngineLease.objects.filter(pk="scheduler").update(expires_at=database.now())  # it lasts for ten seconds
+    EngineLease.objects.filter(pk="scheduler").update(expires_at=verbs.now())  # it lasts for ten seconds
     processes.start("jobs_scheduler")
     wait_until(lambda: leader() != first, PATIENCE, "another leader")
     frozen.popen.send_signal(signal.SIGCONT)

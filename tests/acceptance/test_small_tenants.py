@@ -9,12 +9,12 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import cancel_job, submit_jobs
-from django_jobs.engine.dispatch.window import MIN_WINDOW
 from django_jobs.models import Job, JobType, Worker
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, status_of, wait_for_all, wait_for_status
 from tests.support.brokers import ALL_QUEUES
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import MIN_WINDOW
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 

@@ -8,7 +8,7 @@ from typing import Final
 import psutil
 import pytest
 
-from django_jobs.engine.control.cancel import cancel_job
+from django_jobs import cancel_job
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, messages_of, wait_for_message, wait_for_status

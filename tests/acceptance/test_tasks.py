@@ -8,9 +8,9 @@ from typing import Any, Final
 from django.db import transaction
 
 from django_jobs.models import Job
-from django_jobs.tasks.framework import TaskResultStatus
 from tests.acceptance.steps import PATIENCE, Stage
 from tests.support import tasks
+from tests.support.verbs import TaskResultStatus
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 

@@ -6,16 +6,15 @@ import signal
 
 import pytest
 
-from django_jobs.engine.control import worker_orders
-from django_jobs.engine.control.worker_orders import Order
 from django_jobs.models import Worker, WorkerOrder
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, wait_for_status
-from tests.support import slots
+from tests.support import slots, verbs
 from tests.support.factories import make_job_type
 from tests.support.slots import Slots
 from tests.support.tuning import tuned
 from tests.support.valkey import EmbeddedValkey
+from tests.support.verbs import Order
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
 
@@ -36,7 +35,7 @@ def supervisor() -> str:
 
 
 def order(verb: Order) -> None:
-    assert worker_orders.give(supervisor(), verb) is not None
+    assert verbs.give_order(supervisor(), verb) is not None
 
 
 def wait_until_quiet(count: int) -> None:

@@ -9,9 +9,9 @@ from rq import Worker
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
-from django_jobs.engine.dispatch import ticketing
 from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, RecordedJob, Stage, assert_stays, path_of, status_of, wait_for_status
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_user
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
@@ -36,7 +36,7 @@ def test_a_plain_rqworker_that_takes_a_ticket_too_early_runs_the_one_that_it_pus
 ) -> None:
     job = stage.submit(make_job_type())
     # Redis has taken the ticket, but its answer did not come.
-    ticketing.withdraw([job.pk], "The broker could not take it")
+    verbs.withdraw_tickets([job.pk], "The broker could not take it")
     assert status_of(job) == Status.PENDING
 
     assert processes.start("rqworker", *queues, "--burst").wait(2 * PATIENCE) == 0

@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Locator, Page, Route, expect
 
 from django_jobs import retry_job, submit_job
-from django_jobs.engine.execution.handler_run import context_for
 from django_jobs.models import Job, JobType, Organization, Worker
 from tests.browser.conftest import Visit
+from tests.support import verbs
 from tests.support.admin import VIEWS, url
 from tests.support.attempts import FreeRunner
 from tests.support.breakers import make_fragile_type
@@ -194,7 +194,7 @@ def test_an_open_page_of_a_job_follows_its_steps_and_leaves_folds_as_they_are(
     organization: Organization, visit: Visit
 ) -> None:
     job, claimed = running_job(organization=organization)
-    context = context_for(claimed, FreeRunner())
+    context = verbs.context_for(claimed, FreeRunner())
     # In a thread of its own: Playwright runs a loop in this one, in which steps are refused.
     elsewhere(lambda: context.step("charge the card", lambda: "x" * 200))
     page = visit(operator(), f"/admin/django_jobs/job/{job.pk}/change/")

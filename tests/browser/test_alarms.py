@@ -7,9 +7,9 @@ import re
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from django_jobs.engine.alerts.records import clear
 from django_jobs.models import Alert, JobType
 from tests.browser.conftest import Visit
+from tests.support import verbs
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.factories import make_job_type, make_user
 
@@ -33,7 +33,7 @@ def test_an_alarm_that_appears_is_read_out_once_with_label_and_reason(visit: Vis
     Alert.objects.update(facts={**FACTS, "failed": 900, "attempts": 900})
     expect(page.locator(".djobs-alarm-text")).to_contain_text("900 of 900 attempts failed since")
     expect(news).to_have_text("said")
-    clear(alert, alert.seen_at)
+    verbs.clear_alert(alert, alert.seen_at)
     expect(news).to_have_text("Nothing is wrong any more.")
     expect(page.get_by_role("heading", name="Over within the last day")).to_be_visible()
 

@@ -7,11 +7,10 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from django_jobs import create_batch
-from django_jobs.engine.batches import counting
-from django_jobs.engine.dependencies.follow_up import follow_up
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.browser.conftest import Visit
+from tests.support import verbs
 from tests.support.brokers import end, raised, reread, returned, start
 from tests.support.factories import make_job_type, make_user
 
@@ -45,14 +44,14 @@ def test_open_pages_follow_counts_graph_and_failures_until_the_batch_is_mended(
     page = visit(operator(), "/admin/django_jobs/batch/")
     expect(page.get_by_text("0 of 5")).to_be_visible()
     end(returned(start(jobs[0])))
-    follow_up()
+    verbs.follow_up()
     expect(page.get_by_text("1 of 5")).to_be_visible()
     page.get_by_role("link", name="Newsletter").click()
     expect(page.locator(".djobs-node")).to_have_count(5)
     assert box(page, jobs[0]).endswith("Completed; 3 wait for it")
 
     end(raised(start(reread(jobs[1])), "Permanent", text="no such mailbox"))
-    follow_up()
+    verbs.follow_up()
     expect(page.get_by_text("no such mailbox", exact=True)).to_be_visible()
     expect(page.locator(".djobs-node.djobs-completed")).to_have_count(1)
     expect(page.locator(".djobs-node.djobs-dead-letter")).to_have_count(2)
@@ -62,7 +61,7 @@ def test_open_pages_follow_counts_graph_and_failures_until_the_batch_is_mended(
     page.get_by_role("button", name="Yes, retry failed").click()
     expect(page.get_by_text("its failed jobs start over")).to_be_visible()
     run_jobs()
-    counting.in_tick()
+    verbs.count_batches()
     expect(page.locator(".djobs-batch-state .djobs-badge")).to_have_text("Completed")
     expect(page.locator(".djobs-node.djobs-completed")).to_have_count(5)
     expect(page.get_by_role("link", name="Cancel")).to_have_count(0)

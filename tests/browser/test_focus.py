@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from django_jobs.engine.control import operations
 from django_jobs.models import Alert, Job, Organization
 from tests.browser.conftest import Visit
+from tests.support import verbs
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.brokers import end, pending_job, raised, start
 from tests.support.console_pages import ADMIN
@@ -73,7 +73,7 @@ def addresses(organization: Organization, user: User) -> Iterator[str]:
     count(dead.job_type, organization, completed=3)
     make_alert("type_failing", dead.job_type_id, {"failed": 5, "attempts": 5})
     operation = begin(dead, user)
-    operations.pause(operation)
+    verbs.pause_operation(operation)
     yield from ("/admin/", f"{ADMIN}/monitor/", f"{ADMIN}/failure/", f"{ADMIN}/job/")
     yield from (f"{ADMIN}/job/{dead.pk}/change/", f"{ADMIN}/operation/{operation.pk}/change/")
 
@@ -145,7 +145,7 @@ def test_the_focus_stays_where_it_is_while_the_page_changes_around_it(organizati
     page.goto(f"{ADMIN}/operation/{operation.pk}/change/")
     stop = page.get_by_role("button", name="Stop")
     stop.focus()
-    operations.pause(operation)
+    verbs.pause_operation(operation)
     page.evaluate(REFRESH)
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(stop).to_be_focused()

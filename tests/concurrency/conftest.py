@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.ports import Look, Queue, Ticket, use_broker
 from django_jobs.exceptions import BrokerUnavailable
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker
 from tests.support.tuning import Tuning
+from tests.support.verbs import Queue, QueueLook, Ticket
 
 
 class CrowdedBroker(MemoryBroker):
@@ -29,7 +30,7 @@ class CrowdedBroker(MemoryBroker):
     def failed_just_now(self) -> bool:
         return self.is_full or super().failed_just_now()
 
-    def look(self) -> Look:
+    def look(self) -> QueueLook:
         if self.is_full:
             raise BrokerUnavailable("the test says that it is full")
         return super().look()
@@ -52,9 +53,9 @@ def _long_crowds(tuning: Tuning) -> None:
 @pytest.fixture
 def broker() -> Iterator[CrowdedBroker]:
     crowded = CrowdedBroker()
-    use_broker(crowded)
+    verbs.use_broker(crowded)
     yield crowded
-    use_broker(None)
+    verbs.use_broker(None)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from django.db import connection, connections
 
-from django_jobs.engine.actors import user_named
-from django_jobs.engine.submission.bulk import submit_jobs
-from django_jobs.engine.transitions import NOW, Move, move
+from django_jobs import submit_jobs
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, Status, may_move
+from tests.support import verbs
+from tests.support.verbs import NOW, Move
 
 #: SQLite has one lock for the whole database, so that a crowd only queues up there.
 IS_SQLITE = "sqlite"
@@ -59,7 +59,7 @@ def make_queued(kind: JobType, organization: Organization, count: int) -> list[J
     waiting = Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.PENDING)
     moves = [Move(pk=pk, to_status=Status.QUEUED, values=values) for pk in waiting.values_list("pk", flat=True)]
     for start in range(0, len(moves), 200):
-        move(moves[start : start + 200], sources=DISPATCHABLE, actor=user_named("test"))
+        verbs.move(moves[start : start + 200], sources=DISPATCHABLE, actor=verbs.user_named("test"))
     return jobs
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django_jobs import submit_jobs
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.execution.settle import settle_all
 from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import TERMINAL, RunAfter, Status
 from tests.concurrency.crowd import assert_histories_are_chains
+from tests.support import verbs
 from tests.support.brokers import WORKER, returned
+from tests.support.verbs import Claimed
 
 DEAD: Final = {Status.CANCELED, Status.DEAD_LETTER}
 
@@ -24,14 +23,14 @@ def submit_many(kind: JobType, organization: Organization, families: list[list[J
 def settler(claimed: list[Claimed], size: int, outcome: Callable[[Claimed], Any] = returned) -> Callable[[], None]:
     def run() -> None:
         for start in range(0, len(claimed), size):
-            settle_all([outcome(item) for item in claimed[start : start + size]], WORKER)
+            verbs.settle_all([outcome(item) for item in claimed[start : start + size]], WORKER)
 
     return run
 
 
 def follow_up_all() -> None:
     """As the schedulers do, until nothing is left."""
-    while follow_up():
+    while verbs.follow_up():
         pass
     assert not DependencyTask.objects.exists()
 

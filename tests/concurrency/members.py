@@ -8,23 +8,19 @@ import random
 import signal
 
 from django_jobs import cancel_job, retry_job, schedule_job, submit_job, submit_jobs
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import leases, outcomes
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle_all
-from django_jobs.engine.ports import Ticket, use_broker
 from django_jobs.engine.schedules import firing
 from django_jobs.exceptions import DuplicateJob, InvalidTransition
 from django_jobs.models import Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
-from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support import verbs
+from tests.support.verbs import MemoryBroker, Ticket, outcomes
 
 SET = 20
 
 
 def submit_each(kind: str, organization: str, numbers: list[int], seed: int) -> list[tuple[int, int, bool]]:
     """Submit the work of each number, in an order of one's own: (number, job, whether it was accepted)."""
-    use_broker(MemoryBroker(is_down=True))
+    verbs.use_broker(MemoryBroker(is_down=True))
     random.Random(seed).shuffle(numbers)
     told = []
     for number in numbers:
@@ -37,7 +33,7 @@ def submit_each(kind: str, organization: str, numbers: list[int], seed: int) -> 
 
 def submit_lists(kind: str, organization: str, numbers: list[int], seed: int) -> list[tuple[int, int, bool]]:
     """The same in one list, without what others turn out to have, until all of it is somebody's."""
-    use_broker(MemoryBroker(is_down=True))
+    verbs.use_broker(MemoryBroker(is_down=True))
     random.Random(seed).shuffle(numbers)
     told = []
     while numbers:
@@ -55,14 +51,14 @@ def submit_lists(kind: str, organization: str, numbers: list[int], seed: int) ->
 
 def work(name: str, rounds: int, seed: int) -> int:
     """Claim sets of whatever is queued and settle them in every way; how many attempts this process has ended."""
-    use_broker(MemoryBroker())
+    verbs.use_broker(MemoryBroker())
     chance = random.Random(seed)
     ended = 0
     for _ in range(rounds):
         rows = Job.objects.filter(status=Status.QUEUED).values_list("pk", "created_at", "attempt", "priority")
         tickets = [Ticket(pk, made.year, attempt + 1, priority) for pk, made, attempt, priority in rows[: 3 * SET]]
-        claimed = claim(chance.sample(tickets, min(SET, len(tickets))), name)
-        settle_all([_end(item, chance) for item in claimed], name)
+        claimed = verbs.claim(chance.sample(tickets, min(SET, len(tickets))), name)
+        verbs.settle_all([_end(item, chance) for item in claimed], name)
         ended += len(claimed)
     return ended
 
@@ -80,17 +76,17 @@ def _end(claimed: object, chance: random.Random) -> outcomes.Outcome:
 
 def look_after(names: list[str], rounds: int, seed: int) -> int:
     """Dispatch, renew and hand back, as schedulers and supervisors do; how many leases were renewed."""
-    use_broker(MemoryBroker())
+    verbs.use_broker(MemoryBroker())
     renewed = 0
     for _ in range(rounds):
-        dispatcher.dispatch_without_budget()
-        renewed += len(leases.renew(names))
+        verbs.dispatch_without_budget()
+        renewed += len(verbs.renew_leases(names))
     return renewed
 
 
 def interfere(rounds: int, seed: int) -> int:
     """Cancel and retry by hand what one comes across; how often that was accepted."""
-    use_broker(MemoryBroker(is_down=True))
+    verbs.use_broker(MemoryBroker(is_down=True))
     chance = random.Random(seed)
     accepted = 0
     for _ in range(rounds):
@@ -106,8 +102,8 @@ def interfere(rounds: int, seed: int) -> int:
 
 def fire(now: str) -> int:
     """Fire what is due at this moment; how many firings there were."""
-    use_broker(MemoryBroker(is_down=True))
-    return len(firing.fire_due(dt.datetime.fromisoformat(now)))
+    verbs.use_broker(MemoryBroker(is_down=True))
+    return len(verbs.fire(dt.datetime.fromisoformat(now)))
 
 
 def make_schedule(kind: str, organization: str, seed: int) -> int:
@@ -117,11 +113,11 @@ def make_schedule(kind: str, organization: str, seed: int) -> int:
 
 def die_before_the_mark(now: str) -> None:
     """Fire, and be killed when the job is inserted and the schedule not marked yet."""
-    use_broker(MemoryBroker(is_down=True))
+    verbs.use_broker(MemoryBroker(is_down=True))
 
     def die(*args: object) -> None:
         assert Job.objects.exists()
         os.kill(os.getpid(), signal.SIGKILL)
 
     firing._write = die  # type: ignore[assignment]
-    firing.fire_due(dt.datetime.fromisoformat(now))
+    verbs.fire(dt.datetime.fromisoformat(now))

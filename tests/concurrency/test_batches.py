@@ -14,17 +14,15 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from django_jobs import cancel_batch, create_batch, get_batch_status, retry_batch, submit_job
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.execution.outcomes import Outcome
-from django_jobs.engine.execution.settle import settle_all
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.statuses import TERMINAL, BatchState
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import run_crowd
-from tests.support import batch_audit
+from tests.support import batch_audit, verbs
 from tests.support.brokers import WORKER, raised, returned, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Outcome
 from tests.support.waiting import wait_until
 
 
@@ -46,7 +44,7 @@ def count_until(done: threading.Event) -> Callable[[], None]:
 
     def run() -> None:
         while not done.is_set():
-            batch_duties.in_tick()
+            verbs.do_batch_duties()
 
     return run
 
@@ -71,7 +69,7 @@ def worker(batch: Batch, name: str, done: threading.Event) -> Callable[[], None]
             jobs = list(Job.objects.filter(batch=batch, status="Pending")[:3])
             for job in jobs:
                 with contextlib.suppress(ValueError):  # another worker was faster
-                    settle_all([returned(start(job, name))], name)
+                    verbs.settle_all([returned(start(job, name))], name)
             if last and not jobs:
                 return
 
@@ -83,7 +81,7 @@ def settler(outcomes: list[Outcome]) -> Callable[[], None]:
 
     def run() -> None:
         for outcome in outcomes:
-            settle_all([outcome], WORKER)
+            verbs.settle_all([outcome], WORKER)
 
     return run
 
@@ -94,7 +92,7 @@ def closes(batch: Batch) -> None:
 
 def assert_right() -> None:
     for _ in range(3):
-        batch_duties.in_tick()
+        verbs.do_batch_duties()
     assert list(batch_audit.findings(at_rest=True)) == []
 
 
@@ -113,7 +111,7 @@ def test_who_closes_a_batch_knows_of_every_job_that_came_in(batch: Batch, kind: 
     workers = [worker(batch, f"worker-{number}", done) for number in range(2)]
     run_crowd([*fillers, *workers, close_amid, count_until(done)])
     for job in Job.objects.filter(batch=batch, status="Pending"):
-        settle_all([returned(start(job))], WORKER)
+        verbs.settle_all([returned(start(job))], WORKER)
     assert_right()
     assert Batch.objects.get(pk=batch.pk).state == BatchState.COMPLETED
 
@@ -174,7 +172,7 @@ def test_a_retry_amid_the_end_of_the_batch_counts(batch: Batch, kind: JobType) -
 
     run_crowd([settler(ends[0::2]), settler(ends[1::2]), retry, retry])
     for job in Job.objects.filter(batch=batch).exclude(status__in=TERMINAL):
-        settle_all([raised(start(job), "Permanent")], WORKER)
+        verbs.settle_all([raised(start(job), "Permanent")], WORKER)
     assert_right()
 
 
@@ -204,16 +202,16 @@ def test_an_open_submission_keeps_the_batch_from_ending(batch: Batch, kind: JobT
     def end() -> None:
         submitted.wait(60)
         Batch.objects.filter(pk=batch.pk).update(closed_at=batch.created_at)  # somebody who does not wait
-        settle_all([returned(first)], WORKER)
-        batch_duties.in_tick()
+        verbs.settle_all([returned(first)], WORKER)
+        verbs.do_batch_duties()
         ended.set()
 
     if not connection.features.has_select_for_no_key_update:
         pytest.skip("Here whoever adds a job keeps all others from the batch's row.")
     run_crowd([submit, end])
-    batch_duties.in_tick()
+    verbs.do_batch_duties()
     assert Batch.objects.get(pk=batch.pk).state == BatchState.RUNNING
-    settle_all([returned(start(Job.objects.get(input_parameters__late=True)))], WORKER)
+    verbs.settle_all([returned(start(Job.objects.get(input_parameters__late=True)))], WORKER)
     assert_right()
 
 
@@ -238,12 +236,12 @@ def test_whoever_ends_a_batch_does_not_wait_for_a_submission_of_the_same_work(
     def end_it() -> None:
         is_submitted.wait(60)
         started = time.monotonic()
-        settle_all([returned(claimed)], WORKER)
-        batch_duties.in_tick()
+        verbs.settle_all([returned(claimed)], WORKER)
+        verbs.do_batch_duties()
         seconds = time.monotonic() - started
         is_over.set()
         assert seconds < 10
 
     run_crowd([submit_and_wait, end_it])
-    wait_until(lambda: batch_duties.in_tick() or get_batch_status(batch).then_job, 60, "what follows")
+    wait_until(lambda: verbs.do_batch_duties() or get_batch_status(batch).then_job, 60, "what follows")
     assert get_batch_status(batch).state == "Completed"

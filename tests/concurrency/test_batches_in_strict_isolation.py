@@ -10,12 +10,11 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import cancel_batch, create_batch, retry_batch
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.execution.settle import settle_all
 from django_jobs.models import Batch, Job, JobType
 from django_jobs.statuses import TERMINAL, BatchState
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import run_crowd
+from tests.support import verbs
 from tests.support.brokers import WORKER, raised, returned, start
 from tests.support.factories import make_job_type, make_organization
 
@@ -67,8 +66,8 @@ def test_one_that_is_closed_so_waits_for_jobs_that_came_in_meanwhile(batch: Batc
         batch.close()
     assert Batch.objects.get().state == BatchState.RUNNING
     assert Batch.objects.get().then_job_id is None
-    settle_all([returned(start(Job.objects.get()))], WORKER)
-    batch_duties.in_tick()
+    verbs.settle_all([returned(start(Job.objects.get()))], WORKER)
+    verbs.do_batch_duties()
     assert Batch.objects.get().state == BatchState.COMPLETED
     assert Batch.objects.get().total == 1
 
@@ -83,16 +82,16 @@ def test_one_that_is_canceled_so_cancels_jobs_that_came_in_meanwhile(batch: Batc
     with old_view():
         elsewhere(lambda: batch.submit(kind))
         cancel_batch(batch)
-    batch_duties.in_tick()
+    verbs.do_batch_duties()
     assert not Job.objects.exclude(status__in=TERMINAL).exists()
 
 
 def test_one_that_is_retried_so_retries_what_failed_meanwhile(batch: Batch, kind: JobType) -> None:
     batch.submit_many([{"job_type": kind.pk}, {"job_type": kind.pk}])
     first, second = map(start, Job.objects.all())
-    settle_all([raised(first, "Permanent")], WORKER)
+    verbs.settle_all([raised(first, "Permanent")], WORKER)
     with old_view():
-        elsewhere(lambda: settle_all([raised(second, "Permanent")], WORKER))
+        elsewhere(lambda: verbs.settle_all([raised(second, "Permanent")], WORKER))
         retry_batch(batch)
-    batch_duties.in_tick()
+    verbs.do_batch_duties()
     assert set(Job.objects.values_list("status", flat=True)) == {"Pending"}

@@ -9,17 +9,15 @@ from typing import Final
 
 import pytest
 
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.breakers import close_breaker
-from django_jobs.engine.execution import outcomes, settle
-from django_jobs.engine.execution.claim import claim
 from django_jobs.models import Breaker, ExecutionLog, Job, JobType
 from django_jobs.statuses import BreakerState
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_queued, run_crowd
 from tests.concurrency.test_claim import tickets_of
+from tests.support import verbs
 from tests.support.breakers import FAILURES, let_go, let_pass, make_fragile_type
 from tests.support.brokers import raised, returned
 from tests.support.factories import make_organization
+from tests.support.verbs import Claimed, outcomes
 
 WORKERS: Final = 6
 SET: Final = 5
@@ -33,7 +31,7 @@ def claimed_by_each(kinds: list[JobType], count: int) -> list[list[Claimed]]:
     jobs = [job for kind in kinds for job in make_queued(kind, organization, WORKERS * count)]
     random.Random(1).shuffle(jobs)
     shares = [jobs[number::WORKERS] for number in range(WORKERS)]
-    return [claim(tickets_of(share), f"worker-{number}") for number, share in enumerate(shares)]
+    return [verbs.claim(tickets_of(share), f"worker-{number}") for number, share in enumerate(shares)]
 
 
 def settling(claimed: list[Claimed], outcome: Callable[[Claimed], outcomes.Outcome]) -> Callable[[], None]:
@@ -41,7 +39,7 @@ def settling(claimed: list[Claimed], outcome: Callable[[Claimed], outcomes.Outco
 
     def run() -> None:
         for start in range(0, len(claimed), SET):
-            settle.settle_all([outcome(item) for item in claimed[start : start + SET]], claimed[0].worker_name)
+            verbs.settle_all([outcome(item) for item in claimed[start : start + SET]], claimed[0].worker_name)
 
     return run
 
@@ -73,7 +71,7 @@ def test_while_some_complete_and_some_fail_every_end_is_stored_and_nobody_deadlo
 
     def close() -> None:
         for _ in range(rounds):
-            close_breaker(chance.choice(kinds).pk)
+            verbs.close_breaker(chance.choice(kinds).pk)
 
     def outcome(item: Claimed) -> outcomes.Outcome:
         return returned(item) if item.pk % 3 == 0 else raised(item)

@@ -9,17 +9,14 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import Ticket
-from django_jobs.engine.store import database
+from django_jobs import cancel_job
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_queued, run_crowd
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Claimed, Ticket
 
 WORKERS = 6
 
@@ -34,7 +31,7 @@ def claimer(name: str, tickets: list[Ticket], size: int, claimed: list[Claimed])
 
     def run() -> None:
         for start in range(0, len(mine), size):
-            claimed.extend(claim(mine[start : start + size], name))
+            claimed.extend(verbs.claim(mine[start : start + size], name))
 
     return run
 
@@ -82,21 +79,21 @@ def test_a_job_that_is_canceled_while_it_is_claimed_is_either_canceled_or_asked_
 
 def test_a_job_whose_row_is_in_use_when_it_is_handed_back_is_handed_back_later(full_broker: CrowdedBroker) -> None:
     (job,) = make_queued(make_job_type(), make_organization(), 1)
-    (claimed,) = claim(tickets_of([Job.objects.get(pk=job.pk)]), "worker-1")
+    (claimed,) = verbs.claim(tickets_of([Job.objects.get(pk=job.pk)]), "worker-1")
     is_held, may_go = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
-            list(database.locked(Job.objects.filter(pk=job.pk)))
+            list(verbs.locked(Job.objects.filter(pk=job.pk)))
             is_held.set()
             may_go.wait(0 if is_small() else 60)  # SQLite's lock would keep out the other whole
 
     def hand_back() -> None:
         is_held.wait(60)
-        left = leases.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
+        left = verbs.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
         may_go.set()
         assert left == ([] if is_small() else [(claimed.pk, claimed.attempt)])
 
     run_crowd([hold, hand_back])
-    leases.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
+    verbs.hand_back([(claimed.pk, claimed.attempt)], "no time", "worker-1")
     assert Job.objects.get(pk=job.pk).status == "Queued"

@@ -10,22 +10,20 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from pytest_django import Settings
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.execution.settle import settle_all
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition, JobNotFound
 from django_jobs.models import ExecutionLog, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import TERMINAL, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.families import assert_families_are_consistent, follow_up_all, settler, submit_many
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, raised, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all, run_after_ended
+from tests.support.verbs import Claimed
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def organization(transactional_db: None) -> Organization:
 
 
 def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
-    broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    broker: CrowdedBroker, kind: JobType, organization: Organization, settings: Settings
 ) -> None:
     broker.is_down = True
     chance = random.Random(1)
@@ -47,8 +45,8 @@ def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
     parents = submit_many(kind, organization, [[]] * size)
     claimed = claim_all(parents)
     children = submit_many(kind, organization, [chance.sample(parents, chance.randint(1, 12)) for _ in range(size)])
-    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
-    monkeypatch.setattr("django_jobs.engine.dispatch.round_robin.jobs_settings", _no_limit(), raising=False)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
     broker.is_down = False
     chance.shuffle(claimed)
 
@@ -60,10 +58,6 @@ def test_parents_that_complete_in_sets_of_many_workers_release_each_child_once(
     assert set(Counter(logs).values()) == {1}
     assert Counter(broker.pushed).most_common(1)[0][1] == 1
     assert_families_are_consistent()
-
-
-def _no_limit() -> Any:
-    return type("Settings", (), {"MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000})()
 
 
 def test_parents_that_end_while_their_children_are_submitted_are_seen(
@@ -120,7 +114,7 @@ def test_parents_that_die_and_are_retried_at_once_leave_their_families_as_they_s
     def killer() -> None:
         for _ in range(4):
             for item in claim_all(list(Job.objects.filter(pk__in=[job.pk for job in roots]))):
-                settle_all([raised(item, "Permanent")], WORKER)
+                verbs.settle_all([raised(item, "Permanent")], WORKER)
 
     run_crowd([killer, killer, canceler(retry_job, 1), canceler(retry_job, 2), canceler(cancel_job, 3)])
     follow_up_all()
@@ -169,7 +163,7 @@ class Storm:
     def work(self, chance: random.Random) -> None:
         ready = list(Job.objects.filter(ready_at__isnull=False).order_by("pk")[:20])
         claimed = claim_all(sorted(chance.sample(ready, min(len(ready), 6)), key=lambda job: job.pk))
-        settle_all([self.outcome(item, chance.random()) for item in claimed], WORKER)
+        verbs.settle_all([self.outcome(item, chance.random()) for item in claimed], WORKER)
 
     def outcome(self, item: Claimed, luck: float) -> Any:
         return returned(item) if luck < 0.7 else raised(item, "Permanent" if luck < 0.9 else "Transient")
@@ -183,7 +177,7 @@ class Storm:
     def delete(self, chance: random.Random) -> None:
         jobs = self.some(status__in=sorted(TERMINAL))
         chosen = chance.sample(jobs, min(len(jobs), chance.randint(1, 3)))
-        delete_jobs([job.pk for job in chosen], release_children=chance.random() < 0.5)
+        verbs.delete_jobs([job.pk for job in chosen], release_children=chance.random() < 0.5)
 
     def some(self, **fields: Any) -> list[Job]:
         found = list(Job.objects.filter(**fields).order_by("-pk")[:20])
@@ -192,7 +186,7 @@ class Storm:
         return found
 
     def follow_up(self, chance: random.Random) -> None:
-        follow_up()
+        verbs.follow_up()
 
 
 @pytest.mark.parametrize("seed", [1])

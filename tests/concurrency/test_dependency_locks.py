@@ -10,13 +10,12 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import get_job_history, retry_job, submit_job
-from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.dependencies import children
-from django_jobs.engine.execution.settle import settle
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import TERMINAL
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.families import follow_up_all, settler, submit_many
+from tests.support import verbs
 from tests.support.brokers import WORKER, raised, reread, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
@@ -65,7 +64,7 @@ def held(job: Job) -> Iterator[None]:
 
 
 def complete(*jobs: Job) -> None:
-    settle([returned(item) for item in claim_all(list(jobs))], WORKER)
+    verbs.settle([returned(item) for item in claim_all(list(jobs))], WORKER)
 
 
 def test_a_parent_whose_row_is_held_keeps_only_its_own_children_waiting(
@@ -129,10 +128,10 @@ def test_a_dead_parent_goes_while_somebody_holds_a_child_that_died_with_it_and_s
 ) -> None:
     killer, other = submit_many(kind, organization, [[], []])
     child = submit_job(kind, organization, depends_on=[killer, other])
-    settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
+    verbs.settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
     assert reread(child).is_orphaned
     with held(child):
-        assert delete_jobs([killer.pk]) == 1
+        assert verbs.delete_jobs([killer.pk]) == 1
         assert reread(child).is_orphaned == connection.features.has_select_for_update
     complete(other)
     follow_up_all()
@@ -144,7 +143,7 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
 ) -> None:
     (killer,) = submit_many(kind, organization, [[]])
     child = submit_job(kind, organization, depends_on=killer)
-    settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
+    verbs.settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
     with held(child):
         retry_job(killer)
         deaths = [raised(item, "Permanent") for item in claim_all([reread(killer)])]
@@ -152,8 +151,8 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
 
     def die_and_go() -> None:
         try:
-            settle(deaths, WORKER)
-            delete_jobs([killer.pk])
+            verbs.settle(deaths, WORKER)
+            verbs.delete_jobs([killer.pk])
         finally:
             connections.close_all()
 
@@ -167,7 +166,7 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
 
     monkeypatch.setattr(children, "_revive", revive_meanwhile)
     follow_up_all()
-    settle(deaths, WORKER)
+    verbs.settle(deaths, WORKER)
     follow_up_all()
     assert (reread(child).status, [row["to_status"] for row in get_job_history(child)][-2:]) == (
         "Dead Letter",

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
-from django_jobs.engine.submission.single import submit_job
+from django_jobs import submit_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_pending, run_crowd
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
@@ -25,7 +25,7 @@ CROWD = 6
 def wide_window(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that wants more tickets than any test makes."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_dispatchers_at_once_dispatch_each_job_exactly_once(broker: CrowdedBroke
     jobs = [job for kind in kinds for _ in range(2) for job in make_pending(kind, make_organization(), size // 4)]
     broker.is_full = False
 
-    run_crowd([dispatcher.dispatch] * CROWD)
+    run_crowd([verbs.dispatch] * CROWD)
 
     assert_each_has_one_ticket(broker, jobs)
 
@@ -60,7 +60,7 @@ def test_the_first_dispatchers_of_a_new_database_do_not_hinder_each_other(
     broker.is_full = False
     EngineLease.objects.all().delete()
 
-    run_crowd([dispatcher.dispatch] * CROWD)
+    run_crowd([verbs.dispatch] * CROWD)
 
     assert EngineLease.objects.filter(pk="dispatcher").count() == 1
     assert_each_has_one_ticket(broker, jobs)
@@ -90,12 +90,12 @@ def test_jobs_submitted_at_once_are_all_dispatched_with_no_scheduler_to_look_aft
 def test_more_jobs_than_the_window_holds_leave_exactly_the_window_at_the_broker(
     broker: CrowdedBroker,
 ) -> None:
-    window.forget()
+    verbs.forget_window()
     broker.is_full = True
     make_pending(make_job_type(), make_organization(), 30)
     broker.is_full = False
 
-    run_crowd([dispatcher.dispatch] * CROWD)
+    run_crowd([verbs.dispatch] * CROWD)
 
-    assert len(broker.pushed) == window.MIN_WINDOW
-    assert Job.objects.filter(status=Status.QUEUED).count() == window.MIN_WINDOW
+    assert len(broker.pushed) == verbs.MIN_WINDOW
+    assert Job.objects.filter(status=Status.QUEUED).count() == verbs.MIN_WINDOW

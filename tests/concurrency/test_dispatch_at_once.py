@@ -15,28 +15,16 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import (
-    dispatch_lock,
-    dispatcher,
-    new_jobs,
-    short_way,
-    turns,
-    window,
-    worker_registry,
-)
-from django_jobs.engine.dispatch.ticketing import Queued
-from django_jobs.engine.execution import shares
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.postgresql import insertion
-from django_jobs.engine.store.transition_values import Condition, all_of
 from django_jobs.models import EngineLease, ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
 from tests.concurrency.test_dispatch_lock import waits_for_a_lock
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, queue_for, reread, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import Condition, Interpose, Queued, ShareTaker
 from tests.support.waiting import wait_until
 
 WAIT_SECONDS = 30.0
@@ -46,7 +34,7 @@ WAIT_SECONDS = 30.0
 def row_locks(transactional_db: None) -> None:
     if not connection.features.has_select_for_update_skip_locked:
         pytest.skip("This database locks no single rows.")
-    EngineLease.objects.create(name=dispatch_lock.LEASE)  # who makes it in an open transaction holds up the others
+    EngineLease.objects.create(name=verbs.DISPATCH_LEASE)  # who makes it in an open transaction holds up the others
 
 
 @pytest.fixture
@@ -86,7 +74,7 @@ def waiting_job(broker: CrowdedBroker, kind: JobType, organization: Organization
     broker.is_full = True
     job = submit_job(kind, organization, priority=priority)
     broker.is_full = False
-    window.forget()
+    verbs.forget_window()
     return job
 
 
@@ -95,7 +83,7 @@ def test_a_job_that_the_dispatcher_is_queuing_counts_for_the_limit(
     broker: CrowdedBroker, kind: JobType, organization: Organization, second: str
 ) -> None:
     waiting_job(broker, kind, organization)
-    with uncommitted(turns.fill_window):
+    with uncommitted(verbs.fill_window):
         job = submit_job(kind, organization, {"number": 2}, priority=second)
     assert reread(job).status == "Pending"
 
@@ -105,24 +93,24 @@ def test_a_job_that_another_submission_is_queuing_counts_for_the_limit(
     broker: CrowdedBroker, kind: JobType, organization: Organization, second: str
 ) -> None:
     first = waiting_job(broker, kind, organization)
-    with uncommitted(lambda: dispatcher.dispatch_new(first)):
+    with uncommitted(lambda: verbs.dispatch_new(first)):
         submit_job(kind, organization, {"number": 2}, priority=second)
     assert Job.objects.filter(status=Status.QUEUED).count() == 1
 
 
-@pytest.mark.parametrize("verb", [dispatcher.wake, dispatcher.dispatch_without_budget, dispatcher.dispatch])
+@pytest.mark.parametrize("verb", [verbs.wake, verbs.dispatch_without_budget, verbs.dispatch])
 def test_who_finds_another_submitter_at_work_dispatches_after_it(
     broker: CrowdedBroker,
     kind: JobType,
     organization: Organization,
-    monkeypatch: pytest.MonkeyPatch,
+    interpose: Interpose,
     tuning: Tuning,
     verb: Callable[[], int],
 ) -> None:
     tuning.set(dispatch_pauses_seconds=(0.01,) * 1_000)  # this machine may be slow
     tuning.set(dispatch_lock_wait_seconds=WAIT_SECONDS)
     job = waiting_job(broker, kind, organization)
-    take, has_missed = dispatch_lock.take, threading.Event()
+    take, has_missed = verbs.take_dispatch_lock, threading.Event()
 
     def noted(seconds: float = 0.0) -> EngineLease | None:
         lease = take(seconds)
@@ -132,7 +120,7 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
 
     with ThreadPoolExecutor(1) as pool:
         with uncommitted(take):
-            monkeypatch.setattr(dispatch_lock, "take", noted)
+            interpose("take_dispatch_lock", noted)
             waiting = pool.submit(verb)
             assert has_missed.wait(WAIT_SECONDS)
         assert waiting.result(WAIT_SECONDS) == 1
@@ -141,13 +129,13 @@ def test_who_finds_another_submitter_at_work_dispatches_after_it(
 
 
 def test_a_bell_is_heard_also_where_a_pass_has_filled_the_broker_for_less_urgent_jobs(
-    broker: CrowdedBroker, kind: JobType, settings: Any, monkeypatch: pytest.MonkeyPatch
+    broker: CrowdedBroker, kind: JobType, settings: Any, interpose: Interpose
 ) -> None:
     """Who rang may have given up, since the broker was slow."""
     organization = make_organization()
     low = [waiting_job(broker, kind, organization, "Low") for _ in range(20)]
     urgent: list[Job] = []
-    fill_window = turns.fill_window
+    fill_window = verbs.fill_window
 
     def fill_while_another_submits(seconds: float = 0.0) -> Queued | None:
         moved = fill_window(seconds)
@@ -157,9 +145,9 @@ def test_a_bell_is_heard_also_where_a_pass_has_filled_the_broker_for_less_urgent
             broker.ring()
         return moved
 
-    monkeypatch.setattr(turns, "fill_window", fill_while_another_submits)
+    interpose("fill_window", fill_while_another_submits)
     with ThreadPoolExecutor(1) as pool:
-        assert dispatcher.refill(Priority.LOW) > 0
+        assert verbs.refill(Priority.LOW) > 0
     assert Job.objects.filter(pk__in=[job.pk for job in low], status=Status.PENDING).exists()
     assert reread(urgent[0]).status == "Queued"
 
@@ -173,7 +161,7 @@ def line_at_the_lock(members: int) -> Iterator[None]:
         are_in_line.wait(WAIT_SECONDS)
         while not may_end.is_set():
             with transaction.atomic():
-                if dispatch_lock.take(dispatch_lock.WAIT_SECONDS) is not None:
+                if verbs.take_dispatch_lock(verbs.DISPATCH_LOCK_WAIT_SECONDS) is not None:
                     time.sleep(0.005)
         connections.close_all()
 
@@ -198,7 +186,7 @@ def test_who_submits_has_a_turn_beside_those_who_always_wait_in_line(
     tuning.set(dispatch_lock_wait_seconds=WAIT_SECONDS)  # the line may be slow
     job = waiting_job(broker, kind, organization)
     with line_at_the_lock(4):
-        dispatcher.wake()
+        verbs.wake()
         assert reread(job).status == "Queued"
 
 
@@ -207,13 +195,13 @@ def test_while_another_dispatcher_has_the_lock_nothing_is_dispatched_and_who_may
 ) -> None:
     tuning.set(dispatch_pauses_seconds=(0.001,), dispatch_lock_wait_seconds=0.01)
     job = waiting_job(broker, kind, organization)
-    with uncommitted(dispatch_lock.take):
-        assert dispatcher.dispatch() == 0
-        assert dispatcher.anything_queued()  # or about to be
+    with uncommitted(verbs.take_dispatch_lock):
+        assert verbs.dispatch() == 0
+        assert verbs.anything_queued()  # or about to be
         assert broker.rings == 0  # two in the background would go on for each other
-        assert dispatcher.wake() == 0
+        assert verbs.wake() == 0
     assert (reread(job).status, broker.rings) == ("Pending", 1)
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
 
 
 def test_a_share_that_is_being_taken_counts_for_the_limit(
@@ -223,11 +211,11 @@ def test_a_share_that_is_being_taken_counts_for_the_limit(
         pytest.skip("Only there shares are taken.")
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 60}
     jobs = [waiting_job(broker, kind, organization, "Low") for _ in range(61)]
-    worker_registry.announce("worker-1", ["jobs-low"], slots=1, window=4)
-    window.forget()
+    verbs.announce_worker("worker-1", ["jobs-low"], slots=1, window=4)
+    verbs.forget_window()
     start(jobs[0])  # so that the policy's answer is known
-    taker = shares.Taker("worker-1", len, lambda _: None)
-    with uncommitted(lambda: shares.take_share([queue_for(Priority.LOW)], 100, taker)):
+    taker = ShareTaker("worker-1", len, lambda _: None)
+    with uncommitted(lambda: verbs.take_share([queue_for(Priority.LOW)], 100, taker)):
         submit_job(kind, organization, priority="High")
     assert Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING]).count() <= 60
 
@@ -241,7 +229,7 @@ def went_at_once(job: Job) -> bool:
 @pytest.fixture
 def at_once(broker: CrowdedBroker, kind: JobType) -> Organization:
     """An organization whose new jobs are queued by the statement that stores them."""
-    if not store().queues_new_jobs:
+    if not verbs.store().queues_new_jobs:
         pytest.skip("This store does not queue new jobs.")
     organization = make_organization()
     assert went_at_once(submit_job(kind, organization))
@@ -253,18 +241,18 @@ def at_once(broker: CrowdedBroker, kind: JobType) -> Organization:
 def lock() -> None:
     """What a statement does that queues a new job."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {insertion.sql_lock()}")
+        cursor.execute(f"SELECT {verbs.new_job_lock_sql()}")
 
 
-def let_none_go_without_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def let_none_go_without_a_turn(interpose: Interpose) -> None:
     for rule in ("goes_first", "takes_no_turn"):
-        monkeypatch.setattr(new_jobs, rule, lambda *_: None)
+        interpose(rule, lambda *_: None)
 
 
 def test_of_two_new_jobs_at_the_same_moment_one_is_queued_at_once(kind: JobType, at_once: Organization) -> None:
     with uncommitted(lock):
         assert not went_at_once(submit_job(kind, at_once, {"number": 1}))
-    short_way.TRIES.forget()
+    verbs.SHORT_WAY_TRIES.forget()
     assert went_at_once(submit_job(kind, at_once, {"number": 2}))
 
 
@@ -277,38 +265,38 @@ def test_the_dispatcher_leaves_room_for_a_job_that_is_stored_as_queued_at_this_m
         for number in range(4):
             submit_job(kind, at_once, {"number": number})
         assert Job.objects.filter(status=Status.QUEUED).count() == 2
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status=Status.QUEUED).count() == 3
 
 
 def test_while_the_dispatcher_works_no_new_job_is_stored_as_queued(
     broker: CrowdedBroker, kind: JobType, at_once: Organization
 ) -> None:
-    with uncommitted(turns.fill_window):
+    with uncommitted(verbs.fill_window):
         assert not went_at_once(submit_job(kind, at_once, {"number": 1}))
 
 
 def test_a_slow_look_at_what_is_in_flight_does_not_let_many_new_jobs_pass(
-    kind: JobType, at_once: Organization, monkeypatch: pytest.MonkeyPatch, settings: Any
+    kind: JobType, at_once: Organization, interpose: Interpose, settings: Any
 ) -> None:
     """Each statement sees what was true when it began, and they end one after the other.
 
     None goes without a turn: beside one that does, a pass that counted before it may let one too many go.
     """
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 4}
-    let_none_go_without_a_turn(monkeypatch)
+    let_none_go_without_a_turn(interpose)
     numbers = itertools.count()
-    goes_at_once = new_jobs.goes_at_once
+    goes_at_once = verbs.goes_at_once
 
     def goes_slowly(*args: Any) -> Condition:
         found = goes_at_once(*args)
         assert found is not None
         seconds = 0.3 + 0.05 * next(numbers)
-        return all_of(Condition("pg_sleep(%s) IS NOT NULL", (seconds,)), found)
+        return verbs.all_of(Condition("pg_sleep(%s) IS NOT NULL", (seconds,)), found)
 
-    monkeypatch.setattr(new_jobs, "goes_at_once", goes_slowly)
+    interpose("goes_at_once", goes_slowly)
     run_crowd([functools.partial(submit_job, kind, at_once, {"number": number}) for number in range(8)])
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status=Status.QUEUED).count() == 4
 
 
@@ -344,19 +332,19 @@ def test_jobs_submitted_at_once_keep_the_limit_and_each_has_one_ticket(
     broker: CrowdedBroker,
     kind: JobType,
     at_once: Organization,
-    monkeypatch: pytest.MonkeyPatch,
+    interpose: Interpose,
     settings: Any,
     all_take_turns: bool,
 ) -> None:
     """Beside a job that goes without a turn, a pass that counted before it may let one too many go."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 12}
-    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
-    window.forget()
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.forget_window()
     priorities = ["Low", "Normal", "High", "Critical"]
     others = make_organization()
     unseen = len(priorities)
     if all_take_turns:
-        let_none_go_without_a_turn(monkeypatch)
+        let_none_go_without_a_turn(interpose)
         unseen = 0
 
     def submit_some(number: int) -> Callable[[], None]:
@@ -369,7 +357,7 @@ def test_jobs_submitted_at_once_keep_the_limit_and_each_has_one_ticket(
 
     run_crowd([submit_some(number) for number in range(6)])
 
-    dispatcher.dispatch()
+    verbs.dispatch()
     queued = Job.objects.filter(status=Status.QUEUED)
     for organization in (at_once, others):
         assert 12 <= queued.filter(organization=organization).count() <= 12 + unseen

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine.dispatch import dispatch_lock
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease
+from tests.support import verbs
 from tests.support.waiting import wait_until
 
 WAIT_SECONDS = 30.0
@@ -22,7 +21,7 @@ WAIT_SECONDS = 30.0
 def postgresql(transactional_db: None) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("Only there somebody waits in line.")
-    EngineLease.objects.create(name=dispatch_lock.LEASE)
+    EngineLease.objects.create(name=verbs.DISPATCH_LEASE)
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def held_by_another(pool: ThreadPoolExecutor) -> Iterator[None]:
 
     def hold() -> None:
         with transaction.atomic():
-            assert dispatch_lock.take() is not None
+            assert verbs.take_dispatch_lock() is not None
             is_taken.set()
             assert may_end.wait(WAIT_SECONDS)
 
@@ -52,19 +51,19 @@ def held_by_another(pool: ThreadPoolExecutor) -> Iterator[None]:
 
 
 def lock_timeout() -> str:
-    return str(store().fetch("SHOW lock_timeout", [])[0][0])
+    return str(verbs.store().fetch("SHOW lock_timeout", [])[0][0])
 
 
 def waits_for_a_lock() -> bool:
     """Whether anybody does in this database; in others of the server, other tests may run."""
     waiting = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted"
-    return bool(store().fetch(f"{waiting} AND datname = current_database()", [])[0][0])
+    return bool(verbs.store().fetch(f"{waiting} AND datname = current_database()", [])[0][0])
 
 
 def test_who_waits_in_line_has_the_lock_when_the_other_ends(pool: ThreadPoolExecutor) -> None:
     def take() -> bool:
         with transaction.atomic():
-            found = dispatch_lock.take(WAIT_SECONDS) is not None
+            found = verbs.take_dispatch_lock(WAIT_SECONDS) is not None
         connections.close_all()
         return found
 
@@ -79,14 +78,14 @@ def test_who_waits_in_line_has_the_lock_when_the_other_ends(pool: ThreadPoolExec
 def test_who_waits_in_vain_may_go_on_in_its_transaction(pool: ThreadPoolExecutor) -> None:
     before = lock_timeout()
     with held_by_another(pool), transaction.atomic():
-        assert dispatch_lock.take(0.01) is None
-        assert (dispatch_lock.look() is not None, lock_timeout()) == (True, before)
+        assert verbs.take_dispatch_lock(0.01) is None
+        assert (verbs.look_at_dispatch_lock() is not None, lock_timeout()) == (True, before)
 
 
 def test_who_has_the_lock_waits_for_other_rows_as_ever() -> None:
     before = lock_timeout()
     with transaction.atomic():
-        assert dispatch_lock.take(WAIT_SECONDS) is not None
+        assert verbs.take_dispatch_lock(WAIT_SECONDS) is not None
         assert lock_timeout() == before
 
 
@@ -102,7 +101,7 @@ def test_who_waits_in_a_stricter_isolation_while_the_row_is_written_comes_again(
     def take() -> bool:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            found = dispatch_lock.take(WAIT_SECONDS) is not None
+            found = verbs.take_dispatch_lock(WAIT_SECONDS) is not None
         connections.close_all()
         return found
 

@@ -11,12 +11,11 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job, submit_jobs
-from django_jobs.engine.store import database
-from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 
 CROWD = 8
@@ -148,12 +147,12 @@ def submit_earlier(rivals: Rivals, numbers: range) -> list[Job]:
 def test_when_the_window_has_just_passed_one_follows_and_keys_may_be_forgotten_meanwhile(rivals: Rivals) -> None:
     numbers = numbers_for(40)
     submit_earlier(rivals, numbers)
-    DuplicateKey.objects.update(expires_at=database.now())
+    DuplicateKey.objects.update(expires_at=verbs.now())
     chance = random.Random(3)
 
     def forget() -> None:
         for _ in numbers:
-            duplicates.forget_expired()
+            verbs.forget_expired_keys()
 
     orders = [chance.sample(numbers, len(numbers)) for _ in range(6)]
     run_crowd([forget, *map(rivals.one_by_one, orders[:3]), *map(rivals.all_at_once, orders[3:])])

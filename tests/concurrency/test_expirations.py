@@ -8,18 +8,15 @@ from collections import Counter
 
 import pytest
 
-from django_jobs.engine.actors import user_named
-from django_jobs.engine.dispatch import expirations
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
-from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
 from tests.concurrency.families import submit_many
+from tests.support import verbs
 from tests.support.brokers import WORKER, ticket_of
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import NOW, Move
 
 
 @pytest.fixture
@@ -38,8 +35,8 @@ def test_a_job_that_expires_while_it_is_claimed_runs_or_ends(
     chance = random.Random(1)
     jobs = submit_many(kind, organization, [[]] * (24 if is_small() else 120))
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values={"queued_at": NOW, "ready_at": None}) for job in jobs]
-    move(moves, sources=DISPATCHABLE, actor=user_named("test"))
-    now = database.now()
+    verbs.move(moves, sources=DISPATCHABLE, actor=verbs.user_named("test"))
+    now = verbs.now()
     for job in jobs:
         seconds = chance.uniform(0.0, 0.5) if chance.random() < 0.7 else 3600.0
         Job.objects.filter(pk=job.pk).update(expires_at=now + dt.timedelta(seconds=seconds))
@@ -49,11 +46,11 @@ def test_a_job_that_expires_while_it_is_claimed_runs_or_ends(
 
     def worker(index: int) -> None:
         for start in range(index, len(tickets), 15):
-            claimed.extend(item.pk for item in claim(tickets[start : start + 5], f"{WORKER}-{index}"))
+            claimed.extend(item.pk for item in verbs.claim(tickets[start : start + 5], f"{WORKER}-{index}"))
 
     def sweeper() -> None:
         for _ in range(20):
-            expirations.expire()
+            verbs.expire_jobs()
 
     run_crowd([lambda: worker(0), lambda: worker(5), lambda: worker(10), sweeper, sweeper])
 

@@ -13,17 +13,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 
-from django_jobs import get_batch_status, submit_job
-from django_jobs.engine import access
-from django_jobs.engine.batches import counting
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.schedules import firing
-from django_jobs.engine.store import database
+from django_jobs import AccessPolicy, get_batch_status, submit_job
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import BatchChange, Job, JobType, Membership, Organization, Schedule, ScheduleFiring
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued, run_crowd
+from tests.support import verbs
 from tests.support.batches import make_batch
 from tests.support.brokers import WORKER, end, reread, returned, start, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -33,7 +28,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-class Hanging(access.AccessPolicy):
+class Hanging(AccessPolicy):
     """Hangs whenever it is asked about tenants, until it is let go."""
 
     tenants: ClassVar[set[Any]] = set()
@@ -55,7 +50,7 @@ class Hanging(access.AccessPolicy):
         return True
 
 
-class HangingWhenMade(access.AccessPolicy):
+class HangingWhenMade(AccessPolicy):
     """Asks somebody else for what it needs, who does not answer until it is let go."""
 
     goes_on: ClassVar[threading.Event] = threading.Event()
@@ -204,7 +199,7 @@ def test_who_swallows_that_failure_in_a_transaction_cannot_go_on_with_it(
     assert Organization.objects.get(pk=other.pk).title == ""
 
 
-class ByRows(access.AccessPolicy):
+class ByRows(AccessPolicy):
     """Asks the database itself."""
 
     def can_submit(self, user: Any, organization: Any, job_type: Any) -> bool:
@@ -230,7 +225,7 @@ def test_a_claim_goes_on_with_the_other_tenants_jobs(
     claimed: list[int] = []
 
     def take() -> None:
-        claimed.extend(item.pk for item in claim([ticket_of(reread(job)) for job in (held, free)], WORKER))
+        claimed.extend(item.pk for item in verbs.claim([ticket_of(reread(job)) for job in (held, free)], WORKER))
 
     assert seconds_of(take) < 5
     assert claimed == [free.pk]
@@ -250,11 +245,11 @@ def test_a_pass_goes_on_with_the_other_tenants_jobs_and_nobody_waits_for_the_loc
     held, free = submit_job(kind, hanging), submit_job(kind, other)
     full_broker.is_full = False
     hang(POLICY_SECONDS=60)
-    assert seconds_of(dispatcher.dispatch) < 5
+    assert seconds_of(verbs.dispatch) < 5
     assert [reread(job).status for job in (held, free)] == ["Pending", "Queued"]
-    assert database.in_transaction(dispatch_lock.take) is not None
+    assert verbs.in_transaction(verbs.take_dispatch_lock) is not None
     let_go()
-    wait_until(lambda: dispatcher.dispatch() and reread(held).status == "Queued", 20, "the tenant's job")
+    wait_until(lambda: verbs.dispatch() and reread(held).status == "Queued", 20, "the tenant's job")
 
 
 def test_the_end_of_a_batch_waits_for_no_other_tenants(
@@ -267,7 +262,7 @@ def test_the_end_of_a_batch_waits_for_no_other_tenants(
     def end_all() -> None:
         for item in claimed:
             end(returned(item))
-        counting.in_tick()
+        verbs.count_batches()
 
     assert seconds_of(end_all) < 10
     assert get_batch_status(batches[1]).then_job is not None
@@ -275,8 +270,8 @@ def test_the_end_of_a_batch_waits_for_no_other_tenants(
     wait_until(lambda: get_batch_status(batches[0]).fault, 20, "what is wrong with the batch")
     assert (get_batch_status(batches[0]).state, get_batch_status(batches[0]).then_job) == ("Completed", None)
     let_go()
-    BatchChange.objects.update(changed_at=database.now())
-    counting.in_tick()
+    BatchChange.objects.update(changed_at=verbs.now())
+    verbs.count_batches()
     assert get_batch_status(batches[0]).then_job is not None
 
 
@@ -287,13 +282,13 @@ def test_a_schedule_fires_while_the_policy_hangs_for_another_tenant(
         make_schedule(kind, tenant, name=f"{number}")
     hang(POLICY_SECONDS=2)
     rests: dict[int, float] = {}
-    assert seconds_of(lambda: firing.fire_round(NOON, rests)) < 10
+    assert seconds_of(lambda: verbs.fire_round(NOON, rests)) < 10
     assert list(Job.objects.values_list("organization", flat=True)) == [other.pk]
     # It says so, and fires when the policy answers again.
     wait_until(lambda: Schedule.objects.get(name="0").fault, 20, "the reason")
     let_go()
     rests.clear()
-    wait_until(lambda: firing.fire_round(NOON, rests), 20, "the firing")
+    wait_until(lambda: verbs.fire_round(NOON, rests), 20, "the firing")
     assert Job.objects.filter(organization=hanging).count() == 1
 
 
@@ -302,7 +297,7 @@ def test_a_schedule_for_all_tenants_leaves_out_the_one_for_which_the_policy_hang
 ) -> None:
     schedule = make_schedule(kind)
     hang(POLICY_SECONDS=0.2)
-    firing.fire_due(NOON)
+    verbs.fire(NOON)
     wait_until(ScheduleFiring.objects.exists, 20, "the firing")
     fired = ScheduleFiring.objects.get()
     assert (fired.outcome, fired.submitted, fired.skipped) == ("submitted", 1, 1)
@@ -320,10 +315,10 @@ def test_a_policy_that_hangs_when_it_is_made_is_one_that_fails(settings: Any, ot
     try:
         began = time.monotonic()
         for _ in range(2):
-            assert not access.may_start(other)
+            assert not verbs.may_start(other)
             with pytest.raises(PolicyFailed):
-                access.get_policy()
+                verbs.get_policy()
         assert time.monotonic() - began < 5
     finally:
         HangingWhenMade.goes_on.set()
-    wait_until(lambda: access.may_start(other), 30, "the policy")
+    wait_until(lambda: verbs.may_start(other), 30, "the policy")

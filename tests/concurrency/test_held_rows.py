@@ -12,24 +12,16 @@ import pytest
 from django.db import connection, connections, transaction
 from pytest_django import Settings
 
-from django_jobs import AccessPolicy, cancel_batch, create_batch
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import ticketing, worker_registry
-from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
-from django_jobs.engine.execution import claim as claim_module
-from django_jobs.engine.execution import settle
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.ports import Ticket
+from django_jobs import AccessPolicy, cancel_batch, cancel_job, create_batch
 from django_jobs.models import Batch, Job, JobType
 from django_jobs.statuses import Priority
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import make_queued
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, pending_job, raised, reread, returned, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.tuning import Tuning
+from tests.support.verbs import Claimed, ProgressBuffer, Ticket, TicketWatch
 
 PATIENCE = 60.0
 #: So long the row is held at most: who waits for it in spite of all finds it free, and the test fails by what follows.
@@ -92,7 +84,7 @@ def tickets(jobs: list[Job], full_broker: CrowdedBroker) -> list[Ticket]:
 
 @pytest.fixture
 def attempts(jobs: list[Job]) -> list[Claimed]:
-    return claim([ticket_of(job) for job in jobs], WORKER)
+    return verbs.claim([ticket_of(job) for job in jobs], WORKER)
 
 
 @pytest.fixture
@@ -108,9 +100,9 @@ def test_the_ticket_of_a_held_row_goes_to_the_back_so_that_the_others_run(
     hold: Any, jobs: list[Job], tickets: list[Ticket], full_broker: CrowdedBroker, pauses: list[float]
 ) -> None:
     hold(jobs[0])
-    assert claim(tickets[:1], WORKER) == []
+    assert verbs.claim(tickets[:1], WORKER) == []
     assert full_broker.pks() == [jobs[3].pk, jobs[0].pk]
-    assert pauses == [claim_module.ALL_IN_USE_SECONDS]
+    assert pauses == [verbs.ALL_IN_USE_SECONDS]
 
 
 def test_a_worker_sets_the_tickets_of_held_rows_aside_and_pauses_for_none(
@@ -118,8 +110,8 @@ def test_a_worker_sets_the_tickets_of_held_rows_aside_and_pauses_for_none(
 ) -> None:
     hold(jobs[0])
     aside: list[Ticket] = []
-    assert [item.pk for item in claim(tickets[:2], WORKER, set_aside=aside.extend)] == [jobs[1].pk]
-    assert claim(tickets[:1], WORKER, set_aside=aside.extend) == []
+    assert [item.pk for item in verbs.claim(tickets[:2], WORKER, set_aside=aside.extend)] == [jobs[1].pk]
+    assert verbs.claim(tickets[:1], WORKER, set_aside=aside.extend) == []
     assert (aside, full_broker.pks(), pauses) == ([tickets[0]] * 2, [jobs[3].pk], [])
 
 
@@ -127,7 +119,7 @@ def test_of_tickets_that_are_called_back_those_of_held_rows_stay_behind_what_oth
     hold: Any, jobs: list[Job], broker: CrowdedBroker
 ) -> None:
     broker.is_full = False
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=1)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=1)
     broker.push([ticket_of(job) for job in jobs])
     hold(jobs[0])
     hold(jobs[2])
@@ -141,7 +133,7 @@ def test_what_did_not_fit_goes_to_the_front_as_ever(
     hold: Any, jobs: list[Job], tickets: list[Ticket], full_broker: CrowdedBroker, pauses: list[float]
 ) -> None:
     hold(jobs[0])
-    assert [item.pk for item in claim(tickets, WORKER, lambda _: 2)] == [jobs[1].pk]
+    assert [item.pk for item in verbs.claim(tickets, WORKER, lambda _: 2)] == [jobs[1].pk]
     assert full_broker.pks() == [jobs[2].pk, jobs[3].pk, jobs[0].pk]
     assert pauses == []
 
@@ -151,11 +143,11 @@ def test_a_held_job_that_may_not_run_is_refused_later(
 ) -> None:
     JobType.objects.update(is_paused=True)
     host = hold(jobs[0])
-    assert claim(tickets[:2], WORKER) == []
+    assert verbs.claim(tickets[:2], WORKER) == []
     assert [reread(job).status for job in jobs[:2]] == ["Queued", "Pending"]
     assert full_broker.pks() == [jobs[3].pk, jobs[0].pk]
     host.let_go()
-    assert claim(tickets[:1], WORKER) == []
+    assert verbs.claim(tickets[:1], WORKER) == []
     assert reread(jobs[0]).status == "Pending"
 
 
@@ -165,10 +157,10 @@ def test_the_end_of_a_held_job_is_given_back_and_its_neighbours_ends_are_stored(
 ) -> None:
     host = hold(jobs[1])
     ends = [end(claimed) for claimed in attempts]
-    assert settle.settle(ends, WORKER) == [ends[1]]
+    assert verbs.settle(ends, WORKER) == [ends[1]]
     assert [reread(job).status for job in jobs] == [status, "Running", status, status]
     host.let_go()
-    assert settle.settle([ends[1]], WORKER) == []
+    assert verbs.settle([ends[1]], WORKER) == []
     assert reread(jobs[1]).status == status
 
 
@@ -176,7 +168,7 @@ def test_the_end_of_a_held_job_that_is_anothers_is_not_given_back(
     hold: Any, jobs: list[Job], attempts: list[Claimed]
 ) -> None:
     hold(jobs[0])
-    assert settle.settle([returned(attempts[0])], "worker-2") == []
+    assert verbs.settle([returned(attempts[0])], "worker-2") == []
 
 
 def test_who_settles_all_tries_again_until_the_row_is_free(
@@ -184,7 +176,7 @@ def test_who_settles_all_tries_again_until_the_row_is_free(
 ) -> None:
     ends = [returned(claimed) for claimed in attempts]
     tuning.set(settle_clock=SimpleNamespace(sleep=hold(jobs[1]).let_go, monotonic=time.monotonic))
-    settle.settle_all(ends, WORKER)
+    verbs.settle_all(ends, WORKER)
     assert {reread(job).status for job in jobs} == {"Completed"}
 
 
@@ -206,9 +198,9 @@ def test_a_held_job_that_should_be_withdrawn_gets_a_ticket_instead(
     hold: Any, jobs: list[Job], full_broker: CrowdedBroker
 ) -> None:
     hold(jobs[0])
-    moved = ticketing.withdraw([job.pk for job in jobs], "The broker is gone")
+    moved = verbs.withdraw_tickets([job.pk for job in jobs], "The broker is gone")
     assert [item.pk for item in moved] == [job.pk for job in jobs[1:]]
-    check_broker()
+    verbs.check_broker()
     watch = TicketWatch()
     assert [watch.reissue_lost() for _ in range(2)] == [0, 1]
     assert full_broker.pks() == [jobs[0].pk]
@@ -221,11 +213,11 @@ def test_a_job_of_a_canceled_batch_that_somebody_holds_is_canceled_later(
     jobs = batch.submit_many([{"job_type": make_job_type().pk, "parameters": {"n": n}} for n in range(3)])
     host = hold(jobs[1])
     cancel_batch(batch)
-    batch_duties.in_tick()
+    verbs.do_batch_duties()
     assert [reread(job).status for job in jobs] == ["Canceled", "Pending", "Canceled"]
     host.let_go()
     for _ in range(2):
-        batch_duties.in_tick()
+        verbs.do_batch_duties()
     assert reread(jobs[1]).status == "Canceled"
 
 
@@ -245,11 +237,11 @@ def test_so_is_one_beside_a_job_that_the_user_may_not_cancel(
     jobs = [batch.submit(kind, {"n": priority}, priority) for priority in ("Critical", "Low", "Low")]
     host = hold(jobs[1])
     cancel_batch(batch, user=make_user(admin_of=[organization]))
-    batch_duties.in_tick()
+    verbs.do_batch_duties()
     assert [reread(job).status for job in jobs] == ["Pending", "Pending", "Canceled"]
     host.let_go()
     for _ in range(2):
-        batch_duties.in_tick()
+        verbs.do_batch_duties()
     assert [reread(job).status for job in jobs] == ["Pending", "Canceled", "Canceled"]
     row = Batch.objects.get()
     assert (row.refused, row.cancel_position) == (1, None)

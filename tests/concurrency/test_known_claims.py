@@ -12,23 +12,20 @@ import pytest
 from django.db import connection
 
 from django_jobs import submit_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import claim_verdicts, unbegun
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import known_claims
 from django_jobs.models import Job, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
+from tests.support import verbs
 from tests.support.brokers import WORKER, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.pooling import needs_a_session
 from tests.support.tuning import Tuning
+from tests.support.verbs import Claimed, Interpose
 from tests.support.waiting import wait_until
 
 pytestmark = [
-    pytest.mark.skipif(not store().claims_known, reason="This store reads jobs before it claims them."),
+    pytest.mark.skipif(not verbs.store().claims_known, reason="This store reads jobs before it claims them."),
     needs_a_session("the test's own lock would not last"),
 ]
 
@@ -51,12 +48,12 @@ def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.Monk
     guard, claimed, is_held = known_claims._guard, list[Claimed](), threading.Event()
     wait = f"pg_advisory_xact_lock({LOCK}) IS NOT NULL"
     monkeypatch.setattr(known_claims, "_guard", lambda *args: f"{guard(*args)} AND {wait}")
-    start = mock.Mock(wraps=unbegun.start_known)
-    monkeypatch.setattr(unbegun, "start_known", start)
+    start = mock.Mock(wraps=verbs.start_known)
+    Interpose(monkeypatch)("start_known", start)
 
     def read_and_lock() -> None:
         is_held.wait(60)
-        claimed.extend(claim([ticket_of(job)], WORKER))
+        claimed.extend(verbs.claim([ticket_of(job)], WORKER))
 
     def change_in_between() -> None:
         ask("SELECT pg_advisory_lock(%s)")
@@ -65,7 +62,7 @@ def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.Monk
         change()
         ask("SELECT pg_advisory_unlock(%s)")
 
-    claim_verdicts.likeness.forget()
+    verbs.claim_likeness.forget()
     run_crowd([read_and_lock, change_in_between])
     assert start.call_count == 1
     return claimed
@@ -89,7 +86,7 @@ def test_what_is_replaced_in_between_runs_with_the_new_values(
         return submit_job(kind, organization, {"number": number}, user=user, **fields)
 
     for number, user in enumerate(users[:2], start=1):
-        claim([ticket_of(queue_up(submit(number * 10, user)))], WORKER)
+        verbs.claim([ticket_of(queue_up(submit(number * 10, user)))], WORKER)
     job = queue_up(submit(30, users[0]))
     (found,) = claim_while(job, lambda: queue_up(submit(31, users[owner])), monkeypatch)
     assert (found.pk, found.parameters, found.owner_id) == (job.pk, {"number": 31}, users[owner].pk)
@@ -100,8 +97,8 @@ def test_what_expires_in_between_does_not_run(
     full_broker: CrowdedBroker, users: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, organization = make_job_type(), Organization.objects.get()
-    claim([ticket_of(queue_up(submit_job(kind, organization, {"number": 1}, user=users[0])))], WORKER)
+    verbs.claim([ticket_of(queue_up(submit_job(kind, organization, {"number": 1}, user=users[0])))], WORKER)
     job = queue_up(submit_job(kind, organization, {"number": 2}, user=users[0]))
-    past = database.now() - dt.timedelta(seconds=1)
+    past = verbs.now() - dt.timedelta(seconds=1)
     assert claim_while(job, lambda: Job.objects.filter(pk=job.pk).update(expires_at=past), monkeypatch) == []
     assert reread(job).status == "Canceled"

@@ -12,18 +12,14 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from django_jobs import pools, submit_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
-from django_jobs.engine.execution import shares
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle_all
-from django_jobs.engine.ports import Ticket
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import IN_FLIGHT, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, returned
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Claimed, ShareTaker, Ticket
 from tests.support.waiting import wait_until
 
 WORKERS: Final = 4
@@ -148,19 +144,19 @@ class Work:
     def worker(self, name: str) -> Callable[[], None]:
         def run() -> None:
             while not self.is_over():
-                dispatcher.dispatch()
-                claimed = [*claim(self._tickets(name), name), *self._share(name)]
+                verbs.dispatch()
+                claimed = [*verbs.claim(self._tickets(name), name), *self._share(name)]
                 limited = [item for item in claimed if self._is_limited(item.pk)]
                 with self.handlers.running(limited):
                     threading.Event().wait(0.002)
-                settle_all([returned(item) for item in claimed], name)
+                verbs.settle_all([returned(item) for item in claimed], name)
 
         return run
 
     def dispatch(self) -> None:
         """Fills freed places, as schedulers and submitters do."""
         while not self.is_over():
-            dispatcher.dispatch()
+            verbs.dispatch()
 
     def watcher(self) -> None:
         """Looks at what is in flight, in one statement each time."""
@@ -174,9 +170,9 @@ class Work:
             return self.broker.consumer(name).take_now(SET).tickets
 
     def _share(self, name: str) -> list[Claimed]:
-        if not shares.are_possible():
+        if not verbs.are_shares_possible():
             return []
-        return shares.take_share(pools.all_queues(), SET, shares.Taker(name, len, lambda _: None)) or []
+        return verbs.take_share(pools.all_queues(), SET, ShareTaker(name, len, lambda _: None)) or []
 
     def _is_limited(self, pk: int) -> bool:
         """Whether a job is of the limited type; its submitter may not have been told of it yet."""
@@ -187,8 +183,8 @@ class Work:
 @pytest.fixture
 def room(broker: CrowdedBroker) -> None:
     """Room for more tickets than any limit leaves."""
-    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=10, window=100)
-    window.forget()
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.forget_window()
 
 
 @pytest.mark.parametrize("case", CASES)

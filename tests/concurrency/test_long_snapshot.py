@@ -10,14 +10,11 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.dispatch import dispatcher, worker_registry
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, make_pending, run_crowd
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
@@ -30,7 +27,7 @@ ROUNDS = 20
 @pytest.fixture(autouse=True)
 def marks(transactional_db: None, tuning: Tuning) -> None:
     """Walks from marks on: every whole walk counts as slow, and none is due again during the test."""
-    if not store().marks_lanes:
+    if not verbs.store().marks_lanes:
         pytest.skip("This store needs no marks.")
     tuning.set(
         in_flight_slow_seconds=-1.0,
@@ -43,7 +40,7 @@ def marks(transactional_db: None, tuning: Tuning) -> None:
         lane_marks_margin_seconds=0,
         in_flight_margin_seconds=0,
     )
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=1, window=WINDOW)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=1, window=WINDOW)
 
 
 @pytest.fixture
@@ -70,9 +67,9 @@ def entries_read() -> dict[str, int]:
 
 def work_off(broker: CrowdedBroker) -> int:
     """Dispatch, and run what was dispatched; how many jobs ended."""
-    dispatcher.dispatch()
+    verbs.dispatch()
     tickets = broker.consumer(WORKER).take_now(WINDOW).tickets
-    settle([returned(item) for item in claim(tickets, WORKER)], WORKER)
+    verbs.settle([returned(item) for item in verbs.claim(tickets, WORKER)], WORKER)
     return len(tickets)
 
 
@@ -87,7 +84,7 @@ def test_a_dispatch_does_not_walk_past_the_jobs_that_went_before_it(broker: Crow
     assert [work_off(broker) for _ in range(ROUNDS)] == ROUNDS * [WINDOW]
     with transaction.atomic():
         before = entries_read()
-        assert dispatcher.dispatch() == WINDOW
+        assert verbs.dispatch() == WINDOW
         read = Counter(entries_read())
     read.subtract(before)
     assert max(read["djobs_lanes"], read["djobs_queued_at"]) < 5 * WINDOW, read
@@ -101,11 +98,11 @@ def test_dispatchers_at_once_queue_each_job_once_and_keep_to_the_limit(broker: C
     jobs = [job for kind in kinds for organization in organizations for job in make_pending(kind, organization, 10)]
     broker.is_full = False
     while len(broker.pushed) < len(jobs):
-        run_crowd([dispatcher.dispatch] * CROWD)
+        run_crowd([verbs.dispatch] * CROWD)
         queued = Counter(Job.objects.filter(status=Status.QUEUED).values_list("organization_id", flat=True))
         assert queued
         assert max(queued.values()) <= limit
         tickets = broker.consumer(WORKER).take_now(WINDOW).tickets
-        settle([returned(item) for item in claim(tickets, WORKER)], WORKER)
+        verbs.settle([returned(item) for item in verbs.claim(tickets, WORKER)], WORKER)
     assert Counter(broker.pushed) == {f"{job.name}-1": 1 for job in jobs}
     assert_histories_are_chains()

@@ -9,18 +9,20 @@ from unittest.mock import Mock
 import pytest
 from django.db import connection
 
-from django_jobs.engine.control import operation_turns, operation_work, operations
-from django_jobs.engine.control.retry import retry_job
+from django_jobs import retry_job
+from django_jobs.engine.control import operation_turns
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import ExecutionLog, Job, Operation
 from django_jobs.statuses import Status
 from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.test_dependency_locks import held
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_system_admin
 from tests.support.job_copies import copies
 from tests.support.operations import group_of, start
 from tests.support.tuning import Tuning
+from tests.support.verbs import OperationWork
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -37,11 +39,11 @@ def begin(job: Job) -> Operation:
 
 
 def is_over(pk: int) -> bool:
-    operation_work.OperationWork().do_round()
+    OperationWork().do_round()
     return Operation.objects.get(pk=pk).state == Operation.State.DONE
 
 
-def work_until(work: operation_work.OperationWork, operation: Operation, **expected: object) -> None:
+def work_until(work: OperationWork, operation: Operation, **expected: object) -> None:
     """Do rounds until the operation is as expected: whatever else was in the way of one is tried again in the next."""
 
     def is_so() -> bool:
@@ -119,7 +121,7 @@ def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done(
     with monkeypatch.context() as patch:
         patch.setattr(operation_turns, "_released", Mock(side_effect=SystemExit))
         with pytest.raises(SystemExit):
-            operation_work.OperationWork().do_round()
+            OperationWork().do_round()
     assert lives() == []
     wait_until(lambda: is_over(operation.pk), 60, "the end")
     operation.refresh_from_db()
@@ -131,7 +133,7 @@ def test_a_row_that_somebody_holds_is_taken_up_later(tuning: Tuning) -> None:
     tuning.set(operation_held_seconds=3_600.0)
     jobs = dead_group(3)
     operation = begin(jobs[0])
-    work = operation_work.OperationWork()
+    work = OperationWork()
     with held(jobs[1]):
         work_until(work, operation, changed=2)
         assert (operation.state, operation.refused) == ("running", {})
@@ -145,8 +147,8 @@ def test_a_row_that_somebody_holds_is_taken_up_by_the_next_leader(tuning: Tuning
     jobs = dead_group(3)
     operation = begin(jobs[0])
     with held(jobs[1]):
-        work_until(operation_work.OperationWork(), operation, changed=2)
-    work_until(operation_work.OperationWork(), operation, state="done")
+        work_until(OperationWork(), operation, changed=2)
+    work_until(OperationWork(), operation, state="done")
     assert (operation.changed, operation.refused, operation.total) == (3, {}, 3)
 
 
@@ -156,15 +158,15 @@ def test_time_without_a_leader_does_not_count_for_a_row_that_somebody_holds() ->
     operation = begin(jobs[0])
     long_ago = {str(jobs[1].pk): 0.0}
     with held(jobs[1]):
-        work_until(operation_work.OperationWork(), operation, changed=1)
-        next_leader = operation_work.OperationWork()
+        work_until(OperationWork(), operation, changed=1)
+        next_leader = OperationWork()
         Operation.objects.update(held=long_ago)
         next_leader.do_round()
         operation.refresh_from_db()
         assert (operation.state, operation.refused) == ("running", {})
-        operations.pause(operation)
+        verbs.pause_operation(operation)
         next_leader.do_round()
-        operations.resume(operation)
+        verbs.resume_operation(operation)
         Operation.objects.update(held=long_ago)
         next_leader.do_round()
         operation.refresh_from_db()
@@ -181,16 +183,16 @@ def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytes
     operation = start(group_of(jobs[0]), make_system_admin("root"), rate=60)
     Operation.objects.update(released_until=operation.started_at - dt.timedelta(minutes=1))
     with held(jobs[1]):
-        work_until(operation_work.OperationWork(), operation, changed=2)
+        work_until(OperationWork(), operation, changed=2)
     take = operation_turns._Batch.write
 
     def write_behind_another(batch: operation_turns._Batch) -> int:
         monkeypatch.setattr(operation_turns._Batch, "write", take)
-        run_crowd([operation_work.OperationWork().do_round])
+        run_crowd([OperationWork().do_round])
         return take(batch)
 
     monkeypatch.setattr(operation_turns._Batch, "write", write_behind_another)
-    work_until(operation_work.OperationWork(), operation, state="done")
+    work_until(OperationWork(), operation, state="done")
     assert (operation.changed, operation.refusals, operation.total) == (3, 0, 3)
 
 
@@ -198,12 +200,12 @@ def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytes
 def test_rows_that_somebody_holds_count_for_the_rate_and_outlast_a_pause() -> None:
     jobs = dead_group(3)
     operation = start(group_of(jobs[0]), make_system_admin("root"), rate=1)
-    work = operation_work.OperationWork()
+    work = OperationWork()
     with held(jobs[0]):
         assert work.do_round() == 1
-        operations.pause(operation)
+        verbs.pause_operation(operation)
         work.do_round()
-    operations.resume(operation)
+    verbs.resume_operation(operation)
     Operation.objects.update(released_until=operation.started_at - dt.timedelta(minutes=1))
     assert work.do_round() == 1
     assert lives() == [jobs[0].pk]

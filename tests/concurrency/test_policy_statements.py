@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 import pytest
 from django.db import connection
 
-from django_jobs.engine import access
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.store import database
+from django_jobs import AccessPolicy
 from django_jobs.models import Job
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, make_pending
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 
 
-class Slow(access.AccessPolicy):
+class Slow(AccessPolicy):
     """Takes less time for an answer than the server waits for a word, and more for all of them."""
 
     def weight(self, organization: Any) -> float:
@@ -26,7 +25,7 @@ class Slow(access.AccessPolicy):
         return 2.0
 
 
-class HangingUp(access.AccessPolicy):
+class HangingUp(AccessPolicy):
     """Ends its own connection."""
 
     is_away: ClassVar[bool] = False
@@ -61,7 +60,7 @@ def test_a_policy_that_weighs_slowly_does_not_make_the_server_hang_up(
 ) -> None:
     follow(settings, Slow, LEASE_SECONDS=8)
     full_broker.is_full = False
-    assert dispatcher.dispatch() == len(waiting)
+    assert verbs.dispatch() == len(waiting)
 
 
 def test_a_server_that_goes_away_ends_the_pass_and_no_share_is_made_up(
@@ -75,9 +74,9 @@ def test_a_server_that_goes_away_ends_the_pass_and_no_share_is_made_up(
     follow(settings, HangingUp)
     monkeypatch.setattr(HangingUp, "is_away", True)
     full_broker.is_full = False
-    assert dispatcher.wake() == 0
+    assert verbs.wake() == 0
     assert "event=dispatch_failed" in caplog.text
     assert "event=access_policy_failed" not in caplog.text
     monkeypatch.setattr(HangingUp, "is_away", False)
-    database.mend_connections()
-    assert dispatcher.wake() == len(waiting)
+    verbs.mend_connections()
+    assert verbs.wake() == len(waiting)

@@ -10,17 +10,14 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.checks.database import check_database
-from django_jobs.engine.dispatch import dispatcher, worker_registry
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.diagnostics import examine
-from django_jobs.engine.ports import Ticket
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import Job, JobType, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, make_pending, run_crowd
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Ticket
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -121,18 +118,18 @@ def test_each_job_is_dispatched_and_claimed_once(
     broker: CrowdedBroker, organization: Organization, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 100_000}
-    worker_registry.announce("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
+    verbs.announce_worker("a-large-worker", ALL_QUEUES, slots=1, window=5_000)
     broker.is_full = True
     jobs = make_pending(make_job_type(), organization, 100)
     broker.is_full = False
-    run_crowd([dispatcher.dispatch] * 6)
+    run_crowd([verbs.dispatch] * 6)
     assert Counter(broker.pushed) == {f"{job.name}-1": 1 for job in jobs}
 
     tickets = [Ticket(job.pk, job.created_at.year, 1, job.priority) for job in jobs]
     claimed: list[int] = []
 
     def work(name: str) -> Callable[[], None]:
-        return lambda: claimed.extend(item.pk for item in claim(tickets, name))
+        return lambda: claimed.extend(item.pk for item in verbs.claim(tickets, name))
 
     run_crowd([work(f"worker-{number}") for number in range(6)])
     assert Counter(claimed) == {job.pk: 1 for job in jobs}
@@ -141,12 +138,12 @@ def test_each_job_is_dispatched_and_claimed_once(
 
 @pytest.mark.usefixtures("snapshots")
 def test_the_level_is_accepted_where_the_server_refuses_stale_writes() -> None:
-    assert check_database(databases=["default"]) == []
+    assert verbs.check_database(databases=["default"]) == []
 
 
 def test_the_level_is_refused_where_the_server_lets_stale_writes_pass(
     broker: CrowdedBroker, monkeypatch: pytest.MonkeyPatch, snapshots: None
 ) -> None:
     reconnect_with(monkeypatch, init_command="SET SESSION innodb_snapshot_isolation = 0")
-    assert [message.id for message in check_database(databases=["default"])] == ["django_jobs.E020"]
-    assert any(finding.subject == "isolation level" for finding in examine())
+    assert [message.id for message in verbs.check_database(databases=["default"])] == ["django_jobs.E020"]
+    assert any(finding.subject == "isolation level" for finding in verbs.examine())

@@ -11,17 +11,13 @@ import pytest
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher, turns
-from django_jobs.engine.dispatch.reconciliation import TicketWatch
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle_all
-from django_jobs.engine.transitions import move
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_crowd
+from tests.support import verbs
 from tests.support.brokers import returned, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Claimed, Interpose, TicketWatch
 
 CROWD = 10
 LATER = dt.timedelta(hours=1)
@@ -65,10 +61,10 @@ class Debounce:
 
     def worker(self) -> None:
         while not self.is_over.wait(0.001):
-            dispatcher.wake()
+            verbs.wake()
             tickets = self.broker.take_all()
             if tickets:
-                self.started += claim(tickets, f"worker-{threading.get_ident()}")
+                self.started += verbs.claim(tickets, f"worker-{threading.get_ident()}")
 
 
 @pytest.fixture
@@ -126,12 +122,12 @@ def test_no_change_is_lost_to_a_worker_that_claims_at_this_moment(broker: Crowde
         return run
 
     def claim_all() -> None:
-        dispatcher.wake()
+        verbs.wake()
         name = f"worker-{threading.get_ident()}"
-        claimed = claim(broker.take_all(), name)
+        claimed = verbs.claim(broker.take_all(), name)
         for item in claimed:
             ran[item.parameters["key"]].append(item.parameters["number"])
-        settle_all([returned(item) for item in claimed], name)
+        verbs.settle_all([returned(item) for item in claimed], name)
 
     def worker() -> None:
         while not all(event.is_set() for event in are_over.values()):
@@ -161,12 +157,13 @@ def test_a_job_that_was_put_off_does_not_run_early(debounce: Debounce) -> None:
 
 
 def test_a_replacement_that_commits_in_the_midst_of_a_pass_leaves_the_limit_of_its_key_exact(
-    broker: CrowdedBroker, monkeypatch: pytest.MonkeyPatch
+    broker: CrowdedBroker, interpose: Interpose
 ) -> None:
+    real = verbs.move
     if is_small():
         pytest.skip("SQLite has one writer at a time")
     kind, organization = make_job_type(concurrency_key="account", deduplication_window=300), make_organization()
-    dispatcher.dispatch()  # for a new database's first one keeps others waiting until it commits
+    verbs.dispatch()  # for a new database's first one keeps others waiting until it commits
     broker.is_full = True
     start(submit_job(kind, organization, {"account": "full"}))
     job = submit_job(kind, organization, {"account": "free"}, unique_key="k")
@@ -176,13 +173,13 @@ def test_a_replacement_that_commits_in_the_midst_of_a_pass_leaves_the_limit_of_i
         submit_job(kind, organization, {"account": "full"}, unique_key="k", on_duplicate="replace")
 
     def move_after_the_replacement(*args: Any, **terms: Any) -> Any:
-        monkeypatch.setattr(turns, "move", move)
+        interpose("move", real)
         run_crowd([replace])
-        return move(*args, **terms)
+        return real(*args, **terms)
 
-    monkeypatch.setattr(turns, "move", move_after_the_replacement)
+    interpose("move", move_after_the_replacement)
 
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
 
     job.refresh_from_db()
     assert (job.status, job.input_parameters) == ("Pending", {"account": "full"})

@@ -8,10 +8,10 @@ import pytest
 from django.db import transaction
 from django.db.models import Sum
 
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.submission.single import submit_job
+from django_jobs import submit_job
 from django_jobs.models import OrganizationActivity, Span, TypeActivity
 from tests.concurrency.crowd import is_small, make_pending, run_crowd
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
@@ -35,8 +35,8 @@ def let_all_have_ended(tuning: Tuning) -> None:
 
 
 def is_all_counted() -> bool:
-    rollups.catch_up()
-    return rollups.behind() == 0
+    verbs.catch_up_rollups()
+    return verbs.rollups_behind() == 0
 
 
 def test_a_row_that_becomes_visible_late_is_counted_too(tuning: Tuning) -> None:
@@ -55,7 +55,7 @@ def test_a_row_that_becomes_visible_late_is_counted_too(tuning: Tuning) -> None:
             overtaken.set()
         submit_job(kind, organization, {"number": 2})
         for _ in range(3):
-            rollups.roll_up()
+            verbs.roll_up()
         overtaken.set()
 
     run_crowd([go_slowly, overtake])

@@ -7,11 +7,11 @@ import signal
 import pytest
 from django.db import connection, transaction
 
-from django_jobs.engine.schedules.firing import fire_due
 from django_jobs.models import Job, Schedule, ScheduleFiring
 from tests.concurrency import members
 from tests.concurrency.members import die_before_the_mark, fire
 from tests.concurrency.processes import run_processes, run_to_its_end
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.schedules import MINUTE, NOON, make_schedule
 
@@ -28,7 +28,7 @@ def test_of_schedulers_that_fire_at_once_each_firing_is_somebodys_and_happens_on
         make_schedule(kind, organization, name=f"s-{number}", catch_up="all", overlap="allow")
     now = NOON + (MISSED - 1) * MINUTE
     answers = run_processes([(fire, {"now": now.isoformat()})] * PROCESSES)
-    fire_due(now)  # what one left to another that held it
+    verbs.fire(now)  # what one left to another that held it
     fired = list(ScheduleFiring.objects.values_list("schedule__name", "due_at"))
     assert len(fired) == len(set(fired)) == SCHEDULES * MISSED
     assert set(ScheduleFiring.objects.values_list("outcome", flat=True)) == {"submitted"}
@@ -41,9 +41,9 @@ def test_who_is_killed_between_submission_and_mark_leaves_no_trace_and_the_next_
     assert run_to_its_end(die_before_the_mark, {"now": NOON.isoformat()}) == -signal.SIGKILL
     assert not Job.objects.exists()
     assert not ScheduleFiring.objects.exists()
-    [fired] = fire_due(NOON)
+    [fired] = verbs.fire(NOON)
     assert (fired.outcome, fired.due_at, Job.objects.count()) == ("submitted", NOON, 1)
-    assert fire_due(NOON) == []
+    assert verbs.fire(NOON) == []
     schedule.refresh_from_db()
     assert schedule.last_fired_at == NOON
 
@@ -61,6 +61,6 @@ def test_a_schedule_that_another_holds_is_left_to_it() -> None:
         pytest.skip("This database locks as a whole.")
     make_schedule(make_job_type(), make_organization())
     with transaction.atomic():
-        [fired] = fire_due(NOON)
+        [fired] = verbs.fire(NOON)
         assert run_processes([(fire, {"now": NOON.isoformat()})]) == [0]
     assert fired.outcome == "submitted"

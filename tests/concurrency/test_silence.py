@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import Ticket
-from django_jobs.engine.store import database
 from django_jobs.models import Job
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, make_queued
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.stores import store_name
+from tests.support.verbs import Ticket
 from tests.support.waiting import wait_until
 
 PATIENCE = 60.0
@@ -44,14 +42,14 @@ class SilentHolder:
 
     def _run(self) -> None:
         try:
-            database.in_transaction(self._hold)
+            verbs.in_transaction(self._hold)
         except Exception as error:  # noqa: BLE001
             self.errors.append(error)
         finally:
             connections.close_all()
 
     def _hold(self) -> None:
-        database.locked(self._rows).get()
+        verbs.locked(self._rows).get()
         self._holds.set()
         assert self._may_go_on.wait(PATIENCE)
         self._rows.update(progress=50)
@@ -65,7 +63,7 @@ def can_be_locked(job: Job) -> bool:
     if is_small():  # SQLite locks no rows, and who tried to write would wait for the silent one
         return True
     with transaction.atomic():
-        return database.locked(Job.objects.filter(pk=job.pk), skip=True).exists()
+        return verbs.locked(Job.objects.filter(pk=job.pk), skip=True).exists()
 
 
 def session_limit() -> Any:
@@ -79,15 +77,15 @@ def test_the_rows_of_a_silent_transaction_are_free_after_a_lease_and_its_writes_
     full_broker: CrowdedBroker,
 ) -> None:
     (job,) = make_queued(make_job_type(), make_organization(), 1)
-    claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "silent")
+    verbs.claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "silent")
     holder = SilentHolder(job)
 
     wait_until(lambda: can_be_locked(job), PATIENCE, "the row to be free")
     holder.go_on()
-    wait_until(lambda: leases.rescue_expired() == 1, PATIENCE, "the job to be rescued")
+    wait_until(lambda: verbs.rescue_expired() == 1, PATIENCE, "the job to be rescued")
 
     is_limited = not is_small()
-    assert [database.is_lost_connection(error) for error in holder.errors] == [True] * is_limited
+    assert [verbs.is_lost_connection(error) for error in holder.errors] == [True] * is_limited
     job.refresh_from_db()
     assert job.progress == (0 if is_limited else 50)
 
@@ -99,13 +97,13 @@ def test_a_worker_that_lives_keeps_the_job_whose_row_a_silent_transaction_held(
         pytest.skip("SQLite locks no rows")
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 2 * LEASE_SECONDS}
     (job,) = make_queued(make_job_type(), make_organization(), 1)
-    claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "living")
+    verbs.claim([Ticket(job.pk, job.created_at.year, 1, job.priority)], "living")
     holder = SilentHolder(job)
     rescued: list[int] = []
 
     def is_renewed() -> bool:
-        rescued.append(leases.rescue_expired())
-        return all(held.is_renewed for held in leases.renew(["living"]))
+        rescued.append(verbs.rescue_expired())
+        return all(held.is_renewed for held in verbs.renew_leases(["living"]))
 
     wait_until(is_renewed, PATIENCE, "the lease to be renewed")
     holder.go_on()
@@ -120,6 +118,6 @@ def test_a_hosts_own_limit_is_the_same_after_a_transaction_of_ours() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION idle_transaction_timeout = 77")
 
-    inside = database.in_transaction(lambda: database.in_transaction(session_limit))
+    inside = verbs.in_transaction(lambda: verbs.in_transaction(session_limit))
 
     assert (inside, session_limit()) == ({"mysql": LEASE_SECONDS // 2}.get(connection.vendor, 77), 77)

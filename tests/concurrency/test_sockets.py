@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER, Seat, Seats
-from django_jobs.engine.sockets.tickets import make_ticket, use_ticket
 from django_jobs.models import OpenSocket, SocketTicket
 from tests.concurrency.crowd import run_crowd
+from tests.support import verbs
 from tests.support.factories import make_user
+from tests.support.verbs import SOCKETS_A_USER, SocketSeat, SocketSeats
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,11 +18,11 @@ ROUNDS = 20
 
 def test_of_all_who_use_a_ticket_at_the_same_moment_one_is_let_in() -> None:
     user = make_user()
-    tickets = [make_ticket(user) for _ in range(10)]
+    tickets = [verbs.make_socket_ticket(user) for _ in range(10)]
     answers: list[bool] = []
 
     def use_all() -> None:
-        answers.extend(use_ticket(ticket) is not None for ticket in tickets)
+        answers.extend(verbs.use_socket_ticket(ticket) is not None for ticket in tickets)
 
     run_crowd([use_all] * CROWD)
     assert answers.count(True) == len(tickets)
@@ -34,7 +34,7 @@ def test_however_many_processes_open_sockets_at_once_a_user_has_no_more_than_all
     taken: list[bool] = []
 
     def open_some() -> None:
-        seats = Seats()
+        seats = SocketSeats()
         taken.extend(seats.take(user.pk) is not None for _ in range(5))
 
     run_crowd([open_some] * CROWD)
@@ -43,10 +43,10 @@ def test_however_many_processes_open_sockets_at_once_a_user_has_no_more_than_all
 
 def test_sockets_that_open_together_while_others_close_are_no_more_than_allowed() -> None:
     users = [make_user(), make_user()]
-    held: list[Seat] = []
+    held: list[SocketSeat] = []
 
     def open_and_close() -> None:
-        seats, mine = Seats(), []
+        seats, mine = SocketSeats(), []
         for _ in range(ROUNDS):
             mine += [seat for seat in seats.take_all([user.pk for user in users] * 7) if seat is not None]
             while len(mine) > 2:

@@ -7,18 +7,17 @@ import threading
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import line_watch
 from django_jobs.models import Alert
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Scheduler
 from tests.support.waiting import wait_until
 
 
 @pytest.mark.usefixtures("broker")
-def test_a_tick_that_hangs_is_an_alarm_by_the_name_of_its_duty(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
+def test_a_tick_that_hangs_is_an_alarm_by_the_name_of_its_duty(interpose: Interpose, tuning: Tuning) -> None:
     goes_on, stop = threading.Event(), threading.Event()
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", lambda: int(goes_on.wait(60)))
+    interpose("dispatch_without_budget", lambda: int(goes_on.wait(60)))
     tuning.set(duty_stalled_seconds=0.5, duty_look_seconds=0.1, alert_pause_seconds=0.2)
     scheduler = Scheduler("one")
 
@@ -56,7 +55,7 @@ def test_a_duty_whose_statements_never_get_an_answer_is_an_alarm_by_its_name(tun
         connections.close_all()
 
     def is_told() -> bool:
-        line_watch.look()
+        verbs.look_at_lines()
         return Alert.objects.filter(rule="duty_stalled", subject="fire_schedules").exists()
 
     is_held = threading.Event()

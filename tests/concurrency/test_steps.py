@@ -8,18 +8,15 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import settle
-from django_jobs.engine.execution.handler_run import attempt, context_for
-from django_jobs.engine.execution.outcomes import Interrupted, Outcome
-from django_jobs.engine.transitions import Moved
 from django_jobs.models import ExecutionLog, Job, JobStep
 from django_jobs.statuses import Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_queued, run_crowd
+from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import WORKER, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Claimed, Interrupted, Moved, Outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,13 +30,13 @@ def claimed_jobs(count: int) -> list[Claimed]:
 
 
 def rescue(claimed: Claimed) -> list[Moved]:
-    return settle.settle_lost([(claimed.pk, claimed.attempt)], "its lease ran out", WORKER)
+    return verbs.settle_lost([(claimed.pk, claimed.attempt)], "its lease ran out", WORKER)
 
 
 def stepping(claimed: Claimed, ended: list[Outcome]) -> Callable[[], None]:
     """An attempt that takes one step and says how it ended."""
     claimed.handler = lambda context: context.step("charge", dict)
-    return lambda: ended.append(attempt(claimed, context_for(claimed, FreeRunner())))
+    return lambda: ended.append(verbs.attempt(claimed, verbs.context_for(claimed, FreeRunner())))
 
 
 def test_a_step_waits_for_a_rescue_that_is_under_way_and_is_refused(full_broker: CrowdedBroker) -> None:

@@ -12,11 +12,10 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.tasks import discovery, job_types
 from tests.concurrency.crowd import run_crowd
-from tests.support import tasks
+from tests.support import tasks, verbs
 
 CROWD = 6
 
@@ -31,7 +30,7 @@ def enqueue_in_a_transaction() -> None:
         tasks.add.enqueue(1)
 
     # MariaDB may end one of them with a deadlock, as the docs say, which is then run again.
-    database.in_transaction(work)
+    verbs.in_transaction(work)
 
 
 @pytest.mark.parametrize("member", [enqueue, enqueue_in_a_transaction])

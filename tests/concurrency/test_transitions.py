@@ -9,17 +9,15 @@ from collections.abc import Callable
 
 import pytest
 
-from django_jobs.engine.actors import SCHEDULER, SYSTEM, WORKER, user_named
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import leases, settle
-from django_jobs.engine.store.base.transactions import Transactions
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, Moved, move
+from django_jobs import cancel_job
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Job
 from django_jobs.statuses import DISPATCHABLE, RETRYABLE_BY_HAND, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_queued, run_crowd
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import INCREMENT, NOW, SCHEDULER, SYSTEM, WORKER, After, Move, Moved, Transactions
 
 LARGEST_SET, SMALLEST_SET = 200, 50
 #: A melee in which nothing moves for so many seconds is over; how long all its moves take is the machine's to say.
@@ -70,7 +68,7 @@ def claim_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Move
     name = chance.choice(WORKERS)
     values = {"attempt": INCREMENT, "worker_name": name, "started_at": NOW, "lease_expires_at": After(30)}
     moves = [Move(pk=pk, to_status=Status.RUNNING, values={**values, "cancel_requested_at": None}) for pk in pks]
-    return move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=name, skip_locked=chance.random() < 0.5)
+    return verbs.move(moves, sources=[Status.QUEUED], actor=WORKER, worker_name=name, skip_locked=chance.random() < 0.5)
 
 
 def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -89,23 +87,23 @@ def settle_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
             values = {"queued_at": NOW, "worker_name": "", "lease_expires_at": None}
             moves.append(Move(pk=pk, to_status=Status.QUEUED, attempt=attempt, values=values))
     chance.shuffle(moves)
-    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name="settler")
+    return verbs.move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name="settler")
 
 
 def hand_back_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
     """The engine's own way back to the queue, as for a worker that died: its own transaction and SKIP LOCKED."""
     name = chance.choice(WORKERS)
     seen = Job.objects.filter(pk__in=pks, status=Status.RUNNING, worker_name=name).values_list("pk", "attempt")
-    return settle.return_to_queue(list(seen[:SMALLEST_SET]), "handed back", name)
+    return verbs.return_to_queue(list(seen[:SMALLEST_SET]), "handed back", name)
 
 
 def requeue_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
     """Failed → Queued and Dead Letter → Pending, as the dispatcher and people do."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     moves = [Move(pk=pk, to_status=Status.QUEUED, values=values) for pk in pks]
-    moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True)
+    moved = verbs.move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True)
     moves = [Move(pk=pk, to_status=Status.PENDING, values={"ready_at": NOW, "retry_count": 0}) for pk in pks]
-    return moved + move(moves, sources=RETRYABLE_BY_HAND, actor=user_named("somebody"))
+    return moved + verbs.move(moves, sources=RETRYABLE_BY_HAND, actor=verbs.user_named("somebody"))
 
 
 def bury_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -117,7 +115,7 @@ def bury_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved
         else:
             values = {"error_message": f"job {pk}", "completed_at": NOW}
             moves.append(Move(pk=pk, to_status=Status.DEAD_LETTER, message="buried", values=values))
-    return move(moves, sources=[Status.QUEUED], actor=WORKER)
+    return verbs.move(moves, sources=[Status.QUEUED], actor=WORKER)
 
 
 def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
@@ -125,7 +123,7 @@ def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
     values = {"canceled_at": NOW, "ready_at": None, "next_retry_at": None}
     sources = [Status.PENDING, Status.QUEUED, Status.FAILED, Status.TIMED_OUT]
     moves = [Move(pk=pk, to_status=Status.CANCELED, values=values) for pk in pks[:2]]
-    moved = move(moves, sources=sources, actor=user_named("somebody"))
+    moved = verbs.move(moves, sources=sources, actor=verbs.user_named("somebody"))
     for pk in pks[2:4]:
         try:
             cancel_job(Job.objects.get(pk=pk))
@@ -135,7 +133,7 @@ def cancel_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Mov
 
 
 def renew_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Moved]:
-    held = leases.renew(chance.sample(WORKERS, 2))
+    held = verbs.renew_leases(chance.sample(WORKERS, 2))
     assert len({item.pk for item in held}) == len(held)
     return []
 
@@ -180,7 +178,9 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
     jobs = make_queued(make_job_type(), make_organization(), 100 if is_small() else 500)
     pks = [job.pk for job in jobs]
     values = {"attempt": INCREMENT, "worker_name": "worker-a", "lease_expires_at": After(-1)}
-    move([Move(pk=pk, to_status=Status.RUNNING, values=values) for pk in pks], sources=[Status.QUEUED], actor=WORKER)
+    verbs.move(
+        [Move(pk=pk, to_status=Status.RUNNING, values=values) for pk in pks], sources=[Status.QUEUED], actor=WORKER
+    )
     won: dict[str, list[int]] = {"worker": [], "scheduler": []}
 
     def report() -> None:
@@ -189,12 +189,12 @@ def test_of_two_ends_of_one_attempt_exactly_one_is_stored(full_broker: CrowdedBr
             moves = [
                 Move(pk=pk, to_status=Status.COMPLETED, attempt=1, values=values) for pk in pks[start : start + 20]
             ]
-            won["worker"] += [item.pk for item in move(moves, sources=[Status.RUNNING], actor=WORKER)]
+            won["worker"] += [item.pk for item in verbs.move(moves, sources=[Status.RUNNING], actor=WORKER)]
 
     def rescue() -> None:
         for start in reversed(range(0, len(pks), 20)):
             pairs = [(pk, 1) for pk in pks[start : start + 20]]
-            moved = settle.settle_lost(pairs, "killed", "worker-a", actor=SCHEDULER)
+            moved = verbs.settle_lost(pairs, "killed", "worker-a", actor=SCHEDULER)
             won["scheduler"] += [item.pk for item in moved]
 
     run_crowd([report, rescue])

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.dispatch import Signal
 
-from django_jobs.engine.ports import use_broker
 from django_jobs.models import Job, JobType, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import Submitter
 from tests.support.tuning import LASTING_MEMORIES, Tuning
+from tests.support.verbs import Interpose
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -76,14 +76,13 @@ def broadcaster() -> Iterator[ManualBroadcaster]:
     """A channel layer in memory, and a broadcaster that sends when the test says so."""
     from channels.layers import InMemoryChannelLayer, channel_layers
 
-    from django_jobs.engine.broadcaster import use_broadcaster
     from tests.support.live import ManualBroadcaster
 
     channel_layers.set("default", InMemoryChannelLayer())
     broadcaster = ManualBroadcaster()
-    use_broadcaster(broadcaster)
+    verbs.use_broadcaster(broadcaster)
     yield broadcaster
-    use_broadcaster(None)
+    verbs.use_broadcaster(None)
     channel_layers.backends.clear()
 
 
@@ -102,18 +101,16 @@ def listen() -> Iterator[Listen]:
 
 
 @pytest.fixture
-def reasons(monkeypatch: pytest.MonkeyPatch) -> Reasons:
+def reasons(interpose: Interpose) -> Reasons:
     """Tells the codes of what moved a job since the test began, where a move had a reason."""
-    from django_jobs.engine.insight import events
-
     told: list[tuple[int, str]] = []
-    tell = events.changed
+    tell = verbs.changed
 
     def note(moved: Any, *rest: Any) -> None:
         told.extend((item.pk, getattr(item.message, "code", "")) for item in moved)
         tell(moved, *rest)
 
-    monkeypatch.setattr(events, "changed", note)
+    interpose("changed", note)
     return lambda job: [code for pk, code in told if pk == job.pk and code]
 
 
@@ -121,9 +118,9 @@ def reasons(monkeypatch: pytest.MonkeyPatch) -> Reasons:
 def without_redis() -> Iterator[None]:
     """What a host's test would find: no Redis."""
     broker: Any = DeadBroker()
-    use_broker(broker)
+    verbs.use_broker(broker)
     yield
-    use_broker(None)
+    verbs.use_broker(None)
 
 
 @pytest.fixture(params=["in a transaction", pytest.param("committed", marks=pytest.mark.django_db(transaction=True))])

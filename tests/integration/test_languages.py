@@ -9,13 +9,12 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_jobs import get_job_status, retry_job, signals
-from django_jobs.engine.control.audit import Act, record
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.exceptions import JobsError
 from django_jobs.models import ExecutionLog, Job, JobType, Organization, Schedule, ScheduleFiring
 from django_jobs.statuses import Status
 from django_jobs.testing import run_jobs
 from tests.integration.conftest import Listen
+from tests.support import verbs
 from tests.support.admin import chosen, url
 from tests.support.api import client_of, url_of
 from tests.support.batches import make_batch
@@ -25,6 +24,7 @@ from tests.support.commands import run
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import LiveClient, by_token, with_clients
 from tests.support.schedules import make_schedule
+from tests.support.verbs import Act
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -140,7 +140,7 @@ def test_what_is_stored_is_english(organization: Organization) -> None:
         everything(organization)
         schedule = Schedule.objects.get()
         JobType.objects.filter(pk=schedule.job_type_id).update(is_enabled=False)
-        fire_now(schedule, user=make_system_admin("root"))
+        verbs.fire_now(schedule, user=make_system_admin("root"))
     stored = [
         *ExecutionLog.objects.values_list("message", flat=True),
         *Job.objects.values_list("error_message", flat=True),
@@ -156,7 +156,7 @@ def test_the_histories_of_the_admin_and_the_log_are_english(
 ) -> None:
     with speak_in_brackets():
         answer = root.post(url("jobtype", "pause", kind.pk))
-        record(None, [kind], Act.CHANGED, [{"changed": {"fields": ["Pool"]}}])
+        verbs.record_act(None, [kind], Act.CHANGED, [{"changed": {"fields": ["Pool"]}}])
     assert answer.status_code == 302
     assert JobType.objects.get(pk=kind.pk).is_paused
     assert [entry.change_message for entry in LogEntry.objects.all()] == ["Paused."]

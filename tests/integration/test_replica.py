@@ -9,16 +9,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from django_jobs.admin import bulk_actions
-from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.models import ExecutionLog, Job, Membership, Operation, Organization
-from tests.support import admin, api
+from tests.support import admin, api, verbs
 from tests.support.admin import chosen, codes_said, said, url
 from tests.support.brokers import job_in, reread
 from tests.support.factories import make_job_type, make_user
 from tests.support.failures import order
 from tests.support.operations import work_off
 from tests.support.replicas import ReplicaReads, lagging_replica
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -62,10 +61,11 @@ def test_many_jobs_are_changed_by_what_is_true_of_them(
 
 
 def test_a_deletion_that_was_refused_is_told_as_refused(
-    root: Client, jobs: list[Job], replica: ReplicaReads, monkeypatch: pytest.MonkeyPatch
+    root: Client, jobs: list[Job], replica: ReplicaReads, interpose: Interpose
 ) -> None:
+    real = verbs.delete_jobs
     gone, stays = jobs[1::2]
-    monkeypatch.setattr(bulk_actions, "delete_jobs", lambda *_, **options: delete_jobs([gone.pk], **options))
+    interpose("delete_jobs", lambda *_, **options: real([gone.pk], **options))
     answer = root.post(LIST, chosen("delete", gone, stays, confirmed="yes"), follow=True)
     assert codes_said(answer) == ["done", "in_use"]
     first, second = said(answer)

@@ -11,14 +11,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import JobCanceled, cancel_job, signals
-from django_jobs.engine.execution import claim_verdicts
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.execution.settle import settle, settle_lost
-from django_jobs.engine.insight import events
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs
 from tests.integration.conftest import Listen
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     job_in,
@@ -32,6 +28,7 @@ from tests.support.brokers import (
     ticket_of,
 )
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Interpose, ProgressBuffer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -91,13 +88,13 @@ def test_a_failure_that_is_retried_is_no_end(status: str, told: list[Any]) -> No
 
 def test_a_failure_without_retries_left_is_told_as_the_end_that_it_is(told: list[Any]) -> None:
     _, claimed = running_job(job_type=make_job_type(max_retries=0))
-    settle([raised(claimed)], WORKER)
+    verbs.settle([raised(claimed)], WORKER)
     assert told[-1][2] == "Dead Letter"
 
 
 def test_the_loss_of_a_worker_is_told_where_it_ends_a_job(told: list[Any]) -> None:
     _, claimed = running_job(job_type=make_job_type(max_retries=0))
-    settle_lost([(claimed.pk, claimed.attempt)], "lost", WORKER)
+    verbs.settle_lost([(claimed.pk, claimed.attempt)], "lost", WORKER)
     assert told[-1][::2] == (FINISHED, "Dead Letter")
 
 
@@ -180,9 +177,9 @@ def test_a_set_of_jobs_is_read_at_once(listen: Listen) -> None:
     few = [start(pending_job(kind, organization)) for _ in range(2)]
     many = [start(pending_job(kind, organization)) for _ in range(7)]
     with CaptureQueriesContext(connection) as for_few:
-        settle([returned(item) for item in few], WORKER)
+        verbs.settle([returned(item) for item in few], WORKER)
     with CaptureQueriesContext(connection) as for_many:
-        settle([returned(item) for item in many], WORKER)
+        verbs.settle([returned(item) for item in many], WORKER)
     assert len(for_many) == len(for_few)
     assert seen == [item.job_id for item in few + many]
 
@@ -190,10 +187,10 @@ def test_a_set_of_jobs_is_read_at_once(listen: Listen) -> None:
 def statements_of_a_life() -> int:
     """How many statements claiming and settling a job take."""
     job = queue_up(pending_job())
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
     with CaptureQueriesContext(connection) as queries:
-        (claimed,) = claim([ticket_of(job)], WORKER)
-        settle([returned(claimed)], WORKER)
+        (claimed,) = verbs.claim([ticket_of(job)], WORKER)
+        verbs.settle([returned(claimed)], WORKER)
     return len(queries)
 
 
@@ -206,16 +203,16 @@ def test_without_receivers_signals_cost_no_statement(listen: Listen) -> None:
 
 
 def test_receivers_that_cannot_be_told_are_logged(
-    listen: Listen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    listen: Listen, interpose: Interpose, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise ValueError("no rows today")
 
     listen(signals.job_finished, lambda **kwargs: None)
     _, claimed = running_job()
-    monkeypatch.setattr("django_jobs.engine.insight.status.describe_all", fail)
+    interpose("describe_jobs", fail)
     with caplog.at_level(logging.ERROR):
-        settle([returned(claimed)], WORKER)
+        verbs.settle([returned(claimed)], WORKER)
     assert "event=signals_failed" in caplog.text
     assert reread(Job.objects.get(pk=claimed.pk)).status == "Completed"
 
@@ -227,8 +224,8 @@ def test_jobs_that_are_submitted_together_are_told_by_as_many_statements_as_one(
     jobs = [pending_job(kind, organization) for _ in range(5)]
     seen.clear()
     with CaptureQueriesContext(connection) as for_one:
-        events.submitted(jobs[0])
+        verbs.announce_submitted(jobs[0])
     with CaptureQueriesContext(connection) as for_all:
-        events.submitted(*jobs)
+        verbs.announce_submitted(*jobs)
     assert len(for_all) == len(for_one)
     assert seen == [jobs[0].name, *[job.name for job in jobs]]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.store.aggregates import COUNTERS
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
+from tests.support import verbs
+from tests.support.verbs import COUNTERS
 
 MOMENT: Final = dt.datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=dt.UTC)
 
 
 def roll_up() -> int:
     """Everything; by how many ids it came forward."""
-    return rollups.catch_up()
+    return verbs.catch_up_rollups()
 
 
 def counts(row: Any) -> dict[str, int]:

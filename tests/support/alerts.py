@@ -8,11 +8,11 @@ from typing import Any, Final
 from django.db.models import F
 from django.utils import timezone
 
-from django_jobs.engine.alerts.evaluation import CLEAR_SECONDS, Evaluator
-from django_jobs.engine.alerts.records import key_of
 from django_jobs.models import Alert, EngineLease, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import end, raised, running_job
 from tests.support.monitor import count
+from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator
 
 ONLY_THIS: Final = (
     "type_failing",
@@ -29,9 +29,9 @@ def only(rule: str, **thresholds: Any) -> dict[str, Any]:
     return {"ALERTS": {**dict.fromkeys(ONLY_THIS), "no_scheduler": None, rule: thresholds}}
 
 
-def evaluate(evaluator: Evaluator | None = None) -> list[Alert]:
+def evaluate(evaluator: AlertEvaluator | None = None) -> list[Alert]:
     """The open alarms after the rules were evaluated once, by a scheduler that just began unless one is given."""
-    (evaluator or Evaluator()).evaluate()
+    (evaluator or AlertEvaluator()).evaluate()
     return list(Alert.objects.filter(cleared_at=None).order_by("rule", "subject"))
 
 
@@ -41,7 +41,7 @@ def the_alarm() -> Alert:
     return alert
 
 
-def let_pass(seconds: float = CLEAR_SECONDS) -> None:
+def let_pass(seconds: float = ALERT_CLEAR_SECONDS) -> None:
     """Let the alarms have been seen so many seconds earlier."""
     by = dt.timedelta(seconds=seconds)
     Alert.objects.update(seen_at=F("seen_at") - by, raised_at=F("raised_at") - by)
@@ -82,5 +82,5 @@ def make_alert(
         seen_at=cleared or now,
         cleared_at=cleared,
         facts=facts or {},
-        open_key=None if cleared else key_of(rule, subject),
+        open_key=None if cleared else verbs.alert_key(rule, subject),
     )

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from django_jobs.texts import code_of
+from tests.support import verbs
 
 
 def client_of(user: Any = None, **options: Any) -> APIClient:
@@ -40,7 +40,7 @@ def _codes(errors: Any) -> Any:
         return {name: _codes(found) for name, found in errors.items()}
     if isinstance(errors, list):
         return [_codes(found) for found in errors]
-    return code_of(errors)
+    return verbs.code_of(errors)
 
 
 def body_of(answer: Any) -> bytes:

@@ -7,10 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution.handler_run import context_for, run
-from django_jobs.worker.interruption import Interrupter, SlotRunner
+from tests.support import verbs
 from tests.support.brokers import running_job
+from tests.support.verbs import Claimed, Interrupter, SlotRunner
 
 
 class FreeRunner:
@@ -43,7 +42,7 @@ def outcome_of(handler: Callable[[Any], Any], runner: Any = None, **fields: Any)
     """How an attempt ends that runs ``handler``."""
     _, claimed = running_job(**fields)
     claimed.handler = handler
-    return run(claimed, context_for(claimed, runner or FreeRunner()))
+    return verbs.run(claimed, verbs.context_for(claimed, runner or FreeRunner()))
 
 
 def raising(error: BaseException) -> Callable[[Any], Any]:
@@ -74,12 +73,12 @@ class Stage:
         self.interrupter = Interrupter(on_main_thread=True)
         self.progress = Progress()
 
-    def attempt(self, claimed: Claimed, how: Any = run) -> Any:
+    def attempt(self, claimed: Claimed, how: Any = verbs.run) -> Any:
         """How an attempt ends that was claimed."""
         runner = SlotRunner((claimed.pk, claimed.attempt), self.progress, self.interrupter)
-        return how(claimed, context_for(claimed, runner))
+        return how(claimed, verbs.context_for(claimed, runner))
 
-    def run(self, handler: Callable[[Any], Any], how: Any = run) -> Any:
+    def run(self, handler: Callable[[Any], Any], how: Any = verbs.run) -> Any:
         _, claimed = running_job()
         claimed.handler = handler
         return self.attempt(claimed, how)

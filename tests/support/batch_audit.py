@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from django_jobs.engine.batches.status import describe
 from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.statuses import BatchState
+from tests.support import verbs
 
 
 def findings(*, at_rest: bool) -> Iterator[str]:
@@ -22,7 +22,7 @@ def findings(*, at_rest: bool) -> Iterator[str]:
 
 
 def _counts(batch: Batch) -> Iterator[str]:
-    status = describe(batch.pk)
+    status = verbs.describe_batch(batch.pk)
     real = Counter(Job.primary.filter(batch_id=batch.pk).values_list("status", flat=True))
     told = {name: count for name, count in (status.by_status if status else {}).items() if count}
     if told != real:

@@ -6,9 +6,8 @@ import datetime as dt
 from typing import Any
 
 from django_jobs import create_batch, get_batch_status, submit_job
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.store import database
 from django_jobs.models import Batch, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.factories import make_job_type
 
 #: Handlers of jobs that end as the key says.
@@ -41,11 +40,11 @@ def counts(batch: Batch) -> dict[str, int]:
 
 def expire(batch: Batch) -> None:
     """Let so much time go by that the scheduler closes the batch, which nobody else closed."""
-    batch.created_at = database.now() - dt.timedelta(days=31)  # on the object, too: its id tells the year
+    batch.created_at = verbs.now() - dt.timedelta(days=31)  # on the object, too: its id tells the year
     batch.save(update_fields=["created_at"])
-    assert batch_duties.expire() == 1
+    assert verbs.expire_batches() == 1
 
 
 def tick() -> None:
     """What the scheduler does for batches."""
-    batch_duties.in_tick()
+    verbs.do_batch_duties()

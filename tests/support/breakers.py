@@ -9,19 +9,12 @@ from typing import Any, Final
 
 from django.db.models import F
 
-from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import breakers
-from django_jobs.engine.dispatch.turns import QUEUED
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import Ticket
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.transitions import Move, Moved, move
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, BreakerState, Status
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, raised, running_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import QUEUED, SYSTEM, Claimed, Move, Moved, Ticket
 
 FAILURES: Final = 3
 PAUSE: Final = 60
@@ -63,24 +56,24 @@ def let_go(kind: JobType, room: int = 1_000) -> list[Moved]:
     """Queue as many waiting jobs of a type as its breaker and the room allow, those that are due first."""
 
     def make_pass() -> list[Moved]:
-        held = breakers.read_held()
+        held = verbs.read_held_breakers()
         running = Job.primary.filter(job_type=kind, status__in=sorted(IN_FLIGHT))
         of_each = Counter((pk, kind.pk) for pk in running.values_list("organization_id", flat=True))
         in_flight = of_each.total()
         allowed = [*held.more_allowed({kind.pk: in_flight}).values(), *held.more_allowed_of_one(of_each).values()]
         count = min([room - in_flight, *allowed])
-        rows = store().waiting_jobs().filter(job_type=kind, ready_at__lte=database.now()).order_by("ready_at", "pk")
+        rows = verbs.store().waiting_jobs().filter(job_type=kind, ready_at__lte=verbs.now()).order_by("ready_at", "pk")
         moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=QUEUED) for job in rows[: max(0, count)]]
-        moved = move(sorted(moves, key=lambda item: item.pk), sources=DISPATCHABLE, actor=SYSTEM)
+        moved = verbs.move(sorted(moves, key=lambda item: item.pk), sources=DISPATCHABLE, actor=SYSTEM)
         held.note_tries({kind.pk: len(moved)})
         return moved
 
-    return database.in_transaction(make_pass)
+    return verbs.in_transaction(make_pass)
 
 
 def claim_moved(moved: Sequence[Moved], worker_name: str = WORKER) -> list[Claimed]:
     """What a worker can claim of jobs that were queued."""
-    return claim([Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved], worker_name)
+    return verbs.claim([Ticket(item.pk, item.year, item.attempt + 1, item.priority) for item in moved], worker_name)
 
 
 def claim_try(kind: JobType) -> Claimed:

@@ -5,21 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from django_jobs import cancel_job, submit_job, submit_jobs
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.ports import Queue, Ticket
-from django_jobs.engine.submission.bulk import submit_jobs
-from django_jobs.engine.submission.single import submit_job
-from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job
 from django_jobs.statuses import DISPATCHABLE, Status
-from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import NOW, SYSTEM, Claimed, MemoryBroker, Move, Queue, Ticket, outcomes
 
 __all__ = ["MemoryBroker"]
 
@@ -50,13 +42,13 @@ def pending_jobs(job_type: Any, organization: Any, count: int) -> list[Job]:
 def queue_up(job: Job) -> Job:
     """The job with a ticket, and no other job touched by it."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
-    move([Move(pk=job.pk, to_status=Status.QUEUED, values=values)], sources=DISPATCHABLE, actor=SYSTEM)
+    verbs.move([Move(pk=job.pk, to_status=Status.QUEUED, values=values)], sources=DISPATCHABLE, actor=SYSTEM)
     return reread(job)
 
 
 def start(job: Job, worker_name: str = WORKER) -> Claimed:
     """A waiting job's next attempt, claimed by a worker."""
-    (claimed,) = claim([ticket_of(queue_up(job))], worker_name)
+    (claimed,) = verbs.claim([ticket_of(queue_up(job))], worker_name)
     return claimed
 
 
@@ -69,7 +61,7 @@ def running_job(worker_name: str = WORKER, **fields: Any) -> tuple[Job, Claimed]
 
 def end(outcome: outcomes.Outcome) -> Job:
     """Settle one attempt, in the name in which it was claimed, and return its job."""
-    settle([outcome], outcome.claimed.worker_name)
+    verbs.settle([outcome], outcome.claimed.worker_name)
     return Job.primary.get(pk=outcome.claimed.pk)
 
 

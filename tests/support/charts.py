@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET  # only what we made ourselves is parsed
 
-from django_jobs.admin.charts import Chart, Series
+from tests.support.verbs import Chart, ChartSeries
 
 
 def chart(*columns: list[float | None], line: list[float | None] | None = None, **fields: object) -> Chart:
@@ -13,8 +13,8 @@ def chart(*columns: list[float | None], line: list[float | None] | None = None, 
         "key": "c",
         "title": "Jobs",
         "labels": [f"at {place}" for place in range(count)],
-        "columns": [Series(name=f"row {place}", color="good", values=item) for place, item in enumerate(columns)],
-        "lines": [Series(name="line", color="info", values=line)] if line else [],
+        "columns": [ChartSeries(name=f"row {place}", color="good", values=item) for place, item in enumerate(columns)],
+        "lines": [ChartSeries(name="line", color="info", values=line)] if line else [],
         **fields,
     }
     return Chart(**values)  # type: ignore[arg-type]

@@ -11,6 +11,8 @@ from typing import Final
 from django.apps import AppConfig
 from django.utils.module_loading import import_string
 
+from tests.support import verbs
+
 VARIABLE: Final = "DJANGO_JOBS_TEST_STORE"
 
 
@@ -21,6 +23,5 @@ class ChosenStore(AppConfig):
     label = "chosen_store"
 
     def ready(self) -> None:
-        from django_jobs.engine.store.chosen import use_store
 
-        use_store("default", import_string(os.environ[VARIABLE]))
+        verbs.use_store("default", import_string(os.environ[VARIABLE]))

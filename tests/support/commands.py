@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command, load_command_clas
 from django.core.management.base import OutputWrapper
 
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.management.refusals import Refused
-from django_jobs.texts import code_of
+from tests.support import verbs
+from tests.support.verbs import Refused
 
 QUEUES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 
@@ -42,7 +42,7 @@ def refusal(*arguments: str, **options: Any) -> str:
 
 def reason_of(error: CommandError) -> str:
     """The code of what a command says that does not do what it is told."""
-    return error.reason if isinstance(error, Refused) else code_of(error.args[0], "")
+    return error.reason if isinstance(error, Refused) else verbs.code_of(error.args[0], "")
 
 
 class Answer(NamedTuple):

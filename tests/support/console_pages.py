@@ -9,14 +9,9 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 
 from django_jobs import create_batch, schedule_job
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.control import operations, worker_orders
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.worker_registry import Supervision
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import AttemptLog, ExecutionLog, Job, JobType, Membership, Organization, SavedFilter, Schedule
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import WORKER, end, job_in, pending_job, raised, running_job, start
@@ -24,6 +19,7 @@ from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die
 from tests.support.operations import begin, finish
 from tests.support.operations import start as start_operation
+from tests.support.verbs import JobFilter, Order, Supervision
 
 ADMIN: Final = "/admin/django_jobs"
 ERROR: Final = "The printer at https://printers.example.com/" + "a-very-long-name-" * 9
@@ -66,9 +62,11 @@ class Console:
         """Let the workers have given a sign of life just now: without one, they have no buttons after some seconds."""
         for number, name in enumerate((WORKER, "worker-2", "worker-3"), start=1):
             supervision = Supervision(pid=number, name=f"supervisor-{number}")
-            worker_registry.announce(name, queue_names(), slots=4, window=8, supervision=supervision, memory=120)
-        for supervisor, order in (("2", worker_orders.Order.QUIET), ("3", worker_orders.Order.STOP)):
-            worker_orders.give(f"supervisor-{supervisor}", order, self.operator)
+            verbs.announce_worker(
+                name, verbs.broker_queue_names(), slots=4, window=8, supervision=supervision, memory=120
+            )
+        for supervisor, order in (("2", Order.QUIET), ("3", Order.STOP)):
+            verbs.give_order(f"supervisor-{supervisor}", order, self.operator)
         scheduler_ticks()
 
     def _run_jobs(self) -> None:
@@ -105,7 +103,7 @@ class Console:
         """Begin one operation and end it, pause one, and leave one to whatever scheduler comes."""
         self.operations = [finish(begin(self.retried, self.operator)).pk]
         paused = begin(self.dead, self.operator, rate=60)
-        operations.pause(paused)
+        verbs.pause_operation(paused)
         waiting = JobFilter(job_types=(self.kind.pk,), statuses=(Status.PENDING, Status.QUEUED))
         self.operations += [paused.pk, start_operation(waiting, self.staff, "cancel").pk]
 
@@ -202,7 +200,7 @@ class Console:
     def _schedules(self) -> Iterator[Look]:
         kind, tenant = self.kind.pk, self.organization
         schedule = self.schedule = schedule_job("nightly", kind, tenant, every=60)
-        fire_now(schedule)
+        verbs.fire_now(schedule)
         cron: dict[str, Any] = {"cron": "30 2 1,15 * MON-FRI", "timezone": "America/Argentina/Buenos_Aires"}
         paused = schedule_job("letters_of_each_organization", kind, None, **cron, is_enabled=False)
         broken = schedule_job("broken", kind, tenant, cron="0 2 * * *")

@@ -18,7 +18,7 @@ from tests.support.handlers import record_and_wait_async as record_and_wait
 from tests.support.handlers import take_steps_async as take_steps
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
 
 __all__ = ["ask_for_long", "echo", "gather", "record_and_wait", "take_steps"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django_jobs.engine.execution.handler_run import attempt, context_for
 from django_jobs.models import Job, JobStep
+from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import end, pending_job, start
 
@@ -19,11 +19,11 @@ class DurableJob:
         #: What ended the last attempt; the engine forgets it once the end is stored.
         self.error: BaseException | None = None
 
-    def run(self, handler: Callable[[Any], Any], runner: Any = None, how: Any = attempt) -> Any:
+    def run(self, handler: Callable[[Any], Any], runner: Any = None, how: Any = verbs.attempt) -> Any:
         """How the next attempt ends; its end is stored."""
         claimed = start(Job.primary.get(pk=self.job.pk))
         claimed.handler = handler
-        outcome = how(claimed, context_for(claimed, runner or FreeRunner()))
+        outcome = how(claimed, verbs.context_for(claimed, runner or FreeRunner()))
         self.error = outcome.error
         self.job = end(outcome)
         return outcome

@@ -16,22 +16,11 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.tenants import OrphanWatch
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import delays, dispatcher, expirations
-from django_jobs.engine.dispatch.reconciliation import TicketWatch
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.ports import Ticket
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import EngineLease, ExecutionLog, Job
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, raised, returned, ticket_of
+from tests.support.verbs import Claimed, Loss, OrphanWatch, Scheduler, Ticket, TicketWatch
 
 #: Statuses that lists are asked for.
 STATUSES: Final = (Status.PENDING, Status.RUNNING, Status.COMPLETED, Status.DEAD_LETTER)
@@ -63,42 +52,42 @@ class Everyday:
                 lambda jobs: submit_job(self.kind, self.organization, depends_on=jobs), lambda: self.pending(2)
             ),
             "submit many": Deed(lambda _: submit_jobs([{**submit, "parameters": {"n": n}} for n in range(SET)])),
-            "queue a new one": Deed(dispatcher.dispatch_new, lambda: self.pending(1)[0]),
+            "queue a new one": Deed(verbs.dispatch_new, lambda: self.pending(1)[0]),
             "queue a new one of low priority": Deed(
-                dispatcher.dispatch_new, lambda: pending_job(self.kind, self.organization, priority="Low")
+                verbs.dispatch_new, lambda: pending_job(self.kind, self.organization, priority="Low")
             ),
-            "wake": Deed(lambda _: dispatcher.wake()),
-            "dispatch": Deed(lambda _: dispatcher.dispatch()),
-            "dispatch few": Deed(lambda _: dispatcher.dispatch(), lambda: self.pending(3)),
-            "is anything queued": Deed(lambda _: dispatcher.anything_queued()),
-            "claim one": Deed(lambda found: claim(found, WORKER), lambda: self.tickets(1)),
-            "claim one like another": Deed(lambda found: claim(found, WORKER), self.ticket_like_another),
-            "claim": Deed(lambda found: claim(found, WORKER), self.tickets),
-            "settle one": Deed(lambda found: settle(list(map(returned, found)), WORKER), lambda: self.claimed(1)),
-            "settle": Deed(lambda found: settle(list(map(returned, found)), WORKER), self.claimed),
-            "settle failures": Deed(lambda found: settle(list(map(raised, found)), WORKER), self.claimed),
+            "wake": Deed(lambda _: verbs.wake()),
+            "dispatch": Deed(lambda _: verbs.dispatch()),
+            "dispatch few": Deed(lambda _: verbs.dispatch(), lambda: self.pending(3)),
+            "is anything queued": Deed(lambda _: verbs.anything_queued()),
+            "claim one": Deed(lambda found: verbs.claim(found, WORKER), lambda: self.tickets(1)),
+            "claim one like another": Deed(lambda found: verbs.claim(found, WORKER), self.ticket_like_another),
+            "claim": Deed(lambda found: verbs.claim(found, WORKER), self.tickets),
+            "settle one": Deed(lambda found: verbs.settle(list(map(returned, found)), WORKER), lambda: self.claimed(1)),
+            "settle": Deed(lambda found: verbs.settle(list(map(returned, found)), WORKER), self.claimed),
+            "settle failures": Deed(lambda found: verbs.settle(list(map(raised, found)), WORKER), self.claimed),
             "settle deaths": Deed(
-                lambda found: settle([raised(item, "Permanent") for item in found], WORKER), self.claimed
+                lambda found: verbs.settle([raised(item, "Permanent") for item in found], WORKER), self.claimed
             ),
-            "renew": Deed(lambda _: leases.renew([WORKER]), self.claimed),
+            "renew": Deed(lambda _: verbs.renew_leases([WORKER]), self.claimed),
             "note what began": Deed(
-                lambda found: leases.note_begun([(item.pk, item.attempt) for item in found], [WORKER]), self.claimed
+                lambda found: verbs.note_begun([(item.pk, item.attempt) for item in found], [WORKER]), self.claimed
             ),
             "hand back": Deed(
-                lambda found: leases.hand_back([(item.pk, item.attempt) for item in found], "", WORKER), self.claimed
+                lambda found: verbs.hand_back([(item.pk, item.attempt) for item in found], "", WORKER), self.claimed
             ),
-            "give up a claim": Deed(lambda found: leases.give_up_claim(found, WORKER), self.tickets),
+            "give up a claim": Deed(lambda found: verbs.give_up_claim(found, WORKER), self.tickets),
             "release a worker": Deed(
-                lambda _: leases.release_worker(leases.Loss(worker_name=WORKER, started=frozenset(), reason="")),
+                lambda _: verbs.release_worker(Loss(worker_name=WORKER, started=frozenset(), reason="")),
                 self.claimed,
             ),
-            "rescue": Deed(lambda _: leases.rescue_expired(), self.expired),
-            "expire": Deed(lambda _: expirations.expire(), self.overdue),
-            "bring what is due": Deed(lambda _: delays.bring_due(), self.due),
+            "rescue": Deed(lambda _: verbs.rescue_expired(), self.expired),
+            "expire": Deed(lambda _: verbs.expire_jobs(), self.overdue),
+            "bring what is due": Deed(lambda _: verbs.bring_due(), self.due),
             "issue lost tickets": Deed(lambda _: TicketWatch().reissue_lost(), self.tickets),
             "bury": Deed(lambda _: OrphanWatch().bury()),
-            "follow up": Deed(lambda _: follow_up.in_tick(), self.ended_parents),
-            "roll up": Deed(lambda _: rollups.roll_up(), self.new_events),
+            "follow up": Deed(lambda _: verbs.follow_up_in_tick(), self.ended_parents),
+            "roll up": Deed(lambda _: verbs.roll_up(), self.new_events),
             "tick": Deed(lambda _: Scheduler("test").tick(), self.new_events),
             "cancel": Deed(cancel_job, lambda: self.pending(1)[0]),
             "retry by hand": Deed(
@@ -126,8 +115,8 @@ class Everyday:
 
     def events(self) -> None:
         """What a socket asks for when it joins, and from then on."""
-        last = store().last_event(self.organization.pk)
-        list(store().events_behind(self.organization.pk, last)[:SET])
+        last = verbs.store().last_event(self.organization.pk)
+        list(verbs.store().events_behind(self.organization.pk, last)[:SET])
 
     def pending(self, count: int = SET) -> list[Job]:
         return [pending_job(self.kind, self.organization) for _ in range(count)]
@@ -138,11 +127,11 @@ class Everyday:
     def ticket_like_another(self) -> list[Ticket]:
         """One of a job that is like one that was claimed just now."""
         found = self.tickets(2)
-        claim(found[:1], WORKER)
+        verbs.claim(found[:1], WORKER)
         return found[1:]
 
     def claimed(self, count: int = SET) -> list[Claimed]:
-        return claim(self.tickets(count), WORKER)
+        return verbs.claim(self.tickets(count), WORKER)
 
     def expired(self) -> None:
         self._change(lease_expires_at=self._yesterday(), pks=[item.pk for item in self.claimed()])
@@ -156,16 +145,16 @@ class Everyday:
     def ended_parents(self) -> None:
         parents = self.pending(2)
         submit_job(self.kind, self.organization, depends_on=parents)
-        settle(list(map(returned, claim([ticket_of(queue_up(job)) for job in parents], WORKER))), WORKER)
+        verbs.settle(list(map(returned, verbs.claim([ticket_of(queue_up(job)) for job in parents], WORKER))), WORKER)
 
     def new_events(self) -> None:
         """Some that the roll-ups have not counted yet."""
         newest = ExecutionLog.objects.order_by("-pk")[0].pk
-        EngineLease.objects.create(name=rollups.LEASE, state={"done": newest, "settled": newest + SET})
+        EngineLease.objects.create(name=verbs.ROLLUP_LEASE, state={"done": newest, "settled": newest + SET})
         self.pending()
 
     def _yesterday(self) -> dt.datetime:
-        return database.now() - dt.timedelta(days=1)
+        return verbs.now() - dt.timedelta(days=1)
 
     def _change(self, pks: list[int], **values: Any) -> None:
         Job.objects.filter(pk__in=pks).update(**values)

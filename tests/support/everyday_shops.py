@@ -11,23 +11,16 @@ from django.db.models import F
 from django.utils import timezone
 
 from django_jobs import create_batch, schedule_job
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.control import operation_work, worker_orders
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.worker_registry import Supervision
-from django_jobs.engine.insight import activity
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.engine.store import histograms
-from django_jobs.engine.store.aggregates import Place, Tally, start_of
 from django_jobs.models import AttemptLog, ExecutionLog, Job, JobType, SavedFilter, Schedule, Span
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.activity import roll_up
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import later
 from tests.support.operations import start as start_operation
+from tests.support.verbs import ActivityPlace, JobFilter, OperationWork, Order, Supervision, Tally
 
 TITLES: Final = ("Brightwater Books", "Acme Paper", "Nordlicht GmbH", "مؤسسة النور")
 KINDS: Final = ("welcome_mail", "print_letters", "resize_image", "import_orders", "payout")
@@ -115,28 +108,28 @@ class EverydayShops:
         for number, name, quiet_since in ((1, WORKER, None), (2, QUIET_WORKER, quiet)):
             program = Supervision(pid=4000 + number, name=f"supervisor-{number}")
             facts: dict[str, Any] = {"memory": 112 + number, "quiet_since": quiet_since, "supervision": program}
-            worker_registry.announce(name, queue_names(), slots=8, window=16, **facts)
-        worker_orders.give("supervisor-2", worker_orders.Order.QUIET, self.operator)
+            verbs.announce_worker(name, verbs.broker_queue_names(), slots=8, window=16, **facts)
+        verbs.give_order("supervisor-2", Order.QUIET, self.operator)
         scheduler_ticks(1)
 
     def _count_a_week(self) -> None:
         """Let the scheduler have counted a week of days and nights, the last of them with failures."""
-        minutes: dict[Place, Tally] = {}
+        minutes: dict[ActivityPlace, Tally] = {}
         now = timezone.now()
         for hours in range(7 * 24):
-            at = start_of(Span.MINUTE, now - dt.timedelta(hours=hours))
+            at = verbs.start_of_span(Span.MINUTE, now - dt.timedelta(hours=hours))
             busy = 1.1 - math.cos(2 * math.pi * (at.hour - 2) / 24) + ((hours * 7919) % 13) / 60
             for number, name in enumerate(KINDS):
                 tally, ended = Tally(organization_name=self.organizations[0].name), int(busy * (160 - 25 * number))
                 seconds = 0.5 + number + busy
-                tally.ran(seconds * ended, histograms.class_of(seconds), ended)
-                tally.waited(busy * ended, histograms.class_of(busy), ended)
+                tally.ran(seconds * ended, verbs.histogram_class(seconds), ended)
+                tally.waited(busy * ended, verbs.histogram_class(busy), ended)
                 failed = ended // 40 + (ended // 3 if hours < 4 and name == "welcome_mail" else 0)
                 counts = {"submitted": ended + failed // 2, "started": ended + failed, "completed": ended}
                 for counter, count in {**counts, "failed": failed, "died": failed // 4}.items():
                     tally.count(counter, count)
-                minutes[Place(int(Span.MINUTE), at, name, self.organizations[0].pk)] = tally
-        activity.add(minutes)
+                minutes[ActivityPlace(int(Span.MINUTE), at, name, self.organizations[0].pk)] = tally
+        verbs.add_activity(minutes)
 
     def _end_jobs(self) -> None:
         for number in range(36):
@@ -202,10 +195,10 @@ class EverydayShops:
     def _schedule(self) -> None:
         first, second = self.organizations[:2]
         berlin: dict[str, Any] = {"timezone": "Europe/Berlin"}
-        fire_now(schedule_job("nightly report", "pdf_generation", first, cron="0 2 * * *", **berlin))
+        verbs.fire_now(schedule_job("nightly report", "pdf_generation", first, cron="0 2 * * *", **berlin))
         schedule_job("letters of the month", "print_letters", None, cron="0 6 1 * *", is_enabled=False, **berlin)
         schedule_job("payouts", "payout", second, cron="30 7 * * MON-FRI", **berlin)
-        fire_now(schedule_job("price lists", "import_orders", first, every=900))
+        verbs.fire_now(schedule_job("price lists", "import_orders", first, every=900))
         since = timezone.now() - dt.timedelta(seconds=310)
         broken = schedule_job("stock list", "import_orders", self.organizations[2], cron="*/30 * * * *")
         Schedule.objects.filter(pk=broken.pk).update(fault=FAULT, faulty_since=since)
@@ -243,5 +236,5 @@ class EverydayShops:
         operation = start_operation(timed_out, self.operator, "cancel", rate=60)
         for _round in range(5):
             later(operation, 9)
-            operation_work.OperationWork().do_round()
+            OperationWork().do_round()
         return operation

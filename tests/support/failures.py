@@ -6,10 +6,10 @@ from typing import Any
 
 from django.test import Client
 
-from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
 from django_jobs.models import Job, JobType, Organization
 from tests.support.admin import url
 from tests.support.brokers import end, pending_job, raised, start
+from tests.support.verbs import OPERATIONS_A_MINUTE
 
 
 def die(kind: JobType, organization: Organization, message: str = "it failed", traceback: str = "") -> Job:
@@ -28,5 +28,5 @@ def press(client: Client, job: Job, action: str, **fields: Any) -> Any:
     return client.post(url("failure", "act"), named | fields, follow=True)
 
 
-def order(client: Client, job: Job, verb: str = "retry", per_minute: Any = MAX_PER_MINUTE) -> Any:
+def order(client: Client, job: Job, verb: str = "retry", per_minute: Any = OPERATIONS_A_MINUTE) -> Any:
     return press(client, job, f"{verb}_all", rate=per_minute, confirmed="yes")

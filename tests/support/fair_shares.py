@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django_jobs.engine.dispatch.turn_credits import Credits
-from django_jobs.engine.dispatch.weighted_turns import turns
+from tests.support import verbs
+from tests.support.verbs import TurnCredits
 
 MOST_ROOM = 300
 
@@ -40,7 +40,7 @@ def serve(
     number = 0
     while len(served) < count:
         number += 1
-        credits_ = Credits.from_json(state)
+        credits_ = TurnCredits.from_json(state)
         order = behind(cursor, [key for key in weights if present(key, number)])
         jobs = next(room)
         size = page(jobs) if callable(page) else page
@@ -60,7 +60,7 @@ def behind(cursor: int | None, keys: Sequence[int]) -> list[int]:
 def _pass(
     order: Sequence[int],
     weights: Mapping[int, float],
-    credits_: Credits,
+    credits_: TurnCredits,
     room: int,
     page: int | None,
     cursor: int | None,
@@ -69,7 +69,9 @@ def _pass(
     picked: list[int] = []
     size = page or len(order) or 1
     for start in range(0, len(order), size):
-        going = turns(order[start : start + size], weights, credits_, is_page=one_round and size < len(order))
+        going = verbs.weighted_turns(
+            order[start : start + size], weights, credits_, is_page=one_round and size < len(order)
+        )
         for key in going:
             picked.append(key)
             if len(picked) == room:

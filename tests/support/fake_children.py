@@ -5,10 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from django_jobs.worker.child_board import LoopStep
-from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import Caution, OccupiedSlot, StopRequest
+from tests.support.verbs import Caution, ChildProcess, LoopStep, OccupiedSlot, StopRequest, WorkerOptions
 
 STUCK = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1)
 NEIGHBOUR = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE, started=0.0, timeout=100)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django_jobs import submit_job
-from django_jobs.engine.actors import user_named
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.transitions import NOW, Move, move
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import DISPATCHABLE, RunAfter, Status
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, raised, reread, returned, start, ticket_of
+from tests.support.verbs import NOW, Claimed, Move
 
 
 class Submitter:
@@ -47,9 +44,9 @@ def claim_all(jobs: list[Job]) -> list[Claimed]:
     """The next attempts of those that wait and that nobody else takes at this moment, in two sets."""
     values = {"queued_at": NOW, "ready_at": None, "next_retry_at": None}
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=values) for job in jobs]
-    queued = move(moves, sources=DISPATCHABLE, actor=user_named("test"), skip_locked=True)
+    queued = verbs.move(moves, sources=DISPATCHABLE, actor=verbs.user_named("test"), skip_locked=True)
     by_pk = {job.pk: job for job in jobs}
-    return claim([ticket_of(by_pk[item.pk]) for item in queued], WORKER)
+    return verbs.claim([ticket_of(by_pk[item.pk]) for item in queued], WORKER)
 
 
 def statuses(*jobs: Job) -> list[str]:
@@ -65,7 +62,7 @@ def dead_family(submit: Submitter) -> tuple[Job, Job, Job]:
     root = submit()
     child = submit(root)
     grandchild = submit(child)
-    follow_up()
+    verbs.follow_up()
     kill(root)
-    follow_up()
+    verbs.follow_up()
     return root, child, grandchild

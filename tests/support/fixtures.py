@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import redis
 
+from tests.support import verbs
 from tests.support.nursery import NURSERIES
 from tests.support.plugin import surroundings_of_run
 from tests.support.tuning import PATIENT, Tuning, forget_everything
+from tests.support.verbs import Interpose
 from tests.support.workers import ProcessPool
 
 if TYPE_CHECKING:
@@ -99,11 +101,9 @@ def tuning() -> Iterator[Tuning]:
     """Sets the package's times and sizes for a test, which begins as in a new process that has much patience."""
     from django.utils import translation
 
-    from django_jobs.engine.ports import use_broker
-
     forget_everything()
     translation.deactivate()  # the language of an earlier test's last request
-    use_broker(None)
+    verbs.use_broker(None)
     with Tuning() as tuning:
         tuning.set(**PATIENT)
         yield tuning
@@ -125,6 +125,12 @@ def redis_client(_empty_redis: None) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
+def interpose(monkeypatch: pytest.MonkeyPatch) -> Interpose:
+    """Puts something into the place of a verb, by its name in ``tests.support.verbs``."""
+    return Interpose(monkeypatch)
+
+
+@pytest.fixture
 def processes(
     request: pytest.FixtureRequest, transactional_db: None, redis_client: redis.Redis, tmp_path: Path
 ) -> Iterator[ProcessPool]:
@@ -137,10 +143,9 @@ def processes(
 @pytest.fixture
 def broker() -> Iterator[MemoryBroker]:
     """A broker in memory in the place of Redis."""
-    from django_jobs.engine.ports import use_broker
     from tests.support.brokers import MemoryBroker
 
     memory = MemoryBroker()
-    use_broker(memory)
+    verbs.use_broker(memory)
     yield memory
-    use_broker(None)
+    verbs.use_broker(None)

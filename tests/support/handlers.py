@@ -24,7 +24,7 @@ from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from django_jobs.models import Organization
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
     from django_jobs.values import JobStatus
 
 logger = logging.getLogger(__name__)

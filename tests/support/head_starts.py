@@ -5,18 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from django_jobs.engine.submission import single
-from django_jobs.engine.submission.rights import Authorizer
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type
+from tests.support.verbs import Authorizer
 
 HOUR: Final = dt.timedelta(hours=1)
 
 
 def ahead_job(hours: int, kind: JobType, organization: Organization, **given: Any) -> Job:
     """A submitted job with a head start of so many hours; ``given`` is the rest of the submission."""
-    return single.submit(kind, organization, {**given, "head_start": hours}, None, Authorizer(None))
+    return verbs.submit_single(kind, organization, {**given, "head_start": hours}, None, Authorizer(None))
 
 
 def make_task_type(name: str) -> JobType:

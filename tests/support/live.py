@@ -17,15 +17,14 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from django_jobs.models import Job, Organization
-from django_jobs.realtime.auth import JobsAuthMiddlewareStack
-from django_jobs.realtime.broadcast import LayerBroadcaster
-from django_jobs.realtime.routing import websocket_urlpatterns
+from tests.support import verbs
 from tests.support.brokers import pending_job
+from tests.support.verbs import JobsAuthMiddlewareStack, LayerBroadcaster
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-APPLICATION: Final = JobsAuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+APPLICATION: Final = JobsAuthMiddlewareStack(URLRouter(verbs.websocket_urlpatterns))
 HOST: Final = "localhost"
 PATIENCE: Final = 60.0
 communicator: Any = ApplicationCommunicator

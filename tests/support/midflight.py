@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim_verdicts, outcomes
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, reread, start, ticket_of
+from tests.support.verbs import outcomes
 
 
 def postponed(job: Job, delay: float = 60.0) -> Job:
@@ -16,12 +14,12 @@ def postponed(job: Job, delay: float = 60.0) -> Job:
 
 
 def come_due(job: Job) -> None:
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now())
 
 
 def try_to_run(job: Job) -> Job:
     """The job after dispatcher and worker had their chance, whatever the worker believed a moment ago."""
-    dispatcher.dispatch()
-    claim_verdicts.forget()
-    claim([ticket_of(reread(job))], WORKER)
+    verbs.dispatch()
+    verbs.forget_claim_verdicts()
+    verbs.claim([ticket_of(reread(job))], WORKER)
     return reread(job)

@@ -9,11 +9,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_jobs.engine.insight import activity
-from django_jobs.engine.store import histograms
-from django_jobs.engine.store.aggregates import Place, Tally, start_of
 from django_jobs.models import JobType, Organization, Span
+from tests.support import verbs
 from tests.support.admin import text
+from tests.support.verbs import ActivityPlace, Tally
 
 
 def monitor(client: Client, **query: str) -> Any:
@@ -44,8 +43,8 @@ def count(kind: JobType, organization: Organization, ago: float = 0, **measures:
     """What the scheduler would have counted so many seconds ago."""
     tally = Tally(organization_name=organization.name)
     for seconds in measures.pop("ran", []):
-        tally.ran(seconds, histograms.class_of(seconds))
+        tally.ran(seconds, verbs.histogram_class(seconds))
     for name, number in measures.items():
         tally.count(name, number)
-    at = start_of(Span.MINUTE, timezone.now() - dt.timedelta(seconds=ago))
-    activity.add({Place(int(Span.MINUTE), at, kind.pk, organization.pk): tally})
+    at = verbs.start_of_span(Span.MINUTE, timezone.now() - dt.timedelta(seconds=ago))
+    verbs.add_activity({ActivityPlace(int(Span.MINUTE), at, kind.pk, organization.pk): tally})

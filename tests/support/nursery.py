@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from django_jobs.worker.fork_server import MAX_ARGUMENTS, ForkServer, _serve
-from django_jobs.worker.process_start import AdoptedProcess
-from tests.support import late_settings
+from django_jobs.worker.fork_server import _serve
+from tests.support import late_settings, verbs
+from tests.support.verbs import FORK_MAX_ARGUMENTS, AdoptedProcess, ForkServer
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 #: For so long it may load Django, however slow the machine is.
@@ -106,7 +106,7 @@ class Nurseries:
         early = late_settings.early_part({name: text for name, text in environ.items() if name not in IGNORED})
         key = (early, *modules)
         self._uses[use := (key, arguments[0] if arguments[0] in SERVICES else "")] += 1
-        if self._uses[use] == 1 or sys.platform != "linux" or len(repr([arguments, environ])) > MAX_ARGUMENTS // 2:
+        if self._uses[use] == 1 or sys.platform != "linux" or len(repr([arguments, environ])) > FORK_MAX_ARGUMENTS // 2:
             return None
         pipes = [output] if given is None else [output, given]
         try:
@@ -140,14 +140,12 @@ def main(descriptor: str, *modules: str) -> None:
     from django.core.management import load_command_class
     from django.db import connections
 
-    from django_jobs.engine.broadcaster import get_broadcaster
-
     for name in () if modules else ("jobs_scheduler", "jobs_worker"):
         load_command_class("django_jobs", name)
     importlib.import_module(settings.ROOT_URLCONF)  # each command's checks look at the addresses
     for name in modules:
         importlib.import_module(name)
-    if (broadcaster := get_broadcaster()) is not None:
+    if (broadcaster := verbs.get_broadcaster()) is not None:
         broadcaster.load()
     connections.close_all()
     gc.collect()

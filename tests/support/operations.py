@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 
-from django_jobs.engine.control import operation_work, operations
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_organization
+from tests.support.verbs import JobFilter, OperationRequest, OperationWork
 
 FAST: Final = 6_000
 
@@ -38,7 +37,7 @@ def begin(job: Job, user: User | None, rate: int | None = FAST, action: str = "r
 
 def start(filters: JobFilter, user: User | None, action: str = "retry", **terms: Any) -> Operation:
     """An operation on what a filter names."""
-    return operations.start_operation(Request(action=action, filters=filters, **terms), user=user)
+    return verbs.start_operation(OperationRequest(action=action, filters=filters, **terms), user=user)
 
 
 def later(operation: Operation, seconds: float) -> None:
@@ -51,7 +50,7 @@ def later(operation: Operation, seconds: float) -> None:
 
 def work_off() -> int:
     """One round of all operations; how many jobs they came by."""
-    return operation_work.OperationWork().do_round()
+    return OperationWork().do_round()
 
 
 def finish(operation: Operation) -> Operation:

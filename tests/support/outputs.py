@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.brokers import end, pending_job, returned, start
 
 
@@ -14,5 +14,5 @@ def finished_with_file(
 ) -> Job:
     """A job that saved a file and returned its reference."""
     attempt = start(pending_job(job_type, organization))
-    reference = outputs.save(organization.pk, attempt.job_id, filename, content)
+    reference = verbs.save_output(organization.pk, attempt.job_id, filename, content)
     return end(returned(attempt, {"output_reference": reference, "rows": 3}, reference))

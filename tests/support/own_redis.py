@@ -5,8 +5,7 @@ from __future__ import annotations
 import django_rq.settings
 import pytest
 
-from django_jobs.broker import connection
-from django_jobs.engine.ports import use_broker
+from tests.support import verbs
 from tests.support.tuning import set_for_good
 
 
@@ -18,6 +17,6 @@ def use_redis_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget_the_broker() -> None:
     """This process connects anew, and holds no grudge against a Redis that failed."""
-    connection.close_shared()
-    use_broker(None)
+    verbs.close_shared_redis()
+    verbs.use_broker(None)
     set_for_good(broker_rests_until=0.0)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
-from unittest import mock
 
+import pytest
 from django.db import connection, transaction
 
-from django_jobs.engine.store.postgresql import statements
+from tests.support.verbs import Interpose
 
 _EXPLAIN: Final = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
 _EXPLAINED: Final = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
@@ -84,10 +84,8 @@ def explained(
     come to keep. What ``known`` counts so many times is not explained once more.
     """
     explaining = _Explaining(kinds, Counter() if known is None else known, times)
-    with (
-        mock.patch.object(statements, "may_prepare", explaining.may_prepare),
-        connection.execute_wrapper(explaining),
-    ):
+    with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(explaining):
+        Interpose(patch)("may_prepare", explaining.may_prepare)
         yield explaining.plans
 
 

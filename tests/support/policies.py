@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django_jobs.engine.access import AccessPolicy
+from django_jobs import AccessPolicy
 from django_jobs.models import Membership, Organization
 
 

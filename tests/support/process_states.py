@@ -10,7 +10,7 @@ from typing import Final
 
 import psutil
 
-from django_jobs.worker import stacks
+from tests.support import verbs
 from tests.support.waiting import wait_until
 
 #: For so long a process may take to write its stacks.
@@ -39,10 +39,10 @@ def _stacks_of(process: psutil.Process) -> str:
     """What it writes when it is asked; nothing where it is frozen, or would die of the question."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
-    if not caught & 1 << (stacks.SIGNAL - 1):
+    if not caught & 1 << (verbs.STACKS_SIGNAL - 1):
         return "It is none that writes its stacks."
     before = "".join(_written_by(process))
-    os.kill(process.pid, stacks.SIGNAL)
+    os.kill(process.pid, verbs.STACKS_SIGNAL)
     with contextlib.suppress(AssertionError):
         wait_until(lambda: "".join(_written_by(process)) != before, ANSWER_SECONDS, "its stacks")
     return "".join(_written_by(process)).removeprefix(before) or "It wrote no stacks."

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from django_jobs.models.job import parse_job_id
+from tests.support import verbs
 
 if TYPE_CHECKING:
-    from django_jobs.engine.claimed_job import Claimed
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
+    from tests.support.verbs import Claimed
 
 #: The environment variable that names the file; worker processes inherit it. Without it, nothing is written.
 VARIABLE: Final = "DJANGO_JOBS_FAULTS_RECORD"
@@ -44,7 +44,7 @@ class Event(NamedTuple):
 def note(what: str, context: JobContext | Claimed, how: str = "") -> None:
     """Append a line about the attempt that runs here."""
     path = os.environ.get(VARIABLE)
-    parsed = parse_job_id(context.job_id)
+    parsed = verbs.parse_job_id(context.job_id)
     if not path or parsed is None:
         return
     line = f"{what} {parsed[0]} {context.attempt} {os.getpid()} {time.monotonic():.6f} {how}".rstrip() + "\n"

@@ -9,7 +9,7 @@ from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from tests.support.record import note, recorded
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
 
 
 def work(context: JobContext) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 from socketio.packet import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
 
-from django_jobs.contrib.socketio import with_socketio
 from django_jobs.models import Organization
+from tests.support import verbs
 from tests.support.live import APPLICATION, HOST, PATIENCE
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class SocketIOClient:
             "headers": [*pairs, (b"upgrade", b"websocket"), (b"connection", b"Upgrade")],
             "subprotocols": [],
         }
-        self._socket: Any = communicator(server or with_socketio(application), self.scope)
+        self._socket: Any = communicator(server or verbs.with_socketio(application), self.scope)
 
     async def open(self) -> SocketIOClient:
         """Open the transport; who the client is, :meth:`connect` says."""

@@ -9,10 +9,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from django_jobs.engine.dispatch import start_rates
-from django_jobs.engine.dispatch.start_rates import StartRates
-from django_jobs.engine.dispatch.start_windows import Attempt
-from django_jobs.engine.dispatch.type_rates import StartLimit
+from tests.support import verbs
+from tests.support.verbs import StartAttempt, StartLimit, StartRates
 
 START = 1_700_000_000.25
 ORGANIZATION = 7
@@ -37,14 +35,14 @@ class Simulation:
         self.next_at: float | None = None
         self.waiting: dict[tuple[str, int], int] = defaultdict(int)
         #: Jobs that were handed back and wait again, by type and key.
-        self.again: dict[tuple[str, int], list[Attempt]] = defaultdict(list)
+        self.again: dict[tuple[str, int], list[StartAttempt]] = defaultdict(list)
         #: When each job started, by type and key.
         self.starts: dict[tuple[str, int], list[float]] = defaultdict(list)
         self._delay = delay
         self._tells_starts = tells_starts
-        self._queued: list[tuple[float, tuple[str, int], Attempt]] = []
-        self._rows: dict[Attempt, float] = {}
-        self._last: dict[tuple[str, int], Attempt] = {}
+        self._queued: list[tuple[float, tuple[str, int], StartAttempt]] = []
+        self._rows: dict[StartAttempt, float] = {}
+        self._last: dict[tuple[str, int], StartAttempt] = {}
         self._pk = 1_000_000
 
     def submit(self, job_type: str, count: int, lane_key: int = 0) -> None:
@@ -88,7 +86,7 @@ class Simulation:
         """What a pass knows that begins now."""
         queued = [(lane[0], ORGANIZATION, lane[1], *attempt) for _, lane, attempt in self._queued]
         asked = self._started_at if self._tells_starts else None
-        return start_rates.read(self.kept, self.limits, queued, self.now + self.offset, asked)
+        return verbs.read_start_rates(self.kept, self.limits, queued, self.now + self.offset, asked)
 
     def run(self, seconds: float, gaps: Iterator[float]) -> None:
         """Make passes for so many seconds, with these pauses."""
@@ -101,7 +99,7 @@ class Simulation:
         """When jobs of a type started, in order."""
         return sorted(moment for lane, moments in self.starts.items() if lane[0] == job_type for moment in moments)
 
-    def _next(self, lane: tuple[str, int]) -> Attempt:
+    def _next(self, lane: tuple[str, int]) -> StartAttempt:
         self._pk += 1
         return self.again[lane].pop() if self.again[lane] else (self._pk, 0)
 
@@ -112,7 +110,7 @@ class Simulation:
             self.waiting[lane] += 1
         self._queued.clear()
 
-    def _started_at(self, attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
+    def _started_at(self, attempts: Collection[StartAttempt]) -> dict[StartAttempt, float | None]:
         return {attempt: self._rows.get(attempt) for attempt in attempts}
 
 

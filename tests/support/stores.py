@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 from django.db import connection
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.chosen import kind_for, store, use_store
-from django_jobs.engine.submission import targets
+from tests.support import verbs
+from tests.support.verbs import Store
 
 
 class PlainStore(Store):
@@ -21,23 +20,23 @@ def fitting_kinds() -> list[type[Store]]:
 
     On MariaDB the portable clock is the session's, whose zone may be any, and keys have nothing that equal work locks.
     """
-    own = kind_for(connection.vendor)
+    own = verbs.store_kind_for(connection.vendor)
     return [own] if connection.vendor == "mysql" else [own, Store, PlainStore]
 
 
 def store_name() -> str:
     """By what a test tells how many statements something may take: the vendor, or "portable" for a store of any."""
-    return str(connection.vendor) if type(store()) is kind_for(connection.vendor) else "portable"
+    return str(connection.vendor) if type(verbs.store()) is verbs.store_kind_for(connection.vendor) else "portable"
 
 
 @contextmanager
 def used(kind: type[Store]) -> Iterator[Store]:
     """Let the engine use a store of this class for a while, and remember nothing that another one told it."""
-    before = type(store())
-    targets.forget()
-    use_store("default", kind)
+    before = type(verbs.store())
+    verbs.forget_targets()
+    verbs.use_store("default", kind)
     try:
-        yield store()
+        yield verbs.store()
     finally:
-        targets.forget()
-        use_store("default", before)
+        verbs.forget_targets()
+        verbs.use_store("default", before)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django_jobs.engine.claimed_job import current_job
 from django_jobs.exceptions import PermanentError, RetryLater, TransientError
-from django_jobs.tasks import framework, task_options
+from tests.support import verbs
 
 Decorator = Callable[[Callable[..., Any]], Any]
 
 #: The stubs know Django's own class of tasks only, which takes fewer keywords.
-bare_task: Decorator = framework.task
+bare_task: Decorator = verbs.django_task
 
 
 def task(**keywords: Any) -> Decorator:
-    make: Any = framework.task
+    make: Any = verbs.django_task
     return make(**keywords)  # type: ignore[no-any-return]
 
 
@@ -46,24 +45,24 @@ def Whisper() -> str:  # noqa: N802  (its name differs in case alone)
 
 @task()
 async def double(number: int) -> dict[str, Any]:
-    claimed = current_job.get()
+    claimed = verbs.current_job.get()
     return {"doubled": number * 2, "job": claimed and claimed.job_id}
 
 
 @task()
-@task_options(max_retries=1, retry_delay=0, timeout=17, display_name="A task that fails")
+@verbs.task_options(max_retries=1, retry_delay=0, timeout=17, display_name="A task that fails")
 def fail(text: str) -> None:
     raise Refused(text)
 
 
 @task()
-@task_options(max_retries=0)
+@verbs.task_options(max_retries=0)
 async def fail_in_loop(text: str) -> None:
     raise ValueError(text)
 
 
 @task()
-@task_options(max_retries=0)
+@verbs.task_options(max_retries=0)
 def fail_with_a_cause() -> None:
     try:
         raise KeyError("first")
@@ -111,7 +110,7 @@ async def tell_context_in_loop(context: Any, word: str) -> list[Any]:
 
 
 @task(takes_context=True)
-@task_options(max_retries=3, retry_delay=0)
+@verbs.task_options(max_retries=3, retry_delay=0)
 def succeed_at(context: Any, attempt: int) -> int:
     if context.attempt < attempt:
         raise TransientError(f"attempt {context.attempt}")
@@ -119,13 +118,13 @@ def succeed_at(context: Any, attempt: int) -> int:
 
 
 @task()
-@task_options(unique_key="sync-{customer}", deduplication_window=600)
+@verbs.task_options(unique_key="sync-{customer}", deduplication_window=600)
 def sync_customer(customer: int, *, full: bool = False) -> None:
     pass
 
 
 @task()
-@task_options(concurrency_key="customer", max_running_per_key=1)
+@verbs.task_options(concurrency_key="customer", max_running_per_key=1)
 def charge(customer: int) -> None:
     pass
 

@@ -17,12 +17,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Tracer
 from sentry_sdk import logger as sentry_logs
 
-from django_jobs.contrib.opentelemetry.tracing import Tracing
-from django_jobs.engine import observers
 from django_jobs.exceptions import PermanentError
+from tests.support import verbs
+from tests.support.verbs import Tracing
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
 
 #: The setting under which these handlers may run.
 MODULES: Final = {"HANDLER_MODULES": ("tests.support.traced", "tests.support.handlers")}
@@ -125,8 +125,8 @@ def observed() -> Iterator[Spans]:
     """Have submissions and attempts traced inside the block."""
     spans = Spans()
     tracing = Tracing(spans.provider)
-    observers.add(tracing)
+    verbs.add_observer(tracing)
     try:
         yield spans
     finally:
-        observers.remove(tracing)
+        verbs.remove_observer(tracing)

@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from django_jobs.worker import fork_server
+from tests.support import verbs
 
 #: A fork server has its name after so long.
 YOUNG_SECONDS: Final = 1.0
@@ -31,7 +31,7 @@ def without_fork_servers(processes: Iterable[psutil.Process]) -> list[psutil.Pro
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             named[process] = process.name(), _age(process)
-    server = fork_server.NAME.decode()
+    server = verbs.FORK_SERVER_NAME.decode()
     has_server = any(name == server for name, _ in named.values())
     return [process for process, (name, age) in named.items() if name != server and (has_server or age > YOUNG_SECONDS)]
 
@@ -47,7 +47,7 @@ def _age(process: psutil.Process) -> float:
 
 def fork_server_of(supervisor: psutil.Process) -> psutil.Process:
     """The process that forks its children."""
-    (server,) = [item for item in supervisor.children() if item.name() == fork_server.NAME.decode()]
+    (server,) = [item for item in supervisor.children() if item.name() == verbs.FORK_SERVER_NAME.decode()]
     return server
 
 

@@ -8,12 +8,12 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import Job, Schedule
 from django_jobs.statuses import Status
 from tests.support.admin import client_of, superuser
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import Scheduler
 from tests.swapped.test_tenants import make_seat, make_tenant
 
 pytestmark = [

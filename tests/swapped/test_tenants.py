@@ -17,32 +17,16 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import cancel_job, get_job_status, get_organization_model, list_jobs, retry_job, submit_job
-from django_jobs.checks import (
-    check_access_policy,
-    check_organization_id_field,
-    check_policy_class,
-    check_swapped_late,
-    check_system_organization,
-    check_system_organization_exists,
-)
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim_verdicts, outputs
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.log_values import Horizon
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Membership, Organization, OrganizationActivity, Span
 from django_jobs.testing import run_jobs
-from django_jobs.testing.contexts import RecordingRunner
-from tests.support import tasks
+from tests.support import tasks, verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type, make_user
 from tests.support.tuning import forget_everything
+from tests.support.verbs import LogHorizon, RecordingRunner, Scheduler
 from tests.swapped.models import Seat
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -73,9 +57,9 @@ def job(tenant: Any) -> Job:
 
 def claimed(broker: MemoryBroker) -> list[Any]:
     """What a worker gets of all that may go."""
-    claim_verdicts.forget()
-    dispatcher.dispatch()
-    return claim(broker.take_all(), WORKER)
+    verbs.forget_claim_verdicts()
+    verbs.dispatch()
+    return verbs.claim(broker.take_all(), WORKER)
 
 
 def test_a_job_like_another_is_known_by_the_keys_and_ids_of_tenants(
@@ -84,15 +68,15 @@ def test_a_job_like_another_is_known_by_the_keys_and_ids_of_tenants(
     kind, owner = make_job_type(), make_seat(tenant)
     for _ in range(2):
         submit_job(kind, tenant, user=owner)
-    dispatcher.dispatch()
+    verbs.dispatch()
     first, second = broker.take_all()
-    (like,) = claim([first], WORKER)
-    read = mock.Mock(wraps=store().claim_rows)
-    monkeypatch.setattr(store(), "claim_rows", read)
-    (found,) = claim([second], WORKER)
+    (like,) = verbs.claim([first], WORKER)
+    read = mock.Mock(wraps=verbs.store().claim_rows)
+    monkeypatch.setattr(verbs.store(), "claim_rows", read)
+    (found,) = verbs.claim([second], WORKER)
     assert (found.organization_pk, found.organization, found.owner_id) == (tenant.pk, "acme", owner.pk)
     assert (found.organization_pk, found.handler) == (like.organization_pk, like.handler)
-    assert any(call.args[0] for call in read.mock_calls) is not store().claims_known
+    assert any(call.args[0] for call in read.mock_calls) is not verbs.store().claims_known
 
 
 def suspend(tenant: Any, state: str = "late") -> None:
@@ -108,7 +92,7 @@ def test_the_migrations_are_complete() -> None:
 
 
 def test_the_checks_have_nothing_to_say() -> None:
-    assert [*check_access_policy(), *check_policy_class(), *check_organization_id_field()] == []
+    assert [*verbs.check_access_policy(), *verbs.check_policy_class(), *verbs.check_organization_id_field()] == []
 
 
 def test_membership_stays_out_of_the_admin() -> None:
@@ -210,7 +194,7 @@ def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
     second = submit_job(make_job_type(), tenant)
     first_attempt, second_attempt = claimed(broker)
     end(returned(first_attempt))
-    reference = outputs.save(tenant.pk, job.name, "a.txt", b"x")
+    reference = verbs.save_output(tenant.pk, job.name, "a.txt", b"x")
     assert "\n1 jobs deleted.\n" in run("jobs_prune", "--organization", "acme", "--yes")
     assert not default_storage.exists(reference)
     end(returned(second_attempt))
@@ -221,14 +205,14 @@ def test_a_tenant_is_erased_by_its_id_while_it_lives_and_afterwards(
 
 
 def test_the_tables_are_those_of_this_model() -> None:
-    assert check_swapped_late(databases=["default"]) == []
+    assert verbs.check_swapped_late(databases=["default"]) == []
 
 
 def test_a_handler_gets_its_tenant_by_the_key(tenant: Any, job: Job, broker: MemoryBroker) -> None:
     setattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD, "renamed")
     tenant.save()
     (attempt,) = claimed(broker)
-    context = context_for(attempt, RecordingRunner())
+    context = verbs.context_for(attempt, RecordingRunner())
     assert (context.organization, context.organization_pk) == ("renamed", tenant.pk)
     assert context.get_organization() == tenant
 
@@ -238,8 +222,8 @@ def test_the_commands_know_the_tenants(tenant: Any, job: Job) -> None:
 
 
 def test_the_tenants_activity_is_kept(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
-    rollups.catch_up()
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
+    verbs.catch_up_rollups()
     row = OrganizationActivity.objects.get(span=Span.DAY)
     assert (row.organization_id, row.organization_name, row.submitted) == (job.organization_id, "acme", 1)
 
@@ -248,9 +232,9 @@ def test_the_system_organization_is_a_row_that_the_host_makes(settings: Any) -> 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
     with pytest.raises(InvalidSubmission, match="SYSTEM_ORGANIZATION"):
         submit_job(make_job_type(), None)
-    assert [message.id for message in check_system_organization_exists(["default"])] == ["django_jobs.W042"]
+    assert [message.id for message in verbs.check_system_organization_exists(["default"])] == ["django_jobs.W042"]
     system = make_tenant("system")
-    assert check_system_organization_exists(["default"]) == []
+    assert verbs.check_system_organization_exists(["default"]) == []
     job = submit_job(make_job_type(), None)
     with pytest.raises(JobNotFound):
         get_job_status(job, user=make_seat(system, is_manager=True))
@@ -266,7 +250,7 @@ def test_no_migrate_is_refused_for_want_of_the_system_organization(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "system"}
     call_command("check", databases=["default"])
     monkeypatch.setattr(Tenant._meta, "db_table", "not_migrated_yet")
-    assert check_system_organization_exists(["default"]) == []
+    assert verbs.check_system_organization_exists(["default"]) == []
 
 
 def test_tasks_belong_to_the_tenant_that_is_named_and_inside_a_job_to_the_jobs_own(tenant: Any) -> None:
@@ -290,5 +274,5 @@ def test_the_system_organization_may_be_spelled_as_its_field_reads_it(settings: 
 def test_an_id_that_its_field_cannot_hold_is_an_error(settings: Any) -> None:
     own = {"ORGANIZATION_ID_FIELD": Tenant._meta.pk.name, "SYSTEM_ORGANIZATION": "system"}
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **own}
-    assert [message.id for message in check_system_organization()] == ["django_jobs.E041"]
-    assert check_system_organization_exists(["default"]) == []
+    assert [message.id for message in verbs.check_system_organization()] == ["django_jobs.E041"]
+    assert verbs.check_system_organization_exists(["default"]) == []

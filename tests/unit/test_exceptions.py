@@ -26,7 +26,7 @@ from django_jobs.exceptions import (
     RetryLater,
     WorkerStopping,
 )
-from django_jobs.texts import say
+from tests.support import verbs
 
 OURS = [
     "InvalidSubmission",
@@ -62,7 +62,7 @@ def test_not_found_and_denied_are_djangos_too() -> None:
 
 
 def test_an_invalid_submission_names_each_field() -> None:
-    error = InvalidSubmission({"priority": ["odd"], "run_at": ["bad", say("worse", code="past")]})
+    error = InvalidSubmission({"priority": ["odd"], "run_at": ["bad", verbs.say("worse", code="past")]})
     assert str(error) == "priority: odd; run_at: bad worse"
     assert error.errors == {"priority": ["odd"], "run_at": ["bad", "worse"]}
     assert error.codes == {"priority": ["invalid"], "run_at": ["invalid", "past"]}

@@ -10,16 +10,17 @@ from django.utils import timezone
 
 from django_jobs.engine.insight.filter_words import tell_moment
 from django_jobs.exceptions import InvalidTransition
-from django_jobs.texts import in_current_zone, say, told, translated
+from django_jobs.texts import in_current_zone, told, translated
+from tests.support import verbs
 
 
 def test_a_text_is_english_whatever_language_is_active(bracketed: None) -> None:
-    text = say("up to %(count)d", count=3)
+    text = verbs.say("up to %(count)d", count=3)
     assert (text, str(text), f"{text}", json.dumps(text)) == ("up to 3", "up to 3", "up to 3", '"up to 3"')
 
 
 def test_a_page_shows_it_in_the_active_language(bracketed: None) -> None:
-    assert translated(say("Cannot: %(reason)s", reason=say("it is %(status)s", status="Failed"))) == (
+    assert translated(verbs.say("Cannot: %(reason)s", reason=verbs.say("it is %(status)s", status="Failed"))) == (
         "[Cannot: [it is Failed]]"
     )
     assert translated("somebody's words") == "somebody's words"

@@ -34,7 +34,7 @@ from django_jobs.engine.schedules.schedule_submission import (
     ask_ahead,
     submit_for,
 )
-from django_jobs.engine.schedules.timetable import MAX_MISSED, rule_of
+from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.transactions import Moment
 from django_jobs.exceptions import PolicyFailed, RetryableRefusal
@@ -55,17 +55,6 @@ LATE_REST: Final = 1.0
 _TICK: Final = dt.timedelta(microseconds=1)
 T = TypeVar("T")
 Outcome = ScheduleFiring.Outcome
-
-
-def fire_due(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:
-    """Fire all that is due, round after round, and return the firings: see :func:`fire_round`."""
-    fired: list[ScheduleFiring] = []
-    for _ in range(MAX_MISSED):
-        found = fire_round(now, rests_until)
-        if not found:
-            break
-        fired += found
-    return fired
 
 
 def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[ScheduleFiring]:

@@ -15,9 +15,9 @@ import psutil
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from django_jobs.broker.connection import shared
 from django_jobs.models import EngineLease, Job
 from lab.benchmarks.console import stage
+from tests.support import verbs
 
 CANCELED, RETRIED = 50_000, 20_000
 MOST_SECONDS: Final = 300
@@ -28,7 +28,7 @@ PAUSE: Final = 0.1
 def scheduler() -> Iterator[psutil.Process]:
     """A scheduler that leads, in a process of its own; there are no workers."""
     EngineLease.objects.filter(name="scheduler").delete()
-    shared().flushdb()
+    verbs.shared_redis().flushdb()
     process = subprocess.Popen([sys.executable, "-m", "django", "jobs_scheduler"], env=os.environ)
     try:
         while not EngineLease.objects.filter(name="scheduler").exists():

@@ -15,13 +15,11 @@ from django.db.models import Count
 from django.test import Client
 from django.urls import reverse
 
-from django_jobs.admin import navigation_counts
-from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
-from django_jobs.engine.alerts import reading
-from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import WITH_ERRORS, Status
 from lab.benchmarks.console import stage
+from tests.support import verbs
+from tests.support.verbs import FAILED_ALL, RETRYING
 
 COMMON_TYPE: Final = "type_00"
 LIST: Final = "django_jobs_job_changelist"
@@ -144,11 +142,11 @@ class Browser:
 
     def _ask(self, page: Page) -> float:
         if not page.is_cached:
-            reading.forget()
-            navigation_counts.forget()
-            newest_jobs.doubt()
+            verbs.forget_alerts()
+            verbs.forget_navigation_counts()
+            verbs.doubt_newest_jobs()
         if page.is_first:
-            newest_jobs.forget()
+            verbs.forget_newest_jobs()
         started = time.perf_counter()
         response = self._client.get(page.address)
         took = time.perf_counter() - started

@@ -6,16 +6,22 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from django_jobs.contrib.prometheus.exposed import Exposed
-from django_jobs.contrib.prometheus.page import scrape
-from django_jobs.engine import process_counts
-from django_jobs.engine.insight.gauges import read_gauges
-from django_jobs.engine.process_counts import OUTCOMES, RUN_SECONDS, RUNS, WAIT_SECONDS, WAITS, Key, ProcessCounts
-from django_jobs.health.notes import HealthNotes
-from django_jobs.management.health_port import HealthPort
 from django_jobs.models import JobType
+from tests.support import verbs
 from tests.support.addresses import free_port
 from tests.support.probes import ask, value_of
+from tests.support.verbs import (
+    OUTCOMES,
+    RUN_SECONDS,
+    RUNS,
+    WAIT_SECONDS,
+    WAITS,
+    CountKey,
+    ExposedMetrics,
+    HealthNotes,
+    HealthPort,
+    ProcessCounts,
+)
 from tests.support.waiting import wait_until
 
 SCRAPES = 100
@@ -23,7 +29,7 @@ SCRAPES = 100
 
 def measure(times: int) -> Iterator[str]:
     """What each costs, as lines to print."""
-    yield _told("reading the gauges, in the background", times, read_gauges)
+    yield _told("reading the gauges, in the background", times, verbs.read_gauges)
     notes, port = HealthNotes(), free_port()
     notes.leads = lambda: True
     health = HealthPort("127.0.0.1", port, notes)
@@ -33,10 +39,10 @@ def measure(times: int) -> Iterator[str]:
     wait_until(lambda: value_of(ask(port, "/metrics").body, "django_jobs_backlog") > 0, 60, "the gauges")
     yield _told("a scrape over HTTP", SCRAPES, lambda: ask(port, "/metrics"))
     counts = ProcessCounts()
-    process_counts.start(counts)
+    verbs.start_counting(counts)
     _count_all_types()
-    exposed = Exposed(notes, read_gauges(), counts)
-    yield _told("of that, CPU of the process", SCRAPES, lambda: scrape(exposed), time.thread_time)
+    exposed = ExposedMetrics(notes, verbs.read_gauges(), counts)
+    yield _told("of that, CPU of the process", SCRAPES, lambda: verbs.scrape_metrics(exposed), time.thread_time)
     yield _told("a probe over HTTP", SCRAPES, lambda: ask(port, "/ready"))
     yield f"{len(ask(port, '/metrics').body.splitlines()):,} lines"
     health.close()
@@ -45,9 +51,9 @@ def measure(times: int) -> Iterator[str]:
 def _count_all_types() -> None:
     for name in JobType.objects.values_list("pk", flat=True):
         histograms = ((RUNS, RUN_SECONDS), (WAITS, WAIT_SECONDS))
-        process_counts.count([(Key(classes, name, detail="0"), 1) for classes, _ in histograms])
-        process_counts.count([(Key(sums, name), 1.0) for _, sums in histograms])
-        process_counts.count([(Key("attempts", name, "", outcome), 1) for outcome in OUTCOMES.values()])
+        verbs.count_in_process([(CountKey(classes, name, detail="0"), 1) for classes, _ in histograms])
+        verbs.count_in_process([(CountKey(sums, name), 1.0) for _, sums in histograms])
+        verbs.count_in_process([(CountKey("attempts", name, "", outcome), 1) for outcome in OUTCOMES.values()])
 
 
 def _told(what: str, times: int, call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> str:

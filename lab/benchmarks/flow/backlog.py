@@ -11,16 +11,13 @@ from django.db import connection
 from django.db.models import Q
 
 from django_jobs import submit_job
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.dispatch import dispatcher, worker_registry
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Status
 from lab.benchmarks import engine, history, scale, setting
 from lab.benchmarks.flow import stage
 from lab.benchmarks.flow.table import Table
 from lab.benchmarks.setting import Lane
+from tests.support import verbs
 
 WAITING: Final = {False: 1_000_000, True: 50_000}
 ORGANIZATIONS: Final = {False: 1_000, True: 100}
@@ -103,7 +100,7 @@ def blocked(table: Table, *, small: bool) -> None:
     JobType.objects.create(pk=BLOCKED, handler_method=f"{stage.HANDLERS}.nothing", max_running=1)
     others = stage.organizations(BLOCKED_ORGANIZATIONS[small], "BLOCKED")
     setting.insert_waiting(Lane(BLOCKED, one, BLOCKED_JOBS) for one in others)
-    Job.objects.filter(job_type=BLOCKED).update(ready_at=database.now() - dt.timedelta(hours=1))
+    Job.objects.filter(job_type=BLOCKED).update(ready_at=verbs.now() - dt.timedelta(hours=1))
     run_now([Lane(BLOCKED, others[0], 1)])
     analyze()
     after = costs()
@@ -158,7 +155,7 @@ def run_now(lanes: list[Lane]) -> None:
     """Write jobs that a worker seems to run; their leases last longer than this."""
     newest = Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     setting.insert_waiting(lanes)
-    now = database.now()
+    now = verbs.now()
     values = {"attempt": 1, "begun_attempt": 1, "worker_name": ELSEWHERE, "lease_expires_at": now + DAY}
     Job.objects.filter(pk__gt=newest).update(
         status=Status.RUNNING, ready_at=None, queued_at=now, started_at=now, **values
@@ -177,14 +174,14 @@ def analyze() -> None:
 
 def costs() -> Costs:
     """Measure a pass and a submission, with a broker in memory."""
-    worker_registry.announce("flow", queue_names(), slots=1, window=SET)
+    verbs.announce_worker("flow", verbs.broker_queue_names(), slots=1, window=SET)
     try:
         organization = Organization.objects.filter(name__startswith="FLOW-").order_by("name")[1].name
-        dispatch = scale.Case(lambda _: dispatcher.dispatch(), scale.room, undo=True).measure()
+        dispatch = scale.Case(lambda _: verbs.dispatch(), scale.room, undo=True).measure()
         submit = scale.Case(lambda _: submit_job(PLAIN, organization), scale.empty_broker).measure()
     finally:
-        worker_registry.withdraw("flow")
-        use_broker(None)
+        verbs.withdraw_worker("flow")
+        verbs.use_broker(None)
     return Costs(dispatch, submit)
 
 

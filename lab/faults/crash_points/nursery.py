@@ -16,6 +16,7 @@ import random
 import sys
 from typing import Any, Final
 
+from tests.support import verbs
 from tests.support.tuning import set_for_good
 
 GO: Final = b"go\n"
@@ -45,12 +46,11 @@ def _prepare() -> None:
     from django.db import connections
 
     import django_jobs
-    from django_jobs.engine.job_types.declarations import discover
 
     for module in pkgutil.walk_packages(django_jobs.__path__, "django_jobs."):
         if not module.name.startswith(("django_jobs.migrations", "django_jobs.realtime", "django_jobs.worker.__")):
             importlib.import_module(module.name)
-    discover()
+    verbs.discover_handlers()
     connections["default"].ensure_timezone  # noqa: B018  (it loads the driver)
     gc.collect()
     gc.freeze()

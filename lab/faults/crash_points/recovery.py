@@ -9,18 +9,13 @@ from typing import Final
 
 from django.db import connection
 
-from django_jobs.engine.dispatch import reconciliation
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.handler_run import context_for, run
-from django_jobs.engine.execution.settle import settle_all
-from django_jobs.engine.ports import Consumer, get_broker
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import BatchChange, Breaker, DependencyTask, EngineLease, FileDeletion, Job, Operation
 from django_jobs.statuses import AWAITING_RETRY, UNFINISHED, Status
+from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.own_redis import forget_the_broker
 from tests.support.tuning import forget_everything
+from tests.support.verbs import Consumer, Scheduler
 from tests.support.waiting import wait_until
 
 WORKER: Final = "the-next-worker"
@@ -60,7 +55,7 @@ def recover(duties: Collection[str] = ()) -> None:
     """Do what processes that are started anew do, until nothing is left to do."""
     wait_until(_is_alone, 60, "the end of the dead process's connections")
     forget_everything()
-    reconciliation.check_broker()
+    verbs.check_broker()
     scheduler = PatientScheduler("the-next-scheduler", {*NEEDED, *duties})
     for _ in range(ROUNDS):
         _let_time_pass()
@@ -81,7 +76,7 @@ def _is_alone() -> bool:
 
 def _let_time_pass() -> None:
     """Let leases run out and what waits for a moment come due."""
-    now = database.now()
+    now = verbs.now()
     past = now - dt.timedelta(seconds=1)
     Job.objects.filter(status=Status.RUNNING).update(lease_expires_at=past)
     Job.objects.filter(ready_at__gt=now).update(ready_at=now)
@@ -92,14 +87,14 @@ def _let_time_pass() -> None:
 
 @functools.cache
 def _consumer() -> Consumer:
-    return get_broker().consumer(WORKER)
+    return verbs.get_broker().consumer(WORKER)
 
 
 def work_off() -> None:
     """Run everything that has a ticket."""
     while taken := _consumer().take_now(TICKETS).tickets:
-        claimed = claim(taken, WORKER)
-        settle_all([run(item, context_for(item, FreeRunner())) for item in claimed], WORKER)
+        claimed = verbs.claim(taken, WORKER)
+        verbs.settle_all([verbs.run(item, verbs.context_for(item, FreeRunner())) for item in claimed], WORKER)
 
 
 def _is_quiet() -> bool:

@@ -6,14 +6,10 @@ import os
 import time
 from typing import Final
 
-from django_jobs.engine.execution import leases
-from django_jobs.engine.ports import get_broker
-from django_jobs.worker.child import Child
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots
 from lab.faults.crash_points.world import VICTIM
+from tests.support import verbs
 from tests.support.tuning import set_for_good
+from tests.support.verbs import Child, ChildState, SharedSlots, WorkerOptions
 
 #: Longer than a half open line is believed in.
 PATIENCE_SECONDS: Final = 6.0
@@ -35,13 +31,13 @@ def work() -> list[tuple[int, int]]:
     """
     set_for_good(burst_last_look_seconds=0.1)
     options = WorkerOptions(burst=True, scheduler=False, processes=1)
-    state = ChildState(VICTIM, options, get_broker().consumer(VICTIM), SharedSlots.create(1))
+    state = ChildState(VICTIM, options, verbs.get_broker().consumer(VICTIM), SharedSlots.create(1))
     child = SoloChild(state, os.getppid())
     until = time.monotonic() + PATIENCE_SECONDS
     while child._round() or (_has_more(state, child) and time.monotonic() < until):
         state.settle()
     state.settler.finish()
-    return sorted(leases.held_by(VICTIM))
+    return sorted(verbs.leases_held_by(VICTIM))
 
 
 def _has_more(state: ChildState, child: Child) -> bool:

@@ -14,12 +14,6 @@ from django.db.models import AutoField
 from redis import Redis
 
 from django_jobs import submit_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import reconciliation
-from django_jobs.engine.dispatch.window import MIN_WINDOW
-from django_jobs.engine.execution import outputs
-from django_jobs.engine.execution.outcomes import Returned
-from django_jobs.engine.ports import Look, Ticket, broker_in_place, get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import (
     AttemptLog,
@@ -46,11 +40,12 @@ from django_jobs.models import (
     Worker,
 )
 from django_jobs.statuses import Priority
-from django_jobs.testing.memory_broker import MemoryBroker
 from lab.faults.crash_points.recovery import forget_the_last_case
+from tests.support import verbs
 from tests.support.brokers import reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 from tests.support.record import RETURNED, note
+from tests.support.verbs import MIN_WINDOW, Claimed, MemoryBroker, QueueLook, Returned, Ticket
 
 #: Types by their handlers; ``once`` refuses equal work.
 PLAIN, ONCE, SAVING, NESTING, PAUSED, MISSING = "plain", "once", "saving", "nesting", "paused", "missing"
@@ -93,7 +88,7 @@ class FullBroker(MemoryBroker):
     def failed_just_now(self) -> bool:
         return True
 
-    def look(self) -> Look:
+    def look(self) -> QueueLook:
         raise BrokerUnavailable("it is full")
 
 
@@ -139,12 +134,12 @@ def begin_anew(redis: Redis) -> None:
     shutil.rmtree(settings.MEDIA_ROOT, ignore_errors=True)
     redis.flushdb()
     forget_the_last_case()
-    reconciliation.check_broker()
+    verbs.check_broker()
 
 
 @contextlib.contextmanager
 def nothing_dispatched() -> Iterator[None]:
-    with broker_in_place(FullBroker()):
+    with verbs.broker_in_place(FullBroker()):
         yield
 
 
@@ -177,12 +172,12 @@ def admin() -> User:
 
 def fill_the_broker() -> None:
     """Leave no room at Redis, by tickets that are void."""
-    get_broker().push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(1, MIN_WINDOW + 1)])
+    verbs.get_broker().push([Ticket(number, 2026, 1, int(Priority.CRITICAL)) for number in range(1, MIN_WINDOW + 1)])
 
 
 def files_of_nobody() -> list[str]:
     """The folders of files whose jobs are gone."""
-    ids = [name for pk in Organization.objects.values_list("pk", flat=True) for name in outputs.jobs_with_files(pk)]
+    ids = [name for pk in Organization.objects.values_list("pk", flat=True) for name in verbs.jobs_with_files(pk)]
     there = {job.name for job in Job.objects.all()}
     return [f"The files of {name} are there, and the job is not." for name in ids if name not in there]
 

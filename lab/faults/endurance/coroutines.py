@@ -13,7 +13,7 @@ from lab.faults.endurance.handlers import STEP, _result, _steps, work_async
 from tests.support.record import note, recorded
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
 
 work = work_async
 

@@ -11,7 +11,7 @@ from django_jobs.exceptions import PermanentError, RetryLater, TransientError
 from tests.support.record import note, recorded
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.context import JobContext
+    from django_jobs import JobContext
 
 #: Seconds between two signs of life.
 STEP: Final = 0.1

@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.dispatch import dispatcher
+from django_jobs import cancel_job, retry_job
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from lab.faults.model.engine import Attempt, Engine, Row
 from lab.faults.model.job import ModelJob
 from lab.faults.model.table import Table
+from tests.support import verbs
 
 Seen = Mapping[int, Row]
 
@@ -45,7 +44,7 @@ class Dispatch(Command):
                 table.queue(job)
 
     def engine(self, engine: Engine) -> None:
-        dispatcher.dispatch()
+        verbs.dispatch()
 
 
 @dataclass(frozen=True)

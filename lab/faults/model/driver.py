@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from django_jobs.engine.store import database
 from django_jobs.exceptions import JobsError
 from django_jobs.statuses import Status
 from lab.faults import audit
@@ -20,6 +19,7 @@ from lab.faults.model.engine import Engine
 from lab.faults.model.job import Refused
 from lab.faults.model.table import Table
 from tests.concurrency.crowd import run_crowd
+from tests.support import verbs
 
 
 class Doing(NamedTuple):
@@ -37,7 +37,7 @@ class Driver:
         self.table = Table()
         #: The rows after the last command.
         self.seen: Seen = {}
-        self.now = database.now()
+        self.now = verbs.now()
         self._until = time.monotonic() + TOLERANCE
 
     def is_late(self) -> bool:
@@ -95,7 +95,7 @@ class Driver:
 
     def _has_looked(self) -> bool:
         """See what the last command did, unless it took so long that nothing can be said of it."""
-        rows, self.now = self.engine.rows(), database.now()
+        rows, self.now = self.engine.rows(), verbs.now()
         if self.is_late():
             return False
         self.seen = rows

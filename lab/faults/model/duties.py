@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django_jobs.engine.control import deletion, retention
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.dispatch import expirations
-from django_jobs.engine.dispatch.reconciliation import TicketWatch
-from django_jobs.engine.execution import leases
-from django_jobs.engine.submission import duplicates
 from django_jobs.models import JobType, Organization
 from django_jobs.statuses import TERMINAL, Status
 from lab.faults.model.commands import Command, Seen, running
 from lab.faults.model.engine import WORKERS, Engine
 from lab.faults.model.table import LEASE, Table
+from tests.support import verbs
+from tests.support.verbs import Pruner, TicketWatch
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Renew(Command):
             job.lease = table.now + LEASE
 
     def engine(self, engine: Engine) -> None:
-        leases.renew([self.worker])
+        verbs.renew_leases([self.worker])
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class SeeBegun(Command):
             job.begun = self.attempt
 
     def engine(self, engine: Engine) -> None:
-        leases.note_begun([(self.pk, self.attempt)], WORKERS)
+        verbs.note_begun([(self.pk, self.attempt)], WORKERS)
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Rescue(Command):
                 table.rescue(job)
 
     def engine(self, engine: Engine) -> None:
-        leases.rescue_expired()
+        verbs.rescue_expired()
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class Expire(Command):
         table.expire()
 
     def engine(self, engine: Engine) -> None:
-        expirations.expire()
+        verbs.expire_jobs()
 
 
 @dataclass(frozen=True)
@@ -99,8 +95,8 @@ class FollowUp(Command):
         pass
 
     def engine(self, engine: Engine) -> None:
-        follow_up()
-        duplicates.forget_expired()
+        verbs.follow_up()
+        verbs.forget_expired_keys()
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ class Delete(Command):
             table.delete([self.pk])
 
     def engine(self, engine: Engine) -> None:
-        deletion.delete_jobs([self.pk], release_children=self.release_children)
+        verbs.delete_jobs([self.pk], release_children=self.release_children)
 
 
 @dataclass(frozen=True)
@@ -169,7 +165,7 @@ class Prune(Command):
         table.delete([pk for pk in old if pk not in seen] if table.went_back else old)
 
     def engine(self, engine: Engine) -> None:
-        pruner = retention.Pruner()
+        pruner = Pruner()
         while pruner.prune_batch() or not pruner.is_through:
             pass
 

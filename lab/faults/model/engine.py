@@ -13,17 +13,12 @@ from django.db import models
 from django.db.models import F
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import leases, outcomes
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.ports import Ticket, use_broker
-from django_jobs.engine.store import database
-from django_jobs.engine.submission import targets
 from django_jobs.models import EngineLease, Job, JobType, Organization, Worker
 from lab.faults.model.table import LEASE, RETRY_DELAY
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, MemoryBroker
 from tests.support.tuning import forget_everything
+from tests.support.verbs import Claimed, Loss, Ticket, outcomes
 
 #: Job types by their windows of equal work.
 KINDS: Final[Mapping[str, int]] = {"plain": 0, "unique": 500}
@@ -76,9 +71,9 @@ class Engine:
     def __init__(self) -> None:
         empty()
         forget_everything()
-        targets.forget()
+        verbs.forget_targets()
         self.broker = MemoryBroker()
-        use_broker(self.broker)
+        verbs.use_broker(self.broker)
         for name in ORGANIZATIONS:
             Organization.objects.create(name=name)
         for name, window in KINDS.items():
@@ -88,13 +83,13 @@ class Engine:
                 deduplication_window=window,
                 retry_delay=RETRY_DELAY,
             )
-        now = database.now()
+        now = verbs.now()
         fields = {"hostname": "model", "pid": 1, "slots": 1, "started_at": now, "last_seen": now}
         Worker.objects.create(name="model", queues=",".join(ALL_QUEUES), window=1_000, **fields)
         self.attempts: list[Attempt] = []
 
     def close(self) -> None:
-        use_broker(None)
+        verbs.use_broker(None)
         empty()
 
     def rows(self) -> dict[int, Row]:
@@ -110,7 +105,7 @@ class Engine:
 
     def _moments(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Seconds from now as moments, and parents as jobs."""
-        now, given = database.now(), dict(fields)
+        now, given = verbs.now(), dict(fields)
         for name in ("run_at", "expires_at"):
             if given.get(name) is not None:
                 given[name] = now + dt.timedelta(seconds=given[name])
@@ -120,7 +115,7 @@ class Engine:
     def claim(self, tickets: list[Ticket], worker: str) -> None:
         """Claim as a process that has just started: it remembers no answer of the policy."""
         forget_everything()
-        self.attempts += [Attempt(item, worker) for item in claim(tickets, worker)]
+        self.attempts += [Attempt(item, worker) for item in verbs.claim(tickets, worker)]
 
     def tickets_of(self, pks: Iterable[int]) -> list[Ticket]:
         """The tickets of these jobs' next attempts."""
@@ -133,10 +128,10 @@ class Engine:
 
     def settle(self, attempt: Attempt, how: str) -> None:
         """Store how the attempt ended, in the words of the model."""
-        settle([OUTCOMES[how](attempt.claimed)], attempt.worker)
+        verbs.settle([OUTCOMES[how](attempt.claimed)], attempt.worker)
 
     def lose_worker(self, worker: str, started: Iterable[tuple[int, int]]) -> None:
-        leases.release_worker(leases.Loss(worker_name=worker, started=frozenset(started), reason="the model says so"))
+        verbs.release_worker(Loss(worker_name=worker, started=frozenset(started), reason="the model says so"))
 
     def move_clock(self, seconds: int) -> None:
         """Let so many seconds pass for all rows at once, whatever the database's clock says."""

@@ -8,15 +8,14 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 
-from django_jobs.engine.control import operation_work, operations
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import UNSUCCESSFUL, RunAfter, Status
 from lab.faults.model.commands import Command, Seen
 from lab.faults.model.engine import KINDS, Engine
 from lab.faults.model.job import ModelJob, Refused
 from lab.faults.model.table import Table
+from tests.support import verbs
+from tests.support.verbs import JobFilter, OperationRequest
 
 #: Before all moments of the model.
 NEVER: Final = -1_000_000
@@ -166,6 +165,6 @@ class Replay(Command):
     def engine(self, engine: Engine) -> None:
         user, _ = User.objects.get_or_create(username="root", is_superuser=True)
         filters = JobFilter(statuses=("Dead Letter",), job_types=(self.kind,), error_fingerprint=self.fingerprint)
-        operations.start_operation(Request(action="retry", filters=filters), user=user)
-        operation_work.work_off()
+        verbs.start_operation(OperationRequest(action="retry", filters=filters), user=user)
+        verbs.work_off_operations()
         assert not Operation.objects.filter(state=Operation.State.RUNNING).exists()

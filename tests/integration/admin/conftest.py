@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.verbs import Interpose
+
 
 @pytest.fixture(autouse=True)
-def bar_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def bar_numbers(interpose: Interpose) -> None:
     """Let the bar have no numbers, which are read once in some seconds: statements are then those of the page alone."""
-    monkeypatch.setattr("django_jobs.admin.navigation.read_counts", lambda *_: {})
+    interpose("read_counts", lambda *_: {})

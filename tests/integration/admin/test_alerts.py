@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from django_jobs import schedule_job
-from django_jobs.engine.alerts.reading import forget, read_all_alerts
 from django_jobs.models import Alert, JobType, Organization
+from tests.support import verbs
 from tests.support.admin import codes_on, staff_of, text, url
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.breakers import make_fragile_type
@@ -152,7 +152,7 @@ def test_the_index_takes_at_most_two_statements_and_none_within_ten_seconds(
     client.get(reverse("admin:index"))
     with CaptureQueriesContext(connection) as warm:
         client.get(reverse("admin:index"))
-    forget()
+    verbs.forget_alerts()
     with CaptureQueriesContext(connection) as cold:
         client.get(reverse("admin:index"))
     assert len(cold) - len(warm) <= 2
@@ -325,7 +325,7 @@ def test_a_press_outside_of_a_transaction_is_seen_at_once(root: Client, kind: Jo
 def test_a_pool_that_is_called_like_a_type_is_no_type(root: Client, kind: JobType) -> None:
     JobType.objects.filter(pk=kind.pk).update(is_paused=True)
     make_alert("no_worker", kind.pk, {"waiting": 3})
-    (alarm,) = read_all_alerts().open
+    (alarm,) = verbs.read_all_alerts().open
     assert "is_paused" not in alarm.facts
 
 
@@ -341,7 +341,7 @@ def test_the_alarm_of_a_breaker_goes_with_the_press_that_closes_it(
     press(url("jobtype", "close_breaker", kind.pk), next=index)
     (panel,) = re.findall(r'<section class="djobs-alarms".*?</section>', text(root, index), re.DOTALL)
     assert ("send_fax" in panel, "without_a_row" in panel) == (False, True)
-    assert [alarm.subject for alarm in read_all_alerts().open] == ["without_a_row"]
+    assert [alarm.subject for alarm in verbs.read_all_alerts().open] == ["without_a_row"]
 
 
 def test_a_type_that_fails_for_others_too_is_told_of_beside_a_breaker_that_holds_one_organization(
@@ -351,10 +351,10 @@ def test_a_type_that_fails_for_others_too_is_told_of_beside_a_breaker_that_holds
     held = {"organization": mine.name, "organizations": {str(mine.pk): 3}}
     make_alert("breaker_open", kind.pk, held)
     failing = make_alert("type_failing", kind.pk, {"organizations": {str(mine.pk): 3, "0": 1}})
-    assert {alarm.rule for alarm in read_all_alerts().open} == {"breaker_open", "type_failing"}
+    assert {alarm.rule for alarm in verbs.read_all_alerts().open} == {"breaker_open", "type_failing"}
     failing.facts = {"organizations": {str(mine.pk): 3}}
     failing.save()
-    assert [alarm.rule for alarm in read_all_alerts().open] == ["breaker_open"]
+    assert [alarm.rule for alarm in verbs.read_all_alerts().open] == ["breaker_open"]
 
 
 def test_a_type_that_fails_is_told_of_again_when_its_breaker_is_closed(root: Client, mine: Organization) -> None:
@@ -362,6 +362,6 @@ def test_a_type_that_fails_is_told_of_again_when_its_breaker_is_closed(root: Cli
     end(raised(running_job(job_type=kind, organization=mine)[1]))
     for rule in ("breaker_open", "type_failing"):
         make_alert(rule, kind.pk, {"failed": 1, "attempts": 1})
-    assert [alarm.rule for alarm in read_all_alerts().open] == ["breaker_open"]
+    assert [alarm.rule for alarm in verbs.read_all_alerts().open] == ["breaker_open"]
     root.post(url("jobtype", "close_breaker", kind.pk))
-    assert [alarm.rule for alarm in read_all_alerts().open] == ["type_failing"]
+    assert [alarm.rule for alarm in verbs.read_all_alerts().open] == ["type_failing"]

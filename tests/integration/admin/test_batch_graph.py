@@ -9,16 +9,14 @@ import pytest
 from django.test import Client
 
 from django_jobs import create_batch, submit_job
-from django_jobs.admin import batch_graph
-from django_jobs.admin.batch_graph import Graph, Node, make_graph
-from django_jobs.admin.graph_drawing import draw_graph
-from django_jobs.engine.store import database
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.admin import codes_on, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
+from tests.support.verbs import BatchGraph, GraphNode
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -32,8 +30,8 @@ def fan(organization: Organization, width: int, kind: JobType) -> Batch:
     return batch
 
 
-def graph_of(client: Client, batch: Batch) -> Graph | None:
-    found: Graph | None = client.get(url("batch", "change", batch.pk)).context.get("graph")
+def graph_of(client: Client, batch: Batch) -> BatchGraph | None:
+    found: BatchGraph | None = client.get(url("batch", "change", batch.pk)).context.get("graph")
     return found
 
 
@@ -97,10 +95,10 @@ def test_what_is_too_much_to_draw_leads_to_the_list(
 
 
 def test_as_much_as_is_ever_read_becomes_a_small_drawing() -> None:
-    count = batch_graph.MAX_LINKS
-    nodes = {pk: Node(pk, f"<type {pk % 3}>", "Pending", database.now()) for pk in range(1, count + 2)}
-    graph = make_graph(nodes, [(1, pk) for pk in range(2, count + 2)])
-    drawing = str(draw_graph(graph, lambda box: f"/{box.node.pk}?a=1&b=2"))
+    count = verbs.GRAPH_LINKS
+    nodes = {pk: GraphNode(pk, f"<type {pk % 3}>", "Pending", verbs.now()) for pk in range(1, count + 2)}
+    graph = verbs.make_batch_graph(nodes, [(1, pk) for pk in range(2, count + 2)])
+    drawing = str(verbs.draw_batch_graph(graph, lambda box: f"/{box.node.pk}?a=1&b=2"))
     assert len(graph.boxes) == 4
     assert graph.is_folded
     assert len(drawing) < 10_000
@@ -108,5 +106,5 @@ def test_as_much_as_is_ever_read_becomes_a_small_drawing() -> None:
 
 
 def test_a_chain_that_cannot_be_folded_is_too_large() -> None:
-    nodes = {pk: Node(pk, "step", "Pending", database.now()) for pk in range(1, 300)}
-    assert make_graph(nodes, [(pk, pk + 1) for pk in range(1, 299)]).is_too_large
+    nodes = {pk: GraphNode(pk, "step", "Pending", verbs.now()) for pk in range(1, 300)}
+    assert verbs.make_batch_graph(nodes, [(pk, pk + 1) for pk in range(1, 299)]).is_too_large

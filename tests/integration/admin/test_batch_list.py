@@ -9,10 +9,9 @@ import pytest
 from django.test import Client
 
 from django_jobs import cancel_batch, create_batch
-from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import asked, codes_on, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_user
@@ -84,7 +83,7 @@ def test_it_is_filtered_by_state(subtests: pytest.Subtests, root: Client, mine: 
 
 def test_it_is_filtered_by_when_it_was_made(root: Client, mine: Organization) -> None:
     new, old = create_batch(mine), create_batch(mine)
-    Batch.objects.filter(pk=old.pk).update(created_at=database.now() - dt.timedelta(days=3))
+    Batch.objects.filter(pk=old.pk).update(created_at=verbs.now() - dt.timedelta(days=3))
     assert listed(root, created="24h") == [new]
     assert len(listed(root, created="7d")) == 2
 
@@ -104,7 +103,7 @@ def test_a_page_costs_the_same_statements_however_many_batches_it_shows(
     root: Client, mine: Organization, kind: JobType
 ) -> None:
     def visit() -> Any:
-        organization_ids.forget()
+        verbs.forget_organization_ids()
         return root.get(url("batch", "changelist"))
 
     then = {"job_type": kind.pk}

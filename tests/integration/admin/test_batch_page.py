@@ -10,11 +10,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import cancel_batch, cancel_job, create_batch
-from django_jobs.engine.store import organization_ids
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.statuses import OpenTo
 from django_jobs.testing import run_jobs
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, fact_on, listed, page_of, text, url
 from tests.support.batches import expire, make_batch, tick
 from tests.support.brokers import start
@@ -219,7 +218,7 @@ def test_a_canceled_batch_that_still_runs_is_stopping(root: Client, mine: Organi
 
 def test_a_page_costs_the_same_statements_however_large_the_batch_is(root: Client, mine: Organization) -> None:
     def visit(batch: Batch) -> int:
-        organization_ids.forget()
+        verbs.forget_organization_ids()
         return statements_of(lambda: root.get(url("batch", "change", batch.pk)))
 
     def family(size: int) -> Batch:

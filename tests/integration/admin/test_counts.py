@@ -14,20 +14,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.log_values import Horizon
-from django_jobs.management.commands.jobs_status import look
 from django_jobs.models import ExecutionLog, Job, Organization, Worker
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, listed, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die, group
 from tests.support.monitor import monitor, page, tiles
 from tests.support.tuning import Tuning
+from tests.support.verbs import CappedCount, JobAdmin, LogHorizon
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -66,7 +61,7 @@ def test_a_list_that_was_counted_whole_says_the_number(root: Client) -> None:
 
 @pytest.mark.usefixtures("counted_to_one")
 def test_to_choose_all_is_offered_for_at_least_so_many(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 1)
+    monkeypatch.setattr(JobAdmin, "list_per_page", 1)
     pending_job()
     pending_job()
     shown = text(root, url("job", "changelist"))
@@ -133,7 +128,7 @@ def test_jobs_status_counts_each_status_for_itself(mine: Organization, tuning: T
     die(kind, mine)
     for _ in range(4):
         job_in("Completed", job_type=kind, organization=mine)
-    assert re.search(r"Completed 2\+ +Canceled 0 +Dead Letter 1\n", look())
+    assert re.search(r"Completed 2\+ +Canceled 0 +Dead Letter 1\n", verbs.look_at_status())
 
 
 @pytest.mark.parametrize(
@@ -149,7 +144,7 @@ def test_who_runs_what_is_running_is_said(root: Client, alive: list[str], slots:
     for _ in range(2):
         running_job("worker-1")
     for name in alive:
-        worker_registry.announce(name, ["jobs-normal"], slots=slots, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=slots, window=8)
     found = tile(root, "running")
     assert (found.value, found.note_code, re.findall(r"\d+", found.note)) == ("2", code, [number])
     assert code in codes_on(page(root))
@@ -159,7 +154,7 @@ def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
     running_job("worker-1")
     running_job("worker-2")
     for name in ("worker-1", "worker-2"):
-        worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=4, window=8)
     Worker.objects.filter(pk="worker-2").update(last_seen=timezone.now() - dt.timedelta(minutes=2))
     assert tile(root, "running").note_code == "elsewhere"
     assert re.findall(r"\d+", tile(root, "running").note) == ["1"]
@@ -168,7 +163,7 @@ def test_jobs_of_a_worker_that_fell_silent_are_told_apart(root: Client) -> None:
 def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(root: Client, tuning: Tuning) -> None:
     tuning.set(monitor_running_jobs=1)
     for name in ("worker-1", "worker-2"):
-        worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=4, window=8)
         running_job(name)
     assert [row.more for row in monitor(root)["workers"]] == [1, 0]
     assert re.search(r"<div>1 \w+</div>", page(root))
@@ -177,7 +172,7 @@ def test_a_worker_whose_jobs_are_not_shown_runs_something_all_the_same(root: Cli
 def test_all_workers_are_counted_and_the_first_are_shown(root: Client, tuning: Tuning) -> None:
     tuning.set(monitor_shown_workers=1)
     for name in ("worker-1", "worker-2", "worker-3"):
-        worker_registry.announce(name, ["jobs-normal"], slots=4, window=8)
+        verbs.announce_worker(name, ["jobs-normal"], slots=4, window=8)
     assert (tiles(root)["workers"], len(monitor(root)["workers"])) == ("3", 1)
     assert monitor(root)["more_workers"] == CappedCount(count=2)
     assert "more_workers" in codes_on(page(root))
@@ -222,8 +217,8 @@ def failures(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     job_in("Canceled", job_type=kind)
     job_in("Dead Letter", job_type=make_job_type(type_name="other"))
     # Whatever other transactions are open on the database server.
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
-    rollups.catch_up()
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
+    verbs.catch_up_rollups()
     return jobs
 
 
@@ -245,8 +240,8 @@ def test_the_last_attempt_of_a_dead_letter_is_one_failure(
     kind = make_job_type(max_retries=0)
     end(raised(start(pending_job(kind, mine))))
     job_in("Completed", job_type=kind, organization=mine)
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
-    rollups.catch_up()
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
+    verbs.catch_up_rollups()
     (row,) = monitor(root)["types"]
     assert (row.ended, row.failures, row.rate) == ("2", "1", "50.0 %")
     assert shown_at(root, root.get(row.failures_url).context["log_url"]) == 1

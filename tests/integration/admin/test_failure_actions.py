@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from django_jobs.engine.dependencies.follow_up import follow_up
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import actors, codes_said, said, url
 from tests.support.brokers import end, job_in, pending_job, raised, reread, running_job
 from tests.support.factories import make_job_type
@@ -77,7 +76,7 @@ def test_one_whose_parent_died_stays_and_it_is_said_why(root: Client, kind: JobT
     parent, claimed = running_job(job_type=kind, organization=mine)
     child = pending_job(kind, mine, depends_on=parent)
     end(raised(claimed, "Permanent"))
-    follow_up()
+    verbs.follow_up()
     answer = press(root, reread(child), "retry_one")
     assert codes_said(answer) == ["parent_failed"]
     assert child.name in said(answer)[0]

@@ -12,8 +12,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from django_jobs.admin.failure_rows import Buttons
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, JobType, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
@@ -24,6 +22,7 @@ from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order
 from tests.support.operations import start
 from tests.support.tuning import Tuning
+from tests.support.verbs import FailureButtons, JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -344,8 +343,8 @@ def test_what_the_policy_forbids_is_neither_offered_nor_done(
     member: Client, boss: Client, kind: JobType, mine: Organization
 ) -> None:
     job = die(kind, mine)
-    assert member.get(group(job)).context["row"].buttons == Buttons()
-    assert boss.get(group(job)).context["row"].buttons == Buttons(retry=True, cancel=True)
+    assert member.get(group(job)).context["row"].buttons == FailureButtons()
+    assert boss.get(group(job)).context["row"].buttons == FailureButtons(retry=True, cancel=True)
     assert order(member, job).status_code == 403
     assert order(boss, job, verb="delete").status_code == 403
 

@@ -10,9 +10,8 @@ from django.test import Client
 from django.utils.html import strip_tags
 
 from django_jobs.conf import output_storage
-from django_jobs.engine.execution import outputs
 from django_jobs.models import ExecutionLog, Job, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import VIEWS, actors, chosen, codes_on, codes_said, remembered, said, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_organization
@@ -40,7 +39,7 @@ def actions_of(client: Client) -> set[str]:
 
 
 def test_every_action_names_its_permission() -> None:
-    from django_jobs.admin import JobAdmin
+    from tests.support.verbs import JobAdmin
 
     assert all(getattr(JobAdmin, name).allowed_permissions for name in JobAdmin.actions)
 
@@ -111,7 +110,7 @@ def test_retry_gives_a_new_life(root: Client) -> None:
 
 def test_delete_takes_ended_jobs_alone(root: Client, django_capture_on_commit_callbacks: Any) -> None:
     jobs = {status: job_in(status) for status in (*ENDED, "Failed", "Pending")}
-    reference = outputs.save(jobs["Completed"].organization_id, jobs["Completed"].name, "a.txt", "x")
+    reference = verbs.save_output(jobs["Completed"].organization_id, jobs["Completed"].name, "a.txt", "x")
     with django_capture_on_commit_callbacks(execute=True):
         answer = root.post(LIST, chosen("delete", *jobs.values(), confirmed="yes"), follow=True)
     assert set(Job.objects.all()) == {jobs["Failed"], jobs["Pending"]}

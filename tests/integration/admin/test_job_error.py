@@ -10,9 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import retry_job
-from django_jobs.admin.job_error import next_of
 from django_jobs.models import Job, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, page_of, url
 from tests.support.brokers import end, job_in, pending_job, raised, start
 from tests.support.factories import make_job_type
@@ -79,7 +78,7 @@ def test_what_happens_next_is_said(fields: dict[str, object], code: str, numbers
     now = timezone.now()
     seconds = fields.pop("next_retry_at", None)
     at = now + dt.timedelta(seconds=seconds) if isinstance(seconds, int) else None
-    found, words = next_of(Job(next_retry_at=at, **fields), now)
+    found, words = verbs.next_of(Job(next_retry_at=at, **fields), now)
     assert (found, re.findall(r"\d+", words)) == (code, numbers)
 
 

@@ -10,18 +10,16 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs import retry_job, submit_job
-from django_jobs.admin import job_paging
-from django_jobs.engine.access import AccessPolicy
-from django_jobs.engine.insight import newest_jobs
+from django_jobs import AccessPolicy, retry_job, submit_job
 from django_jobs.models import Job, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import asked, codes_on, listed, text, url
 from tests.support.batches import make_batch
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import JobAdmin
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -209,7 +207,7 @@ def test_a_list_costs_the_same_statements_however_many_jobs_it_shows(
     few = statements_of(lambda: text(client, url("job", "changelist"), type=kind.pk))
     for _ in range(6):
         submit_job(kind, mine)
-    newest_jobs.forget()
+    verbs.forget_newest_jobs()
     assert statements_of(lambda: text(client, url("job", "changelist"), type=kind.pk)) == few
     assert few <= most
 
@@ -219,7 +217,7 @@ def test_a_list_reads_no_large_column_and_counts_to_a_bound(root: Client, mine: 
     with CaptureQueriesContext(connection) as queries:
         text(root, url("job", "changelist"))
     statements = [query["sql"] for query in queries if "django_jobs_job" in query["sql"]]
-    large = [f'"{column}"' if '"' in statements[0] else f"`{column}`" for column in job_paging.LARGE]
+    large = [f'"{column}"' if '"' in statements[0] else f"`{column}`" for column in verbs.LARGE_PAGE_FIELDS]
     read = [sql for sql in statements if any(column in sql for column in large)]
     assert all("error_start" in sql and "input_parameters" not in sql for sql in read)
     # Groups are made of the newest jobs alone.
@@ -290,7 +288,7 @@ def test_all_jobs_with_an_error_are_found_whatever_became_of_them_page_by_page(
     root: Client, member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     tuning.set(job_list_named_jobs=1)
-    monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 2)
+    monkeypatch.setattr(JobAdmin, "list_per_page", 2)
     kind = make_job_type()
     found = [job_in(status, job_type=kind, organization=mine) for status in ("Failed", "Dead Letter", "Canceled")]
     found += [job_in(status, job_type=kind, organization=mine) for status in ("Running", "Pending")]
@@ -328,7 +326,7 @@ def test_the_policy_is_asked_once_whether_somebody_is_a_system_admin_however_man
 def test_pages_that_an_index_has_in_order_show_each_job_once(
     root: Client, member: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_jobs.admin.job.JobAdmin.list_per_page", 2)
+    monkeypatch.setattr(JobAdmin, "list_per_page", 2)
     kind = make_job_type()
     jobs = [pending_job(kind, mine) for _ in range(5)]
     for client in (root, member):

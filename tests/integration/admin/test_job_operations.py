@@ -12,8 +12,6 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
-from django_jobs.admin.job import JobAdmin
-from django_jobs.engine.insight.job_filter import TERMS, JobFilter
 from django_jobs.models import Job, JobType, Membership, Operation
 from django_jobs.statuses import Status
 from tests.support import admin
@@ -23,6 +21,7 @@ from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.job_copies import copies_by_sql
 from tests.support.operations import dead, finish
 from tests.support.tuning import Tuning
+from tests.support.verbs import FILTER_TERMS, JobAdmin, JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -395,8 +394,8 @@ def test_each_filter_of_the_list_is_known(root: Client, kind: JobType) -> None:
 
 
 def test_every_field_of_a_filter_is_told_in_words(kind: JobType) -> None:
-    assert all(str(term.words) for term in TERMS.values())
-    assert JobFilter(statuses=("Failed",)).words() == [(str(TERMS["statuses"].words), "Failed")]
+    assert all(str(term.words) for term in FILTER_TERMS.values())
+    assert JobFilter(statuses=("Failed",)).words() == [(str(FILTER_TERMS["statuses"].words), "Failed")]
     assert Job.objects.count() == 0
 
 

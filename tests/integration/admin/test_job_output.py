@@ -9,9 +9,8 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
-from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_said, page_of, url
 from tests.support.brokers import job_in
 from tests.support.factories import make_user
@@ -64,7 +63,7 @@ def test_a_reference_that_is_no_file_of_the_job_is_mere_text(root: Client, mine:
 
 def test_a_file_that_is_gone_is_said_to_be_gone(root: Client, mine: Organization) -> None:
     job = finished_with_file(mine)
-    outputs.delete_all(mine.pk, job.name)
+    verbs.delete_outputs(mine.pk, job.name)
     assert codes_said(root.get(url("job", "output", job.pk), follow=True)) == ["no_file"]
 
 

@@ -9,18 +9,16 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.admin import job_page
-from django_jobs.engine.observers import CARRIED
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, Organization
-from django_jobs.testing.memory_broker import MemoryBroker
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, codes_said, fact_on, page_of, said, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import CARRIED, MemoryBroker
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -237,13 +235,13 @@ def pause_of(client: Client, job: Job, **query: str) -> int:
 def test_an_open_page_asks_the_more_often_the_more_may_change(root: Client) -> None:
     parent, child = pending_job(), pending_job()
     waits_for = pending_job(parent.job_type, parent.organization, depends_on=[parent])
-    assert pause_of(root, waits_for) == job_page.PAUSE
-    assert pause_of(root, waits_for, all="1") == job_page.WHOLE_PAUSE
-    assert pause_of(root, job_in("Dead Letter")) == job_page.CALM_PAUSE
+    assert pause_of(root, waits_for) == verbs.JOB_PAGE_PAUSE
+    assert pause_of(root, waits_for, all="1") == verbs.JOB_PAGE_WHOLE_PAUSE
+    assert pause_of(root, job_in("Dead Letter")) == verbs.JOB_PAGE_CALM_PAUSE
     end(returned(start(parent)))
-    assert pause_of(root, parent) == job_page.CALM_PAUSE, "a child goes on"
+    assert pause_of(root, parent) == verbs.JOB_PAGE_CALM_PAUSE, "a child goes on"
     end(returned(start(child)))
-    assert pause_of(root, child) == job_page.FINAL_PAUSE
+    assert pause_of(root, child) == verbs.JOB_PAGE_FINAL_PAUSE
 
 
 def test_a_field_of_the_status_that_no_line_tells_stands_in_a_group_of_its_own(root: Client, tuning: Tuning) -> None:

@@ -7,24 +7,22 @@ import re
 import pytest
 from django.test import Client
 
-from django_jobs.admin import job_relatives
-from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, fact_on, page_of, url
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import pending_job, start
 from tests.support.factories import make_job_type
 from tests.support.operations import start as start_operation
 from tests.support.tuning import Tuning
+from tests.support.verbs import JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def submitted_from(parent: Job, number: int) -> list[Job]:
     """The jobs that the parent's handler submitted."""
-    context = context_for(start(parent), FreeRunner())
+    context = verbs.context_for(start(parent), FreeRunner())
     kind = make_job_type()
     return [context.submit_job(kind, {"n": place}) for place in range(number)]
 
@@ -51,7 +49,7 @@ def test_of_a_large_family_some_are_drawn_and_the_rest_is_counted(root: Client) 
     for _ in range(12):
         pending_job(parent.job_type, parent.organization, depends_on=[parent])
     page = page_of(root, parent)
-    assert page.count("djobs-node ") == 1 + job_relatives.DRAWN
+    assert page.count("djobs-node ") == 1 + verbs.DRAWN_RELATIVES
     told = page.partition('data-code="more_children">')[2].partition("</p>")[0]
     assert re.findall(r"\d+", told) == ["6"]
     assert "more_parents" not in codes_on(page)
@@ -73,7 +71,7 @@ def test_of_many_that_were_submitted_the_newest_are_shown(root: Client, tuning: 
     made = submitted_from(parent, 12)
     page = page_of(root, parent)
     assert submitted(root, parent) == ["11+"]
-    assert sum(job.name in page for job in made) == job_relatives.ROWS
+    assert sum(job.name in page for job in made) == verbs.RELATIVES_ROWS
 
 
 def test_what_was_submitted_for_others_is_not_told(mine: Organization, theirs: Organization) -> None:

@@ -11,17 +11,15 @@ from django.db import connection
 from django.test import Client
 from django.utils.html import escape
 
-from django_jobs.admin import job_search
-from django_jobs.engine.insight import newest_jobs
-from django_jobs.engine.submission import rights
 from django_jobs.models import Job, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import asked, codes_on, listed, text, url
 from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.schedules import make_schedule
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, NewestJobs
 
 pytestmark = pytest.mark.usefixtures("broker")
 WORKER = "web-1-4711-ab12cd34"
@@ -300,11 +298,11 @@ def test_no_text_makes_an_error(subtests: pytest.Subtests, root: Client, member:
                 assert "<script>" + "</strong>" not in response.content.decode()
 
 
-def test_a_text_is_understood_once_for_a_request(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    understand = Mock(wraps=job_search.understand)
-    monkeypatch.setattr(job_search, "understand", understand)
+def test_a_text_is_understood_once_for_a_request(root: Client, interpose: Interpose) -> None:
+    understand = Mock(wraps=verbs.understand_search)
+    interpose("understand_search", understand)
     text(root, url("job", "changelist"), q="mail")
-    assert understand.call_count == 1
+    assert [call.args[0] for call in understand.call_args_list].count("mail") == 1
 
 
 def test_a_running_job_is_found_by_its_worker_however_old(root: Client, tuning: Tuning) -> None:
@@ -321,9 +319,9 @@ def test_blanks_are_no_search(root: Client) -> None:
     assert listed(root, q=" ") == [job]
 
 
-def test_a_search_asks_the_policy_once_which_types_are_known(member: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Mock(wraps=rights.submittable)
-    monkeypatch.setattr("django_jobs.admin.seen_organizations.submittable", asked)
+def test_a_search_asks_the_policy_once_which_types_are_known(member: Client, interpose: Interpose) -> None:
+    asked = Mock(wraps=verbs.submittable)
+    interpose("submittable", asked)
     text(member, url("job", "changelist"), q="no such words")
     assert asked.call_count == 1
 
@@ -331,8 +329,8 @@ def test_a_search_asks_the_policy_once_which_types_are_known(member: Client, mon
 def test_the_bound_of_an_organization_is_looked_for_once_in_some_seconds(mine: Organization) -> None:
     jobs = [pending_job(organization=mine) for _ in range(3)]
 
-    def ask(pk: object) -> newest_jobs.Newest:
-        return newest_jobs.among_newest(Job.primary.filter(organization=mine), [pk], 2)
+    def ask(pk: object) -> NewestJobs:
+        return verbs.among_newest(Job.primary.filter(organization=mine), [pk], 2)
 
     assert [statements_of(lambda pk=pk: ask(pk)) for pk in (mine.pk, str(mine.pk))] == [2, 0]  # type: ignore[misc]
     for pk in (mine.pk, str(mine.pk)):
@@ -359,7 +357,7 @@ def clock(tuning: Tuning) -> Clock:
 
 def newest_of(organization: Organization, most: int) -> list[Job]:
     rows = Job.primary.filter(organization=organization)
-    return list(newest_jobs.among_newest(rows, [organization.pk], most).rows.order_by("pk"))
+    return list(verbs.among_newest(rows, [organization.pk], most).rows.order_by("pk"))
 
 
 def test_a_bound_is_kept_while_few_jobs_have_come_since(mine: Organization, clock: Clock) -> None:
@@ -367,10 +365,10 @@ def test_a_bound_is_kept_while_few_jobs_have_come_since(mine: Organization, cloc
     assert newest_of(mine, 10) == jobs[2:]
     jobs.append(pending_job(organization=mine))
     pending_job()  # another organization's
-    clock.now += newest_jobs.MAX_AGE
+    clock.now += verbs.NEWEST_JOBS_MAX_AGE
     assert newest_of(mine, 10) == jobs[2:]
     jobs.append(pending_job(organization=mine))
-    clock.now += newest_jobs.MAX_AGE
+    clock.now += verbs.NEWEST_JOBS_MAX_AGE
     assert newest_of(mine, 10) == jobs[4:]
 
 
@@ -378,7 +376,7 @@ def test_a_bound_is_found_anew_after_minutes(mine: Organization, clock: Clock) -
     jobs = [pending_job(organization=mine) for _ in range(12)]
     assert newest_of(mine, 10) == jobs[2:]
     jobs.pop().delete()
-    clock.now += newest_jobs.MAX_KEPT
+    clock.now += verbs.NEWEST_JOBS_MAX_KEPT
     assert newest_of(mine, 10) == jobs[1:]
 
 
@@ -387,7 +385,7 @@ def test_an_organization_without_a_bound_gets_one_when_many_jobs_have_come(mine:
     assert newest_of(mine, 2) == jobs
     jobs += [pending_job(organization=mine) for _ in range(2)]
     assert newest_of(mine, 2) == jobs
-    clock.now += newest_jobs.MAX_AGE
+    clock.now += verbs.NEWEST_JOBS_MAX_AGE
     assert newest_of(mine, 2) == jobs[1:]
 
 
@@ -398,11 +396,11 @@ def test_bounds_of_several_organizations_are_looked_at_in_one_statement(
         pending_job(organization=organization)
 
     def ask() -> object:
-        return newest_jobs.among_newest(Job.primary.all(), [mine.pk, theirs.pk], 2)
+        return verbs.among_newest(Job.primary.all(), [mine.pk, theirs.pk], 2)
 
     assert [statements_of(ask), statements_of(ask)] == [2, 0]
-    clock.now += newest_jobs.MAX_AGE
+    clock.now += verbs.NEWEST_JOBS_MAX_AGE
     assert [statements_of(ask), statements_of(ask)] == [1, 0]
     pending_job(organization=mine)
-    clock.now += newest_jobs.MAX_AGE
+    clock.now += verbs.NEWEST_JOBS_MAX_AGE
     assert [statements_of(ask), statements_of(ask)] == [3, 0]

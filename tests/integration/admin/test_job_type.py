@@ -15,10 +15,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatcher
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import fact_on, text
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_system_admin
@@ -164,7 +163,7 @@ def test_pausing_holds_jobs_at_once_and_resuming_lets_them_go(system_admin: Clie
     kind = make_job_type()
     system_admin.post(url("pause", kind.pk))
     job = submit_job(kind, make_organization())
-    dispatcher.wake()
+    verbs.wake()
     assert reread(job).status == "Pending"
     with TestCase.captureOnCommitCallbacks(execute=True):
         system_admin.post(url("resume", kind.pk))

@@ -10,9 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import pools
-from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import Job, JobType, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, fact_on, page_of, url
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
@@ -46,7 +45,7 @@ def test_of_a_pool_without_workers_system_admins_read_what_to_do(
     assert codes_on(waits(root, job)) == ["window"]
     assert said in waits(root, job)
     assert said not in page_of(admin.staff_of(mine), job)
-    worker_registry.announce("worker-1", pools.queue_names("gpu"), slots=1, window=2)
+    verbs.announce_worker("worker-1", pools.queue_names("gpu"), slots=1, window=2)
     assert said not in page_of(root, job)
 
 

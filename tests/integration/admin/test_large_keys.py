@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from django_jobs import get_job_status
-from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.admin import fact_on, page_of, text, url
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type
@@ -45,7 +45,7 @@ def fill(kind: JobType, organization: Organization, *values: Any) -> list[Job]:
         pending_job(kind, organization, parameters={"account": value, "number": number})
         for number, value in enumerate(values)
     ]
-    dispatcher.dispatch()
+    verbs.dispatch()
     return jobs
 
 

@@ -10,9 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import dispatcher
 from django_jobs.models import Job, JobType, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, fact_on, page_of, text, url
 from tests.support.brokers import job_in, pending_job, queue_up
 from tests.support.factories import make_job_type, make_organization
@@ -36,7 +35,7 @@ def waits(client: Client, job: Job) -> tuple[list[str], str]:
 def fill(kind: JobType, organization: Organization, count: int, **parameters: Any) -> list[Job]:
     """Submit one job more than may run, and dispatch; return them all."""
     jobs = [pending_job(kind, organization, parameters={**parameters, "n": n}) for n in range(count + 1)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     return jobs
 
 

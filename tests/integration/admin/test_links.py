@@ -17,13 +17,9 @@ from django.urls import resolve, reverse
 from pytest_django import Settings
 
 from django_jobs import schedule_job
-from django_jobs.admin.base import BaseAdmin
-from django_jobs.engine.insight.filter_input import read_filter
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation, Organization
 from django_jobs.testing import run_jobs
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import fact_on, nothing_rendered, page_of, text, url
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.batches import make_batch
@@ -32,6 +28,7 @@ from tests.support.console_pages import Console
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.failures import die, group, press
 from tests.support.operations import start as start_operation
+from tests.support.verbs import BaseAdmin, JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -133,7 +130,7 @@ def start_operation_of_all_kinds(job: Job, batch_id: str) -> None:
         {"submitted_by": job.pk, "parameters": {"a": 1, "b.c": "x"}, "created_after": "2026-01-01T00:00:00Z"},
         {"has_error": True, "error_fingerprint": "", "status": ["Failed", "Dead Letter"], "priority": "High"},
     ):
-        start = {"action": "cancel", "filters": read_filter(given).as_json(), "user_name": "operator"}
+        start = {"action": "cancel", "filters": verbs.read_filter(given).as_json(), "user_name": "operator"}
         now = {"started_at": job.created_at, "released_until": job.created_at, "last_id": 0, "state": "done"}
         Operation.objects.create(**{**start, **now})
 
@@ -295,7 +292,7 @@ def test_a_row_of_the_log_leads_to_its_job_and_its_worker(root: Client, mine: Or
 
 def test_who_sees_schedules_or_the_log_and_no_jobs_gets_no_links_to_jobs(mine: Organization) -> None:
     schedule = schedule_job("nightly", make_job_type(type_name="night_run"), mine, every=60)
-    fire_now(schedule)
+    verbs.fire_now(schedule)
     job = pending_job(organization=mine)
     start(job, "host-1")
     log = ExecutionLog.objects.filter(job=job).latest("pk")
@@ -345,7 +342,7 @@ def test_an_operations_filter_leads_nobody_to_what_they_do_not_see(
 ) -> None:
     boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
     own, foreign = die(kind, mine), die(kind, theirs)
-    started = start_operation(read_filter({"job_id": [own.name, foreign.name]}), boss)
+    started = start_operation(verbs.read_filter({"job_id": [own.name, foreign.name]}), boss)
     page = text(admin.client_of(boss), url("operation", "change", started.pk))
     assert with_words(own.name, page) == url("job", "change", own.pk)
     assert foreign.name in page

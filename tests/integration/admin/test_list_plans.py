@@ -9,9 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from django_jobs.engine.insight import newest_jobs
 from django_jobs.models import JobType, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import url
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type
@@ -78,7 +77,7 @@ def test_the_list_and_the_bar_visit_what_they_show(
 def test_whether_many_jobs_have_come_since_the_newest_were_found_is_seen_by_a_glance(member: Client) -> None:
     address = url("job", "changelist")
     assert member.get(address, {"error": "yes"}).status_code == 200
-    newest_jobs.doubt()
+    verbs.doubt_newest_jobs()
     with explained(["custom"]) as plans:
         assert member.get(address, {"error": "yes"}).status_code == 200
     looks = [plan for plan in plans if JOBS in plan.sql and "key_behind" in plan.sql]

@@ -15,8 +15,8 @@ from django.utils import translation
 from django.utils.text import capfirst
 
 from django_jobs import schedule_job
-from django_jobs.admin.operation_words import title_of
 from django_jobs.models import ExecutionLog, JobType, Operation, Organization
+from tests.support import verbs
 from tests.support.admin import text, url
 from tests.support.factories import make_job_type
 
@@ -70,9 +70,9 @@ def test_a_rule_without_words_keeps_its_order_in_a_text_from_right_to_left(
 def test_what_an_operation_is_about_keeps_its_direction_and_its_arrow_points_on() -> None:
     operation = Operation(action="retry", filters={"job_type": ["letters"]})
     change = ExecutionLog(from_status="Pending", to_status="Queued")
-    assert "letters" in title_of(operation)
-    assert "\u2068" not in title_of(operation)
+    assert "letters" in verbs.operation_title(operation)
+    assert "\u2068" not in verbs.operation_title(operation)
     assert "→" in str(change)
     with translation.override("ar"):
-        assert "\u2068letters\u2069" in title_of(operation)
+        assert "\u2068letters\u2069" in verbs.operation_title(operation)
         assert "←" in str(change)

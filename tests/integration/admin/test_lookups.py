@@ -198,7 +198,7 @@ def test_a_host_may_declare_filters_of_its_own(rows: Job, rf: Any) -> None:
     from django.contrib import admin as django_admin
     from django.contrib.admin import DateFieldListFilter
 
-    from django_jobs.admin import JobAdmin, MembershipAdmin
+    from tests.support.verbs import JobAdmin, MembershipAdmin
 
     class OwnJobs(JobAdmin):
         list_filter: ClassVar[Any] = (*JobAdmin.list_filter, ("completed_at", DateFieldListFilter), "job_type")

@@ -8,9 +8,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import text, url
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -94,7 +93,7 @@ def test_it_takes_the_same_statements_however_much_there_is(key: str, root: Clie
         count(kind := make_job_type(), tenant := make_organization(), completed=3, died=1)
         pending_job(kind, tenant)
         running_job("worker-1", job_type=kind, organization=tenant)
-    worker_registry.announce("worker-1", ["jobs-normal"], slots=4, window=8)
+    verbs.announce_worker("worker-1", ["jobs-normal"], slots=4, window=8)
     # Of organizations the rows are read once there are some.
     assert statements() <= few + 3
     assert statements() <= 31
@@ -106,7 +105,7 @@ def test_hostile_texts_are_escaped(root: Client, broker: MemoryBroker) -> None:
     end(raised(claimed, "Permanent", text=HOSTILE))
     pending_job(organization=tenant)
     start(pending_job(organization=tenant), HOSTILE)
-    worker_registry.announce(HOSTILE, ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker(HOSTILE, ["jobs-normal"], slots=1, window=1)
     shown = page(root)
     assert "<script>alert" not in shown
     assert "&lt;script&gt;alert" in shown

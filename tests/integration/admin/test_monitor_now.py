@@ -11,15 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine.control import operations
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.foreign_entries import SetAside
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import EngineLease, Job, Organization, Worker
 from django_jobs.statuses import Priority
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, url
 from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, job_in, pending_job, running_job
@@ -28,6 +22,7 @@ from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import monitor, noticed, page, tiles
 from tests.support.operations import start
 from tests.support.tuning import Tuning
+from tests.support.verbs import JobFilter, Scheduler, SetAside
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -51,7 +46,7 @@ def member(mine: Organization) -> Client:
 def sound() -> None:
     """A scheduler leads, and a worker is alive."""
     Scheduler("leader-1").tick()
-    worker_registry.announce("worker-1", ["jobs-normal"], slots=4, window=8)
+    verbs.announce_worker("worker-1", ["jobs-normal"], slots=4, window=8)
 
 
 def oldest_minutes(client: Client) -> str:
@@ -64,7 +59,7 @@ def test_operations_that_are_under_way_are_told_with_a_link(root: Client, mine: 
     kind = make_job_type(type_name="mails")
     pending_job(kind, mine)
     begun = [start(JobFilter(job_types=("mails",)), None, "cancel") for _ in range(5)]
-    operations.pause(begun[-1])
+    verbs.pause_operation(begun[-1])
     said = noticed(root)
     assert "mails" in said["paused"]
     assert said["under_way"].count("mails") == 2
@@ -211,7 +206,7 @@ def test_a_silent_scheduler_is_told(root: Client) -> None:
 @pytest.mark.usefixtures("sound")
 def test_a_broker_that_is_down_is_told_and_harms_no_page(root: Client) -> None:
     broker: Any = DeadBroker()
-    use_broker(broker)
+    verbs.use_broker(broker)
     assert "broker_unavailable" in noticed(root)
 
 

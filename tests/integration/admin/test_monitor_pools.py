@@ -11,10 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_jobs import pools
-from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import JobType, Organization, Worker
 from django_jobs.statuses import Priority
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import text
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
@@ -40,7 +39,7 @@ def configure(settings: Any, *names: str) -> None:
 
 
 def announce(name: str, *queues: str, slots: int = 1) -> None:
-    worker_registry.announce(name, queues, slots=slots, window=8)
+    verbs.announce_worker(name, queues, slots=slots, window=8)
 
 
 def rows(client: Client) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 import django_jobs
-from django_jobs.engine.control import operations
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Organization
+from tests.support import verbs
 from tests.support.admin import staff_of, superuser, text, url
 from tests.support.alerts import scheduler_ticks
 from tests.support.batches import make_batch
@@ -21,6 +20,7 @@ from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import start
 from tests.support.tuning import Tuning, forget_everything
+from tests.support.verbs import JobFilter
 
 TEMPLATES: Final = Path(django_jobs.__file__).parent / "templates/admin/django_jobs"
 #: What extends Django's own pages; everything else extends one of these.
@@ -130,8 +130,8 @@ def test_numbers_say_what_waits_or_runs_and_which_batches_are_open(organization:
 def test_operations_that_are_under_way_are_counted_for_who_sees_them(organization: Organization) -> None:
     kind = make_job_type()
     begun = [start(JobFilter(job_types=(kind.pk,)), None, "cancel") for _ in [pending_job(kind, organization)] * 3]
-    operations.pause(begun[0])
-    operations.stop(begun[1])
+    verbs.pause_operation(begun[0])
+    verbs.stop_operation(begun[1])
     assert counts(superuser())["operations"] == "2"
     assert counts(staff_of(organization))["operations"] == "0"
 

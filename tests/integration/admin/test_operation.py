@@ -13,12 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from django_jobs.engine.control import operations
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation, Organization
 from django_jobs.statuses import Status
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, codes_said, remembered, text, url
 from tests.support.alerts import scheduler_ticks
 from tests.support.brokers import end, pending_job, raised, reread
@@ -27,6 +24,7 @@ from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die, group, order, press
 from tests.support.operations import start, work_off
+from tests.support.verbs import JobFilter, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -105,7 +103,7 @@ def test_an_operation_can_be_held(verb: str, state: str, root: Client, kind: Job
 def test_who_comes_second_is_told(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
     operation = Operation.objects.get()
-    operations.stop(operation)
+    verbs.stop_operation(operation)
     response = root.post(url("operation", "pause", operation.pk), follow=True)
     assert codes_said(response) == ["already_stopped"]
     assert Operation.objects.get().state == "stopped"
@@ -133,7 +131,7 @@ def test_only_one_that_goes_on_says_how_long_it_will_take(root: Client, kind: Jo
     response = root.get(url("operation", "change", operation.pk))
     assert response.context["progress"].time_left in response.content.decode()
     assert numbers(response.context["progress"].time_left) == ["1.0"]
-    operations.pause(operation)
+    verbs.pause_operation(operation)
     assert root.get(url("operation", "change", operation.pk)).context["progress"].time_left == ""
 
 

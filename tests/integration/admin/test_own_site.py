@@ -12,10 +12,8 @@ from django.test import Client
 from django.urls import include, path
 
 from django_jobs import create_batch, schedule_job
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, Operation, Organization
+from tests.support import verbs
 from tests.support.admin import codes_said
 from tests.support.brokers import WORKER, pending_job, start
 from tests.support.factories import make_job_type, make_user
@@ -89,7 +87,7 @@ def test_no_link_of_a_page_leaves_the_site(subtests: pytest.Subtests, root: Clie
     parent = batch.submit(job.job_type_id)
     batch.submit(job.job_type_id, {"n": 1}, depends_on=[parent])
     schedule = schedule_job("nightly", job.job_type_id, job.organization, every=60)
-    fire_now(schedule)
+    verbs.fire_now(schedule)
     names = {"kind": quote(job.job_type_id), "organization": job.organization_id, "schedule": schedule.pk}
     for page in (*PAGES, f"job/{parent.pk}/change/"):
         with subtests.test(page=page):
@@ -134,6 +132,6 @@ def test_the_same_work_is_linked_where_one_is(root: Client, job: Job) -> None:
 
 
 def test_what_a_worker_runs_is_linked_there(root: Client, organization: Organization) -> None:
-    worker_registry.announce(WORKER, queue_names(), slots=1, window=1)
+    verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=1, window=1)
     running = start(pending_job(make_job_type(), organization))
     assert f"/own/django_jobs/job/{running.pk}/change/" in links_of(root.get("/own/django_jobs/monitor/"))

@@ -10,8 +10,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from django_jobs import job_handler
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import form_codes, remembered, text, url
@@ -19,6 +19,7 @@ from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
 from tests.support.handlers import echo
 from tests.support.serializers import Order
+from tests.support.verbs import MASK
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -188,7 +189,7 @@ def baking(monkeypatch: pytest.MonkeyPatch) -> JobType:
     """A type that declares its parameters."""
     kind = make_job_type("echo")
     monkeypatch.setattr(declarations, "_declared", {})
-    declarations.job_handler(kind.pk, parameters=Order)(echo)
+    job_handler(kind.pk, parameters=Order)(echo)
     return kind
 
 

@@ -10,15 +10,14 @@ from django.test import Client
 
 from django_jobs import schedule_job, submit_job
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.schedules.declared_schedules import sync_declared_schedules
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, page_of, text, url
 from tests.support.factories import make_job_type, make_user
 from tests.support.monitor import noticed
 from tests.support.monitor import page as monitor_page
 from tests.support.schedule_pages import LIST, form, page
+from tests.support.verbs import Declaration
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -26,21 +25,21 @@ pytestmark = pytest.mark.usefixtures("broker")
 def test_a_page_of_long_history_is_cut(root: Client, kind: JobType) -> None:
     made = schedule_job("n", kind, every=60)
     for _ in range(25):
-        fire_now("n")
+        verbs.fire_now("n")
     assert text(root, page(made)).count(">system</bdi>") == 20
     assert text(root, page(made), all="1").count(">system</bdi>") == 25
 
 
 def test_a_history_without_links_is_scrolled_by_keyboard(root: Client, kind: JobType) -> None:
     made = schedule_job("n", kind, every=60)
-    fire_now("n")
+    verbs.fire_now("n")
     assert 'tabindex="0" role="region" aria-label="' in text(root, page(made))
 
 
 def test_a_schedule_that_fires_for_nobody_says_so(root: Client, kind: JobType) -> None:
     Organization.objects.all().delete()
     made = schedule_job("n", kind, every=60)
-    fire_now(made)
+    verbs.fire_now(made)
     assert "no_organization" in codes_on(text(root, page(made)))
 
 
@@ -59,7 +58,7 @@ def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: 
         made = schedule_job(kind.pk, kind, mine, every=60, user=owner)
         harm(kind)
         if code != "unclear":
-            fire_now(made)
+            verbs.fire_now(made)
         with subtests.test(code=code):
             assert codes_on(text(root, page(made)))[:2] == ["cannot_fire", code]
         Organization.objects.filter(pk=mine.pk).update(is_active=True)
@@ -100,11 +99,11 @@ def test_a_page_opens_whose_rule_can_no_longer_be_read(root: Client, kind: JobTy
 
 def test_a_declared_one_says_what_was_changed_here(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = make_job_type()
-    declaration = declarations.Declaration(
+    declaration = Declaration(
         type_name=kind.pk, function=print, serializer=None, fields={}, path="p", place="p", schedules=("0 2 * * *",)
     )
     monkeypatch.setitem(declarations._declared, kind.pk, {"p": declaration})
-    sync_declared_schedules(using="default")
+    verbs.sync_declared_schedules(using="default")
     made = Schedule.objects.get(name=kind.pk)
     shown = root.get(page(made)).context["declared"]
     assert (shown.changed, "cron" in shown.follows) == ([], True)
@@ -140,7 +139,7 @@ def test_a_preview_of_a_stored_one_counts_from_when_it_was_made(root: Client, ki
 
 def test_a_job_says_which_schedule_submitted_it(root: Client, kind: JobType, mine: Organization) -> None:
     made = schedule_job("nightly", kind, every=60)
-    fire_now("nightly")
+    verbs.fire_now("nightly")
     assert f'<a href="{page(made)}">' in page_of(root, Job.objects.get())
     viewer = admin.client_of(make_user(admin_of=[mine], is_staff=True, permissions=["django_jobs.view_job"]))
     assert page(made) not in page_of(viewer, Job.objects.get())
@@ -150,7 +149,7 @@ def test_of_two_schedules_of_one_name_a_job_is_said_to_be_the_tenants(
     root: Client, kind: JobType, mine: Organization
 ) -> None:
     _, made = (schedule_job("nightly", kind, owner, every=60) for owner in (None, mine))
-    fire_now(made)
+    verbs.fire_now(made)
     assert f'<a href="{page(made)}">' in page_of(root, Job.objects.get())
 
 

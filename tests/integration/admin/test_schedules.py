@@ -10,10 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import schedule_job
-from django_jobs.engine.schedules.definitions import change_schedule
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import asked, codes_said, form_codes, said, text, url
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedule_pages import LIST, form, page
@@ -74,8 +72,8 @@ def test_who_gets_a_schedule_is_not_told_what_others_did_to_it(
 ) -> None:
     made = schedule_job("n", kind, theirs, every=60, user=make_user("stranger", admin_of=[theirs]))
     history = url("schedule", "history", made.pk)
-    change_schedule(made, {"organization": mine}, user=make_system_admin("mover"))
-    change_schedule(made, {"every": 90}, user=User.objects.get(username="admin"))
+    verbs.change_schedule(made, {"organization": mine}, user=make_system_admin("mover"))
+    verbs.change_schedule(made, {"every": 90}, user=User.objects.get(username="admin"))
     response = local_admin.get(history)
     assert {entry.user.get_username() for entry in response.context["action_list"]} == {"mover", "admin"}
     assert "stranger" not in response.content.decode()
@@ -237,7 +235,7 @@ def test_the_list_is_filtered_and_searched(root: Client, kind: JobType, mine: Or
 
 def test_a_list_takes_as_many_statements_for_many(root: Client, kind: JobType, mine: Organization) -> None:
     def make(name: str) -> None:
-        fire_now(schedule_job(name, kind, mine, every=60))
+        verbs.fire_now(schedule_job(name, kind, mine, every=60))
 
     make("a")
     few = statements_of(lambda: text(root, LIST))

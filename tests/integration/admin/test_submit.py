@@ -11,6 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 from rest_framework import serializers
 
+from django_jobs import job_handler
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
@@ -56,7 +57,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobType]:
 
     kind = make_job_type("echo")
     monkeypatch.setattr(declarations, "_declared", {})
-    declarations.job_handler(kind.pk, parameters=Everything)(echo)
+    job_handler(kind.pk, parameters=Everything)(echo)
     return kind  # type: ignore[return-value]
 
 

@@ -11,25 +11,22 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from django_jobs.admin.monitor_health import WORKERS_SHOWN
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.control import cleanup, worker_orders
-from django_jobs.engine.control.worker_orders import Order
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.worker_registry import Supervision
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Organization, Worker, WorkerOrder
+from tests.support import verbs
 from tests.support.admin import codes_on, codes_said, news, remembered, staff_of, system_admin, text, url
 from tests.support.brokers import MemoryBroker, running_job
 from tests.support.factories import make_user
+from tests.support.verbs import WORKERS_SHOWN, Order, Scheduler, Supervision
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def announce(name: str = "web-7-1", supervisor: str = "seven", pid: int = 7, **fields: Any) -> None:
     options = {"slots": 2, "window": 4, **fields}
-    worker_registry.announce(name, queue_names(), supervision=Supervision(pid=pid, name=supervisor), **options)
+    verbs.announce_worker(
+        name, verbs.broker_queue_names(), supervision=Supervision(pid=pid, name=supervisor), **options
+    )
 
 
 def fall_silent(**lookup: Any) -> None:
@@ -92,7 +89,7 @@ def test_staff_who_do_not_run_the_system_see_and_order_nothing(mine: Organizatio
 def test_only_system_admins_give_orders() -> None:
     announce()
     with pytest.raises(PermissionDenied):
-        worker_orders.give("seven", Order.STOP, make_user("somebody"))
+        verbs.give_order("seven", Order.STOP, make_user("somebody"))
 
 
 def test_an_order_is_not_given_by_looking(root: Client) -> None:
@@ -143,7 +140,7 @@ def test_a_quiet_worker_says_since_when_and_what_still_runs(root: Client, busy: 
 def test_a_worker_that_stops_can_be_ordered_nothing_more(root: Client) -> None:
     announce()
     press(root, "stop")
-    worker_orders.note_obeyed(WorkerOrder.objects.get())
+    verbs.note_order_obeyed(WorkerOrder.objects.get())
     (row,) = rows(root)
     assert (row.state.code, row.buttons) == ("stops", [])
 
@@ -167,15 +164,15 @@ def test_a_worker_that_died_before_it_obeyed_is_told(root: Client) -> None:
     press(root, "quiet")
     fall_silent()
     assert rows(root)[0].state.code == "silent_unobeyed"
-    worker_registry.withdraw("web-7-1")
+    verbs.withdraw_worker("web-7-1")
     assert "gone_unobeyed" in codes_on(text(root, url("worker", "changelist")))
 
 
 def test_a_worker_that_left_as_ordered_is_told(root: Client) -> None:
     announce()
     press(root, "stop")
-    worker_orders.note_left(WorkerOrder.objects.get())
-    worker_registry.withdraw("web-7-1")
+    verbs.note_order_left(WorkerOrder.objects.get())
+    verbs.withdraw_worker("web-7-1")
     ((code, told),) = root.get(url("worker", "changelist")).context["fleet"].gone
     assert (code, "root" in told) == ("left", True)
 
@@ -197,10 +194,10 @@ def test_old_orders_of_those_that_are_gone_are_forgotten() -> None:
     announce()
     announce("web-8-1", "eight", 8)
     for supervisor in ("seven", "eight"):
-        worker_orders.give(supervisor, Order.QUIET)
+        verbs.give_order(supervisor, Order.QUIET)
     WorkerOrder.objects.update(ordered_at=timezone.now() - dt.timedelta(days=2))
-    worker_registry.withdraw("web-7-1")
-    cleanup.forget_workers()
+    verbs.withdraw_worker("web-7-1")
+    verbs.forget_workers()
     assert list(WorkerOrder.objects.values_list("pk", flat=True)) == ["eight"]
 
 

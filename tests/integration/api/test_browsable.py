@@ -10,8 +10,8 @@ import pytest
 from rest_framework.renderers import JSONRenderer
 from rest_framework.test import APIClient
 
-from django_jobs.engine.execution import outputs
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.api import client_of, codes, url_of
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, start
 from tests.support.cases import rolled_back
@@ -151,7 +151,7 @@ def test_a_job_links_to_its_history_output_parents_and_children(
 
 def test_a_job_with_a_file_links_to_it(client: APIClient, kind: JobType, organization: Organization) -> None:
     job = pending_job(kind, organization)
-    reference = outputs.save(organization.pk, job.name, "a.txt", "text")
+    reference = verbs.save_output(organization.pk, job.name, "a.txt", "text")
     end(returned(start(job), None, reference))
     assert f'<a href="http://testserver{url_of(job, "output")}">' in page(client, url_of(job))
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.engine.submission.rights import ASKED
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of, codes
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
+from tests.support.verbs import ASKED_AT_ONCE
 
 SURROGATE: Final = "a\ud800b"
 #: Where the form of the filters begins.
@@ -128,7 +128,9 @@ def test_other_pages_of_mistakes_have_no_filter_form(client: APIClient, body: di
 @pytest.fixture
 def many() -> list[Organization]:
     """One organization more than are offered, by name."""
-    return Organization.objects.bulk_create(Organization(name=f"ORG-{number:05d}") for number in range(ASKED + 1))
+    return Organization.objects.bulk_create(
+        Organization(name=f"ORG-{number:05d}") for number in range(ASKED_AT_ONCE + 1)
+    )
 
 
 def test_more_organizations_than_are_offered_may_be_typed(
@@ -136,8 +138,8 @@ def test_more_organizations_than_are_offered_may_be_typed(
 ) -> None:
     client, last = client_of(make_user(member_of=many)), many[-1]
     line = line_of(client.get("/api/jobs/", HTTP_ACCEPT="text/html").content.decode(), "organization")
-    assert [f'<option value="{item.name}">' in line for item in many] == [True] * ASKED + [False]
-    assert ("<datalist" in line, str(ASKED) in line) == (True, True)
+    assert [f'<option value="{item.name}">' in line for item in many] == [True] * ASKED_AT_ONCE + [False]
+    assert ("<datalist" in line, str(ASKED_AT_ONCE) in line) == (True, True)
     body = {"job_type": kind.pk, "organization": last.name, "run_at": "never"}
     text = refused(client.post("/api/jobs/", body, HTTP_ACCEPT="text/html"))
     assert f'value="{last.name}"' in line_of(text, "organization")
@@ -146,7 +148,7 @@ def test_more_organizations_than_are_offered_may_be_typed(
 
 
 def test_as_many_organizations_as_are_offered_are_a_list(broker: MemoryBroker, many: list[Organization]) -> None:
-    client = client_of(make_user(member_of=many[:ASKED]))
+    client = client_of(make_user(member_of=many[:ASKED_AT_ONCE]))
     line = line_of(client.get("/api/jobs/", HTTP_ACCEPT="text/html").content.decode(), "organization")
     assert ('<select class="form-control"' in line, "<datalist" in line) == (True, False)
 

@@ -9,13 +9,12 @@ import pytest
 from rest_framework.test import APIClient
 
 from django_jobs import cancel_batch, create_batch
-from django_jobs.engine.submission import insertion
-from django_jobs.engine.submission.targets import TargetsChanged
 from django_jobs.models import Job, JobType, Organization
 from tests.support.api import client_of, codes
 from tests.support.brokers import MemoryBroker
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
+from tests.support.verbs import Interpose, TargetsChanged
 
 
 @pytest.fixture
@@ -106,10 +105,8 @@ def test_what_is_no_list_of_at_most_a_thousand_is_refused(subtests: pytest.Subte
             assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
 
 
-def test_a_refusal_of_them_all_is_told_as_such(
-    client: APIClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(insertion, "insert_all", Mock(side_effect=TargetsChanged))
+def test_a_refusal_of_them_all_is_told_as_such(client: APIClient, body: dict[str, Any], interpose: Interpose) -> None:
+    interpose("insert_all", Mock(side_effect=TargetsChanged))
     answer = client.post("/api/jobs/bulk/", [body, body], "json")
     assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
 

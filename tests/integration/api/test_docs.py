@@ -9,17 +9,17 @@ import pytest
 from django.urls import resolve
 from rest_framework.test import APIClient
 
-from django_jobs.api import urls
-from django_jobs.api.methods.views import METHODS
 from django_jobs.models import Organization
 from django_jobs.testing import run_jobs
 from example_project.shop import seeding
 from example_project.shop.catalog import SHOPS
+from tests.support import verbs
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.api import client_of
 from tests.support.api_page import Exchange, Replay, steps_of
 from tests.support.documents import DOCS
 from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.verbs import METHODS
 
 PAGE: Final = DOCS / "api.md"
 
@@ -90,9 +90,9 @@ def test_every_answer_of_the_page_is_as_it_is_shown() -> None:
 
 def calls_there_are() -> set[str]:
     """``post job-cancel`` and the like, and the methods by their names. PUT is a PATCH with all fields."""
-    verbs = {"get", "post", "patch", "delete"}
-    patterns: list[Any] = urls.urlpatterns
-    routes = {f"{verb} {route.name}" for route in patterns for verb in verbs & route.callback.actions.keys()}
+    methods = {"get", "post", "patch", "delete"}
+    patterns: list[Any] = verbs.api_urlpatterns
+    routes = {f"{verb} {route.name}" for route in patterns for verb in methods & route.callback.actions.keys()}
     return routes | set(METHODS)
 
 

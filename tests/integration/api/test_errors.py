@@ -9,12 +9,12 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.test import APIClient
 
-from django_jobs.api import method_urls
-from django_jobs.api import urls as api_urls
 from django_jobs.models import Organization
+from tests.support import verbs
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker
 from tests.support.factories import make_user
+from tests.support.verbs import Interpose
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def test_the_hosts_own_handler_stays_for_the_hosts_own_views() -> None:
     assert handler.__module__ == "rest_framework.views"
 
 
-def test_what_nobody_expects_goes_to_the_hosts_handler(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_expects_goes_to_the_hosts_handler(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
     def handle(error: Exception, context: Any) -> Response:
         return Response({"told": str(error)}, status=503)
 
@@ -68,7 +70,7 @@ def test_what_nobody_expects_goes_to_the_hosts_handler(client: APIClient, monkey
         raise ZeroDivisionError("boom")
 
     monkeypatch.setattr(api_settings, "EXCEPTION_HANDLER", handle)
-    monkeypatch.setattr("django_jobs.api.jobs.answers.get_job_metrics", fail)
+    interpose("get_job_metrics", fail)
     answer = client.get("/api/jobs/metrics/")
     assert (answer.status_code, answer.json()) == (503, {"told": "boom"})
 
@@ -91,7 +93,7 @@ def test_options_tell_what_may_be_asked(client: APIClient, path: str) -> None:
 
 
 def test_no_view_is_atomic() -> None:
-    patterns = [pattern for urls in (api_urls, method_urls) for pattern in urls.urlpatterns]
+    patterns: list[Any] = [*verbs.api_urlpatterns, *verbs.method_urlpatterns]
     assert {pattern.name: getattr(pattern.callback, "_non_atomic_requests", None) for pattern in patterns} == {
         pattern.name: {"default"} for pattern in patterns
     }

@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 from rest_framework.test import APIClient
 
-from django_jobs.api.jobs.filters import JobListFilter
 from django_jobs.models import JobType, Organization
 from tests.support.api import client_of, ids
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, start
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.tuning import Tuning
+from tests.support.verbs import JobListFilter
 
 LIST = "/api/jobs/"
 METHOD = "/api/method/dartwing.dartwing_core.api.jobs.list_jobs"

@@ -10,15 +10,15 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
-from django_jobs.api.serializers import JobTypeSerializer, limits_of_zero
-from django_jobs.engine.control.switches import pause_type
 from django_jobs.models import JobType, Organization
+from tests.support import verbs
 from tests.support.api import client_of, codes
 from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_of
+from tests.support.verbs import JobTypeSerializer
 
 TYPES = "/api/job-types/"
 NEW: dict[str, Any] = {
@@ -174,7 +174,7 @@ def test_a_change_leaves_alone_what_somebody_changed_meanwhile(
 
     def slow(serializer: Any, attrs: dict[str, Any]) -> dict[str, Any]:
         found = validate(serializer, attrs)
-        pause_type(kind)
+        verbs.pause_type(kind)
         JobType.objects.filter(pk=kind.pk).update(max_retries=9)
         return found
 
@@ -339,7 +339,7 @@ def test_what_is_no_limit_is_refused_at_its_field(subtests: pytest.Subtests, adm
 
 
 def test_what_is_said_of_a_limit_of_nothing_is_what_the_console_says(admin: APIClient) -> None:
-    for name, text in limits_of_zero().items():
+    for name, text in verbs.limits_of_zero().items():
         answer = admin.post(TYPES, {**NEW, name: 0}, "json")
         assert answer.json().get(name) == [text]
 

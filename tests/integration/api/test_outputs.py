@@ -10,13 +10,15 @@ import pytest
 from asgiref.sync import async_to_sync
 from rest_framework.test import APIClient
 
-from django_jobs.api.jobs.outputs import read_output
+from django_jobs import AccessPolicy
 from django_jobs.conf import output_storage
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.api import body_of, client_of, url_of
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, start
 from tests.support.factories import make_system_admin, make_user
 from tests.support.outputs import finished_with_file
+from tests.support.verbs import Download
 
 CONTENT = b"<script>alert(1)</script>"
 
@@ -69,8 +71,8 @@ def test_an_output_is_of_the_type_that_its_bytes_have(
 def test_an_output_is_sent_piece_by_piece_under_asgi(
     with_file: Job, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_jobs.downloads.Download.block_size", 10)
-    answer = read_output(with_file, make_user(member_of=[organization]))
+    monkeypatch.setattr(Download, "block_size", 10)
+    answer = verbs.read_output(with_file, make_user(member_of=[organization]))
 
     async def read() -> list[bytes]:
         return [chunk async for chunk in answer]
@@ -82,7 +84,7 @@ def test_an_output_is_sent_piece_by_piece_under_asgi(
 def test_what_a_middleware_puts_in_the_place_of_an_output_is_sent_under_asgi(
     with_file: Job, organization: Organization
 ) -> None:
-    answer: Any = read_output(with_file, make_user(member_of=[organization]))
+    answer: Any = verbs.read_output(with_file, make_user(member_of=[organization]))
 
     async def upper() -> AsyncIterator[bytes]:
         for chunk in (CONTENT[:10], CONTENT[10:]):
@@ -139,7 +141,7 @@ def test_a_suspended_organizations_results_are_withheld(
 def test_a_policy_may_keep_outputs_from_people(
     member: APIClient, with_file: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_jobs.engine.access.AccessPolicy.can_read_output", lambda *args: False)
+    monkeypatch.setattr(AccessPolicy, "can_read_output", lambda *args: False)
     answer = member.get(url_of(with_file, "output"))
     assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
 

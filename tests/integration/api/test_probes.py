@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,17 +11,14 @@ from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
-from django_jobs.api import probes
-from django_jobs.contrib.prometheus import page
-from django_jobs.engine.store import database
-from django_jobs.health import lookouts
-from django_jobs.health.on_demand import LookoutsOnDemand
 from django_jobs.models import JobType, Organization
+from tests.support import verbs
 from tests.support.api import client_of
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.probes import value_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, LookoutsOnDemand
 from tests.support.waiting import wait_until
 
 LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
@@ -36,7 +34,7 @@ def _lookouts(broker: MemoryBroker, tuning: Tuning) -> Iterator[None]:
     """Those of an earlier test are gone, and whoever asks first waits for as long as it takes."""
     tuning.set(probe_first_answer_seconds=PATIENCE, probe_look_pause_seconds=0.05)
     yield
-    for kept in (probes.for_probes, probes.for_scrapes):
+    for kept in (verbs.lookouts_for_probes, verbs.lookouts_for_scrapes):
         kept.stop(PATIENCE)
 
 
@@ -59,14 +57,14 @@ def test_only_get_and_head_are_answered() -> None:
 def test_live_asks_nobody(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert Client().get(LIVE).status_code == 200
-    assert not probes.for_probes.has_begun
+    assert not verbs.lookouts_for_probes.has_begun
 
 
-def test_a_database_that_is_away_is_told_without_what_its_error_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_told_without_what_its_error_says(interpose: Interpose) -> None:
     def fail() -> None:
         raise OperationalError("password authentication failed for user postgres")
 
-    monkeypatch.setattr(database, "now", fail)
+    interpose("now", fail)
     answer = Client().get(READY)
     assert answer.status_code == 503
     (reason,) = answer.json()["reasons"]
@@ -121,12 +119,12 @@ def test_a_token_that_is_no_text_opens_nothing_by_its_name() -> None:
 
 
 @override_settings(DJANGO_JOBS=TOKEN)
-def test_a_scrape_with_the_token_is_answered_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scrape_with_the_token_is_answered_while_the_database_is_away(interpose: Interpose) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(database, "now", fail)
-    monkeypatch.setattr(lookouts, "read_gauges", fail)
+    interpose("now", fail)
+    interpose("read_gauges", fail)
     with connection.execute_wrapper(fail):
         answer = APIClient().get(METRICS, headers=bearer("s3cret"))
     text = answer.content.decode()
@@ -147,7 +145,7 @@ def test_who_is_known_by_the_database_alone_is_told_that_it_is_away() -> None:
 
 @override_settings(DJANGO_JOBS=TOKEN)
 def test_without_the_library_metrics_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
     answer = APIClient().get(METRICS, headers=bearer("s3cret"))
     assert (answer.status_code, b"[prometheus]" in answer.content) == (501, True)
 

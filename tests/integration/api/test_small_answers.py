@@ -16,6 +16,7 @@ from tests.support.api import client_of, ids, url_of
 from tests.support.brokers import end, job_in, pending_job, returned, start
 from tests.support.factories import make_job_type, make_user
 from tests.support.tuning import Tuning
+from tests.support.verbs import ItemsThrottle, JobListPagination
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -70,7 +71,7 @@ def test_results_may_be_asked_for_a_few_jobs_at_a_time(
 def test_a_larger_page_than_there_are_is_cut(
     client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr("django_jobs.api.pagination.JobListPagination.max_limit_of", lambda *_: 2)
+    monkeypatch.setattr(JobListPagination, "max_limit_of", lambda *_: 2)
     jobs = [pending_job(kind, organization) for _ in range(3)]
     answer = client.get(LIST, {"limit": limit})
     assert ids(answer) == [job.name for job in reversed(jobs[1:])]
@@ -184,7 +185,7 @@ def test_bulks_have_room_again_when_enough_of_the_earlier_ones_are_a_minute_old(
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": {"submit_items": "5/min", "submit": None}}
     now = [1000.0]
-    monkeypatch.setattr("django_jobs.api.throttles.ItemsThrottle.timer", lambda _: now[0])
+    monkeypatch.setattr(ItemsThrottle, "timer", lambda _: now[0])
 
     def post(count: int) -> Any:
         return client.post(BULK, bulk_of(kind, organization, count), "json")

@@ -8,12 +8,12 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from django_jobs.api import urls
-from django_jobs.api.throttles import RATES, JobsThrottle
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.api import client_of, url_of
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_system_admin, make_user
+from tests.support.verbs import THROTTLE_RATES, JobsThrottle
 
 METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs."
 
@@ -21,7 +21,7 @@ METHOD: Final = "/api/method/dartwing.dartwing_core.api.jobs."
 @pytest.fixture
 def client(broker: MemoryBroker, organization: Organization, settings: Any) -> APIClient:
     """Of somebody who may ask for each kind of thing once a minute."""
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": dict.fromkeys(RATES, "1/min")}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": dict.fromkeys(THROTTLE_RATES, "1/min")}
     return client_of(make_user(admin_of=[organization]))
 
 
@@ -74,11 +74,11 @@ def asked(client: APIClient, job: Job) -> dict[str, list[Any]]:
     }
 
 
-@pytest.mark.parametrize("scope", RATES)
+@pytest.mark.parametrize("scope", THROTTLE_RATES)
 def test_each_kind_of_call_has_its_own_rate(
     client: APIClient, organization: Organization, settings: Any, scope: str
 ) -> None:
-    rates = dict.fromkeys(RATES) | {scope: "1/min"}
+    rates = dict.fromkeys(THROTTLE_RATES) | {scope: "1/min"}
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": rates}
     first, *others = asked(client, pending_job(None, organization))[scope]
     assert first().status_code < 400
@@ -88,7 +88,7 @@ def test_each_kind_of_call_has_its_own_rate(
     assert refused[0].json()["code"] == "throttled"
 
 
-ROUTES: Final[list[Any]] = urls.urlpatterns
+ROUTES: Final[list[Any]] = verbs.api_urlpatterns
 #: What docs/api.md says that each call counts against, by the name of its address.
 SCOPES: Final = {
     "job-list": {"get": "list", "post": "submit"},
@@ -138,9 +138,12 @@ def test_each_action_counts_against_the_rate_that_the_docs_name(
     }
     for name, scopes in SCOPES.items():
         for method, scope in scopes.items():
-            for rates, is_refused in (({scope: "0/min"}, True), (dict.fromkeys(RATES, "0/min") | {scope: None}, False)):
+            for rates, is_refused in (
+                ({scope: "0/min"}, True),
+                (dict.fromkeys(THROTTLE_RATES, "0/min") | {scope: None}, False),
+            ):
                 with subtests.test(name=name, method=method, scope=scope, is_refused=is_refused):
-                    given = dict.fromkeys(RATES) | rates
+                    given = dict.fromkeys(THROTTLE_RATES) | rates
                     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "THROTTLE_RATES": given}
                     answer = getattr(client, method)(address_of(name), {}, "json")
                     assert (answer.status_code == 429) is is_refused
@@ -166,7 +169,7 @@ def rate_of(scope: str) -> tuple[Any, Any]:
 
 
 def test_the_rates_are_those_of_the_contract(settings: Any) -> None:
-    assert {scope: rate_of(scope) for scope in RATES} == {
+    assert {scope: rate_of(scope) for scope in THROTTLE_RATES} == {
         "submit": (100, 60),
         "submit_items": (3000, 60),
         "status": (600, 60),

@@ -18,15 +18,22 @@ from rq import Worker
 from rq.suspension import resume, suspend
 
 from django_jobs import pools
-from django_jobs.broker import RQBroker, connection
-from django_jobs.engine.foreign_entries import ForeignEntry
-from django_jobs.engine.ports import Broker, Consumer, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
-from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support import verbs
 from tests.support.brokers import queue_for
 from tests.support.commands import QUEUES
 from tests.support.tuning import Tuning
+from tests.support.verbs import (
+    Broker,
+    Consumer,
+    ForeignEntry,
+    MemoryBroker,
+    RQBroker,
+    RunningTicket,
+    TakenTicket,
+    Ticket,
+)
 from tests.support.waiting import wait_until
 
 #: At once, against the two seconds for which a worker waits for tickets.
@@ -108,7 +115,7 @@ BENCHES: Final[dict[str, type[RedisBench] | type[MemoryBench]]] = {"RQ": RedisBe
 def bench(
     request: pytest.FixtureRequest, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> RedisBench | MemoryBench:
-    connection.close_shared()
+    verbs.close_shared_redis()
     return BENCHES[request.param](redis_client, monkeypatch)
 
 
@@ -148,7 +155,7 @@ class Waiting(threading.Thread):
 
     def __init__(self, consumer: Consumer) -> None:
         super().__init__(daemon=True)
-        self.taken = Taken()
+        self.taken = TakenTicket()
         self.seconds = 0.0
         self._consumer = consumer
 
@@ -183,7 +190,7 @@ def test_tickets_of_one_queue_are_called_back_if_more_wait_there_and_foreign_ent
     broker.push([TWO])
     assert broker.call_back(ONE.queue, 3) == []
     assert broker.call_back(ONE.queue, 2) == [ONE, TWO]
-    assert consumer.take_now(10) == Taken([URGENT, LOW], [FOREIGN])
+    assert consumer.take_now(10) == TakenTicket([URGENT, LOW], [FOREIGN])
 
 
 def test_a_look_tells_the_weights_that_came_with_tickets(broker: Broker) -> None:
@@ -358,7 +365,7 @@ def test_what_is_put_back_is_next_again(bench: RedisBench | MemoryBench, consume
     first = consumer.take_now(2)
     consumer.put_back(first)
     assert taken(consumer) == [URGENT, ONE, TWO]
-    consumer.put_back(Taken(foreign=[FOREIGN]))
+    consumer.put_back(TakenTicket(foreign=[FOREIGN]))
     assert bench.broker.foreign_ids() == [FOREIGN.id]
 
 
@@ -511,7 +518,7 @@ def test_a_worker_is_told_that_the_broker_does_not_answer_where_it_must_know(
         with pytest.raises(BrokerUnavailable):
             raise AssertionError(f"{name} answered {call(consumer)}")
     consumer.beat([RunningTicket(ONE, time.time())])
-    consumer.put_back(Taken([ONE], [FOREIGN]))
+    consumer.put_back(TakenTicket([ONE], [FOREIGN]))
     consumer.handle_foreign([FOREIGN])
     consumer.wake()
     consumer.leave([ONE])

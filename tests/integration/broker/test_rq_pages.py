@@ -21,11 +21,11 @@ from rq.job import Job as RQJob
 from rq.registry import StartedJobRegistry
 from rq.utils import now, utcformat
 
-from django_jobs.broker.checks import check_django_rq_pages
-from django_jobs.broker.sanitized_jobs import UNREAD
+from tests.support import verbs
 from tests.support.bombs import plant, register_as_running
 from tests.support.django_rq import ROOTS, TICKET, pages_of_queue
 from tests.support.factories import make_user
+from tests.support.verbs import UNREAD
 
 #: jobs-normal, as django-rq counts the queues: sorted by name.
 INDEX: Final = 3
@@ -206,12 +206,12 @@ urlpatterns = [path("rq/", open_page)]
 
 
 def test_the_check_is_content_with_guarded_pages() -> None:
-    assert check_django_rq_pages() == []
+    assert verbs.check_django_rq_pages() == []
 
 
 def test_the_check_names_a_page_that_is_open(settings: Any) -> None:
     settings.ROOT_URLCONF = __name__
-    (message,) = check_django_rq_pages()
+    (message,) = verbs.check_django_rq_pages()
     assert (message.id, "open_page" in message.msg) == ("django_jobs.W013", True)
 
 
@@ -220,9 +220,7 @@ def test_views_that_were_imported_before_the_apps_were_ready_are_guarded(
 ) -> None:
     import django_rq.urls
 
-    from django_jobs.broker import rq_pages
-
     pattern = path("rq/", open_page)
     monkeypatch.setattr(django_rq.urls, "urlpatterns", [pattern])
-    rq_pages.install()
-    assert hasattr(pattern.callback, rq_pages.GUARDED)
+    verbs.install_rq_pages()
+    assert hasattr(pattern.callback, verbs.GUARDED)

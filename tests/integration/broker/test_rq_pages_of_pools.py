@@ -15,11 +15,11 @@ from rq import Queue
 from rq.registry import FailedJobRegistry
 
 from django_jobs import submit_job
-from django_jobs.broker.sanitized_jobs import UNREAD
-from django_jobs.engine.dispatch import dispatcher, pools
+from tests.support import verbs
 from tests.support.bombs import plant, register_as_running
 from tests.support.django_rq import ROOTS, TICKET, pages_of_queue
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import UNREAD
 
 #: The second is named by the pool's own setting.
 QUEUES: Final = ("jobs-gpu-normal", "fast-lane")
@@ -28,7 +28,7 @@ QUEUES: Final = ("jobs-gpu-normal", "fast-lane")
 @pytest.fixture(autouse=True)
 def _pool(redis_client: redis.Redis, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {"QUEUES": {"High": "fast-lane"}}}}
-    pools.forget()
+    verbs.forget_pools()
 
 
 def pages(queue: str, entry: str) -> list[str]:
@@ -47,7 +47,7 @@ def test_the_list_of_queues_has_those_of_the_pool(boss: Client, root: str) -> No
 @pytest.mark.parametrize("root", ROOTS)
 def test_the_page_of_a_queue_shows_the_ticket_of_a_job_of_the_pool(boss: Client, root: str) -> None:
     job = submit_job(make_job_type(pool="gpu"), make_organization())
-    dispatcher.dispatch_new(job)
+    verbs.dispatch_new(job)
     shown = boss.get(f"{root}queues/{get_queues_map()['jobs-gpu-normal']}/")
     assert (shown.status_code, f"{job.name}-1" in shown.content.decode()) == (200, True)
     other = boss.get(f"{root}queues/{get_queues_map()['jobs-normal']}/")

@@ -14,14 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from django_jobs.broker import RQBroker
-from django_jobs.broker.connection import connect, errors_translated, queue_names, shared
-from django_jobs.broker.rq_worker import TicketWorker
-from django_jobs.engine.ports import RunningTicket, Ticket
 from django_jobs.exceptions import BrokerUnavailable
+from tests.support import verbs
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.redis_servers import switched_redis
 from tests.support.tuning import Tuning
+from tests.support.verbs import RQBroker, RunningTicket, Ticket, TicketWorker
 from tests.support.waiting import wait_until
 
 ROUNDS = 200
@@ -29,7 +27,7 @@ LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2
 
 
 def made_worker() -> TicketWorker:
-    worker = TicketWorker(queue_names(), "one", connect())
+    worker = TicketWorker(verbs.broker_queue_names(), "one", verbs.connect_redis())
     worker.announce()
     return worker
 
@@ -132,8 +130,8 @@ def test_a_redis_that_refuses_the_password_is_not_said_to_be_silent(settings: An
     url = urlsplit(os.environ["REDIS_URL"])
     wrong = url._replace(netloc=f"nobody:wrong@{url.netloc.rpartition('@')[2]}").geturl()
     settings.RQ_QUEUES = {name: {"URL": wrong} for name in settings.RQ_QUEUES}
-    with pytest.raises(BrokerUnavailable, match="Redis refuses: "), errors_translated():
-        connect().ping()
+    with pytest.raises(BrokerUnavailable, match="Redis refuses: "), verbs.redis_errors_translated():
+        verbs.connect_redis().ping()
 
 
 def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redis.Redis) -> None:
@@ -168,17 +166,17 @@ def test_a_worker_hears_what_is_told_at_the_server_to_which_its_address_leads_by
 
 def test_a_worker_that_was_never_listed_writes_nothing_when_it_leaves(redis_client: redis.Redis) -> None:
     """The Redis that answers by then may be another installation's."""
-    TicketWorker(queue_names(), "one", connect()).leave([Ticket(1, 2026, 1, 1)])
+    TicketWorker(verbs.broker_queue_names(), "one", verbs.connect_redis()).leave([Ticket(1, 2026, 1, 1)])
     assert redis_client.keys("*") == []
 
 
 @pytest.mark.usefixtures("redis_client")
 def test_a_connection_does_not_tell_which_library_it_is_of() -> None:
-    for client in (connect(), shared()):
+    for client in (verbs.connect_redis(), verbs.shared_redis()):
         assert client.client_info().get("lib-name", "") == ""
 
 
 def test_a_client_reads_what_has_another_form_in_each_protocol(redis_client: redis.Redis) -> None:
     """RQ reads jobs so; a client decides when it is made how it reads an answer."""
     redis_client.hset("a hash", "a field", "a value")
-    assert connect().hgetall("a hash") == {b"a field": b"a value"}
+    assert verbs.connect_redis().hgetall("a hash") == {b"a field": b"a value"}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_jobs.checks import check_swapped_late
 from django_jobs.engine.insight import diagnostics, tenant_tables
 from django_jobs.models import Membership
+from tests.support import verbs
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def _swapped(settings: Any) -> None:
 
 
 def test_the_model_of_the_first_migrate_is_fine() -> None:
-    assert check_swapped_late(databases=["default"]) == []
+    assert verbs.check_swapped_late(databases=["default"]) == []
 
 
 @pytest.mark.usefixtures("_swapped")
 def test_another_model_is_found_with_what_to_do() -> None:
-    (message,) = check_swapped_late(databases=["default"])
+    (message,) = verbs.check_swapped_late(databases=["default"])
     assert message.id == "django_jobs.E019"
     assert "'auth.Group'" in message.msg
     assert "'django_jobs_organization'" in message.msg
@@ -34,12 +34,12 @@ def test_another_model_is_found_with_what_to_do() -> None:
 @pytest.mark.parametrize("databases", [None, [], ["other"]])
 def test_a_check_without_the_database_does_not_ask_it(databases: Any, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
-        assert check_swapped_late(databases=databases) == []
+        assert verbs.check_swapped_late(databases=databases) == []
 
 
 def test_a_database_that_was_not_migrated_yet_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Membership._meta, "db_table", "not_there_yet")
-    assert tenant_tables.swapped_from() is None
+    assert verbs.swapped_from() is None
 
 
 @pytest.mark.usefixtures("_swapped")

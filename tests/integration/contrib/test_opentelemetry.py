@@ -11,15 +11,14 @@ from opentelemetry import baggage, context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from django_jobs import submit_for_each, submit_job, submit_jobs
-from django_jobs.engine import observers
-from django_jobs.engine.observers import CARRIED
-from django_jobs.engine.submission.fields import MAX_METADATA_BYTES
 from django_jobs.exceptions import DuplicateJob, JobTypeNotFound
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.traced import MODULES, Spans, observed
+from tests.support.verbs import CARRIED, MAX_METADATA_BYTES
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -206,12 +205,12 @@ def test_nonsense_in_its_place_harms_no_job(nonsense: Any, spans: Spans, organiz
 def test_an_observer_that_raises_harms_nobody(
     spans: Spans, organization: Organization, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (observer,) = observers.all_of_them()
+    (observer,) = verbs.all_observers()
     for name in ("submitting", "carried", "begin", "drain"):
         monkeypatch.setattr(observer, name, lambda *arguments: 1 / 0)
     job = submit_job(traced_type(), organization)
     run_jobs()
-    observers.drain()
+    verbs.drain_observers()
     assert reread(job).status == "Completed"
     assert "event=observer_failed" in caplog.text
 
@@ -220,7 +219,7 @@ def test_an_observer_that_raises_harms_nobody(
 def test_whatever_an_observer_wants_carried_a_job_is_submitted(
     odd: Any, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (observer,) = observers.all_of_them()
+    (observer,) = verbs.all_observers()
     monkeypatch.setattr(observer, "carried", lambda: odd)
     job = submit_job(traced_type(), organization)
     run_jobs()
@@ -236,12 +235,12 @@ def test_an_exception_without_a_text_ends_its_attempts_span(spans: Spans, organi
 
 
 def test_without_a_tracer_nothing_is_carried(organization: Organization) -> None:
-    observers.remove(observers.all_of_them()[0])
+    verbs.remove_observer(verbs.all_observers()[0])
     assert submit_job(traced_type(), organization).metadata == {}
 
 
 def test_without_a_tracer_the_key_is_the_hosts_own(organization: Organization) -> None:
-    observers.remove(observers.all_of_them()[0])
+    verbs.remove_observer(verbs.all_observers()[0])
     own = {CARRIED: {"request": "7"}}
     job = submit_job(traced_type(), organization, metadata=own)
     run_jobs()

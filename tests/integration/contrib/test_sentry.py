@@ -11,19 +11,14 @@ import pytest
 import sentry_sdk
 
 from django_jobs import cancel_job, submit_job
-from django_jobs.contrib.sentry import events as sentry_events
-from django_jobs.engine import observers
-from django_jobs.engine.execution.settle import settle_lost
-from django_jobs.engine.insight import signal_delivery
-from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import JobType, Organization
-from django_jobs.tasks.framework import Task
 from django_jobs.testing import run_jobs
-from tests.support import tasks
+from tests.support import tasks, verbs
 from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.sentry import captured
 from tests.support.traced import MODULES
+from tests.support.verbs import MASK, DjangoTask
 
 pytestmark = pytest.mark.usefixtures("broker")
 Events = list[dict[str, Any]]
@@ -32,10 +27,10 @@ Events = list[dict[str, Any]]
 @pytest.fixture(autouse=True)
 def events(settings: Any) -> Iterator[Events]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, **MODULES}
-    sentry_events.install()
+    verbs.install_sentry()
     with captured() as found:
         yield found
-    observers.remove(sentry_events.SCOPES)
+    verbs.remove_observer(verbs.SENTRY_SCOPES)
 
 
 def own_type(handler: str, **fields: Any) -> JobType:
@@ -132,7 +127,7 @@ def test_a_log_record_that_is_of_no_job_is_an_event_as_ever(events: Events) -> N
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_died_with_its_worker_is_an_event_too(events: Events) -> None:
     job, claimed = running_job(job_type=make_job_type(max_retries=0))
-    settle_lost([(claimed.pk, claimed.attempt)], "lost", WORKER)
+    verbs.settle_lost([(claimed.pk, claimed.attempt)], "lost", WORKER)
     (event,) = events
     assert event["tags"]["job_id"] == job.name
     assert "exception" not in event
@@ -144,9 +139,9 @@ def test_a_job_that_died_with_its_worker_is_an_event_too(events: Events) -> None
 @pytest.fixture
 def _as_in_a_worker() -> Iterator[None]:
     """Signals come from a thread of their own, where Sentry does not know the exception again."""
-    signal_delivery.work_in_background()
+    verbs.deliver_signals_in_background()
     yield
-    signal_delivery.stop()
+    verbs.stop_signal_delivery()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -154,7 +149,7 @@ def _as_in_a_worker() -> Iterator[None]:
 def test_a_task_that_failed_for_good_is_one_event(events: Events, organization: Organization) -> None:
     result = tasks.fail.using(organization=organization).enqueue("boom")
     run_jobs(retries=True)
-    signal_delivery.stop()
+    verbs.stop_signal_delivery()
     assert [(event["logger"], event["tags"]["job_id"]) for event in events] == [("django_jobs", result.id)]
 
 
@@ -165,6 +160,6 @@ def test_a_task_that_was_canceled_is_no_event(events: Events, organization: Orga
 
 
 def test_what_django_logs_of_another_backends_task_is_an_event_as_ever(events: Events) -> None:
-    name = Task.__module__.partition(".base")[0]
+    name = DjangoTask.__module__.partition(".base")[0]
     logging.getLogger(name).error("Task id=%s path=%s state=%s", "kx3", "a.b", "FAILED")
     assert [event["logentry"]["params"] for event in events] == [["kx3", "a.b", "FAILED"]]

@@ -9,9 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from rest_framework.authtoken.models import Token
 
-from django_jobs.contrib.socketio import with_socketio
-from django_jobs.engine.sockets.tickets import make_ticket
 from django_jobs.models import Membership, OpenSocket, Organization
+from tests.support import verbs
 from tests.support.brokers import end, returned, running_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_organization, make_user
@@ -74,7 +73,7 @@ def test_a_client_says_who_it_is_in_any_of_the_ways(subtests: pytest.Subtests, u
     ways: dict[str, tuple[SocketIOClient, object]] = {
         "auth": (SocketIOClient(), {"token": token}),
         "auth before the rest": (SocketIOClient({"authorization": "Token other"}, "&token=other"), {"token": token}),
-        "ticket": (SocketIOClient(), {"ticket": make_ticket(user)}),
+        "ticket": (SocketIOClient(), {"ticket": verbs.make_socket_ticket(user)}),
         "query": (SocketIOClient(query=f"&token={token}"), None),
         "query, with an empty auth": (SocketIOClient(query=f"&token={token}"), {"token": ""}),
         "header": (SocketIOClient({"authorization": f"Token {token}"}), None),
@@ -203,7 +202,7 @@ def test_who_opens_many_transports_without_saying_who_they_are_keeps_nobody_out(
 ) -> None:
     tuning.set(socketio_unknown_clients=2, socketio_connect_seconds=10 * PATIENCE)
     application: Any = APPLICATION
-    shared = with_socketio(application)
+    shared = verbs.with_socketio(application)
     known, *strangers = (SocketIOClient(server=shared) for _ in range(6))
 
     @play(known)

@@ -17,14 +17,14 @@ from django.test import Client as Browser
 from rest_framework.authtoken.models import Token
 
 import django_jobs.contrib.socketio
-from django_jobs.contrib.socketio import with_socketio
 from django_jobs.models import Organization
-from django_jobs.realtime import handshakes
+from tests.support import verbs
 from tests.support.documents import run_examples
 from tests.support.factories import make_user
 from tests.support.live import APPLICATION, PATIENCE, communicator, do
 from tests.support.socketio_client import Poller, SocketIOClient, play, token_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -55,7 +55,7 @@ def test_a_page_of_this_host_comes_in_by_its_session_though_its_first_poll_has_n
 ) -> None:
     @async_to_sync
     async def heard() -> list[str]:
-        page = Poller(with_socketio(application), cookie)
+        page = Poller(verbs.with_socketio(application), cookie)
         await page.open()
         await page.post("40")
         connected = await page.get()
@@ -72,7 +72,7 @@ def test_a_page_of_this_host_comes_in_by_its_session_though_its_first_poll_has_n
 def test_a_page_of_elsewhere_does_not_come_in_by_its_visitors_session(cookie: dict[str, str]) -> None:
     @async_to_sync
     async def refusal() -> str:
-        page = Poller(with_socketio(application), cookie, origin="https://evil.example")
+        page = Poller(verbs.with_socketio(application), cookie, origin="https://evil.example")
         await page.open()
         await page.post("40")
         return await page.get()
@@ -86,7 +86,7 @@ def test_only_pages_that_may_use_a_session_may_send_their_cookies(settings: Any)
 
     @async_to_sync
     async def headers(origin: str) -> dict[bytes, bytes]:
-        return (await Poller(with_socketio(application), {}).request("GET", origin=origin))[0]
+        return (await Poller(verbs.with_socketio(application), {}).request("GET", origin=origin))[0]
 
     named, stranger = headers("https://app.example"), headers("https://evil.example")
     assert named[b"access-control-allow-credentials"] == b"true"
@@ -101,7 +101,7 @@ def test_packets_that_come_at_once_by_several_polls_are_answered_one_after_the_o
 
     @async_to_sync
     async def answers() -> str:
-        client = Poller(with_socketio(application), {"authorization": f"Token {token}"})
+        client = Poller(verbs.with_socketio(application), {"authorization": f"Token {token}"})
         await client.open()
         await client.post("40")
         await client.get()
@@ -122,7 +122,7 @@ def test_the_hosts_own_websockets_requests_and_lifespan_are_served_as_before(use
     async def host(scope: Any, receive: Any, send: Any) -> None:
         seen.append(f"{scope['type']} {scope.get('path', '')}")
 
-    wrapped: Any = with_socketio(host)
+    wrapped: Any = verbs.with_socketio(host)
     scopes = [
         {"type": "lifespan"},
         {"type": "http", "path": "/"},
@@ -138,7 +138,7 @@ def test_another_path_may_be_chosen_and_counts_below_the_root_path() -> None:
     async def host(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError(scope["path"])
 
-    wrapped: Any = with_socketio(host, path="live")
+    wrapped: Any = verbs.with_socketio(host, path="live")
     scope = {
         "type": "http",
         "method": "GET",
@@ -160,7 +160,7 @@ def test_another_path_may_be_chosen_and_counts_below_the_root_path() -> None:
 
 
 def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_the_client_comes_back(
-    token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    token: str, organization: Organization, monkeypatch: pytest.MonkeyPatch, interpose: Interpose, tuning: Tuning
 ) -> None:
     tuning.set(socketio_linger_seconds=0.1)
     auth = {"token": token}
@@ -174,7 +174,7 @@ def test_a_database_that_is_away_ends_the_transport_without_a_farewell_so_that_t
         monkeypatch.setattr("django_jobs.realtime.authorization._authorize", fail)
         reason = await client.ask("join_room", f"org:{organization.name}")
         assert await client.is_cut()
-        monkeypatch.setattr(handshakes, "active_user", fail)
+        interpose("active_user", fail)
         await late.say(f'40{{"token":"{token}"}}')
         assert await late.is_cut()
         return reason
@@ -187,7 +187,7 @@ def test_a_slow_clients_events_wait_in_its_bounded_outbox_and_a_few_in_the_trans
     token: str, organization: Organization, tuning: Tuning
 ) -> None:
     tuning.set(socketio_transport_packets=2, outbox_frames=5)
-    served: Any = with_socketio(application)
+    served: Any = verbs.with_socketio(application)
 
     @async_to_sync
     async def waiting() -> tuple[int, str]:
@@ -212,7 +212,7 @@ def test_who_reads_nothing_is_cut_off_all_the_same_when_the_token_is_revoked(tok
     tuning.set(
         socketio_transport_packets=2, socketio_linger_seconds=0.1, hub_tick_seconds=0.01, hub_recheck_seconds=0.01
     )
-    served: Any = with_socketio(application)
+    served: Any = verbs.with_socketio(application)
 
     @async_to_sync
     async def answer() -> str:
@@ -231,7 +231,7 @@ def test_who_reads_nothing_is_cut_off_all_the_same_when_the_token_is_revoked(tok
 
 def test_who_lets_packets_pile_up_by_many_polls_is_cut_off(token: str, tuning: Tuning) -> None:
     tuning.set(socketio_waiting_packets=5, socketio_linger_seconds=0.1)
-    served: Any = with_socketio(application)
+    served: Any = verbs.with_socketio(application)
 
     @async_to_sync
     async def answer() -> str:
@@ -251,7 +251,7 @@ def test_a_poll_that_ends_a_transport_which_nobody_reads_is_answered(token: str,
 
     @async_to_sync
     async def answer(packet: str) -> str:
-        client = Poller(with_socketio(application), {"authorization": f"Token {token}"})
+        client = Poller(verbs.with_socketio(application), {"authorization": f"Token {token}"})
         await client.open()
         await client.post("40")
         return await client.post(packet)
@@ -271,7 +271,7 @@ def test_a_poll_that_ends_a_transport_which_nobody_reads_is_answered(token: str,
 def test_polls_go_on_where_the_websocket_that_was_to_take_their_place_fails(token: str, message: Any) -> None:
     @async_to_sync
     async def answers() -> list[str]:
-        client = Poller(with_socketio(application), {"authorization": f"Token {token}"})
+        client = Poller(verbs.with_socketio(application), {"authorization": f"Token {token}"})
         await client.open()
         upgrade = await client.upgrade()
         await upgrade.send_input(message)
@@ -292,7 +292,7 @@ def test_a_websocket_that_does_not_go_on_with_its_upgrade_is_closed(frames: list
 
     @async_to_sync
     async def last_message() -> str:
-        client = Poller(with_socketio(application), {})
+        client = Poller(verbs.with_socketio(application), {})
         await client.open()
         upgrade = await client.upgrade()
         for frame in frames:
@@ -311,7 +311,7 @@ def test_who_is_gone_before_the_body_of_a_poll_is_no_error() -> None:
 
     @async_to_sync
     async def leave() -> bool:
-        request = communicator(with_socketio(application), scope)
+        request = communicator(verbs.with_socketio(application), scope)
         await request.send_input({"type": "http.disconnect"})
         await request.wait(PATIENCE)
         return bool(await request.receive_nothing())
@@ -323,7 +323,7 @@ def test_who_is_gone_before_the_body_of_a_poll_is_no_error() -> None:
 def test_a_body_that_does_not_end_is_refused_before_anybody_judges_it(token: str, is_open: bool) -> None:
     @async_to_sync
     async def status() -> int:
-        client = Poller(with_socketio(application), {"authorization": f"Token {token}"})
+        client = Poller(verbs.with_socketio(application), {"authorization": f"Token {token}"})
         if is_open:
             await client.open()
         return await client.pour(PIECE)

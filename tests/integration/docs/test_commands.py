@@ -7,11 +7,11 @@ import re
 import pytest
 from django.core.management import BaseCommand, get_commands, load_command_class
 
-from django_jobs.management import exit_codes
 from tests.integration.management.test_json_answers import KEYS
 from tests.support.consoles import type_all, typed_in
 from tests.support.documents import DOCS
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import exit_codes
 
 PAGE = (DOCS / "commands.md").read_text()
 OWN = ("jobs_submit", "jobs_cancel", "jobs_retry", "jobs_pause", "jobs_resume")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.insight.status import get_job_status
+from django_jobs import get_job_status
 
 PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "organizations.md"
 

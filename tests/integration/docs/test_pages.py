@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from django.core.management import BaseCommand, get_commands, load_command_class
 
-from django_jobs import checks
-from django_jobs.admin import job_waits
+import django_jobs
 from django_jobs.conf import DEFAULTS
 from django_jobs.statuses import TRANSITIONS, Status
 from django_jobs.values import WAITING_REASONS
+from tests.support import verbs
 from tests.support.documents import DOCS, examples_of, run_examples
 from tests.support.factories import make_job_type, make_organization
 from tests.support.walk import README
@@ -44,7 +44,7 @@ def test_the_settings_page_names_every_setting_and_shows_none_that_is_unknown() 
 
 
 def test_the_settings_page_names_every_check_in_the_order_of_their_numbers() -> None:
-    files = (Path(checks.__file__).parent).glob("*.py")
+    files = (Path(django_jobs.__file__).parent / "checks").glob("*.py")
     ids = {found for file in files for found in re.findall(r'id="(django_jobs\.[EW]\d+)"', file.read_text())}
     text = (DOCS / "settings.md").read_text()
     assert sorted(check for check in ids if f"`{check}`" not in text) == []
@@ -69,12 +69,12 @@ def test_every_reason_why_a_job_waits_is_told() -> None:
 
 
 def test_every_reason_why_a_job_waits_has_words_in_the_admin() -> None:
-    assert job_waits.REASONS.keys() == set(WAITING_REASONS)
+    assert verbs.WAIT_REASONS.keys() == set(WAITING_REASONS)
 
 
 def test_the_pages_name_only_events_that_are_logged() -> None:
     event = re.compile(r"event=([a-z_]+)")
-    package = Path(checks.__file__).parent.parent
+    package = Path(django_jobs.__file__).parent
     logged = {found for file in package.rglob("*.py") for found in event.findall(file.read_text())}
     logged |= {status.lower().replace(" ", "_") for status in Status.values}
     told = {found for page in DOCS.glob("*.md") for found in event.findall(page.read_text())}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.tasks.framework import Task
 from tests.support.documents import examples_of
 from tests.support.factories import make_organization
+from tests.support.verbs import DjangoTask
 
 
 @pytest.mark.usefixtures("broker")
@@ -19,7 +19,7 @@ def test_the_examples_run_in_their_order(monkeypatch: pytest.MonkeyPatch, settin
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
     page = ModuleType("tasks_page")
     monkeypatch.setitem(sys.modules, page.__name__, page)
-    package = Task.__module__.removesuffix(".base")  # the page has that of Django 6
+    package = DjangoTask.__module__.removesuffix(".base")  # the page has that of Django 6
     for example in examples_of("tasks.md"):
         exec(
             compile(example.replace("django.tasks import task", f"{package} import task"), "tasks.md", "exec"),

@@ -12,13 +12,10 @@ from django.db.models import QuerySet
 
 from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, retry_job, submit_job
 from django_jobs.engine import access
-from django_jobs.engine.access import get_policy
-from django_jobs.engine.dispatch import dispatcher, tenant_shares
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
@@ -36,8 +33,8 @@ class NobodyPolicy(AccessPolicy):
 
 def test_a_host_may_put_its_own_policy_in_place(settings: Any) -> None:
     settings.DJANGO_JOBS = {"ACCESS_POLICY": f"{__name__}.NobodyPolicy"}
-    assert isinstance(get_policy(), NobodyPolicy)
-    assert not get_policy().can_submit(make_system_admin(), make_organization(), None)  # type: ignore[arg-type]
+    assert isinstance(verbs.get_policy(), NobodyPolicy)
+    assert not verbs.get_policy().can_submit(make_system_admin(), make_organization(), None)  # type: ignore[arg-type]
 
 
 class OneClubPolicy(AccessPolicy):
@@ -93,10 +90,10 @@ def test_a_policy_is_not_asked_about_users_that_are_not_there(make: Any, club: O
 def test_a_policys_idea_of_active_is_what_counts(club: Organization, broker: MemoryBroker) -> None:
     pending_job(organization=club)
     Organization.objects.filter(pk=club.pk).update(title="closed", is_active=True)
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     Organization.objects.filter(pk=club.pk).update(title="", is_active=False)
-    tenant_shares.forget()
-    assert dispatcher.dispatch() == 1
+    verbs.forget_tenant_shares()
+    assert verbs.dispatch() == 1
 
 
 class BrokenPolicy(AccessPolicy):
@@ -128,7 +125,7 @@ def test_a_policy_that_fails_keeps_only_that_organization_waiting(
 ) -> None:
     other = pending_job()
     request.getfixturevalue("_broken")
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [other.pk]
     assert reread(unlucky).status == "Pending"
 
@@ -138,12 +135,12 @@ def test_a_policy_that_fails_at_the_claim_puts_the_job_back_for_a_while(
 ) -> None:
     queued, fine = queue_up(unlucky), queue_up(pending_job())
     request.getfixturevalue("_broken")
-    claimed = claim([ticket_of(queued), ticket_of(fine)], WORKER)
+    claimed = verbs.claim([ticket_of(queued), ticket_of(fine)], WORKER)
     assert [item.pk for item in claimed] == [fine.pk]
     row = reread(unlucky)
     assert (row.status, row.attempt) == ("Pending", 0)
     assert row.ready_at
-    assert row.ready_at > database.now()
+    assert row.ready_at > verbs.now()
     assert (reasons(unlucky), "KeyError" in get_job_history(unlucky)[-1]["message"]) == (["policy_failed"], True)
 
 
@@ -151,8 +148,8 @@ def test_a_policy_that_fails_is_told_of_once_a_minute(
     unlucky: Job, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     request.getfixturevalue("_broken")
-    dispatcher.dispatch()
-    dispatcher.dispatch()
+    verbs.dispatch()
+    verbs.dispatch()
     assert [record.getMessage() for record in caplog.records if "access_policy_failed" in record.message] == [
         "event=access_policy_failed error=KeyError('plan')"
     ]
@@ -168,4 +165,4 @@ def test_a_policy_that_fails_lets_nobody_in() -> None:
 def test_a_policy_that_cannot_be_imported_says_so(path: str, settings: Any) -> None:
     settings.DJANGO_JOBS = {"ACCESS_POLICY": path}
     with pytest.raises(ImproperlyConfigured, match="ACCESS_POLICY"):
-        get_policy()
+        verbs.get_policy()

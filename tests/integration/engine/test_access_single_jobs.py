@@ -8,17 +8,16 @@ from typing import Any, Final
 import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, wait_for_job
-from django_jobs.engine.lookup import find_job
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.realtime.authorization import Refused, authorize
-from django_jobs.realtime.rooms import JOB, Room
+from tests.support import verbs
 from tests.support.api import client_of, url_of
 from tests.support.brokers import pending_job
 from tests.support.factories import make_user
 from tests.support.outputs import finished_with_file
 from tests.support.refusals import refused
 from tests.support.statements import statements_of
+from tests.support.verbs import JOB_ROOM, JoinRefused, Room
 
 METHODS: Final = "/api/method/dartwing.dartwing_core.api.jobs."
 DOORS: Final[dict[str, Callable[..., Any]]] = {
@@ -87,10 +86,10 @@ def test_its_file_is_not_found_either(organization: Organization, kind: JobType,
 
 
 def test_its_room_is_none(job: Job, owner: Any, colleague: Any) -> None:
-    room = Room(JOB, job.name)
-    assert authorize(owner, room).job_pk == job.pk
-    with pytest.raises(Refused) as refusal:
-        authorize(colleague, room)
+    room = Room(JOB_ROOM, job.name)
+    assert verbs.authorize_join(owner, room).job_pk == job.pk
+    with pytest.raises(JoinRefused) as refusal:
+        verbs.authorize_join(colleague, room)
     assert refusal.value.code == "not_found"
 
 
@@ -109,4 +108,4 @@ def test_a_policy_cannot_show_what_lies_outside_the_users_organizations(job: Job
 def test_the_built_in_rule_costs_one_statement(job: Job, owner: Any, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": None}
     assert owner.has_perm("django_jobs.manage_all_jobs") is False  # remembered by the user
-    assert statements_of(lambda: find_job(job, owner)) == 1
+    assert statements_of(lambda: verbs.find_job(job, owner)) == 1

@@ -12,11 +12,10 @@ from django.db import transaction
 
 import django_jobs
 from django_jobs import acancel_job, aget_job_status, asubmit_job, await_job, cancel_job
-from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission, JobFailed, JobNotFound
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job, running_job
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.refusals import refused
@@ -32,7 +31,7 @@ async def call(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 def committed(job: Job) -> Job:
     """A job that this connection takes for committed, though a test's transaction is around it."""
-    database.connection().__dict__.pop("django_jobs_uncommitted", None)
+    verbs.database_connection().__dict__.pop("django_jobs_uncommitted", None)
     return job
 
 
@@ -79,12 +78,12 @@ def test_time_runs_out() -> None:
 
 def test_a_handler_cannot_await_a_job() -> None:
     _, claimed = running_job()
-    token = current_job.set(claimed)
+    token = verbs.current_job.set(claimed)
     try:
         with refused(RuntimeError, "in_handler"):
             call(await_job, committed(pending_job()))
     finally:
-        current_job.reset(token)
+        verbs.current_job.reset(token)
 
 
 def test_the_submitting_transaction_cannot_wait() -> None:

@@ -6,15 +6,13 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.dispatch import window, worker_registry
-from django_jobs.engine.execution import leases
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, Worker
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, running_job
 from tests.support.clocks import Clock
 from tests.support.ticks import tick_for
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Scheduler
 
 HOUR = dt.timedelta(hours=1)
 
@@ -29,7 +27,7 @@ def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
 
 def ahead(seconds: float = 0) -> dt.datetime:
     """A moment that is still to come, although it has been: an hour ahead."""
-    return database.now() + HOUR + dt.timedelta(seconds=seconds)
+    return verbs.now() + HOUR + dt.timedelta(seconds=seconds)
 
 
 def held_until(moment: dt.datetime) -> Job:
@@ -42,7 +40,7 @@ def set_back(monkeypatch: pytest.MonkeyPatch, leader: Scheduler) -> None:
     """Let the scheduler have seen the clock an hour later than it is."""
     with monkeypatch.context() as before:
         moment = ahead()
-        before.setattr(database, "now", lambda: moment)
+        Interpose(before)("now", lambda: moment)
         leader.lead()
 
 
@@ -61,7 +59,7 @@ def test_what_a_dead_worker_held_is_rescued_when_everybody_could_renew(
 ) -> None:
     leader = Scheduler("one")
     set_back(monkeypatch, leader)
-    dead, living = held_until(ahead(30)), held_until(database.now() + dt.timedelta(seconds=30))
+    dead, living = held_until(ahead(30)), held_until(verbs.now() + dt.timedelta(seconds=30))
     tick_for(leader, clock, 30)
     assert reread(dead).status == "Running"
     tick_for(leader, clock, 2)
@@ -79,7 +77,7 @@ def test_a_long_lease_of_a_worker_with_other_settings_is_its_own(clock: Clock) -
     job = held_until(ahead())
     tick_for(Scheduler("one"), clock, 40)
     assert reread(job).status == "Running"
-    assert leases.rescue_expired() == 0
+    assert verbs.rescue_expired() == 0
 
 
 def test_what_was_submitted_before_is_due(clock: Clock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +91,7 @@ def test_what_was_submitted_before_is_due(clock: Clock, broker: MemoryBroker, mo
 
 
 def test_a_worker_that_died_before_is_not_counted_as_living(broker: MemoryBroker) -> None:
-    worker_registry.announce("living", ["jobs-normal"], slots=1, window=1)
-    worker_registry.announce("dead", ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker("living", ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker("dead", ["jobs-normal"], slots=1, window=1)
     Worker.objects.filter(name="dead").update(last_seen=ahead())
-    assert [worker.name for worker in window.live_workers()] == ["living"]
+    assert [worker.name for worker in verbs.live_workers()] == ["living"]

@@ -9,16 +9,12 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine import duty_watch
-from django_jobs.engine.alerts.evaluation import Evaluator
-from django_jobs.engine.duty_watch import DutyWatch
-from django_jobs.engine.insight.diagnostics import examine
-from django_jobs.engine.insight.findings import PROBLEM
-from django_jobs.engine.store import database
 from django_jobs.models import Alert
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
+from tests.support.verbs import PROBLEM, AlertEvaluator, DutyWatch
 from tests.support.waiting import wait_until
 
 
@@ -60,7 +56,7 @@ def test_a_duty_that_makes_no_round_for_half_a_minute_is_told_by_its_name(
 ) -> None:
     clock.now += 29
     assert watch.step()[0] == 0
-    Evaluator().evaluate()
+    AlertEvaluator().evaluate()
     assert not Alert.objects.exists()
 
     clock.now += 2
@@ -69,20 +65,20 @@ def test_a_duty_that_makes_no_round_for_half_a_minute_is_told_by_its_name(
     (line,) = [item.getMessage() for item in caplog.records if "duty_stalled" in item.getMessage()]
     assert line.startswith("event=duty_stalled duty=fire_schedules seconds=31")
     assert "goes_on.wait(60)" in line  # where it hangs
-    Evaluator().evaluate()
+    AlertEvaluator().evaluate()
     alert = Alert.objects.get()
     assert (alert.rule, alert.subject, alert.facts["scheduler"]) == ("duty_stalled", "fire_schedules", "host-7")
-    assert any("fire_schedules" in found.text for found in examine() if found.level == PROBLEM)
+    assert any("fire_schedules" in found.text for found in verbs.examine() if found.level == PROBLEM)
 
 
 def test_one_that_goes_on_is_told_no_more(watch: DutyWatch, clock: Clock, goes_on: threading.Event) -> None:
     clock.now += 31
     watch.step()
-    assert [item.duty for item in duty_watch.stalled(database.now())] == ["fire_schedules"]
+    assert [item.duty for item in verbs.stalled_duties(verbs.now())] == ["fire_schedules"]
     goes_on.set()
     wait_until(lambda: watch.got_on == clock.now, 60, "the end of the round")
     assert watch.step()[0] == 0
-    assert duty_watch.stalled(database.now()) == []
+    assert verbs.stalled_duties(verbs.now()) == []
 
 
 class Canceled(Exception):
@@ -103,11 +99,11 @@ def test_a_round_that_the_database_does_not_let_come_to_its_end_is_none(clock: C
     assert watch.step()[0] == 0
     fire(Canceled())
     assert watch.step()[0] == 1
-    assert [item.duty for item in duty_watch.stalled(database.now())] == ["fire_schedules"]
+    assert [item.duty for item in verbs.stalled_duties(verbs.now())] == ["fire_schedules"]
     assert watch.got_on == clock.now  # another process would fare no better
     fire(ConnectionError())  # nobody else gets on, either
     assert watch.step()[0] == 0
-    assert duty_watch.stalled(database.now()) == []
+    assert verbs.stalled_duties(verbs.now()) == []
 
 
 def test_what_another_scheduler_does_now_is_not_told_of_this_one(clock: Clock) -> None:
@@ -118,7 +114,7 @@ def test_what_another_scheduler_does_now_is_not_told_of_this_one(clock: Clock) -
             raise OperationalError from Canceled()
     watch.forget_all_but(["end_neighbors"])
     watch.step()
-    assert [item.duty for item in duty_watch.stalled(database.now())] == ["end_neighbors"]
+    assert [item.duty for item in verbs.stalled_duties(verbs.now())] == ["end_neighbors"]
 
 
 def test_a_process_gets_on_while_no_duty_of_it_hangs(watch: DutyWatch, clock: Clock) -> None:

@@ -9,12 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import get_job_history, get_job_status
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.models import JobType, Membership, Organization
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     end,
@@ -59,7 +56,7 @@ def test_a_job_keeps_the_timeout_and_the_retries_of_its_submission(kind: JobType
     row = end(raised(claimed))
     assert (row.status, row.max_retries, row.retry_delay, row.priority) == ("Failed", 5, 0, 1)
     assert row.ready_at
-    assert row.ready_at <= database.now()
+    assert row.ready_at <= verbs.now()
 
 
 def test_a_job_waits_in_its_status_while_its_type_is_closed_and_goes_when_it_opens(
@@ -101,7 +98,7 @@ def test_a_ticket_taken_in_the_moment_of_the_closing_is_withdrawn(
 ) -> None:
     job = job_in("Queued", job_type=kind)
     change(kind, **fields)
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert (reread(job).status, reread(job).queued_at, reread(job).attempt) == ("Pending", None, 0)
     assert reasons(job) == ["type_paused" if "is_paused" in fields else "type_disabled"]
 
@@ -122,7 +119,7 @@ def test_a_job_waits_in_its_status_while_its_organization_is_suspended(kind: Job
 def test_a_withdrawn_job_spends_neither_an_attempt_nor_a_retry(kind: JobType, reasons: Reasons) -> None:
     job = job_in("Queued", job_type=kind)
     Organization.objects.update(is_active=False)
-    claim([ticket_of(job)], WORKER)
+    verbs.claim([ticket_of(job)], WORKER)
     row = reread(job)
     assert (row.status, row.attempt, row.retry_count, row.queued_at) == ("Pending", 0, 0, None)
     assert reasons(job) == ["organization_inactive"]
@@ -130,7 +127,7 @@ def test_a_withdrawn_job_spends_neither_an_attempt_nor_a_retry(kind: JobType, re
 
 def test_a_retry_that_is_withdrawn_keeps_its_count(kind: JobType) -> None:
     job = job_in("Failed", job_type=kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     Organization.objects.update(is_active=False)
     row = try_to_run(job)
     assert (row.status, row.retry_count, row.attempt) == ("Pending", 1, 1)
@@ -185,10 +182,10 @@ def test_rights_lost_and_given_back_meanwhile_are_no_loss(
 def test_a_changed_lease_counts_from_the_next_renewal(settings: Any) -> None:
     job = job_in("Running")
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 3000}
-    leases.renew([WORKER])
+    verbs.renew_leases([WORKER])
     expires = reread(job).lease_expires_at
     assert expires
-    assert expires - database.now() > dt.timedelta(seconds=2900)
+    assert expires - verbs.now() > dt.timedelta(seconds=2900)
 
 
 def test_a_changed_limit_counts_from_the_next_dispatch(
@@ -197,9 +194,9 @@ def test_a_changed_limit_counts_from_the_next_dispatch(
     for _ in range(3):
         pending_job(kind, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 1}
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 2}
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
 
 
 def test_a_changed_jitter_counts_from_the_next_failure(settings: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Final
 import pytest
 from django.contrib.auth.models import Group, User
 
-from django_jobs import get_job_status, list_jobs
+from django_jobs import AccessPolicy, get_job_status, list_jobs
 from django_jobs.engine import access
-from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import JobNotFound, PolicyFailed
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.api import client_of, url_of
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_user
@@ -35,7 +35,7 @@ ANSWERS: Final[dict[str, Any]] = {
 }
 
 
-class Given(access.AccessPolicy):
+class Given(AccessPolicy):
     """Answers everything with what the test says."""
 
     answer: Any = None
@@ -110,7 +110,7 @@ def test_a_worker_waits_and_asks_again(
     queued = queue_up(pending_job(organization=organization, user=member))
     monkeypatch.setattr(Given, "answer", staticmethod(ANSWERS[kind]))
     follow(settings, Given)
-    assert claim([ticket_of(queued)], WORKER) == []
+    assert verbs.claim([ticket_of(queued)], WORKER) == []
     assert reread(queued).status == "Pending"
 
 
@@ -131,7 +131,7 @@ def test_zero_and_one_are_answers_too(
             get_job_status(job.name, user=member)
 
 
-class OfAnotherModel(access.AccessPolicy):
+class OfAnotherModel(AccessPolicy):
     """Says whose jobs somebody sees in rows of a model whose keys mean something else."""
 
     def organizations_of(self, user: Any) -> Any:
@@ -150,7 +150,7 @@ def test_keys_of_another_model_are_no_organizations(
     assert code_in(caught.value.__cause__) == "another_model"
 
 
-class Leaving(access.AccessPolicy):
+class Leaving(AccessPolicy):
     """Calls something that wants to end the process."""
 
     def can_submit(self, user: Any, organization: Any, job_type: Any) -> bool:
@@ -163,7 +163,7 @@ class Leaving(access.AccessPolicy):
 def test_no_worker_ends_because_a_policy_exits(organization: Organization, member: User, settings: Any) -> None:
     queued = queue_up(pending_job(organization=organization, user=member))
     follow(settings, Leaving)
-    assert claim([ticket_of(queued)], WORKER) == []
+    assert verbs.claim([ticket_of(queued)], WORKER) == []
     assert reread(queued).status == "Pending"
 
 

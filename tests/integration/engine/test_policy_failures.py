@@ -14,13 +14,12 @@ from django.db import models
 from django.http import Http404
 from rest_framework.exceptions import NotFound
 
-from django_jobs import cancel_job, get_job_history, get_job_status, list_jobs, retry_job, submit_job
+from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, list_jobs, retry_job, submit_job
 from django_jobs.engine import access
-from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import JobNotFound, JobsError, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.integration.conftest import Reasons
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.api import client_of, url_of
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_user
@@ -191,14 +190,14 @@ def test_a_worker_waits_and_asks_again(
 ) -> None:
     queued = queue_up(pending_job(organization=organization, user=member))
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.Failing"}
-    assert claim([ticket_of(queued)], WORKER) == []
+    assert verbs.claim([ticket_of(queued)], WORKER) == []
     assert reread(queued).status == "Pending"
     assert reasons(queued) == ["policy_failed"]
     assert type(one_error).__name__ in get_job_history(queued)[-1]["message"]
     assert told(caplog, one_error)
 
 
-class ListPolicy(access.AccessPolicy):
+class ListPolicy(AccessPolicy):
     """Returns what is no queryset."""
 
     def organizations_of(self, user: Any) -> Any:
@@ -213,7 +212,7 @@ def test_what_is_no_queryset_is_a_failure_that_says_so(member: User, settings: A
     assert code_in(caught.value.__cause__) == "not_a_queryset"
 
 
-class NoPolicy(access.AccessPolicy):
+class NoPolicy(AccessPolicy):
     """Cannot even be made."""
 
     def __init__(self) -> None:

@@ -17,9 +17,9 @@ from django_jobs import (
     list_jobs,
     retry_job,
     submit_job,
+    submit_jobs,
     wait_for_job,
 )
-from django_jobs.engine.submission.bulk import submit_jobs
 from django_jobs.exceptions import InvalidSubmission, JobNotFound, PermissionDenied
 from django_jobs.models import Job, Organization
 from tests.support.brokers import job_in, pending_job

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import threading
 
 import pytest
 
-from django_jobs.engine.control import cleanup
-from django_jobs.engine.dispatch import dispatcher, window, worker_registry
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, Job, Worker
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Scheduler
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_the_leader_keeps_the_lead(clock: Clock) -> None:
 
 def test_a_leader_that_fell_silent_is_followed(clock: Clock) -> None:
     Scheduler("one").lead()
-    EngineLease.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
+    EngineLease.objects.update(expires_at=verbs.now() - dt.timedelta(seconds=1))
     assert Scheduler("two").lead()
     assert not Scheduler("one").lead()
 
@@ -65,21 +64,21 @@ def test_only_the_leaders_resignation_counts(clock: Clock) -> None:
 
 
 def test_a_mistake_when_the_lead_is_taken_is_reported_and_does_not_end_the_scheduler(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     leader = Scheduler("one")
     with monkeypatch.context() as patch:
         patch.setattr(leader, "lead", lambda: 1 / 0)
         assert leader.tick() == {}
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", lambda: 3)
+    interpose("dispatch_without_budget", lambda: 3)
     assert leader.tick() == {"dispatch": 3}
 
 
-def test_a_failing_duty_stops_no_other(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_duty_stops_no_other(clock: Clock, interpose: Interpose) -> None:
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", fail)
+    interpose("dispatch_without_budget", fail)
     Worker.objects.create(name="old", pid=1, hostname="h", queues="", started_at=LONG_AGO, last_seen=LONG_AGO)
     assert Scheduler("one").tick() == {"forget_workers": 1}
 
@@ -88,13 +87,13 @@ LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 def test_a_failing_duty_is_reported_once(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, interpose: Interpose, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", fail)
-    monkeypatch.setattr("django_jobs.engine.scheduler.logger.propagate", True)
+    interpose("dispatch_without_budget", fail)
+    monkeypatch.setattr(logging.getLogger("django_jobs"), "propagate", True)
     leader = Scheduler("one")
     leader.tick()
     leader.tick()
@@ -104,9 +103,9 @@ def test_a_failing_duty_is_reported_once(
 
 
 def test_living_workers_are_not_forgotten(clock: Clock) -> None:
-    worker_registry.announce("young", ["jobs-low"], slots=1, window=1)
-    assert cleanup.forget_workers() == 0
-    assert [worker.name for worker in window.live_workers()] == ["young"]
+    verbs.announce_worker("young", ["jobs-low"], slots=1, window=1)
+    assert verbs.forget_workers() == 0
+    assert [worker.name for worker in verbs.live_workers()] == ["young"]
 
 
 def test_the_loop_ends_when_it_is_told_and_gives_up_the_lead(clock: Clock) -> None:

@@ -8,15 +8,13 @@ from collections.abc import Callable
 import pytest
 from django.db import IntegrityError, OperationalError
 
-from django_jobs.engine import scheduler
-from django_jobs.engine.dispatch import dispatcher, expirations
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, reread
 from tests.support.clocks import Clock
 from tests.support.ticks import expired_job, tick_for
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Scheduler
 
 
 @pytest.fixture
@@ -64,7 +62,7 @@ def test_a_gap_between_ticks_starts_the_steady_time_again(clock: Clock) -> None:
 
 
 def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_its_rest(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, interpose: Interpose
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
     tick_for(leader, clock, 30)
@@ -73,7 +71,7 @@ def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_i
         clock.now += 3_600
         return 0
 
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", freeze)  # the duty before the rescue
+    interpose("dispatch_without_budget", freeze)  # the duty before the rescue
     leader.tick()
 
     assert reread(job).status == "Running"
@@ -82,10 +80,10 @@ def test_a_scheduler_that_was_frozen_in_the_midst_of_a_tick_rescues_nothing_in_i
 def test_one_that_stood_by_while_the_database_answered_rescues_as_soon_as_it_leads(clock: Clock) -> None:
     job, standby = expired_job(), Scheduler("two")
     Scheduler("one").lead()
-    EngineLease.objects.update(expires_at=database.now() + dt.timedelta(seconds=12))
+    EngineLease.objects.update(expires_at=verbs.now() + dt.timedelta(seconds=12))
     tick_for(standby, clock, 31)
     assert reread(job).status == "Running"
-    EngineLease.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
+    EngineLease.objects.update(expires_at=verbs.now() - dt.timedelta(seconds=1))
     standby.tick()
     assert reread(job).status in {"Failed", "Queued"}
 
@@ -95,12 +93,12 @@ def test_one_that_stood_by_while_the_database_was_away_waits_until_everybody_cou
 ) -> None:
     standby = Scheduler("two")
     Scheduler("one").lead()
-    EngineLease.objects.update(expires_at=database.now() + dt.timedelta(seconds=12))
+    EngineLease.objects.update(expires_at=verbs.now() + dt.timedelta(seconds=12))
     tick_for(standby, clock, 31)
     with monkeypatch.context() as patch:
-        patch.setattr(database, "now", failing(OperationalError("the server closed the connection")))
+        Interpose(patch)("now", failing(OperationalError("the server closed the connection")))
         standby.tick()
-    EngineLease.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
+    EngineLease.objects.update(expires_at=verbs.now() - dt.timedelta(seconds=1))
     tick_for(standby, clock, 29)
     assert not standby.is_steady()
 
@@ -114,9 +112,9 @@ def too_slow() -> OperationalError:
 
 @pytest.mark.parametrize("error", [IntegrityError("a host's foreign key"), too_slow()], ids=["refused", "too slow"])
 def test_a_duty_that_fails_for_ever_keeps_nobody_from_being_rescued(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+    clock: Clock, interpose: Interpose, error: Exception
 ) -> None:
-    monkeypatch.setattr(scheduler, "forget_workers", failing(error))
+    interpose("forget_workers", failing(error))
     job, leader = expired_job(), Scheduler("one")
     tick_for(leader, clock, 31)
     assert reread(job).attempt == 1
@@ -129,7 +127,7 @@ def test_a_duty_that_lost_its_connection_starts_the_steady_time_again(
     leader = Scheduler("one")
     tick_for(leader, clock, 31)
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "forget_workers", failing(OperationalError("the server closed the connection")))
+        Interpose(patch)("forget_workers", failing(OperationalError("the server closed the connection")))
         leader.tick()
     assert not leader.is_steady()
 
@@ -139,9 +137,9 @@ def test_a_machine_that_was_suspended_rescues_nothing_before_everybody_could_ren
 ) -> None:
     job, leader = expired_job(), Scheduler("one")
     tick_for(leader, clock, 30)
-    now = database.now
+    now = verbs.now
     with monkeypatch.context() as patch:  # the monotonic clock stood still meanwhile
-        patch.setattr(database, "now", lambda: now() + dt.timedelta(hours=1))
+        Interpose(patch)("now", lambda: now() + dt.timedelta(hours=1))
         leader.tick()
         tick_for(leader, clock, 29)
         assert reread(job).status == "Running"
@@ -149,12 +147,10 @@ def test_a_machine_that_was_suspended_rescues_nothing_before_everybody_could_ren
     assert reread(job).status in {"Failed", "Queued"}
 
 
-def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_duties_that_take_their_time_make_a_long_tick_but_no_gap(clock: Clock, interpose: Interpose) -> None:
     job, leader = expired_job(), Scheduler("one")
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", lasting(clock, 3))
-    monkeypatch.setattr(expirations, "expire", lasting(clock, 3))
-    monkeypatch.setattr(scheduler, "forget_workers", lasting(clock, 3))
+    interpose("dispatch_without_budget", lasting(clock, 3))
+    interpose("expire_jobs", lasting(clock, 3))
+    interpose("forget_workers", lasting(clock, 3))
     tick_for(leader, clock, 5)
     assert reread(job).status in {"Failed", "Queued"}

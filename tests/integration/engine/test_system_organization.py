@@ -23,8 +23,6 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine.access import get_policy, organizations_seen_by
-from django_jobs.engine.schedules.schedule_rights import visible_schedules
 from django_jobs.exceptions import (
     InvalidSubmission,
     JobNotFound,
@@ -34,7 +32,7 @@ from django_jobs.exceptions import (
 )
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.testing import fire_schedules, run_jobs
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.api import client_of, ids, url_of
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 
@@ -124,7 +122,7 @@ def test_for_each_submits_for_whom_it_is_told(job: Job, organization: Organizati
 
 
 def test_members_of_it_see_nothing_in_python(job: Job, intruder: User, organization: Organization) -> None:
-    seen = organizations_seen_by(intruder)
+    seen = verbs.organizations_seen_by(intruder)
     assert seen is not None
     assert list(seen) == [organization]
     assert (list_jobs(user=intruder), list(Job.objects.visible_to(intruder))) == ([], [])
@@ -147,8 +145,8 @@ def test_members_of_it_submit_nothing(job: Job, intruder: User) -> None:
 
 def test_members_of_it_manage_no_schedule(job: Job, intruder: User) -> None:
     schedule = schedule_job("nightly", job.job_type_id, NAME, every=60)
-    assert list(visible_schedules(intruder)) == []
-    assert list(visible_schedules(make_system_admin())) == [schedule]
+    assert list(verbs.visible_schedules(intruder)) == []
+    assert list(verbs.visible_schedules(make_system_admin())) == [schedule]
 
 
 def test_rest_shows_it_to_system_admins_alone(job: Job, intruder: User) -> None:
@@ -190,7 +188,7 @@ def test_a_policy_of_the_hosts_cannot_open_it(settings: Any, job: Job, intruder:
 
 
 def test_a_policy_is_asked_by_the_names_of_its_parameters(job: Job, intruder: User, organization: Organization) -> None:
-    policy, kind = get_policy(), job.job_type
+    policy, kind = verbs.get_policy(), job.job_type
     own = submit_job(kind, organization)
     assert policy.can_view(user=intruder, job=own)
     assert not policy.can_view(user=intruder, job=job)
@@ -204,7 +202,7 @@ def test_a_row_that_only_case_tells_apart_is_closed_where_it_gets_the_jobs(setti
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": spelling}
     make_organization(name=NAME)
     job = submit_job(make_job_type(), None)
-    assert not get_policy().is_member(make_user(member_of=[job.organization]), job.organization)
+    assert not verbs.get_policy().is_member(make_user(member_of=[job.organization]), job.organization)
 
 
 def test_a_membership_of_it_is_refused(job: Job) -> None:

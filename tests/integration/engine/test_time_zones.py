@@ -12,12 +12,9 @@ from django.db import connection
 from django.utils import timezone
 
 from django_jobs import get_job_history, get_job_metrics, get_job_status, submit_job
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.exceptions import DuplicateJob, JobNotFound, RateLimited
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, running_job
 from tests.support.factories import make_job_type, make_organization
 
@@ -47,12 +44,12 @@ def set_session_zone(zone: str) -> None:
 
 
 def from_now(seconds: float, zone: ZoneInfo = BERLIN) -> dt.datetime:
-    return (database.now() + dt.timedelta(seconds=seconds)).astimezone(zone)
+    return (verbs.now() + dt.timedelta(seconds=seconds)).astimezone(zone)
 
 
 def test_the_databases_clock_is_in_utc_and_right() -> None:
-    assert abs(database.now() - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
-    assert database.now().utcoffset() == dt.timedelta(0)
+    assert abs(verbs.now() - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=1)
+    assert verbs.now().utcoffset() == dt.timedelta(0)
 
 
 @pytest.mark.parametrize("given", [BERLIN, NEW_YORK, ZoneInfo("Pacific/Kiritimati")], ids=str)
@@ -81,14 +78,14 @@ def test_a_delayed_job_goes_when_its_moment_has_come_and_not_before(broker: Memo
     due = pending_job(run_at=from_now(-1, NEW_YORK))
     pending_job(run_at=from_now(60))
     pending_job(run_at=from_now(60, NEW_YORK))
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
     assert broker.pks() == [due.pk]
 
 
 def test_a_moment_in_the_past_means_now_so_that_the_first_submitted_goes_first(broker: MemoryBroker) -> None:
     kind, organization = make_job_type(), make_organization()
     first, second = [pending_job(kind, organization, run_at=from_now(seconds)) for seconds in (-10, -20)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [first.pk, second.pk]
 
 
@@ -96,16 +93,16 @@ def test_a_retry_is_due_when_its_delay_is_over() -> None:
     now, later = running_job(), running_job()
     end(raised(now[1], retry_after=0.0))
     row = end(raised(later[1], retry_after=60.0))
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
     assert (reread(now[0]).status, row.next_retry_at is not None) == ("Queued", True)
     assert get_job_status(row).waiting_for == "retry"
 
 
 def test_a_lease_lasts_as_long_as_it_should() -> None:
     fresh, old = job_in("Running"), job_in("Running")
-    assert leases.rescue_expired() == 0
+    assert verbs.rescue_expired() == 0
     Job.objects.filter(pk=old.pk).update(lease_expires_at=from_now(-1))
-    assert leases.rescue_expired() == 1
+    assert verbs.rescue_expired() == 1
     assert (reread(fresh).status, reread(old).status) == ("Running", "Queued")
 
 
@@ -127,11 +124,11 @@ def test_the_year_of_a_job_id_is_that_of_utc_wherever_it_is_made(broker: MemoryB
     Job.objects.filter(pk=pk).update(created_at=created_at)
     name = f"JOB-{created_at.year}-{pk:05d}"
     assert (Job.objects.get(pk=pk).name, get_job_status(name).job_id) == (name, name)
-    dispatcher.dispatch()
+    verbs.dispatch()
     (ticket,) = broker.tickets
-    (claimed,) = claim([ticket], WORKER)
+    (claimed,) = verbs.claim([ticket], WORKER)
     assert (ticket.id, claimed.job_id) == (f"{name}-1", name)
-    assert [held.job_id for held in leases.renew([WORKER])] == [name]
+    assert [held.job_id for held in verbs.renew_leases([WORKER])] == [name]
     with pytest.raises(JobNotFound):
         get_job_status(f"JOB-{4051 - created_at.year}-{pk:05d}")
 
@@ -148,7 +145,7 @@ def test_whatever_is_told_is_told_in_utc() -> None:
     assert sorted(row["timestamp"] for row in get_job_history(job)) == [
         row["timestamp"] for row in get_job_history(job)
     ]
-    assert all(abs(moment - database.now()) < dt.timedelta(minutes=5) for moment in moments if moment)
+    assert all(abs(moment - verbs.now()) < dt.timedelta(minutes=5) for moment in moments if moment)
 
 
 def test_metrics_count_the_last_hour_and_no_other(broker: MemoryBroker) -> None:

@@ -7,28 +7,25 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.reconciliation import check_broker
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.management.commands import jobs_worker
+from tests.support import verbs
 from tests.support.commands import QUEUES
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Scheduler
 
 
 @pytest.fixture
 def redis_broker(redis_client: redis.Redis) -> Iterator[redis.Redis]:
     redis_client.config_set("maxmemory-policy", "noeviction")
-    use_broker(None)
+    verbs.use_broker(None)
     yield redis_client
     redis_client.config_set("maxmemory-policy", "noeviction")
-    use_broker(None)
+    verbs.use_broker(None)
 
 
 @pytest.fixture(autouse=True)
-def _no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_forks(interpose: Interpose) -> None:
     """A worker that a test calls does not fork the test's own process, whose connections it would close for that."""
-    monkeypatch.setattr(jobs_worker, "prepare_fork_server", lambda: None)
+    interpose("prepare_fork_server", lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +37,6 @@ def _no_pause(tuning: Tuning) -> None:
 @pytest.fixture
 def sound(redis_broker: redis.Redis) -> None:
     """A marked broker, a worker on every queue, a scheduler that has just ticked."""
-    check_broker()
-    worker_registry.announce("worker-1", QUEUES, slots=1, window=1)
+    verbs.check_broker()
+    verbs.announce_worker("worker-1", QUEUES, slots=1, window=1)
     Scheduler("scheduler-1").lead()

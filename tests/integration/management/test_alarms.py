@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.management.alarms import MAX_ALARMS
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.commands import call, run
+from tests.support.verbs import MAX_ALARMS
 
 pytestmark = pytest.mark.usefixtures("broker")
 

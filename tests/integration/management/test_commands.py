@@ -12,16 +12,13 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_jobs import cancel_job, schedule_job, submit_job
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import outputs
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.schedules.definitions import pause_schedule
-from django_jobs.management.commands import jobs_status
 from django_jobs.models import ExecutionLog, Job, Organization, Schedule
+from tests.support import verbs
 from tests.support.batches import make_batch
 from tests.support.commands import DeadBroker, call, refusal, run
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
 
@@ -84,12 +81,12 @@ def test_the_status_shows_counts_depths_workers_and_the_scheduler(sound: None, o
 
 def test_the_status_counts_tickets_and_queued_jobs(sound: None, organization: Organization) -> None:
     submit_job(make_job_type(), organization, priority="Low")
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert "Low                  0         0         1         0" in run("jobs_status")
 
 
 def test_the_status_of_an_empty_system_renders_without_a_broker() -> None:
-    use_broker(DeadBroker())  # type: ignore[arg-type]
+    verbs.use_broker(DeadBroker())  # type: ignore[arg-type]
     assert run("jobs_status")
     facts = state()
     assert (facts["oldest_waiting_seconds"], facts["broker_answers"], facts["workers"]) == (None, False, [])
@@ -125,7 +122,7 @@ def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization:
     kind = make_job_type()
     for name in ("a", "b", "c", "d", "e", "f", "g"):
         schedule_job(name, kind, every=3600)
-    pause_schedule("a")
+    verbs.pause_schedule("a")
     Schedule.objects.filter(name="b").update(next_run_at=timezone.now() + dt.timedelta(seconds=90))
     Schedule.objects.filter(name__in="cdefg").update(next_run_at=dt.datetime(2100, 1, 2, 3, 4, tzinfo=dt.UTC))
     Schedule.objects.filter(name__in="bcdefg").update(fault="The type is gone.\nSo it is.")
@@ -150,12 +147,12 @@ def test_watching_repeats_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> 
     assert run("jobs_status", "--watch").count("Critical") == 3
 
 
-def test_watching_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_outlives_a_database_that_goes_away(interpose: Interpose) -> None:
     def fail() -> None:
         raise DatabaseError
 
-    monkeypatch.setattr(jobs_status, "snapshot", fail)
-    assert "DatabaseError" in jobs_status.look()
+    interpose("snapshot", fail)
+    assert "DatabaseError" in verbs.look_at_status()
 
 
 # --- jobs_prune
@@ -167,7 +164,7 @@ def test_pruning_deletes_what_ended_long_ago_with_logs_and_files(organization: O
     Job.objects.filter(pk=old.pk).update(attempt=1)
     young = ended(submit_job(kind, organization), days=29)
     waiting = submit_job(kind, organization)
-    reference = outputs.save(organization.pk, old.name, "a.txt", b"x")
+    reference = verbs.save_output(organization.pk, old.name, "a.txt", b"x")
     assert "1" in run("jobs_prune")
     assert list(Job.objects.order_by("pk")) == [young, waiting]
     assert not ExecutionLog.objects.filter(job_id=old.pk).exists()

@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_jobs.engine.process_counts import SUBMITTED, Key
-from django_jobs.health.notes import HealthNotes
-from django_jobs.management.commands import jobs_worker
-from django_jobs.management.health_port import HealthPort
-from django_jobs.texts import code_of
+from tests.support import verbs
 from tests.support.addresses import free_port
 from tests.support.commands import refusal
 from tests.support.probes import code_of as status_code_of
+from tests.support.verbs import SUBMITTED, CountKey, HealthNotes, HealthPort, Interpose
 
 PORTS = ["jobs_worker", "jobs_scheduler"]
 
@@ -37,7 +34,7 @@ def test_a_number_that_is_no_port_is_refused(command: str, port: int) -> None:
 def test_a_busy_port_is_refused_at_the_start_with_what_to_do(command: str, busy_port: int) -> None:
     with pytest.raises(CommandError, match=rf"{busy_port} .*127\.0\.0\.1 \(Address already in use\)") as caught:
         call_command(command, health_port=busy_port, health_host="127.0.0.1")
-    assert code_of(caught.value.args[0]) == "cannot_listen"
+    assert verbs.code_of(caught.value.args[0]) == "cannot_listen"
 
 
 def test_a_busy_port_of_any_address_is_refused(busy_port: int) -> None:
@@ -53,11 +50,11 @@ def test_a_host_that_is_not_this_machine_is_refused() -> None:
     assert refusal("jobs_scheduler", health_port=9808, health_host="192.0.2.1") == "cannot_listen"
 
 
-def test_a_command_that_ends_before_its_work_says_why_and_frees_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_ends_before_its_work_says_why_and_frees_the_port(interpose: Interpose) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise CommandError("what became of it")
 
-    monkeypatch.setattr(jobs_worker, "await_database", refuse)
+    interpose("await_database", refuse)
     port = free_port()
     with pytest.raises(CommandError, match="what became of it"):
         call_command("jobs_worker", health_port=port, skip_checks=True)
@@ -75,7 +72,7 @@ def test_a_number_of_organizations_that_is_none_tells_none_apart_where_checks_ar
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "METRICS_ORGANIZATIONS": most}
     port = HealthPort("127.0.0.1", free_port(), HealthNotes())
     try:
-        port._counts.add([(Key(SUBMITTED, "print_letters", "ORG-1"), 1)])
-        assert list(port._counts.read()) == [Key(SUBMITTED, "print_letters", told)]
+        port._counts.add([(CountKey(SUBMITTED, "print_letters", "ORG-1"), 1)])
+        assert list(port._counts.read()) == [CountKey(SUBMITTED, "print_letters", told)]
     finally:
         port.close()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from django_jobs.management.hindrances import MAX_BREAKERS
 from django_jobs.models import Organization
 from tests.support.breakers import claim_try, let_pass, make_fragile_type, open_by_failures
 from tests.support.brokers import end, job_in, pending_job, returned
 from tests.support.commands import run
 from tests.support.factories import make_job_type
+from tests.support.verbs import MAX_BREAKERS
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -15,20 +15,13 @@ from django.utils import timezone
 from rq import SimpleWorker
 
 from django_jobs import job_handler, submit_job
-from django_jobs.broker import connection
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight import diagnostics, type_diagnostics
-from django_jobs.engine.insight.findings import Finding
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.ports import get_broker, use_broker
 from django_jobs.models import EngineLease, Job, JobType, Organization
-from django_jobs.testing.memory_broker import MemoryBroker
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.brokers import pending_job, queue_up, ticket_of
 from tests.support.commands import QUEUES, DeadBroker, call, run
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Finding, Interpose, MemoryBroker
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
 
@@ -39,11 +32,11 @@ def organization() -> Organization:
 
 
 def findings() -> dict[str, str]:
-    return {finding.subject: finding.level for finding in diagnostics.examine()}
+    return {finding.subject: finding.level for finding in verbs.examine()}
 
 
 def finding(subject: str) -> Finding:
-    (found,) = [item for item in diagnostics.examine() if item.subject == subject]
+    (found,) = [item for item in verbs.examine() if item.subject == subject]
     return found
 
 
@@ -85,11 +78,11 @@ def test_a_reader_who_leaves_ends_it_quietly(sound: None) -> None:
 
 def test_looking_claims_no_broker(redis_broker: redis.Redis) -> None:
     assert findings()["broker owner"] == "WARNING"
-    assert get_broker().installation() is None
+    assert verbs.get_broker().installation() is None
 
 
 def test_a_broker_that_does_not_answer_is_a_problem_and_ends_the_questions_to_it(sound: None) -> None:
-    use_broker(DeadBroker())  # type: ignore[arg-type]
+    verbs.use_broker(DeadBroker())  # type: ignore[arg-type]
     found = findings()
     assert found["broker"] == "PROBLEM"
     assert "eviction policy" not in found
@@ -100,7 +93,7 @@ def test_the_broker_of_another_installation_is_a_problem(sound: None, redis_brok
     (marker,) = [
         key
         for key in redis_broker.keys("*")
-        if redis_broker.type(key) == b"string" and installation_id().encode() == redis_broker.get(key)
+        if redis_broker.type(key) == b"string" and verbs.installation_id().encode() == redis_broker.get(key)
     ]
     redis_broker.set(marker, "somebody-else")
     assert findings()["broker owner"] == "PROBLEM"
@@ -118,15 +111,15 @@ def test_a_stranger_in_our_queues_is_a_warning(sound: None, redis_broker: redis.
 
 
 def test_each_queue_needs_a_live_worker(sound: None) -> None:
-    worker_registry.withdraw("worker-1")
-    worker_registry.announce("worker-2", QUEUES[:3], slots=1, window=1)
+    verbs.withdraw_worker("worker-1")
+    verbs.announce_worker("worker-2", QUEUES[:3], slots=1, window=1)
     found = findings()
     assert found["queue jobs-normal"] == "OK"
     assert found["queue jobs-low"] == "PROBLEM"
 
 
 def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) -> None:
-    worker_registry.announce("worker-1", QUEUES, slots=1, window=1, quiet_since=timezone.now())
+    verbs.announce_worker("worker-1", QUEUES, slots=1, window=1, quiet_since=timezone.now())
     told = finding("queue jobs-normal")
     assert (told.level, told.code, told.facts["quiet"]) == ("WARNING", "workers_quiet", 1)
 
@@ -136,20 +129,20 @@ def test_quiet_workers_are_told_and_are_a_problem_once_jobs_wait(sound: None) ->
 
 
 def test_a_worker_beside_a_quiet_one_is_enough(sound: None) -> None:
-    worker_registry.announce("worker-2", QUEUES, slots=1, window=1, quiet_since=timezone.now())
+    verbs.announce_worker("worker-2", QUEUES, slots=1, window=1, quiet_since=timezone.now())
     told = finding("queue jobs-low")
     assert (told.level, told.code, told.facts) == ("OK", "served", {"workers": 1, "quiet": 1})
 
 
 def register(name: str, *queues: str) -> None:
     """A worker in RQ's own list, as ``rqworker`` puts itself there."""
-    with connection.connect() as client:
+    with verbs.connect_redis() as client:
         worker: Any = SimpleWorker(list(queues), name=name, connection=client)
         worker.register_birth()
 
 
 def test_a_queue_that_a_plain_rqworker_takes_from_is_served(sound: None) -> None:
-    worker_registry.withdraw("worker-1")
+    verbs.withdraw_worker("worker-1")
     register("0b54e2f64ab14a2d9e3f1c8f0f6d8a7e", *QUEUES[:2])
     found = [finding(f"queue {name}") for name in QUEUES]
     assert [item.level for item in found] == ["WARNING", "WARNING", "PROBLEM", "PROBLEM"]
@@ -157,13 +150,13 @@ def test_a_queue_that_a_plain_rqworker_takes_from_is_served(sound: None) -> None
 
 
 def test_our_own_workers_are_no_plain_ones(sound: None) -> None:
-    worker_registry.withdraw("worker-1")
+    verbs.withdraw_worker("worker-1")
     register("web1-31066-8172e863", *QUEUES)
     assert findings()["queue jobs-low"] == "PROBLEM"
 
 
 def test_a_worker_that_rq_has_forgotten_serves_nothing(sound: None, redis_broker: redis.Redis) -> None:
-    worker_registry.withdraw("worker-1")
+    verbs.withdraw_worker("worker-1")
     register("somebody", *QUEUES)
     redis_broker.delete("rq:worker:somebody")
     assert findings()["queue jobs-low"] == "PROBLEM"
@@ -211,16 +204,16 @@ def test_tickets_that_nobody_claims_are_a_problem(sound: None, organization: Org
     assert findings()["waiting jobs"] == "PROBLEM"
 
 
-def test_a_database_that_cannot_be_read_is_the_only_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_cannot_be_read_is_the_only_finding(interpose: Interpose) -> None:
     def fail() -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("django_jobs.engine.store.database.now", fail)
+    interpose("now", fail)
     assert findings() == {"database": "PROBLEM"}
 
 
 def findings_about_types() -> dict[str, Finding]:
-    return {item.subject: item for item in type_diagnostics.examine_types()}
+    return {item.subject: item for item in verbs.examine_types()}
 
 
 def test_a_declared_type_without_a_row_is_a_problem(sound: None) -> None:
@@ -248,7 +241,7 @@ def test_a_wrong_declaration_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_handler_that_no_longer_loads_is_a_problem_with_what_waits_for_it(
     sound: None, organization: Organization
 ) -> None:
-    use_broker(DeadBroker())  # type: ignore[arg-type]
+    verbs.use_broker(DeadBroker())  # type: ignore[arg-type]
     kind = make_job_type()
     submit_job(kind, organization)
     JobType.objects.filter(pk=kind.pk).update(handler_method="tests.support.handlers.of_the_past")
@@ -266,11 +259,11 @@ def test_a_handler_of_a_disabled_type_may_be_gone(sound: None) -> None:
 
 
 def test_jobs_that_an_older_worker_could_not_load_are_a_warning(sound: None, organization: Organization) -> None:
-    use_broker(MemoryBroker())
+    verbs.use_broker(MemoryBroker())
     kind = make_job_type()
     path, gone = kind.handler_method, "tests.support.handlers.of_the_next_release"
     JobType.objects.filter(pk=kind.pk).update(handler_method=gone)
-    claim([ticket_of(queue_up(submit_job(kind, organization)))], "an-older-worker")
+    verbs.claim([ticket_of(queue_up(submit_job(kind, organization)))], "an-older-worker")
     JobType.objects.filter(pk=kind.pk).update(handler_method=path)
     told = findings_about_types()["handlers"]
     assert (told.level, told.code, told.facts["jobs"]) == ("WARNING", "put_back", 1)

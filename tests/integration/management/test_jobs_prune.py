@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control.erasure import CappedCount, meant_by_id, meant_by_key, measure
-from django_jobs.engine.execution import outputs
-from django_jobs.management.refusals import Refused
 from django_jobs.models import Job, Organization, OrganizationActivity
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.commands import call, refusal, run
 from tests.support.factories import make_organization
+from tests.support.verbs import ErasureCount, Interpose, Refused
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -41,9 +40,9 @@ def tenant(settings: Any, tmp_path: Any) -> Organization:
     found = make_organization(name="ACME", title="Acme Inc.")
     job = job_in("Completed", organization=found)
     for name in ("a.txt", "b.txt"):
-        outputs.save(found.pk, job.name, name, b"x")
+        verbs.save_output(found.pk, job.name, name, b"x")
     waiting = job_in("Pending", organization=found)
-    outputs.save(found.pk, waiting.name, "c.txt", b"x")
+    verbs.save_output(found.pk, waiting.name, "c.txt", b"x")
     return found
 
 
@@ -56,10 +55,10 @@ def deleted(tenant: Organization) -> int:
 
 def test_what_will_go_is_said_and_one_is_asked(tenant: Organization, types: Any) -> None:
     types("yes\n")
-    (meant,) = meant_by_id("ACME")
-    would_go = measure(tenant.pk, None)
+    (meant,) = verbs.meant_by_id("ACME")
+    would_go = verbs.measure(tenant.pk, None)
     assert (meant.pk, meant.title, meant.is_living) == (tenant.pk, "Acme Inc.", True)
-    assert would_go == CappedCount(jobs=1, logs=4, files=2, staying=1)
+    assert would_go == ErasureCount(jobs=1, logs=4, files=2, staying=1)
     answer = call("jobs_prune", "--organization", "ACME")
     assert f"{meant}: {would_go}." in answer.out
     assert [job.status for job in Job.objects.all()] == ["Pending"]
@@ -80,9 +79,9 @@ def test_nothing_goes_where_nobody_is_there_to_be_asked(tenant: Organization, mo
 
 def test_a_dead_tenant_is_said_to_be_so(tenant: Organization) -> None:
     pk = deleted(tenant)
-    (meant,) = meant_by_id("ACME")
+    (meant,) = verbs.meant_by_id("ACME")
     assert (meant.pk, meant.ids, meant.title, meant.is_living) == (pk, ["ACME"], "", False)
-    told = f"{meant}: {measure(pk, None)}."
+    told = f"{meant}: {verbs.measure(pk, None)}."
     first, last = run("jobs_prune", "--organization", "ACME", "--yes").splitlines()[:2]
     assert (told in first, "1" in last) == (True, True)
 
@@ -93,13 +92,13 @@ def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organizat
     theirs = job_in("Completed", organization=heir)
     with pytest.raises(Refused) as refused:
         run("jobs_prune", "--organization", "ACME", "--yes")
-    each = meant_by_id("ACME")
+    each = verbs.meant_by_id("ACME")
     assert {(item.pk, item.title, item.is_living) for item in each} == {
         (heir.pk, "Somebody else", True),
         (pk, "", False),
     }
     assert refused.value.reason == "ambiguous"
-    assert all(f"{item}: {measure(item.pk, None)}." in str(refused.value) for item in each)
+    assert all(f"{item}: {verbs.measure(item.pk, None)}." in str(refused.value) for item in each)
     assert Job.objects.count() == 3
     assert call("jobs_prune", "--organization-pk", str(pk), "--yes", "--json").facts["deleted"] == 1
     assert set(Job.objects.exclude(status="Pending")) == {theirs}
@@ -123,8 +122,8 @@ def test_two_dead_tenants_of_one_id_are_told_apart(tenant: Organization) -> None
     with pytest.raises(Refused, match="--organization-pk") as refused:
         run("jobs_prune", "--organization", "ACME", "--yes")
     assert refused.value.reason == "ambiguous"
-    assert {item.pk for item in meant_by_id("ACME")} == {first, second}
-    assert all(str(item) in str(refused.value) for item in meant_by_id("ACME"))
+    assert {item.pk for item in verbs.meant_by_id("ACME")} == {first, second}
+    assert all(str(item) in str(refused.value) for item in verbs.meant_by_id("ACME"))
 
 
 def test_a_dead_tenant_that_was_renamed_is_told_with_both_names(tenant: Organization) -> None:
@@ -132,7 +131,7 @@ def test_a_dead_tenant_that_was_renamed_is_told_with_both_names(tenant: Organiza
     tenant.refresh_from_db()
     job_in("Completed", organization=tenant)
     deleted(tenant)
-    (meant,) = meant_by_id("BETA")
+    (meant,) = verbs.meant_by_id("BETA")
     assert (meant.ids, meant.is_living) == (["ACME", "BETA"], False)
     assert str(meant) in run("jobs_prune", "--organization", "BETA", "--yes")
 
@@ -172,15 +171,15 @@ def test_what_can_be_no_tenants_id_or_key_is_none(option: str) -> None:
 def test_of_a_certain_age_only_that_is_counted_and_goes(tenant: Organization) -> None:
     answer = call("jobs_prune", "--organization", "ACME", "--days", "1", "--yes", "--json")
     assert (answer.facts["deleted"], answer.facts["others_stay"], Job.objects.count()) == (0, True, 2)
-    assert f"{CappedCount(jobs=0, logs=0, files=0, staying=2)}." in answer.err
+    assert f"{ErasureCount(jobs=0, logs=0, files=0, staying=2)}." in answer.err
 
 
-def test_a_storage_that_cannot_say_is_no_obstacle(tenant: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_cannot_say_is_no_obstacle(tenant: Organization, interpose: Interpose) -> None:
     def fail(pk: Any) -> Any:
         raise OSError("away")
 
-    monkeypatch.setattr(outputs, "jobs_with_files", fail)
-    assert measure(tenant.pk, None).files is None
+    interpose("jobs_with_files", fail)
+    assert verbs.measure(tenant.pk, None).files is None
     answer = call("jobs_prune", "--organization", "ACME", "--yes", "--json")
     assert (answer.code, answer.facts["deleted"]) == (0, 1)
 
@@ -191,7 +190,7 @@ def test_a_dead_tenant_of_whom_only_counts_are_left_is_found_by_its_key(tenant: 
     OrganizationActivity.objects.create(
         organization_id=pk, organization_name="ACME", span=60, starts_at="2026-01-01T00:00Z", job_type="x"
     )
-    meant = meant_by_key(str(pk))
+    meant = verbs.meant_by_key(str(pk))
     assert meant is not None
     assert (meant.ids, meant.is_living) == ([], False)
     assert call("jobs_prune", "--organization-pk", str(pk), "--yes", "--json").code == 0

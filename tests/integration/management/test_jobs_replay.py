@@ -10,17 +10,14 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.management import exit_codes, job_filters
-from django_jobs.management.commands import jobs_replay
-from django_jobs.management.refusals import Refused
 from django_jobs.models import Job, JobType, Operation
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import end, reread, returned, start
 from tests.support.commands import reason_of
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead, finish
+from tests.support.verbs import NAMES_OUTSIDE, JobsReplay, Refused, Scheduler, exit_codes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -67,12 +64,12 @@ def test_that_another_one_does_the_same_is_told(mails: JobType) -> None:
 
 
 def test_it_has_an_option_for_each_filter_of_rest() -> None:
-    assert set(job_filters.HELP) == set(NAMES_OUTSIDE) - {"all"}
+    assert set(verbs.FILTER_HELP) == set(NAMES_OUTSIDE) - {"all"}
     assert {f"--{name.replace('_', '-')}" for name in NAMES_OUTSIDE} <= set(option_strings())
 
 
 def option_strings() -> list[str]:
-    parser = jobs_replay.Command().create_parser("manage.py", "jobs_replay")
+    parser = JobsReplay().create_parser("manage.py", "jobs_replay")
     return [text for action in parser._actions for text in action.option_strings]
 
 

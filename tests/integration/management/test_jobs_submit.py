@@ -12,17 +12,16 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from django_jobs.engine.lookup import find_job
-from django_jobs.management import exit_codes, job_watch
-from django_jobs.management.commands import jobs_submit
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from django_jobs.values import JobStatus
+from tests.support import verbs
 from tests.support.batches import make_batch
 from tests.support.brokers import end, raised, reread, returned, start
 from tests.support.commands import Answer, call
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, exit_codes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -263,15 +262,16 @@ def test_a_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch
     assert (answer.code, answer.reason) == (2, "no_input")
 
 
-def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([OperationalError("away")])
+def test_waiting_outlives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch, interpose: Interpose) -> None:
+    real = verbs.find_job
+    errors = [OperationalError("away"), None]  # the command looks before it waits
 
     def look(job_id: str, user: Any) -> Job:
-        for error in answers:
+        if errors and (error := errors.pop()):
             raise error
-        return find_job(job_id, user)
+        return real(job_id, user)
 
-    monkeypatch.setattr(job_watch, "find_job", look)
+    interpose("find_job", look)
     monkeypatch.setattr("time.sleep", lambda _: None)
     answer = submit("--wait", "--timeout", "0.2")
     assert "OperationalError" in answer.err
@@ -284,11 +284,11 @@ def test_that_no_worker_is_alive_is_said_while_it_waits(monkeypatch: pytest.Monk
     assert submit("--wait", "--timeout", "0.2").err.count("manage.py jobs_worker") == 1
 
 
-def test_a_database_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_told_in_one_line(interpose: Interpose) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("no route\nto host")
 
-    monkeypatch.setattr(jobs_submit, "submit_job", fail)
+    interpose("submit_job", fail)
     answer = submit()
     assert (answer.code, answer.err.count("\n"), "to host" in answer.err) == (exit_codes.UNAVAILABLE, 1, False)
     assert "(OperationalError: no route)" in answer.err

@@ -11,13 +11,12 @@ from django.db import connection
 from django.utils.translation import gettext_lazy
 
 from django_jobs import job_handler
-from django_jobs.admin.formatting import type_title
 from django_jobs.engine.job_types import declarations, declared_types
-from django_jobs.management import exit_codes
 from django_jobs.models import JobType
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.bracketed_language import speak_in_brackets
 from tests.support.commands import call, reason_of, run
+from tests.support.verbs import exit_codes
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def test_a_lazy_text_is_stored_as_the_code_has_it_in_every_language() -> None:
     with speak_in_brackets():
         run("jobs_sync")
         assert JobType.objects.get(pk="bake").display_name == "Bake bread"
-        assert type_title(JobType.objects.get(pk="bake")) == "[Bake bread]"
+        assert verbs.job_type_title(JobType.objects.get(pk="bake")) == "[Bake bread]"
     assert synced("--check") == []
 
 

@@ -9,16 +9,14 @@ from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, OperationalError
 
 from django_jobs import job_handler, schedule_job, submit_job
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.insight.findings import PROBLEM, Finding
 from django_jobs.engine.job_types import declarations
-from django_jobs.management.commands import jobs_check, jobs_prune, jobs_status
 from django_jobs.models import Job
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.brokers import job_in
 from tests.support.commands import call, run
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead
+from tests.support.verbs import PROBLEM, Finding, Interpose, JobsStatus
 
 KEYS = {
     "moment": str,
@@ -41,7 +39,7 @@ KEYS = {
 def test_the_status_tells_programs_what_it_shows_people(sound: None) -> None:
     kind, acme = make_job_type(), make_organization(name="acme")
     submit_job(kind, acme, priority="Low")
-    dispatcher.dispatch()
+    verbs.dispatch()
     schedule_job("nightly", kind, acme, every=3600)
     facts = call("jobs_status", "--json").facts
     assert {name: type(value) for name, value in facts.items()} == KEYS
@@ -70,13 +68,13 @@ def test_watching_tells_programs_that_the_database_went_away() -> None:
     def fail() -> str:
         raise DatabaseError
 
-    assert json.loads(jobs_status.look(fail, as_json=True))["error"]["code"] == "unavailable"
+    assert json.loads(verbs.look_at_status(fail, as_json=True))["error"]["code"] == "unavailable"
 
 
-def test_the_check_tells_programs_what_it_found(monkeypatch: pytest.MonkeyPatch, sound: None) -> None:
+def test_the_check_tells_programs_what_it_found(interpose: Interpose, sound: None) -> None:
     facts = call("jobs_check", "--json").facts
     assert (facts["problems"], {"level", "subject", "text"}) == (0, set(facts["findings"][0]))
-    monkeypatch.setattr(jobs_check, "examine", lambda: iter([Finding(level=PROBLEM, subject="database", text="away")]))
+    interpose("examine", lambda: iter([Finding(level=PROBLEM, subject="database", text="away")]))
     answer = call("jobs_check", "--json")
     assert (answer.code, answer.facts["problems"], answer.error["code"]) == (1, 1, "problems")
 
@@ -121,14 +119,16 @@ def test_a_replay_tells_programs_why_it_was_refused() -> None:
 
 @pytest.mark.usefixtures("broker")
 @pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync", "jobs_replay"])
-def test_a_database_that_is_away_is_an_error_for_programs(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_a_database_that_is_away_is_an_error_for_programs(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, command: str
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("no route\nto host")
 
-    monkeypatch.setattr(jobs_status, "snapshot", fail)
-    monkeypatch.setattr(jobs_prune, "Pruning", fail)
-    monkeypatch.setattr("django_jobs.management.commands.jobs_sync.declared_types.differences", fail)
-    monkeypatch.setattr("django_jobs.management.commands.jobs_replay.OperationRun", fail)
+    interpose("snapshot", fail)
+    interpose("Pruning", fail)
+    interpose("declaration_differences", fail)
+    interpose("OperationRun", fail)
     answer = call(command, "--json")
     assert (answer.code, answer.out, answer.error["code"], answer.error["exit_code"]) == (3, "", "unavailable", 3)
 
@@ -138,7 +138,7 @@ def test_a_failed_system_check_is_an_error_for_programs(monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise SystemCheckError("what Django found")
 
-    monkeypatch.setattr(jobs_status.Command, "handle", fail)
+    monkeypatch.setattr(JobsStatus, "handle", fail)
     answer = call("jobs_status", "--json")
     assert (answer.code, answer.error["code"]) == (1, "refused")
     assert call("jobs_status").err == "what Django found\n"

@@ -12,10 +12,7 @@ from django.db import ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_jobs import migrations
-from django_jobs.engine.insight import diagnostics
-from django_jobs.engine.store import schema
-from django_jobs.management.base import await_database
-from django_jobs.texts import code_of
+from tests.support import verbs
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
 
@@ -38,13 +35,13 @@ def old_tables(late_migration: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def finding() -> tuple[str, str, str] | None:
     """What ``jobs_check`` says of the tables, and of which migration."""
-    found = next((item for item in diagnostics.examine() if item.subject == "schema"), None)
+    found = next((item for item in verbs.examine() if item.subject == "schema"), None)
     return None if found is None else (found.level, found.code, found.facts["migration"])
 
 
 def test_tables_of_this_release_lack_nothing(sound: None) -> None:
     assert finding() is None
-    assert not schema.lacks_columns()
+    assert not verbs.lacks_columns()
 
 
 def test_the_check_names_what_is_to_be_migrated(sound: None, old_tables: str) -> None:
@@ -54,7 +51,7 @@ def test_the_check_names_what_is_to_be_migrated(sound: None, old_tables: str) ->
 def test_a_migration_that_adds_no_column_may_be_late(sound: None, late_migration: str) -> None:
     """As one that drops an index which workers of the release before still use."""
     assert finding() == ("WARNING", "migration_missing", late_migration)
-    await_database(OutputWrapper(io.StringIO()))
+    verbs.await_database(OutputWrapper(io.StringIO()))
 
 
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
@@ -62,17 +59,17 @@ def test_what_runs_jobs_leaves_and_says_so(old_tables: str, command: str) -> Non
     """It waited for columns that nobody made, as if the database were away."""
     with pytest.raises(CommandError, match=rf" django_jobs {old_tables}\b.*`manage\.py migrate`") as caught:
         call_command(command)
-    assert code_of(caught.value.args[0]) == "migration_missing"
+    assert verbs.code_of(caught.value.args[0]) == "migration_missing"
 
 
 def test_a_table_that_is_not_there_is_lacked_too(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection.introspection, "table_names", lambda *of: [])
-    assert schema.lacks_columns()
+    assert verbs.lacks_columns()
 
 
 def test_tables_that_were_made_without_migrations_are_not_judged(db: None) -> None:
     MigrationRecorder.Migration.objects.filter(app="django_jobs").delete()
-    assert schema.unapplied_migrations() == []
+    assert verbs.unapplied_migrations() == []
 
 
 def test_a_role_that_may_not_read_the_migrations_is_not_hindered(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,4 +77,4 @@ def test_a_role_that_may_not_read_the_migrations_is_not_hindered(db: None, monke
         raise ProgrammingError("permission denied for table django_migrations")
 
     monkeypatch.setattr(MigrationRecorder, "applied_migrations", refuse)
-    assert schema.unapplied_migrations() == []
+    assert verbs.unapplied_migrations() == []

@@ -10,9 +10,9 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError
 
-from django_jobs.management import exit_codes, given_ids
 from django_jobs.models import Job, JobDependency, JobType, Operation
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.batches import make_batch
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.commands import call
@@ -20,6 +20,7 @@ from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import dead, finish
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, exit_codes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -126,7 +127,7 @@ def test_standard_input_that_is_no_list_of_ids_is_told(monkeypatch: pytest.Monke
     assert call("jobs_cancel", "-").reason == "not_utf8"
     monkeypatch.setattr("sys.stdin", io.StringIO("x" * 1_000_000))
     answer = call("jobs_cancel", "-", "--json")
-    assert (answer.code, len(answer.facts["jobs"][0]["id"])) == (2, given_ids.MAX_TEXT)
+    assert (answer.code, len(answer.facts["jobs"][0]["id"])) == (2, verbs.MAX_IDS_TEXT)
     tuning.set(given_ids=2)
     assert call("jobs_cancel", "a", "b", "c").reason == "too_many"
     assert call("jobs_cancel", "a", "b").reason == "unknown_job"
@@ -332,11 +333,11 @@ def test_an_operation_is_stopped(letters: JobType) -> None:
 
 
 @pytest.mark.parametrize("command", ["jobs_cancel", "jobs_retry"])
-def test_a_database_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_a_database_that_is_away_is_told_in_one_line(interpose: Interpose, command: str) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("no route\nto host")
 
-    monkeypatch.setattr("django_jobs.engine.control.named_jobs.database.in_transaction", fail)
+    interpose("in_transaction", fail)
     answer = call(command, "JOB-2026-00001")
     assert (answer.code, answer.err.count("\n")) == (exit_codes.UNAVAILABLE, 1)
     assert "(OperationalError: no route)" in answer.err

@@ -10,18 +10,16 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine import access
-from django_jobs.engine.dispatch import tenant_shares, worker_registry
-from django_jobs.engine.insight import neglected_jobs, waiting_diagnostics
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.store import database
+from django_jobs import AccessPolicy
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import queue_names
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, pending_job, queue_up, start
 from tests.support.commands import QUEUES
 from tests.support.factories import make_job_type, make_organization
 from tests.support.neglect import NONE, neglect, run_one, told
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -35,7 +33,7 @@ LIMITS: list[dict[str, Any]] = [
 ]
 
 
-class AtMostOne(access.AccessPolicy):
+class AtMostOne(AccessPolicy):
     """Lets one job of an organization be in flight, unless the test says another number."""
 
     limit: ClassVar[int] = 1
@@ -47,15 +45,15 @@ class AtMostOne(access.AccessPolicy):
 @pytest.fixture(autouse=True)
 def _free_slots(sound: None) -> None:
     """Four slots of the default pool, and a broker that nobody pushes to unless a test does."""
-    use_broker(MemoryBroker())
-    worker_registry.announce("worker-1", QUEUES, slots=4, window=8)
+    verbs.use_broker(MemoryBroker())
+    verbs.announce_worker("worker-1", QUEUES, slots=4, window=8)
 
 
 @pytest.fixture
 def gpu(settings: Any) -> JobType:
     """A type of a pool beside the default one, with one worker that has one slot."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
-    worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1)
+    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1)
     return make_job_type(pool="gpu")
 
 
@@ -93,7 +91,7 @@ def test_a_type_whose_jobs_come_under_another_key_is_no_problem(organization: Or
     assert told().code == NONE
 
 
-@pytest.mark.parametrize("hopped", [0, neglected_jobs.MAX_HOPPED])
+@pytest.mark.parametrize("hopped", [0, verbs.NEGLECTED_MAX_HOPPED])
 @pytest.mark.parametrize("fields", [{"max_running_per_organization": 1}, KEY])
 def test_a_full_lane_does_not_hide_another_one(
     organization: Organization, tuning: Tuning, fields: dict[str, Any], hopped: int
@@ -108,11 +106,11 @@ def test_a_full_lane_does_not_hide_another_one(
 
 @pytest.mark.parametrize(("limit", "level"), [(1, "OK"), (2, "PROBLEM")])
 def test_an_organization_at_the_limit_of_the_policy_is_no_problem(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch, limit: int, level: str
+    organization: Organization, monkeypatch: pytest.MonkeyPatch, interpose: Interpose, limit: int, level: str
 ) -> None:
-    monkeypatch.setattr(access, "get_policy", AtMostOne)
+    interpose("get_policy", AtMostOne)
     monkeypatch.setattr(AtMostOne, "limit", limit)
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     run_one(make_job_type(), organization)
     neglect(make_job_type(), organization)
     assert told().level == level
@@ -129,7 +127,7 @@ def test_an_organization_at_the_limit_of_the_setting_is_no_problem(
 
 
 def test_what_waits_behind_a_full_window_is_no_problem(organization: Organization) -> None:
-    worker_registry.announce("worker-1", QUEUES, slots=4, window=1)
+    verbs.announce_worker("worker-1", QUEUES, slots=4, window=1)
     queue_up(pending_job(organization=organization))
     neglect(make_job_type(), organization)
     assert told().code == NONE
@@ -155,23 +153,23 @@ def test_a_pool_with_free_slots_is_named(gpu: JobType, organization: Organizatio
 def test_tickets_of_a_busy_pool_are_no_problem(gpu: JobType, organization: Organization) -> None:
     run_one(gpu, organization, "gpu-1")
     queue_up(pending_job(gpu, organization))
-    Job.objects.filter(status="Queued").update(queued_at=database.now() - dt.timedelta(hours=1))
+    Job.objects.filter(status="Queued").update(queued_at=verbs.now() - dt.timedelta(hours=1))
     assert told().code == NONE
     Job.objects.filter(status="Running").update(worker_name="default-1")
     assert told().facts["pools"] == [stuck(1, pool="gpu", free=1, total=1)]
 
 
 def test_a_worker_of_two_pools_that_is_busy_serves_neither(gpu: JobType, organization: Organization) -> None:
-    worker_registry.withdraw("gpu-1")
-    worker_registry.withdraw("worker-1")
-    worker_registry.announce("both-1", [*queue_names("gpu"), *QUEUES], slots=1, window=1)
+    verbs.withdraw_worker("gpu-1")
+    verbs.withdraw_worker("worker-1")
+    verbs.announce_worker("both-1", [*queue_names("gpu"), *QUEUES], slots=1, window=1)
     run_one(make_job_type(), organization, "both-1")
     neglect(gpu, organization)
     assert (told().code, told().facts) == ("all_busy", {"slots": 1})
 
 
 def test_a_pool_without_workers_needs_some(gpu: JobType, organization: Organization) -> None:
-    worker_registry.withdraw("gpu-1")
+    verbs.withdraw_worker("gpu-1")
     neglect(gpu, organization)
     assert told().facts["pools"] == [stuck(1, pool="gpu", free=0, total=0)]
 
@@ -203,8 +201,8 @@ def test_a_pool_that_turns_over_its_slots_between_the_looks_is_no_problem(
 
 
 def test_of_a_long_lane_some_jobs_are_looked_at(organization: Organization) -> None:
-    neglect(make_job_type(), organization, count=neglected_jobs.JOBS_OF_LANE + 2)
-    assert told().facts["pools"][0]["jobs"] == neglected_jobs.JOBS_OF_LANE
+    neglect(make_job_type(), organization, count=verbs.NEGLECTED_JOBS_OF_LANE + 2)
+    assert told().facts["pools"][0]["jobs"] == verbs.NEGLECTED_JOBS_OF_LANE
 
 
 def test_lanes_that_are_hopped_over_fill_no_page(tuning: Tuning) -> None:
@@ -219,10 +217,10 @@ def test_lanes_that_are_hopped_over_fill_no_page(tuning: Tuning) -> None:
     assert told().code == NONE
 
 
-def test_pages_are_turned_until_one_has_something_that_may_go(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
-    monkeypatch.setattr(access, "get_policy", AtMostOne)
+def test_pages_are_turned_until_one_has_something_that_may_go(interpose: Interpose, tuning: Tuning) -> None:
+    interpose("get_policy", AtMostOne)
     tuning.set(neglected_jobs_lanes_of_type=4)
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     kind, organizations = make_job_type(), [make_organization() for _ in range(14)]
     for organization in organizations[:10]:
         run_one(make_job_type(), organization, "gone-1")
@@ -239,6 +237,6 @@ def test_the_statements_are_as_many_with_a_longer_backlog(organization: Organiza
     for _ in range(2):
         neglect(kind, organization, count=20)
         with CaptureQueriesContext(connection) as queries:
-            waiting_diagnostics.examine_waiting([])
+            verbs.examine_waiting([])
         counts.append(len(queries))
     assert counts[0] == counts[1]

@@ -10,16 +10,13 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from django_jobs import submit_job
-from django_jobs.engine.dispatch import dispatcher, pools, worker_registry
-from django_jobs.engine.insight import diagnostics
 from django_jobs.management.commands import jobs_worker
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import queue_names
-from django_jobs.texts import code_of
-from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.options import WorkerOptions
+from tests.support import verbs
 from tests.support.commands import call, run
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import ChildProcess, WorkerOptions
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -36,7 +33,7 @@ def gpu(settings: Any) -> JobType:
 
 
 def findings() -> dict[str, tuple[str, str, Mapping[str, Any]]]:
-    return {finding.subject: (finding.level, finding.code, finding.facts) for finding in diagnostics.examine()}
+    return {finding.subject: (finding.level, finding.code, finding.facts) for finding in verbs.examine()}
 
 
 # -- jobs_check
@@ -47,7 +44,7 @@ def test_without_pools_none_is_told() -> None:
 
 
 def test_a_pool_with_workers_is_fine(gpu: JobType) -> None:
-    worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1)
+    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1)
     found = findings()
     assert found["pool gpu"] == ("OK", "served", {"types": 1})
     assert found["pool default"][0] == found["queue jobs-gpu-low"][0] == "OK"
@@ -60,7 +57,7 @@ def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
     assert findings()["pool gpu"][0] == "WARNING"
     job = submit_job(gpu, organization)
     if status == "Queued":
-        dispatcher.dispatch()
+        verbs.dispatch()
     assert Job.objects.get(pk=job.pk).status == status
     assert findings()["pool gpu"] == ("PROBLEM", "no_worker", {"command": "manage.py jobs_worker --pool gpu"})
 
@@ -68,7 +65,7 @@ def test_a_pool_without_workers_is_a_problem_once_its_jobs_wait(
 def test_a_pool_whose_workers_are_all_quiet_is_a_problem_once_its_jobs_wait(
     gpu: JobType, organization: Organization
 ) -> None:
-    worker_registry.announce("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
+    verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
     assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet")
     submit_job(gpu, organization)
     assert findings()["pool gpu"][:2] == ("PROBLEM", "workers_quiet")
@@ -80,7 +77,7 @@ def test_jobs_of_other_pools_do_not_count(gpu: JobType, organization: Organizati
 
 
 def test_a_queue_of_a_pool_that_its_workers_leave_out_is_a_problem(gpu: JobType) -> None:
-    worker_registry.announce("gpu-1", ["jobs-gpu-low"], slots=1, window=1)
+    verbs.announce_worker("gpu-1", ["jobs-gpu-low"], slots=1, window=1)
     facts = {"command": "manage.py jobs_worker --pool gpu", "queue": "jobs-gpu-high"}
     assert findings()["queue jobs-gpu-high"] == ("PROBLEM", "no_worker", facts)
 
@@ -100,7 +97,7 @@ def test_a_type_whose_pool_is_not_configured_is_a_problem(gpu: JobType, settings
 def test_the_status_shows_the_depths_of_each_pool(gpu: JobType, organization: Organization) -> None:
     submit_job(gpu, organization)
     submit_job(make_job_type(), organization, priority="Low")
-    dispatcher.dispatch()
+    verbs.dispatch()
     lines = run("jobs_status").splitlines()
     first, second = lines.index(next(item for item in lines if item.startswith("Pool default"))), 5
     assert lines[first].split() == ["Pool", "default", "due", "later", "queued", "running", "tickets"]
@@ -114,7 +111,7 @@ def test_the_status_shows_what_waits_for_a_pool_that_is_not_configured(
 ) -> None:
     submit_job(gpu, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {}}
-    pools.forget()
+    verbs.forget_pools()
     lines = run("jobs_status").splitlines()
     at = lines.index(next(item for item in lines if item.startswith("Pool gpu")))
     assert lines[at + 3].split() == ["Normal", "1", "0", "0", "0", "0"]
@@ -124,22 +121,22 @@ def test_the_status_shows_what_waits_for_a_pool_that_is_not_configured(
 
 
 def test_a_pool_stands_for_its_queues(gpu: JobType) -> None:
-    assert jobs_worker.queues([], "gpu") == tuple(queue_names("gpu"))
-    assert jobs_worker.queues([], "default") == ()
-    assert jobs_worker.queues(["jobs-gpu-low,jobs-high"], "default") == ("jobs-gpu-low", "jobs-high")
-    assert jobs_worker.queues(["jobs-high"], "gpu") == ("jobs-high",)
+    assert verbs.queues_of_options([], "gpu") == tuple(queue_names("gpu"))
+    assert verbs.queues_of_options([], "default") == ()
+    assert verbs.queues_of_options(["jobs-gpu-low,jobs-high"], "default") == ("jobs-gpu-low", "jobs-high")
+    assert verbs.queues_of_options(["jobs-high"], "gpu") == ("jobs-high",)
 
 
 def test_an_unknown_pool_is_refused_with_those_that_there_are(gpu: JobType) -> None:
     with pytest.raises(CommandError, match=r"^--pool: .*'tpu'.* default, gpu") as caught:
         call_command("jobs_worker", "--pool", "tpu")
-    assert code_of(caught.value.args[0]) == "unknown_pool"
+    assert verbs.code_of(caught.value.args[0]) == "unknown_pool"
 
 
 def test_an_unknown_queue_is_refused_with_those_of_all_pools(gpu: JobType) -> None:
     with pytest.raises(CommandError, match=r"'x'.*jobs-low, jobs-gpu-critical") as caught:
-        jobs_worker.queues(["x"], "default")
-    assert code_of(caught.value.args[0]) == "unknown_queue"
+        verbs.queues_of_options(["x"], "default")
+    assert verbs.code_of(caught.value.args[0]) == "unknown_queue"
 
 
 def test_the_greeting_names_the_pool() -> None:

@@ -13,30 +13,20 @@ import redis
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, ProgrammingError
 
-from django_jobs.broker import connection
-from django_jobs.engine import logs
-from django_jobs.engine.control import retention
-from django_jobs.engine.insight.findings import PROBLEM, Finding
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
-from django_jobs.management import base
-from django_jobs.management.commands import jobs_check, jobs_status
-from django_jobs.texts import code_of
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.supervisor import Supervisor
+from tests.support import verbs
 from tests.support.commands import refusal, run
+from tests.support.verbs import PROBLEM, Finding, Interpose, Pruner, Scheduler, Supervisor, WorkerOptions
 
 MISSING = ProgrammingError('relation "django_jobs_job" does not exist\nLINE 1: SELECT')
 
 
 @pytest.fixture(autouse=True)
 def real_broker(redis_client: redis.Redis) -> Iterator[None]:
-    use_broker(None)
-    connection.close_shared()
+    verbs.use_broker(None)
+    verbs.close_shared_redis()
     yield
-    use_broker(None)
-    connection.close_shared()
+    verbs.use_broker(None)
+    verbs.close_shared_redis()
 
 
 @pytest.fixture
@@ -56,18 +46,20 @@ def failing(error: BaseException) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler", "jobs_status", "jobs_prune"])
 def test_a_database_without_tables_is_told_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, started: list[WorkerOptions], command: str
 ) -> None:
-    monkeypatch.setattr(base, "installation_id", failing(MISSING))
-    monkeypatch.setattr(jobs_status, "snapshot", failing(MISSING))
-    monkeypatch.setattr(retention.Pruner, "prune_batch", failing(MISSING))
+    interpose("installation_id", failing(MISSING))
+    interpose("snapshot", failing(MISSING))
+    monkeypatch.setattr(Pruner, "prune_batch", failing(MISSING))
     with pytest.raises(CommandError, match=r"\(ProgrammingError: relation .*exist\).*`manage.py migrate`") as caught:
         run(command)
-    assert (code_of(caught.value.args[0]), "LINE 1" in str(caught.value)) == ("unavailable", False)
+    assert (verbs.code_of(caught.value.args[0]), "LINE 1" in str(caught.value)) == ("unavailable", False)
     assert started == []
 
 
-def test_a_worker_waits_for_its_database(monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]) -> None:
+def test_a_worker_waits_for_its_database(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, started: list[WorkerOptions]
+) -> None:
     answers = iter([OperationalError("no route\nto host"), OperationalError("starting up"), None])
 
     class Connection:
@@ -77,8 +69,8 @@ def test_a_worker_waits_for_its_database(monkeypatch: pytest.MonkeyPatch, starte
                 raise error
 
     pauses: list[float] = []
-    real = database.connection()
-    monkeypatch.setattr(database, "connection", lambda: Connection() if len(pauses) < 2 else real)
+    real = verbs.database_connection()
+    interpose("database_connection", lambda: Connection() if len(pauses) < 2 else real)
     monkeypatch.setattr("time.sleep", pauses.append)
     errors = io.StringIO()
     call_command("jobs_worker", stderr=errors, no_color=True)
@@ -100,12 +92,14 @@ def test_a_database_that_system_checks_find_away_is_told_of(monkeypatch: pytest.
     monkeypatch.setattr(BaseCommand, "check", failing(OperationalError("no route\nto host")))
     with pytest.raises(CommandError, match=r"\(OperationalError: no route\)") as caught:
         call_command(command, skip_checks=False)
-    assert (code_of(caught.value.args[0]), "to host" in str(caught.value)) == ("unavailable", False)
+    assert (verbs.code_of(caught.value.args[0]), "to host" in str(caught.value)) == ("unavailable", False)
 
 
-def test_a_database_that_system_checks_find_away_is_examined_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_system_checks_find_away_is_examined_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
     monkeypatch.setattr(BaseCommand, "check", failing(OperationalError("no route")))
-    monkeypatch.setattr(jobs_check, "examine", lambda: [Finding(level=PROBLEM, subject="database", text="away")])
+    interpose("examine", lambda: [Finding(level=PROBLEM, subject="database", text="away")])
     out = io.StringIO()
     assert refusal("jobs_check", skip_checks=False, stdout=out, no_color=True) == "problems"
     assert out.getvalue() == "PROBLEM  database: away\n"
@@ -113,7 +107,7 @@ def test_a_database_that_system_checks_find_away_is_examined_all_the_same(monkey
 
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
 def test_system_checks_wait_for_the_database_too(
-    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, started: list[WorkerOptions], command: str
 ) -> None:
     done: list[str] = []
     answers = iter([OperationalError("away"), None])
@@ -123,11 +117,11 @@ def test_system_checks_wait_for_the_database_too(
         if error is not None:
             raise error
 
-    monkeypatch.setattr(database.connection(), "ensure_connection", connect)
+    monkeypatch.setattr(verbs.database_connection(), "ensure_connection", connect)
     monkeypatch.setattr("time.sleep", lambda _: done.append("slept"))
     monkeypatch.setattr(BaseCommand, "check", lambda *_, **__: done.append("checked"))
     monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
-    monkeypatch.setattr(logs, "install", lambda: None)
+    interpose("install_job_fields", lambda: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     call_command(command, skip_checks=False, stderr=io.StringIO(), stdout=io.StringIO())
     assert done[:2] == ["slept", "checked"]
@@ -137,22 +131,27 @@ def test_system_checks_wait_for_the_database_too(
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])
 @pytest.mark.parametrize("asked", ["check", "installation_id"])
 def test_a_database_that_leaves_during_the_start_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions], command: str, asked: str
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, started: list[WorkerOptions], command: str, asked: str
 ) -> None:
     answers = iter([OperationalError("server closed the connection unexpectedly\nprobably")])
     done: list[str] = []
+    installation = verbs.installation_id()
 
-    def ask(*_: object, **__: object) -> None:
+    def ask(*_: object, **__: object) -> str:
         done.append("asked")
         for error in answers:
             raise error
+        return installation
 
-    monkeypatch.setattr(BaseCommand if asked == "check" else base, asked, ask)
-    monkeypatch.setattr(database.connection(), "is_usable", lambda: False)
-    monkeypatch.setattr(database.connection(), "close", lambda: done.append("closed"))
+    if asked == "check":
+        monkeypatch.setattr(BaseCommand, asked, ask)
+    else:
+        interpose(asked, ask)
+    monkeypatch.setattr(verbs.database_connection(), "is_usable", lambda: False)
+    monkeypatch.setattr(verbs.database_connection(), "close", lambda: done.append("closed"))
     monkeypatch.setattr("time.sleep", lambda _: done.append("slept"))
     monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
-    monkeypatch.setattr(logs, "install", lambda: None)
+    interpose("install_job_fields", lambda: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     errors = io.StringIO()
     call_command(command, skip_checks=asked != "check", stderr=errors, stdout=io.StringIO(), no_color=True)
@@ -163,20 +162,20 @@ def test_a_database_that_leaves_during_the_start_is_waited_for(
 
 
 def test_a_burst_does_not_wait_for_a_database_that_leaves_during_its_start(
-    monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, started: list[WorkerOptions]
 ) -> None:
-    monkeypatch.setattr(base, "installation_id", failing(OperationalError("server closed the connection")))
-    monkeypatch.setattr(database.connection(), "is_usable", lambda: False)
+    interpose("installation_id", failing(OperationalError("server closed the connection")))
+    monkeypatch.setattr(verbs.database_connection(), "is_usable", lambda: False)
     with pytest.raises(CommandError, match=r"OperationalError: server closed the connection\)") as caught:
         call_command("jobs_worker", "--burst", stderr=io.StringIO())
-    assert code_of(caught.value.args[0]) == "unavailable"
+    assert verbs.code_of(caught.value.args[0]) == "unavailable"
     assert started == []
 
 
 def test_a_burst_waits_for_no_database_before_its_system_checks(
     monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
 ) -> None:
-    monkeypatch.setattr(database.connection(), "ensure_connection", failing(OperationalError("away")))
+    monkeypatch.setattr(verbs.database_connection(), "ensure_connection", failing(OperationalError("away")))
     monkeypatch.setattr(BaseCommand, "check", failing(AssertionError("checked")))
     assert refusal("jobs_worker", "--burst", skip_checks=False) == "burst"
     assert started == []
@@ -185,15 +184,15 @@ def test_a_burst_waits_for_no_database_before_its_system_checks(
 def test_waiting_for_the_database_can_be_interrupted(
     monkeypatch: pytest.MonkeyPatch, started: list[WorkerOptions]
 ) -> None:
-    monkeypatch.setattr(database.connection(), "ensure_connection", failing(OperationalError("away")))
+    monkeypatch.setattr(verbs.database_connection(), "ensure_connection", failing(OperationalError("away")))
     monkeypatch.setattr("time.sleep", failing(KeyboardInterrupt()))
     assert refusal("jobs_worker") == "interrupted"
     assert started == []
 
 
-def test_a_scheduler_puts_the_jobs_into_the_log_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_puts_the_jobs_into_the_log_records(monkeypatch: pytest.MonkeyPatch, interpose: Interpose) -> None:
     done: list[str] = []
-    monkeypatch.setattr(logs, "install", lambda: done.append("logs"))
+    interpose("install_job_fields", lambda: done.append("logs"))
     monkeypatch.setattr(Scheduler, "run", lambda *_: done.append("run"))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     run("jobs_scheduler")
@@ -209,7 +208,7 @@ def test_a_redis_url_that_is_none_is_told(settings: Any, started: list[WorkerOpt
     for command in ("jobs_worker", "jobs_status"):
         with pytest.raises(CommandError, match=r"RQ_QUEUES\['jobs-normal'\] ") as caught:
             run(command)
-        assert (code_of(caught.value.args[0]), "sec" in str(caught.value)) == ("wrong_setting", False)
+        assert (verbs.code_of(caught.value.args[0]), "sec" in str(caught.value)) == ("wrong_setting", False)
     assert started == []
 
 
@@ -238,7 +237,7 @@ def test_a_worker_refuses_what_makes_no_sense(
 ) -> None:
     with pytest.raises(CommandError, match=told) as caught:
         run("jobs_worker", *arguments)
-    assert (code_of(caught.value.args[0]), started) == (code, [])
+    assert (verbs.code_of(caught.value.args[0]), started) == (code, [])
 
 
 def test_a_worker_takes_queues_with_commas(started: list[WorkerOptions]) -> None:

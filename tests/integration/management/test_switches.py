@@ -10,15 +10,15 @@ from django.contrib.admin.models import LogEntry
 from django.db import OperationalError
 
 from django_jobs import schedule_job
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.management import exit_codes, switched_rows
 from django_jobs.models import Breaker, JobType, Operation, Organization, Schedule, Worker, WorkerOrder
 from django_jobs.statuses import BreakerState
+from tests.support import verbs
 from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import pending_job
 from tests.support.commands import QUEUES, call
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import dead, finish
+from tests.support.verbs import Interpose, SwitchCommand, exit_codes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -134,14 +134,14 @@ def test_an_organization_is_suspended_and_goes_on() -> None:
     assert (unknown.reason, unknown.error["did_you_mean"]) == ("unknown_organization", ["acme"])
 
 
-def test_a_hosts_own_organizations_are_the_hosts_to_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(switched_rows, "organization_model_name", lambda: "shop.Tenant")
+def test_a_hosts_own_organizations_are_the_hosts_to_suspend(interpose: Interpose) -> None:
+    interpose("organization_model_name", lambda: "shop.Tenant")
     answer = call("jobs_pause", "--organization", "acme", "--yes")
     assert (answer.code, answer.reason) == (2, "own_organizations")
 
 
 def test_workers_are_told_to_take_no_new_jobs() -> None:
-    worker_registry.announce("host-1-aa", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
     Worker.objects.update(supervisor="host-1")
     assert call("jobs_pause", "--worker", "host-1-aa").code == 0
     assert WorkerOrder.objects.get().order == WorkerOrder.Order.QUIET
@@ -155,8 +155,8 @@ def test_workers_are_told_to_take_no_new_jobs() -> None:
 
 
 def test_a_worker_that_was_ordered_nothing_takes_jobs_already() -> None:
-    worker_registry.announce("host-1-aa", QUEUES, slots=1, window=1)
-    worker_registry.announce("host-1-bb", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-bb", QUEUES, slots=1, window=1)
     Worker.objects.update(supervisor="host-1")
     answer = call("jobs_resume", "--worker", "host-1-aa", "--json")
     assert (answer.code, answer.facts["unchanged"], WorkerOrder.objects.count()) == (0, 1, 0)
@@ -187,7 +187,7 @@ def test_users_switch_what_they_may_and_the_history_names_them() -> None:
 
 @pytest.mark.parametrize("arguments", [["print_leters"], ["--breaker", "print_leters"], ["--worker", "host-1-ab"]])
 def test_a_user_is_told_of_no_names_that_they_may_not_know(arguments: list[str]) -> None:
-    worker_registry.announce("host-1-aa", QUEUES, slots=1, window=1)
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
     make_user("ann")
     answer = call("jobs_resume", *arguments, "--user", "ann", "--json")
     assert (answer.code, answer.error["did_you_mean"]) == (exit_codes.USAGE, [])
@@ -210,6 +210,6 @@ def test_a_database_that_is_away_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("no route\nto host")
 
-    monkeypatch.setattr(switched_rows.SwitchCommand, "targets", fail)
+    monkeypatch.setattr(SwitchCommand, "targets", fail)
     answer = call(command, "print_letters", "--json")
     assert (answer.code, answer.error["code"]) == (exit_codes.UNAVAILABLE, "unavailable")

@@ -13,10 +13,10 @@ from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
-from django_jobs.realtime.layer_subscription import LayerSubscription
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 from tests.support.tuning import Tuning
+from tests.support.verbs import LayerSubscription
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

@@ -11,14 +11,13 @@ from rest_framework.test import APIClient
 
 from django_jobs import create_batch, get_batch_status
 from django_jobs.models import Batch, JobType, Membership, Organization
-from django_jobs.realtime import hub, pending_events
-from django_jobs.realtime.events import BATCH
-from django_jobs.realtime.pending_events import PendingEvents
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.batches import make_batch, tick
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, with_clients
 from tests.support.tuning import Tuning
+from tests.support.verbs import BATCH_EVENT, Hub, Interpose, PendingEvents
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -142,9 +141,9 @@ def test_one_of_a_suspended_organization_is_forbidden(organization: Organization
 
 
 def test_one_that_is_gone_before_its_state_is_read_is_not_found(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, interpose: Interpose
 ) -> None:
-    monkeypatch.setattr("django_jobs.engine.batches.status.describe", Mock(return_value=None))
+    interpose("describe_batch", Mock(return_value=None))
     batch = create_batch(organization)
 
     @with_clients(member)
@@ -213,7 +212,7 @@ def test_many_changes_in_a_short_time_are_told_twice_a_second_and_the_last_is_to
 
     def noted(self: PendingEvents) -> Any:
         changes, pending = take(self)
-        if batch.pk in pending.get(BATCH, ()):
+        if batch.pk in pending.get(BATCH_EVENT, ()):
             moments.append(self._taken[batch.pk])
         return changes, pending
 
@@ -233,7 +232,7 @@ def test_many_changes_in_a_short_time_are_told_twice_a_second_and_the_last_is_to
 
     pauses = [late - early for early, late in itertools.pairwise(moments)]
     assert moments
-    assert all(pause >= pending_events.BATCH_PAUSE for pause in pauses)
+    assert all(pause >= verbs.BATCH_PAUSE for pause in pauses)
     assert len(told) <= 1 + len(moments)  # and the state that it is told when it joins
     assert told[-1] == 3
 
@@ -243,14 +242,14 @@ def test_what_comes_while_a_client_joins_is_not_sent_but_read_anew(
 ) -> None:
     """It may be older than the state that the client is told."""
     batch = create_batch(organization)
-    subscribe = hub.Hub.subscribe
+    subscribe = Hub.subscribe
 
-    async def with_an_event(self: hub.Hub, subscriber: Any, target: Any) -> Any:
+    async def with_an_event(self: Hub, subscriber: Any, target: Any) -> Any:
         subscription = await subscribe(self, subscriber, target)
         subscription.deliver(0, '{"event": "old"}')
         return subscription
 
-    monkeypatch.setattr(hub.Hub, "subscribe", with_an_event)
+    monkeypatch.setattr(Hub, "subscribe", with_an_event)
 
     @with_clients(member)
     async def told(client: LiveClient) -> list[str]:

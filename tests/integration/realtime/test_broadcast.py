@@ -15,12 +15,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from django_jobs import cancel_job
-from django_jobs.engine.broadcaster import drain_broadcasts, use_broadcaster
-from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog
-from django_jobs.realtime.broadcast import LayerBroadcaster
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, pending_job, returned, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import LayerBroadcaster, ProgressBuffer
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -46,10 +45,10 @@ def layer(tuning: Tuning) -> Iterator[RecordingLayer]:
     tuning.set(broadcast_pause_seconds=0.01, broadcast_failure_pause_seconds=0.01)
     layer = RecordingLayer()
     channel_layers.set("default", layer)
-    use_broadcaster(LayerBroadcaster())
+    verbs.use_broadcaster(LayerBroadcaster())
     yield layer
-    drain_broadcasts(5)
-    use_broadcaster(None)
+    verbs.drain_broadcasts(5)
+    verbs.use_broadcaster(None)
     channel_layers.backends.clear()
 
 
@@ -61,14 +60,14 @@ def test_a_change_is_sent_by_a_thread_of_its_own(layer: RecordingLayer) -> None:
 
 def test_what_waits_is_sent_before_the_process_ends(layer: RecordingLayer) -> None:
     job = pending_job()
-    drain_broadcasts(5)
+    verbs.drain_broadcasts(5)
     changes = [pair for _, message in layer.sent for pairs in message["changes"].values() for pair in pairs]
     assert job.pk in {pk for _, pk in changes}
 
 
 def test_the_thread_starts_anew_after_a_drain(layer: RecordingLayer) -> None:
     pending_job()
-    drain_broadcasts(5)
+    verbs.drain_broadcasts(5)
     layer.sent.clear()
     pending_job()
     wait_until(lambda: layer.sent, 5, "a notification")
@@ -103,7 +102,7 @@ def test_the_layers_module_is_loaded_and_no_layer_made(
 
 
 def test_nothing_is_prepared_where_nobody_is_to_be_told(layer: RecordingLayer) -> None:
-    use_broadcaster(None)
+    verbs.use_broadcaster(None)
     pending_job()
     assert layer.sent == []
 
@@ -133,9 +132,9 @@ class Witness:
 @pytest.fixture
 def witness() -> Iterator[Witness]:
     witness = Witness()
-    use_broadcaster(witness)
+    verbs.use_broadcaster(witness)
     yield witness
-    use_broadcaster(None)
+    verbs.use_broadcaster(None)
 
 
 def test_every_step_of_a_job_is_told_after_its_commit(witness: Witness) -> None:

@@ -13,16 +13,15 @@ from asgiref.sync import async_to_sync
 from django.db import connection, connections, transaction
 from rest_framework.authtoken.models import Token
 
-from django_jobs import submit_jobs
-from django_jobs.engine.control.cancel import cancel_job
+from django_jobs import cancel_job, submit_jobs
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime import event_log, joins
-from django_jobs.realtime.connections import Connection
-from django_jobs.realtime.identity import TOKEN, Identity
+from django_jobs.realtime import event_log
+from tests.support import verbs
 from tests.support.brokers import end, job_in, raised, start
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 from tests.support.tuning import Tuning
+from tests.support.verbs import TOKEN, Identity, Interpose, SocketConnection
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -188,7 +187,7 @@ def test_what_was_missed_is_not_told_once_the_room_is_taken_away(organization: O
                 for target in client.socket.targets():
                     client.socket.revoke(target)
 
-        client = Connection(send, Identity(TOKEN, token.key))
+        client = SocketConnection(send, Identity(TOKEN, token.key))
         assert await client.accept() == 0
         await client.answer(0, lambda: frame)
         await client.close(1000)
@@ -239,18 +238,18 @@ def test_a_deleted_event_serves_as_well(organization: Organization, member: Live
 
 
 def test_what_happens_between_join_and_replay_is_told_once(
-    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, interpose: Interpose
 ) -> None:
     later_job(organization)
     broadcaster.forget()
     (since,) = ids_of(organization)
-    read = joins.read
+    read = verbs.read_join
 
     def read_while_things_happen(*args: Any) -> Any:
         later_job(organization)  # visible to the replay, and its notification is sent afterwards
         return read(*args)
 
-    monkeypatch.setattr(joins, "read", read_while_things_happen)
+    interpose("read_join", read_while_things_happen)
 
     @with_clients(member)
     async def heard(client: LiveClient) -> list[int]:
@@ -298,11 +297,11 @@ def test_an_event_that_commits_after_a_later_one_was_seen_is_not_missed(
     organization: Organization, member: LiveClient, late: tuple[int, int]
 ) -> None:
     expected = set() if connection.vendor == "sqlite" else {late[0]}
-    assert expected <= set(event_log.catch_up_organization(organization.pk, late[1]).log_ids)
+    assert expected <= set(verbs.catch_up_organization(organization.pk, late[1]).log_ids)
 
 
 def test_a_poll_finds_what_was_open_at_the_poll_before(organization: Organization) -> None:
-    ((watermark, _),) = event_log.first_watermarks([organization.pk])
+    ((watermark, _),) = verbs.first_watermarks([organization.pk])
     later_job(organization)
-    found, _ = event_log.poll(organization.pk, watermark)
+    found, _ = verbs.poll_events(organization.pk, watermark)
     assert found == ids_of(organization)

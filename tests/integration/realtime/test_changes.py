@@ -8,13 +8,12 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, retry_job
-from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.job_types.masking import MASK
 from django_jobs.models import ExecutionLog, Organization
-from django_jobs.realtime.frames import moment
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.verbs import MASK, ProgressBuffer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -68,9 +67,9 @@ def test_a_change_says_all_that_the_contract_names(
         "progress_message": "",
         "output_reference": "a.pdf",
         "error_message": "",
-        "started_at": moment(job.started_at),
-        "completed_at": moment(job.completed_at),
-        "updated_at": moment(last.timestamp),
+        "started_at": verbs.frame_moment(job.started_at),
+        "completed_at": verbs.frame_moment(job.completed_at),
+        "updated_at": verbs.frame_moment(last.timestamp),
     }
     assert message == {"event": "job_status_changed", "room": f"job:{job.name}", "id": last.pk}
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 import pytest
 
 from django_jobs.models import Organization
-from django_jobs.realtime import connections, sockets
+from tests.support import verbs
 from tests.support.clocks import Clock
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 from tests.support.tuning import Tuning
+from tests.support.verbs import Socket
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -114,12 +115,12 @@ def test_bytes_are_not_understood(member: LiveClient) -> None:
 def test_more_frames_than_allowed_are_answered_with_limit(member: LiveClient) -> None:
     @with_clients(member)
     async def answers(client: LiveClient) -> list[dict[str, Any]]:
-        for _ in range(connections.FRAMES_A_SECOND + 10):
+        for _ in range(verbs.FRAMES_A_SECOND + 10):
             await client.say({"action": "ping"})
-        return [await client.hear() for _ in range(connections.FRAMES_A_SECOND + 10)]
+        return [await client.hear() for _ in range(verbs.FRAMES_A_SECOND + 10)]
 
     told = [answer.get("code", answer["event"]) for answer in answers]
-    assert told == ["pong"] * connections.FRAMES_A_SECOND + ["limit"] * 10
+    assert told == ["pong"] * verbs.FRAMES_A_SECOND + ["limit"] * 10
 
 
 @pytest.mark.usefixtures("still_time")
@@ -175,7 +176,7 @@ def test_a_client_that_takes_nothing_is_told_to_read_the_present(tuning: Tuning)
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    socket = sockets.Socket(send, identity=None, user=None)  # type: ignore[arg-type]
+    socket = Socket(send, identity=None, user=None)  # type: ignore[arg-type]
     for number in range(5):
         socket.put(str(number))
     assert list(socket._outbox) == ["3", "4"]

@@ -11,20 +11,14 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from rest_framework.authtoken.models import Token
 
-from django_jobs.engine.sockets import open_sockets, tickets
-from django_jobs.engine.sockets.open_sockets import Seats
-from django_jobs.engine.sockets.tickets import make_ticket
+from django_jobs.engine.sockets import open_sockets
 from django_jobs.models import OpenSocket, Organization
-from django_jobs.realtime import event_log, handshakes, joins
-from django_jobs.realtime.authorization import Refused, Target, authorize_all
-from django_jobs.realtime.handshakes import Handshake, complete
-from django_jobs.realtime.hub import Hub
-from django_jobs.realtime.identity import Identity, active_user
-from django_jobs.realtime.rooms import Room
+from tests.support import verbs
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_token, do, with_clients
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Handshake, Hub, Identity, Interpose, JoinRefused, Room, RoomTarget, SocketSeats
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,19 +32,19 @@ def handshake_of(user: User) -> Handshake:
 
 
 def codes(*waiting: Handshake) -> list[int | None]:
-    complete(waiting, Seats())
+    verbs.complete_handshake(waiting, SocketSeats())
     return [handshake.code for handshake in waiting]
 
 
 def test_one_who_comes_alone_costs_a_look_and_a_seat() -> None:
     handshake = handshake_of(make_user())
-    assert statements_of(lambda: complete([handshake], Seats())) == 2
+    assert statements_of(lambda: verbs.complete_handshake([handshake], SocketSeats())) == 2
 
 
 def test_those_with_one_identity_are_looked_up_once() -> None:
     user = make_user()
     waiting = [handshake_of(user) for _ in range(10)]
-    assert statements_of(lambda: complete(waiting, Seats())) == 2
+    assert statements_of(lambda: verbs.complete_handshake(waiting, SocketSeats())) == 2
     assert len({handshake.seat.id for handshake in waiting if handshake.seat is not None}) == 10
 
 
@@ -62,52 +56,56 @@ def test_each_is_judged_alone(tuning: Tuning) -> None:
     assert found == [0, REVOKED, REVOKED, TOO_MANY, 0]
 
 
-def test_a_look_up_that_fails_sends_only_one_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_up_that_fails_sends_only_one_away(interpose: Interpose) -> None:
+    real = verbs.active_user
     bad, good = handshake_of(make_user()), handshake_of(make_user())
 
     def fail_for_one(identity: Identity) -> Any:
         if identity == bad.identity:
             raise OperationalError("strange value")
-        return active_user(identity)
+        return real(identity)
 
-    monkeypatch.setattr(handshakes, "active_user", fail_for_one)
+    interpose("active_user", fail_for_one)
     assert codes(bad, good) == [TRY_AGAIN, 0]
 
 
-def test_a_user_for_whom_there_can_be_no_row_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_for_whom_there_can_be_no_row_keeps_nobody_else_out(interpose: Interpose) -> None:
     bad, good = handshake_of(make_user()), handshake_of(make_user())
-    users = {bad.identity: User(pk="of another kind"), good.identity: active_user(good.identity)}
-    monkeypatch.setattr(handshakes, "active_user", users.get)
+    users = {bad.identity: User(pk="of another kind"), good.identity: verbs.active_user(good.identity)}
+    interpose("active_user", users.get)
     assert codes(bad, good) == [None, 0]
     assert isinstance(bad.error, ValueError)
 
 
-def test_a_user_without_a_key_has_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshakes, "active_user", lambda _: User())
+def test_a_user_without_a_key_has_no_seat(interpose: Interpose) -> None:
+    interpose("active_user", lambda _: User())
     assert codes(handshake_of(make_user())) == [TOO_MANY]
 
 
-def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(interpose: Interpose) -> None:
+    real = verbs.active_user
     failures = [OperationalError("connection lost")]
 
     def fail_once(identity: Identity) -> Any:
         if failures:
             raise failures.pop()
-        return active_user(identity)
+        return real(identity)
 
-    monkeypatch.setattr(handshakes, "active_user", fail_once)
-    assert codes(Handshake(Identity("ticket", make_ticket(make_user())))) == [0]
+    interpose("active_user", fail_once)
+    assert codes(Handshake(Identity("ticket", verbs.make_socket_ticket(make_user())))) == [0]
 
 
-def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    use = tickets.use_ticket
+def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(interpose: Interpose) -> None:
+    use = verbs.use_socket_ticket
 
     def lose_the_answer(ticket: str) -> Any:
         if use(ticket) is not None:
             raise OperationalError("connection lost")
 
-    monkeypatch.setattr(tickets, "use_ticket", lose_the_answer)
-    good, bad = (Handshake(Identity("ticket", ticket)) for ticket in (make_ticket(make_user()), "nonsense"))
+    interpose("use_socket_ticket", lose_the_answer)
+    good, bad = (
+        Handshake(Identity("ticket", ticket)) for ticket in (verbs.make_socket_ticket(make_user()), "nonsense")
+    )
     assert codes(good, bad) == [TRY_AGAIN, REVOKED]
 
 
@@ -169,16 +167,16 @@ def test_the_last_socket_leaves_no_seat_behind_that_it_was_given_too_late(monkey
 
 
 def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_asked, may_go_on, release = threading.Event(), threading.Event(), Seats.release
+    is_asked, may_go_on, release = threading.Event(), threading.Event(), SocketSeats.release
     client = by_token(make_user())
 
-    def slowly(seats: Seats) -> int:
+    def slowly(seats: SocketSeats) -> int:
         if seats._given_back:
             is_asked.set()
             assert may_go_on.wait(10)
         return release(seats)
 
-    monkeypatch.setattr(Seats, "release", slowly)
+    monkeypatch.setattr(SocketSeats, "release", slowly)
 
     @with_clients()
     async def has_hub() -> bool:
@@ -196,34 +194,34 @@ def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytes
 
 def test_a_member_who_joins_is_looked_up_in_four_statements(organization: Organization) -> None:
     user = User.objects.get(pk=make_user(member_of=[organization]).pk)
-    assert statements_of(lambda: authorize_all([(user, Room("org", organization.name))])) == 4
+    assert statements_of(lambda: verbs.authorize_joins([(user, Room("org", organization.name))])) == 4
 
 
 def test_those_who_join_a_room_together_read_its_log_once(organization: Organization) -> None:
-    target = Target(f"org:{organization.name}", organization.pk)
-    one = statements_of(lambda: joins.read_all([(target, None, object())]))
-    assert statements_of(lambda: joins.read_all([(target, None, object()) for _ in range(10)])) == one
+    target = RoomTarget(f"org:{organization.name}", organization.pk)
+    one = statements_of(lambda: verbs.read_joins([(target, None, object())]))
+    assert statements_of(lambda: verbs.read_joins([(target, None, object()) for _ in range(10)])) == one
 
 
 def test_a_room_that_is_refused_keeps_nobody_from_another(organization: Organization) -> None:
     user = make_user(member_of=[organization])
-    unknown, found = authorize_all([(user, Room("org", "nobody's")), (user, Room("org", organization.name))])
-    assert isinstance(unknown, Refused)
-    assert isinstance(found, Target)
+    unknown, found = verbs.authorize_joins([(user, Room("org", "nobody's")), (user, Room("org", organization.name))])
+    assert isinstance(unknown, JoinRefused)
+    assert isinstance(found, RoomTarget)
     assert found.organization_pk == organization.pk
 
 
 def test_the_rights_of_one_are_not_those_of_another(organization: Organization) -> None:
     room = Room("org", organization.name)
-    found, unknown = authorize_all([(make_user(member_of=[organization]), room), (make_user(), room)])
-    assert isinstance(found, Target)
-    assert isinstance(unknown, Refused)
+    found, unknown = verbs.authorize_joins([(make_user(member_of=[organization]), room), (make_user(), room)])
+    assert isinstance(found, RoomTarget)
+    assert isinstance(unknown, JoinRefused)
 
 
 def test_many_rooms_that_are_new_cost_as_much_as_one(organization: Organization) -> None:
-    one = statements_of(lambda: event_log.first_watermarks([organization.pk]))
-    assert statements_of(lambda: event_log.first_watermarks([organization.pk, -1, -2])) == one
-    [(before, _)] = event_log.first_watermarks([organization.pk])
-    _, (beside_another, _) = event_log.first_watermarks([None, organization.pk])
-    [(after, _)] = event_log.first_watermarks([organization.pk])
+    one = statements_of(lambda: verbs.first_watermarks([organization.pk]))
+    assert statements_of(lambda: verbs.first_watermarks([organization.pk, -1, -2])) == one
+    [(before, _)] = verbs.first_watermarks([organization.pk])
+    _, (beside_another, _) = verbs.first_watermarks([None, organization.pk])
+    [(after, _)] = verbs.first_watermarks([organization.pk])
     assert before.seen <= beside_another.seen <= after.seen  # other databases of the server move on meanwhile

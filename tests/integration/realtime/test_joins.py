@@ -10,14 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
-from django_jobs.realtime import events, joins
-from django_jobs.realtime.authorization import Target
+from django_jobs.realtime import joins
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.verbs import Interpose, ProgressBuffer, RoomTarget
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -67,14 +67,14 @@ def test_a_suspended_organizations_result_is_withheld(organization: Organization
 
 
 def test_a_policy_that_fails_while_the_state_is_read_refuses_the_join(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, interpose: Interpose
 ) -> None:
     job = job_in("Pending", organization=organization)
 
     def fail(*args: Any, **options: Any) -> Any:
         raise PolicyFailed(ZeroDivisionError())
 
-    monkeypatch.setattr(joins, "describe", fail)
+    interpose("describe_job", fail)
 
     assert joined(member, f"job:{job.name}")["code"] == "forbidden"
 
@@ -128,10 +128,10 @@ def test_a_result_that_fits_into_no_frame_is_not_even_read(organization: Organiz
     user = make_user(member_of=[organization])
     job, claimed = running_job(organization=organization)
     end(returned(claimed, {"text": "x" * 100_000}))
-    target = Target(job.name, job.organization_id, job.pk)
+    target = RoomTarget(job.name, job.organization_id, job.pk)
 
     with CaptureQueriesContext(connection) as queries:
-        joins.read(target, None, user)
+        verbs.read_join(target, None, user)
 
     reading = [query["sql"] for query in queries if '"result"' in query["sql"].replace("`", '"')]
     assert len(reading) == 1
@@ -145,7 +145,7 @@ def test_long_texts_are_cut_with_a_sign(organization: Organization, member: Live
     Job.objects.update(output_reference=char * 60_000, progress_message=char * 255)
 
     answer = joined(member, f"job:{job.name}")
-    (event,) = events.status_events([answer["cursor"]])
+    (event,) = verbs.status_events([answer["cursor"]])
 
     assert len(json.dumps(answer)) <= MAX_BYTES
     assert len(event.text(answer["room"])) <= MAX_BYTES

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
 from django.db import transaction
 
-from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.models import ExecutionLog, Job, Organization
-from django_jobs.realtime import event_log, events, hub
-from django_jobs.realtime.broadcast import MESSAGE_TYPE
-from django_jobs.realtime.event_log import Watermark
-from django_jobs.realtime.rooms import group_of
+from tests.support import verbs
 from tests.support.brokers import WORKER, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
 from tests.support.tuning import Tuning
+from tests.support.verbs import MESSAGE_TYPE, EventWatermark, Interpose, ProgressBuffer, RealtimeEvent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -52,19 +48,19 @@ def test_what_a_layer_loses_is_found_by_a_poll(
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_a_poll_begins_where_the_one_before_ended(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, interpose: Interpose
 ) -> None:
-    begun: list[Watermark] = []
-    ended: list[Watermark] = []
-    poll = event_log.poll
+    begun: list[EventWatermark] = []
+    ended: list[EventWatermark] = []
+    poll = verbs.poll_events
 
-    def recorded(organization_pk: Any, watermark: Watermark) -> tuple[list[int], Watermark]:
+    def recorded(organization_pk: Any, watermark: EventWatermark) -> tuple[list[int], EventWatermark]:
         found, new = poll(organization_pk, watermark)
         begun.append(watermark)
         ended.append(new)
         return found, new
 
-    monkeypatch.setattr(event_log, "poll", recorded)
+    interpose("poll_events", recorded)
 
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
@@ -92,11 +88,11 @@ def test_each_organization_has_its_turn_however_many_are_due(tuning: Tuning) -> 
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_events_that_could_not_be_read_are_told_by_the_next_poll(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, interpose: Interpose
 ) -> None:
-    failures, read = [ZeroDivisionError()], events.status_events
+    failures, read = [ZeroDivisionError()], verbs.status_events
 
-    def fail_once(log_ids: Collection[int]) -> list[events.Event]:
+    def fail_once(log_ids: Collection[int]) -> list[RealtimeEvent]:
         if log_ids and failures:
             raise failures.pop()
         return read(log_ids)
@@ -104,7 +100,7 @@ def test_events_that_could_not_be_read_are_told_by_the_next_poll(
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
-        monkeypatch.setattr(events, "status_events", fail_once)
+        interpose("status_events", fail_once)
         job = await do(later_job, organization)
         assert await client.changes(1) == [(job.name, "Pending")]
 
@@ -176,13 +172,15 @@ def test_after_a_notification_that_could_not_be_read_the_hub_polls_at_once(
     organization: Organization,
     member: LiveClient,
     monkeypatch: pytest.MonkeyPatch,
+    interpose: Interpose,
     tuning: Tuning,
 ) -> None:
     tuning.set(hub_tick_seconds=0.01)
-    monkeypatch.setattr(hub, "random", SimpleNamespace(random=lambda: 0.0, uniform=max))
-    failures, read = [ZeroDivisionError()], events.status_events
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    monkeypatch.setattr("random.uniform", max)
+    failures, read = [ZeroDivisionError()], verbs.status_events
 
-    def fail_once(log_ids: Collection[int]) -> list[events.Event]:
+    def fail_once(log_ids: Collection[int]) -> list[RealtimeEvent]:
         if log_ids and failures:
             raise failures.pop()
         return read(log_ids)
@@ -190,7 +188,7 @@ def test_after_a_notification_that_could_not_be_read_the_hub_polls_at_once(
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:
         await client.join(f"org:{organization.name}")
-        monkeypatch.setattr(events, "status_events", fail_once)
+        interpose("status_events", fail_once)
         job = await do(later_job, organization)
         await broadcaster.send()
         assert await client.changes(1) == [(job.name, "Pending")]
@@ -232,7 +230,7 @@ def test_ids_that_only_a_message_of_the_layer_names_hide_no_event_and_become_no_
     broadcaster: ManualBroadcaster, organization: Organization, member: LiveClient, tuning: Tuning
 ) -> None:
     tuning.set(hub_tick_seconds=0.01, hub_new_events=2)
-    group = group_of(organization.pk)
+    group = verbs.group_of(organization.pk)
 
     @with_clients(member)
     async def scenario(client: LiveClient) -> None:

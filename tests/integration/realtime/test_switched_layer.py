@@ -8,15 +8,14 @@ from pathlib import Path
 from channels.layers import channel_layers
 from channels_redis.core import RedisChannelLayer
 
-from django_jobs.realtime.broadcast import LayerBroadcaster
-from django_jobs.realtime.layer_subscription import FailureLog, LayerSubscription
-from django_jobs.realtime.rooms import group_of
+from tests.support import verbs
 from tests.support.redis_servers import SwitchedRedis, switched_redis
+from tests.support.verbs import FailureLog, LayerBroadcaster, LayerSubscription
 
 
 async def hear(switched: SwitchedRedis) -> list[int]:
     """The changes that are heard before and after the switch."""
-    broadcaster, subscription = LayerBroadcaster(), LayerSubscription(lambda: {group_of(1)}, FailureLog())
+    broadcaster, subscription = LayerBroadcaster(), LayerSubscription(lambda: {verbs.group_of(1)}, FailureLog())
     heard: list[int] = []
     await subscription.open()
     async with asyncio.timeout(60):

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from django_jobs.models import Job, Organization
-from django_jobs.realtime import authorization
+from tests.support import verbs
 from tests.support.brokers import pending_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
@@ -132,12 +132,12 @@ def test_an_event_is_told_to_nobody_whom_the_policy_stopped_showing_the_job(
 def test_a_policy_that_fails_hides_the_job(owner: User, organization: Organization, settings: Any) -> None:
     job = job_of(owner, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.Failing"}
-    assert authorization.hidden_jobs({job.pk}, owner) == {job.pk}
+    assert verbs.hidden_jobs({job.pk}, owner) == {job.pk}
 
 
 def test_the_built_in_policy_is_not_asked(owner: User, organization: Organization) -> None:
     job = job_of(owner, organization)
-    assert statements_of(lambda: authorization.hidden_jobs({job.pk}, owner)) == 0
+    assert statements_of(lambda: verbs.hidden_jobs({job.pk}, owner)) == 0
 
 
 def rename(organization: Organization, name: str) -> None:

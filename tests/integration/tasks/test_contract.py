@@ -11,21 +11,20 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from django_jobs.tasks import JobsBackend, JobTask
-from django_jobs.tasks.framework import (
+from django_jobs.testing import run_jobs
+from tests.support import tasks, verbs
+from tests.support.tasks import task
+from tests.support.verbs import (
+    DjangoTask,
     InvalidTask,
     InvalidTaskBackend,
-    Task,
+    JobsBackend,
+    JobTask,
     TaskResultDoesNotExist,
     TaskResultStatus,
-    default_task_backend,
-    task_backends,
 )
-from django_jobs.testing import run_jobs
-from tests.support import tasks
-from tests.support.tasks import task
 
-LOGGER: Final = Task.__module__.partition(".base")[0]
+LOGGER: Final = DjangoTask.__module__.partition(".base")[0]
 
 
 def results_of(item: Any, *args: Any, **kwargs: Any) -> list[Any]:
@@ -34,9 +33,9 @@ def results_of(item: Any, *args: Any, **kwargs: Any) -> list[Any]:
 
 
 def test_the_backend_supports_all_that_there_is() -> None:
-    backend: Any = task_backends["default"]
+    backend: Any = verbs.task_backends["default"]
     assert isinstance(backend, JobsBackend)
-    assert default_task_backend == backend
+    assert verbs.default_task_backend == backend
     assert (backend.alias, backend.options) == ("default", {})
     names = ("defer", "async_task", "get_result", "priority")
     assert all(getattr(backend, f"supports_{name}") for name in names)
@@ -128,7 +127,7 @@ def test_a_task_can_be_called_here() -> None:
 
 def test_a_result_is_found_by_its_id() -> None:
     result = tasks.add.enqueue(1)
-    backend: Any = default_task_backend
+    backend: Any = verbs.default_task_backend
     for found in (tasks.add.get_result(result.id), async_to_sync(backend.aget_result)(result.id)):
         assert found == result
     before = dataclasses.asdict(result)
@@ -237,7 +236,7 @@ def _state(result: Any) -> tuple[Any, int, int]:
     return result.status, result.attempts, len(result.errors)
 
 
-@pytest.mark.skipif(not hasattr(Task, "_reconstruct"), reason="Only tasks of Django 6.1 can be pickled.")
+@pytest.mark.skipif(not hasattr(DjangoTask, "_reconstruct"), reason="Only tasks of Django 6.1 can be pickled.")
 def test_tasks_and_results_can_be_pickled() -> None:
     result = tasks.fail.using(timeout=7).enqueue("x")
     for item in (tasks.fail, tasks.fail.using(timeout=7), result):

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.tasks import discovery, job_types
-from tests.support import tasks
+from tests.support import tasks, verbs
 from tests.support.commands import call, run
 
 ADD = "task:tests.support.tasks.add"
@@ -104,12 +104,12 @@ def test_a_name_that_the_database_takes_for_that_of_another_task_is_told_and_lef
 
 
 def test_a_task_under_another_name_than_its_own_is_none_that_workers_find() -> None:
-    found = {task.module_path for task in discovery.tasks_in([tasks])}
+    found = {task.module_path for task in verbs.tasks_in([tasks])}
     assert {"tests.support.tasks.add", "tests.support.tasks.bare"} <= found
     assert not any("lambda" in path for path in found)
     elsewhere = ModuleType("elsewhere")
     elsewhere.__dict__["add"] = tasks.add
-    assert list(discovery.tasks_in([elsewhere])) == []
+    assert list(verbs.tasks_in([elsewhere])) == []
 
 
 @pytest.mark.parametrize("backend", ["immediate", "unknown", "ours, misspelled"])
@@ -121,7 +121,7 @@ def test_without_a_backend_of_ours_there_are_none(settings: Any, backend: str) -
         "ours, misspelled": {"BACKEND": "django_jobs.tasks.JobsBackend", "OPTIONS": {"max_retrys": 1}},
     }
     settings.TASKS = {"default": said[backend]}
-    assert discovery.declarations_of_tasks() == []
+    assert verbs.declarations_of_tasks() == []
 
 
 class Unready:

@@ -19,18 +19,16 @@ from django.utils import timezone
 
 from django_jobs import get_job_status, schedule_job, submit_job
 from django_jobs.engine.job_types import declared_types, handlers
-from django_jobs.engine.job_types.handlers import entered_path_problem, path_problem
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
-from django_jobs.tasks import JobTask, job_types, task_options
-from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, TaskResultStatus
+from django_jobs.tasks import job_types
 from django_jobs.testing import fire_schedules, run_jobs
-from django_jobs.texts import code_of
-from tests.support import admin, tasks
+from tests.support import admin, tasks, verbs
 from tests.support.api import client_of
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.refusals import code_in, refused
 from tests.support.tasks import task
+from tests.support.verbs import InvalidTask, InvalidTaskBackend, JobTask, TaskResultStatus
 
 ADD: Final = "task:tests.support.tasks.add"
 FAIL: Final = "task:tests.support.tasks.fail"
@@ -191,12 +189,12 @@ def test_what_a_task_says_goes_before_the_options_of_any_backend(settings: Any) 
 
 def test_unknown_options_are_refused_at_once() -> None:
     with refused(TypeError, "unknown_option") as caught:
-        task_options(max_retrys=1)
+        verbs.task_options(max_retrys=1)
     assert re.search("'max_retrys'.* max_retries", str(caught.value))
     with refused(TypeError, "unknown_option"):
         tasks.fail.using(max_retrys=1)
     with refused(TypeError, "not_a_function"):
-        task_options(max_retries=1)(tasks.add)
+        verbs.task_options(max_retries=1)(tasks.add)
 
 
 def test_the_class_of_tasks_takes_the_same_keywords() -> None:
@@ -263,7 +261,7 @@ def test_what_is_no_task_any_more_ends_with_the_reason(monkeypatch: pytest.Monke
     log = job.history.last()
     assert log is not None
     assert (job.status, "tests.support.tasks.bare" in log.traceback) == ("Dead Letter", True)
-    assert code_of(path_problem("task:tests.support.tasks.bare")) == "no_task"
+    assert verbs.code_of(verbs.handler_path_problem("task:tests.support.tasks.bare")) == "no_task"
 
 
 def test_nothing_is_wrong_with_types_of_tasks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,15 +337,15 @@ def test_the_admin_shows_the_jobs_of_the_type(root: Client) -> None:
 
 
 def test_no_module_is_imported_because_a_person_typed_it() -> None:
-    assert code_of(entered_path_problem("task:antigravity.fly")) == "outside_apps"
-    assert entered_path_problem(ADD) is None
-    assert code_of(path_problem("task:os.getcwd")) == "no_task"
+    assert verbs.code_of(verbs.entered_path_problem("task:antigravity.fly")) == "outside_apps"
+    assert verbs.entered_path_problem(ADD) is None
+    assert verbs.code_of(verbs.handler_path_problem("task:os.getcwd")) == "no_task"
 
 
 def test_no_module_is_imported_behind_the_name_of_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "this", raising=False)
     for path in ("task:django_jobs.x:this.d", "task:task:this.d"):
-        assert entered_path_problem(path) is not None
+        assert verbs.entered_path_problem(path) is not None
     assert "this" not in sys.modules
 
 

@@ -15,27 +15,16 @@ from django.utils import timezone
 from django_jobs import cancel_job, submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, OrganizationNotFound
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
-from django_jobs.tasks import announcements
-from django_jobs.tasks.framework import (
-    InvalidTask,
-    InvalidTaskBackend,
-    TaskResultDoesNotExist,
-    TaskResultStatus,
-    task_backends,
-    task_enqueued,
-    task_finished,
-    task_started,
-)
-from django_jobs.tasks.organizations import function_at
 from django_jobs.testing import run_jobs
-from tests.support import tasks
+from tests.support import tasks, verbs
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.refusals import refused
+from tests.support.verbs import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist, TaskResultStatus
 
 
 def set_options(settings: Any, **options: Any) -> Any:
     settings.TASKS = {"default": {"BACKEND": "django_jobs.tasks.JobsBackend", "OPTIONS": options}}
-    return task_backends["default"]
+    return verbs.task_backends["default"]
 
 
 def owner_of(result: Any) -> str:
@@ -58,10 +47,10 @@ def test_the_options_name_an_organization_or_a_function(settings: Any) -> None:
 
 
 def test_a_text_that_is_no_path_is_an_id() -> None:
-    assert function_at("ORG-1", "default") is None
-    assert function_at("acme.example", "default") is None
+    assert verbs.organization_function_at("ORG-1", "default") is None
+    assert verbs.organization_function_at("acme.example", "default") is None
     with refused(InvalidTaskBackend, "not_importable"):
-        function_at("tests.support.tasks.who", "default")
+        verbs.organization_function_at("tests.support.tasks.who", "default")
 
 
 def test_using_names_an_organization_for_one_job_and_no_path(organization: Organization) -> None:
@@ -217,9 +206,9 @@ def test_a_unique_key_gives_the_earlier_result() -> None:
     def tell(task_result: Any, **_: Any) -> None:
         told.append(task_result.id)
 
-    task_enqueued.connect(tell)
+    verbs.task_enqueued.connect(tell)
     first, same, other = (tasks.sync_customer.enqueue(*args) for args in ((7,), (7,), (8,)))
-    task_enqueued.disconnect(tell)
+    verbs.task_enqueued.disconnect(tell)
     assert (same, told) == (first, [first.id, other.id])
     with pytest.raises(DuplicateJob):
         tasks.sync_customer.using(on_duplicate="raise").enqueue(customer=7)
@@ -302,18 +291,18 @@ def test_the_signals_tell_of_each_attempt_and_of_the_end() -> None:
     ]
 
 
-_SIGNALS = [(task_enqueued, "enqueued"), (task_started, "started"), (task_finished, "finished")]
+_SIGNALS = [(verbs.task_enqueued, "enqueued"), (verbs.task_started, "started"), (verbs.task_finished, "finished")]
 
 
 def test_a_receiver_that_fails_harms_no_task() -> None:
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
 
-    for signal in (task_started, task_finished):
+    for signal in (verbs.task_started, verbs.task_finished):
         signal.connect(fail)
     result = tasks.add.enqueue(1)
     run_jobs()
-    for signal in (task_started, task_finished):
+    for signal in (verbs.task_started, verbs.task_finished):
         signal.disconnect(fail)
     result.refresh()
     assert result.return_value == 1
@@ -327,9 +316,9 @@ def test_a_task_of_a_backend_that_has_another_alias_now_runs_and_tells_of_itself
 
     results = [tasks.tell_context.using(backend=alias).enqueue() for alias in ("other", "default")]
     settings.TASKS = {"default": settings.TASKS["default"]}
-    task_finished.connect(tell)
+    verbs.task_finished.connect(tell)
     statuses = [str(status.status) for status in run_jobs()]
-    task_finished.disconnect(tell)
+    verbs.task_finished.disconnect(tell)
     assert (statuses, told) == (["Completed"] * 2, [result.id for result in results])
 
 
@@ -342,9 +331,9 @@ def test_a_job_whose_metadata_are_no_tasks_keeps_no_other_from_its_signals() -> 
     results = [tasks.add.enqueue(number) for number in (1, 2)]
     jobs = [Job.objects.by_id(result.id) for result in results]
     Job.objects.filter(pk=jobs[0].pk).update(metadata={"task_priority": "soon"})
-    task_started.connect(tell)
-    announcements.tell([_moved(job) for job in jobs])
-    task_started.disconnect(tell)
+    verbs.task_started.connect(tell)
+    verbs.tell_task_signals([_moved(job) for job in jobs])
+    verbs.task_started.disconnect(tell)
     assert told == [results[1].id]
 
 
@@ -359,9 +348,9 @@ def test_a_users_number_of_priority_breaks_no_result(organization: Organization)
     said = {"task_priority": 10**30, "task_backend": "no such", "task_queue": []}
     member = make_user(member_of=[organization])
     job = submit_job("task:tests.support.tasks.add", organization, {"args": [1]}, metadata=said, user=member)
-    task_finished.connect(tell)
+    verbs.task_finished.connect(tell)
     run_jobs()
-    task_finished.disconnect(tell)
+    verbs.task_finished.disconnect(tell)
     assert job.name in told
     assert tasks.add.get_result(job.name).return_value == 1
 

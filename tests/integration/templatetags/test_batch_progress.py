@@ -15,9 +15,8 @@ from django.test import RequestFactory
 from django_jobs import create_batch, get_batch_status
 from django_jobs.exceptions import BatchNotFound
 from django_jobs.models import Batch, JobType, Organization
-from django_jobs.templatetags import batch_words
-from django_jobs.templatetags.job_words import percent_in_words
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.batches import make_batch
 from tests.support.factories import make_user
 
@@ -50,17 +49,17 @@ def test_it_shows_the_state_without_any_script(batch: Batch) -> None:
     assert 'data-status="Failed" data-amiss="yes"' in markup
     status = get_batch_status(batch)
     assert (status.state, status.progress) == ("Failed", 100)
-    assert f'<span part="status" tabindex="-1">{batch_words.WORDS["Failed"]}</span>' in markup
-    assert f'<span part="percent">{percent_in_words(100)}</span>' in markup
-    assert f'<span part="message" dir="auto">{batch_words.counts_in_words(status)}</span>' in markup
-    assert re.findall(r"\d+", batch_words.counts_in_words(status)) == ["1", "2", "1"]
+    assert f'<span part="status" tabindex="-1">{verbs.BATCH_WORDS["Failed"]}</span>' in markup
+    assert f'<span part="percent">{verbs.percent_in_words(100)}</span>' in markup
+    assert f'<span part="message" dir="auto">{verbs.counts_in_words(status)}</span>' in markup
+    assert re.findall(r"\d+", verbs.counts_in_words(status)) == ["1", "2", "1"]
 
 
 def test_the_bar_is_told_to_screen_readers(batch: Batch) -> None:
     markup = render(batch, options='label="Invoices"')
     assert 'role="progressbar" aria-label="Invoices" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"' in markup
-    assert f'aria-valuetext="{batch_words.spoken(get_batch_status(batch))}"' in markup
-    assert batch_words.spoken(get_batch_status(batch)).startswith(str(batch_words.WORDS["Open"]))
+    assert f'aria-valuetext="{verbs.spoken(get_batch_status(batch))}"' in markup
+    assert verbs.spoken(get_batch_status(batch)).startswith(str(verbs.BATCH_WORDS["Open"]))
 
 
 def test_it_fills_in_the_addresses_and_the_state_for_the_script(batch: Batch) -> None:
@@ -109,7 +108,7 @@ def test_of_one_that_completed_nothing_is_offered(organization: Organization, ki
 
 def test_without_a_request_it_still_shows_the_state(batch: Batch) -> None:
     markup = render(batch, request=False)
-    assert f">{batch_words.WORDS['Open']}</span>" in markup
+    assert f">{verbs.BATCH_WORDS['Open']}</span>" in markup
     assert "csrf-token" not in markup
 
 

@@ -17,14 +17,13 @@ from django.utils import timezone
 from django.utils.translation import gettext, override
 
 from django_jobs import get_job_status, submit_job
-from django_jobs.engine.dispatch.expirations import EXPIRED
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.templatetags import batch_words, job_words
 from django_jobs.templatetags import django_jobs as tags
-from django_jobs.templatetags.job_words import PLURALS, WORDS
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_user
+from tests.support.verbs import EXPIRED, JOB_PLURALS, JOB_WORDS
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -60,7 +59,7 @@ def test_it_shows_the_state_without_any_script(job: Job) -> None:
     markup = render(store(job, progress=42, progress_message="Page 3 of 7"))
 
     assert 'data-status="Pending"' in markup
-    assert status_in(markup) == WORDS["Pending"]
+    assert status_in(markup) == JOB_WORDS["Pending"]
     assert 'value="42"' in markup
     assert '<span part="message" dir="auto">Page 3 of 7</span>' in markup
 
@@ -69,7 +68,7 @@ def test_the_bar_is_told_to_screen_readers(job: Job) -> None:
     markup = render(store(job, progress=42))
 
     assert 'role="progressbar"' in markup
-    spoken = WORDS["spoken"].format(status=WORDS["Pending"], percent=job_words.percent_in_words(42))
+    spoken = JOB_WORDS["spoken"].format(status=JOB_WORDS["Pending"], percent=verbs.percent_in_words(42))
     assert f'aria-valuenow="42" aria-valuetext="{spoken}"' in markup
 
 
@@ -229,13 +228,13 @@ def at(hours: int) -> dt.datetime:
     ],
 )
 def test_how_it_stands_is_said_in_plain_words(job: Job, values: dict[str, Any], word: str) -> None:
-    assert status_in(render(store(job, **values))) == WORDS[word]
+    assert status_in(render(store(job, **values))) == JOB_WORDS[word]
 
 
 def test_each_state_has_words_of_its_own() -> None:
-    assert len({str(text) for text in WORDS.values()}) == len(WORDS) - 2
-    assert WORDS["Queued"] == WORDS["Pending"]
-    assert WORDS["Failed"] == WORDS["Timed Out"]
+    assert len({str(text) for text in JOB_WORDS.values()}) == len(JOB_WORDS) - 2
+    assert JOB_WORDS["Queued"] == JOB_WORDS["Pending"]
+    assert JOB_WORDS["Failed"] == JOB_WORDS["Timed Out"]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
@@ -243,23 +242,23 @@ def test_a_time_is_told_with_its_zone(job: Job, zone: str) -> None:
     now = timezone.now()
     due = now + dt.timedelta(days=800)  # in another year, also where this one ends at this moment
     with timezone.override(zone):
-        moment = job_words.moment_in_words(due, now)
+        moment = verbs.moment_in_words(due, now)
         retried = status_in(render(store(job, status="Failed", next_retry_at=due, ready_at=due)))
         planned = status_in(render(store(job, status="Pending", next_retry_at=None, run_at=due, ready_at=due)))
 
         assert moment.endswith(f" {timezone.localtime(due).tzname()}")
-    assert (retried, planned) == (WORDS["again_on"].format(time=moment), WORDS["run_at"].format(time=moment))
+    assert (retried, planned) == (JOB_WORDS["again_on"].format(time=moment), JOB_WORDS["run_at"].format(time=moment))
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.5, PLURALS["again_seconds"](1).format(count=1)),
-        (59, PLURALS["again_seconds"](59).format(count=59)),
-        (60, PLURALS["again_minutes"](1).format(count=1)),
-        (3_599, PLURALS["again_minutes"](59).format(count=59)),
-        (3_600, WORDS["again_at"].format(time="1 p.m. UTC")),
-        (-1, WORDS["Failed"]),
+        (0.5, JOB_PLURALS["again_seconds"](1).format(count=1)),
+        (59, JOB_PLURALS["again_seconds"](59).format(count=59)),
+        (60, JOB_PLURALS["again_minutes"](1).format(count=1)),
+        (3_599, JOB_PLURALS["again_minutes"](59).format(count=59)),
+        (3_600, JOB_WORDS["again_at"].format(time="1 p.m. UTC")),
+        (-1, JOB_WORDS["Failed"]),
     ],
     ids=["half a second", "seconds", "a minute", "minutes", "an hour", "now"],
 )
@@ -267,29 +266,29 @@ def test_a_retry_is_told_by_how_far_away_it_is(job: Job, seconds: float, words: 
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
     due = now + dt.timedelta(seconds=seconds)
     status = dataclasses.replace(get_job_status(job), status="Failed", waiting_for="retry", next_retry_at=due)
-    assert job_words.status_in_words(status, now) == words
+    assert verbs.status_in_words(status, now) == words
 
 
 def test_a_time_of_today_needs_no_date() -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
-    assert job_words.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 p.m. UTC"
+    assert verbs.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 p.m. UTC"
 
 
 def test_a_time_of_another_year_has_that_year() -> None:
     now = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
-    assert job_words.moment_in_words(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), now) == "Jan. 1, 2030, midnight UTC"
+    assert verbs.moment_in_words(dt.datetime(2030, 1, 1, tzinfo=dt.UTC), now) == "Jan. 1, 2030, midnight UTC"
 
 
 def test_the_end_of_the_calendar_is_a_time_in_every_zone() -> None:
     now, never = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
     with timezone.override("Europe/Berlin"):
-        assert job_words.moment_in_words(never, now) == "Dec. 31, 9999, 11:59 p.m. UTC"
+        assert verbs.moment_in_words(never, now) == "Dec. 31, 9999, 11:59 p.m. UTC"
 
 
 def test_a_time_is_written_as_the_language_does() -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
     with override("de"):
-        assert job_words.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 UTC"
+        assert verbs.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 UTC"
 
 
 def test_a_page_may_have_sentences_of_its_own_for_states(job: Job) -> None:
@@ -299,13 +298,13 @@ def test_a_page_may_have_sentences_of_its_own_for_states(job: Job) -> None:
     assert status_in(running) == "Your catalog is being published"
     assert "Your catalog is being published, 0 %" in running
     assert "&lt;published&gt;&quot;}" in running
-    assert status_in(render(store(job, status="Canceled"), options=options, words=words)) == WORDS["Canceled"]
+    assert status_in(render(store(job, status="Canceled"), options=options, words=words)) == JOB_WORDS["Canceled"]
 
 
 def test_what_it_waits_for_may_be_named(job: Job) -> None:
     markup = render(store(job, ready_at=None), options='waits_for="Import customers"')
 
-    assert status_in(markup) == WORDS["waits_for"].format(names="Import customers")
+    assert status_in(markup) == JOB_WORDS["waits_for"].format(names="Import customers")
     assert ' waits-for="Import customers"' in markup
 
 
@@ -315,8 +314,8 @@ def test_what_it_waits_for_may_be_named(job: Job) -> None:
 def test_what_holds_a_job_is_said(job: Job, change: dict[str, Any], word: str) -> None:
     JobType.objects.filter(pk=job.job_type_id).update(**change)
 
-    assert status_in(render(store(job))) == WORDS[word]
-    assert status_in(render(store(job, status="Failed"))) == WORDS[word]
+    assert status_in(render(store(job))) == JOB_WORDS[word]
+    assert status_in(render(store(job, status="Failed"))) == JOB_WORDS[word]
 
 
 def words_in_script(name: str, variable: str) -> dict[str, Any]:
@@ -332,23 +331,24 @@ def words_in_script(name: str, variable: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("script", "variable", "module"),
-    [("job_facts.js", "words", job_words), ("batch_progress.js", "batchWords", batch_words)],
+    ("script", "variable", "of"),
+    [("job_facts.js", "words", "JOB"), ("batch_progress.js", "batchWords", "BATCH")],
 )
-def test_the_script_has_the_same_words_in_english(script: str, variable: str, module: Any) -> None:
+def test_the_script_has_the_same_words_in_english(script: str, variable: str, of: str) -> None:
     words = words_in_script(script, variable)
-    rendered = job_words.words_for_script(module.WORDS, module.PLURALS)
+    singles, plurals = getattr(verbs, f"{of}_WORDS"), getattr(verbs, f"{of}_PLURALS")
+    rendered = verbs.words_for_script(singles, plurals)
 
     assert words.keys() == rendered.keys()
-    assert {key: rendered[key] for key in module.WORDS} == {key: words[key] for key in module.WORDS}
-    for key in module.PLURALS:
+    assert {key: rendered[key] for key in singles} == {key: words[key] for key in singles}
+    for key in plurals:
         assert words[key].items() <= rendered[key].items()  # type: ignore[attr-defined]
 
 
 def test_an_error_is_cut_by_the_script_as_by_the_server() -> None:
     path = finders.find("django_jobs/job_facts.js")
     assert isinstance(path, str)
-    assert f"LONGEST = {job_words.LONGEST};" in Path(path).read_text()
+    assert f"LONGEST = {verbs.LONGEST_WORDS};" in Path(path).read_text()
 
 
 def words_of_page() -> dict[str, Any]:
@@ -366,7 +366,7 @@ def test_the_script_tag_brings_the_words_of_the_language(job: Job) -> None:
 
 def test_a_plural_has_a_form_for_each_category_of_a_language(job: Job) -> None:
     forms = words_of_page()["job"]["again_seconds"]
-    assert (forms["1"], forms["1000000"]) == tuple(map(PLURALS["again_seconds"], (1, 1_000_000)))
+    assert (forms["1"], forms["1000000"]) == tuple(map(JOB_PLURALS["again_seconds"], (1, 1_000_000)))
     assert forms["1"] != forms["1000000"]
 
 

@@ -9,10 +9,10 @@ import pytest
 from django.test import TestCase
 
 from django_jobs import schedule_job
-from django_jobs.engine.schedules.definitions import pause_schedule
 from django_jobs.models import Job, Organization, Schedule
 from django_jobs.statuses import Status
 from django_jobs.testing import captured_jobs, fire_schedules, run_jobs
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
@@ -52,7 +52,7 @@ class InATestCase(TestCase):
 def test_from_now_on_to_a_moment_of_next_year(organization: Organization) -> None:
     began = dt.datetime.now(dt.UTC)
     schedule_job("yearly", make_job_type(), organization, cron="0 0 1 1 *", timezone="UTC")
-    pause_schedule(schedule_job("off", make_job_type(), organization, cron="0 0 1 1 *"))
+    verbs.pause_schedule(schedule_job("off", make_job_type(), organization, cron="0 0 1 1 *"))
     new_year = Schedule.objects.get(name="yearly").next_run_at
     assert new_year is not None
     assert (new_year > began, new_year.month, new_year.day, new_year.hour) == (True, 1, 1, 0)

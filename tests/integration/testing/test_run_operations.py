@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import Job
 from django_jobs.testing import run_jobs, run_operations
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import JobFilter, OperationRequest
 
 
 def begin(action: str, **terms: object) -> None:
     filters = JobFilter(job_types=("mails",))
-    operations.start_operation(Request(action=action, filters=filters, **terms))  # type: ignore[arg-type]
+    verbs.start_operation(OperationRequest(action=action, filters=filters, **terms))  # type: ignore[arg-type]
 
 
 def die(count: int) -> None:

@@ -10,12 +10,10 @@ from django.db import transaction
 from django.test import TestCase
 
 from django_jobs import get_job_history, get_job_status, submit_job
-from django_jobs.engine.control.breakers import close_breaker
-from django_jobs.engine.ports import get_broker
-from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.testing import captured_jobs, run_jobs
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job, queue_up, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 
@@ -115,12 +113,12 @@ def test_jobs_of_a_type_whose_breaker_opens_wait_and_say_so() -> None:
     assert statuses(retries=True) == ["Failed"] * 3
     assert [get_job_status(job).waiting_for for job in jobs] == ["breaker"] * 5
     assert statuses() == []
-    close_breaker(kind.pk)
+    verbs.close_breaker(kind.pk)
     assert len(run_jobs()) == 3
 
 
 def test_a_delayed_job_is_not_ready() -> None:
-    pending_job(run_at=database.now() + dt.timedelta(hours=1))
+    pending_job(run_at=verbs.now() + dt.timedelta(hours=1))
     assert run_jobs() == []
 
 
@@ -167,9 +165,9 @@ def test_submitting_without_redis_is_no_error(both_ways: str) -> None:
 
 
 def test_the_broker_from_before_is_back_after_a_run() -> None:
-    before = get_broker()
+    before = verbs.get_broker()
     run_jobs()
-    assert get_broker() is before
+    assert verbs.get_broker() is before
 
 
 def test_captured_jobs_are_listed_and_wait(both_ways: str) -> None:

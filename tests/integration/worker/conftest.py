@@ -8,12 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker.child import Child
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots
 from tests.support.brokers import WORKER, MemoryBroker
 from tests.support.tuning import Tuning
+from tests.support.verbs import Child, ChildState, SharedSlots, WorkerOptions
 
 
 @pytest.fixture

@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.ports import use_broker
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker.child import Child
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.claims import Claims
-from django_jobs.worker.exit_codes import FOREIGN_BROKER, FailureTracker, WorkerFailed
-from django_jobs.worker.options import WorkerOptions
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.commands import DeadBroker
 from tests.support.tuning import Tuning
+from tests.support.verbs import (
+    FOREIGN_BROKER,
+    Child,
+    ChildState,
+    Claims,
+    FailureTracker,
+    Interpose,
+    WorkerFailed,
+    WorkerOptions,
+)
 
 WORKER = "worker-1"
 
@@ -50,20 +54,20 @@ class IdleChild(Child):
 
 def test_a_broker_that_does_not_answer_is_no_end_of_a_burst(broker: MemoryBroker) -> None:
     job, child = pending_job(), IdleChild()
-    use_broker(DeadBroker())  # type: ignore[arg-type]
+    verbs.use_broker(DeadBroker())  # type: ignore[arg-type]
     assert child._round()
     with pytest.raises(BrokerUnavailable):
-        dispatcher.anything_queued()
+        verbs.anything_queued()
 
-    use_broker(broker)
+    verbs.use_broker(broker)
     child._is_own_broker = True
     assert child._round()
-    assert (reread(job).status, dispatcher.anything_queued()) == ("Queued", True)
+    assert (reread(job).status, verbs.anything_queued()) == ("Queued", True)
 
 
 def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
     assert not IdleChild()._round()
-    assert not dispatcher.anything_queued()
+    assert not verbs.anything_queued()
 
 
 def test_a_burst_waits_for_nothing_in_queues_that_it_does_not_serve(broker: MemoryBroker) -> None:
@@ -80,7 +84,7 @@ def test_a_burst_whose_threads_still_run_jobs_waits_for_what_these_may_submit(br
 
 
 def test_a_burst_looks_again_after_the_end_of_a_job_that_may_have_submitted_more_than_it_saw(
-    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, interpose: Interpose
 ) -> None:
     child = IdleChild()
     child.state.batch.running = 1
@@ -89,7 +93,7 @@ def test_a_burst_looks_again_after_the_end_of_a_job_that_may_have_submitted_more
         child.state.batch.running = 0  # after the look at the backlog
         return False
 
-    monkeypatch.setattr(dispatcher, "anything_queued", look)
+    interpose("anything_queued", look)
     assert [bool(child._round()), bool(child._round())] == [True, False]
 
 
@@ -107,12 +111,12 @@ def test_a_burst_waits_a_moment_for_a_ticket_that_is_under_way(broker: MemoryBro
 
 def test_a_broker_that_answers_again_is_looked_at_anew(broker: MemoryBroker) -> None:
     child = IdleChild()
-    use_broker(DeadBroker())  # type: ignore[arg-type]
+    verbs.use_broker(DeadBroker())  # type: ignore[arg-type]
     pending_job()
     assert child._round()
 
     broker.mark("somebody-else")
-    use_broker(broker)
+    verbs.use_broker(broker)
     with pytest.raises(WorkerFailed) as failure:
         child._round()
     assert failure.value.code == FOREIGN_BROKER

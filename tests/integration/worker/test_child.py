@@ -11,20 +11,9 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs import submit_job
-from django_jobs.engine import uptime
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim as claiming
-from django_jobs.engine.execution import settle
-from django_jobs.engine.foreign_entries import ForeignEntry
 from django_jobs.engine.job_types import handlers
-from django_jobs.engine.ports import Taken
 from django_jobs.models import JobType, Worker
-from django_jobs.worker import claims as claims_module
-from django_jobs.worker.child import Child
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.exit_codes import DATABASE_AWAY, WorkerFailed
-from django_jobs.worker.interruption import Interrupter
-from django_jobs.worker.shared_slots import Caution
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -38,6 +27,17 @@ from tests.support.brokers import (
 )
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import (
+    DATABASE_AWAY,
+    Caution,
+    Child,
+    ChildState,
+    ForeignEntry,
+    Interpose,
+    Interrupter,
+    TakenTicket,
+    WorkerFailed,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +50,7 @@ def test_a_child_works_on_any_broker_with_the_ports_methods(
     # No more than have tickets from the beginning: a burst may end while another thread dispatches.
     jobs = [pending_job(kind) for _ in range(6)]
     broker.add([(queue_for(1), FOREIGN)])
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [job.pk for job in jobs]
     run_batch = child.slots.run_batch
 
@@ -68,14 +68,14 @@ def test_a_child_works_on_any_broker_with_the_ports_methods(
 
 
 def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
-    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     def fail(*_: object) -> None:
         raise OperationalError("gone")
 
     pending_job(kind)
-    dispatcher.dispatch()
-    monkeypatch.setattr(settle, "settle", fail)
+    verbs.dispatch()
+    interpose("settle", fail)
     monkeypatch.setattr(child.state.settler, "_max_seconds", 0.0)
     with pytest.raises(WorkerFailed) as failure:
         child.run()
@@ -83,24 +83,24 @@ def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
 
 
 def test_a_burst_runs_what_may_run_once_the_end_of_another_is_stored(
-    child: Child, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, kind: JobType, interpose: Interpose
 ) -> None:
     """With threads another thread stores it, while nothing runs and nothing is Queued."""
     parent = submit_job(kind, organization := make_organization())
     jobs = [parent, submit_job(kind, organization, depends_on=parent)]
-    store = settle.settle
+    store = verbs.settle
 
     def store_slowly(*args: Any) -> Any:
         time.sleep(0.3)
         return store(*args)
 
-    monkeypatch.setattr(settle, "settle", store_slowly)
+    interpose("settle", store_slowly)
     child.run()
     assert [reread(job).status for job in jobs] == ["Completed"] * 2
 
 
 def test_a_child_is_known_by_its_process_before_it_claims_anything(
-    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     known: list[int] = []
 
@@ -108,11 +108,11 @@ def test_a_child_is_known_by_its_process_before_it_claims_anything(
         known.extend(Worker.objects.filter(name=WORKER).values_list("pid", flat=True))
         return real(*args, **options)
 
-    real = claiming.claim
-    monkeypatch.setattr(claims_module, "claim", claim)
+    real = verbs.claim
+    interpose("claim", claim)
     monkeypatch.setattr(child.housekeeper, "_beat", lambda: None)
     pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     child.run()
     assert known == [os.getpid()]
 
@@ -133,7 +133,7 @@ def test_nothing_is_cleared_away_of_a_ticket_that_may_be_issued_again(
 ) -> None:
     """A plain rqworker drops a ticket of which the broker kept nothing."""
     job = pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     JobType.objects.update(is_paused=True)
 
     child.run()
@@ -158,7 +158,7 @@ def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(
 ) -> None:
     for _ in range(5):
         pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     object.__setattr__(child.state.options, "max_jobs", 3)
 
     child.run()
@@ -181,9 +181,9 @@ def test_a_job_that_ends_while_room_is_looked_for_counts_among_those_that_a_chil
         before, running[0], child.state.jobs_run = 3 - child.state.jobs_run, 0, 3
         return before
 
-    def take(size: int) -> Taken:
+    def take(size: int) -> TakenTicket:
         taken.append(size)
-        return Taken()
+        return TakenTicket()
 
     child.state.jobs_run = 2
     monkeypatch.setattr(child.state.batch, "busy", busy)
@@ -199,10 +199,10 @@ def test_tickets_that_come_to_a_child_that_is_to_stop_are_put_back(
     child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [pending_job(kind) for _ in range(3)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     take = child.state.consumer.take_now
 
-    def stop_meanwhile(count: int, done: Any) -> Taken:
+    def stop_meanwhile(count: int, done: Any) -> TakenTicket:
         child.state.stop()
         return take(count, done)
 
@@ -236,7 +236,7 @@ def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> 
         return []
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settle, "settle", look)
+        Interpose(patch)("settle", look)
         state.settler.settle([settling])
     assert seen == {(item.pk, item.attempt) for item in [*claims, settling.claimed]}
 
@@ -246,7 +246,7 @@ def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_besid
 ) -> None:
     monkeypatch.setattr(child.slots, "room", lambda: 100)
     sizes = [child._set_size()]
-    child.state.shared_slots.note_caution(Caution.WITH_ALL, uptime.seconds() + 60)
+    child.state.shared_slots.note_caution(Caution.WITH_ALL, verbs.uptime() + 60)
     sizes.append(child._set_size())
     child.state.batch.running = 1
     sizes.append(child._set_size())
@@ -256,7 +256,7 @@ def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_besid
 @pytest.mark.parametrize("child", [2], indirect=True, ids=["threads"])
 def test_a_cautious_child_stores_how_its_jobs_ended_before_it_takes_the_next(child: Child) -> None:
     """Else an import that ends the process would be taken for the storing of how they ended."""
-    child.state.shared_slots.note_caution(Caution.WITH_ALL, uptime.seconds() + 60)
+    child.state.shared_slots.note_caution(Caution.WITH_ALL, verbs.uptime() + 60)
     job, claimed = running_job()
     child.state.batch.add_ended(returned(claimed))
     assert child._set_size() == 1
@@ -273,8 +273,8 @@ def test_a_child_that_is_careful_with_what_it_has_not_loaded_claims_the_rest_in_
     jobs = [pending_job(item) for item in (kind, kind, new, new, kind)]
     broker.push([ticket_of(queue_up(job)) for job in jobs])
     monkeypatch.setattr(handlers, "_loaded", {})
-    handlers.resolve(kind.handler_method)
-    child.state.shared_slots.note_caution(Caution.WITH_UNLOADED, uptime.seconds() + 60)
+    verbs.resolve_handler(kind.handler_method)
+    child.state.shared_slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() + 60)
 
     def take() -> tuple[int, list[int]]:
         size = child._set_size()
@@ -298,18 +298,18 @@ def test_what_it_has_not_loaded_waits_until_nothing_runs_and_for_no_longer_than_
     broker.push([ticket_of(queue_up(pending_job(kind)))])
     monkeypatch.setattr(handlers, "_loaded", {})
     slots = child.state.shared_slots
-    slots.note_caution(Caution.WITH_UNLOADED, uptime.seconds() + 60)
+    slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() + 60)
     child._take_and_claim()
     child.state.batch.running = 1
     sizes = [child._set_size()]
-    slots.note_caution(Caution.WITH_UNLOADED, uptime.seconds() - 1)
+    slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() - 1)
     sizes.append(child._set_size())
     assert (sizes, len(broker.pks())) == ([0, 10], 1)
 
 
 def test_a_burst_that_is_to_be_quiet_is_over(child: Child, kind: JobType) -> None:
     job = pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     child.state.shared_slots.board.note_quiet(is_quiet=True)
     child.run()
     assert reread(job).status == "Queued"

@@ -7,16 +7,12 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, worker_registry
-from django_jobs.engine.execution import shares
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import Taken
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
-from django_jobs.worker import refiller
-from django_jobs.worker.child import Child
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, pending_jobs, queue_for, reread
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import Child, Interpose, TakenTicket
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -28,7 +24,7 @@ pytestmark = [
 @pytest.fixture
 def backlog(kind: JobType, organization: Organization, broker: MemoryBroker) -> list[Job]:
     """More jobs than the broker has room for, of a child whose sets are large."""
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=20)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=20)
     return pending_jobs(kind, organization, 120)
 
 
@@ -68,7 +64,7 @@ def test_a_burst_works_off_a_backlog_mostly_without_tickets(
 def test_tickets_that_wait_are_taken_before_the_backlog(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dispatcher.dispatch()
+    verbs.dispatch()
     ticketed = broker.pks()
     monkeypatch.setattr(child.slots, "room", lambda: len(ticketed) + 20)
     monkeypatch.setattr(child.claims, "_fits", len)
@@ -83,7 +79,7 @@ def test_tickets_that_wait_are_taken_before_the_backlog(
 def test_tickets_that_have_to_wait_are_not_overtaken_by_a_share(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dispatcher.dispatch()
+    verbs.dispatch()
     ticketed = broker.pks()
     monkeypatch.setattr(child.slots, "room", lambda: len(ticketed) + 20)
     monkeypatch.setattr(child.claims, "_fits", lambda _: 2)
@@ -98,7 +94,7 @@ def test_tickets_that_have_to_wait_are_not_overtaken_by_a_share(
 def test_tickets_and_share_together_are_no_more_than_start_soon(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dispatcher.dispatch()
+    verbs.dispatch()
     expect_backlog(child, backlog[0])
     child.state.prefetch.ran(backlog[0].job_type_id, 0.001)
     soon = child.slots.fits([backlog[0].job_type_id] * 150)
@@ -116,18 +112,18 @@ def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it
     broker.lose_tickets()
     asked: list[int] = []
     tuning.set(claim_second_look_seconds=600.0)
-    child.claims._refilled -= refiller.SECOND_LOOK_SECONDS  # long ago
+    child.claims._refilled -= verbs.SECOND_LOOK_SECONDS  # long ago
     monkeypatch.setattr(child.claims, "_refill", asked.append)
-    monkeypatch.setattr(child.state.consumer, "take", lambda *_: Taken())
+    monkeypatch.setattr(child.state.consumer, "take", lambda *_: TakenTicket())
     child._take_and_claim()
     child._take_and_claim()
     assert asked == [3]
-    child.claims._refilled -= refiller.SECOND_LOOK_SECONDS  # nobody looks any more
+    child.claims._refilled -= verbs.SECOND_LOOK_SECONDS  # nobody looks any more
     child._take_and_claim()
     assert asked == [3, 3]
 
 
-@pytest.mark.parametrize("look", [dispatcher.refill, dispatcher.refill_if_empty])
+@pytest.mark.parametrize("look", [verbs.refill, verbs.refill_if_empty])
 def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_for_others(
     child: Child,
     kind: JobType,
@@ -136,13 +132,13 @@ def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_fo
     monkeypatch: pytest.MonkeyPatch,
     look: Any,
 ) -> None:
-    worker_registry.announce(WORKER, ["jobs-high"], slots=1, window=4)
-    worker_registry.announce("busy", ["jobs-low"], slots=1, window=4)
+    verbs.announce_worker(WORKER, ["jobs-high"], slots=1, window=4)
+    verbs.announce_worker("busy", ["jobs-low"], slots=1, window=4)
     for _ in range(10):
         pending_job(kind, organization, priority="Low")
     for _ in range(10):
         pending_job(kind, organization, priority="High")
-    claim(broker.consumer("sibling").take_now(4).tickets, "sibling")
+    verbs.claim(broker.consumer("sibling").take_now(4).tickets, "sibling")
     monkeypatch.setattr(child.claims, "_queues", frozenset({queue_for(2)}))
     monkeypatch.setattr(child.claims, "_refill", look)
     child.claims.before_waiting()
@@ -155,18 +151,18 @@ def test_a_small_share_is_left_to_the_dispatcher(
     broker.lose_tickets()
     asked: list[int] = []
     monkeypatch.setattr(child.claims, "_refill", asked.append)
-    monkeypatch.setattr(child.slots, "room", lambda: shares.MIN_SHARE - 1)
+    monkeypatch.setattr(child.slots, "room", lambda: verbs.MIN_SHARE - 1)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
     assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
 
 
 def test_where_others_take_their_shares_for_long_the_child_comes_again(
-    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     broker.lose_tickets()
     asked: list[int] = []
-    monkeypatch.setattr(dispatch_lock, "take", lambda _: None)
+    interpose("take_dispatch_lock", lambda _: None)
     monkeypatch.setattr(child.claims, "_refill", asked.append)
     monkeypatch.setattr(child.slots, "room", lambda: 50)
     expect_backlog(child, backlog[0])
@@ -175,16 +171,16 @@ def test_where_others_take_their_shares_for_long_the_child_comes_again(
 
 
 def test_a_share_whose_answer_got_lost_is_handed_back(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     broker.lose_tickets()
-    take = shares.take_share
+    take = verbs.take_share
 
     def lose_answer(*args: Any) -> Any:
         take(*args)
         raise OperationalError("the line is gone")
 
-    monkeypatch.setattr(shares, "take_share", lose_answer)
+    interpose("take_share", lose_answer)
     monkeypatch.setattr(child.slots, "room", lambda: 50)
     monkeypatch.setattr(child.claims, "_fits", len)
     expect_backlog(child, backlog[0])
@@ -213,11 +209,11 @@ def test_while_workers_are_suspended_no_share_is_taken(
 def test_a_child_that_is_to_stop_takes_no_share(
     child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dispatcher.dispatch()
+    verbs.dispatch()
     tickets = broker.pks()
     take = child.state.consumer.take_now
 
-    def stop_meanwhile(count: int, done: Any) -> Taken:
+    def stop_meanwhile(count: int, done: Any) -> TakenTicket:
         child.state.stop()
         return take(count, done)
 
@@ -274,6 +270,6 @@ def test_after_a_large_set_a_child_expects_a_backlog_whatever_its_slots(
 ) -> None:
     object.__setattr__(child.state.options, "threads", threads)
     monkeypatch.setattr(child.claims, "_fits", len)
-    dispatcher.dispatch()
+    verbs.dispatch()
     child.claims.by_tickets(broker.take_all())
     assert child.claims.expects_backlog

@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 from django.db import Error, connection
 
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease
+from tests.support import verbs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,14 +26,14 @@ def test_a_connection_to_a_server_that_became_read_only_is_given_up_after_the_fi
     with pytest.raises(Error) as refusal:
         EngineLease.objects.create(name="of the old server")
 
-    database.mend_connections()
+    verbs.mend_connections()
 
-    assert database.is_lost_connection(refusal.value)
+    assert verbs.is_lost_connection(refusal.value)
     EngineLease.objects.create(name="of the new server")
 
 
 def test_a_connection_that_never_failed_stays() -> None:
     connection.ensure_connection()
     before = connection.connection
-    database.mend_connections()
+    verbs.mend_connections()
     assert connection.connection is before

@@ -17,23 +17,23 @@ from django.db import connection, connections, transaction
 from django.utils import translation
 
 from django_jobs import acreate_batch
-from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut, WorkerStopping
 from django_jobs.models import Batch, Job
-from django_jobs.worker import interruption, loop_watch
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.housekeeper import Housekeeper
-from django_jobs.worker.interruption import Interrupter
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots
-from django_jobs.worker.slots import make_slots
-from django_jobs.worker.stop_relay import StopRelay
-from django_jobs.worker.sync_thread import SyncThread
-from django_jobs.worker.thread_calls import OtherThreads
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import (
+    ChildState,
+    Housekeeper,
+    Interpose,
+    Interrupter,
+    LoopWatch,
+    OtherThreads,
+    SharedSlots,
+    StopRelay,
+    SyncThread,
+    WorkerOptions,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -47,7 +47,7 @@ class Child:
     def __init__(self, broker: MemoryBroker) -> None:
         options = WorkerOptions(threads=4)
         self.state = ChildState(WORKER, options, broker.consumer(WORKER), SharedSlots.create(options.slots))
-        self.slots = make_slots(self.state)
+        self.slots = verbs.make_slots(self.state)
         self.relay = StopRelay(self.state, supervisor=1)
 
     def start(self, *handlers: Handler) -> list[Job]:
@@ -170,7 +170,7 @@ def test_each_knows_its_own_job_and_leaves_its_language_to_itself(child: Child) 
 
     async def look(context: Any) -> None:
         for _ in range(3):
-            claimed = current_job.get()
+            claimed = verbs.current_job.get()
             seen.append((context.job_id, claimed.job_id if claimed else "", translation.get_language()))
             await asyncio.sleep(0)
         translation.activate("de")
@@ -241,7 +241,7 @@ def test_an_interruption_ends_statements_only_where_the_coroutine_waits_for_a_ca
         if not cleaned.is_set():
             ended.set()
 
-    monkeypatch.setattr(type(store()), "end_statement", end_statement)
+    monkeypatch.setattr(type(verbs.store()), "end_statement", end_statement)
 
     async def stay(context: Any) -> None:
         await sync_to_async(Job.objects.count)()
@@ -497,18 +497,16 @@ def test_a_call_for_which_there_is_no_thread_fails_its_job_and_runs_in_no_others
     assert calls == ["run"]
 
 
-def test_a_thread_that_nobody_needs_closes_its_connections(
-    child: Child, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
-) -> None:
+def test_a_thread_that_nobody_needs_closes_its_connections(child: Child, interpose: Interpose, tuning: Tuning) -> None:
     tuning.set(idle_thread_seconds=0.01)
     dropped: list[int] = []
-    really_drop = database.drop_connections
+    really_drop = verbs.drop_connections
 
     def drop() -> None:
         dropped.append(threading.get_ident())
         really_drop()
 
-    monkeypatch.setattr(database, "drop_connections", drop)
+    interpose("drop_connections", drop)
     seen: list[int] = []
 
     async def ask(context: Any) -> None:
@@ -798,9 +796,7 @@ def test_the_next_coroutine_knows_the_connection_though_the_last_one_has_only_ju
     child.finish(jobs)
 
 
-def test_the_end_of_a_statement_that_comes_late_hits_no_later_job(
-    child: Child, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_a_statement_that_comes_late_hits_no_later_job(child: Child, interpose: Interpose) -> None:
     """The threads of its calls, and so Django's connections there, are then another one's."""
     seen: list[Interrupter] = []
     ended: list[Any] = []
@@ -816,7 +812,7 @@ def test_the_end_of_a_statement_that_comes_late_hits_no_later_job(
         seen.extend(child.state.running.interrupters().values())
 
     child.run(ask)
-    monkeypatch.setattr(interruption, "store_of", lambda _: Store())
+    interpose("store_of", lambda _: Store())
     assert seen[0].connections
     seen[0]._end_statements(seen=True)
     assert not ended
@@ -874,7 +870,7 @@ def test_a_loop_that_was_frozen_with_its_process_is_not_told_of_but_one_that_was
 ) -> None:
     clock = Clock()
     tuning.set(loop_clock=clock)
-    watch = loop_watch.LoopWatch(WORKER)
+    watch = LoopWatch(WORKER)
     watch.watch(threading.current_thread())
     watch.look()
     clock.now += 60

@@ -8,25 +8,23 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import settle
+from django_jobs import cancel_job
 from django_jobs.exceptions import AttemptLost, JobCanceled
-from django_jobs.worker import housekeeper
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.interruption import Interrupter
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, reread, returned, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import ChildState, Housekeeper, Interpose, Interrupter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 @pytest.fixture
-def duties(state: ChildState) -> housekeeper.Housekeeper:
-    return housekeeper.Housekeeper(state, supervisor=1)
+def duties(state: ChildState) -> Housekeeper:
+    return Housekeeper(state, supervisor=1)
 
 
 def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
-    state: ChildState, duties: housekeeper.Housekeeper, tuning: Tuning
+    state: ChildState, duties: Housekeeper, tuning: Tuning
 ) -> None:
     tuning.set(hand_back_seconds=600.0)
     quick, claimed = running_job()
@@ -45,8 +43,8 @@ def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
 def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     state: ChildState,
-    duties: housekeeper.Housekeeper,
-    monkeypatch: pytest.MonkeyPatch,
+    duties: Housekeeper,
+    interpose: Interpose,
     tuning: Tuning,
     is_committed: bool,
 ) -> None:
@@ -54,24 +52,24 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     state.batch.put([running_job()[1], claimed])
     state.batch.next()
     tuning.set(hand_back_seconds=0.0)
-    original = settle.return_to_queue
+    original = verbs.return_to_queue
 
     def cut_off(*args: Any) -> None:
         if is_committed:
             original(*args)
         raise OperationalError(2013, "Lost connection to server during query")
 
-    monkeypatch.setattr(settle, "return_to_queue", cut_off)
+    interpose("return_to_queue", cut_off)
     with pytest.raises(OperationalError):
         duties._hand_back()
     assert state.batch.next() is None
-    monkeypatch.setattr(settle, "return_to_queue", original)
+    interpose("return_to_queue", original)
     duties._hand_back()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
 def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_is_seen_twice(
-    state: ChildState, duties: housekeeper.Housekeeper
+    state: ChildState, duties: Housekeeper
 ) -> None:
     (forgotten, _), (known, claimed), (others, _) = running_job(), running_job(), running_job("worker-2")
     state.batch.put([claimed])
@@ -87,7 +85,7 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
 
 
 def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_run_when_the_answer_comes(
-    state: ChildState, duties: housekeeper.Housekeeper, tuning: Tuning
+    state: ChildState, duties: Housekeeper, tuning: Tuning
 ) -> None:
     job, claimed = running_job()
     state.doubts.add([claimed.ticket])
@@ -104,7 +102,7 @@ def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_r
 
 
 def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
-    state: ChildState, duties: housekeeper.Housekeeper, broker: MemoryBroker, tuning: Tuning
+    state: ChildState, duties: Housekeeper, broker: MemoryBroker, tuning: Tuning
 ) -> None:
     _, claimed = running_job()
     state.running.add(claimed, Interrupter(on_main_thread=False))
@@ -124,7 +122,7 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
 
 
 def test_a_window_that_grew_much_is_announced_before_the_next_heartbeat_and_one_that_shrank_if_it_stays_so(
-    state: ChildState, duties: housekeeper.Housekeeper, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    state: ChildState, duties: Housekeeper, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     tuning.set(housekeeper_window_seconds=0.0)
     monkeypatch.setattr(state.prefetch, "quick_types", lambda _: {"quick": 10})
@@ -136,9 +134,7 @@ def test_a_window_that_grew_much_is_announced_before_the_next_heartbeat_and_one_
     assert changed == {4: [False, True], 5: [False] * 2, 10: [False] * 2, 20: [False] * 2, 21: [True] * 2}
 
 
-def test_an_orphan_renews_its_lease_and_notes_it_where_it_looks_for_it(
-    state: ChildState, duties: housekeeper.Housekeeper
-) -> None:
+def test_an_orphan_renews_its_lease_and_notes_it_where_it_looks_for_it(state: ChildState, duties: Housekeeper) -> None:
     job, claimed = running_job()
     interrupter = Interrupter(on_main_thread=False)
     state.running.add(claimed, interrupter)
@@ -153,7 +149,7 @@ def test_an_orphan_renews_its_lease_and_notes_it_where_it_looks_for_it(
 
 @pytest.mark.parametrize(("what", "kind"), [("canceled", JobCanceled), ("taken away", AttemptLost)])
 def test_an_orphan_learns_from_its_renewal_what_is_to_stop(
-    state: ChildState, duties: housekeeper.Housekeeper, what: str, kind: type[JobCanceled]
+    state: ChildState, duties: Housekeeper, what: str, kind: type[JobCanceled]
 ) -> None:
     job, claimed = running_job()
     interrupter = Interrupter(on_main_thread=False)
@@ -161,6 +157,6 @@ def test_an_orphan_learns_from_its_renewal_what_is_to_stop(
     if what == "canceled":
         cancel_job(job)
     else:
-        settle.settle_lost([(claimed.pk, claimed.attempt)], "gone", WORKER)
+        verbs.settle_lost([(claimed.pk, claimed.attempt)], "gone", WORKER)
     duties._live_as_orphan()
     assert interrupter.wanted is kind

@@ -5,25 +5,22 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine.control import worker_orders
-from django_jobs.engine.control.worker_orders import Order
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.worker_registry import Supervision
 from django_jobs.models import WorkerOrder
-from django_jobs.worker.orders import OrderReader
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Order, OrderReader, Supervision
 
 
 @pytest.fixture
 def reader(db: None, tuning: Tuning) -> OrderReader:
     tuning.set(order_pause_seconds=0.0)
     supervision = Supervision(pid=7, name="seven")
-    worker_registry.announce("web-7-1", ["jobs-normal"], slots=1, window=1, supervision=supervision)
+    verbs.announce_worker("web-7-1", ["jobs-normal"], slots=1, window=1, supervision=supervision)
     return OrderReader("seven")
 
 
 def give(order: Order) -> None:
-    assert worker_orders.give("seven", order) is not None
+    assert verbs.give_order("seven", order) is not None
 
 
 def test_an_order_is_heard_and_that_is_noted(reader: OrderReader) -> None:
@@ -51,16 +48,14 @@ def test_another_supervisor_hears_nothing(reader: OrderReader) -> None:
     assert not other.is_stop
 
 
-def test_what_was_ordered_holds_while_the_database_is_away(
-    reader: OrderReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_ordered_holds_while_the_database_is_away(reader: OrderReader, interpose: Interpose) -> None:
     give(Order.QUIET)
     reader.look()
 
     def fail(_: str) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(worker_orders, "read", fail)
+    interpose("read_orders", fail)
     with pytest.raises(OperationalError):
         reader.look()
     assert reader.is_quiet
@@ -86,7 +81,7 @@ def test_an_order_that_was_replaced_meanwhile_is_not_the_one_that_was_obeyed(rea
     give(Order.QUIET)
     first = WorkerOrder.objects.get()
     give(Order.STOP)
-    worker_orders.note_obeyed(first)
+    verbs.note_order_obeyed(first)
     assert WorkerOrder.objects.get().obeyed_at is None
 
 
@@ -96,7 +91,7 @@ def test_what_could_not_be_noted_is_noted_later(reader: OrderReader, monkeypatch
 
     give(Order.QUIET)
     with monkeypatch.context() as patch:
-        patch.setattr(worker_orders, "note_obeyed", fail)
+        Interpose(patch)("note_order_obeyed", fail)
         with pytest.raises(OperationalError):
             reader.look()
     reader.look()

@@ -7,18 +7,15 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, freed_places
-from django_jobs.engine.store.chosen import store
-from django_jobs.worker.child import Child
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.refiller import Refiller
+from tests.support import verbs
 from tests.support.brokers import pending_job, returned, running_job
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
+from tests.support.verbs import Child, ChildState, Interpose, Refiller
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> list[Any]:
+def asked(monkeypatch: pytest.MonkeyPatch, interpose: Interpose, tuning: Tuning) -> list[Any]:
     """What is asked of the dispatcher, in place of asking it."""
     found: list[Any] = []
 
@@ -26,11 +23,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> list[Any]:
         found.append(("ended", has_ended))
         return False
 
-    monkeypatch.setattr(freed_places, "dispatch", dispatch)
-    monkeypatch.setattr(dispatcher, "refill", lambda *_: found.append("refill"))
-    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: found.append("look"))
+    interpose("dispatch_freed", dispatch)
+    interpose("refill", lambda *_: found.append("refill"))
+    interpose("refill_if_empty", lambda *_: found.append("look"))
     tuning.set(claim_second_look_seconds=0.0, claim_flow_seconds=600.0)
-    monkeypatch.setattr(store(), "has_one_writer", False)
+    monkeypatch.setattr(verbs.store(), "has_one_writer", False)
     return found
 
 
@@ -48,16 +45,16 @@ def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any]
 
 @pytest.mark.django_db(transaction=True)
 def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writing(
-    child: Child, monkeypatch: pytest.MonkeyPatch
+    child: Child, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
-    monkeypatch.setattr(store(), "has_one_writer", True)
+    monkeypatch.setattr(verbs.store(), "has_one_writer", True)
     child.refiller = Refiller()
     child.claims._refill = child.refiller.ask
     begun: list[int] = []
-    monkeypatch.setattr(dispatcher, "refill", lambda *_: begun.append(child.state.batch.busy()))
-    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda *_: begun.append(-1))
+    interpose("refill", lambda *_: begun.append(child.state.batch.busy()))
+    interpose("refill_if_empty", lambda *_: begun.append(-1))
     pending_job()
-    dispatcher.dispatch()
+    verbs.dispatch()
     child.run()
     assert child.state.jobs_run == 1
     assert set(begun) == {0}

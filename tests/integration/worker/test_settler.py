@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine.execution import completions, settle
 from django_jobs.models import Job
 from django_jobs.worker import settler
+from tests.support import verbs
 from tests.support.brokers import WORKER, reread, returned, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Settler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
-LARGE = {"text": "x" * (settle.LARGE_BYTES + 1)}
+LARGE = {"text": "x" * (verbs.LARGE_RESULT_BYTES + 1)}
 
 
 class Database:
@@ -27,11 +28,11 @@ class Database:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
         self.refuses: dict[int, int] = {}
         self.pauses: list[float] = []
-        self._complete = completions.complete
-        monkeypatch.setattr(completions, "complete", self._receive)
+        self._complete = verbs.complete_jobs
+        Interpose(monkeypatch)("complete_jobs", self._receive)
         tuning.set(settler_clock=SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
         # What a test has open is not to be closed.
-        monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
+        Interpose(monkeypatch)("drop_connections", lambda: None)
 
     def _receive(self, items: Any, worker_name: str) -> Any:
         for item in items:
@@ -47,7 +48,7 @@ def database(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Database:
 
 
 def store(*ends: Any) -> None:
-    settler.Settler(WORKER).settle(list(ends))
+    Settler(WORKER).settle(list(ends))
 
 
 def test_an_end_is_stored_once_the_database_is_back_however_long_that_takes(database: Database) -> None:
@@ -75,16 +76,16 @@ def test_a_large_result_survives_a_short_outage(database: Database) -> None:
     assert reread(job).status == "Completed"
 
 
-def test_together_too_much_is_stored_one_by_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_together_too_much_is_stored_one_by_one(database: Database, interpose: Interpose) -> None:
     def receive_one(items: Any, worker_name: str) -> Any:
         if len(items) > 1:
             raise OperationalError(2006, "Server has gone away")
         return database._complete(items, worker_name)
 
-    monkeypatch.setattr(completions, "complete", receive_one)
+    interpose("complete_jobs", receive_one)
     store(*(returned(running_job()[1]) for _ in range(5)))
     assert set(Job.objects.values_list("status", flat=True)) == {"Completed"}
-    assert len(database.pauses) == settler.SET_TRIES
+    assert len(database.pauses) == verbs.SET_TRIES
 
 
 def test_a_database_that_is_away_for_long_refuses_no_large_result(
@@ -115,9 +116,9 @@ def test_a_lock_on_the_table_of_jobs_refuses_no_large_result(database: Database)
 
 def test_what_could_not_be_stored_because_its_row_is_in_use_is_stored_later(monkeypatch: pytest.MonkeyPatch) -> None:
     (held, claimed), (free, other) = running_job(), running_job()
-    mine = settler.Settler(WORKER)
+    mine = Settler(WORKER)
     with monkeypatch.context() as patch:
-        patch.setattr(settle, "settle", lambda ended, _: [item for item in ended if item.claimed is claimed])
+        Interpose(patch)("settle", lambda ended, _: [item for item in ended if item.claimed is claimed])
         mine.settle([returned(claimed), returned(other)])
     assert (mine.has_unsettled(), mine.keys()) == (True, {(held.pk, claimed.attempt)})
 

@@ -14,20 +14,14 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone, translation
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.store import database
+from django_jobs import cancel_job
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
-from django_jobs.worker import slot_run, thread_slots
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.shared_slots import SharedSlots
-from django_jobs.worker.slots import make_slots
-from django_jobs.worker.thread_slots import ThreadSlots
+from tests.support import verbs
 from tests.support.attempts import raising
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import ChildState, Interpose, SharedSlots, ThreadSlots, WorkerOptions, outcomes
 from tests.support.waiting import wait_until
 
 Reasons = Callable[[Job], list[str]]
@@ -59,7 +53,7 @@ class Child:
         options = WorkerOptions(threads=threads)
         self.state = ChildState(WORKER, options, broker.consumer(WORKER), SharedSlots.create(options.slots))
         self.pauses = self.state.stopping = Pauses()
-        self.slots = make_slots(self.state)
+        self.slots = verbs.make_slots(self.state)
 
     def run(self, handler: Callable[[Any], Any] | None = None) -> Job:
         """A job in a slot, to its end. It finds the thread of the last one idle."""
@@ -119,9 +113,9 @@ def test_a_handler_runs_and_its_slot_is_free_again(child: Child) -> None:
     ("error", "status"), [(RuntimeError("a mistake of ours"), "Failed"), (JobCanceled(), "Canceled")], ids=repr
 )
 def test_what_strikes_outside_the_handler_is_an_end_too(
-    child: Child, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: str
+    child: Child, interpose: Interpose, error: BaseException, status: str
 ) -> None:
-    monkeypatch.setattr(slot_run, "run", lambda *arguments: raising(error)(None))
+    interpose("run", lambda *arguments: raising(error)(None))
     assert child.run().status == status
     assert child.is_idle()
 
@@ -133,7 +127,7 @@ def test_a_job_that_the_shared_slots_refuse_leaves_its_slot_free(child: Child, m
 
 
 def test_an_interruption_that_kept_the_handlers_end_from_being_noted_is_the_last(
-    child: Child, monkeypatch: pytest.MonkeyPatch
+    child: Child, interpose: Interpose
 ) -> None:
     seen: list[Any] = []
 
@@ -145,7 +139,7 @@ def test_an_interruption_that_kept_the_handlers_end_from_being_noted_is_the_last
         seen.extend([interrupter, way_in])
         raise JobCanceled
 
-    monkeypatch.setattr(slot_run, "run", run)
+    interpose("run", run)
     assert child.run().status == "Canceled"
     seen[0].check()
 
@@ -208,7 +202,7 @@ def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
     threaded.slots.wait_for_room()
     (pause,) = threaded.pauses.seconds
     assert pause is not None
-    assert 0 < pause <= thread_slots.PAUSE_SECONDS
+    assert 0 < pause <= verbs.SLOT_PAUSE_SECONDS
 
 
 def test_after_the_pause_threads_are_tried_again(
@@ -221,7 +215,7 @@ def test_after_the_pause_threads_are_tried_again(
         patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
         threaded.state.batch.put([running_job()[1]])
         threaded.slots.run_batch()
-    clock.monotonic = lambda: 1.0 + thread_slots.PAUSE_SECONDS
+    clock.monotonic = lambda: 1.0 + verbs.SLOT_PAUSE_SECONDS
     assert is_free(threaded)
     assert threaded.run().status == "Completed"
 
@@ -340,18 +334,16 @@ def test_a_connection_that_broke_while_the_slot_rested_is_replaced(
     seen: list[Any] = []
     threaded.run(raw_connection(seen))
     with monkeypatch.context() as patch:
-        patch.setattr(type(database.connection()), "is_usable", is_usable)
+        patch.setattr(type(verbs.database_connection()), "is_usable", is_usable)
         threaded.run(raw_connection(seen))
     assert asked == [seen[0][1]]
     assert seen[1] != seen[0]
 
 
-def test_a_slot_that_rests_for_long_holds_no_connection(
-    threaded: Child, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
-) -> None:
+def test_a_slot_that_rests_for_long_holds_no_connection(threaded: Child, interpose: Interpose, tuning: Tuning) -> None:
     tuning.set(idle_thread_seconds=0.05)
     closed, own = threading.Event(), threading.local()
-    really_drop = database.drop_connections
+    really_drop = verbs.drop_connections
 
     def drop() -> None:
         really_drop()
@@ -361,7 +353,7 @@ def test_a_slot_that_rests_for_long_holds_no_connection(
     def handler(context: Any) -> None:
         own.is_slots = True
 
-    monkeypatch.setattr(database, "drop_connections", drop)
+    interpose("drop_connections", drop)
     threaded.run(handler)
     assert closed.wait(30)
 

@@ -10,15 +10,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import uptime
-from django_jobs.engine.claimed_job import Claimed
 from django_jobs.exceptions import AttemptLost, JobCanceled, WorkerStopping
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.interruption import Interrupter
-from django_jobs.worker.shared_slots import StopRequest
-from django_jobs.worker.stop_relay import StopRelay
+from tests.support import verbs
 from tests.support.brokers import running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import ChildState, Claimed, Interpose, Interrupter, StopRelay, StopRequest
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -94,10 +90,10 @@ def test_running_jobs_have_their_grace_when_the_worker_stops(
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def clock(interpose: Interpose) -> SimpleNamespace:
     """The clock of leases, which goes on by hand."""
-    clock = SimpleNamespace(now=uptime.seconds())
-    monkeypatch.setattr(uptime, "seconds", lambda: clock.now)
+    clock = SimpleNamespace(now=verbs.uptime())
+    interpose("uptime", lambda: clock.now)
     return clock
 
 

@@ -13,9 +13,8 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 
-from django_jobs.engine.store import worker_lines
-from django_jobs.engine.store.chosen import store_of
 from django_jobs.engine.store.postgresql import lines
+from tests.support import verbs
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +35,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture
 def prepared(options: dict[str, Any]) -> Iterator[Any]:
     """A connection as a worker's."""
-    worker_lines.prepare()
+    verbs.prepare_worker_line()
     try:
         with contextlib.closing(connection.copy()) as made:
             made.settings_dict["OPTIONS"] = options
@@ -64,15 +63,15 @@ def test_the_server_looks_whether_a_worker_still_is_there(prepared: Any) -> None
 @on_postgresql
 def test_a_connection_to_a_server_that_cannot_look_is_fit(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "_LOOK", "SELECT set_config('no_such_setting', '2s', false) WHERE %s > 0")
-    store_of("default").prepare_for_worker(prepared)
+    verbs.store_of("default").prepare_for_worker(prepared)
     assert not prepared.errors_occurred
     assert prepared.is_usable()
 
 
 def test_what_the_host_says_about_its_lines_stays(options: dict[str, Any]) -> None:
-    options |= dict.fromkeys(store_of("default").worker_options(), 77)
+    options |= dict.fromkeys(verbs.store_of("default").worker_options(), 77)
     before = dict(options)
-    worker_lines.prepare()
+    verbs.prepare_worker_line()
     connection_created.disconnect(dispatch_uid="django_jobs.worker_lines")
     assert options == before
 
@@ -97,7 +96,7 @@ def test_a_statement_that_is_wanted_no_more_once_it_is_found_is_left_alone(prepa
         return False
 
     def is_found() -> bool:
-        store_of("default").end_statement(prepared, is_wanted)
+        verbs.store_of("default").end_statement(prepared, is_wanted)
         return bool(asked)
 
     prepared.inc_thread_sharing()
@@ -106,6 +105,6 @@ def test_a_statement_that_is_wanted_no_more_once_it_is_found_is_left_alone(prepa
     wait_until(is_found, 10, "the statement")
     assert thread.is_alive()
 
-    store_of("default").end_statement(prepared)
+    verbs.store_of("default").end_statement(prepared)
     thread.join(10)
     assert not thread.is_alive()

@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET  # only what we made ourselves is parsed
 import pytest
 
 from django_jobs.admin.chart_drawing import draw, nice_ceiling
-from django_jobs.admin.charts import Series, as_table
-from django_jobs.admin.charts_small import draw_bars, draw_spark
+from tests.support import verbs
 from tests.support.charts import chart, elements
+from tests.support.verbs import ChartSeries
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -90,19 +90,25 @@ def test_the_last_label_is_always_there_and_few_others() -> None:
 
 
 def test_there_is_no_inline_style_or_script() -> None:
-    svg = draw(chart([1], line=[2])) + draw_bars("b", "Bars", [("a", "good", 1, "1")]) + draw_spark([0.1, 0.2])
+    svg = (
+        draw(chart([1], line=[2]))
+        + verbs.draw_bars("b", "Bars", [("a", "good", 1, "1")])
+        + verbs.draw_spark([0.1, 0.2])
+    )
     assert "style=" not in svg
     assert " on" not in svg
 
 
 def test_hostile_texts_are_escaped() -> None:
     hostile = chart([1], title=HOSTILE, labels=[HOSTILE])
-    assert "<script" not in draw(hostile) + as_table(hostile) + draw_bars("b", HOSTILE, [(HOSTILE, "good", 1, HOSTILE)])
+    assert "<script" not in draw(hostile) + verbs.chart_as_table(hostile) + verbs.draw_bars(
+        "b", HOSTILE, [(HOSTILE, "good", 1, HOSTILE)]
+    )
 
 
 @pytest.mark.parametrize("labels", [[], ["one"]])
 def test_any_number_of_places_can_be_drawn(labels: list[str]) -> None:
     values: list[float | None] = [None for _ in labels]
-    item = chart(labels=labels, lines=[Series(name="line", color="info", values=values)])
+    item = chart(labels=labels, lines=[ChartSeries(name="line", color="info", values=values)])
     assert item.describe() == str(item.empty)
     assert draw(item).startswith("<svg")

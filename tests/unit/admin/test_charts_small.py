@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET  # only what we made ourselves is parsed
 
-from django_jobs.admin.charts_small import draw_bars, draw_spark
+from tests.support import verbs
 from tests.support.charts import elements
 
 
 def test_a_spark_of_one_value_is_a_dot() -> None:
-    assert len(elements(draw_spark([None, 0.5, None]), "circle", "djobs-dot")) == 1
+    assert len(elements(verbs.draw_spark([None, 0.5, None]), "circle", "djobs-dot")) == 1
 
 
 def test_bars_say_their_values() -> None:
-    svg = draw_bars("b", "Bars", [("High", "warn", 10, "10+"), ("Low", "neutral", 0, "0")])
+    svg = verbs.draw_bars("b", "Bars", [("High", "warn", 10, "10+"), ("Low", "neutral", 0, "0")])
     assert ET.fromstring(svg)[1].text == "High: 10+; Low: 0"
     wide, narrow = (float(item.attrib["width"]) for item in elements(svg, "rect"))
     assert wide > 100 * narrow
 
 
 def test_a_spark_is_hidden_from_assistive_technology() -> None:
-    assert ET.fromstring(draw_spark([None, 0.5])).get("aria-hidden") == "true"
+    assert ET.fromstring(verbs.draw_spark([None, 0.5])).get("aria-hidden") == "true"

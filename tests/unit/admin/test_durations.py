@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from django_jobs.admin.durations import (
-    OWN_WORDS,
-    DurationField,
-    brief_duration,
-    format_duration,
-    parse_duration,
-    typed_duration,
-)
+from django_jobs.admin.durations import OWN_WORDS, DurationField, format_duration, parse_duration, typed_duration
+from tests.support import verbs
 from tests.support.tuning import Tuning
 
 
@@ -59,12 +53,12 @@ def test_measured_times_are_told_briefly(subtests: pytest.Subtests) -> None:
     ]
     for seconds, text in cases:
         with subtests.test(seconds=seconds, text=text):
-            assert brief_duration(seconds) == text
+            assert verbs.brief_duration(seconds) == text
 
 
 def test_what_people_read_is_in_their_language_and_what_they_type_in_none(bracketed: None) -> None:
     assert format_duration(5400) == "[1 h] [30 min]"
-    assert brief_duration(3.44) == "[3,4 s]"
+    assert verbs.brief_duration(3.44) == "[3,4 s]"
     assert typed_duration(5400) == DurationField().prepare_value(5400) == "1 h 30 min"
 
 

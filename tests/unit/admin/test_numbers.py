@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.utils import translation
 
-from django_jobs.admin.capped_counts import NOT_COUNTED, CappedCount
+from django_jobs.admin.capped_counts import NOT_COUNTED
 from django_jobs.admin.numbers import format_exact, format_number, format_percent
 from django_jobs.engine.english import in_english
+from tests.support.verbs import CappedCount
 
 
 def test_numbers_stand_in_groups_of_three_digits() -> None:

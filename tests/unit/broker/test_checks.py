@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.broker.checks import check_one_redis
+from tests.support import verbs
 
 URL = "redis://:secret@127.0.0.1:6379/1"
 
@@ -16,7 +16,7 @@ def told(settings: Any, *configs: dict[str, Any]) -> list[str]:
     names = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
     last = configs[-1]
     settings.RQ_QUEUES = dict(zip(names, [configs[0]] * 3 + [last], strict=True))
-    messages = check_one_redis()
+    messages = verbs.check_one_redis()
     assert all("secret" not in str(message) for message in messages)
     assert all(message.id == "django_jobs.W012" for message in messages)
     return [name for name in names for message in messages if f"'{name}'" in message.msg]
@@ -54,10 +54,10 @@ def test_a_queue_in_another_redis_database_is_told(subtests: pytest.Subtests, se
 
 def test_a_queue_that_is_missing_is_another_checks_affair(settings: Any) -> None:
     settings.RQ_QUEUES = {"jobs-normal": {"URL": URL}}
-    assert check_one_redis() == []
+    assert verbs.check_one_redis() == []
 
 
 @pytest.mark.parametrize("value", [None, ["jobs-normal"], {"jobs-normal": URL}, {"jobs-normal": {}, "jobs-low": None}])
 def test_queues_that_are_no_dicts_are_another_checks_affair(settings: Any, value: Any) -> None:
     settings.RQ_QUEUES = value
-    assert check_one_redis() == []
+    assert verbs.check_one_redis() == []

@@ -9,22 +9,21 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs.broker import entry
-from django_jobs.engine import uptime
-from django_jobs.engine.execution import leases
 from django_jobs.exceptions import AttemptLost
+from tests.support import verbs
+from tests.support.verbs import CheckpointRunner, Interpose
 
 ROUNDS = 4
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch, settings: Any) -> entry.CheckpointRunner:
+def runner(interpose: Interpose, settings: Any) -> CheckpointRunner:
     """Looks after a handler that is done after some rounds; the lease is due in each of them."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0}
-    monkeypatch.setattr("django_jobs.engine.store.database.drop_connections", lambda: None)
-    monkeypatch.setattr(leases, "note_begun", lambda attempts, _: set(attempts))
-    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300, claimed_at=uptime.seconds())
-    runner = entry.CheckpointRunner(claimed, "rqworker")
+    interpose("drop_connections", lambda: None)
+    interpose("note_begun", lambda attempts, _: set(attempts))
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300, claimed_at=verbs.uptime())
+    runner = CheckpointRunner(claimed, "rqworker")
     is_done = iter([False] * ROUNDS + [True])
     done: Any = SimpleNamespace(wait=lambda _: next(is_done))
     runner.done = done
@@ -47,15 +46,16 @@ class Duty:
 
 @pytest.mark.parametrize(("of_progress", "of_renewal"), [(2, 2), (ROUNDS + 1, 0), (0, ROUNDS)])
 def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
-    runner: entry.CheckpointRunner,
+    runner: CheckpointRunner,
     monkeypatch: pytest.MonkeyPatch,
+    interpose: Interpose,
     caplog: pytest.LogCaptureFixture,
     of_progress: int,
     of_renewal: int,
 ) -> None:
     flush, renew = Duty(of_progress), Duty(of_renewal)
     monkeypatch.setattr(runner.progress, "flush", flush)
-    monkeypatch.setattr(leases, "renew", renew)
+    interpose("renew_leases", renew)
     with caplog.at_level(logging.WARNING, "django_jobs"):
         runner.keep_alive()
     assert (flush.calls, renew.calls) == (ROUNDS + 1, ROUNDS)
@@ -63,16 +63,16 @@ def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
 
 
 def test_an_attempt_whose_lease_nobody_could_renew_is_told_when_it_calls_its_context(
-    runner: entry.CheckpointRunner, settings: Any, monkeypatch: pytest.MonkeyPatch
+    runner: CheckpointRunner, settings: Any, interpose: Interpose
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 30}
-    began = uptime.seconds()
-    monkeypatch.setattr(leases, "renew", Duty(0))
-    monkeypatch.setattr(uptime, "seconds", lambda: began + 20)
+    began = verbs.uptime()
+    interpose("renew_leases", Duty(0))
+    interpose("uptime", lambda: began + 20)
     runner._renew()
-    monkeypatch.setattr(uptime, "seconds", lambda: began + 49)
+    interpose("uptime", lambda: began + 49)
     runner.check()
-    monkeypatch.setattr(uptime, "seconds", lambda: began + 51)
+    interpose("uptime", lambda: began + 51)
     with pytest.raises(AttemptLost):
         runner.check()
     assert runner.is_canceled()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.checks import check_alerts
+from tests.support import verbs
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from django_jobs.checks import check_alerts
 )
 def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any) -> None:
     settings.DJANGO_JOBS = {"ALERTS": value}
-    assert check_alerts() == []
+    assert verbs.check_alerts() == []
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any
 )
 def test_what_makes_no_sense_is_told(settings: Any, value: Any, words: str) -> None:
     settings.DJANGO_JOBS = {"ALERTS": value}
-    (message,) = check_alerts()
+    (message,) = verbs.check_alerts()
     assert message.id == "django_jobs.E025"
     assert words in message.msg

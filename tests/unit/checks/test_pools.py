@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.broker.checks import check_one_redis
 from django_jobs.checks import check_pools
+from tests.support import verbs
 
 REDIS = {"URL": "redis://localhost:6379/0"}
 NAMES = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
@@ -59,6 +59,6 @@ def test_two_pools_share_no_queue(settings: Any, other: str) -> None:
 def test_a_pools_queue_in_another_redis_is_told(settings: Any) -> None:
     settings.RQ_QUEUES = {**dict.fromkeys(NAMES, REDIS), "jobs-gpu-low": {"URL": "redis://localhost:6379/1"}}
     settings.DJANGO_JOBS = {"POOLS": {"gpu": {}}}
-    (message,) = check_one_redis()
+    (message,) = verbs.check_one_redis()
     assert message.id == "django_jobs.W012"
     assert "jobs-gpu-low" in message.msg

@@ -11,10 +11,7 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.files.storage import Storage
 
-from django_jobs.api.throttles import RATES
-from django_jobs.broker.checks import check_one_redis
 from django_jobs.checks import (
-    check_database,
     check_foreign_rq_jobs,
     check_handler_logs,
     check_numbers,
@@ -26,6 +23,8 @@ from django_jobs.checks import (
     check_time_zones,
     check_websocket_origins,
 )
+from tests.support import verbs
+from tests.support.verbs import THROTTLE_RATES
 
 QUEUES = {"Critical": "a", "High": "b", "Normal": "c", "Low": "d"}
 
@@ -74,7 +73,7 @@ def test_a_queue_whose_name_is_none_is_an_error(settings: Any, name: Any) -> Non
         True,
         True,
     )
-    assert check_one_redis() == []
+    assert verbs.check_one_redis() == []
 
 
 def test_a_queue_that_rq_does_not_know_is_an_error(settings: Any) -> None:
@@ -109,7 +108,7 @@ def test_mysql_alone_is_refused(
     monkeypatch.setattr("django_jobs.engine.store.base.Store.hides_changes", lambda _: False)
     monkeypatch.setattr("django_jobs.engine.store.mariadb.MariaDBStore.hides_changes", lambda _: False)
     monkeypatch.setattr("django.db.connections", connections)
-    assert ids(check_database(databases=["default"])) == expected
+    assert ids(verbs.check_database(databases=["default"])) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,12 +119,12 @@ def test_a_database_that_keeps_local_times_is_an_error(
 ) -> None:
     connections = {"default": SimpleNamespace(vendor="postgresql", settings_dict={"TIME_ZONE": zone})}
     monkeypatch.setattr("django.db.connections", connections)
-    assert ids(check_database(databases=["default"])) == expected
+    assert ids(verbs.check_database(databases=["default"])) == expected
 
 
 def test_a_database_that_is_not_checked_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django.db.connections", {})
-    assert check_database(databases=None) == []
+    assert verbs.check_database(databases=None) == []
 
 
 def with_storage(settings: Any, backend: str, **options: Any) -> list[str | None]:
@@ -238,7 +237,7 @@ def test_throttle_rates_of_the_rest_frameworks_form_are_fine(settings: Any) -> N
 
 
 def test_each_throttle_that_there_is_may_be_set(settings: Any) -> None:
-    settings.DJANGO_JOBS = {"THROTTLE_RATES": dict.fromkeys(RATES, "1/min")}
+    settings.DJANGO_JOBS = {"THROTTLE_RATES": dict.fromkeys(THROTTLE_RATES, "1/min")}
     assert check_throttle_rates() == []
 
 

@@ -15,7 +15,7 @@ import django_jobs.contrib.sentry
 from django_jobs.apps import DjangoJobsConfig
 from django_jobs.contrib.opentelemetry.apps import OpenTelemetryConfig
 from django_jobs.contrib.sentry.apps import SentryConfig
-from django_jobs.engine import observers
+from tests.support import verbs
 
 Make = Callable[[str, object], AppConfig]
 
@@ -43,7 +43,7 @@ def test_a_project_with_an_old_sentry_starts_and_is_told(
     monkeypatch.setitem(sys.modules, "sentry_sdk", ModuleType("sentry_sdk"))
     monkeypatch.delitem(sys.modules, "django_jobs.contrib.sentry.events", raising=False)
     monkeypatch.delattr(django_jobs.contrib.sentry, "events", raising=False)
-    before = observers.all_of_them()
+    before = verbs.all_observers()
     DjangoJobsConfig._tell_sentry()
-    assert observers.all_of_them() == before
+    assert verbs.all_observers() == before
     assert "needed=sentry-sdk>=2.0" in caplog.text

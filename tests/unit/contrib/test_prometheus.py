@@ -16,27 +16,26 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from django_jobs.contrib.prometheus import exposition, families, page
 from django_jobs.contrib.prometheus.counted import BOUNDS
-from django_jobs.contrib.prometheus.exposed import Exposed
-from django_jobs.contrib.prometheus.page import scrape
 from django_jobs.engine.insight.gauges import Gauges
-from django_jobs.engine.process_counts import (
+from django_jobs.statuses import Status
+from tests.support import verbs
+from tests.support.documents import DOCS
+from tests.support.probes import scraped, value_of
+from tests.support.prometheus import promtool
+from tests.support.verbs import (
     ATTEMPTS,
+    COUNTED_TYPES,
     ENDED,
-    MAX_TYPES,
     RUN_SECONDS,
     RUNS,
     SUBMITTED,
     WAIT_SECONDS,
     WAITS,
-    Key,
+    CountKey,
+    ExposedMetrics,
+    HealthNotes,
     ProcessCounts,
 )
-from django_jobs.engine.store.histograms import class_of
-from django_jobs.health.notes import HealthNotes
-from django_jobs.statuses import Status
-from tests.support.documents import DOCS
-from tests.support.probes import scraped, value_of
-from tests.support.prometheus import promtool
 
 OPERATING = DOCS / "operating"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -63,26 +62,26 @@ def gauges(**changes: Any) -> Gauges:
     return Gauges(**{**values, **changes})
 
 
-def counts(*numbers: tuple[Key, float], organizations: int = 0) -> ProcessCounts:
+def counts(*numbers: tuple[CountKey, float], organizations: int = 0) -> ProcessCounts:
     found = ProcessCounts(organizations=organizations)
     found.add(numbers)
     return found
 
 
-def text_of(exposed: Exposed, accept: str = "") -> str:
-    answer = scrape(exposed, accept)
+def text_of(exposed: ExposedMetrics, accept: str = "") -> str:
+    answer = verbs.scrape_metrics(exposed, accept)
     assert answer.code == 200
     return answer.body.decode()
 
 
 EVERYTHING = [
-    (Key(ATTEMPTS, "mail", "ORG-1", "completed"), 4),
-    (Key(SUBMITTED, "mail", "ORG-1"), 5),
-    (Key(ENDED, "mail", "ORG-1", "completed"), 4),
-    (Key(RUNS, "mail", detail=class_of(1.0)), 4),
-    (Key(RUN_SECONDS, "mail"), 4.0),
-    (Key(WAITS, "mail", detail=class_of(0.2)), 4),
-    (Key(WAIT_SECONDS, "mail"), 0.8),
+    (CountKey(ATTEMPTS, "mail", "ORG-1", "completed"), 4),
+    (CountKey(SUBMITTED, "mail", "ORG-1"), 5),
+    (CountKey(ENDED, "mail", "ORG-1", "completed"), 4),
+    (CountKey(RUNS, "mail", detail=verbs.histogram_class(1.0)), 4),
+    (CountKey(RUN_SECONDS, "mail"), 4.0),
+    (CountKey(WAITS, "mail", detail=verbs.histogram_class(0.2)), 4),
+    (CountKey(WAIT_SECONDS, "mail"), 0.8),
 ]
 
 
@@ -94,13 +93,13 @@ def known_names() -> set[str]:
     """Every name that a query may use."""
     return {
         sample.name
-        for family in exposition.JobsCollector(Exposed(notes(), gauges(), counts(*EVERYTHING))).collect()
+        for family in exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING))).collect()
         for sample in family.samples
     }
 
 
 def test_all_that_is_known_is_told() -> None:
-    text = text_of(Exposed(notes(), gauges(), counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)))
     assert value_of(text, "django_jobs_attempts_total", job_type="mail", outcome="completed") == 4
     assert value_of(text, "django_jobs_submitted_total", job_type="mail") == 5
     assert value_of(text, "django_jobs_backlog", priority="low") == 5
@@ -112,21 +111,21 @@ def test_all_that_is_known_is_told() -> None:
 
 
 def test_every_described_metric_can_be_told_and_no_other() -> None:
-    collector = exposition.JobsCollector(Exposed(notes(), gauges(), counts(*EVERYTHING)))
+    collector = exposition.JobsCollector(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)))
     told = {family.name for family in collector.collect()}
     assert told == {family.name for family in collector.describe()}
 
 
 def test_a_first_failure_is_an_increase() -> None:
-    text = text_of(Exposed(notes(), counts=counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), counts=counts(*EVERYTHING)))
     key = ("django_jobs_attempts_total", frozenset({("job_type", "mail"), ("outcome", "failed")}))
     assert scraped(text)[key] == 0
 
 
 def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None:
     durations = [0.001, 0.011, 0.012, 1.11, 1.13, 5.6, 5.7, 20_000]
-    keys = [(Key(RUNS, "mail", detail=class_of(seconds)), 1) for seconds in durations]
-    text = text_of(Exposed(notes(), counts=counts(*keys, (Key(RUN_SECONDS, "mail"), sum(durations)))))
+    keys = [(CountKey(RUNS, "mail", detail=verbs.histogram_class(seconds)), 1) for seconds in durations]
+    text = text_of(ExposedMetrics(notes(), counts=counts(*keys, (CountKey(RUN_SECONDS, "mail"), sum(durations)))))
     for _, bound in BOUNDS:
         below = sum(seconds <= float(bound) for seconds in durations)
         assert value_of(text, "django_jobs_run_seconds_bucket", le=bound) == below, bound
@@ -135,38 +134,40 @@ def test_a_histogram_has_each_duration_on_the_right_side_of_its_bounds() -> None
 
 
 def test_organizations_are_a_label_only_where_the_setting_says_so() -> None:
-    assert "ORG-1" not in text_of(Exposed(notes(), counts=counts(*EVERYTHING)))
-    text = text_of(Exposed(notes(), counts=counts(*EVERYTHING, organizations=5)))
+    assert "ORG-1" not in text_of(ExposedMetrics(notes(), counts=counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), counts=counts(*EVERYTHING, organizations=5)))
     assert value_of(text, "django_jobs_attempts_total", organization="ORG-1") == 4
 
 
 def test_old_gauges_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     old = gauges(moment=time.monotonic() - exposition.OLDEST_GAUGES_SECONDS - 1)
-    text = text_of(Exposed(notes(), old))
+    text = text_of(ExposedMetrics(notes(), old))
     assert "django_jobs_backlog" not in text
     assert value_of(text, "django_jobs_database_up") == 1
 
 
 def test_who_asks_for_openmetrics_gets_it() -> None:
-    answer = scrape(Exposed(notes(), gauges(), counts(*EVERYTHING)), OPENMETRICS)
+    answer = verbs.scrape_metrics(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)), OPENMETRICS)
     assert answer.content_type.startswith("application/openmetrics-text")
     assert "django_jobs_attempts" in {found.name for found in text_string_to_metric_families(answer.body.decode())}  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/plain;version=abc", ";;;", "application/json", "\x00"])
 def test_a_strange_accept_header_gets_plain_text(accept: str) -> None:
-    assert scrape(Exposed(notes()), accept).content_type.startswith("text/plain")
+    assert verbs.scrape_metrics(ExposedMetrics(notes()), accept).content_type.startswith("text/plain")
 
 
 def test_names_of_types_with_strange_characters_are_escaped() -> None:
     strange = 'task:a"b\\c\nd'
-    text = text_of(Exposed(notes(), counts=counts((Key(SUBMITTED, strange), 1))))
+    text = text_of(ExposedMetrics(notes(), counts=counts((CountKey(SUBMITTED, strange), 1))))
     assert value_of(text, "django_jobs_submitted_total", job_type=strange) == 1
 
 
 def test_a_scrape_of_the_most_that_there_can_be_is_quick() -> None:
-    numbers = [(Key(name, f"type-{n}", detail=detail), 1.0) for n in range(MAX_TYPES) for name, detail in _DETAILS]
-    exposed = Exposed(notes(), gauges(), counts(*numbers))
+    numbers = [
+        (CountKey(name, f"type-{n}", detail=detail), 1.0) for n in range(COUNTED_TYPES) for name, detail in _DETAILS
+    ]
+    exposed = ExposedMetrics(notes(), gauges(), counts(*numbers))
     text_of(exposed)  # imports
     began = time.thread_time()
     text_of(exposed)
@@ -178,7 +179,7 @@ _DETAILS = [(RUNS, "0"), (RUN_SECONDS, ""), (WAITS, "3"), (WAIT_SECONDS, ""), (A
 
 def test_without_the_library_a_scrape_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "find_spec", lambda _: None)
-    answer = scrape(Exposed(notes()))
+    answer = verbs.scrape_metrics(ExposedMetrics(notes()))
     assert answer.code == 501
     assert b"pip install 'django-durable-jobs[prometheus]'" in answer.body
 
@@ -238,7 +239,7 @@ def test_promtool_understands_the_queries_of_the_dashboard_and_of_the_page(tmp_p
 
 
 def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
-    text = text_of(Exposed(notes(), gauges(), counts(*EVERYTHING)))
+    text = text_of(ExposedMetrics(notes(), gauges(), counts(*EVERYTHING)))
     assert promtool("check", "metrics", text=text) == ""
 
 

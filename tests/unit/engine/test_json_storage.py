@@ -15,8 +15,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.engine.json_storage import NotStorable, canonical, clean_text, encoded, is_storable_text, storable
+from django_jobs.engine.json_storage import canonical, clean_text, encoded, is_storable_text, storable
 from tests.support.refusals import refused
+from tests.support.verbs import NotStorable
 
 LIMIT = 1_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.log_lines import Limits, LineBuffer, read_limits
+from django_jobs.engine.log_lines import Limits, read_limits
+from tests.support.verbs import LineBuffer
 
 
 def record(text: str = "x", *args: Any, error: Any = None) -> logging.LogRecord:

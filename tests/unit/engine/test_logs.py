@@ -13,10 +13,10 @@ import pytest
 
 from django_jobs.engine import logs
 from django_jobs.engine.actors import Actor
-from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.insight import events
-from django_jobs.engine.store.transition_values import Moved
 from django_jobs.statuses import ActorKind
+from tests.support import verbs
+from tests.support.verbs import Moved
 
 FIELDS = ("job_id", "job_type", "organization", "attempt", "event")
 
@@ -34,9 +34,9 @@ def handler() -> Iterator[logging.Handler]:
 def running_job() -> Iterator[None]:
     """As if a handler ran."""
     claimed: Any = SimpleNamespace(job_id="JOB-1", job_type="report", organization="ORG-1", attempt=2)
-    token = current_job.set(claimed)
+    token = verbs.current_job.set(claimed)
     yield
-    current_job.reset(token)
+    verbs.current_job.reset(token)
 
 
 def record_of(text: str, *args: object, name: str = "django_jobs", extra: Any = None) -> logging.LogRecord:
@@ -83,8 +83,8 @@ def test_the_event_of_a_strangers_line_is_not_ours() -> None:
 
 
 def test_installing_reaches_every_handler_once(handler: logging.Handler) -> None:
-    logs.install()
-    logs.install()
+    verbs.install_job_fields()
+    verbs.install_job_fields()
     assert [type(item) for item in handler.filters] == [logs.JobFields]
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.broker import RQBroker
-from django_jobs.engine.ports import Ticket, get_broker, use_broker
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker
+from tests.support.verbs import RQBroker, Ticket
 
 
 @given(st.builds(Ticket, st.integers(1, 2**63 - 1), st.integers(1000, 9999), st.integers(1, 10_000), st.just(2)))
@@ -47,7 +47,7 @@ def test_another_rq_jobs_id_is_no_ticket(subtests: pytest.Subtests) -> None:
 
 def test_the_broker_of_a_process_is_the_one_on_rq_unless_another_is_put_in_place(broker: Any) -> None:
     other = MemoryBroker()
-    use_broker(other)
-    assert get_broker() is other
-    use_broker(None)
-    assert isinstance(get_broker(), RQBroker)
+    verbs.use_broker(other)
+    assert verbs.get_broker() is other
+    verbs.use_broker(None)
+    assert isinstance(verbs.get_broker(), RQBroker)

@@ -9,33 +9,34 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import process_counts
-from django_jobs.engine.actors import WORKER
-from django_jobs.engine.process_counts import (
+from django_jobs.engine.process_counts import MAX_PAIRS, OTHER
+from django_jobs.statuses import TRANSITIONS, Status
+from tests.support import verbs
+from tests.support.verbs import (
     ATTEMPTS,
+    COUNTED_TYPES,
     ENDED,
-    MAX_PAIRS,
-    MAX_TYPES,
-    OTHER,
     OUTCOMES,
     RUN_SECONDS,
     RUNS,
     SUBMITTED,
     WAIT_SECONDS,
     WAITS,
-    Key,
+    WORKER,
+    ActivityPlace,
+    CountKey,
+    Moved,
     ProcessCounts,
+    Tally,
 )
-from django_jobs.engine.store.aggregates import Place, Tally
-from django_jobs.engine.store.transition_values import Moved
-from django_jobs.statuses import TRANSITIONS, Status
 
 
 @pytest.fixture
 def counts() -> Iterator[ProcessCounts]:
     counts = ProcessCounts()
-    process_counts.start(counts)
+    verbs.start_counting(counts)
     yield counts
-    process_counts.stop()
+    verbs.stop_counting()
 
 
 def moved(source: str, target: str, **fields: Any) -> Moved:
@@ -58,51 +59,56 @@ def test_attempts_that_ended_are_counted_and_other_moves_are_not(counts: Process
             moved(Status.FAILED, Status.DEAD_LETTER),
         ]
     )
-    assert counts.read() == {Key(ATTEMPTS, "echo", "", "completed"): 2, Key(ATTEMPTS, "echo", "", "returned"): 1}
+    assert counts.read() == {
+        CountKey(ATTEMPTS, "echo", "", "completed"): 2,
+        CountKey(ATTEMPTS, "echo", "", "returned"): 1,
+    }
 
 
 def test_run_times_are_counted_by_their_class(counts: ProcessCounts) -> None:
     process_counts.count_run("echo", 1.0)
     process_counts.count_run("echo", 1.01)
-    assert counts.read() == {Key(RUNS, "echo", detail="0"): 2, Key(RUN_SECONDS, "echo"): pytest.approx(2.01)}
+    assert counts.read() == {CountKey(RUNS, "echo", detail="0"): 2, CountKey(RUN_SECONDS, "echo"): pytest.approx(2.01)}
 
 
 def test_the_history_is_counted_as_it_was_summed_up(counts: ProcessCounts) -> None:
-    place = Place(60, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "echo", 7)
+    place = ActivityPlace(60, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "echo", 7)
     tally = Tally("ORG-1", submitted=3, completed=2, died=1, wait_seconds=4.5, wait_histogram={"3": 2})
     process_counts.count_history({place: tally})
     assert counts.read() == {
-        Key(SUBMITTED, "echo"): 3,
-        Key(ENDED, "echo", detail="completed"): 2,
-        Key(ENDED, "echo", detail="dead_letter"): 1,
-        Key(WAITS, "echo", detail="3"): 2,
-        Key(WAIT_SECONDS, "echo"): 4.5,
+        CountKey(SUBMITTED, "echo"): 3,
+        CountKey(ENDED, "echo", detail="completed"): 2,
+        CountKey(ENDED, "echo", detail="dead_letter"): 1,
+        CountKey(WAITS, "echo", detail="3"): 2,
+        CountKey(WAIT_SECONDS, "echo"): 4.5,
     }
 
 
 def test_who_does_not_count_is_not_disturbed() -> None:
     process_counts.count_moves([moved(Status.RUNNING, Status.COMPLETED)])
-    assert not process_counts.is_counting()
+    assert not verbs.is_counting()
 
 
 def test_the_types_that_come_after_the_first_are_counted_together() -> None:
     counts = ProcessCounts()
-    counts.add((Key(RUN_SECONDS, f"type-{number}"), 1) for number in range(MAX_TYPES + 5))
-    counts.add([(Key(RUN_SECONDS, "type-0"), 1)])
+    counts.add((CountKey(RUN_SECONDS, f"type-{number}"), 1) for number in range(COUNTED_TYPES + 5))
+    counts.add([(CountKey(RUN_SECONDS, "type-0"), 1)])
     found = counts.read()
-    assert len(found) == MAX_TYPES + 1
-    assert (found[Key(RUN_SECONDS, OTHER)], found[Key(RUN_SECONDS, "type-0")]) == (5, 2)
+    assert len(found) == COUNTED_TYPES + 1
+    assert (found[CountKey(RUN_SECONDS, OTHER)], found[CountKey(RUN_SECONDS, "type-0")]) == (5, 2)
 
 
 def test_organizations_are_told_apart_only_as_far_as_the_setting_says() -> None:
     none, two = ProcessCounts(), ProcessCounts(organizations=2)
     for counts in (none, two):
-        counts.add((Key(SUBMITTED, "echo", f"ORG-{number}"), 1) for number in range(4))
-    assert none.read() == {Key(SUBMITTED, "echo"): 4}
+        counts.add((CountKey(SUBMITTED, "echo", f"ORG-{number}"), 1) for number in range(4))
+    assert none.read() == {CountKey(SUBMITTED, "echo"): 4}
     assert {key.organization: number for key, number in two.read().items()} == {"ORG-0": 1, "ORG-1": 1, OTHER: 2}
 
 
 def test_pairs_of_a_type_and_an_organization_are_bounded_too() -> None:
     counts = ProcessCounts(organizations=1_000)
-    counts.add((Key(SUBMITTED, f"type-{number % 150}", f"ORG-{number // 150}"), 1) for number in range(150 * 1_000))
-    assert len(counts.read()) <= MAX_PAIRS + MAX_TYPES
+    counts.add(
+        (CountKey(SUBMITTED, f"type-{number % 150}", f"ORG-{number // 150}"), 1) for number in range(150 * 1_000)
+    )
+    assert len(counts.read()) <= MAX_PAIRS + COUNTED_TYPES

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from django_jobs.engine import processes
+from tests.support import verbs
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows")
@@ -26,7 +27,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_that_lives_is_not_gone_frozen_or_not(other: subprocess.Popen[bytes]) -> None:
-    described = processes.describe(other.pid)
+    described = verbs.describe_process(other.pid)
     assert not processes.are_gone(described)
     other.send_signal(signal.SIGSTOP)
     assert not processes.are_gone(described)
@@ -35,7 +36,7 @@ def test_a_process_that_lives_is_not_gone_frozen_or_not(other: subprocess.Popen[
 def test_a_process_that_was_killed_is_gone_before_and_after_its_parent_asks_for_it(
     other: subprocess.Popen[bytes],
 ) -> None:
-    described = processes.describe(other.pid)
+    described = verbs.describe_process(other.pid)
     other.kill()
     wait_until(lambda: processes.are_gone(described), 10, "the end of the process")
     other.wait()
@@ -51,25 +52,25 @@ def test_the_name_of_a_process_may_be_any_bytes() -> None:
     before = comm.read_bytes().strip()
     try:
         comm.write_bytes(b"caf\xc3) Z")  # the kernel cuts names within characters, too
-        assert not processes.are_gone(processes.describe(os.getpid()))
+        assert not processes.are_gone(verbs.describe_process(os.getpid()))
     finally:
         comm.write_bytes(before)
 
 
 def test_of_several_processes_none_may_live(other: subprocess.Popen[bytes]) -> None:
-    described = processes.describe(other.pid, os.getpid())
+    described = verbs.describe_process(other.pid, os.getpid())
     other.kill()
     other.wait()
     assert not processes.are_gone(described)
 
 
 def test_what_cannot_be_seen_is_not_called_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    described = processes.describe(os.getpid())
+    described = verbs.describe_process(os.getpid())
     monkeypatch.setattr(processes, "_PROC", tmp_path)  # as where the processes of other users are hidden
     assert not processes.are_gone(described)
-    assert (processes.describe(os.getpid()), processes.place(), processes.are_gone("")) == ("", "", False)
+    assert (verbs.describe_process(os.getpid()), verbs.place_of_process(), processes.are_gone("")) == ("", "", False)
 
 
 def test_processes_of_one_container_and_boot_are_in_one_place() -> None:
-    boot, *spaces = processes.place().split()
+    boot, *spaces = verbs.place_of_process().split()
     assert (len(boot), [space.partition(":")[0] for space in spaces]) == (36, ["pid", "time"])

@@ -8,11 +8,10 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
-from django_jobs.health.notes import HealthNotes
 from django_jobs.health.probes import live, ready
-from django_jobs.texts import Text
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
+from tests.support.verbs import HealthNotes, Text
 
 
 @pytest.fixture

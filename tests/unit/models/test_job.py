@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_jobs.models.job import format_job_id, parse_job_id
+from django_jobs.models.job import format_job_id
+from tests.support import verbs
 
 
 @given(st.integers(1, 2**63 - 1), st.integers(1000, 9999))
 def test_a_formatted_id_parses_to_what_it_was_made_of(pk: int, year: int) -> None:
-    assert parse_job_id(format_job_id(pk, year)) == (pk, year)
+    assert verbs.parse_job_id(format_job_id(pk, year)) == (pk, year)
 
 
 def test_the_number_has_at_least_five_digits() -> None:
@@ -46,4 +47,4 @@ def test_anything_but_the_canonical_spelling_is_no_id(subtests: pytest.Subtests)
     ]
     for text in cases:
         with subtests.test(text=text):
-            assert parse_job_id(text) is None
+            assert verbs.parse_job_id(text) is None

@@ -11,11 +11,12 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from django_jobs.realtime import fan_out
-from django_jobs.realtime.authorization import Target, UserAndJob
-from django_jobs.realtime.events import PROGRESS, STATUS_CHANGED, Event
+from django_jobs.realtime.authorization import UserAndJob
+from django_jobs.realtime.events import PROGRESS
 from django_jobs.realtime.fan_out import FanOut, VisibilityCache
-from django_jobs.realtime.topics import EVERYBODY, Subscription, Topic
+from django_jobs.realtime.topics import EVERYBODY
 from tests.support.tuning import Tuning
+from tests.support.verbs import STATUS_CHANGED, RealtimeEvent, RoomTarget, Subscription, Topic
 
 
 class Stage:
@@ -27,13 +28,13 @@ class Stage:
         for key, socket in self.sockets.items():
             organization = int(key) if key else None
             topic = self.topics[key] = Topic(key, organization)
-            subscription = Subscription(socket, Target(f"org:{key}" if key else "admin:jobs", organization))
+            subscription = Subscription(socket, RoomTarget(f"org:{key}" if key else "admin:jobs", organization))
             subscription.go_live(set())
             topic.add(subscription)
         thread: Any = Mock()
         self.fan_out = FanOut(self.topics, thread)
 
-    def deliver(self, *events: Event) -> None:
+    def deliver(self, *events: RealtimeEvent) -> None:
         async_to_sync(self.fan_out.deliver)(events)
 
     def heard(self, key: str) -> list[str]:
@@ -46,13 +47,15 @@ def stage() -> Stage:
     return Stage()
 
 
-def change(number: int, organization: int = 1, **fields: Any) -> Event:
-    return Event(STATUS_CHANGED, organization, 5, str(number), id=number, organization=str(organization), **fields)
+def change(number: int, organization: int = 1, **fields: Any) -> RealtimeEvent:
+    return RealtimeEvent(
+        STATUS_CHANGED, organization, 5, str(number), id=number, organization=str(organization), **fields
+    )
 
 
-def progress(data: str, organization: int = 1, attempt: int | None = None) -> Event:
+def progress(data: str, organization: int = 1, attempt: int | None = None) -> RealtimeEvent:
     filled = (5, attempt) if attempt is not None else None
-    return Event(PROGRESS, organization, 5, data, organization=str(organization), filled=filled)
+    return RealtimeEvent(PROGRESS, organization, 5, data, organization=str(organization), filled=filled)
 
 
 def test_an_event_that_a_poll_and_a_notification_have_read_is_told_once(stage: Stage) -> None:

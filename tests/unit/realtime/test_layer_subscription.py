@@ -11,8 +11,8 @@ from asgiref.sync import async_to_sync
 from channels.layers import channel_layers
 
 from django_jobs.realtime import layer_subscription
-from django_jobs.realtime.layer_subscription import FailureLog, LayerSubscription
 from tests.support.tuning import Tuning
+from tests.support.verbs import FailureLog, LayerSubscription
 
 
 class Layer:

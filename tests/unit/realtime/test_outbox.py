@@ -6,7 +6,8 @@ from collections import defaultdict
 from typing import Any
 
 from django_jobs.realtime.outbox import MAX_LISTED, Notification, Outbox
-from django_jobs.realtime.rooms import SHARDS, group_of
+from django_jobs.realtime.rooms import SHARDS
+from tests.support import verbs
 
 
 def told(outbox: Outbox, what: str) -> dict[str, list[Any]]:
@@ -74,4 +75,4 @@ def test_changes_beyond_the_limit_are_counted() -> None:
 
 
 def test_there_are_few_groups_however_many_organizations() -> None:
-    assert len({group_of(f"ORG {number}/ä") for number in range(1_000)}) == SHARDS
+    assert len({verbs.group_of(f"ORG {number}/ä") for number in range(1_000)}) == SHARDS

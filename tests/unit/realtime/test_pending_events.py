@@ -7,9 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.realtime.authorization import Target
-from django_jobs.realtime.pending_events import PendingEvents
-from django_jobs.realtime.topics import Subscription, Topic
+from tests.support.verbs import PendingEvents, RoomTarget, Subscription, Topic
 
 
 @pytest.fixture
@@ -17,8 +15,8 @@ def topics() -> dict[str, Topic]:
     """In the first topic somebody listens to job 5, in the second one to all jobs."""
     topics = {"1": Topic("1", 1), "2": Topic("2", 2)}
     socket: Any = Mock()
-    topics["1"].add(Subscription(socket, Target("job:5", 1, 5)))
-    topics["2"].add(Subscription(socket, Target("org:B", 2)))
+    topics["1"].add(Subscription(socket, RoomTarget("job:5", 1, 5)))
+    topics["2"].add(Subscription(socket, RoomTarget("org:B", 2)))
     return topics
 
 

@@ -9,13 +9,13 @@ from unittest.mock import Mock
 
 from asgiref.sync import async_to_sync
 
-from django_jobs.engine.sockets.open_sockets import Seat
-from django_jobs.realtime.authorization import Rights, Target
+from django_jobs.realtime.authorization import Rights
 from django_jobs.realtime.frames import REVOKED
 from django_jobs.realtime.presence import Presence
 from tests.support.tuning import Tuning
+from tests.support.verbs import RoomTarget, SocketSeat
 
-A, B, LATER = Target("org:A", 1), Target("org:B", 2), Target("org:C", 3)
+A, B, LATER = RoomTarget("org:A", 1), RoomTarget("org:B", 2), RoomTarget("org:C", 3)
 
 
 class NobodyMayStay:
@@ -60,15 +60,15 @@ def test_a_socket_goes_on_with_the_user_and_the_targets_that_hold_now() -> None:
 class Renewals:
     """A database thread's answer: these seats are lost."""
 
-    def __init__(self, *lost: Seat) -> None:
+    def __init__(self, *lost: SocketSeat) -> None:
         self.lost = list(lost)
 
-    async def read(self, function: Callable[..., Any]) -> list[Seat]:
+    async def read(self, function: Callable[..., Any]) -> list[SocketSeat]:
         return self.lost
 
 
 def test_of_two_sockets_the_one_whose_seat_is_lost_is_closed() -> None:
-    lost, kept = Mock(seat=Seat(1, uuid.uuid4())), Mock(seat=Seat(1, uuid.uuid4()))
+    lost, kept = Mock(seat=SocketSeat(1, uuid.uuid4())), Mock(seat=SocketSeat(1, uuid.uuid4()))
     thread: Any = Renewals(lost.seat)
     here = Presence(thread)
     for socket in (lost, kept):

@@ -7,15 +7,15 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.realtime.authorization import Target
-from django_jobs.realtime.events import BATCH_PROGRESS, STATUS_CHANGED, Event
-from django_jobs.realtime.topics import Seen, Subscription, Topic
+from django_jobs.realtime.events import BATCH_PROGRESS
+from django_jobs.realtime.topics import Seen
 from tests.support.tuning import Tuning
+from tests.support.verbs import STATUS_CHANGED, RealtimeEvent, RoomTarget, Subscription, Topic
 
-WHOLE = Target("org:A", 1)
-JOB = Target("job:5", 1, 5)
-BATCH = Target("batch:7", 1, batch_pk=7)
-OTHER_JOB = Target("job:6", 1, 6)
+WHOLE = RoomTarget("org:A", 1)
+JOB = RoomTarget("job:5", 1, 5)
+BATCH = RoomTarget("batch:7", 1, batch_pk=7)
+OTHER_JOB = RoomTarget("job:6", 1, 6)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def topic() -> Topic:
     return Topic("1", 1)
 
 
-def subscribe(topic: Topic, target: Target) -> Subscription:
+def subscribe(topic: Topic, target: RoomTarget) -> Subscription:
     socket: Any = Mock()
     subscription = Subscription(socket, target)
     subscription.go_live(set())
@@ -37,7 +37,7 @@ def told(subscription: Subscription) -> list[str]:
 
 
 def deliver(topic: Topic, job: int, number: int) -> None:
-    topic.deliver(Event(STATUS_CHANGED, 1, job, "{}", id=number), ())
+    topic.deliver(RealtimeEvent(STATUS_CHANGED, 1, job, "{}", id=number), ())
 
 
 def test_who_stays_hears_on_when_others_leave_their_rooms(topic: Topic) -> None:
@@ -95,8 +95,8 @@ def test_only_the_latest_keys_are_remembered(tuning: Tuning) -> None:
 
 def test_of_a_batch_only_its_own_room_hears(topic: Topic) -> None:
     whole, batch = subscribe(topic, WHOLE), subscribe(topic, BATCH)
-    topic.deliver(Event(BATCH_PROGRESS, 1, 0, "{}", batch_pk=7), ())
-    topic.deliver(Event(BATCH_PROGRESS, 1, 0, "{}", batch_pk=8), ())
+    topic.deliver(RealtimeEvent(BATCH_PROGRESS, 1, 0, "{}", batch_pk=7), ())
+    topic.deliver(RealtimeEvent(BATCH_PROGRESS, 1, 0, "{}", batch_pk=8), ())
     deliver(topic, 7, 1)
     assert [len(told(item)) for item in (whole, batch)] == [1, 1]
 
@@ -110,7 +110,7 @@ def test_who_listens_to_a_batch_wants_events_of_it_and_of_no_job(topic: Topic) -
 
 def test_a_batch_is_outdated_until_its_last_event_says_the_same(topic: Topic) -> None:
     subscribe(topic, BATCH)
-    now = Event(BATCH_PROGRESS, 1, 0, '{"progress": 5}', batch_pk=7)
+    now = RealtimeEvent(BATCH_PROGRESS, 1, 0, '{"progress": 5}', batch_pk=7)
     assert topic.outdated([now]) == [7]
     topic.deliver(now, ())
     assert topic.outdated([now]) == []

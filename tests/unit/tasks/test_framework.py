@@ -13,8 +13,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_jobs.tasks import framework
+from tests.support.verbs import DjangoTask
 
-PACKAGE: Final = framework.Task.__module__.removesuffix(".base")
+PACKAGE: Final = DjangoTask.__module__.removesuffix(".base")
 EARLY: Final = f"""
 from django.conf import settings
 settings.configure(TASKS={{"default": {{"BACKEND": "django_jobs.tasks.JobsBackend"}}}})

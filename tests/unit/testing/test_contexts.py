@@ -11,13 +11,12 @@ from asgiref.sync import async_to_sync
 from rest_framework import serializers
 
 from django_jobs import JobCanceled, JobContext, ResultReference, job_handler
-from django_jobs.engine.execution import outputs
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.json_storage import NotStorable
 from django_jobs.exceptions import AttemptLost, InvalidStep, PermanentError
 from django_jobs.testing import make_context
 from django_jobs.values import BatchStatus
-from tests.support import handlers
+from tests.support import handlers, verbs
+from tests.support.verbs import NotStorable
 
 NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 
@@ -76,7 +75,7 @@ def test_a_saved_file_is_kept_in_memory() -> None:
     context = make_context({"text": "hello"})
     reference = handlers.save_text(context)["output_reference"]
     assert context.outputs == {reference: b"hello"}
-    assert outputs.belongs_to(reference, context.organization, context.job_id)
+    assert verbs.output_belongs_to(reference, context.organization, context.job_id)
 
 
 @pytest.mark.parametrize("content", [b"abc", "abc", io.BytesIO(b"abc")], ids=["bytes", "text", "file"])

@@ -12,8 +12,8 @@ import pytest
 
 from django_jobs.exceptions import JobCanceled
 from django_jobs.worker import blind_spots
-from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
 from tests.support.tuning import Tuning
+from tests.support.verbs import INTERRUPTION_SIGNAL, Interrupter, MainThreadSignals
 
 
 class Signaling(int):
@@ -22,7 +22,7 @@ class Signaling(int):
     now = property(ctypes.CDLL(None)["raise"])
 
 
-LOUD: Final = Signaling(SIGNAL)
+LOUD: Final = Signaling(INTERRUPTION_SIGNAL)
 QUIET: Final = SimpleNamespace(now=0)
 LAST: Final = SimpleNamespace(now=1)
 
@@ -33,7 +33,7 @@ def go_round(asked: list[Any], noted: list[str]) -> None:
     try:
         while not asked[len(rounds)].now:
             rounds.append(None)
-        signal.raise_signal(SIGNAL)
+        signal.raise_signal(INTERRUPTION_SIGNAL)
     finally:
         noted.append("cleaned up")
 
@@ -49,9 +49,9 @@ def go_round_without_work(noted: list[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _receiver() -> Iterator[None]:
-    before = signal.getsignal(SIGNAL)
+    before = signal.getsignal(INTERRUPTION_SIGNAL)
     yield
-    signal.signal(SIGNAL, before)
+    signal.signal(INTERRUPTION_SIGNAL, before)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_it_is_known_where_python_would_miss_an_exception(asked: list[Any]) -> N
         seen.append(blind_spots.is_at_one(frame))
         raise JobCanceled
 
-    signal.signal(SIGNAL, receive)
+    signal.signal(INTERRUPTION_SIGNAL, receive)
     noted: list[str] = []
     with pytest.raises(JobCanceled):
         go_round(asked, noted)
@@ -92,9 +92,9 @@ def test_a_second_signal_while_the_first_is_received_is_judged_by_what_both_inte
     @blind_spots.receiver
     def receive(number: int, frame: FrameType | None) -> None:
         MainThreadSignals().current = interrupter  # from now on it receives
-        signal.raise_signal(SIGNAL)
+        signal.raise_signal(INTERRUPTION_SIGNAL)
 
-    signal.signal(SIGNAL, receive)
+    signal.signal(INTERRUPTION_SIGNAL, receive)
     noted: list[str] = []
     with pytest.raises(JobCanceled), interrupter.interruptible():
         go_round([QUIET, LOUD, LAST], noted)
@@ -117,7 +117,7 @@ def test_the_relay_signals_again_at_once_where_one_was_put_off(
         received.append(number)
         interrupter.on_signal(frame)
 
-    signal.signal(SIGNAL, receive)
+    signal.signal(INTERRUPTION_SIGNAL, receive)
     with interrupter.interruptible():
         for _ in range(3):
             interrupter.deliver()

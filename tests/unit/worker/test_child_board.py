@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from django_jobs.worker.child_board import MAX_SET, LoopStep
-from django_jobs.worker.shared_slots import SharedSlots
+from tests.support.verbs import MAX_SET, LoopStep, SharedSlots
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from django_jobs.worker.child_board import LoopStep
-from django_jobs.worker.child_watch import ChildWatch
-from django_jobs.worker.shared_slots import SharedSlots
 from tests.support.tuning import Tuning
+from tests.support.verbs import ChildWatch, LoopStep, SharedSlots
 
 
 class Watched:

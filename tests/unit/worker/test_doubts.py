@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.ports import Ticket
 from django_jobs.worker.doubts import DOUBT_SECONDS, HELD_SECONDS, MOST_HELD_SECONDS, Doubts, HeldTickets
 from tests.support.tuning import Tuning
+from tests.support.verbs import Ticket
 
 FIRST, SECOND = Ticket(1, 2026, 1, 1), Ticket(2, 2026, 1, 1)
 

@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 
-from django_jobs.texts import code_of
-from django_jobs.worker import child_watch, enforcement, interruption, shared_slots
-from django_jobs.worker.child_board import LoopStep
-from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
-from django_jobs.worker.orders import OrderReader
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from django_jobs.worker import enforcement
+from tests.support import verbs
 from tests.support.fake_children import FakeChild
 from tests.support.tuning import Tuning
+from tests.support.verbs import (
+    ChildWatch,
+    LeaseRenewer,
+    LoopStep,
+    OccupiedSlot,
+    OrderReader,
+    Renewal,
+    SharedSlots,
+    StopRequest,
+)
 
 
 @pytest.fixture
@@ -38,13 +44,13 @@ def running_for(timeout: int) -> FakeChild:
 
 def killed(child: FakeChild) -> tuple[str, str, object] | None:
     """Why, in a code, and how a child is killed, and for which job; None where it is not."""
-    return child.killed and (code_of(child.killed[0]), *child.killed[1:])
+    return child.killed and (verbs.code_of(child.killed[0]), *child.killed[1:])
 
 
 def watched(leases: LeaseRenewer, child: FakeChild) -> tuple[str, str, object] | None:
     """The same when the supervisor has looked at what runs in it."""
     for item in child.running():
-        enforcement.stop_what_must(child, item, leases)
+        verbs.stop_what_must(child, item, leases)
     return killed(child)
 
 
@@ -67,7 +73,7 @@ def test_a_handler_that_was_canceled_has_its_grace_from_the_request_or_from_its_
     leases.canceled = {(7, 2): requested, (8, 1): 0.0}
     clock.now = deadline - 0.1
     assert watched(leases, child) is None
-    assert (child.requests, child.signals) == ([((7, 2), StopRequest.CANCEL)], [interruption.SIGNAL])
+    assert (child.requests, child.signals) == ([((7, 2), StopRequest.CANCEL)], [verbs.INTERRUPTION_SIGNAL])
     clock.now = deadline + 0.1
     assert watched(leases, child) == ("ignored_cancel", "interrupted", (7, 2))
 
@@ -82,10 +88,10 @@ def test_an_attempt_that_was_lost_is_asked_to_stop_and_not_killed(clock: SimpleN
 
 def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it(leases: LeaseRenewer) -> None:
     child = FakeChild()
-    enforcement.watch_board(child, leases)
+    verbs.watch_board(child, leases)
     assert child.killed is None
     child.stalls_at = LoopStep.CLAIMING
-    enforcement.watch_board(child, leases)
+    verbs.watch_board(child, leases)
     assert killed(child) == ("loop_stalled", "interrupted", None)
     assert child.killed is not None
     assert "claiming" in child.killed[0]
@@ -93,12 +99,12 @@ def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it(leases
 
 def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: LeaseRenewer) -> None:
     child = FakeChild()
-    child.slots = shared_slots.SharedSlots.create(1)
-    child.watch = child_watch.ChildWatch(child.slots)
+    child.slots = SharedSlots.create(1)
+    child.watch = ChildWatch(child.slots)
     child.slots.board.enter(LoopStep.SETTLING)
     while child.killed is None and clock.now < 2 * enforcement.STALL_SECONDS:
         clock.now += 0.5
-        enforcement.watch_board(child, leases)
+        verbs.watch_board(child, leases)
     child.slots.close()
     assert killed(child) == ("loop_stalled", "interrupted", None)
     assert child.killed is not None
@@ -109,7 +115,7 @@ def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: Lease
 def test_a_child_that_keeps_others_from_writing_is_killed_and_nobody_pays_for_it(leases: LeaseRenewer) -> None:
     child = FakeChild()
     child.keeps_others_from_writing = True
-    enforcement.watch_board(child, leases)
+    verbs.watch_board(child, leases)
     assert killed(child) == ("kept_others_from_writing", "interrupted", None)
 
 
@@ -117,5 +123,5 @@ def test_what_is_revoked_is_handed_back(leases: LeaseRenewer, monkeypatch: pytes
     child, handed_back = FakeChild(), []
     child.revoked = [(7, 2)]
     monkeypatch.setattr(leases, "hand_back", lambda *arguments: handed_back.append(arguments))
-    enforcement.watch_board(child, leases)
+    verbs.watch_board(child, leases)
     assert handed_back == [("child", [(7, 2)])]

@@ -10,9 +10,9 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker.child import Child
-from django_jobs.worker.exit_codes import LOGGED_EVERY_SECONDS, FailureTracker
+from django_jobs.worker.exit_codes import LOGGED_EVERY_SECONDS
 from tests.support.tuning import Tuning
+from tests.support.verbs import Child, FailureTracker
 
 
 @pytest.fixture

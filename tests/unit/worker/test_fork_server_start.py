@@ -10,17 +10,17 @@ import pytest
 from django.core.cache import caches
 from django.db import connections
 
-from django_jobs.broker import connection
-from django_jobs.worker import fork_server, fork_server_start, process_start
+from django_jobs.worker import fork_server, fork_server_start
+from tests.support.verbs import Interpose
 
 
 def test_there_is_none_where_the_system_adopts_no_orphans(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
         raise OSError(38, "This system has no prctl")
 
-    monkeypatch.setattr(process_start, "may_fork", lambda: True)
+    interpose("may_fork", lambda: True)
     monkeypatch.setattr(fork_server, "_prctl", fail)
     for every in (connections, caches):
         monkeypatch.setattr(every, "close_all", lambda: None)
@@ -28,19 +28,21 @@ def test_there_is_none_where_the_system_adopts_no_orphans(
     assert "event=fork_server_not_started" in caplog.text
 
 
-def test_there_is_none_for_a_process_with_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_start, "may_fork", lambda: False)
+def test_there_is_none_for_a_process_with_threads(interpose: Interpose) -> None:
+    interpose("may_fork", lambda: False)
     assert fork_server_start.start_fork_server() is None
 
 
-def test_nothing_that_was_opened_is_shared_by_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_that_was_opened_is_shared_by_two_processes(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
     """A host's log handler may write to a table, and keep lines in memory."""
     seen: list[Any] = []
     kept = MemoryHandler(1000, target=logging.NullHandler())
-    monkeypatch.setattr(process_start, "may_fork", lambda: True)
+    interpose("may_fork", lambda: True)
     monkeypatch.setattr(connections, "close_all", lambda: seen.append("lines"))
     monkeypatch.setattr(caches, "close_all", lambda: seen.append("caches"))
-    monkeypatch.setattr(connection, "close_shared", lambda: seen.append("broker"))
+    interpose("close_shared_redis", lambda: seen.append("broker"))
     monkeypatch.setattr(fork_server_start, "ForkServer", lambda _: seen.append(len(kept.buffer)))
     logger = logging.getLogger("django_jobs")
     logger.addHandler(kept)

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.broker.entry import CheckpointRunner
-from django_jobs.engine import uptime
 from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
-from django_jobs.worker import interruption
-from django_jobs.worker.interruption import Interrupter, SlotRunner
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import CheckpointRunner, Interpose, Interrupter, SlotRunner
 
 
 @pytest.fixture
@@ -195,7 +193,7 @@ def test_a_shield_in_one_thread_holds_in_the_others(interrupter: Interrupter) ->
 def test_under_a_plain_rqworker_a_shield_makes_it_wait_too(
     seconds: int, canceled: bool, kind: type[BaseException]
 ) -> None:
-    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=seconds, claimed_at=uptime.seconds())
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=seconds, claimed_at=verbs.uptime())
     runner = CheckpointRunner(claimed, "rqworker")
     stopped: Any = SimpleNamespace(is_set=lambda: canceled)
     runner.stopped = stopped
@@ -210,7 +208,7 @@ def test_under_a_plain_rqworker_a_shield_makes_it_wait_too(
 
 @pytest.mark.parametrize("is_shared", [True, False], ids=["the engine's connection", "one of a thread of the handler"])
 def test_a_statement_that_is_found_after_the_handler_has_ended_is_ended_only_if_it_is_the_handlers(
-    monkeypatch: pytest.MonkeyPatch, is_shared: bool
+    interpose: Interpose, is_shared: bool
 ) -> None:
     connection = SimpleNamespace(alias="default")
     interrupter = Interrupter(on_main_thread=True, connections=[connection] if is_shared else [])
@@ -222,7 +220,7 @@ def test_a_statement_that_is_found_after_the_handler_has_ended_is_ended_only_if_
         answers.append(is_wanted())
 
     store = SimpleNamespace(knows_activity=False, end_statement=end_statement)
-    monkeypatch.setattr(interruption, "store_of", lambda _: store)
+    interpose("store_of", lambda _: store)
     interrupter.connections = [connection]
     with interrupter.interruptible():
         interrupter._end_from_outside()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from django_jobs.exceptions import JobCanceled
-from django_jobs.worker.interruption import Interrupter
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interrupter
 
 
 def test_another_thread_is_interrupted_where_it_stands() -> None:

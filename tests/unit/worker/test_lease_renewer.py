@@ -10,15 +10,11 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError
 
-from django_jobs.engine import uptime
-from django_jobs.engine.dispatch import dispatcher, freed_places, reconciliation, worker_registry
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.leases import Held, Loss
+from django_jobs.engine.execution.leases import Held
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.worker.lease_renewer import LeaseRenewer, Renewal
-from django_jobs.worker.refiller import Refiller
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, LeaseRenewer, Loss, OccupiedSlot, Refiller, Renewal, StopRequest
 from tests.support.waiting import wait_until
 
 PATIENCE = 20.0
@@ -42,11 +38,11 @@ class Answers:
 
 
 @pytest.fixture
-def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseRenewer]:
+def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch, interpose: Interpose) -> Iterator[LeaseRenewer]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
-    monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.withdraw", lambda _: None)
+    interpose("withdraw_worker", lambda _: None)
     monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.gone_from_here", list)
-    monkeypatch.setattr(reconciliation, "check_broker", Answers(BrokerUnavailable("away")))
+    interpose("check_broker", Answers(BrokerUnavailable("away")))
     renewer = LeaseRenewer(lambda: ["child"])
     yield renewer
     renewer.stop()
@@ -56,25 +52,25 @@ def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseRen
     "trouble", [OperationalError("gone"), InterfaceError("closed"), RuntimeError("a mistake")], ids=repr
 )
 def test_no_trouble_with_a_renewal_keeps_the_renewer_from_the_next(
-    renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: Exception
+    renewer: LeaseRenewer, interpose: Interpose, caplog: pytest.LogCaptureFixture, trouble: Exception
 ) -> None:
     renew = Answers(trouble, [HELD])
-    monkeypatch.setattr(leases, "renew", renew)
+    interpose("renew_leases", renew)
 
     with caplog.at_level(logging.WARNING, "django_jobs"):
         renewer.start()
         wait_until(lambda: len(renewer.renewals) == 2, PATIENCE, "two renewals after the trouble")
 
     assert [renewal.held for renewal in renewer.renewals] == [{("child", 7, 2)}] * 2
-    assert 0 < renewer.renewed["child"] <= uptime.seconds()
+    assert 0 < renewer.renewed["child"] <= verbs.uptime()
     assert renew.calls[0] == (["child"],)
     assert type(trouble).__name__ in caplog.text
 
 
 def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
-    renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, interpose: Interpose
 ) -> None:
-    monkeypatch.setattr(leases, "renew", Answers([HELD], []))
+    interpose("renew_leases", Answers([HELD], []))
     item = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=time.monotonic(), timeout=60)
     assert not renewer.is_lost("child", item)
 
@@ -104,10 +100,10 @@ def test_a_renewal_speaks_only_of_attempts_that_it_should_have_found(
     assert renewer.is_lost("child", item) is expected
 
 
-def test_a_loss_is_seen_to_once_the_database_is_back(renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_is_seen_to_once_the_database_is_back(renewer: LeaseRenewer, interpose: Interpose) -> None:
     release = Answers(OperationalError("gone"), InterfaceError("closed"), False, True)  # then its rows were in use
-    monkeypatch.setattr(leases, "renew", Answers([]))
-    monkeypatch.setattr(leases, "release_worker", release)
+    interpose("renew_leases", Answers([]))
+    interpose("release_worker", release)
 
     renewer.report(LOSS)
     renewer.start()
@@ -128,13 +124,13 @@ def test_a_loss_is_seen_to_once_the_database_is_back(renewer: LeaseRenewer, monk
     ],
 )
 def test_others_start_at_once_in_place_of_what_a_dead_child_ran(
-    monkeypatch: pytest.MonkeyPatch, fields: Any, check: Answers, expected: int
+    interpose: Interpose, fields: Any, check: Answers, expected: int
 ) -> None:
     renewer, dispatch = LeaseRenewer(list), Answers(False)
-    monkeypatch.setattr(worker_registry, "withdraw", lambda _: None)
-    monkeypatch.setattr(leases, "release_worker", Answers(True))
-    monkeypatch.setattr(reconciliation, "check_broker", check)
-    monkeypatch.setattr(freed_places, "dispatch", dispatch)
+    interpose("withdraw_worker", lambda _: None)
+    interpose("release_worker", Answers(True))
+    interpose("check_broker", check)
+    interpose("dispatch_freed", dispatch)
     renewer.report(Loss(worker_name="child", reason="it died", **fields))
     renewer._deal_with(renewer._losses[0])
     for thread in threading.enumerate():
@@ -144,11 +140,11 @@ def test_others_start_at_once_in_place_of_what_a_dead_child_ran(
 
 
 def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(
-    renewer: LeaseRenewer, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, interpose: Interpose
 ) -> None:
     renew = Answers([HELD])
-    monkeypatch.setattr(leases, "renew", renew)
-    monkeypatch.setattr(leases, "release_worker", Answers(RuntimeError("a mistake")))
+    interpose("renew_leases", renew)
+    interpose("release_worker", Answers(RuntimeError("a mistake")))
 
     renewer.report(LOSS)
     renewer.start()
@@ -157,11 +153,11 @@ def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(
 
 
 def test_a_lease_whose_row_was_in_use_is_renewed_again_soon(
-    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, settings: Any, interpose: Interpose
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600}
     renew = Answers([dataclasses.replace(HELD, is_renewed=False)], [HELD])
-    monkeypatch.setattr(leases, "renew", renew)
+    interpose("renew_leases", renew)
 
     renewer.start()
 
@@ -169,14 +165,14 @@ def test_a_lease_whose_row_was_in_use_is_renewed_again_soon(
 
 
 def test_what_has_begun_is_noted_once_and_again_where_that_failed(
-    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    renewer: LeaseRenewer, settings: Any, interpose: Interpose, tuning: Tuning
 ) -> None:
     """The first try meets no database, the second a row in use; later rounds have nothing to note."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600}
     tuning.set(handler_begun_seconds=0.01)
-    monkeypatch.setattr(leases, "renew", Answers([HELD]))
+    interpose("renew_leases", Answers([HELD]))
     note = Answers(OperationalError("gone"), set(), {(7, 2)}, set())
-    monkeypatch.setattr(leases, "note_begun", note)
+    interpose("note_begun", note)
     item = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=time.monotonic(), timeout=60)
     renewer.running = [("child", item)]
     renewer.begun = frozenset({(7, 2)})
@@ -188,15 +184,15 @@ def test_what_has_begun_is_noted_once_and_again_where_that_failed(
 
 
 def test_a_cancel_is_heard_of_before_its_grace_is_over(
-    renewer: LeaseRenewer, settings: Any, monkeypatch: pytest.MonkeyPatch
+    renewer: LeaseRenewer, settings: Any, interpose: Interpose
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 600, "CANCEL_GRACE_SECONDS": 0.3}
-    monkeypatch.setattr(leases, "renew", Answers([HELD], [dataclasses.replace(HELD, cancel_seconds=0.0)]))
+    interpose("renew_leases", Answers([HELD], [dataclasses.replace(HELD, cancel_seconds=0.0)]))
     renewer.start()
     wait_until(lambda: (7, 2) in renewer.canceled, PATIENCE, "the cancel")
 
 
-def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refill_that_fails_is_not_the_last(interpose: Interpose) -> None:
     asked = threading.Semaphore(0)
     answers = Answers(RuntimeError("a mistake"), 0)
 
@@ -204,8 +200,8 @@ def test_a_refill_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) ->
         asked.release()
         return answers(priority)
 
-    monkeypatch.setattr(dispatcher, "refill", refill)
-    monkeypatch.setattr(dispatcher, "refill_if_empty", lambda _: 0)
+    interpose("refill", refill)
+    interpose("refill_if_empty", lambda _: 0)
     refiller = Refiller()
     refiller.start()
 

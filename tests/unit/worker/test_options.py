@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.options import WorkerOptions, parse_queues
+from django_jobs.worker.options import parse_queues
+from tests.support.verbs import WorkerOptions
 
 
 @pytest.mark.parametrize(

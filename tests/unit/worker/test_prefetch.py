@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.child_board import MAX_SET
-from django_jobs.worker.prefetch import MOST_TYPES, PrefetchEstimator
+from django_jobs.worker.prefetch import MOST_TYPES
+from tests.support.verbs import MAX_SET, PrefetchEstimator
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from django_jobs.worker import process_start
+from tests.support import verbs
 from tests.support.interpreters import printed_by
 from tests.support.waiting import wait_until
 
@@ -116,7 +117,7 @@ def test_nothing_is_forked_where_the_system_does_not_show_threads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(process_start, "_TASKS", tmp_path / "not mounted")
-    assert not process_start.may_fork()
+    assert not verbs.may_fork()
 
 
 def test_a_fresh_interpreter_gets_the_arguments_the_descriptors_and_the_supervisor(tmp_path: Path) -> None:

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.ports import Ticket
 from django_jobs.worker.published_tickets import PublishedTickets
-from django_jobs.worker.running_jobs import RunningJobs
-from django_jobs.worker.shared_slots import SharedSlots
 from tests.support.tuning import Tuning
+from tests.support.verbs import RunningJobs, SharedSlots, Ticket
 
 LONG, SHORT = Ticket(7, 2026, 1, 1), Ticket(8, 2026, 1, 1)
 

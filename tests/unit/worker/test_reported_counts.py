@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.engine import process_counts
-from django_jobs.engine.process_counts import ATTEMPTS, RUNS, Key, ProcessCounts
 from django_jobs.worker.reported_counts import CountsReceiver, CountsSender
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import ATTEMPTS, RUNS, CountKey, ProcessCounts
 
-KEY = Key(RUNS, "echo", "", "-10")
+KEY = CountKey(RUNS, "echo", "", "-10")
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def receiver() -> Iterator[CountsReceiver]:
     receiver = CountsReceiver()
     yield receiver
     receiver.close()
-    process_counts.stop()
+    verbs.stop_counting()
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def sender(receiver: CountsReceiver) -> Iterator[CountsSender]:
     sender.close()
 
 
-def received(receiver: CountsReceiver) -> dict[Key, float]:
+def received(receiver: CountsReceiver) -> dict[CountKey, float]:
     """What the supervisor gets now, counted from nothing. After it this process counts nothing."""
     total = ProcessCounts(is_bounded=False)
-    process_counts.start(total)
+    verbs.start_counting(total)
     receiver.receive()
-    process_counts.stop()
+    verbs.stop_counting()
     return total.read()
 
 
 def test_what_was_sent_arrives_once(receiver: CountsReceiver, sender: CountsSender) -> None:
-    process_counts.count([(KEY, 2)])
+    verbs.count_in_process([(KEY, 2)])
     sender.send()
     sender.send()
     assert received(receiver) == {KEY: 2}
@@ -50,7 +50,7 @@ def test_what_was_sent_arrives_once(receiver: CountsReceiver, sender: CountsSend
 
 
 def test_it_arrives_after_the_childs_end_too(receiver: CountsReceiver, sender: CountsSender) -> None:
-    process_counts.count([(KEY, 2)])
+    verbs.count_in_process([(KEY, 2)])
     sender.send()
     sender.close()
     assert received(receiver) == {KEY: 2}
@@ -61,7 +61,7 @@ def test_what_the_supervisor_has_no_room_for_is_kept_and_sent_later(
 ) -> None:
     tuning.set(counts_a_report=10)
     for number in range(50_000):
-        process_counts.count([(Key(RUNS, f"type-{number}"), 1)])
+        verbs.count_in_process([(CountKey(RUNS, f"type-{number}"), 1)])
     sender.send()
     first = received(receiver)
     assert 0 < len(first) < 50_000
@@ -76,24 +76,24 @@ def test_what_the_supervisor_has_no_room_for_is_kept_and_sent_later(
 def test_many_numbers_with_the_longest_names_arrive_and_counting_goes_on(
     receiver: CountsReceiver, sender: CountsSender
 ) -> None:
-    keys = [Key(ATTEMPTS, "t" * 100, f"{number:03}" + "\N{ROCKET}" * 137, "completed") for number in range(250)]
-    process_counts.count([(key, 1) for key in keys])
+    keys = [CountKey(ATTEMPTS, "t" * 100, f"{number:03}" + "\N{ROCKET}" * 137, "completed") for number in range(250)]
+    verbs.count_in_process([(key, 1) for key in keys])
     sender.send()
-    assert process_counts.is_counting()
+    assert verbs.is_counting()
     assert received(receiver) == dict.fromkeys(keys, 1)
 
 
 def test_a_child_whose_supervisor_is_gone_counts_no_more(receiver: CountsReceiver, sender: CountsSender) -> None:
     receiver.close()
-    process_counts.count([(KEY, 2)])
+    verbs.count_in_process([(KEY, 2)])
     sender.send()
-    assert not process_counts.is_counting()
+    assert not verbs.is_counting()
 
 
 def test_it_sends_when_that_is_due(receiver: CountsReceiver, sender: CountsSender, tuning: Tuning) -> None:
     tuning.set(counts_report_seconds=600.0)
-    process_counts.count([(KEY, 1)])
+    verbs.count_in_process([(KEY, 1)])
     sender.send_when_due()
-    process_counts.count([(KEY, 1)])
+    verbs.count_in_process([(KEY, 1)])
     sender.send_when_due()
     assert received(receiver) == {KEY: 1}

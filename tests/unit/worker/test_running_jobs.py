@@ -6,8 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django_jobs.exceptions import JobCanceled
-from django_jobs.worker.interruption import Interrupter
-from django_jobs.worker.running_jobs import RunningJobs
+from tests.support.verbs import Interrupter, RunningJobs
 
 
 def test_a_cancel_interrupts_the_handlers_of_these_jobs_alone() -> None:

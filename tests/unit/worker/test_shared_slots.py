@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.engine import uptime
-from django_jobs.worker.child_board import MAX_SET
-from django_jobs.worker.shared_slots import REMEMBERED, Caution, SharedSlots, StopRequest
+from django_jobs.worker.shared_slots import REMEMBERED
+from tests.support import verbs
+from tests.support.verbs import MAX_SET, Caution, SharedSlots, StopRequest
 
 
 @pytest.fixture
@@ -112,9 +112,9 @@ def test_caution_is_asked_for_until_a_moment(slots: SharedSlots, caution: Cautio
         return [item for item in Caution if slots.is_cautious(item)]
 
     assert asked() == []
-    slots.note_caution(caution, uptime.seconds() + 60)
+    slots.note_caution(caution, verbs.uptime() + 60)
     assert (asked(), slots.renewed(), slots.in_hand()) == ([caution], 0, frozenset())
-    slots.note_caution(caution, uptime.seconds() - 1)
+    slots.note_caution(caution, verbs.uptime() - 1)
     assert asked() == []
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.worker import stacks
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
 from django_jobs.worker.stacks import StackFile, tracebacks
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import OccupiedSlot, StopRequest
 from tests.support.waiting import wait_until
 
 ITEM = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1, thread=0x7F02)
@@ -57,7 +58,7 @@ def test_a_process_that_is_stuck_in_c_leaves_its_stacks_at_once(file: StackFile,
     tuning.set(stack_answer_seconds=60.0)
     with start(STUCK_IN_C, file) as process:
         file.ask()
-        process.send_signal(stacks.SIGNAL)
+        process.send_signal(verbs.STACKS_SIGNAL)
         wait_until(lambda: not file.is_awaited([]), 30, "the stacks")
         process.kill()
     assert 'File "<string>", line 1 in <module>' in file.read()
@@ -69,7 +70,7 @@ def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, tuning: Tuning
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         file.ask()
-        process.send_signal(stacks.SIGNAL)
+        process.send_signal(verbs.STACKS_SIGNAL)
         began = time.monotonic()
         wait_until(lambda: not file.is_awaited([ITEM]), 30, "the end of waiting")
         process.kill()

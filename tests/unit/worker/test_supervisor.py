@@ -11,24 +11,18 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.leases import Loss
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.texts import Text, code_of
-from django_jobs.worker import enforcement, stacks
 from django_jobs.worker import supervisor as module
-from django_jobs.worker.exit_codes import FOREIGN_BROKER
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
-from django_jobs.worker.supervisor import Supervisor
+from tests.support import verbs
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
 from tests.support.tuning import Tuning
+from tests.support.verbs import FOREIGN_BROKER, Interpose, Loss, OccupiedSlot, StopRequest, Supervisor, Text
 
 
 @pytest.fixture(autouse=True)
-def no_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_batches(interpose: Interpose) -> None:
     """There is nothing to add up, so that a burst asks no database for it."""
-    monkeypatch.setattr(batch_duties, "in_tick", lambda: 0)
+    interpose("do_batch_duties", lambda: 0)
 
 
 def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests) -> None:
@@ -51,15 +45,15 @@ def test_the_end_of_a_child_is_told_whatever_ended_it(subtests: pytest.Subtests)
 def test_a_child_is_killed_for_the_only_job_that_runs_in_it_once_it_has_left_its_stacks() -> None:
     child = FakeChild(STUCK)
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [stacks.SIGNAL, signal.SIGTERM]
+    assert child.signals == [verbs.STACKS_SIGNAL, signal.SIGTERM]
     child.go_on_killing()
-    assert child.signals == [stacks.SIGNAL, signal.SIGTERM]
+    assert child.signals == [verbs.STACKS_SIGNAL, signal.SIGTERM]
 
     child.stacks.has_answered = True  # type: ignore[attr-defined]
     child.go_on_killing()
     loss = child.loss()
     assert child.signals[-1] == signal.SIGKILL
-    assert code_of(loss.tracebacks[7, 2]) == "stacks"
+    assert verbs.code_of(loss.tracebacks[7, 2]) == "stacks"
     assert loss.tracebacks[7, 2].startswith("It did not stop: process 1234 ")
     assert (loss.reason, loss.how, loss.culprit) == ("It did not stop", "timed_out", (7, 2))
 
@@ -69,10 +63,10 @@ def test_a_child_whose_stacks_show_no_frame_of_the_handler_is_asked_again_before
     child.kill_for(STUCK, "It did not stop", "timed_out")
     child.stacks.has_answered = child.stacks.lacks_frames = True  # type: ignore[attr-defined]
     child.go_on_killing()
-    assert child.signals == [stacks.SIGNAL, signal.SIGTERM, stacks.SIGNAL]
+    assert child.signals == [verbs.STACKS_SIGNAL, signal.SIGTERM, verbs.STACKS_SIGNAL]
     child.stacks.has_answered, child.stacks.lacks_frames = True, False  # type: ignore[attr-defined]
     child.go_on_killing()
-    assert child.signals == [stacks.SIGNAL, signal.SIGTERM, stacks.SIGNAL, signal.SIGKILL]
+    assert child.signals == [verbs.STACKS_SIGNAL, signal.SIGTERM, verbs.STACKS_SIGNAL, signal.SIGKILL]
 
 
 def test_others_that_run_in_it_get_the_grace_of_an_orderly_end_first(settings: Any) -> None:
@@ -85,7 +79,7 @@ def test_others_that_run_in_it_get_the_grace_of_an_orderly_end_first(settings: A
 
     child.condemned_at = time.monotonic() - 61
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
+    assert child.signals == [signal.SIGTERM, verbs.STACKS_SIGNAL]
     assert child.loss().culprit == (7, 2)
 
 
@@ -95,7 +89,7 @@ def test_the_kill_comes_as_soon_as_the_others_are_done(settings: Any) -> None:
     child.kill_for(STUCK, "It did not stop", "timed_out")
     child._running.remove(NEIGHBOUR)
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [signal.SIGTERM, stacks.SIGNAL]
+    assert child.signals == [signal.SIGTERM, verbs.STACKS_SIGNAL]
 
 
 def test_others_that_cannot_run_are_given_no_time(settings: Any) -> None:
@@ -103,7 +97,7 @@ def test_others_that_cannot_run_are_given_no_time(settings: Any) -> None:
     child = FakeChild(STUCK, NEIGHBOUR)
     child.holds_for_long = True
     child.kill_for(STUCK, "It did not stop", "timed_out")
-    assert child.signals == [stacks.SIGNAL, signal.SIGTERM]
+    assert child.signals == [verbs.STACKS_SIGNAL, signal.SIGTERM]
     assert child.loss().culprit == (7, 2)
 
 
@@ -111,8 +105,8 @@ def test_a_frozen_child_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
     child = FakeChild(STUCK)
     monkeypatch.setattr(child, "is_frozen", lambda: True)
     child.kill("The worker was shut down", "interrupted")
-    assert child.signals == [stacks.SIGNAL, signal.SIGKILL]
-    assert code_of(child.loss().tracebacks[7, 2]) == "no_stacks"
+    assert child.signals == [verbs.STACKS_SIGNAL, signal.SIGKILL]
+    assert verbs.code_of(child.loss().tracebacks[7, 2]) == "no_stacks"
 
 
 def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
@@ -126,7 +120,7 @@ def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
 
 
 def test_a_child_that_cannot_be_started_is_started_later(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, caplog: pytest.LogCaptureFixture
 ) -> None:
     boss = Supervisor(options())
 
@@ -134,20 +128,20 @@ def test_a_child_that_cannot_be_started_is_started_later(
         raise OSError(12, os.strerror(12))
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "ChildProcess", refuse)
+        Interpose(patch)("ChildProcess", refuse)
         boss._fill()
     assert (boss.children, "event=child_not_started" in caplog.text) == ([], True)
 
     boss._not_before = 0.0
-    monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
+    interpose("ChildProcess", lambda *args: FakeChild())
     boss._fill()
     assert len(boss.children) == 1
 
 
-def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(interpose: Interpose) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lambda _: True)
-    monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
+    interpose("anything_queued", lambda _: True)
+    interpose("ChildProcess", lambda *args: FakeChild())
     boss._not_before = time.monotonic() + 60
     assert [boss._is_over() for _ in range(100)] == [False] * 100
     boss._not_before = 0.0
@@ -155,42 +149,42 @@ def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(monkey
     assert len(boss.children) == 1
 
 
-def test_a_burst_that_is_to_be_quiet_leaves_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_that_is_to_be_quiet_leaves_what_is_left(interpose: Interpose) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lambda _: True)
+    interpose("anything_queued", lambda _: True)
     boss.orders = SimpleNamespace(is_quiet=True)  # type: ignore[assignment]
     assert boss._is_over()
     assert (boss.children, boss.failure) == ([], "")
 
 
-def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_that_cannot_ask_what_is_left_ends_with_the_reason(interpose: Interpose) -> None:
     def lose(_: object) -> bool:
         raise OperationalError("server closed the connection")
 
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lose)
+    interpose("anything_queued", lose)
     assert boss._is_over()
-    assert code_of(boss.failure) == "database_unavailable"
+    assert verbs.code_of(boss.failure) == "database_unavailable"
 
 
-def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_that_cannot_ask_redis_what_is_left_lets_another_child_look(interpose: Interpose) -> None:
     def lose(_: object) -> bool:
         raise BrokerUnavailable("Redis did not answer a moment ago")
 
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lose)
-    monkeypatch.setattr(module, "ChildProcess", lambda *args: FakeChild())
+    interpose("anything_queued", lose)
+    interpose("ChildProcess", lambda *args: FakeChild())
     assert not boss._is_over()
     assert (len(boss.children), boss.failure) == (1, "")
 
 
-def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(interpose: Interpose) -> None:
     boss = Supervisor(options(burst=True))
-    monkeypatch.setattr(dispatcher, "anything_queued", lambda _: True)
+    interpose("anything_queued", lambda _: True)
     boss._burst_rounds = module.MAX_BURST_ROUNDS
     boss._note_death(1, Loss(worker_name="child", started=frozenset(), reason="process 1 exited with code 1"))
     assert boss._is_over()
-    assert code_of(boss.failure) == "jobs_left"
+    assert verbs.code_of(boss.failure) == "jobs_left"
     assert "process 1 exited with code 1" in boss.failure
 
 
@@ -222,11 +216,11 @@ def test_a_handler_that_has_run_for_a_moment_is_known_to_have_begun(clock: Simpl
     assert boss.leases.begun == {(7, 2)}
 
 
-def test_each_look_at_the_children_is_one_at_what_runs_and_at_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_look_at_the_children_is_one_at_what_runs_and_at_the_board(interpose: Interpose) -> None:
     boss, child, seen = Supervisor(options()), FakeChild(STUCK), []
     boss.children = [child]
-    monkeypatch.setattr(enforcement, "stop_what_must", lambda *arguments: seen.append(arguments))
-    monkeypatch.setattr(enforcement, "watch_board", lambda *arguments: seen.append(arguments))
+    interpose("stop_what_must", lambda *arguments: seen.append(arguments))
+    interpose("watch_board", lambda *arguments: seen.append(arguments))
     boss._tick()
     assert seen == [(child, STUCK, boss.leases), (child, boss.leases)]
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import uptime
-from django_jobs.worker import supervisor as module
-from django_jobs.worker.exit_codes import FOREIGN_BROKER, RECYCLED
-from django_jobs.worker.shared_slots import Caution
-from django_jobs.worker.supervisor import Supervisor
+from django_jobs.worker.exit_codes import RECYCLED
+from tests.support import verbs
 from tests.support.fake_children import STUCK, FakeChild, options
 from tests.support.tuning import Tuning
+from tests.support.verbs import FOREIGN_BROKER, Caution, Interpose, Supervisor
 
 
 @pytest.fixture
@@ -35,10 +33,10 @@ def test_a_child_can_see_when_its_leases_were_renewed() -> None:
 
 
 def test_a_child_that_dies_at_once_is_started_again_after_a_second(
-    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    clock: SimpleNamespace, interpose: Interpose
 ) -> None:
     boss, dead = Supervisor(options()), FakeChild(returncode=1)
-    monkeypatch.setattr(module, "ChildProcess", lambda *_: FakeChild())
+    interpose("ChildProcess", lambda *_: FakeChild())
     dead.started = 0.0
     boss.children = [dead]
     found = []
@@ -68,7 +66,7 @@ def test_caution_is_asked_for_after_a_death_that_no_handler_explains(
     boss.children = [dead, other]
     boss._stop_since = clock.now
     boss._tick()
-    assert [caution for caution, until in other.cautions.items() if until > uptime.seconds()] == asked_for
+    assert [caution for caution, until in other.cautions.items() if until > verbs.uptime()] == asked_for
 
 
 def test_where_several_are_claimed_in_spite_of_caution_it_is_no_import_that_kills(clock: SimpleNamespace) -> None:
@@ -79,7 +77,7 @@ def test_where_several_are_claimed_in_spite_of_caution_it_is_no_import_that_kill
         dead.in_hand, dead.started = frozenset({(8, 1), (9, 1)}), 0.0
         boss.children = [dead, other]
         boss._tick()
-        asked.append([caution for caution, until in other.cautions.items() if until > uptime.seconds()])
+        asked.append([caution for caution, until in other.cautions.items() if until > verbs.uptime()])
     assert asked == [[Caution.WITH_UNLOADED], [Caution.WITH_UNLOADED, Caution.WITH_ALL]]
 
 

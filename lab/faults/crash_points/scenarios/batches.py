@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from django_jobs import cancel_batch, create_batch, retry_batch
-from django_jobs.engine.execution.outcomes import Outcome
 from django_jobs.models import Batch
 from django_jobs.statuses import BatchState
 from lab.faults.crash_points.processes import Ending
@@ -17,6 +16,7 @@ from lab.faults.crash_points.world import PLAIN, nothing_dispatched, queued, ran
 from tests.support import batch_audit
 from tests.support.brokers import end
 from tests.support.tuning import set_for_good
+from tests.support.verbs import Outcome
 
 Given = list[int]
 #: Seconds: enough for what the process that is harmed does.

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from django_jobs.engine.control import deletion, operation_work, operations
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.execution import outputs
-from django_jobs.engine.execution.outcomes import Outcome
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs import cancel_job, retry_job
 from django_jobs.models import ExecutionLog, Job, Operation
 from django_jobs.statuses import TERMINAL, RunAfter, Status
 from lab.faults.crash_points.processes import Ending
@@ -29,8 +22,10 @@ from lab.faults.crash_points.world import (
     status,
     submitted,
 )
+from tests.support import verbs
 from tests.support.brokers import end, raised, start
 from tests.support.tuning import set_for_good
+from tests.support.verbs import JobFilter, OperationRequest, Outcome
 
 Given = list[int]
 
@@ -61,7 +56,7 @@ def large_family() -> Given:
     parent = submitted()
     pks = [parent.pk, *(submitted(depends_on=[parent]).pk for _ in range(3))]
     with nothing_dispatched():
-        follow_up.follow_up()
+        verbs.follow_up()
     return pks
 
 
@@ -81,7 +76,7 @@ def family(make: Callable[[], Job]) -> Callable[[], Given]:
         child = submitted(depends_on=[parent])
         rest = [submitted(depends_on=[child]), submitted(depends_on=[parent], run_after=RunAfter.ENDED)]
         with nothing_dispatched():
-            follow_up.follow_up()
+            verbs.follow_up()
         return [parent.pk, child.pk, *(job.pk for job in rest)]
 
     return prepare
@@ -107,9 +102,9 @@ def dead_family() -> Given:
     child = submitted(depends_on=[parent])
     grandchild = submitted(depends_on=[child])
     with nothing_dispatched():
-        follow_up.follow_up()
+        verbs.follow_up()
         end(raised(start(parent), "Permanent"))
-        follow_up.follow_up()
+        verbs.follow_up()
     return [parent.pk, child.pk, grandchild.pk]
 
 
@@ -128,14 +123,14 @@ def operation(action: str) -> Callable[[], Given]:
         jobs = [dead(SAVING if action == Operation.Action.DELETE else PLAIN) for _ in range(3)]
         last = jobs[-1]
         filters = JobFilter(job_types=(last.job_type_id,), error_fingerprint=last.error_fingerprint)
-        operations.start_operation(Request(action=action, filters=filters), user=admin())
+        verbs.start_operation(OperationRequest(action=action, filters=filters), user=admin())
         return [job.pk for job in jobs]
 
     return prepare
 
 
 def work_off(given: Given) -> int:
-    return operation_work.work_off()
+    return verbs.work_off_operations()
 
 
 def acted_once(given: Given, ending: Ending) -> Iterator[str]:
@@ -154,18 +149,18 @@ def ended_with_files() -> Given:
     """Jobs that ended; two have files, and one has a child."""
     saved = [running(SAVING) for _ in range(2)]
     for item in saved:
-        outputs.save(item.organization_pk, item.job_id, "output.txt", "text")
+        verbs.save_output(item.organization_pk, item.job_id, "output.txt", "text")
     with nothing_dispatched():
         jobs = [end(ran(item)) for item in saved]
         parent = end(ran(running()))
         child = submitted(depends_on=[parent])
-        follow_up.follow_up()
+        verbs.follow_up()
         end(ran(start(child)))
     return [*(job.pk for job in jobs), parent.pk, child.pk]
 
 
 def delete(given: Given) -> int:
-    return deletion.delete_jobs(given)
+    return verbs.delete_jobs(given)
 
 
 def gone_if_told(given: Given, ending: Ending) -> Iterator[str]:
@@ -175,7 +170,7 @@ def gone_if_told(given: Given, ending: Ending) -> Iterator[str]:
 
 
 def release_children(given: Given) -> int:
-    return deletion.delete_jobs(given[:1], release_children=True)
+    return verbs.delete_jobs(given[:1], release_children=True)
 
 
 def dead_with_child() -> Given:

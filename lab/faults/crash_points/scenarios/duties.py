@@ -11,12 +11,6 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from django_jobs import schedule_job
-from django_jobs.engine.control import deletion
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.schedules.clockwork import DUTY as FIRE_SCHEDULES
-from django_jobs.engine.sockets import tickets
-from django_jobs.engine.store import database
 from django_jobs.models import (
     DuplicateKey,
     Job,
@@ -32,8 +26,10 @@ from lab.faults.crash_points.recovery import PatientScheduler
 from lab.faults.crash_points.scenario import Scenario
 from lab.faults.crash_points.scenarios.control import acted_once, ended_with_files, operation
 from lab.faults.crash_points.world import ONCE, ORGANIZATIONS, PLAIN, VICTIM, admin, queued, running, submitted
+from tests.support import verbs
 from tests.support.brokers import queue_up
 from tests.support.factories import make_organization
+from tests.support.verbs import CLOCKWORK_DUTY as FIRE_SCHEDULES
 from tests.support.waiting import wait_until
 
 
@@ -55,13 +51,13 @@ def expired_leases() -> list[int]:
 
 def dead_neighbor() -> list[int]:
     """Two jobs of a worker of this machine that was killed together with its supervisor."""
-    worker_registry.announce(VICTIM, ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker(VICTIM, ["jobs-normal"], slots=1, window=1)
     Worker.objects.update(processes=f"{NO_PROCESS}@1")
     return [running(max_retries=number).pk for number in (0, 2)]
 
 
 def overdue() -> list[int]:
-    jobs = [submitted(expires_at=database.now() + dt.timedelta(hours=1)), queued()]
+    jobs = [submitted(expires_at=verbs.now() + dt.timedelta(hours=1)), queued()]
     Job.objects.filter(pk=jobs[0].pk).update(expires_at=Now() - dt.timedelta(seconds=1))
     return [job.pk for job in jobs]
 
@@ -90,7 +86,7 @@ def old_jobs() -> list[int]:
 
 def deleted_with_files() -> list[int]:
     pks = ended_with_files()
-    deletion.delete_rows(pks)
+    verbs.delete_job_rows(pks)
     return pks
 
 
@@ -101,25 +97,25 @@ def old_keys() -> list[int]:
 
 
 def silent_workers() -> None:
-    worker_registry.announce("silent", ["jobs-normal"], slots=1, window=1)
+    verbs.announce_worker("silent", ["jobs-normal"], slots=1, window=1)
     Worker.objects.update(last_seen=Now() - dt.timedelta(hours=1))
 
 
 def old_activity() -> None:
     ended_with_files()
-    rollups.catch_up()
+    verbs.catch_up_rollups()
     OrganizationActivity.objects.update(starts_at=F("starts_at") - dt.timedelta(days=3_000))
 
 
 def old_sockets() -> None:
-    tickets.make_ticket(admin())
+    verbs.make_socket_ticket(admin())
     SocketTicket.objects.update(expires_at=Now() - dt.timedelta(seconds=1))
 
 
 def due_schedule() -> str:
     """A schedule that is due, for both tenants; the moment."""
     schedule_job("hourly", PLAIN, every=3600)
-    due = database.now().replace(microsecond=0) - dt.timedelta(seconds=1)
+    due = verbs.now().replace(microsecond=0) - dt.timedelta(seconds=1)
     Schedule.objects.update(created_at=due - dt.timedelta(hours=1), next_run_at=due)
     return due.isoformat()
 
@@ -164,8 +160,8 @@ def lead(given: Any) -> bool:
 
 
 def _is_all_counted() -> bool:
-    rollups.catch_up()
-    return not rollups.behind()
+    verbs.catch_up_rollups()
+    return not verbs.rollups_behind()
 
 
 def counted_once(given: Any, ending: Ending) -> Iterator[str]:

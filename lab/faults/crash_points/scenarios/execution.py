@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import freed_places, worker_registry
-from django_jobs.engine.execution import leases, outcomes
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.leases import Loss
-from django_jobs.engine.execution.progress import ProgressBuffer
-from django_jobs.engine.execution.settle import settle_all
-from django_jobs.engine.ports import RunningTicket, get_broker
-from django_jobs.engine.store import database
+from django_jobs import cancel_job
 from django_jobs.models import Job, JobStep, JobType, Organization
 from django_jobs.statuses import TERMINAL, Status
 from lab.faults.crash_points.processes import Ending
@@ -40,9 +32,10 @@ from lab.faults.crash_points.world import (
     status,
     submitted,
 )
-from tests.support import record
+from tests.support import record, verbs
 from tests.support.brokers import raised, ticket_of
 from tests.support.tuning import set_for_good
+from tests.support.verbs import Loss, ProgressBuffer, RunningTicket, outcomes
 
 Given = list[int]
 
@@ -119,12 +112,12 @@ def ended(given: Given, ending: Ending) -> Iterator[str]:
 
 def claimed_of(given: Given) -> list[Any]:
     jobs = Job.primary.filter(pk__in=given).order_by("pk")
-    return claim([ticket_of(job) for job in jobs], VICTIM)
+    return verbs.claim([ticket_of(job) for job in jobs], VICTIM)
 
 
 def settle_as(make: Callable[[Any], outcomes.Outcome]) -> Callable[[Given], None]:
     """Claim the jobs, and store that they ended like this."""
-    return lambda given: settle_all([make(item) for item in claimed_of(given)], VICTIM)
+    return lambda given: verbs.settle_all([make(item) for item in claimed_of(given)], VICTIM)
 
 
 def timed_out(item: Any) -> outcomes.Outcome:
@@ -147,7 +140,7 @@ def cancel_while_running(given: Given) -> None:
     claimed = claimed_of(given)
     for item in claimed:
         cancel_job(item.job_id)
-    settle_all([outcomes.Canceled(claimed=item) for item in claimed], VICTIM)
+    verbs.settle_all([outcomes.Canceled(claimed=item) for item in claimed], VICTIM)
 
 
 def claimed_two() -> Given:
@@ -162,19 +155,19 @@ def write_progress(given: Given) -> None:
 
 
 def hand_back(given: Given) -> None:
-    leases.hand_back([(pk, 1) for pk in given], "Handed back: it waited", VICTIM)
+    verbs.hand_back([(pk, 1) for pk in given], "Handed back: it waited", VICTIM)
 
 
 def renew(given: Given) -> int:
-    worker_registry.announce(VICTIM, ["jobs-normal"], slots=1, window=1)
-    return len(leases.renew([VICTIM]))
+    verbs.announce_worker(VICTIM, ["jobs-normal"], slots=1, window=1)
+    return len(verbs.renew_leases([VICTIM]))
 
 
 def release(given: Given) -> bool:
     """The supervisor ends what a dead child held: one job had begun, the other one had not."""
     loss = Loss(worker_name=VICTIM, started=frozenset({(given[0], 1)}), reason="process 1 was killed")
-    is_done = leases.release_worker(loss)
-    worker_registry.withdraw(VICTIM)
+    is_done = verbs.release_worker(loss)
+    verbs.withdraw_worker(VICTIM)
     return is_done
 
 
@@ -191,8 +184,8 @@ def suspended() -> Given:
 
 
 def expired() -> Given:
-    job = queued(expires_at=database.now() + dt.timedelta(hours=1))
-    Job.objects.filter(pk=job.pk).update(expires_at=database.now() - dt.timedelta(seconds=1))
+    job = queued(expires_at=verbs.now() + dt.timedelta(hours=1))
+    Job.objects.filter(pk=job.pk).update(expires_at=verbs.now() - dt.timedelta(seconds=1))
     return [job.pk]
 
 
@@ -205,15 +198,15 @@ def of_nobody() -> Given:
 def limited() -> Given:
     """A job that has the only place of its type, and two that wait for it."""
     pks = [submitted(LIMITED, organization=name).pk for name in (*ORGANIZATIONS, ORGANIZATIONS[0])]
-    freed_places.dispatch(has_ended=True)
+    verbs.dispatch_freed(has_ended=True)
     return pks
 
 
 def fill_a_freed_place(given: Given) -> None:
     """The job ends, and its worker lets the next one go; then the next but one."""
     for _ in given:
-        settle_all([ran(item) for item in claimed_of(_queued(given))], VICTIM)
-        freed_places.dispatch(has_ended=True)
+        verbs.settle_all([ran(item) for item in claimed_of(_queued(given))], VICTIM)
+        verbs.dispatch_freed(has_ended=True)
 
 
 def _queued(given: Given) -> Given:
@@ -228,7 +221,7 @@ def guarded() -> Given:
 
 def come_and_go(given: Given) -> None:
     """A worker appears at Redis, says what it runs, and leaves."""
-    consumer = get_broker().consumer(VICTIM)
+    consumer = verbs.get_broker().consumer(VICTIM)
     consumer.announce()
     tickets = [ticket_of(job) for job in Job.primary.filter(pk__in=given).order_by("pk")]
     consumer.beat([RunningTicket(ticket, 1.0) for ticket in tickets])

@@ -8,7 +8,7 @@ import django
 import pytest
 from django.core import mail
 
-from django_jobs.engine.alerts import admin_mail
+from tests.support import verbs
 from tests.support.networks import blackhole
 from tests.support.tuning import Tuning
 
@@ -34,7 +34,7 @@ def use_smtp(settings: Any, port: int, **options: float) -> None:
 
 def test_it_is_what_mail_admins_sends(settings: Any) -> None:
     settings.EMAIL_SUBJECT_PREFIX, settings.SERVER_EMAIL = "[Shop] ", "server@shop.example"
-    admin_mail.send_to_admins("Alarm", "It fails.")
+    verbs.send_to_admins("Alarm", "It fails.")
     mail.mail_admins("Alarm", "It fails.")
     ours, djangos = ((item.subject, item.body, item.from_email, item.to) for item in mail.outbox)
     assert ours == djangos == ("[Shop] Alarm", "It fails.", "server@shop.example", [ADMIN, ADMIN])
@@ -45,7 +45,7 @@ def test_a_server_that_says_nothing_is_given_up(settings: Any, tuning: Tuning) -
     with blackhole() as port:
         use_smtp(settings, port)
         with pytest.raises(OSError, match="timed out"):
-            admin_mail.send_to_admins("Alarm", "It fails.")
+            verbs.send_to_admins("Alarm", "It fails.")
 
 
 def test_how_long_the_host_waits_is_the_hosts_to_say(settings: Any, tuning: Tuning) -> None:
@@ -53,4 +53,4 @@ def test_how_long_the_host_waits_is_the_hosts_to_say(settings: Any, tuning: Tuni
     with blackhole() as port:
         use_smtp(settings, port, timeout=0.2)
         with pytest.raises(OSError, match="timed out"):
-            admin_mail.send_to_admins("Alarm", "It fails.")
+            verbs.send_to_admins("Alarm", "It fails.")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import Alert, Schedule
 from django_jobs.signals import job_alert
 from tests.support.alerts import let_pass, make_alert, only
 from tests.support.schedules import make_schedule
+from tests.support.verbs import AlertEvaluator
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -40,7 +40,7 @@ def listen() -> Iterator[Callable[[Callable[..., object]], None]]:
 
 def live() -> None:
     """Let the alarm be raised, go on, and be over."""
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     evaluator.evaluate()
     evaluator.evaluate()
     Schedule.objects.update(fault="")
@@ -77,13 +77,13 @@ def test_an_alarm_of_a_rule_that_is_gone_keeps_no_other_from_being_told(listen: 
     told: list[str] = []
     listen(lambda alert, **kwargs: told.append(alert.rule))
     make_alert("rule_of_another_release", "", {})
-    Evaluator().evaluate()
+    AlertEvaluator().evaluate()
     assert told == ["schedule_cannot_fire"]
 
 
 def test_an_alarm_is_over_although_the_clock_was_set_back() -> None:
-    Evaluator().evaluate()
+    AlertEvaluator().evaluate()
     Schedule.objects.update(fault="")
     let_pass(-3600)
-    Evaluator().evaluate()
+    AlertEvaluator().evaluate()
     assert Alert.objects.get().cleared_at is not None

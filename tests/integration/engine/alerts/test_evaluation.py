@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs.engine.alerts import records
-from django_jobs.engine.alerts.evaluation import CLEAR_SECONDS, Evaluator
-from django_jobs.engine.alerts.findings import Finding
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import Alert, EngineLease, JobType, Organization, Schedule
+from tests.support import verbs
 from tests.support.alerts import evaluate, let_fail, let_pass, make_alert, only
 from tests.support.schedules import make_schedule
+from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, AlertFinding, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -37,7 +35,7 @@ def mend() -> None:
 
 
 def test_an_alarm_is_raised_once_and_its_facts_are_kept_up_to_date(faulty: Schedule) -> None:
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     (first,) = evaluate(evaluator)
     Schedule.objects.update(fault="Another reason.")
     (second,) = evaluate(evaluator)
@@ -47,7 +45,7 @@ def test_an_alarm_is_raised_once_and_its_facts_are_kept_up_to_date(faulty: Sched
 
 def test_raising_and_clearing_are_announced_once(faulty: Schedule, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "django_jobs")
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     counts = [evaluator.evaluate(), evaluator.evaluate()]
     mend()
     let_pass()
@@ -59,11 +57,11 @@ def test_raising_and_clearing_are_announced_once(faulty: Schedule, caplog: pytes
 def test_what_was_raised_is_announced_also_if_the_scheduler_ends_then(
     faulty: Schedule, caplog: pytest.LogCaptureFixture, settings: Any
 ) -> None:
-    def end(_look: Any) -> list[Finding]:
+    def end(_look: Any) -> list[AlertFinding]:
         raise SystemExit
 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"no_scheduler": None}}
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     evaluator._rules = {"schedule_cannot_fire": evaluator._rules["schedule_cannot_fire"], "no_worker": end}
     with pytest.raises(SystemExit):
         evaluator.evaluate()
@@ -71,17 +69,17 @@ def test_what_was_raised_is_announced_also_if_the_scheduler_ends_then(
 
 
 def test_an_alarm_that_does_not_hold_for_a_moment_stays(faulty: Schedule) -> None:
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     evaluate(evaluator)
     mend()
-    let_pass(CLEAR_SECONDS - 5)
+    let_pass(ALERT_CLEAR_SECONDS - 5)
     assert len(evaluate(evaluator)) == 1
     let_pass(5)
     assert evaluate(evaluator) == []
 
 
 def test_what_comes_back_after_it_was_over_is_another_alarm(faulty: Schedule) -> None:
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     (first,) = evaluate(evaluator)
     mend()
     let_pass()
@@ -93,23 +91,23 @@ def test_what_comes_back_after_it_was_over_is_another_alarm(faulty: Schedule) ->
 
 
 def test_of_two_schedulers_one_raises_an_alarm() -> None:
-    now, finding = timezone.now(), Finding(subject="a type")
-    assert records.raise_alert("type_failing", finding, now) is not None
-    assert records.raise_alert("type_failing", finding, now) is None
+    now, finding = timezone.now(), AlertFinding(subject="a type")
+    assert verbs.raise_alert("type_failing", finding, now) is not None
+    assert verbs.raise_alert("type_failing", finding, now) is None
     assert Alert.objects.count() == 1
 
 
 def test_of_two_schedulers_one_clears_an_alarm() -> None:
     make_alert("type_failing", "a type")
     first, second = Alert.objects.get(), Alert.objects.get()
-    assert records.clear(first, timezone.now())
-    assert not records.clear(second, timezone.now())
+    assert verbs.clear_alert(first, timezone.now())
+    assert not verbs.clear_alert(second, timezone.now())
 
 
 def test_subjects_that_differ_in_case_have_alarms_of_their_own() -> None:
     now = timezone.now()
     for subject in ("Mail", "mail"):
-        assert records.raise_alert("type_failing", Finding(subject=subject), now) is not None
+        assert verbs.raise_alert("type_failing", AlertFinding(subject=subject), now) is not None
 
 
 @pytest.mark.parametrize("off", [None, False])
@@ -127,13 +125,13 @@ def test_an_alarm_of_a_rule_that_is_no_more_is_over() -> None:
 def test_a_rule_that_fails_keeps_its_alarms_and_stops_no_other(
     settings: Any, monkeypatch: pytest.MonkeyPatch, faulty: Schedule, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(look: object) -> list[Finding]:
+    def fail(look: object) -> list[AlertFinding]:
         raise ValueError("no")
 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"queue_waiting": None, "no_worker": None}}
     make_alert("type_failing", "a type")
     let_pass()
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     monkeypatch.setitem(evaluator._rules, "type_failing", fail)
     assert {alert.rule for alert in evaluate(evaluator)} == {"type_failing", "schedule_cannot_fire"}
     evaluate(evaluator)
@@ -166,7 +164,7 @@ def test_nothing_takes_many_statements_where_nothing_is_wrong(
     django_assert_max_num_queries: Any, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {}}
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     with django_assert_max_num_queries(25):
         evaluator.evaluate()
 
@@ -180,7 +178,7 @@ def test_of_an_organization_that_is_erased_nothing_is_told(organization: Organiz
     }
     make_alert("type_failing", "a type", facts)
     make_alert("no_worker", "default", {"waiting": 3})
-    records.forget_organization(organization.pk)
+    verbs.forget_alerts_of(organization.pk)
     assert [alert.facts for alert in Alert.objects.order_by("pk")] == [
         {"organizations": {"999": 1}, "failed": 6},
         {"waiting": 3},
@@ -189,9 +187,9 @@ def test_of_an_organization_that_is_erased_nothing_is_told(organization: Organiz
 
 def test_that_no_scheduler_ran_is_told_as_over_by_the_one_that_comes(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {}}
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     assert evaluator.evaluate() == 0
-    EngineLease.objects.filter(pk=records.LEASE).update(ticked_at=timezone.now() - dt.timedelta(hours=1))
+    EngineLease.objects.filter(pk=verbs.ALERT_LEASE).update(ticked_at=timezone.now() - dt.timedelta(hours=1))
     assert evaluator.evaluate() == 1
     assert evaluator.evaluate() == 0
     alert = Alert.objects.get()
@@ -201,7 +199,7 @@ def test_that_no_scheduler_ran_is_told_as_over_by_the_one_that_comes(settings: A
 
 
 def test_that_no_scheduler_ran_is_not_told_where_the_rule_is_off() -> None:
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     evaluator.evaluate()
     EngineLease.objects.update(ticked_at=timezone.now() - dt.timedelta(hours=1))
     assert evaluator.evaluate() == 0
@@ -209,7 +207,7 @@ def test_that_no_scheduler_ran_is_not_told_where_the_rule_is_off() -> None:
 
 def test_a_duty_that_rests_since_it_was_slow_is_not_told_as_no_scheduler(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {}, "LEASE_SECONDS": 300}
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     evaluator.evaluate()
-    EngineLease.objects.filter(pk=records.LEASE).update(ticked_at=timezone.now() - dt.timedelta(seconds=700))
+    EngineLease.objects.filter(pk=verbs.ALERT_LEASE).update(ticked_at=timezone.now() - dt.timedelta(seconds=700))
     assert evaluator.evaluate() == 0

@@ -16,14 +16,11 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils.translation import override
 
-from django_jobs.engine.alerts import mails, records
-from django_jobs.engine.alerts.mail_texts import Entry, mail_about
-from django_jobs.engine.alerts.mails import MOST, Mailer
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import Alert, Organization
+from tests.support import verbs
 from tests.support.alerts import make_alert
 from tests.support.tuning import Tuning
+from tests.support.verbs import MAILS_OF_A_WINDOW, AlertMailer, Entry, Interpose, Scheduler
 from tests.support.waiting import wait_until
 
 ADMIN = "ops@shop.example"
@@ -45,7 +42,7 @@ def numbers_in(texts: list[str]) -> list[list[str]]:
 
 
 def clear(alert: Alert) -> None:
-    records.clear(alert, database.now())
+    verbs.clear_alert(alert, verbs.now())
 
 
 def let_pass(span: dt.timedelta) -> None:
@@ -56,14 +53,14 @@ def let_pass(span: dt.timedelta) -> None:
 def sent() -> list[str]:
     """The subjects of the mails that go now."""
     before = len(mail.outbox)
-    Mailer().send()
+    AlertMailer().send()
     return [str(message.subject) for message in mail.outbox[before:]]
 
 
 def subject_of(alert: Alert) -> str:
     """The subject of a mail about the alarm as it is now."""
     alert.refresh_from_db()
-    return f"[Shop] {mail_about(Entry(rows=[alert]), database.now()).subject}"
+    return f"[Shop] {verbs.mail_about(Entry(rows=[alert]), verbs.now()).subject}"
 
 
 def test_a_subject_tells_which_alarm_it_is_and_whether_it_is_over() -> None:
@@ -74,7 +71,7 @@ def test_a_subject_tells_which_alarm_it_is_and_whether_it_is_over() -> None:
     assert [alert.subject in raised[0], alert.subject in subject_of(alert), "nightly" in raised[1]] == [True] * 3
 
 
-def is_told_after(mailer: Mailer) -> bool:
+def is_told_after(mailer: AlertMailer) -> bool:
     """Whether the alarm is told once the mailer has looked again."""
     mailer.step()
     return Alert.objects.get().raise_mailed_at is not None
@@ -140,7 +137,7 @@ def test_a_mail_goes_without_a_link_where_the_urls_cannot_be_loaded(urls: Any, s
 
 
 def test_mails_go_on_when_the_clock_is_set_back() -> None:
-    for number in range(MOST):
+    for number in range(MAILS_OF_A_WINDOW):
         failing(f"type_{number}")
         sent()
     clear(Alert.objects.get(subject="type_0"))
@@ -175,8 +172,8 @@ def test_a_storm_is_told_in_one_mail() -> None:
 
 def test_however_many_come_one_after_the_other_the_mails_within_ten_minutes_are_few() -> None:
     subjects = [subject for number in range(20) for subject in (failing(f"type_{number}"), sent())[1]]
-    assert len(subjects) == MOST
-    let_pass(mails.WINDOW)
+    assert len(subjects) == MAILS_OF_A_WINDOW
+    let_pass(verbs.MAIL_WINDOW)
     assert numbers_in(sent()) == [["14", "14", "0"]]
 
 
@@ -190,7 +187,7 @@ def test_an_alarm_that_comes_and_goes_is_told_again_after_half_an_hour() -> None
         assert sent() == []
     alert = failing()
     assert sent() == []
-    let_pass(mails.QUIET)
+    let_pass(verbs.MAIL_QUIET)
     assert sent() == [subject_of(alert)]
     assert re.findall(r"\b3\b", mail.outbox[-1].body)
     assert sent() == []
@@ -206,12 +203,12 @@ def test_an_alarm_that_was_over_before_its_mail_is_told_once_as_over() -> None:
 
 
 def test_what_was_over_long_before_anybody_was_told_is_not_told() -> None:
-    make_alert("type_failing", "old", FACTS, cleared_ago=mails.LATE.total_seconds() + 60)
+    make_alert("type_failing", "old", FACTS, cleared_ago=verbs.MAIL_LATE.total_seconds() + 60)
     assert sent() == []
 
 
 def test_a_mail_server_that_refuses_loses_no_alarm(
-    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
+    interpose: Interpose, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = [OSError("refused"), OSError("refused"), None]
     taken: list[str] = []
@@ -222,10 +219,10 @@ def test_a_mail_server_that_refuses_loses_no_alarm(
             raise error
         taken.append(subject)
 
-    monkeypatch.setattr(mails, "send_to_admins", send)
+    interpose("send_to_admins", send)
     tuning.set(mail_first_pause_seconds=0.0)
     alert = failing()
-    mailer = Mailer()
+    mailer = AlertMailer()
     wait_until(lambda: mailer.send() == 1, 10, "the third try")
     assert [f"[Shop] {subject}" for subject in taken] == [subject_of(alert)]
     assert [record.levelname for record in caplog.records if "event=alert_mail_failed" in record.message] == [
@@ -236,7 +233,7 @@ def test_a_mail_server_that_refuses_loses_no_alarm(
 
 
 def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
+    interpose: Interpose, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate, tries = threading.Event(), []
 
@@ -244,31 +241,31 @@ def test_a_mail_server_that_hangs_holds_nobody_up_and_is_given_up(
         tries.append(subject)
         gate.wait(60)
 
-    monkeypatch.setattr(mails, "send_to_admins", hang)
+    interpose("send_to_admins", hang)
     tuning.set(mail_poll_seconds=0.001, mail_patience_seconds=0.0, mail_first_pause_seconds=0.0)
     failing()
-    mailer = Mailer()
+    mailer = AlertMailer()
     for _ in range(20):
         assert mailer.step()[0] == 0
-    wait_until(lambda: len(tries) >= mails.MAX_HANGING, 30, "the threads that send")
-    assert len(tries) == mails.MAX_HANGING
+    wait_until(lambda: len(tries) >= verbs.MAX_HANGING_MAILS, 30, "the threads that send")
+    assert len(tries) == verbs.MAX_HANGING_MAILS
     assert "event=alert_mail_failed" in caplog.text
     assert "error=TimeoutError" in caplog.text
     tuning.set(mail_patience_seconds=60.0)
     gate.set()
     wait_until(lambda: is_told_after(mailer), 10, "that what went after all is told")
-    assert len(tries) == mails.MAX_HANGING
+    assert len(tries) == verbs.MAX_HANGING_MAILS
 
 
-def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
+def test_mails_go_again_though_some_hang_for_ever(interpose: Interpose, tuning: Tuning) -> None:
     gate, tries = threading.Event(), []
 
     def send(subject: str, text: str) -> None:
         tries.append(subject)
-        if len(tries) <= mails.MAX_HANGING + 1:
+        if len(tries) <= verbs.MAX_HANGING_MAILS + 1:
             gate.wait(60)
 
-    monkeypatch.setattr(mails, "send_to_admins", send)
+    interpose("send_to_admins", send)
     tuning.set(
         mail_poll_seconds=0.001,
         mail_patience_seconds=0.01,
@@ -276,22 +273,22 @@ def test_mails_go_again_though_some_hang_for_ever(monkeypatch: pytest.MonkeyPatc
         mail_longest_pause_seconds=0.0,
     )
     failing()
-    mailer = Mailer()
+    mailer = AlertMailer()
     wait_until(lambda: is_told_after(mailer), 10, "a mail that goes beside those that hang")
-    assert len(tries) >= mails.MAX_HANGING + 2
+    assert len(tries) >= verbs.MAX_HANGING_MAILS + 2
     gate.set()
 
 
 def test_each_further_mail_that_may_hang_waits_longer(
-    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
+    interpose: Interpose, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "django_jobs")
     tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
-    monkeypatch.setattr(mails, "send_to_admins", lambda *_: gate.wait(60))
+    interpose("send_to_admins", lambda *_: gate.wait(60))
     failing()
-    mailer = Mailer()
-    for _ in range(mails.MAX_HANGING + 9):
+    mailer = AlertMailer()
+    for _ in range(verbs.MAX_HANGING_MAILS + 9):
         mailer._not_before = 0.0
         mailer.step()
     pauses = [float(found) for found in re.findall(r"again_in=(\d+)", caplog.text)]
@@ -299,25 +296,21 @@ def test_each_further_mail_that_may_hang_waits_longer(
     gate.set()
 
 
-def test_while_mails_hang_somebody_looks_whether_they_have_gone(
-    monkeypatch: pytest.MonkeyPatch, tuning: Tuning
-) -> None:
+def test_while_mails_hang_somebody_looks_whether_they_have_gone(interpose: Interpose, tuning: Tuning) -> None:
     tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
-    monkeypatch.setattr(mails, "send_to_admins", lambda *_: gate.wait(60))
+    interpose("send_to_admins", lambda *_: gate.wait(60))
     failing()
-    mailer = Mailer()
+    mailer = AlertMailer()
     rests = []
-    for _ in range(mails.MAX_HANGING + 1):
+    for _ in range(verbs.MAX_HANGING_MAILS + 1):
         mailer._not_before = 0.0
         rests += [mailer.step()[1], mailer.step()[1]]
-    assert max(rests) <= mails.LOOK
+    assert max(rests) <= verbs.MAIL_LOOK
     gate.set()
 
 
-def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(
-    monkeypatch: pytest.MonkeyPatch, tuning: Tuning
-) -> None:
+def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(interpose: Interpose, tuning: Tuning) -> None:
     tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
 
@@ -325,9 +318,9 @@ def test_what_fails_after_it_was_given_up_makes_the_pause_no_shorter(
         gate.wait(60)
         raise TimeoutError
 
-    monkeypatch.setattr(mails, "send_to_admins", refuse)
+    interpose("send_to_admins", refuse)
     failing()
-    mailer = Mailer()
+    mailer = AlertMailer()
     mailer._failures = 6
     assert mailer.step()[0] == 0
     (sending,) = mailer._hanging

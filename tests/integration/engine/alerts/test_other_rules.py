@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import JobType, Organization, Schedule
 from tests.support.alerts import evaluate, let_fail, make_alert, only, the_alarm
 from tests.support.breakers import claim_try, make_fragile_type, open_by_failures
@@ -15,6 +14,7 @@ from tests.support.brokers import end, pending_job, raised, returned, running_jo
 from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import count
 from tests.support.schedules import make_schedule
+from tests.support.verbs import AlertEvaluator
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -126,7 +126,7 @@ def test_a_breaker_that_recovers_keeps_its_alarm_and_raises_none(settings: Any) 
     choose(settings, "breaker_open")
     kind = make_fragile_type()
     open_by_failures(kind)
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     (before,) = evaluate(evaluator)
     pending_job(kind)
     end(returned(claim_try(kind)))

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from django_jobs.engine.alerts.evaluation import Evaluator
 from django_jobs.models import Job, JobType, Organization
 from tests.support.alerts import evaluate, fail_a_job, let_fail, let_pass, make_alert, only, the_alarm
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
 from tests.support.monitor import count
+from tests.support.verbs import AlertEvaluator
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -77,7 +77,7 @@ def test_one_that_completed_hours_later_does_not_hide_what_fails(kind: JobType, 
 
 
 def test_it_is_over_once_the_newest_attempts_complete(kind: JobType, organization: Organization) -> None:
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     count(kind, organization, ago=600, failed=100)
     assert evaluate(evaluator)
     count(kind, organization, ago=60, completed=5)
@@ -134,7 +134,7 @@ def test_a_type_that_was_deleted_is_told_no_more(kind: JobType, organization: Or
 
 
 def test_a_type_that_is_told_has_its_counts_brought_up_to_date(kind: JobType, organization: Organization) -> None:
-    evaluator = Evaluator()
+    evaluator = AlertEvaluator()
     count(kind, organization, ago=120, failed=10)
     first = evaluate(evaluator)[0]
     count(kind, organization, ago=60, failed=7)
@@ -168,7 +168,7 @@ def test_that_a_failing_type_is_paused_is_told(kind: JobType, organization: Orga
 def test_the_error_that_is_told_is_of_an_organization_whose_jobs_fail(
     kind: JobType, organization: Organization
 ) -> None:
-    evaluator, other = Evaluator(), make_organization()
+    evaluator, other = AlertEvaluator(), make_organization()
     let_fail(kind, organization, 10)
     Job.objects.update(error_message="for Kim of the first")
     evaluate(evaluator)

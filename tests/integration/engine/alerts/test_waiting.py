@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs.engine.dispatch import worker_registry
 from django_jobs.models import Job, JobType, Organization, Worker
+from tests.support import verbs
 from tests.support.alerts import evaluate, let_pass, only, the_alarm
 from tests.support.commands import QUEUES
 from tests.support.factories import make_job_type
@@ -21,7 +21,7 @@ from tests.support.tuning import Tuning
 @pytest.fixture
 def workers(broker: object) -> None:
     """Four free slots of the default pool."""
-    worker_registry.announce("worker-1", QUEUES, slots=4, window=8)
+    verbs.announce_worker("worker-1", QUEUES, slots=4, window=8)
 
 
 def choose(settings: Any, rule: str, **thresholds: Any) -> None:

@@ -10,19 +10,17 @@ from django.db import connection
 from pytest_django import Settings
 
 from django_jobs import AccessPolicy, cancel_batch, create_batch, get_batch_status, retry_batch
-from django_jobs.engine.batches import counting
-from django_jobs.engine.batches.pace import MAX_REMEMBERED, Pace
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.batches import make_batch, state, tick
 from tests.support.brokers import end, returned, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.plans import explained
 from tests.support.replicas import lagging_replica
 from tests.support.tuning import Tuning
+from tests.support.verbs import REMEMBERED_PACES, BatchPace
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -61,7 +59,7 @@ def test_one_of_which_jobs_are_still_to_be_retried_does_not_end(
     retry_batch(batch)
     batch.close()
     end(returned(start(Job.objects.filter(batch=batch).exclude(status="Dead Letter").get())))
-    counting.in_tick()
+    verbs.count_batches()
     assert state(batch) == "Running"
     tick()
     end(returned(start(Job.objects.filter(batch=batch).exclude(status="Completed").get())))
@@ -76,7 +74,7 @@ def test_one_whose_jobs_all_completed_is_not_canceled(organization: Organization
     run_jobs()
     # As if nobody had added up the last end yet.
     Batch.objects.update(completed=0, completed_at=None, then_job_id=None)
-    BatchChange.objects.create(batch_id=batch.pk, changed_at=database.now(), completed=1)
+    BatchChange.objects.create(batch_id=batch.pk, changed_at=verbs.now(), completed=1)
     with pytest.raises(InvalidTransition):
         cancel_batch(batch)
     tick()
@@ -115,13 +113,13 @@ def test_one_of_which_something_waits_to_be_submitted_is_not_forgotten(
     run_jobs()
     assert get_batch_status(batch).fault.startswith("then")
     Job.objects.all().delete()
-    Batch.objects.update(completed_at=database.now() - dt.timedelta(days=31))
-    assert not batch_duties.forget_old()
+    Batch.objects.update(completed_at=verbs.now() - dt.timedelta(days=31))
+    assert not verbs.forget_old_batches()
     JobType.objects.filter(pk=kind.pk).update(is_enabled=True)
-    BatchChange.objects.update(changed_at=database.now())
+    BatchChange.objects.update(changed_at=verbs.now())
     tick()
     assert Batch.objects.get().then_job_id is not None
-    assert batch_duties.forget_old() == 1
+    assert verbs.forget_old_batches() == 1
 
 
 class KnowsTitles(AccessPolicy):
@@ -155,18 +153,18 @@ def test_what_a_replica_does_not_know_yet_refuses_nothing(organization: Organiza
 
 
 def test_what_a_process_that_never_looks_again_remembers_is_bounded() -> None:
-    pace = Pace()
-    for pk in range(3 * MAX_REMEMBERED):
+    pace = BatchPace()
+    for pk in range(3 * REMEMBERED_PACES):
         pace.note({pk: None})
         pace.due({pk: 1})
-    assert len(pace._waiting) <= MAX_REMEMBERED
-    assert len(pace._moved) <= MAX_REMEMBERED
+    assert len(pace._waiting) <= REMEMBERED_PACES
+    assert len(pace._moved) <= REMEMBERED_PACES
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="This is PostgreSQL's plan.")
 def test_batches_that_have_ended_cost_a_tick_nothing(organization: Organization) -> None:
     values = {"organization": organization, "organization_name": organization.name}
-    moments = dict.fromkeys(("created_at", "closed_at", "completed_at"), database.now())
+    moments = dict.fromkeys(("created_at", "closed_at", "completed_at"), verbs.now())
     Batch.objects.bulk_create(Batch(**values, **moments) for _ in range(3_000))
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {Batch._meta.db_table}")

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from django_jobs import create_batch, get_batch_status, retry_job, submit_for_each, submit_job, submit_jobs
-from django_jobs.engine.submission import from_handlers
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobTypeDisabled, PermissionDenied
 from django_jobs.models import Batch, Job, JobType, Organization
 from django_jobs.testing import run_jobs
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.batches import counts, state
 from tests.support.brokers import end, pending_job, reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
@@ -206,7 +205,7 @@ def test_a_retried_job_of_a_batch_that_had_ended_adds_jobs_at_once(organization:
     retry_job(job)
     claimed = start(job)
     assert Batch.objects.get().completed_at is not None, "nobody has added up the retry yet"
-    from_handlers.submit(claimed, kind, {}, {"batch": batch.batch_id})
+    verbs.submit_from_handler(claimed, kind, {}, {"batch": batch.batch_id})
     end(returned(claimed))
     run_jobs()
     assert (state(batch), counts(batch)) == ("Completed", {"Completed": 2})

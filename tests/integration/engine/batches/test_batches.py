@@ -20,17 +20,16 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine.batches import counting
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, InvalidSubmission, InvalidTransition
 from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.batches import add, counts, expire, make_batch, state, tick
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
+from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -316,7 +315,7 @@ def test_what_waits_for_its_type_is_submitted_once_that_is_enabled(organization:
     assert (before.state, before.then_job) == ("Completed", None)
     assert before.fault.startswith("then")
     JobType.objects.filter(pk=other.pk).update(is_enabled=True)
-    BatchChange.objects.update(changed_at=database.now())
+    BatchChange.objects.update(changed_at=verbs.now())
     tick()
     assert after(batch)[0] is not None
     assert (get_batch_status(batch).completed_at, get_batch_status(batch).fault) == (before.completed_at, "")
@@ -382,11 +381,10 @@ def test_a_rolled_back_submission_does_not_count(organization: Organization, kin
 def test_a_batch_that_nobody_closes_expires_as_failed(
     organization: Organization, kind: JobType, follow_ups: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from django_jobs.engine.control import batch_duties
 
     batch = make_batch(organization, "Completed", close=False, **follow_ups)
     run_jobs()
-    assert not batch_duties.expire()
+    assert not verbs.expire_batches()
     expire(batch)
     assert state(batch) == "Failed"
     assert after(batch)[1] is not None
@@ -394,14 +392,13 @@ def test_a_batch_that_nobody_closes_expires_as_failed(
 
 
 def test_an_old_batch_goes_when_its_jobs_are_gone(organization: Organization) -> None:
-    from django_jobs.engine.control import batch_duties
 
     make_batch(organization, "Completed")
     run_jobs()
-    Batch.objects.update(completed_at=database.now() - dt.timedelta(days=31))
-    assert not batch_duties.forget_old()
+    Batch.objects.update(completed_at=verbs.now() - dt.timedelta(days=31))
+    assert not verbs.forget_old_batches()
     Job.objects.all().delete()
-    assert batch_duties.forget_old() == 1
+    assert verbs.forget_old_batches() == 1
     assert not Batch.objects.exists()
 
 
@@ -416,5 +413,5 @@ def test_counts_agree_with_the_rows_whatever_is_not_yet_added_up(organization: O
     batch = make_batch(organization, "Completed", "Failed", "Dead Letter", "Completed", close=False)
     run_jobs()
     assert counts(batch) == {"Completed": 2, "Failed": 1, "Dead Letter": 1}
-    counting.in_tick()
+    verbs.count_batches()
     assert counts(batch) == {"Completed": 2, "Failed": 1, "Dead Letter": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Any, Final
 
@@ -11,8 +12,8 @@ from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.test import Client
 
-from django_jobs.engine.control import audit
 from django_jobs.models import Job, JobType, Membership, Operation, Organization
+from tests.support import verbs
 from tests.support.admin import chosen, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import job_in
@@ -20,6 +21,7 @@ from tests.support.factories import make_job_type, make_organization, make_syste
 from tests.support.failures import press
 from tests.support.operations import begin, dead, finish
 from tests.support.tuning import Tuning
+from tests.support.verbs import Act
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -32,7 +34,7 @@ WHO: Final = re.compile(r"( by=\S+) .*")
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The lines about changes and deletions up to whoever made them, and the code of what they did."""
-    monkeypatch.setattr(audit.logger, "propagate", True)
+    monkeypatch.setattr(logging.getLogger("django_jobs"), "propagate", True)
     caplog.set_level("INFO", "django_jobs")
     words = ("_added", "_changed", "_deleted")
 
@@ -179,14 +181,14 @@ def test_the_command_tells_what_it_deleted(lines: Any) -> None:
 
 @pytest.mark.usefixtures("lines")
 def test_a_name_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    audit.record(make_user("ann\nevent=forged"), [make_job_type(type_name="fax")], audit.Act.CHANGED, "a\nb")
-    (line,) = [record.getMessage() for record in caplog.records if record.name == audit.logger.name]
+    verbs.record_act(make_user("ann\nevent=forged"), [make_job_type(type_name="fax")], Act.CHANGED, "a\nb")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == logging.getLogger("django_jobs").name]
     assert line == "event=job_type_changed count=1 job_type=fax by=ann\\nevent=forged a\\nb"
 
 
 def test_without_the_admin_there_is_the_line(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django.apps.apps.is_installed", lambda _: False)
-    audit.record(make_user("ann"), [make_job_type(type_name="fax")], audit.Act.CHANGED, "Paused.")
+    verbs.record_act(make_user("ann"), [make_job_type(type_name="fax")], Act.CHANGED, "Paused.")
     assert (rows(), lines()) == ([], ["event=job_type_changed count=1 job_type=fax by=ann"])
 
 
@@ -197,5 +199,5 @@ def test_a_user_that_is_stored_nowhere_leaves_the_line(lines: Any) -> None:
         def get_username(self) -> str:
             return "token"
 
-    audit.record(TokenUser(), [make_job_type(type_name="fax")], audit.Act.DELETED)
+    verbs.record_act(TokenUser(), [make_job_type(type_name="fax")], Act.DELETED)
     assert (rows(), lines()) == ([], ["event=job_type_deleted count=1 job_type=fax by=token"])

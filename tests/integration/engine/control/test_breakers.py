@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from django_jobs.engine.control.breakers import close_breaker
 from django_jobs.exceptions import JobTypeNotFound, PermissionDenied
 from django_jobs.models import Job
 from django_jobs.statuses import BreakerState
+from tests.support import verbs
 from tests.support.breakers import breaker_of, make_fragile_type, open_by_failures
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_system_admin, make_user
@@ -28,7 +28,7 @@ def test_it_closes_and_counts_anew_and_what_waits_is_dispatched(
     open_by_failures(kind)
     pending_job(kind)
     with django_capture_on_commit_callbacks(execute=True):
-        assert close_breaker(kind.pk)
+        assert verbs.close_breaker(kind.pk)
     row = breaker_of(kind)
     assert (row.state, row.failures, row.fingerprint, row.error_message) == (BreakerState.CLOSED, 0, "", "")
     assert (row.opened_at, row.next_try_at) == (None, None)
@@ -41,7 +41,7 @@ def test_who_closed_it_is_noted(
     kind, user = make_fragile_type(), make_system_admin()
     open_by_failures(kind)
     with caplog.at_level(logging.INFO), django_capture_on_commit_callbacks(execute=True):
-        close_breaker(kind.pk, user=user)
+        verbs.close_breaker(kind.pk, user=user)
     entry = LogEntry.objects.get()
     assert (entry.user_id, entry.object_id, entry.action_flag) == (user.pk, kind.pk, 2)
     (line,) = [record for record in caplog.records if "event=job_type_changed" in record.getMessage()]
@@ -51,7 +51,7 @@ def test_who_closed_it_is_noted(
 @pytest.mark.parametrize("failures", [0, 3])
 def test_one_that_is_closed_has_nothing_to_note(failures: int) -> None:
     kind = make_job_type(breaker_failures=failures)
-    assert not close_breaker(kind.pk, user=make_system_admin())
+    assert not verbs.close_breaker(kind.pk, user=make_system_admin())
     assert not LogEntry.objects.exists()
 
 
@@ -59,10 +59,10 @@ def test_others_than_system_admins_may_not() -> None:
     kind = make_fragile_type()
     open_by_failures(kind)
     with pytest.raises(PermissionDenied):
-        close_breaker(kind.pk, user=make_user())
+        verbs.close_breaker(kind.pk, user=make_user())
     assert breaker_of(kind).state == BreakerState.OPEN
 
 
 def test_a_type_that_is_unknown_is_an_error() -> None:
     with refused(JobTypeNotFound, {"job_type": ["unknown_job_type"]}):
-        close_breaker("gone")
+        verbs.close_breaker("gone")

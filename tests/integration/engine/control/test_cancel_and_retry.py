@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
-from django_jobs import cancel_job, retry_job
-from django_jobs.engine.actors import user_named
-from django_jobs.engine.control.cancel import cancel_many
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.ports import Ticket
+from django_jobs import cancel_job, get_job_history, retry_job
 from django_jobs.exceptions import InvalidTransition, JobNotFound, PermissionDenied
 from django_jobs.models import Organization
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, reread, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_organization, make_system_admin, make_user
+from tests.support.verbs import Ticket
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -58,9 +56,9 @@ def test_canceling_again_is_no_error_and_changes_nothing(status: str) -> None:
 
 def test_canceling_many_again_keeps_who_asked_first_and_when() -> None:
     job = job_in("Running")
-    assert cancel_many([job.pk], user_named("ann")).asked == 1
+    assert verbs.cancel_many([job.pk], verbs.user_named("ann")).asked == 1
     first = reread(job)
-    assert cancel_many([job.pk], user_named("ben")).asked == 0
+    assert verbs.cancel_many([job.pk], verbs.user_named("ben")).asked == 0
     again = reread(job)
     assert (again.canceled_by, again.cancel_requested_at) == ("ann", first.cancel_requested_at)
 
@@ -70,7 +68,7 @@ def test_workers_are_told_at_once_which_of_many_jobs_are_canceled(
 ) -> None:
     jobs = [job_in("Running"), job_in("Running"), job_in("Pending")]
     with django_capture_on_commit_callbacks(execute=True):
-        cancel_many([job.pk for job in jobs], user_named("ann"))
+        verbs.cancel_many([job.pk for job in jobs], verbs.user_named("ann"))
         assert broker.hints == []
     assert broker.hints == [("worker-1", [jobs[0].name, jobs[1].name])]
 

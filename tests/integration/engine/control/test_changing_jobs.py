@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs import cancel_job
 from django_jobs.models import ExecutionLog, Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support.brokers import end, pending_job, raised, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import begin, dead, finish, work_off
 from tests.support.operations import start as start_on
+from tests.support.verbs import JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 

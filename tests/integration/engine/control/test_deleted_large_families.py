@@ -10,13 +10,12 @@ import pytest
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_status, retry_job, submit_jobs
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.dependencies import children, follow_up
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import DependencyTask, Job, JobDependency
+from tests.support import verbs
 from tests.support.brokers import end, returned, start
 from tests.support.families import Submitter, complete, is_ready, kill, statuses
 from tests.support.tuning import Tuning
+from tests.support.verbs import Decided, Interpose, Scheduler
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_is_dispatched")]
 
@@ -36,7 +35,7 @@ def parent_of_many(submit: Submitter, *others: Job, **fields: Any) -> Job:
     parent = submit()
     item = {"job_type": submit.kind, "organization": submit.organization, **fields}
     submit_jobs([item | {"depends_on": [parent.name, *(job.name for job in others)]}] * CHILDREN)
-    follow_up.follow_up()
+    verbs.follow_up()
     return parent
 
 
@@ -66,7 +65,7 @@ def test_no_statement_grows_with_the_family(submit: Submitter, ending: Callable[
     ending(parent)
     Job.objects.filter(status="Pending").update(status="Completed", ready_at=None)
     with measured() as sizes:
-        assert delete_jobs([parent.pk], release_children=release) == 1
+        assert verbs.delete_jobs([parent.pk], release_children=release) == 1
     assert max(rows for rows, _ in sizes) <= PAGE
     assert max(parameters for _, parameters in sizes) <= PARAMETERS
     assert not JobDependency.objects.exists()
@@ -81,7 +80,7 @@ def test_many_parents_of_few_are_deleted_in_such_statements_too(submit: Submitte
     complete(*parents)
     Job.objects.filter(status="Pending").update(status="Completed", ready_at=None)
     with measured(JobDependency._meta.db_table) as sizes:
-        assert delete_jobs([parent.pk for parent in parents]) == 6
+        assert verbs.delete_jobs([parent.pk for parent in parents]) == 6
     assert max(rows for rows, _ in sizes) <= PAGE
     assert not JobDependency.objects.exists()
 
@@ -94,10 +93,10 @@ def test_what_died_with_it_stays_dead_before_and_after_its_page_is_turned(
     kill(killer)
     with Tuning() as brief:
         brief.set(follow_up_commit_seconds=0.0)
-        assert delete_jobs([killer.pk]) == 1
+        assert verbs.delete_jobs([killer.pk]) == 1
         assert JobDependency.objects.filter(parent_id=killer.pk).count() == CHILDREN - PAGE
         complete(other)
-    follow_up.follow_up()
+    verbs.follow_up()
     assert count(status="Dead Letter", is_orphaned=False) == CHILDREN
     assert not JobDependency.objects.filter(parent_id=killer.pk).exists()
 
@@ -105,7 +104,7 @@ def test_what_died_with_it_stays_dead_before_and_after_its_page_is_turned(
 def test_what_waited_for_its_end_alone_goes_on(submit: Submitter) -> None:
     parent = parent_of_many(submit, run_after="ended")
     Job.objects.filter(pk=parent.pk).update(status="Dead Letter", ready_at=None)
-    assert delete_jobs([parent.pk], release_children=True) == 1
+    assert verbs.delete_jobs([parent.pk], release_children=True) == 1
     assert count(ready_at__isnull=False) == CHILDREN
 
 
@@ -115,18 +114,18 @@ def test_what_died_with_it_lives_again_if_it_was_retried_and_completed(
     killer = parent_of_many(submit)
     kill(killer)
     with monkeypatch.context() as patch:
-        patch.setattr(follow_up, "follow_up", lambda *args: 0)
+        Interpose(patch)("follow_up", lambda *args: 0)
         retry_job(killer)
         end(returned(start(killer)))
-        assert delete_jobs([killer.pk]) == 1
-    follow_up.follow_up()
+        assert verbs.delete_jobs([killer.pk]) == 1
+    verbs.follow_up()
     assert count(status="Pending", ready_at__isnull=False) == CHILDREN
 
 
 def test_it_stays_for_a_moment_while_one_of_them_is_about_to_end_with_it(submit: Submitter) -> None:
     parent = parent_of_many(submit)
     Job.objects.filter(pk=parent.pk).update(status="Dead Letter", ready_at=None)
-    assert delete_jobs([parent.pk], release_children=True) == 0
+    assert verbs.delete_jobs([parent.pk], release_children=True) == 0
     assert JobDependency.objects.count() == CHILDREN
 
 
@@ -134,25 +133,25 @@ def test_a_deletion_that_is_rolled_back_changes_no_child(submit: Submitter) -> N
     killer = parent_of_many(submit)
     kill(killer)
     with transaction.atomic():
-        delete_jobs([killer.pk])
+        verbs.delete_jobs([killer.pk])
         transaction.set_rollback(True)
     retry_job(killer)
     assert count(status="Pending") == CHILDREN + 1
 
 
 @pytest.fixture
-def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+def mortal(interpose: Interpose) -> None:
     """The process dies when it comes to the third page."""
-    decide = children.decide
+    decide = verbs.decide_children
     calls = iter([decide, decide])
 
-    def once_more(pks: Sequence[int]) -> children.Decided:
+    def once_more(pks: Sequence[int]) -> Decided:
         call = next(calls, None)
         if call is None:
             raise SystemExit
         return call(pks)
 
-    monkeypatch.setattr(children, "decide", once_more)
+    interpose("decide_children", once_more)
 
 
 def test_the_scheduler_goes_on_after_a_dead_process(submit: Submitter, request: pytest.FixtureRequest) -> None:
@@ -160,7 +159,7 @@ def test_the_scheduler_goes_on_after_a_dead_process(submit: Submitter, request: 
     kill(killer)
     request.getfixturevalue("mortal")
     with pytest.raises(SystemExit):
-        delete_jobs([killer.pk])
+        verbs.delete_jobs([killer.pk])
     request.getfixturevalue("monkeypatch").undo()
     assert count(is_orphaned=True) == CHILDREN - 2 * PAGE
     Scheduler("test").tick()
@@ -175,8 +174,8 @@ def deleted_killer(submit: Submitter, monkeypatch: pytest.MonkeyPatch) -> tuple[
     child = submit(killer, other)
     kill(killer)
     with monkeypatch.context() as patch:
-        patch.setattr(follow_up, "follow_up", lambda *args: 0)
-        assert delete_jobs([killer.pk]) == 1
+        Interpose(patch)("follow_up", lambda *args: 0)
+        assert verbs.delete_jobs([killer.pk]) == 1
     return child, other
 
 
@@ -190,12 +189,12 @@ def test_a_child_that_is_retried_by_hand_dies_and_lives_with_its_other_parents(
 ) -> None:
     child, other = deleted_killer
     with monkeypatch.context() as patch:
-        patch.setattr(follow_up, "follow_up", lambda *args: 0)
+        Interpose(patch)("follow_up", lambda *args: 0)
         retry_job(child)
         DependencyTask.objects.filter(deleted_as="").delete()
         Job.objects.filter(pk=other.pk).update(status="Dead Letter", ready_at=None)
     with transaction.atomic():
-        children.decide([child.pk])
+        verbs.decide_children([child.pk])
     retry_job(other)
     assert statuses(child) == ["Pending"]
     complete(other)

@@ -9,14 +9,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from django_jobs import create_batch, get_job_history, get_job_status, schedule_job
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim_verdicts
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, Membership, Organization
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_user
 
@@ -36,9 +32,9 @@ def job(owner: User, organization: Organization) -> Job:
 
 
 def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
-    claim_verdicts.forget()
-    dispatcher.dispatch()
-    claim(broker.take_all(), WORKER)
+    verbs.forget_claim_verdicts()
+    verbs.dispatch()
+    verbs.claim(broker.take_all(), WORKER)
     return reread(job)
 
 
@@ -72,7 +68,7 @@ def test_an_owner_without_a_name_is_not_taken_for_server_code(
     assert [(row["actor"], row["actor_kind"]) for row in get_job_history(job)] == [(f"user {key}", "user")]
     owner.delete()
     assert after_a_worker_took_it(job, broker).status == "Dead Letter"
-    assert fire_now(schedule).outcome == "failed"
+    assert verbs.fire_now(schedule).outcome == "failed"
     with pytest.raises(PermissionDenied):
         batch.submit(kind)
 
@@ -146,9 +142,9 @@ def test_deleting_the_owner_keeps_the_name_and_moves_nothing(owner: User, job: J
 def test_a_job_that_is_due_in_a_year_is_judged_in_a_year(
     owner: User, organization: Organization, broker: MemoryBroker
 ) -> None:
-    job = pending_job(organization=organization, user=owner, run_at=database.now() + dt.timedelta(days=365))
+    job = pending_job(organization=organization, user=owner, run_at=verbs.now() + dt.timedelta(days=365))
     deactivate(owner)
     assert after_a_worker_took_it(job, broker).status == "Pending"
     User.objects.filter(pk=owner.pk).update(is_active=True)
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now())
     assert after_a_worker_took_it(job, broker).status == "Running"

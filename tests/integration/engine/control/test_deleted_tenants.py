@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, submit_job
-from django_jobs.engine.control import tenants
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.tuning import Tuning
+from tests.support.verbs import OrphanWatch, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -37,7 +34,7 @@ def pk_of_gone(organization: Organization) -> int:
 
 def bury_all() -> int:
     """One whole pass, however many batches it takes."""
-    watch, total = tenants.OrphanWatch(), 0
+    watch, total = OrphanWatch(), 0
     while count := watch.bury():
         total += count
     return total
@@ -62,7 +59,7 @@ def test_whatever_waits_ends_at_the_schedulers_next_tick(status: str, organizati
 
 
 def test_a_job_that_is_due_in_a_year_ends_now(organization: Organization) -> None:
-    job = pending_job(organization=organization, run_at=database.now() + dt.timedelta(days=365))
+    job = pending_job(organization=organization, run_at=verbs.now() + dt.timedelta(days=365))
     organization.delete()
     assert bury_all() == 1
     assert_buried(job)
@@ -132,7 +129,7 @@ def test_orphans_take_neither_a_turn_nor_a_place_in_the_window(
         pending_job(kind, organization)
     organization.delete()
     others = [pending_job(kind) for _ in range(3)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [job.pk for job in others]
 
 
@@ -142,7 +139,7 @@ def test_many_end_in_bounded_batches(tuning: Tuning, organization: Organization)
     for _ in range(5):
         pending_job(kind, organization)
     organization.delete()
-    watch = tenants.OrphanWatch()
+    watch = OrphanWatch()
     assert [watch.bury() for _ in range(4)] == [2, 2, 1, 0]
 
 
@@ -154,14 +151,14 @@ def test_the_walk_goes_on_where_it_stopped(tuning: Tuning, organization: Organiz
     late = make_organization(name="late")
     pending_job(kind, late)
     late.delete()
-    watch = tenants.OrphanWatch()
+    watch = OrphanWatch()
     assert [watch.bury() for _ in range(3)] == [0, 0, 1]
 
 
 def test_without_waiting_jobs_the_watch_costs_few_statements(
     django_assert_num_queries: Callable[..., object],
 ) -> None:
-    watch = tenants.OrphanWatch()
+    watch = OrphanWatch()
     with django_assert_num_queries(3):  # type: ignore[attr-defined]
         watch.bury()
 
@@ -173,10 +170,10 @@ def test_a_claim_ends_what_still_has_a_ticket(
     django_capture_on_commit_callbacks: Any,
 ) -> None:
     job = pending_job(organization=organization)
-    dispatcher.dispatch()
+    verbs.dispatch()
     organization.delete()
     with django_capture_on_commit_callbacks(execute=True):
-        assert claim(broker.take_all(), WORKER) == []
+        assert verbs.claim(broker.take_all(), WORKER) == []
     row = reread(job)
     assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
     assert [found.code for found in caplog.records if found.levelname == "ERROR"] == ["organization_gone"]  # type: ignore[attr-defined]

@@ -9,18 +9,14 @@ from django.core.files.storage import InMemoryStorage
 from django.db import connection, transaction
 
 from django_jobs.conf import output_storage
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.file_deletions import Sweep
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.execution import outputs
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import FileDeletion, Job, Organization
+from tests.support import verbs
 from tests.support.admin import chosen, superuser, url
 from tests.support.api import client_of, url_of
 from tests.support.factories import make_job_type, make_organization, make_system_admin
 from tests.support.operations import begin, dead, finish
 from tests.support.outputs import finished_with_file
+from tests.support.verbs import FileSweep, Interpose, Pruner, Scheduler
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -87,23 +83,25 @@ def test_a_refused_deletion_removes_no_file(referred: Job, delete: Any) -> None:
 
 def test_the_files_of_what_an_operation_deletes_go(tenant: Organization) -> None:
     jobs = dead(make_job_type(), 2)
-    files = [outputs.save(job.organization_id, job.name, "a.txt", "a") for job in jobs]
+    files = [verbs.save_output(job.organization_id, job.name, "a.txt", "a") for job in jobs]
     finish(begin(jobs[0], make_system_admin("root"), action="delete"))
-    Sweep().step()
+    FileSweep().step()
     assert [output_storage().exists(name) for name in files] == [False, False]
 
 
 def test_a_deletion_that_is_rolled_back_removes_no_file(job: Job) -> None:
     with transaction.atomic():
-        assert delete_jobs([job.pk]) == 1
+        assert verbs.delete_jobs([job.pk]) == 1
         transaction.set_rollback(True)
     Scheduler("one").tick()
     assert (is_there(job), has_file(job)) == (True, True)
 
 
-def test_files_of_a_process_that_died_after_the_commit_go_later(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "on_commit", lambda _: None)
-    delete_jobs([job.pk])
+def test_files_of_a_process_that_died_after_the_commit_go_later(
+    job: Job, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
+    interpose("on_commit", lambda _: None)
+    verbs.delete_jobs([job.pk])
     monkeypatch.undo()
     assert (is_there(job), has_file(job)) == (False, True)
     Scheduler("one").tick()
@@ -134,5 +132,5 @@ def test_what_the_storage_refuses_is_tried_again(stubborn: type[StubbornStorage]
     by_retention(jobs[1])
     assert ([is_there(job) for job in jobs], [has_file(job) for job in jobs]) == ([False] * 2, [True] * 2)
     stubborn.down = False
-    assert Sweep().step() == 2
+    assert FileSweep().step() == 2
     assert ([has_file(job) for job in jobs], FileDeletion.objects.exists()) == ([False] * 2, False)

@@ -8,16 +8,14 @@ import pytest
 
 from django_jobs import cancel_job, retry_job, submit_job
 from django_jobs.engine.control import lane_keys
-from django_jobs.engine.control.lane_keys import LaneKeyWatch
-from django_jobs.engine.job_types.lane_keys import is_rekeyed, lane_key
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, LaneKeyWatch, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -37,7 +35,7 @@ def set_key(kind: JobType, key: str) -> None:
 
 
 def is_done(kind: JobType) -> bool:
-    return is_rekeyed(JobType.objects.get(pk=kind.pk))
+    return verbs.is_rekeyed(JobType.objects.get(pk=kind.pk))
 
 
 def lanes() -> dict[int, int]:
@@ -45,7 +43,7 @@ def lanes() -> dict[int, int]:
 
 
 def lane_of(customer: Any) -> int:
-    return lane_key("customer", {"customer": customer})
+    return verbs.lane_key("customer", {"customer": customer})
 
 
 def test_a_new_type_has_nothing_to_follow_up(kind: JobType) -> None:
@@ -141,7 +139,7 @@ def test_a_key_that_changes_in_the_midst_begins_the_walk_anew(
     walk.step()
     set_key(kind, "region")
     watch.rewrite()
-    assert lanes() == {job.pk: lane_key("region", {"region": 2}) for job in jobs}
+    assert lanes() == {job.pk: verbs.lane_key("region", {"region": 2}) for job in jobs}
     assert is_done(kind)
 
 
@@ -154,13 +152,13 @@ def test_a_job_that_somebody_else_holds_is_waited_for_by_a_further_walk(
     with monkeypatch.context() as patch, Tuning() as brief:
         clock = Clock()
         brief.set(lane_keys_clock=clock, lane_keys_seconds=1e-9)
-        locked = database.locked
+        locked = verbs.locked
 
         def without_the_held(rows: Any, *, skip: bool) -> Any:
             clock.now += 1  # so that this call is over after one walk
             return locked(rows.exclude(pk=held.pk), skip=skip)
 
-        patch.setattr(database, "locked", without_the_held)
+        Interpose(patch)("locked", without_the_held)
         assert watch.rewrite() == 1
     assert (lanes(), is_done(kind)) == ({held.pk: 0, free.pk: lane_of(1)}, False)
     assert watch.rewrite() == 1

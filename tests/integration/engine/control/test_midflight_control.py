@@ -7,13 +7,9 @@ import datetime as dt
 import pytest
 
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
-from django_jobs.engine.control import cancel
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, JobType
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -29,6 +25,7 @@ from tests.support.brokers import (
 )
 from tests.support.factories import make_job_type
 from tests.support.midflight import come_due, postponed, try_to_run
+from tests.support.verbs import Interpose, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -55,9 +52,9 @@ def test_a_cancel_while_a_retry_is_waited_for_takes_the_retry_away() -> None:
 
 def test_a_cancel_of_a_due_retry_that_has_its_ticket_makes_the_ticket_void(kind: JobType) -> None:
     job = job_in("Failed", job_type=kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     cancel_job(job)
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Canceled"
 
 
@@ -69,23 +66,21 @@ def test_a_cancel_that_comes_after_the_end_is_refused_or_already_true(kind: JobT
     assert len([row for row in get_job_history(job) if row["to_status"] == "Canceled"]) == 1
 
 
-def test_a_job_that_is_deleted_while_it_is_canceled_is_told_as_not_there(
-    kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_is_deleted_while_it_is_canceled_is_told_as_not_there(kind: JobType, interpose: Interpose) -> None:
     job = pending_job(kind)
 
     def found_and_then_deleted(*_: object) -> Job:
         Job.objects.filter(pk=job.pk).delete()
         return job
 
-    monkeypatch.setattr(cancel, "find_job", found_and_then_deleted)
+    interpose("find_job", found_and_then_deleted)
     with pytest.raises(JobNotFound, match=job.name):
         cancel_job(job)
 
 
 def test_a_new_life_remembers_no_cancel() -> None:
     job = job_in("Running", job_type=make_job_type(max_retries=0))
-    Job.objects.filter(pk=job.pk).update(cancel_requested_at=database.now(), canceled_by="somebody")
+    Job.objects.filter(pk=job.pk).update(cancel_requested_at=verbs.now(), canceled_by="somebody")
     end(returned(start(retry_job(job_in("Dead Letter")))))
     revived = retry_job(job_in("Dead Letter"))
     assert (revived.cancel_requested_at, revived.canceled_by) == (None, "")
@@ -93,7 +88,7 @@ def test_a_new_life_remembers_no_cancel() -> None:
 
 def test_a_retry_by_hand_does_not_wait_for_the_back_off(broker: MemoryBroker) -> None:
     job = job_in("Failed")
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     row = retry_job(job)
     assert (row.next_retry_at, row.retry_count, row.attempt) == (None, 0, 1)
     assert (try_to_run(job).status, reread(job).attempt) == ("Running", 2)
@@ -115,7 +110,7 @@ def test_a_job_that_asks_to_run_later_waits_for_that_moment_and_says_so(kind: Jo
     status = get_job_status(job)
     assert (status.status, status.waiting_for, status.error_message) == ("Pending", "run_at", "")
     assert status.run_at
-    assert abs(status.run_at - database.now() - dt.timedelta(seconds=60)) < dt.timedelta(seconds=10)
+    assert abs(status.run_at - verbs.now() - dt.timedelta(seconds=60)) < dt.timedelta(seconds=10)
     assert get_job_history(job)[-1]["message"] == "the office is closed"
     assert try_to_run(job).status == "Pending"
     come_due(job)

@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, retry_job
-from django_jobs.engine.control.named_jobs import NamedOutcome, cancel_named, retry_named
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import ExecutionLog, Job, JobDependency
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_organization, make_user
+from tests.support.verbs import NamedOutcome
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def test_outcomes_come_in_the_order_of_the_ids() -> None:
     first, second = pending_job(), job_in(Status.COMPLETED)
-    refused, *others = cancel_named([second.name, "nonsense", first.name])
+    refused, *others = verbs.cancel_named([second.name, "nonsense", first.name])
     assert (refused.job_id, refused.result, refused.status) == (second.name, "refused", "Completed")
     assert refused.reason.code == "invalid_transition"  # type: ignore[attr-defined]
     assert others == [
@@ -30,7 +31,7 @@ def test_outcomes_come_in_the_order_of_the_ids() -> None:
 
 @pytest.mark.parametrize("status", list(Status))
 def test_a_page_does_what_the_verbs_for_one_job_do(status: Status) -> None:
-    for many, one in ((cancel_named, cancel_job), (retry_named, retry_job)):
+    for many, one in ((verbs.cancel_named, cancel_job), (verbs.retry_named, retry_job)):
         mine, theirs = job_in(status), job_in(status)
         (outcome,) = many([mine.name])
         assert (outcome.result == "refused") == is_refused(one, theirs)
@@ -54,7 +55,7 @@ def history(job: Job) -> list[tuple[str, str, str]]:
 def test_a_retry_that_waits_in_vain_is_refused_beside_one_that_does_not() -> None:
     parent, child = job_in(Status.DEAD_LETTER), job_in(Status.DEAD_LETTER)
     JobDependency.objects.create(parent=parent, child=child)
-    outcomes = retry_named([child.name, parent.name])
+    outcomes = verbs.retry_named([child.name, parent.name])
     assert [item.result for item in outcomes] == ["refused", "retried"]
     assert outcomes[0].reason.code == "parent_failed"  # type: ignore[attr-defined]
     assert [name in outcomes[0].reason for name in (child.name, parent.name)] == [True, True]
@@ -62,7 +63,7 @@ def test_a_retry_that_waits_in_vain_is_refused_beside_one_that_does_not() -> Non
 
 def test_a_trial_changes_nothing() -> None:
     job = pending_job()
-    assert cancel_named([job.name], is_trial=True)[0].result == "canceled"
+    assert verbs.cancel_named([job.name], is_trial=True)[0].result == "canceled"
     assert reread(job).status == Status.PENDING
 
 
@@ -70,6 +71,6 @@ def test_a_users_page_has_the_users_jobs_alone() -> None:
     acme = make_organization()
     job, foreign = pending_job(organization=acme), pending_job()
     admin, member = make_user(admin_of=[acme]), make_user(member_of=[acme])
-    assert [item.result for item in cancel_named([job.name, foreign.name], user=member)] == ["refused", "unknown"]
-    assert [item.result for item in cancel_named([job.name, foreign.name], user=admin)] == ["canceled", "unknown"]
+    assert [item.result for item in verbs.cancel_named([job.name, foreign.name], user=member)] == ["refused", "unknown"]
+    assert [item.result for item in verbs.cancel_named([job.name, foreign.name], user=admin)] == ["canceled", "unknown"]
     assert reread(job).canceled_by == admin.username

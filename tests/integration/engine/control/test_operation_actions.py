@@ -8,15 +8,14 @@ from typing import Final
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, TypeActivity
 from django_jobs.statuses import Priority, Status
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, start
 from tests.support.factories import make_job_type
 from tests.support.operations import finish
 from tests.support.operations import start as start_on
+from tests.support.verbs import JobFilter
 
 LATER: Final = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
 
@@ -73,7 +72,7 @@ def test_a_queued_job_goes_back_and_gets_a_ticket_of_its_new_priority(
     job = job_in(Status.QUEUED, job_type=kind)
     do("set_priority", system_admin, "Critical")
     assert (reread(job).status, reread(job).priority) == (Status.PENDING, Priority.CRITICAL)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert reread(job).status == Status.QUEUED
 
 
@@ -98,14 +97,14 @@ def test_a_job_that_waits_for_its_retry_becomes_due_and_keeps_its_retries(kind: 
     do("run_now", system_admin)
     fresh = reread(job)
     assert (fresh.status, fresh.retry_count, fresh.is_delayed) == (Status.FAILED, 1, False)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert reread(job).status == Status.QUEUED
 
 
 def test_what_did_not_change_its_status_counts_as_no_failure(kind: JobType, system_admin: User) -> None:
     end(raised(start(pending_job(job_type=kind)), "Transient"))
     do("run_now", system_admin)
-    rollups.catch_up()
-    rollups.catch_up()
+    verbs.catch_up_rollups()
+    verbs.catch_up_rollups()
     rows = TypeActivity.objects.filter(job_type=kind.pk)
     assert max(rows.values_list("failed", flat=True), default=0) <= 1

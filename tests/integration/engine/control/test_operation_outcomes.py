@@ -9,15 +9,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DataError
 
-from django_jobs.engine.control import operation_outcomes, operations
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.store import database
+from django_jobs import retry_job
 from django_jobs.models import Job, JobType, Operation
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import end, raised, reread, returned, start
 from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, OutcomeCounts
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -32,7 +32,7 @@ def fail(job: Job) -> None:
 
 def counted(operation: Operation) -> Operation:
     row = Operation.objects.get(pk=operation.pk)
-    operation_outcomes.count(row)
+    verbs.count_outcomes(row)
     return Operation.objects.get(pk=operation.pk)
 
 
@@ -92,7 +92,7 @@ def test_one_that_fails_again_pauses_the_operation_which_says_why(kind: JobType,
     row = Operation.objects.get()
     assert (row.state, row.reason) == ("paused", "first_failed")
     assert row.note.startswith(f"{jobs[0].name}: Dead Letter.")
-    assert operations.resume(row)
+    assert verbs.resume_operation(row)
     assert finish(row).changed == 2
 
 
@@ -100,7 +100,7 @@ def test_it_stops_by_itself_when_too_many_fail(kind: JobType, system_admin: User
     jobs = dead(kind, 70)
     operation = begin(jobs[0], system_admin, rate=None, stop_above=0.2)
     work_off()
-    assert Operation.objects.get().changed == operation_outcomes.UNDER_WAY
+    assert Operation.objects.get().changed == verbs.OUTCOMES_UNDER_WAY
     for job in jobs[:7]:
         complete(job)
     for job in jobs[7:10]:
@@ -124,20 +124,20 @@ def test_it_goes_on_while_few_enough_fail(kind: JobType, system_admin: User) -> 
 def test_a_count_that_takes_long_is_made_less_often(kind: JobType, system_admin: User, tuning: Tuning) -> None:
     begin(dead(kind, 1)[0], system_admin)
     tuning.set(operation_rest_factor=1e9)
-    counts = operation_outcomes.OutcomeCounts()
+    counts = OutcomeCounts()
     assert counts.count_due() == 1
     Operation.objects.update(counted_at=None)
     assert counts.count_due() == 0
 
 
 def test_a_count_that_fails_holds_up_no_other(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    kind: JobType, system_admin: User, interpose: Interpose, tuning: Tuning
 ) -> None:
     begin(dead(kind, 1)[0], system_admin)
     other = begin(dead(make_job_type(), 1)[0], system_admin)
     tuning.set(operation_rest_factor=1e9)
-    monkeypatch.setattr(operation_outcomes, "read", Mock(side_effect=[DataError, {}]))
-    counts = operation_outcomes.OutcomeCounts()
+    interpose("read_outcome_counts", Mock(side_effect=[DataError, {}]))
+    counts = OutcomeCounts()
     with pytest.raises(DataError):
         counts.count_due()
     counts.count_due()
@@ -150,33 +150,31 @@ def test_a_paused_one_that_nobody_touched_for_long_is_counted_seldom(
     hours: int, counted: int, kind: JobType, system_admin: User
 ) -> None:
     operation = begin(dead(kind, 1)[0], system_admin)
-    operations.pause(operation)
-    now = database.now()
+    verbs.pause_operation(operation)
+    now = verbs.now()
     Operation.objects.update(released_until=now - dt.timedelta(hours=hours), counted_at=now - dt.timedelta(seconds=10))
-    assert operation_outcomes.OutcomeCounts().count_due() == counted
+    assert OutcomeCounts().count_due() == counted
 
 
 def test_between_two_counts_what_was_taken_up_meanwhile_is_under_way(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, interpose: Interpose
 ) -> None:
     operation = begin(dead(kind, 1)[0], system_admin, stop_above=0.5)
     reads = Mock(return_value={"Pending": 10})
-    monkeypatch.setattr(operation_outcomes, "read", reads)
-    counts = operation_outcomes.OutcomeCounts()
-    assert counts.allowed(operation) == operation_outcomes.UNDER_WAY - 10
+    interpose("read_outcome_counts", reads)
+    counts = OutcomeCounts()
+    assert counts.allowed(operation) == verbs.OUTCOMES_UNDER_WAY - 10
     operation.changed += 30
-    assert counts.allowed(operation) == operation_outcomes.UNDER_WAY - 40
+    assert counts.allowed(operation) == verbs.OUTCOMES_UNDER_WAY - 40
     assert reads.call_count == 1
 
 
 def test_one_that_has_just_ended_is_counted_at_once(kind: JobType, system_admin: User) -> None:
     operation = begin(dead(kind, 3)[0], system_admin, rate=None)
     work_off()
-    Operation.objects.filter(pk=operation.pk).update(
-        outcome={"Pending": 1}, counted_at=database.now(), is_settled=False
-    )
-    Operation.objects.filter(pk=operation.pk).update(ended_at=database.now())
-    assert operation_outcomes.OutcomeCounts().count_due() == 1
+    Operation.objects.filter(pk=operation.pk).update(outcome={"Pending": 1}, counted_at=verbs.now(), is_settled=False)
+    Operation.objects.filter(pk=operation.pk).update(ended_at=verbs.now())
+    assert OutcomeCounts().count_due() == 1
     operation.refresh_from_db()
     assert operation.outcome == {"Pending": 3}
-    assert operation_outcomes.OutcomeCounts().count_due() == 0
+    assert OutcomeCounts().count_due() == 0

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE, Request
-from django_jobs.engine.insight.job_filter import JobFilter
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.models import JobType, Operation
+from tests.support import verbs
 from tests.support.operations import dead
+from tests.support.verbs import OPERATIONS_A_MINUTE, JobFilter, OperationRequest
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker")
         ({"filters": JobFilter()}, "filters"),
         ({"rate": 0}, "rate"),
         ({"rate": -1}, "rate"),
-        ({"rate": MAX_PER_MINUTE + 1}, "rate"),
+        ({"rate": OPERATIONS_A_MINUTE + 1}, "rate"),
         ({"rate": True}, "rate"),
         ({"stop_above": 1.5}, "stop_above"),
         ({"stop_above": -0.1}, "stop_above"),
@@ -37,9 +36,9 @@ pytestmark = pytest.mark.usefixtures("broker")
     ids=str,
 )
 def test_what_cannot_be_is_refused_by_field(terms: dict[str, Any], field: str, system_admin: User) -> None:
-    request = Request(**{"action": "retry", "filters": JobFilter(everything=True), **terms})
+    request = OperationRequest(**{"action": "retry", "filters": JobFilter(everything=True), **terms})
     with pytest.raises(InvalidOperation) as caught:
-        operations.start_operation(request, user=system_admin)
+        verbs.start_operation(request, user=system_admin)
     assert list(caught.value.errors) == [field]
 
 
@@ -48,12 +47,12 @@ def test_what_cannot_be_is_refused_by_field(terms: dict[str, Any], field: str, s
     [JobFilter(owner=""), JobFilter(everything=False), JobFilter(job_types=("",))],
     ids=["text", "all", "types"],
 )
-@pytest.mark.parametrize("act", [operations.estimate, operations.start_operation])
+@pytest.mark.parametrize("act", [verbs.estimate_operation, verbs.start_operation])
 def test_a_filter_that_would_be_read_otherwise_than_it_is_stored_is_refused(
     filters: JobFilter, act: Any, kind: JobType, system_admin: User
 ) -> None:
     dead(kind, 1)
     with pytest.raises(InvalidOperation) as caught:
-        act(Request(action="delete", filters=filters), user=system_admin)
+        act(OperationRequest(action="delete", filters=filters), user=system_admin)
     assert list(caught.value.errors) == ["filters"]
     assert not Operation.objects.exists()

@@ -9,19 +9,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DataError, OperationalError
 
-from django_jobs.engine.control import operation_rights, operation_work
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Operation
+from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, start, work_off
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, JobFilter, OperationRights, OperationWork
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def fail_for(kind: JobType, error: Exception) -> Callable[..., list[Job]]:
-    read = operation_rights.Rights.read
+    read = OperationRights.read
 
     def read_or_fail(self: Any, rows: Any) -> list[Job]:
         jobs = read(self, rows)
@@ -33,9 +32,9 @@ def fail_for(kind: JobType, error: Exception) -> Callable[..., list[Job]]:
 
 
 def test_operations_that_wait_take_no_turn_from_the_others(system_admin: User) -> None:
-    for _ in range(operation_work.AT_ONCE):
+    for _ in range(verbs.OPERATIONS_AT_ONCE):
         begin(dead(make_job_type(), 2)[0], system_admin, rate=None, try_first=True)
-    work = operation_work.OperationWork()
+    work = OperationWork()
     work.do_round()
     other = begin(dead(make_job_type(), 1)[0], system_admin, rate=None)
     Operation.objects.exclude(pk=other.pk).update(released_until=other.released_until)
@@ -49,7 +48,7 @@ def test_a_statement_that_fails_holds_up_no_other_operation_and_no_count(
     kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, fine = begin(dead(kind, 1)[0], system_admin), begin(dead(make_job_type(), 1)[0], system_admin)
-    monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, DataError("too long")))
+    monkeypatch.setattr(OperationRights, "read", fail_for(kind, DataError("too long")))
     assert work_off() == 1
     fine.refresh_from_db()
     failing.refresh_from_db()
@@ -61,9 +60,9 @@ def test_one_whose_statement_fails_again_and_again_is_paused(
     kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = begin(dead(kind, 1)[0], system_admin)
-    monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, DataError("too long")))
-    work = operation_work.OperationWork()
-    for _ in range(operation_work.FAILURES):
+    monkeypatch.setattr(OperationRights, "read", fail_for(kind, DataError("too long")))
+    work = OperationWork()
+    for _ in range(verbs.OPERATION_FAILURES):
         work.do_round()
     failing.refresh_from_db()
     assert (failing.state, failing.reason, failing.note) == ("paused", "error", "DataError")
@@ -76,8 +75,8 @@ def test_a_statement_that_took_too_long_or_lost_a_race_is_tried_later(
     begin(dead(kind, 1)[0], system_admin)
     error = OperationalError("canceled")
     with monkeypatch.context() as patch:
-        patch.setattr(operation_rights.Rights, "read", fail_for(kind, error))
-        patch.setattr(database, ends, lambda found: found is error)
+        patch.setattr(OperationRights, "read", fail_for(kind, error))
+        Interpose(patch)(ends, lambda found: found is error)
         assert work_off() == 0
     assert work_off() == 1
 
@@ -87,8 +86,8 @@ def test_a_lost_connection_ends_the_round_and_the_others_come_first_in_the_next(
 ) -> None:
     begin(dead(kind, 1)[0], system_admin)
     other = begin(dead(make_job_type(), 1)[0], system_admin)
-    monkeypatch.setattr(operation_rights.Rights, "read", fail_for(kind, OperationalError("gone")))
-    work = operation_work.OperationWork()
+    monkeypatch.setattr(OperationRights, "read", fail_for(kind, OperationalError("gone")))
+    work = OperationWork()
     for _ in range(2):
         with pytest.raises(OperationalError):
             work.do_round()
@@ -105,7 +104,7 @@ def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
     operation = start(JobFilter(error_text="timeout"), system_admin)
     Operation.objects.update(last_id=jobs[5].pk)
     tuning.set(operation_stretch_rows=2)
-    work = operation_work.OperationWork()
+    work = OperationWork()
     assert [work.do_round() for _ in range(4)] == [1, 1, 0, 0]
     operation.refresh_from_db()
     assert (operation.state, operation.changed, operation.position) == ("done", 1, jobs[4].pk)
@@ -116,7 +115,7 @@ def test_what_is_too_much_to_count_is_counted_on_the_way(kind: JobType, system_a
     operation = start(JobFilter(error_text=jobs[0].error_message), system_admin)
     Operation.objects.update(total=1, has_more=True)
     tuning.set(operation_counted_rows=0, operation_turn_jobs=2)
-    work = operation_work.OperationWork()
+    work = OperationWork()
     work.do_round()
     operation.refresh_from_db()
     assert (operation.total, operation.has_more) == (2, True)

@@ -10,22 +10,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DataError, connection
 
-from django_jobs import submit_job
-from django_jobs.engine.control import audit, operation_rights, operations
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
+from django_jobs import retry_job, submit_job
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.models import ExecutionLog, Job, JobType, Operation
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import end, raised, reread, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, JobFilter, OperationRights, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -82,10 +78,10 @@ def test_a_job_that_dies_again_is_not_retried_again(kind: JobType, system_admin:
 
 
 @pytest.fixture
-def still_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def still_time(interpose: Interpose) -> None:
     """Let no next second begin meanwhile, however long the machine takes."""
-    now = database.now()
-    monkeypatch.setattr(database, "now", lambda: now)
+    now = verbs.now()
+    interpose("now", lambda: now)
 
 
 @pytest.mark.usefixtures("still_time")
@@ -134,9 +130,9 @@ def test_the_scheduler_works_it_off(kind: JobType, system_admin: User) -> None:
 def test_a_paused_one_waits_until_it_is_resumed(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
     operation = begin(job, system_admin)
-    assert operations.pause(operation)
+    assert verbs.pause_operation(operation)
     assert work_off() == 0
-    assert operations.resume(operation)
+    assert verbs.resume_operation(operation)
     assert finish(operation).changed == 1
 
 
@@ -144,13 +140,13 @@ def test_a_stopped_one_leaves_the_rest_dead(kind: JobType, system_admin: User) -
     jobs = dead(kind, 2)
     operation = begin(jobs[0], system_admin, rate=1)
     work_off()
-    assert operations.stop(operation)
+    assert verbs.stop_operation(operation)
     later(operation, 600)
     assert work_off() == 0
     assert Status.DEAD_LETTER in statuses(jobs)
 
 
-@pytest.mark.parametrize("act", [operations.pause, operations.resume, operations.stop])
+@pytest.mark.parametrize("act", [verbs.pause_operation, verbs.resume_operation, verbs.stop_operation])
 def test_nothing_more_happens_to_one_that_is_done(act: Any, kind: JobType, system_admin: User) -> None:
     operation = finish(begin(dead(kind, 1)[0], system_admin))
     assert not act(operation)
@@ -160,7 +156,7 @@ def test_of_jobs_that_wait_for_a_dead_parent_it_is_said(kind: JobType, system_ad
     parent = submit_job(make_job_type(), tenant := make_organization())
     child = submit_job(kind, tenant, depends_on=[parent])
     end(raised(start(parent), "Permanent", text="boom"))
-    follow_up.follow_up()
+    verbs.follow_up()
     operation = finish(begin(reread(child), system_admin))
     assert operation.refused == {"dead_parent": 1}
     assert reread(child).status == Status.DEAD_LETTER
@@ -170,7 +166,7 @@ def test_a_retried_parent_revives_what_died_with_it(kind: JobType, system_admin:
     parent = submit_job(kind, tenant := make_organization())
     child = submit_job(make_job_type(), tenant, depends_on=[parent])
     dead_parent = end(raised(start(parent), "Permanent", text="boom"))
-    follow_up.follow_up()
+    verbs.follow_up()
     finish(begin(dead_parent, system_admin))
     Scheduler("one").tick()
     assert reread(child).status == Status.PENDING
@@ -201,7 +197,7 @@ def test_what_left_the_group_since_it_was_listed_is_not_deleted(
         Job.objects.filter(pk=jobs[1].pk).update(**change)
         return True
 
-    monkeypatch.setattr(operation_rights.Rights, "may", may)
+    monkeypatch.setattr(OperationRights, "may", may)
     done = finish(operation)
     assert (done.changed, done.refused) == (2, {"changed": 1})
     assert [job.pk for job in Job.objects.filter(pk__in=[job.pk for job in jobs])] == [jobs[1].pk]
@@ -247,10 +243,10 @@ def test_a_stored_filter_that_asks_for_nothing_never_runs(
 
 
 def test_an_operation_is_stored_together_with_its_entry_in_the_history(
-    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, system_admin: User, interpose: Interpose
 ) -> None:
     (job,) = dead(kind, 1)
-    monkeypatch.setattr(audit, "record", Mock(side_effect=DataError))
+    interpose("record_act", Mock(side_effect=DataError))
     with pytest.raises(DataError):
         begin(job, system_admin)
     assert not Operation.objects.exists()
@@ -259,8 +255,8 @@ def test_an_operation_is_stored_together_with_its_entry_in_the_history(
 def test_an_operation_that_ended_long_ago_is_forgotten(kind: JobType, system_admin: User) -> None:
     (job, other) = dead(kind, 1) + dead(make_job_type(), 1)
     ended, recent = begin(job, system_admin), begin(other, system_admin)
-    operations.stop(ended)
-    operations.stop(recent)
+    verbs.stop_operation(ended)
+    verbs.stop_operation(recent)
     Operation.objects.filter(pk=ended.pk).update(ended_at=ended.started_at - dt.timedelta(days=31))
-    assert operations.forget_old() == 1
+    assert verbs.forget_old_operations() == 1
     assert Operation.objects.get() == recent

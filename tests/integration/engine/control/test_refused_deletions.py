@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection
 
-from django_jobs.engine.control import deletion, operation_actions, operation_turns
-from django_jobs.engine.control.operation_actions import Order, Performed
-from django_jobs.engine.control.retention import Pruner
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in
 from tests.support.factories import make_job_type, make_system_admin
 from tests.support.operations import begin, dead, finish, work_off
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, OperationOrder, Performed, Pruner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -48,7 +48,7 @@ def left() -> list[int]:
 def test_the_others_of_its_batch_go_and_one_warning_names_it(
     refer: Refer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion.logger, "propagate", True)
+    monkeypatch.setattr(logging.getLogger("django_jobs"), "propagate", True)
     jobs = make_ended(7)
     refer(jobs[2])
     pruner = Pruner(days=0)
@@ -81,7 +81,7 @@ def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, tuning
 def test_deleting_it_by_hand_says_that_it_stays(refer: Refer) -> None:
     (job,) = make_ended(1)
     refer(job)
-    assert deletion.delete_jobs([job.pk]) == 0
+    assert verbs.delete_jobs([job.pk]) == 0
     assert left() == [job.pk]
 
 
@@ -95,18 +95,18 @@ def test_an_operation_that_deletes_goes_on_with_the_others(refer: Refer) -> None
 
 
 def test_an_operation_whose_whole_transaction_is_refused_pauses_and_holds_up_no_other(
-    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, interpose: Interpose
 ) -> None:
     root = make_system_admin("root")
     first, second = begin(dead(make_job_type(), 1)[0], root), begin(dead(make_job_type(), 1)[0], root)
-    perform = operation_actions.perform
+    perform = verbs.perform_operation
 
-    def refuse(order: Order, pks: Sequence[int]) -> Performed:
+    def refuse(order: OperationOrder, pks: Sequence[int]) -> Performed:
         if order.operation_id == first.pk:
             raise IntegrityError("a constraint that is checked at the commit")
         return perform(order, pks)
 
-    monkeypatch.setattr(operation_turns, "perform", refuse)
+    interpose("perform_operation", refuse)
     assert work_off() == 1
     first.refresh_from_db()
     second.refresh_from_db()

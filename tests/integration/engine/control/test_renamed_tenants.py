@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 
 from django_jobs import (
+    JobContext,
     get_job_history,
     get_job_metrics,
     get_job_status,
@@ -21,25 +22,18 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.context import JobContext
-from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.engine.store import organization_ids
 from django_jobs.exceptions import DuplicateJob, JobNotFound, OrganizationGone, PermanentError, RateLimited
 from django_jobs.models import Job, Organization
-from django_jobs.realtime.events import progress_events, running_progress, status_events
 from django_jobs.testing import make_context, run_jobs
-from django_jobs.testing.contexts import RecordingRunner
 from tests.integration.conftest import Listen
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.admin import chosen, superuser, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.failures import group
 from tests.support.statements import statements_of
+from tests.support.verbs import Claimed, Interpose, RecordingRunner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -65,12 +59,12 @@ def rename(tenant: Organization) -> Organization:
 
 
 def context_of(claimed: Claimed) -> JobContext:
-    return context_for(claimed, RecordingRunner())
+    return verbs.context_for(claimed, RecordingRunner())
 
 
 def claim_all(broker: MemoryBroker) -> list[Claimed]:
-    dispatcher.dispatch()
-    return claim(broker.take_all(), WORKER)
+    verbs.dispatch()
+    return verbs.claim(broker.take_all(), WORKER)
 
 
 def test_a_handler_gets_the_id_and_the_key_that_its_tenant_has_now(tenant: Organization, broker: MemoryBroker) -> None:
@@ -99,9 +93,9 @@ def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(tenant: Organiz
     pending_job(kind, tenant)
     claim_all(broker)
     late = pending_job(kind, tenant)
-    dispatcher.dispatch()
+    verbs.dispatch()
     Organization.objects.filter(pk=tenant.pk).delete()
-    assert claim(broker.take_all(), WORKER) == []
+    assert verbs.claim(broker.take_all(), WORKER) == []
     row = reread(late)
     assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
 
@@ -111,10 +105,10 @@ def test_the_current_id_costs_the_claim_no_statement(tenant: Organization, broke
     pending_job(kind, tenant)
     claim_all(broker)
     submit_jobs([{"job_type": kind, "organization": tenant}] * 3)
-    dispatcher.dispatch()
+    verbs.dispatch()
     tickets = broker.take_all()
     # Reading the jobs, and moving them in a transaction: nothing for the tenants.
-    assert statements_of(lambda: claim(tickets, WORKER)) <= STATEMENTS_OF_A_CLAIM
+    assert statements_of(lambda: verbs.claim(tickets, WORKER)) <= STATEMENTS_OF_A_CLAIM
 
 
 STATEMENTS_OF_A_CLAIM: Final = 8
@@ -174,7 +168,7 @@ def told_by_the_export(job: Job) -> Any:
 
 def told_by_the_websocket(job: Job) -> Any:
     logs = [row["id"] for row in get_job_history(job)]
-    return json.loads(status_events(logs)[0].data)["organization"]
+    return json.loads(verbs.status_events(logs)[0].data)["organization"]
 
 
 ANSWERS: Final[dict[str, Callable[[Job], Any]]] = {
@@ -238,19 +232,19 @@ def test_log_lines_tell_the_id_of_now(tenant: Organization, caplog: pytest.LogCa
 
 
 def test_log_lines_ask_for_a_tenant_once_a_second(tenant: Organization) -> None:
-    organization_ids.forget()
+    verbs.forget_organization_ids()
     names = {tenant.pk: "as submitted", 0: "gone"}
-    assert organization_ids.recent_ids(names) == {tenant.pk: OLD, 0: "gone"}
-    assert statements_of(lambda: organization_ids.recent_ids(names)) == 0
+    assert verbs.recent_organization_ids(names) == {tenant.pk: OLD, 0: "gone"}
+    assert statements_of(lambda: verbs.recent_organization_ids(names)) == 0
 
 
 def test_progress_is_told_with_the_id_of_now(tenant: Organization) -> None:
     job, _ = running_job(organization=tenant)
     Job.objects.filter(pk=job.pk).update(progress=5)
     rename(tenant)
-    (event,) = progress_events([job.pk])
+    (event,) = verbs.progress_events([job.pk])
     assert (event.organization, f'"{NEW}"' in event.data) == (NEW, True)
-    ((event, _),) = running_progress(tenant.pk)
+    ((event, _),) = verbs.running_progress(tenant.pk)
     assert event.organization == NEW
 
 
@@ -289,12 +283,10 @@ def test_duplicates_and_rates_follow_the_key(tenant: Organization) -> None:
         submit_job(kind, NEW, {"a": 2})
 
 
-def test_the_organization_of_a_log_line_is_no_reason_to_fail(
-    tenant: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_organization_of_a_log_line_is_no_reason_to_fail(tenant: Organization, interpose: Interpose) -> None:
     def fail(pks: Any) -> Any:
         raise ValueError
 
-    monkeypatch.setattr(organization_ids, "current_ids", fail)
-    organization_ids.forget()
-    assert organization_ids.recent_ids({tenant.pk: "as submitted"}) == {tenant.pk: "as submitted"}
+    interpose("current_organization_ids", fail)
+    verbs.forget_organization_ids()
+    assert verbs.recent_organization_ids({tenant.pk: "as submitted"}) == {tenant.pk: "as submitted"}

@@ -11,16 +11,13 @@ import pytest
 from django_jobs import get_job_history, retry_job
 from django_jobs.conf import output_storage
 from django_jobs.engine.control import deletion
-from django_jobs.engine.control.file_deletions import Sweep
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.control.tenants import organization_pks
-from django_jobs.engine.execution import outputs
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import FileSweep, Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -71,7 +68,7 @@ def test_a_job_that_is_retried_before_its_row_is_locked_stays(before_the_lock: A
 
 def test_a_job_that_ran_again_and_ended_before_its_row_is_locked_stays(before_the_lock: Any) -> None:
     revived, dead = aged(job_in("Dead Letter"), 31), aged(job_in("Dead Letter"), 31)
-    ended_now = {"status": "Completed", "completed_at": database.now()}
+    ended_now = {"status": "Completed", "completed_at": verbs.now()}
     before_the_lock(lambda: Job.objects.filter(pk=revived.pk).update(**ended_now))
     assert Pruner().prune_batch() == 1
     assert [job.pk for job in Job.objects.all()] == [revived.pk] != [dead.pk]
@@ -89,9 +86,9 @@ def test_a_parent_that_gets_a_child_before_its_row_is_locked_stays(
 @pytest.mark.usefixtures("_files_in_memory")
 def test_its_files_go_and_those_of_others_stay() -> None:
     old, young = aged(job_in("Completed"), 31), job_in("Completed")
-    gone, kept = (outputs.save(job.organization_id, job.name, "a.txt", "a") for job in (old, young))
+    gone, kept = (verbs.save_output(job.organization_id, job.name, "a.txt", "a") for job in (old, young))
     Pruner().prune_batch()
-    assert Sweep().step() == 1
+    assert FileSweep().step() == 1
     assert (output_storage().exists(gone), output_storage().exists(kept)) == (False, True)
 
 
@@ -103,7 +100,7 @@ def test_a_job_that_ended_lately_stays() -> None:
 
 def test_an_old_job_that_ended_lately_stays() -> None:
     job = job_in("Completed")
-    Job.objects.update(created_at=database.now() - dt.timedelta(days=90))
+    Job.objects.update(created_at=verbs.now() - dt.timedelta(days=90))
     assert Pruner().prune_batch() == 0
     assert Job.objects.get() == job
 
@@ -161,9 +158,9 @@ def test_the_walk_comes_to_its_end_in_batches(tuning: Tuning) -> None:
 def test_the_files_of_a_parent_that_is_still_needed_stay() -> None:
     parent, child = aged(job_in("Completed"), 31), job_in("Pending")
     JobDependency.objects.create(parent=parent, child=child)
-    reference = outputs.save(parent.organization_id, parent.name, "a.txt", "a")
+    reference = verbs.save_output(parent.organization_id, parent.name, "a.txt", "a")
     Pruner().prune_batch()
-    Sweep().step()
+    FileSweep().step()
     assert output_storage().exists(reference)
 
 
@@ -173,7 +170,7 @@ def test_erasing_a_tenant_means_also_those_of_that_id_that_are_gone() -> None:
     gone_pk = gone.pk
     gone.delete()
     heir = make_organization(name="ORG-X")
-    assert organization_pks("ORG-X") == [heir.pk, gone_pk]
+    assert verbs.organization_pks("ORG-X") == [heir.pk, gone_pk]
 
 
 def test_erasing_a_tenant_spares_one_that_had_its_id_once() -> None:
@@ -181,9 +178,9 @@ def test_erasing_a_tenant_spares_one_that_had_its_id_once() -> None:
     job_in("Completed", organization=renamed)
     Organization.objects.update(name="ORG-Y")
     heir = make_organization(name="ORG-X")
-    assert organization_pks("ORG-X") == [heir.pk]
-    assert organization_pks("ORG-Y") == [renamed.pk]
+    assert verbs.organization_pks("ORG-X") == [heir.pk]
+    assert verbs.organization_pks("ORG-Y") == [renamed.pk]
 
 
 def test_nobody_is_meant_by_an_id_that_nothing_remembers() -> None:
-    assert organization_pks("ORG-X") == []
+    assert verbs.organization_pks("ORG-X") == []

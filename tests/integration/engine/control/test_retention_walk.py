@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from django_jobs.engine.control import retention
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
+from tests.support.verbs import Pruner, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -114,7 +113,7 @@ def test_many_jobs_that_stay_are_looked_at_the_less_often(
         looks.clear()
         a_pass(pruner)
         begun.append(looks[0])
-        clock.now += retention.PAUSE
+        clock.now += verbs.RETENTION_PAUSE
     assert begun == [stay[-1].pk, stay[-1].pk, stay[-1].pk, 0]
 
 

@@ -13,14 +13,13 @@ from django.test.utils import isolate_apps
 
 from django_jobs import create_batch, schedule_job
 from django_jobs.engine.control import saved_tenants
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.exceptions import KeyInUse
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
+from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -52,7 +51,7 @@ def test_a_new_tenant_does_not_get_a_dead_ones_jobs_by_its_key(key: int) -> None
 
 def test_once_erased_the_key_is_free(key: int) -> None:
     Pruner(organization_pk=key).prune_batch()
-    rollups.forget_organization(key)
+    verbs.forget_rollups_of(key)
     Organization(pk=key, name="HEIR").save()
     assert not Job.objects.exists()
 
@@ -84,10 +83,10 @@ def test_which_keys_may_come_back() -> None:
         class Meta:
             app_label = "django_jobs"
 
-    assert saved_tenants.may_reuse_keys(Slug)
-    assert saved_tenants.may_reuse_keys(Heir)
-    assert not saved_tenants.may_reuse_keys(Random)
-    assert not saved_tenants.may_reuse_keys(Organization)
+    assert verbs.may_reuse_keys(Slug)
+    assert verbs.may_reuse_keys(Heir)
+    assert not verbs.may_reuse_keys(Random)
+    assert not verbs.may_reuse_keys(Organization)
 
 
 @pytest.mark.usefixtures("_keys_are_names")
@@ -98,7 +97,7 @@ def test_a_new_tenant_does_not_get_a_dead_ones_schedules_by_its_key() -> None:
     tenant.delete()
     with refused(KeyInUse, "key_in_use"):
         make_organization(pk=pk, name="NEW")
-    erase_schedules(pk)
+    verbs.erase_schedules(pk)
     make_organization(pk=pk, name="NEW")
 
 

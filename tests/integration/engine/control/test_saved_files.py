@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.deletion import delete_rows
-from django_jobs.engine.execution.handler_run import attempt as run_attempt
-from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.engine.execution.settle import settle, settle_lost
 from django_jobs.models import FileDeletion, Job
+from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import WORKER, end, job_in, pending_job, reread, returned, start
+from tests.support.verbs import Claimed
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -23,7 +20,7 @@ def attempt(job: Job, handler: Callable[[Any], Any]) -> Job:
     """Run the handler as the job's next attempt, as a worker does."""
     claimed = start(job)
     claimed.handler = handler
-    settle([run_attempt(claimed, context_for(claimed, FreeRunner()))], WORKER)
+    verbs.settle([verbs.attempt(claimed, verbs.context_for(claimed, FreeRunner()))], WORKER)
     return reread(job)
 
 
@@ -45,12 +42,12 @@ def save_and_fail(context: Any) -> None:
 
 
 def lose(claimed: Claimed) -> None:
-    settle_lost([(claimed.pk, claimed.attempt)], "its process was killed", WORKER)
+    verbs.settle_lost([(claimed.pk, claimed.attempt)], "its process was killed", WORKER)
 
 
 def noted(job: Job) -> bool:
     """Whether the job's deletion leaves files to be deleted."""
-    assert delete_rows([job.pk]).job_ids == [job.name]
+    assert verbs.delete_job_rows([job.pk]).job_ids == [job.name]
     return FileDeletion.objects.filter(pk=job.name).exists()
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.control.file_deletions import Sweep
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.execution import outputs
 from django_jobs.models import FileDeletion, Job
 from tests.support.brokers import job_in
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
+from tests.support.verbs import FileSweep, Interpose, Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 @pytest.fixture
-def slow_storage(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
+def slow_storage(interpose: Interpose, tuning: Tuning) -> Clock:
     """Each job's files cost 0.2 seconds; the clock stands still between."""
     clock = Clock()
 
@@ -25,7 +23,7 @@ def slow_storage(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
         return 1
 
     tuning.set(retention_clock=clock, file_deletions_clock=clock)
-    monkeypatch.setattr(outputs, "delete_all", delete_all)
+    interpose("delete_outputs", delete_all)
     return clock
 
 
@@ -37,7 +35,7 @@ def prune(count: int) -> None:
     assert not Job.objects.exists()
 
 
-def steps_of(sweep: Sweep, seconds: float) -> list[int]:
+def steps_of(sweep: FileSweep, seconds: float) -> list[int]:
     """How many jobs each step cleaned up after, until it came to the end."""
     counts = [sweep.step(seconds)]
     while not sweep.is_through:
@@ -51,18 +49,18 @@ def test_a_tick_deletes_files_for_a_short_time_and_the_next_goes_on(
 ) -> None:
     tuning.set(file_deletions_rows=batch)
     prune(8)
-    assert [count for count in steps_of(Sweep(), 0.5) if count] == [3, 3, 2]
+    assert [count for count in steps_of(FileSweep(), 0.5) if count] == [3, 3, 2]
     assert not FileDeletion.objects.exists()
 
 
 def test_a_command_deletes_all_of_them(slow_storage: Clock) -> None:
     prune(8)
-    assert steps_of(Sweep(), 1e9) == [8]
+    assert steps_of(FileSweep(), 1e9) == [8]
 
 
 def test_a_storage_that_hangs_costs_one_job_a_tick(slow_storage: Clock) -> None:
     prune(2)
-    assert steps_of(Sweep(), 0.1) == [1, 1]
+    assert steps_of(FileSweep(), 0.1) == [1, 1]
 
 
 def test_time_is_up_before_a_long_walk_past_jobs_that_stay_has_ended(slow_storage: Clock, tuning: Tuning) -> None:

@@ -8,22 +8,19 @@ import pytest
 from django.test import TestCase
 
 from django_jobs import get_job_status, submit_job
-from django_jobs.engine.control import tenants
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim_verdicts
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import OrphanWatch, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def suspend(organization: Organization) -> None:
     Organization.objects.filter(pk=organization.pk).update(is_active=False)
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
 
 
 def reactivate(organization: Organization) -> None:
@@ -32,7 +29,7 @@ def reactivate(organization: Organization) -> None:
     row.is_active = True
     with TestCase.captureOnCommitCallbacks(execute=True):
         row.save()
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
 
 
 def test_it_submits_nothing(organization: Organization) -> None:
@@ -48,7 +45,7 @@ def test_its_waiting_jobs_wait(status: str, organization: Organization, broker: 
     broker.lose_tickets()
     suspend(organization)
     Job.objects.update(ready_at=job.created_at)
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     assert (reread(job).status, get_job_status(job).waiting_for) == (status, "organization_inactive")
 
 
@@ -56,11 +53,11 @@ def test_a_queued_job_is_withdrawn_when_a_worker_takes_its_ticket(
     organization: Organization, broker: MemoryBroker
 ) -> None:
     job = pending_job(organization=organization)
-    dispatcher.dispatch()
+    verbs.dispatch()
     suspend(organization)
-    assert claim(broker.take_all(), WORKER) == []
+    assert verbs.claim(broker.take_all(), WORKER) == []
     assert (reread(job).status, reread(job).attempt) == ("Pending", 0)
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
 
 
 def test_a_running_job_completes(organization: Organization) -> None:
@@ -73,7 +70,7 @@ def test_a_running_job_that_fails_waits_with_its_retry(organization: Organizatio
     job, claimed = running_job(organization=organization)
     suspend(organization)
     end(raised(claimed, retry_after=0))
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     reactivate(organization)
     assert reread(job).status == "Queued"
 
@@ -81,7 +78,7 @@ def test_a_running_job_that_fails_waits_with_its_retry(organization: Organizatio
 def test_a_suspended_organizations_jobs_are_no_orphans(organization: Organization) -> None:
     pending_job(organization=organization)
     suspend(organization)
-    assert tenants.OrphanWatch().bury() == 0
+    assert OrphanWatch().bury() == 0
 
 
 def test_saving_it_as_active_sends_its_jobs_off_at_once(organization: Organization, broker: MemoryBroker) -> None:
@@ -125,5 +122,5 @@ def test_thousands_of_waiting_jobs_of_it_delay_nobody(
     suspend(organization)
     other = pending_job(kind)
     with django_assert_max_num_queries(35):  # where each hop from lane to lane is a statement
-        dispatcher.dispatch()
+        verbs.dispatch()
     assert broker.pks() == [other.pk]

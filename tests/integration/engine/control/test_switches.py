@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.control.switches import pause_type, resume_type, set_active
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import JobType, Organization
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.refusals import refused
 
@@ -15,17 +15,26 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def test_a_switch_tells_whether_it_changed_anything() -> None:
     kind, acme = make_job_type(), make_organization()
-    assert [pause_type(kind), pause_type(kind), resume_type(kind), resume_type(kind)] == [True, False, True, False]
-    assert [set_active(acme.pk, False), set_active(acme.pk, False), set_active(-1, False)] == [True, False, False]
+    assert [verbs.pause_type(kind), verbs.pause_type(kind), verbs.resume_type(kind), verbs.resume_type(kind)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert [
+        verbs.set_organization_active(acme.pk, False),
+        verbs.set_organization_active(acme.pk, False),
+        verbs.set_organization_active(-1, False),
+    ] == [True, False, False]
 
 
 def test_only_system_admins_switch() -> None:
     kind, acme = make_job_type(), make_organization()
     user = make_user(admin_of=[acme])
     with refused(PermissionDenied, "not_system_admin"):
-        pause_type(kind, user=user)
+        verbs.pause_type(kind, user=user)
     with refused(PermissionDenied, "not_system_admin"):
-        set_active(acme.pk, False, user=user)
+        verbs.set_organization_active(acme.pk, False, user=user)
     assert not JobType.objects.get(pk=kind.pk).is_paused
     assert Organization.objects.get(pk=acme.pk).is_active
 
@@ -33,7 +42,7 @@ def test_only_system_admins_switch() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_log_says_who_it_was(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "django_jobs"):
-        pause_type(make_job_type(type_name="print_letters"))
+        verbs.pause_type(make_job_type(type_name="print_letters"))
     (line,) = [found for found in caplog.records if "event=job_type_changed" in found.getMessage()]
     assert "count=1 job_type=print_letters by=system " in line.getMessage()
     assert line.code == "paused"  # type: ignore[attr-defined]

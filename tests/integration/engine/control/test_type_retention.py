@@ -11,18 +11,15 @@ import pytest
 from django.core.management import call_command
 from django.db.models import F
 
-from django_jobs.engine.control import retention
-from django_jobs.engine.control.pruning import Pruning
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.control.type_retention import TypePruner
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Pruner, Pruning, Scheduler, TypePruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -223,7 +220,7 @@ def test_it_rests_the_less_the_further_a_type_is_behind(
     pruning = Pruning()
     pruning.prune(0.0)
     pruning.prune(0.0)
-    assert pruning.rest() == retention.LEAST_REST
+    assert pruning.rest() == verbs.RETENTION_LEAST_REST
     pruning.prune(FOREVER)
     assert pruning.rest() == 1.0
 

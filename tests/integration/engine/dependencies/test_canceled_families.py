@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs import cancel_job, get_job_status, retry_job, signals
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.insight.history import get_job_history
+from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, signals
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
 from tests.integration.conftest import Listen
+from tests.support import verbs
 from tests.support.brokers import end, queue_up, raised, reread, start
 from tests.support.families import Submitter, complete, is_ready, kill, run_after_ended, statuses
 from tests.support.refusals import refused
@@ -25,9 +24,9 @@ def canceled_family(submit: Submitter) -> tuple[Job, Job, Job]:
     root = submit()
     child = submit(root)
     grandchild = submit(child)
-    follow_up()
+    verbs.follow_up()
     cancel_job(root)
-    follow_up()
+    verbs.follow_up()
     return root, child, grandchild
 
 
@@ -73,9 +72,9 @@ def test_a_chain_of_300_descendants_is_canceled_without_recursion(submit: Submit
     jobs = [submit()]
     for _ in range(300):
         jobs.append(submit(jobs[-1]))
-    follow_up()
+    verbs.follow_up()
     cancel_job(jobs[0])
-    follow_up()
+    verbs.follow_up()
     assert Job.objects.filter(status="Canceled").count() == 301
     assert not DependencyTask.objects.exists()
 
@@ -83,13 +82,13 @@ def test_a_chain_of_300_descendants_is_canceled_without_recursion(submit: Submit
 def test_a_running_parent_takes_them_along_once_it_has_stopped(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     claimed = start(parent)
     cancel_job(parent)
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(child).waiting_for == "dependency"
     end(raised(claimed))
-    follow_up()
+    verbs.follow_up()
     assert statuses(parent, child) == ["Canceled"] * 2
 
 
@@ -97,9 +96,9 @@ def test_a_canceled_job_of_a_family_leaves_the_generation_before_it_alone(submit
     root = submit()
     child = submit(root)
     grandchild = submit(child)
-    follow_up()
+    verbs.follow_up()
     cancel_job(child)
-    follow_up()
+    verbs.follow_up()
     assert statuses(root, child, grandchild) == ["Pending", "Canceled", "Canceled"]
 
 
@@ -117,7 +116,7 @@ def test_of_parents_that_end_differently_the_first_takes_the_child_along(
     child = submit(older, newer)
     for ending, parent in zip(endings, (newer, older), strict=True):
         ending(parent)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == [status]
     assert newer.name in get_job_history(child)[-1]["message"]
 
@@ -126,10 +125,10 @@ def test_what_died_with_one_parent_stays_dead_while_another_is_canceled(submit: 
     dead, canceled = submit(), submit()
     child = submit(dead, canceled)
     kill(dead)
-    follow_up()
+    verbs.follow_up()
     cancel_job(canceled)
     retry_job(dead)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
     with refused(InvalidTransition, "parent_canceled") as caught:
         retry_job(child)
@@ -140,10 +139,10 @@ def test_what_died_with_one_parent_stays_dead_while_another_is_canceled(submit: 
 def test_a_child_that_waits_for_ends_runs_whatever_became_of_its_parent(submit: Submitter, ending: Any) -> None:
     parent = submit()
     child = run_after_ended(submit(parent))
-    follow_up()
+    verbs.follow_up()
     assert (is_ready(child), get_job_status(child).waiting_for) == (False, "dependency")
     ending(parent)
-    follow_up()
+    verbs.follow_up()
     assert (statuses(child), is_ready(child)) == (["Pending"], True)
 
 
@@ -153,10 +152,10 @@ def test_a_child_that_waits_for_ends_waits_for_all_of_them(submit: Submitter) ->
     kill(first)
     cancel_job(third)
     end(raised(start(second)))
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(child).waiting_for == "dependency"
     complete(second)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -164,9 +163,9 @@ def test_a_child_that_waits_for_ends_runs_after_what_ended_with_its_own_parent(s
     root = submit()
     child = submit(root)
     cleanup = run_after_ended(submit(child))
-    follow_up()
+    verbs.follow_up()
     cancel_job(root)
-    follow_up()
+    verbs.follow_up()
     assert (statuses(child, cleanup), is_ready(cleanup)) == (["Canceled", "Pending"], True)
 
 
@@ -174,10 +173,10 @@ def test_a_job_that_waits_for_ends_is_retried_though_its_parent_is_dead(submit: 
     parent = submit()
     child = run_after_ended(submit(parent))
     kill(parent)
-    follow_up()
+    verbs.follow_up()
     kill(child)
     retry_job(child)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -185,5 +184,5 @@ def test_a_canceled_job_that_had_a_ticket_takes_its_child_along(submit: Submitte
     parent = submit()
     child = submit(parent)
     cancel_job(queue_up(parent))
-    follow_up()
+    verbs.follow_up()
     assert statuses(parent, child) == ["Canceled"] * 2

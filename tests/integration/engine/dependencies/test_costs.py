@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.execution.settle import settle
 from django_jobs.models import DependencyTask, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, raised, returned, start
 from tests.support.families import claim_all, is_ready
 from tests.support.statements import statements_of
@@ -22,12 +21,12 @@ def cost_of_an_end(kind: JobType, organization: Organization, children: int, end
     parent = submit_job(kind, organization)
     item = {"job_type": kind, "organization": organization, "depends_on": [parent.name]}
     submit_jobs([item] * children)
-    follow_up()
+    verbs.follow_up()
     claimed = start(parent)
 
     def run() -> None:
         end(ending(claimed))
-        follow_up()
+        verbs.follow_up()
 
     return statements_of(run)
 
@@ -54,12 +53,12 @@ def cost_of_the_last_end(kind: JobType, organization: Organization, parents: int
     jobs = submit_jobs([{"job_type": kind, "organization": organization}] * parents)
     child = submit_job(kind, organization, depends_on=jobs)
     claimed, *others = claim_all(jobs)
-    settle([returned(item) for item in others], WORKER)
-    follow_up()
+    verbs.settle([returned(item) for item in others], WORKER)
+    verbs.follow_up()
 
     def run() -> None:
         end(returned(claimed))
-        follow_up()
+        verbs.follow_up()
 
     count = statements_of(run)
     assert is_ready(child)

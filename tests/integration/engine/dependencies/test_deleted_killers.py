@@ -8,23 +8,21 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, retry_job
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.store import database
 from django_jobs.models import DependencyTask, Job
+from tests.support import verbs
 from tests.support.brokers import end, raised, returned, start
 from tests.support.families import Submitter, complete, dead_family, is_ready, kill, run_after_ended, statuses
+from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
 def by_hand(job: Job) -> None:
-    assert delete_jobs([job.pk]) == 1
+    assert verbs.delete_jobs([job.pk]) == 1
 
 
 def with_its_children_released(job: Job) -> None:
-    assert delete_jobs([job.pk], release_children=True) == 1
+    assert verbs.delete_jobs([job.pk], release_children=True) == 1
 
 
 DELETIONS = pytest.mark.parametrize("delete", [by_hand, with_its_children_released])
@@ -35,10 +33,10 @@ def test_its_child_stays_dead_when_the_other_parent_completes(submit: Submitter,
     killer, other = submit(), submit()
     child = submit(killer, other)
     kill(killer)
-    follow_up()
+    verbs.follow_up()
     delete(killer)
     complete(other)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
 
 
@@ -49,13 +47,13 @@ def test_its_child_stays_dead_when_the_parent_that_killed_it_was_retried_and_can
     dead, canceled = submit(), submit()
     child = submit(dead, canceled)
     kill(dead)
-    follow_up()
+    verbs.follow_up()
     cancel_job(canceled)
     delete(canceled)
     retry_job(dead)
-    follow_up()
+    verbs.follow_up()
     complete(dead)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
 
 
@@ -63,22 +61,22 @@ def test_retention_leaves_it_dead_too(submit: Submitter) -> None:
     killer, other = submit(), submit()
     child = submit(killer, other)
     kill(killer)
-    follow_up()
-    long_ago: Any = database.now() - dt.timedelta(days=100)
+    verbs.follow_up()
+    long_ago: Any = verbs.now() - dt.timedelta(days=100)
     Job.objects.filter(pk=killer.pk).update(created_at=long_ago, completed_at=long_ago)
     assert Pruner().prune_batch() == 1
     complete(other)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
 
 
 def test_its_child_can_be_retried_by_hand_and_takes_its_own_children_along(submit: Submitter) -> None:
     root, child, grandchild = dead_family(submit)
     by_hand(root)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child, grandchild) == ["Dead Letter"] * 2
     retry_job(child)
-    follow_up()
+    verbs.follow_up()
     assert (statuses(child, grandchild), is_ready(child)) == (["Pending"] * 2, True)
 
 
@@ -86,13 +84,13 @@ def test_a_grandchild_stays_dead_when_the_child_between_is_deleted(submit: Submi
     root, other = submit(), submit()
     child = submit(root)
     grandchild = submit(child, other)
-    follow_up()
+    verbs.follow_up()
     kill(root)
-    follow_up()
+    verbs.follow_up()
     by_hand(child)
     retry_job(root)
     complete(root, other)
-    follow_up()
+    verbs.follow_up()
     assert statuses(grandchild) == ["Dead Letter"]
 
 
@@ -100,14 +98,14 @@ def test_of_two_dead_parents_the_deleted_one_counts_for_ever(submit: Submitter) 
     first, second = submit(), submit()
     child = submit(first, second)
     kill(first, second)
-    follow_up()
+    verbs.follow_up()
     by_hand(second)
     retry_job(first)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
     retry_job(child)
     complete(first)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -116,10 +114,10 @@ def test_a_parent_that_completed_may_go_and_the_retry_of_the_killer_revives_all_
     child = submit(killer, done)
     complete(done)
     kill(killer)
-    follow_up()
+    verbs.follow_up()
     by_hand(done)
     retry_job(killer)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Pending"]
 
 
@@ -129,11 +127,11 @@ def test_a_killer_that_was_retried_and_completed_and_deleted_before_anybody_look
     killer = submit()
     child = submit(killer)
     kill(killer)
-    follow_up()
+    verbs.follow_up()
     retry_job(killer)
     end(returned(start(killer)))
     by_hand(killer)
-    follow_up()
+    verbs.follow_up()
     assert (statuses(child), is_ready(child)) == (["Pending"], True)
     assert not DependencyTask.objects.exists()
 
@@ -142,8 +140,8 @@ def test_a_child_that_needs_only_the_end_of_its_parents_runs_when_a_dead_one_is_
     dead, other = submit(), submit()
     child = run_after_ended(submit(dead, other))
     end(raised(start(dead), "Permanent"))
-    follow_up()
+    verbs.follow_up()
     with_its_children_released(dead)
     complete(other)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)

@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from django_jobs import get_job_status
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.store import database
-from django_jobs.engine.transitions import relatives
 from django_jobs.models import DependencyTask, Job
+from tests.support import verbs
 from tests.support.brokers import end, reread, returned, start
 from tests.support.families import Submitter
+from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -27,8 +24,8 @@ def complete(job: Job) -> Job:
 
 def test_a_child_that_is_due_in_ten_years_keeps_no_parent(submit: Submitter) -> None:
     parent = complete(submit())
-    child = submit(parent, run_at=database.now() + dt.timedelta(days=3650))
-    assert delete_jobs([parent.pk], release_children=True) == 1
+    child = submit(parent, run_at=verbs.now() + dt.timedelta(days=3650))
+    assert verbs.delete_jobs([parent.pk], release_children=True) == 1
     assert get_job_status(child).depends_on == []
 
 
@@ -39,8 +36,8 @@ def test_a_child_goes_on_whose_parent_was_deleted_before_anybody_told_it(
     child = submit(parent)
     Job.objects.filter(pk=parent.pk).update(status="Completed", ready_at=None)
     DependencyTask.objects.all().delete()
-    delete_jobs([parent.pk], release_children=True)
-    follow_up.follow_up()
+    verbs.delete_jobs([parent.pk], release_children=True)
+    verbs.follow_up()
     assert reread(child).ready_at
 
 
@@ -48,8 +45,8 @@ def test_a_child_waits_on_for_its_other_parents(submit: Submitter, nothing_is_di
     done, other = submit(), submit()
     child = submit(done, other)
     Job.objects.filter(pk=done.pk).update(status="Completed", ready_at=None)
-    delete_jobs([done.pk], release_children=True)
-    follow_up.follow_up()
+    verbs.delete_jobs([done.pk], release_children=True)
+    verbs.follow_up()
     assert (reread(child).ready_at, get_job_status(child).depends_on) == (None, [other.name])
 
 
@@ -60,16 +57,16 @@ def test_a_child_that_is_to_end_with_its_parent_is_told_first(
     parent = submit()
     child = submit(parent)
     Job.objects.filter(pk=parent.pk).update(status=status, ready_at=None)
-    assert delete_jobs([parent.pk], release_children=True) == 0
-    relatives.remind([child.pk])
-    follow_up.follow_up()
+    assert verbs.delete_jobs([parent.pk], release_children=True) == 0
+    verbs.remind_relatives([child.pk])
+    verbs.follow_up()
     assert reread(child).status == status
-    assert delete_jobs([parent.pk], release_children=True) == 1
+    assert verbs.delete_jobs([parent.pk], release_children=True) == 1
 
 
 def test_retention_keeps_parents_of_unfinished_children(submit: Submitter) -> None:
     parent = complete(submit())
-    submit(parent, run_at=database.now() + dt.timedelta(days=3650))
-    past: Any = database.now() - dt.timedelta(days=100)
+    submit(parent, run_at=verbs.now() + dt.timedelta(days=3650))
+    past: Any = verbs.now() - dt.timedelta(days=100)
     Job.objects.filter(pk=parent.pk).update(created_at=past, completed_at=past)
     assert Pruner().prune_batch() == 0

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, get_job_status, submit_job, submit_jobs
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.store import database
 from django_jobs.models import DependencyTask, Job, JobDependency, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, end, raised, reread, returned, start
 from tests.support.families import Submitter, complete, is_ready, statuses
 
@@ -23,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 def test_a_child_waits_for_its_parent(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     status = get_job_status(child)
     assert (status.status, status.waiting_for, status.depends_on) == ("Pending", "dependency", [parent.name])
     assert not is_ready(child)
@@ -32,9 +30,9 @@ def test_a_child_waits_for_its_parent(submit: Submitter) -> None:
 def test_a_child_that_waits_is_never_dispatched(submit: Submitter, broker: MemoryBroker) -> None:
     parent = submit()
     submit(parent)
-    follow_up()
+    verbs.follow_up()
     broker.is_down = False
-    dispatcher.wake()
+    verbs.wake()
     assert broker.pks() == [parent.pk]
 
 
@@ -66,9 +64,9 @@ def test_a_job_without_parents_is_ready_at_once(kind: JobType, organization: Org
 def test_a_child_starts_when_its_parent_completes(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(child).waiting_for == "window"
     assert is_ready(child)
 
@@ -78,7 +76,7 @@ def test_a_child_starts_with_the_commit_of_its_parents_end(
 ) -> None:
     parent = submit()
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     claimed = start(parent)
     broker.is_down = False
     with django_capture_on_commit_callbacks(execute=True):
@@ -103,19 +101,19 @@ def test_a_child_starts_with_the_last_of_its_parents(submit: Submitter) -> None:
     first, second, third = submit(), submit(), submit()
     child = submit(first, second, third)
     complete(third, first)
-    follow_up()
+    verbs.follow_up()
     assert not is_ready(child)
     complete(second)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
 def test_parents_of_one_set_release_their_child_together(submit: Submitter) -> None:
     parents = [submit(), submit()]
     child = submit(*parents)
-    follow_up()
+    verbs.follow_up()
     complete(*parents)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -123,7 +121,7 @@ def test_a_parent_that_has_completed_already_holds_nobody_up(submit: Submitter) 
     parent = submit()
     complete(parent)
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -132,16 +130,16 @@ def test_a_child_waits_for_its_moment_too(submit: Submitter) -> None:
     child = submit(parent, run_at=TOMORROW)
     assert get_job_status(child).waiting_for == "dependency"
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     assert (reread(child).ready_at, get_job_status(child).waiting_for) == (TOMORROW, "run_at")
 
 
 def test_a_moment_that_has_passed_makes_no_child_older_than_its_parents_end(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent, run_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
-    before = database.now()
+    before = verbs.now()
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     ready_at = reread(child).ready_at
     assert ready_at is not None
     assert ready_at >= before
@@ -150,9 +148,9 @@ def test_a_moment_that_has_passed_makes_no_child_older_than_its_parents_end(subm
 def test_a_parent_that_fails_for_now_lets_its_child_wait(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     end(raised(start(parent)))
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(child).waiting_for == "dependency"
 
 
@@ -161,7 +159,7 @@ def test_a_parent_named_twice_is_one_parent(submit: Submitter) -> None:
     child = submit(parent, parent.name, parent)
     assert JobDependency.objects.filter(child=child).count() == 1
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -177,5 +175,5 @@ def test_children_of_many_submissions_at_once_wait_too(
     )
     assert (is_ready(free), is_ready(child)) == (True, False)
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.scheduler import Scheduler
+from django_jobs import get_job_history
 from django_jobs.models import DependencyTask
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, queue_up, reread
 from tests.support.families import Submitter, complete, dead_family, is_ready, kill, statuses
+from tests.support.verbs import Scheduler
 
 pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
@@ -19,7 +19,7 @@ def test_a_parent_that_ends_before_it_knows_its_child_is_seen(submit: Submitter)
     child = submit(parent)  # nobody has followed up yet
     complete(parent)
     assert not reread(parent).has_children
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -27,7 +27,7 @@ def test_a_parent_that_dies_before_it_knows_its_child_is_seen(submit: Submitter)
     parent = submit()
     child = submit(parent)
     kill(parent)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
 
 
@@ -35,17 +35,17 @@ def test_following_up_again_changes_nothing(submit: Submitter) -> None:
     root, child, _ = dead_family(submit)
     before = get_job_history(child)
     DependencyTask.objects.bulk_create([DependencyTask(job_id=job.pk) for job in (root, child, root)])
-    assert follow_up() == 3
+    assert verbs.follow_up() == 3
     assert get_job_history(child) == before
 
 
 def test_nothing_to_follow_up_is_nothing_done() -> None:
-    assert follow_up() == 0
+    assert verbs.follow_up() == 0
 
 
 def test_a_task_of_a_job_that_is_gone_is_done() -> None:
     DependencyTask.objects.create(job_id=10**9)
-    assert follow_up() == 1
+    assert verbs.follow_up() == 1
     assert not DependencyTask.objects.exists()
 
 
@@ -63,8 +63,8 @@ def test_a_child_that_runs_already_is_left_alone(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     queue_up(child)
     DependencyTask.objects.create(job_id=parent.pk)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Queued"]

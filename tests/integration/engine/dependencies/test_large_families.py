@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, retry_job, submit_jobs
-from django_jobs.engine.dependencies import children, follow_up
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.models import DependencyTask, Job
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import Submitter, complete, kill
 from tests.support.tuning import Tuning
+from tests.support.verbs import Decided, Interpose, Scheduler
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_is_dispatched")]
 
@@ -29,17 +29,17 @@ def submit(transactional_db: None) -> Submitter:
 
 
 @pytest.fixture
-def pages(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> list[int]:
+def pages(interpose: Interpose, tuning: Tuning) -> list[int]:
     """How many jobs were decided at once, page by page."""
-    decide = children.decide
+    decide = verbs.decide_children
     sizes: list[int] = []
 
-    def counting(pks: Sequence[int]) -> children.Decided:
+    def counting(pks: Sequence[int]) -> Decided:
         sizes.append(len(pks))
         return decide(pks)
 
     tuning.set(follow_up_page_jobs=PAGE)
-    monkeypatch.setattr(children, "decide", counting)
+    interpose("decide_children", counting)
     return sizes
 
 
@@ -47,7 +47,7 @@ def parent_of_many(submit: Submitter) -> Job:
     parent = submit()
     item = {"job_type": submit.kind, "organization": submit.organization, "depends_on": [parent.name]}
     submit_jobs([item] * CHILDREN)
-    follow_up.follow_up()
+    verbs.follow_up()
     return parent
 
 
@@ -77,17 +77,17 @@ def test_they_are_released_die_and_live_again_page_by_page(submit: Submitter, pa
 
 
 @pytest.fixture
-def tired(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
+def tired(interpose: Interpose, tuning: Tuning) -> Clock:
     """Each page takes 0.2 seconds; the clock stands still between."""
     clock = Clock()
-    decide = children.decide
+    decide = verbs.decide_children
 
-    def slow(pks: Sequence[int]) -> children.Decided:
+    def slow(pks: Sequence[int]) -> Decided:
         clock.now += 0.2
         return decide(pks)
 
     tuning.set(follow_up_clock=clock, follow_up_commit_seconds=0.3)
-    monkeypatch.setattr(children, "decide", slow)
+    interpose("decide_children", slow)
     return clock
 
 
@@ -105,22 +105,22 @@ def test_whoever_comes_after_a_dead_process_goes_on_where_it_was(
     submit: Submitter, pages: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = parent_of_many(submit)
-    decide = children.decide
+    decide = verbs.decide_children
     calls = iter([decide, decide])
 
-    def mortal(pks: Sequence[int]) -> children.Decided:
+    def mortal(pks: Sequence[int]) -> Decided:
         call = next(calls, None)
         if call is None:
             raise SystemExit
         return call(pks)
 
     with monkeypatch.context() as patch:
-        patch.setattr(children, "decide", mortal)
+        Interpose(patch)("decide_children", mortal)
         with pytest.raises(SystemExit):
             cancel_job(parent)
     assert count(status="Canceled") == 1 + 2 * PAGE
     pages.clear()
-    follow_up.follow_up()
+    verbs.follow_up()
     assert pages == [PAGE, CHILDREN - 3 * PAGE]
     assert (count(status="Canceled"), DependencyTask.objects.exists()) == (CHILDREN + 1, False)
 
@@ -128,11 +128,11 @@ def test_whoever_comes_after_a_dead_process_goes_on_where_it_was(
 def test_a_small_family_does_not_wait_behind_a_large_one(submit: Submitter, pages: list[int], tired: Clock) -> None:
     large, small = parent_of_many(submit), submit()
     child = submit(small)
-    follow_up.follow_up()
+    verbs.follow_up()
     tired.now = 0
     DependencyTask.objects.bulk_create([DependencyTask(job_id=job.pk) for job in (large, small)])
     Job.objects.filter(pk__in=[large.pk, small.pk]).update(status="Completed", ready_at=None)
-    follow_up.follow_up(0.3)
+    verbs.follow_up(0.3)
     assert count(pk=child.pk, ready_at__isnull=False) == 1
     assert count(ready_at__isnull=False) == 1 + PAGE
 
@@ -142,10 +142,10 @@ def test_many_families_that_fill_several_pages_are_all_looked_at(submit: Submitt
     for parent in parents:
         for _ in range(4):
             submit(parent)
-    follow_up.follow_up()
+    verbs.follow_up()
     pages.clear()
     Job.objects.filter(pk__in=[parent.pk for parent in parents]).update(status="Completed", ready_at=None)
     DependencyTask.objects.bulk_create([DependencyTask(job_id=parent.pk) for parent in parents])
-    follow_up.follow_up()
+    verbs.follow_up()
     assert (count(ready_at__isnull=False), DependencyTask.objects.exists()) == (28, False)
     assert max(pages) <= PAGE + len(parents)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs import cancel_job, get_job_status, retry_job
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.insight.history import get_job_history
+from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
+from tests.support import verbs
 from tests.support.brokers import end, raised, reread, start
 from tests.support.families import Submitter, complete, dead_family, is_ready, kill, statuses
 
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 def test_a_parent_that_dies_takes_its_child_along(submit: Submitter) -> None:
     parent = submit()
     child = submit(parent)
-    follow_up()
+    verbs.follow_up()
     kill(parent)
-    follow_up()
+    verbs.follow_up()
     child = reread(child)
     assert (child.status, child.error_type, parent.name in child.error_message) == ("Dead Letter", "Permanent", True)
     assert (child.completed_at is not None, child.ready_at, child.is_orphaned) == (True, None, True)
@@ -45,13 +44,13 @@ def test_each_descendant_names_its_own_parent(submit: Submitter) -> None:
 def test_one_dead_parent_of_several_is_enough(submit: Submitter) -> None:
     alive, dead = submit(), submit()
     child = submit(alive, dead)
-    follow_up()
+    verbs.follow_up()
     kill(dead)
-    follow_up()
+    verbs.follow_up()
     text = reread(child).error_message
     assert (dead.name in text, alive.name in text) == (True, False)
     complete(alive)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
 
 
@@ -60,9 +59,9 @@ def test_a_chain_of_300_descendants_dies_without_recursion(submit: Submitter) ->
     jobs = [submit()]
     for _ in range(300):
         jobs.append(submit(jobs[-1]))
-    follow_up()
+    verbs.follow_up()
     kill(jobs[0])
-    follow_up()
+    verbs.follow_up()
     assert Job.objects.filter(status="Dead Letter", is_orphaned=True).count() == 300
     assert not DependencyTask.objects.exists()
 
@@ -70,7 +69,7 @@ def test_a_chain_of_300_descendants_dies_without_recursion(submit: Submitter) ->
 def test_retrying_a_parent_revives_all_that_died_with_it(submit: Submitter) -> None:
     root, child, grandchild = dead_family(submit)
     retry_job(root)
-    follow_up()
+    verbs.follow_up()
     assert statuses(root, child, grandchild) == ["Pending"] * 3
     assert [get_job_status(job).waiting_for for job in (child, grandchild)] == ["dependency"] * 2
     revived = reread(child)
@@ -81,20 +80,20 @@ def test_retrying_a_parent_revives_all_that_died_with_it(submit: Submitter) -> N
 def test_what_was_revived_runs_when_its_parents_complete(submit: Submitter) -> None:
     root, child, grandchild = dead_family(submit)
     retry_job(root)
-    follow_up()
+    verbs.follow_up()
     complete(root)
-    follow_up()
+    verbs.follow_up()
     complete(child)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(grandchild)
 
 
 def test_what_was_revived_dies_again_with_its_parent(submit: Submitter) -> None:
     root, child, grandchild = dead_family(submit)
     retry_job(root)
-    follow_up()
+    verbs.follow_up()
     kill(root)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child, grandchild) == ["Dead Letter"] * 2
 
 
@@ -102,29 +101,29 @@ def test_a_descendant_with_another_dead_parent_stays_until_that_one_is_retried(s
     first, second = submit(), submit()
     child = submit(first, second)
     grandchild = submit(child)
-    follow_up()
+    verbs.follow_up()
     kill(first, second)
-    follow_up()
+    verbs.follow_up()
     retry_job(first)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child, grandchild) == ["Dead Letter"] * 2
     retry_job(second)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child, grandchild) == ["Pending"] * 2
 
 
 def test_a_descendant_whose_other_parent_has_completed_lives_again(submit: Submitter) -> None:
     done, dead = submit(), submit()
     child = submit(done, dead)
-    follow_up()
+    verbs.follow_up()
     complete(done)
     kill(dead)
-    follow_up()
+    verbs.follow_up()
     retry_job(dead)
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(child).waiting_for == "dependency"
     complete(dead)
-    follow_up()
+    verbs.follow_up()
     assert is_ready(child)
 
 
@@ -132,12 +131,12 @@ def test_a_canceled_child_stays_canceled_when_its_parent_is_retried(submit: Subm
     root = submit()
     child = submit(root)
     grandchild = submit(child)
-    follow_up()
+    verbs.follow_up()
     cancel_job(child)
     kill(root)
-    follow_up()
+    verbs.follow_up()
     retry_job(root)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child, grandchild) == ["Canceled", "Canceled"]
 
 
@@ -145,10 +144,10 @@ def test_a_child_that_died_of_its_own_stays_dead_when_somebody_follows_up(submit
     parent = submit()
     child = submit(parent)
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     kill(child)
     DependencyTask.objects.create(job_id=parent.pk)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child) == ["Dead Letter"]
 
 
@@ -167,10 +166,10 @@ def test_a_child_whose_parents_have_completed_is_ready_again_when_retried(submit
     parent = submit()
     child = submit(parent)
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     ended(child)
     retry_job(child)
-    follow_up()
+    verbs.follow_up()
     assert (statuses(child), is_ready(child)) == (["Pending"], True)
 
 
@@ -178,7 +177,7 @@ def test_a_child_that_is_retried_right_after_its_parent_waits_for_it(submit: Sub
     root, child, grandchild = dead_family(submit)
     retry_job(root)
     retry_job(child)
-    follow_up()
+    verbs.follow_up()
     assert statuses(child, grandchild) == ["Pending"] * 2
     assert get_job_status(child).waiting_for == "dependency"
 
@@ -186,6 +185,6 @@ def test_a_child_that_is_retried_right_after_its_parent_waits_for_it(submit: Sub
 def test_reviving_is_in_the_history(submit: Submitter) -> None:
     root, child, _ = dead_family(submit)
     retry_job(root)
-    follow_up()
+    verbs.follow_up()
     path = [(entry["from_status"], entry["to_status"]) for entry in get_job_history(child)]
     assert path == [("", "Pending"), ("Pending", "Dead Letter"), ("Dead Letter", "Pending")]

@@ -6,14 +6,12 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.dispatch import backlog
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Lane, Walk
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import Lane, LaneWalk
 
 
 @pytest.fixture
@@ -33,8 +31,8 @@ def lanes(broker: MemoryBroker, tuning: Tuning) -> list[Lane]:
 def walked(lanes: list[Lane], priority: int, after: int | None) -> list[Lane]:
     """The lanes of a walk over all these types."""
     kinds = tuple({lane.job_type: None for lane in lanes})
-    walk = Walk(priority, kinds, after, bound=backlog.bound_of(frozenset(), frozenset()))
-    return [lane for page in backlog.pages(walk, 1) for lane in page.lanes]
+    walk = LaneWalk(priority, kinds, after, bound=verbs.backlog_bound(frozenset(), frozenset()))
+    return [lane for page in verbs.backlog_pages(walk, 1) for lane in page.lanes]
 
 
 def test_every_lane_of_a_priority_is_walked_once(lanes: list[Lane]) -> None:
@@ -55,7 +53,7 @@ def test_a_priority_without_jobs_has_no_lanes(lanes: list[Lane]) -> None:
 
 
 def test_a_lane_whose_jobs_all_wait_for_their_moment_is_passed_by(lanes: list[Lane]) -> None:
-    tomorrow = database.now() + dt.timedelta(days=1)
+    tomorrow = verbs.now() + dt.timedelta(days=1)
     sleeping = lanes[1]
     Job.objects.filter(organization=sleeping.organization_pk, job_type=sleeping.job_type).update(ready_at=tomorrow)
     assert walked(lanes, 1, None) == [lanes[0], *lanes[2:]]
@@ -65,10 +63,10 @@ def test_a_lane_whose_jobs_all_wait_for_their_moment_is_passed_by(lanes: list[La
 def test_of_each_lane_the_longest_ready_come_first(broker: MemoryBroker) -> None:
     organization, kind = make_organization(), make_job_type()
     jobs = [pending_job(kind, organization) for _ in range(3)]
-    Job.objects.filter(pk=jobs[2].pk).update(ready_at=database.now() - dt.timedelta(hours=1))
+    Job.objects.filter(pk=jobs[2].pk).update(ready_at=verbs.now() - dt.timedelta(hours=1))
     lane = Lane(organization.pk, kind.pk)
-    assert [found.pk for found in store().heads(1, [(lane, 1)])] == [jobs[2].pk]
+    assert [found.pk for found in verbs.store().heads(1, [(lane, 1)])] == [jobs[2].pk]
 
 
 def test_of_no_lanes_there_are_no_heads(broker: MemoryBroker) -> None:
-    assert store().heads(1, []) == []
+    assert verbs.store().heads(1, []) == []

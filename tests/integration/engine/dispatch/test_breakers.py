@@ -8,14 +8,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import dispatcher, worker_registry
-from django_jobs.engine.dispatch.breakers import may_hold, read_held
-from django_jobs.engine.store import database
 from django_jobs.models import Breaker, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
+from tests.support import verbs
 from tests.support.breakers import PAUSE, breaker_of, claim_try, let_go, let_pass, make_fragile_type, open_by_failures
 from tests.support.brokers import ALL_QUEUES, WORKER, end, pending_job, reread, returned
 from tests.support.factories import make_job_type
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -36,31 +35,31 @@ def have_it_recover(kind: JobType) -> None:
 def test_where_all_are_closed_one_statement_says_so() -> None:
     Breaker.objects.create(job_type=make_fragile_type(), failures=1)
     with CaptureQueriesContext(connection) as queries:
-        found = read_held()
+        found = verbs.read_held_breakers()
     assert (found.more_allowed({}), found.next_change()) == ({}, None)
     assert len(queries) == 1
 
 
 def test_none_goes_until_it_is_time_to_try(held: JobType) -> None:
-    found = read_held()
+    found = verbs.read_held_breakers()
     assert found.more_allowed({}) == {held.pk: 0}
     assert PAUSE - 10 < (found.next_change() or 0) <= PAUSE
 
 
 def test_one_goes_to_try_whatever_is_in_flight_and_the_next_after_the_pause(held: JobType) -> None:
     let_pass(held, PAUSE)
-    found = read_held()
+    found = verbs.read_held_breakers()
     assert (found.more_allowed({held.pk: 40}), found.next_change()) == ({held.pk: 1}, None)
     found.note_tries({held.pk: 1, "another": 2})
-    later = read_held()
+    later = verbs.read_held_breakers()
     assert later.more_allowed({}) == {held.pk: 0}
     assert PAUSE - 10 < (later.next_change() or 0) <= PAUSE
 
 
 def test_a_try_says_nothing_of_a_breaker_that_was_opened_again_meanwhile(held: JobType) -> None:
     let_pass(held, PAUSE)
-    found = read_held()
-    Breaker.objects.update(opened_at=database.now(), next_try_at=None, tries_since=None)
+    found = verbs.read_held_breakers()
+    Breaker.objects.update(opened_at=verbs.now(), next_try_at=None, tries_since=None)
     found.note_tries({held.pk: 1})
     row = breaker_of(held)
     assert (row.next_try_at, row.tries_since) == (None, None)
@@ -68,8 +67,8 @@ def test_a_try_says_nothing_of_a_breaker_that_was_opened_again_meanwhile(held: J
 
 def test_where_none_was_picked_it_is_time_still(held: JobType) -> None:
     let_pass(held, PAUSE)
-    read_held().note_tries({held.pk: 0})
-    assert read_held().more_allowed({}) == {held.pk: 1}
+    verbs.read_held_breakers().note_tries({held.pk: 0})
+    assert verbs.read_held_breakers().more_allowed({}) == {held.pk: 1}
 
 
 def test_a_try_that_waits_for_a_worker_is_followed_by_none(held: JobType) -> None:
@@ -78,32 +77,32 @@ def test_a_try_that_waits_for_a_worker_is_followed_by_none(held: JobType) -> Non
     assert len(let_go(held)) == 1
     let_pass(held, PAUSE - 1)
     Breaker.objects.update(next_try_at=None)
-    assert read_held().more_allowed({}) == {held.pk: 0}
+    assert verbs.read_held_breakers().more_allowed({}) == {held.pk: 0}
 
 
 def test_a_try_that_hangs_is_followed_by_another(held: JobType) -> None:
     pending_job(held)
     claim_try(held)
     let_pass(held, PAUSE)
-    assert read_held().more_allowed({held.pk: 1}) == {held.pk: 1}
+    assert verbs.read_held_breakers().more_allowed({held.pk: 1}) == {held.pk: 1}
 
 
 @pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}], ids=["paused", "disabled"])
 def test_of_a_type_that_is_closed_none_tries(held: JobType, fields: dict[str, bool]) -> None:
     let_pass(held, PAUSE)
     JobType.objects.filter(pk=held.pk).update(**fields)
-    found = read_held()
+    found = verbs.read_held_breakers()
     assert (found.more_allowed({}), found.next_change()) == ({held.pk: 0}, None)
 
 
-def test_while_it_recovers_ever_more_are_in_flight(held: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_it_recovers_ever_more_are_in_flight(held: JobType, interpose: Interpose) -> None:
     have_it_recover(held)
-    now = database.now()
-    monkeypatch.setattr(database, "now", lambda: now)  # else the next second may begin meanwhile
+    now = verbs.now()
+    interpose("now", lambda: now)  # else the next second may begin meanwhile
     Breaker.objects.update(recovering_since=now - dt.timedelta(seconds=0.5))
-    assert read_held().more_allowed({held.pk: 1}) == {held.pk: 1}
+    assert verbs.read_held_breakers().more_allowed({held.pk: 1}) == {held.pk: 1}
     let_pass(held, 3)
-    found = read_held()
+    found = verbs.read_held_breakers()
     assert found.more_allowed({held.pk: 1}) == {held.pk: 15}
     assert found.more_allowed({held.pk: 99}) == {held.pk: 0}
     assert 0 < (found.next_change() or 0) <= 1
@@ -112,20 +111,20 @@ def test_while_it_recovers_ever_more_are_in_flight(held: JobType, monkeypatch: p
 def test_after_ten_seconds_it_is_closed(held: JobType) -> None:
     have_it_recover(held)
     let_pass(held, 10)
-    assert read_held().more_allowed({}) == {}
+    assert verbs.read_held_breakers().more_allowed({}) == {}
     row = breaker_of(held)
     assert (row.state, row.opened_at, row.recovering_since) == (BreakerState.CLOSED, None, None)
 
 
 def test_one_that_is_switched_off_is_closed(held: JobType) -> None:
     JobType.objects.filter(pk=held.pk).update(breaker_failures=0)
-    assert read_held().more_allowed({}) == {}
+    assert verbs.read_held_breakers().more_allowed({}) == {}
     assert breaker_of(held).state == BreakerState.CLOSED
 
 
 def test_only_types_with_a_breaker_may_be_held(held: JobType) -> None:
-    assert may_hold(held)
-    assert not may_hold(make_job_type())
+    assert verbs.breaker_may_hold(held)
+    assert not verbs.breaker_may_hold(make_job_type())
 
 
 @pytest.fixture
@@ -138,7 +137,7 @@ def held_one(organization: Organization) -> JobType:
 
 
 def queued() -> set[int]:
-    dispatcher.dispatch()
+    verbs.dispatch()
     return set(Job.objects.filter(status="Queued").values_list("pk", flat=True))
 
 
@@ -168,6 +167,6 @@ def test_while_it_recovers_for_one_organization_only_that_one_goes_slowly(
     end(returned(claim_try(held_one)))
     mine = [pending_job(held_one, organization) for _ in range(8)]
     theirs = [pending_job(held_one) for _ in range(4)]
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=100)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=100)
     assert queued() >= {job.pk for job in theirs}
     assert len(queued() & {job.pk for job in mine}) == 2

@@ -9,14 +9,13 @@ import pytest
 from django.db import connection
 
 from django_jobs import get_job_history, submit_job
-from django_jobs.engine.dispatch import dispatcher, turns, worker_registry
-from django_jobs.engine.execution import shares
-from django_jobs.engine.job_types.lane_keys import lane_key
-from django_jobs.engine.transitions import move
+from django_jobs.engine.dispatch import turns
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import all_queues
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, end, pending_job, reread, returned, start
 from tests.support.factories import make_job_type
+from tests.support.verbs import Interpose, ShareTaker
 
 Replace = Callable[[Job, str], Any]
 ONLY_POSTGRESQL: Final = pytest.mark.skipif(
@@ -27,7 +26,7 @@ ONLY_POSTGRESQL: Final = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _room(broker: MemoryBroker) -> None:
     """Room for a hundred jobs."""
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=10, window=100)
 
 
 @pytest.fixture
@@ -51,19 +50,20 @@ def submit(kind: JobType, organization: Organization, account: str, **fields: An
 
 
 def lane_of(account: str) -> int:
-    return lane_key("account", {"account": account})
+    return verbs.lane_key("account", {"account": account})
 
 
 def between_pick_and_move(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """Have this happen once, when a pass has picked its jobs and is about to queue them."""
+    real = verbs.move
     left = [happens]
 
     def move_later(*args: Any, **terms: Any) -> Any:
         if left:
             left.pop()()
-        return move(*args, **terms)
+        return real(*args, **terms)
 
-    monkeypatch.setattr(turns, "move", move_later)
+    Interpose(monkeypatch)("move", move_later)
 
 
 def steps_of(job: Job) -> list[tuple[str, str]]:
@@ -82,17 +82,17 @@ def test_a_job_is_not_queued_beside_a_full_key_that_it_was_not_picked_for(
     other = pending_job(keyed, organization, parameters={"account": "third"})
     between_pick_and_move(monkeypatch, lambda: replace(job, "full"))
 
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
 
     assert broker.pks() == [other.pk]
     row = reread(job)
     assert (row.status, row.queued_at, row.lane_key) == ("Pending", None, lane_of("full"))
     assert row.ready_at
     assert not row.is_delayed
-    assert steps_of(job)[-2:] == [("Queued", ""), ("Pending", turns.OTHER_KEY)]
-    assert dispatcher.dispatch() == 0
+    assert steps_of(job)[-2:] == [("Queued", ""), ("Pending", verbs.OTHER_KEY)]
+    assert verbs.dispatch() == 0
     end(returned(running))
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
     assert broker.pks() == [other.pk, job.pk]
 
 
@@ -102,11 +102,11 @@ def test_what_was_counted_for_its_key_of_before_is_taken_back(
     kind = make_job_type(concurrency_key="account", max_starts_per_key=1, max_starts_window=3600)
     job = pending_job(kind, organization, parameters={"account": "one"})
     between_pick_and_move(monkeypatch, lambda: Job.objects.filter(pk=job.pk).update(lane_key=lane_of("two")))
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
 
     later = pending_job(kind, organization, parameters={"account": "one"})
 
-    assert dispatcher.dispatch() == 2
+    assert verbs.dispatch() == 2
     assert set(broker.pks()) == {job.pk, later.pk}
 
 
@@ -133,7 +133,7 @@ def test_a_share_leaves_a_job_whose_key_changed_where_it_waits(
     monkeypatch.setattr(turns, "_pick_share", pick)
 
     def take() -> list[int]:
-        found = shares.take_share(all_queues(), 16, shares.Taker(WORKER, len, lambda _: None)) or []
+        found = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []
         return [item.pk for item in found]
 
     assert take() == [other.pk]

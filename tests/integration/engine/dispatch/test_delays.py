@@ -8,18 +8,13 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import delays, dispatcher, ticketing
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Walk
+from django_jobs import retry_job
 from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, returned, running_job
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import LaneWalk, Scheduler, outcomes
 
 NORMAL = 1
 HOUR = dt.timedelta(hours=1)
@@ -27,20 +22,20 @@ HOUR = dt.timedelta(hours=1)
 
 def later(**fields: Any) -> Job:
     """A job that is to run in an hour."""
-    return reread(pending_job(run_at=database.now() + HOUR, **fields))
+    return reread(pending_job(run_at=verbs.now() + HOUR, **fields))
 
 
 def make_due(*jobs: Job) -> None:
     """Let the hour be over."""
     rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
-    rows.update(ready_at=database.now() - dt.timedelta(seconds=1))
+    rows.update(ready_at=verbs.now() - dt.timedelta(seconds=1))
 
 
 def test_a_job_with_a_moment_to_come_is_in_no_lane(broker: MemoryBroker) -> None:
     job = later()
     assert (job.is_delayed, job.ready_at) == (True, job.run_at)
-    assert store().lanes(Walk(NORMAL, (job.job_type_id,)), 10) == []
-    assert store().waiting_priorities([NORMAL]) == []
+    assert verbs.store().lanes(LaneWalk(NORMAL, (job.job_type_id,)), 10) == []
+    assert verbs.store().waiting_priorities([NORMAL]) == []
     assert not reread(pending_job()).is_delayed
 
 
@@ -50,8 +45,8 @@ def test_moves_say_whether_a_job_waits_for_its_moment(broker: MemoryBroker) -> N
     end(outcomes.Postponed(claimed=postponed, delay=60, text="later"))
     end(raised(given_up, "Permanent"))
     withdrawn, at_once = job_in("Queued"), job_in("Queued")
-    ticketing.withdraw([withdrawn.pk], "not now", delay=60)
-    ticketing.withdraw([at_once.pk], "again")
+    verbs.withdraw_tickets([withdrawn.pk], "not now", delay=60)
+    verbs.withdraw_tickets([at_once.pk], "again")
     retry_job(Job.objects.get(pk=given_up.pk))
     delayed = Job.objects.filter(is_delayed=True).values_list("pk", flat=True)
     assert set(delayed) == {failed.pk, postponed.pk, withdrawn.pk}
@@ -62,7 +57,7 @@ def test_a_child_that_is_free_before_its_moment_waits_for_that(broker: MemoryBro
     child = later(organization=parent.organization, depends_on=[parent])
     assert (child.ready_at, child.is_delayed) == (None, False)
     end(returned(claimed))
-    follow_up.follow_up()
+    verbs.follow_up()
     assert (reread(child).ready_at, reread(child).is_delayed) == (child.run_at, True)
 
 
@@ -78,16 +73,16 @@ def test_more_than_one_set_is_brought_at_once(broker: MemoryBroker, tuning: Tuni
     tuning.set(delayed_jobs_at_once=2)
     jobs = [later() for _ in range(5)]
     make_due(*jobs[1:])
-    assert delays.bring_due() == 4
-    assert delays.bring_due() == 0
+    assert verbs.bring_due() == 4
+    assert verbs.bring_due() == 0
 
 
 def test_what_lies_in_a_lane_goes_no_sooner_than_at_its_moment(broker: MemoryBroker) -> None:
     job = later()
     Job.objects.filter(pk=job.pk).update(is_delayed=False)
-    assert dispatcher.wake() == 0
+    assert verbs.wake() == 0
     make_due(job)
-    assert dispatcher.wake() == 1
+    assert verbs.wake() == 1
 
 
 def test_a_new_job_goes_the_short_way_past_jobs_that_wait_for_their_moment(
@@ -96,5 +91,5 @@ def test_a_new_job_goes_the_short_way_past_jobs_that_wait_for_their_moment(
     later(job_type=kind, organization=organization)
     job = pending_job(kind, make_organization())
     with CaptureQueriesContext(connection) as queries:
-        assert dispatcher.dispatch_new(job) == 1
+        assert verbs.dispatch_new(job) == 1
     assert not any(EngineLease._meta.db_table in query["sql"] for query in queries)

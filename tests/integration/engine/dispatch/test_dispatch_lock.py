@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_jobs.engine.dispatch import dispatch_lock
+from tests.support import verbs
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
 
@@ -21,7 +22,7 @@ def misses(clock: Clock, count: int, pause: float) -> list[bool]:
     """What is said after each of so many misses in a row."""
     said = []
     for _ in range(count):
-        said.append(dispatch_lock.is_stuck())
+        said.append(verbs.is_dispatch_stuck())
         clock.now += pause
     return said
 
@@ -37,5 +38,5 @@ def test_a_lock_that_was_held_at_every_try_for_seconds_is_stuck(clock: Clock, pa
 
 def test_a_lock_that_is_had_again_is_not_stuck(clock: Clock) -> None:
     misses(clock, 10, pause=0.5)
-    assert dispatch_lock.take() is not None
-    assert not dispatch_lock.is_stuck()
+    assert verbs.take_dispatch_lock() is not None
+    assert not verbs.is_dispatch_stuck()

@@ -8,10 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import dispatcher, window
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.dispatch import window
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Priority
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, start
 from tests.support.clocks import Clock
 from tests.support.factories import make_organization
@@ -21,7 +21,7 @@ from tests.support.tuning import Tuning
 def dispatch_new(job: Job) -> bool:
     """Dispatch the job; return whether it went without the dispatcher's lock."""
     with CaptureQueriesContext(connection) as queries:
-        dispatcher.dispatch_new(job)
+        verbs.dispatch_new(job)
     return not any(EngineLease._meta.db_table in query["sql"] for query in queries)
 
 
@@ -66,7 +66,7 @@ def test_the_last_job_that_the_limit_allows_goes_without_a_turn_if_none_is_more_
     broker: MemoryBroker, kind: JobType, organization: Organization, settings: Any
 ) -> None:
     """Where a new job may be stored as Queued at this moment, room is left for that one."""
-    limit = 3 if store().queues_new_jobs else 2
+    limit = 3 if verbs.store().queues_new_jobs else 2
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": limit}
     job_in("Queued", job_type=kind, organization=organization)
     assert not dispatch_new(pending_job(kind, organization, priority="High"))
@@ -80,7 +80,7 @@ def test_the_very_last_job_that_the_limit_allows_goes_one_way_or_the_other(
 ) -> None:
     job_in("Queued", job_type=kind, organization=organization)
     job = pending_job(kind, organization, priority="Critical")
-    assert dispatch_new(job) is not store().queues_new_jobs
+    assert dispatch_new(job) is not verbs.store().queues_new_jobs
     assert reread(job).status == "Queued"
 
 
@@ -122,20 +122,20 @@ def test_a_job_of_a_paused_type_waits(broker: MemoryBroker, kind: JobType) -> No
 def test_that_the_broker_was_full_is_forgotten_after_a_moment(
     broker: MemoryBroker, kind: JobType, clock: Clock
 ) -> None:
-    for _ in range(window.MIN_WINDOW):
-        dispatcher.dispatch_new(pending_job(kind))
+    for _ in range(verbs.MIN_WINDOW):
+        verbs.dispatch_new(pending_job(kind))
     late = pending_job(kind)
-    assert dispatcher.dispatch_new(late) == 0
+    assert verbs.dispatch_new(late) == 0
     broker.take_all()
-    assert dispatcher.dispatch_new(late) == 0
-    clock.now += window.FULL_SECONDS
-    assert dispatcher.dispatch_new(late) == 1
+    assert verbs.dispatch_new(late) == 0
+    clock.now += verbs.FULL_WINDOW_SECONDS
+    assert verbs.dispatch_new(late) == 1
 
 
 def test_that_the_broker_was_full_for_one_priority_says_nothing_of_others(kind: JobType, clock: Clock) -> None:
-    for _ in range(window.MIN_WINDOW + 1):
-        dispatcher.dispatch_new(pending_job(kind))
-    assert dispatcher.dispatch_new(pending_job(kind, priority="High")) == 1
+    for _ in range(verbs.MIN_WINDOW + 1):
+        verbs.dispatch_new(pending_job(kind))
+    assert verbs.dispatch_new(pending_job(kind, priority="High")) == 1
 
 
 @pytest.mark.parametrize(

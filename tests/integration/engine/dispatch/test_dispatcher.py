@@ -8,42 +8,39 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, ticketing, turns, window, worker_registry
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.store import database
+from django_jobs import get_job_history
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.factories import make_organization
 
 
 def widen(size: int, *queues: str, name: str = "wide") -> None:
     """A worker, of all queues if none is said, that wants so many tickets within reach."""
-    worker_registry.announce(name, queues or ALL_QUEUES, slots=1, window=size)
+    verbs.announce_worker(name, queues or ALL_QUEUES, slots=1, window=size)
 
 
 def start_queued(job: Job) -> None:
-    assert claim([ticket_of(job)], WORKER)
+    assert verbs.claim([ticket_of(job)], WORKER)
 
 
 def test_a_dispatched_job_is_queued_and_has_the_ticket_of_its_next_attempt(broker: MemoryBroker) -> None:
     job = pending_job()
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
     row = reread(job)
     assert (row.status, row.ready_at, row.queued_at is not None) == ("Queued", None, True)
     assert [ticket.id for ticket in broker.tickets] == [f"{job.name}-1"]
 
 
 def test_nothing_to_do_is_nothing_done(broker: MemoryBroker) -> None:
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
 
 
 def test_the_more_urgent_go_first(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind, priority=name) for name in ("Low", "Critical", "Normal", "High")]
-    dispatcher.dispatch()
+    verbs.dispatch()
     order = [jobs[index].pk for index in (1, 3, 2, 0)]
     assert broker.pks() == order
 
@@ -51,7 +48,7 @@ def test_the_more_urgent_go_first(broker: MemoryBroker, kind: JobType) -> None:
 def test_within_a_priority_the_longest_ready_goes_first(broker: MemoryBroker, kind: JobType) -> None:
     organization = make_organization()
     jobs = [pending_job(kind, organization) for _ in range(3)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [job.pk for job in jobs]
 
 
@@ -59,8 +56,8 @@ def test_only_as_many_go_as_the_window_has_room(broker: MemoryBroker, kind: JobT
     organization = make_organization()
     for _ in range(12):
         pending_job(kind, organization)
-    assert dispatcher.dispatch() == 8
-    assert dispatcher.wake() == 0
+    assert verbs.dispatch() == 8
+    assert verbs.wake() == 0
     assert Counter(Job.objects.values_list("status", flat=True)) == {"Queued": 8, "Pending": 4}
 
 
@@ -68,40 +65,40 @@ def test_the_window_is_what_the_live_workers_ask_for(broker: MemoryBroker, kind:
     widen(11)
     for _ in range(12):
         pending_job(kind)
-    assert dispatcher.dispatch() == 11
+    assert verbs.dispatch() == 11
 
 
 def test_tickets_that_were_taken_make_room(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind) for _ in range(9)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     broker.take_all()
     start_queued(jobs[0])
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [jobs[8].pk]
 
 
 def test_low_tickets_do_not_keep_a_critical_job_out(broker: MemoryBroker, kind: JobType) -> None:
     for _ in range(8):
         pending_job(kind, priority="Low")
-    dispatcher.dispatch()
+    verbs.dispatch()
     critical = pending_job(kind, priority="Critical")
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks()[0] == critical.pk
 
 
 def test_a_delayed_job_waits_for_its_moment(broker: MemoryBroker) -> None:
-    job = pending_job(run_at=database.now() + dt.timedelta(hours=1))
-    assert dispatcher.dispatch() == 0
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now() - dt.timedelta(seconds=1))
-    assert dispatcher.dispatch() == 1
+    job = pending_job(run_at=verbs.now() + dt.timedelta(hours=1))
+    assert verbs.dispatch() == 0
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now() - dt.timedelta(seconds=1))
+    assert verbs.dispatch() == 1
 
 
 @pytest.mark.parametrize("status", ["Failed", "Timed Out"])
 def test_a_retry_waits_until_it_is_due_and_then_goes_to_the_queue(broker: MemoryBroker, status: str) -> None:
     job = job_in(status)
-    assert dispatcher.dispatch() == 0
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now() - dt.timedelta(seconds=1))
-    dispatcher.dispatch()
+    assert verbs.dispatch() == 0
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now() - dt.timedelta(seconds=1))
+    verbs.dispatch()
     assert (reread(job).status, reread(job).next_retry_at) == ("Queued", None)
     assert [ticket.id for ticket in broker.tickets] == [f"{job.name}-2"]
     assert [entry["from_status"] for entry in get_job_history(job)][-1] == status
@@ -121,39 +118,39 @@ class PushFails(MemoryBroker):
 
 def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: MemoryBroker) -> None:
     job = pending_job()
-    use_broker(PushFails())
-    queued = turns.fill_window()
+    verbs.use_broker(PushFails())
+    queued = verbs.fill_window()
     assert queued is not None
-    ticketing.push_queued(queued)
+    verbs.push_queued(queued)
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is not None) == ("Pending", None, True)
     assert "read only" in get_job_history(job)[-1]["message"]
-    use_broker(broker)
-    assert dispatcher.dispatch() == 1
+    verbs.use_broker(broker)
+    assert verbs.dispatch() == 1
     assert broker.pks() == [job.pk]
 
 
 def test_dispatching_ends_while_the_broker_takes_no_tickets(broker: MemoryBroker) -> None:
     job = pending_job()
-    use_broker(PushFails())
-    dispatcher.wake()
+    verbs.use_broker(PushFails())
+    verbs.wake()
     assert reread(job).status == "Pending"
 
 
 def test_waking_does_nothing_while_the_broker_is_down(broker: MemoryBroker) -> None:
     job = pending_job()
     broker.is_down = True
-    assert dispatcher.wake() == 0
+    assert verbs.wake() == 0
     assert reread(job).status == "Pending"
     broker.is_down = False
-    assert dispatcher.wake() == 1
+    assert verbs.wake() == 1
 
 
 def test_a_withdrawn_job_waits_for_its_delay(broker: MemoryBroker) -> None:
     job = job_in("Queued")
-    ticketing.withdraw([job.pk], "not now", delay=60)
+    verbs.withdraw_tickets([job.pk], "not now", delay=60)
     assert reread(job).status == "Pending"
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
 
 
 class RungOnce(MemoryBroker):
@@ -170,43 +167,43 @@ class RungOnce(MemoryBroker):
 
 def test_what_is_committed_while_another_dispatches_is_not_overlooked(broker: MemoryBroker) -> None:
     rung = RungOnce()
-    use_broker(rung)
+    verbs.use_broker(rung)
     first = pending_job()
-    assert dispatcher.dispatch() == 2
+    assert verbs.dispatch() == 2
     assert rung.late is not None
     assert rung.pks() == [first.pk, rung.late.pk]
 
 
 def test_who_submits_makes_one_pass_and_works_for_nobody_who_rings_meanwhile(broker: MemoryBroker) -> None:
     rung = RungOnce()
-    use_broker(rung)
+    verbs.use_broker(rung)
     first = pending_job()
-    assert dispatcher.wake() == 1
+    assert verbs.wake() == 1
     assert rung.pks() == [first.pk]
 
 
 def test_a_worker_that_took_tickets_gets_new_ones_only_in_sets(broker: MemoryBroker, kind: JobType) -> None:
     jobs = [pending_job(kind) for _ in range(9)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     refilled = []
     for job in jobs[:5]:
-        refilled.append(dispatcher.refill(Priority.NORMAL))
+        refilled.append(verbs.refill(Priority.NORMAL))
         start_queued(job)
         broker.queues[queue_for(Priority.NORMAL)].popleft()
     assert refilled == [0, 0, 0, 0, 0]
-    assert dispatcher.refill(Priority.NORMAL) == 1
+    assert verbs.refill(Priority.NORMAL) == 1
 
 
 def test_a_worker_that_looks_a_second_time_gets_tickets_if_the_broker_has_none(
     broker: MemoryBroker, kind: JobType
 ) -> None:
     first = pending_job(kind)
-    assert dispatcher.refill_if_empty(Priority.NORMAL) == 1
+    assert verbs.refill_if_empty(Priority.NORMAL) == 1
     pending_job(kind)
-    assert dispatcher.refill_if_empty(Priority.NORMAL) == 0
+    assert verbs.refill_if_empty(Priority.NORMAL) == 0
     broker.take_all()
     start_queued(first)
-    assert dispatcher.refill_if_empty(Priority.NORMAL) == 1
+    assert verbs.refill_if_empty(Priority.NORMAL) == 1
 
 
 def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broker: MemoryBroker, kind: JobType) -> None:
@@ -216,14 +213,14 @@ def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broke
         pending_job(kind, priority=Priority.CRITICAL)
     patient = [pending_job(kind, priority=Priority.LOW) for _ in range(3)]
 
-    assert dispatcher.dispatch_without_budget() == 8 + len(patient)
+    assert verbs.dispatch_without_budget() == 8 + len(patient)
 
     assert {reread(job).status for job in patient} == {"Queued"}
     later = pending_job(kind, priority=Priority.LOW)
-    assert dispatcher.wake(Priority.LOW) == 1  # a long row of urgent ones is at the broker
+    assert verbs.wake(Priority.LOW) == 1  # a long row of urgent ones is at the broker
     assert reread(later).status == "Queued"
     last = pending_job(kind, priority=Priority.LOW)
-    assert dispatcher.wake(Priority.CRITICAL) == 1
+    assert verbs.wake(Priority.CRITICAL) == 1
     assert reread(last).status == "Queued"
 
 
@@ -232,15 +229,15 @@ def test_a_worker_of_several_queues_holds_room_for_what_it_takes_first(broker: M
     for _ in range(6):
         pending_job(kind, priority=Priority.HIGH)
     low = pending_job(kind, priority=Priority.LOW)
-    assert dispatcher.dispatch_without_budget() == 4
+    assert verbs.dispatch_without_budget() == 4
     assert reread(low).status == "Pending"
 
 
 def test_a_priority_that_nobody_serves_gets_a_small_window_of_its_own(broker: MemoryBroker, kind: JobType) -> None:
     widen(100, "jobs-high")
-    for _ in range(2 * window.MIN_WINDOW):
+    for _ in range(2 * verbs.MIN_WINDOW):
         pending_job(kind, priority=Priority.LOW)
-    assert dispatcher.dispatch_without_budget() == window.MIN_WINDOW
+    assert verbs.dispatch_without_budget() == verbs.MIN_WINDOW
 
 
 def test_no_more_lies_at_the_broker_than_two_slow_workers_ask_for(broker: MemoryBroker, kind: JobType) -> None:
@@ -249,9 +246,9 @@ def test_no_more_lies_at_the_broker_than_two_slow_workers_ask_for(broker: Memory
     flooding, other = make_organization(), make_organization()
     for _ in range(10):
         pending_job(kind, flooding)
-    assert dispatcher.dispatch_without_budget() == 2
+    assert verbs.dispatch_without_budget() == 2
     late = pending_job(kind, other)
     for ticket in broker.take_all():
         start_queued(Job.objects.get(pk=ticket.pk))
-    dispatcher.refill(Priority.NORMAL)
+    verbs.refill(Priority.NORMAL)
     assert late.pk in broker.pks()

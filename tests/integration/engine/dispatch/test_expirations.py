@@ -11,24 +11,18 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from django_jobs import get_job_status, retry_job, submit_job
-from django_jobs.engine.dependencies.follow_up import follow_up
+from django_jobs import get_job_history, get_job_status, retry_job, submit_job
 from django_jobs.engine.dispatch import expirations
-from django_jobs.engine.execution import claim_verdicts, handler_run, outcomes, settle
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.ports import Ticket
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import WAITING
 from django_jobs.testing import make_context, run_jobs
+from tests.support import verbs
 from tests.support.admin import fact_on, page_of
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, reread, returned, ticket_of
 from tests.support.families import Submitter, statuses
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Scheduler, Ticket, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -37,7 +31,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 def expiring(job: Job, after: dt.timedelta = -MINUTE) -> Job:
     """The job as one that expires so long from now."""
-    Job.objects.filter(pk=job.pk).update(expires_at=database.now() + after)
+    Job.objects.filter(pk=job.pk).update(expires_at=verbs.now() + after)
     return reread(job)
 
 
@@ -53,7 +47,7 @@ def assert_expired(job: Job) -> None:
 
 def test_an_expired_job_is_not_claimed() -> None:
     job = expiring(job_in("Queued"))
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert_expired(job)
     assert reread(job).attempt == 0
 
@@ -61,7 +55,7 @@ def test_an_expired_job_is_not_claimed() -> None:
 @pytest.mark.parametrize("status", ["Failed", "Timed Out"])
 def test_a_retry_of_an_expired_job_is_not_claimed(status: str) -> None:
     job = expiring(queue_up(job_in(status)))
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert_expired(job)
     assert reread(job).attempt == 1
 
@@ -70,41 +64,41 @@ def test_an_expired_job_does_not_keep_like_jobs_from_running(kind: JobType, orga
     jobs = [queue_up(submit_job(kind, organization)) for _ in range(3)]
     expiring(jobs[0])
     expiring(jobs[1], MINUTE)
-    assert [item.pk for item in claim([ticket_of(job) for job in jobs], WORKER)] == [jobs[1].pk, jobs[2].pk]
+    assert [item.pk for item in verbs.claim([ticket_of(job) for job in jobs], WORKER)] == [jobs[1].pk, jobs[2].pk]
     assert statuses(*jobs) == ["Canceled", "Running", "Running"]
 
 
 def test_a_job_that_may_expire_costs_the_claim_no_further_statement() -> None:
     plain, limited = ticket_of(job_in("Queued")), ticket_of(expiring(job_in("Queued"), MINUTE))
-    claim([ticket_of(job_in("Queued"))], WORKER)
+    verbs.claim([ticket_of(job_in("Queued"))], WORKER)
 
     def statements_of_claim(ticket: Ticket) -> int:
-        claim_verdicts.forget()
-        return statements_of(lambda: claim([ticket], WORKER))
+        verbs.forget_claim_verdicts()
+        return statements_of(lambda: verbs.claim([ticket], WORKER))
 
     assert statements_of_claim(plain) == statements_of_claim(limited)
 
 
 def test_an_attempt_that_waited_behind_another_until_too_late_does_not_begin() -> None:
     job = expiring(job_in("Queued"), dt.timedelta(seconds=30))
-    (claimed,) = claim([ticket_of(job)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(job)], WORKER)
     assert claimed.starts_before is not None
     assert 0 < claimed.starts_before - time.monotonic() <= 30
     claimed.starts_before = time.monotonic()
     claimed.handler = pytest.fail
-    ended = handler_run.attempt(claimed, make_context())
+    ended = verbs.attempt(claimed, make_context())
     assert isinstance(ended, outcomes.Interrupted)
-    settle.settle([ended], WORKER)
+    verbs.settle([ended], WORKER)
     assert statuses(job) == ["Queued"]
-    assert claim([ticket_of(expiring(job))], WORKER) == []
+    assert verbs.claim([ticket_of(expiring(job))], WORKER) == []
     assert_expired(job)
 
 
 def test_an_attempt_that_began_in_time_may_end_late() -> None:
     job = expiring(job_in("Queued"), MINUTE)
-    (claimed,) = claim([ticket_of(job)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(job)], WORKER)
     expiring(job)
-    expirations.expire()
+    verbs.expire_jobs()
     assert end(returned(claimed)).status == "Completed"
 
 
@@ -120,22 +114,22 @@ def test_the_scheduler_ends_what_waits_and_has_expired(status: str, broker: Memo
 @pytest.mark.parametrize("status", ["Running", "Completed", "Canceled", "Dead Letter"])
 def test_what_does_not_wait_does_not_expire(status: str) -> None:
     job = expiring(job_in(status))
-    assert expirations.expire() == 0
+    assert verbs.expire_jobs() == 0
     assert statuses(job) == [status]
 
 
 def test_what_has_no_such_moment_or_a_later_one_waits_on() -> None:
     job_in("Pending")
     expiring(job_in("Pending"), MINUTE)
-    assert expirations.expire() == 0
+    assert verbs.expire_jobs() == 0
 
 
 def test_a_job_expires_while_it_waits_for_its_moment_and_for_others(submit: Submitter) -> None:
-    later, parent = expiring(submit(run_at=database.now() + MINUTE)), submit()
+    later, parent = expiring(submit(run_at=verbs.now() + MINUTE)), submit()
     child = expiring(submit(parent))
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(child).waiting_for == "dependency"
-    assert expirations.expire() == 2
+    assert verbs.expire_jobs() == 2
     assert_expired(later)
     assert_expired(child)
 
@@ -143,10 +137,10 @@ def test_a_job_expires_while_it_waits_for_its_moment_and_for_others(submit: Subm
 def test_children_of_an_expired_job_are_canceled_with_it(submit: Submitter) -> None:
     job = submit()
     child = submit(job)
-    follow_up()
+    verbs.follow_up()
     expiring(job)
-    expirations.expire()
-    follow_up()
+    verbs.expire_jobs()
+    verbs.follow_up()
     assert statuses(job, child) == ["Canceled"] * 2
     assert job.name in get_job_history(child)[-1]["message"]
 
@@ -155,7 +149,7 @@ def test_many_end_in_bounded_sets_within_one_call(kind: JobType, organization: O
     tuning.set(expired_jobs_at_once=3)
     for _ in range(8):
         expiring(submit_job(kind, organization))
-    assert expirations.expire() == 8
+    assert verbs.expire_jobs() == 8
 
 
 def test_a_call_that_has_no_more_time_leaves_the_rest(
@@ -164,7 +158,7 @@ def test_a_call_that_has_no_more_time_leaves_the_rest(
     tuning.set(expired_jobs_at_once=3, expirations_seconds=0.0)
     for _ in range(8):
         expiring(submit_job(kind, organization))
-    assert expirations.expire() == 3
+    assert verbs.expire_jobs() == 3
 
 
 def test_a_job_whose_moment_was_taken_away_meanwhile_goes_on() -> None:
@@ -178,26 +172,26 @@ def test_who_retries_a_job_by_hand_wants_it_however_late(status: str) -> None:
     job = expiring(job_in(status))
     retry_job(job)
     assert reread(job).expires_at is None
-    assert expirations.expire() == 0
+    assert verbs.expire_jobs() == 0
 
 
 def test_an_expired_job_is_logged_as_canceled_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     expiring(job_in("Pending"))
     with caplog.at_level(logging.DEBUG, "django_jobs"):
-        expirations.expire()
+        verbs.expire_jobs()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_jobs_expire_in_a_hosts_tests_too(kind: JobType, organization: Organization) -> None:
     due = expiring(submit_job(kind, organization))
-    later = expiring(submit_job(kind, organization, run_at=database.now() + MINUTE))
+    later = expiring(submit_job(kind, organization, run_at=verbs.now() + MINUTE))
     run_jobs()
     assert_expired(due)
     assert_expired(later)
 
 
 def plan_of_the_search() -> str:
-    rows: Any = store().overdue_rows().values_list("pk", flat=True)[: expirations.BATCH]
+    rows: Any = verbs.store().overdue_rows().values_list("pk", flat=True)[: verbs.EXPIRED_AT_ONCE]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:  # a small table is scanned, whatever there is
             cursor.execute("SET LOCAL enable_seqscan = off")

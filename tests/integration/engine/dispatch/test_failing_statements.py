@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine import access
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.dispatch.tenant_shares import Share, share_of
-from django_jobs.engine.store import database
+from django_jobs import AccessPolicy
 from django_jobs.models import Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.factories import make_organization
+from tests.support.verbs import Share
 
 
-class Broken(access.AccessPolicy):
+class Broken(AccessPolicy):
     """Asks for what the database does not have."""
 
     def weight(self, organization: Any) -> float:
@@ -26,7 +25,7 @@ class Broken(access.AccessPolicy):
         return int(ask("SELECT a_limit FROM no_such_table"))
 
 
-class Raising(access.AccessPolicy):
+class Raising(AccessPolicy):
     """Raises what the test says."""
 
     error: Exception = OperationalError()
@@ -53,7 +52,7 @@ def test_a_statement_of_the_policys_that_fails_counts_as_no_answer_and_the_trans
     organization: Organization, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     follow(settings, Broken)
-    assert share_of(organization) == Share(1.0, 100)
+    assert verbs.share_of(organization) == Share(1.0, 100)
     assert organization in Organization.objects.all()
     weight, limit = told(caplog)
     for record, taken in ((weight, "question=weight {} taken=1:"), (limit, "question=in_flight_limit {} taken=100:")):
@@ -66,7 +65,7 @@ def test_jobs_are_dispatched_though_statements_of_the_policys_fail(
 ) -> None:
     jobs = [pending_job(organization=of) for of in (organization, make_organization())]
     follow(settings, Broken)
-    assert dispatcher.wake() == 2
+    assert verbs.wake() == 2
     assert set(broker.pks()) == {job.pk for job in jobs}
 
 
@@ -74,10 +73,10 @@ def test_a_database_that_is_away_is_no_fault_of_the_policys(
     organization: Organization, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Raising, "error", OperationalError("away"))
-    monkeypatch.setattr(database.connection(), "is_usable", lambda: False)
+    monkeypatch.setattr(verbs.database_connection(), "is_usable", lambda: False)
     follow(settings, Raising)
     with pytest.raises(OperationalError):
-        share_of(organization)
+        verbs.share_of(organization)
 
 
 def test_a_race_that_the_policy_lost_is_left_to_who_tries_the_transaction_again(
@@ -86,4 +85,4 @@ def test_a_race_that_the_policy_lost_is_left_to_who_tries_the_transaction_again(
     monkeypatch.setattr(Raising, "error", OperationalError("database is locked"))
     follow(settings, Raising)
     with pytest.raises(OperationalError):
-        share_of(organization)
+        verbs.share_of(organization)

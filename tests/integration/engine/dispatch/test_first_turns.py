@@ -11,15 +11,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs import get_job_history
-from django_jobs.engine import access
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher, tenant_shares, window, worker_registry
-from django_jobs.engine.dispatch.first_turns import contest
-from django_jobs.engine.dispatch.tenant_shares import Share
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import FIRST_SECONDS
+from django_jobs import AccessPolicy, get_job_history
 from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -34,13 +28,14 @@ from tests.support.brokers import (
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import FIRST_TURN_SECONDS, Claimed, Share
 
 SLOTS: Final = 4
 QUEUES: Final = ("jobs-critical", "jobs-high", "jobs-normal", "jobs-low")
 NORMAL: Final = queue_for(1)
 
 
-class Light(access.AccessPolicy):
+class Light(AccessPolicy):
     """Gives one organization little."""
 
     def weight(self, organization: Any) -> float:
@@ -50,7 +45,7 @@ class Light(access.AccessPolicy):
 def submit(job: Job) -> list[str]:
     """Dispatch a new job, as its submission does; return the statements of that."""
     with CaptureQueriesContext(connection) as queries:
-        dispatcher.dispatch_new(job)
+        verbs.dispatch_new(job)
     return [query["sql"] for query in queries]
 
 
@@ -61,7 +56,7 @@ def took_the_lock(statements: list[str]) -> bool:
 def take(broker: MemoryBroker, count: int = 1) -> list[Claimed]:
     """Start jobs whose tickets are next, as workers do."""
     tickets = [ticket for _ in range(count) if (ticket := broker.take()) is not None]
-    return claim(tickets, WORKER)
+    return verbs.claim(tickets, WORKER)
 
 
 def least(broker: MemoryBroker) -> float | None:
@@ -74,7 +69,7 @@ def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """A worker with slots, and the clock by which the broker forgets weights and a process that it was full."""
     clock = Clock()
     tuning.set(test_broker_clock=clock, window_clock=clock, first_turns_clock=clock)
-    worker_registry.announce("worker", QUEUES, slots=SLOTS, window=SLOTS)
+    verbs.announce_worker("worker", QUEUES, slots=SLOTS, window=SLOTS)
     return clock
 
 
@@ -83,7 +78,7 @@ def backlog(broker: MemoryBroker, kind: JobType) -> list[Job]:
     """The jobs of one organization: the broker holds as many as it has room for."""
     large = make_organization(name="ORG-LARGE")
     jobs = pending_jobs(kind, large, 15 * SLOTS)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [job.pk for job in jobs[:SLOTS]]
     assert least(broker) == 1 / (SLOTS - 1)
     return jobs
@@ -100,7 +95,7 @@ def test_a_new_job_beside_a_backlog_goes_before_all_that_the_broker_holds(
 def test_a_pass_lets_it_go_first_as_well(broker: MemoryBroker, kind: JobType, backlog: list[Job]) -> None:
     job = pending_job(kind)
     take(broker, 2)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert (broker.pks()[0], len(broker.pks())) == (job.pk, SLOTS)
 
 
@@ -108,7 +103,7 @@ def test_one_job_of_an_organization_goes_first(broker: MemoryBroker, kind: JobTy
     tenant = make_organization()
     jobs = [pending_job(kind, tenant) for _ in range(2)]
     take(broker, SLOTS)
-    dispatcher.dispatch()
+    verbs.dispatch()
     first, second = [job.pk for job in jobs]
     assert broker.pks().index(first) == 0 < broker.pks().index(second) - 1
 
@@ -126,7 +121,7 @@ def test_without_a_backlog_a_job_beside_others_of_its_organization_needs_no_pass
     broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:
     pending_job(kind, organization)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert least(broker) is not None
     job = pending_job(kind, organization)
     assert not took_the_lock(submit(job))
@@ -146,7 +141,7 @@ def test_one_with_a_job_in_flight_takes_its_turn(
 def test_one_of_which_another_job_waits_takes_its_turn(
     broker: MemoryBroker, kind: JobType, organization: Organization, backlog: list[Job], settings: Any, priority: str
 ) -> None:
-    limit = window.read_window().most_at_once  # near its limit, the lower priorities count as well
+    limit = verbs.read_window().most_at_once  # near its limit, the lower priorities count as well
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": limit}
     pending_job(kind, organization, priority=priority)
     job = pending_job(kind, organization)
@@ -171,7 +166,7 @@ def test_where_more_organizations_compete_than_there_are_slots_they_take_turns(
         for _ in range(2):
             pending_job(kind, tenant)
     take(broker, SLOTS)
-    dispatcher.dispatch()
+    verbs.dispatch()
     job = pending_job(kind)
     submit(job)
     assert (broker.pks()[0] == job.pk) is goes
@@ -190,12 +185,12 @@ def test_one_to_which_less_than_a_slot_is_due_takes_its_turn(
     broker: MemoryBroker, kind: JobType, backlog: list[Job], settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Light"}
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     light = pending_job(kind, make_organization(name="ORG-LIGHT"))
     submit(light)
     assert reread(light).status == "Pending"
     job = pending_job(kind)
-    window.forget()  # it was full just now
+    verbs.forget_window()  # it was full just now
     submit(job)
     assert reread(job).status == "Queued"
 
@@ -225,21 +220,21 @@ def test_what_runs_in_other_pools_takes_no_slot(broker: MemoryBroker, kind: JobT
     for _ in range(SLOTS):
         job_in("Queued", job_type=gpu)
     pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert least(broker) == 1 / (SLOTS - 1)
 
 
 def test_what_a_pass_found_holds_for_a_second(broker: MemoryBroker, backlog: list[Job], clock: Clock) -> None:
-    clock.now += FIRST_SECONDS
+    clock.now += FIRST_TURN_SECONDS
     assert least(broker) is None
 
 
 def test_without_workers_nobody_goes_first(broker: MemoryBroker, kind: JobType) -> None:
-    worker_registry.withdraw("worker")
-    window.forget()
+    verbs.withdraw_worker("worker")
+    verbs.forget_window()
     for _ in range(20):
         pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert least(broker) == math.inf
 
 
@@ -257,7 +252,7 @@ def test_a_broker_that_takes_no_ticket_at_its_front_loses_no_job(
     assert (reread(job).status, get_job_history(job)[-1]["from_status"]) == ("Pending", "Queued")
     broker.is_down = False
     take(broker, 2)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert reread(job).status == "Queued"
 
 
@@ -275,7 +270,7 @@ def test_what_the_broker_does_not_take_of_a_pass_goes_back(
 
     take(broker, SLOTS)
     monkeypatch.setattr(broker, "push", push_once)
-    dispatcher.dispatch_without_budget()
+    verbs.dispatch_without_budget()
     assert pushes["all"] == 2
     assert reread(job).status == ("Pending" if fails_at == 1 else "Queued")
     assert Job.objects.filter(status="Queued").count() == fails_at - 1
@@ -290,7 +285,7 @@ def test_those_who_go_first_hold_up_no_backlog(broker: MemoryBroker, kind: JobTy
         while len(running) < SLOTS:
             for name in list(idle):
                 submit(pending_job(kind, idle.pop(name)))
-            dispatcher.dispatch()
+            verbs.dispatch()
             running += take(broker)
         ended = running.pop(draw.randrange(SLOTS))
         end(returned(ended))
@@ -302,14 +297,14 @@ def test_those_who_go_first_hold_up_no_backlog(broker: MemoryBroker, kind: JobTy
 
 def test_it_needs_a_weight_that_makes_a_slot_due() -> None:
     waiting = {1: Share(1.0, 100), 2: Share(3.0, 100)}
-    assert contest(9, {}, waiting).least_weight == 0.5
-    assert contest(9, {1, 3, 4}, waiting).least_weight == pytest.approx(4 / 6)
-    assert contest(2, {3}, waiting).least_weight == math.inf
-    assert contest(0, {}, waiting).least_weight == math.inf
+    assert verbs.contest_first_turns(9, {}, waiting).least_weight == 0.5
+    assert verbs.contest_first_turns(9, {1, 3, 4}, waiting).least_weight == pytest.approx(4 / 6)
+    assert verbs.contest_first_turns(2, {3}, waiting).least_weight == math.inf
+    assert verbs.contest_first_turns(0, {}, waiting).least_weight == math.inf
 
 
 def test_of_those_that_wait_the_own_weight_counts_once() -> None:
     four = {number: Share(1.0, 100) for number in range(4)}
-    assert contest(4, set(), four).lets_first(four[0])
-    assert not contest(3, set(), four).lets_first(four[0])
-    assert not contest(1, set(), four).lets_first(Share(100.0, 100))
+    assert verbs.contest_first_turns(4, set(), four).lets_first(four[0])
+    assert not verbs.contest_first_turns(3, set(), four).lets_first(four[0])
+    assert not verbs.contest_first_turns(1, set(), four).lets_first(Share(100.0, 100))

@@ -12,15 +12,21 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, flow_times, new_jobs
-from django_jobs.engine.dispatch.flow_clock import LOOK, PASS_SECONDS, USE_SECONDS, FlowClock, FlowThread
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.models import EngineLease, JobType
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, pending_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
+from tests.support.verbs import (
+    FLOW_LOOK,
+    FLOW_PASS_SECONDS,
+    FLOW_USE_SECONDS,
+    FlowClock,
+    FlowThread,
+    Interpose,
+    Scheduler,
+)
 from tests.support.waiting import wait_until
 
 
@@ -31,8 +37,8 @@ def limited_type(field: str = "max_starts") -> JobType:
 
 def write(seconds: float) -> float:
     """Let the last pass have written that one may start more in so many seconds."""
-    moment = (database.now() + dt.timedelta(seconds=seconds)).timestamp()
-    EngineLease.objects.update_or_create(pk=dispatch_lock.LEASE, defaults={"state": {"20": "7", "next_at": moment}})
+    moment = (verbs.now() + dt.timedelta(seconds=seconds)).timestamp()
+    EngineLease.objects.update_or_create(pk=verbs.DISPATCH_LEASE, defaults={"state": {"20": "7", "next_at": moment}})
     return moment
 
 
@@ -43,7 +49,7 @@ def _no_types() -> None:
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def passes(interpose: Interpose) -> list[float]:
     """When passes were made; none of them does anything."""
     made: list[float] = []
 
@@ -51,7 +57,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         made.append(time.monotonic())
         return 3
 
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", make)
+    interpose("dispatch_without_budget", make)
     return made
 
 
@@ -69,9 +75,9 @@ def test_where_no_type_has_a_rate_it_asks_once_in_some_seconds(passes: list[floa
     flow = FlowClock()
     with CaptureQueriesContext(connection) as asked:
         for _ in range(10):
-            assert flow.step() == (0, USE_SECONDS)
+            assert flow.step() == (0, FLOW_USE_SECONDS)
     assert len(asked) == 1
-    clock.now += USE_SECONDS
+    clock.now += FLOW_USE_SECONDS
     with CaptureQueriesContext(connection) as asked_again:
         flow.step()
     assert (len(asked_again), passes) == (1, [])
@@ -83,9 +89,9 @@ def test_a_type_with_a_rate_or_a_breaker_has_it_look_at_what_was_written(
 ) -> None:
     limited_type(field)
     flow = FlowClock()
-    assert flow.step() == (0, LOOK)
+    assert flow.step() == (0, FLOW_LOOK)
     with CaptureQueriesContext(connection) as asked:
-        assert flow.step() == (0, LOOK)
+        assert flow.step() == (0, FLOW_LOOK)
     assert len(asked) == 1
 
 
@@ -94,9 +100,9 @@ def test_a_pass_is_made_once_for_each_moment_that_was_written(passes: list[float
     flow = FlowClock()
     for _ in range(2):
         write(-1.0)
-        assert flow.step() == (3, PASS_SECONDS)
-        clock.now += PASS_SECONDS
-        assert flow.step() == (0, LOOK)
+        assert flow.step() == (3, FLOW_PASS_SECONDS)
+        clock.now += FLOW_PASS_SECONDS
+        assert flow.step() == (0, FLOW_LOOK)
     assert len(passes) == 2
 
 
@@ -115,47 +121,47 @@ def test_it_waits_until_the_moment_that_was_written(passes: list[float], clock: 
 def test_it_waits_until_the_moment_that_its_own_process_noted(passes: list[float], clock: Clock) -> None:
     limited_type()
     flow = FlowClock()
-    flow_times.note(0.0625)
+    verbs.note_flow_time(0.0625)
     assert flow.step() == (0, 0.0625)
     clock.now += 0.0625
-    assert flow.step() == (3, PASS_SECONDS)
-    assert flow_times.seconds_until_next() > LOOK
+    assert flow.step() == (3, FLOW_PASS_SECONDS)
+    assert verbs.seconds_until_next_flow() > FLOW_LOOK
 
 
-def test_what_the_pass_notes_is_not_forgotten(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+def test_what_the_pass_notes_is_not_forgotten(interpose: Interpose, clock: Clock) -> None:
     def make() -> int:
-        flow_times.note(0.0625)
+        verbs.note_flow_time(0.0625)
         return 1
 
-    monkeypatch.setattr(dispatcher, "dispatch_without_budget", make)
+    interpose("dispatch_without_budget", make)
     limited_type()
     flow = FlowClock()
-    flow_times.note(0.0)
-    assert flow.step() == (1, PASS_SECONDS)
+    verbs.note_flow_time(0.0)
+    assert flow.step() == (1, FLOW_PASS_SECONDS)
     assert flow.step() == (0, 0.0625)
 
 
 def test_there_are_no_more_passes_than_one_in_twenty_milliseconds(passes: list[float], clock: Clock) -> None:
     limited_type()
     flow = FlowClock()
-    flow_times.note(0.0)
+    verbs.note_flow_time(0.0)
     flow.step()
-    flow_times.note(0.0)
+    verbs.note_flow_time(0.0)
     done, wait = flow.step()
     assert done == 0
-    assert wait == pytest.approx(PASS_SECONDS)
+    assert wait == pytest.approx(FLOW_PASS_SECONDS)
     clock.now += wait
-    assert flow.step() == (3, PASS_SECONDS)
+    assert flow.step() == (3, FLOW_PASS_SECONDS)
 
 
 def test_a_moment_that_was_noted_is_waited_for_before_it_is_known_that_a_type_has_a_rate(
     passes: list[float], clock: Clock
 ) -> None:
     flow = FlowClock()
-    assert flow.step() == (0, USE_SECONDS)
+    assert flow.step() == (0, FLOW_USE_SECONDS)
     limited_type()
-    flow_times.note(0.0)
-    assert flow.step() == (3, PASS_SECONDS)
+    verbs.note_flow_time(0.0)
+    assert flow.step() == (3, FLOW_PASS_SECONDS)
 
 
 @pytest.fixture
@@ -206,21 +212,23 @@ def test_the_thread_hears_of_what_its_process_notes(
 
     thread(is_leading)
     assert asked.wait(30)
-    flow_times.note(0.05)
+    verbs.note_flow_time(0.05)
     wait_until(lambda: passes, 30.0, "a pass")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_thread_of_a_scheduler_dispatches_what_waits(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thread_of_a_scheduler_dispatches_what_waits(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
     limited_type()
-    for module, name in ((dispatcher, "dispatch_new"), (dispatcher, "wake"), (new_jobs, "goes_at_once")):
-        monkeypatch.setattr(module, name, lambda *_: None)
+    for verb in ("dispatch_new", "wake", "goes_at_once"):
+        interpose(verb, lambda *_: None)
     leader, stop = Scheduler("one"), threading.Event()
     monkeypatch.setattr(leader, "_dispatch", lambda: 0)
 
     def run() -> None:
         leader.run(stop)
-        database.drop_connections()
+        verbs.drop_connections()
 
     loop = threading.Thread(target=run, daemon=True)
     job = pending_job()

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, freed_places, turns
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, JobType
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, end, pending_job, returned, running_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import Interpose
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def is_queued(job: Job) -> bool:
 
 
 def test_an_end_lets_the_next_one_go(broker: MemoryBroker, waiting: Job) -> None:
-    assert not freed_places.dispatch(has_ended=True)
+    assert not verbs.dispatch_freed(has_ended=True)
     assert is_queued(waiting)
     assert broker.leader is None
 
@@ -42,13 +43,13 @@ def test_an_end_lets_the_next_one_go(broker: MemoryBroker, waiting: Job) -> None
 def test_who_finds_another_leader_rings_and_leaves(broker: MemoryBroker, waiting: Job) -> None:
     broker.lead("another", 60, rings=False)
     before = broker.rings
-    assert not freed_places.dispatch(has_ended=True)
+    assert not verbs.dispatch_freed(has_ended=True)
     assert (broker.rings, is_queued(waiting)) == (before + 1, False)
 
 
 def test_the_lead_of_a_leader_that_died_runs_out(broker: MemoryBroker, waiting: Job) -> None:
     broker.lead("a dead one", 0.0, rings=False)
-    freed_places.dispatch(has_ended=False)
+    verbs.dispatch_freed(has_ended=False)
     assert is_queued(waiting)
 
 
@@ -57,10 +58,10 @@ def test_where_another_has_the_lock_for_too_long_it_is_called_again(
 ) -> None:
     """Its pass may have begun before the end was stored."""
     with monkeypatch.context() as patch:
-        patch.setattr(turns, "fill_window", lambda _seconds: None)
-        assert freed_places.dispatch(has_ended=True)
+        Interpose(patch)("fill_window", lambda _seconds: None)
+        assert verbs.dispatch_freed(has_ended=True)
     assert broker.leader is None
-    assert not freed_places.dispatch(has_ended=False)
+    assert not verbs.dispatch_freed(has_ended=False)
     assert is_queued(waiting)
 
 
@@ -74,8 +75,8 @@ def test_a_broker_that_fails_in_its_midst_loses_no_job(
     with monkeypatch.context() as patch:
         patch.setattr(broker, "push", push_in_vain)
         with pytest.raises(BrokerUnavailable):
-            freed_places.dispatch(has_ended=True)
+            verbs.dispatch_freed(has_ended=True)
     assert Job.objects.get(pk=waiting.pk).status == "Pending"
     broker.is_down, broker.leader = False, None
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert is_queued(waiting)

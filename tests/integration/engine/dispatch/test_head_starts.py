@@ -8,15 +8,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.control import waiting_changes
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import clock_set_back, delays, dispatcher, ticketing, worker_registry
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.store import database
+from django_jobs import retry_job
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority
+from tests.support import verbs
 from tests.support.brokers import (
     ALL_QUEUES,
     WORKER,
@@ -31,6 +26,7 @@ from tests.support.brokers import (
 )
 from tests.support.factories import make_job_type, make_organization
 from tests.support.head_starts import HOUR, ahead_job, make_task_type, place_of
+from tests.support.verbs import SYSTEM, outcomes
 
 #: What tasks of the numbers 51, 100 and 75 have.
 HOURS = (0, 49, 24)
@@ -38,7 +34,7 @@ HOURS = (0, 49, 24)
 
 def dispatched(broker: MemoryBroker) -> list[int]:
     """The jobs that have tickets after a pass, the first one first."""
-    dispatcher.dispatch()
+    verbs.dispatch()
     return broker.pks()
 
 
@@ -49,7 +45,7 @@ def in_order(jobs: Iterable[Job]) -> list[int]:
 @pytest.fixture
 def _room(broker: MemoryBroker) -> None:
     """Room for two jobs at once."""
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=2)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=2)
 
 
 def test_the_larger_goes_first(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
@@ -73,7 +69,7 @@ def test_who_has_waited_for_longer_than_the_difference_goes_first(
     broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:
     old, new = ahead_job(0, kind, organization), ahead_job(24, kind, organization)
-    Job.objects.filter(pk=old.pk).update(ready_at=database.now() - 25 * HOUR)
+    Job.objects.filter(pk=old.pk).update(ready_at=verbs.now() - 25 * HOUR)
     assert dispatched(broker) == [old.pk, new.pk]
 
 
@@ -90,7 +86,7 @@ def test_a_neighbor_has_its_turns_as_ever(broker: MemoryBroker, kind: JobType, o
     plain = [pending_job(kind, neighbor) for _ in range(3)]
     turns = []
     for _ in range(3):
-        dispatcher.dispatch()
+        verbs.dispatch()
         turns.append(sorted(job.organization_id for job in map(_job, broker.take_all())))
         for job in Job.objects.filter(status="Queued"):
             end(returned(start(job)))
@@ -142,12 +138,12 @@ def test_other_types_have_even_shares_of_a_pass(
 
 
 def test_after_its_moment_has_come(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
-    soon = database.now() + HOUR
+    soon = verbs.now() + HOUR
     plain = pending_job(kind, organization)
     jobs = [ahead_job(hours, kind, organization, run_at=soon) for hours in HOURS]
     assert [reread(job).ready_at for job in jobs] == [soon] * 3
-    Job.objects.filter(is_delayed=True).update(ready_at=database.now())
-    assert delays.bring_due() == 3
+    Job.objects.filter(is_delayed=True).update(ready_at=verbs.now())
+    assert verbs.bring_due() == 3
     assert dispatched(broker) == [*in_order(jobs)[:2], plain.pk, jobs[0].pk]
 
 
@@ -155,8 +151,8 @@ def test_after_a_retry(broker: MemoryBroker, kind: JobType, organization: Organi
     failed = ahead_job(24, kind, organization)
     end(raised(start(failed)))
     assert reread(failed).is_delayed
-    Job.objects.filter(pk=failed.pk).update(ready_at=database.now())
-    delays.bring_due()
+    Job.objects.filter(pk=failed.pk).update(ready_at=verbs.now())
+    verbs.bring_due()
     others = [ahead_job(hours, kind, organization) for hours in (0, 25)]
     assert dispatched(broker) == [others[1].pk, failed.pk, others[0].pk]
 
@@ -177,22 +173,22 @@ def test_after_it_put_itself_off(broker: MemoryBroker, kind: JobType, organizati
 
 def test_after_its_parents_have_ended(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     parent = pending_job(kind, organization)
-    soon = database.now() + HOUR
+    soon = verbs.now() + HOUR
     children = [
         ahead_job(24, kind, organization, depends_on=[parent], run_at=moment)
         for moment in (None, soon, soon - 2 * HOUR)
     ]
     end(returned(start(parent)))
     other = pending_job(kind, organization)
-    follow_up.follow_up()
+    verbs.follow_up()
     assert (reread(children[1]).ready_at, reread(children[1]).is_delayed) == (soon, True)
     assert dispatched(broker) == [children[0].pk, children[2].pk, other.pk]
 
 
 def test_after_it_lost_its_ticket(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     other, job = pending_job(kind, organization), queue_up(ahead_job(24, kind, organization))
-    ticketing.withdraw([job.pk], "no broker")
-    assert abs(database.now() - 24 * HOUR - place_of(job)) < HOUR / 60
+    verbs.withdraw_tickets([job.pk], "no broker")
+    assert abs(verbs.now() - 24 * HOUR - place_of(job)) < HOUR / 60
     assert dispatched(broker) == [job.pk, other.pk]
 
 
@@ -204,42 +200,42 @@ def test_after_it_was_replaced(broker: MemoryBroker, kind: JobType, organization
     assert reread(job).head_start == 24
     assert dispatched(broker) == [job.pk, other.pk]
     ahead_job(12, kind, organization, **how)
-    assert abs(database.now() - 12 * HOUR - place_of(job)) < HOUR / 60
-    ahead_job(12, kind, organization, run_at=database.now() + HOUR, **how)
+    assert abs(verbs.now() - 12 * HOUR - place_of(job)) < HOUR / 60
+    ahead_job(12, kind, organization, run_at=verbs.now() + HOUR, **how)
     assert reread(job).ready_at == reread(job).run_at
 
 
 def test_after_it_was_told_to_run_now(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
-    other, job = pending_job(kind, organization), ahead_job(24, kind, organization, run_at=database.now() + HOUR)
-    assert waiting_changes.run_now([job.pk], SYSTEM, "now") == 1
+    other, job = pending_job(kind, organization), ahead_job(24, kind, organization, run_at=verbs.now() + HOUR)
+    assert verbs.run_now([job.pk], SYSTEM, "now") == 1
     assert dispatched(broker) == [job.pk, other.pk]
 
 
 def test_after_the_clock_was_set_back(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     job = ahead_job(1, kind, organization)
-    moment = database.now() + dt.timedelta(hours=3)
+    moment = verbs.now() + dt.timedelta(hours=3)
     Job.objects.filter(pk=job.pk).update(created_at=moment, ready_at=moment - HOUR)
-    assert clock_set_back.make_due() == 1
-    assert abs(database.now() - HOUR - place_of(job)) < HOUR / 60
+    assert verbs.make_due_at_once() == 1
+    assert abs(verbs.now() - HOUR - place_of(job)) < HOUR / 60
 
 
 def test_after_the_clock_was_set_back_while_it_was_put_off(
     broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:
     job = ahead_job(1, kind, organization)
-    moment = database.now() + dt.timedelta(hours=3)
+    moment = verbs.now() + dt.timedelta(hours=3)
     Job.objects.filter(pk=job.pk).update(created_at=moment, ready_at=moment, is_delayed=True)
-    assert clock_set_back.make_due() == 1
-    delays.bring_due()
-    assert abs(database.now() - HOUR - place_of(job)) < HOUR / 60
+    assert verbs.make_due_at_once() == 1
+    verbs.bring_due()
+    assert abs(verbs.now() - HOUR - place_of(job)) < HOUR / 60
 
 
 def test_a_priority_that_somebody_gives_has_no_place_within_it(
     broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:
     waiting, queued = ahead_job(99, kind, organization), queue_up(ahead_job(99, kind, organization))
-    later = ahead_job(99, kind, organization, run_at=database.now() + HOUR)
+    later = ahead_job(99, kind, organization, run_at=verbs.now() + HOUR)
     pks = [waiting.pk, queued.pk, later.pk]
-    assert waiting_changes.set_priority(pks, Priority.HIGH, SYSTEM, "hurry") == 3
+    assert verbs.set_priority(pks, Priority.HIGH, SYSTEM, "hurry") == 3
     assert {reread(job).head_start for job in (waiting, queued, later)} == {0}
-    assert all(abs(database.now() - place_of(job)) < HOUR / 60 for job in (waiting, queued))
+    assert all(abs(verbs.now() - place_of(job)) < HOUR / 60 for job in (waiting, queued))

@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, in_flight
-from django_jobs.engine.execution import leases, settle
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.leases import Loss
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import Lane
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import IN_FLIGHT
-from django_jobs.worker.lease_renewer import LeaseRenewer
-from django_jobs.worker.shared_slots import OccupiedSlot, StopRequest
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -33,6 +26,7 @@ from tests.support.brokers import (
 )
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
+from tests.support.verbs import Lane, LeaseRenewer, Loss, OccupiedSlot, StopRequest
 
 HOUR = dt.timedelta(hours=1)
 
@@ -48,23 +42,23 @@ def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
 @pytest.fixture
 def rest(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole walks that take so long that the next one is far away."""
-    count_in_flight = store().count_in_flight
+    count_in_flight = verbs.store().count_in_flight
 
     def slowly(mark: Any = None, **options: Any) -> Any:
         clock.now += 0 if mark else 1000
         return count_in_flight(mark, **options)
 
-    monkeypatch.setattr(store(), "count_in_flight", slowly)
-    if store().mark_in_flight() is None:
+    monkeypatch.setattr(verbs.store(), "count_in_flight", slowly)
+    if verbs.store().mark_in_flight() is None:
         pytest.skip("This store needs no marks.")
 
 
 def counted() -> dict[Any, int]:
-    return {pk: total for pk, total in in_flight.count_in_flight().by_organization.items() if total}
+    return {pk: total for pk, total in verbs.count_in_flight().by_organization.items() if total}
 
 
 def truth() -> dict[Any, int]:
-    in_flight.forget()
+    verbs.forget_in_flight()
     return counted()
 
 
@@ -79,27 +73,27 @@ def test_what_was_in_flight_before_the_mark_and_what_was_queued_since_is_counted
 ) -> None:
     job_in("Queued", job_type=kind, organization=organization)
     running, _ = running_job(job_type=kind)
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     for step in range(1, 4):
         new = queue_up(pending_job(kind, organization))
         assert counted() == {organization.pk: 1 + step, running.organization_id: 1}
-        assert in_flight.count_in_flight().queued[queue_for(new.priority)].total() == 1 + step
-        clock.now += in_flight.RENEWAL_SECONDS
+        assert verbs.count_in_flight().queued[queue_for(new.priority)].total() == 1 + step
+        clock.now += verbs.IN_FLIGHT_RENEWAL_SECONDS
 
 
 @pytest.mark.usefixtures("rest")
 def test_what_ended_since_the_mark_is_counted_no_more(kind: JobType, organization: Organization) -> None:
     claims = [start(pending_job(kind, organization)) for _ in range(3)]
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     end(returned(claims[0]))
-    settle.return_to_queue([(claims[1].pk, 1)], "again", WORKER)
+    verbs.return_to_queue([(claims[1].pk, 1)], "again", WORKER)
     assert counted() == {organization.pk: 2}
-    assert in_flight.count_in_flight().queued[queue_for(1)].total() == 1
+    assert verbs.count_in_flight().queued[queue_for(1)].total() == 1
 
 
 @pytest.mark.usefixtures("rest")
 def test_a_job_that_appears_before_the_mark_is_counted_by_the_next_whole_walk(clock: Clock) -> None:
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     late = job_in("Queued")
     age(late)
     assert counted() == {}
@@ -110,18 +104,18 @@ def test_a_job_that_appears_before_the_mark_is_counted_by_the_next_whole_walk(cl
 @pytest.mark.usefixtures("rest")
 def test_the_next_whole_walk_comes_in_time_for_every_lease(settings: Any, clock: Clock) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 30}
-    in_flight.count_in_flight(has_lock=False)
+    verbs.count_in_flight(has_lock=False)
     late, _ = running_job()
     age(late)
-    assert leases.held_by(WORKER) == set()
+    assert verbs.leases_held_by(WORKER) == set()
     clock.now += 10
-    assert leases.held_by(WORKER) == {(late.pk, 1)}
+    assert verbs.leases_held_by(WORKER) == {(late.pk, 1)}
 
 
 @pytest.mark.usefixtures("rest")
 def test_an_attempt_that_renewals_overlook_from_a_mark_on_is_not_lost(clock: Clock) -> None:
     """Its move to Queued was committed so late that the mark does not know it."""
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     late, _ = running_job()
     age(late)
     item = OccupiedSlot(0, late.pk, 1, StopRequest.NONE, started=time.monotonic(), timeout=60)
@@ -135,41 +129,41 @@ def test_an_attempt_that_renewals_overlook_from_a_mark_on_is_not_lost(clock: Clo
 
 @pytest.mark.usefixtures("rest")
 def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     late, _ = running_job()
     age(late)
-    assert leases.release_worker(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
+    assert verbs.release_worker(Loss(worker_name=WORKER, started=frozenset(), reason="it died"))
     assert reread(late).status == "Queued"
 
 
 @pytest.mark.usefixtures("rest")
 def test_jobs_of_types_with_limits_are_counted_from_marks_of_the_lock_alone(kind: JobType) -> None:
-    in_flight.count_in_flight(has_lock=False)
+    verbs.count_in_flight(has_lock=False)
     late = job_in("Queued", job_type=kind)
     age(late)
-    assert in_flight.count_in_flight().by_lane == {Lane(late.organization_id, kind.pk): 1}
-    assert [item.pk for item in in_flight.queued_of([kind.pk])] == [late.pk]
+    assert verbs.count_in_flight().by_lane == {Lane(late.organization_id, kind.pk): 1}
+    assert [item.pk for item in verbs.queued_jobs_of([kind.pk])] == [late.pk]
     new, other = queue_up(pending_job(kind)), queue_up(pending_job())
-    assert {item.pk for item in in_flight.queued_of([kind.pk])} == {late.pk, new.pk}
-    assert {item.pk for item in in_flight.queued_of([kind.pk, other.job_type_id])} == {late.pk, new.pk, other.pk}
+    assert {item.pk for item in verbs.queued_jobs_of([kind.pk])} == {late.pk, new.pk}
+    assert {item.pk for item in verbs.queued_jobs_of([kind.pk, other.job_type_id])} == {late.pk, new.pk, other.pk}
 
 
 def test_what_is_found_from_a_mark_is_what_is_found_without_one(kind: JobType) -> None:
     running, queued = running_job()[0], job_in("Queued", job_type=kind)
     job_in("Completed", job_type=kind)
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     late = queue_up(pending_job(kind))
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT))
-    assert {job.pk for job in in_flight.read(rows)} == {running.pk, queued.pk, late.pk}
-    assert [held.pk for held in leases.renew([WORKER])] == [running.pk]
-    assert leases.held_by(WORKER) == {(running.pk, 1)}
+    assert {job.pk for job in verbs.read_in_flight(rows)} == {running.pk, queued.pk, late.pk}
+    assert [held.pk for held in verbs.renew_leases([WORKER])] == [running.pk]
+    assert verbs.leases_held_by(WORKER) == {(running.pk, 1)}
 
 
 def test_a_lease_that_ran_out_is_found_from_a_mark(kind: JobType) -> None:
     job, _ = running_job(job_type=kind)
-    in_flight.count_in_flight()
+    verbs.count_in_flight()
     Job.objects.filter(pk=job.pk).update(lease_expires_at=job.created_at - HOUR)
-    assert leases.rescue_expired() == 1
+    assert verbs.rescue_expired() == 1
 
 
 def test_the_limit_of_an_organization_is_exact_from_a_mark_on(
@@ -179,10 +173,10 @@ def test_the_limit_of_an_organization_is_exact_from_a_mark_on(
     for _ in range(6):
         pending_job(kind, organization)
     for _ in range(4):
-        dispatcher.dispatch()
+        verbs.dispatch()
         assert Job.objects.filter(status__in=sorted(IN_FLIGHT)).count() == 2
-        clock.now += in_flight.RENEWAL_SECONDS
-        (claimed,) = claim(broker.take_all()[:1], WORKER)
-        dispatcher.dispatch()
+        clock.now += verbs.IN_FLIGHT_RENEWAL_SECONDS
+        (claimed,) = verbs.claim(broker.take_all()[:1], WORKER)
+        verbs.dispatch()
         assert Job.objects.filter(status__in=sorted(IN_FLIGHT)).count() == 2
         end(returned(claimed))

@@ -9,22 +9,15 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import transitions
-from django_jobs.engine.dispatch import (
-    delays,
-    dispatcher,
-    kept_state,
-    lane_marks,
-    worker_registry,
-)
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.lane_values import LANE_BEGIN, Lane, LaneMark, Walk
+from django_jobs.engine.dispatch import delays, lane_marks
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, MemoryBroker, pending_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import LANE_BEGIN, Interpose, Lane, LaneMark, LaneWalk
 
 HOUR = dt.timedelta(hours=1)
 
@@ -41,31 +34,31 @@ class WallClock(Clock):
 def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> WallClock:
     """The clock of walks, of which every whole one counts as slow; marks lie in the present. There is room for ten."""
     clock = WallClock()
-    if not store().marks_lanes:
+    if not verbs.store().marks_lanes:
         pytest.skip("This store needs no marks.")
     tuning.set(
         lane_marks_clock=clock, lane_marks_slow_seconds=-1.0, lane_marks_slow_walks=1, lane_marks_margin_seconds=0
     )
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=1, window=10)
-    walk = store().lanes
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=1, window=10)
+    walk = verbs.store().lanes
 
-    def slow_walk(plan: Walk, count: int, marks: dict[Lane, LaneMark]) -> Any:
+    def slow_walk(plan: LaneWalk, count: int, marks: dict[Lane, LaneMark]) -> Any:
         is_whole = all(mark == LANE_BEGIN for mark in marks.values())
         clock.now += 0.1 if is_whole else 0.0
         return walk(plan, count, marks)
 
-    monkeypatch.setattr(store(), "lanes", slow_walk)
+    monkeypatch.setattr(verbs.store(), "lanes", slow_walk)
     return clock
 
 
 def saved() -> Any:
     """What the row of the lock has of the lanes."""
-    return EngineLease.objects.get(pk="dispatcher").state.get(kept_state.LANES)
+    return EngineLease.objects.get(pk="dispatcher").state.get(verbs.KEPT_LANES)
 
 
 def dispatched(broker: MemoryBroker) -> list[int]:
     """The jobs that a pass queues, which are out of the way then."""
-    dispatcher.dispatch()
+    verbs.dispatch()
     pks = [ticket.pk for ticket in broker.take_all()]
     Job.objects.filter(pk__in=pks).update(status=Status.CANCELED)
     return pks
@@ -79,7 +72,7 @@ def test_a_job_that_appears_behind_a_mark_waits_for_the_next_whole_walk(
     late = pending_job(kind, organization)
     Job.objects.filter(pk=late.pk).update(ready_at=late.created_at - HOUR)
     assert dispatched(broker) == []
-    clock.now += lane_marks.BOUND_SECONDS
+    clock.now += verbs.MARK_BOUND_SECONDS
     assert dispatched(broker) == [late.pk]
 
 
@@ -102,7 +95,7 @@ def test_what_a_whole_walk_found_behind_a_mark_and_had_no_room_for_is_found_by_e
     dispatched(broker)
     late = [pending_job(kind, organization) for _ in range(15)]
     Job.objects.filter(pk__in=[job.pk for job in late]).update(ready_at=late[0].created_at - HOUR)
-    clock.now += lane_marks.BOUND_SECONDS
+    clock.now += verbs.MARK_BOUND_SECONDS
     assert [len(dispatched(broker)) for _ in range(3)] == [10, 5, 0]
 
 
@@ -133,8 +126,8 @@ def test_organizations_take_turns_from_marks_on_though_their_row_is_seldom_writt
     of = dict(Job.objects.values_list("pk", "organization_id"))
     assert [of[pk] for pk in served] == 2 * [organization.pk for organization in organizations]
     assert len(written) == 1
-    clock.now += lane_marks.SAVE_SECONDS
-    dispatcher.dispatch()
+    clock.now += verbs.MARK_SAVE_SECONDS
+    verbs.dispatch()
     assert str(EngineLease.objects.get(pk="dispatcher").state) not in written
 
 
@@ -143,12 +136,12 @@ def test_another_process_goes_on_from_what_was_written(
 ) -> None:
     first = pending_job(kind, organization)
     dispatched(broker)
-    lane_marks.forget()
-    found = lane_marks.read(EngineLease.objects.get(pk="dispatcher").state)
+    verbs.forget_lane_marks()
+    found = verbs.read_lane_marks(EngineLease.objects.get(pk="dispatcher").state)
     assert not found.is_whole
     assert [key[1].organization_pk for key in found.marks] == [first.organization_id]
-    clock.now -= 2 * lane_marks.MAX_REST_SECONDS  # as on a machine whose clock is behind
-    assert lane_marks.read(EngineLease.objects.get(pk="dispatcher").state).is_whole
+    clock.now -= 2 * verbs.MARK_REST_SECONDS  # as on a machine whose clock is behind
+    assert verbs.read_lane_marks(EngineLease.objects.get(pk="dispatcher").state).is_whole
 
 
 def test_machines_whose_clocks_differ_write_the_row_as_seldom_as_one(
@@ -181,7 +174,7 @@ def test_where_whole_walks_are_fast_again_marks_are_forgotten(
     dispatched(broker)
     assert saved()
     tuning.set(lane_marks_slow_seconds=1.0)
-    clock.now += lane_marks.BOUND_SECONDS
+    clock.now += verbs.MARK_BOUND_SECONDS
     dispatched(broker)
     assert saved() is None
 
@@ -190,9 +183,9 @@ def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
     broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     """Where walks are slow for another reason than dead entries."""
-    walk = store().lanes
+    walk = verbs.store().lanes
 
-    def always_slow(plan: Walk, count: int, marks: dict[Lane, LaneMark]) -> Any:
+    def always_slow(plan: LaneWalk, count: int, marks: dict[Lane, LaneMark]) -> Any:
         began = clock.now
         found = walk(plan, count, marks)
         clock.now = began + 0.1
@@ -202,7 +195,7 @@ def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
         pending_job(kind)
         dispatched(broker)
 
-    monkeypatch.setattr(store(), "lanes", always_slow)
+    monkeypatch.setattr(verbs.store(), "lanes", always_slow)
     tuning.set(lane_marks_save_seconds=0.0)
     dispatch_one()
     assert saved()["marks"]
@@ -211,7 +204,7 @@ def test_marks_that_make_no_walk_faster_are_forgotten_for_a_while(
     for _ in range(3):
         dispatch_one()
         assert saved()["marks"] == []
-    clock.now += lane_marks.MAX_REST_SECONDS
+    clock.now += verbs.MARK_REST_SECONDS
     dispatch_one()
     assert saved()["marks"]
 
@@ -233,27 +226,27 @@ def test_a_pass_without_room_forgets_no_marks(
 ) -> None:
     for _ in range(11):
         pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     tuning.set(lane_marks_slow_seconds=1.0)
-    clock.now += lane_marks.BOUND_SECONDS
-    dispatcher.dispatch()
+    clock.now += verbs.MARK_BOUND_SECONDS
+    verbs.dispatch()
     assert saved()["marks"]
 
 
 def test_what_is_slow_is_left_out_for_a_while(
-    broker: MemoryBroker, kind: JobType, clock: WallClock, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    broker: MemoryBroker, kind: JobType, clock: WallClock, interpose: Interpose, tuning: Tuning
 ) -> None:
     tuning.set(slow_ways_clock=clock, short_way_slow_seconds=0.5)
-    move = transitions.move
+    move = verbs.move
 
     def slowly(*args: Any, **options: Any) -> Any:
         clock.now += 1.0
         return move(*args, **options)
 
-    monkeypatch.setattr("django_jobs.engine.dispatch.dispatcher.move", slowly)
+    interpose("move", slowly)
     before = clock.now
     for _ in range(3):
-        assert dispatcher.dispatch_new(pending_job(kind)) == 1
+        assert verbs.dispatch_new(pending_job(kind)) == 1
     assert clock.now < before + 2
 
 
@@ -262,5 +255,5 @@ def test_a_process_whose_jobs_all_go_without_a_pass_notes_no_more_lanes_than_it_
 ) -> None:
     tuning.set(lane_marks_noted_lanes=2, short_way_slow_seconds=1e9)
     for _ in range(5):
-        assert dispatcher.dispatch_new(pending_job(kind)) == 1
+        assert verbs.dispatch_new(pending_job(kind)) == 1
     assert 0 < len(lane_marks._taken) <= 2

@@ -8,11 +8,9 @@ import pytest
 from django.test import Client
 
 from django_jobs import get_job_status, list_jobs
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.limits_in_use import read_full_types
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.admin import codes_on, fact_on, page_of, url
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, reread, returned, running_job
 from tests.support.factories import make_job_type
@@ -34,9 +32,9 @@ def close(kind: JobType, zero: dict[str, Any]) -> None:
 
 def pass_twice(broker: MemoryBroker) -> list[int]:
     """What two passes and a worker start; they submit nothing themselves."""
-    dispatcher.dispatch()
-    dispatcher.dispatch()
-    return [item.pk for item in claim(broker.take_all(), WORKER)]
+    verbs.dispatch()
+    verbs.dispatch()
+    return [item.pk for item in verbs.claim(broker.take_all(), WORKER)]
 
 
 @each_zero
@@ -47,7 +45,7 @@ def test_nothing_of_the_type_starts_and_others_of_the_organization_do(
     held = [pending_job(kind, organization) for _ in range(3)]
     free = [pending_job(make_job_type(), organization), pending_job(make_job_type(max_running=1), organization)]
     for job in (*held, *free):
-        dispatcher.dispatch_new(job)
+        verbs.dispatch_new(job)
     assert sorted(pass_twice(broker)) == sorted(job.pk for job in free)
     assert {reread(job).status for job in held} == {"Pending"}
 
@@ -56,7 +54,7 @@ def test_nothing_of_the_type_starts_and_others_of_the_organization_do(
 def test_its_jobs_wait_for_concurrency(kind: JobType, organization: Organization, zero: dict[str, Any]) -> None:
     close(kind, zero)
     job = pending_job(kind, organization)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert get_job_status(job).waiting_for == "concurrency"
     assert [item.waiting_for for item in list_jobs(organization)] == ["concurrency"]
 
@@ -67,7 +65,7 @@ def test_the_page_of_a_job_says_that_a_limit_holds_it(
 ) -> None:
     close(kind, zero)
     job = pending_job(kind, organization)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert codes_on(fact_on(page_of(root, job), "waits_because")) == ["concurrency"]
     assert root.get(url("jobtype", "change", kind.pk)).context["flow"]
 
@@ -98,7 +96,7 @@ def test_its_jobs_go_once_the_limit_is_blank_or_more(
 def test_a_type_that_may_run_nothing_is_told_while_its_jobs_wait(kind: JobType, organization: Organization) -> None:
     close(kind, {"max_running": 0})
     pending_job(kind, organization)
-    (found,) = read_full_types()
+    (found,) = verbs.read_full_types()
     assert (found.in_use.flow.type_name, found.in_use.total, found.waiting) == (kind.pk, 0, 1)
 
 

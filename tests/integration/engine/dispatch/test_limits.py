@@ -7,17 +7,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from django_jobs import pools
-from django_jobs.engine import access
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, tenant_shares, turns, worker_registry
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
+from django_jobs import AccessPolicy, pools
 from django_jobs.models import EngineLease, Job, Organization
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, pending_jobs, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Interpose
 
 
-class Double(access.AccessPolicy):
+class Double(AccessPolicy):
     """Gives one organization twice as much as the others."""
 
     pk: ClassVar[Any] = None
@@ -26,7 +24,7 @@ class Double(access.AccessPolicy):
         return 2.0 if organization.pk == self.pk else 1.0
 
 
-class AtMostTwo(access.AccessPolicy):
+class AtMostTwo(AccessPolicy):
     """Lets two jobs of an organization be in flight, unless the test says another number."""
 
     limits: ClassVar[dict[Any, int]] = {}
@@ -38,7 +36,7 @@ class AtMostTwo(access.AccessPolicy):
 @pytest.fixture(autouse=True)
 def _room(broker: MemoryBroker) -> None:
     """Room for a hundred jobs."""
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10, window=100)
 
 
 def waiting(broker: MemoryBroker, *lanes: tuple[Any, Organization, int], count: int = 4) -> list[Job]:
@@ -55,8 +53,8 @@ def waiting(broker: MemoryBroker, *lanes: tuple[Any, Organization, int], count: 
 
 def queued() -> Counter[Any]:
     """How many jobs of each organization and key are queued, by one pass or several."""
-    dispatcher.dispatch()
-    dispatcher.dispatch()
+    verbs.dispatch()
+    verbs.dispatch()
     rows = Job.objects.filter(status="Queued").values_list("organization_id", "lane_key")
     return Counter(rows)
 
@@ -65,7 +63,7 @@ def test_no_more_of_a_type_are_in_flight_than_it_may(broker: MemoryBroker) -> No
     kind, other = make_job_type(max_running=3), make_job_type()
     organizations = [make_organization() for _ in range(3)]
     waiting(broker, *((kind, organization, 0) for organization in organizations), (other, organizations[0], 0))
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status="Queued", job_type=kind).count() == 3
     assert Job.objects.filter(status="Queued", job_type=other).count() == 4
     of_each = Job.objects.filter(status="Queued", job_type=kind).values_list("organization_id", flat=True)
@@ -112,7 +110,7 @@ def test_a_new_job_of_a_full_type_waits_and_one_of_another_type_goes(
     kind = make_job_type(max_running=1)
     jobs = [pending_job(of, organization) for of in (kind, kind, make_job_type())]
     for job in jobs:
-        dispatcher.dispatch_new(job)
+        verbs.dispatch_new(job)
     status = dict(Job.objects.values_list("pk", "status"))
     assert [status[job.pk] for job in jobs] == ["Queued", "Pending", "Queued"]
 
@@ -135,14 +133,14 @@ def test_full_lanes_do_not_hold_up_what_lies_behind_them(
 def test_no_key_waits_for_ever_behind_others_of_its_organization(
     broker: MemoryBroker, organization: Organization
 ) -> None:
-    worker_registry.withdraw("a-worker")
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=4, window=4)
+    verbs.withdraw_worker("a-worker")
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=4, window=4)
     kind = make_job_type(concurrency_key="account")
     keys = [number * (2**64 // 25) - 2**63 for number in range(1, 25)]  # hashes lie all over the numbers that there are
     waiting(broker, *((kind, organization, key) for key in keys), count=30)
     served: set[int] = set()
     for _ in range(120):
-        dispatcher.dispatch()
+        verbs.dispatch()
         gone = Job.objects.filter(pk__in=[ticket.pk for ticket in broker.take_all()])
         served |= set(gone.values_list("lane_key", flat=True))
         gone.update(status="Completed")
@@ -151,16 +149,16 @@ def test_no_key_waits_for_ever_behind_others_of_its_organization(
 
 def test_organizations_at_the_policys_limit_leave_no_room_unused(broker: MemoryBroker, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.AtMostTwo"}
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     kind, organizations = make_job_type(), [make_organization() for _ in range(10)]
     for organization in organizations[:9]:
         for _ in range(2):
             start(pending_job(kind, organization))
     waiting(broker, *((kind, organization, 0) for organization in organizations), count=2)
     AtMostTwo.limits = {organizations[9].pk: 90}
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     waiting(broker, (kind, organizations[9], 0), count=70)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Counter(Job.objects.filter(status="Queued").values_list("organization_id", flat=True)) == {
         organizations[9].pk: 72
     }
@@ -170,13 +168,13 @@ def test_organizations_get_jobs_by_their_weights(broker: MemoryBroker, settings:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Double"}
     kind, organizations = make_job_type(), [make_organization() for _ in range(3)]
     Double.pk = organizations[1].pk
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     waiting(broker, *((kind, organization, 0) for organization in organizations), count=20)
-    worker_registry.withdraw("a-worker")
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=4, window=4)
+    verbs.withdraw_worker("a-worker")
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=4, window=4)
     served: Counter[Any] = Counter()
     for _ in range(6):
-        dispatcher.dispatch()
+        verbs.dispatch()
         gone = Job.objects.filter(pk__in=[ticket.pk for ticket in broker.take_all()])
         served.update(gone.values_list("organization_id", flat=True))
         gone.update(status="Completed")
@@ -186,16 +184,16 @@ def test_organizations_get_jobs_by_their_weights(broker: MemoryBroker, settings:
 def test_a_share_leaves_what_is_known_of_rates_as_it_is(broker: MemoryBroker, organization: Organization) -> None:
     rated, plain = make_job_type(max_starts=1, max_starts_window=3600), make_job_type()
     waiting(broker, (rated, organization, 0), (plain, organization, 0))
-    dispatcher.dispatch()
-    before = EngineLease.objects.get(pk=dispatch_lock.LEASE).state
+    verbs.dispatch()
+    before = EngineLease.objects.get(pk=verbs.DISPATCH_LEASE).state
     assert before["rates"]
     assert before["next_at"]
     waiting(broker, (plain, organization, 0))
     queues = frozenset(pools.all_queues())
-    share = database.in_transaction(lambda: turns.take_share(queues, 10, lambda picked: (len(picked), ())))
+    share = verbs.in_transaction(lambda: verbs.take_turns_share(queues, 10, lambda picked: (len(picked), ())))
     assert share is not None
     assert share[0] > 0
-    after = EngineLease.objects.get(pk=dispatch_lock.LEASE).state
+    after = EngineLease.objects.get(pk=verbs.DISPATCH_LEASE).state
     assert (after["rates"], after["next_at"]) == (before["rates"], before["next_at"])
 
 
@@ -212,14 +210,14 @@ def test_a_raised_limit_lets_more_go_and_a_lowered_one_takes_none_back(
 
 
 def test_without_the_lock_nothing_of_a_limited_type_goes(
-    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
     plain, kind = make_job_type(), make_job_type(max_running=10)
     waiting(broker, (plain, organization, 0), (kind, organization, 0))
-    EngineLease.objects.get_or_create(pk=dispatch_lock.LEASE)
-    monkeypatch.setattr(store(), "first_locked", lambda *_: None)
-    monkeypatch.setattr(dispatch_lock, "is_stuck", lambda: True)
-    dispatcher.dispatch()
+    EngineLease.objects.get_or_create(pk=verbs.DISPATCH_LEASE)
+    monkeypatch.setattr(verbs.store(), "first_locked", lambda *_: None)
+    interpose("is_dispatch_stuck", lambda: True)
+    verbs.dispatch()
     assert set(Job.objects.filter(status="Queued").values_list("job_type", flat=True)) == {plain.pk}
 
 
@@ -231,8 +229,8 @@ def test_types_at_their_rates_hold_up_no_other_type_of_their_organization(
     free = make_job_type()
     waiting(broker, *((kind, organization, 0) for kind in kinds), count=2)
     for _ in range(30):
-        dispatcher.dispatch()
+        verbs.dispatch()
     assert Job.objects.filter(status="Queued").count() == len(kinds)
     waiting(broker, (free, organization, 0), count=1)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status="Queued", job_type=free).count() == 1

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.dispatch.flow_clock import FlowClock
-from django_jobs.engine.dispatch.pass_state import limits_of
 from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, pending_job, running_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import FlowClock
 
 MARK = [2, "1", "a_type", 0, "2026-01-01 00:00:00+00", 1, 1]
 NO_STATES: list[Any] = [
@@ -51,7 +50,7 @@ def wait_for_dispatch(broker: MemoryBroker, *kinds: JobType) -> list[Job]:
 
 
 def queued_types() -> list[str]:
-    dispatcher.dispatch()
+    verbs.dispatch()
     return sorted(Job.objects.filter(status="Queued").values_list("job_type_id", flat=True))
 
 
@@ -60,7 +59,7 @@ def test_a_state_that_no_pass_wrote_holds_up_nothing(broker: MemoryBroker, state
     plain, rated = make_job_type(), make_job_type(max_starts=2)
     wait_for_dispatch(broker, plain, rated)
     write_state(json.loads(json.dumps(state).replace("RATED", rated.pk)))
-    limits_of([rated])
+    verbs.limits_of([rated])
     FlowClock().step()
     assert queued_types() == sorted([plain.pk, rated.pk])
 
@@ -87,7 +86,7 @@ def test_what_a_key_started_lately_counts_where_the_row_is_made_anew(broker: Mem
     same, other = pending_job(kind, Organization.objects.get(pk=claimed.organization_pk)), pending_job(kind)
     broker.is_down = False
     EngineLease.objects.filter(pk="dispatcher").delete()
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert [job.pk for job in Job.objects.filter(status="Queued")] == [other.pk]
     assert Job.objects.get(pk=same.pk).status == "Pending"
 

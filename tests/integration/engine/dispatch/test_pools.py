@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine.dispatch import dispatcher, in_flight, pools, window, worker_registry
-from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker
-from django_jobs.engine.ports import Queue
+from django_jobs.engine.dispatch import pools
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning, forget_everything
+from tests.support.verbs import Queue, TicketWatch
 
 GPU = Queue("gpu", 1)
 GPU_QUEUES = ("jobs-gpu-critical", "jobs-gpu-high", "jobs-gpu-normal", "jobs-gpu-low")
@@ -35,7 +35,7 @@ def gpu(_pool: None) -> JobType:
 def move_to(kind: JobType, pool: str) -> None:
     """Change a type's pool as a shell does it."""
     JobType.objects.filter(pk=kind.pk).update(pool=pool)
-    pools.forget()
+    verbs.forget_pools()
 
 
 def waiting_in(broker: MemoryBroker, queue: Queue) -> list[int]:
@@ -47,7 +47,7 @@ def waiting_in(broker: MemoryBroker, queue: Queue) -> list[int]:
 
 def test_without_pools_nothing_is_read(django_assert_num_queries: Any, kind: JobType) -> None:
     with django_assert_num_queries(0):
-        assert pools.pool_of(kind.pk) == "default"
+        assert verbs.pool_of(kind.pk) == "default"
 
 
 def test_types_of_pools_are_read_once_a_second(
@@ -55,33 +55,33 @@ def test_types_of_pools_are_read_once_a_second(
 ) -> None:
     clock = Clock()
     tuning.set(pools_clock=clock)
-    pools.forget()
+    verbs.forget_pools()
     with django_assert_num_queries(1):
-        assert [pools.pool_of(item.pk) for item in (kind, gpu, kind)] == ["default", "gpu", "default"]
+        assert [verbs.pool_of(item.pk) for item in (kind, gpu, kind)] == ["default", "gpu", "default"]
     JobType.objects.filter(pk=kind.pk).update(pool="gpu")
     with django_assert_num_queries(0):
-        assert pools.pool_of(kind.pk) == "default"
-    clock.now += pools.MEMORY_SECONDS
+        assert verbs.pool_of(kind.pk) == "default"
+    clock.now += verbs.POOL_MEMORY_SECONDS
     with django_assert_num_queries(1):
-        assert pools.pool_of(kind.pk) == "gpu"
+        assert verbs.pool_of(kind.pk) == "gpu"
 
 
 def test_while_the_database_is_away_the_last_answer_holds(gpu: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pools.pool_of(gpu.pk) == "gpu"
+    assert verbs.pool_of(gpu.pk) == "gpu"
     monkeypatch.setattr(pools, "_memory", pools._memory._replace(holds_until=0.0))
 
     def fail(*args: Any) -> None:
         raise OperationalError("the line is gone")
 
     with connection.execute_wrapper(fail):
-        assert pools.pool_of(gpu.pk) == "gpu"
+        assert verbs.pool_of(gpu.pk) == "gpu"
 
 
 def test_a_type_that_this_process_saves_is_known_at_once(gpu: JobType) -> None:
-    assert pools.pool_of(gpu.pk) == "gpu"
+    assert verbs.pool_of(gpu.pk) == "gpu"
     gpu.pool = "default"
     gpu.save()
-    assert pools.pool_of(gpu.pk) == "default"
+    assert verbs.pool_of(gpu.pk) == "default"
 
 
 # -- dispatch ----------------------------------------------------------------------------------------------------------
@@ -89,55 +89,55 @@ def test_a_type_that_this_process_saves_is_known_at_once(gpu: JobType) -> None:
 
 def test_a_job_goes_to_the_queue_of_its_pool(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
     ours, others = pending_job(gpu), pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert (waiting_in(broker, GPU), waiting_in(broker, queue_for(1))) == ([ours.pk], [others.pk])
 
 
 def test_pools_have_windows_of_their_own(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
     for job_type in (kind, gpu):
-        for _ in range(window.MIN_WINDOW + 3):
+        for _ in range(verbs.MIN_WINDOW + 3):
             pending_job(job_type)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert {queue: count for queue, count in broker.depths().items() if count} == {
-        GPU: window.MIN_WINDOW,
-        queue_for(1): window.MIN_WINDOW,
+        GPU: verbs.MIN_WINDOW,
+        queue_for(1): verbs.MIN_WINDOW,
     }
 
 
 def test_workers_of_one_pool_widen_no_window_of_another(broker: MemoryBroker, gpu: JobType) -> None:
-    worker_registry.announce("gpu-1", GPU_QUEUES, slots=1, window=40)
-    size = window.read_window()
-    assert (size.sizes[GPU], size.sizes[queue_for(1)]) == (40, window.MIN_WINDOW)
+    verbs.announce_worker("gpu-1", GPU_QUEUES, slots=1, window=40)
+    size = verbs.read_window()
+    assert (size.sizes[GPU], size.sizes[queue_for(1)]) == (40, verbs.MIN_WINDOW)
     assert size.rivals[GPU] == {Queue("gpu", priority) for priority in range(4)}
     assert size.rivals[queue_for(1)] == {queue_for(1)}
 
 
 def test_a_worker_of_two_pools_has_one_window_for_both(broker: MemoryBroker, gpu: JobType) -> None:
-    worker_registry.announce("both", ["jobs-gpu-normal", "jobs-normal"], slots=1, window=10)
-    size = window.read_window()
+    verbs.announce_worker("both", ["jobs-gpu-normal", "jobs-normal"], slots=1, window=10)
+    size = verbs.read_window()
     queued = {queue_for(1): {(1, "any"): 4}, GPU: {(1, "any"): 3}}
     assert [size.room(queue, ["any"], queued).most for queue in (GPU, queue_for(1))] == [3, 3]
 
 
 def test_what_one_pool_has_queued_leaves_another_its_room(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
-    for _ in range(window.MIN_WINDOW + 1):
+    for _ in range(verbs.MIN_WINDOW + 1):
         pending_job(kind)
     job = pending_job(gpu)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert reread(job).status == "Queued"
-    counted = in_flight.count_in_flight().queued
-    assert {queue: tickets.total() for queue, tickets in counted.items()} == {queue_for(1): window.MIN_WINDOW, GPU: 1}
+    counted = verbs.count_in_flight().queued
+    assert {queue: tickets.total() for queue, tickets in counted.items()} == {queue_for(1): verbs.MIN_WINDOW, GPU: 1}
 
 
 def test_a_worker_looks_for_room_of_its_own_pool_only(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
-    worker_registry.announce("gpu-1", GPU_QUEUES, slots=1, window=4)
+    verbs.announce_worker("gpu-1", GPU_QUEUES, slots=1, window=4)
     for _ in range(9):
         pending_job(gpu)
-    dispatcher.dispatch()
-    assert window.read_window().has_room(1, 1.0, broker.depths())
-    assert not window.read_window().has_room(1, 1.0, broker.depths(), in_pools=["gpu"])
+    verbs.dispatch()
+    assert verbs.read_window().has_room(1, 1.0, broker.depths())
+    assert not verbs.read_window().has_room(1, 1.0, broker.depths(), in_pools=["gpu"])
     broker.lose_tickets()
-    assert window.read_window().has_room(1, 0.5, broker.depths(), in_pools=["gpu"])
+    assert verbs.read_window().has_room(1, 0.5, broker.depths(), in_pools=["gpu"])
 
 
 @pytest.mark.parametrize("others", [{}, {"cpu": {}}])
@@ -146,7 +146,7 @@ def test_of_a_pool_that_is_not_configured_nothing_goes(
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": others}
     job = pending_job(gpu)
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     assert reread(job).status == "Pending"
     assert broker.tickets == []
 
@@ -156,25 +156,25 @@ def test_a_change_of_the_pool_moves_what_waits_in_the_backlog(broker: MemoryBrok
     job = pending_job(gpu)
     broker.is_down = False
     move_to(gpu, "default")
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert waiting_in(broker, queue_for(1)) == [job.pk]
 
 
 def test_a_burst_is_over_when_nothing_of_its_pool_is_queued(broker: MemoryBroker, gpu: JobType) -> None:
     pending_job(gpu)
-    assert dispatcher.anything_queued(GPU_QUEUES)  # which dispatches
-    assert dispatcher.anything_queued(["jobs-low", "jobs-gpu-normal"])
-    assert not dispatcher.anything_queued()
-    assert not dispatcher.anything_queued(["jobs-gpu-high", "jobs-normal"])
+    assert verbs.anything_queued(GPU_QUEUES)  # which dispatches
+    assert verbs.anything_queued(["jobs-low", "jobs-gpu-normal"])
+    assert not verbs.anything_queued()
+    assert not verbs.anything_queued(["jobs-gpu-high", "jobs-normal"])
 
 
 # -- reconciliation ----------------------------------------------------------------------------------------------------
 
 
 def test_a_ticket_in_another_pools_queue_is_issued_in_its_own(broker: MemoryBroker, gpu: JobType) -> None:
-    check_broker()
+    verbs.check_broker()
     job = pending_job(gpu)
-    dispatcher.dispatch()
+    verbs.dispatch()
     move_to(gpu, "default")
     watch = TicketWatch()
     assert [watch.reissue_lost() for _ in range(3)] == [0, 1, 0]
@@ -186,22 +186,22 @@ def test_a_ticket_in_another_pools_queue_is_issued_in_its_own(broker: MemoryBrok
 def test_queued_jobs_of_a_pool_that_is_gone_go_back(
     broker: MemoryBroker, gpu: JobType, kind: JobType, settings: Any, others: Any, reasons: Reasons
 ) -> None:
-    check_broker()
+    verbs.check_broker()
     job, other = pending_job(gpu), pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": others}
     forget_everything()  # settings change with the process
     assert TicketWatch().reissue_lost() == 0
     assert (reread(job).status, reread(other).status) == ("Pending", "Queued")
     assert reasons(job) == ["unknown_pool"]
     assert "'gpu'" in ExecutionLog.objects.filter(job=job).latest("pk").message
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
 
 
 def test_a_queued_job_whose_type_is_gone_gets_its_ticket_again(
     broker: MemoryBroker, organization: Organization
 ) -> None:
-    check_broker()
+    verbs.check_broker()
     job = job_in("Queued", organization=organization)
     with connection.constraint_checks_disabled():
         JobType.objects.filter(pk=job.job_type_id)._raw_delete(using="default")

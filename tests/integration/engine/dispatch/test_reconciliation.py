@@ -8,51 +8,48 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.broker.tickets import MARKER
-from django_jobs.engine.dispatch import dispatcher, held_jobs, window, worker_registry
-from django_jobs.engine.dispatch.reconciliation import TicketWatch, check_broker, installation_id
 from django_jobs.engine.insight.diagnostics import _owner
-from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import ForeignBroker
 from django_jobs.models import EngineLease, Installation, JobType
-from django_jobs.worker.exit_codes import FOREIGN_BROKER, REASONS
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread, ticket_of
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
+from tests.support.verbs import EXIT_REASONS, FOREIGN_BROKER, MARKER, Scheduler, TicketWatch
 
 
 @pytest.fixture
 def marked(broker: MemoryBroker) -> MemoryBroker:
     """A broker that belongs to this database."""
-    check_broker()
+    verbs.check_broker()
     return broker
 
 
 def test_an_installation_keeps_its_id(broker: MemoryBroker) -> None:
-    assert installation_id() == installation_id() == str(Installation.objects.get().installation_id)
+    assert verbs.installation_id() == verbs.installation_id() == str(Installation.objects.get().installation_id)
 
 
 def test_a_new_broker_becomes_ours(broker: MemoryBroker) -> None:
-    check_broker()
-    check_broker()
-    assert broker.marker == installation_id()
+    verbs.check_broker()
+    verbs.check_broker()
+    assert broker.marker == verbs.installation_id()
 
 
 def test_another_installations_broker_is_refused(broker: MemoryBroker) -> None:
     broker.marker = "somebody else"
     with refused(ForeignBroker, "foreign_broker") as caught:
-        check_broker()
+        verbs.check_broker()
     assert caught.value.facts["theirs"] == "somebody else"
 
 
 def test_who_made_the_database_anew_is_told_what_to_do(broker: MemoryBroker) -> None:
     """The commonest cause on a laptop: nobody else has that Redis database, so that another one is no help."""
-    check_broker()
+    verbs.check_broker()
     Installation.objects.all().delete()
     with pytest.raises(ForeignBroker, match=f"redis-cli -n N del {MARKER}$"):
-        check_broker()
-    assert all(ForeignBroker.advice in text for text in (REASONS[FOREIGN_BROKER], _owner("mine").text))
+        verbs.check_broker()
+    assert all(ForeignBroker.advice in text for text in (EXIT_REASONS[FOREIGN_BROKER], _owner("mine").text))
 
 
 def test_a_ticket_that_waits_is_not_issued_again(marked: MemoryBroker) -> None:
@@ -72,9 +69,9 @@ def test_a_ticket_counts_as_lost_when_it_is_missing_twice(marked: MemoryBroker) 
 
 def test_the_ticket_of_a_job_that_others_hold_is_not_lost_until_nobody_finds_it_held(marked: MemoryBroker) -> None:
     job = job_in("Queued")
-    held_jobs.note([job.pk], 30.0)
-    dispatcher.dispatch()
-    held_jobs.forget()  # another process found it
+    verbs.note_held_jobs([job.pk], 30.0)
+    verbs.dispatch()
+    verbs.forget_held_jobs()  # another process found it
     watch = TicketWatch()
     assert [watch.reissue_lost(), watch.reissue_lost()] == [0, 0]
     EngineLease.objects.update(state={"held": {str(job.pk): 1.0}})
@@ -96,7 +93,7 @@ def test_after_the_broker_was_emptied_every_ticket_is_issued_at_once(marked: Mem
     marked.lose_everything()
     assert TicketWatch().reissue_lost() == 3
     assert {ticket.pk for ticket in marked.tickets} == {job.pk for job in jobs}
-    assert marked.marker == installation_id()
+    assert marked.marker == verbs.installation_id()
 
 
 def test_jobs_that_are_not_queued_need_no_ticket(marked: MemoryBroker) -> None:
@@ -113,12 +110,12 @@ def test_what_no_worker_takes_of_a_held_type_goes_back_to_the_backlog(
     job, other = job_in("Queued"), job_in("Queued")
     marked.push([ticket_of(job), ticket_of(other)])
     JobType.objects.filter(pk=job.job_type_id).update(**held)
-    worker_registry.announce("worker", ["jobs-normal"], slots=1, window=8)
-    window.forget()
+    verbs.announce_worker("worker", ["jobs-normal"], slots=1, window=8)
+    verbs.forget_window()
     assert TicketWatch().reissue_lost() == 0
     assert reread(job).status == "Queued"  # its worker puts it back
-    worker_registry.withdraw("worker")
-    window.forget()
+    verbs.withdraw_worker("worker")
+    verbs.forget_window()
     assert TicketWatch().reissue_lost() == 0
     assert (reread(job).status, reread(other).status) == ("Pending", "Queued")
     assert reasons(job) == ["type_paused" if "is_paused" in held else "type_disabled"]

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import backlog, dispatcher, worker_registry
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store.lane_values import Walk
 from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, pending_job, reread, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
 from tests.support.stores import store_name
 from tests.support.tuning import Tuning
+from tests.support.verbs import LaneWalk
 
 
 def start_queued(job: Job) -> None:
-    assert claim([ticket_of(job)], WORKER)
+    assert verbs.claim([ticket_of(job)], WORKER)
 
 
 def test_a_flood_of_one_organization_leaves_the_others_their_turns(broker: MemoryBroker, kind: JobType) -> None:
@@ -27,7 +26,7 @@ def test_a_flood_of_one_organization_leaves_the_others_their_turns(broker: Memor
     for _ in range(30):
         pending_job(kind, flooding)
     late = [pending_job(kind, organization) for organization in (quiet, other)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert {job.pk for job in late} < set(broker.pks()[:3])
 
 
@@ -37,7 +36,7 @@ def test_an_organization_with_a_flood_of_types_gets_no_more_turns(broker: Memory
         for _ in range(3):
             pending_job(kind, flooding)
     late = [pending_job(kind, quiet) for _ in range(3)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert {job.pk for job in late} < set(broker.pks())
 
 
@@ -48,7 +47,7 @@ def test_the_next_turn_is_the_next_organizations(broker: MemoryBroker, kind: Job
             pending_job(kind, organization)
     served = []
     for _ in range(2):
-        dispatcher.dispatch()
+        verbs.dispatch()
         tickets = broker.take_all()
         served += [Job.objects.get(pk=ticket.pk).organization_id for ticket in tickets]
         for ticket in tickets:
@@ -61,7 +60,7 @@ def test_no_organization_has_more_in_flight_than_it_may(broker: MemoryBroker, ki
     crowded, other = make_organization(), make_organization()
     start(pending_job(kind, crowded))
     jobs = [pending_job(kind, crowded) for _ in range(3)] + [pending_job(kind, other)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert set(broker.pks()) == {jobs[0].pk, jobs[3].pk}
 
 
@@ -73,7 +72,7 @@ def test_jobs_of_a_closed_type_wait_while_others_go(
     waiting = pending_job(closed, organization)
     JobType.objects.filter(pk=closed.pk).update(**fields)
     goes = pending_job(kind, organization)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [goes.pk]
     assert reread(waiting).status == "Pending"
 
@@ -83,11 +82,11 @@ def test_jobs_of_an_inactive_organization_wait_while_others_go(broker: MemoryBro
     waiting, goes = pending_job(kind, organization), pending_job(kind)
     organization.is_active = False
     organization.save()
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [goes.pk]
     organization.is_active = True
     organization.save()
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert reread(waiting).status == "Queued"
 
 
@@ -96,25 +95,25 @@ def test_jobs_of_an_organization_that_is_gone_take_nobodys_turn(broker: MemoryBr
     pending_job(kind, organization)
     organization.delete()
     goes = pending_job(kind)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [goes.pk]
 
 
 def test_a_lost_cursor_only_starts_the_round_again(broker: MemoryBroker) -> None:
     for _ in range(2):  # of two organizations; one alone needs no turns
         pending_job()
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert EngineLease.objects.get(pk="dispatcher").state
     EngineLease.objects.filter(pk="dispatcher").delete()
     pending_job()
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
 
 
 def passes(broker: MemoryBroker, count: int) -> list[list[Job]]:
     """What each of so many passes queued; its jobs begin at once, and make room for the next ones."""
     found = []
     for _ in range(count):
-        dispatcher.dispatch()
+        verbs.dispatch()
         found.append([Job.objects.get(pk=ticket.pk) for ticket in broker.take_all()])
         for job in found[-1]:
             start_queued(job)
@@ -133,7 +132,7 @@ def test_organizations_that_had_fewer_turns_in_a_pass_begin_the_next_one(broker:
 @pytest.fixture
 def _two_slots() -> None:
     """A worker that wants two tickets within reach."""
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=2, window=2)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=2, window=2)
 
 
 @pytest.mark.usefixtures("_two_slots")
@@ -179,7 +178,7 @@ def test_no_type_of_an_organization_waits_for_ever_behind_its_others(
     for kind in kinds[:-1]:
         pending_job(kind, organization)
     broker.is_down = False
-    ends = iter([slice(None, backlog.TYPES_PER_ORGANIZATION)] * 7 + [slice(-backlog.TYPES_PER_ORGANIZATION, None)])
+    ends = iter([slice(None, verbs.TYPES_PER_ORGANIZATION)] * 7 + [slice(-verbs.TYPES_PER_ORGANIZATION, None)])
     monkeypatch.setattr(random, "sample", lambda items, _: items[next(ends)])
     assert oldest in [job for queued in passes(broker, 8) for job in queued]
 
@@ -194,10 +193,10 @@ def test_a_walk_costs_no_statement_for_each_lane_of_an_organization(
         pending_job(kind, organizations[0])
     pending_job(kind, organizations[1])
     kinds = tuple(JobType.objects.values_list("pk", flat=True))
-    walk = Walk(1, kinds, bound=backlog.bound_of(frozenset(), frozenset()))
+    walk = LaneWalk(1, kinds, bound=verbs.backlog_bound(frozenset(), frozenset()))
     # Each type is a part of one statement; where that may not be, two hops of each and the order.
     with django_assert_max_num_queries(1 if store_name() == "postgresql" else 2 * len(kinds) + 2):
-        lanes = [lane for page in backlog.pages(walk, 10) for lane in page.lanes]
+        lanes = [lane for page in verbs.backlog_pages(walk, 10) for lane in page.lanes]
     assert {lane.organization_pk for lane in lanes} == {item.pk for item in organizations}
 
 
@@ -206,7 +205,7 @@ def test_more_organizations_than_a_page_holds_fill_all_the_room_of_one_pass(
 ) -> None:
     """A further round of a page goes on behind what was picked, and no job is counted twice."""
     tuning.set(backlog_lanes_at_once=4)
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10, window=100)
     limited = make_job_type(max_running=20)
     broker.is_down = True
     for _ in range(6):
@@ -214,6 +213,6 @@ def test_more_organizations_than_a_page_holds_fill_all_the_room_of_one_pass(
         for _ in range(4):
             pending_job(limited, organization)
     broker.is_down = False
-    dispatcher.dispatch()
+    verbs.dispatch()
     rows = Job.objects.filter(status="Queued").values_list("organization_id", flat=True)
     assert sorted(Counter(rows).values()) == [3, 3, 3, 3, 4, 4]

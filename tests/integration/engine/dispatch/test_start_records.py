@@ -4,57 +4,53 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch.start_records import started_at
-from django_jobs.engine.dispatch.ticketing import withdraw
-from django_jobs.engine.execution import settle
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
+from django_jobs import cancel_job
+from tests.support import verbs
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, running_job, start
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def test_a_job_that_runs_tells_when_it_started() -> None:
-    before = database.now().timestamp()
+    before = verbs.now().timestamp()
     job, _ = running_job()
-    moment = started_at({(job.pk, 0)})[job.pk, 0]
+    moment = verbs.started_at({(job.pk, 0)})[job.pk, 0]
     assert moment is not None
-    assert before <= moment <= database.now().timestamp()
+    assert before <= moment <= verbs.now().timestamp()
 
 
 def test_a_job_that_was_withdrawn_did_not_start() -> None:
     job = queue_up(pending_job())
-    withdraw([job.pk], "The broker is away.")
-    assert started_at({(job.pk, 0)}) == {(job.pk, 0): None}
+    verbs.withdraw_tickets([job.pk], "The broker is away.")
+    assert verbs.started_at({(job.pk, 0)}) == {(job.pk, 0): None}
 
 
 def test_a_job_that_was_canceled_before_it_started_did_not_start() -> None:
     job = queue_up(pending_job())
     cancel_job(job)
-    assert started_at({(job.pk, 0)}) == {(job.pk, 0): None}
+    assert verbs.started_at({(job.pk, 0)}) == {(job.pk, 0): None}
 
 
 def test_of_a_job_that_was_handed_back_nothing_is_known() -> None:
     job, claimed = running_job()
-    settle.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
     assert reread(job).status == "Queued"
-    assert started_at({(job.pk, 0), (job.pk, 1)}) == {}
+    assert verbs.started_at({(job.pk, 0), (job.pk, 1)}) == {}
 
 
 def test_of_earlier_starts_of_a_job_nothing_is_known() -> None:
     job, claimed = running_job()
-    settle.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
-    withdraw([job.pk], "The broker is away.")
+    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.withdraw_tickets([job.pk], "The broker is away.")
     start(reread(job))
-    assert started_at({(job.pk, 0)}) == {}
+    assert verbs.started_at({(job.pk, 0)}) == {}
 
 
 def test_of_a_job_that_is_gone_nothing_is_known() -> None:
-    assert started_at({(1, 0)}) == {}
+    assert verbs.started_at({(1, 0)}) == {}
 
 
 def test_an_old_view_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     job = pending_job()
-    monkeypatch.setattr(type(store()), "has_old_view", lambda _: True)
-    assert started_at({(job.pk, 0)}) == {}
+    monkeypatch.setattr(type(verbs.store()), "has_old_view", lambda _: True)
+    assert verbs.started_at({(job.pk, 0)}) == {}

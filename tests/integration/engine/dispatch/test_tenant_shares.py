@@ -11,18 +11,20 @@ from typing import Any, Final
 
 import pytest
 
+from django_jobs import AccessPolicy
 from django_jobs.engine import access
 from django_jobs.engine.dispatch import tenant_shares
-from django_jobs.engine.dispatch.tenant_shares import Share, share_of, shares_of
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Organization
+from tests.support import verbs
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import Share
 
 asked: Final[list[str]] = []
 
 
-class Weighing(access.AccessPolicy):
+class Weighing(AccessPolicy):
     """Answers with what the test says."""
 
     given_weight: Any = 1.0
@@ -37,7 +39,7 @@ class Weighing(access.AccessPolicy):
         return _given(self.given_limit)
 
 
-class WeightOnly(access.AccessPolicy):
+class WeightOnly(AccessPolicy):
     """Gives one organization more, and limits nobody."""
 
     def weight(self, organization: Any) -> float:
@@ -45,7 +47,7 @@ class WeightOnly(access.AccessPolicy):
         return 3 if organization.name == "ORG-BIG" else super().weight(organization)
 
 
-class Unmade(access.AccessPolicy):
+class Unmade(AccessPolicy):
     """Cannot even be made."""
 
     def __init__(self) -> None:
@@ -69,46 +71,46 @@ def told(caplog: pytest.LogCaptureFixture) -> list[Any]:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(access, "_last_complaint", -math.inf)
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     asked.clear()
     yield
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
 
 
 def test_all_weigh_the_same_and_the_setting_limits_them(organization: Organization, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 7}
-    assert share_of(organization) == Share(1.0, 7)
-    assert access.AccessPolicy().weight(organization) == 1.0
-    assert access.AccessPolicy().in_flight_limit(organization) == 7
+    assert verbs.share_of(organization) == Share(1.0, 7)
+    assert AccessPolicy().weight(organization) == 1.0
+    assert AccessPolicy().in_flight_limit(organization) == 7
 
 
 def test_what_a_policy_does_not_override_is_not_asked(settings: Any) -> None:
     big, other = make_organization(name="ORG-BIG"), make_organization()
     follow(settings, WeightOnly)
-    assert shares_of([big, other]) == {big.pk: Share(3.0, 100), other.pk: Share(1.0, 100)}
+    assert verbs.shares_of([big, other]) == {big.pk: Share(3.0, 100), other.pk: Share(1.0, 100)}
     assert asked == ["weight ORG-BIG", f"weight {other.name}"]
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 5}
-    assert share_of(big) == Share(3.0, 5)
+    assert verbs.share_of(big) == Share(3.0, 5)
 
 
 def test_answers_hold_for_some_seconds(
     organization: Organization, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow(settings, Weighing)
-    assert share_of(organization) == Share(1.0, 100)
+    assert verbs.share_of(organization) == Share(1.0, 100)
     monkeypatch.setattr(Weighing, "given_weight", 2)
-    assert share_of(organization) == Share(1.0, 100)
+    assert verbs.share_of(organization) == Share(1.0, 100)
     assert len(asked) == 2
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + tenant_shares.ANSWER_SECONDS)
-    assert share_of(organization) == Share(2.0, 100)
+    monkeypatch.setattr(time, "monotonic", lambda: now + verbs.LIMIT_ANSWER_SECONDS)
+    assert verbs.share_of(organization) == Share(2.0, 100)
 
 
 def test_no_more_answers_are_remembered_than_allowed(settings: Any, tuning: Tuning) -> None:
     tuning.set(answer_cache_entries=4)
     follow(settings, Weighing)
     for _ in range(5):
-        share_of(make_organization())
+        verbs.share_of(make_organization())
     assert len(tenant_shares._answers) <= 4
 
 
@@ -118,7 +120,7 @@ def test_any_finite_number_is_a_weight(
 ) -> None:
     monkeypatch.setattr(Weighing, "given_weight", answer)
     follow(settings, Weighing)
-    assert share_of(organization).weight == 2.0
+    assert verbs.share_of(organization).weight == 2.0
 
 
 BAD_WEIGHTS: Final[list[tuple[Any, str, str]]] = [
@@ -151,7 +153,7 @@ def test_what_is_no_weight_counts_as_1_and_the_log_says_so(
 ) -> None:
     monkeypatch.setattr(Weighing, "given_weight", answer)
     follow(settings, Weighing)
-    assert share_of(organization) == Share(1.0, 100)
+    assert verbs.share_of(organization) == Share(1.0, 100)
     (record,) = told(caplog)
     head, _, said = record.getMessage().partition(": ")
     assert head.endswith(f"question=weight organization={organization.name} taken=1")
@@ -171,7 +173,7 @@ def test_weights_beyond_bounds_count_as_the_bounds(
 ) -> None:
     monkeypatch.setattr(Weighing, "given_weight", answer)
     follow(settings, Weighing)
-    assert share_of(organization).weight == counts
+    assert verbs.share_of(organization).weight == counts
     (record,) = told(caplog)
     head, _, said = record.getMessage().partition(": ")
     assert head.endswith(f"taken={counts:g}")
@@ -205,7 +207,7 @@ def test_what_is_no_limit_is_replaced_and_the_log_says_so(
 ) -> None:
     monkeypatch.setattr(Weighing, "given_limit", answer)
     follow(settings, Weighing)
-    assert share_of(organization) == Share(1.0, counts)
+    assert verbs.share_of(organization) == Share(1.0, counts)
     (record,) = told(caplog)
     head, _, said = record.getMessage().partition(": ")
     assert head.endswith(f"question=in_flight_limit organization={organization.name} taken={counts:g}")
@@ -217,11 +219,11 @@ def test_the_log_says_so_once_a_minute(
 ) -> None:
     monkeypatch.setattr(Weighing, "given_weight", -1)
     follow(settings, Weighing)
-    shares_of([make_organization() for _ in range(3)])
+    verbs.shares_of([make_organization() for _ in range(3)])
     assert len(told(caplog)) == 1
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + access.COMPLAINT_PAUSE)
-    share_of(make_organization())
+    monkeypatch.setattr(time, "monotonic", lambda: now + verbs.COMPLAINT_PAUSE)
+    verbs.share_of(make_organization())
     assert len(told(caplog)) == 2
     assert {item.levelno for item in caplog.records} == {logging.ERROR}
 
@@ -230,5 +232,5 @@ def test_a_policy_that_cannot_be_made_gives_all_the_usual_share(
     organization: Organization, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     follow(settings, Unmade)
-    assert share_of(organization) == Share(1.0, 100)
+    assert verbs.share_of(organization) == Share(1.0, 100)
     assert told(caplog)

@@ -14,15 +14,9 @@ from typing import Final
 import pytest
 
 from django_jobs import get_job_history
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher, held_jobs, window, worker_registry
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.settle import settle
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority
-from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
-from django_jobs.worker.prefetch import LARGE_AHEAD_SECONDS, PrefetchEstimator
+from tests.support import verbs
 from tests.support.brokers import (
     ALL_QUEUES,
     WORKER,
@@ -39,6 +33,7 @@ from tests.support.cases import rolled_back
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import HAND_BACK_SECONDS, LARGE_AHEAD_SECONDS, Claimed, PrefetchEstimator
 
 #: What a job may wait beside run times: behind what is claimed ahead, and until a worker tells that it wants less.
 MARGIN: Final = LARGE_AHEAD_SECONDS + HAND_BACK_SECONDS
@@ -60,20 +55,20 @@ class Slot:
 
     def _announce(self) -> None:
         quick = self._estimator.quick_types(1)
-        worker_registry.announce(self.name, ALL_QUEUES, slots=1, window=1, quick_types=quick)
+        verbs.announce_worker(self.name, ALL_QUEUES, slots=1, window=1, quick_types=quick)
 
     def go_on(self, now: float, seconds: dict[int, float]) -> int | None:
         """End what ran, and begin the next job if there is one; return its key."""
         if self._runs is not None:
             claimed, took = self._runs
-            settle([returned(claimed)], self.name)
+            verbs.settle([returned(claimed)], self.name)
             self._estimator.ran(claimed.job_type, took)
             self._announce()
             self._runs = None
         if not self._waiting:
             tickets = self._consumer.take_now(self._estimator.set_size()).tickets
-            self._waiting.extend(claim(tickets, self.name, self._estimator.fits) if tickets else ())
-        dispatcher.dispatch_without_budget()
+            self._waiting.extend(verbs.claim(tickets, self.name, self._estimator.fits) if tickets else ())
+        verbs.dispatch_without_budget()
         if not self._waiting:
             self.until = NEVER
             return None
@@ -82,7 +77,7 @@ class Slot:
         self.until = now + seconds[begun.pk]
         is_overdue = self._estimator.wait_too_long([item.job_type for item in self._waiting])
         if is_overdue or (seconds[begun.pk] > HAND_BACK_SECONDS and self._waiting):
-            leases.hand_back([(item.pk, item.attempt) for item in self._waiting], "it waited", self.name)
+            verbs.hand_back([(item.pk, item.attempt) for item in self._waiting], "it waited", self.name)
             self._waiting.clear()
         return begun.pk
 
@@ -99,11 +94,11 @@ class Shop:
         """Submit jobs that take so long each; return the last."""
         if is_bulk:
             jobs = pending_jobs(kind, organization, len(seconds))
-            dispatcher.wake()
+            verbs.wake()
         else:
             jobs = [pending_job(kind, organization) for _ in seconds]
             for job in jobs:
-                dispatcher.dispatch_new(job)
+                verbs.dispatch_new(job)
         self._seconds |= {job.pk: took for job, took in zip(jobs, seconds, strict=True)}
         self._wake()
         return jobs[-1]
@@ -157,7 +152,7 @@ def test_beside_another_tenants_jobs_a_first_job_waits_for_two_run_times_of_a_sl
 
 
 def announce(slots: int, **quick_types: int) -> None:
-    worker_registry.announce("worker", ALL_QUEUES, slots=slots, window=slots, quick_types=quick_types)
+    verbs.announce_worker("worker", ALL_QUEUES, slots=slots, window=slots, quick_types=quick_types)
 
 
 def queued(kind: JobType) -> int:
@@ -170,7 +165,7 @@ def test_of_slow_jobs_one_a_slot_is_queued_though_those_of_another_type_are_quic
     large = make_organization()
     for kind, most in ((slow, 2), (unknown, 2), (quick, 40)):
         jobs = pending_jobs(kind, large, 50)
-        dispatcher.dispatch()
+        verbs.dispatch()
         assert queued(kind) == most
         Job.objects.filter(pk__in=[job.pk for job in jobs]).update(status="Canceled", ready_at=None)
         broker.lose_tickets()
@@ -182,7 +177,7 @@ def test_a_window_is_shared_by_quick_jobs_and_slow_ones(broker: MemoryBroker) ->
     large = make_organization()
     (first, *_) = pending_jobs(slow, large, 1)
     pending_jobs(quick, large, 50)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert (reread(first).status, queued(quick)) == ("Queued", 20)
 
 
@@ -190,22 +185,22 @@ def test_in_a_window_that_is_full_of_slow_jobs_there_is_no_room_for_a_quick_one(
     quick, slow = make_job_type(type_name="quick"), make_job_type(type_name="slow")
     announce(2, quick=40)
     (first, *_) = pending_jobs(slow, make_organization(), 5)
-    dispatcher.dispatch()
+    verbs.dispatch()
     job = pending_job(quick, first.organization)
-    dispatcher.dispatch_new(job)
+    verbs.dispatch_new(job)
     assert reread(job).status == "Pending"
 
 
 def test_urgent_tickets_that_have_room_are_not_too_many_for_a_queue_with_fewer_slots(broker: MemoryBroker) -> None:
     announce(1)
     critical = queue_for(Priority.CRITICAL)
-    worker_registry.announce("urgent", ["jobs-critical"], slots=3, window=3)
+    verbs.announce_worker("urgent", ["jobs-critical"], slots=3, window=3)
     kind, organization = make_job_type(), make_organization()
     for _ in range(6):
         pending_job(kind, organization, priority=Priority.CRITICAL)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.depths()[critical] == 4
-    assert not window.read_window().has_room(Priority.CRITICAL, 0.5, broker.depths())
+    assert not verbs.read_window().has_room(Priority.CRITICAL, 0.5, broker.depths())
 
 
 @pytest.fixture
@@ -213,7 +208,7 @@ def overlong(broker: MemoryBroker) -> list[Job]:
     """Jobs of one organization that were queued when they seemed to be quick."""
     announce(1, kind=30)
     jobs = pending_jobs(make_job_type(type_name="kind"), make_organization(), 40)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == [job.pk for job in jobs[:30]]
     announce(1)
     return jobs
@@ -223,7 +218,7 @@ def test_tickets_behind_a_long_queue_are_called_back_when_another_tenant_comes(
     broker: MemoryBroker, overlong: list[Job]
 ) -> None:
     job = pending_job(overlong[0].job_type)
-    dispatcher.dispatch_new(job)
+    verbs.dispatch_new(job)
     assert broker.pks() == [job.pk]
     assert Job.objects.filter(status="Pending").count() == len(overlong)
     assert [entry["to_status"] for entry in get_job_history(overlong[0])] == ["Pending", "Queued", "Pending"]
@@ -236,17 +231,17 @@ def test_and_when_the_others_job_is_queued_behind_them_already(broker: MemoryBro
     broker.push([ticket_of(job)])
     Job.objects.filter(status="Pending").update(status="Canceled", ready_at=None)
     announce(1)
-    dispatcher.dispatch_without_budget()
+    verbs.dispatch_without_budget()
     assert broker.pks() == [job.pk]
 
 
 def test_what_was_called_back_has_its_place_in_its_lane_again(broker: MemoryBroker, overlong: list[Job]) -> None:
     pending_job(overlong[0].job_type)
-    dispatcher.dispatch()
+    verbs.dispatch()
     order = []
     while (ticket := broker.take()) is not None:
-        order += [claimed.pk for claimed in claim([ticket], WORKER)]
-        dispatcher.dispatch()
+        order += [claimed.pk for claimed in verbs.claim([ticket], WORKER)]
+        verbs.dispatch()
     assert [pk for pk in order if pk <= overlong[-1].pk] == [job.pk for job in overlong]
 
 
@@ -254,11 +249,11 @@ def test_where_nobody_else_waits_tickets_stay_and_so_do_as_many_as_there_are_slo
     broker: MemoryBroker, overlong: list[Job]
 ) -> None:
     tickets = broker.pks()
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == tickets
     announce(30)
     pending_job(overlong[0].job_type)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert broker.pks() == tickets
 
 
@@ -266,17 +261,17 @@ def test_a_job_that_went_first_past_a_full_window_calls_nothing_back(broker: Mem
     announce(4)
     kind = make_job_type()
     pending_jobs(kind, make_organization(), 10)
-    dispatcher.dispatch()
+    verbs.dispatch()
     tickets = broker.pks()
     job = pending_job(kind)
-    dispatcher.dispatch_new(job)
-    dispatcher.dispatch_without_budget()
+    verbs.dispatch_new(job)
+    verbs.dispatch_without_budget()
     assert broker.pks() == [job.pk, *tickets]
 
 
 def test_what_is_more_urgent_stays_where_it_is(broker: MemoryBroker, overlong: list[Job]) -> None:
     job = pending_job(overlong[0].job_type, priority="Low")
-    dispatcher.dispatch_new(job)
+    verbs.dispatch_new(job)
     assert (len(broker.pks()), reread(job).status) == (30, "Pending")
 
 
@@ -284,21 +279,21 @@ def test_the_ticket_of_a_job_that_others_hold_takes_no_room_in_any_process(broke
     announce(1)
     kind = make_job_type()
     (held, other) = pending_jobs(kind, make_organization(), 2)
-    dispatcher.dispatch()
-    held_jobs.note([held.pk], 30.0)
-    dispatcher.dispatch()
+    verbs.dispatch()
+    verbs.note_held_jobs([held.pk], 30.0)
+    verbs.dispatch()
     assert [reread(job).status for job in (held, other)] == ["Queued", "Queued"]
-    claim([ticket_of(other)], WORKER)
-    held_jobs.forget()  # another process found it
+    verbs.claim([ticket_of(other)], WORKER)
+    verbs.forget_held_jobs()  # another process found it
     (late,) = pending_jobs(kind, make_organization(), 1)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert reread(late).status == "Queued"
 
 
 def test_a_job_that_was_found_to_be_held_long_ago_takes_room_again(broker: MemoryBroker) -> None:
     announce(1)
     (held, other) = pending_jobs(make_job_type(), make_organization(), 2)
-    dispatcher.dispatch()
-    held_jobs.note([held.pk], -1.0)
-    dispatcher.dispatch()
+    verbs.dispatch()
+    verbs.note_held_jobs([held.pk], -1.0)
+    verbs.dispatch()
     assert reread(other).status == "Pending"

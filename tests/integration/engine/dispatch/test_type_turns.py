@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from django_jobs.engine import access
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, tenant_shares, worker_registry
-from django_jobs.engine.dispatch.type_turns import OF
+from django_jobs import AccessPolicy
 from django_jobs.models import EngineLease, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, MemoryBroker, pending_jobs
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import TYPE_TURNS_OF
 
 
-class Double(access.AccessPolicy):
+class Double(AccessPolicy):
     """Gives one organization twice as much as the others."""
 
     pk: ClassVar[Any] = None
@@ -27,7 +27,7 @@ class Double(access.AccessPolicy):
 @pytest.fixture(autouse=True)
 def _room(broker: MemoryBroker) -> None:
     """Room for a hundred jobs: no other limit than the types' keeps a job waiting."""
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=10, window=100)
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=10, window=100)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def served(kind: JobType, busy: JobType, times: int) -> Counter[Any]:
             gone = Job.objects.filter(job_type=of, status="Queued")
             found.update(gone.values_list("organization_id", flat=True) if of == kind else ())
             gone.update(status="Completed")
-            dispatcher.dispatch()
+            verbs.dispatch()
     return found
 
 
@@ -69,7 +69,7 @@ def test_places_go_around_whoever_another_type_serves_in_between(
 def test_places_go_by_weight(broker: MemoryBroker, organizations: list[Organization], settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Double"}
     Double.pk = organizations[0].pk
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     kind, busy = make_job_type(max_running=2), make_job_type(max_running=1)
     wait(broker, kind, organizations)
     wait(broker, busy, organizations[1:2])
@@ -84,21 +84,21 @@ def test_an_organization_at_its_own_limit_keeps_no_place_from_others(
 ) -> None:
     kind = make_job_type(max_running=5, max_running_per_organization=2)
     wait(broker, kind, organizations[:3])
-    dispatcher.dispatch()
+    verbs.dispatch()
     of_each = Counter(Job.objects.filter(status="Queued").values_list("organization_id", flat=True))
     assert sorted(of_each.values()) == [1, 2, 2]
     Job.objects.filter(status="Queued", organization=organizations[0]).update(status="Completed")
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status="Queued").count() == 5
 
 
 def test_keys_that_are_full_take_nobodys_turn(broker: MemoryBroker, organizations: list[Organization]) -> None:
     kind = make_job_type(max_running=4, concurrency_key="account")
     wait(broker, kind, organizations[:2], count=3)  # all of one key each
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status="Queued").count() == 2
     wait(broker, kind, organizations[2:], count=3)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert Job.objects.filter(status="Queued").count() == 4
 
 
@@ -110,8 +110,8 @@ def test_a_lost_cursor_only_starts_the_round_again(
     wait(broker, kind, organizations)
     wait(broker, busy, organizations[1:2])
     served(kind, busy, 2)
-    row = EngineLease.objects.get(pk=dispatch_lock.LEASE)
-    name = next(name for name in row.state if name.endswith(f"{OF}{kind.pk}"))
+    row = EngineLease.objects.get(pk=verbs.DISPATCH_LEASE)
+    name = next(name for name in row.state if name.endswith(f"{TYPE_TURNS_OF}{kind.pk}"))
     row.state[name] = kept
     row.save()
     assert max(served(kind, busy, 4).values()) <= 2
@@ -121,12 +121,12 @@ def test_nothing_is_kept_of_types_without_limits(broker: MemoryBroker, organizat
     kind, other = make_job_type(max_running=1), make_job_type(max_running=1)
     for of in (kind, other):
         wait(broker, of, organizations)
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert len(names()) == 2
     JobType.objects.filter(pk=other.pk).update(max_running=None)
     Job.objects.filter(job_type=kind, status="Queued").update(status="Completed")
-    dispatcher.dispatch()
-    assert [name.partition(OF)[2] for name in names()] == [kind.pk]
+    verbs.dispatch()
+    assert [name.partition(TYPE_TURNS_OF)[2] for name in names()] == [kind.pk]
 
 
 def test_turns_follow_each_other_whoever_is_picked_first(
@@ -141,13 +141,13 @@ def test_turns_follow_each_other_whoever_is_picked_first(
 
 
 def test_on_small_pages_nobody_waits_for_ever(broker: MemoryBroker) -> None:
-    worker_registry.withdraw("a-worker")
-    worker_registry.announce("a-worker", ALL_QUEUES, slots=2, window=2)
+    verbs.withdraw_worker("a-worker")
+    verbs.announce_worker("a-worker", ALL_QUEUES, slots=2, window=2)
     kind, organizations = make_job_type(max_running=1), [make_organization() for _ in range(8)]
     wait(broker, kind, organizations, 6)
     found: Counter[Any] = Counter()
     for _ in range(32):
-        dispatcher.dispatch()
+        verbs.dispatch()
         gone = Job.objects.filter(job_type=kind, status="Queued")
         found.update(gone.values_list("organization_id", flat=True))
         gone.update(status="Completed")
@@ -161,12 +161,12 @@ def test_an_organization_that_may_start_few_more_leaves_its_places_to_others(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_IN_FLIGHT_PER_ORGANIZATION": 11}
     kind, other = make_job_type(max_running=10), make_job_type()
     wait(broker, other, organizations[:1], 10)
-    dispatcher.dispatch()
+    verbs.dispatch()
     wait(broker, kind, organizations[:2], 10)
-    dispatcher.dispatch()
+    verbs.dispatch()
     of_each = Counter(Job.objects.filter(job_type=kind, status="Queued").values_list("organization_id", flat=True))
     assert of_each == {organizations[0].pk: 1, organizations[1].pk: 9}
 
 
 def names() -> list[str]:
-    return [name for name in EngineLease.objects.get(pk=dispatch_lock.LEASE).state if OF in name]
+    return [name for name in EngineLease.objects.get(pk=verbs.DISPATCH_LEASE).state if TYPE_TURNS_OF in name]

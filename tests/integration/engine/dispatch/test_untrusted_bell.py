@@ -8,10 +8,11 @@ from typing import Final
 import pytest
 import redis
 
-from django_jobs.broker import RQBroker, tickets
+from tests.support import verbs
+from tests.support.verbs import RQBroker
 
 BELL: Final = "rq:django_jobs:bell"
-LEADER: Final = tickets.LEADER
+LEADER: Final = verbs.LEADER_KEY
 RUBBISH: Final[dict[str, Callable[[redis.Redis], object]]] = {
     "a text": lambda client: client.set(BELL, "abc"),
     "a broken number": lambda client: client.set(BELL, "1.5"),
@@ -56,7 +57,7 @@ def test_what_no_leader_wrote_keeps_nobody_from_leading(
 
 @pytest.mark.parametrize("value", ["abc", "", "0x10", "1" * 100, "0", "-1", "nan"])
 def test_a_weight_that_is_none_lets_nobody_go_first(redis_client: redis.Redis, value: str) -> None:
-    redis_client.set(tickets.weight_key("jobs-normal"), value, px=900)
+    redis_client.set(verbs.queue_weight_key("jobs-normal"), value, px=900)
     assert RQBroker().look().first_weights == {}
 
 
@@ -72,5 +73,5 @@ def test_a_weight_that_is_none_lets_nobody_go_first(redis_client: redis.Redis, v
 def test_what_no_pass_wrote_lets_nobody_go_first(
     redis_client: redis.Redis, write: Callable[[redis.Redis, str], object]
 ) -> None:
-    write(redis_client, tickets.weight_key("jobs-normal"))
+    write(redis_client, verbs.queue_weight_key("jobs-normal"))
     assert RQBroker().look().first_weights == {}

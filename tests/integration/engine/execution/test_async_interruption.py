@@ -13,11 +13,10 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from django_jobs import JobCanceled
-from django_jobs.engine.execution import outcomes
 from django_jobs.exceptions import Interruption, JobTimedOut, WorkerStopping
-from django_jobs.worker.interruption import Interrupter, MainThreadSignals
 from tests.support.attempts import Stage
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interrupter, MainThreadSignals, outcomes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 

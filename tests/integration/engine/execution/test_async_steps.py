@@ -12,12 +12,11 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from django_jobs import RetryLater
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.handler_run import attempt, run
-from django_jobs.engine.store.chosen import store
 from django_jobs.exceptions import InvalidStep, TransientError
 from django_jobs.models import JobStep
+from tests.support import verbs
 from tests.support.durable import DurableJob, Effects
+from tests.support.verbs import outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def run_next(both_ways: str) -> Callable[..., Any]:
     """Runs the next attempt of a job: on the test's own connection, or as a worker does."""
-    how = run if both_ways == "committed" else attempt
+    how = verbs.run if both_ways == "committed" else verbs.attempt
     return lambda durable, handler: durable.run(handler, how=how)
 
 
@@ -308,7 +307,7 @@ def test_the_checkpoint_is_saved_and_read(run_next: Callable[..., Any]) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_what_happened_is_stored_though_the_handler_gives_up_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     durable, effects = DurableJob(), Effects()
-    insert = type(store()).insert_step
+    insert = type(verbs.store()).insert_step
     storing, may_store, found = threading.Event(), threading.Event(), []
 
     def insert_late(self: Any, *args: Any) -> Any:
@@ -316,7 +315,7 @@ def test_what_happened_is_stored_though_the_handler_gives_up_waiting(monkeypatch
         assert may_store.wait(30)
         return insert(self, *args)
 
-    monkeypatch.setattr(type(store()), "insert_step", insert_late)
+    monkeypatch.setattr(type(verbs.store()), "insert_step", insert_late)
 
     async def handler(context: Any) -> None:
         step = asyncio.create_task(context.astep("charge", effects.ado, 1))
@@ -327,5 +326,5 @@ def test_what_happened_is_stored_though_the_handler_gives_up_waiting(monkeypatch
             await step
         found.append(await sync_to_async(JobStep.objects.count)())
 
-    assert isinstance(durable.run(handler, how=run), outcomes.Returned)
+    assert isinstance(durable.run(handler, how=verbs.run), outcomes.Returned)
     assert found == [1]

@@ -11,14 +11,13 @@ from typing import Final
 import pytest
 from django.db.models import F, Max, Sum
 
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import breakers, outcomes, settle
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import BreakerState
+from tests.support import verbs
 from tests.support.breakers import breaker_of, claim_moved, let_go, let_pass, make_fragile_type
 from tests.support.brokers import WORKER, pending_jobs, raised, returned
 from tests.support.factories import make_organization
+from tests.support.verbs import Claimed, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -55,10 +54,10 @@ class Provider:
         ended: list[outcomes.Outcome] = []
         for item in claimed:
             ended.append(self._run(item, ended))
-        settle.settle(ended, WORKER)
+        verbs.settle(ended, WORKER)
 
     def _run(self, claimed: Claimed, ended: list[outcomes.Outcome]) -> outcomes.Outcome:
-        if breakers.have_failed_too_often(ended, claimed):
+        if verbs.have_failed_too_often(ended, claimed):
             return outcomes.NotBegun(claimed=claimed, text="Handed back before it began")
         if self.is_up():
             return returned(claimed)
@@ -70,11 +69,11 @@ class Provider:
 def test_a_minute_without_the_provider_costs_few_attempts_and_at_most_one_retry() -> None:
     kind = make_fragile_type(breaker_failures=FAILURES, breaker_pause=PAUSE)
     pending_jobs(kind, make_organization(), 600)
-    provider, began = Provider(kind), database.now()
+    provider, began = Provider(kind), verbs.now()
     while provider.second < DOWN.stop:
         provider.pass_second()
     assert breaker_of(kind).state == BreakerState.OPEN
-    took = (database.now() - began).total_seconds()  # the breaker's time goes on while the test works
+    took = (verbs.now() - began).total_seconds()  # the breaker's time goes on while the test works
     assert provider.attempts_while_down <= FAILURES + (len(DOWN) + took) // PAUSE
     assert Job.objects.aggregate(most=Max("retry_count"), all=Sum("retry_count")) == {"most": 1, "all": FAILURES}
 

@@ -13,13 +13,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_history
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import breakers, outcomes, settle
-from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import Breaker, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.breakers import (
     FAILURES,
     PAUSE,
@@ -33,6 +31,7 @@ from tests.support.breakers import (
 )
 from tests.support.brokers import WORKER, end, pending_job, queue_up, raised, reread, returned, running_job, ticket_of
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Claimed, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -62,7 +61,7 @@ def test_timeouts_open_it(fragile: JobType) -> None:
     for claimed in attempts(fragile, FAILURES - 1):
         end(outcomes.TimedOut(claimed=claimed))
     (killed,) = attempts(fragile, 1)
-    settle.settle_timed_out([(killed.pk, killed.attempt)], WORKER)
+    verbs.settle_timed_out([(killed.pk, killed.attempt)], WORKER)
     assert breaker_of(fragile).state == BreakerState.OPEN
 
 
@@ -80,7 +79,7 @@ def test_another_error_counts_anew(fragile: JobType) -> None:
 
 
 def lose(claimed: Claimed) -> None:
-    settle.settle_lost([(claimed.pk, claimed.attempt)], "its process was killed", WORKER)
+    verbs.settle_lost([(claimed.pk, claimed.attempt)], "its process was killed", WORKER)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +163,7 @@ def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: 
     ended, returned_early = attempts(fragile, 2)
     open_by_failures(fragile)
     assert end(outcomes.Interrupted(claimed=ended, text="The worker was shut down")).status == "Pending"
-    settle.return_to_queue([(returned_early.pk, 1)], "Handed back before it began", WORKER)
+    verbs.return_to_queue([(returned_early.pk, 1)], "Handed back before it began", WORKER)
     assert Job.objects.get(pk=returned_early.pk).status == "Pending"
     Job.objects.filter(status="Pending").delete()
     pending_job(fragile)
@@ -175,7 +174,7 @@ def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: 
 def test_what_is_handed_back_in_the_set_that_opens_it_waits(fragile: JobType, reasons: Reasons) -> None:
     claimed = attempts(fragile, FAILURES + 1)
     unbegun = outcomes.NotBegun(claimed=claimed[0], text="what the worker says of it")
-    settle.settle([unbegun, *(raised(item) for item in claimed[1:])], WORKER)
+    verbs.settle([unbegun, *(raised(item) for item in claimed[1:])], WORKER)
     job = Job.objects.get(pk=claimed[0].pk)
     assert (job.status, job.queued_at, job.started_at) == ("Pending", None, None)
     assert reasons(job) == ["breaker_open"]
@@ -186,7 +185,7 @@ def test_what_a_pass_queued_that_had_begun_before_it_opened_is_no_try(fragile: J
     """That pass may commit after the opening, and queue whatever the window takes."""
     open_by_failures(fragile)
     late = queue_up(pending_job(fragile))
-    assert claim([ticket_of(late)], WORKER) == []
+    assert verbs.claim([ticket_of(late)], WORKER) == []
     assert reread(late).status == "Pending"
     claimed, since = claim_try(fragile), breaker_of(fragile).tries_since
     queued_at = Job.objects.get(pk=claimed.pk).queued_at
@@ -197,7 +196,7 @@ def test_what_started_late_pays_nothing_and_waits_for_no_pause_but_is_no_try(fra
     late = queue_up(pending_job(fragile))
     open_by_failures(fragile)
     Breaker.primary.update(state=BreakerState.CLOSED)  # as the claim saw it
-    (claimed,) = claim([ticket_of(late)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(late)], WORKER)
     Breaker.primary.update(state=BreakerState.OPEN)
     job = end(outcomes.Interrupted(claimed=claimed, text="The worker was shut down"))
     assert (job.status, job.retry_count) == ("Pending", 0)
@@ -233,12 +232,12 @@ def statements(run: Callable[[], object]) -> list[str]:
 def test_ends_of_plain_types_ask_nothing_of_breakers() -> None:
     kind = make_job_type()
     first, second = attempts(kind, 2)
-    assert statements(lambda: settle.settle([returned(first), raised(second)], WORKER)) == []
+    assert statements(lambda: verbs.settle([returned(first), raised(second)], WORKER)) == []
 
 
 def test_a_set_that_completes_asks_its_breakers_once(fragile: JobType) -> None:
     ended = [returned(claimed) for claimed in attempts(fragile, 5)]
-    assert len(statements(lambda: settle.settle(ended, WORKER))) == 1
+    assert len(statements(lambda: verbs.settle(ended, WORKER))) == 1
 
 
 def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:
@@ -247,30 +246,30 @@ def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:
 
 def test_a_process_starts_no_more_of_a_set_whose_jobs_fail(fragile: JobType) -> None:
     claimed, other = attempts(fragile, 1)[0], running_job()[1]
-    assert not breakers.have_failed_too_often(failing(claimed, FAILURES - 1), claimed)
-    assert breakers.have_failed_too_often([*failing(claimed, FAILURES), raised(other)], claimed)
-    assert not breakers.have_failed_too_often([*failing(claimed, FAILURES), returned(claimed)], claimed)
-    assert not breakers.have_failed_too_often([raised(claimed, "Permanent")] * FAILURES, claimed)
+    assert not verbs.have_failed_too_often(failing(claimed, FAILURES - 1), claimed)
+    assert verbs.have_failed_too_often([*failing(claimed, FAILURES), raised(other)], claimed)
+    assert not verbs.have_failed_too_often([*failing(claimed, FAILURES), returned(claimed)], claimed)
+    assert not verbs.have_failed_too_often([raised(claimed, "Permanent")] * FAILURES, claimed)
 
 
 def test_a_process_adds_what_it_learned_when_it_last_stored_ends(fragile: JobType) -> None:
     claimed = attempts(fragile, 4)
     end(raised(claimed[0]))
-    assert not breakers.have_failed_too_often(failing(claimed[1], FAILURES - 2), claimed[1])
-    assert breakers.have_failed_too_often(failing(claimed[1], FAILURES - 1), claimed[1])
+    assert not verbs.have_failed_too_often(failing(claimed[1], FAILURES - 2), claimed[1])
+    assert verbs.have_failed_too_often(failing(claimed[1], FAILURES - 1), claimed[1])
     end(returned(claimed[1]))
-    assert not breakers.have_failed_too_often(failing(claimed[2], FAILURES - 1), claimed[2])
-    assert breakers.have_failed_too_often(failing(claimed[2], FAILURES), claimed[2])
+    assert not verbs.have_failed_too_often(failing(claimed[2], FAILURES - 1), claimed[2])
+    assert verbs.have_failed_too_often(failing(claimed[2], FAILURES), claimed[2])
 
 
 def test_a_process_knows_of_what_it_claimed_before_it_learned_that_it_is_open(fragile: JobType) -> None:
     (before,) = attempts(fragile, 1)
-    assert not breakers.is_known_open(before)
+    assert not verbs.is_breaker_known_open(before)
     open_by_failures(fragile)
     pending_job(fragile)
-    assert breakers.is_known_open(before)
-    assert not breakers.is_known_open(claim_try(fragile))
-    assert not breakers.is_known_open(dataclasses.replace(before, job_type="another"))
+    assert verbs.is_breaker_known_open(before)
+    assert not verbs.is_breaker_known_open(claim_try(fragile))
+    assert not verbs.is_breaker_known_open(dataclasses.replace(before, job_type="another"))
 
 
 def test_for_one_organizations_failures_its_tickets_alone_do_not_start(
@@ -279,7 +278,7 @@ def test_for_one_organizations_failures_its_tickets_alone_do_not_start(
     mine, theirs = (queue_up(pending_job(fragile, whose)) for whose in (organization, make_organization()))
     open_by_failures(fragile, organization)
     assert breaker_of(fragile).organization_id == organization.pk
-    assert [item.pk for item in claim([ticket_of(mine), ticket_of(theirs)], WORKER)] == [theirs.pk]
+    assert [item.pk for item in verbs.claim([ticket_of(mine), ticket_of(theirs)], WORKER)] == [theirs.pk]
     assert [reread(job).status for job in (mine, theirs)] == ["Pending", "Running"]
 
 
@@ -291,7 +290,7 @@ def test_one_claim_that_is_known_to_be_allowed_starts_for_another_organization_a
         end(returned(running_job(job_type=fragile, organization=whose)[1]))  # then the policy's answers are known
     mine, theirs = (queue_up(pending_job(fragile, whose)) for whose in (organization, other))
     open_by_failures(fragile, organization)
-    assert [len(claim([ticket_of(job)], WORKER)) for job in (mine, theirs)] == [0, 1]
+    assert [len(verbs.claim([ticket_of(job)], WORKER)) for job in (mine, theirs)] == [0, 1]
 
 
 def test_attempts_of_others_end_as_ever_while_it_holds_one_organization(
@@ -302,7 +301,7 @@ def test_attempts_of_others_end_as_ever_while_it_holds_one_organization(
     job = end(raised(failing))
     assert (job.status, job.retry_count) == ("Failed", 1)
     assert end(returned(succeeding)).status == "Completed"
-    settle.return_to_queue([(interrupted.pk, interrupted.attempt)], "again", WORKER)
+    verbs.return_to_queue([(interrupted.pk, interrupted.attempt)], "again", WORKER)
     assert reread(Job.objects.get(pk=interrupted.pk)).status == "Queued"
     row = breaker_of(fragile)
     assert (row.state, row.organization_id, row.others_failures) == (BreakerState.OPEN, organization.pk, 0)
@@ -325,9 +324,9 @@ def test_a_process_begins_others_jobs_of_a_set_in_which_one_organizations_fail(
     mine = [running_job(job_type=fragile, organization=organization)[1] for _ in range(FAILURES + 1)]
     (theirs,) = attempts(fragile, 1)
     ended = [raised(claimed) for claimed in mine[:FAILURES]]
-    assert breakers.have_failed_too_often(ended, mine[-1])
-    assert not breakers.have_failed_too_often(ended, theirs)
+    assert verbs.have_failed_too_often(ended, mine[-1])
+    assert not verbs.have_failed_too_often(ended, theirs)
     for outcome in ended:
         end(outcome)
-    assert breakers.is_known_open(dataclasses.replace(mine[-1], claimed_at=0.0))
-    assert not breakers.is_known_open(dataclasses.replace(theirs, claimed_at=0.0))
+    assert verbs.is_breaker_known_open(dataclasses.replace(mine[-1], claimed_at=0.0))
+    assert not verbs.is_breaker_known_open(dataclasses.replace(theirs, claimed_at=0.0))

@@ -10,16 +10,14 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from django_jobs import RetryLater
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.handler_run import attempt, context_for
-from django_jobs.engine.execution.settle import settle
 from django_jobs.exceptions import InvalidStep, PermanentError, TransientError, WorkerStopping
 from django_jobs.models import Job, JobCheckpoint, JobStep
+from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import start
 from tests.support.durable import DurableJob
 from tests.support.statements import statements_of
+from tests.support.verbs import outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -137,7 +135,7 @@ def test_at_an_orderly_end_it_is_logged_and_the_end_is_stored(
 def test_a_connection_that_is_lost_while_it_is_saved_with_the_end_loses_neither(durable: DurableJob) -> None:
     claimed = start(durable.job)
     claimed.handler = noting(RetryLater(0), page=1)
-    outcome = attempt(claimed, context_for(claimed, FreeRunner()))
+    outcome = verbs.attempt(claimed, verbs.context_for(claimed, FreeRunner()))
 
     def lose(execute: Any, sql: str, *rest: Any) -> Any:
         if JobCheckpoint._meta.db_table in sql:
@@ -145,9 +143,9 @@ def test_a_connection_that_is_lost_while_it_is_saved_with_the_end_loses_neither(
         return execute(sql, *rest)
 
     with connection.execute_wrapper(lose), pytest.raises(OperationalError):
-        settle([outcome], claimed.worker_name)
+        verbs.settle([outcome], claimed.worker_name)
     assert (Job.objects.get().status, JobCheckpoint.objects.exists()) == ("Running", False)
-    assert settle([outcome], claimed.worker_name) == []
+    assert verbs.settle([outcome], claimed.worker_name) == []
     assert (Job.objects.get().status, JobCheckpoint.objects.get().data) == ("Pending", {"page": 1})
 
 
@@ -190,6 +188,6 @@ def test_both_go_with_the_job_and_those_of_others_stay(durable: DurableJob) -> N
 
     for job in (durable, other):
         job.run(handler)
-    assert delete_jobs([durable.job.pk]) == 1
+    assert verbs.delete_jobs([durable.job.pk]) == 1
     assert set(JobStep.objects.values_list("job_id", flat=True)) == {other.job.pk}
     assert set(JobCheckpoint.objects.values_list("pk", flat=True)) == {other.job.pk}

@@ -10,34 +10,30 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.execution import claim_verdicts
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.insight.raised_errors import last_traceback
-from django_jobs.engine.ports import Ticket, use_broker
-from django_jobs.engine.store import database
+from django_jobs import get_job_history
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Membership
 from tests.integration.conftest import Reasons
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, queue_up, reread, running_job, ticket_of
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.verbs import Ticket
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def refused(job: Job) -> Job:
     """The job's row after a worker tried to claim it in vain."""
-    claim_verdicts.forget()
-    assert claim([ticket_of(job)], WORKER) == []
+    verbs.forget_claim_verdicts()
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     return reread(job)
 
 
 def test_a_claimed_job_runs_under_a_lease_of_its_worker() -> None:
     job = job_in("Queued")
-    before = database.now()
-    claim([ticket_of(job)], WORKER)
+    before = verbs.now()
+    verbs.claim([ticket_of(job)], WORKER)
     row = reread(job)
     assert (row.status, row.attempt, row.worker_name) == ("Running", 1, WORKER)
     assert row.started_at
@@ -47,7 +43,7 @@ def test_a_claimed_job_runs_under_a_lease_of_its_worker() -> None:
 
 def test_a_claim_holds_all_that_the_run_needs() -> None:
     job = job_in("Queued", parameters={"month": 3}, metadata={"trace": "x"})
-    (claimed,) = claim([ticket_of(job)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(job)], WORKER)
     assert (claimed.job_id, claimed.attempt, claimed.timeout_seconds) == (job.name, 1, 300)
     assert (claimed.parameters, claimed.metadata) == ({"month": 3}, {"trace": "x"})
     assert (claimed.organization, claimed.organization_pk) == (job.organization_name, job.organization_id)
@@ -57,32 +53,32 @@ def test_a_claim_holds_all_that_the_run_needs() -> None:
 def test_a_job_that_did_not_change_meanwhile_is_read_once() -> None:
     ticket = ticket_of(queue_up(pending_job()))
     with CaptureQueriesContext(connection) as queries:
-        claim([ticket], WORKER)
+        verbs.claim([ticket], WORKER)
     assert sum("handler_method" in query["sql"] for query in queries) == 1
 
 
 def test_progress_of_the_attempt_before_is_gone() -> None:
     job = job_in("Failed")
     Job.objects.filter(pk=job.pk).update(progress=70, progress_message="nearly")
-    claim([ticket_of(queue_up(job))], WORKER)
+    verbs.claim([ticket_of(queue_up(job))], WORKER)
     assert (reread(job).progress, reread(job).progress_message, reread(job).attempt) == (0, "", 2)
 
 
 def test_claims_come_in_the_order_of_the_tickets() -> None:
     jobs = [job_in("Queued") for _ in range(3)]
-    claimed = claim([ticket_of(job) for job in reversed(jobs)], WORKER)
+    claimed = verbs.claim([ticket_of(job) for job in reversed(jobs)], WORKER)
     assert [item.pk for item in claimed] == [job.pk for job in reversed(jobs)]
 
 
 def test_a_ticket_is_good_for_one_claim() -> None:
     ticket = ticket_of(job_in("Queued"))
-    assert len(claim([ticket], WORKER)) == 1
-    assert claim([ticket], "worker-2") == []
+    assert len(verbs.claim([ticket], WORKER)) == 1
+    assert verbs.claim([ticket], "worker-2") == []
 
 
 def test_a_ticket_from_before_a_retry_is_void() -> None:
     job = queue_up(job_in("Failed"))
-    assert claim([Ticket(job.pk, job.created_at.year, 1, 1)], WORKER) == []
+    assert verbs.claim([Ticket(job.pk, job.created_at.year, 1, 1)], WORKER) == []
     assert reread(job).status == "Queued"
 
 
@@ -90,7 +86,7 @@ def test_a_ticket_from_before_a_retry_is_void() -> None:
 def test_a_void_ticket_hides_no_valid_one_of_the_same_job(void_attempts: tuple[int, int], broker: MemoryBroker) -> None:
     job, other = queue_up(job_in("Failed")), job_in("Queued")
     before, after = (Ticket(job.pk, job.created_at.year, attempt, 3) for attempt in void_attempts)
-    claimed = claim([before, ticket_of(job), ticket_of(job), after, ticket_of(other)], WORKER)
+    claimed = verbs.claim([before, ticket_of(job), ticket_of(job), after, ticket_of(other)], WORKER)
     assert [(item.pk, item.attempt) for item in claimed] == [(job.pk, 2), (other.pk, 1)]
     assert [item.ticket for item in claimed] == [ticket_of(job), ticket_of(other)]
     assert broker.tickets == []
@@ -99,7 +95,7 @@ def test_a_void_ticket_hides_no_valid_one_of_the_same_job(void_attempts: tuple[i
 def test_a_void_ticket_does_not_go_back_in_the_place_of_the_valid_one(broker: MemoryBroker) -> None:
     first, job = job_in("Queued"), queue_up(job_in("Failed"))
     void = Ticket(job.pk, job.created_at.year, 1, 3)
-    claim([ticket_of(first), void, ticket_of(job), void], WORKER, lambda _: 1)
+    verbs.claim([ticket_of(first), void, ticket_of(job), void], WORKER, lambda _: 1)
     assert broker.tickets == [ticket_of(job)]
 
 
@@ -108,12 +104,12 @@ def test_a_ticket_of_a_job_that_is_not_queued_is_void(subtests: pytest.Subtests,
         with rolled_back(subtests, status=status):
             job = job_in(status)
             broker.lose_tickets()
-            assert claim([ticket_of(job)], WORKER) == []
+            assert verbs.claim([ticket_of(job)], WORKER) == []
             assert (reread(job).status, broker.tickets) == (status, [])
 
 
 def test_a_ticket_of_a_deleted_job_is_void(broker: MemoryBroker) -> None:
-    assert claim([Ticket(987654321, 2026, 1, 1)], WORKER) == []
+    assert verbs.claim([Ticket(987654321, 2026, 1, 1)], WORKER) == []
     assert broker.tickets == []
 
 
@@ -121,7 +117,7 @@ def test_what_would_not_start_at_once_goes_back_to_the_front(broker: MemoryBroke
     tickets = [ticket_of(job_in("Queued")) for _ in range(3)]
     behind = ticket_of(job_in("Queued"))
     broker.push([behind])
-    claimed = claim(tickets, WORKER, lambda _: 1)
+    claimed = verbs.claim(tickets, WORKER, lambda _: 1)
     assert [item.ticket for item in claimed] == tickets[:1]
     assert broker.tickets == [*tickets[1:], behind]
 
@@ -129,12 +125,12 @@ def test_what_would_not_start_at_once_goes_back_to_the_front(broker: MemoryBroke
 def test_fits_is_asked_with_the_types_in_the_tickets_order() -> None:
     jobs = [job_in("Queued") for _ in range(3)]
     fits = Mock(return_value=3)
-    claim([ticket_of(job) for job in reversed(jobs)], WORKER, fits)
+    verbs.claim([ticket_of(job) for job in reversed(jobs)], WORKER, fits)
     fits.assert_called_once_with([job.job_type_id for job in reversed(jobs)])
 
 
 def test_at_least_one_job_is_taken() -> None:
-    assert len(claim([ticket_of(job_in("Queued"))], WORKER, lambda _: 0)) == 1
+    assert len(verbs.claim([ticket_of(job_in("Queued"))], WORKER, lambda _: 0)) == 1
 
 
 def test_a_job_whose_organization_is_gone_is_a_dead_letter(reasons: Reasons) -> None:
@@ -192,8 +188,8 @@ def test_a_handler_that_this_worker_cannot_load_waits_for_one_that_can(path: str
     row = refused(job)
     assert row.status == "Pending"
     assert row.ready_at
-    assert row.ready_at > database.now()
-    assert path in last_traceback(job)
+    assert row.ready_at > verbs.now()
+    assert path in verbs.last_traceback(job)
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(9, "Pending"), (11, "Dead Letter")])
@@ -202,7 +198,7 @@ def test_a_handler_that_nobody_could_load_for_ten_minutes_is_given_up(minutes: i
     JobType.objects.update(handler_method="tests.support.handlers.of_the_next_release")
     refused(job)
     logs = ExecutionLog.objects.filter(job=job, from_status="Queued", to_status="Pending")
-    logs.update(timestamp=database.now() - dt.timedelta(minutes=minutes))
+    logs.update(timestamp=verbs.now() - dt.timedelta(minutes=minutes))
     assert refused(queue_up(job)).status == status
 
 
@@ -212,7 +208,7 @@ def test_a_handler_that_became_loadable_runs() -> None:
     JobType.objects.update(handler_method="tests.support.handlers.of_the_next_release")
     refused(job)
     JobType.objects.filter(pk=kind.pk).update(handler_method=kind.handler_method)
-    assert len(claim([ticket_of(queue_up(job))], WORKER)) == 1
+    assert len(verbs.claim([ticket_of(queue_up(job))], WORKER)) == 1
 
 
 def test_a_job_whose_owner_was_deleted_is_a_dead_letter() -> None:
@@ -244,18 +240,18 @@ def test_a_job_whose_owner_was_deactivated_is_a_dead_letter() -> None:
 def test_a_refused_job_does_not_keep_its_neighbours_from_running() -> None:
     good, bad = job_in("Queued"), job_in("Queued")
     JobType.objects.filter(pk=bad.job_type_id).update(handler_method="os.system")
-    claimed = claim([ticket_of(bad), ticket_of(good)], WORKER)
+    claimed = verbs.claim([ticket_of(bad), ticket_of(good)], WORKER)
     assert [item.pk for item in claimed] == [good.pk]
     assert (reread(good).status, reread(bad).status) == ("Running", "Dead Letter")
 
 
 def test_no_tickets_are_no_claims() -> None:
-    assert claim([], WORKER) == []
+    assert verbs.claim([], WORKER) == []
 
 
 def test_a_job_in_the_hands_of_one_worker_is_not_anothers() -> None:
     job, claimed = running_job("worker-1")
-    assert claim([claimed.ticket], "worker-2") == []
+    assert verbs.claim([claimed.ticket], "worker-2") == []
     assert reread(job).worker_name == "worker-1"
 
 
@@ -263,7 +259,7 @@ def test_the_handler_is_looked_up_at_the_claim() -> None:
     kind = make_job_type()
     job = queue_up(pending_job(kind))
     JobType.objects.update(handler_method="tests.support.handlers.echo")
-    (claimed,) = claim([ticket_of(job)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(job)], WORKER)
     assert claimed.handler is handlers.echo
 
 
@@ -275,7 +271,7 @@ class PushFails(MemoryBroker):
 
 
 def test_what_was_claimed_runs_though_the_other_tickets_cannot_be_put_back() -> None:
-    use_broker(PushFails())
+    verbs.use_broker(PushFails())
     first, second = job_in("Queued"), job_in("Queued")
-    (claimed,) = claim([ticket_of(first), ticket_of(second)], WORKER, lambda _: 1)
+    (claimed,) = verbs.claim([ticket_of(first), ticket_of(second)], WORKER, lambda _: 1)
     assert (claimed.pk, reread(second).status) == (first.pk, "Queued")

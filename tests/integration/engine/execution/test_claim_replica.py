@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.engine.store.fresh_reads import fresh_reads
 from django_jobs.models import Job, Membership, Organization
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_user
@@ -24,7 +22,7 @@ def claimed(job: Job) -> Any:
     """The job's status after a worker took its ticket, whose host reads everything from the replica."""
     ticket = ticket_of(queue_up(job))
     with lagging_replica(of_all=True):
-        claim([ticket], WORKER)
+        verbs.claim([ticket], WORKER)
     row = reread(job)
     return row.status, row.error_message
 
@@ -65,8 +63,8 @@ def test_an_owner_who_left_is_refused_although_the_replica_still_knows_them(
 def test_a_handler_submits_for_an_owner_whom_the_replica_does_not_know_yet(organization: Organization) -> None:
     child = make_job_type()
     job = pending_job(organization=organization, user=make_user(member_of=[organization]))
-    (attempt,) = claim([ticket_of(queue_up(job))], WORKER)
-    context: Any = context_for(attempt, FreeRunner())
+    (attempt,) = verbs.claim([ticket_of(queue_up(job))], WORKER)
+    context: Any = verbs.context_for(attempt, FreeRunner())
     with lagging_replica(of_all=True):
         made = context.submit_job(child.pk)
     assert made.owner_name == job.owner_name
@@ -75,8 +73,8 @@ def test_a_handler_submits_for_an_owner_whom_the_replica_does_not_know_yet(organ
 def test_reads_that_decide_nothing_go_where_the_host_sends_them() -> None:
     make_user("someone")
     with lagging_replica(of_all=True) as replica:
-        with fresh_reads():
-            with fresh_reads():
+        with verbs.fresh_reads():
+            with verbs.fresh_reads():
                 assert User.objects.filter(username="someone").exists()
             assert User.objects.filter(username="someone").db == "default"
         assert not replica.read

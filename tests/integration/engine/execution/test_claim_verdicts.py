@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.execution import policy_memory
-from django_jobs.engine.execution.claim import claim
 from django_jobs.models import Job, Membership, Organization
+from tests.support import verbs
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -17,7 +16,7 @@ from tests.support.tuning import Tuning
 pytestmark = pytest.mark.usefixtures("broker")
 
 #: As it is outside these tests.
-LIFETIME: Final = policy_memory.POLICY_CACHE_SECONDS
+LIFETIME: Final = verbs.POLICY_CACHE_SECONDS
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def queued(**fields: Any) -> Job:
 
 def claimed(*jobs: Job) -> list[str]:
     """The statuses of these jobs after a worker took their tickets together."""
-    claim([ticket_of(job) for job in jobs], WORKER)
+    verbs.claim([ticket_of(job) for job in jobs], WORKER)
     return [reread(job).status for job in jobs]
 
 

@@ -13,12 +13,11 @@ from django.core.files.storage import default_storage
 from django.db import connection, connections, transaction
 
 from django_jobs import PermanentError, RetryLater, TransientError
-from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.handler_run import attempt
 from django_jobs.models import Organization
+from tests.support import verbs
 from tests.support.attempts import Stage
 from tests.support.factories import make_organization
+from tests.support.verbs import outcomes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -81,11 +80,11 @@ def test_the_job_is_known_in_tasks_and_threads(stage: Stage) -> None:
     seen: list[Any] = []
 
     async def look() -> None:
-        seen.append(current_job.get())
+        seen.append(verbs.current_job.get())
 
     async def handler(context: Any) -> None:
         await asyncio.create_task(look())
-        await in_thread(lambda: seen.append(current_job.get()))
+        await in_thread(lambda: seen.append(verbs.current_job.get()))
 
     outcome = stage.run(handler)
     assert seen == [outcome.claimed, outcome.claimed]
@@ -215,4 +214,4 @@ def test_in_a_tests_transaction_it_sees_what_the_test_sees(stage: Stage) -> None
         return {"found": await Organization.objects.filter(name="of the test").acount()}
 
     assert connection.in_atomic_block
-    assert stage.run(handler, attempt).result == {"found": 1}
+    assert stage.run(handler, verbs.attempt).result == {"found": 1}

@@ -13,17 +13,16 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs import signals
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import completions, handler_run, settle
-from django_jobs.engine.execution.settle import settle_lost
-from django_jobs.engine.store import database
+from django_jobs import cancel_job, signals
+from django_jobs.engine.execution import settle
 from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
 from django_jobs.models import Job
 from tests.integration.conftest import Listen
+from tests.support import verbs
 from tests.support.attempts import FreeRunner, raising
 from tests.support.brokers import WORKER, end, raised, reread, returned, running_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import Interpose
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -63,8 +62,8 @@ def run(handler: Callable[..., Any], *, cancel: bool = False, **type_fields: Any
     claimed.handler = handler
     if cancel:
         cancel_job(job)
-    outcome = handler_run.run(claimed, handler_run.context_for(claimed, FreeRunner()))
-    assert settle.settle([outcome], WORKER) == []
+    outcome = verbs.run(claimed, verbs.context_for(claimed, FreeRunner()))
+    assert verbs.settle([outcome], WORKER) == []
     return reread(job)
 
 
@@ -144,10 +143,10 @@ def test_a_lost_attempts_error_is_told_as_such(
     records: list[logging.LogRecord], failed: list[tuple[str, BaseException]]
 ) -> None:
     job, claimed = running_job()
-    settle_lost([(job.pk, 1)], "its lease ran out", WORKER)
+    verbs.settle_lost([(job.pk, 1)], "its lease ran out", WORKER)
     records.clear()
     error = ValueError("too late")
-    settle.settle([raised(claimed, error=error)], WORKER)
+    verbs.settle([raised(claimed, error=error)], WORKER)
     assert [(item.event, item.exc_info[1]) for item in records] == [("end_refused", error)]  # type: ignore[attr-defined,index]
     assert failed == []
 
@@ -156,20 +155,20 @@ def test_a_lost_worker_has_no_exception(
     records: list[logging.LogRecord], failed: list[tuple[str, BaseException]]
 ) -> None:
     job, _ = running_job(job_type=make_job_type(max_retries=0))
-    settle_lost([(job.pk, 1)], "process 1 was killed by SIGKILL", WORKER)
+    verbs.settle_lost([(job.pk, 1)], "process 1 was killed by SIGKILL", WORKER)
     assert [item.exc_info for item in records] == [None, None]
     assert failed == []
 
 
 def test_an_end_that_the_database_refuses_tells_its_error(
-    monkeypatch: pytest.MonkeyPatch, failed: list[tuple[str, BaseException]]
+    interpose: Interpose, failed: list[tuple[str, BaseException]]
 ) -> None:
     def refuse(*_: Any) -> Any:
         raise refusal
 
     refusal = ValueError("the database says no")
     _, claimed = running_job()
-    monkeypatch.setattr(completions, "complete", refuse)
+    interpose("complete_jobs", refuse)
     assert end(returned(claimed)).status == "Dead Letter"
     assert failed == [("Dead Letter", refusal)]
 
@@ -186,7 +185,7 @@ def statements_of_a_failure() -> int:
     with CaptureQueriesContext(
         connection,
     ) as captured:
-        settle.settle([raised(claimed, error=ValueError("x"))], WORKER)
+        verbs.settle([raised(claimed, error=ValueError("x"))], WORKER)
     return len(captured)
 
 
@@ -222,18 +221,20 @@ def test_an_error_stays_with_an_end_that_is_to_be_settled_again(monkeypatch: pyt
     _, claimed = running_job()
     item = raised(claimed, error=ValueError("x"))
     monkeypatch.setattr(settle, "_settle_others", lambda *_: [])
-    assert settle.settle([item], WORKER) == [item]
+    assert verbs.settle([item], WORKER) == [item]
     assert item.error is not None
 
 
-def test_a_database_that_is_away_takes_no_error_from_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_takes_no_error_from_an_end(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
     def lose(*_: Any) -> Any:
         raise OperationalError("server closed the connection unexpectedly")
 
     _, claimed = running_job()
     item = raised(claimed, error=ValueError("x"))
     monkeypatch.setattr(settle, "_settle_others", lose)
-    monkeypatch.setattr(database, "is_lost_connection", lambda _: True)
+    interpose("is_lost_connection", lambda _: True)
     with pytest.raises(OperationalError):
-        settle.settle([item], WORKER)
+        verbs.settle([item], WORKER)
     assert item.error is not None

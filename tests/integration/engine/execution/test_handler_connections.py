@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from django.db import Error, OperationalError, connection, connections, transaction
 
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.store import database
 from django_jobs.exceptions import JobCanceled
+from tests.support import verbs
 from tests.support.attempts import outcome_of, raising
 from tests.support.brokers import running_job
+from tests.support.verbs import outcomes
 
 # Real transactions, since the engine closes a connection whose transaction a handler left open.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -64,7 +64,7 @@ def test_a_closed_connection_is_no_trouble() -> None:
 def test_a_connection_that_was_closed_behind_djangos_back_is_dropped_and_made_anew() -> None:
     connection.ensure_connection()
     connection.connection.close()
-    database.drop_connections()
+    verbs.drop_connections()
     assert running_job()
 
 

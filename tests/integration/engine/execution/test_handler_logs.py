@@ -15,14 +15,14 @@ from asgiref.sync import sync_to_async
 from django.db import DataError
 from pytest_django import Settings
 
-from django_jobs.engine.control.deletion import delete_jobs
 from django_jobs.engine.execution import handler_logs
-from django_jobs.engine.log_lines import LineBuffer
 from django_jobs.exceptions import PermanentError, RetryLater
 from django_jobs.models import AttemptLog, Job
+from tests.support import verbs
 from tests.support.brokers import pending_job
 from tests.support.durable import DurableJob
 from tests.support.statements import statements_of
+from tests.support.verbs import Interpose, LineBuffer
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -184,9 +184,9 @@ def test_where_it_is_off_or_wrong_no_statement_is_more_and_nothing_is_kept(setti
 
 
 @pytest.mark.usefixtures("kept")
-def test_an_end_whose_lines_the_database_refuses_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_whose_lines_the_database_refuses_is_stored(interpose: Interpose) -> None:
     durable = DurableJob()
-    monkeypatch.setattr(handler_logs, "AttemptLog", Refusing)
+    interpose("AttemptLog", Refusing)
     durable.run(saying("x"))
     assert (durable.job.status, texts(durable.job)) == ("Completed", {})
 
@@ -195,7 +195,7 @@ def test_an_end_whose_lines_the_database_refuses_is_stored(monkeypatch: pytest.M
 def test_the_lines_go_with_their_job() -> None:
     durable = DurableJob()
     durable.run(saying("x"))
-    delete_jobs([durable.job.pk])
+    verbs.delete_jobs([durable.job.pk])
     assert not AttemptLog.objects.exists()
 
 

@@ -12,17 +12,14 @@ from django.utils import translation
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.execution import outcomes, progress
-from django_jobs.engine.execution.handler_run import context_for, run
-from django_jobs.engine.execution.progress import ProgressBuffer
 from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import JobCanceled, PermanentError
 from django_jobs.models import Job, JobType
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.attempts import FreeRunner, outcome_of, returning
 from tests.support.brokers import WORKER, reread, running_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import Interpose, ProgressBuffer, outcomes
 
 # Real transactions, since the engine closes a connection whose transaction a handler left open.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -88,9 +85,9 @@ def test_progress_is_kept_within_a_hundred_per_cent() -> None:
 
 def test_a_job_knows_that_it_runs_only_while_it_runs() -> None:
     seen: list[Any] = []
-    outcome = outcome_of(lambda _: seen.append(current_job.get()))
+    outcome = outcome_of(lambda _: seen.append(verbs.current_job.get()))
     assert seen == [outcome.claimed]
-    assert current_job.get() is None
+    assert verbs.current_job.get() is None
 
 
 def test_a_language_that_a_handler_activates_is_not_the_next_jobs() -> None:
@@ -148,7 +145,7 @@ def outcome_of_reading(kind: JobType, values: Any) -> Any:
     _, claimed = running_job(job_type=kind, parameters={"count": 2})
     claimed.parameters = values
     claimed.handler = lambda context: {"data": context.validated_data}
-    return run(claimed, context_for(claimed, FreeRunner()))
+    return verbs.run(claimed, verbs.context_for(claimed, FreeRunner()))
 
 
 def test_a_handler_gets_what_the_serializer_makes_of_its_parameters(declared: JobType) -> None:
@@ -193,7 +190,7 @@ def test_progress_of_a_job_that_another_worker_runs_under_the_same_number_is_ref
     ],
 )
 def test_what_is_being_written_when_the_attempt_ends_is_stored_with_its_end(
-    monkeypatch: pytest.MonkeyPatch, reports: list[tuple[int, str | None]], expected: tuple[int, str]
+    interpose: Interpose, reports: list[tuple[int, str | None]], expected: tuple[int, str]
 ) -> None:
     _, claimed = running_job()
     key, buffer = (claimed.pk, claimed.attempt), ProgressBuffer(WORKER)
@@ -206,7 +203,7 @@ def test_what_is_being_written_when_the_attempt_ends_is_stored_with_its_end(
         return False  # the end holds the row
 
     buffer.report(key, *reports[0])
-    monkeypatch.setattr(progress, "write", write)
+    interpose("write_progress", write)
     buffer.flush()
     assert found == [expected]
 
@@ -224,7 +221,7 @@ def test_progress_that_could_not_be_written_is_written_the_next_time_or_what_is_
         raise OperationalError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "write", write)
+        Interpose(patch)("write_progress", write)
         with pytest.raises(OperationalError):
             buffer.flush()
 

@@ -13,21 +13,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, submit_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution import claim_verdicts, policy_memory, unbegun
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import Breaker, Job, JobType, Membership, Organization
 from django_jobs.statuses import BreakerState
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.tuning import Tuning
+from tests.support.verbs import Claimed, Interpose
 
 pytestmark = [
     pytest.mark.usefixtures("broker"),
-    pytest.mark.skipif(not store().claims_known, reason="This store reads jobs before it claims them."),
+    pytest.mark.skipif(not verbs.store().claims_known, reason="This store reads jobs before it claims them."),
 ]
 
 FIELDS: Final[dict[str, Any]] = {"parameters": {"month": 3}, "metadata": {"trace": "x"}, "timeout": 77}
@@ -51,14 +48,14 @@ def queued(*args: Any, **fields: Any) -> Job:
 
 
 def claim_of(job: Job) -> Claimed:
-    (claimed,) = claim([ticket_of(job)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(job)], WORKER)
     return claimed
 
 
 def statements_of(job: Job) -> list[str]:
     """What is asked while the job is claimed."""
     with CaptureQueriesContext(connection) as queries:
-        claim([ticket_of(job)], WORKER)
+        verbs.claim([ticket_of(job)], WORKER)
     return [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
 
 
@@ -72,7 +69,7 @@ def test_it_does_for_a_type_whose_breaker_is_closed(organization: Organization, 
     fragile = make_job_type(breaker_failures=3)
     claim_of(queued(fragile, organization, user=user))
     Breaker.objects.create(job_type=fragile, failures=2)
-    claim_verdicts.likeness.forget()
+    verbs.claim_likeness.forget()
     job = queued(fragile, organization, user=user)
     assert len(statements_of(job)) == 1
     assert reread(job).status == "Running"
@@ -83,11 +80,11 @@ def test_a_job_that_was_queued_before_the_breaker_of_its_type_opened_does_not_st
 ) -> None:
     job = queued(kind, organization, user=user)
     JobType.objects.update(breaker_failures=3)
-    Breaker.objects.create(job_type=kind, state=BreakerState.OPEN, opened_at=database.now())
-    assert claim([ticket_of(job)], WORKER) == []
+    Breaker.objects.create(job_type=kind, state=BreakerState.OPEN, opened_at=verbs.now())
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Pending"
-    claim_verdicts.likeness.forget()
-    Breaker.objects.update(tries_since=database.now())
+    verbs.claim_likeness.forget()
+    Breaker.objects.update(tries_since=verbs.now())
     assert len(statements_of(queued(kind, organization, user=user))) == 1  # let go since, to try
 
 
@@ -139,7 +136,7 @@ def _change_pool(job: Job) -> None:
 
 
 def _expire(job: Job) -> None:
-    Job.objects.filter(pk=job.pk).update(expires_at=database.now() - dt.timedelta(seconds=1))
+    Job.objects.filter(pk=job.pk).update(expires_at=verbs.now() - dt.timedelta(seconds=1))
 
 
 def _cancel(job: Job) -> None:
@@ -180,7 +177,7 @@ def test_what_differs_is_judged_as_ever(
 ) -> None:
     job = queued(kind, organization, user=user)
     change(job)
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert reread(job).status != "Running"
 
 
@@ -188,7 +185,7 @@ def test_the_organization_of_another_job_says_nothing(kind: JobType, user: Any) 
     suspended = make_organization()
     job = queued(kind, suspended)
     Organization.objects.filter(pk=suspended.pk).update(is_active=False)
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Pending"
 
 
@@ -203,9 +200,9 @@ def test_an_answer_that_is_too_old_is_none(
 ) -> None:
     clock = Clock()
     tuning.set(policy_clock=clock)
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
     claim_of(queued(kind, organization, user=user))
-    clock.now += policy_memory.POLICY_CACHE_SECONDS
+    clock.now += verbs.POLICY_CACHE_SECONDS
     assert len(statements_of(queued(kind, organization, user=user))) > 1
 
 
@@ -214,11 +211,11 @@ def test_what_was_claimed_without_a_question_is_asked_for_before_the_answer_is_t
 ) -> None:
     clock = Clock()
     tuning.set(policy_clock=clock)
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
     claim_of(queued(kind, organization, user=user))
     for _ in range(5):
         clock.now += 0.8
-        policy_memory.ask_again()  # as the refiller does after each claim
+        verbs.ask_policy_again()  # as the refiller does after each claim
         assert len(statements_of(queued(kind, organization, user=user))) == 1
 
 
@@ -226,15 +223,15 @@ def test_a_refusal_lets_no_job_start(kind: JobType, organization: Organization) 
     jobs = [queued(kind, organization) for _ in range(2)]
     Organization.objects.filter(pk=organization.pk).update(is_active=False)
     for job in jobs:
-        assert claim([ticket_of(job)], WORKER) == []
+        assert verbs.claim([ticket_of(job)], WORKER) == []
         assert reread(job).status == "Pending"
 
 
 def test_a_job_that_was_queued_again_since_it_was_read_is_read_anew(
-    kind: JobType, organization: Organization, user: Any, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, user: Any, interpose: Interpose
 ) -> None:
     job = queued(kind, organization, user=user)
-    start = unbegun.start_known
+    start = verbs.start_known
 
     def start_late(*args: Any) -> Any:
         moved, row = start(*args) or (None, None)
@@ -242,7 +239,7 @@ def test_a_job_that_was_queued_again_since_it_was_read_is_read_anew(
         Job.objects.filter(pk=job.pk).update(input_parameters={"month": 4})
         return moved, row._replace(queued_at=row.queued_at - dt.timedelta(seconds=1))
 
-    monkeypatch.setattr(unbegun, "start_known", start_late)
+    interpose("start_known", start_late)
     assert claim_of(job).parameters == {"month": 4}
 
 
@@ -250,18 +247,18 @@ def test_jobs_of_code_and_of_users_are_told_apart(kind: JobType, organization: O
     """Without an owner nobody is asked for rights; that says nothing of a job that has one."""
     claim_of(queued(kind, organization))
     Membership.objects.filter(user=user).delete()
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
     claim_of(queued(kind, organization))
     job = queue_up(submit_job(kind, organization))
     Job.objects.filter(pk=job.pk).update(owner=user, owner_name=user.get_username())
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Dead Letter"
 
 
 def tries(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> int:
     """How many of the jobs were tried to be claimed in the statement that reads them."""
-    start = mock.Mock(wraps=unbegun.start_known)
-    monkeypatch.setattr(unbegun, "start_known", start)
+    start = mock.Mock(wraps=verbs.start_known)
+    Interpose(monkeypatch)("start_known", start)
     for job in jobs:
         claim_of(job)
     return start.call_count

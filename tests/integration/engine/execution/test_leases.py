@@ -7,19 +7,18 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import leases, settle
-from django_jobs.engine.execution.leases import Loss
-from django_jobs.engine.store import database
+from django_jobs import cancel_job
 from django_jobs.models import ExecutionLog, Job
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, reread, running_job, ticket_of
+from tests.support.verbs import Interpose, Loss
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def expire(job: Job) -> None:
-    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=verbs.now() - dt.timedelta(seconds=1))
 
 
 def loss_of(*started: tuple[int, int], **fields: Any) -> Loss:
@@ -28,8 +27,8 @@ def loss_of(*started: tuple[int, int], **fields: Any) -> Loss:
 
 def test_renewing_prolongs_the_leases_of_ones_own_workers_only() -> None:
     (mine, claimed), (others, _) = running_job("worker-1"), running_job("worker-2")
-    Job.objects.update(lease_expires_at=database.now())
-    (held,) = leases.renew(["worker-1"])
+    Job.objects.update(lease_expires_at=verbs.now())
+    (held,) = verbs.renew_leases(["worker-1"])
     assert (held.pk, held.job_id, held.attempt, held.worker_name) == (mine.pk, mine.name, claimed.attempt, "worker-1")
     renewed, old = reread(mine).lease_expires_at, reread(others).lease_expires_at
     assert renewed
@@ -40,31 +39,31 @@ def test_renewing_prolongs_the_leases_of_ones_own_workers_only() -> None:
 def test_a_claim_whose_answer_was_lost_is_given_up(broker: MemoryBroker, reasons: Reasons) -> None:
     """Else the worker, which knows nothing of it, would have its lease renewed for as long as it lives."""
     job, claimed = running_job()
-    leases.give_up_claim([claimed.ticket], "worker-1")
+    verbs.give_up_claim([claimed.ticket], "worker-1")
     row = reread(job)
     assert (row.status, row.retry_count, row.worker_name) == ("Queued", 0, "")
     assert reasons(job) == ["claim_lost"]
-    assert leases.renew(["worker-1"]) == []
+    assert verbs.renew_leases(["worker-1"]) == []
 
 
 def test_tickets_of_a_claim_that_was_not_committed_go_back_to_the_front(broker: MemoryBroker) -> None:
     first, second = job_in("Queued"), job_in("Queued")
     broker.push([ticket_of(second)])
-    leases.give_up_claim([ticket_of(first)], "worker-1")
+    verbs.give_up_claim([ticket_of(first)], "worker-1")
     assert broker.pks() == [first.pk, second.pk]
 
 
 def test_giving_up_a_claim_touches_no_other_workers_attempt(broker: MemoryBroker) -> None:
     theirs, claimed = running_job("worker-2")
     ended = job_in("Completed")
-    leases.give_up_claim([claimed.ticket, ticket_of(ended)], "worker-1")
+    verbs.give_up_claim([claimed.ticket, ticket_of(ended)], "worker-1")
     assert (reread(theirs).status, reread(ended).status, broker.tickets) == ("Running", "Completed", [])
 
 
 @pytest.fixture
-def rows_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def rows_in_use(interpose: Interpose) -> None:
     """Somebody holds all rows, as a renewal does for a moment: what skips them moves nothing."""
-    monkeypatch.setattr(settle, "return_to_queue", lambda *args: [])
+    interpose("return_to_queue", lambda *args: [])
 
 
 @pytest.mark.usefixtures("rows_in_use")
@@ -72,27 +71,27 @@ def test_what_cannot_be_handed_back_now_is_not_forgotten() -> None:
     job, claimed = running_job("worker-1")
     gone, _ = job_in("Completed"), job_in("Queued")
     pairs = [(job.pk, claimed.attempt), (gone.pk, gone.attempt)]
-    assert leases.hand_back(pairs, "no time", "worker-1") == [(job.pk, claimed.attempt)]
-    assert leases.give_up_claim([claimed.ticket, ticket_of(gone)], "worker-1") == [claimed.ticket]
+    assert verbs.hand_back(pairs, "no time", "worker-1") == [(job.pk, claimed.attempt)]
+    assert verbs.give_up_claim([claimed.ticket, ticket_of(gone)], "worker-1") == [claimed.ticket]
     assert reread(job).status == "Running"
 
 
 def test_nobody_renews_nothing(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
-        assert leases.renew([]) == []
+        assert verbs.renew_leases([]) == []
 
 
 def test_jobs_that_do_not_run_are_not_held() -> None:
     job_in("Queued")
     job_in("Failed")
-    assert leases.renew(["worker-1"]) == []
+    assert verbs.renew_leases(["worker-1"]) == []
 
 
 def test_renewing_tells_how_long_ago_a_cancel_was_requested() -> None:
     (_, _), (canceled, _) = running_job(), running_job()
     cancel_job(canceled)
-    Job.objects.filter(pk=canceled.pk).update(cancel_requested_at=database.now() - dt.timedelta(seconds=5))
-    seconds = {held.pk: held.cancel_seconds for held in leases.renew(["worker-1"])}
+    Job.objects.filter(pk=canceled.pk).update(cancel_requested_at=verbs.now() - dt.timedelta(seconds=5))
+    seconds = {held.pk: held.cancel_seconds for held in verbs.renew_leases(["worker-1"])}
     wanted = seconds.pop(canceled.pk)
     assert wanted is not None
     assert 5 <= wanted < 60
@@ -101,9 +100,9 @@ def test_renewing_tells_how_long_ago_a_cancel_was_requested() -> None:
 
 def test_a_job_whose_lease_ran_out_is_taken_from_its_worker(reasons: Reasons) -> None:
     (silent, claimed), (living, _) = running_job("worker-1"), running_job("worker-2")
-    leases.note_begun([(silent.pk, claimed.attempt)], ["worker-1"])
+    verbs.note_begun([(silent.pk, claimed.attempt)], ["worker-1"])
     expire(silent)
-    assert leases.rescue_expired() == 1
+    assert verbs.rescue_expired() == 1
     assert (reread(silent).status, reread(living).status) == ("Failed", "Running")
     log = ExecutionLog.objects.filter(job=silent).latest("id")
     assert (log.actor, log.worker_name, reasons(silent)) == ("scheduler", "worker-1", ["worker_lost"])
@@ -112,7 +111,7 @@ def test_a_job_whose_lease_ran_out_is_taken_from_its_worker(reasons: Reasons) ->
 def test_a_running_job_without_a_lease_is_rescued() -> None:
     job, _ = running_job()
     Job.objects.update(lease_expires_at=None)
-    assert leases.rescue_expired() == 1
+    assert verbs.rescue_expired() == 1
     assert reread(job).status == "Queued"
 
 
@@ -120,13 +119,13 @@ def test_an_expired_job_whose_cancel_was_requested_is_canceled() -> None:
     job, _ = running_job()
     cancel_job(job)
     expire(job)
-    leases.rescue_expired()
+    verbs.rescue_expired()
     assert reread(job).status == "Canceled"
 
 
 def test_nothing_expired_is_nothing_rescued() -> None:
     running_job()
-    assert leases.rescue_expired() == 0
+    assert verbs.rescue_expired() == 0
 
 
 @pytest.mark.parametrize(("how", "status"), [("lost", "Failed"), ("timed_out", "Timed Out"), ("interrupted", "Queued")])
@@ -135,19 +134,19 @@ def test_what_a_gone_worker_had_started_ends_as_told_and_the_rest_goes_back(
 ) -> None:
     (started, claimed), (waiting, _), (others, _) = running_job(), running_job(), running_job("worker-2")
     with django_capture_on_commit_callbacks(execute=True):
-        assert leases.release_worker(loss_of((started.pk, claimed.attempt), how=how))
+        assert verbs.release_worker(loss_of((started.pk, claimed.attempt), how=how))
     assert [reread(job).status for job in (started, waiting, others)] == [status, "Queued", "Running"]
     assert (reread(waiting).retry_count, waiting.pk in broker.pks()) == (0, True)
 
 
 def test_a_start_that_is_not_this_attempts_counts_as_waiting() -> None:
     job, claimed = running_job()
-    leases.release_worker(loss_of((job.pk, claimed.attempt - 1)))
+    verbs.release_worker(loss_of((job.pk, claimed.attempt - 1)))
     assert reread(job).status == "Queued"
 
 
 def test_a_worker_without_jobs_leaves_nothing_behind() -> None:
-    assert leases.release_worker(Loss(worker_name="worker-9", started=frozenset(), reason="killed"))
+    assert verbs.release_worker(Loss(worker_name="worker-9", started=frozenset(), reason="killed"))
 
 
 @pytest.mark.parametrize(("how", "status"), [("timed_out", "Timed Out"), ("interrupted", "Queued"), ("lost", "Failed")])
@@ -156,7 +155,7 @@ def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(
 ) -> None:
     (guilty, one), (innocent, two) = running_job(), running_job()
     pairs = [(guilty.pk, one.attempt), (innocent.pk, two.attempt)]
-    assert leases.release_worker(loss_of(*pairs, how=how, culprit=pairs[0]))
+    assert verbs.release_worker(loss_of(*pairs, how=how, culprit=pairs[0]))
     assert [reread(guilty).status, reread(innocent).status] == [status, "Queued"]
     assert reread(innocent).retry_count == 0
     assert reasons(innocent) == ["bystander"]
@@ -166,14 +165,14 @@ def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(
 def test_an_attempt_that_had_ended_unstored_is_not_said_to_have_waited(how: str, reasons: Reasons) -> None:
     (running, one), (ended, two) = running_job(), running_job()
     loss = loss_of((running.pk, one.attempt), how=how, ended=frozenset({(ended.pk, two.attempt)}))
-    assert leases.release_worker(loss)
+    assert verbs.release_worker(loss)
     assert (reread(ended).status, reread(ended).retry_count) == ("Queued", 0)
     assert reasons(ended) == ["unstored"]
 
 
 def test_an_attempt_that_had_ended_unstored_counts_where_nothing_else_can_be_to_blame(reasons: Reasons) -> None:
     job, claimed = running_job()
-    assert leases.release_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)})))
+    assert verbs.release_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)})))
     assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)
     assert reasons(job) == ["worker_lost"]
     assert "killed" in reread(job).error_message
@@ -182,7 +181,7 @@ def test_an_attempt_that_had_ended_unstored_counts_where_nothing_else_can_be_to_
 def test_an_attempt_that_had_ended_unstored_pays_nothing_where_its_worker_gave_up_in_order() -> None:
     """As a burst does that found no database to store it in."""
     job, claimed = running_job()
-    assert leases.release_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)}), gave_up=True))
+    assert verbs.release_worker(loss_of(ended=frozenset({(job.pk, claimed.attempt)}), gave_up=True))
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
@@ -190,26 +189,26 @@ def test_an_attempt_that_had_ended_unstored_pays_nothing_where_another_thread_wa
     """The import of a handler may have ended the process, as well as the storing may."""
     (ended, claimed), next_one = running_job(), job_in("Queued")
     loss = loss_of(ended=frozenset({(ended.pk, claimed.attempt)}), in_hand=frozenset({(next_one.pk, 1)}))
-    assert leases.release_worker(loss)
+    assert verbs.release_worker(loss)
     assert [(job.status, job.retry_count) for job in map(reread, (ended, next_one))] == [("Queued", 0)] * 2
 
 
 @pytest.mark.usefixtures("rows_in_use")
 def test_what_a_gone_worker_leaves_in_use_is_to_be_seen_to_again() -> None:
     running_job()
-    assert not leases.release_worker(loss_of())
+    assert not verbs.release_worker(loss_of())
 
 
-def test_a_lease_that_is_renewed_between_the_look_and_the_lock_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_that_is_renewed_between_the_look_and_the_lock_is_not_taken(interpose: Interpose) -> None:
     job, _ = running_job()
     expire(job)
-    original = database.in_transaction
+    original = verbs.in_transaction
 
     def renew_first(store: Any) -> Any:
-        monkeypatch.setattr(database, "in_transaction", original)
-        leases.renew(["worker-1"])
+        interpose("in_transaction", original)
+        verbs.renew_leases(["worker-1"])
         return original(store)
 
-    monkeypatch.setattr(database, "in_transaction", renew_first)
-    assert leases.rescue_expired() == 0
+    interpose("in_transaction", renew_first)
+    assert verbs.rescue_expired() == 0
     assert reread(job).status == "Running"

@@ -10,14 +10,12 @@ import pytest
 from django.db import connection
 
 from django_jobs import pools
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import shares
-from django_jobs.engine.execution.claim import claim
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import IN_FLIGHT
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, queue_up, returned, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Claimed, ShareTaker
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -38,7 +36,7 @@ def backlog(
 
 
 def take(count: int = 16, fits: Any = len) -> list[Claimed]:
-    return shares.take_share(pools.all_queues(), count, shares.Taker(WORKER, fits, lambda _: None)) or []
+    return verbs.take_share(pools.all_queues(), count, ShareTaker(WORKER, fits, lambda _: None)) or []
 
 
 def in_flight(*fields: str) -> Counter[Any]:
@@ -80,7 +78,7 @@ def test_what_has_a_ticket_counts_as_well(organization: Organization) -> None:
     queued = queue_up(backlog(kind, organization, priority="Low")[0])
     backlog(kind, organization)
     assert len(take()) == 1
-    assert claim([ticket_of(queued)], WORKER)
+    assert verbs.claim([ticket_of(queued)], WORKER)
     assert take() == []
 
 
@@ -107,7 +105,7 @@ def test_what_the_worker_leaves_of_a_share_counts_once_it_has_a_ticket(
     assert len(take(fits=lambda _: 1)) == 1
     assert len(broker.pks()) == 3
     assert take() == []
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     assert set(in_flight("lane_key").values()) == {2}
 
 
@@ -115,7 +113,7 @@ def test_the_dispatcher_adds_nothing_to_a_share_that_took_all_places(organizatio
     kind = make_job_type(max_running_per_organization=3)
     backlog(kind, organization)
     assert len(take()) == 3
-    assert dispatcher.dispatch() == 0
+    assert verbs.dispatch() == 0
     assert in_flight("status") == {("Running",): 3}
 
 
@@ -125,8 +123,8 @@ def test_a_type_with_a_limit_of_its_own_is_left_to_the_dispatcher(
     kind = make_job_type(max_running=2)
     backlog(kind, organization)
     assert take() == []
-    assert dispatcher.dispatch() == 2
-    assert len(claim(broker.take_all(), WORKER)) == 2
+    assert verbs.dispatch() == 2
+    assert len(verbs.claim(broker.take_all(), WORKER)) == 2
     assert take() == []
 
 

@@ -8,16 +8,13 @@ import sys
 
 import pytest
 
-from django_jobs.engine import processes
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.worker_registry import Supervision
-from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.neighbors import Neighbors
-from django_jobs.engine.insight.history import get_job_history
+from django_jobs import get_job_history
 from django_jobs.models import Job, Worker
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Neighbors, Supervision
 
 pytestmark = [
     pytest.mark.usefixtures("broker"),
@@ -29,15 +26,15 @@ pytestmark = [
 def dead() -> str:
     """A process that was there."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        return processes.describe(process.pid)
+        return verbs.describe_process(process.pid)
 
 
 @pytest.fixture
 def begun() -> Job:
     """A job of the worker, whose handler had run for a moment."""
     job, claimed = running_job()
-    leases.note_begun([(claimed.pk, claimed.attempt)], [WORKER])
-    worker_registry.announce(WORKER, ["jobs-normal"], slots=1, window=1)
+    verbs.note_begun([(claimed.pk, claimed.attempt)], [WORKER])
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, window=1)
     return job
 
 
@@ -59,8 +56,8 @@ def test_attempts_of_a_worker_that_is_gone_end_at_once_as_lost_and_run_again(
 
 @pytest.mark.parametrize("why", ["it lives", "its supervisor lives", "its child lives", "elsewhere", "unknown"])
 def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -> None:
-    mine = processes.describe(os.getpid())
-    place = processes.place()
+    mine = verbs.describe_process(os.getpid())
+    place = verbs.place_of_process()
     values = {
         "it lives": (place, mine),
         "its supervisor lives": (place, f"{dead} {mine}"),
@@ -75,9 +72,9 @@ def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -
 
 
 def test_a_worker_announces_itself_and_its_supervisor() -> None:
-    worker_registry.announce(WORKER, ["jobs-normal"], slots=1, window=1, supervision=Supervision(pid=os.getppid()))
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, window=1, supervision=Supervision(pid=os.getppid()))
     row = Worker.objects.get()
-    assert (row.place, row.processes) == (processes.place(), processes.describe(os.getpid(), os.getppid()))
+    assert (row.place, row.processes) == (verbs.place_of_process(), verbs.describe_process(os.getpid(), os.getppid()))
     assert len(row.processes.split()) == 2
 
 
@@ -87,7 +84,7 @@ def test_what_could_not_be_ended_is_ended_at_the_next_look(
     Worker.objects.update(processes=dead)
     neighbors = Neighbors()
     with monkeypatch.context() as patch:  # its row is in use
-        patch.setattr("django_jobs.engine.execution.vanished.end", lambda *_: [])
+        Interpose(patch)("end", lambda *_: [])
         assert neighbors.end_what_is_gone() == 0
     assert Worker.objects.exists()
     tuning.set(neighbor_pause_seconds=0.0)

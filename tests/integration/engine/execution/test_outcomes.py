@@ -9,9 +9,6 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from django_jobs import get_job_history, get_job_status, submit_job
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.settle import settle
-from django_jobs.engine.store import database
 from django_jobs.exceptions import (
     AttemptLost,
     JobCanceled,
@@ -22,10 +19,11 @@ from django_jobs.exceptions import (
     WorkerStopping,
 )
 from django_jobs.models import ExecutionLog, Job
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.attempts import outcome_of, raising
 from tests.support.brokers import WORKER
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import outcomes
 
 # Real transactions, since the engine closes a connection whose transaction a handler left open.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -114,7 +112,7 @@ def test_a_group_with_an_interruption_is_that_interruption() -> None:
 
 def settled(outcome: Any) -> Job:
     """The row of an attempt that ended so."""
-    settle([outcome], WORKER)
+    verbs.settle([outcome], WORKER)
     return Job.objects.get(pk=outcome.claimed.pk)
 
 
@@ -166,13 +164,13 @@ def test_a_rate_limit_met_inside_a_handler_is_waited_for() -> None:
     row = settled(outcome)
     assert (row.status, row.error_message != "") == ("Failed", True)
     assert row.next_retry_at
-    assert row.next_retry_at - database.now() <= dt.timedelta(seconds=50)
+    assert row.next_retry_at - verbs.now() <= dt.timedelta(seconds=50)
 
 
 def test_a_full_backlog_met_inside_a_handler_is_waited_for(settings: Any) -> None:
     organization = make_organization()
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 1}
-    submit_job(make_job_type(), organization, run_at=database.now() + dt.timedelta(hours=1))
+    submit_job(make_job_type(), organization, run_at=verbs.now() + dt.timedelta(hours=1))
     outcome = asking(job_type=make_job_type().pk, organization=organization.name)
     assert (outcome.kind, outcome.retry_after) == ("Transient", 10.0)
 

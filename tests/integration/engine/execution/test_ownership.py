@@ -9,42 +9,41 @@ import pytest
 from django.db import Error, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.execution import outcomes, ownership
-from django_jobs.engine.execution.handler_run import attempt, context_for
-from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.attempts import FreeRunner, Stage
 from tests.support.brokers import running_job
 from tests.support.cases import rolled_back
+from tests.support.verbs import Interpose, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def test_an_attempt_whose_lease_ran_out_owns_its_job_no_more_though_nobody_has_taken_it_yet() -> None:
     job, claimed = running_job()
-    context: Any = context_for(claimed, FreeRunner())
-    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() + dt.timedelta(seconds=5))
+    context: Any = verbs.context_for(claimed, FreeRunner())
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=verbs.now() + dt.timedelta(seconds=5))
     assert context.still_owned()
-    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(milliseconds=1))
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=verbs.now() - dt.timedelta(milliseconds=1))
     assert not context.still_owned()
 
 
 def test_an_attempt_owns_nothing_while_another_worker_has_one_of_the_same_number() -> None:
     job, claimed = running_job()
-    context: Any = context_for(claimed, FreeRunner())
+    context: Any = verbs.context_for(claimed, FreeRunner())
     Job.objects.filter(pk=job.pk).update(worker_name="another worker")
     assert not context.still_owned()
 
 
 def test_nobody_says_that_an_attempt_owns_its_job_while_the_database_gives_no_answer(
-    monkeypatch: pytest.MonkeyPatch,
+    interpose: Interpose,
 ) -> None:
     def lose(*_: Any) -> bool:
         raise OperationalError("the server closed the connection")
 
-    monkeypatch.setattr(ownership, "is_owned", lose)
-    context: Any = context_for(running_job()[1], FreeRunner())
+    interpose("is_owned", lose)
+    context: Any = verbs.context_for(running_job()[1], FreeRunner())
     with pytest.raises(Error):
         context.still_owned()
 
@@ -53,7 +52,7 @@ def test_a_coroutine_asks_too() -> None:
     async def ask(context: Any) -> dict[str, Any]:
         return {"owned": await context.astill_owned()}
 
-    ended = Stage().run(ask, how=attempt)
+    ended = Stage().run(ask, how=verbs.attempt)
     assert ended.result == {"owned": True}
 
 
@@ -80,7 +79,7 @@ def ends_in(call: Any, asked: list[int]) -> outcomes.Outcome:
                 asked.append(len(captured))
                 raise
 
-    ended: outcomes.Outcome = stage.run(handler, how=attempt)
+    ended: outcomes.Outcome = stage.run(handler, how=verbs.attempt)
     return ended
 
 
@@ -103,5 +102,5 @@ def test_inside_a_shield_a_lost_attempt_learns_that_it_owns_nothing_and_ends_beh
             steps.append(context.still_owned())
         steps.append("after the shield")
 
-    ended = stage.run(handler, how=attempt)
+    ended = stage.run(handler, how=verbs.attempt)
     assert (type(ended), steps) == (outcomes.Interrupted, [False])

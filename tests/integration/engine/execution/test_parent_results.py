@@ -9,17 +9,15 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from django_jobs import JobCanceled, ResultReference, submit_job
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.handler_run import context_for
-from django_jobs.engine.execution.leases import rescue_expired
 from django_jobs.models import Job, JobDependency, JobType, Organization
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.attempts import FreeRunner, Stage
 from tests.support.brokers import end, queue_up, raised, returned, running_job, start
 from tests.support.families import Submitter, kill, run_after_ended
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import outcomes
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -27,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def context_of(child: Job) -> Any:
     """What the handler of the child's next attempt gets."""
-    return context_for(start(child), FreeRunner())
+    return verbs.context_for(start(child), FreeRunner())
 
 
 def finish(job: Job, result: Any) -> None:
@@ -41,7 +39,7 @@ def family(submit: Submitter) -> tuple[Job, Job, Job]:
     child = submit(second, first)
     finish(first, {"rows": 3})
     finish(second, {"rows": 4, "text": "ä\u20ac"})
-    follow_up()
+    verbs.follow_up()
     return first, second, child
 
 
@@ -65,7 +63,7 @@ def test_what_a_parent_returned_that_did_not_complete_is_none(submit: Submitter)
     finish(silent, None)
     end(raised(start(failed_before)))
     finish(failed_before, {"at": "last"})
-    follow_up()
+    verbs.follow_up()
     assert context_of(child).parents == {dead.name: None, silent.name: None, failed_before.name: {"at": "last"}}
 
 
@@ -86,7 +84,7 @@ def test_reading_many_parents_costs_as_many_statements_as_one(submit: Submitter)
     parents = [submit() for _ in range(30)]
     child = submit(*parents)
     Job.objects.filter(pk__in=[job.pk for job in parents]).update(status="Completed", result={"a": 1}, ready_at=None)
-    follow_up()
+    verbs.follow_up()
     context = context_of(child)
     assert statements_of(lambda: context.parents) == 2
     assert len(context.parents) == 30
@@ -98,7 +96,7 @@ def test_beyond_a_megabyte_there_are_references_which_load_one_result(submit: Su
     child = submit(small, large, huge, tiny)
     for job, size in ((small, 100), (large, 700), (huge, 900), (tiny, 1)):
         finish(job, {"text": "x" * size})
-    follow_up()
+    verbs.follow_up()
     parents = context_of(child).parents
     assert {name for name, result in parents.items() if isinstance(result, ResultReference)} == {huge.name}
     assert parents[huge.name].load() == {"text": "x" * 900}
@@ -159,16 +157,16 @@ def test_they_are_there_in_a_hosts_tests(both_ways: str, kind: JobType, organiza
 
 def test_an_attempt_owns_its_job_while_it_runs() -> None:
     _, claimed = running_job()
-    context: Any = context_for(claimed, FreeRunner())
+    context: Any = verbs.context_for(claimed, FreeRunner())
     assert context.still_owned()
     assert statements_of(context.still_owned) == 1
 
 
 def test_an_attempt_whose_job_was_taken_away_owns_it_no_more() -> None:
     job, claimed = running_job()
-    context: Any = context_for(claimed, FreeRunner())
+    context: Any = verbs.context_for(claimed, FreeRunner())
     Job.objects.filter(pk=job.pk).update(lease_expires_at=None)
-    rescue_expired()
+    verbs.rescue_expired()
     assert not context.still_owned()
     start(job)  # elsewhere
     assert not context.still_owned()
@@ -176,7 +174,7 @@ def test_an_attempt_whose_job_was_taken_away_owns_it_no_more() -> None:
 
 def test_an_attempt_that_has_ended_owns_its_job_no_more() -> None:
     job, claimed = running_job()
-    context: Any = context_for(claimed, FreeRunner())
+    context: Any = verbs.context_for(claimed, FreeRunner())
     end(raised(claimed))
     assert not context.still_owned()
     queue_up(job)

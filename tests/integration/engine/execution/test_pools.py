@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher, pools, ticketing, worker_registry
-from django_jobs.engine.execution import shares
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import Queue
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.pools import served_by
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, start, ticket_of
 from tests.support.factories import make_job_type
+from tests.support.verbs import Queue, ShareTaker
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def test_a_ticket_in_its_own_pools_queue_starts_its_job(
     broker: MemoryBroker, gpu: JobType, organization: Organization, count: int
 ) -> None:
     jobs = queued(gpu, organization, count)
-    assert len(claim([ticket_of(job, "gpu") for job in jobs], WORKER)) == count
+    assert len(verbs.claim([ticket_of(job, "gpu") for job in jobs], WORKER)) == count
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -43,7 +41,7 @@ def test_a_ticket_in_another_pools_queue_is_void(
 ) -> None:
     jobs = queued(gpu, organization, count)
     broker.lose_tickets()
-    assert claim([ticket_of(job, pool) for job in jobs], WORKER) == []
+    assert verbs.claim([ticket_of(job, pool) for job in jobs], WORKER) == []
     assert {reread(job).status for job in jobs} == {"Queued"}
     assert broker.tickets == []
 
@@ -52,11 +50,11 @@ def test_a_known_claim_sees_at_once_that_the_pool_was_changed(
     broker: MemoryBroker, gpu: JobType, organization: Organization
 ) -> None:
     first, second, third = queued(gpu, organization, 3)
-    claim([ticket_of(first, "gpu")], WORKER)
+    verbs.claim([ticket_of(first, "gpu")], WORKER)
     JobType.objects.filter(pk=gpu.pk).update(pool="default")
-    assert claim([ticket_of(second, "gpu")], WORKER) == []
+    assert verbs.claim([ticket_of(second, "gpu")], WORKER) == []
     assert reread(second).status == "Queued"
-    assert len(claim([ticket_of(second), ticket_of(third)], WORKER)) == 2
+    assert len(verbs.claim([ticket_of(second), ticket_of(third)], WORKER)) == 2
 
 
 @pytest.mark.parametrize("remaining", [{}, {"cpu": {}}])
@@ -65,7 +63,7 @@ def test_a_ticket_of_a_pool_that_is_gone_puts_its_job_back(
 ) -> None:
     (job,) = queued(gpu, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": remaining}
-    assert claim([ticket_of(job)], WORKER) == []
+    assert verbs.claim([ticket_of(job)], WORKER) == []
     assert reread(job).status == "Pending"
     assert reasons(job) == ["unknown_pool"]
     assert "'gpu'" in ExecutionLog.objects.filter(job=job).latest("pk").message
@@ -76,25 +74,25 @@ def test_what_is_handed_back_goes_to_its_pools_queue(
 ) -> None:
     jobs = queued(gpu, organization, 3)
     broker.lose_tickets()
-    claim([ticket_of(job, "gpu") for job in jobs], WORKER, lambda _: 1)
+    verbs.claim([ticket_of(job, "gpu") for job in jobs], WORKER, lambda _: 1)
     assert [ticket.queue for ticket in broker.tickets] == [Queue("gpu", 1)] * 2
 
 
-@pytest.mark.skipif(not shares.are_possible(), reason="This store moves no job over two statuses at once.")
+@pytest.mark.skipif(not verbs.are_shares_possible(), reason="This store moves no job over two statuses at once.")
 @pytest.mark.parametrize(("queues", "pool"), [((), "default"), (["jobs-gpu-normal"], "gpu")])
 def test_a_share_has_only_jobs_of_the_pools_that_the_worker_serves(
     broker: MemoryBroker, gpu: JobType, kind: JobType, organization: Organization, queues: list[str], pool: str
 ) -> None:
     names = ["jobs-normal", "jobs-gpu-normal"]
-    worker_registry.announce(WORKER, names, slots=1, window=20)
-    claim([ticket_of(queued(gpu, organization)[0], "gpu")], WORKER)  # so that the policy's answers are known
+    verbs.announce_worker(WORKER, names, slots=1, window=20)
+    verbs.claim([ticket_of(queued(gpu, organization)[0], "gpu")], WORKER)  # so that the policy's answers are known
     start(pending_job(kind, organization))
     broker.is_down = True
     for job_type in (gpu, kind):
         for _ in range(6):
             pending_job(job_type, organization)
     broker.is_down = False
-    claimed = shares.take_share(served_by(queues), 20, shares.Taker(WORKER, len, lambda _: None)) or []
+    claimed = verbs.take_share(served_by(queues), 20, ShareTaker(WORKER, len, lambda _: None)) or []
     assert {(item.job_type, item.ticket.pool) for item in claimed} == {({"gpu": gpu, "default": kind}[pool].pk, pool)}
     assert len(claimed) == 6
 
@@ -113,9 +111,9 @@ def test_a_retry_goes_to_the_pool_that_the_type_has_then(
     broker: MemoryBroker, gpu: JobType, organization: Organization
 ) -> None:
     job = pending_job(gpu, organization)
-    ticketing.withdraw([job.pk], "again")
+    verbs.withdraw_tickets([job.pk], "again")
     JobType.objects.filter(pk=gpu.pk).update(pool="cpu")
-    pools.forget()
+    verbs.forget_pools()
     broker.lose_tickets()
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert [(ticket.pk, ticket.pool) for ticket in broker.tickets] == [(job.pk, "cpu")]

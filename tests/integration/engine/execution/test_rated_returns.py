@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import leases, settle
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.execution.leases import Loss
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, reread, running_job, start
 from tests.support.factories import make_job_type
+from tests.support.verbs import Loss
 
 RATES: list[dict[str, Any]] = [
     {"max_starts": 1},
@@ -22,10 +20,10 @@ RATES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("rate", RATES, ids=["of the type", "of a key"])
 def test_a_job_that_was_handed_back_waits_for_its_types_rate(broker: MemoryBroker, rate: dict[str, Any]) -> None:
     job = pending_job(make_job_type(**rate))
-    dispatcher.dispatch()
-    (claimed,) = claim(broker.take_all(), WORKER)
-    settle.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
-    dispatcher.dispatch()
+    verbs.dispatch()
+    (claimed,) = verbs.claim(broker.take_all(), WORKER)
+    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.dispatch()
     row = reread(job)
     assert (row.status, row.attempt, row.retry_count, broker.take_all()) == ("Pending", 1, 0, [])
     assert row.ready_at
@@ -34,7 +32,7 @@ def test_a_job_that_was_handed_back_waits_for_its_types_rate(broker: MemoryBroke
 @pytest.mark.usefixtures("broker")
 def test_a_job_without_a_rate_goes_back_to_the_queue() -> None:
     job, claimed = running_job(job_type=make_job_type(max_running=1))
-    settle.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
+    verbs.return_to_queue([(job.pk, claimed.attempt)], "Handed back", WORKER)
     assert reread(job).status == "Queued"
 
 
@@ -42,8 +40,8 @@ def test_a_job_without_a_rate_goes_back_to_the_queue() -> None:
 def test_a_job_with_a_rate_that_kills_workers_before_it_begins_pays_from_the_second_time_on() -> None:
     job, _ = running_job(job_type=make_job_type(max_starts=1))
     loss = Loss(worker_name=WORKER, started=frozenset(), reason="process 7 exited")
-    assert leases.release_worker(loss)
+    assert verbs.release_worker(loss)
     assert reread(job).status == "Pending"
     start(reread(job))
-    assert leases.release_worker(loss)
+    assert verbs.release_worker(loss)
     assert (reread(job).status, reread(job).retry_count) == ("Failed", 1)

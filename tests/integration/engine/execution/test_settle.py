@@ -11,14 +11,10 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError
 
-from django_jobs.engine import transitions
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import completions, outcomes, settle
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.store import database
+from django_jobs import cancel_job, get_job_history
 from django_jobs.models import ExecutionLog, Job
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -34,6 +30,7 @@ from tests.support.brokers import (
 )
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
+from tests.support.verbs import Claimed, Interpose, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -64,11 +61,11 @@ def test_a_job_has_started_when_its_handler_began(subtests: pytest.Subtests) -> 
     for name in ("returned", "transient", "permanent", "timed out", "canceled"):
         with rolled_back(subtests, name=name):
             _, claimed = running_job()
-            Job.objects.update(started_at=database.now() - dt.timedelta(seconds=60))  # the claim
+            Job.objects.update(started_at=verbs.now() - dt.timedelta(seconds=60))  # the claim
             began = time.monotonic() - 30
             row = end(dataclasses.replace(outcome(name, claimed), started=began, seconds=5.0))
             assert row.started_at
-            assert abs(row.started_at + dt.timedelta(seconds=30) - database.now()) < dt.timedelta(seconds=15)
+            assert abs(row.started_at + dt.timedelta(seconds=30) - verbs.now()) < dt.timedelta(seconds=15)
 
 
 def test_a_job_has_completed_when_its_handler_returned_and_not_when_that_was_stored() -> None:
@@ -132,9 +129,9 @@ def test_the_end_of_an_attempt_that_is_another_workers_now_moves_nothing(subtest
             end(outcome(name, claimed))
             assert_untouched(job, field, others)
     unreported: list[Any] = [
-        lambda lost: settle.settle_lost(lost, "its worker died", WORKER),
-        lambda lost: settle.settle_timed_out(lost, WORKER),
-        lambda lost: settle.return_to_queue(lost, "a neighbor was killed", WORKER),
+        lambda lost: verbs.settle_lost(lost, "its worker died", WORKER),
+        lambda lost: verbs.settle_timed_out(lost, WORKER),
+        lambda lost: verbs.return_to_queue(lost, "a neighbor was killed", WORKER),
     ]
     for store in unreported:
         with rolled_back(subtests, store=store):
@@ -156,7 +153,7 @@ def test_a_transient_failure_waits_for_its_retry() -> None:
     assert (row.error_type, row.error_message, row.retry_count) == ("Transient", "no route", 1)
     assert row.next_retry_at == row.ready_at
     assert row.ready_at
-    assert 40 < (row.ready_at - database.now()).total_seconds() <= 72
+    assert 40 < (row.ready_at - verbs.now()).total_seconds() <= 72
     assert ExecutionLog.objects.filter(job=job).latest("id").traceback == "Traceback …"
 
 
@@ -166,14 +163,14 @@ def test_the_second_retry_waits_twice_as_long(settings: Any) -> None:
     end(raised(claimed))
     row = end(raised(start(reread(job))))
     assert row.ready_at
-    assert 100 < (row.ready_at - database.now()).total_seconds() <= 120
+    assert 100 < (row.ready_at - verbs.now()).total_seconds() <= 120
 
 
 def test_an_error_may_ask_for_its_own_delay() -> None:
     _, claimed = running_job()
     row = end(raised(claimed, retry_after=1000.0))
     assert row.ready_at
-    assert 980 < (row.ready_at - database.now()).total_seconds() <= 1000
+    assert 980 < (row.ready_at - verbs.now()).total_seconds() <= 1000
 
 
 @pytest.mark.parametrize(("name", "status"), [("transient", "Failed"), ("timed out", "Timed Out")])
@@ -194,13 +191,13 @@ def test_postponing_spends_no_retry() -> None:
     assert (row.retry_count, row.worker_name) == (0, "")
     assert row.ready_at == row.run_at
     assert row.ready_at
-    assert row.ready_at > database.now()
+    assert row.ready_at > verbs.now()
 
 
 @pytest.mark.parametrize("delay", [1e12, float("inf")])
 def test_a_delay_beyond_all_calendars_harms_no_neighbour(delay: float) -> None:
     (neighbour, good), (_, bad) = running_job(), running_job()
-    settle.settle([outcomes.Postponed(claimed=bad, delay=delay, text="never"), raised(good)], WORKER)
+    verbs.settle([outcomes.Postponed(claimed=bad, delay=delay, text="never"), raised(good)], WORKER)
     assert reread(neighbour).status == "Failed"
 
 
@@ -219,12 +216,12 @@ def test_an_interrupted_job_goes_to_the_front_with_the_ticket_of_its_next_attemp
 def test_a_set_of_all_kinds_is_settled_at_once() -> None:
     names = ["returned", "transient", "permanent", "timed out", "canceled", "postponed", "interrupted"]
     ends = [outcome(name, running_job()[1]) for name in names]
-    assert settle.settle(ends, WORKER) == []
+    assert verbs.settle(ends, WORKER) == []
     assert not Job.objects.filter(status="Running").exists()
 
 
 def test_of_nothing_nothing_is_left() -> None:
-    assert settle.settle([], WORKER) == []
+    assert verbs.settle([], WORKER) == []
 
 
 @pytest.mark.parametrize(
@@ -237,19 +234,19 @@ def test_of_nothing_nothing_is_left() -> None:
     ids=repr,
 )
 def test_a_result_that_the_database_refuses_stands_alone(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, reasons: Reasons
+    interpose: Interpose, error: Exception, reasons: Reasons
 ) -> None:
     pairs = [running_job() for _ in range(5)]
     poison = pairs[3][1].pk
-    move = transitions.move
+    move = verbs.move
 
     def refusing(moves: Any, **kwargs: Any) -> Any:
         if any(item.pk == poison and item.to_status == "Completed" for item in moves):
             raise error
         return move(moves, **kwargs)
 
-    monkeypatch.setattr(completions, "move", refusing)
-    assert settle.settle([returned(claimed) for _, claimed in pairs], WORKER) == []
+    interpose("move", refusing)
+    assert verbs.settle([returned(claimed) for _, claimed in pairs], WORKER) == []
     assert [reread(job).status for job, _ in pairs] == ["Completed"] * 3 + ["Dead Letter", "Completed"]
     assert reasons(pairs[3][0]) == ["not_storable"]
     assert type(error).__name__ in reread(pairs[3][0]).error_message
@@ -286,6 +283,6 @@ def test_the_last_progress_is_stored_with_the_end_however_soon_that_follows() ->
         dataclasses.replace(raised(two), unwritten=(77, "nearly")),
         dataclasses.replace(returned(three), unwritten=(90, None)),
     ]
-    assert settle.settle(ends, WORKER) == []
+    assert verbs.settle(ends, WORKER) == []
     rows = Job.objects.filter(pk__in=[done.pk, failed.pk, silent.pk]).order_by("pk")
     assert list(rows.values_list("progress", "progress_message")) == [(100, "Done!"), (77, "nearly"), (100, "half")]

@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.dispatch import dispatch_lock, dispatcher, window, worker_registry
-from django_jobs.engine.execution import claim_verdicts, policy_memory, shares
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.history import get_job_history
-from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.submission.single import submit_job
+from django_jobs import cancel_job, get_job_history, submit_job
+from django_jobs.engine.execution import policy_memory
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.pools import all_queues
 from django_jobs.statuses import Priority
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.brokers import (
     ALL_QUEUES,
     WORKER,
@@ -36,6 +31,7 @@ from tests.support.brokers import (
 )
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, ShareTaker, Ticket
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -68,9 +64,7 @@ def take(
     about_to_start: Any = lambda _: None,
 ) -> list[int] | None:
     """The keys of what a worker gets as its share."""
-    found = shares.take_share(
-        [queue_for(item) for item in priorities], count, shares.Taker(WORKER, fits, about_to_start)
-    )
+    found = verbs.take_share([queue_for(item) for item in priorities], count, ShareTaker(WORKER, fits, about_to_start))
     return None if found is None else [item.pk for item in found]
 
 
@@ -95,7 +89,7 @@ def test_a_job_of_the_backlog_runs_with_the_history_of_one_that_had_a_ticket(
 
 def test_a_share_holds_all_that_the_run_needs(kind: JobType, organization: Organization) -> None:
     (job,) = waiting(kind, organization, parameters={"month": 3}, metadata={"trace": "x"})
-    (claimed,) = shares.take_share(all_queues(), 16, shares.Taker(WORKER, len, lambda _: None)) or []
+    (claimed,) = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []
     assert (claimed.job_id, claimed.attempt, claimed.timeout_seconds) == (job.name, 1, 300)
     assert (claimed.parameters, claimed.metadata) == ({"month": 3}, {"trace": "x"})
     assert (claimed.organization, claimed.organization_pk) == (organization.name, organization.pk)
@@ -156,10 +150,10 @@ def test_what_needs_an_answer_of_the_policy_goes_to_the_broker(
 ) -> None:
     """The host's code must not run while everybody waits for the lock."""
     jobs = waiting(kind, organization, 2)
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
     assert take() == []
     assert broker.pks() == [job.pk for job in jobs]
-    assert [item.pk for item in claim(broker.take_all(), WORKER)] == [job.pk for job in jobs]
+    assert [item.pk for item in verbs.claim(broker.take_all(), WORKER)] == [job.pk for job in jobs]
     (later,) = waiting(kind, organization)
     assert take() == [later.pk]
 
@@ -173,7 +167,7 @@ def test_nothing_goes_before_what_is_more_urgent_and_has_to_be_asked_for(
     Job.objects.filter(pk=urgent.pk).update(status="Pending", ready_at=urgent.created_at, queued_at=None)
     assert take() == []
     assert broker.pks()[0] == urgent.pk
-    claim(broker.take_all()[:1], WORKER)
+    verbs.claim(broker.take_all()[:1], WORKER)
     assert set(take() or []) <= {job.pk for job in low}
 
 
@@ -183,7 +177,7 @@ def test_nothing_goes_before_what_is_more_urgent_and_queued(kind: JobType, organ
     urgent = queue_up(pending_job(kind, organization, priority="High"))
     assert take() == []
     assert take(priorities=[Priority.LOW]) == [low.pk]
-    assert claim([ticket_of(urgent)], WORKER)
+    assert verbs.claim([ticket_of(urgent)], WORKER)
 
 
 def test_more_than_the_worker_starts_soon_goes_to_the_broker(
@@ -196,15 +190,15 @@ def test_more_than_the_worker_starts_soon_goes_to_the_broker(
 
 def test_a_share_fills_no_more_than_the_window(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     """A ticket keeps its place: jobs of others that come later would wait behind all of them."""
-    jobs = waiting(kind, organization, window.MIN_WINDOW + 5)
+    jobs = waiting(kind, organization, verbs.MIN_WINDOW + 5)
     assert take(fits=lambda _: 1) == [jobs[0].pk]
-    assert broker.pks() == [job.pk for job in jobs[1 : window.MIN_WINDOW + 1]]
-    assert {reread(job).status for job in jobs[window.MIN_WINDOW + 1 :]} == {"Pending"}
-    assert take(fits=lambda _: 1) == [jobs[window.MIN_WINDOW + 1].pk]
+    assert broker.pks() == [job.pk for job in jobs[1 : verbs.MIN_WINDOW + 1]]
+    assert {reread(job).status for job in jobs[verbs.MIN_WINDOW + 1 :]} == {"Pending"}
+    assert take(fits=lambda _: 1) == [jobs[verbs.MIN_WINDOW + 1].pk]
 
 
 def test_who_was_picked_and_left_is_the_next_to_have_a_turn(kind: JobType) -> None:
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=1)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=1)
     organizations = sorted((make_organization() for _ in range(4)), key=lambda item: item.pk)
     for organization in organizations:
         waiting(kind, organization, 3)
@@ -215,9 +209,9 @@ def test_who_was_picked_and_left_is_the_next_to_have_a_turn(kind: JobType) -> No
 
 def test_a_share_is_no_larger_than_a_pass_of_the_dispatcher_may_be(kind: JobType, organization: Organization) -> None:
     """New jobs that go without a turn keep that distance from their organization's limit."""
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=1)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=1)
     waiting(kind, organization, 7)
-    assert len(take(7) or []) == window.read_window().most_at_once == 4
+    assert len(take(7) or []) == verbs.read_window().most_at_once == 4
 
 
 def test_no_handler_is_imported_while_everybody_waits_for_the_lock(
@@ -228,7 +222,7 @@ def test_no_handler_is_imported_while_everybody_waits_for_the_lock(
     JobType.objects.filter(pk=kind.pk).update(handler_method=f"{late_module}.run")
     assert take() == []
     assert late_module not in sys.modules
-    assert [item.pk for item in claim(broker.take_all(), WORKER)] == [job.pk]
+    assert [item.pk for item in verbs.claim(broker.take_all(), WORKER)] == [job.pk]
     later = pending_job(kind, organization)
     assert take() == [later.pk]
 
@@ -248,7 +242,7 @@ def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
 ) -> None:
     """Else a policy whose own database is away for one tenant would keep the worker from all shares."""
     waiting(kind, organization)
-    claim_verdicts.forget()
+    verbs.forget_claim_verdicts()
     assert take() == []
 
     def fail(_: object) -> None:
@@ -266,7 +260,7 @@ def test_a_slow_policy_is_asked_one_question_before_a_share(
     """Else a child that claimed jobs of many kinds by their tickets would stand still before its first share."""
     tuning.set(share_ask_seconds=0.0, policy_ask_again_seconds=1e9)
     kinds = [make_job_type() for _ in range(5)]
-    claim([ticket_of(queue_up(pending_job(kind, organization))) for kind in kinds], WORKER)
+    verbs.claim([ticket_of(queue_up(pending_job(kind, organization))) for kind in kinds], WORKER)
     asked: list[object] = []
 
     def ask(job: object) -> None:
@@ -331,7 +325,7 @@ def test_a_job_gets_the_values_of_the_submission_that_replaced_it(organization: 
     ask_policy(kind, organization)
     job = submit_job(kind, organization, {"x": 1}, metadata={"n": 1})
     submit_job(kind, organization, {"x": 1}, metadata={"n": 2}, on_duplicate="replace")
-    (claimed,) = shares.take_share(all_queues(), 16, shares.Taker(WORKER, len, lambda _: None)) or []
+    (claimed,) = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []
     assert (claimed.pk, claimed.metadata) == (job.pk, {"n": 2})
 
 
@@ -347,10 +341,10 @@ def test_who_is_about_to_start_is_told_before_it_starts(kind: JobType, organizat
 
 
 def test_another_dispatcher_at_work_leaves_nothing(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     waiting(kind, organization)
-    monkeypatch.setattr(dispatch_lock, "take", lambda _: None)
+    interpose("take_dispatch_lock", lambda _: None)
     assert take() is None
 
 
@@ -362,5 +356,5 @@ def test_a_broker_that_is_away_gets_nothing_to_keep(
     assert take(fits=lambda _: 1) == [jobs[0].pk]
     assert [reread(job).status for job in jobs] == ["Running", "Pending", "Pending"]
     broker.is_down = False
-    dispatcher.dispatch()
-    assert get_broker().depths()[queue_for(Priority.NORMAL)] == 2
+    verbs.dispatch()
+    assert verbs.get_broker().depths()[queue_for(Priority.NORMAL)] == 2

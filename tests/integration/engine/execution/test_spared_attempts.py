@@ -7,12 +7,10 @@ import datetime as dt
 import pytest
 
 from django_jobs import get_job_history
-from django_jobs.engine.dispatch import breaker_rules
-from django_jobs.engine.execution import settle, spared_attempts
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import BreakerState, Priority
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.breakers import (
     FAILURES,
     PAUSE,
@@ -35,7 +33,7 @@ def fragile() -> JobType:
 
 def test_what_failed_behind_the_opening_pays_nothing(fragile: JobType) -> None:
     claimed = attempts(fragile, FAILURES + 2)
-    assert settle.settle([raised(item) for item in claimed], WORKER) == []
+    assert verbs.settle([raised(item) for item in claimed], WORKER) == []
     jobs = Job.objects.order_by("pk")
     assert [(job.status, job.retry_count) for job in jobs] == [("Failed", 1)] * FAILURES + [("Pending", 0)] * 2
 
@@ -46,7 +44,7 @@ def test_a_job_that_is_spared_is_ready_and_tells_its_error(fragile: JobType, rea
     job = end(raised(claimed, text="it failed, too", traceback="its lines"))
     assert (job.status, job.retry_count, job.next_retry_at, job.error_message) == ("Pending", 0, None, "it failed, too")
     assert job.ready_at
-    assert job.ready_at <= database.now()
+    assert job.ready_at <= verbs.now()
     assert (job.lease_expires_at, job.worker_name, job.is_delayed) == (None, "", False)
     last = get_job_history(job)[-1]
     assert (reasons(job), "it failed, too" in last["message"]) == (["spared"], True)
@@ -62,7 +60,7 @@ def test_a_job_without_a_retry_left_is_spared(fragile: JobType) -> None:
 def test_a_requested_cancel_is_not_spared(fragile: JobType) -> None:
     (claimed,) = attempts(fragile, 1)
     open_by_failures(fragile)
-    Job.objects.filter(pk=claimed.pk).update(cancel_requested_at=database.now())
+    Job.objects.filter(pk=claimed.pk).update(cancel_requested_at=verbs.now())
     assert end(raised(claimed)).status == "Canceled"
 
 
@@ -91,7 +89,7 @@ def test_after_the_recovery_failures_pay_again(fragile: JobType) -> None:
     open_by_failures(fragile)
     pending_job(fragile)
     end(returned(claim_try(fragile)))
-    let_pass(fragile, breaker_rules.RECOVERY_SECONDS)
+    let_pass(fragile, verbs.BREAKER_RECOVERY_SECONDS)
     assert end(raised(attempts(fragile, 1)[0])).status == "Failed"
     assert breaker_of(fragile).state == BreakerState.CLOSED
 
@@ -101,7 +99,7 @@ def delay_after(kind: JobType) -> float:
     job = end(raised(claim_try(kind)))
     assert (job.status, job.priority) == ("Pending", Priority.CRITICAL)
     assert job.ready_at
-    delay = (job.ready_at - database.now()).total_seconds()
+    delay = (job.ready_at - verbs.now()).total_seconds()
     Job.objects.filter(pk=job.pk).update(ready_at=job.created_at, is_delayed=False)
     return round(delay / PAUSE, 1)
 
@@ -122,15 +120,15 @@ def test_a_job_with_a_head_start_lets_others_go_first_though_it_was_no_try(fragi
     jobs = [end(raised(claimed)) for claimed in (ahead, plain)]
     assert [(job.status, job.is_delayed) for job in jobs] == [("Pending", True), ("Pending", False)]
     assert jobs[0].ready_at
-    assert jobs[0].ready_at > database.now()
+    assert jobs[0].ready_at > verbs.now()
 
 
 def test_a_job_is_spared_for_a_day_and_then_pays_and_is_spared_again(fragile: JobType) -> None:
     open_by_failures(fragile)
     job = pending_job(fragile)
     end(raised(claim_try(fragile)))
-    logs = ExecutionLog.objects.filter(job_id=job.pk, message__startswith=spared_attempts.SPARED)
-    logs.update(timestamp=database.now() - spared_attempts.SPARED_FOR - dt.timedelta(seconds=1))
+    logs = ExecutionLog.objects.filter(job_id=job.pk, message__startswith=verbs.SPARED)
+    logs.update(timestamp=verbs.now() - verbs.SPARED_FOR - dt.timedelta(seconds=1))
     failed = end(raised(claim_try(fragile)))
     assert (failed.status, failed.retry_count) == ("Failed", 1)
     Job.objects.filter(pk=job.pk).update(ready_at=failed.created_at, is_delayed=False)

@@ -17,19 +17,17 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.handler_run import attempt, run
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
+from django_jobs import retry_job
 from django_jobs.exceptions import AttemptLost, InvalidStep, JobCanceled, StepOrderChanged, TransientError
 from django_jobs.models import Job, JobStep
 from django_jobs.testing import make_context
+from tests.support import verbs
 from tests.support.attempts import FreeRunner, Stage
 from tests.support.durable import DurableJob, Effects
 from tests.support.factories import make_organization
 from tests.support.stores import store_name
 from tests.support.tuning import Tuning
+from tests.support.verbs import outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -409,7 +407,7 @@ def test_a_step_that_another_thread_has_done_is_refused_and_not_done_again(
             charge_in_thread(context, "a")
         refused.append(error.value)
 
-    assert isinstance(durable.run(handler, how=run), outcomes.Returned)
+    assert isinstance(durable.run(handler, how=verbs.run), outcomes.Returned)
     assert "'charge'" in str(refused[0])
     assert effects.done == ["a", "b"]
 
@@ -429,7 +427,7 @@ def test_a_step_is_refused_too_where_the_handler_commits_by_hand(durable: Durabl
         transaction.set_autocommit(False)
         context.step("charge", effects.do, 1)
 
-    durable.run(handler, how=run)
+    durable.run(handler, how=verbs.run)
     assert isinstance(durable.error, InvalidStep)
     assert (durable.error.code, durable.job.status) == ("in_transaction", "Dead Letter")
     assert effects.done == []
@@ -479,25 +477,25 @@ def test_a_job_that_is_to_stop_begins_no_step(effects: Effects) -> None:
         stage.interrupter.want(JobCanceled)
         context.step("charge", effects.do, 1)
 
-    assert isinstance(stage.run(handler, how=attempt), outcomes.Canceled)
+    assert isinstance(stage.run(handler, how=verbs.attempt), outcomes.Canceled)
     assert effects.done == []
 
 
 def test_an_interruption_waits_until_what_happened_is_stored(effects: Effects, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
-    insert = type(store()).insert_step
+    insert = type(verbs.store()).insert_step
 
     def interrupted(self: Any, *args: Any) -> Any:
         stage.interrupter.request(JobCanceled)
         return insert(self, *args)
 
-    monkeypatch.setattr(type(store()), "insert_step", interrupted)
+    monkeypatch.setattr(type(verbs.store()), "insert_step", interrupted)
 
     def handler(context: Any) -> None:
         context.step("charge", effects.do, 1)
         effects.do("went on")
 
-    assert isinstance(stage.run(handler, how=attempt), outcomes.Canceled)
+    assert isinstance(stage.run(handler, how=verbs.attempt), outcomes.Canceled)
     assert effects.done == [1]
     assert JobStep.objects.count() == 1
 
@@ -507,7 +505,7 @@ class Failing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tuning: Tuning, times: int) -> None:
         self.left = times
-        insert = type(store()).insert_step
+        insert = type(verbs.store()).insert_step
 
         def fail_first(this: Any, *args: Any) -> Any:
             if self.left > 0:
@@ -515,7 +513,7 @@ class Failing:
                 raise OperationalError("the server closed the connection")
             return insert(this, *args)
 
-        monkeypatch.setattr(type(store()), "insert_step", fail_first)
+        monkeypatch.setattr(type(verbs.store()), "insert_step", fail_first)
         tuning.set(work_notes_first_pause_seconds=0.001)
 
 
@@ -524,7 +522,7 @@ def test_storing_is_tried_again_while_the_database_is_away(
     durable: DurableJob, effects: Effects, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     failing = Failing(monkeypatch, tuning, 3)
-    durable.run(lambda context: context.step("charge", effects.do, 1) and None, how=run)
+    durable.run(lambda context: context.step("charge", effects.do, 1) and None, how=verbs.run)
     assert (failing.left, effects.done) == (0, [1])
     assert [row[1] for row in durable.stored()] == ["charge"]
 
@@ -546,10 +544,10 @@ def test_after_the_time_of_a_lease_the_job_is_handed_back(
         finally:
             monkeypatch.undo()
 
-    outcome = durable.run(handler, how=run)
+    outcome = durable.run(handler, how=verbs.run)
     assert isinstance(outcome, outcomes.Interrupted)
     assert isinstance(outcome_of_database[0], OperationalError)
-    assert database.is_lost_connection(outcome_of_database[0])
+    assert verbs.is_lost_connection(outcome_of_database[0])
 
 
 def test_what_a_handler_left_behind_takes_no_step(durable: DurableJob, effects: Effects) -> None:

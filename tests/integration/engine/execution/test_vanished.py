@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.execution import leases
-from django_jobs.engine.store import database
+from django_jobs import cancel_job
 from django_jobs.models import Job
 from tests.integration.conftest import Reasons
+from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, job_in, reread, returned, running_job, start
 from tests.support.brokers import end as settle_one
 from tests.support.factories import make_job_type
@@ -21,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 def lose(job: Job) -> Job:
     """Let the job's lease run out, and the scheduler see it."""
-    Job.objects.filter(pk=job.pk).update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
-    assert leases.rescue_expired() == 1
+    Job.objects.filter(pk=job.pk).update(lease_expires_at=verbs.now() - dt.timedelta(seconds=1))
+    assert verbs.rescue_expired() == 1
     return reread(job)
 
 
@@ -39,14 +38,14 @@ def test_a_claim_that_had_not_begun_pays_nothing_when_its_lease_runs_out(
 
 def test_an_attempt_that_had_begun_is_lost_when_its_lease_runs_out(reasons: Reasons) -> None:
     job, claimed = running_job(job_type=make_job_type(max_retries=0))
-    assert leases.note_begun([(job.pk, claimed.attempt)], [WORKER]) == {(job.pk, claimed.attempt)}
+    assert verbs.note_begun([(job.pk, claimed.attempt)], [WORKER]) == {(job.pk, claimed.attempt)}
     row = lose(job)
     assert (row.status, reasons(job)) == ("Dead Letter", ["worker_lost", "retries_exhausted"])
 
 
 def test_that_an_earlier_attempt_had_begun_says_nothing_of_this_one() -> None:
     job, claimed = running_job(job_type=make_job_type(max_retries=1))
-    leases.note_begun([(job.pk, claimed.attempt)], [WORKER])
+    verbs.note_begun([(job.pk, claimed.attempt)], [WORKER])
     lose(job)
     start(reread(job))
     assert (lose(job).status, reread(job).retry_count) == ("Queued", 1)
@@ -66,9 +65,9 @@ def test_many_that_vanish_together_are_each_judged_by_their_own_past() -> None:
     fresh, seen, again = (running_job(job_type=kind) for _ in range(3))
     lose(again[0])
     start(reread(again[0]))
-    leases.note_begun([(seen[0].pk, seen[1].attempt)], [WORKER])
-    Job.objects.update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
-    assert leases.rescue_expired() == 3
+    verbs.note_begun([(seen[0].pk, seen[1].attempt)], [WORKER])
+    Job.objects.update(lease_expires_at=verbs.now() - dt.timedelta(seconds=1))
+    assert verbs.rescue_expired() == 3
     assert [reread(job).status for job, _ in (fresh, seen, again)] == ["Queued", "Dead Letter", "Dead Letter"]
 
 
@@ -81,9 +80,9 @@ def test_a_canceled_job_that_was_not_seen_to_begin_is_canceled() -> None:
 def test_an_attempt_that_another_worker_runs_under_the_same_number_is_not_noted_as_begun() -> None:
     job, claimed = running_job()
     pairs = {(job.pk, claimed.attempt)}
-    assert leases.note_begun(pairs, ["another worker"]) == pairs
+    assert verbs.note_begun(pairs, ["another worker"]) == pairs
     assert reread(job).begun_attempt == 0
-    assert leases.note_begun(pairs, [WORKER]) == pairs
+    assert verbs.note_begun(pairs, [WORKER]) == pairs
     assert reread(job).begun_attempt == claimed.attempt
 
 
@@ -92,7 +91,7 @@ def test_only_a_running_attempt_is_noted_as_begun(django_assert_num_queries: Any
     ended, over = running_job()
     settle_one(returned(over))
     pairs = [(job.pk, claimed.attempt + 1), (waiting.pk, waiting.attempt + 1), (ended.pk, over.attempt)]
-    assert leases.note_begun(pairs, [WORKER]) == set(pairs)
+    assert verbs.note_begun(pairs, [WORKER]) == set(pairs)
     assert set(Job.objects.values_list("begun_attempt", flat=True)) == {0}
     with django_assert_num_queries(0):
-        assert leases.note_begun([], [WORKER]) == set()
+        assert verbs.note_begun([], [WORKER]) == set()

@@ -6,20 +6,16 @@ import datetime as dt
 
 import pytest
 
-from django_jobs import get_job_metrics
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.retention import Pruner
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.log_values import Horizon
+from django_jobs import get_job_metrics, retry_job
 from django_jobs.models import ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import end, job_in, pending_job, raised, reread, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import kill
 from tests.support.tuning import Tuning
+from tests.support.verbs import LogHorizon, Pruner
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
@@ -27,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker", "alone")
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No transaction is open but the test's own, whose rows are there."""
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +166,7 @@ def test_what_dies_before_it_ran_is_no_failed_attempt() -> None:
     parent = pending_job()
     child = pending_job(make_job_type(), parent.organization, depends_on=parent)
     kill(parent)
-    follow_up()
+    verbs.follow_up()
     at(MOMENT)
     roll_up()
     assert counts(of_type(child)) == {"submitted": 1, "died": 1}
@@ -188,7 +184,7 @@ def test_activity_outlives_its_jobs() -> None:
     job = job_in("Completed")
     at(MOMENT)
     roll_up()
-    delete_jobs([job.pk])
+    verbs.delete_jobs([job.pk])
     pending_job()
     roll_up()
     assert TypeActivity.objects.filter(span=Span.DAY, job_type=job.job_type_id).get().completed == 1

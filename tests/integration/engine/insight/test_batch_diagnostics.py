@@ -7,11 +7,9 @@ import datetime as dt
 import pytest
 from django.test import Client
 
-from django_jobs.engine.insight.batch_diagnostics import examine_batches, troubled_batches
-from django_jobs.engine.store import database
 from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import codes_on, text, url
 from tests.support.batches import expire, make_batch
 from tests.support.factories import make_job_type
@@ -38,28 +36,28 @@ def with_fault(organization: Organization) -> Batch:
 def test_sound_batches_are_no_finding(organization: Organization) -> None:
     make_batch(organization, "Dead Letter")
     run_jobs()
-    assert examine_batches(database.now()).level == "OK"
+    assert verbs.examine_batches(verbs.now()).level == "OK"
 
 
 def test_expired_ones_and_those_with_a_fault_are_told_for_a_day(organization: Organization) -> None:
     late, faulty = expired(organization), with_fault(organization)
-    finding = examine_batches(database.now())
+    finding = verbs.examine_batches(verbs.now())
     assert (finding.level, finding.code) == ("WARNING", "troubled")
     told = finding.facts["batches"].split("; ")
     assert {text.split(":")[0] for text in told} == {
         f"{batch.batch_id} of {organization.name}" for batch in (late, faulty)
     }
     assert any(faulty.batch_id in text and repr(faulty.then["job_type"]) in text for text in told)
-    assert troubled_batches(database.now() + dt.timedelta(days=2)) == ([], False)
+    assert verbs.troubled_batches(verbs.now() + dt.timedelta(days=2)) == ([], False)
 
 
 def test_a_few_are_named_and_only_the_newest_looked_at(organization: Organization, tuning: Tuning) -> None:
     batches = [with_fault(organization) for _ in range(3)]
     tuning.set(diagnosis_named_batches=2)
-    assert troubled_batches(database.now()) == ([batches[2], batches[1]], True)
-    assert examine_batches(database.now()).facts["more"]
+    assert verbs.troubled_batches(verbs.now()) == ([batches[2], batches[1]], True)
+    assert verbs.examine_batches(verbs.now()).facts["more"]
     tuning.set(diagnosed_batches=1)
-    assert troubled_batches(database.now()) == ([batches[2]], False)
+    assert verbs.troubled_batches(verbs.now()) == ([batches[2]], False)
 
 
 def test_the_monitor_tells_each_of_their_own_with_a_link(

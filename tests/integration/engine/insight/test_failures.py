@@ -7,26 +7,25 @@ import datetime as dt
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.engine.insight import failures
-from django_jobs.engine.insight.failures import Group, failed_jobs, newest_jobs, read_failures
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die
 from tests.support.tuning import Tuning
+from tests.support.verbs import FailureGroup
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 FAILED = ("Dead Letter", "Failed", "Timed Out")
 
 
-def groups(user: User | None = None, **fields: object) -> list[Group]:
-    return read_failures(user, database.now(), **fields).groups()  # type: ignore[arg-type]
+def groups(user: User | None = None, **fields: object) -> list[FailureGroup]:
+    return verbs.read_failures(user, verbs.now(), **fields).groups()  # type: ignore[arg-type]
 
 
-def counts(found: list[Group]) -> list[tuple[str, int]]:
+def counts(found: list[FailureGroup]) -> list[tuple[str, int]]:
     return [(group.job_type, group.count) for group in found]
 
 
@@ -60,13 +59,13 @@ def test_a_group_counts_its_organizations(kind: JobType) -> None:
 def test_a_group_counts_the_hours_of_the_last_day(kind: JobType, organization: Organization) -> None:
     for hours in (0, 2, 2, 30):
         job = die(kind, organization)
-        Job.objects.filter(pk=job.pk).update(completed_at=database.now() - dt.timedelta(hours=hours, minutes=1))
+        Job.objects.filter(pk=job.pk).update(completed_at=verbs.now() - dt.timedelta(hours=hours, minutes=1))
     assert groups()[0].hours == [*[0] * 21, 2, 0, 1]
 
 
 def test_a_group_tells_when_the_first_of_it_is_tried_again(kind: JobType, organization: Organization) -> None:
     first, second = (job_in("Failed", job_type=kind, organization=organization) for _ in range(2))
-    soon = database.now()
+    soon = verbs.now()
     Job.objects.filter(pk=second.pk).update(next_retry_at=soon)
     assert groups()[0].next_retry_at == soon
     assert first.next_retry_at
@@ -84,7 +83,7 @@ def test_only_the_newest_of_all_statuses_are_read(tuning: Tuning) -> None:
     tuning.set(failed_jobs_read=4)
     for status in (*FAILED, *FAILED):
         job_in(status)
-    found = read_failures(None, database.now())
+    found = verbs.read_failures(None, verbs.now())
     newest = Job.objects.order_by("-pk").values_list("pk", flat=True)[:4]
     assert {group.newest_pk for group in found.groups()} == set(newest)
     assert (found.count, found.is_cut) == (4, True)
@@ -94,7 +93,7 @@ def test_as_many_as_are_read_are_all_there_are(tuning: Tuning) -> None:
     tuning.set(failed_jobs_read=3)
     for status in FAILED:
         job_in(status)
-    assert not read_failures(None, database.now()).is_cut
+    assert not verbs.read_failures(None, verbs.now()).is_cut
 
 
 def test_a_user_sees_those_of_own_organizations_alone(kind: JobType) -> None:
@@ -103,12 +102,12 @@ def test_a_user_sees_those_of_own_organizations_alone(kind: JobType) -> None:
     die(kind, make_organization())
     member = make_user("mia", member_of=[mine])
     assert counts(groups(member)) == [(kind.pk, 1)]
-    assert [job.organization_id for job in failed_jobs(member)] == [mine.pk]
+    assert [job.organization_id for job in verbs.failed_jobs(member)] == [mine.pk]
 
 
 def test_of_a_long_error_only_the_start_is_read(kind: JobType, organization: Organization) -> None:
     job = die(kind, organization)
     Job.objects.filter(pk=job.pk).update(error_message="x" * 1_000_000)
-    (newest,) = newest_jobs(groups()).values()
-    assert newest.error_start == "x" * failures.TEXT  # type: ignore[attr-defined]
+    (newest,) = verbs.newest_failed_jobs(groups()).values()
+    assert newest.error_start == "x" * verbs.FAILURE_TEXT  # type: ignore[attr-defined]
     assert "error_message" in newest.get_deferred_fields()

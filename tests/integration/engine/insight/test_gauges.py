@@ -8,18 +8,12 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_jobs.engine import process_counts
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.insight import rollups
-from django_jobs.engine.insight.gauges import read_gauges
-from django_jobs.engine.process_counts import ATTEMPTS, ENDED, SUBMITTED, WAITS, ProcessCounts
-from django_jobs.engine.store import database, organization_ids
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.log_values import Horizon
 from django_jobs.models import JobType, Organization
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, running_job
+from tests.support.verbs import ATTEMPTS, ENDED, SUBMITTED, WAITS, LogHorizon, ProcessCounts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,9 +21,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def counts(broker: MemoryBroker) -> Iterator[ProcessCounts]:
     counts = ProcessCounts()
-    process_counts.start(counts)
+    verbs.start_counting(counts)
     yield counts
-    process_counts.stop()
+    verbs.stop_counting()
 
 
 def total(counts: ProcessCounts, name: str, detail: str = "") -> float:
@@ -43,18 +37,18 @@ def test_a_renamed_organization_is_counted_by_the_id_that_it_has_now(
     organization: Organization,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "METRICS_ORGANIZATIONS": 5}
     counts = ProcessCounts(organizations=5)
-    process_counts.start(counts)
+    verbs.start_counting(counts)
     try:
         _, claimed = running_job(job_type=kind, organization=organization)
         Organization.objects.filter(pk=organization.pk).update(name="renamed")
-        organization_ids.forget()
+        verbs.forget_organization_ids()
         end(returned(claimed))
-        rollups.catch_up()
+        verbs.catch_up_rollups()
     finally:
-        process_counts.stop()
+        verbs.stop_counting()
     named = {(key.name, key.organization) for key in counts.read() if key.organization}
     assert named == {(name, "renamed") for name in (ATTEMPTS, SUBMITTED, ENDED)}
 
@@ -65,10 +59,10 @@ def test_they_tell_what_waits_died_works_and_is_wrong(
     pending_job(kind, organization)
     job_in(Status.DEAD_LETTER, job_type=kind, organization=organization)
     make_alert("dead_letters", "", {"count": 1})
-    worker_registry.announce("working", broker_queues(), slots=4, window=4)
-    worker_registry.announce("quiet", broker_queues(), slots=4, window=4, quiet_since=database.now())
+    verbs.announce_worker("working", broker_queues(), slots=4, window=4)
+    verbs.announce_worker("quiet", broker_queues(), slots=4, window=4, quiet_since=verbs.now())
 
-    found = read_gauges()
+    found = verbs.read_gauges()
     assert (found.backlog["Normal"], found.jobs[Status.DEAD_LETTER], found.alerts) == (1, 1, {"dead_letters": 1})
     assert found.workers == {("default", False): 1, ("default", True): 1}
     assert found.slots == {"default": 4}
@@ -76,7 +70,7 @@ def test_they_tell_what_waits_died_works_and_is_wrong(
 
 
 def test_an_empty_installation_has_gauges_of_nothing(broker: MemoryBroker) -> None:
-    found = read_gauges()
+    found = verbs.read_gauges()
     assert set(found.backlog.values()) == set(found.jobs.values()) == {0}
     assert (found.oldest_waiting_seconds, found.workers, found.breakers) == (0.0, {("default", False): 0}, {})
 
@@ -98,9 +92,9 @@ def test_the_history_is_counted_once_however_often_it_is_summed_up(
 ) -> None:
     job_in(Status.COMPLETED, job_type=kind, organization=organization)
     job_in(Status.CANCELED, job_type=kind, organization=organization)
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
     for _ in range(3):
-        rollups.catch_up()
+        verbs.catch_up_rollups()
     assert (total(counts, SUBMITTED), total(counts, ENDED, "completed"), total(counts, ENDED, "canceled")) == (2, 1, 1)
     assert sum(number for key, number in counts.read().items() if key.name == WAITS) == 1
 

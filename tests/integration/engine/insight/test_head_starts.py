@@ -10,14 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics, get_job_status
-from django_jobs.admin.monitor_now import read_now
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.insight import metrics, neglected_jobs
-from django_jobs.engine.insight.inspection import snapshot
-from django_jobs.engine.job_types import unloadable
-from django_jobs.engine.store import database
+from django_jobs.engine.insight import metrics
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import all_queues
+from tests.support import verbs
 from tests.support.alerts import evaluate, only
 from tests.support.brokers import ALL_QUEUES, WORKER, pending_job
 from tests.support.head_starts import HOUR, ahead_job, make_task_type
@@ -32,7 +28,7 @@ MINUTES = dt.timedelta(minutes=5)
 def job(organization: Organization) -> Job:
     """A task with a head start of two days that waits since five minutes ago."""
     job = ahead_job(48, make_task_type("send"), organization, priority="Critical")
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now() - MINUTES - 48 * HOUR)
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now() - MINUTES - 48 * HOUR)
     return job
 
 
@@ -45,7 +41,7 @@ def test_metrics(job: Job, monkeypatch: pytest.MonkeyPatch, is_large: bool) -> N
 @pytest.mark.parametrize("priority", ["Normal", "Critical"])
 def test_metrics_of_many_jobs_with_and_without(job: Job, monkeypatch: pytest.MonkeyPatch, priority: str) -> None:
     monkeypatch.setattr(metrics, "_is_large", lambda _: True)
-    Job.objects.filter(pk=pending_job(priority=priority).pk).update(ready_at=database.now() - 2 * MINUTES)
+    Job.objects.filter(pk=pending_job(priority=priority).pk).update(ready_at=verbs.now() - 2 * MINUTES)
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(600, abs=30)
 
 
@@ -66,11 +62,11 @@ def test_metrics_of_many_jobs_of_which_none_is_a_task_read_no_head_starts(monkey
 
 
 def test_the_status_of_the_system(job: Job) -> None:
-    assert snapshot().oldest_waiting_seconds == pytest.approx(300, abs=30)
+    assert verbs.snapshot().oldest_waiting_seconds == pytest.approx(300, abs=30)
 
 
 def test_the_monitor(job: Job) -> None:
-    assert read_now(None, database.now()).oldest_seconds == pytest.approx(300, abs=30)
+    assert verbs.read_monitor_now(None, verbs.now()).oldest_seconds == pytest.approx(300, abs=30)
 
 
 @pytest.mark.parametrize("is_large", [True, False])
@@ -78,18 +74,18 @@ def test_what_waits_for_its_moment_is_not_yet_late_by_it(
     organization: Organization, monkeypatch: pytest.MonkeyPatch, is_large: bool
 ) -> None:
     monkeypatch.setattr(metrics, "_is_large", lambda _: is_large)
-    ahead_job(48, make_task_type("send"), organization, priority="High", run_at=database.now() + HOUR)
-    Job.objects.update(ready_at=database.now() - MINUTES)  # it has come, and nobody has seen it
+    ahead_job(48, make_task_type("send"), organization, priority="High", run_at=verbs.now() + HOUR)
+    Job.objects.update(ready_at=verbs.now() - MINUTES)  # it has come, and nobody has seen it
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
 def neglected(seconds: float) -> int:
-    since = database.now() - dt.timedelta(seconds=seconds)
-    return neglected_jobs.count_neglected(since, all_queues()).total()
+    since = verbs.now() - dt.timedelta(seconds=seconds)
+    return verbs.count_neglected(since, all_queues()).total()
 
 
 def test_neglected_jobs(job: Job) -> None:
-    worker_registry.announce(WORKER, ALL_QUEUES, slots=1, window=8)
+    verbs.announce_worker(WORKER, ALL_QUEUES, slots=1, window=8)
     assert (neglected(600), neglected(60)) == (0, 1)
 
 
@@ -100,7 +96,7 @@ def test_the_alarm_of_a_pool_without_workers(settings: Any, job: Job, seconds: i
 
 
 def test_no_handler_is_suspected(kind: JobType, organization: Organization) -> None:
-    jobs = [ahead_job(48, kind, organization), ahead_job(48, kind, organization, run_at=database.now() - HOUR)]
+    jobs = [ahead_job(48, kind, organization), ahead_job(48, kind, organization, run_at=verbs.now() - HOUR)]
     rows = list(Job.objects.all())
-    assert statements_of(lambda: unloadable.reasons(rows)) == 0
+    assert statements_of(lambda: verbs.unloadable_reasons(rows)) == 0
     assert {get_job_status(job).waiting_for for job in jobs} == {"window"}

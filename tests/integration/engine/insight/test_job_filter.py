@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.insight.filter_input import read_filter
-from django_jobs.engine.insight.job_filter import TERMS, JobFilter
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.verbs import FILTER_TERMS, JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -117,9 +117,9 @@ def test_a_parameter_whose_values_are_hidden_finds_nothing(mine: Organization, m
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
     pending_job(job_type=mails, organization=mine, parameters={"token": "abc", "n": 17})
     member = make_user(member_of=[mine])
-    assert not read_filter({"parameters": "token:abc"}, member).rows(member).exists()
-    assert read_filter({"parameters": {"n": 17}}, member).rows(member).exists()
-    assert read_filter({"parameters": "token:abc"}).rows().exists()
+    assert not verbs.read_filter({"parameters": "token:abc"}, member).rows(member).exists()
+    assert verbs.read_filter({"parameters": {"n": 17}}, member).rows(member).exists()
+    assert verbs.read_filter({"parameters": "token:abc"}).rows().exists()
 
 
 def test_an_object_with_a_hidden_value_cannot_be_guessed_as_a_whole(
@@ -132,8 +132,8 @@ def test_an_object_with_a_hidden_value_cannot_be_guessed_as_a_whole(
     for name, value in (("login", held), ("all", [held])):
         for text in (json.dumps(value), json.dumps(value, separators=(",", ":"))):
             for typed in (text, f'"{text}"'):
-                assert not read_filter({"parameters": {name: typed}}, member).rows(member).exists()
-    assert read_filter({"parameters": {"title": "[draft] {x}"}}, member).rows(member).exists()
+                assert not verbs.read_filter({"parameters": {name: typed}}, member).rows(member).exists()
+    assert verbs.read_filter({"parameters": {"title": "[draft] {x}"}}, member).rows(member).exists()
 
 
 def test_two_filters_name_what_both_name(mails: JobType) -> None:
@@ -143,7 +143,7 @@ def test_two_filters_name_what_both_name(mails: JobType) -> None:
 
 
 def test_each_field_has_a_name_of_its_own() -> None:
-    assert len({term.name for term in TERMS.values()}) == len(TERMS)
+    assert len({term.name for term in FILTER_TERMS.values()}) == len(FILTER_TERMS)
 
 
 def test_many_values_are_told_in_short(mails: JobType) -> None:

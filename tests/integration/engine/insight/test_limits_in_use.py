@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.insight.limits_in_use import Reached, read_full_types, read_in_use
-from django_jobs.engine.store.lane_values import Lane
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import Lane, ReachedLimit
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -24,11 +24,11 @@ def in_lane(status: str, kind: JobType, organization: Organization, key: int = 0
 def test_what_is_queued_counts_as_running(organization: Organization) -> None:
     kind = make_job_type(max_running=2)
     lane = in_lane("Running", kind, organization)
-    assert (read_in_use(kind).total, read_in_use(kind).is_full) == (1, False)
+    assert (verbs.read_limits_in_use(kind).total, verbs.read_limits_in_use(kind).is_full) == (1, False)
     in_lane("Queued", kind, organization)
     in_lane("Completed", kind, organization)
-    found = read_in_use(kind)
-    assert (found.total, found.is_full, found.reached_by(lane)) == (2, True, Reached("max_running", 2, 2))
+    found = verbs.read_limits_in_use(kind)
+    assert (found.total, found.is_full, found.reached_by(lane)) == (2, True, ReachedLimit("max_running", 2, 2))
 
 
 @pytest.mark.parametrize(
@@ -42,24 +42,24 @@ def test_what_is_queued_counts_as_running(organization: Organization) -> None:
 def test_the_widest_of_the_limits_that_are_reached_is_told(organization: Organization, fields: Any, field: str) -> None:
     kind = make_job_type(**fields)
     lane = in_lane("Running", kind, organization, key=7)
-    assert read_in_use(kind).reached_by(lane) == Reached(field, 1, 1)
+    assert verbs.read_limits_in_use(kind).reached_by(lane) == ReachedLimit(field, 1, 1)
 
 
 def test_another_key_and_a_type_with_nothing_in_flight_are_not_at_a_limit(organization: Organization) -> None:
     kind, idle = make_job_type(concurrency_key="account"), make_job_type(max_running=1)
     lane = in_lane("Running", kind, organization, key=7)
-    assert read_in_use(kind).full_keys() == {lane: 1}
-    assert read_in_use(kind).reached_by(lane._replace(key=8)) is None
-    assert read_in_use(idle).reached_by(Lane(organization.pk, idle.pk)) is None
+    assert verbs.read_limits_in_use(kind).full_keys() == {lane: 1}
+    assert verbs.read_limits_in_use(kind).reached_by(lane._replace(key=8)) is None
+    assert verbs.read_limits_in_use(idle).reached_by(Lane(organization.pk, idle.pk)) is None
 
 
 def test_types_at_a_limit_are_told_once_jobs_wait(organization: Organization) -> None:
     kind = make_job_type(max_running=1)
     make_job_type()
     in_lane("Running", kind, organization)
-    assert read_full_types() == []
+    assert verbs.read_full_types() == []
     pending_job(kind, organization)
-    (found,) = read_full_types()
+    (found,) = verbs.read_full_types()
     assert (found.in_use.flow.type_name, found.waiting, found.has_more) == (kind.pk, 1, False)
 
 
@@ -68,4 +68,4 @@ def test_a_paused_type_does_not_wait_for_its_limit(organization: Organization) -
     in_lane("Running", kind, organization)
     JobType.objects.update(is_paused=True)
     pending_job(kind, organization)
-    assert read_full_types() == []
+    assert verbs.read_full_types() == []

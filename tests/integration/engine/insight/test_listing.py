@@ -11,11 +11,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_status, list_jobs
-from django_jobs.engine.store import database, submission_times
-from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.store.submission_times import created_between
+from django_jobs.engine.store import submission_times
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
+from tests.support import verbs
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
@@ -138,7 +137,7 @@ def test_an_entry_is_the_jobs_status() -> None:
     pending_job(kind, organization, depends_on=parents)
     _, claimed = running_job(organization=organization)
     end(returned(claimed, {"rows": 3}, "a.pdf"))
-    pending_job(run_at=database.now() + dt.timedelta(hours=1))
+    pending_job(run_at=verbs.now() + dt.timedelta(hours=1))
     listed = list_jobs()
     assert listed == [replace(get_job_status(status.job_id), result=None) for status in listed]
     assert list_jobs(results=True) == [get_job_status(status.job_id) for status in listed]
@@ -152,7 +151,7 @@ def test_counting_ends_at_a_cap(jobs: int, counted: tuple[int, bool], tuning: Tu
     kind, organization = make_job_type(), make_organization()
     for _ in range(jobs):
         pending_job(kind, organization)
-    assert capped_count(Job.objects.all()) == capped_count(Job.objects.order_by("created_at")) == counted
+    assert verbs.capped_count(Job.objects.all()) == verbs.capped_count(Job.objects.order_by("created_at")) == counted
 
 
 MOMENT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -172,7 +171,7 @@ def hourly(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def created(after: float | None = None, before: float | None = None) -> list[Job]:
     """The jobs that were submitted between so many hours after MOMENT."""
     ends = [None if hours is None else MOMENT + dt.timedelta(hours=hours) for hours in (after, before)]
-    return list(created_between(Job.objects.order_by("pk"), *ends))
+    return list(verbs.created_between(Job.objects.order_by("pk"), *ends))
 
 
 def test_jobs_are_found_by_when_they_were_submitted(subtests: pytest.Subtests, hourly: list[Job]) -> None:

@@ -9,10 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.store import database
 from django_jobs.models import Job, Worker
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import WORKER, job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
@@ -37,8 +36,8 @@ def test_with_no_jobs_there_is_nothing_to_tell() -> None:
 
 
 def test_the_moment_is_the_databases() -> None:
-    before = database.now()
-    assert before <= get_job_metrics()["timestamp"] <= database.now()
+    before = verbs.now()
+    assert before <= get_job_metrics()["timestamp"] <= verbs.now()
 
 
 def test_every_status_is_counted(subtests: pytest.Subtests) -> None:
@@ -98,28 +97,28 @@ def test_throughput_is_what_completed_in_the_last_hour_by_minute() -> None:
 
 def test_the_oldest_waiting_job_counts_from_when_it_was_due() -> None:
     for minutes in (1, 5, -5):
-        moment = database.now() - dt.timedelta(minutes=minutes)
+        moment = verbs.now() - dt.timedelta(minutes=minutes)
         Job.objects.filter(pk=pending_job().pk).update(ready_at=moment)
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
 def test_a_job_with_a_ticket_waits_too_and_one_that_runs_no_longer() -> None:
     for status, minutes in (("Queued", 5), ("Running", 90)):
-        queued_at = database.now() - dt.timedelta(minutes=minutes)
+        queued_at = verbs.now() - dt.timedelta(minutes=minutes)
         Job.objects.filter(pk=job_in(status).pk).update(queued_at=queued_at)
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
 def test_a_job_that_is_not_due_does_not_wait() -> None:
-    pending_job(run_at=database.now() + dt.timedelta(hours=1))
+    pending_job(run_at=verbs.now() + dt.timedelta(hours=1))
     found = get_job_metrics()
     assert (found["oldest_waiting_seconds"], found["queue_depth_by_priority"]["Normal"]) == (None, 1)
 
 
 def test_living_workers_are_counted() -> None:
-    worker_registry.announce(WORKER, ["jobs-normal"], slots=4, window=8)
-    worker_registry.announce("worker-2", ["jobs-normal"], slots=1, window=8)
-    Worker.objects.filter(pk="worker-2").update(last_seen=database.now() - dt.timedelta(minutes=5))
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=4, window=8)
+    verbs.announce_worker("worker-2", ["jobs-normal"], slots=1, window=8)
+    Worker.objects.filter(pk="worker-2").update(last_seen=verbs.now() - dt.timedelta(minutes=5))
     assert get_job_metrics()["active_workers"] == 1
 
 

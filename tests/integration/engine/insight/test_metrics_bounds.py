@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
-from django_jobs.engine.store import database
 from django_jobs.models import Job, JobType, OrganizationActivity, Span, TypeActivity
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.runs import ran_for
@@ -24,7 +24,7 @@ NOTHING = {"average_seconds": None, "p95_seconds": None}
 
 def activity_of(job: Job, span: Span = Span.MINUTE, ago: float = 120, **measures: Any) -> None:
     """What the scheduler would have kept of the job's type and organization, from so many seconds ago."""
-    fields: dict[str, Any] = {"span": span, "starts_at": database.now() - dt.timedelta(seconds=ago), **measures}
+    fields: dict[str, Any] = {"span": span, "starts_at": verbs.now() - dt.timedelta(seconds=ago), **measures}
     TypeActivity.objects.create(job_type=job.job_type_id, **fields)
     OrganizationActivity.objects.create(job_type=job.job_type_id, organization_id=job.organization_id, **fields)
 

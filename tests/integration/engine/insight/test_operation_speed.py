@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobs.engine.insight.operation_speed import USUAL, Speed, read_speeds
 from django_jobs.models import Operation
+from tests.support import verbs
 from tests.support.statements import statements_of
+from tests.support.verbs import USUAL_SPEEDS, OperationSpeed
 
 
 def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -> Operation:
@@ -23,8 +24,8 @@ def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -
 
 
 def test_without_any_each_action_has_its_usual_speed() -> None:
-    assert read_speeds() == {
-        action: Speed(per_second=USUAL[action], is_measured=False) for action in Operation.Action.values
+    assert verbs.read_operation_speeds() == {
+        action: OperationSpeed(per_second=USUAL_SPEEDS[action], is_measured=False) for action in Operation.Action.values
     }
 
 
@@ -32,7 +33,7 @@ def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> 
     ended(9_000, 1)
     for seconds in (10, 5, 3_600, 20, 30):
         ended(5_000, seconds)
-    speeds = read_speeds()
+    speeds = verbs.read_operation_speeds()
     assert speeds["cancel"].per_second == pytest.approx(1_000)
     assert speeds["cancel"].is_measured
     assert not speeds["retry"].is_measured
@@ -52,15 +53,15 @@ def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> 
 )
 def test_what_was_short_or_held_back_tells_nothing(fields: dict[str, Any]) -> None:
     ended(**{"changed": 5_000, "seconds": 1, **fields})
-    assert not read_speeds()["cancel"].is_measured
+    assert not verbs.read_operation_speeds()["cancel"].is_measured
 
 
 def test_all_are_read_by_one_statement() -> None:
     for action in Operation.Action.values:
         ended(5_000, 1, action)
-    assert statements_of(read_speeds) == 1
+    assert statements_of(verbs.read_operation_speeds) == 1
 
 
 @pytest.mark.parametrize(("per_minute", "seconds"), [(None, 10), (600, 100), (60_000, 10)])
 def test_a_rate_slows_it_down_and_speeds_nothing_up(per_minute: int | None, seconds: float) -> None:
-    assert Speed(per_second=100, is_measured=True).seconds_for(1_000, per_minute) == seconds
+    assert OperationSpeed(per_second=100, is_measured=True).seconds_for(1_000, per_minute) == seconds

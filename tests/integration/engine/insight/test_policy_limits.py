@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 import pytest
 from django.test import Client
 
-from django_jobs import get_job_status, list_jobs
-from django_jobs.engine import access
-from django_jobs.engine.dispatch import dispatcher, tenant_shares
+from django_jobs import AccessPolicy, get_job_status, list_jobs
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.admin import codes_on, fact_on, page_of
 from tests.support.brokers import end, job_in, pending_job, queue_up, returned, running_job
 from tests.support.factories import make_job_type, make_organization
@@ -18,7 +17,7 @@ from tests.support.factories import make_job_type, make_organization
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-class ByOrganization(access.AccessPolicy):
+class ByOrganization(AccessPolicy):
     """Lets as many jobs of an organization be in flight as the test says; of others, as many as the setting says."""
 
     limits: ClassVar[dict[Any, int]] = {}
@@ -32,11 +31,11 @@ def _policy(settings: Any, monkeypatch: pytest.MonkeyPatch, organization: Organi
     """One job of the organization, and many of all others."""
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.ByOrganization"}
     monkeypatch.setattr(ByOrganization, "limits", {organization.pk: 1})
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
 
 
 def reason(job: Job) -> str | None:
-    dispatcher.dispatch()
+    verbs.dispatch()
     return get_job_status(job).waiting_for
 
 
@@ -68,7 +67,7 @@ def test_a_wider_limit_of_the_policy_is_the_one_that_counts(
     ByOrganization.limits = {organization.pk: 2}
     others = make_organization()
     jobs = [pending_job(kind, of) for of in (organization, others) for _ in range(3)]
-    dispatcher.dispatch()
+    verbs.dispatch()
     reasons = [get_job_status(job).waiting_for for job in jobs]
     assert reasons == ["broker", "broker", "limit", "broker", "limit", "limit"]
 
@@ -85,7 +84,7 @@ def test_a_changed_answer_is_told_when_it_is_asked_again(kind: JobType, organiza
     job = pending_job(kind, organization)
     assert reason(job) == "limit"
     ByOrganization.limits = {organization.pk: 2}
-    tenant_shares.forget()
+    verbs.forget_tenant_shares()
     assert get_job_status(job).waiting_for == "window"
 
 

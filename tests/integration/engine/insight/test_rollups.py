@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_jobs.engine.insight import activity, rollups
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.log_values import Horizon
+from django_jobs.engine.insight import activity
 from django_jobs.models import EngineLease, ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
+from tests.support import verbs
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import job_in, pending_job, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import LogHorizon, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
@@ -25,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker", "alone")
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No transaction is open but the test's own, whose rows are there."""
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(1, 1))
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
 
 
 def test_nothing_is_counted_twice() -> None:
@@ -49,9 +47,9 @@ def test_a_batch_is_bounded_and_the_next_one_goes_on(tuning: Tuning) -> None:
     roll_up()
     job = job_in("Completed")
     at(MOMENT)
-    assert [rollups.roll_up() for _ in range(3)] == [2, 2, 0]
+    assert [verbs.roll_up() for _ in range(3)] == [2, 2, 0]
     assert counts(of_type(job)) == {"submitted": 1, "started": 1, "completed": 1}
-    assert rollups.behind() == 0
+    assert verbs.rollups_behind() == 0
 
 
 def test_catching_up_ends_with_its_time(tuning: Tuning) -> None:
@@ -59,7 +57,7 @@ def test_catching_up_ends_with_its_time(tuning: Tuning) -> None:
     pending_job()
     roll_up()
     job_in("Completed")
-    assert (roll_up(), rollups.behind()) == (1, 3)
+    assert (roll_up(), verbs.rollups_behind()) == (1, 3)
 
 
 def test_a_failure_counts_nothing_and_is_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,9 +75,9 @@ def test_a_failure_counts_nothing_and_is_made_good(monkeypatch: pytest.MonkeyPat
 def test_a_log_whose_ids_begin_high_is_not_far_behind() -> None:
     job = pending_job()
     ExecutionLog.objects.update(id=3_000_000)
-    assert rollups.behind() == 1
+    assert verbs.rollups_behind() == 1
     roll_up()
-    assert (of_type(job).submitted, rollups.behind()) == (1, 0)
+    assert (of_type(job).submitted, verbs.rollups_behind()) == (1, 0)
 
 
 def test_with_nothing_new_it_only_looks(django_assert_num_queries: Any) -> None:
@@ -108,12 +106,12 @@ def test_a_rolled_back_move_is_not_waited_for() -> None:
 
 def test_what_may_still_become_visible_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     job = pending_job()
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(8, 5))
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(8, 5))
     assert roll_up() == 0
     pending_job(job.job_type, job.organization)
-    monkeypatch.setattr(type(store()), "log_horizon", lambda _: Horizon(12, 8))
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(12, 8))
     roll_up()
-    assert (of_type(job).submitted, rollups.behind()) == (1, 1)
+    assert (of_type(job).submitted, verbs.rollups_behind()) == (1, 1)
 
 
 def test_a_mark_of_another_server_is_made_anew() -> None:
@@ -125,22 +123,22 @@ def test_a_mark_of_another_server_is_made_anew() -> None:
 
 @pytest.mark.parametrize(("span", "days"), [(Span.MINUTE, 2), (Span.HOUR, 60), (Span.DAY, 1_100)])
 def test_rows_are_forgotten_when_they_are_old(span: Span, days: int) -> None:
-    now = database.now()
+    now = verbs.now()
     organization = make_organization()
     for age in (days - 1, days + 1):
         fields: dict[str, Any] = {"span": span, "starts_at": now - dt.timedelta(days=age), "job_type": "x"}
         TypeActivity.objects.create(**fields)
         OrganizationActivity.objects.create(organization=organization, organization_name="o", **fields)
-    assert (rollups.forget_old(), rollups.forget_old()) == (2, 0)
+    assert (verbs.forget_old_rollups(), verbs.forget_old_rollups()) == (2, 0)
     assert (TypeActivity.objects.count(), OrganizationActivity.objects.count()) == (1, 1)
 
 
 def test_forgetting_is_bounded(tuning: Tuning) -> None:
     tuning.set(rollup_forgotten_rows=2)
     for minute in range(3):
-        moment = database.now() - dt.timedelta(days=9, minutes=minute)
+        moment = verbs.now() - dt.timedelta(days=9, minutes=minute)
         TypeActivity.objects.create(span=Span.MINUTE, starts_at=moment, job_type="x")
-    assert [rollups.forget_old() for _ in range(3)] == [2, 1, 0]
+    assert [verbs.forget_old_rollups() for _ in range(3)] == [2, 1, 0]
 
 
 def test_the_scheduler_rolls_up() -> None:
@@ -151,5 +149,5 @@ def test_the_scheduler_rolls_up() -> None:
 
 
 def test_the_scheduler_forgets() -> None:
-    TypeActivity.objects.create(span=Span.MINUTE, starts_at=database.now() - dt.timedelta(days=9), job_type="x")
+    TypeActivity.objects.create(span=Span.MINUTE, starts_at=verbs.now() - dt.timedelta(days=9), job_type="x")
     assert Scheduler("s").tick()["forget_activity"] == 1

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from django_jobs import signals
-from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.insight import signal_delivery
 from tests.integration.conftest import Listen
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job, running_job
 from tests.support.tuning import Tuning
 
@@ -21,19 +20,21 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def in_background() -> Iterator[None]:
     """The process calls receivers as a worker does."""
-    signal_delivery.work_in_background()
+    verbs.deliver_signals_in_background()
     yield
-    signal_delivery.stop()
+    verbs.stop_signal_delivery()
 
 
 def test_a_receiver_in_the_background_is_not_the_handler(listen: Listen, in_background: None) -> None:
     seen: list[Any] = []
-    listen(signals.job_submitted, lambda **kwargs: seen.append((threading.current_thread().name, current_job.get())))
+    listen(
+        signals.job_submitted, lambda **kwargs: seen.append((threading.current_thread().name, verbs.current_job.get()))
+    )
     _, claimed = running_job()
-    token = current_job.set(claimed)
+    token = verbs.current_job.set(claimed)
     pending_job()
-    current_job.reset(token)
-    signal_delivery.stop()
+    verbs.current_job.reset(token)
+    verbs.stop_signal_delivery()
     assert seen == [("signals", None), ("signals", None)]
 
 
@@ -48,7 +49,7 @@ def test_a_slow_receiver_in_the_background_holds_nobody_up(listen: Listen, in_ba
     job = job_in("Completed")
     assert seen == []
     gate.set()
-    signal_delivery.stop()
+    verbs.stop_signal_delivery()
     assert seen == [job.name]
 
 
@@ -65,7 +66,7 @@ def test_nothing_that_a_receiver_raises_ends_the_background(
 
     listen(signals.job_finished, broken_once)
     jobs = [job_in("Completed"), job_in("Completed")]
-    signal_delivery.stop()
+    verbs.stop_signal_delivery()
     assert seen == [job.name for job in jobs]
 
 
@@ -77,7 +78,7 @@ def test_who_falls_far_behind_is_told_less(
     listen(signals.job_finished, lambda status, **kwargs: seen.append(status.job_id))
     job_in("Completed")
     job_in("Completed")
-    signal_delivery.stop()
+    verbs.stop_signal_delivery()
     assert seen == []
     assert caplog.text.count("event=signals_dropped") == 1
 
@@ -92,7 +93,7 @@ def test_receivers_of_the_start_of_a_process_are_called_at_once_and_harm_nothing
         raise RuntimeError("from a receiver")
 
     signals.worker_process_started.connect(note)
-    signal_delivery.tell_process_started("scheduler")
+    verbs.tell_process_started("scheduler")
     signals.worker_process_started.disconnect(note)
     assert kinds == ["scheduler"]
     assert "event=receiver_failed process=scheduler" in caplog.text

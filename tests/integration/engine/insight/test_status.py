@@ -12,17 +12,14 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
-from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.insight.waiting import Wait
-from django_jobs.engine.store import database
 from django_jobs.exceptions import JobFailed, JobNotFound
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.templatetags.job_words import HELD, status_in_words
 from django_jobs.values import JobStatus
+from tests.support import verbs
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
+from tests.support.verbs import HELD_WORDS, JobWait
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -75,7 +72,7 @@ def test_a_waiting_job_says_why(status: str, reason: str) -> None:
 
 
 def test_a_delayed_job_waits_for_its_moment() -> None:
-    job = pending_job(run_at=database.now() + dt.timedelta(hours=1))
+    job = pending_job(run_at=verbs.now() + dt.timedelta(hours=1))
     assert get_job_status(job).waiting_for == "run_at"
 
 
@@ -104,13 +101,13 @@ def test_a_job_waits_for_its_type_to_be_open(fields: dict[str, bool], reason: st
 )
 def test_what_people_hold_back_does_not_wait_for_its_moment(model: Any, fields: Any, reason: str) -> None:
     """Its moment may come, and it would not run."""
-    jobs = [job_in("Failed"), job_in("Timed Out"), pending_job(run_at=database.now() + dt.timedelta(hours=1))]
+    jobs = [job_in("Failed"), job_in("Timed Out"), pending_job(run_at=verbs.now() + dt.timedelta(hours=1))]
     model.objects.update(**fields)
     statuses = [get_job_status(job) for job in jobs]
     assert [status.waiting_for for status in statuses] == [reason] * 3
     assert all(status.next_retry_at or status.run_at for status in statuses)
-    words = [status_in_words(status, database.now()) for status in statuses]
-    assert words == [str(HELD[reason])] * 3
+    words = [verbs.status_in_words(status, verbs.now()) for status in statuses]
+    assert words == [str(HELD_WORDS[reason])] * 3
 
 
 def test_a_job_waits_while_its_organization_has_enough_in_flight(settings: Any) -> None:
@@ -216,7 +213,7 @@ def test_a_member_reads_the_jobs_of_the_organization() -> None:
 
 def committed(job: Job) -> Job:
     """A job that this connection takes for committed, though a test's transaction is around it."""
-    database.connection().__dict__.pop("django_jobs_uncommitted", None)
+    verbs.database_connection().__dict__.pop("django_jobs_uncommitted", None)
     return job
 
 
@@ -236,7 +233,7 @@ def test_a_job_that_a_limit_of_its_type_holds_waits_for_concurrency(
 ) -> None:
     kind = make_job_type(**limits)
     first, second = (pending_job(kind, organization, parameters={"account": 7}) for _ in range(2))
-    dispatcher.dispatch()
+    verbs.dispatch()
     assert [get_job_status(job).waiting_for for job in (first, second)] == ["broker", "concurrency"]
 
 
@@ -261,12 +258,12 @@ def test_waiting_ends_when_time_runs_out(status: str) -> None:
 
 def test_a_handler_cannot_wait_for_another_job() -> None:
     _, claimed = running_job()
-    token = current_job.set(claimed)
+    token = verbs.current_job.set(claimed)
     try:
         with refused(RuntimeError, "in_handler"):
             wait_for_job(committed(pending_job()))
     finally:
-        current_job.reset(token)
+        verbs.current_job.reset(token)
 
 
 def test_the_submitting_transaction_cannot_wait() -> None:
@@ -277,5 +274,5 @@ def test_the_submitting_transaction_cannot_wait() -> None:
 
 
 def test_a_wait_looks_several_times_a_second_however_long_it_lasts() -> None:
-    wait = Wait(committed(pending_job()), 300, None)
+    wait = JobWait(committed(pending_job()), 300, None)
     assert max(pause for _ in range(50) if isinstance(pause := wait.look(), float)) <= 0.25

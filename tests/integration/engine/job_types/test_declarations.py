@@ -14,10 +14,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declaration_problems, declarations, declared_types
+from django_jobs.engine.job_types import declarations, declared_types
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.factories import make_job_type
 
 
@@ -34,7 +34,7 @@ def declare(function: Any = handlers.do_nothing, **fields: Any) -> None:
 
 
 def sync() -> JobType:
-    declared_types.sync_declared_types(using="default")
+    verbs.sync_declared_types(using="default")
     return JobType.objects.get(pk="bake")
 
 
@@ -120,7 +120,7 @@ def test_a_row_that_was_there_before_its_declaration_keeps_what_somebody_chose()
 def test_doing_it_again_writes_nothing() -> None:
     synced(max_retries=2)
     with CaptureQueriesContext(connection) as queries:
-        declared_types.sync_declared_types(using="default")
+        verbs.sync_declared_types(using="default")
     assert [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))] == []
 
 
@@ -174,7 +174,7 @@ def test_a_row_that_is_deleted_in_the_middle_is_no_trouble(monkeypatch: pytest.M
         return update(*args)
 
     monkeypatch.setattr(declared_types, "_update", update_late)
-    declared_types.sync_declared_types(using="default")
+    verbs.sync_declared_types(using="default")
     assert not JobType.objects.exists()
 
 
@@ -220,28 +220,28 @@ class OtherDatabaseOnly:
 def test_a_database_that_holds_no_job_types_is_left_alone(settings: Any) -> None:
     settings.DATABASE_ROUTERS = [OtherDatabaseOnly()]
     declare()
-    declared_types.sync_declared_types(using="default")
+    verbs.sync_declared_types(using="default")
     assert not JobType.objects.exists()
 
 
 def test_a_state_without_job_types_is_left_alone() -> None:
     declare()
     before = MigrationLoader(connection).project_state(at_end=False, nodes=[]).apps
-    declared_types.sync_declared_types(using="default", apps=before)
+    verbs.sync_declared_types(using="default", apps=before)
     assert not JobType.objects.exists()
 
 
 def test_a_table_that_is_missing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     declare()
     monkeypatch.setattr(connection.introspection, "table_names", list)
-    declared_types.sync_declared_types(using="default")
+    verbs.sync_declared_types(using="default")
     assert not JobType.objects.exists()
 
 
 def test_the_migrations_own_model_is_used() -> None:
     declare(max_retries=2)
     state = MigrationLoader(connection).project_state()
-    declared_types.sync_declared_types(using="default", apps=state.apps)
+    verbs.sync_declared_types(using="default", apps=state.apps)
     assert JobType.objects.get(pk="bake").max_retries == 2
 
 
@@ -269,6 +269,6 @@ def test_a_field_that_the_code_declares_for_the_first_time_follows_it() -> None:
 
 def test_an_unknown_submit_by_is_a_mistake_that_a_check_tells() -> None:
     declare(submit_by="everybody")
-    (declaration,) = declarations.declared()
-    (problem,) = declaration_problems.problems(declaration)
+    (declaration,) = verbs.declared_handlers()
+    (problem,) = verbs.declaration_problems(declaration)
     assert (problem.code, problem.values["field"]) == ("invalid_choice", "submit_by")  # type: ignore[attr-defined]

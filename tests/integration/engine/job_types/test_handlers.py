@@ -13,14 +13,13 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from django_jobs import get_job_history, retry_job
-from django_jobs.engine.execution import claim
-from django_jobs.engine.insight.raised_errors import last_traceback
 from django_jobs.engine.job_types import handlers
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobType
 from tests.support import handlers as functions
+from tests.support import verbs
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import HandlerNotAllowed, HandlerNotLoadable
 
 GONE = "tests.support.handlers.of_the_next_release"
 
@@ -33,7 +32,7 @@ def of_a_test() -> None:
 
 def refuse(job: Job) -> Job:
     """The job, after a worker has looked at its ticket and not started it."""
-    assert claim.claim([ticket_of(reread(job))], WORKER) == []
+    assert verbs.claim([ticket_of(reread(job))], WORKER) == []
     return reread(job)
 
 
@@ -120,9 +119,9 @@ def test_a_fixture_may_be_loaded_before_its_code(tmp_path: Path) -> None:
 
 
 def test_what_the_setting_adds_is_asked_each_time(settings: Any) -> None:
-    assert handlers.path_problem("tests.support.handlers.echo") is None
+    assert verbs.handler_path_problem("tests.support.handlers.echo") is None
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": ()}
-    assert getattr(handlers.path_problem("tests.support.handlers.echo"), "code", "") == "handler_not_allowed"
+    assert getattr(verbs.handler_path_problem("tests.support.handlers.echo"), "code", "") == "handler_not_allowed"
 
 
 def test_a_module_that_exits_while_it_is_imported_is_not_loadable(
@@ -131,7 +130,7 @@ def test_a_module_that_exits_while_it_is_imported_is_not_loadable(
     (tmp_path / "leaving.py").write_text("raise SystemExit(1)")
     monkeypatch.syspath_prepend(tmp_path)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": ["leaving"]}
-    problem: Any = handlers.path_problem("leaving.run")
+    problem: Any = verbs.handler_path_problem("leaving.run")
     assert (problem.code, "leaving.run" in problem, "SystemExit" in problem) == ("handler_not_loadable", True, True)
 
 
@@ -141,7 +140,7 @@ def test_a_job_that_one_worker_cannot_load_is_taken_by_another(monkeypatch: pyte
         older_release.delattr(functions, "do_nothing")
         handlers._loaded.clear()
         assert refuse(job).status == "Pending"
-    (claimed,) = claim.claim([ticket_of(queue_up(job))], "worker-2")
+    (claimed,) = verbs.claim([ticket_of(queue_up(job))], "worker-2")
     assert (claimed.attempt, claimed.handler) == (1, functions.do_nothing)
 
 
@@ -151,9 +150,9 @@ def test_each_job_waits_for_its_own_ten_minutes() -> None:
     JobType.objects.update(handler_method=GONE)
     refuse(old)
     age(old, minutes=11)
-    assert claim.claim([ticket_of(queue_up(old)), ticket_of(new)], WORKER) == []
+    assert verbs.claim([ticket_of(queue_up(old)), ticket_of(new)], WORKER) == []
     assert (reread(old).status, reread(new).status) == ("Dead Letter", "Pending")
-    assert GONE in last_traceback(old)
+    assert GONE in verbs.last_traceback(old)
 
 
 def test_a_retry_by_hand_waits_for_ten_minutes_again() -> None:
@@ -181,7 +180,7 @@ def test_a_handler_that_is_not_allowed_is_a_dead_letter_at_once() -> None:
     job = job_in("Queued")
     JobType.objects.update(handler_method="os.system")
     assert refuse(job).status == "Dead Letter"
-    assert "os.system" in last_traceback(job)
+    assert "os.system" in verbs.last_traceback(job)
     assert "os.system" not in f"{get_job_history(job)} {reread(job).error_message}"
 
 
@@ -191,7 +190,7 @@ def test_a_handler_of_an_app_that_this_release_lacks_waits_for_another_worker(pa
     JobType.objects.update(handler_method=path)
     assert refuse(job).status == "Pending"
     module = path.rpartition(".")[0]
-    assert [name in last_traceback(job) for name in (f" {path} ", f" {module})")] == [True, True]
+    assert [name in verbs.last_traceback(job) for name in (f" {path} ", f" {module})")] == [True, True]
     age(job, minutes=11)
     assert refuse(queue_up(job)).status == "Dead Letter"
 
@@ -224,9 +223,9 @@ def test_whether_there_is_a_module_is_found_out_without_importing_anything(subte
     before = set(sys.modules)
     for path, is_there in cases:
         with subtests.test(path=path):
-            with pytest.raises((handlers.HandlerNotAllowed, handlers.HandlerNotLoadable)) as caught:
-                handlers.resolve(path)
-            assert (caught.type is handlers.HandlerNotAllowed) == is_there
+            with pytest.raises((HandlerNotAllowed, HandlerNotLoadable)) as caught:
+                verbs.resolve_handler(path)
+            assert (caught.type is HandlerNotAllowed) == is_there
     assert not {name for name in set(sys.modules) - before if name.startswith(("forbidden", "single", "bare"))}
 
 
@@ -235,4 +234,4 @@ def test_a_refused_job_waits_a_moment_before_the_next_worker_looks() -> None:
     JobType.objects.update(handler_method=GONE)
     ready_at = refuse(job).ready_at
     assert ready_at is not None
-    assert 0 < (ready_at - database.now()).total_seconds() <= handlers.NOT_LOADABLE_DELAY
+    assert 0 < (ready_at - verbs.now()).total_seconds() <= verbs.NOT_LOADABLE_DELAY

@@ -9,26 +9,26 @@ from django.core.exceptions import ValidationError
 
 from django_jobs import submit_job, submit_jobs
 from django_jobs.models import Organization
-from django_jobs.models.job_type import MAX_AT_ONCE, MAX_DAYS, MAX_RATE, MAX_SECONDS
 from tests.support.brokers import MemoryBroker, end, raised, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
+from tests.support.verbs import TYPE_MAX_AT_ONCE, TYPE_MAX_DAYS, TYPE_MAX_RATE, TYPE_MAX_SECONDS
 
 LARGEST: Final = {
-    "default_timeout": MAX_SECONDS,
+    "default_timeout": TYPE_MAX_SECONDS,
     "max_retries": 100,
-    "retry_delay": MAX_SECONDS,
-    "deduplication_window": MAX_SECONDS,
-    "rate_limit": MAX_RATE,
-    "rate_limit_window": MAX_SECONDS,
-    "max_running": MAX_AT_ONCE,
-    "max_running_per_organization": MAX_AT_ONCE,
-    "max_running_per_key": MAX_AT_ONCE,
-    "max_starts": MAX_RATE,
-    "max_starts_window": MAX_SECONDS,
+    "retry_delay": TYPE_MAX_SECONDS,
+    "deduplication_window": TYPE_MAX_SECONDS,
+    "rate_limit": TYPE_MAX_RATE,
+    "rate_limit_window": TYPE_MAX_SECONDS,
+    "max_running": TYPE_MAX_AT_ONCE,
+    "max_running_per_organization": TYPE_MAX_AT_ONCE,
+    "max_running_per_key": TYPE_MAX_AT_ONCE,
+    "max_starts": TYPE_MAX_RATE,
+    "max_starts_window": TYPE_MAX_SECONDS,
     "breaker_failures": 10_000,
-    "breaker_pause": MAX_SECONDS,
-    "retention_days": MAX_DAYS,
+    "breaker_pause": TYPE_MAX_SECONDS,
+    "retention_days": TYPE_MAX_DAYS,
 }
 
 

@@ -22,17 +22,17 @@ from django_jobs import (
     submit_job,
     wait_for_job,
 )
-from django_jobs.engine.job_types import declarations, parameters
-from django_jobs.engine.job_types.masking import MASK, hidden_from
-from django_jobs.engine.store import database
+from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import InvalidSubmission, PermanentError
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.signals import job_finished
 from django_jobs.testing import run_jobs
+from tests.support import verbs
 from tests.support.api import client_of
 from tests.support.brokers import end, reread, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
+from tests.support.verbs import MASK
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker", "sensitive")]
 
@@ -85,12 +85,12 @@ def test_only_the_permission_shows_what_is_sensitive(job: Job, tenant: Organizat
 
 def test_server_code_and_strangers(job: Job) -> None:
     assert get_job_status(job).result == RESULT
-    assert hidden_from(AnonymousUser()) == {"password"}
-    assert hidden_from(object()) == {"password"}
+    assert verbs.hidden_from(AnonymousUser()) == {"password"}
+    assert verbs.hidden_from(object()) == {"password"}
 
 
 def test_every_verb_of_python_masks_for_its_user(job: Job, owner: User) -> None:
-    database.connection().__dict__.pop("django_jobs_uncommitted")  # as if it were committed
+    verbs.database_connection().__dict__.pop("django_jobs_uncommitted")  # as if it were committed
 
     async def awaited() -> list[Any]:
         return [await aget_job_status(job.name, user=owner), await await_job(job.name, user=owner)]
@@ -177,7 +177,7 @@ def test_a_refused_submission_quotes_no_sensitive_parameter(tenant: Organization
     with refused(InvalidSubmission, {"parameters.password": ["invalid_choice"]}) as refusal:
         submit_job(declared, tenant, {"password": SECRET})
     with pytest.raises(PermanentError, match="password") as invalid:
-        parameters.validated_data(declared, {"password": SECRET})
+        verbs.validated_parameters(declared, {"password": SECRET})
     for error in (refusal.value, invalid.value):
         assert (MASK in str(error), SECRET in str(error)) == (True, False)
 
@@ -191,12 +191,12 @@ def test_masking_what_was_refused_costs_no_more_for_each_error(monkeypatch: pyte
     monkeypatch.setattr(declarations, "_declared", {})
     job_handler("with_many", parameters=ManyCredentials)(lambda _context: None)
     began = time.process_time()
-    refused = parameters.validate("with_many", {"password": [f"{number}-%" for number in range(40_000)]})
-    assert len(refused) == parameters.MAX_FIELDS
+    refused = verbs.validate_parameters("with_many", {"password": [f"{number}-%" for number in range(40_000)]})
+    assert len(refused) == verbs.MAX_FIELDS
     assert time.process_time() - began < 4  # seconds of CPU; twice that where each error reads the parameters anew
 
 
 def test_a_schema_tells_no_default_of_a_sensitive_parameter(declared: str) -> None:
-    schema: Any = parameters.parameters_schema(declared)
+    schema: Any = verbs.parameters_schema(declared)
     assert "hunter3" not in json.dumps(schema)
     assert schema["properties"]["region"]["default"] == "eu"

@@ -9,14 +9,8 @@ import pytest
 from django.test import Client
 
 from django_jobs import get_job_status, list_jobs, retry_job
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.dispatch import ticketing
-from django_jobs.engine.execution import claim_verdicts
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.insight.status import describe_all
-from django_jobs.engine.job_types import unloadable
-from django_jobs.engine.store import database
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.admin import codes_on, fact_on, page_of, staff_of, text, url
 from tests.support.api import client_of, url_of
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
@@ -32,8 +26,8 @@ GONE = "tests.support.handlers.of_the_next_release"
 def put_back(job: Job, path: str = GONE) -> Job:
     """The job, after a worker tried in vain to load its handler."""
     JobType.objects.filter(pk=job.job_type_id).update(handler_method=path)
-    claim_verdicts.forget()
-    assert claim([ticket_of(queue_up(reread(job)))], WORKER) == []
+    verbs.forget_claim_verdicts()
+    assert verbs.claim([ticket_of(queue_up(reread(job)))], WORKER) == []
     return reread(job)
 
 
@@ -45,15 +39,15 @@ def assert_names_the_handler(found: dict[int, str], job: Job) -> None:
 def test_it_says_that_it_waits_for_its_handler() -> None:
     job = put_back(job_in("Pending"))
     assert job.ready_at is not None
-    assert job.ready_at > database.now()
+    assert job.ready_at > verbs.now()
     assert (job.status, get_job_status(job).waiting_for) == ("Pending", "handler")
-    assert_names_the_handler(unloadable.reasons([job]), job)
+    assert_names_the_handler(verbs.unloadable_reasons([job]), job)
 
 
 def test_it_says_so_too_when_it_may_be_tried_again_and_nobody_takes_it(broker: Any) -> None:
     job = put_back(job_in("Pending"))
     broker.is_down = True
-    Job.objects.filter(pk=job.pk).update(ready_at=database.now())
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now())
     assert get_job_status(job).waiting_for == "handler"
 
 
@@ -78,13 +72,13 @@ def test_a_child_whose_handler_is_gone_waits_for_it_after_its_parents(submit: Su
     parent = submit()
     child = submit(parent)
     complete(parent)
-    follow_up()
+    verbs.follow_up()
     assert get_job_status(put_back(child)).waiting_for == "handler"
 
 
 def test_another_reason_to_be_put_back_is_not_taken_for_it(broker: Any) -> None:
     job = job_in("Queued")
-    ticketing.withdraw([job.pk], "The broker could not take it", delay=60)
+    verbs.withdraw_tickets([job.pk], "The broker could not take it", delay=60)
     assert get_job_status(job).waiting_for == "run_at"
 
 
@@ -97,15 +91,15 @@ def test_one_that_was_retried_by_hand_since_waits_for_no_handler() -> None:
 
 
 def test_reading_jobs_that_were_never_put_back_costs_no_statement(kind: JobType, organization: Organization) -> None:
-    jobs = [pending_job(kind, organization, run_at=at) for at in (None, database.now().replace(year=2100, day=1))]
+    jobs = [pending_job(kind, organization, run_at=at) for at in (None, verbs.now().replace(year=2100, day=1))]
     jobs = [reread(job) for job in jobs]
-    assert statements_of(lambda: unloadable.reasons(jobs)) == 0
+    assert statements_of(lambda: verbs.unloadable_reasons(jobs)) == 0
 
 
 def test_reading_many_that_were_put_back_costs_one_statement_more(kind: JobType, organization: Organization) -> None:
     jobs = [put_back(pending_job(kind, organization)) for _ in range(5)]
-    assert statements_of(lambda: unloadable.reasons(jobs)) == 1
-    assert [status.waiting_for for status in describe_all(jobs)] == ["handler"] * 5
+    assert statements_of(lambda: verbs.unloadable_reasons(jobs)) == 1
+    assert [status.waiting_for for status in verbs.describe_jobs(jobs)] == ["handler"] * 5
     assert [status.waiting_for for status in list_jobs(organization)] == ["handler"] * 5
 
 
@@ -128,7 +122,7 @@ def test_a_tenants_people_learn_no_path_of_a_handler(root: Client, mine: Organiz
         told += text(staff, page) + text(rest, url_of(job)) + text(rest, url_of(job, "history"))
         assert GONE in text(root, page)
         if status == "Pending":
-            ExecutionLog.objects.filter(job=job).update(timestamp=database.now() - dt.timedelta(minutes=11))
+            ExecutionLog.objects.filter(job=job).update(timestamp=verbs.now() - dt.timedelta(minutes=11))
             put_back(job)
     assert (reread(job).error_message in told, GONE in told) == (True, False)
 
@@ -136,5 +130,5 @@ def test_a_tenants_people_learn_no_path_of_a_handler(root: Client, mine: Organiz
 def test_those_that_wait_now_are_found_by_one_pass_over_the_backlog() -> None:
     job = put_back(job_in("Pending"))
     job_in("Pending")
-    pending_job(run_at=database.now().replace(year=2100, day=1))
-    assert_names_the_handler(unloadable.find(), job)
+    pending_job(run_at=verbs.now().replace(year=2100, day=1))
+    assert_names_the_handler(verbs.find_unloadable(), job)

@@ -9,24 +9,25 @@ import pytest
 
 from django_jobs import schedule_job
 from django_jobs.engine.schedules import definitions
-from django_jobs.engine.schedules.definition_checks import check_definition, values_of
-from django_jobs.engine.schedules.definitions import change_schedule
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
+from tests.support import verbs
 from tests.support.refusals import refused
+from tests.support.verbs import Interpose
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
 
-def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_others_change_at_the_same_moment_stays(kind: JobType, interpose: Interpose) -> None:
+    real = verbs.check_definition
     schedule_job("n", kind, every=60)
 
     def check_slowly(*args: Any) -> Any:
         Schedule.objects.update(jitter=5, is_enabled=False, next_run_at=None)
-        return check_definition(*args)
+        return real(*args)
 
-    monkeypatch.setattr(definitions, "check_definition", check_slowly)
-    changed = change_schedule("n", {"overlap": "allow"})
+    interpose("check_definition", check_slowly)
+    changed = verbs.change_schedule("n", {"overlap": "allow"})
     assert (changed.overlap, changed.jitter, changed.is_enabled) == ("allow", 5, False)
 
 
@@ -39,19 +40,20 @@ def test_what_others_change_at_the_same_moment_stays(kind: JobType, monkeypatch:
     ids=["the rule", "the time"],
 )
 def test_what_was_judged_together_is_written_together(
-    kind: JobType, monkeypatch: pytest.MonkeyPatch, theirs: dict[str, Any], mine: dict[str, Any]
+    kind: JobType, interpose: Interpose, theirs: dict[str, Any], mine: dict[str, Any]
 ) -> None:
+    real = verbs.check_definition
     schedule_job("n", kind, every=60)
 
     def check_slowly(*args: Any) -> Any:
-        monkeypatch.setattr(definitions, "check_definition", check_definition)
-        change_schedule("n", theirs)
-        return check_definition(*args)
+        interpose("check_definition", real)
+        verbs.change_schedule("n", theirs)
+        return real(*args)
 
-    monkeypatch.setattr(definitions, "check_definition", check_slowly)
-    changed = change_schedule("n", mine)
+    interpose("check_definition", check_slowly)
+    changed = verbs.change_schedule("n", mine)
     assert {name: getattr(changed, name) for name in mine} == mine
-    assert check_definition(values_of(changed))[1] == {}
+    assert verbs.check_definition(verbs.definition_values(changed))[1] == {}
 
 
 def test_a_name_that_another_takes_at_the_same_moment_is_refused(
@@ -66,4 +68,4 @@ def test_a_name_that_another_takes_at_the_same_moment_is_refused(
 
     monkeypatch.setattr(definitions, "_write", write_late)
     with refused(InvalidSchedule, {"name": ["taken"]}):
-        change_schedule("a", {"name": "b"})
+        verbs.change_schedule("a", {"name": "b"})

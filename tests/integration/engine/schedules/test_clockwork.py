@@ -10,10 +10,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.schedules.clockwork import Clockwork, ClockworkThread
 from django_jobs.models import Organization, Schedule, ScheduleFiring
 from tests.support.schedules import HOUR, make_schedule
 from tests.support.tuning import Tuning
+from tests.support.verbs import Clockwork, ClockworkThread
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")

@@ -15,13 +15,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_jobs import every, job_handler, schedule_job
-from django_jobs.checks.handlers import check_declared_schedules, check_schedule_names
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.schedules.declared_schedules import sync_declared_schedules
-from django_jobs.engine.schedules.definitions import change_schedule, pause_schedule
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
 
@@ -41,7 +38,7 @@ def declare(schedule: Any) -> None:
 
 def synced(schedule: Any) -> dict[str, Schedule]:
     declare(schedule)
-    sync_declared_schedules(using="default")
+    verbs.sync_declared_schedules(using="default")
     return {row.name: row for row in Schedule.objects.all()}
 
 
@@ -77,14 +74,14 @@ def test_what_the_code_changes_is_changed_and_the_next_moment_with_it() -> None:
 
 def test_what_an_administrator_changed_stays() -> None:
     synced({"cron": "0 2 * * *", "jitter": 10})
-    change_schedule("bake", {"cron": "0 4 * * *"})
+    verbs.change_schedule("bake", {"cron": "0 4 * * *"})
     row = synced({"cron": "0 3 * * *", "jitter": 20})["bake"]
     assert (row.cron, row.jitter) == ("0 4 * * *", 20)
 
 
 def test_what_an_administrator_paused_stays_paused() -> None:
     synced("0 2 * * *")
-    pause_schedule("bake")
+    verbs.pause_schedule("bake")
     row = synced("0 3 * * *")["bake"]
     assert (row.is_enabled, row.cron, row.next_run_at) == (False, "0 3 * * *", None)
 
@@ -100,7 +97,7 @@ def test_what_code_declares_no_more_is_disabled_and_comes_back_with_the_code() -
 
 def test_what_code_declares_no_more_goes_on_where_an_administrator_changed_it() -> None:
     synced("0 2 * * *")
-    change_schedule("bake", {"cron": "0 4 * * *"})
+    verbs.change_schedule("bake", {"cron": "0 4 * * *"})
     assert synced(None)["bake"].is_enabled
 
 
@@ -127,10 +124,10 @@ def test_a_declared_name_that_a_persons_has_is_an_error_of_check_and_sync() -> N
     root = make_system_admin("root")
     persons = schedule_job("bake", "bake", every=60, user=root)
     declare(["0 2 * * *", "0 3 * * *"])
-    assert check_schedule_names() == []  # who checks no database is told nothing of it
-    [found] = check_schedule_names(databases=["default"])
+    assert verbs.check_schedule_names() == []  # who checks no database is told nothing of it
+    [found] = verbs.check_schedule_names(databases=["default"])
     assert found.id == "django_jobs.E046"
-    for told in ("'bake'", declarations.declared()[0].place, "root", str(persons.pk)):
+    for told in ("'bake'", verbs.declared_handlers()[0].place, "root", str(persons.pk)):
         assert told in found.msg
     for arguments in ((), ("--check",)):
         with pytest.raises(CommandError, match="'bake'"):
@@ -138,16 +135,16 @@ def test_a_declared_name_that_a_persons_has_is_an_error_of_check_and_sync() -> N
     persons.refresh_from_db()
     assert (persons.every, persons.declared, persons.owner) == (60, None, root)
     assert Schedule.objects.get(name="bake-2").cron == "0 3 * * *"
-    change_schedule(persons, {"name": "mine"}, user=root)
+    verbs.change_schedule(persons, {"name": "mine"}, user=root)
     assert synced(["0 2 * * *", "0 3 * * *"])["bake"].cron == "0 2 * * *"
-    assert check_schedule_names(databases=["default"]) == []
+    assert verbs.check_schedule_names(databases=["default"]) == []
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="Elsewhere these are two names.")
 def test_a_declared_name_that_is_equal_to_a_persons_is_an_error_too() -> None:
     schedule_job("Bake", "bake", every=60, user=make_system_admin("root"))
     assert list(synced("0 2 * * *")) == ["Bake"]
-    [found] = check_schedule_names(databases=["default"])
+    [found] = verbs.check_schedule_names(databases=["default"])
     assert "'Bake'" in found.msg
 
 
@@ -155,7 +152,7 @@ def test_a_declared_schedule_gets_no_organization() -> None:
     """It would be no declared one any more, and the code would make another one."""
     row = synced("0 2 * * *")["bake"]
     with pytest.raises(InvalidSchedule) as caught:
-        change_schedule(row, {"organization": make_organization()}, user=make_system_admin())
+        verbs.change_schedule(row, {"organization": make_organization()}, user=make_system_admin())
     assert list(caught.value.errors) == ["organization"]
 
 
@@ -174,11 +171,11 @@ def test_a_wrong_declaration_is_found_by_the_checks_and_refused_by_migrate(
     schedule: Any, code: str, named: str
 ) -> None:
     declare(schedule)
-    [found] = check_declared_schedules()
+    [found] = verbs.check_declared_schedules()
     assert (found.msg.code, named in found.msg) == (code, True)  # type: ignore[attr-defined]
     assert found.id == "django_jobs.E022"
     with pytest.raises(ImproperlyConfigured, match=re.escape(named)):
-        sync_declared_schedules(using="default")
+        verbs.sync_declared_schedules(using="default")
     assert not Schedule.objects.exists()
 
 
@@ -198,7 +195,7 @@ def test_jobs_sync_tells_what_it_does_and_with_check_what_it_would_do() -> None:
     assert not Schedule.objects.exists()
     assert told() == ["bake", "created", [], []]
     assert Schedule.objects.exists()
-    change_schedule("bake", {"cron": "0 4 * * *"})
+    verbs.change_schedule("bake", {"cron": "0 4 * * *"})
     declare({"cron": "0 3 * * *", "jitter": 5})
     assert told() == ["bake", "updated", ["jitter"], ["cron"]]
     declare(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -13,21 +14,15 @@ from django.contrib.admin.models import LogEntry
 from rest_framework import serializers
 
 from django_jobs import aschedule_job, aunschedule, every, schedule_job, unschedule
-from django_jobs.engine.control import audit
 from django_jobs.engine.job_types import declarations
-from django_jobs.engine.schedules.definitions import (
-    _titles,
-    change_schedule,
-    create_schedule,
-    pause_schedule,
-    resume_schedule,
-)
-from django_jobs.engine.schedules.firing import fire_due, fire_now
+from django_jobs.engine.schedules.definitions import _titles
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
 from tests.support.schedules import NOON, make_schedule
+from tests.support.verbs import Declaration
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -40,7 +35,7 @@ class Parameters(serializers.Serializer[Any]):
 def strict(monkeypatch: pytest.MonkeyPatch) -> JobType:
     """A type whose parameters have a serializer."""
     kind = make_job_type()
-    declaration = declarations.Declaration(
+    declaration = Declaration(
         type_name=kind.type_name, function=print, serializer=Parameters, fields={}, path="p", place="p"
     )
     monkeypatch.setitem(declarations._declared, kind.type_name, {"p": declaration})
@@ -106,7 +101,7 @@ def test_a_name_that_differs_in_case_or_accents_is_another_one(kind: JobType) ->
         with pytest.raises(ScheduleNotFound):
             unschedule(name)
         with pytest.raises(ScheduleNotFound):
-            pause_schedule(name)
+            verbs.pause_schedule(name)
     row = Schedule.objects.get()
     assert (row, row.name, row.parameters, row.is_enabled) == (first, "ubersicht", {"n": 1}, True)
 
@@ -118,11 +113,11 @@ def test_a_name_is_unique_in_its_organization_and_among_those_of_none(kind: JobT
     assert list(Schedule.objects.order_by("pk").values_list("every", flat=True)) == [90, 60, 60]
     for owner in made:
         with refused(InvalidSchedule, {"name": ["taken"]}):
-            create_schedule({"name": "nightly", "job_type": kind, "organization": owner, "every": 60})
+            verbs.create_schedule({"name": "nightly", "job_type": kind, "organization": owner, "every": 60})
     unschedule("nightly", theirs)
-    assert change_schedule(made[mine], {"organization": theirs}).organization == theirs
+    assert verbs.change_schedule(made[mine], {"organization": theirs}).organization == theirs
     with refused(InvalidSchedule, {"name": ["taken"]}):
-        change_schedule(made[mine], {"organization": None}, user=make_system_admin())
+        verbs.change_schedule(made[mine], {"organization": None}, user=make_system_admin())
     unschedule("nightly")
     assert Schedule.objects.get() == made[mine]
 
@@ -144,7 +139,7 @@ def test_code_without_an_organization_touches_only_what_code_made(kind: JobType,
 
 def test_what_a_person_changed_of_what_code_made_is_changed_back_by_the_code(kind: JobType) -> None:
     made, root = schedule_job("often", kind, every=60), make_system_admin()
-    assert change_schedule(made, {"parameters": {"n": 1}}, user=root).owner == root
+    assert verbs.change_schedule(made, {"parameters": {"n": 1}}, user=root).owner == root
     assert schedule_job("often", kind, every=60) == made
     assert (Schedule.objects.get().parameters, Schedule.objects.get().owner) == ({}, None)
 
@@ -153,7 +148,7 @@ def test_numbers_that_python_finds_equal_are_changed_all_the_same(kind: JobType)
     schedule_job("n", kind, parameters={"full": 1}, every=60)
     schedule_job("n", kind, parameters={"full": True}, every=60)
     assert Schedule.objects.get().parameters["full"] is True
-    assert change_schedule("n", {"parameters": {"full": 1.0}}).parameters["full"] is not True
+    assert verbs.change_schedule("n", {"parameters": {"full": 1.0}}).parameters["full"] is not True
 
 
 def test_what_changes_nothing_writes_nothing(kind: JobType) -> None:
@@ -229,7 +224,7 @@ def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobTy
     schedule = make_schedule(strict, organization, parameters={"day": "2026-01-01"})
     Parameters._declared_fields["hour"] = serializers.IntegerField()
     try:
-        [fired] = fire_due(schedule.next_run_at)
+        [fired] = verbs.fire(schedule.next_run_at)
     finally:
         del Parameters._declared_fields["hour"]
     schedule.refresh_from_db()
@@ -239,9 +234,9 @@ def test_parameters_that_no_longer_validate_are_told_at_the_firing(strict: JobTy
 
 def test_paused_it_has_no_next_moment_and_resumed_it_catches_nothing_up(kind: JobType) -> None:
     schedule_job("often", kind, every=60)
-    assert pause_schedule("often").next_run_at is None
+    assert verbs.pause_schedule("often").next_run_at is None
     Schedule.objects.update(last_fired_at=now() - dt.timedelta(hours=5))
-    resumed = resume_schedule("often")
+    resumed = verbs.resume_schedule("often")
     assert resumed.next_run_at is not None
     assert resumed.next_run_at > now()
 
@@ -250,18 +245,18 @@ def test_with_another_organization_it_leaves_its_history_behind(kind: JobType, o
     schedule = make_schedule(kind, organization)
     other = make_schedule(kind, organization, name="other")
     for made in (schedule, other):
-        fire_now(made)
+        verbs.fire_now(made)
     Schedule.objects.update(fault="boss may not submit", faulty_since=NOON)
-    change_schedule(schedule, {"organization": organization.name, "jitter": 5})
+    verbs.change_schedule(schedule, {"organization": organization.name, "jitter": 5})
     assert ScheduleFiring.objects.filter(schedule=schedule).exists()
-    moved = change_schedule(schedule, {"organization": make_organization().name})
+    moved = verbs.change_schedule(schedule, {"organization": make_organization().name})
     assert (moved.fault, moved.faulty_since) == ("", None)
     assert list(ScheduleFiring.objects.values_list("schedule__name", flat=True)) == ["other"]
     assert _titles(["organization_id", "fault"]) == [titled("organization")]
 
 
 def test_unscheduled_it_is_gone_with_its_history(kind: JobType, organization: Organization) -> None:
-    fire_due(make_schedule(kind, organization).next_run_at)
+    verbs.fire(make_schedule(kind, organization).next_run_at)
     unschedule("nightly", organization)
     assert (Schedule.objects.count(), ScheduleFiring.objects.count()) == (0, 0)
     with pytest.raises(ScheduleNotFound):
@@ -277,24 +272,24 @@ def test_the_twins_for_async_code_do_the_same(kind: JobType) -> None:
 
 def test_a_new_one_must_not_exist_and_a_new_name_must_be_free(kind: JobType) -> None:
     for name in ("a", "b"):
-        create_schedule({"name": name, "job_type": kind, "every": 60})
+        verbs.create_schedule({"name": name, "job_type": kind, "every": 60})
     with refused(InvalidSchedule, {"name": ["taken"]}):
-        create_schedule({"name": "a", "job_type": kind, "every": 60})
+        verbs.create_schedule({"name": "a", "job_type": kind, "every": 60})
     with refused(InvalidSchedule, {"name": ["taken"]}):
-        change_schedule("a", {"name": "b"})
-    assert change_schedule("a", {"name": "c"}).name == "c"
+        verbs.change_schedule("a", {"name": "b"})
+    assert verbs.change_schedule("a", {"name": "c"}).name == "c"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_each_change_leaves_an_audit_row_and_a_line(
     kind: JobType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit.logger, "propagate", True)
+    monkeypatch.setattr(logging.getLogger("django_jobs"), "propagate", True)
     caplog.set_level("INFO", "django_jobs")
     root = make_system_admin("root")
     schedule_job("nightly", kind, cron="0 2 * * *", user=root)
-    change_schedule("nightly", {"cron": "0 3 * * *"}, user=root)
-    pause_schedule("nightly", user=root)
+    verbs.change_schedule("nightly", {"cron": "0 3 * * *"}, user=root)
+    verbs.pause_schedule("nightly", user=root)
     unschedule("nightly", user=root)
     said = [record.getMessage().strip() for record in caplog.records]
     lines = [text for text in said if text.startswith("event=schedule_")]

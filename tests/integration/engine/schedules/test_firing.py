@@ -7,17 +7,15 @@ import datetime as dt
 import pytest
 from django.db import connection
 
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.schedules import clockwork, firing
-from django_jobs.engine.schedules.definitions import change_schedule, pause_schedule
-from django_jobs.engine.schedules.firing import fire_due, fire_now
 from django_jobs.exceptions import ScheduleNotFound
 from django_jobs.models import ExecutionLog, Job, Organization, Schedule, ScheduleFiring
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Clockwork, Scheduler
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -38,39 +36,39 @@ def reread(schedule: Schedule) -> Schedule:
 
 def test_a_due_schedule_submits_one_job_and_goes_on_to_its_next_moment(organization: Organization) -> None:
     schedule = make_schedule(None, organization, parameters={"n": 1}, priority="High", cron="0 12 * * *")
-    [fired] = fire_due(NOON)
+    [fired] = verbs.fire(NOON)
     job = Job.objects.get()
     assert (job.input_parameters, job.priority, job.organization_id) == ({"n": 1}, 2, organization.pk)
     assert (fired.outcome, fired.due_at, fired.job_id, fired.submitted) == ("submitted", NOON, job.pk, 1)
     assert reread(schedule).last_fired_at == NOON
     assert schedule.next_run_at == NOON + 24 * HOUR
-    assert fire_due(NOON) == []
+    assert verbs.fire(NOON) == []
 
 
 def test_the_job_knows_which_schedule_and_which_local_moment_it_is_for(organization: Organization) -> None:
     midnight = dt.datetime(2026, 6, 2, 22, tzinfo=dt.UTC)
     make_schedule(None, organization, due=midnight, cron="0 0 * * *", timezone="Europe/Berlin")
-    fire_due(midnight + HOUR)
+    verbs.fire(midnight + HOUR)
     assert Job.objects.get().metadata == {"schedule": "nightly", "scheduled_for": "2026-06-03T00:00:00+02:00"}
 
 
 def test_nothing_fires_before_its_moment(organization: Organization) -> None:
     make_schedule(None, organization)
-    assert fire_due(NOON - dt.timedelta(microseconds=1)) == []
+    assert verbs.fire(NOON - dt.timedelta(microseconds=1)) == []
 
 
 def test_the_window_of_the_type_swallows_no_firing(organization: Organization) -> None:
     make_schedule(make_job_type(deduplication_window=3600), organization, overlap="allow")
     for number in range(3):
-        fire_due(NOON + number * MINUTE)
+        verbs.fire(NOON + number * MINUTE)
     assert Job.objects.count() == 3
 
 
 def test_a_firing_is_skipped_while_the_last_job_is_unfinished(organization: Organization) -> None:
     make_schedule(None, organization)
-    fired = [*fire_due(NOON), *fire_due(NOON + MINUTE)]
+    fired = [*verbs.fire(NOON), *verbs.fire(NOON + MINUTE)]
     Job.objects.update(status=Status.COMPLETED, ready_at=None)
-    fired += fire_due(NOON + 2 * MINUTE)
+    fired += verbs.fire(NOON + 2 * MINUTE)
     assert reasons(fired) == [("submitted", ""), ("skipped", "last_job_unfinished"), ("submitted", "")]
     assert [bool(item.note) for item in ScheduleFiring.objects.order_by("pk")] == [False, True, False]
 
@@ -81,7 +79,7 @@ def test_a_firing_is_skipped_while_the_last_job_is_unfinished(organization: Orga
 def test_after_an_hour_of_outage(catch_up: str, minutes: list[int], organization: Organization) -> None:
     make_schedule(None, organization, catch_up=catch_up, overlap="allow")
     now = NOON + HOUR + dt.timedelta(seconds=40)
-    fire_due(now)
+    verbs.fire(now)
     done = ScheduleFiring.objects.filter(outcome="submitted").order_by("pk")
     assert list(done.values_list("due_at", flat=True)) == [NOON + number * MINUTE for number in minutes]
     assert Job.objects.count() == len(minutes)
@@ -90,20 +88,20 @@ def test_after_an_hour_of_outage(catch_up: str, minutes: list[int], organization
 
 def test_what_nobody_catches_up_is_told_in_the_history(organization: Organization) -> None:
     make_schedule(None, organization, catch_up="skip")
-    fired = fire_due(NOON + dt.timedelta(seconds=40))
+    fired = verbs.fire(NOON + dt.timedelta(seconds=40))
     assert reasons(fired) == [("skipped", "missed")]
     assert ScheduleFiring.objects.get().note
 
 
 def test_a_firing_counts_as_on_time_as_long_as_a_change_of_the_leader_takes(organization: Organization) -> None:
     make_schedule(None, organization, catch_up="skip")
-    fire_due(NOON + dt.timedelta(seconds=30))
+    verbs.fire(NOON + dt.timedelta(seconds=30))
     assert outcomes() == ["submitted"]
 
 
 def test_no_more_than_a_hundred_are_caught_up_the_latest_ones_first_to_last(organization: Organization) -> None:
     make_schedule(None, organization, catch_up="all", overlap="allow")
-    fire_due(NOON + 1000 * MINUTE)
+    verbs.fire(NOON + 1000 * MINUTE)
     due = list(ScheduleFiring.objects.order_by("pk").values_list("due_at", flat=True))
     assert due == [NOON + number * MINUTE for number in range(901, 1001)]
 
@@ -112,7 +110,7 @@ def test_one_that_has_much_to_catch_up_takes_turns_with_the_others(organization:
     make_schedule(None, organization, name="behind", catch_up="all", overlap="allow")
     make_schedule(None, organization, name="other", due=NOON + MINUTE)
     now = NOON + 2 * MINUTE
-    rounds = [[item.schedule.name for item in firing.fire_round(now)] for _ in range(4)]
+    rounds = [[item.schedule.name for item in verbs.fire_round(now)] for _ in range(4)]
     assert rounds == [["behind", "other"], ["behind"], ["behind"], []]
 
 
@@ -122,7 +120,7 @@ def test_however_many_are_due_of_one_organization_another_takes_its_turn(organiz
         make_schedule(kind, organization, name=f"{number:02}")
     make_schedule(kind, other, due=NOON + MINUTE)
     make_schedule(kind, name="for all", due=NOON + 2 * MINUTE)
-    fired = [item.schedule.name for item in fire_due(NOON + 2 * MINUTE)]
+    fired = [item.schedule.name for item in verbs.fire(NOON + 2 * MINUTE)]
     assert fired[:4] == ["00", "nightly", "for all", "01"]
     assert len(fired) == 32
 
@@ -135,7 +133,7 @@ def test_who_becomes_due_in_a_long_round_waits_for_one_firing_of_each(
     for name in ("a", "b", "c"):
         make_schedule(kind, organization, name=name)
     make_schedule(kind, other)
-    rounds = [[item.schedule.name for item in firing.fire_round(NOON)] for _ in range(4)]
+    rounds = [[item.schedule.name for item in verbs.fire_round(NOON)] for _ in range(4)]
     assert rounds == [["a", "nightly"], ["b"], ["c"], []]
 
 
@@ -143,10 +141,10 @@ def test_who_becomes_due_in_a_long_round_waits_for_one_firing_of_each(
 def test_a_firing_takes_few_statements(organization: Organization) -> None:
     boss = make_user("boss", admin_of=[organization])
     schedule = make_schedule(None, organization, user=boss)
-    fire_due(NOON)
+    verbs.fire(NOON)
     Job.objects.update(status=Status.COMPLETED, ready_at=None)
     most = 12 if connection.vendor == "postgresql" else 17  # elsewhere a submission takes more
-    assert statements_of(lambda: firing.fire_one(schedule.pk, NOON + MINUTE)) <= most
+    assert statements_of(lambda: verbs.fire_one(schedule.pk, NOON + MINUTE)) <= most
     assert Job.objects.count() == 2
 
 
@@ -157,31 +155,31 @@ def test_what_a_round_submits_is_dispatched_in_one_pass(organization: Organizati
     for count in (1, 5):
         for number in range(count):
             make_schedule(kind, organization, name=f"{count}-{number}")
-        took.append(statements_of(lambda: firing.fire_round(NOON)))
+        took.append(statements_of(lambda: verbs.fire_round(NOON)))
     assert took[1] - took[0] <= 4 * (12 if connection.vendor == "postgresql" else 17)
     assert set(Job.objects.values_list("status", flat=True)) == {Status.QUEUED}
 
 
 def test_after_its_end_it_fires_no_more(organization: Organization) -> None:
     schedule = make_schedule(None, organization, ends_at=NOON + dt.timedelta(seconds=30))
-    fire_due(NOON)
+    verbs.fire(NOON)
     assert reread(schedule).next_run_at is None
 
 
 def test_nothing_fires_twice_when_the_clock_is_set_back(organization: Organization) -> None:
     schedule = make_schedule(None, organization, overlap="allow")
-    fire_due(NOON + 10 * MINUTE)
-    change_schedule(schedule, {"cron": "*/2 * * * *"})  # which reckons the next moment anew
+    verbs.fire(NOON + 10 * MINUTE)
+    verbs.change_schedule(schedule, {"cron": "*/2 * * * *"})  # which reckons the next moment anew
     Schedule.objects.update(next_run_at=NOON + 11 * MINUTE)
-    assert fire_due(NOON - HOUR) == []
-    assert len(fire_due(NOON + 11 * MINUTE)) == 1
+    assert verbs.fire(NOON - HOUR) == []
+    assert len(verbs.fire(NOON + 11 * MINUTE)) == 1
 
 
 def test_a_new_rule_fires_after_the_last_firing_also_where_the_clock_was_set_back(organization: Organization) -> None:
     schedule = make_schedule(None, organization)
     ahead = dt.datetime.now(dt.UTC).replace(microsecond=0) + 3 * HOUR
     Schedule.objects.update(last_fired_at=ahead, next_run_at=ahead + MINUTE)
-    changed = change_schedule(schedule, {"cron": "*/2 * * * *"})
+    changed = verbs.change_schedule(schedule, {"cron": "*/2 * * * *"})
     assert changed.next_run_at is not None
     assert ahead < changed.next_run_at <= ahead + 2 * MINUTE
 
@@ -191,7 +189,7 @@ def test_marks_of_a_clock_that_was_a_year_ahead_are_dropped(organization: Organi
     now = dt.datetime.now(dt.UTC)
     year = dt.timedelta(days=365)
     Schedule.objects.update(last_fired_at=now + year, created_at=now + year, next_run_at=now + year)
-    clockwork.Clockwork().keep_up()
+    Clockwork().keep_up()
     assert reread(schedule).last_fired_at is None
     assert schedule.next_run_at is not None
     assert now < schedule.next_run_at <= now + MINUTE + MINUTE
@@ -200,7 +198,7 @@ def test_marks_of_a_clock_that_was_a_year_ahead_are_dropped(organization: Organi
 def test_jobs_are_the_owners(organization: Organization) -> None:
     boss = make_user("boss", admin_of=[organization])
     make_schedule(None, organization, user=boss)
-    fire_due(NOON)
+    verbs.fire(NOON)
     assert Job.objects.get().owner == boss
     assert ExecutionLog.objects.get().actor == "boss"
 
@@ -209,7 +207,7 @@ def test_each_active_organization_gets_one_job(organization: Organization) -> No
     others = [make_organization() for _ in range(3)]
     Organization.objects.filter(pk=others[0].pk).update(is_active=False)
     make_schedule()
-    [fired] = fire_due(NOON)
+    [fired] = verbs.fire(NOON)
     assert (fired.outcome, fired.submitted, fired.skipped) == ("submitted", 3, 1)
     assert reasons([fired]) == [("submitted", "organization_inactive")]
     assert "1" in fired.note
@@ -219,9 +217,9 @@ def test_each_active_organization_gets_one_job(organization: Organization) -> No
 def test_of_many_organizations_those_with_an_unfinished_job_are_skipped(organization: Organization) -> None:
     make_organization()
     make_schedule()
-    fire_due(NOON)
+    verbs.fire(NOON)
     Job.objects.filter(organization=organization).update(status=Status.COMPLETED, ready_at=None)
-    [fired] = fire_due(NOON + MINUTE)
+    [fired] = verbs.fire(NOON + MINUTE)
     assert (fired.submitted, fired.skipped) == (1, 1)
     assert reasons([fired]) == [("submitted", "last_job_unfinished")]
     assert Job.objects.latest("pk").organization == organization
@@ -229,7 +227,7 @@ def test_of_many_organizations_those_with_an_unfinished_job_are_skipped(organiza
 
 def test_without_any_organization_it_says_so() -> None:
     make_schedule()
-    assert reasons(fire_due(NOON)) == [("skipped", "no_organization")]
+    assert reasons(verbs.fire(NOON)) == [("skipped", "no_organization")]
     assert ScheduleFiring.objects.get().note
 
 
@@ -237,8 +235,8 @@ def test_the_jobs_of_one_firing_are_spread_and_a_tenants_place_stays_the_same() 
     for _ in range(5):
         make_organization()
     make_schedule(jitter=3600, overlap="allow")
-    fire_due(NOON)
-    fire_due(NOON + MINUTE)
+    verbs.fire(NOON)
+    verbs.fire(NOON + MINUTE)
     first, second = (
         dict(Job.objects.order_by("pk")[start : start + 5].values_list("organization_id", "run_at")) for start in (0, 5)
     )
@@ -249,7 +247,7 @@ def test_the_jobs_of_one_firing_are_spread_and_a_tenants_place_stays_the_same() 
 
 def test_what_is_caught_up_is_spread_from_now_on(organization: Organization) -> None:
     make_schedule(None, organization, jitter=60, cron="0 * * * *")
-    fire_due(NOON + 30 * MINUTE)
+    verbs.fire(NOON + 30 * MINUTE)
     run_at = Job.objects.get().run_at
     assert run_at is not None
     assert NOON + 30 * MINUTE <= run_at < NOON + 31 * MINUTE
@@ -258,8 +256,8 @@ def test_what_is_caught_up_is_spread_from_now_on(organization: Organization) -> 
 def test_by_hand_it_fires_at_once_and_its_next_moment_stays(organization: Organization) -> None:
     root = make_system_admin("root")
     schedule = make_schedule(None, organization)
-    pause_schedule(schedule)
-    fired = fire_now(schedule, user=root)
+    verbs.pause_schedule(schedule)
+    fired = verbs.fire_now(schedule, user=root)
     assert (fired.outcome, fired.actor) == ("submitted", "root")
     assert (reread(schedule).next_run_at, schedule.last_fired_at) == (None, None)
 
@@ -267,7 +265,7 @@ def test_by_hand_it_fires_at_once_and_its_next_moment_stays(organization: Organi
 def test_nobody_fires_what_they_do_not_manage(organization: Organization) -> None:
     schedule = make_schedule(None, organization)
     with pytest.raises(ScheduleNotFound):
-        fire_now(schedule, user=make_user(member_of=[organization]))
+        verbs.fire_now(schedule, user=make_user(member_of=[organization]))
 
 
 def test_a_tick_of_a_scheduler_without_threads_fires(organization: Organization) -> None:

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_jobs.engine.access import AccessPolicy
-from django_jobs.engine.schedules.firing import fire_due, fire_one
-from django_jobs.engine.store import database
-from django_jobs.engine.submission import per_organization
+from django_jobs import AccessPolicy
 from django_jobs.models import Job, Organization, ScheduledJob
+from tests.support import verbs
 from tests.support.factories import make_organization
 from tests.support.schedules import NOON, make_schedule
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 
 COUNT = 10_000
 #: So many organizations at least get their jobs by one statement, which makes it a matter of seconds.
@@ -31,7 +30,7 @@ def test_ten_thousand_organizations_get_their_jobs_in_few_statements() -> None:
     Organization.objects.bulk_create(Organization(name=f"T-{number}") for number in range(COUNT))
     make_schedule(jitter=600)
     fired = []
-    assert statements_of(lambda: fired.extend(fire_due(NOON))) <= COUNT / BY_ONE_STATEMENT
+    assert statements_of(lambda: fired.extend(verbs.fire(NOON))) <= COUNT / BY_ONE_STATEMENT
     assert ([item.submitted for item in fired], Job.objects.count()) == ([COUNT], COUNT)
     assert ScheduledJob.objects.count() == COUNT
 
@@ -44,7 +43,7 @@ def test_a_firing_for_ten_takes_as_few_statements_as_for_one(organization: Organ
         for _ in range(count):
             make_organization()
         schedule = make_schedule(name=f"{count}")
-        took.append(statements_of(partial(fire_one, schedule.pk, NOON, is_for_all=True)))
+        took.append(statements_of(partial(verbs.fire_one, schedule.pk, NOON, is_for_all=True)))
     assert Job.objects.count() == 1 + 10
     assert took == [16 if connection.vendor == "mysql" else 15] * 2
 
@@ -53,36 +52,36 @@ def test_a_firing_for_ten_takes_as_few_statements_as_for_one(organization: Organ
 @pytest.mark.usefixtures("broker", "organization")
 def test_a_schedule_that_became_one_for_all_fires_in_the_next_round() -> None:
     schedule = make_schedule()
-    assert fire_one(schedule.pk, NOON, is_for_all=False) is None
-    assert [item.submitted for item in fire_due(NOON)] == [1]
+    assert verbs.fire_one(schedule.pk, NOON, is_for_all=False) is None
+    assert [item.submitted for item in verbs.fire(NOON)] == [1]
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("broker")
 def test_an_organization_that_is_deleted_meanwhile_stops_no_other(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, interpose: Interpose
 ) -> None:
-    gone, submit = make_organization(), per_organization.submit_each
+    gone, submit = make_organization(), verbs.submit_each
 
     def submit_late(*args: Any, **keywords: Any) -> Any:
         Organization.objects.filter(pk=gone.pk).delete()
         return submit(*args, **keywords)
 
-    monkeypatch.setattr(per_organization, "submit_each", submit_late)
+    interpose("submit_each", submit_late)
     make_schedule()
-    [fired] = fire_due(NOON)
+    [fired] = verbs.fire(NOON)
     assert (fired.outcome, fired.submitted) == ("submitted", 1)
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("broker")
 def test_a_slow_policy_does_not_make_the_server_hang_up(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    organization: Organization, monkeypatch: pytest.MonkeyPatch, interpose: Interpose, tuning: Tuning
 ) -> None:
     make_organization()
     make_schedule()
     asked: list[str] = []
-    tell = database.now
+    tell = verbs.now
 
     def answer(*args: object) -> bool:
         asked.append("policy")
@@ -94,6 +93,6 @@ def test_a_slow_policy_does_not_make_the_server_hang_up(
 
     tuning.set(host_transaction_seconds=0.0)  # each answer takes too long
     monkeypatch.setattr(AccessPolicy, "is_active", answer)
-    monkeypatch.setattr(database, "now", now)
-    fire_due(NOON)
+    interpose("now", now)
+    verbs.fire(NOON)
     assert "policy server policy server" in " ".join(asked)

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.schedules.previews import preview
 from django_jobs.exceptions import InvalidSchedule
+from tests.support import verbs
 
 
 def test_a_rule_can_be_looked_at_before_it_is_stored(settings: Any) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
-    found = preview({"cron": "0 2 * * *", "job_type": "not looked at"}, 3)
+    found = verbs.preview_schedule({"cron": "0 2 * * *", "job_type": "not looked at"}, 3)
     assert ("02:00" in found.words, found.timezone) == (True, "Asia/Tokyo")
     assert [(moment.hour, moment.utcoffset()) for moment in found.next_runs] == [(2, dt.timedelta(hours=9))] * 3
     start = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-    found = preview({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)})
+    found = verbs.preview_schedule({"every": 60, "starts_at": start, "ends_at": start + dt.timedelta(seconds=90)})
     assert found.next_runs == [start, start + dt.timedelta(minutes=1)]
     with pytest.raises(InvalidSchedule) as caught:
-        preview({"cron": "0 0 30 2 *", "timezone": "Mars"})
+        verbs.preview_schedule({"cron": "0 0 30 2 *", "timezone": "Mars"})
     assert list(caught.value.errors) == ["cron", "timezone"]

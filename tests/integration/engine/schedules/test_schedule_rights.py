@@ -9,17 +9,9 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 
 from django_jobs import schedule_job, unschedule
-from django_jobs.engine.schedules.definitions import (
-    change_schedule,
-    create_schedule,
-    pause_schedule,
-    resume_schedule,
-    take_over,
-)
-from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.engine.schedules.schedule_rights import may_manage, visible_schedules
 from django_jobs.exceptions import InvalidSchedule, PermissionDenied, ScheduleNotFound
 from django_jobs.models import JobType, Membership, Organization, Schedule
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
 
@@ -43,8 +35,8 @@ def test_system_admins_manage_all_and_admins_those_of_their_organization(kind: J
     }
     expected = {"root": set(rows), "admin": {"mine"}, "member": set(), "stranger": set()}
     for name, user in seen.items():
-        assert {row.name for row in visible_schedules(user)} == expected[name]
-        assert {row.name for row in rows.values() if may_manage(user, row)} == expected[name]
+        assert {row.name for row in verbs.visible_schedules(user)} == expected[name]
+        assert {row.name for row in rows.values() if verbs.may_manage_schedule(user, row)} == expected[name]
 
 
 def test_an_admin_makes_schedules_for_their_organization_alone(kind: JobType) -> None:
@@ -71,11 +63,11 @@ def test_a_users_schedule_fires_seldom_enough_and_codes_as_often_as_it_likes(
     assert wrong(lambda: schedule_job("x", kind, organization, every=9, user=admin)) == ["every"]
     assert wrong(lambda: schedule_job("x", kind, every=9, user=make_system_admin())) == ["every"]
     mine = schedule_job("x", kind, organization, every=10, user=admin)
-    assert wrong(lambda: change_schedule(mine, {"every": 9}, user=admin)) == ["every"]
+    assert wrong(lambda: verbs.change_schedule(mine, {"every": 9}, user=admin)) == ["every"]
     code = schedule_job("code", kind, organization, every=1)
-    assert change_schedule(code, {"jitter": 5}, user=admin).every == 1
-    assert wrong(lambda: change_schedule(code, {"every": 2}, user=admin)) == ["every"]
-    assert wrong(lambda: take_over(code, user=admin)) == ["every"]
+    assert verbs.change_schedule(code, {"jitter": 5}, user=admin).every == 1
+    assert wrong(lambda: verbs.change_schedule(code, {"every": 2}, user=admin)) == ["every"]
+    assert wrong(lambda: verbs.take_over_schedule(code, user=admin)) == ["every"]
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MIN_SCHEDULE_SECONDS": 300}
     assert wrong(lambda: schedule_job("y", kind, organization, cron="0,4 * * * *", user=admin)) == ["cron"]
     schedule_job("y", kind, organization, cron="0,5 * * * *", user=admin)
@@ -94,8 +86,8 @@ def test_an_organization_has_so_many_schedules_of_users(
     given = {"name": "c", "job_type": kind, "organization": organization, "every": 60}
     refused: list[Callable[[], Schedule]] = [
         lambda: schedule_job("c", kind, organization, every=60, user=admin),
-        lambda: create_schedule(given, user=admin),
-        lambda: change_schedule(elsewhere, {"organization": organization}, user=admin),
+        lambda: verbs.create_schedule(given, user=admin),
+        lambda: verbs.change_schedule(elsewhere, {"organization": organization}, user=admin),
     ]
     for one_more in refused:
         with pytest.raises(InvalidSchedule) as caught:
@@ -121,27 +113,27 @@ def test_nobody_takes_over_a_name_that_they_do_not_manage(kind: JobType) -> None
 
 def test_who_changes_only_when_it_fires_leaves_the_owner(organization: Organization) -> None:
     made = schedule_job("nightly", make_job_type(submit_by="code"), organization, cron="0 2 * * *")
-    changed = change_schedule(made, {"every": 60, "organization": organization.name}, user=make_system_admin())
+    changed = verbs.change_schedule(made, {"every": 60, "organization": organization.name}, user=make_system_admin())
     assert (changed.owner, changed.every, changed.cron) == (None, 60, "")
 
 
 def test_who_changes_what_is_submitted_becomes_the_owner(kind: JobType, organization: Organization) -> None:
     root = make_system_admin()
     made = schedule_job("nightly", kind, organization, cron="0 2 * * *")
-    assert change_schedule(made, {"parameters": {"n": 1}}, user=root).owner == root
+    assert verbs.change_schedule(made, {"parameters": {"n": 1}}, user=root).owner == root
     code = make_job_type(submit_by="code")
     with pytest.raises(InvalidSchedule) as caught:
-        change_schedule(made, {"job_type": code}, user=root)
+        verbs.change_schedule(made, {"job_type": code}, user=root)
     assert list(caught.value.errors) == ["job_type"]
 
 
 def test_who_takes_one_over_needs_the_rights_of_who_makes_one(kind: JobType, organization: Organization) -> None:
     made = schedule_job("n", kind, organization, every=60)
     root = make_system_admin()
-    assert take_over(made, user=root).owner == root
+    assert verbs.take_over_schedule(made, user=root).owner == root
     code = schedule_job("code", make_job_type(submit_by="code"), organization, every=60)
     with pytest.raises(InvalidSchedule):
-        take_over(code, user=root)
+        verbs.take_over_schedule(code, user=root)
 
 
 def test_whoever_was_an_admin_sees_and_stops_what_still_runs_in_their_name(
@@ -157,13 +149,13 @@ def test_whoever_was_an_admin_sees_and_stops_what_still_runs_in_their_name(
     root.user_permissions.clear()
     boss, root = User.objects.get(pk=boss.pk), User.objects.get(pk=root.pk)
     for user, schedule in ((boss, mine), (root, for_all)):
-        assert list(visible_schedules(user)) == [schedule]
-        for verb in (resume_schedule, fire_now):
+        assert list(verbs.visible_schedules(user)) == [schedule]
+        for verb in (verbs.resume_schedule, verbs.fire_now):
             with pytest.raises(PermissionDenied):
                 verb(schedule, user=user)
         with pytest.raises(PermissionDenied):
-            change_schedule(schedule, {"jitter": 5}, user=user)
-        assert not pause_schedule(schedule, user=user).is_enabled
+            verbs.change_schedule(schedule, {"jitter": 5}, user=user)
+        assert not verbs.pause_schedule(schedule, user=user).is_enabled
         unschedule(schedule, user=user)
     assert set(Schedule.objects.values_list("name", flat=True)) == {"other", "code"}
 
@@ -174,9 +166,9 @@ def test_who_left_the_organization_or_is_nobody_sees_none_of_it(kind: JobType, o
     schedule_job("code", kind, every=60)
     Membership.objects.all().delete()
     for user in (User.objects.get(pk=boss.pk), AnonymousUser()):
-        assert not visible_schedules(user)
+        assert not verbs.visible_schedules(user)
         with pytest.raises(ScheduleNotFound):
-            pause_schedule(made, user=user)
+            verbs.pause_schedule(made, user=user)
 
 
 def test_hidden_parameters_go_to_no_other_type_or_organization(organization: Organization, settings: Any) -> None:
@@ -186,7 +178,7 @@ def test_hidden_parameters_go_to_no_other_type_or_organization(organization: Org
     made = schedule_job("n", make_job_type(), organization, {"token": "s3cret"}, every=60)
     for moved in ({"job_type": other_kind}, {"organization": other}):
         with refused(InvalidSchedule, {"parameters": ["hidden"]}):
-            change_schedule(made, moved, user=admin)
-    assert change_schedule(made, {"every": 50}, user=admin).parameters == {"token": "s3cret"}
-    assert change_schedule(made, {"job_type": other_kind, "parameters": {"n": 1}}, user=admin).owner == admin
-    assert change_schedule(made, {"job_type": make_job_type()}).parameters == {"n": 1}
+            verbs.change_schedule(made, moved, user=admin)
+    assert verbs.change_schedule(made, {"every": 50}, user=admin).parameters == {"token": "s3cret"}
+    assert verbs.change_schedule(made, {"job_type": other_kind, "parameters": {"n": 1}}, user=admin).owner == admin
+    assert verbs.change_schedule(made, {"job_type": make_job_type()}).parameters == {"n": 1}

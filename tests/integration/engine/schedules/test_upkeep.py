@@ -6,10 +6,10 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.schedules import upkeep
-from django_jobs.engine.schedules.clockwork import Clockwork
 from django_jobs.models import Organization, Schedule, ScheduleFiring
+from tests.support import verbs
 from tests.support.schedules import NOON, make_schedule
+from tests.support.verbs import Clockwork, FiringHistory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -25,22 +25,22 @@ def test_firings_older_than_the_retention_are_deleted(organization: Organization
     now = dt.datetime.now(dt.UTC)
     make_firings(schedule.pk, 3, now - dt.timedelta(days=31))
     make_firings(schedule.pk, 2, now)
-    assert upkeep.History().prune() == 3
+    assert FiringHistory().prune() == 3
     assert ScheduleFiring.objects.count() == 2
 
 
 def test_of_a_schedule_that_fires_often_the_newest_thousand_stay(organization: Organization) -> None:
     busy, other = (make_schedule(None, organization, name=name) for name in ("busy", "other"))
-    make_firings(busy.pk, upkeep.KEPT + 5, dt.datetime.now(dt.UTC))
+    make_firings(busy.pk, verbs.FIRINGS_KEPT + 5, dt.datetime.now(dt.UTC))
     make_firings(other.pk, 5, dt.datetime.now(dt.UTC))
-    history = upkeep.History()
-    for _ in range(upkeep.LOOKED_AT_EACH - 1):
+    history = FiringHistory()
+    for _ in range(verbs.FIRINGS_LOOKED_AT - 1):
         history.note(busy.pk)
     assert history.prune() == 0
     history.note(busy.pk)
     assert history.prune() == 5
     assert history.prune() == 0
-    assert ScheduleFiring.objects.filter(schedule=busy).count() == upkeep.KEPT
+    assert ScheduleFiring.objects.filter(schedule=busy).count() == verbs.FIRINGS_KEPT
 
 
 def test_a_next_moment_that_a_wrong_clock_reckoned_is_corrected(organization: Organization) -> None:

@@ -14,14 +14,13 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER, FREE_AFTER, Seats
-from django_jobs.engine.store import database
 from django_jobs.models import OpenSocket
+from tests.support import verbs
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import SOCKET_FORGOTTEN_AFTER, SOCKET_FREE_AFTER, Scheduler, SocketSeats
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +40,7 @@ def few(tuning: Tuning) -> None:
 
 def age(by: dt.timedelta, **rows: Any) -> None:
     """As if nobody had renewed these rows for so long."""
-    OpenSocket.objects.filter(**rows).update(seen_at=database.now() - by)
+    OpenSocket.objects.filter(**rows).update(seen_at=verbs.now() - by)
 
 
 def test_the_twenty_first_socket_of_a_user_is_closed(user: User) -> None:
@@ -97,7 +96,7 @@ def test_a_socket_that_is_closed_makes_room(user: User, tuning: Tuning) -> None:
 
 def test_another_users_sockets_do_not_count(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=1)
-    Seats().take(make_user().pk)
+    SocketSeats().take(make_user().pk)
     assert is_let_in(by_token(user))
 
 
@@ -110,33 +109,33 @@ def test_nobody_in_particular_holds_nothing(user: User) -> None:
 @pytest.mark.usefixtures("few")
 def test_sockets_of_other_processes_count(user: User) -> None:
     for _ in range(2):
-        assert Seats().take(user.pk) is not None
-    assert Seats().take(user.pk) is None
+        assert SocketSeats().take(user.pk) is not None
+    assert SocketSeats().take(user.pk) is None
     assert close_code(by_token(user)) == TOO_MANY
 
 
 @pytest.mark.usefixtures("few")
 def test_those_of_a_dead_process_stop_counting(user: User) -> None:
-    dead = Seats()
+    dead = SocketSeats()
     dead.take(user.pk)
     dead.take(user.pk)
-    age(FREE_AFTER - dt.timedelta(seconds=5), process=dead.process)
+    age(SOCKET_FREE_AFTER - dt.timedelta(seconds=5), process=dead.process)
     assert close_code(by_token(user)) == TOO_MANY
-    age(FREE_AFTER + dt.timedelta(seconds=5), process=dead.process)
+    age(SOCKET_FREE_AFTER + dt.timedelta(seconds=5), process=dead.process)
     assert is_let_in(by_token(user))
 
 
 def test_a_process_renews_all_of_its_sockets_at_once(user: User) -> None:
-    seats = Seats()
+    seats = SocketSeats()
     for person in (user, user, make_user()):
         seats.take(person.pk)
-    age(FREE_AFTER)
-    assert statements_of(seats.renew) == 1 + database.connection().features.has_select_for_update
-    assert OpenSocket.objects.filter(seen_at__gt=database.now() - dt.timedelta(seconds=10)).count() == 3
+    age(SOCKET_FREE_AFTER)
+    assert statements_of(seats.renew) == 1 + verbs.database_connection().features.has_select_for_update
+    assert OpenSocket.objects.filter(seen_at__gt=verbs.now() - dt.timedelta(seconds=10)).count() == 3
 
 
 def test_many_sockets_that_close_together_cost_as_much_as_one(user: User) -> None:
-    seats = Seats()
+    seats = SocketSeats()
     costs = []
     for count in (1, 5):
         for seat in [seats.take(user.pk) for _ in range(count)]:
@@ -148,7 +147,7 @@ def test_many_sockets_that_close_together_cost_as_much_as_one(user: User) -> Non
 
 
 def test_seats_for_many_who_come_together_are_one_statement(user: User) -> None:
-    seats, other = Seats(), make_user()
+    seats, other = SocketSeats(), make_user()
     taken = []
     assert statements_of(lambda: taken.extend(seats.take_all([user.pk, other.pk, user.pk]))) == 1
     assert [seat.user_pk for seat in taken if seat is not None] == [user.pk, other.pk, user.pk]
@@ -156,7 +155,7 @@ def test_seats_for_many_who_come_together_are_one_statement(user: User) -> None:
 
 
 def test_giving_back_is_one_statement(user: User) -> None:
-    seats = Seats()
+    seats = SocketSeats()
     for seat in seats.take_all([user.pk] * 3):
         assert seat is not None
         seats.give_back(seat)
@@ -164,7 +163,7 @@ def test_giving_back_is_one_statement(user: User) -> None:
 
 
 def test_a_seat_that_was_given_back_is_free_at_once(user: User) -> None:
-    seats = Seats()
+    seats = SocketSeats()
     first, *_ = seats.take_all([user.pk] * 20)
     assert first is not None
     seats.give_back(first)
@@ -173,28 +172,28 @@ def test_a_seat_that_was_given_back_is_free_at_once(user: User) -> None:
 
 
 def test_of_those_who_come_together_as_many_stay_as_other_processes_leave_room_for(user: User) -> None:
-    Seats().take_all([user.pk] * 12)
-    found = Seats().take_all([user.pk] * 15)
+    SocketSeats().take_all([user.pk] * 12)
+    found = SocketSeats().take_all([user.pk] * 15)
     assert (len(found), found.count(None)) == (15, 7)
     assert OpenSocket.objects.count() == 20
 
 
 def test_seats_of_the_dead_are_taken_by_those_who_come_together(user: User) -> None:
-    dead = Seats()
+    dead = SocketSeats()
     dead.take_all([user.pk] * 20)
-    age(FREE_AFTER + dt.timedelta(seconds=1), process=dead.process)
-    assert None not in Seats().take_all([user.pk] * 20)
+    age(SOCKET_FREE_AFTER + dt.timedelta(seconds=1), process=dead.process)
+    assert None not in SocketSeats().take_all([user.pk] * 20)
 
 
 def test_a_database_that_does_not_tell_what_it_inserted_is_asked(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database.connection().features, "can_return_columns_from_insert", False)
-    Seats().take_all([user.pk] * 12)
-    assert Seats().take_all([user.pk] * 15).count(None) == 7
+    monkeypatch.setattr(verbs.database_connection().features, "can_return_columns_from_insert", False)
+    SocketSeats().take_all([user.pk] * 12)
+    assert SocketSeats().take_all([user.pk] * 15).count(None) == 7
 
 
 def test_a_seat_whose_answer_got_lost_is_taken_again(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=1)
-    seats = Seats()
+    seats = SocketSeats()
     seats._take(user.pk)  # as if its answer had got lost
     assert seats.take(user.pk) is not None
     assert seats.renew() == []
@@ -216,8 +215,8 @@ def test_a_statement_that_loses_a_race_is_tried_again(user: User, verb: str) -> 
             raise OperationalError("database is locked") from Deadlock(1213)
         return execute(sql, *args)
 
-    seats = Seats()
-    with database.connection().execute_wrapper(lose_once):
+    seats = SocketSeats()
+    with verbs.database_connection().execute_wrapper(lose_once):
         seat = seats.take(user.pk)
         assert seat is not None
         assert seats.renew() == []
@@ -229,9 +228,9 @@ def test_a_statement_that_loses_a_race_is_tried_again(user: User, verb: str) -> 
 
 def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=1)
-    slow, other = Seats(), Seats()
+    slow, other = SocketSeats(), SocketSeats()
     slow.take(user.pk)
-    age(FREE_AFTER + dt.timedelta(seconds=5))
+    age(SOCKET_FREE_AFTER + dt.timedelta(seconds=5))
     renewed: list[int] = []
 
     def renew_just_before(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -240,7 +239,7 @@ def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(user: U
             slow.renew()
         return execute(sql, *args)
 
-    with database.connection().execute_wrapper(renew_just_before):
+    with verbs.database_connection().execute_wrapper(renew_just_before):
         assert other.take(user.pk) is None
     assert renewed
     assert OpenSocket.objects.get().process == slow.process
@@ -248,7 +247,7 @@ def test_a_seat_that_is_renewed_while_it_is_taken_over_stays_where_it_is(user: U
 
 def test_a_lost_seat_that_is_given_back_frees_nobody_elses(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=1)
-    seats, other = Seats(), Seats()
+    seats, other = SocketSeats(), SocketSeats()
     lost = seats.take(user.pk)
     assert lost is not None
     OpenSocket.objects.update(process=other.process)  # as if it had found it stale
@@ -263,7 +262,7 @@ def test_a_lost_seat_that_is_given_back_frees_nobody_elses(user: User, tuning: T
 
 
 def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
-    seats = Seats()
+    seats = SocketSeats()
     first = statements_of(lambda: seats.take(user.pk))
     for _ in range(15):
         seats.take(user.pk)
@@ -271,7 +270,7 @@ def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
 
 
 def test_a_process_that_was_frozen_gets_other_seats_for_its_sockets(user: User) -> None:
-    frozen, other = Seats(), Seats()
+    frozen, other = SocketSeats(), SocketSeats()
     seat = frozen.take(user.pk)
     assert seat is not None
     taken = {item.id for item in [other.take(user.pk) for _ in range(3)] if item is not None} | {seat.id}
@@ -285,10 +284,10 @@ def test_a_process_that_was_frozen_gets_other_seats_for_its_sockets(user: User) 
 
 def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=1)
-    frozen = Seats()
+    frozen = SocketSeats()
     seat = frozen.take(user.pk)
-    age(FREE_AFTER + dt.timedelta(seconds=1))
-    assert Seats().take(user.pk) is not None
+    age(SOCKET_FREE_AFTER + dt.timedelta(seconds=1))
+    assert SocketSeats().take(user.pk) is not None
 
     assert frozen.renew() == [seat]
     assert frozen.renew() == []
@@ -298,7 +297,7 @@ def test_a_seat_that_could_not_be_freed_hides_no_loss(
     user: User, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     tuning.set(sockets_a_user=2)
-    frozen, other = Seats(), Seats()
+    frozen, other = SocketSeats(), SocketSeats()
     kept, closed = frozen.take_all([user.pk] * 2)
     assert kept is not None
     assert closed is not None
@@ -313,9 +312,9 @@ def test_a_seat_that_could_not_be_freed_hides_no_loss(
     assert OpenSocket.objects.get(pk=kept.id).process == frozen.process
 
 
-@pytest.mark.parametrize("give_up", [Seats.renew, Seats.release_all])
-def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[Seats], object]) -> None:
-    seats = Seats()
+@pytest.mark.parametrize("give_up", [SocketSeats.renew, SocketSeats.release_all])
+def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[SocketSeats], object]) -> None:
+    seats = SocketSeats()
     seats._take(user.pk)  # as if its answer had got lost
     give_up(seats)
     assert not OpenSocket.objects.exists()
@@ -327,7 +326,7 @@ def test_a_socket_whose_seat_is_lost_is_closed(user: User, tuning: Tuning) -> No
     @with_clients(by_token(user))
     async def code(client: LiveClient) -> int:
         await client.has_nothing()
-        await do(OpenSocket.objects.update, process=Seats().process)
+        await do(OpenSocket.objects.update, process=SocketSeats().process)
         return await client.close_code()
 
     assert code == TOO_MANY
@@ -340,13 +339,13 @@ def test_a_renewal_that_fails_is_tried_again(
     renewed = threading.Event()
     answers: list[Any] = [OperationalError("no database"), OperationalError("no database")]
 
-    def renew(self: Seats) -> list[Any]:
+    def renew(self: SocketSeats) -> list[Any]:
         if answers:
             raise answers.pop()
         renewed.set()
         return []
 
-    monkeypatch.setattr(Seats, "renew", renew)
+    monkeypatch.setattr(SocketSeats, "renew", renew)
 
     @with_clients(by_token(user))
     async def scenario(client: LiveClient) -> None:
@@ -358,15 +357,15 @@ def test_a_renewal_that_fails_is_tried_again(
 
 @pytest.mark.usefixtures("broker")
 def test_the_scheduler_forgets_the_sockets_of_dead_processes(user: User) -> None:
-    dead, alive = Seats(), Seats()
+    dead, alive = SocketSeats(), SocketSeats()
     dead.take(user.pk)
     alive.take(user.pk)
-    age(FORGOTTEN_AFTER + dt.timedelta(seconds=1), process=dead.process)
+    age(SOCKET_FORGOTTEN_AFTER + dt.timedelta(seconds=1), process=dead.process)
     assert Scheduler("one").tick()["forget_sockets"] == 1
     assert OpenSocket.objects.get().process == alive.process
 
 
 def test_deleting_a_user_is_not_held_up_by_open_sockets(user: User) -> None:
-    Seats().take(user.pk)
+    SocketSeats().take(user.pk)
     user.delete()
     assert not OpenSocket.objects.exists()

@@ -14,14 +14,12 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.sockets import tickets
-from django_jobs.engine.sockets.tickets import make_ticket, use_ticket
-from django_jobs.engine.store import database
 from django_jobs.models import SocketTicket
+from tests.support import verbs
 from tests.support.factories import PASSWORD, make_user
 from tests.support.live import by_ticket, close_code, do, is_let_in, with_clients
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose, Scheduler
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,16 +168,16 @@ def test_whatever_keeps_the_sessions_they_give_tickets(user: User, engine: str, 
     assert close_code(by_ticket(tickets[1])) == REVOKED
 
 
-def test_a_ticket_is_good_for_a_minute(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticket, now = make_ticket(user), database.now()
-    monkeypatch.setattr(database, "now", lambda: now + dt.timedelta(seconds=61))
-    assert use_ticket(ticket) is None
+def test_a_ticket_is_good_for_a_minute(user: User, interpose: Interpose) -> None:
+    ticket, now = verbs.make_socket_ticket(user), verbs.now()
+    interpose("now", lambda: now + dt.timedelta(seconds=61))
+    assert verbs.use_socket_ticket(ticket) is None
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "a:b:c", "\x00", "\udfff", "x" * 10_000])
 def test_any_other_text_is_no_ticket(user: User, text: str) -> None:
-    make_ticket(user)
-    assert use_ticket(text) is None
+    verbs.make_socket_ticket(user)
+    assert verbs.use_socket_ticket(text) is None
     assert SocketTicket.objects.count() == 1
 
 
@@ -190,7 +188,9 @@ def test_rest_tells_how_long_and_lets_nobody_keep_it(user: User) -> None:
 
 
 def test_a_ticket_fits_into_a_subprotocol(user: User) -> None:
-    assert set(make_ticket(user)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+    assert set(verbs.make_socket_ticket(user)) <= set(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+    )
 
 
 def test_whoever_reads_the_table_learns_neither_ticket_nor_credential(user: User) -> None:
@@ -211,19 +211,19 @@ def test_no_ticket_and_no_credential_is_logged(user: User, caplog: pytest.LogCap
 
 @pytest.mark.usefixtures("broker")
 def test_the_scheduler_removes_what_nobody_used(user: User) -> None:
-    make_ticket(user)
-    SocketTicket.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
-    good = make_ticket(user)
+    verbs.make_socket_ticket(user)
+    SocketTicket.objects.update(expires_at=verbs.now() - dt.timedelta(seconds=1))
+    good = verbs.make_socket_ticket(user)
     assert Scheduler("one").tick()["forget_sockets"] == 1
-    assert use_ticket(good) is not None
+    assert verbs.use_socket_ticket(good) is not None
 
 
 def test_removing_them_is_one_bounded_batch(user: User, tuning: Tuning) -> None:
     tuning.set(socket_tickets_forgotten_at_once=2)
     for _ in range(3):
-        make_ticket(user)
-    SocketTicket.objects.update(expires_at=database.now() - dt.timedelta(seconds=1))
-    assert [tickets.forget_expired() for _ in range(3)] == [2, 1, 0]
+        verbs.make_socket_ticket(user)
+    SocketTicket.objects.update(expires_at=verbs.now() - dt.timedelta(seconds=1))
+    assert [verbs.forget_expired_socket_tickets() for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_login_by_password_gives_a_session_whose_ticket_is_let_in(user: User) -> None:

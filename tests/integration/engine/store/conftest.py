@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.engine.store.base import Store
 from tests.support.stores import fitting_kinds, used
+from tests.support.verbs import Store
 
 
 @pytest.fixture(params=fitting_kinds(), ids=lambda kind: kind.__name__)

@@ -9,14 +9,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.chosen import store
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
 from tests.support.many_jobs import JOBS, LOGS, analyze
 from tests.support.plans import explained
 from tests.support.statements import statements_of
+from tests.support.verbs import Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -62,6 +62,6 @@ def test_no_other_job_is_visited_whenever_the_table_was_analyzed(*, is_first: bo
     groups = [[kind.pk for kind in kinds[:2]], [kinds[2].pk]]
     for delayed, counts in ((False, [20, 1]), (True, [20, 0])):
         with explained() as plans:
-            assert store().count_waiting(groups, 20, delayed=delayed) == counts
+            assert verbs.store().count_waiting(groups, 20, delayed=delayed) == counts
         assert len(plans) == 1
         assert [str(plan) for plan in plans if plan.visited() > MOST_VISITED or JOBS in plan.scanned()] == []

@@ -9,16 +9,15 @@ import pytest
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql import bulk_insertion
-from django_jobs.engine.store.postgresql.rows import Slot
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import RunAfter
+from tests.support import verbs
 from tests.support.brokers import reread
 from tests.support.factories import make_organization, make_user
 from tests.support.stores import store_name
 from tests.support.tuning import Tuning
+from tests.support.verbs import ColumnSlot, Interpose, NewJob, Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -135,11 +134,11 @@ def test_instances_know_that_they_are_stored_and_where(
     assert [(new.job._state.adding, new.job._state.db) for new in news] == [(False, "default")] * 2
 
 
-def test_statements_of_ever_new_shapes_are_not_kept_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_insertion, "next_key", lambda *_: "1")
-    for number in range(bulk_insertion.SHAPES + 50):
+def test_statements_of_ever_new_shapes_are_not_kept_for_good(interpose: Interpose) -> None:
+    interpose("next_key", lambda *_: "1")
+    for number in range(verbs.INSERTION_SHAPES + 50):
         names = ("created_at", "organization_id", "actor", "actor_kind")
-        slots = tuple((name, Slot(f"{name}_{number}", "text", False, True)) for name in names)
+        slots = tuple((name, ColumnSlot(f"{name}_{number}", "text", False, True)) for name in names)
         bulk_insertion._sql("nowhere", slots)
-    assert bulk_insertion._sql.cache_info().currsize <= bulk_insertion.SHAPES
+    assert bulk_insertion._sql.cache_info().currsize <= verbs.INSERTION_SHAPES
     bulk_insertion._sql.cache_clear()

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.claim_rows import Row
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import pending_job, queue_up
 from tests.support.factories import make_job_type
+from tests.support.verbs import ClaimRow, Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -21,12 +20,12 @@ def test_a_row_says_what_the_job_and_its_type_say(each_store: Store, organizatio
     kind = make_job_type(is_paused=True)
     job = queue_up(pending_job(kind, organization, parameters={"text": "ünïcödé"}, metadata={"a": [None]}, timeout=7))
     (row,) = each_store.claim_rows([job.pk])
-    of_job = set(Row._fields) & {"pk", *(field.attname for field in Job._meta.concrete_fields)}
-    of_type = set(Row._fields) & {field.attname for field in JobType._meta.concrete_fields}
+    of_job = set(ClaimRow._fields) & {"pk", *(field.attname for field in Job._meta.concrete_fields)}
+    of_type = set(ClaimRow._fields) & {field.attname for field in JobType._meta.concrete_fields}
     assert {name: getattr(row, name) for name in of_job} == {name: getattr(job, name) for name in of_job}
     assert {name: getattr(row, name) for name in of_type} == {name: getattr(kind, name) for name in of_type}
     made = {"organization", "seconds_left", "starts_before", "is_limited", "starts_count"}
-    assert set(Row._fields) - of_job - of_type == made
+    assert set(ClaimRow._fields) - of_job - of_type == made
     assert (row.organization, row.seconds_left, row.starts_before) == (organization.name, None, None)
 
 

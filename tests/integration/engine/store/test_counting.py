@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.store.counting import capped_counts, newest_keys
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type
 from tests.support.statements import statements_of
@@ -20,11 +20,11 @@ def test_several_querysets_are_counted_by_one_statement() -> None:
     job_in("Canceled", job_type=kind)
     rows = Job.primary.filter(job_type_id="mails")
     asked = [rows.filter(status="Pending"), rows.filter(pk__in=[]), rows.filter(status="Canceled"), Job.primary.none()]
-    assert capped_counts(asked, 10) == [3, 0, 1, 0]
-    assert capped_counts(asked, 1) == [2, 0, 1, 0]
-    assert statements_of(lambda: capped_counts(asked, 10)) == 1
-    assert capped_counts([Job.primary.none()], 10) == [0]
-    assert capped_counts([], 10) == []
+    assert verbs.capped_counts(asked, 10) == [3, 0, 1, 0]
+    assert verbs.capped_counts(asked, 1) == [2, 0, 1, 0]
+    assert statements_of(lambda: verbs.capped_counts(asked, 10)) == 1
+    assert verbs.capped_counts([Job.primary.none()], 10) == [0]
+    assert verbs.capped_counts([], 10) == []
 
 
 def test_the_newest_of_several_querysets_are_read_by_one_statement() -> None:
@@ -33,7 +33,7 @@ def test_the_newest_of_several_querysets_are_read_by_one_statement() -> None:
     fourth = job_in("Canceled", job_type=kind).pk
     rows = Job.primary.filter(job_type_id="mails").order_by("-pk")
     asked = [rows.filter(status="Pending"), Job.primary.none(), rows.filter(status="Canceled"), rows.filter(pk=first)]
-    assert newest_keys(asked, 10) == [fourth, third, second, first]
-    assert newest_keys(asked, 2) == [fourth, third]
-    assert statements_of(lambda: newest_keys(asked, 10)) == 1
-    assert newest_keys([Job.primary.none()], 10) == []
+    assert verbs.newest_keys(asked, 10) == [fourth, third, second, first]
+    assert verbs.newest_keys(asked, 2) == [fourth, third]
+    assert statements_of(lambda: verbs.newest_keys(asked, 10)) == 1
+    assert verbs.newest_keys([Job.primary.none()], 10) == []

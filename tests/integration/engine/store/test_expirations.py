@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.store.base import Store
 from django_jobs.models import Job
 from tests.support.brokers import job_in
+from tests.support.verbs import Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 

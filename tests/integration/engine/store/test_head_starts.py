@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.head_starts import waits_since, waits_since_of
-from django_jobs.engine.store.insertion_values import NewJob
-from django_jobs.engine.store.lane_values import Lane
-from django_jobs.engine.store.transition_values import NOW, After, Condition, Move, Terms
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import pending_job, reread, start
 from tests.support.head_starts import HOUR, place_of
+from tests.support.verbs import NOW, SYSTEM, After, Condition, Lane, Move, NewJob, Store, Terms
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -49,7 +45,7 @@ def test_a_new_job_stands_earlier_by_its_head_start(
         row = reread(new.job)
         assert place_of(row) == row.created_at - row.head_start * HOUR
         assert (new.job.ready_at, new.job.is_delayed) == (row.ready_at, False)
-        assert waits_since_of(row) == row.created_at
+        assert verbs.waits_since_of(row) == row.created_at
 
 
 @pytest.mark.parametrize("way", ["one", "many"])
@@ -68,7 +64,7 @@ def test_one_that_waits_for_its_moment_or_for_others_has_none_yet(
         each_store.in_transaction(lambda: each_store.insert_many(news))
     rows = [reread(new.job) for new in news]
     assert [(row.ready_at, row.is_delayed) for row in rows] == [(later, True), (None, False), (None, False)]
-    assert [waits_since_of(row) for row in rows] == [later, None, None]
+    assert [verbs.waits_since_of(row) for row in rows] == [later, None, None]
 
 
 @pytest.mark.parametrize("goes", ["TRUE", "FALSE"])
@@ -157,5 +153,5 @@ def test_a_statement_tells_since_when_jobs_wait(each_store: Store, kind: JobType
     later = each_store.now() + HOUR
     news = [new_job(kind, organization, hours, run_at=moment) for hours, moment in ((0, None), (9, None), (9, later))]
     assert all(each_store.insert(new) for new in news)
-    found = Job.objects.annotate(since=waits_since()).order_by("pk").values_list("since", flat=True)
+    found = Job.objects.annotate(since=verbs.waits_since()).order_by("pk").values_list("since", flat=True)
     assert list(found) == [news[0].job.created_at, news[1].job.created_at, later]

@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 from django.db import models
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.insertion_values import LostRace, NewJob
-from django_jobs.engine.store.mariadb import MariaDBStore
-from django_jobs.engine.store.sqlite import SQLiteStore
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
 from django_jobs.statuses import RunAfter
 from tests.support.brokers import pending_job, reread
 from tests.support.factories import make_user
+from tests.support.verbs import LostRace, MariaDBStore, NewJob, SQLiteStore, Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.store.postgresql.columns import next_key
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from tests.support import verbs
 
 pytestmark = [
     pytest.mark.django_db,
@@ -17,7 +17,7 @@ pytestmark = [
 
 def _key() -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {next_key.__wrapped__(ExecutionLog, connection.alias)} WHERE %s", [True])
+        cursor.execute(f"SELECT {verbs.next_key.__wrapped__(ExecutionLog, connection.alias)} WHERE %s", [True])
         return int(cursor.fetchone()[0])
 
 

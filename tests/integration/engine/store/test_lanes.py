@@ -8,16 +8,23 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.store import database
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.chosen import store as chosen_store
-from django_jobs.engine.store.lane_values import ALL_TYPES, LANE_BEGIN, Lane, LaneBound, LaneMark, Walk
-from django_jobs.engine.store.transition_values import NOW, Condition, all_of, any_of
-from django_jobs.engine.transitions import Move, move
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_up, start
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import (
+    ALL_TYPES,
+    LANE_BEGIN,
+    NOW,
+    SYSTEM,
+    Condition,
+    Lane,
+    LaneBound,
+    LaneMark,
+    LaneWalk,
+    Move,
+    Store,
+)
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -40,9 +47,9 @@ def lanes() -> list[Lane]:
     return lanes
 
 
-def walk_of(lanes: list[Lane], **how: Any) -> Walk:
+def walk_of(lanes: list[Lane], **how: Any) -> LaneWalk:
     """A walk over the lanes of all these types."""
-    return Walk(NORMAL, tuple({lane.job_type: None for lane in lanes}), **how)
+    return LaneWalk(NORMAL, tuple({lane.job_type: None for lane in lanes}), **how)
 
 
 def keyed_lanes(kind: JobType, organization: Organization, count: int) -> list[Lane]:
@@ -91,7 +98,7 @@ def test_the_rest_of_an_organizations_keys_is_hopped_over(each_store: Store, kin
     greedy, other = make_organization(), make_organization()
     own = keyed_lanes(kind, greedy, 6)
     theirs = Lane(pending_job(kind, other).organization_id, kind.pk)
-    Job.objects.filter(organization=greedy.pk, lane_key=2).update(ready_at=database.now() + TOMORROW)
+    Job.objects.filter(organization=greedy.pk, lane_key=2).update(ready_at=verbs.now() + TOMORROW)
 
     def walked(most: int, *full: Lane, **how: Any) -> list[Lane]:
         bound = LaneBound(most, frozenset(full))
@@ -116,8 +123,8 @@ def test_full_lanes_and_passed_organizations_do_not_fill_a_page(each_store: Stor
 
 def test_a_lane_has_one_priority(each_store: Store, lanes: list[Lane]) -> None:
     kinds = (lanes[0].job_type, lanes[1].job_type)
-    assert [step.lane for step in each_store.lanes(Walk(HIGH, kinds), 10)] == lanes[:1]
-    assert each_store.lanes(Walk(CRITICAL, kinds), 10) == []
+    assert [step.lane for step in each_store.lanes(LaneWalk(HIGH, kinds), 10)] == lanes[:1]
+    assert each_store.lanes(LaneWalk(CRITICAL, kinds), 10) == []
     assert each_store.waiting_priorities([CRITICAL, HIGH, NORMAL, 0]) == [HIGH, NORMAL]
 
 
@@ -169,7 +176,7 @@ def holds(condition: Condition) -> bool:
     """Whether a move that asks for the condition moves its job, which waits alone with the lowest priority."""
     job = pending_job(priority="Low")
     moves = [Move(pk=job.pk, to_status="Queued", values={"queued_at": NOW, "ready_at": None})]
-    moved = move(moves, sources=["Pending"], actor=SYSTEM, only_if=condition)
+    moved = verbs.move(moves, sources=["Pending"], actor=SYSTEM, only_if=condition)
     Job.objects.filter(pk=job.pk).delete()
     return bool(moved)
 
@@ -209,8 +216,13 @@ def test_a_condition_asks_how_many_jobs_of_an_organization_are_in_flight(
 
 def test_conditions_are_joined(each_store: Store) -> None:
     true, false = each_store.nothing_else_waits(CRITICAL, -1), each_store.has_fewer_in_flight(make_organization().pk, 0)
-    joined = [all_of(true, true), all_of(true, false), any_of(false, true), any_of(false, false)]
-    joined.append(all_of(any_of(true, false), false))
+    joined = [
+        verbs.all_of(true, true),
+        verbs.all_of(true, false),
+        verbs.any_of(false, true),
+        verbs.any_of(false, false),
+    ]
+    joined.append(verbs.all_of(verbs.any_of(true, false), false))
     assert [holds(condition) for condition in joined] == [True, False, True, False, False]
 
 
@@ -265,11 +277,11 @@ def test_a_marked_lane_is_looked_at_from_its_mark_on(marking_store: Store, kind:
 
 def test_no_mark_is_told_that_an_open_transaction_may_still_get_behind(marking_store: Store) -> None:
     job = pending_job()
-    (young,) = marking_store.lanes(Walk(NORMAL, (job.job_type_id,)), 10)
+    (young,) = marking_store.lanes(LaneWalk(NORMAL, (job.job_type_id,)), 10)
     Job.objects.filter(pk=job.pk).update(ready_at=job.created_at - TOMORROW)
-    (old,) = marking_store.lanes(Walk(NORMAL, (job.job_type_id,)), 10)
+    (old,) = marking_store.lanes(LaneWalk(NORMAL, (job.job_type_id,)), 10)
     assert (young.mark != young.first, old.mark == old.first) == (True, True)
-    (again,) = marking_store.lanes(Walk(NORMAL, (job.job_type_id,)), 10, {young.lane: young.mark or LANE_BEGIN})
+    (again,) = marking_store.lanes(LaneWalk(NORMAL, (job.job_type_id,)), 10, {young.lane: young.mark or LANE_BEGIN})
     assert again.first is None
 
 
@@ -285,5 +297,5 @@ def test_a_walk_is_told_of_thousands_of_lanes_that_may_not_go(
         full=frozenset(Lane(pk, kind.pk) for pk in many) if closed == "full" else frozenset(),
         passed=frozenset((pk, kind.pk) for pk in many) if closed == "passed" else frozenset(),
     )
-    steps = chosen_store().lanes(Walk(job.priority, (kind.pk,), bound=bound), 50)
+    steps = verbs.store().lanes(LaneWalk(job.priority, (kind.pk,), bound=bound), 50)
     assert [step.lane for step in steps] == [Lane(organization.pk, kind.pk)]

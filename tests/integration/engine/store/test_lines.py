@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from django_jobs.engine.store.chosen import store
+from tests.support import verbs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,10 +29,10 @@ def fetch(sql: str) -> object:
 
 def test_a_limited_statement_is_given_up_and_later_ones_have_the_limit_of_before() -> None:
     before = fetch(LIMIT_OF[connection.vendor])
-    with pytest.raises(OperationalError), store().limited(0.05):
+    with pytest.raises(OperationalError), verbs.store().limited(0.05):
         fetch(ENDLESS[connection.vendor])
     assert fetch(LIMIT_OF[connection.vendor]) == before
     with transaction.atomic():
-        with store().limited(0.0):
+        with verbs.store().limited(0.0):
             pass
         assert fetch(LIMIT_OF[connection.vendor]) == before

@@ -9,12 +9,11 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import ExecutionLog, Installation, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_organization
+from tests.support.verbs import Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -114,7 +113,7 @@ def restore_installation() -> None:
 def restored(ids: list[int]) -> list[int]:
     """The organization's events as they are in a dump of a server that had far more transactions than this one."""
     from_far_ahead()
-    installation_id()
+    verbs.installation_id()
     Installation.objects.update(log_server="the server of before")
     return ids
 
@@ -156,14 +155,14 @@ def test_no_poll_finds_what_another_server_wrote(
 def test_behind_an_event_of_a_copied_server_lies_all_that_the_copy_wrote(
     kind: JobType, organization: Organization
 ) -> None:
-    installation_id()
-    store().log_horizon()
+    verbs.installation_id()
+    verbs.store().log_horizon()
     pending_job(kind, organization)
     before = ids_of(organization)
     restore_installation()
     from_far_ahead()
     pending_job(kind, organization)
-    found = {row.pk for row in store().events_behind(organization.pk, before[-1])}
+    found = {row.pk for row in verbs.store().events_behind(organization.pk, before[-1])}
     assert set(ids_of(organization)) - set(before) <= found
 
 
@@ -171,14 +170,14 @@ def test_behind_an_event_of_a_copied_server_lies_all_that_the_copy_wrote(
 def test_a_horizon_waits_for_no_transaction_of_another_database() -> None:
     with elsewhere("BEGIN") as open_id, elsewhere() as ended_id:
         assert ended_id > open_id
-        assert store().log_horizon().oldest_open > open_id
+        assert verbs.store().log_horizon().oldest_open > open_id
 
 
 @only_postgresql
 def test_a_mark_waits_for_no_transaction_of_another_database() -> None:
     with elsewhere("BEGIN") as open_id, elsewhere() as ended_id:
         assert ended_id > open_id
-        assert store().log_mark("") > open_id
+        assert verbs.store().log_mark("") > open_id
 
 
 @contextlib.contextmanager

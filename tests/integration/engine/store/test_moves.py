@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from django_jobs.engine.actors import user_named
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.transition_values import INCREMENT, NOW, After, Condition, Move, Moved, Terms
 from django_jobs.models import DependencyTask, ExecutionLog, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import pending_job, reread, running_job
+from tests.support.verbs import INCREMENT, NOW, After, Condition, Move, Moved, Store, Terms
 
 pytestmark = pytest.mark.usefixtures("broker")
 
-ACTOR = user_named("Zoë")
+ACTOR = verbs.user_named("Zoë")
 TEXT = "ünïcödé 🙂 %s %(name)s {} ' \" \\ \n"
 SECOND = dt.timedelta(seconds=1)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.engine.store.base import Store
 from django_jobs.models import Job
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type
+from tests.support.verbs import Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -14,16 +14,8 @@ from typing import Final
 import pytest
 from django.db import connection, transaction
 
-from django_jobs.broker.connection import queue_names
-from django_jobs.engine.control import retention
-from django_jobs.engine.dispatch import worker_registry
-from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.ports import use_broker
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.postgresql import statements
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.testing.memory_broker import MemoryBroker
+from tests.support import verbs
 from tests.support.brokers import WORKER, end, pending_job, reread, returned, ticket_of
 from tests.support.everyday import SET, Deed, Everyday
 from tests.support.factories import make_job_type
@@ -31,6 +23,7 @@ from tests.support.many_jobs import COMPLETED, DEAD, DELAYED, JOBS, LOGS, WAITIN
 from tests.support.plans import Plan, explained
 from tests.support.pooling import needs_a_session
 from tests.support.tuning import Tuning, forget_everything
+from tests.support.verbs import MemoryBroker, Pruner
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -43,7 +36,7 @@ MOST_SORTED: Final = 100
 MOST_VISITED: Final = 1_000
 MOST_PAGES: Final = 400
 HIGH: Final = {"priority": "2"}
-KEPT: Final = f"SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%{statements.MARK}%'"
+KEPT: Final = f"SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%{verbs.STATEMENT_MARK}%'"
 #: The server compares after the first five.
 PLANNED_EACH_TIME: Final = f"{KEPT} AND generic_plans = 0 AND custom_plans > 5"
 #: What is there when PostgreSQL counts, and what comes after that.
@@ -69,8 +62,8 @@ def _new_tables() -> None:
     """What other tests left in the tables' pages would have a say in every plan."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {JOBS}, {LOGS}, {JobType._meta.db_table} CASCADE")
-    installation_id()
-    store().log_horizon()  # once on a server, the newest rows of the log are searched for those of another one
+    verbs.installation_id()
+    verbs.store().log_horizon()  # once on a server, the newest rows of the log are searched for those of another one
 
 
 @pytest.fixture
@@ -87,20 +80,20 @@ def job_types() -> list[JobType]:
 
 def first_job(organizations: list[Organization], job_types: list[JobType]) -> Job:
     """A job of the first organization and type; nobody dispatches it."""
-    use_broker(MemoryBroker(is_down=True))
+    verbs.use_broker(MemoryBroker(is_down=True))
     return pending_job(job_types[0], organizations[0])
 
 
 def bad_plans(deeds: Mapping[str, Deed]) -> list[str]:
     """What is wrong with the statements of these deeds, of which nothing stays."""
-    worker_registry.announce(WORKER, queue_names(), slots=1, window=SET)
+    verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=1, window=SET)
     known: Counter[str] = Counter()
     return [f"{name}: {plan}" for name, deed in deeds.items() for plan in _plans(deed, known) if _is_bad(plan)]
 
 
 def _plans(deed: Deed, known: Counter[str]) -> list[Plan]:
     forget_everything()
-    use_broker(MemoryBroker())
+    verbs.use_broker(MemoryBroker())
     with transaction.atomic():
         argument = deed.prepare()
         with explained(known=known, times=1) as plans:
@@ -134,9 +127,9 @@ def test_whether_the_system_is_idle_is_told_by_the_index_though_much_was_in_flig
     multiply(job, COUNT, organizations, job_types, {**COMPLETED, "status": "'Running'"})
     analyze()
     drain()
-    condition = store().is_idle(organizations[0].pk, 1, [int(job.priority)], 1)
+    condition = verbs.store().is_idle(organizations[0].pk, 1, [int(job.priority)], 1)
     with explained() as plans:
-        assert store().fetch(f"SELECT {condition.sql}", condition.params) == [(True,)]
+        assert verbs.store().fetch(f"SELECT {condition.sql}", condition.params) == [(True,)]
     assert [plan for plan in plans if _is_bad(plan)] == []
 
 
@@ -157,9 +150,9 @@ def test_what_is_prepared_is_not_planned_each_time(
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 5)
     connection.close()
     for _ in range(8):
-        use_broker(MemoryBroker())
+        verbs.use_broker(MemoryBroker())
         job = reread(pending_job(job_types[0], organizations[0]))
-        (claimed,) = claim([ticket_of(job)], WORKER)
+        (claimed,) = verbs.claim([ticket_of(job)], WORKER)
         end(returned(claimed))
     with connection.cursor() as cursor:
         cursor.execute(PLANNED_EACH_TIME)
@@ -202,7 +195,7 @@ def test_retention_reads_only_what_it_looks_at_though_the_jobs_were_counted_when
     vacuum()
     analyze()
     multiply(job, COUNT, organizations, job_types, WAITING)
-    assert bad_plans({"prune": Deed(lambda _: retention.Pruner().prune_batch(1))}) == []
+    assert bad_plans({"prune": Deed(lambda _: Pruner().prune_batch(1))}) == []
 
 
 def test_a_look_costs_what_it_shows(organizations: list[Organization], job_types: list[JobType]) -> None:
@@ -216,5 +209,5 @@ def test_a_claim_of_many_jobs_reads_their_organizations_alone(job_types: list[Jo
     many = Organization.objects.bulk_create([Organization(name=f"ORG-{number}") for number in range(1_000)])
     analyze()
     everyday = Everyday(first_job(many, job_types))
-    plans = _plans(Deed(lambda tickets: claim(tickets, WORKER), lambda: everyday.tickets(60)), Counter())
+    plans = _plans(Deed(lambda tickets: verbs.claim(tickets, WORKER), lambda: everyday.tickets(60)), Counter())
     assert [str(plan) for plan in plans if Organization._meta.db_table in plan.scanned()] == []

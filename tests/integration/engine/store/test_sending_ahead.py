@@ -10,14 +10,12 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.insertion_values import NewJob
 from django_jobs.engine.store.postgresql import statements
-from django_jobs.engine.store.postgresql.bulk_insertion import AHEAD
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.stores import store_name
 from tests.support.tuning import Tuning
+from tests.support.verbs import ROWS_AHEAD, NewJob, Store
 
 ROWS = 3
 #: What no database takes: less than none.
@@ -68,7 +66,8 @@ def numbers() -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "count", [0, 1, ROWS, ROWS + 1, AHEAD * ROWS - 1, AHEAD * ROWS, AHEAD * ROWS + 1, 3 * AHEAD * ROWS]
+    "count",
+    [0, 1, ROWS, ROWS + 1, ROWS_AHEAD * ROWS - 1, ROWS_AHEAD * ROWS, ROWS_AHEAD * ROWS + 1, 3 * ROWS_AHEAD * ROWS],
 )
 def test_each_job_gets_its_own_keys_in_order(
     each_store: Store, kind: JobType, organization: Organization, count: int
@@ -81,7 +80,7 @@ def test_each_job_gets_its_own_keys_in_order(
     assert list(logs) == [(new.log_id, new.job.pk) for new in news]
 
 
-@pytest.mark.parametrize("bad", [0, ROWS + 1, 3 * ROWS - 1, (AHEAD + 1) * ROWS], ids=["1", "2", "3", "much later"])
+@pytest.mark.parametrize("bad", [0, ROWS + 1, 3 * ROWS - 1, (ROWS_AHEAD + 1) * ROWS], ids=["1", "2", "3", "much later"])
 def test_an_error_in_a_callers_transaction_reaches_the_caller_who_goes_on(
     each_store: Store, kind: JobType, organization: Organization, bad: int
 ) -> None:
@@ -148,7 +147,7 @@ def test_a_connection_that_is_lost_in_the_midst_leaves_nothing(
     items = [{"job_type": kind, "organization": organization, "timeout": 1 + number} for number in range(3 * ROWS)]
     with at_the_fifth("PERFORM pg_terminate_backend(pg_backend_pid())"), pytest.raises(OperationalError) as caught:
         submit_jobs(items)
-    assert store().is_lost_connection(caught.value)
+    assert verbs.store().is_lost_connection(caught.value)
     assert (numbers(), begun) == ([], [True])
 
 
@@ -173,7 +172,7 @@ def test_whoever_binds_the_values(
 
 
 @only_postgresql
-@pytest.mark.parametrize(("count", "times"), [(1, 0), (ROWS, 0), (ROWS + 1, 1), (AHEAD * ROWS + 1, 2)])
+@pytest.mark.parametrize(("count", "times"), [(1, 0), (ROWS, 0), (ROWS + 1, 1), (ROWS_AHEAD * ROWS + 1, 2)])
 def test_a_single_statement_is_waited_for(
     kind: JobType, organization: Organization, begun: list[bool], count: int, times: int
 ) -> None:

@@ -9,8 +9,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.store.base import Store
 from django_jobs.models import OpenSocket
+from tests.support.verbs import Store
 
 pytestmark = pytest.mark.django_db
 

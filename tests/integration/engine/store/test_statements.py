@@ -10,18 +10,16 @@ from django.db import DatabaseError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.actors import user_named
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.postgresql import statements
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import Job
+from tests.support import verbs
 from tests.support.brokers import end, pending_job, reread, returned, start
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.pooling import skip_behind_pgbouncer
 from tests.support.stores import store_name
 from tests.support.tuning import Tuning
+from tests.support.verbs import INCREMENT, NOW, After, Move
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -88,7 +86,7 @@ def test_lists_that_mix_values_and_nothing_travel_row_by_row(copies: int) -> Non
         Move(pk=job.pk, to_status="Queued", attempt=attempt, values=item, message=item["error_message"])
         for job, attempt, item in zip(jobs, attempts, values, strict=True)
     ]
-    moved = move(moves, sources=["Pending"], actor=user_named("test"))
+    moved = verbs.move(moves, sources=["Pending"], actor=verbs.user_named("test"))
     assert sorted(item.pk for item in moved) == [job.pk for job in jobs]
     stored = [reread(job) for job in jobs]
     assert [[job.result, job.retry_count, job.error_message] for job in stored] == [
@@ -96,7 +94,7 @@ def test_lists_that_mix_values_and_nothing_travel_row_by_row(copies: int) -> Non
     ]
     assert [job.next_retry_at is None for job in stored] == [True, False, False] * copies
     assert stored[2].next_retry_at is not None
-    assert stored[2].next_retry_at - database.now() > dt.timedelta(seconds=3500)
+    assert stored[2].next_retry_at - verbs.now() > dt.timedelta(seconds=3500)
 
 
 @pytest.mark.usefixtures("_both_ways")
@@ -108,7 +106,7 @@ def test_attempts_guard_each_row_by_itself(attempts: list[int | None]) -> None:
         Move(pk=job.pk, to_status="Queued", attempt=attempt, values={"attempt": INCREMENT, "ready_at": None})
         for job, attempt in zip(jobs, attempts, strict=True)
     ]
-    moved = move(moves, sources=["Pending"], actor=user_named("test"))
+    moved = verbs.move(moves, sources=["Pending"], actor=verbs.user_named("test"))
     expected = [job.pk for job, attempt in zip(jobs, attempts, strict=True) if attempt in {None, 0}]
     assert sorted(item.pk for item in moved) == expected
 
@@ -118,15 +116,15 @@ def test_whole_numbers_of_every_width_find_their_rows() -> None:
     job = pending_job()
     table = Job._meta.db_table
     for number in (1, 2**15, 2**31, 2**62):
-        assert store().fetch(f"SELECT id FROM {table} WHERE id < %s AND id = %s", [number, 2**40]) == []
-    assert store().fetch(f"SELECT id FROM {table} WHERE id = %s", [job.pk]) == [(job.pk,)]
+        assert verbs.store().fetch(f"SELECT id FROM {table} WHERE id < %s AND id = %s", [number, 2**40]) == []
+    assert verbs.store().fetch(f"SELECT id FROM {table} WHERE id = %s", [job.pk]) == [(job.pk,)]
 
 
 @pytest.mark.usefixtures("_both_ways")
 def test_a_statement_that_fails_raises_djangos_exception_and_a_savepoint_mends_it() -> None:
     with pytest.raises(DatabaseError), transaction.atomic():
-        store().fetch("SELECT there_is_no_such_column", [])
-    assert store().fetch("SELECT 1", []) == [(1,)]
+        verbs.store().fetch("SELECT there_is_no_such_column", [])
+    assert verbs.store().fetch("SELECT 1", []) == [(1,)]
 
 
 @pytest.mark.usefixtures("_both_ways")
@@ -134,7 +132,7 @@ def test_a_broken_transaction_runs_no_statement() -> None:
     with transaction.atomic():
         transaction.set_rollback(True)
         with pytest.raises(TransactionManagementError):
-            store().fetch("SELECT 1", [])
+            verbs.store().fetch("SELECT 1", [])
 
 
 @pytest.mark.usefixtures("_may_prepare")
@@ -161,27 +159,27 @@ def test_logged_queries_hold_every_statement(django_assert_max_num_queries: Any)
 
 @pytest.mark.usefixtures("_may_not_prepare")
 def test_nothing_is_prepared_where_the_host_does_not_allow_it() -> None:
-    store().fetch("SELECT 1 -- not allowed", [])
+    verbs.store().fetch("SELECT 1 -- not allowed", [])
     assert prepared_by_the_server("not allowed") == 0
 
 
 @pytest.mark.usefixtures("_may_prepare")
 def test_a_frequent_statement_is_prepared_once() -> None:
     for number in (1, 2**40):
-        store().fetch(f"SELECT id FROM {Job._meta.db_table} WHERE id = %s -- allowed", [number])
+        verbs.store().fetch(f"SELECT id FROM {Job._meta.db_table} WHERE id = %s -- allowed", [number])
     assert prepared_by_the_server("= $1 -- allowed") == {"postgresql": 1}.get(connection.vendor, 0)
 
 
 @pytest.mark.usefixtures("_may_prepare")
 def test_the_statement_of_a_few_jobs_in_one_call_is_prepared() -> None:
-    submit_jobs([{"job_type": make_job_type(), "organization": make_organization()}] * statements.FEW)
+    submit_jobs([{"job_type": make_job_type(), "organization": make_organization()}] * verbs.FEW_ROWS)
     expected = {"postgresql": 1}.get(store_name(), 0)
     assert prepared_by_the_server(f'INSERT INTO "{Job._meta.db_table}"') == expected
 
 
 @pytest.mark.usefixtures("_may_prepare")
 def test_a_large_set_is_planned_for_its_size() -> None:
-    store().fetch("SELECT 1 -- large set", [], rows=statements.FEW + 1)
+    verbs.store().fetch("SELECT 1 -- large set", [], rows=verbs.FEW_ROWS + 1)
     assert prepared_by_the_server("large set") == 0
 
 
@@ -195,8 +193,8 @@ def clock(tuning: Tuning) -> Clock:
 @pytest.mark.usefixtures("_may_prepare")
 def test_what_a_day_prepared_does_not_pile_up_on_the_server(clock: Clock) -> None:
     for size in range(2880):
-        store().fetch("SELECT %s -- of a day", [size], newest=2 ** (size % 3))
-        clock.now += statements.PLAN_SECONDS
+        verbs.store().fetch("SELECT %s -- of a day", [size], newest=2 ** (size % 3))
+        clock.now += verbs.PLAN_SECONDS
     assert prepared_by_the_server("-- of a day") <= 3
 
 
@@ -206,8 +204,8 @@ def test_what_is_not_the_engines_stays_prepared(clock: Clock) -> None:
         pytest.skip("nothing is prepared here")
     for _ in range(2):
         statements._psycopg()[0](connection.connection).execute("SELECT 7 AS hosts -- 1.2", prepare=True)
-        store().fetch("SELECT 1 -- engines", [])
-        clock.now += statements.PLAN_SECONDS
+        verbs.store().fetch("SELECT 1 -- engines", [])
+        clock.now += verbs.PLAN_SECONDS
     assert (prepared_by_the_server("AS hosts"), prepared_by_the_server("-- engines")) == (1, 1)
 
 
@@ -218,7 +216,7 @@ def test_where_nothing_may_be_deallocated_one_text_is_kept(clock: Clock) -> None
         pytest.skip("nothing is prepared here")
     before, connection.connection.prepared_max = connection.connection.prepared_max, None
     for _ in range(200):
-        store().fetch("SELECT 1 -- for ever", [])
-        clock.now += statements.PLAN_SECONDS
+        verbs.store().fetch("SELECT 1 -- for ever", [])
+        clock.now += verbs.PLAN_SECONDS
     connection.connection.prepared_max = before
     assert prepared_by_the_server("-- for ever") == 1

@@ -9,21 +9,20 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.step_values import Attempt, NewStep, StoredStep
 from django_jobs.models import Job, JobCheckpoint, JobStep
 from django_jobs.statuses import Status
 from tests.support.brokers import WORKER, running_job
 from tests.support.stores import store_name
+from tests.support.verbs import NewStep, StepAttempt, Store, StoredStep
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 STEP = NewStep(3, "charge #2", '{"id": "ch_1", "äöü": [1, null]}', 0.25, "0a1b")
 
 
-def running_attempt() -> Attempt:
+def running_attempt() -> StepAttempt:
     _, claimed = running_job()
-    return Attempt(claimed.pk, claimed.attempt, claimed.worker_name)
+    return StepAttempt(claimed.pk, claimed.attempt, claimed.worker_name)
 
 
 def test_a_step_is_stored_with_all_that_is_known_of_it(each_store: Store) -> None:
@@ -89,7 +88,7 @@ def test_nothing_is_stored_once_the_lease_is_over(each_store: Store) -> None:
 
 
 def test_nothing_is_stored_for_a_job_that_is_gone(each_store: Store) -> None:
-    attempt = Attempt(4_000_000, 1, WORKER)
+    attempt = StepAttempt(4_000_000, 1, WORKER)
     assert each_store.insert_step(attempt, STEP) is None
     assert not each_store.save_checkpoint(attempt, "{}")
 

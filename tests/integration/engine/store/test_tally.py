@@ -6,12 +6,11 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.store.aggregates import Place, Tally, start_of
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.histograms import class_of
 from django_jobs.models import ExecutionLog, Job, JobType, Organization, Span
+from tests.support import verbs
 from tests.support.brokers import end, job_in, pending_job, raised, start
 from tests.support.factories import make_organization
+from tests.support.verbs import ActivityPlace, Store, Tally
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -29,8 +28,10 @@ def ran_at(job: Job, *, waited: float, ran: float) -> None:
         ExecutionLog.objects.filter(pk=row.pk).update(timestamp=moments.get(row.to_status, NOON))
 
 
-def place(job: Job, moment: dt.datetime) -> Place:
-    return Place(int(Span.MINUTE), start_of(Span.MINUTE, moment), job.job_type_id, job.organization_id)
+def place(job: Job, moment: dt.datetime) -> ActivityPlace:
+    return ActivityPlace(
+        int(Span.MINUTE), verbs.start_of_span(Span.MINUTE, moment), job.job_type_id, job.organization_id
+    )
 
 
 def test_times_and_ends_are_summed_up_by_minute(each_store: Store, kind: JobType, organization: Organization) -> None:
@@ -44,11 +45,14 @@ def test_times_and_ends_are_summed_up_by_minute(each_store: Store, kind: JobType
     noon = found[place(jobs[0], NOON)]
     assert (noon.organization_name, noon.submitted, noon.started, noon.completed) == (organization.name, 2, 2, 0)
     assert noon.wait_seconds == pytest.approx(6)
-    assert noon.wait_histogram == {class_of(2): 1, class_of(4): 1}
+    assert noon.wait_histogram == {verbs.histogram_class(2): 1, verbs.histogram_class(4): 1}
     ended = {moment: found[place(jobs[0], moment)] for moment in (LATER, LATER + dt.timedelta(minutes=1))}
     assert [tally.completed for tally in ended.values()] == [1, 1]
     assert [tally.run_seconds for tally in ended.values()] == [pytest.approx(60), pytest.approx(100)]
-    assert [tally.run_histogram for tally in ended.values()] == [{class_of(60): 1}, {class_of(100): 1}]
+    assert [tally.run_histogram for tally in ended.values()] == [
+        {verbs.histogram_class(60): 1},
+        {verbs.histogram_class(100): 1},
+    ]
     assert len(found) == 3
 
 
@@ -70,7 +74,7 @@ def test_organizations_and_types_are_counted_apart(each_store: Store, kind: JobT
     assert {(key.organization, key.job_type) for key in found} == expected
 
 
-def total(found: dict[Place, Tally]) -> dict[str, int]:
+def total(found: dict[ActivityPlace, Tally]) -> dict[str, int]:
     """The sums of all places, without what is 0."""
     names = ("submitted", "started", "completed", "failed", "died", "canceled")
     sums = {name: sum(getattr(tally, name) for tally in found.values()) for name in names}

@@ -8,12 +8,10 @@ import time
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.transactions import MAX_TRIES, as_moment
-from django_jobs.engine.store.sqlite import SQLiteStore
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.worker.shared_slots import SharedSlots
+from tests.support import verbs
 from tests.support.brokers import pending_job
+from tests.support.verbs import TRANSACTION_TRIES, SharedSlots, SQLiteStore, Store
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -58,7 +56,7 @@ def test_the_moment_of_a_statement_can_be_written(each_store: Store) -> None:
 def test_a_stored_moment_has_come_in_the_statement_of_that_very_moment(each_store: Store) -> None:
     job = pending_job()
     ((now,),) = each_store.fetch(f"SELECT {each_store.sql_now()}", [])
-    Job.objects.filter(pk=job.pk).update(started_at=as_moment(now))
+    Job.objects.filter(pk=job.pk).update(started_at=verbs.as_moment(now))
     assert each_store.fetch(f"SELECT id FROM {Job._meta.db_table} WHERE started_at <= %s", [now]) == [(job.pk,)]
 
 
@@ -107,8 +105,8 @@ def test_a_lost_race_is_run_again_but_not_for_ever_and_not_in_a_callers_transact
         assert run(lambda: lose_until(3)) == 3
         tries.clear()
         with pytest.raises(OperationalError):
-            run(lambda: lose_until(MAX_TRIES + 1))
-        assert len(tries) == MAX_TRIES
+            run(lambda: lose_until(TRANSACTION_TRIES + 1))
+        assert len(tries) == TRANSACTION_TRIES
         tries.clear()
         with pytest.raises(OperationalError), transaction.atomic():
             run(lambda: lose_until(3))

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.chosen import store
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
@@ -35,9 +35,9 @@ def test_the_jobs_of_one_type_come_organization_by_organization_the_newest_first
     kind, first, second = make_job_type(), make_organization(), make_organization()
     own = [many(kind, organization, 2) for organization in (second, first)]
     many(make_job_type(), first, 2)
-    assert keys(store().of_type(kind.pk)) == [*reversed(own[1]), *reversed(own[0])]
-    assert keys(store().of_type(kind.pk, first.pk)) == own[0][::-1]
-    assert keys(store().of_type(kind.pk, second.pk)) == []
+    assert keys(verbs.store().of_type(kind.pk)) == [*reversed(own[1]), *reversed(own[0])]
+    assert keys(verbs.store().of_type(kind.pk, first.pk)) == own[0][::-1]
+    assert keys(verbs.store().of_type(kind.pk, second.pk)) == []
 
 
 def test_those_of_one_organization_go_on_behind_one() -> None:
@@ -45,8 +45,8 @@ def test_those_of_one_organization_go_on_behind_one() -> None:
     own = many(kind, organization, 4)
     many(kind, make_organization(), 2)
     many(make_job_type(), organization, 2)
-    assert keys(store().newer_of_type(kind.pk, organization.pk, own[1])) == own[2:]
-    assert keys(store().older_of_type(kind.pk, organization.pk, own[2])) == own[1::-1]
+    assert keys(verbs.store().newer_of_type(kind.pk, organization.pk, own[1])) == own[2:]
+    assert keys(verbs.store().older_of_type(kind.pk, organization.pk, own[2])) == own[1::-1]
 
 
 @pytest.mark.django_db(transaction=True)  # on MariaDB, ANALYZE commits
@@ -58,12 +58,12 @@ def test_each_is_read_by_the_index_of_types(share: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(ANALYZE[connection.vendor].format(Job._meta.db_table))
     walks: dict[str, Callable[[], QuerySet[Job]]] = {
-        "all": lambda: store().of_type(kind.pk),
-        "behind": lambda: store().of_type(kind.pk, organization.pk),
-        "newer": lambda: store().newer_of_type(kind.pk, organization.pk, own[0] - 1),
-        "older": lambda: store().older_of_type(kind.pk, organization.pk, own[-1] + 1),
+        "all": lambda: verbs.store().of_type(kind.pk),
+        "behind": lambda: verbs.store().of_type(kind.pk, organization.pk),
+        "newer": lambda: verbs.store().newer_of_type(kind.pk, organization.pk, own[0] - 1),
+        "older": lambda: verbs.store().older_of_type(kind.pk, organization.pk, own[-1] + 1),
     }
     for walk in walks.values():
-        with store().following_keys():
+        with verbs.store().following_keys():
             rows: QuerySet[Job, Any] = walk().values_list("pk", "created_at")[:1_000]
             assert INDEX in rows.explain(), rows.explain()

@@ -11,22 +11,20 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_history, submit_job
-from django_jobs.engine.dispatch import new_jobs, rests, short_way, window
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.transition_values import Condition, all_of
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Status
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.pooling import skip_behind_pgbouncer
 from tests.support.tuning import Tuning
+from tests.support.verbs import Condition, Interpose, Rest
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not store().queues_new_jobs, reason="This store does not queue new jobs."),
+    pytest.mark.skipif(not verbs.store().queues_new_jobs, reason="This store does not queue new jobs."),
 ]
 
 #: What differs from one job to the next: keys and moments.
@@ -69,7 +67,7 @@ def make_waiting(broker: MemoryBroker, *args: Any, **fields: Any) -> Job:
     broker.is_down = True
     job = pending_job(*args, **fields)
     broker.is_down = False
-    window.forget()
+    verbs.forget_window()
     return job
 
 
@@ -84,13 +82,13 @@ def test_one_statement_stores_and_queues_it(broker: MemoryBroker, kind: JobType,
 
 @pytest.mark.parametrize("fields", [{}, {"priority": "Critical"}, {"deduplication_window": 60, "max_retries": 1}])
 def test_it_leaves_what_two_statements_leave(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+    kind: JobType, organization: Organization, interpose: Interpose, fields: dict[str, Any]
 ) -> None:
     fast = submit_job(kind, organization, {"number": 1}, **fields)
     stored = rows_of(fast)
     assert went_at_once(fast)
     Job.objects.all().delete()
-    monkeypatch.setattr(short_way, "at_once", lambda _: None)
+    interpose("dispatch_at_once", lambda _: None)
     slow = submit_job(kind, organization, {"number": 1}, **fields)
     assert not went_at_once(slow)
     assert stored == rows_of(slow)
@@ -163,7 +161,7 @@ def test_what_waits_for_a_moment_or_a_parent_is_not_queued(
 ) -> None:
     parent = submit_job(kind, organization, {"number": 1})
     child = submit_job(kind, organization, {"number": 2}, depends_on=parent)
-    later = submit_job(kind, organization, {"number": 3}, run_at=database.now() + dt.timedelta(hours=1))
+    later = submit_job(kind, organization, {"number": 3}, run_at=verbs.now() + dt.timedelta(hours=1))
     assert [reread(job).status for job in (parent, child, later)] == ["Queued", "Pending", "Pending"]
     assert broker.pks() == [parent.pk]
 
@@ -178,9 +176,9 @@ def test_in_a_transaction_it_waits_for_the_commit(
 
 
 def test_what_the_broker_has_no_room_for_waits(kind: JobType, organization: Organization, broker: MemoryBroker) -> None:
-    jobs = [submit_job(kind, organization, {"number": number}) for number in range(window.MIN_WINDOW + 2)]
+    jobs = [submit_job(kind, organization, {"number": number}) for number in range(verbs.MIN_WINDOW + 2)]
     statuses = [reread(job).status for job in jobs]
-    assert statuses == ["Queued"] * window.MIN_WINDOW + ["Pending"] * 2
+    assert statuses == ["Queued"] * verbs.MIN_WINDOW + ["Pending"] * 2
 
 
 def test_without_a_broker_it_is_as_it_ever_was(kind: JobType, organization: Organization, broker: MemoryBroker) -> None:
@@ -249,30 +247,30 @@ def test_while_that_is_slow_it_is_left_out(
 ) -> None:
     clock = Clock()
     tuning.set(slow_ways_clock=clock, short_way_slow_seconds=0.5)
-    insert: Callable[[Any], bool] = store().insert
+    insert: Callable[[Any], bool] = verbs.store().insert
 
     def slowly(new: Any) -> bool:
         clock.now += 1.0
         return insert(new)
 
-    monkeypatch.setattr(store(), "insert", slowly)
+    monkeypatch.setattr(verbs.store(), "insert", slowly)
     jobs = [submit_job(kind, organization, {"number": number}) for number in range(2)]
     assert [went_at_once(job) for job in jobs] == [True, False]
 
 
 @pytest.mark.parametrize("code", ["57014", "55P03", "40001"], ids=["too slow", "locked", "not serializable"])
 def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
-    broker: MemoryBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, code: str
+    broker: MemoryBroker, kind: JobType, organization: Organization, interpose: Interpose, code: str
 ) -> None:
-    goes_at_once = new_jobs.goes_at_once
+    goes_at_once = verbs.goes_at_once
 
     def fails(*args: Any) -> Condition:
         """The error of the server, which the statement gets in its midst."""
         found = goes_at_once(*args)
         assert found is not None
-        return all_of(Condition(f"pg_temp.fail('{code}')"), found)
+        return verbs.all_of(Condition(f"pg_temp.fail('{code}')"), found)
 
-    monkeypatch.setattr(new_jobs, "goes_at_once", fails)
+    interpose("goes_at_once", fails)
     make_failing_function()
     job = submit_job(kind, organization)
     assert not went_at_once(job)
@@ -280,17 +278,17 @@ def test_what_cannot_be_queued_in_time_is_stored_nevertheless(
 
 
 def test_a_job_is_stored_though_the_workers_could_not_be_read_in_time(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     make_failing_function()
-    monkeypatch.setattr(window, "live_workers", lambda: store().fetch("SELECT pg_temp.fail('55P03')", []))
-    window.forget()
+    interpose("live_workers", lambda: verbs.store().fetch("SELECT pg_temp.fail('55P03')", []))
+    verbs.forget_window()
     job = submit_job(kind, organization)
     assert reread(job).status == "Pending"
 
 
 def test_what_was_slow_and_failed_is_left_out_for_a_while_and_not_for_long(tuning: Tuning) -> None:
-    clock, rest = Clock(), rests.Rest(0.05)
+    clock, rest = Clock(), Rest(0.05)
     tuning.set(slow_ways_clock=clock)
 
     def fail() -> None:
@@ -300,7 +298,7 @@ def test_what_was_slow_and_failed_is_left_out_for_a_while_and_not_for_long(tunin
     with pytest.raises(OperationalError):
         rest.after(fail)
     assert rest.lasts()
-    clock.now += rests.MAX_REST_SECONDS
+    clock.now += verbs.MAX_REST_SECONDS
     assert not rest.lasts()
 
 

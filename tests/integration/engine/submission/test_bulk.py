@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from django_jobs import cancel_job, submit_job, submit_jobs
-from django_jobs.engine.insight.history import get_job_history
+from django_jobs import cancel_job, get_job_history, submit_job, submit_jobs
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, Organization
 from tests.support.brokers import MemoryBroker, reread

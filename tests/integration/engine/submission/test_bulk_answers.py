@@ -10,9 +10,9 @@ import pytest
 from django.db.models.signals import post_init
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.submission.building import work_hash
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, OrganizationNotFound
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
@@ -85,7 +85,7 @@ def test_what_a_listener_gives_to_a_new_job_is_stored(kind: JobType, organizatio
 def test_each_job_has_the_hash_of_its_work(kind: JobType, organization: Organization, parameters: Any) -> None:
     item = {"job_type": kind, "organization": organization, "parameters": parameters, "deduplication_window": 0}
     hashes = {job.job_hash for job in (*submit_jobs([item, item]), submit_job(**item))}
-    assert hashes == {work_hash(kind.type_name, organization.pk, parameters)}
+    assert hashes == {verbs.work_hash(kind.type_name, organization.pk, parameters)}
 
 
 def test_the_same_may_be_named_in_several_ways(kind: JobType, organization: Organization) -> None:

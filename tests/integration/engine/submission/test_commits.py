@@ -10,17 +10,16 @@ import pytest
 from django.db import transaction
 
 from django_jobs import retry_job, submit_job, submit_jobs
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.transitions import hooks
 from django_jobs.models import JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch, broker: MemoryBroker) -> list[str]:
+def done(interpose: Interpose, broker: MemoryBroker) -> list[str]:
     """Which of the dispatcher's ways were gone, and how often relatives were looked at."""
     found: list[str] = []
 
@@ -32,8 +31,8 @@ def done(monkeypatch: pytest.MonkeyPatch, broker: MemoryBroker) -> list[str]:
         return call
 
     for name in ("wake", "dispatch_new"):
-        monkeypatch.setattr(dispatcher, name, recorded(name, getattr(dispatcher, name)))
-    monkeypatch.setattr(hooks, "follow_up", recorded("follow_up", follow_up.follow_up))
+        interpose(name, recorded(name, getattr(verbs, name)))
+    interpose("follow_up_in_commit", recorded("follow_up", verbs.follow_up))
     return found
 
 

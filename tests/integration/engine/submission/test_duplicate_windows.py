@@ -9,11 +9,10 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.store import database
 from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
@@ -45,20 +44,20 @@ def test_the_window_counts_from_the_first_submission(kind: JobType, organization
 
 def test_the_same_work_is_accepted_once_the_window_is_over(kind: JobType, organization: Organization) -> None:
     submit_job(kind, organization)
-    expire_at(database.now())
+    expire_at(verbs.now())
     second = submit_job(kind, organization)
     assert DuplicateKey.objects.get().job_id == second.pk
 
 
 def test_the_same_work_is_refused_at_the_end_of_the_window(kind: JobType, organization: Organization) -> None:
     first = submit_job(kind, organization)
-    expire_at(database.now() + dt.timedelta(seconds=10))
+    expire_at(verbs.now() + dt.timedelta(seconds=10))
     assert refused(kind, organization).existing == first
 
 
 def test_a_new_window_begins_with_the_job_that_was_accepted(kind: JobType, organization: Organization) -> None:
     submit_job(kind, organization)
-    expire_at(database.now())
+    expire_at(verbs.now())
     second = submit_job(kind, organization)
     assert refused(kind, organization).existing == second
 
@@ -80,7 +79,7 @@ def test_an_expired_job_that_is_canceled_does_not_open_the_door_to_a_third(
     kind: JobType, organization: Organization
 ) -> None:
     first = submit_job(kind, organization)
-    expire_at(database.now())
+    expire_at(verbs.now())
     second = submit_job(kind, organization)
     cancel_job(first)
     assert refused(kind, organization).existing == second
@@ -89,9 +88,9 @@ def test_an_expired_job_that_is_canceled_does_not_open_the_door_to_a_third(
 def test_deleting_an_earlier_job_does_not_open_the_door_to_a_third(kind: JobType, organization: Organization) -> None:
     first = submit_job(kind, organization)
     end(returned(start(first)))
-    expire_at(database.now())
+    expire_at(verbs.now())
     second = submit_job(kind, organization)
-    assert delete_jobs([first.pk]) == 1
+    assert verbs.delete_jobs([first.pk]) == 1
     assert refused(kind, organization).existing == second
 
 
@@ -99,7 +98,7 @@ def test_keys_that_are_forgotten_are_judged_again_under_their_lock(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit_job(kind, organization)
-    expire_at(database.now() - dt.timedelta(seconds=1))
+    expire_at(verbs.now() - dt.timedelta(seconds=1))
     again: list[Job] = []
 
     def after_the_same_work_was_accepted_anew(old: list[str], now: dt.datetime) -> int:
@@ -108,7 +107,7 @@ def test_keys_that_are_forgotten_are_judged_again_under_their_lock(
 
     forget = duplicates._forget
     monkeypatch.setattr(duplicates, "_forget", after_the_same_work_was_accepted_anew)
-    assert duplicates.forget_expired() == 0
+    assert verbs.forget_expired_keys() == 0
     assert refused(kind, organization).existing == again[0]
 
 
@@ -116,7 +115,7 @@ def test_a_takeover_that_was_rolled_back_leaves_the_earlier_job_in_its_place(
     kind: JobType, organization: Organization
 ) -> None:
     first = submit_job(kind, organization)
-    expire_at(database.now())
+    expire_at(verbs.now())
     with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012  (the submission comes first)
         submit_job(kind, organization)
         raise ZeroDivisionError
@@ -125,9 +124,9 @@ def test_a_takeover_that_was_rolled_back_leaves_the_earlier_job_in_its_place(
 
 def test_expired_keys_are_forgotten_and_others_stay(kind: JobType, organization: Organization) -> None:
     submit_job(kind, organization, {"number": 1})
-    expire_at(database.now() - dt.timedelta(seconds=1))
+    expire_at(verbs.now() - dt.timedelta(seconds=1))
     kept = submit_job(kind, organization, {"number": 2})
-    assert duplicates.forget_expired() == 1
+    assert verbs.forget_expired_keys() == 1
     assert DuplicateKey.objects.get().job_id == kept.pk
 
 
@@ -135,14 +134,14 @@ def test_keys_are_forgotten_batch_by_batch(kind: JobType, organization: Organiza
     tuning.set(forgotten_deduplication_rows=2)
     for number in range(3):
         submit_job(kind, organization, {"number": number})
-    expire_at(database.now() - dt.timedelta(seconds=1))
-    assert [duplicates.forget_expired() for _ in range(3)] == [2, 1, 0]
+    expire_at(verbs.now() - dt.timedelta(seconds=1))
+    assert [verbs.forget_expired_keys() for _ in range(3)] == [2, 1, 0]
 
 
 def test_they_are_forgotten_as_long_as_there_is_time(kind: JobType, organization: Organization, tuning: Tuning) -> None:
     tuning.set(forgotten_deduplication_rows=2)
     for number in range(7):
         submit_job(kind, organization, {"number": number})
-    expire_at(database.now() - dt.timedelta(seconds=1))
-    assert duplicates.forget_expired(60) == 7
+    expire_at(verbs.now() - dt.timedelta(seconds=1))
+    assert verbs.forget_expired_keys(60) == 7
     assert not DuplicateKey.objects.exists()

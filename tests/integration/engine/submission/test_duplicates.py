@@ -12,9 +12,9 @@ from django.db import transaction
 from django.db.migrations.state import ProjectState
 
 from django_jobs import retry_job, submit_job
-from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import DuplicateGate, DuplicateKey, ExecutionLog, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
@@ -194,5 +194,5 @@ def test_an_ordinary_submission_takes_few_statements(
 def test_nothing_is_written_after_the_tables_are_gone(db: None) -> None:
     """As after ``migrate django_jobs zero``."""
     DuplicateGate.objects.all().delete()
-    duplicates.after_migrate(using="default", apps=ProjectState().apps)
+    verbs.after_migrate(using="default", apps=ProjectState().apps)
     assert not DuplicateGate.objects.exists()

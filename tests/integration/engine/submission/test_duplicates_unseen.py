@@ -9,13 +9,14 @@ import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import submit_for_each, submit_job, submit_jobs
-from django_jobs.engine.submission import bulk, duplicates
+from django_jobs.engine.submission import bulk
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.api import client_of
 from tests.support.factories import make_job_type, make_user
 from tests.support.statements import statements_of
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -48,7 +49,7 @@ def after_nothing_was_found(look: Callable[..., None]) -> Callable[..., None]:
 
     def find(*args: Any) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(duplicates, "find", lambda _: {})
+            Interpose(patch)("find_duplicates", lambda _: {})
             look(*args)
 
     return find

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from django_jobs import create_batch, get_job_status, schedule_job, submit_for_each, submit_job, submit_jobs
-from django_jobs.engine.job_types.lane_keys import lane_key
-from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -22,7 +21,7 @@ def keyed() -> JobType:
 
 
 def lane_of(customer: Any) -> int:
-    return lane_key("customer", {"customer": customer})
+    return verbs.lane_key("customer", {"customer": customer})
 
 
 def stored_lane(job: Job) -> int:
@@ -50,7 +49,7 @@ def test_what_the_database_gives_back_is_in_the_same_lane(
         with subtests.test(value=str(value)[:20]):
             job = submit_job(keyed, organization, {"customer": value}, deduplication_window=0)
             stored = Job.objects.get(pk=job.pk)
-            assert stored.lane_key == lane_key("customer", stored.input_parameters) == lane_of(value)
+            assert stored.lane_key == verbs.lane_key("customer", stored.input_parameters) == lane_of(value)
 
 
 def test_a_job_without_the_parameter_runs_in_a_lane_with_the_others_that_lack_it(
@@ -89,7 +88,7 @@ def test_jobs_of_a_batch(keyed: JobType, organization: Organization) -> None:
 
 
 def test_a_schedule_fires_into_the_lane(keyed: JobType, organization: Organization) -> None:
-    fire_now(schedule_job("each day", keyed, organization, {"customer": 7}, cron="0 2 * * *"))
+    verbs.fire_now(schedule_job("each day", keyed, organization, {"customer": 7}, cron="0 2 * * *"))
     assert stored_lane(Job.objects.get()) == lane_of(7)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from rest_framework import serializers
 
-from django_jobs import submit_for_each, submit_job
-from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs import job_handler, submit_for_each, submit_job
 from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import (
     InvalidSubmission,
@@ -20,9 +19,11 @@ from django_jobs.exceptions import (
     PermissionDenied,
 )
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, reread, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_beside_inserts, statements_of
+from tests.support.verbs import Claimed
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -132,7 +133,7 @@ def test_what_is_wrong_for_all_raises(kind: JobType, tenants: list[Organization]
         submit_for_each(kind, tenants, priority="urgent")
     with pytest.raises(InvalidSubmission, match="unique_key"):
         submit_for_each(make_job_type(), tenants, unique_key="k")
-    declarations.job_handler(kind.pk, parameters=Numbered)(do_nothing)
+    job_handler(kind.pk, parameters=Numbered)(do_nothing)
     with pytest.raises(InvalidSubmission, match=r"parameters\.n"):
         submit_for_each(kind, tenants, {"n": "x"})
     with pytest.raises(TypeError, match="colour"):
@@ -167,9 +168,9 @@ def second_attempt() -> Iterator[Claimed]:
     """A handler runs here whose job was tried before."""
     _, claimed = running_job()
     claimed = dataclasses.replace(claimed, attempt=2)
-    token = current_job.set(claimed)
+    token = verbs.current_job.set(claimed)
     yield claimed
-    current_job.reset(token)
+    verbs.current_job.reset(token)
 
 
 def made_earlier(kind: JobType, organizations: Iterable[Any]) -> list[Job]:

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.dependencies import follow_up
 from django_jobs.engine.execution import handler_run
 from django_jobs.exceptions import JobsError
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import end, job_in, pending_job, reread, start
 from tests.support.factories import make_job_type, make_user
 
@@ -135,7 +135,7 @@ def test_parents_of_any_kind(kind: JobType, organization: Organization, parents:
     depends_on = data.draw(choice | st.lists(choice, max_size=4) | VALUES)
     number = data.draw(st.integers(0, 10**9))
     is_refused(kind, organization, {"number": number}, depends_on=depends_on)
-    follow_up.follow_up()
+    verbs.follow_up()
 
 
 @often

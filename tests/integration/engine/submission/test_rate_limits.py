@@ -10,10 +10,11 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job, submit_jobs
-from django_jobs.engine.store import database
 from django_jobs.exceptions import RateLimited
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -25,7 +26,7 @@ def limited() -> JobType:
 
 
 def age(seconds: float) -> None:
-    Job.objects.update(created_at=database.now() - dt.timedelta(seconds=seconds))
+    Job.objects.update(created_at=verbs.now() - dt.timedelta(seconds=seconds))
 
 
 def items(kind: JobType, organization: Organization, count: int) -> list[dict[str, Any]]:
@@ -64,11 +65,11 @@ def test_no_shorter_delay_is_told_than_it_takes(limited: JobType, organization: 
 
 
 def test_the_delay_is_never_shorter_than_a_second(
-    limited: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    limited: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     submit_jobs(items(limited, organization, 3))
-    now = database.now()
-    monkeypatch.setattr(database, "now", lambda: now)  # else the window may be over before it is asked
+    now = verbs.now()
+    interpose("now", lambda: now)  # else the window may be over before it is asked
     age(59.9)
     assert rate_limited(limited, organization).retry_after == 1.0
 

@@ -10,11 +10,9 @@ import pytest
 from django.utils import timezone
 
 from django_jobs import cancel_job, get_job_history, retry_job, submit_for_each, submit_job
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import outcomes
-from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import DuplicateJob, RateLimited
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     MemoryBroker,
@@ -28,6 +26,7 @@ from tests.support.brokers import (
     ticket_of,
 )
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.verbs import Interpose, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -95,8 +94,8 @@ def test_a_job_with_a_ticket_is_withdrawn_and_does_not_run_early(
     assert (row.status, row.input_parameters, row.queued_at) == ("Pending", {"n": 2}, None)
     last = get_job_history(first)[-1]
     assert (last["from_status"], last["to_status"]) == ("Queued", "Pending")
-    assert claim([ticket], WORKER) == []
-    assert dispatcher.dispatch() == 0
+    assert verbs.claim([ticket], WORKER) == []
+    assert verbs.dispatch() == 0
     assert reread(first).status == "Pending"
 
 
@@ -105,10 +104,10 @@ def test_withdrawn_and_due_it_is_dispatched_again_with_its_new_priority(
 ) -> None:
     first = queue_up(replacing(kind, organization, 1))
     replacing(kind, organization, 2, priority="Critical")
-    assert dispatcher.dispatch() == 1
+    assert verbs.dispatch() == 1
     (ticket,) = broker.tickets
     assert (ticket.pk, ticket.priority) == (first.pk, 3)
-    (claimed,) = claim([ticket], WORKER)
+    (claimed,) = verbs.claim([ticket], WORKER)
     assert claimed.parameters == {"n": 2}
 
 
@@ -126,25 +125,24 @@ def test_a_claim_that_has_read_what_is_replaced_meanwhile_runs_what_is_asked_for
         return judged
 
     monkeypatch.setattr(module, "_judge", and_replaced_meanwhile)
-    (claimed,) = claim([ticket_of(first)], WORKER)
+    (claimed,) = verbs.claim([ticket_of(first)], WORKER)
     assert (claimed.parameters, claimed.timeout_seconds) == ({"n": 2}, 9)
 
 
 def test_a_job_that_was_picked_and_then_got_a_later_moment_is_not_dispatched(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     first = replacing(kind, organization, 1)
-    from django_jobs.engine.dispatch import round_robin
 
-    pick = round_robin.pick
+    pick = verbs.pick_jobs
 
     def and_replaced_meanwhile(*args: Any) -> Any:
         picked = list(pick(*args))
         replacing(kind, organization, 2, run_at=timezone.now() + LATER)
         return picked
 
-    monkeypatch.setattr(round_robin, "pick", and_replaced_meanwhile)
-    assert dispatcher.dispatch() == 0
+    interpose("pick_jobs", and_replaced_meanwhile)
+    assert verbs.dispatch() == 0
     assert reread(first).status == "Pending"
 
 
@@ -236,18 +234,17 @@ def test_what_was_canceled_or_died_is_followed_by_another(
 
 
 def test_one_that_dies_while_it_is_to_be_replaced_is_followed_by_another(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     first = replacing(kind, organization, 1)
-    from django_jobs.engine.submission import replacement
 
-    replace = replacement.replace
+    replace = verbs.replace_job
 
     def after_a_cancel(job: Job, request: Any) -> Job | None:
         cancel_job(job)
         return replace(job, request)
 
-    monkeypatch.setattr(replacement, "replace", after_a_cancel)
+    interpose("replace_job", after_a_cancel)
     second = replacing(kind, organization, 2)
     assert (second != first, second.input_parameters, reread(first).status) == (True, {"n": 2}, "Canceled")
 

@@ -22,11 +22,10 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.engine.store import database
 from django_jobs.exceptions import DuplicateJob, JobsError, TransientError, WorkerStopping
 from django_jobs.models import Batch, DuplicateKey, Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
@@ -195,7 +194,7 @@ def test_a_later_attempt_gets_back_what_it_replaces_by_the_same_and_else_submits
         for version in versions[context.attempt]:
             context.submit_job("child", {"version": version}, unique_key="k", on_duplicate="replace")
         if context.attempt == 1:
-            Job.objects.filter(job_type="child").update(status="Completed", started_at=database.now(), ready_at=None)
+            Job.objects.filter(job_type="child").update(status="Completed", started_at=verbs.now(), ready_at=None)
 
     pending_job(does(submit), organization)
     run_jobs(retries=True)

@@ -10,17 +10,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import AccessPolicy, cancel_job, retry_job, submit_job, submit_jobs
-from django_jobs.engine.control.operation_rights import Rights
-from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim_verdicts
-from django_jobs.engine.execution.claim import claim
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, PermissionDenied
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.admin import codes_said, text, url
 from tests.support.api import client_of
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, reread
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.verbs import OperationRights
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -226,9 +224,9 @@ def test_the_filter_by_type_names_what_one_may_submit_and_ones_jobs(
 
 
 def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
-    claim_verdicts.forget()
-    dispatcher.dispatch()
-    claim(broker.take_all(), WORKER)
+    verbs.forget_claim_verdicts()
+    verbs.dispatch()
+    verbs.claim(broker.take_all(), WORKER)
     return reread(job)
 
 
@@ -277,7 +275,7 @@ def holder(organization: Organization) -> User:
 
 
 def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, without: User, holder: User) -> None:
-    assert not Rights("retry", without).may(dead)
+    assert not OperationRights("retry", without).may(dead)
     with pytest.raises(PermissionDenied) as caught:
         retry_job(dead, user=without)
     assert (caught.value.code, caught.value.facts) == ("permission_denied", {"job": dead.name})
@@ -286,7 +284,7 @@ def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, 
         "/api/method/dartwing.dartwing_core.api.jobs.retry_job", {"job_id": dead.name}, format="json"
     )
     assert (method.status_code, reread(dead).status) == (403, "Dead Letter")
-    assert Rights("retry", holder).may(dead)
+    assert OperationRights("retry", holder).may(dead)
     assert retry_job(dead, user=holder).status == "Pending"
 
 

@@ -9,8 +9,7 @@ from unittest.mock import Mock
 import pytest
 from django.db import transaction
 
-from django_jobs import submit_job
-from django_jobs.engine.insight.history import get_job_history
+from django_jobs import get_job_history, submit_job
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority
 from tests.support.brokers import MemoryBroker, reread

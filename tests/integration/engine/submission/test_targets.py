@@ -10,7 +10,6 @@ from django.db import transaction
 from django.db.models import Model
 
 from django_jobs import submit_job
-from django_jobs.engine.submission import targets
 from django_jobs.exceptions import (
     InvalidSubmission,
     JobTypeDisabled,
@@ -20,6 +19,7 @@ from django_jobs.exceptions import (
     RateLimited,
 )
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import MemoryBroker, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import elsewhere
@@ -39,7 +39,7 @@ def submit(kind: JobType, organization: Organization) -> Callable[..., Job]:
     def submit(**fields: Any) -> Job:
         return submit_job(kind.type_name, organization.name, {"number": next(numbers)}, **fields)
 
-    targets.forget()
+    verbs.forget_targets()
     submit()
     submit()
     return submit

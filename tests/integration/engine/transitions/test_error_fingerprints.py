@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.control.tenants import OrphanWatch
-from django_jobs.engine.dependencies.follow_up import follow_up
-from django_jobs.engine.execution import outcomes, settle
-from django_jobs.engine.transitions.error_fingerprints import fingerprint, kind_of
+from django_jobs import retry_job
 from django_jobs.models import Job, JobType, Organization
+from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
     end,
@@ -26,6 +23,7 @@ from tests.support.brokers import (
     start,
 )
 from tests.support.factories import make_job_type, make_organization
+from tests.support.verbs import OrphanWatch, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -43,16 +41,16 @@ def failed(**fields: Any) -> Job:
 def test_an_error_has_the_fingerprint_of_its_exception(kind: str) -> None:
     first = failed(kind=kind, text="Busy", traceback=TRACEBACK)
     second = failed(kind=kind, text="Busy", traceback=TRACEBACK.replace("12", "99"))
-    assert first.error_fingerprint == second.error_fingerprint == fingerprint("shop.Busy: line 12 is busy")
+    assert first.error_fingerprint == second.error_fingerprint == verbs.error_fingerprint("shop.Busy: line 12 is busy")
 
 
 def test_without_a_traceback_it_has_that_of_its_message() -> None:
-    assert failed(text="it failed").error_fingerprint == fingerprint("it failed")
+    assert failed(text="it failed").error_fingerprint == verbs.error_fingerprint("it failed")
 
 
 def test_like_exceptions_from_two_places_are_two_kinds() -> None:
     prints = {failed(text="KeyError", place=f"shop.jobs.{name}").error_fingerprint for name in ("bill", "refund")}
-    assert {kind_of(item) for item in prints} == {fingerprint("KeyError")}
+    assert {verbs.error_kind(item) for item in prints} == {verbs.error_fingerprint("KeyError")}
     assert len(prints) == 2
 
 
@@ -60,9 +58,9 @@ def test_timeouts_are_alike_wherever_they_struck() -> None:
     job, claimed = running_job()
     end(outcomes.TimedOut(claimed=claimed, traceback=TRACEBACK))
     other, _ = running_job()
-    settle.settle_timed_out([(other.pk, other.attempt)], WORKER)
+    verbs.settle_timed_out([(other.pk, other.attempt)], WORKER)
     assert reread(job).error_fingerprint == reread(other).error_fingerprint
-    assert reread(job).error_fingerprint not in {"", fingerprint("shop.Busy: line 12 is busy")}
+    assert reread(job).error_fingerprint not in {"", verbs.error_fingerprint("shop.Busy: line 12 is busy")}
 
 
 def test_a_job_that_is_turned_away_has_one() -> None:
@@ -71,7 +69,7 @@ def test_a_job_that_is_turned_away_has_one() -> None:
     JobType.objects.filter(pk=job.job_type_id).update(handler_method="os.remove")
     with contextlib.suppress(ValueError):  # nothing starts
         start(job)
-    assert reread(job).error_fingerprint == fingerprint(reread(job).error_message) != ""
+    assert reread(job).error_fingerprint == verbs.error_fingerprint(reread(job).error_message) != ""
 
 
 def test_children_of_a_dead_parent_are_alike() -> None:
@@ -81,7 +79,7 @@ def test_children_of_a_dead_parent_are_alike() -> None:
         parent, claimed = running_job(job_type=kind, organization=organization)
         child = pending_job(kind, organization, depends_on=parent)
         end(raised(claimed, "Permanent"))
-        follow_up()
+        verbs.follow_up()
         prints.add(reread(child).error_fingerprint)
     assert (len(prints), "" in prints) == (1, False)
 

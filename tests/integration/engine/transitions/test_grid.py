@@ -11,20 +11,14 @@ from typing import Final
 import pytest
 
 from django_jobs import cancel_job, get_job_history, retry_job
-from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.tenants import OrphanWatch
-from django_jobs.engine.dispatch import dispatcher, ticketing
-from django_jobs.engine.execution import leases, outcomes, settle
-from django_jobs.engine.execution.claim import claim
-from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.brokers import WORKER, job_in, raised, reread, returned, ticket_of
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type
+from tests.support.verbs import Claimed, OrphanWatch, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -54,7 +48,7 @@ def pair(job: Job) -> list[tuple[int, int]]:
 
 
 def settled(make: Callable[[Claimed], outcomes.Outcome]) -> Callable[[Job], object]:
-    return lambda job: settle.settle([make(attempt_of(job))], WORKER)
+    return lambda job: verbs.settle([make(attempt_of(job))], WORKER)
 
 
 def delete_organization(job: Job) -> None:
@@ -64,23 +58,23 @@ def delete_organization(job: Job) -> None:
 
 def suspend_and_claim(job: Job) -> None:
     Organization.objects.update(is_active=False)
-    claim([ticket_of(job)], WORKER)
+    verbs.claim([ticket_of(job)], WORKER)
 
 
 def let_the_lease_expire(job: Job) -> None:
-    Job.objects.filter(status="Running").update(lease_expires_at=database.now() - dt.timedelta(seconds=1))
-    leases.rescue_expired()
+    Job.objects.filter(status="Running").update(lease_expires_at=verbs.now() - dt.timedelta(seconds=1))
+    verbs.rescue_expired()
 
 
 def begin_and_let_the_lease_expire(job: Job) -> None:
-    leases.note_begun(pair(job), [WORKER])
+    verbs.note_begun(pair(job), [WORKER])
     let_the_lease_expire(job)
 
 
 VERBS: Final[dict[str, Callable[[Job], object]]] = {
-    "dispatch": lambda _: dispatcher.dispatch(),
-    "withdraw": lambda job: ticketing.withdraw([job.pk], "not now"),
-    "claim": lambda job: claim([ticket_of(job)], WORKER),
+    "dispatch": lambda _: verbs.dispatch(),
+    "withdraw": lambda job: verbs.withdraw_tickets([job.pk], "not now"),
+    "claim": lambda job: verbs.claim([ticket_of(job)], WORKER),
     "claim for a suspended organization": suspend_and_claim,
     "return": settled(returned),
     "fail": settled(raised),
@@ -89,16 +83,16 @@ VERBS: Final[dict[str, Callable[[Job], object]]] = {
     "stop when canceled": settled(lambda claimed: outcomes.Canceled(claimed=claimed)),
     "ask to run later": settled(lambda claimed: outcomes.Postponed(claimed=claimed, delay=60, text="later")),
     "be interrupted": settled(lambda claimed: outcomes.Interrupted(claimed=claimed, text=STOPPED)),
-    "lose the worker": lambda job: settle.settle_lost(pair(job), "killed", WORKER),
-    "be killed at the timeout": lambda job: settle.settle_timed_out(pair(job), WORKER),
-    "hand back": lambda job: settle.return_to_queue(pair(job), STOPPED, WORKER),
+    "lose the worker": lambda job: verbs.settle_lost(pair(job), "killed", WORKER),
+    "be killed at the timeout": lambda job: verbs.settle_timed_out(pair(job), WORKER),
+    "hand back": lambda job: verbs.return_to_queue(pair(job), STOPPED, WORKER),
     "let the lease expire": let_the_lease_expire,
     "begin, and let the lease expire": begin_and_let_the_lease_expire,
-    "give up the claim": lambda job: leases.give_up_claim([attempt_of(job).ticket], WORKER),
+    "give up the claim": lambda job: verbs.give_up_claim([attempt_of(job).ticket], WORKER),
     "delete the organization": delete_organization,
     "cancel": cancel_job,
     "retry by hand": retry_job,
-    "delete": lambda job: delete_jobs([job.pk]),
+    "delete": lambda job: verbs.delete_jobs([job.pk]),
 }
 WAITING: Final = ("Pending", "Queued", "Failed", "Timed Out")
 #: Where a verb leads from a status; from every other one it leads nowhere.

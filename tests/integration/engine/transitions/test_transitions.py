@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.actors import WORKER, user_named
-from django_jobs.engine.store import database
-from django_jobs.engine.transitions import INCREMENT, NOW, After, Move, move
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.statuses import TRANSITIONS, Status
+from tests.support import verbs
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.cases import rolled_back
+from tests.support.verbs import INCREMENT, NOW, WORKER, After, Move
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -31,7 +30,7 @@ def test_a_job_moves_along_an_arrow_and_its_history_says_so(subtests: pytest.Sub
     for source, target in ARROWS:
         with rolled_back(subtests, source=source, target=target):
             job = job_in(source)
-            (moved,) = move([to(job, target)], sources=[source], actor=user_named("tester"))
+            (moved,) = verbs.move([to(job, target)], sources=[source], actor=verbs.user_named("tester"))
             log = ExecutionLog.objects.filter(job=job).last()
             assert log is not None
             assert reread(job).status == target
@@ -44,18 +43,22 @@ def test_where_there_is_no_arrow_the_caller_is_wrong(subtests: pytest.Subtests) 
         with rolled_back(subtests, source=source, target=target):
             job = job_in(source)
             with pytest.raises(ValueError, match=f"{source} .*{target}"):
-                move([to(job, target)], sources=[source], actor=user_named("tester"))
+                verbs.move([to(job, target)], sources=[source], actor=verbs.user_named("tester"))
             assert reread(job).status == source
 
 
 def test_an_arrow_that_only_one_of_the_sources_has_is_refused() -> None:
     with pytest.raises(ValueError, match="Completed"):
-        move([to(pending_job(), Status.QUEUED)], sources=[Status.PENDING, Status.COMPLETED], actor=user_named("tester"))
+        verbs.move(
+            [to(pending_job(), Status.QUEUED)],
+            sources=[Status.PENDING, Status.COMPLETED],
+            actor=verbs.user_named("tester"),
+        )
 
 
 def test_a_job_that_is_not_in_a_source_stays() -> None:
     job = job_in(Status.COMPLETED)
-    assert move([to(job, Status.QUEUED)], sources=[Status.PENDING], actor=user_named("tester")) == []
+    assert verbs.move([to(job, Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("tester")) == []
     assert reread(job).status == Status.COMPLETED
     assert ExecutionLog.objects.filter(job=job).count() == 4
 
@@ -63,7 +66,13 @@ def test_a_job_that_is_not_in_a_source_stays() -> None:
 def test_the_attempt_that_owns_a_job_may_move_it() -> None:
     job, claimed = running_job()
     assert (
-        len(move([to(job, Status.COMPLETED, attempt=claimed.attempt)], sources=[Status.RUNNING], actor=user_named("w")))
+        len(
+            verbs.move(
+                [to(job, Status.COMPLETED, attempt=claimed.attempt)],
+                sources=[Status.RUNNING],
+                actor=verbs.user_named("w"),
+            )
+        )
         == 1
     )
 
@@ -71,28 +80,28 @@ def test_the_attempt_that_owns_a_job_may_move_it() -> None:
 def test_another_attempt_may_not() -> None:
     job, claimed = running_job()
     item = to(job, Status.COMPLETED, attempt=claimed.attempt + 1)
-    assert move([item], sources=[Status.RUNNING], actor=user_named("w")) == []
+    assert verbs.move([item], sources=[Status.RUNNING], actor=verbs.user_named("w")) == []
     assert reread(job).status == Status.RUNNING
 
 
 def test_a_set_may_mix_moves_with_and_without_attempt() -> None:
     (first, claimed), (second, _), (third, stale) = running_job(), running_job(), running_job()
-    moved = move(
+    moved = verbs.move(
         [
             to(first, Status.COMPLETED, attempt=claimed.attempt),
             to(second, Status.COMPLETED),
             to(third, Status.COMPLETED, attempt=stale.attempt + 1),
         ],
         sources=[Status.RUNNING],
-        actor=user_named("w"),
+        actor=verbs.user_named("w"),
     )
     assert {item.pk for item in moved} == {first.pk, second.pk}
 
 
 def test_those_that_moved_away_are_skipped_and_the_others_move() -> None:
     stays, goes = job_in(Status.CANCELED), pending_job()
-    moved = move(
-        [to(stays, Status.QUEUED), to(goes, Status.QUEUED)], sources=[Status.PENDING], actor=user_named("tester")
+    moved = verbs.move(
+        [to(stays, Status.QUEUED), to(goes, Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("tester")
     )
     assert [item.pk for item in moved] == [goes.pk]
     assert (reread(stays).status, reread(goes).status) == (Status.CANCELED, Status.QUEUED)
@@ -100,19 +109,22 @@ def test_those_that_moved_away_are_skipped_and_the_others_move() -> None:
 
 def test_an_unknown_job_does_not_move() -> None:
     assert (
-        move([Move(pk=987654321, to_status=Status.QUEUED)], sources=[Status.PENDING], actor=user_named("tester")) == []
+        verbs.move(
+            [Move(pk=987654321, to_status=Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("tester")
+        )
+        == []
     )
 
 
 def test_no_moves_need_no_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
-        assert move([], sources=[Status.PENDING], actor=user_named("tester")) == []
+        assert verbs.move([], sources=[Status.PENDING], actor=verbs.user_named("tester")) == []
 
 
 def test_what_moved_is_told_with_all_that_observers_need() -> None:
     job, claimed = running_job(priority="High")
     item = to(job, Status.FAILED, message="broken")
-    (moved,) = move([item], sources=[Status.RUNNING], actor=WORKER, worker_name="w-9")
+    (moved,) = verbs.move([item], sources=[Status.RUNNING], actor=WORKER, worker_name="w-9")
     assert (moved.job_id, moved.attempt, moved.priority) == (job.name, claimed.attempt, 2)
     assert (moved.job_type, moved.organization_name) == (job.job_type_id, job.organization_name)
     assert (moved.message, moved.actor, moved.worker_name) == ("broken", WORKER, "w-9")
@@ -122,18 +134,20 @@ def test_what_moved_is_told_with_all_that_observers_need() -> None:
 def test_the_log_row_holds_who_what_and_why() -> None:
     job, claimed = running_job()
     item = to(job, Status.FAILED, message="broken", traceback="Traceback …")
-    move([item], sources=[Status.RUNNING], actor=WORKER, worker_name="w-9")
+    verbs.move([item], sources=[Status.RUNNING], actor=WORKER, worker_name="w-9")
     log = ExecutionLog.objects.filter(job=job).last()
     assert log is not None
     assert (log.actor, log.worker_name, log.message, log.traceback) == ("worker", "w-9", "broken", "Traceback …")
     assert log.attempt == claimed.attempt
-    assert abs(database.now() - log.timestamp) < dt.timedelta(minutes=1)
+    assert abs(verbs.now() - log.timestamp) < dt.timedelta(minutes=1)
 
 
 def test_messages_of_a_set_go_to_their_own_jobs() -> None:
     jobs = [pending_job() for _ in range(3)]
-    move(
-        [to(job, Status.QUEUED, message=job.name) for job in jobs], sources=[Status.PENDING], actor=user_named("tester")
+    verbs.move(
+        [to(job, Status.QUEUED, message=job.name) for job in jobs],
+        sources=[Status.PENDING],
+        actor=verbs.user_named("tester"),
     )
     assert [log.message for log in ExecutionLog.objects.filter(to_status="Queued").order_by("job_id")] == [
         job.name for job in jobs
@@ -141,9 +155,9 @@ def test_messages_of_a_set_go_to_their_own_jobs() -> None:
 
 
 def test_moments_are_the_databases() -> None:
-    job, now = pending_job(), database.now()
+    job, now = pending_job(), verbs.now()
     values = {"queued_at": NOW, "next_retry_at": After(60), "started_at": After(-60), "ready_at": None}
-    move([to(job, Status.QUEUED, values=values)], sources=[Status.PENDING], actor=user_named("tester"))
+    verbs.move([to(job, Status.QUEUED, values=values)], sources=[Status.PENDING], actor=verbs.user_named("tester"))
     row = reread(job)
     assert row.queued_at
     assert row.next_retry_at
@@ -159,7 +173,7 @@ def test_moments_may_differ_within_a_set() -> None:
         to(job, Status.QUEUED, values={"queued_at": NOW, "next_retry_at": delay})
         for job, delay in zip(jobs, delays, strict=True)
     ]
-    move(moves, sources=[Status.PENDING], actor=user_named("tester"))
+    verbs.move(moves, sources=[Status.PENDING], actor=verbs.user_named("tester"))
     rows = [reread(job) for job in jobs]
     seconds = [
         (row.next_retry_at - row.queued_at).total_seconds() for row in rows if row.next_retry_at and row.queued_at
@@ -170,7 +184,7 @@ def test_moments_may_differ_within_a_set() -> None:
 def test_an_increment_counts_from_the_rows_own_value() -> None:
     first, second = job_in(Status.FAILED), pending_job()
     moves = [to(job, Status.QUEUED, values={"attempt": INCREMENT}) for job in (first, second)]
-    moved = move(moves, sources=[Status.FAILED, Status.PENDING], actor=user_named("tester"))
+    moved = verbs.move(moves, sources=[Status.FAILED, Status.PENDING], actor=verbs.user_named("tester"))
     assert (reread(first).attempt, reread(second).attempt) == (2, 1)
     assert {item.pk: item.attempt for item in moved} == {first.pk: 2, second.pk: 1}
 
@@ -189,20 +203,20 @@ def test_json_goes_to_its_own_job(subtests: pytest.Subtests) -> None:
             moves = [
                 to(job, Status.COMPLETED, values={"result": result}) for job, result in zip(jobs, results, strict=True)
             ]
-            move(moves, sources=[Status.RUNNING], actor=user_named("w"))
+            verbs.move(moves, sources=[Status.RUNNING], actor=verbs.user_named("w"))
             assert [reread(job).result for job in jobs] == results
 
 
 def test_one_set_may_lead_to_several_statuses_with_fields_of_their_own() -> None:
     done, broken, stopped = (running_job()[0] for _ in range(3))
-    moved = move(
+    moved = verbs.move(
         [
             Move(pk=done.pk, to_status=Status.COMPLETED, values={"progress": 100, "result": {"a": 1}}),
             Move(pk=broken.pk, to_status=Status.FAILED, values={"error_message": "broken", "next_retry_at": After(60)}),
             Move(pk=stopped.pk, to_status=Status.CANCELED),
         ],
         sources=[Status.RUNNING],
-        actor=user_named("w"),
+        actor=verbs.user_named("w"),
     )
     assert {(item.pk, item.to_status) for item in moved} == {
         (done.pk, "Completed"),
@@ -214,7 +228,9 @@ def test_one_set_may_lead_to_several_statuses_with_fields_of_their_own() -> None
 
 def test_log_rows_of_a_set_come_in_the_order_of_ids() -> None:
     jobs = [pending_job() for _ in range(5)]
-    move([to(job, Status.QUEUED) for job in reversed(jobs)], sources=[Status.PENDING], actor=user_named("tester"))
+    verbs.move(
+        [to(job, Status.QUEUED) for job in reversed(jobs)], sources=[Status.PENDING], actor=verbs.user_named("tester")
+    )
     logged = ExecutionLog.objects.filter(to_status="Queued").order_by("id").values_list("job_id", flat=True)
     assert list(logged) == [job.pk for job in jobs]
 
@@ -222,4 +238,6 @@ def test_log_rows_of_a_set_come_in_the_order_of_ids() -> None:
 @pytest.mark.parametrize("skip_locked", [True, False])
 def test_rows_that_nobody_holds_move_in_both_modes(skip_locked: bool) -> None:
     job = pending_job()
-    assert move([to(job, Status.QUEUED)], sources=[Status.PENDING], actor=user_named("t"), skip_locked=skip_locked)
+    assert verbs.move(
+        [to(job, Status.QUEUED)], sources=[Status.PENDING], actor=verbs.user_named("t"), skip_locked=skip_locked
+    )

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from django_jobs.engine.control import sweeps
-from django_jobs.engine.control.sweeps import SweepThreads
 from tests.support.tuning import Tuning
+from tests.support.verbs import SweepThreads
 from tests.support.waiting import wait_until
 
 Start = Callable[..., SweepThreads]

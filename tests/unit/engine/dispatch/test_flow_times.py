@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.engine.dispatch import flow_times
+from tests.support import verbs
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
 
@@ -22,23 +23,23 @@ def clock(tuning: Tuning) -> Iterator[Clock]:
 
 
 def test_the_earliest_moment_counts(clock: Clock) -> None:
-    assert flow_times.seconds_until_next() == math.inf
+    assert verbs.seconds_until_next_flow() == math.inf
     for seconds in (5.0, 2.0, 3.0):
-        flow_times.note(seconds)
+        verbs.note_flow_time(seconds)
     clock.now += 1.5
-    assert flow_times.seconds_until_next() == 0.5
+    assert verbs.seconds_until_next_flow() == 0.5
     flow_times.forget()
-    assert flow_times.seconds_until_next() == math.inf
+    assert verbs.seconds_until_next_flow() == math.inf
 
 
 def test_a_moment_that_is_over_is_now(clock: Clock) -> None:
-    flow_times.note(-3.0)
-    assert flow_times.seconds_until_next() == 0.0
+    verbs.note_flow_time(-3.0)
+    assert verbs.seconds_until_next_flow() == 0.0
 
 
 def test_only_an_earlier_moment_wakes_who_waits(clock: Clock) -> None:
     woken: list[float] = []
-    flow_times.listen(lambda: woken.append(flow_times.seconds_until_next()))
+    flow_times.listen(lambda: woken.append(verbs.seconds_until_next_flow()))
     for seconds in (5.0, 6.0, 2.0, 2.0):
-        flow_times.note(seconds)
+        verbs.note_flow_time(seconds)
     assert woken == [5.0, 2.0]

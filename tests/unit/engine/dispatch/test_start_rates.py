@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import start_rates
-from django_jobs.engine.dispatch.start_windows import Attempt
-from django_jobs.engine.dispatch.type_rates import NO_LIMIT, StartLimit
+from django_jobs.engine.dispatch.type_rates import NO_LIMIT
+from tests.support import verbs
 from tests.support.start_rates import ORGANIZATION, START, Simulation, most_in_a_window, tenths
 from tests.support.tuning import Tuning
+from tests.support.verbs import StartAttempt, StartLimit
 
 MAIL = "mail"
 #: How much of a window a bucket is.
@@ -153,11 +153,11 @@ def test_a_clock_that_is_set_back_a_little_again_and_again_costs_nearly_nothing(
 
 def test_a_clock_that_was_set_back_from_the_begin_of_a_bucket_to_an_end_lets_nothing_go_early() -> None:
     limits, begin = {MAIL: StartLimit(1, None, 10)}, 1_700_000_000.0
-    rates = start_rates.read(None, limits, [], begin)
+    rates = verbs.read_start_rates(None, limits, [], begin)
     rates.take(MAIL, ORGANIZATION, 0, 1, 0)
-    rates = start_rates.read(rates.to_keep(), limits, [], begin + 0.1001, lambda _: {(1, 0): begin + 0.0499})
-    rates = start_rates.read(rates.to_keep(), limits, [], begin - 100 + 0.0999)
-    rates = start_rates.read(rates.to_keep(), limits, [], begin - 100 + 0.0999 + 9.9002)
+    rates = verbs.read_start_rates(rates.to_keep(), limits, [], begin + 0.1001, lambda _: {(1, 0): begin + 0.0499})
+    rates = verbs.read_start_rates(rates.to_keep(), limits, [], begin - 100 + 0.0999)
+    rates = verbs.read_start_rates(rates.to_keep(), limits, [], begin - 100 + 0.0999 + 9.9002)
     assert rates.left(MAIL, ORGANIZATION, 0) == 0
 
 
@@ -175,13 +175,13 @@ def test_a_key_that_nobody_asked_for_when_the_clock_was_set_back_is_not_blocked(
 def test_starts_in_long_buckets_count_in_full_when_the_window_is_made_shorter() -> None:
     for limit in (StartLimit(1, None, 100), StartLimit(None, 1, 100)):
         limits, begin = {MAIL: limit}, 1_700_000_000.0
-        rates = start_rates.read(None, limits, [], begin)
+        rates = verbs.read_start_rates(None, limits, [], begin)
         rates.take(MAIL, ORGANIZATION, 0, 1, 0)
-        kept = start_rates.read(rates.to_keep(), limits, [], begin + 0.7).to_keep()
+        kept = verbs.read_start_rates(rates.to_keep(), limits, [], begin + 0.7).to_keep()
         shorter = {MAIL: limit._replace(seconds=2)}
-        kept = start_rates.read(kept, shorter, [], begin + 1.0).to_keep()
-        assert start_rates.read(kept, shorter, [], begin + 2.5).left(MAIL, ORGANIZATION, 0) == 0
-        assert start_rates.read(kept, shorter, [], begin + 4.2).left(MAIL, ORGANIZATION, 0) == 1
+        kept = verbs.read_start_rates(kept, shorter, [], begin + 1.0).to_keep()
+        assert verbs.read_start_rates(kept, shorter, [], begin + 2.5).left(MAIL, ORGANIZATION, 0) == 0
+        assert verbs.read_start_rates(kept, shorter, [], begin + 4.2).left(MAIL, ORGANIZATION, 0) == 1
 
 
 def test_a_job_that_was_handed_back_counts_for_each_of_its_starts() -> None:
@@ -222,14 +222,14 @@ def test_rows_that_tell_a_start_a_few_milliseconds_too_early_let_no_other_go_ear
 
 
 def test_what_the_rows_say_counts_from_no_earlier_than_the_pass_that_saw_it_queued() -> None:
-    def wrong_rows(attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
+    def wrong_rows(attempts: Collection[StartAttempt]) -> dict[StartAttempt, float | None]:
         return dict.fromkeys(attempts, START - 10**6)
 
     limits = {MAIL: StartLimit(1, None, 10)}
-    first = start_rates.read(None, limits, [], START)
+    first = verbs.read_start_rates(None, limits, [], START)
     first.take(MAIL, ORGANIZATION, 0, 1, 0)
-    second = start_rates.read(first.to_keep(), limits, [], START + 9, wrong_rows)
-    third = start_rates.read(second.to_keep(), limits, [], START + 9.9)
+    second = verbs.read_start_rates(first.to_keep(), limits, [], START + 9, wrong_rows)
+    third = verbs.read_start_rates(second.to_keep(), limits, [], START + 9.9)
     assert third.left(MAIL, ORGANIZATION, 0) == 0
 
 
@@ -249,7 +249,7 @@ def test_what_went_back_to_the_backlog_takes_no_room_where_the_rows_tell_it() ->
 
 
 def test_what_was_taken_and_not_queued_after_all_counts_no_more() -> None:
-    rates = start_rates.read(None, {MAIL: StartLimit(1, 1, 10)}, [], START)
+    rates = verbs.read_start_rates(None, {MAIL: StartLimit(1, 1, 10)}, [], START)
     rates.take(MAIL, ORGANIZATION, 3, 1, 0)
     assert rates.left(MAIL, ORGANIZATION, 3) == 0
     rates.put_back(MAIL, ORGANIZATION, 3, 1, 0)
@@ -258,7 +258,7 @@ def test_what_was_taken_and_not_queued_after_all_counts_no_more() -> None:
 
 
 def test_a_type_without_limits_of_starts_has_none() -> None:
-    rates = start_rates.read(None, {MAIL: StartLimit(None, None, 60)}, [("other", ORGANIZATION, 0, 1, 0)], START)
+    rates = verbs.read_start_rates(None, {MAIL: StartLimit(None, None, 60)}, [("other", ORGANIZATION, 0, 1, 0)], START)
     rates.take("other", ORGANIZATION, 0, 2, 0)
     rates.put_back("other", ORGANIZATION, 0, 2, 0)
     assert rates.left("other", ORGANIZATION, 0) == rates.left(MAIL, ORGANIZATION, 0) == NO_LIMIT
@@ -267,7 +267,7 @@ def test_a_type_without_limits_of_starts_has_none() -> None:
 
 def test_what_others_queued_counts() -> None:
     queued = [(MAIL, ORGANIZATION, 0, pk, 0) for pk in range(3)]
-    rates = start_rates.read(None, {MAIL: StartLimit(3, None, 10)}, queued, START)
+    rates = verbs.read_start_rates(None, {MAIL: StartLimit(3, None, 10)}, queued, START)
     assert rates.left(MAIL, ORGANIZATION, 0) == 0
 
 
@@ -284,8 +284,8 @@ def test_somebody_looks_again_exactly_when_the_next_one_may_start() -> None:
 
 def test_nobody_needs_to_look_again_where_nothing_is_at_its_rate() -> None:
     limits = {MAIL: StartLimit(5, None, 10)}
-    assert start_rates.read(None, limits, [], START).next_at() is None
-    asked = start_rates.read(None, limits, [], START)
+    assert verbs.read_start_rates(None, limits, [], START).next_at() is None
+    asked = verbs.read_start_rates(None, limits, [], START)
     assert asked.left(MAIL, ORGANIZATION, 0) == 1
     assert asked.next_at() is None
 
@@ -362,19 +362,19 @@ def test_a_key_that_did_not_start_anything_within_the_window_is_forgotten() -> N
 
 def test_a_limit_of_keys_that_is_given_up_leaves_what_is_in_hand_to_the_type() -> None:
     limits = {MAIL: StartLimit(2, 2, 10)}
-    rates = start_rates.read(None, limits, [], START)
+    rates = verbs.read_start_rates(None, limits, [], START)
     rates.take(MAIL, ORGANIZATION, 5, 1, 0)
     rates.take(MAIL, ORGANIZATION, 6, 2, 0)
     kept = json.loads(json.dumps(rates.to_keep()))
     for queued in ([], [(MAIL, ORGANIZATION, 5, 1, 0)]):
-        later = start_rates.read(kept, {MAIL: StartLimit(2, None, 10)}, queued, START + 5)
+        later = verbs.read_start_rates(kept, {MAIL: StartLimit(2, None, 10)}, queued, START + 5)
         assert later.left(MAIL, ORGANIZATION, 7) == 0
 
 
 def test_a_type_that_has_no_limit_any_more_is_forgotten() -> None:
     simulation = limited(5, 10)
     simulation.make_pass()
-    assert start_rates.read(simulation.kept, {}, [], START + 1).to_keep() == {}
+    assert verbs.read_start_rates(simulation.kept, {}, [], START + 1).to_keep() == {}
 
 
 def test_a_pass_that_does_nothing_at_the_same_moment_keeps_what_it_read() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_jobs.engine.dispatch.start_windows import packed, unpacked
-from django_jobs.engine.dispatch.type_rates import StartLimit
 from tests.support.start_rates import Simulation, most_in_a_window
+from tests.support.verbs import StartLimit
 
 LANES = [("a", 0), ("a", 1), ("b", 0)]
 limits = st.builds(

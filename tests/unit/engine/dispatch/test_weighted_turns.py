@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_jobs.engine.dispatch.turn_credits import MOST_KEYS, Credits
-from django_jobs.engine.dispatch.weighted_turns import turns
+from django_jobs.engine.dispatch.turn_credits import MOST_KEYS
+from tests.support import verbs
 from tests.support.fair_shares import rooms, serve, worst_deviation
+from tests.support.verbs import TurnCredits
 
 #: One job more or less of ten, and what a window's length is rounded by.
 ONE_OF_TEN = 0.105
@@ -31,33 +32,33 @@ def window_of(weights: Mapping[int, float], due: float = 10.0) -> int:
     return round(due * sum(weights.values()) / min(weights.values()))
 
 
-def take(count: int, order: list[Any], weights: dict[Any, float], credits_: Credits, **kwargs: Any) -> list[Any]:
-    going = turns(order, weights, credits_, **kwargs)
+def take(count: int, order: list[Any], weights: dict[Any, float], credits_: TurnCredits, **kwargs: Any) -> list[Any]:
+    going = verbs.weighted_turns(order, weights, credits_, **kwargs)
     found = list(itertools.islice(going, count))
     going.end()
     return found
 
 
 def test_of_equal_weights_each_has_one_job_in_turn_and_nothing_is_kept() -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     assert take(7, ["a", "b", "c"], {"a": 2.0, "b": 2.0, "c": 2.0}, credits_) == list("abcabca")
     assert credits_.to_json() == {}
 
 
 def test_a_key_without_a_weight_weighs_one() -> None:
-    assert take(6, ["a", "b"], {"a": 2.0}, Credits()) == list("abaaba")
+    assert take(6, ["a", "b"], {"a": 2.0}, TurnCredits()) == list("abaaba")
 
 
 def test_a_heavy_keys_jobs_lie_between_those_of_others() -> None:
-    found = take(20, ["heavy", *"abcdefghij"], {"heavy": 10.0}, Credits())
+    found = take(20, ["heavy", *"abcdefghij"], {"heavy": 10.0}, TurnCredits())
     assert found.count("heavy") >= 10
     assert Counter(found)["a"] == 1
-    mixed = take(60, ["a", "b", "c"], {"a": 2.0, "b": 1.0, "c": 1.0}, Credits())
+    mixed = take(60, ["a", "b", "c"], {"a": 2.0, "b": 1.0, "c": 1.0}, TurnCredits())
     assert max(len(list(group)) for _, group in itertools.groupby(mixed)) <= 2
 
 
 def test_a_light_key_waits_for_no_more_than_its_weight_asks() -> None:
-    found = take(220, ["heavy", "light"], {"heavy": 10.0}, Credits())
+    found = take(220, ["heavy", "light"], {"heavy": 10.0}, TurnCredits())
     places = [place for place, key in enumerate(found) if key == "light"]
     assert {later - earlier for earlier, later in itertools.pairwise(places)} <= {10, 11, 12}
 
@@ -109,21 +110,21 @@ def test_more_pages_than_can_be_remembered_keep_their_shares_too() -> None:
 
 
 def test_a_new_key_has_its_first_job_in_its_first_turn() -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     take(1000, ["a", "b"], {"a": 100.0, "b": 1.0}, credits_)
     assert "new" in take(3, ["b", "new", "a"], {"a": 100.0, "new": 0.01}, credits_)
 
 
 def test_who_was_away_catches_up_nothing() -> None:
     weights = {"a": 1.0, "b": 2.0}
-    credits_ = Credits()
+    credits_ = TurnCredits()
     take(500, ["b", "c"], {**weights, "c": 3.0}, credits_)
     found = take(30, ["a", "b"], weights, credits_)
     assert 9 <= found.count("a") <= 11
 
 
 def test_who_was_ahead_may_soon_go_again_where_all_weigh_the_same() -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     take(5, ["light", "a", "b"], {"light": 0.1}, credits_)
     assert credits_.waits["light"] > 5.0
     take(20, ["a", "b"], {}, credits_)
@@ -133,17 +134,17 @@ def test_who_was_ahead_may_soon_go_again_where_all_weigh_the_same() -> None:
 
 
 def test_who_weighs_more_than_before_need_not_wait_as_before() -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     take(4, ["light", "a"], {"light": 0.01}, credits_)
     assert "light" in take(6, ["a", "light"], {"light": 0.5}, credits_)
 
 
 def test_who_comes_with_one_job_at_a_time_gets_no_more_than_its_share() -> None:
     weights = {"a": 1.0, "b": 1.0, "single": 0.1}
-    credits_ = Credits()
+    credits_ = TurnCredits()
     found: list[str] = []
     for _ in range(300):
-        going, taken = turns(["single", "a", "b"], weights, credits_), 0
+        going, taken = verbs.weighted_turns(["single", "a", "b"], weights, credits_), 0
         for key in going:
             if key == "single" and "single" in found[len(found) - taken :]:
                 going.drop(key)
@@ -159,8 +160,8 @@ def test_who_comes_with_one_job_at_a_time_gets_no_more_than_its_share() -> None:
 def test_a_turn_in_which_a_key_is_dropped_is_not_counted(subtests: pytest.Subtests) -> None:
     for is_page in (False, True):
         with subtests.test(is_page=is_page):
-            credits_ = Credits()
-            going = turns(["a", "b", "c"], {"a": 0.5, "b": 4.0}, credits_, is_page=is_page)
+            credits_ = TurnCredits()
+            going = verbs.weighted_turns(["a", "b", "c"], {"a": 0.5, "b": 4.0}, credits_, is_page=is_page)
             found = []
             for key in going:
                 if key == "a":
@@ -176,7 +177,7 @@ def test_a_turn_in_which_a_key_is_dropped_is_not_counted(subtests: pytest.Subtes
 
 @pytest.mark.parametrize("weights", [{}, {"a": 3.0}], ids=["even", "weighted"])
 def test_turns_end_when_all_are_dropped(weights: dict[str, float]) -> None:
-    going = turns(["a", "b"], weights, Credits())
+    going = verbs.weighted_turns(["a", "b"], weights, TurnCredits())
     left = {"a": 3, "b": 1}
     found = []
     for key in going:
@@ -190,22 +191,22 @@ def test_turns_end_when_all_are_dropped(weights: dict[str, float]) -> None:
 
 
 def test_no_keys_have_no_turns() -> None:
-    assert [take(1, [], {}, Credits(), is_page=page) for page in (True, False)] == [[], []]
+    assert [take(1, [], {}, TurnCredits(), is_page=page) for page in (True, False)] == [[], []]
 
 
 def test_a_page_that_ends_in_the_midst_of_a_visit_goes_on_with_it() -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     weights = {"a": 6.0, "b": 1.0, "c": 1.0}
-    going = turns(["a", "b", "c"], weights, credits_, is_page=True)
+    going = verbs.weighted_turns(["a", "b", "c"], weights, credits_, is_page=True)
     first = list(itertools.islice(going, 1))
     going.end()
     assert (first, going.cursor) == (["a"], None)
     whole = Counter(first)
-    going = turns(["a", "b", "c"], weights, credits_, is_page=True)
+    going = verbs.weighted_turns(["a", "b", "c"], weights, credits_, is_page=True)
     whole.update(going)
     going.end()
     assert going.cursor == "c"
-    assert whole == Counter(take(9, ["a", "b", "c"], weights, Credits(), is_page=True))
+    assert whole == Counter(take(9, ["a", "b", "c"], weights, TurnCredits(), is_page=True))
 
 
 @given(
@@ -253,9 +254,9 @@ def test_shares_hold_while_passes_see_now_all_and_now_a_page() -> None:
 )
 @settings(max_examples=100, deadline=None)
 def test_credits_survive_json(weights: dict[int, float], count: int, is_page: bool) -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     take(count, list(weights), weights, credits_, is_page=is_page)
-    read = Credits.from_json(json.loads(json.dumps(credits_.to_json())))
+    read = TurnCredits.from_json(json.loads(json.dumps(credits_.to_json())))
     assert read.to_json() == credits_.to_json()
 
 
@@ -272,14 +273,14 @@ def test_credits_survive_json(weights: dict[int, float], count: int, is_page: bo
     ],
 )
 def test_what_are_no_credits_are_as_none(value: Any) -> None:
-    assert Credits.from_json(value) == Credits()
+    assert TurnCredits.from_json(value) == TurnCredits()
 
 
 def test_credits_are_bounded_and_lose_the_oldest() -> None:
-    credits_ = Credits()
+    credits_ = TurnCredits()
     order = list(range(MOST_KEYS + 100))
     take(len(order), order, drawn(len(order), seed=1), credits_)
     assert len(credits_.waits) == MOST_KEYS
-    assert len(Credits.from_json(credits_.to_json()).waits) == MOST_KEYS
+    assert len(TurnCredits.from_json(credits_.to_json()).waits) == MOST_KEYS
     assert str(order[-1]) in credits_.waits
     assert str(order[0]) not in credits_.waits

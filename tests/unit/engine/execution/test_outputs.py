@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_jobs.conf import output_storage
-from django_jobs.engine.execution.outputs import belongs_to, delete_all, safe_basename, save
+from django_jobs.engine.execution.outputs import safe_basename
+from tests.support import verbs
 
 JOB_ID = "JOB-2026-00001"
 
@@ -57,7 +58,7 @@ def test_a_long_file_name_is_cut_between_characters_to_what_every_file_system_ta
 def test_a_file_of_a_long_name_is_saved_on_disk(settings: Any, tmp_path: Any) -> None:
     on_disk = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**settings.STORAGES, "default": on_disk}
-    assert save(7, JOB_ID, "名" * 100 + ".xlsx", b"").endswith("名.xlsx")
+    assert verbs.save_output(7, JOB_ID, "名" * 100 + ".xlsx", b"").endswith("名.xlsx")
 
 
 @given(st.text())
@@ -71,19 +72,19 @@ def test_no_file_name_leaves_its_folder(filename: str) -> None:
     "content", ["naïve", "naïve".encode(), io.BytesIO("naïve".encode())], ids=["text", "bytes", "file"]
 )
 def test_text_bytes_and_files_are_saved_alike(content: Any) -> None:
-    reference = save(7, JOB_ID, "a.txt", content)
+    reference = verbs.save_output(7, JOB_ID, "a.txt", content)
     with output_storage().open(reference) as file:
         assert file.read() == "naïve".encode()
 
 
 def test_a_saved_file_belongs_to_its_job() -> None:
-    reference = save(7, JOB_ID, "März 2026.pdf", b"")
+    reference = verbs.save_output(7, JOB_ID, "März 2026.pdf", b"")
     assert reference.startswith(f"django_jobs/7/{JOB_ID}/")
-    assert belongs_to(reference, 7, JOB_ID)
+    assert verbs.output_belongs_to(reference, 7, JOB_ID)
 
 
 def test_two_files_of_one_name_stay_apart() -> None:
-    assert save(7, JOB_ID, "a.txt", b"1") != save(7, JOB_ID, "a.txt", b"2")
+    assert verbs.save_output(7, JOB_ID, "a.txt", b"1") != verbs.save_output(7, JOB_ID, "a.txt", b"2")
 
 
 TOKEN = "a" * 22
@@ -104,15 +105,18 @@ def test_a_reference_that_was_not_made_for_the_job_is_mere_text(subtests: pytest
     ]
     for reference in cases:
         with subtests.test(reference=reference):
-            assert not belongs_to(reference, 7, JOB_ID)
+            assert not verbs.output_belongs_to(reference, 7, JOB_ID)
 
 
 def test_deleting_a_jobs_files_leaves_those_of_others() -> None:
-    mine, others = [save(7, JOB_ID, name, b"") for name in ("a", "b")], save(7, "JOB-2026-00002", "a", b"")
-    assert delete_all(7, JOB_ID) == 2
+    mine, others = (
+        [verbs.save_output(7, JOB_ID, name, b"") for name in ("a", "b")],
+        verbs.save_output(7, "JOB-2026-00002", "a", b""),
+    )
+    assert verbs.delete_outputs(7, JOB_ID) == 2
     assert [output_storage().exists(reference) for reference in mine] == [False, False]
     assert output_storage().exists(others)
 
 
 def test_a_job_without_files_has_none_to_delete() -> None:
-    assert delete_all(7, JOB_ID) == 0
+    assert verbs.delete_outputs(7, JOB_ID) == 0

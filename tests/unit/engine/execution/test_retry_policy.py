@@ -18,7 +18,8 @@ from rest_framework import exceptions as rest
 from rest_framework.exceptions import ErrorDetail
 
 from django_jobs import exceptions
-from django_jobs.engine.execution.retry_policy import MAX_BACK_OFF, back_off, classify, readable
+from django_jobs.engine.execution.retry_policy import MAX_BACK_OFF, back_off, readable
+from tests.support import verbs
 
 RETRYABLE = [408, 429, 500, 502, 503, 504]
 
@@ -54,7 +55,7 @@ def test_what_may_pass_or_is_unknown_is_transient(subtests: pytest.Subtests) -> 
     ]
     for error in cases:
         with subtests.test(error=error):
-            assert classify(error).kind == "Transient"
+            assert verbs.classify_error(error).kind == "Transient"
 
 
 def test_what_will_not_pass_is_permanent(subtests: pytest.Subtests) -> None:
@@ -76,7 +77,7 @@ def test_what_will_not_pass_is_permanent(subtests: pytest.Subtests) -> None:
     ]
     for error in cases:
         with subtests.test(error=error):
-            assert classify(error).kind == "Permanent"
+            assert verbs.classify_error(error).kind == "Permanent"
 
 
 def test_no_delay_of_a_refusal_lies_beyond_all_calendars(subtests: pytest.Subtests) -> None:
@@ -85,7 +86,7 @@ def test_no_delay_of_a_refusal_lies_beyond_all_calendars(subtests: pytest.Subtes
     for error in error_cases:
         for asked, given in asked_cases:
             with subtests.test(error=error, asked=asked, given=given):
-                assert classify(error("not now", asked)).retry_after == given
+                assert verbs.classify_error(error("not now", asked)).retry_after == given
 
 
 class Unspeakable(exceptions.PermanentError):
@@ -97,63 +98,63 @@ class Unspeakable(exceptions.PermanentError):
     "error", [ValidationError("100% wrong", params={"a": 1}), Unspeakable("never")], ids=["params", "str"]
 )
 def test_an_error_without_a_readable_text_is_judged_all_the_same(error: Exception) -> None:
-    verdict = classify(error)
+    verdict = verbs.classify_error(error)
     assert (verdict.kind, verdict.text) == ("Permanent", type(error).__name__)
 
 
 def test_a_retryable_http_status_is_read_from_requests_and_httpx(subtests: pytest.Subtests) -> None:
     for status in RETRYABLE:
         with subtests.test(status=status):
-            verdict = classify(RequestsHTTPError(status, {"Retry-After": "7"}))
+            verdict = verbs.classify_error(RequestsHTTPError(status, {"Retry-After": "7"}))
             assert (verdict.kind, verdict.retry_after) == ("Transient", 7.0)
 
 
 def test_a_retryable_http_status_is_read_from_urllib(subtests: pytest.Subtests) -> None:
     for status in RETRYABLE:
         with subtests.test(status=status):
-            verdict = classify(urllib_error(status, {"Retry-After": "7"}))
+            verdict = verbs.classify_error(urllib_error(status, {"Retry-After": "7"}))
             assert (verdict.kind, verdict.retry_after) == ("Transient", 7.0)
 
 
 def test_another_http_status_is_an_unknown_error_whose_retry_after_means_nothing() -> None:
-    verdict = classify(RequestsHTTPError(404, {"Retry-After": "7"}))
+    verdict = verbs.classify_error(RequestsHTTPError(404, {"Retry-After": "7"}))
     assert (verdict.kind, verdict.retry_after) == ("Transient", None)
 
 
 def test_without_retry_after_the_back_off_decides() -> None:
-    assert classify(RequestsHTTPError(503)).retry_after is None
+    assert verbs.classify_error(RequestsHTTPError(503)).retry_after is None
 
 
 def test_retry_after_is_bounded_by_the_setting(settings: Any) -> None:
     settings.DJANGO_JOBS = {"MAX_RETRY_AFTER": 50}
-    assert classify(RequestsHTTPError(429, {"Retry-After": "86400"})).retry_after == 50.0
+    assert verbs.classify_error(RequestsHTTPError(429, {"Retry-After": "86400"})).retry_after == 50.0
 
 
 def test_retry_after_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
     date = email.utils.formatdate(1_800_000_120, usegmt=True)
-    assert classify(RequestsHTTPError(503, {"Retry-After": date})).retry_after == 120.0
+    assert verbs.classify_error(RequestsHTTPError(503, {"Retry-After": date})).retry_after == 120.0
 
 
 def test_a_date_far_ahead_is_bounded_too() -> None:
     date = email.utils.formatdate(time.time() + 10_000_000, usegmt=True)
-    assert classify(RequestsHTTPError(503, {"Retry-After": date})).retry_after == 3600.0
+    assert verbs.classify_error(RequestsHTTPError(503, {"Retry-After": date})).retry_after == 3600.0
 
 
 @pytest.mark.parametrize("value", ["-5", "Wed, 21 Oct 2015 07:28:00 GMT"])
 def test_a_retry_after_in_the_past_means_now(value: str) -> None:
-    assert classify(RequestsHTTPError(503, {"Retry-After": value})).retry_after == 0.0
+    assert verbs.classify_error(RequestsHTTPError(503, {"Retry-After": value})).retry_after == 0.0
 
 
 def test_a_retry_after_that_says_nothing_is_ignored(subtests: pytest.Subtests) -> None:
     for value in ("soon", "", "nan"):
         with subtests.test(value=value):
-            assert classify(RequestsHTTPError(503, {"Retry-After": value})).retry_after is None
+            assert verbs.classify_error(RequestsHTTPError(503, {"Retry-After": value})).retry_after is None
 
 
 @pytest.mark.parametrize("kind", [exceptions.QueueFull, exceptions.RateLimited])
 def test_a_refusal_that_will_pass_is_retried_after_its_delay(kind: type[exceptions.RetryableRefusal]) -> None:
-    verdict = classify(kind("full", 12.5))
+    verdict = verbs.classify_error(kind("full", 12.5))
     assert (verdict.kind, verdict.retry_after) == ("Transient", 12.5)
 
 

@@ -14,7 +14,7 @@ from rest_framework import serializers
 from django_jobs import job_handler
 from django_jobs.checks import check_declarations, check_declared_pools, check_declared_twice, check_handler_modules
 from django_jobs.engine.job_types import declarations
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.unit.test_face import python
 
 
@@ -52,7 +52,7 @@ def write_handler(path: Path, type_name: str) -> None:
 
 
 def names() -> list[str]:
-    return [item.type_name for item in declarations.declared()]
+    return [item.type_name for item in verbs.declared_handlers()]
 
 
 def test_the_function_is_returned_as_it_is() -> None:
@@ -218,7 +218,7 @@ def test_the_same_function_declared_again_is_no_error() -> None:
 
 def test_a_jobs_module_of_an_installed_app_is_found(bakery: Path) -> None:
     write_handler(bakery / "jobs.py", "bake")
-    declarations.discover()
+    verbs.discover_handlers()
     assert names() == ["bake"]
     assert check_declarations() == []
 
@@ -229,7 +229,7 @@ def test_the_modules_of_a_jobs_package_are_found_at_any_depth(bakery: Path) -> N
     (bakery / "jobs" / "sweet").mkdir()
     write_handler(bakery / "jobs" / "sweet" / "__init__.py", "bake_sweet")
     write_handler(bakery / "jobs" / "sweet" / "cake.py", "bake_cake")
-    declarations.discover()
+    verbs.discover_handlers()
     assert names() == ["bake", "bake_bread", "bake_cake", "bake_sweet"]
     assert check_declarations() == []
 
@@ -238,12 +238,12 @@ def test_the_modules_of_a_jobs_package_are_found_at_any_depth(bakery: Path) -> N
 def test_the_tests_in_a_jobs_package_are_not_imported(bakery: Path, name: str) -> None:
     write_handler(bakery / "jobs" / "__init__.py", "bake")
     (bakery / "jobs" / name).write_text("raise AssertionError")
-    declarations.discover()
+    verbs.discover_handlers()
     assert names() == ["bake"]
 
 
 def test_an_app_without_a_jobs_module_is_fine(bakery: Path) -> None:
-    declarations.discover()
+    verbs.discover_handlers()
     assert names() == []
 
 
@@ -254,12 +254,12 @@ def test_a_jobs_module_that_fails_to_be_imported_says_so(bakery: Path, name: str
     (bakery / name).with_name("__init__.py").touch()
     (bakery / name).write_text(code)
     with pytest.raises((ModuleNotFoundError, ZeroDivisionError)):
-        declarations.discover()
+        verbs.discover_handlers()
 
 
 def test_what_is_called_jobs_but_is_no_module_is_left_alone(bakery: Path) -> None:
     sys.modules["bakery"].jobs = "many"  # type: ignore[attr-defined]
-    declarations.discover()
+    verbs.discover_handlers()
     assert names() == []
 
 

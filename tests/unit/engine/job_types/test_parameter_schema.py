@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations, parameters
-from tests.support import handlers
+from django_jobs.engine.job_types import declarations
+from tests.support import handlers, verbs
 from tests.support.serializers import Line, Order
 
 
@@ -24,7 +24,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_serializer_has_a_schema() -> None:
-    assert parameters.parameters_schema("bake") == {
+    assert verbs.parameters_schema("bake") == {
         "type": "object",
         "properties": {
             "day": {"type": "string", "format": "date", "description": "When it is baked."},
@@ -48,7 +48,7 @@ def test_a_serializer_has_a_schema() -> None:
 
 @pytest.mark.parametrize("name", ["plain", "of_no_code"])
 def test_a_type_without_a_serializer_has_no_schema(name: str) -> None:
-    assert parameters.parameters_schema(name) is None
+    assert verbs.parameters_schema(name) is None
 
 
 def test_a_serializer_that_cannot_be_described_has_no_schema(caplog: pytest.LogCaptureFixture) -> None:
@@ -57,7 +57,7 @@ def test_a_serializer_that_cannot_be_described_has_no_schema(caplog: pytest.LogC
             raise ZeroDivisionError
 
     job_handler("puzzle", parameters=Puzzling)(handlers.do_nothing)
-    assert parameters.parameters_schema("puzzle") is None
+    assert verbs.parameters_schema("puzzle") is None
     assert "event=no_parameters_schema job_type=puzzle" in caplog.text
 
 
@@ -119,7 +119,7 @@ def test_each_kind_of_field_has_its_schema(subtests: pytest.Subtests) -> None:
         with subtests.test(field=field, expected=expected):
             one = type("One", (serializers.Serializer,), {"it": field})
             job_handler("one", parameters=one)(handlers.do_nothing)
-            schema: Any = parameters.parameters_schema("one")
+            schema: Any = verbs.parameters_schema("one")
             found = schema["properties"]["it"]
             assert {name: found.get(name) for name in expected} == expected
             assert set(found) - set(expected) <= {"properties", "required", "minLength"}
@@ -131,7 +131,7 @@ def test_what_is_not_asked_for_is_not_in_the_schema() -> None:
         hidden = serializers.HiddenField(default=1)
 
     job_handler("quiet", parameters=Quiet)(handlers.do_nothing)
-    assert parameters.parameters_schema("quiet") == {"type": "object", "properties": {}}
+    assert verbs.parameters_schema("quiet") == {"type": "object", "properties": {}}
 
 
 def test_a_serializer_that_contains_itself_ends_somewhere() -> None:
@@ -140,7 +140,7 @@ def test_a_serializer_that_contains_itself_ends_somewhere() -> None:
             return {"inner": Nested()}
 
     job_handler("nested", parameters=Nested)(handlers.do_nothing)
-    assert parameters.parameters_schema("nested") is not None
+    assert verbs.parameters_schema("nested") is not None
 
 
 def test_a_serializer_of_its_own_kind_is_an_object() -> None:
@@ -148,4 +148,4 @@ def test_a_serializer_of_its_own_kind_is_an_object() -> None:
         """Says nothing of its fields."""
 
     job_handler("own", parameters=Own)(handlers.do_nothing)
-    assert parameters.parameters_schema("own") == {"type": "object"}
+    assert verbs.parameters_schema("own") == {"type": "object"}

@@ -11,10 +11,9 @@ from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from rest_framework import serializers
 
-from django_jobs import PermanentError, job_handler
-from django_jobs.engine.execution.context import JobContext
+from django_jobs import JobContext, PermanentError, job_handler
 from django_jobs.engine.job_types import declarations, parameters
-from tests.support import handlers
+from tests.support import handlers, verbs
 from tests.support.serializers import Order
 
 
@@ -59,11 +58,13 @@ def context(type_name: str, values: Any) -> JobContext:
 
 @pytest.mark.parametrize("name", ["plain", "of_no_code"])
 def test_a_type_without_a_serializer_takes_anything(name: str) -> None:
-    assert parameters.validate(name, {"anything": [1]}) == {}
+    assert verbs.validate_parameters(name, {"anything": [1]}) == {}
 
 
 def test_good_parameters_have_no_errors() -> None:
-    assert parameters.validate("bake", {"day": "2026-01-31", "lines": [{"sku": "rye"}], "sizes": {"big": 1}}) == {}
+    assert (
+        verbs.validate_parameters("bake", {"day": "2026-01-31", "lines": [{"sku": "rye"}], "sizes": {"big": 1}}) == {}
+    )
 
 
 def test_an_error_names_its_place(subtests: pytest.Subtests) -> None:
@@ -77,31 +78,31 @@ def test_an_error_names_its_place(subtests: pytest.Subtests) -> None:
     ]
     for values, key, code in cases:
         with subtests.test(values=values, key=key, code=code):
-            errors: Any = parameters.validate("bake", values)
+            errors: Any = verbs.validate_parameters("bake", values)
             assert {name: [text.code for text in texts] for name, texts in errors.items()} == {key: [code]}
 
 
 def test_several_errors_are_told_together() -> None:
     lines = [{"sku": "a", "count": 0}, {"count": "x"}]
-    errors = parameters.validate("bake", {"lines": lines})
+    errors = verbs.validate_parameters("bake", {"lines": lines})
     places = {"parameters.lines.0.count", "parameters.lines.1.sku", "parameters.lines.1.count"}
     assert set(errors) == {"parameters.day"} | places
 
 
 def test_errors_are_as_many_and_as_long_as_a_person_can_read() -> None:
-    errors = parameters.validate("bake", {"day": "2026-01-31", "sizes": {f"{n}" * 300: "x" for n in range(100)}})
-    assert len(errors) == parameters.MAX_FIELDS
+    errors = verbs.validate_parameters("bake", {"day": "2026-01-31", "sizes": {f"{n}" * 300: "x" for n in range(100)}})
+    assert len(errors) == verbs.MAX_FIELDS
     assert max(map(len, errors)) <= parameters.MAX_KEY
 
 
 def test_texts_are_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broken, "error", serializers.ValidationError({"a\x00": ["\ud800"]}))
-    assert parameters.validate("break", {}) == {"parameters.a\ufffd": ["?"]}
+    assert verbs.validate_parameters("break", {}) == {"parameters.a\ufffd": ["?"]}
 
 
 def test_a_serializer_that_breaks_refuses_without_telling_secrets(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "django_jobs"):
-        errors: Any = parameters.validate("break", {})
+        errors: Any = verbs.validate_parameters("break", {})
     ((key, (text,)),) = errors.items()
     assert (key, text.code, text.values) == ("parameters", "not_checked", {"error": "ZeroDivisionError"})
     assert "event=parameters_not_checked job_type=break" in caplog.text
@@ -109,18 +110,18 @@ def test_a_serializer_that_breaks_refuses_without_telling_secrets(caplog: pytest
 
 def test_djangos_validation_errors_are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broken, "error", ValidationError("No flour."))
-    assert parameters.validate("break", {}) == {"parameters": ["No flour."]}
+    assert verbs.validate_parameters("break", {}) == {"parameters": ["No flour."]}
 
 
 def test_a_database_that_is_away_is_no_fault_of_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broken, "error", OperationalError())
     with pytest.raises(OperationalError):
-        parameters.validate("break", {})
+        verbs.validate_parameters("break", {})
 
 
 def test_a_serializer_cannot_change_what_is_stored() -> None:
     values = {"a": {"b": 1}}
-    assert parameters.validate("eat", values) == {}
+    assert verbs.validate_parameters("eat", values) == {}
     assert values == {"a": {"b": 1}}
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.engine.store import chosen
-from django_jobs.engine.store.base import Store
+from tests.support import verbs
+from tests.support.verbs import Interpose, Store
 
 
 @pytest.fixture(autouse=True)
@@ -19,22 +20,22 @@ def nothing_chosen() -> Iterator[None]:
     chosen._chosen.update(before)
 
 
-def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(interpose: Interpose) -> None:
     others: list[Store] = []
-    kind_for = chosen.kind_for
+    kind_for = verbs.store_kind_for
 
     def while_another_thread_asks(vendor: str) -> type[Store]:
         if not others:
             others.append(Store("default"))
-            others[0] = chosen.store_of("default")
+            others[0] = verbs.store_of("default")
         return kind_for(vendor)
 
-    monkeypatch.setattr(chosen, "kind_for", while_another_thread_asks)
+    interpose("store_kind_for", while_another_thread_asks)
 
-    found = chosen.store_of("default")
+    found = verbs.store_of("default")
     assert others == [found]
-    assert chosen.store() is found
+    assert verbs.store() is found
 
 
 def test_a_vendor_that_nobody_knows_gets_what_is_right_everywhere() -> None:
-    assert chosen.kind_for("oracle") is Store
+    assert verbs.store_kind_for("oracle") is Store

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 from django.db import Error, IntegrityError, InterfaceError, InternalError, OperationalError
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.mariadb import MariaDBStore
 from django_jobs.engine.store.postgresql import PostgreSQLStore
-from django_jobs.engine.store.sqlite import SQLiteStore
+from tests.support.verbs import MariaDBStore, SQLiteStore, Store
 
 
 class DriverError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_jobs.engine.store import histograms
+from tests.support import verbs
 
 
 def test_seconds_have_a_class(subtests: pytest.Subtests) -> None:
@@ -21,7 +22,7 @@ def test_seconds_have_a_class(subtests: pytest.Subtests) -> None:
     ]
     for seconds, key in cases:
         with subtests.test(seconds=seconds, key=key):
-            assert histograms.class_of(seconds) == key
+            assert verbs.histogram_class(seconds) == key
 
 
 def test_histograms_are_added_up() -> None:
@@ -49,5 +50,5 @@ def test_nothing_has_no_percentile() -> None:
 def test_a_percentile_is_at_most_an_eighth_off(subtests: pytest.Subtests) -> None:
     for seconds in (0.0013, 0.077, 0.99, 1.06, 1.12, 1.13, 5.6, 59.0, 3_000.0):
         with subtests.test(seconds=seconds):
-            found = histograms.percentile({histograms.class_of(seconds): 1}, 0.95)
+            found = histograms.percentile({verbs.histogram_class(seconds): 1}, 0.95)
             assert found == pytest.approx(seconds, rel=0.13)

@@ -12,9 +12,11 @@ import pytest
 
 from django_jobs.engine import access
 from django_jobs.engine.deadlines import Late
-from django_jobs.engine.store import chosen, database, line_watch
+from django_jobs.engine.store import chosen, line_watch
 from django_jobs.engine.store.base.lines import Lines
+from tests.support import verbs
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when it heard something last")
@@ -96,11 +98,11 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
 
 
 def test_what_goes_on_beside_its_caller_is_hung_up_too(
-    ends: tuple[socket.socket, socket.socket], silent: Silent, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    ends: tuple[socket.socket, socket.socket], silent: Silent, interpose: Interpose, tuning: Tuning
 ) -> None:
     near, _ = ends
     connection = SimpleNamespace(connection=object(), alias="silent")
-    monkeypatch.setattr(database, "connection", lambda: connection)
+    interpose("database_connection", lambda: connection)
     tuning.set(line_duty_seconds=0.1)
     answers: list[bytes] = []
 
@@ -112,7 +114,7 @@ def test_what_goes_on_beside_its_caller_is_hung_up_too(
         access.beside("a tenant", ask)
 
     def has_ended() -> bool:
-        line_watch.look()
+        verbs.look_at_lines()
         return answers == [b""]
 
     wait_until(has_ended, 5, "the end of the line")

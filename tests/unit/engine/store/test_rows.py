@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.store.postgresql.rows import Slot, array, json_array, unnested
+from django_jobs.engine.store.postgresql.rows import array, json_array, unnested
 from django_jobs.statuses import Priority, Status
+from tests.support.verbs import ColumnSlot
 
 MOMENT = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 
@@ -42,7 +43,11 @@ def test_json_is_one_array() -> None:
 
 
 def test_only_what_differs_is_a_column() -> None:
-    slots = [Slot("a", "text", False, True), Slot("b", "bigint", False, False), Slot("c", "jsonb", True, False)]
+    slots = [
+        ColumnSlot("a", "text", False, True),
+        ColumnSlot("b", "bigint", False, False),
+        ColumnSlot("c", "jsonb", True, False),
+    ]
     assert unnested(slots) == (
         "ROWS FROM (generate_series(1, %(count)s::bigint), unnest(%(b)s::bigint[]), "
         "jsonb_array_elements(%(c)s::jsonb)) AS given(place, b, c)"

@@ -7,7 +7,8 @@ import traceback
 import pytest
 from pytest_django import Settings
 
-from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fingerprint, fold, kind_of
+from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fold
+from tests.support import verbs
 
 
 def test_what_varies_is_folded(subtests: pytest.Subtests) -> None:
@@ -40,28 +41,28 @@ def test_only_the_beginning_of_a_long_message_counts() -> None:
 
 
 def test_like_messages_have_one_fingerprint() -> None:
-    assert fingerprint("Line 3 is not CSV") == fingerprint("Line 40 is not CSV")
+    assert verbs.error_fingerprint("Line 3 is not CSV") == verbs.error_fingerprint("Line 40 is not CSV")
 
 
 def test_different_messages_have_two() -> None:
-    assert fingerprint("Line 3 is not CSV") != fingerprint("Line 3 is empty")
+    assert verbs.error_fingerprint("Line 3 is not CSV") != verbs.error_fingerprint("Line 3 is empty")
 
 
 def test_it_fits_the_column_and_quotes_nothing() -> None:
-    assert fingerprint("password=secret").isalnum()
-    assert len(fingerprint("password=secret")) == 32
+    assert verbs.error_fingerprint("password=secret").isalnum()
+    assert len(verbs.error_fingerprint("password=secret")) == 32
 
 
 def test_who_has_not_the_secret_key_cannot_try_guesses(settings: Settings) -> None:
-    here = fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
-    assert here == fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
+    here = verbs.error_fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
+    assert here == verbs.error_fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
     settings.SECRET_KEY = "another one"
-    there = fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
-    assert (kind_of(here) == kind_of(there), here[32:] == there[32:]) == (False, False)
+    there = verbs.error_fingerprint("ValueError", traceback_of(ValueError("pin is wrong")), "shop.jobs.bill")
+    assert (verbs.error_kind(here) == verbs.error_kind(there), here[32:] == there[32:]) == (False, False)
 
 
 def test_lone_surrogates_do_no_harm() -> None:
-    assert fingerprint("\ud800")
+    assert verbs.error_fingerprint("\ud800")
 
 
 def traceback_of(error: BaseException) -> str:
@@ -72,21 +73,24 @@ def traceback_of(error: BaseException) -> str:
 
 
 def test_the_traceback_tells_what_the_message_may_not() -> None:
-    found = {fingerprint("ValueError", traceback_of(ValueError(text))) for text in ("no tax", "no price", "no price")}
+    found = {
+        verbs.error_fingerprint("ValueError", traceback_of(ValueError(text)))
+        for text in ("no tax", "no price", "no price")
+    }
     assert len(found) == 2
 
 
 def test_like_errors_of_two_places_have_two_which_begin_alike() -> None:
-    here, there = (fingerprint("KeyError: 'tax'", place=f"shop.jobs.{name}") for name in ("bill", "refund"))
+    here, there = (verbs.error_fingerprint("KeyError: 'tax'", place=f"shop.jobs.{name}") for name in ("bill", "refund"))
     assert here != there
-    assert kind_of(here) == kind_of(there) == fingerprint("KeyError: 'tax'")
+    assert verbs.error_kind(here) == verbs.error_kind(there) == verbs.error_fingerprint("KeyError: 'tax'")
     assert len(here) == 48
 
 
 def test_the_line_of_an_error_does_not_count() -> None:
     there = traceback_of(ValueError("no tax"))
     here = "".join(traceback.format_exception_only(ValueError("no tax")))
-    assert fingerprint("", there) == fingerprint(here.strip())
+    assert verbs.error_fingerprint("", there) == verbs.error_fingerprint(here.strip())
 
 
 def test_a_traceback_ends_with_its_exception() -> None:
@@ -107,4 +111,4 @@ def test_where_there_is_no_exception_the_message_counts(subtests: pytest.Subtest
     for text in ("", "no traceback at all", '  File "x.py", line 1, in f'):
         with subtests.test(text=text):
             assert exception_in(text) == ""
-            assert fingerprint("No tax", text) == fingerprint("No tax")
+            assert verbs.error_fingerprint("No tax", text) == verbs.error_fingerprint("No tax")

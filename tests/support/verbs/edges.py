@@ -1,0 +1,202 @@
+"""The edges: what runs jobs, and what people and programs look through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Worker
+    from django_jobs.worker.child import Child
+    from django_jobs.worker.child_board import LoopStep
+    from django_jobs.worker.child_state import ChildState
+    from django_jobs.worker.child_watch import ChildWatch
+    from django_jobs.worker.children import ChildProcess
+    from django_jobs.worker.claims import Claims
+    from django_jobs.worker.enforcement import stop_what_must
+    from django_jobs.worker.enforcement import watch_board
+    from django_jobs.worker.exit_codes import FailureTracker
+    from django_jobs.worker.exit_codes import WorkerFailed
+    from django_jobs.worker.fork_server import ForkServer
+    from django_jobs.worker.fork_server_start import prepare_fork_server
+    from django_jobs.worker.housekeeper import Housekeeper
+    from django_jobs.worker.interruption import Interrupter
+    from django_jobs.worker.interruption import MainThreadSignals
+    from django_jobs.worker.interruption import SlotRunner
+    from django_jobs.worker.lease_renewer import LeaseRenewer
+    from django_jobs.worker.lease_renewer import Renewal
+    from django_jobs.worker.loop_watch import LoopWatch
+    from django_jobs.worker.options import WorkerOptions
+    from django_jobs.worker.orders import OrderReader
+    from django_jobs.worker.prefetch import PrefetchEstimator
+    from django_jobs.worker.process_start import may_fork
+    from django_jobs.worker.process_start import AdoptedProcess
+    from django_jobs.worker.refiller import Refiller
+    from django_jobs.worker.running_jobs import RunningJobs
+    from django_jobs.worker.settler import Settler
+    from django_jobs.worker.shared_slots import Caution
+    from django_jobs.worker.shared_slots import OccupiedSlot
+    from django_jobs.worker.shared_slots import SharedSlots
+    from django_jobs.worker.shared_slots import StopRequest
+    from django_jobs.worker.slots import make_slots
+    from django_jobs.worker.stop_relay import StopRelay
+    from django_jobs.worker.supervisor import Supervisor
+    from django_jobs.worker.sync_thread import SyncThread
+    from django_jobs.worker.thread_calls import OtherThreads
+    from django_jobs.worker.thread_slots import ThreadSlots
+
+    # Broker
+    from django_jobs.broker.checks import check_django_rq_pages
+    from django_jobs.broker.checks import check_one_redis
+    from django_jobs.broker.connection import queue_names as broker_queue_names
+    from django_jobs.broker.connection import close_shared as close_shared_redis
+    from django_jobs.broker.connection import connect as connect_redis
+    from django_jobs.broker.connection import errors_translated as redis_errors_translated
+    from django_jobs.broker.connection import shared as shared_redis
+    from django_jobs.broker.entry import CheckpointRunner
+    from django_jobs.broker.rq_broker import RQBroker
+    from django_jobs.broker.rq_pages import install as install_rq_pages
+    from django_jobs.broker.rq_worker import TicketWorker
+    from django_jobs.broker.tickets import weight_key as queue_weight_key
+    from django_jobs.testing.contexts import RecordingRunner
+    from django_jobs.testing.memory_broker import MemoryBroker
+
+    # Realtime
+    from django_jobs.realtime.auth import JobsAuthMiddlewareStack
+    from django_jobs.realtime.authorization import authorize as authorize_join
+    from django_jobs.realtime.authorization import authorize_all as authorize_joins
+    from django_jobs.realtime.authorization import hidden_jobs
+    from django_jobs.realtime.authorization import Refused as JoinRefused
+    from django_jobs.realtime.authorization import Target as RoomTarget
+    from django_jobs.realtime.broadcast import LayerBroadcaster
+    from django_jobs.realtime.connections import Connection as SocketConnection
+    from django_jobs.realtime.event_log import catch_up_organization
+    from django_jobs.realtime.event_log import first_watermarks
+    from django_jobs.realtime.event_log import poll as poll_events
+    from django_jobs.realtime.event_log import Watermark as EventWatermark
+    from django_jobs.realtime.events import progress_events
+    from django_jobs.realtime.events import running_progress
+    from django_jobs.realtime.events import status_events
+    from django_jobs.realtime.events import Event as RealtimeEvent
+    from django_jobs.realtime.frames import moment as frame_moment
+    from django_jobs.realtime.handshakes import complete as complete_handshake
+    from django_jobs.realtime.handshakes import Handshake
+    from django_jobs.realtime.hub import Hub
+    from django_jobs.realtime.identity import active_user
+    from django_jobs.realtime.identity import Identity
+    from django_jobs.realtime.joins import read as read_join
+    from django_jobs.realtime.joins import read_all as read_joins
+    from django_jobs.realtime.layer_subscription import FailureLog
+    from django_jobs.realtime.layer_subscription import LayerSubscription
+    from django_jobs.realtime.pending_events import PendingEvents
+    from django_jobs.realtime.rooms import group_of
+    from django_jobs.realtime.rooms import Room
+    from django_jobs.realtime.routing import websocket_urlpatterns
+    from django_jobs.realtime.sockets import Socket
+    from django_jobs.realtime.topics import Subscription
+    from django_jobs.realtime.topics import Topic
+
+    # REST API
+    from django_jobs.api.jobs.filters import JobListFilter
+    from django_jobs.api.jobs.outputs import read_output
+    from django_jobs.api.method_urls import urlpatterns as method_urlpatterns
+    from django_jobs.api.pagination import JobListPagination
+    from django_jobs.api.probes import for_probes as lookouts_for_probes
+    from django_jobs.api.probes import for_scrapes as lookouts_for_scrapes
+    from django_jobs.api.serializers import limits_of_zero
+    from django_jobs.api.serializers import JobTypeSerializer
+    from django_jobs.api.throttles import ItemsThrottle
+    from django_jobs.api.throttles import JobsThrottle
+    from django_jobs.api.urls import urlpatterns as api_urlpatterns
+
+    # Admin
+    from django_jobs.admin.base import BaseAdmin
+    from django_jobs.admin.batch_graph import make_graph as make_batch_graph
+    from django_jobs.admin.batch_graph import Graph as BatchGraph
+    from django_jobs.admin.batch_graph import Node as GraphNode
+    from django_jobs.admin.capped_counts import CappedCount
+    from django_jobs.admin.charts import as_table as chart_as_table
+    from django_jobs.admin.charts import Chart
+    from django_jobs.admin.charts import Series as ChartSeries
+    from django_jobs.admin.charts_small import draw_bars
+    from django_jobs.admin.charts_small import draw_spark
+    from django_jobs.admin.durations import brief_duration
+    from django_jobs.admin.failure_rows import Buttons as FailureButtons
+    from django_jobs.admin.formatting import type_title as job_type_title
+    from django_jobs.admin.graph_drawing import draw_graph as draw_batch_graph
+    from django_jobs.admin.job import JobAdmin
+    from django_jobs.admin.job_error import next_of
+    from django_jobs.admin.job_search import understand as understand_search
+    from django_jobs.admin.monitor_now import read_now as read_monitor_now
+    from django_jobs.admin.navigation_counts import forget as forget_navigation_counts
+    from django_jobs.admin.navigation_counts import read_counts
+    from django_jobs.admin.operation_words import title_of as operation_title
+    from django_jobs.admin.organization import MembershipAdmin
+    from django_jobs.templatetags.batch_words import counts_in_words
+    from django_jobs.templatetags.batch_words import spoken
+    from django_jobs.templatetags.job_words import moment_in_words
+    from django_jobs.templatetags.job_words import percent_in_words
+    from django_jobs.templatetags.job_words import status_in_words
+    from django_jobs.templatetags.job_words import words_for_script
+
+    # Commands
+    from django_jobs.management.base import await_database
+    from django_jobs.management.commands.jobs_replay import Command as JobsReplay
+    from django_jobs.management.commands.jobs_status import look as look_at_status
+    from django_jobs.management.commands.jobs_status import Command as JobsStatus
+    from django_jobs.management.commands.jobs_worker import queues as queues_of_options
+    from django_jobs.management import exit_codes
+    from django_jobs.management.health_port import HealthPort
+    from django_jobs.management.operation_runs import OperationRun
+    from django_jobs.management.refusals import Refused
+    from django_jobs.management.switched_rows import SwitchCommand
+    from django_jobs.health.notes import HealthNotes
+    from django_jobs.health.on_demand import LookoutsOnDemand
+
+    # Checks
+    from django_jobs.checks.alerts import check_alerts
+    from django_jobs.checks.database import check_database
+    from django_jobs.checks.handlers import check_declared_schedules
+    from django_jobs.checks.handlers import check_schedule_names
+    from django_jobs.checks.organizations import check_access_policy
+    from django_jobs.checks.organizations import check_organization_id_field
+    from django_jobs.checks.organizations import check_policy_class
+    from django_jobs.checks.organizations import check_swapped_late
+    from django_jobs.checks.system_organization import check_system_organization
+    from django_jobs.checks.system_organization import check_system_organization_exists
+
+    # Django's tasks
+    from django_jobs.tasks.announcements import tell as tell_task_signals
+    from django_jobs.tasks.backend import JobsBackend
+    from django_jobs.tasks.declared_tasks import JobTask
+    from django_jobs.tasks.discovery import declarations_of_tasks
+    from django_jobs.tasks.discovery import tasks_in
+    from django_jobs.tasks.framework import default_task_backend
+    from django_jobs.tasks.framework import task as django_task
+    from django_jobs.tasks.framework import task_backends
+    from django_jobs.tasks.framework import task_enqueued
+    from django_jobs.tasks.framework import task_finished
+    from django_jobs.tasks.framework import task_started
+    from django_jobs.tasks.framework import Task as DjangoTask
+    from django_jobs.tasks.framework import InvalidTask
+    from django_jobs.tasks.framework import InvalidTaskBackend
+    from django_jobs.tasks.framework import TaskResultDoesNotExist
+    from django_jobs.tasks.framework import TaskResultStatus
+    from django_jobs.tasks.options import task_options
+    from django_jobs.tasks.organizations import function_at as organization_function_at
+
+    # Contrib
+    from django_jobs.contrib.opentelemetry.tracing import Tracing
+    from django_jobs.contrib.prometheus.exposed import Exposed as ExposedMetrics
+    from django_jobs.contrib.prometheus.page import scrape as scrape_metrics
+    from django_jobs.contrib.sentry.events import install as install_sentry
+    from django_jobs.contrib.socketio.application import with_socketio
+
+    # Models and settings
+    from django_jobs.models.attempt_log import AttemptLog
+    from django_jobs.models.job import parse_job_id
+    from django_jobs.conf import organization_model_name
+    from django_jobs.pools import Queue
+    from django_jobs.downloads import Download
+    from django_jobs.texts import code_of
+    from django_jobs.texts import say
+    from django_jobs.texts import Text

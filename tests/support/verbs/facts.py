@@ -1,0 +1,156 @@
+"""Marks, codes and bounds that tests compare with: read as they are at that moment by ``verbs.NAME``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django_jobs.admin.batch_graph import MAX_LINKS as GRAPH_LINKS
+    from django_jobs.admin.job_filters import FAILED_ALL
+    from django_jobs.admin.job_filters import RETRYING
+    from django_jobs.admin.job_page import CALM_PAUSE as JOB_PAGE_CALM_PAUSE
+    from django_jobs.admin.job_page import FINAL_PAUSE as JOB_PAGE_FINAL_PAUSE
+    from django_jobs.admin.job_page import PAUSE as JOB_PAGE_PAUSE
+    from django_jobs.admin.job_page import WHOLE_PAUSE as JOB_PAGE_WHOLE_PAUSE
+    from django_jobs.admin.job_paging import LARGE as LARGE_PAGE_FIELDS
+    from django_jobs.admin.job_relatives import DRAWN as DRAWN_RELATIVES
+    from django_jobs.admin.job_relatives import ROWS as RELATIVES_ROWS
+    from django_jobs.admin.job_waits import REASONS as WAIT_REASONS
+    from django_jobs.admin.monitor_health import WORKERS_SHOWN
+    from django_jobs.api.methods.views import METHODS
+    from django_jobs.api.throttles import RATES as THROTTLE_RATES
+    from django_jobs.broker.rq_pages import GUARDED
+    from django_jobs.broker.sanitized_jobs import UNREAD
+    from django_jobs.broker.tickets import LEADER as LEADER_KEY
+    from django_jobs.broker.tickets import MARKER
+    from django_jobs.contrib.sentry.events import SCOPES as SENTRY_SCOPES
+    from django_jobs.engine.access import COMPLAINT_PAUSE
+    from django_jobs.engine.actors import SCHEDULER
+    from django_jobs.engine.actors import SYSTEM
+    from django_jobs.engine.actors import WORKER
+    from django_jobs.engine.alerts.evaluation import CLEAR_SECONDS as ALERT_CLEAR_SECONDS
+    from django_jobs.engine.alerts.mails import MOST as MAILS_OF_A_WINDOW
+    from django_jobs.engine.alerts.mails import LATE as MAIL_LATE
+    from django_jobs.engine.alerts.mails import LOOK as MAIL_LOOK
+    from django_jobs.engine.alerts.mails import QUIET as MAIL_QUIET
+    from django_jobs.engine.alerts.mails import WINDOW as MAIL_WINDOW
+    from django_jobs.engine.alerts.mails import MAX_HANGING as MAX_HANGING_MAILS
+    from django_jobs.engine.alerts.records import LEASE as ALERT_LEASE
+    from django_jobs.engine.batches.pace import MAX_REMEMBERED as REMEMBERED_PACES
+    from django_jobs.engine.control.operation_outcomes import UNDER_WAY as OUTCOMES_UNDER_WAY
+    from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE as OPERATIONS_A_MINUTE
+    from django_jobs.engine.control.operation_work import AT_ONCE as OPERATIONS_AT_ONCE
+    from django_jobs.engine.control.operation_work import FAILURES as OPERATION_FAILURES
+    from django_jobs.engine.control.retention import LEAST_REST as RETENTION_LEAST_REST
+    from django_jobs.engine.control.retention import PAUSE as RETENTION_PAUSE
+    from django_jobs.engine.dispatch.backlog import TYPES_PER_ORGANIZATION
+    from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS as BREAKER_RECOVERY_SECONDS
+    from django_jobs.engine.dispatch.dispatch_lock import LEASE as DISPATCH_LEASE
+    from django_jobs.engine.dispatch.dispatch_lock import WAIT_SECONDS as DISPATCH_LOCK_WAIT_SECONDS
+    from django_jobs.engine.dispatch.expirations import EXPIRED
+    from django_jobs.engine.dispatch.expirations import BATCH as EXPIRED_AT_ONCE
+    from django_jobs.engine.dispatch.flow_clock import LOOK as FLOW_LOOK
+    from django_jobs.engine.dispatch.flow_clock import PASS_SECONDS as FLOW_PASS_SECONDS
+    from django_jobs.engine.dispatch.flow_clock import USE_SECONDS as FLOW_USE_SECONDS
+    from django_jobs.engine.dispatch.in_flight import RENEWAL_SECONDS as IN_FLIGHT_RENEWAL_SECONDS
+    from django_jobs.engine.dispatch.kept_state import LANES as KEPT_LANES
+    from django_jobs.engine.dispatch.lane_marks import BOUND_SECONDS as MARK_BOUND_SECONDS
+    from django_jobs.engine.dispatch.lane_marks import MAX_REST_SECONDS as MARK_REST_SECONDS
+    from django_jobs.engine.dispatch.lane_marks import SAVE_SECONDS as MARK_SAVE_SECONDS
+    from django_jobs.engine.dispatch.pools import MEMORY_SECONDS as POOL_MEMORY_SECONDS
+    from django_jobs.engine.dispatch.rests import MAX_REST_SECONDS
+    from django_jobs.engine.dispatch.short_way import TRIES as SHORT_WAY_TRIES
+    from django_jobs.engine.dispatch.tenant_shares import ANSWER_SECONDS as LIMIT_ANSWER_SECONDS
+    from django_jobs.engine.dispatch.time_budget import REST_SECONDS as BROKER_REST_SECONDS
+    from django_jobs.engine.dispatch.turns import OTHER_KEY
+    from django_jobs.engine.dispatch.turns import QUEUED
+    from django_jobs.engine.dispatch.type_turns import OF as TYPE_TURNS_OF
+    from django_jobs.engine.dispatch.window import FULL_SECONDS as FULL_WINDOW_SECONDS
+    from django_jobs.engine.dispatch.window import MIN_WINDOW
+    from django_jobs.engine.execution.claim import ALL_IN_USE_SECONDS
+    from django_jobs.engine.execution.claim_verdicts import MAX_KNOWN as KNOWN_VERDICTS
+    from django_jobs.engine.execution.leases import UNSTORED
+    from django_jobs.engine.execution.policy_memory import POLICY_CACHE_SECONDS
+    from django_jobs.engine.execution.settle import LARGE_BYTES as LARGE_RESULT_BYTES
+    from django_jobs.engine.execution.shares import MIN_SHARE
+    from django_jobs.engine.execution.spared_attempts import SPARED
+    from django_jobs.engine.execution.spared_attempts import SPARED_FOR
+    from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
+    from django_jobs.engine.insight.findings import PROBLEM
+    from django_jobs.engine.insight.job_filter import TERMS as FILTER_TERMS
+    from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE
+    from django_jobs.engine.insight.neglected_jobs import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
+    from django_jobs.engine.insight.neglected_jobs import MAX_HOPPED as NEGLECTED_MAX_HOPPED
+    from django_jobs.engine.insight.newest_jobs import MAX_AGE as NEWEST_JOBS_MAX_AGE
+    from django_jobs.engine.insight.newest_jobs import MAX_KEPT as NEWEST_JOBS_MAX_KEPT
+    from django_jobs.engine.insight.operation_speed import USUAL as USUAL_SPEEDS
+    from django_jobs.engine.insight.rollups import LEASE as ROLLUP_LEASE
+    from django_jobs.engine.job_types.handlers import NOT_LOADABLE_DELAY
+    from django_jobs.engine.job_types.masking import MASK
+    from django_jobs.engine.job_types.parameters import MAX_FIELDS
+    from django_jobs.engine.observers import CARRIED
+    from django_jobs.engine.ports import FIRST_SECONDS as FIRST_TURN_SECONDS
+    from django_jobs.engine.process_counts import ATTEMPTS
+    from django_jobs.engine.process_counts import MAX_TYPES as COUNTED_TYPES
+    from django_jobs.engine.process_counts import ENDED
+    from django_jobs.engine.process_counts import OUTCOMES
+    from django_jobs.engine.process_counts import RUNS
+    from django_jobs.engine.process_counts import RUN_SECONDS
+    from django_jobs.engine.process_counts import SUBMITTED
+    from django_jobs.engine.process_counts import WAITS
+    from django_jobs.engine.process_counts import WAIT_SECONDS
+    from django_jobs.engine.schedules.clockwork import DUTY as CLOCKWORK_DUTY
+    from django_jobs.engine.schedules.upkeep import KEPT as FIRINGS_KEPT
+    from django_jobs.engine.schedules.upkeep import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
+    from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER
+    from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER as SOCKET_FORGOTTEN_AFTER
+    from django_jobs.engine.sockets.open_sockets import FREE_AFTER as SOCKET_FREE_AFTER
+    from django_jobs.engine.store.aggregates import COUNTERS
+    from django_jobs.engine.store.base.transactions import MAX_TRIES as TRANSACTION_TRIES
+    from django_jobs.engine.store.lane_values import ALL_TYPES
+    from django_jobs.engine.store.lane_values import LANE_BEGIN
+    from django_jobs.engine.store.line_watch import SILENT_SECONDS as SILENT_LINE_SECONDS
+    from django_jobs.engine.store.postgresql.bulk_insertion import SHAPES as INSERTION_SHAPES
+    from django_jobs.engine.store.postgresql.bulk_insertion import AHEAD as ROWS_AHEAD
+    from django_jobs.engine.store.postgresql.statements import FEW as FEW_ROWS
+    from django_jobs.engine.store.postgresql.statements import PLAN_SECONDS
+    from django_jobs.engine.store.postgresql.statements import MARK as STATEMENT_MARK
+    from django_jobs.engine.submission.fields import MAX_METADATA_BYTES
+    from django_jobs.engine.submission.rights import ASKED as ASKED_AT_ONCE
+    from django_jobs.engine.transitions import INCREMENT
+    from django_jobs.engine.transitions import NOW
+    from django_jobs.management.alarms import MAX_ALARMS
+    from django_jobs.management.given_ids import MAX_TEXT as MAX_IDS_TEXT
+    from django_jobs.management.hindrances import MAX_BREAKERS
+    from django_jobs.management.job_filters import HELP as FILTER_HELP
+    from django_jobs.models.job_type import MAX_AT_ONCE as TYPE_MAX_AT_ONCE
+    from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
+    from django_jobs.models.job_type import MAX_RATE as TYPE_MAX_RATE
+    from django_jobs.models.job_type import MAX_SECONDS as TYPE_MAX_SECONDS
+    from django_jobs.realtime.broadcast import MESSAGE_TYPE
+    from django_jobs.realtime.connections import FRAMES_A_SECOND
+    from django_jobs.realtime.events import BATCH as BATCH_EVENT
+    from django_jobs.realtime.events import STATUS_CHANGED
+    from django_jobs.realtime.identity import TOKEN
+    from django_jobs.realtime.pending_events import BATCH_PAUSE
+    from django_jobs.realtime.rooms import JOB as JOB_ROOM
+    from django_jobs.templatetags.batch_words import PLURALS as BATCH_PLURALS
+    from django_jobs.templatetags.batch_words import WORDS as BATCH_WORDS
+    from django_jobs.templatetags.job_words import HELD as HELD_WORDS
+    from django_jobs.templatetags.job_words import PLURALS as JOB_PLURALS
+    from django_jobs.templatetags.job_words import WORDS as JOB_WORDS
+    from django_jobs.templatetags.job_words import LONGEST as LONGEST_WORDS
+    from django_jobs.worker.child_board import MAX_SET
+    from django_jobs.worker.exit_codes import DATABASE_AWAY
+    from django_jobs.worker.exit_codes import REASONS as EXIT_REASONS
+    from django_jobs.worker.exit_codes import FOREIGN_BROKER
+    from django_jobs.worker.fork_server import MAX_ARGUMENTS as FORK_MAX_ARGUMENTS
+    from django_jobs.worker.fork_server import NAME as FORK_SERVER_NAME
+    from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
+    from django_jobs.worker.interruption import SIGNAL as INTERRUPTION_SIGNAL
+    from django_jobs.worker.prefetch import LARGE_AHEAD_SECONDS
+    from django_jobs.worker.refiller import SECOND_LOOK_SECONDS
+    from django_jobs.worker.settler import SET_TRIES
+    from django_jobs.worker.stacks import SIGNAL as STACKS_SIGNAL
+    from django_jobs.worker.supervisor import STOP_MARGIN_SECONDS
+    from django_jobs.worker.thread_slots import PAUSE_SECONDS as SLOT_PAUSE_SECONDS
