@@ -26,6 +26,7 @@ export PYTEST_ADDOPTS=--randomly-seed=$seed
 
 results=$work/results
 : >"$results"
+redis_port=$((20000 + $$ % 10000))
 axe_version=4.14.1
 socket_io_version=4.8.4
 
@@ -183,10 +184,9 @@ start_services() {
     if ! answers 3306; then
         as_root start-stop-daemon --start --oknodo --background --exec /usr/sbin/mariadbd
     fi
-    if ! answers 6379; then
-        redis-server --daemonize yes --bind 127.0.0.1 --port 6379 --save "" --appendonly no --dir /tmp
-    fi
-    wait_for_port 5432 && wait_for_port 3306 && wait_for_port 6379
+    # A Redis of this run alone: what the suites empty is nobody else's.
+    (cd "$work/tmp" && redis-server --daemonize yes --bind 127.0.0.1 --port "$redis_port" --databases 64 --save "" --appendonly no)
+    wait_for_port 5432 && wait_for_port 3306 && wait_for_port "$redis_port"
 }
 
 documentation() { # the site; a link that leads nowhere, or a page that has no place in it, is a warning
@@ -214,17 +214,17 @@ suite() { # suite LABEL VENV PYTEST-ARGUMENTS...: the tests and which took longe
     return "$code"
 }
 
-on_postgresql() { # on_postgresql LABEL VENV REDIS PYTEST-ARGUMENTS...: a suite with a database, and Redis' logical one of this number
+on_postgresql() { # on_postgresql LABEL VENV REDIS PYTEST-ARGUMENTS...: a suite on a database, and Redis' logical ones from this number on
     local label=$1 venv=$2 redis=$3
     shift 3
-    DATABASE_URL=postgres://postgres@127.0.0.1:5432/${database}_$label REDIS_URL=redis://127.0.0.1:6379/$redis \
+    DATABASE_URL=postgres://postgres@127.0.0.1:5432/${database}_$label REDIS_URL=redis://127.0.0.1:$redis_port/$redis \
         suite "$label" "$venv" "$@"
 }
 
 on_mariadb() { # the same on MariaDB
     local label=$1 venv=$2 redis=$3
     shift 3
-    DATABASE_URL=mysql://root@127.0.0.1:3306/${database}_$label REDIS_URL=redis://127.0.0.1:6379/$redis \
+    DATABASE_URL=mysql://root@127.0.0.1:3306/${database}_$label REDIS_URL=redis://127.0.0.1:$redis_port/$redis \
         suite "$label" "$venv" "$@"
 }
 
