@@ -45,7 +45,7 @@ def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[
     """Submit many jobs of the batch, in the name of its owner."""
     told = {"organization": tenant_of(batch), "batch": batch}
     items = bulk.as_list(submissions)
-    errors = {
+    errors: dict[int, dict[str, list[str]]] = {
         place: {name: [say("The batch tells it; leave it out.", code="not_taken")] for name in told if name in item}
         for place, item in enumerate(items)
         if isinstance(item, Mapping) and not told.keys().isdisjoint(item)

@@ -158,8 +158,8 @@ def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
         case WorkerStopping():
             return outcomes.Interrupted(claimed=claimed, text=say("The worker was shut down", code="worker_stopped"))
         case RetryLater():
-            text = retry_policy.readable(error, claimed.mask)
-            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=text)
+            told = retry_policy.readable(error, claimed.mask)
+            return outcomes.Postponed(claimed=claimed, delay=error.seconds, text=told)
     return _raised(claimed, error)
 
 

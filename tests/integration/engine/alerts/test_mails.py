@@ -189,7 +189,7 @@ def test_an_alarm_that_comes_and_goes_is_told_again_after_half_an_hour() -> None
     assert sent() == []
     let_pass(verbs.MAIL_QUIET)
     assert sent() == [subject_of(alert)]
-    assert re.findall(r"\b3\b", mail.outbox[-1].body)
+    assert re.findall(r"\b3\b", str(mail.outbox[-1].body))
     assert sent() == []
 
 

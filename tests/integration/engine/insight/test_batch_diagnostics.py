@@ -43,11 +43,12 @@ def test_expired_ones_and_those_with_a_fault_are_told_for_a_day(organization: Or
     late, faulty = expired(organization), with_fault(organization)
     finding = verbs.examine_batches(verbs.now())
     assert (finding.level, finding.code) == ("WARNING", "troubled")
+    assert finding.facts
     told = finding.facts["batches"].split("; ")
     assert {text.split(":")[0] for text in told} == {
         f"{batch.batch_id} of {organization.name}" for batch in (late, faulty)
     }
-    assert any(faulty.batch_id in text and repr(faulty.then["job_type"]) in text for text in told)
+    assert any(faulty.batch_id in text and repr((faulty.then or {})["job_type"]) in text for text in told)
     assert verbs.troubled_batches(verbs.now() + dt.timedelta(days=2)) == ([], False)
 
 
