@@ -19,6 +19,7 @@ from tests.support import verbs
 from tests.support.brokers import WORKER, raised, reread, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
+from tests.support.tuning import Tuning
 
 #: Seconds after which whoever has not come back waits for the row that is held.
 LONGEST = 40
@@ -94,6 +95,19 @@ def test_a_child_whose_row_is_held_keeps_no_other_family_waiting_however_many_pa
         complete(*parents)
         complete(other)
         assert reread(free).ready_at is not None
+    follow_up_all()
+    assert reread(stuck).ready_at is not None
+
+
+def test_a_child_of_a_large_family_whose_row_is_held_when_its_page_is_turned_is_looked_at_later(
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization, tuning: Tuning
+) -> None:
+    tuning.set(follow_up_page_jobs=5)
+    (parent,) = submit_many(kind, organization, [[]])
+    stuck, *others = submit_many(kind, organization, [[parent]] * 12)
+    with held(stuck):
+        complete(parent)
+        assert all(reread(child).ready_at is not None for child in others)
     follow_up_all()
     assert reread(stuck).ready_at is not None
 

@@ -104,6 +104,13 @@ def test_attempts_before_an_alarm_was_over_are_not_counted_again(kind: JobType, 
     assert (alert.facts["failed"], alert.facts["attempts"]) == (5, 5)
 
 
+def test_nor_are_they_where_the_alarm_was_over_within_the_window(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=700, failed=100)
+    make_alert("type_failing", kind.pk, ago=700, cleared_ago=600)
+    count(kind, organization, ago=300, failed=4)
+    assert evaluate() == []
+
+
 def test_a_flood_of_another_types_failures_hides_neither_error_nor_organizations(
     kind: JobType, organization: Organization
 ) -> None:

@@ -47,6 +47,25 @@ def test_who_finds_another_leader_rings_and_leaves(broker: MemoryBroker, waiting
     assert (broker.rings, is_queued(waiting)) == (before + 1, False)
 
 
+def test_who_rings_just_before_the_leader_gives_up_its_lead_is_served(
+    broker: MemoryBroker, waiting: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[Job] = []
+
+    def leave(leader: str) -> None:
+        if not late:
+            broker.is_down = True
+            late.append(pending_job())
+            broker.is_down = False
+            assert not broker.lead("another", 60, rings=True)
+        MemoryBroker.stop_leading(broker, leader)
+
+    monkeypatch.setattr(broker, "stop_leading", leave)
+    assert not verbs.dispatch_freed(has_ended=True)
+    assert is_queued(waiting)
+    assert is_queued(late[0])
+
+
 def test_the_lead_of_a_leader_that_died_runs_out(broker: MemoryBroker, waiting: Job) -> None:
     broker.lead("a dead one", 0.0, rings=False)
     verbs.dispatch_freed(has_ended=False)

@@ -13,7 +13,7 @@ from django_jobs.engine.dispatch import delays, lane_marks
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.support import verbs
-from tests.support.brokers import ALL_QUEUES, MemoryBroker, pending_job
+from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, reread, returned, start
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
@@ -129,6 +129,19 @@ def test_organizations_take_turns_from_marks_on_though_their_row_is_seldom_writt
     clock.now += verbs.MARK_SAVE_SECONDS
     verbs.dispatch()
     assert str(EngineLease.objects.get(pk="dispatcher").state) not in written
+
+
+def test_starts_count_against_their_rate_though_the_row_is_seldom_written(
+    broker: MemoryBroker, kind: JobType, organization: Organization
+) -> None:
+    pending_job(kind, organization)
+    dispatched(broker)
+    rated = make_job_type(max_starts=1, max_starts_window=3_600)
+    jobs = [pending_job(rated, organization) for _ in range(2)]
+    verbs.dispatch()
+    end(returned(start(jobs[0])))
+    verbs.dispatch()
+    assert [reread(job).status for job in jobs] == ["Completed", "Pending"]
 
 
 def test_another_process_goes_on_from_what_was_written(

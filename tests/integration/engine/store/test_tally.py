@@ -92,6 +92,12 @@ def test_what_fails_for_good_at_once_failed_and_died(each_store: Store) -> None:
     assert total(each_store.tally(0, 10**9)) == {"submitted": 1, "started": 1, "failed": 1, "died": 1}
 
 
+def test_a_change_of_something_else_than_the_status_is_no_end(each_store: Store) -> None:
+    failed = job_in("Failed", max_retries=1)
+    assert verbs.run_now([failed.pk], verbs.SYSTEM, "") == 1
+    assert total(each_store.tally(0, 10**9)) == {"submitted": 1, "started": 1, "failed": 1}
+
+
 def test_deleted_jobs_are_passed_over(each_store: Store) -> None:
     Job.objects.filter(pk=pending_job().pk).delete()
     assert each_store.tally(0, 10**9) == {}
