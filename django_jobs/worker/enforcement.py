@@ -19,6 +19,7 @@ logger = logging.getLogger("django_jobs")
 STALL_SECONDS: Final = 300.0
 IGNORED_CANCEL: Final = say("The handler did not stop when it was canceled", code="ignored_cancel")
 IGNORED_TIMEOUT: Final = say("The handler did not stop at its timeout", code="ignored_timeout")
+SHUT_DOWN: Final = say("The worker was shut down", code="worker_stopped")
 
 
 def stop_what_must(child: ChildProcess, item: OccupiedSlot, leases: LeaseRenewer) -> None:

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from django.db import Error, connections
 
@@ -34,6 +35,8 @@ from django_jobs.worker.published_tickets import SHOWN_AFTER_SECONDS
 logger = logging.getLogger("django_jobs")
 
 TICK_SECONDS = 0.05
+WAITED_BEHIND: Final = say("Handed back: it waited behind a slower job", code="waited_behind")
+WORKER_QUIET: Final = say("Handed back: its worker was told to be quiet", code="worker_quiet")
 #: While nothing runs, waits or is to be stored: waking up is most of what an idle worker costs.
 IDLE_TICK_SECONDS = 0.2
 HAND_BACK_SECONDS = 0.1
@@ -145,9 +148,7 @@ class Housekeeper:
             waiting = batch.give_up_waiting() if is_overdue else batch.take_waiting()
             self._handed_back += [(item.pk, item.attempt) for item in waiting]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
-            text = say("Handed back: it waited behind a slower job", code="waited_behind")
-            if self._state.is_quiet:
-                text = say("Handed back: its worker was told to be quiet", code="worker_quiet")
+            text = WORKER_QUIET if self._state.is_quiet else WAITED_BEHIND
             self._handed_back = leases.hand_back(self._handed_back, text, self._state.name)
         if is_overdue:
             self._state.settle()

@@ -225,7 +225,7 @@ class Supervisor:
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS) + STOP_MARGIN_SECONDS
         if self._stop_signals > 1 or time.monotonic() - self._stop_since > grace:
             for child in self.children:
-                child.kill(say("The worker was shut down", code="shut_down"), "interrupted")
+                child.kill(enforcement.SHUT_DOWN, "interrupted")
 
     def _reap(self) -> None:
         for child in [child for child in self.children if child.has_ended()]:

@@ -41,7 +41,7 @@ def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManagedP
     "waiting", [["jobs_worker"], ["jobs_worker", "--skip-checks"], ["jobs_scheduler"]], indirect=True, ids=" ".join
 )
 def test_sigterm_ends_what_waits_for_its_database(waiting: ManagedProcess) -> None:
-    waiting.wait_for_log("waiting for it")
+    waiting.wait_for_log("(OperationalError: ")
     wait_until(lambda: psutil.Process(waiting.pid).children(), GRACE, "a first process")
     (first,) = psutil.Process(waiting.pid).children()
     first.send_signal(signal.SIGTERM)

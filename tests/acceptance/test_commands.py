@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django_jobs.models import Job
@@ -56,10 +57,8 @@ def test_a_shell_is_told_what_is_wrong_in_a_line(processes: ProcessPool, stage: 
     unknown = processes.start("jobs_submit", "greet_newcommer", stage.organization.name)
     nowhere = {"DATABASE_URL": "sqlite:////nowhere/to/be/found.sqlite3"}
     away = processes.start("jobs_pause", "greet_newcomers", environ=nowhere)
-    assert (unknown.wait(2 * PATIENCE), unknown.log()) == (
-        exit_codes.USAGE,
-        "No job type 'greet_newcommer'. Did you mean greet_newcomers?\n",
-    )
+    assert unknown.wait(2 * PATIENCE) == exit_codes.USAGE
+    assert re.fullmatch(r".*'greet_newcommer'.* greet_newcomers\b.*\n", unknown.log())
     assert away.wait(2 * PATIENCE) == exit_codes.UNAVAILABLE
-    assert away.log().startswith("The database cannot be used (OperationalError: ")
+    assert "(OperationalError: " in away.log()
     assert len(away.log().splitlines()) == 1

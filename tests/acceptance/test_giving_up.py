@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.support.factories import make_job_type
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.tuning import tuned
 from tests.support.valkey import EmbeddedValkey, embedded_valkey
-from tests.support.verbs import MARKER
+from tests.support.verbs import BROKER_AWAY, DATABASE_AWAY, EXIT_REASONS, FOREIGN_BROKER, MARKER, WORKERS_SUSPENDED
 from tests.support.waiting import wait_until
 from tests.support.workers import ManagedProcess, ProcessPool
 
@@ -38,8 +39,7 @@ def test_a_burst_without_redis_ends_with_the_reason(processes: ProcessPool, stag
     stage.submit(make_job_type())
     worker = processes.worker("--burst", environ={"REDIS_URL": NOWHERE})
     assert code_of(worker) == 1
-    assert "Redis does not answer" in worker.log()
-    assert "A burst does not wait for it." in worker.log()
+    assert re.search("CommandError: .*ConnectionError", worker.log())
 
 
 def test_a_burst_without_a_database_ends_with_the_reason(processes: ProcessPool, tmp_path: Path) -> None:
@@ -50,8 +50,7 @@ def test_a_burst_without_a_database_ends_with_the_reason(processes: ProcessPool,
     }
     worker = processes.worker("--burst", environ={"DATABASE_URL": nowhere[connection.vendor]})
     assert code_of(worker) == 1
-    assert "The database cannot be used" in worker.log()
-    assert "A burst does not wait for it." in worker.log()
+    assert re.search(r"CommandError: .*\(OperationalError: ", worker.log())
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -70,7 +69,7 @@ def test_a_burst_that_redis_leaves_ends_with_the_reason(
         recorded.let_go()
     assert code_of(worker) == 1
     assert {status_of(recorded.job) for recorded in running} == {Status.COMPLETED}
-    assert "CommandError: Redis does not answer. What was not run waits for the next worker." in worker.log()
+    assert f"CommandError: {EXIT_REASONS[BROKER_AWAY]}" in worker.log()
 
 
 def test_a_burst_while_rq_is_suspended_ends_at_once_with_the_reason(
@@ -80,7 +79,7 @@ def test_a_burst_while_rq_is_suspended_ends_at_once_with_the_reason(
     job = stage.submit(make_job_type())
     worker = processes.worker("--burst", "--processes", "1")
     assert code_of(worker) == 1
-    assert "CommandError: RQ's workers are suspended" in worker.log()
+    assert f"CommandError: {EXIT_REASONS[WORKERS_SUSPENDED]}" in worker.log()
     assert status_of(job) == Status.QUEUED
     resume(redis_client)
 
@@ -95,7 +94,7 @@ def test_a_burst_that_the_database_leaves_ends_with_the_reason(processes: Proces
     database.cut()
     recorded.let_go()
     assert code_of(worker) == 1
-    assert "CommandError: The database does not answer." in worker.log()
+    assert f"CommandError: {EXIT_REASONS[DATABASE_AWAY]}" in worker.log()
     database.close()
 
 
@@ -107,13 +106,13 @@ def test_a_worker_that_starts_without_redis_looks_later_whose_it_is(
         client.set(MARKER, "somebody-else")
         client.save()  # so that it is there from the first moment of the next one
     worker = processes.worker("--processes", "2", environ={"REDIS_URL": url})
-    worker.wait_for_log("the workers go on trying")
+    worker.wait_for_log("ConnectionError")
     wait_until(lambda: len(worker.children()) == 2, PATIENCE, "two children")
     job = stage.submit(make_job_type())
     with embedded_valkey(directory, port) as server, redis.Redis.from_url(server.url) as client:
         assert code_of(worker) == 1
         assert client.get(MARKER) == b"somebody-else"
-        assert "CommandError: The broker belongs to another installation." in worker.log()
+        assert f"CommandError: {EXIT_REASONS[FOREIGN_BROKER]}" in worker.log()
         assert [key for key in client.keys("*") if key != MARKER.encode()] == []
     assert status_of(job) != Status.COMPLETED
 
@@ -124,7 +123,7 @@ def test_a_worker_that_starts_without_redis_marks_one_that_is_nobodys(
     with embedded_valkey(directory) as server:
         port, url = int(server.url.rpartition(":")[2].partition("/")[0]), server.url
     worker = processes.worker("--processes", "1", environ={"REDIS_URL": url})
-    worker.wait_for_log("the workers go on trying")
+    worker.wait_for_log("ConnectionError")
     with embedded_valkey(directory, port) as server, redis.Redis.from_url(server.url) as client:
         use_redis_at(server.url, monkeypatch)
         wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)

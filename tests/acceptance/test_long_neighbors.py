@@ -13,12 +13,13 @@ from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
+from tests.support.verbs import WAITED_BEHIND
 
 SHORT = 10
 
 
 def handed_back() -> int:
-    return ExecutionLog.objects.filter(message__startswith="Handed back: it waited").count()
+    return ExecutionLog.objects.filter(message=WAITED_BEHIND).count()
 
 
 @pytest.mark.slots("one", reason="it starts its worker with two threads")

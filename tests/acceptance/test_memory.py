@@ -71,14 +71,14 @@ refused = django_jobs.submit_job("refused", tenant)
 print(django_jobs.wait_for_job(done, 30).status)
 try:
     django_jobs.wait_for_job(refused, 30)
-except Exception as error:
-    print(error)
+except django_jobs.JobFailed as error:
+    print(error.status.status, error.status.error_message)
 imported = django_jobs.submit_job("imported", tenant)
 print("imported", django_jobs.wait_for_job(imported, 30).result["ours"])
 """
     said, worker = project.run_beside_worker(code)
     assert "Completed" in said
-    assert "ended as Dead Letter: ValueError" in said
+    assert "Dead Letter ValueError" in said
     assert "imported []" in said  # else each child would have a copy of its own
     held, own = megabytes(worker)
     assert held < BARE_MEGABYTES

@@ -9,6 +9,7 @@ from django_jobs.statuses import Status
 from tests.acceptance.steps import Stage, messages_of, path_of, wait_for_all, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.workers import ProcessPool
+from tests.support.verbs import WORKER_LOST
 
 
 def test_a_handler_that_ends_its_process_with_success_is_a_lost_worker(processes: ProcessPool, stage: Stage) -> None:
@@ -19,7 +20,7 @@ def test_a_handler_that_ends_its_process_with_success_is_a_lost_worker(processes
     status = wait_for_status(job, Status.DEAD_LETTER)
     wait_for_all(neighbours)
     assert (status.attempt, status.retry_count, status.error_type) == (2, 1, "Transient")
-    assert status.error_message.startswith("Worker lost: process ")
+    assert status.error_message.startswith(WORKER_LOST)
     assert status.error_message.endswith("exited with code 0")
     assert len(messages_of(job, Status.FAILED)) == 2
     assert worker.is_running()

@@ -7,8 +7,9 @@ import sys
 import psutil
 import pytest
 
-from django_jobs.statuses import Status
-from tests.acceptance.steps import PATIENCE, Stage, freeze_all_of, messages_of, wait_for_status
+from django_jobs.models import ExecutionLog
+from django_jobs.statuses import ActorKind, Status
+from tests.acceptance.steps import PATIENCE, Stage, freeze_all_of, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.workers import ManagedProcess, ProcessPool
 
@@ -38,8 +39,8 @@ def test_jobs_of_a_worker_that_was_killed_whole_run_again_as_soon_as_another_sta
     recorded.let_go()
     status = wait_for_status(recorded.job, Status.COMPLETED)
     assert (status.attempt, status.retry_count) == (2, 1)
-    (text,) = messages_of(recorded.job, Status.FAILED)
-    assert text.endswith("and its supervisor are gone")
+    (row,) = ExecutionLog.objects.filter(job=recorded.job, to_status=Status.FAILED)
+    assert (row.actor_kind, str(recorded.pid(attempt=1)) in row.message) == (ActorKind.SCHEDULER, True)
 
 
 @pytest.mark.slots("one", reason="each child has one of the jobs")

@@ -15,6 +15,7 @@ from tests.support.databases import DistantDatabase
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
+from tests.support.verbs import ATTEMPT_LOST
 
 LEASE = {"LEASE_SECONDS": 2}
 #: How much of a lease of ten seconds is left when the line is mended: time in which a busy machine renews it.
@@ -47,7 +48,7 @@ def test_an_attempt_that_is_cut_off_from_the_database_is_told_when_its_lease_is_
     status = wait_for_status(recorded.job, Status.COMPLETED)
     assert (status.attempt, status.retry_count) == (2, 0)
     assert recorded.lines() == [("start", 1), ("stopped", 1), ("start", 2), ("end", 2)]
-    assert messages_of(recorded.job, Status.QUEUED)[-1] == "Handed back: its worker could not be sure to own it"
+    assert messages_of(recorded.job, Status.QUEUED)[-1] == ATTEMPT_LOST
     assert "event=lease_over" in worker.log()
 
 

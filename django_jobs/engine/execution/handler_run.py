@@ -9,7 +9,7 @@ import inspect
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers
@@ -26,6 +26,7 @@ from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTi
 from django_jobs.texts import say
 
 MAX_TRACEBACK = 60_000
+ATTEMPT_LOST: Final = say("Handed back: its worker could not be sure to own it", code="attempt_lost")
 
 
 class Place(Protocol):
@@ -149,8 +150,7 @@ def ended_by(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
 def _judged(claimed: Claimed, error: BaseException) -> outcomes.Outcome:
     match error:
         case AttemptLost():
-            text = say("Handed back: its worker could not be sure to own it", code="attempt_lost")
-            return outcomes.Interrupted(claimed=claimed, text=text)
+            return outcomes.Interrupted(claimed=claimed, text=ATTEMPT_LOST)
         case JobCanceled():
             return outcomes.Canceled(claimed=claimed)
         case JobTimedOut():

@@ -26,6 +26,7 @@ BATCH = 500
 #: A handler that has run for so many seconds is noted as begun.
 BEGUN_SECONDS: Final = 1.0
 UNSTORED: Final = "its handler had ended, and how was not stored"
+LEASE_OVER: Final = "its lease ran out"
 
 
 #: Why jobs go back that waited behind one.
@@ -241,7 +242,7 @@ def rescue_expired(*, also_overlong: bool = False) -> int:
             # Judged again under the lock: the worker may have renewed the lease meanwhile.
             if job.status == Status.RUNNING and is_over(job, now):
                 lost[job.worker_name].append((job.pk, job.attempt))
-        moved = [vanished.end(lost[name], "its lease ran out", name, SCHEDULER) for name in sorted(lost)]
+        moved = [vanished.end(lost[name], LEASE_OVER, name, SCHEDULER) for name in sorted(lost)]
         return len({item.pk for items in moved for item in items})
 
     return database.in_transaction(store) if found else 0

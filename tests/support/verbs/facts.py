@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operation_work import FAILURES as OPERATION_FAILURES
     from django_jobs.engine.control.retention import LEAST_REST as RETENTION_LEAST_REST
     from django_jobs.engine.control.retention import PAUSE as RETENTION_PAUSE
+    from django_jobs.engine.control.tenants import NOT_FOUND as TENANT_NOT_FOUND
     from django_jobs.engine.dispatch.backlog import TYPES_PER_ORGANIZATION
     from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS as BREAKER_RECOVERY_SECONDS
     from django_jobs.engine.dispatch.dispatch_lock import LEASE as DISPATCH_LEASE
@@ -69,9 +70,15 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.window import MIN_WINDOW
     from django_jobs.engine.execution.claim import ALL_IN_USE_SECONDS
     from django_jobs.engine.execution.claim_verdicts import MAX_KNOWN as KNOWN_VERDICTS
+    from django_jobs.engine.execution.handler_run import ATTEMPT_LOST
     from django_jobs.engine.execution.leases import UNSTORED
+    from django_jobs.engine.execution.leases import LEASE_OVER
+    from django_jobs.engine.execution.outcome_transitions import KILLED
+    from django_jobs.engine.execution.outcome_transitions import STOPPED
+    from django_jobs.engine.execution.outcome_transitions import WORKER_LOST
     from django_jobs.engine.execution.policy_memory import POLICY_CACHE_SECONDS
     from django_jobs.engine.execution.settle import LARGE_BYTES as LARGE_RESULT_BYTES
+    from django_jobs.engine.execution.settle import EXHAUSTED
     from django_jobs.engine.execution.shares import MIN_SHARE
     from django_jobs.engine.execution.spared_attempts import SPARED
     from django_jobs.engine.execution.spared_attempts import SPARED_FOR
@@ -141,16 +148,23 @@ if TYPE_CHECKING:
     from django_jobs.templatetags.job_words import WORDS as JOB_WORDS
     from django_jobs.templatetags.job_words import LONGEST as LONGEST_WORDS
     from django_jobs.worker.child_board import MAX_SET
+    from django_jobs.worker.enforcement import IGNORED_CANCEL
+    from django_jobs.worker.enforcement import IGNORED_TIMEOUT
+    from django_jobs.worker.enforcement import SHUT_DOWN
     from django_jobs.worker.exit_codes import DATABASE_AWAY
     from django_jobs.worker.exit_codes import REASONS as EXIT_REASONS
     from django_jobs.worker.exit_codes import FOREIGN_BROKER
+    from django_jobs.worker.exit_codes import BROKER_AWAY
+    from django_jobs.worker.exit_codes import SUSPENDED as WORKERS_SUSPENDED
     from django_jobs.worker.fork_server import MAX_ARGUMENTS as FORK_MAX_ARGUMENTS
     from django_jobs.worker.fork_server import NAME as FORK_SERVER_NAME
     from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
+    from django_jobs.worker.housekeeper import WAITED_BEHIND
     from django_jobs.worker.interruption import SIGNAL as INTERRUPTION_SIGNAL
     from django_jobs.worker.prefetch import LARGE_AHEAD_SECONDS
     from django_jobs.worker.refiller import SECOND_LOOK_SECONDS
     from django_jobs.worker.settler import SET_TRIES
     from django_jobs.worker.stacks import SIGNAL as STACKS_SIGNAL
+    from django_jobs.worker.stacks import OWN_THREAD
     from django_jobs.worker.supervisor import STOP_MARGIN_SECONDS
     from django_jobs.worker.thread_slots import PAUSE_SECONDS as SLOT_PAUSE_SECONDS
