@@ -21,6 +21,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.ports import Queue
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
+from django_jobs.texts import say
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
@@ -91,11 +92,16 @@ def errors_translated() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.OutOfMemoryError as error:
-        raise BrokerUnavailable("Redis is full: it holds as much as its maxmemory allows") from error
+        raise BrokerUnavailable(
+            say("Redis is full: it holds as much as its maxmemory allows", code="broker_full")
+        ) from error
     except redis.ReadOnlyError as error:
-        raise BrokerUnavailable("Redis takes no writes: it is a replica of another server") from error
+        raise BrokerUnavailable(
+            say("Redis takes no writes: it is a replica of another server", code="broker_read_only")
+        ) from error
     except (redis.AuthenticationError, redis.BusyLoadingError, redis.ResponseError) as error:
         # A wrong password, or it is loading: Redis is there but cannot serve now.
-        raise BrokerUnavailable(f"Redis refuses: {error}") from error
+        raise BrokerUnavailable(say("Redis refuses: %(error)s", code="broker_refuses", error=str(error))) from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise BrokerUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+        text = "Redis does not answer (%(error)s)"
+        raise BrokerUnavailable(say(text, code=BrokerUnavailable.code, error=type(error).__name__)) from error

@@ -21,6 +21,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.foreign_entries import SetAside
 from django_jobs.engine.ports import NO_WEIGHTS, Broker, Look, Queue, Ticket
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.texts import say
 
 T = TypeVar("T")
 
@@ -142,7 +143,7 @@ class RQBroker(Broker):
     def _call(self, function: Callable[[Redis], T]) -> T:
         """Call Redis. Raises BrokerUnavailable when it does not answer, and for a second after that without trying."""
         if time.monotonic() < self._broken_until:
-            raise BrokerUnavailable("Redis did not answer a moment ago")
+            raise BrokerUnavailable(say("Redis did not answer a moment ago", code="broker_not_asked"))
         try:
             with connection.errors_translated():
                 return function(connection.shared())

@@ -110,8 +110,9 @@ def test_a_job_that_ended_is_not_canceled(
     job = job_in(status, job_type=kind, organization=organization)
     answer = admin.post(url_of(job, "cancel"))
     assert answer.status_code == 409
-    assert answer.json() == {
-        "detail": f"Cannot cancel {job.name}: it is {status}.",
+    told = answer.json()
+    assert job.name in told.pop("detail")
+    assert told == {
         "code": "invalid_transition",
         "job_id": job.name,
         "status": status,

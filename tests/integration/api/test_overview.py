@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from django_jobs.models import Organization
-from tests.support.api import client_of
+from tests.support.api import client_of, codes
 from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.statements import statements_of
@@ -88,4 +88,4 @@ def test_a_parameter_has_one_value(subtests: pytest.Subtests, organization: Orga
     ):
         with subtests.test(path=path):
             answer = client.get(path, query)
-            assert (answer.status_code, answer.json()) == (400, {next(iter(query)): ["Give one value."]})
+            assert (answer.status_code, codes(answer)) == (400, {next(iter(query)): ["given_twice"]})

@@ -300,7 +300,7 @@ def test_no_state_is_changed_by_get(root: APIClient, kind: JobType) -> None:
 def test_a_rule_is_previewed(admin: APIClient, method: str) -> None:
     rule = {"cron": "0 9 * * MON-FRI", "timezone": "Europe/Berlin", "starts_at": "2100-01-01T00:00:00Z"}
     told = getattr(admin, method)(f"{URL}preview/", rule).json()
-    assert told["words"] == "At 09:00, Monday to Friday"
+    assert "09:00" in told["words"]
     assert told["next_runs"][:2] == ["2100-01-01T09:00:00+01:00", "2100-01-04T09:00:00+01:00"]
     assert len(told["next_runs"]) == 5
     wrong = getattr(admin, method)(f"{URL}preview/", {"every": "0", "timezone": "Mars"})

@@ -27,7 +27,7 @@ def test_another_model_is_found_with_what_to_do() -> None:
     assert message.id == "django_jobs.E019"
     assert "'auth.Group'" in message.msg
     assert "'django_jobs_organization'" in message.msg
-    assert "Set it back" in str(message.hint)
+    assert message.hint
 
 
 @pytest.mark.usefixtures("_swapped")

@@ -165,7 +165,8 @@ def test_a_saved_file_is_linked(job: Job, organization: Organization) -> None:
 
     markup = render(store(job, output_reference=reference))
 
-    assert f'<a part="output" href="/api/jobs/{job.name}/output/">Download sales.pdf</a>' in markup
+    words = JOB_WORDS["output"].format(file="sales.pdf")
+    assert f'<a part="output" href="/api/jobs/{job.name}/output/">{words}</a>' in markup
 
 
 @pytest.mark.parametrize("reference", ["https://elsewhere.example/x.pdf", "django_jobs/1/JOB-2020-00001/xx/x.pdf"])
