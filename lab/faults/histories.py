@@ -8,8 +8,8 @@ from typing import Final
 
 from django_jobs.statuses import AWAITING_RETRY, TRANSITIONS, WITH_ERRORS, ActorKind, Status
 from lab.faults.tables import Change, JobRow, Tables
+from tests.support.verbs import EXHAUSTED
 
-EXHAUSTED: Final = "Retries exhausted"
 #: Who may start a failed job over: people and server code, and the engine for a child that died with its parent.
 MAY_START_OVER: Final = frozenset({ActorKind.USER, ActorKind.SYSTEM})
 

@@ -10,11 +10,12 @@ from django_jobs.statuses import Status
 from lab.faults.tables import Tables
 from tests.support import record as records
 from tests.support.record import RETURNED, Event
+from tests.support.verbs import LEASE_OVER
 
 #: Handlers that write down what they do.
 RECORDING: Final = "tests.support.recorded_handlers."
 #: The end of an attempt after which it may still run: nobody could tell it.
-LEASE_LOST: Final = "its lease ran out"
+LEASE_LOST: Final = LEASE_OVER
 
 
 def findings(tables: Tables, path: Path) -> Iterator[str]:

@@ -11,8 +11,8 @@ from django_jobs.models import Job, JobType
 from django_jobs.statuses import Status
 from tests.acceptance.steps import Stage, messages_of, path_of, wait_for_all, wait_for_status
 from tests.support.factories import make_job_type
-from tests.support.workers import ProcessPool
 from tests.support.verbs import WORKER_LOST
+from tests.support.workers import ProcessPool
 
 SETTINGS = {"HANDLER_MODULES": ["tests.support.handlers", "tests.support.coroutines", "tests.support.fatal_import"]}
 DYING = {"DIE_AT_IMPORT": "1"}

@@ -18,9 +18,9 @@ from tests.acceptance.steps import (
 )
 from tests.support.factories import make_job_type
 from tests.support.tuning import SHORT_GRACE, tuned
+from tests.support.verbs import IGNORED_CANCEL
 from tests.support.waiting import wait_until
 from tests.support.workers import STOP_TIMEOUT, ProcessPool
-from tests.support.verbs import IGNORED_CANCEL
 
 SWIFT = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}
 INTERRUPTED_AT_ONCE = pytest.mark.slots("one", "coroutines", reason="nothing interrupts a thread that waits in C code")

@@ -11,9 +11,9 @@ from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage
 from tests.support import verbs
 from tests.support.factories import make_job_type
+from tests.support.verbs import WAITED_BEHIND
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
-from tests.support.verbs import WAITED_BEHIND
 
 SHORT = 10
 

@@ -71,7 +71,7 @@ refused = django_jobs.submit_job("refused", tenant)
 print(django_jobs.wait_for_job(done, 30).status)
 try:
     django_jobs.wait_for_job(refused, 30)
-except django_jobs.JobFailed as error:
+except Exception as error:
     print(error.status.status, error.status.error_message)
 imported = django_jobs.submit_job("imported", tenant)
 print("imported", django_jobs.wait_for_job(imported, 30).result["ours"])

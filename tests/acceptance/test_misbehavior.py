@@ -8,8 +8,8 @@ from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
 from tests.acceptance.steps import Stage, messages_of, path_of, wait_for_all, wait_for_status
 from tests.support.factories import make_job_type
-from tests.support.workers import ProcessPool
 from tests.support.verbs import WORKER_LOST
+from tests.support.workers import ProcessPool
 
 
 def test_a_handler_that_ends_its_process_with_success_is_a_lost_worker(processes: ProcessPool, stage: Stage) -> None:

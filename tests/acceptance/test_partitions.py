@@ -13,9 +13,9 @@ from tests.acceptance.steps import PATIENCE, Stage, freeze, messages_of, wait_fo
 from tests.support import verbs
 from tests.support.databases import DistantDatabase
 from tests.support.factories import make_job_type
+from tests.support.verbs import ATTEMPT_LOST
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
-from tests.support.verbs import ATTEMPT_LOST
 
 LEASE = {"LEASE_SECONDS": 2}
 #: How much of a lease of ten seconds is left when the line is mended: time in which a busy machine renews it.

@@ -14,9 +14,9 @@ from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, freeze, messages_of, wait_for_message, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.tuning import SHORT_GRACE, tuned
+from tests.support.verbs import IGNORED_TIMEOUT, KILLED, OWN_THREAD, SHUT_DOWN, STOPPED
 from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
-from tests.support.verbs import IGNORED_TIMEOUT, KILLED, OWN_THREAD, SHUT_DOWN, STOPPED
 
 # Leases are renewed, and cancels seen, six times in their seconds.
 SWIFT: Final = {"CANCEL_GRACE_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1, "LEASE_SECONDS": 6}

@@ -29,6 +29,8 @@ from django_jobs.texts import say
 
 #: Characters of JSON.
 LARGE_BYTES: Final = 1_048_576
+#: How the message begins where a job that failed is tried no more.
+EXHAUSTED: Final = "Retries exhausted"
 #: How long to wait for rows in use before the next try.
 IN_USE_SECONDS: Final = 0.02
 #: Attempts, each as (job, attempt), and the tracebacks of those without an outcome.
@@ -179,7 +181,7 @@ def _bury_exhausted(
         Move(
             pk=job.pk,
             to_status=Status.DEAD_LETTER,
-            message=say("Retries exhausted (%(most)d)", code="retries_exhausted", most=job.max_retries),
+            message=say(f"{EXHAUSTED} (%(most)d)", code="retries_exhausted", most=job.max_retries),
             values={"completed_at": NOW},
             error=errors.get(job.pk),
         )

@@ -19,6 +19,7 @@ from lab.faults.endurance.submitter import Promise
 from lab.faults.runs import LEASE_LOST
 from lab.faults.tables import Change, JobRow, Tables
 from tests.support.record import RETURNED, Event
+from tests.support.verbs import EXPIRED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def _wrong_ends(evidence: Evidence) -> Iterator[str]:
 
 
 def _is_explained(job: JobRow, last: Change, evidence: Evidence) -> bool:
-    if last.message == "Expired":
+    if last.message == EXPIRED:
         return True
     parents = [evidence.tables.jobs[pk] for pk in evidence.tables.parents.get(job.pk, ())]
     if job.run_after == RunAfter.COMPLETED and any(parent.status in UNSUCCESSFUL for parent in parents):

@@ -11,6 +11,7 @@ from django_jobs.statuses import Priority, Status
 from lab.faults.endurance.judgment import Evidence, lost_leases
 from lab.faults.endurance.mix import KINDS
 from tests.support.record import Event
+from tests.support.verbs import WORKER_LOST
 
 Lines = Iterator[str]
 #: A job as findings name it, by its key or by its id.
@@ -63,7 +64,7 @@ def _runs(evidence: Evidence) -> Mapping[str, int]:
         change.message.split(":")[0]
         for history in evidence.tables.histories.values()
         for change in history
-        if change.from_status == Status.RUNNING and change.message.startswith(("Worker lost", "Handed back"))
+        if change.from_status == Status.RUNNING and change.message.startswith((WORKER_LOST, "Handed back"))
     )
     return {
         "handlers begun": sum(event.what == "begin" for event in evidence.events),
@@ -106,7 +107,7 @@ def _waits(evidence: Evidence) -> Iterator[tuple[float, int, str]]:
         if later is None or event.at <= later:
             signs[event.pk, event.attempt] = event.at
     for pk, history in evidence.tables.histories.items():
-        first = next((change for change in history if change.message.startswith("Worker lost")), None)
+        first = next((change for change in history if change.message.startswith(WORKER_LOST)), None)
         is_urgent = evidence.tables.jobs[pk].priority == Priority.CRITICAL
         if is_urgent and first is not None and (pk, first.attempt) in signs and (pk, first.attempt + 1) in begun:
             yield begun[pk, first.attempt + 1] - signs[pk, first.attempt], pk, first.message
