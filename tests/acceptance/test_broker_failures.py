@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from django_jobs import cancel_job, get_job_metrics, get_job_status, submit_jobs
+from django_jobs.exceptions import ForeignBroker
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 from tests.acceptance.steps import (
