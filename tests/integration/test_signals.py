@@ -19,13 +19,11 @@ from tests.support.brokers import (
     WORKER,
     job_in,
     pending_job,
-    queue_up,
     raised,
     reread,
     returned,
     running_job,
     start,
-    ticket_of,
 )
 from tests.support.factories import make_job_type, make_organization
 from tests.support.verbs import Interpose, ProgressBuffer
@@ -182,24 +180,6 @@ def test_a_set_of_jobs_is_read_at_once(listen: Listen) -> None:
         verbs.settle([returned(item) for item in many], WORKER)
     assert len(for_many) == len(for_few)
     assert seen == [item.job_id for item in few + many]
-
-
-def statements_of_a_life() -> int:
-    """How many statements claiming and settling a job take."""
-    job = queue_up(pending_job())
-    verbs.forget_claim_verdicts()
-    with CaptureQueriesContext(connection) as queries:
-        (claimed,) = verbs.claim([ticket_of(job)], WORKER)
-        verbs.settle([returned(claimed)], WORKER)
-    return len(queries)
-
-
-def test_without_receivers_signals_cost_no_statement(listen: Listen) -> None:
-    without = statements_of_a_life()
-    listen(signals.job_progressed, lambda **kwargs: None)
-    assert statements_of_a_life() == without
-    listen(signals.job_finished, lambda **kwargs: None)
-    assert statements_of_a_life() == without + 3  # the rows, their parents and their tenants
 
 
 def test_receivers_that_cannot_be_told_are_logged(

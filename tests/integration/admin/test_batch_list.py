@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -15,7 +14,6 @@ from tests.support import admin, verbs
 from tests.support.admin import asked, codes_on, text, url
 from tests.support.batches import make_batch
 from tests.support.factories import make_user
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -97,21 +95,3 @@ def test_what_no_index_finds_is_looked_for_among_the_newest(root: Client, mine: 
     assert codes_on(page) == ["newest_only"]
     assert listed(root) == [new, old]
     assert codes_on(root.get(url("batch", "changelist"))) == []
-
-
-def test_a_page_costs_the_same_statements_however_many_batches_it_shows(
-    root: Client, mine: Organization, kind: JobType
-) -> None:
-    def visit() -> Any:
-        verbs.forget_organization_ids()
-        return root.get(url("batch", "changelist"))
-
-    then = {"job_type": kind.pk}
-    make_batch(mine, "Completed", then=then)
-    run_jobs()
-    make_batch(mine, "Completed", then=then)
-    visit()  # Django reads the type of its history once
-    few = statements_of(visit)
-    for _ in range(4):
-        make_batch(mine, "Completed", "Dead Letter", then=then)
-    assert statements_of(visit) == few <= 12

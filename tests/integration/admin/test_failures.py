@@ -6,9 +6,7 @@ import datetime as dt
 import re
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import strip_tags
 
@@ -378,32 +376,6 @@ def test_hostile_texts_are_escaped_and_cut(root: Client, kind: JobType, mine: Or
 def test_addresses_of_nothing_find_nothing(query: dict[str, str], root: Client) -> None:
     assert root.get(url("failure", "changelist"), query).status_code == 200
     assert root.get(url("failure", "group"), query).status_code == 302
-
-
-def test_the_list_takes_the_same_statements_however_much_there_is(root: Client, mine: Organization) -> None:
-    def statements() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            root.get(url("failure", "changelist"))
-        return len(captured)
-
-    die(make_job_type(), mine)
-    few = statements()
-    for _ in range(5):
-        die(make_job_type(), make_organization())
-    assert statements() == few <= 14
-
-
-def test_a_group_takes_the_same_statements_however_large_it_is(root: Client, kind: JobType, mine: Organization) -> None:
-    def statements() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            root.get(group(job))
-        return len(captured)
-
-    job = die(kind, mine)
-    few = statements()
-    for _ in range(5):
-        die(kind, make_organization())
-    assert statements() == few <= 17
 
 
 def test_what_is_read_out_tells_the_newest_failure_and_changes_with_the_groups(

@@ -259,13 +259,6 @@ def test_strange_keys_are_answered_with_nothing(subtests: pytest.Subtests, root:
             assert root.get(url("job", "live"), {"ids": ids}).json() == {"jobs": {}}
 
 
-def test_facts_of_many_jobs_cost_the_same_statements(root: Client) -> None:
-    jobs = [pending_job() for _ in range(4)]
-    two = statements_of(lambda: root.get(url("job", "live"), {"ids": f"{jobs[0].pk},{jobs[1].pk}"}))
-    all_of_them = ",".join(str(job.pk) for job in jobs)
-    assert statements_of(lambda: root.get(url("job", "live"), {"ids": all_of_them})) == two
-
-
 def test_a_failed_attempt_waits_no_longer_in_the_list(root: Client) -> None:
     job = end(raised(start(pending_job())))
     facts = root.get(url("job", "live"), {"ids": str(job.pk)}).json()["jobs"][str(job.pk)]

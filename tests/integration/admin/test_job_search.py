@@ -387,20 +387,3 @@ def test_an_organization_without_a_bound_gets_one_when_many_jobs_have_come(mine:
     assert newest_of(mine, 2) == jobs
     clock.now += verbs.NEWEST_JOBS_MAX_AGE
     assert newest_of(mine, 2) == jobs[1:]
-
-
-def test_bounds_of_several_organizations_are_looked_at_in_one_statement(
-    mine: Organization, theirs: Organization, clock: Clock
-) -> None:
-    for organization in (mine, mine, theirs, theirs):
-        pending_job(organization=organization)
-
-    def ask() -> object:
-        return verbs.among_newest(Job.primary.all(), [mine.pk, theirs.pk], 2)
-
-    assert [statements_of(ask), statements_of(ask)] == [2, 0]
-    clock.now += verbs.NEWEST_JOBS_MAX_AGE
-    assert [statements_of(ask), statements_of(ask)] == [1, 0]
-    pending_job(organization=mine)
-    clock.now += verbs.NEWEST_JOBS_MAX_AGE
-    assert [statements_of(ask), statements_of(ask)] == [3, 0]

@@ -6,9 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin, verbs
@@ -89,20 +87,6 @@ def test_that_lanes_change_is_told(root: Client, mine: Organization) -> None:
     assert "rekeying" in codes_on(text(root, url("jobtype", "change", kind.pk)))
     Job.objects.filter(pk=job.pk).update(status="Pending")
     assert waits(root, job)[0] == ["rekeying"]
-
-
-def test_a_page_takes_the_same_statements_however_many_are_full(root: Client) -> None:
-    kind = make_job_type(max_running=50, max_running_per_organization=1)
-
-    def statements() -> int:
-        job_in("Running", job_type=kind, organization=make_organization())
-        with CaptureQueriesContext(connection) as captured:
-            flow(root, kind)
-        return len(captured)
-
-    statements()  # the first one may also read what Django remembers, such as content types
-    few = statements()
-    assert [statements() for _ in range(3)] == [few] * 3
 
 
 @pytest.mark.parametrize(

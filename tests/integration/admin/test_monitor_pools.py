@@ -129,21 +129,6 @@ def test_where_there_is_one_pool_nothing_of_it_is_shown_or_read(
     assert statements_of(lambda: page(root)) == few + 2
 
 
-def test_it_takes_the_same_statements_however_many_pools_there_are(
-    root: Client, mine: Organization, settings: Any
-) -> None:
-    names = [f"pool-{number}" for number in range(8)]
-    configure(settings, *names)
-    announce("all", *(f"jobs-{name}-normal" for name in names))
-    page(root)
-    few = statements_of(lambda: page(root))
-    for name in names:
-        for status in ("Pending", "Queued"):
-            job_in(status, job_type=make_job_type(pool=name), organization=mine)
-    # Of organizations the rows are read once there are some, and one statement tells that there is any job.
-    assert statements_of(lambda: page(root)) <= few + 3
-
-
 def test_pools_are_for_system_admins(gpu: JobType, mine: Organization) -> None:
     pending_job(gpu, mine)
     announce("worker-1", "jobs-gpu-normal")

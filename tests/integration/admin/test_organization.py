@@ -15,7 +15,6 @@ from tests.support import admin
 from tests.support.admin import codes_on, codes_said, remembered, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_job_type, make_organization
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -65,14 +64,6 @@ def test_the_list_counts_to_a_bound(root: Client, mine: Organization, tuning: Tu
     pending_job(organization=mine)
     row = root.get(LIST, {"q": "ORG-MINE"}).context["cl"].result_list[0]
     assert str(row.shown_backlog) == "2+"
-
-
-def test_the_list_costs_the_same_statements_however_many_it_shows(root: Client) -> None:
-    pending_job()
-    few = statements_of(lambda: text(root, LIST))
-    for _ in range(4):
-        pending_job()
-    assert statements_of(lambda: text(root, LIST)) == few
 
 
 def test_the_page_tells_load_and_limits(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -177,18 +175,6 @@ def test_filters_narrow_the_list(superuser: Client, job: Job, foreign_job: Job) 
     assert job not in waiting
     mine = asked(superuser, {"organization": str(job.organization_id)}).queryset
     assert list(mine) == [job]
-
-
-def test_lists_cost_the_same_however_many_rows_they_show(superuser: Client, job: Job) -> None:
-    for model in READ_ONLY:
-        text(superuser, url(model, "changelist"))  # what is remembered for a while is read by now
-        with CaptureQueriesContext(connection) as few:
-            text(superuser, url(model, "changelist"))
-        for _ in range(5):
-            submit_job(job.job_type, job.organization)
-        with CaptureQueriesContext(connection) as many:
-            text(superuser, url(model, "changelist"))
-        assert len(many) == len(few)
 
 
 def test_lists_count_no_further_than_the_cap(superuser: Client, job: Job, foreign_job: Job, tuning: Tuning) -> None:

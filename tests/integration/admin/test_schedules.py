@@ -15,7 +15,6 @@ from tests.support import admin, verbs
 from tests.support.admin import asked, codes_said, form_codes, said, text, url
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedule_pages import LIST, form, page
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -231,17 +230,6 @@ def test_the_list_is_filtered_and_searched(root: Client, kind: JobType, mine: Or
     assert listed(root, q="LETT") == ["b"]
     JobType.objects.filter(pk="letters").delete()
     assert listed(root, q="lett") == ["b"]
-
-
-def test_a_list_takes_as_many_statements_for_many(root: Client, kind: JobType, mine: Organization) -> None:
-    def make(name: str) -> None:
-        verbs.fire_now(schedule_job(name, kind, mine, every=60))
-
-    make("a")
-    few = statements_of(lambda: text(root, LIST))
-    for name in "bcdef":
-        make(name)
-    assert statements_of(lambda: text(root, LIST)) == few
 
 
 def test_a_manager_who_is_no_superuser_may_do_all(kind: JobType) -> None:

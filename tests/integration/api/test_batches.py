@@ -18,7 +18,6 @@ from django_jobs.testing import run_jobs
 from tests.support.api import client_of, codes, ids
 from tests.support.batches import counts, make_batch
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -235,21 +234,6 @@ def test_a_search_finds_by_name_or_id_among_the_newest(
 def test_a_wrong_parameter_is_named(client: APIClient, query: dict[str, Any]) -> None:
     answer = client.get(LIST, query)
     assert (answer.status_code, list(answer.json())) == (400, list(query))
-
-
-def test_a_list_costs_the_same_however_long_it_is(client: APIClient, organization: Organization, kind: JobType) -> None:
-    def make() -> None:
-        make_batch(organization, "Completed", then={"job_type": kind.pk})
-        run_jobs()
-        make_batch(organization, "Completed")
-
-    make()
-    client.get(LIST)  # which asks what later ones remember
-    few = statements_of(lambda: client.get(LIST))
-    for _ in range(3):
-        make()
-    client.get(LIST)  # what is remembered may be too old by now
-    assert statements_of(lambda: client.get(LIST)) == few
 
 
 def test_the_jobs_of_a_batch_are_listed(client: APIClient, organization: Organization) -> None:

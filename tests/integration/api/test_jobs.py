@@ -15,7 +15,6 @@ from tests.support.brokers import MemoryBroker, end, job_in, pending_job, return
 from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
 from tests.support.outputs import finished_with_file
-from tests.support.statements import statements_of
 
 
 @pytest.fixture
@@ -177,12 +176,3 @@ def test_a_members_unfinished_child_keeps_no_parent_that_a_system_admin_deletes(
     end(returned(start(parent)))
     assert system_admin.delete(url_of(parent)).status_code == 204
     assert list(Job.objects.all()) == [child]
-
-
-@pytest.mark.parametrize("path", [(), ("history",)])
-def test_reading_takes_few_statements(
-    member: APIClient, organization: Organization, kind: JobType, path: tuple[str, ...]
-) -> None:
-    job = job_in("Pending", job_type=kind, organization=organization)
-    member.get(url_of(job))  # what a user may is remembered
-    assert statements_of(lambda: member.get(url_of(job, *path))) <= 7

@@ -15,7 +15,6 @@ from django_jobs.models import Job, JobType, Membership, Organization, Schedule
 from tests.support.api import client_of, codes
 from tests.support.brokers import MemoryBroker
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.statements import statements_of
 
 URL = "/api/schedules/"
 FORM = "application/x-www-form-urlencoded"
@@ -252,15 +251,6 @@ def test_the_list_is_filtered(root: APIClient, kind: JobType, organization: Orga
         {"is_enabled": "\x00"},
     ):
         assert root.get(URL, wrong).status_code == 400
-
-
-def test_a_list_takes_as_many_statements_for_many(root: APIClient, kind: JobType, organization: Organization) -> None:
-    schedule_job("s0", kind, organization, every=60)
-    root.get(URL)  # the rights of the user are read once
-    few = statements_of(lambda: root.get(URL))
-    for number in range(5):
-        schedule_job(f"s{number}", kind, make_organization(), every=60)
-    assert statements_of(lambda: root.get(URL)) == few <= 6
 
 
 def test_fired_by_hand_it_tells_the_job_and_the_history_has_it(

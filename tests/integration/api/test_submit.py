@@ -17,7 +17,6 @@ from tests.support.api import client_of, codes, url_of
 from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.statements import statements_of
 
 
 @pytest.fixture
@@ -223,16 +222,6 @@ def test_a_form_may_repeat_what_is_a_list_and_nothing_else(
     answer = client.post("/api/jobs/", {**body, "organization": both, "priority": ["Low", "High"]})
     assert (answer.status_code, list(answer.json())) == (400, ["organization", "priority"])
     assert client.post("/api/jobs/", {**body, "depends_on": ["nonsense", parents[0]]}).status_code == 400
-
-
-def test_the_number_of_statements_does_not_depend_on_the_parents(
-    submit: Callable[..., Any], organization: Organization, kind: JobType
-) -> None:
-    names = [pending_job(kind, organization).name for _ in range(6)]
-    submit()  # what a user may is remembered
-    few = statements_of(lambda: submit(depends_on=names[:1]))
-    many = statements_of(lambda: submit(depends_on=names))
-    assert few == many <= 20
 
 
 def test_a_system_admin_submits_anywhere(broker: MemoryBroker, body: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from tests.support.brokers import pending_job
 from tests.support.factories import make_user
 from tests.support.outputs import finished_with_file
 from tests.support.refusals import refused
-from tests.support.statements import statements_of
 from tests.support.verbs import JOB_ROOM, JoinRefused, Room
 
 METHODS: Final = "/api/method/dartwing.dartwing_core.api.jobs."
@@ -103,9 +102,3 @@ def test_a_policy_cannot_show_what_lies_outside_the_users_organizations(job: Job
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.Everything"}
     with refused(JobNotFound, "unknown_job"):
         get_job_status(job, user=make_user())
-
-
-def test_the_built_in_rule_costs_one_statement(job: Job, owner: Any, settings: Any) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": None}
-    assert owner.has_perm("django_jobs.manage_all_jobs") is False  # remembered by the user
-    assert statements_of(lambda: verbs.find_job(job, owner)) == 1

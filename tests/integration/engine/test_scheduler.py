@@ -10,8 +10,9 @@ import pytest
 
 from django_jobs.models import EngineLease, Job, Worker
 from tests.support import verbs
-from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.clocks import Clock
+from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose, Scheduler
 
@@ -28,6 +29,14 @@ def test_a_tick_dispatches_what_waits(clock: Clock, broker: MemoryBroker) -> Non
     job = pending_job()
     assert Scheduler("one").tick()["dispatch"] == 1
     assert broker.pks() == [job.pk]
+
+
+def test_a_tick_with_nothing_to_do_takes_few_statements(clock: Clock, broker: MemoryBroker) -> None:
+    job_in("Completed")
+    broker.take_all()
+    leader = Scheduler("one")
+    leader.tick()
+    assert statements_of(leader.tick) <= 20
 
 
 def test_a_second_scheduler_does_nothing(clock: Clock) -> None:

@@ -17,7 +17,6 @@ from tests.support import verbs
 from tests.support.batches import make_batch
 from tests.support.commands import DeadBroker, call, refusal, run
 from tests.support.factories import make_job_type, make_organization
-from tests.support.statements import statements_of
 from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("redis_broker")
@@ -106,15 +105,6 @@ def test_the_status_shows_batches_that_have_not_ended_the_oldest_first(organizat
     assert (second["state"], second["progress"], second["total"]) == ("Running", 0, 1)
     shown = run("jobs_status")
     assert [row.batch_id in shown for row in batches] == [*[True] * 5, False]
-
-
-def test_the_status_costs_the_same_however_many_batches_there_are(organization: Organization) -> None:
-    make_batch(organization, "Completed")
-    run("jobs_status")  # which asks what later ones remember
-    few = statements_of(lambda: run("jobs_status"))
-    for _ in range(4):
-        make_batch(organization, "Completed")
-    assert statements_of(lambda: run("jobs_status")) == few
 
 
 def test_the_status_shows_schedules_that_fire_next_and_that_cannot(organization: Organization) -> None:

@@ -18,7 +18,6 @@ from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.commands import call
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import dead, finish
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose, exit_codes
 
@@ -151,12 +150,6 @@ def test_many_ids_go_in_pages(tuning: Tuning) -> None:
     answer = call("jobs_cancel", *ids, "--json")
     assert (answer.facts["canceled"], answer.facts["unchanged"]) == (4, 1)
     assert [item["id"] for item in answer.facts["jobs"]] == ids
-
-
-def test_a_page_costs_the_same_however_many_jobs_it_has() -> None:
-    few, many = [[pending_job().name for _ in range(count)] for count in (2, 12)]
-    call("jobs_cancel", pending_job().name)  # which asks what later ones remember
-    assert statements_of(lambda: call("jobs_cancel", *few)) == statements_of(lambda: call("jobs_cancel", *many))
 
 
 def test_a_dry_run_changes_nothing() -> None:

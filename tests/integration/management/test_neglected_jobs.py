@@ -7,8 +7,6 @@ import time
 from typing import Any, ClassVar
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs import AccessPolicy
 from django_jobs.models import Job, JobType, Organization
@@ -229,14 +227,3 @@ def test_pages_are_turned_until_one_has_something_that_may_go(interpose: Interpo
     assert told().facts["pools"][0]["jobs"] == 2
     tuning.set(neglected_jobs_pages=2)
     assert told().code == NONE
-
-
-def test_the_statements_are_as_many_with_a_longer_backlog(organization: Organization) -> None:
-    kind = make_job_type(max_running=1)
-    counts = []
-    for _ in range(2):
-        neglect(kind, organization, count=20)
-        with CaptureQueriesContext(connection) as queries:
-            verbs.examine_waiting([])
-        counts.append(len(queries))
-    assert counts[0] == counts[1]

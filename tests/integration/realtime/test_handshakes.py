@@ -36,11 +36,6 @@ def codes(*waiting: Handshake) -> list[int | None]:
     return [handshake.code for handshake in waiting]
 
 
-def test_one_who_comes_alone_costs_a_look_and_a_seat() -> None:
-    handshake = handshake_of(make_user())
-    assert statements_of(lambda: verbs.complete_handshake([handshake], SocketSeats())) == 2
-
-
 def test_those_with_one_identity_are_looked_up_once() -> None:
     user = make_user()
     waiting = [handshake_of(user) for _ in range(10)]
@@ -190,11 +185,6 @@ def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytes
         return asyncio.get_running_loop() in Hub._hubs
 
     assert not has_hub
-
-
-def test_a_member_who_joins_is_looked_up_in_four_statements(organization: Organization) -> None:
-    user = User.objects.get(pk=make_user(member_of=[organization]).pk)
-    assert statements_of(lambda: verbs.authorize_joins([(user, Room("org", organization.name))])) == 4
 
 
 def test_those_who_join_a_room_together_read_its_log_once(organization: Organization) -> None:

@@ -160,15 +160,6 @@ def test_thresholds_that_make_no_sense_have_their_defaults(
     assert [alert.subject for alert in evaluate()] == [kind.pk]
 
 
-def test_nothing_takes_many_statements_where_nothing_is_wrong(
-    django_assert_max_num_queries: Any, settings: Any
-) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {}}
-    evaluator = AlertEvaluator()
-    with django_assert_max_num_queries(25):
-        evaluator.evaluate()
-
-
 def test_of_an_organization_that_is_erased_nothing_is_told(organization: Organization) -> None:
     facts = {
         "organizations": {str(organization.pk): 5, "999": 1},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -153,14 +152,6 @@ def test_the_walk_goes_on_where_it_stopped(tuning: Tuning, organization: Organiz
     late.delete()
     watch = OrphanWatch()
     assert [watch.bury() for _ in range(3)] == [0, 0, 1]
-
-
-def test_without_waiting_jobs_the_watch_costs_few_statements(
-    django_assert_num_queries: Callable[..., object],
-) -> None:
-    watch = OrphanWatch()
-    with django_assert_num_queries(3):  # type: ignore[attr-defined]
-        watch.bury()
 
 
 def test_a_claim_ends_what_still_has_a_ticket(

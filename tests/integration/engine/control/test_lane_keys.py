@@ -13,7 +13,6 @@ from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose, LaneKeyWatch, Scheduler
 
@@ -173,14 +172,6 @@ def test_saving_an_instance_that_was_read_before_leaves_the_mark(kind: JobType) 
     stored = JobType.objects.get(pk=kind.pk)
     assert (stored.concurrency_key, stored.keyed_by) == ("", "customer")
     assert not is_done(kind)
-
-
-def test_where_no_key_changed_the_types_are_read_and_no_job(organization: Organization) -> None:
-    kind = make_job_type(concurrency_key="customer")
-    submit_job(kind, organization, {"customer": 1})
-    watch = LaneKeyWatch()
-    watch.rewrite()
-    assert statements_of(watch.rewrite) == 1
 
 
 def test_who_comes_to_lead_finds_jobs_in_other_lanes(organization: Organization) -> None:

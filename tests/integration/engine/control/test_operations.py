@@ -117,10 +117,6 @@ def test_a_turn_takes_a_bounded_batch_in_as_many_statements_whatever_its_size(
     assert Operation.objects.get().changed == 10
 
 
-def test_without_operations_a_round_asks_once(system_admin: User) -> None:
-    assert statements_of(work_off) == 1
-
-
 def test_the_scheduler_works_it_off(kind: JobType, system_admin: User) -> None:
     (job,) = dead(kind, 1)
     begin(job, system_admin)

@@ -20,7 +20,6 @@ from django_jobs import (
     retry_job,
     signals,
     submit_job,
-    submit_jobs,
 )
 from django_jobs.exceptions import DuplicateJob, JobNotFound, OrganizationGone, PermanentError, RateLimited
 from django_jobs.models import Job, Organization
@@ -98,20 +97,6 @@ def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(tenant: Organiz
     assert verbs.claim(broker.take_all(), WORKER) == []
     row = reread(late)
     assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
-
-
-def test_the_current_id_costs_the_claim_no_statement(tenant: Organization, broker: MemoryBroker) -> None:
-    kind = make_job_type()
-    pending_job(kind, tenant)
-    claim_all(broker)
-    submit_jobs([{"job_type": kind, "organization": tenant}] * 3)
-    verbs.dispatch()
-    tickets = broker.take_all()
-    # Reading the jobs, and moving them in a transaction: nothing for the tenants.
-    assert statements_of(lambda: verbs.claim(tickets, WORKER)) <= STATEMENTS_OF_A_CLAIM
-
-
-STATEMENTS_OF_A_CLAIM: Final = 8
 
 
 def test_a_tenant_that_was_deleted_while_its_job_runs_is_said_to_be_gone(tenant: Organization) -> None:
@@ -246,14 +231,6 @@ def test_progress_is_told_with_the_id_of_now(tenant: Organization) -> None:
     assert (event.organization, f'"{NEW}"' in event.data) == (NEW, True)
     ((event, _),) = verbs.running_progress(tenant.pk)
     assert event.organization == NEW
-
-
-def test_lists_read_all_tenants_at_once() -> None:
-    job_in("Completed")
-    few = statements_of(list_jobs)
-    for _ in range(5):
-        job_in("Completed")
-    assert statements_of(list_jobs) == few
 
 
 @pytest.mark.parametrize("goes", [rename, lambda tenant: (tenant.delete(), make_organization(name=OLD))[1]])

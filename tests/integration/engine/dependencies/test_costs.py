@@ -9,8 +9,7 @@ import pytest
 from django_jobs import submit_job, submit_jobs
 from django_jobs.models import DependencyTask, Job, JobType, Organization
 from tests.support import verbs
-from tests.support.brokers import WORKER, end, raised, returned, start
-from tests.support.families import claim_all, is_ready
+from tests.support.brokers import end, raised, returned, start
 from tests.support.statements import statements_of
 from tests.support.stores import store_name
 
@@ -47,27 +46,6 @@ def test_a_parents_death_costs_little_more_for_400_children_than_for_10(
     # Where a set moves through the ORM, its log rows are written in as many statements as the driver needs.
     assert many <= few + {"postgresql": 0, "mysql": 2, "sqlite": 16, "portable": 0}[store_name()]
     assert Job.objects.filter(is_orphaned=True).count() == 410
-
-
-def cost_of_the_last_end(kind: JobType, organization: Organization, parents: int) -> int:
-    jobs = submit_jobs([{"job_type": kind, "organization": organization}] * parents)
-    child = submit_job(kind, organization, depends_on=jobs)
-    claimed, *others = claim_all(jobs)
-    verbs.settle([returned(item) for item in others], WORKER)
-    verbs.follow_up()
-
-    def run() -> None:
-        end(returned(claimed))
-        verbs.follow_up()
-
-    count = statements_of(run)
-    assert is_ready(child)
-    return count
-
-
-@pytest.mark.slow
-def test_the_last_of_1000_parents_costs_as_much_as_the_last_of_10(kind: JobType, organization: Organization) -> None:
-    assert cost_of_the_last_end(kind, organization, 10) == cost_of_the_last_end(kind, organization, 1000)
 
 
 def test_a_job_without_relatives_pays_nothing_for_those_of_others(kind: JobType, organization: Organization) -> None:

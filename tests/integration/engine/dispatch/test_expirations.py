@@ -20,9 +20,8 @@ from tests.support import verbs
 from tests.support.admin import fact_on, page_of
 from tests.support.brokers import WORKER, MemoryBroker, end, job_in, queue_up, reread, returned, ticket_of
 from tests.support.families import Submitter, statuses
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import Scheduler, Ticket, outcomes
+from tests.support.verbs import Scheduler, outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -66,17 +65,6 @@ def test_an_expired_job_does_not_keep_like_jobs_from_running(kind: JobType, orga
     expiring(jobs[1], MINUTE)
     assert [item.pk for item in verbs.claim([ticket_of(job) for job in jobs], WORKER)] == [jobs[1].pk, jobs[2].pk]
     assert statuses(*jobs) == ["Canceled", "Running", "Running"]
-
-
-def test_a_job_that_may_expire_costs_the_claim_no_further_statement() -> None:
-    plain, limited = ticket_of(job_in("Queued")), ticket_of(expiring(job_in("Queued"), MINUTE))
-    verbs.claim([ticket_of(job_in("Queued"))], WORKER)
-
-    def statements_of_claim(ticket: Ticket) -> int:
-        verbs.forget_claim_verdicts()
-        return statements_of(lambda: verbs.claim([ticket], WORKER))
-
-    assert statements_of_claim(plain) == statements_of_claim(limited)
 
 
 def test_an_attempt_that_waited_behind_another_until_too_late_does_not_begin() -> None:

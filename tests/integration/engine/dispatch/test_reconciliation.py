@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs.engine.insight.diagnostics import _owner
 from django_jobs.exceptions import ForeignBroker
@@ -139,11 +137,3 @@ def test_a_broker_that_turns_out_to_be_anothers_gets_no_ticket(broker: MemoryBro
     broker.marker = None
     scheduler.tick()
     assert broker.pks() == [job.pk]
-
-
-def test_looking_whose_the_broker_is_costs_no_statement_once_it_is_ours(broker: MemoryBroker) -> None:
-    watch = TicketWatch()
-    watch.reissue_lost()
-    with CaptureQueriesContext(connection) as captured:
-        watch.reissue_lost()
-    assert len(captured) == 1  # which jobs are queued

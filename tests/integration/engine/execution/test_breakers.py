@@ -235,11 +235,6 @@ def test_ends_of_plain_types_ask_nothing_of_breakers() -> None:
     assert statements(lambda: verbs.settle([returned(first), raised(second)], WORKER)) == []
 
 
-def test_a_set_that_completes_asks_its_breakers_once(fragile: JobType) -> None:
-    ended = [returned(claimed) for claimed in attempts(fragile, 5)]
-    assert len(statements(lambda: verbs.settle(ended, WORKER))) == 1
-
-
 def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:
     return [raised(claimed)] * count
 

@@ -16,7 +16,6 @@ from tests.support import verbs
 from tests.support.attempts import FreeRunner
 from tests.support.brokers import start
 from tests.support.durable import DurableJob
-from tests.support.statements import statements_of
 from tests.support.verbs import outcomes
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -90,18 +89,6 @@ def test_another_dict_may_take_its_place_without_a_look_at_the_old_one(durable: 
 
     durable.run(handler)
     assert JobCheckpoint.objects.get().data == {}
-
-
-def test_the_first_attempt_reads_nothing_and_later_ones_read_when_first_asked(durable: DurableJob) -> None:
-    counts: list[int] = []
-
-    def handler(context: Any) -> None:
-        counts.extend([statements_of(lambda: context.checkpoint), statements_of(lambda: context.checkpoint)])
-        raise RetryLater(0)
-
-    durable.run(handler)
-    durable.run(handler)
-    assert counts == [0, 0, 1, 0]
 
 
 BAD: dict[str, Any] = {"not_a_dict": [1], "not_json": {"seen": {1}}, "too_large": {"text": "x" * 70_000}}

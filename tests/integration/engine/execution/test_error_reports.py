@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
+from django.db import OperationalError
 
 from django_jobs import cancel_job, signals
 from django_jobs.engine.execution import settle
@@ -178,21 +177,6 @@ def test_a_receiver_that_fails_harms_nobody(listen: Listen, failed: list[Any], r
     assert run(raising(ValueError("x"))).status == "Failed"
     assert len(failed) == 1
     assert [item.msg.split()[0] for item in records if "event=failed" not in item.msg] == ["event=receiver_failed"]
-
-
-def statements_of_a_failure() -> int:
-    _, claimed = running_job()
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
-        verbs.settle([raised(claimed, error=ValueError("x"))], WORKER)
-    return len(captured)
-
-
-def test_the_signal_costs_no_statement_where_nobody_listens(listen: Listen) -> None:
-    alone = statements_of_a_failure()
-    listen(signals.job_attempt_failed, lambda **_: None)
-    assert statements_of_a_failure() > alone
 
 
 class Large:

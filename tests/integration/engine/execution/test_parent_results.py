@@ -74,12 +74,6 @@ def test_a_parent_that_was_deleted_is_missing(family: tuple[Job, Job, Job]) -> N
     assert list(context_of(child).parents) == [second.name]
 
 
-def test_they_are_read_once_and_only_when_asked_for(family: tuple[Job, Job, Job]) -> None:
-    context = context_of(family[2])
-    assert statements_of(lambda: context.parents) == 2
-    assert statements_of(lambda: context.parents) == 0
-
-
 def test_reading_many_parents_costs_as_many_statements_as_one(submit: Submitter) -> None:
     parents = [submit() for _ in range(30)]
     child = submit(*parents)

@@ -11,7 +11,6 @@ from django_jobs.models import Job
 from tests.support import verbs
 from tests.support.brokers import pending_job
 from tests.support.job_copies import copies
-from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -46,30 +45,12 @@ def test_more_than_the_bound_are_counted_exactly(is_walked: bool, seconds: Calla
     )
 
 
-def test_few_are_counted_by_one_statement() -> None:
-    few = Job.objects.filter(pk__in=list(Job.objects.values_list("pk", flat=True)[:3]))
-    assert statements_of(lambda: verbs.count_in_time(few, is_walked=False)) == 1
-
-
-def test_what_no_index_finds_is_counted_in_bounded_statements_from_the_first_on(
-    seconds: Callable[[float], None],
-) -> None:
-    seconds(0.1)
-    assert statements_of(lambda: verbs.count_in_time(Job.objects.filter(error_message="x"), is_walked=True)) == 2 + 5
-
-
 def test_where_time_runs_out_the_newest_were_counted_and_that_is_said(seconds: Callable[[float], None]) -> None:
     seconds(0.6)
     assert verbs.count_in_time(Job.objects.all(), is_walked=False) == (5, True)
     # Of old jobs alone it is known that they are more than the bound.
     oldest = Job.objects.filter(pk__lte=Job.objects.earliest("pk").pk + 3)
     assert verbs.count_in_time(oldest, is_walked=False) == (3, True)
-
-
-@pytest.mark.parametrize(("step", "statements"), [(0.01, 3), (0.1, 5)])
-def test_stretches_grow_while_they_are_fast(step: float, statements: int, seconds: Callable[[float], None]) -> None:
-    seconds(step)
-    assert statements_of(lambda: verbs.count_in_time(Job.objects.all(), is_walked=True)) == 2 + statements
 
 
 def test_stretches_shrink_when_they_are_slow(seconds: Callable[[float], None]) -> None:

@@ -45,13 +45,6 @@ def test_metrics_of_many_jobs_with_and_without(job: Job, monkeypatch: pytest.Mon
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(600, abs=30)
 
 
-def test_metrics_of_many_jobs_ask_once_more_where_tasks_wait(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_is_large", lambda _: True)
-    asked = statements_of(get_job_metrics)
-    Job.objects.filter(pk=job.pk).update(priority=1)
-    assert statements_of(get_job_metrics) == asked - 1
-
-
 def test_metrics_of_many_jobs_of_which_none_is_a_task_read_no_head_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """That column is in no index."""
     monkeypatch.setattr(metrics, "_is_large", lambda _: True)

@@ -7,15 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_status, list_jobs
 from django_jobs.engine.store import submission_times
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support import verbs
-from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
+from tests.support.brokers import end, job_in, pending_job, returned, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
@@ -216,42 +214,3 @@ def test_ids_and_times_may_be_a_little_out_of_step(hourly: list[Job]) -> None:
 
 def test_without_jobs_none_was_submitted() -> None:
     assert created(0, 1) == []
-
-
-def test_looking_for_a_moment_takes_a_bounded_number_of_statements(hourly: list[Job]) -> None:
-    with CaptureQueriesContext(connection) as queries:
-        created(2, 5)
-    assert len(queries) <= 2 * (submission_times._LOOKUPS + 2) + 1
-
-
-def statements(**filters: Any) -> int:
-    with CaptureQueriesContext(connection) as queries:
-        list_jobs(**filters)
-    return len(queries)
-
-
-@pytest.mark.parametrize("with_user", [False, True])
-def test_a_page_takes_as_many_statements_however_many_jobs_it_holds(with_user: bool) -> None:
-    organizations = [make_organization(), make_organization()]
-    user = make_user(member_of=organizations) if with_user else None
-    parent = pending_job(organization=organizations[0])
-    start(pending_job(organization=organizations[0]))
-    pending_job(organization=organizations[0], depends_on=parent)
-    list_jobs(user=user)  # the user's permissions are read once
-    before = statements(user=user)
-    for organization in organizations * 4:
-        job = pending_job(organization=organization)
-        pending_job(organization=organization, depends_on=job)
-        job_in("Queued", organization=organization)
-    assert len(list_jobs(user=user, limit=100)) > 20
-    assert statements(user=user, limit=100) == before
-
-
-def test_ended_jobs_ask_for_rows_parents_and_tenants_alone() -> None:
-    job_in("Completed")
-    job_in("Completed")
-    assert statements() == 3
-
-
-def test_an_empty_page_asks_for_rows_alone() -> None:
-    assert statements() == 1

@@ -6,8 +6,6 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
 from django_jobs.models import Job, JobType, OrganizationActivity, Span, TypeActivity
@@ -117,10 +115,3 @@ def test_what_waits_is_counted_up_to_a_bound_by_priority(tuning: Tuning) -> None
     for priority in ["Low"] * 3 + ["High"]:
         pending_job(priority=priority)
     assert get_job_metrics()["queue_depth_by_priority"] == {"Critical": 0, "High": 1, "Normal": 0, "Low": 2}
-
-
-def test_many_jobs_take_a_few_statements(many: Job) -> None:
-    for organization in (None, many.organization):
-        with CaptureQueriesContext(connection) as queries:
-            get_job_metrics(organization)
-        assert len(queries) <= 16

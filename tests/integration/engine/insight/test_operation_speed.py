@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from django_jobs.models import Operation
 from tests.support import verbs
-from tests.support.statements import statements_of
 from tests.support.verbs import USUAL_SPEEDS, OperationSpeed
 
 
@@ -54,12 +53,6 @@ def test_the_fastest_of_the_latest_is_what_is_expected_of_its_action_alone() -> 
 def test_what_was_short_or_held_back_tells_nothing(fields: dict[str, Any]) -> None:
     ended(**{"changed": 5_000, "seconds": 1, **fields})
     assert not verbs.read_operation_speeds()["cancel"].is_measured
-
-
-def test_all_are_read_by_one_statement() -> None:
-    for action in Operation.Action.values:
-        ended(5_000, 1, action)
-    assert statements_of(verbs.read_operation_speeds) == 1
 
 
 @pytest.mark.parametrize(("per_minute", "seconds"), [(None, 10), (600, 100), (60_000, 10)])

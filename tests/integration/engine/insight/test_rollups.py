@@ -12,8 +12,8 @@ from django_jobs.engine.insight import activity
 from django_jobs.models import EngineLease, ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from tests.support import verbs
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
-from tests.support.brokers import job_in, pending_job, start
-from tests.support.factories import make_job_type, make_organization
+from tests.support.brokers import job_in, pending_job
+from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
 from tests.support.verbs import LogHorizon, Scheduler
 
@@ -78,21 +78,6 @@ def test_a_log_whose_ids_begin_high_is_not_far_behind() -> None:
     assert verbs.rollups_behind() == 1
     roll_up()
     assert (of_type(job).submitted, verbs.rollups_behind()) == (1, 0)
-
-
-def test_with_nothing_new_it_only_looks(django_assert_num_queries: Any) -> None:
-    job_in("Completed")
-    roll_up()
-    with django_assert_num_queries(2):
-        roll_up()
-
-
-def test_the_statements_do_not_depend_on_the_events(django_assert_max_num_queries: Any) -> None:
-    kind, organization = make_job_type(), make_organization()
-    for _ in range(5):
-        start(pending_job(kind, organization))
-    with django_assert_max_num_queries(20):
-        roll_up()
 
 
 def test_a_rolled_back_move_is_not_waited_for() -> None:

@@ -165,14 +165,6 @@ def test_a_status_takes_few_statements(status: str, most: int) -> None:
     assert statements(job_in(status)) <= most
 
 
-def test_a_suspension_takes_a_user_no_further_statement() -> None:
-    job, user = completed_with_output()
-    get_job_status(job, user=user)  # the user's permissions are read once
-    before = statements(job, user)
-    Organization.objects.update(is_active=False)
-    assert statements(job, user) == before
-
-
 def test_the_history_tells_every_step_in_order() -> None:
     history = get_job_history(job_in("Completed"))
     assert [(entry["from_status"], entry["to_status"], entry["attempt"]) for entry in history] == [

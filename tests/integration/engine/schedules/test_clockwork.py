@@ -1,4 +1,4 @@
-"""The thread that fires: exact to the moment, cheap at rest, and silent where another scheduler leads."""
+"""The thread that fires: exact to the moment, and silent where another scheduler leads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs.models import Organization, Schedule, ScheduleFiring
 from tests.support.schedules import HOUR, make_schedule
@@ -28,18 +26,6 @@ def due_in(schedule: Schedule, delay: dt.timedelta) -> dt.datetime:
 
 def do(name: str, duty: Callable[[], int]) -> int:
     return duty()
-
-
-@pytest.mark.django_db
-def test_at_rest_a_look_is_one_statement(organization: Organization) -> None:
-    clockwork = Clockwork()
-    clockwork.fire()
-    with CaptureQueriesContext(connection) as without_schedules:
-        assert clockwork.fire() == 0
-    due_in(make_schedule(None, organization), HOUR)
-    with CaptureQueriesContext(connection) as with_one:
-        assert clockwork.fire() == 0
-    assert (len(without_schedules), len(with_one)) == (1, 1)
 
 
 @pytest.mark.django_db

@@ -154,14 +154,6 @@ def test_seats_for_many_who_come_together_are_one_statement(user: User) -> None:
     assert OpenSocket.objects.filter(process=seats.process).count() == 3
 
 
-def test_giving_back_is_one_statement(user: User) -> None:
-    seats = SocketSeats()
-    for seat in seats.take_all([user.pk] * 3):
-        assert seat is not None
-        seats.give_back(seat)
-    assert statements_of(seats.release) == 1
-
-
 def test_a_seat_that_was_given_back_is_free_at_once(user: User) -> None:
     seats = SocketSeats()
     first, *_ = seats.take_all([user.pk] * 20)
@@ -259,14 +251,6 @@ def test_a_lost_seat_that_is_given_back_frees_nobody_elses(user: User, tuning: T
     seats.give_back(lost)
     assert seats.release() == 0
     assert OpenSocket.objects.get().process == seats.process
-
-
-def test_opening_costs_the_same_however_many_there_are(user: User) -> None:
-    seats = SocketSeats()
-    first = statements_of(lambda: seats.take(user.pk))
-    for _ in range(15):
-        seats.take(user.pk)
-    assert statements_of(lambda: seats.take(user.pk)) == first == 1
 
 
 def test_a_process_that_was_frozen_gets_other_seats_for_its_sockets(user: User) -> None:

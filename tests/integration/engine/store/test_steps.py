@@ -6,13 +6,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs.models import Job, JobCheckpoint, JobStep
 from django_jobs.statuses import Status
 from tests.support.brokers import WORKER, running_job
-from tests.support.stores import store_name
 from tests.support.verbs import NewStep, StepAttempt, Store, StoredStep
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -91,15 +88,3 @@ def test_nothing_is_stored_for_a_job_that_is_gone(each_store: Store) -> None:
     attempt = StepAttempt(4_000_000, 1, WORKER)
     assert each_store.insert_step(attempt, STEP) is None
     assert not each_store.save_checkpoint(attempt, "{}")
-
-
-def test_postgresql_needs_one_statement_for_each(each_store: Store) -> None:
-    if store_name() != "postgresql":
-        return
-    attempt = running_attempt()
-    each_store.insert_step(attempt, STEP._replace(position=1))
-    each_store.save_checkpoint(attempt, "{}")
-    with CaptureQueriesContext(connection) as queries:
-        each_store.insert_step(attempt, STEP)
-        each_store.save_checkpoint(attempt, "{}")
-    assert len(queries) == 2

@@ -21,8 +21,6 @@ from django_jobs.exceptions import (
 from django_jobs.models import Job, JobType, Organization
 from tests.support.brokers import job_in, reread
 from tests.support.factories import make_job_type, make_organization, make_user
-from tests.support.statements import statements_beside_inserts, statements_of
-from tests.support.stores import store_name
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -63,22 +61,6 @@ def test_metadata_on_which_processes_act_are_for_code_alone(organization: Organi
     for submitted in (submit_job(**item, user=member), *submit_jobs([item], user=member)):
         assert reread(submitted).metadata == submitted.metadata == {"ticket": "é-7"}
     assert reread(submit_job(**item)).metadata == item["metadata"]
-
-
-@both
-def test_one_submission_says_it_without_a_further_statement(
-    submit: Callable[..., Job], organization: Organization
-) -> None:
-    kind, moment = make_job_type(), timezone.now() + SOON
-    submit(kind, organization)  # type and organization are remembered from now on, where they are
-    plain = statements_of(lambda: submit(kind, organization, parameters={"n": 1}))
-    said = statements_of(
-        lambda: submit(kind, organization, timeout=7, max_retries=0, expires_at=moment, run_after="ended")
-    )
-    assert said == plain
-    if submit is one and store_name() == "postgresql":
-        assert plain == 1
-        assert statements_of(lambda: submit(kind, organization, unique_key="k", deduplication_window=60)) == 1
 
 
 @both
@@ -200,17 +182,6 @@ def test_lists_do_not_replace(guarded: JobType, organization: Organization) -> N
     with pytest.raises(InvalidSubmission) as caught:
         submit_jobs(items(guarded, organization, 1, on_duplicate="replace"))
     assert caught.value.codes == {"0.on_duplicate": ["invalid_choice"]}
-
-
-def test_giving_back_costs_no_statement_for_each(guarded: JobType, organization: Organization) -> None:
-    def cost_of(*numbers: int) -> int:
-        return statements_beside_inserts(
-            lambda: submit_jobs(items(guarded, organization, *numbers, on_duplicate="return"))
-        )
-
-    few = cost_of(1, 2)
-    assert cost_of(*range(3, 103)) == few
-    assert cost_of(*range(110)) <= few + 2
 
 
 # Exceptions.

@@ -28,7 +28,6 @@ from django_jobs.testing import make_context, run_jobs
 from tests.support import handlers, verbs
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
-from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -507,18 +506,6 @@ def test_unknown_keywords_are_a_type_error(does: Any, child: JobType, organizati
 
 
 # Costs, refusals, tests of handlers.
-
-
-def test_a_first_attempt_asks_for_no_earlier_one(does: Any, child: JobType, organization: Organization) -> None:
-    counts: list[int] = []
-    submit_job("child", organization, {"n": -1})  # type and organization are remembered from now on, where they are
-    pending_job(
-        does(lambda _: counts.append(statements_of(lambda: submit_job("child", organization, {"n": len(counts)})))),
-        organization,
-    )
-    run_jobs(retries=True)
-    outside = statements_of(lambda: submit_job("child", organization, {"n": 99}))
-    assert counts == [outside, outside + 1, outside + 1]
 
 
 def test_a_limit_is_waited_for(does: Any, organization: Organization) -> None:
