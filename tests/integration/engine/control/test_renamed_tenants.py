@@ -24,7 +24,7 @@ from django_jobs import (
 from django_jobs.exceptions import DuplicateJob, JobNotFound, OrganizationGone, PermanentError, RateLimited
 from django_jobs.models import Job, Organization
 from django_jobs.testing import make_context, run_jobs
-from tests.integration.conftest import Listen
+from tests.integration.conftest import Listen, Reasons
 from tests.support import handlers, verbs
 from tests.support.admin import chosen, superuser, url
 from tests.support.api import client_of, url_of
@@ -87,7 +87,9 @@ def test_an_answer_of_the_policy_that_is_remembered_holds_for_no_other_name(
     assert context_of(claim_all(broker)[0]).organization == NEW
 
 
-def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(tenant: Organization, broker: MemoryBroker) -> None:
+def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(
+    tenant: Organization, broker: MemoryBroker, reasons: Reasons
+) -> None:
     kind = make_job_type()
     pending_job(kind, tenant)
     claim_all(broker)
@@ -95,8 +97,7 @@ def test_a_remembered_answer_lets_no_job_of_a_deleted_tenant_run(tenant: Organiz
     verbs.dispatch()
     Organization.objects.filter(pk=tenant.pk).delete()
     assert verbs.claim(broker.take_all(), WORKER) == []
-    row = reread(late)
-    assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
+    assert (reread(late).status, reasons(late)) == ("Dead Letter", ["organization_gone"])
 
 
 def test_a_tenant_that_was_deleted_while_its_job_runs_is_said_to_be_gone(tenant: Organization) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job, signals
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
-from tests.integration.conftest import Listen
+from tests.integration.conftest import Listen, Reasons
 from tests.support import verbs
 from tests.support.brokers import end, queue_up, raised, reread, start
 from tests.support.families import Submitter, complete, is_ready, kill, run_after_ended, statuses
@@ -38,11 +38,12 @@ def test_a_canceled_parent_takes_its_descendants_to_canceled(submit: Submitter) 
         assert (job.is_orphaned, job.ready_at, job.completed_at) == (False, None, None)
 
 
-def test_the_history_says_which_parent_was_canceled(submit: Submitter) -> None:
+def test_the_history_says_which_parent_was_canceled(submit: Submitter, reasons: Reasons) -> None:
     root, child, _ = canceled_family(submit)
     last = get_job_history(child)[-1]
     assert (last["from_status"], last["to_status"]) == ("Pending", "Canceled")
     assert (last["actor_kind"], root.name in last["message"]) == ("system", True)
+    assert reasons(child) == ["parent_canceled"]
 
 
 @pytest.mark.parametrize(("ending", "event"), [(cancel_job, "canceled"), (kill, "dead_letter")])

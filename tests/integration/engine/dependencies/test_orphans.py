@@ -9,6 +9,7 @@ import pytest
 from django_jobs import cancel_job, get_job_history, get_job_status, retry_job
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import DependencyTask, Job
+from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import end, raised, reread, start
 from tests.support.families import Submitter, complete, dead_family, is_ready, kill, statuses
@@ -16,7 +17,7 @@ from tests.support.families import Submitter, complete, dead_family, is_ready, k
 pytestmark = pytest.mark.usefixtures("nothing_is_dispatched")
 
 
-def test_a_parent_that_dies_takes_its_child_along(submit: Submitter) -> None:
+def test_a_parent_that_dies_takes_its_child_along(submit: Submitter, reasons: Reasons) -> None:
     parent = submit()
     child = submit(parent)
     verbs.follow_up()
@@ -25,6 +26,7 @@ def test_a_parent_that_dies_takes_its_child_along(submit: Submitter) -> None:
     child = reread(child)
     assert (child.status, child.error_type, parent.name in child.error_message) == ("Dead Letter", "Permanent", True)
     assert (child.completed_at is not None, child.ready_at, child.is_orphaned) == (True, None, True)
+    assert reasons(child) == ["parent_ended"]
     last = get_job_history(child)[-1]
     assert (last["from_status"], last["to_status"], last["actor"], last["message"]) == (
         "Pending",

@@ -14,6 +14,7 @@ from django_jobs import get_job_history, submit_job
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import Status
+from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, reread
 from tests.support.clocks import Clock
@@ -188,7 +189,11 @@ def test_without_a_broker_it_is_as_it_ever_was(kind: JobType, organization: Orga
 
 
 def test_what_the_broker_does_not_take_waits_again(
-    kind: JobType, organization: Organization, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    kind: JobType,
+    organization: Organization,
+    broker: MemoryBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    reasons: Reasons,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise BrokerUnavailable("the test says so")
@@ -198,7 +203,7 @@ def test_what_the_broker_does_not_take_waits_again(
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is None) == ("Pending", None, False)
     last = get_job_history(job)[-1]
-    assert (last["from_status"], last["to_status"], last["actor_kind"]) == ("Queued", "Pending", "system")
+    assert (last["from_status"], last["to_status"], reasons(job)) == ("Queued", "Pending", ["not_taken"])
     assert "the test says so" in last["message"]
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_jobs import cancel_job, get_job_history, retry_job, submit_for_each, submit_job
 from django_jobs.exceptions import DuplicateJob, RateLimited
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
+from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import (
     WORKER,
@@ -85,7 +86,7 @@ def test_a_replaced_job_that_is_due_now_is_dispatched_after_the_commit(
 
 
 def test_a_job_with_a_ticket_is_withdrawn_and_does_not_run_early(
-    kind: JobType, organization: Organization, broker: MemoryBroker
+    kind: JobType, organization: Organization, broker: MemoryBroker, reasons: Reasons
 ) -> None:
     first = queue_up(replacing(kind, organization, 1))
     ticket = ticket_of(first)
@@ -93,7 +94,7 @@ def test_a_job_with_a_ticket_is_withdrawn_and_does_not_run_early(
     row = reread(first)
     assert (row.status, row.input_parameters, row.queued_at) == ("Pending", {"n": 2}, None)
     last = get_job_history(first)[-1]
-    assert (last["from_status"], last["to_status"]) == ("Queued", "Pending")
+    assert (last["from_status"], last["to_status"], reasons(first)) == ("Queued", "Pending", ["replaced"])
     assert verbs.claim([ticket], WORKER) == []
     assert verbs.dispatch() == 0
     assert reread(first).status == "Pending"

@@ -12,6 +12,7 @@ from django.test import Client
 from django_jobs import AccessPolicy, cancel_job, retry_job, submit_job, submit_jobs
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, PermissionDenied
 from django_jobs.models import Job, JobType, Organization
+from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.admin import codes_said, text, url
 from tests.support.api import client_of
@@ -231,13 +232,13 @@ def after_a_worker_took_it(job: Job, broker: MemoryBroker) -> Job:
 
 
 def test_a_job_whose_type_is_for_admins_by_now_ends_at_the_claim(
-    organization: Organization, broker: MemoryBroker
+    organization: Organization, broker: MemoryBroker, reasons: Reasons
 ) -> None:
     kind = make_job_type()
     job = pending_job(kind, organization, user=make_user(member_of=[organization]))
     JobType.objects.update(submit_by="admins")
     row = after_a_worker_took_it(job, broker)
-    assert (row.status, row.error_type, row.attempt) == ("Dead Letter", "Permanent", 0)
+    assert (row.status, row.error_type, reasons(job)) == ("Dead Letter", "Permanent", ["may_not_submit"])
 
 
 @pytest.mark.parametrize(("is_member", "status"), [(True, "Running"), (False, "Dead Letter")])
