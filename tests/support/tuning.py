@@ -313,6 +313,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "counts_a_report": ("django_jobs.worker.reported_counts", "AT_ONCE"),
     "counts_report_seconds": ("django_jobs.worker.reported_counts", "REPORT_SECONDS"),
     "hand_back_seconds": ("django_jobs.worker.housekeeper", "HAND_BACK_SECONDS"),
+    "held_ticket_seconds": ("django_jobs.worker.doubts", "HELD_SECONDS"),
     "housekeeper_window_seconds": ("django_jobs.worker.housekeeper", "WINDOW_SECONDS"),
     "hung_call_seconds": ("django_jobs.worker.sync_thread", "HUNG_SECONDS"),
     "idle_thread_seconds": (
@@ -324,6 +325,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "left_behind_task_seconds": ("django_jobs.worker.task_interruption", "LEFT_BEHIND_SECONDS"),
     "lease_renewer_leave_seconds": ("django_jobs.worker.lease_renewer", "LEAVE_SECONDS"),
     "loop_blocked_seconds": ("django_jobs.worker.loop_watch", "BLOCKED_SECONDS"),
+    "most_held_ticket_seconds": ("django_jobs.worker.doubts", "MOST_HELD_SECONDS"),
     "order_pause_seconds": ("django_jobs.worker.orders", "PAUSE_SECONDS"),
     "rested_connection_seconds": (
         ("django_jobs.worker.sync_thread", "RESTED_SECONDS"),

@@ -6,11 +6,12 @@ import datetime as dt
 import re
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from django_jobs.models import Job, JobType, Operation, Organization
+from django_jobs.models import Job, JobType, Membership, Operation, Organization
 from django_jobs.statuses import Status
 from tests.support import admin
 from tests.support.admin import codes_on, codes_said, text, url
@@ -335,6 +336,16 @@ def test_staff_see_groups_of_their_own_organizations_alone(
     assert rows(boss) == [("<bdi>it failed</bdi>", 1)]
     assert "ORG-THEIRS" not in text(boss, group(foreign[0]))
     assert boss.get(group(foreign[1])).status_code == 302
+
+
+def test_each_group_has_the_buttons_that_its_reader_has_in_its_organization(
+    boss: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    Membership.objects.create(user=User.objects.get(), organization=theirs)
+    die(kind, mine)
+    die(kind, theirs, "another error")
+    shown = boss.get(url("failure", "changelist")).context["rows"]
+    assert {row.newest.organization_id: row.buttons.retry for row in shown} == {mine.pk: True, theirs.pk: False}
 
 
 def test_what_the_policy_forbids_is_neither_offered_nor_done(

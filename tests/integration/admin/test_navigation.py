@@ -136,6 +136,18 @@ def test_operations_that_are_under_way_are_counted_for_who_sees_them(organizatio
     assert counts(staff_of(organization))["operations"] == "0"
 
 
+def test_an_operation_that_somebody_stops_is_counted_no_more(
+    organization: Organization, django_capture_on_commit_callbacks: Any
+) -> None:
+    client, kind = superuser(), make_job_type()
+    pending_job(kind, organization)
+    operation = start(JobFilter(job_types=(kind.pk,)), None, "cancel")
+    assert counts(client)["operations"] == "1"
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(url("operation", "stop", operation.pk))
+    assert counts(client)["operations"] == "0"
+
+
 def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organization) -> None:
     pending_job(organization=organization)
     pending_job(organization=make_organization(name="ORG-ELSEWHERE"))

@@ -67,6 +67,16 @@ def test_a_child_works_on_any_broker_with_the_ports_methods(
     assert (broker.tickets, broker.aside, broker.workers) == ([], [FOREIGN], {})
 
 
+def test_a_child_that_ends_gives_back_the_tickets_of_rows_that_were_held(
+    child: Child, broker: MemoryBroker, tuning: Tuning
+) -> None:
+    tuning.set(held_ticket_seconds=600, most_held_ticket_seconds=600)
+    ticket = ticket_of(pending_job(make_job_type(is_paused=True)))
+    child.state.held.add([ticket])
+    child.run()
+    assert broker.tickets == [ticket]
+
+
 def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
     child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
