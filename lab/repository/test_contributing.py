@@ -9,7 +9,7 @@ from typing import Final
 
 CHECKOUT: Final = Path(os.environ.get("DJANGO_JOBS_CHECKOUT") or Path(__file__).resolve().parents[2])
 #: From where a path is written: the checkout, the package, its stores, the tests.
-ROOTS: Final = [CHECKOUT / root for root in ("", "django_jobs", "django_jobs/engine", "tests")]
+ROOTS: Final = [CHECKOUT / root for root in ("", "django_jobs", "django_jobs/engine", "tests", "tests/support/verbs")]
 
 
 def test_every_path_leads_somewhere() -> None:
