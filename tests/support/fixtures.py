@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -128,6 +128,17 @@ def redis_client(_empty_redis: None) -> Iterator[redis.Redis]:
 def interpose(monkeypatch: pytest.MonkeyPatch) -> Interpose:
     """Puts something into the place of a verb, by its name in ``tests.support.verbs``."""
     return Interpose(monkeypatch)
+
+
+@pytest.fixture
+def nothing_declared(tuning: Tuning) -> Callable[[], None]:
+    """Let code declare no job type; called, let go what was declared meanwhile."""
+
+    def forget() -> None:
+        tuning.set(declarations={})
+
+    forget()
+    return forget
 
 
 @pytest.fixture

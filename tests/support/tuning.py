@@ -339,6 +339,12 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "stalled_child_seconds": ("django_jobs.worker.enforcement", "STALL_SECONDS"),
     "stop_margin_seconds": ("django_jobs.worker.supervisor", "STOP_MARGIN_SECONDS"),
     "timeout_grace_seconds": ("django_jobs.worker.shared_slots", "TIMEOUT_GRACE_SECONDS"),
+    # What a process remembers: no public way to forget it, since only a new process has to
+    "declarations": ("django_jobs.engine.job_types.declarations", "_declared"),
+    "loaded_handlers": ("django_jobs.engine.job_types.handlers", "_loaded"),
+    "policy_complained_at": ("django_jobs.engine.access", "_last_complaint"),
+    "seen_tasks": ("django_jobs.tasks.job_types", "_seen"),
+    "seen_tasks_looks": ("django_jobs.tasks.job_types", "_looks_again"),
     # Clocks
     "batch_put_clock": ("django_jobs.worker.batch", "time"),
     "broadcast_layer_clock": ("django_jobs.realtime.layer_subscription", "time"),
@@ -350,6 +356,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "claim_clock": ("django_jobs.engine.execution.claim", "time"),
     "claim_doubt_clock": ("django_jobs.worker.doubts", "time"),
     "counting_clock": ("django_jobs.engine.insight.counting_in_time", "time"),
+    "delays_clock": ("django_jobs.engine.dispatch.delays", "time"),
     "dispatch_lock_clock": ("django_jobs.engine.dispatch.dispatch_lock", "time"),
     "duty_clock": ("django_jobs.engine.duty_watch", "time"),
     "enforcement_clock": ("django_jobs.worker.enforcement", "time"),
@@ -383,6 +390,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "slow_ways_clock": ("django_jobs.engine.dispatch.rests", "time"),
     "sockets_clock": ("django_jobs.realtime.sockets", "time"),
     "stop_relay_clock": ("django_jobs.worker.stop_relay", "time"),
+    "seen_tasks_clock": ("django_jobs.tasks.job_types", "time"),
     "supervisor_clock": ("django_jobs.worker.supervisor", "time"),
     "sweep_clock": ("django_jobs.engine.control.sweeps", "time"),
     "test_broker_clock": ("django_jobs.testing.memory_broker", "time"),
@@ -414,6 +422,8 @@ PATIENT: Final[dict[str, Any]] = {
     "lane_marks_slow_question_seconds": math.inf,
     "lane_marks_slow_seconds": math.inf,
     "short_way_slow_seconds": math.inf,
+    # A failing policy is told anew.
+    "policy_complained_at": -math.inf,
     # A command that a test calls leaves no thread behind, which would meet what later tests make of ``time``.
     "line_watch_start": lambda: None,
 }

@@ -11,7 +11,6 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import form_codes, remembered, text, url
@@ -185,10 +184,9 @@ ORDER = {"day": "2026-12-24", "sizes": {"small": 2}, "note": "two\nshort lines"}
 
 
 @pytest.fixture
-def baking(monkeypatch: pytest.MonkeyPatch) -> JobType:
+def baking(nothing_declared: object) -> JobType:
     """A type that declares its parameters."""
     kind = make_job_type("echo")
-    monkeypatch.setattr(declarations, "_declared", {})
     job_handler(kind.pk, parameters=Order)(echo)
     return kind
 

@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from django_jobs import schedule_job, submit_job
-from django_jobs.engine.job_types import declarations
+from django_jobs import job_handler, schedule_job, submit_job
 from django_jobs.models import Job, JobType, Organization, Schedule
 from tests.support import admin, verbs
 from tests.support.admin import codes_on, page_of, text, url
 from tests.support.factories import make_job_type, make_user
+from tests.support.handlers import do_nothing
 from tests.support.monitor import noticed
 from tests.support.monitor import page as monitor_page
 from tests.support.schedule_pages import LIST, form, page
-from tests.support.verbs import Declaration
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -97,12 +96,10 @@ def test_a_page_opens_whose_rule_can_no_longer_be_read(root: Client, kind: JobTy
     text(root, LIST)
 
 
-def test_a_declared_one_says_what_was_changed_here(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("nothing_declared")
+def test_a_declared_one_says_what_was_changed_here(root: Client) -> None:
     kind = make_job_type()
-    declaration = Declaration(
-        type_name=kind.pk, function=print, serializer=None, fields={}, path="p", place="p", schedules=("0 2 * * *",)
-    )
-    monkeypatch.setitem(declarations._declared, kind.pk, {"p": declaration})
+    job_handler(kind.pk, schedule="0 2 * * *")(do_nothing)
     verbs.sync_declared_schedules(using="default")
     made = Schedule.objects.get(name=kind.pk)
     shown = root.get(page(made)).context["declared"]

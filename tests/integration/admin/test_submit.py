@@ -12,7 +12,6 @@ from pytest_django import Settings
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job, JobType, Organization
 from tests.support import admin
 from tests.support.admin import form_codes, remembered, text, url
@@ -51,12 +50,11 @@ class Everything(serializers.Serializer[Any]):
 
 
 @pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobType]:
+def declared(nothing_declared: object) -> Iterator[JobType]:
     """A type whose parameters a serializer validates."""
     from tests.support.handlers import echo
 
     kind = make_job_type("echo")
-    monkeypatch.setattr(declarations, "_declared", {})
     job_handler(kind.pk, parameters=Everything)(echo)
     return kind  # type: ignore[return-value]
 

@@ -13,7 +13,6 @@ import redis
 import rq
 
 from django_jobs import submit_job
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job
 from tests.support.documents import DOCS, examples_of
 from tests.support.factories import make_job_type, make_organization
@@ -24,10 +23,9 @@ THEIRS: Final = re.compile(r"^ *```py\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.usefixtures("broker")
+@pytest.mark.usefixtures("broker", "nothing_declared")
 def test_the_examples_run_in_their_order(page: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     make_organization(name="ORG-2026-00001")
-    monkeypatch.setattr(declarations, "_declared", {})
     module = ModuleType("moved_page")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": [module.__name__]}

@@ -19,14 +19,15 @@ from django_jobs.signals import job_finished
 from django_jobs.testing import run_jobs
 from example_project.shop.catalog import SHOPS
 from example_project.shop.seeding import make_products
+from tests.support.tuning import Tuning
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 
 
 @pytest.fixture(autouse=True)
-def own_declarations(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_declarations(tuning: Tuning) -> None:
     """What a page declares is forgotten with its test."""
-    monkeypatch.setattr(declarations, "_declared", {**declarations._declared})
+    tuning.set(declarations={item.type_name: {item.place: item} for item in declarations.declared()})
 
 
 @pytest.fixture

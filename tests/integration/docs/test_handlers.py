@@ -10,16 +10,14 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.job_types import declarations
 from tests.support.factories import make_organization
 
 PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "handlers.md"
 
 
-@pytest.mark.usefixtures("broker")
+@pytest.mark.usefixtures("broker", "nothing_declared")
 def test_the_examples_run_in_their_order(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     make_organization(name="ORG-2026-00001")
-    monkeypatch.setattr(declarations, "_declared", {})
     page = ModuleType("handlers_page")
     monkeypatch.setitem(sys.modules, page.__name__, page)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": [page.__name__]}

@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from django_jobs.engine.job_types import declarations
 from tests.support.documents import examples_of
 from tests.support.factories import make_organization
 
 
-@pytest.mark.usefixtures("broker")
+@pytest.mark.usefixtures("broker", "nothing_declared")
 def test_the_examples_run_in_their_order(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     make_organization(name="ORG-2026-00001")
-    monkeypatch.setattr(declarations, "_declared", {})
     page = ModuleType("steps_page")
     monkeypatch.setitem(sys.modules, page.__name__, page)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_MODULES": [page.__name__]}

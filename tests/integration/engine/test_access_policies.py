@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import pytest
@@ -11,7 +10,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 
 from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, retry_job, submit_job
-from django_jobs.engine import access
 from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.integration.conftest import Reasons
@@ -109,9 +107,8 @@ class BrokenPolicy(AccessPolicy):
 
 
 @pytest.fixture
-def _broken(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _broken(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.BrokenPolicy"}
-    monkeypatch.setattr(access, "_last_complaint", -math.inf)
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import Group, User
 
 from django_jobs import AccessPolicy, get_job_status, list_jobs
-from django_jobs.engine import access
 from django_jobs.exceptions import JobNotFound, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.support import verbs
@@ -69,11 +67,6 @@ def job(organization: Organization) -> Job:
 
 def follow(settings: Any, policy: type) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.{policy.__name__}"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh_complaints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_last_complaint", -math.inf)
 
 
 def test_what_is_neither_yes_nor_no_is_a_failure_that_names_it(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any, Final
 
 import pytest
@@ -15,7 +14,6 @@ from django.http import Http404
 from rest_framework.exceptions import NotFound
 
 from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, list_jobs, retry_job, submit_job
-from django_jobs.engine import access
 from django_jobs.exceptions import JobNotFound, JobsError, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.integration.conftest import Reasons
@@ -57,7 +55,6 @@ ERRORS: Final[dict[str, Exception]] = {
 def error(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Exception:
     found = ERRORS[request.param]
     monkeypatch.setattr(Failing, "error", found)
-    monkeypatch.setattr(access, "_last_complaint", -math.inf)
     return found
 
 
@@ -65,7 +62,6 @@ def error(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ex
 def one_error(monkeypatch: pytest.MonkeyPatch) -> Exception:
     """The one that is most like an answer; each edge is asked with it, since the engine makes one error of all."""
     monkeypatch.setattr(Failing, "error", ERRORS["RelatedObjectDoesNotExist"])
-    monkeypatch.setattr(access, "_last_complaint", -math.inf)
     return ERRORS["RelatedObjectDoesNotExist"]
 
 

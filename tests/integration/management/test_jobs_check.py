@@ -15,7 +15,6 @@ from django.utils import timezone
 from rq import SimpleWorker
 
 from django_jobs import job_handler, submit_job
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support import handlers, verbs
 from tests.support.brokers import pending_job, queue_up, ticket_of
@@ -231,8 +230,8 @@ def test_a_row_that_lags_behind_its_declaration_is_a_warning(sound: None) -> Non
     assert (told.level, told.code, told.facts["types"]) == ("WARNING", "not_up_to_date", "pdf_generation")
 
 
-def test_a_wrong_declaration_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+@pytest.mark.usefixtures("nothing_declared")
+def test_a_wrong_declaration_is_a_problem() -> None:
     job_handler("bake", default_priority="urgent")(handlers.do_nothing)
     told = findings_about_types()["declared job types"]
     assert (told.level, told.code, "bake" in told.text) == ("PROBLEM", "wrong_declarations", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations, declared_types
+from django_jobs.engine.job_types import declared_types
 from django_jobs.models import JobType
 from tests.support import handlers, verbs
 from tests.support.bracketed_language import speak_in_brackets
@@ -20,14 +21,12 @@ from tests.support.verbs import exit_codes
 
 
 @pytest.fixture(autouse=True)
-def nothing_declared(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+def no_types(db: None, nothing_declared: object) -> None:
     JobType.objects.all().delete()
 
 
 def declare(name: str = "bake", **fields: Any) -> None:
     """What the code declares of a type from now on."""
-    declarations._declared.pop(name, None)
     job_handler(name, **fields)(handlers.do_nothing)
 
 
@@ -105,10 +104,10 @@ def test_a_row_that_equals_its_new_declaration_is_to_be_noted() -> None:
     assert synced() == [("bake", "updated", [], [])]
 
 
-def test_a_type_that_no_code_declares_any_more_is_left_and_named() -> None:
+def test_a_type_that_no_code_declares_any_more_is_left_and_named(nothing_declared: Callable[[], None]) -> None:
     declare()
     run("jobs_sync")
-    declarations._declared.clear()
+    nothing_declared()
     assert json.loads(run("jobs_sync", "--check", "--json"))["undeclared"] == ["bake"]
     assert run("jobs_sync", "--check").startswith("bake")
     JobType.objects.update(is_enabled=False)

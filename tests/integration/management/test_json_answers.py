@@ -9,7 +9,6 @@ from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, OperationalError
 
 from django_jobs import job_handler, schedule_job, submit_job
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job
 from tests.support import handlers, verbs
 from tests.support.brokers import job_in
@@ -79,9 +78,8 @@ def test_the_check_tells_programs_what_it_found(interpose: Interpose, sound: Non
     assert (answer.code, answer.facts["problems"], answer.error["code"]) == (1, 1, "problems")
 
 
-@pytest.mark.usefixtures("broker")
-def test_a_synchronization_tells_programs_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+@pytest.mark.usefixtures("broker", "nothing_declared")
+def test_a_synchronization_tells_programs_what_it_did() -> None:
     job_handler("print_letters")(handlers.do_nothing)
     created = {"name": "print_letters", "change": "created", "fields": [], "kept": []}
     check = call("jobs_sync", "--check", "--json")

@@ -14,7 +14,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import JobType
 from django_jobs.tasks import discovery, job_types
 from tests.support import tasks, verbs
@@ -26,10 +25,9 @@ modules_of_apps = discovery._modules_of_apps
 
 
 @pytest.fixture(autouse=True)
-def _apps(monkeypatch: pytest.MonkeyPatch) -> None:
+def _apps(monkeypatch: pytest.MonkeyPatch, nothing_declared: object) -> None:
     """Installed apps that declare nothing and have the tasks of the tests."""
     job_types._seen.clear()
-    monkeypatch.setattr(declarations, "_declared", {})
     monkeypatch.setattr(discovery, "_modules_of_apps", lambda: [tasks])
     JobType.objects.all().delete()
 

@@ -18,16 +18,18 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import get_job_status, schedule_job, submit_job
-from django_jobs.engine.job_types import declared_types, handlers
+from django_jobs.engine.job_types import declared_types
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
 from django_jobs.tasks import job_types
 from django_jobs.testing import fire_schedules, run_jobs
 from tests.support import admin, tasks, verbs
 from tests.support.api import client_of
+from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.refusals import code_in, refused
 from tests.support.tasks import task
+from tests.support.tuning import Tuning
 from tests.support.verbs import InvalidTask, InvalidTaskBackend, JobTask, TaskResultStatus
 
 ADD: Final = "task:tests.support.tasks.add"
@@ -35,10 +37,8 @@ FAIL: Final = "task:tests.support.tasks.fail"
 
 
 @pytest.fixture(autouse=True)
-def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    job_types._seen.clear()
-    job_types._looks_again.clear()
-    monkeypatch.setattr(handlers, "_loaded", {})
+def _new_process(tuning: Tuning) -> None:
+    tuning.set(seen_tasks={}, seen_tasks_looks={}, loaded_handlers={})
 
 
 def test_the_first_enqueue_makes_the_type() -> None:
@@ -56,17 +56,21 @@ def test_what_the_code_says_is_in_the_row() -> None:
     assert (kind.display_name, kind.concurrency_key) == ("A task that fails", "")
 
 
-def test_an_administrators_edit_stays_and_other_fields_follow_the_code() -> None:
+def test_an_administrators_edit_stays_and_other_fields_follow_the_code(tuning: Tuning) -> None:
     tasks.fail.enqueue("x")
     JobType.objects.filter(pk=FAIL).update(default_timeout=99)
-    job_types._seen.clear()  # a later release begins
+    tuning.set(seen_tasks={})  # a later release begins
     changed = dataclasses.replace(tasks.fail, options={"timeout": 18, "retry_delay": 7})
     job = Job.objects.by_id(changed.enqueue("x").id)
     kind = JobType.objects.get(pk=FAIL)
     assert (kind.default_timeout, kind.retry_delay, job.timeout_seconds) == (99, 7, 99)
 
 
-def test_what_a_process_of_the_release_before_writes_meanwhile_does_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_process_of_the_release_before_writes_meanwhile_does_not_last(
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    clock = Clock()
+    tuning.set(seen_tasks_clock=clock)
     changed = dataclasses.replace(tasks.fail, options={"timeout": 18})
     monkeypatch.setattr(tasks, "fail", changed)
     changed.enqueue("x")
@@ -75,7 +79,7 @@ def test_what_a_process_of_the_release_before_writes_meanwhile_does_not_last(mon
     JobType.objects.filter(pk=FAIL).update(default_timeout=17, declared=older)
     changed.enqueue("x")
     assert JobType.objects.get(pk=FAIL).default_timeout == 17
-    job_types._looks_again.update(dict.fromkeys(job_types._looks_again, 0.0))  # ten minutes later
+    clock.now += job_types.LOOK_AGAIN_SECONDS
     changed.enqueue("x")
     assert JobType.objects.get(pk=FAIL).default_timeout == 18
     JobType.objects.filter(pk=FAIL).update(default_timeout=17, declared=older)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.tenants import NOT_FOUND as TENANT_NOT_FOUND
     from django_jobs.engine.dispatch.backlog import TYPES_PER_ORGANIZATION
     from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS as BREAKER_RECOVERY_SECONDS
+    from django_jobs.engine.dispatch.delays import LATE_SECONDS
     from django_jobs.engine.dispatch.dispatch_lock import LEASE as DISPATCH_LEASE
     from django_jobs.engine.dispatch.dispatch_lock import WAIT_SECONDS as DISPATCH_LOCK_WAIT_SECONDS
     from django_jobs.engine.dispatch.expirations import EXPIRED

@@ -11,7 +11,6 @@ from asgiref.sync import async_to_sync
 from rest_framework import serializers
 
 from django_jobs import JobCanceled, JobContext, ResultReference, job_handler
-from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import AttemptLost, InvalidStep, PermanentError
 from django_jobs.testing import make_context
 from django_jobs.values import BatchStatus
@@ -108,9 +107,8 @@ class Numbers(serializers.Serializer[Any]):
 
 
 @pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> str:
+def declared(nothing_declared: object) -> str:
     """A type whose parameters a serializer checks."""
-    monkeypatch.setattr(declarations, "_declared", {})
     job_handler("dated", parameters=Numbers)(handlers.do_nothing)
     return "dated"
 

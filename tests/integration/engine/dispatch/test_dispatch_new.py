@@ -8,7 +8,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_jobs.engine.dispatch import window
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Priority
 from tests.support import verbs
@@ -26,11 +25,10 @@ def dispatch_new(job: Job) -> bool:
 
 
 @pytest.fixture
-def clock(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Clock:
+def clock(broker: MemoryBroker, tuning: Tuning) -> Clock:
     """The clock by which the window and a full broker are remembered."""
     clock = Clock()
     tuning.set(window_clock=clock)
-    monkeypatch.setattr(window, "_known", None)
     return clock
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-import time
 from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import delays, lane_marks
+from django_jobs.engine.dispatch import lane_marks
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.support import verbs
@@ -78,13 +76,15 @@ def test_a_job_that_appears_behind_a_mark_waits_for_the_next_whole_walk(
 
 @pytest.mark.parametrize("brought_lately", [False, True], ids=["late", "in time"])
 def test_what_is_brought_late_behind_a_mark_goes_at_once(
-    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch, brought_lately: bool
+    broker: MemoryBroker, organization: Organization, tuning: Tuning, brought_lately: bool
 ) -> None:
+    clock = Clock()
+    tuning.set(delays_clock=clock)
     first = pending_job(organization=organization)
     assert dispatched(broker) == [first.pk]
+    clock.now += verbs.LATE_SECONDS if brought_lately else verbs.LATE_SECONDS + 0.1
     late = pending_job(first.job_type, organization)
     Job.objects.filter(pk=late.pk).update(ready_at=late.created_at - HOUR, is_delayed=True)
-    monkeypatch.setattr(delays, "_brought_at", time.monotonic() if brought_lately else -math.inf, raising=False)
     assert dispatched(broker) == ([] if brought_lately else [late.pk])
 
 

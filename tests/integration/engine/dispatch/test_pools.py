@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_jobs.engine.dispatch import pools
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.integration.conftest import Reasons
 from tests.support import verbs
@@ -66,9 +65,12 @@ def test_types_of_pools_are_read_once_a_second(
         assert verbs.pool_of(kind.pk) == "gpu"
 
 
-def test_while_the_database_is_away_the_last_answer_holds(gpu: JobType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_database_is_away_the_last_answer_holds(gpu: JobType, tuning: Tuning) -> None:
+    clock = Clock()
+    tuning.set(pools_clock=clock)
+    verbs.forget_pools()
     assert verbs.pool_of(gpu.pk) == "gpu"
-    monkeypatch.setattr(pools, "_memory", pools._memory._replace(holds_until=0.0))
+    clock.now += verbs.POOL_MEMORY_SECONDS
 
     def fail(*args: Any) -> None:
         raise OperationalError("the line is gone")

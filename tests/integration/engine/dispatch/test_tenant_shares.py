@@ -12,7 +12,6 @@ from typing import Any, Final
 import pytest
 
 from django_jobs import AccessPolicy
-from django_jobs.engine import access
 from django_jobs.engine.dispatch import tenant_shares
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import Organization
@@ -69,8 +68,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(access, "_last_complaint", -math.inf)
+def _fresh() -> Iterator[None]:
     verbs.forget_tenant_shares()
     asked.clear()
     yield

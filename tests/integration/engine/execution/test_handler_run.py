@@ -12,7 +12,6 @@ from django.utils import translation
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import JobCanceled, PermanentError
 from django_jobs.models import Job, JobType
 from tests.support import handlers, verbs
@@ -133,9 +132,8 @@ class Loaves(serializers.Serializer[Any]):
 
 
 @pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> JobType:
+def declared(nothing_declared: object) -> JobType:
     """A type whose parameters code declares."""
-    monkeypatch.setattr(declarations, "_declared", {})
     job_handler("bake", parameters=Loaves)(handlers.do_nothing)
     return make_job_type(type_name="bake")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations, declared_types
+from django_jobs.engine.job_types import declared_types
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 from tests.support import handlers, verbs
@@ -22,14 +23,12 @@ from tests.support.factories import make_job_type
 
 
 @pytest.fixture(autouse=True)
-def nothing_declared(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+def no_types(db: None, nothing_declared: object) -> None:
     JobType.objects.all().delete()
 
 
 def declare(function: Any = handlers.do_nothing, **fields: Any) -> None:
     """What the code declares from now on."""
-    declarations._declared.clear()
     job_handler("bake", **fields)(function)
 
 
@@ -62,8 +61,9 @@ def test_migrating_brings_declarations_into_the_database() -> None:
     assert JobType.objects.get(pk="bake").max_retries == 2
 
 
-def test_what_the_code_changes_is_changed() -> None:
+def test_what_the_code_changes_is_changed(nothing_declared: Callable[[], None]) -> None:
     synced(max_retries=2, display_name="Bake")
+    nothing_declared()
     kind = synced(max_retries=3, display_name="Bake", function=handlers.echo, default_priority="Low")
     assert (kind.max_retries, kind.handler_method) == (3, "tests.support.handlers.echo")
     assert (kind.display_name, kind.default_priority) == ("Bake", Priority.LOW)
@@ -178,9 +178,11 @@ def test_a_row_that_is_deleted_in_the_middle_is_no_trouble(monkeypatch: pytest.M
     assert not JobType.objects.exists()
 
 
-def test_a_type_that_the_code_declares_no_more_keeps_its_row_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_type_that_the_code_declares_no_more_keeps_its_row_and_is_told(
+    caplog: pytest.LogCaptureFixture, nothing_declared: Callable[[], None]
+) -> None:
     synced(max_retries=2)
-    declarations._declared.clear()
+    nothing_declared()
     with caplog.at_level(logging.WARNING, "django_jobs"):
         kind = sync()
     assert (kind.max_retries, kind.is_enabled) == (2, True)

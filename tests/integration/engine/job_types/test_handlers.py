@@ -13,12 +13,12 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from django_jobs import get_job_history, retry_job
-from django_jobs.engine.job_types import handlers
 from django_jobs.models import ExecutionLog, Job, JobType
 from tests.support import handlers as functions
 from tests.support import verbs
 from tests.support.brokers import WORKER, job_in, pending_job, queue_up, reread, ticket_of
 from tests.support.factories import make_job_type, make_organization
+from tests.support.tuning import Tuning
 from tests.support.verbs import HandlerNotAllowed, HandlerNotLoadable
 
 GONE = "tests.support.handlers.of_the_next_release"
@@ -134,11 +134,11 @@ def test_a_module_that_exits_while_it_is_imported_is_not_loadable(
     assert (problem.code, "leaving.run" in problem, "SystemExit" in problem) == ("handler_not_loadable", True, True)
 
 
-def test_a_job_that_one_worker_cannot_load_is_taken_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_one_worker_cannot_load_is_taken_by_another(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
     job = job_in("Queued")
     with monkeypatch.context() as older_release:
         older_release.delattr(functions, "do_nothing")
-        handlers._loaded.clear()
+        tuning.set(loaded_handlers={})
         assert refuse(job).status == "Pending"
     (claimed,) = verbs.claim([ticket_of(queue_up(job))], "worker-2")
     assert (claimed.attempt, claimed.handler) == (1, functions.do_nothing)

@@ -22,7 +22,6 @@ from django_jobs import (
     submit_job,
     wait_for_job,
 )
-from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import InvalidSubmission, PermanentError
 from django_jobs.models import ExecutionLog, Job, Organization
 from django_jobs.signals import job_finished
@@ -162,8 +161,7 @@ class Credentials(serializers.Serializer[Any]):
 
 
 @pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(declarations, "_declared", {})
+def declared(nothing_declared: object) -> str:
 
     @job_handler("with_credentials", parameters=Credentials)
     def with_credentials(context: JobContext) -> None:
@@ -187,8 +185,8 @@ class ManyCredentials(serializers.Serializer[Any]):
 
 
 @pytest.mark.slow
-def test_masking_what_was_refused_costs_no_more_for_each_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+@pytest.mark.usefixtures("nothing_declared")
+def test_masking_what_was_refused_costs_no_more_for_each_error() -> None:
     job_handler("with_many", parameters=ManyCredentials)(lambda _context: None)
     began = time.process_time()
     refused = verbs.validate_parameters("with_many", {"password": [f"{number}-%" for number in range(40_000)]})

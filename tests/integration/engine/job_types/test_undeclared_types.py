@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from django_jobs import job_handler, submit_job, submit_jobs
-from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import JobType, Organization
 from tests.support import handlers
@@ -20,8 +19,7 @@ TOLD, UNKNOWN = "not_synced", "unknown_job_type"
 
 
 @pytest.fixture(autouse=True)
-def declared_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+def declared_only(nothing_declared: object) -> None:
     job_handler("bake", submit_by="members")(handlers.do_nothing)
 
 

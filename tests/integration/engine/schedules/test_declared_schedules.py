@@ -15,7 +15,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from django_jobs import every, job_handler, schedule_job
-from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
 from tests.support import handlers, verbs
@@ -24,15 +23,13 @@ from tests.support.refusals import refused
 
 
 @pytest.fixture(autouse=True)
-def nothing_declared(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+def one_type(db: None, nothing_declared: object) -> None:
     JobType.objects.all().delete()
     make_job_type(type_name="bake")
 
 
 def declare(schedule: Any) -> None:
     """What the code declares from now on."""
-    declarations._declared.clear()
     job_handler("bake", schedule=schedule)(handlers.do_nothing)
 
 

@@ -13,16 +13,15 @@ from asgiref.sync import async_to_sync
 from django.contrib.admin.models import LogEntry
 from rest_framework import serializers
 
-from django_jobs import aschedule_job, aunschedule, every, schedule_job, unschedule
-from django_jobs.engine.job_types import declarations
+from django_jobs import aschedule_job, aunschedule, every, job_handler, schedule_job, unschedule
 from django_jobs.engine.schedules.definitions import _titles
 from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
 from django_jobs.models import JobType, Organization, Schedule, ScheduleFiring
 from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
+from tests.support.handlers import do_nothing
 from tests.support.refusals import refused
 from tests.support.schedules import NOON, make_schedule
-from tests.support.verbs import Declaration
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -32,13 +31,10 @@ class Parameters(serializers.Serializer[Any]):
 
 
 @pytest.fixture
-def strict(monkeypatch: pytest.MonkeyPatch) -> JobType:
+def strict(nothing_declared: object) -> JobType:
     """A type whose parameters have a serializer."""
     kind = make_job_type()
-    declaration = Declaration(
-        type_name=kind.type_name, function=print, serializer=Parameters, fields={}, path="p", place="p"
-    )
-    monkeypatch.setitem(declarations._declared, kind.type_name, {"p": declaration})
+    job_handler(kind.type_name, parameters=Parameters)(do_nothing)
     return kind
 
 

@@ -10,7 +10,6 @@ import pytest
 from rest_framework import serializers
 
 from django_jobs import job_handler, submit_for_each, submit_job
-from django_jobs.engine.job_types import declarations
 from django_jobs.exceptions import (
     InvalidSubmission,
     JobTypeDisabled,
@@ -118,13 +117,13 @@ def test_unknown_organizations_are_refused_before_anything_is_submitted(
     assert not Job.objects.exists()
 
 
-def test_what_is_wrong_for_all_raises(kind: JobType, tenants: list[Organization], monkeypatch: Any) -> None:
+@pytest.mark.usefixtures("nothing_declared")
+def test_what_is_wrong_for_all_raises(kind: JobType, tenants: list[Organization]) -> None:
     class Numbered(serializers.Serializer[Any]):
         n = serializers.IntegerField()
 
     from tests.support.handlers import do_nothing
 
-    monkeypatch.setattr(declarations, "_declared", {})
     with pytest.raises(JobTypeNotFound):
         submit_for_each("nothing", tenants)
     with pytest.raises(JobTypeDisabled):

@@ -26,9 +26,7 @@ class Orders(serializers.ListSerializer[Any]):
     child = Order()
 
 
-@pytest.fixture(autouse=True)
-def nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+pytestmark = pytest.mark.usefixtures("nothing_declared")
 
 
 @pytest.fixture

@@ -11,14 +11,12 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declarations
 from tests.support import handlers, verbs
 from tests.support.serializers import Line, Order
 
 
 @pytest.fixture(autouse=True)
-def declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+def declared(nothing_declared: object) -> None:
     job_handler("plain")(handlers.do_nothing)
     job_handler("bake", parameters=Order)(handlers.do_nothing)
 

@@ -12,7 +12,7 @@ from django.db import OperationalError
 from rest_framework import serializers
 
 from django_jobs import JobContext, PermanentError, job_handler
-from django_jobs.engine.job_types import declarations, parameters
+from django_jobs.engine.job_types import parameters
 from tests.support import handlers, verbs
 from tests.support.serializers import Order
 
@@ -34,8 +34,7 @@ class Greedy(serializers.Serializer[Any]):
 
 
 @pytest.fixture(autouse=True)
-def declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declarations, "_declared", {})
+def declared(nothing_declared: object) -> None:
     job_handler("plain")(handlers.do_nothing)
     job_handler("bake", parameters=Order)(handlers.do_nothing)
     job_handler("break", parameters=Broken)(handlers.do_nothing)
