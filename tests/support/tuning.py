@@ -355,6 +355,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "children_clock": ("django_jobs.worker.children", "time"),
     "claim_clock": ("django_jobs.engine.execution.claim", "time"),
     "claim_doubt_clock": ("django_jobs.worker.doubts", "time"),
+    "claims_clock": ("django_jobs.worker.claims", "time"),
     "counting_clock": ("django_jobs.engine.insight.counting_in_time", "time"),
     "delays_clock": ("django_jobs.engine.dispatch.delays", "time"),
     "dispatch_lock_clock": ("django_jobs.engine.dispatch.dispatch_lock", "time"),

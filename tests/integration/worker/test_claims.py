@@ -9,10 +9,11 @@ from django.db import OperationalError, connection
 
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support import verbs
-from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, pending_jobs, queue_for, reread
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, pending_jobs, reread
+from tests.support.clocks import Clock
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
-from tests.support.verbs import Child, Interpose, TakenTicket
+from tests.support.verbs import Child, Claims, Interpose, TakenTicket
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -34,6 +35,17 @@ def expect_backlog(child: Child, job: Job) -> None:
     child.claims.expects_backlog = True
 
 
+def make_room(child: Child, job_type: str, count: int) -> None:
+    """Let the child know jobs of the type as so quick that it takes so many at once."""
+    child.state.prefetch.ran(job_type, verbs.AHEAD_SECONDS / (count - 0.5) - verbs.JOB_OVERHEAD_SECONDS)
+
+
+def with_refill(child: Child, refill: Any) -> Child:
+    """The child, which asks this function to have the broker filled in place of its refiller."""
+    child.claims = Claims(child.state, child.slots.fits, refill)
+    return child
+
+
 def finish(child: Child) -> None:
     child.slots.run_batch()
     child.slots.wait()
@@ -51,23 +63,19 @@ def without_tickets(jobs: list[Job]) -> int:
 def test_a_burst_works_off_a_backlog_mostly_without_tickets(
     child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child.slots, "room", lambda: 30)
-    monkeypatch.setattr(child.state.prefetch, "quick_types", lambda _: {backlog[0].job_type_id: 20})
-    monkeypatch.setattr(child.claims, "_fits", len)
-    monkeypatch.setattr(child.claims, "_refill", lambda _: None)  # it may have the lock when a share is due
+    make_room(child, backlog[0].job_type_id, 30)
+    monkeypatch.setattr(child.state.prefetch, "ran", lambda *_: None)  # however slow the machine is
+    with_refill(child, lambda _: None)  # a refiller may have the lock when a share is due
     child.run()
     assert {reread(job).status for job in backlog} == {"Completed"}
     assert without_tickets(backlog) >= 60
     assert broker.pks() == []
 
 
-def test_tickets_that_wait_are_taken_before_the_backlog(
-    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tickets_that_wait_are_taken_before_the_backlog(child: Child, broker: MemoryBroker, backlog: list[Job]) -> None:
     verbs.dispatch()
     ticketed = broker.pks()
-    monkeypatch.setattr(child.slots, "room", lambda: len(ticketed) + 20)
-    monkeypatch.setattr(child.claims, "_fits", len)
+    make_room(child, backlog[0].job_type_id, len(ticketed) + 20)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
     running = [item.pk for item in child.state.batch.waiting()]
@@ -77,48 +85,48 @@ def test_tickets_that_wait_are_taken_before_the_backlog(
 
 
 def test_tickets_that_have_to_wait_are_not_overtaken_by_a_share(
-    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, backlog: list[Job]
 ) -> None:
     verbs.dispatch()
     ticketed = broker.pks()
-    monkeypatch.setattr(child.slots, "room", lambda: len(ticketed) + 20)
-    monkeypatch.setattr(child.claims, "_fits", lambda _: 2)
+    make_room(child, "another type", len(ticketed) + 20)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    assert [item.pk for item in child.state.batch.waiting()] == ticketed[:2]
-    assert broker.pks() == ticketed[2:]
+    assert [item.pk for item in child.state.batch.waiting()] == ticketed[:1]  # nothing is known of these
+    assert broker.pks() == ticketed[1:]
     assert not child.claims.expects_backlog
     finish(child)
 
 
 def test_tickets_and_share_together_are_no_more_than_start_soon(
-    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, backlog: list[Job]
 ) -> None:
     verbs.dispatch()
     expect_backlog(child, backlog[0])
     child.state.prefetch.ran(backlog[0].job_type_id, 0.001)
+    for _ in range(30):
+        child.state.prefetch.ran("another type", 0.0)
     soon = child.slots.fits([backlog[0].job_type_id] * 150)
-    monkeypatch.setattr(child.slots, "room", lambda: 150)
+    assert soon < 100 <= child.slots.room()
     child._take_and_claim()
     assert len(child.state.batch.waiting()) <= soon
     finish(child)
 
 
 def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it_waits(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    child: Child, backlog: list[Job], broker: MemoryBroker, tuning: Tuning
 ) -> None:
     """Another child may take its shares meanwhile, and fill the broker for nobody."""
     object.__setattr__(child.state.options, "burst", False)
     broker.lose_tickets()
     asked: list[int] = []
-    tuning.set(claim_second_look_seconds=600.0)
-    child.claims._refilled -= verbs.SECOND_LOOK_SECONDS  # long ago
-    monkeypatch.setattr(child.claims, "_refill", asked.append)
-    monkeypatch.setattr(child.state.consumer, "take", lambda *_: TakenTicket())
+    clock = Clock()
+    tuning.set(claims_clock=clock, test_broker_wait_seconds=0.0)
+    with_refill(child, asked.append)
     child._take_and_claim()
     child._take_and_claim()
     assert asked == [3]
-    child.claims._refilled -= verbs.SECOND_LOOK_SECONDS  # nobody looks any more
+    clock.now += verbs.SECOND_LOOK_SECONDS + 1  # nobody looks any more
     child._take_and_claim()
     assert asked == [3, 3]
 
@@ -129,7 +137,6 @@ def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_fo
     kind: JobType,
     organization: Organization,
     broker: MemoryBroker,
-    monkeypatch: pytest.MonkeyPatch,
     look: Any,
 ) -> None:
     verbs.announce_worker(WORKER, ["jobs-high"], slots=1, window=4)
@@ -139,39 +146,37 @@ def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_fo
     for _ in range(10):
         pending_job(kind, organization, priority="High")
     verbs.claim(broker.consumer("sibling").take_now(4).tickets, "sibling")
-    monkeypatch.setattr(child.claims, "_queues", frozenset({queue_for(2)}))
-    monkeypatch.setattr(child.claims, "_refill", look)
+    object.__setattr__(child.state.options, "queues", ("jobs-high",))
+    with_refill(child, look)
     child.claims.before_waiting()
     assert Job.objects.filter(status="Queued", priority=2).exists()
 
 
-def test_a_small_share_is_left_to_the_dispatcher(
-    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_share_is_left_to_the_dispatcher(child: Child, broker: MemoryBroker, backlog: list[Job]) -> None:
     broker.lose_tickets()
     asked: list[int] = []
-    monkeypatch.setattr(child.claims, "_refill", asked.append)
-    monkeypatch.setattr(child.slots, "room", lambda: verbs.MIN_SHARE - 1)
+    with_refill(child, asked.append)
+    make_room(child, backlog[0].job_type_id, verbs.MIN_SHARE - 1)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
     assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
 
 
 def test_where_others_take_their_shares_for_long_the_child_comes_again(
-    child: Child, broker: MemoryBroker, backlog: list[Job], monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+    child: Child, broker: MemoryBroker, backlog: list[Job], interpose: Interpose
 ) -> None:
     broker.lose_tickets()
     asked: list[int] = []
     interpose("take_dispatch_lock", lambda _: None)
-    monkeypatch.setattr(child.claims, "_refill", asked.append)
-    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    with_refill(child, asked.append)
+    make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
     assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], True, 0)
 
 
 def test_a_share_whose_answer_got_lost_is_handed_back(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+    child: Child, backlog: list[Job], broker: MemoryBroker, interpose: Interpose
 ) -> None:
     broker.lose_tickets()
     take = verbs.take_share
@@ -181,8 +186,7 @@ def test_a_share_whose_answer_got_lost_is_handed_back(
         raise OperationalError("the line is gone")
 
     interpose("take_share", lose_answer)
-    monkeypatch.setattr(child.slots, "room", lambda: 50)
-    monkeypatch.setattr(child.claims, "_fits", len)
+    make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     with pytest.raises(OperationalError):
         child._take_and_claim()
@@ -195,11 +199,9 @@ def test_a_share_whose_answer_got_lost_is_handed_back(
     assert not child.state.doubts.tickets()
 
 
-def test_while_workers_are_suspended_no_share_is_taken(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_workers_are_suspended_no_share_is_taken(child: Child, backlog: list[Job], broker: MemoryBroker) -> None:
     object.__setattr__(child.state.options, "burst", False)
-    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     broker.is_suspended = True
     child._take_and_claim()
@@ -218,32 +220,32 @@ def test_a_child_that_is_to_stop_takes_no_share(
         return take(count, done)
 
     monkeypatch.setattr(child.state.consumer, "take_now", stop_meanwhile)
-    monkeypatch.setattr(child.slots, "room", lambda: 50)
+    make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
     assert (child.state.batch.waiting(), broker.pks()) == ([], tickets)
 
 
 def test_a_child_that_may_run_so_many_jobs_takes_no_more(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+    child: Child, backlog: list[Job], broker: MemoryBroker
 ) -> None:
     broker.lose_tickets()
     object.__setattr__(child.state.options, "max_jobs", 20)
-    monkeypatch.setattr(child.slots, "room", lambda: 50)
-    monkeypatch.setattr(child.claims, "_fits", len)
+    make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     child.run()
     assert (child.is_recycled, child.state.jobs_run) == (True, 20)
 
 
 def test_only_queues_that_the_child_serves_give_shares(
-    child: Child, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, broker: MemoryBroker
+    child: Child, kind: JobType, organization: Organization, broker: MemoryBroker
 ) -> None:
     jobs = [pending_job(kind, organization, priority="Low") for _ in range(40)]
     others = [pending_job(kind, organization, priority="High") for _ in range(40)]
     broker.lose_tickets()
-    monkeypatch.setattr(child.claims, "_queues", frozenset({queue_for(0)}))
-    monkeypatch.setattr(child.claims, "_fits", len)
+    object.__setattr__(child.state.options, "queues", ("jobs-low",))
+    with_refill(child, lambda _: None)
+    make_room(child, kind.pk, 30)
     expect_backlog(child, jobs[0])
     found = child.claims.share(30)
     assert found == len(child.state.batch.waiting()) > 0
@@ -252,13 +254,13 @@ def test_only_queues_that_the_child_serves_give_shares(
 
 
 def test_a_share_is_fair_to_a_small_organization(
-    child: Child, backlog: list[Job], broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, backlog: list[Job], broker: MemoryBroker, kind: JobType
 ) -> None:
     broker.lose_tickets()
     small = make_organization()
     job_in("Completed", job_type=kind, organization=small)
     late = pending_job(kind, small)
-    monkeypatch.setattr(child.claims, "_fits", len)
+    make_room(child, kind.pk, 30)
     expect_backlog(child, backlog[0])
     child.claims.share(30)
     assert late.pk in [item.pk for item in child.state.batch.waiting()][:2]
@@ -266,10 +268,10 @@ def test_a_share_is_fair_to_a_small_organization(
 
 @pytest.mark.parametrize("threads", [1, 10])
 def test_after_a_large_set_a_child_expects_a_backlog_whatever_its_slots(
-    child: Child, backlog: list[Job], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, threads: int
+    child: Child, backlog: list[Job], broker: MemoryBroker, threads: int
 ) -> None:
     object.__setattr__(child.state.options, "threads", threads)
-    monkeypatch.setattr(child.claims, "_fits", len)
+    make_room(child, backlog[0].job_type_id, 50)
     verbs.dispatch()
     child.claims.by_tickets(broker.take_all())
     assert child.claims.expects_backlog
