@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
-from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -21,6 +20,7 @@ from tests.support.brokers import job_in
 from tests.support.factories import make_system_admin
 from tests.support.job_copies import copies
 from tests.support.operations import group_of, start
+from tests.support.statements import before_statement, raising
 from tests.support.tuning import Tuning
 from tests.support.verbs import OperationWork
 from tests.support.waiting import wait_until
@@ -113,15 +113,11 @@ def test_of_a_retry_and_a_deletion_each_job_meets_one_alone() -> None:
     assert retry.changed + delete.changed == len(jobs)
 
 
-def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_scheduler_that_dies_in_the_midst_of_a_batch_leaves_nothing_half_done() -> None:
     jobs = dead_group(5)
     operation = begin(jobs[0])
-    with monkeypatch.context() as patch:
-        patch.setattr(operation_turns, "_released", Mock(side_effect=SystemExit))
-        with pytest.raises(SystemExit):
-            OperationWork().do_round()
+    with before_statement("UPDATE", Operation, raising(SystemExit())), pytest.raises(SystemExit):
+        OperationWork().do_round()
     assert lives() == []
     wait_until(lambda: is_over(operation.pk), 60, "the end")
     operation.refresh_from_db()

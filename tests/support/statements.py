@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from tests.concurrency.crowd import run_crowd
@@ -23,6 +25,35 @@ def statements_beside_inserts(function: Callable[[], object]) -> int:
     with CaptureQueriesContext(connection) as captured:
         function()
     return sum(not query["sql"].startswith("INSERT") for query in captured.captured_queries)
+
+
+@contextlib.contextmanager
+def before_statement(verb: str, model: type[Model], happens: Callable[[], object], number: int = 1) -> Iterator[None]:
+    """Let this happen once: right before the statement of this number that has this verb and names the model's table.
+
+    Where it raises something, the statement does so.
+    """
+    table, left = connection.ops.quote_name(model._meta.db_table), [None] * number
+
+    def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if left and sql.startswith(verb) and table in sql:
+            left.pop()
+            if not left:
+                happens()
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(watch):
+        yield
+    assert not left, f"No such {verb} of {table} came."
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    """A function that raises this."""
+
+    def fail() -> object:
+        raise error
+
+    return fail
 
 
 def elsewhere(function: Callable[..., object], *args: Any, **kwargs: Any) -> None:

@@ -13,12 +13,12 @@ import pytest
 from django.core import mail
 
 from django_jobs import get_job_status
-from django_jobs.engine.job_types import declarations
 from django_jobs.models import Job, Organization
 from django_jobs.signals import job_finished
 from django_jobs.testing import run_jobs
 from example_project.shop.catalog import SHOPS
 from example_project.shop.seeding import make_products
+from tests.support import verbs
 from tests.support.tuning import Tuning
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
@@ -27,7 +27,7 @@ DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 @pytest.fixture(autouse=True)
 def own_declarations(tuning: Tuning) -> None:
     """What a page declares is forgotten with its test."""
-    tuning.set(declarations={item.type_name: {item.place: item} for item in declarations.declared()})
+    tuning.set(declarations={item.type_name: {item.place: item} for item in verbs.declared_handlers()})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from django_jobs.pools import queue_names
 from tests.support import verbs
 from tests.support.commands import call, run
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import ChildProcess, WorkerOptions
+from tests.support.verbs import ChildProcess, Interpose, WorkerOptions
 
 pytestmark = pytest.mark.usefixtures("sound")
 
@@ -150,8 +150,8 @@ def test_options_reach_a_child_with_their_pool() -> None:
 
 
 @pytest.mark.parametrize(("pool", "begin"), [("gpu", "gpu@web1-"), ("default", "web1-")])
-def test_the_names_of_a_pools_workers_begin_with_it(monkeypatch: pytest.MonkeyPatch, pool: str, begin: str) -> None:
-    monkeypatch.setattr(ChildProcess, "_started", lambda *_: None)
+def test_the_names_of_a_pools_workers_begin_with_it(interpose: Interpose, pool: str, begin: str) -> None:
+    interpose("start_fresh", lambda *_: None)
     child = ChildProcess("web1", WorkerOptions(pool=pool))
     assert child.name.startswith(begin)
     child.close()

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from rest_framework.authtoken.models import Token
 
-from django_jobs.engine.sockets import open_sockets
 from django_jobs.models import OpenSocket, Organization
 from tests.support import verbs
 from tests.support.factories import make_user
@@ -106,15 +105,15 @@ def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(interpose: 
 
 def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_seat_back(monkeypatch: pytest.MonkeyPatch) -> None:
     gone, others = make_user(), [make_user(), make_user()]
-    is_asked, may_go_on, keys_of = threading.Event(), threading.Event(), open_sockets._keys
+    is_asked, may_go_on, take_all = threading.Event(), threading.Event(), SocketSeats.take_all
 
-    def keys(user_pk: Any) -> Any:
-        if user_pk == gone.pk:
+    def slowly(seats: SocketSeats, user_pks: Any) -> Any:
+        if gone.pk in user_pks:
             is_asked.set()
             assert may_go_on.wait(10)
-        return keys_of(user_pk)
+        return take_all(seats, user_pks)
 
-    monkeypatch.setattr(open_sockets, "_keys", keys)
+    monkeypatch.setattr(SocketSeats, "take_all", slowly)
     client, late = by_token(gone), by_token(others[1])
 
     @with_clients(by_token(others[0]))
@@ -136,14 +135,14 @@ def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_seat_back(monkeyp
 
 
 def test_the_last_socket_leaves_no_seat_behind_that_it_was_given_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_asked, may_go_on, keys_of = threading.Event(), threading.Event(), open_sockets._keys
+    is_asked, may_go_on, take_all = threading.Event(), threading.Event(), SocketSeats.take_all
 
-    def keys(user_pk: Any) -> Any:
+    def slowly(seats: SocketSeats, user_pks: Any) -> Any:
         is_asked.set()
         assert may_go_on.wait(10)
-        return keys_of(user_pk)
+        return take_all(seats, user_pks)
 
-    monkeypatch.setattr(open_sockets, "_keys", keys)
+    monkeypatch.setattr(SocketSeats, "take_all", slowly)
     client = by_token(make_user())
 
     @with_clients()

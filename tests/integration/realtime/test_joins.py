@@ -12,7 +12,6 @@ from rest_framework.test import APIClient
 
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import ExecutionLog, Job, Organization
-from django_jobs.realtime import joins
 from tests.support import verbs
 from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
@@ -85,18 +84,18 @@ def test_an_organizations_room_has_no_state(organization: Organization, member: 
 
 
 def test_a_state_that_moves_on_while_it_is_read_is_read_again(
-    organization: Organization, member: LiveClient, monkeypatch: pytest.MonkeyPatch
+    organization: Organization, member: LiveClient, interpose: Interpose
 ) -> None:
     job, claimed = running_job(organization=organization)
-    read = joins._read_state
+    describe, left = verbs.describe_job, [claimed]
 
-    def read_in_between(*args: Any) -> Any:
-        monkeypatch.setattr(joins, "_read_state", read)
-        found = read(*args)
-        end(returned(claimed))
+    def move_on(*args: Any, **options: Any) -> Any:
+        found = describe(*args, **options)
+        if left:
+            end(returned(left.pop()))
         return found
 
-    monkeypatch.setattr(joins, "_read_state", read_in_between)
+    interpose("describe_job", move_on)
 
     answer = joined(member, f"job:{job.name}")
 

@@ -18,16 +18,15 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import get_job_status, schedule_job, submit_job
-from django_jobs.engine.job_types import declared_types
 from django_jobs.exceptions import JobTypeDisabled
 from django_jobs.models import Job, JobType
-from django_jobs.tasks import job_types
 from django_jobs.testing import fire_schedules, run_jobs
 from tests.support import admin, tasks, verbs
 from tests.support.api import client_of
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_system_admin, make_user
 from tests.support.refusals import code_in, refused
+from tests.support.statements import before_statement
 from tests.support.tasks import task
 from tests.support.tuning import Tuning
 from tests.support.verbs import InvalidTask, InvalidTaskBackend, JobTask, TaskResultStatus
@@ -79,7 +78,7 @@ def test_what_a_process_of_the_release_before_writes_meanwhile_does_not_last(
     JobType.objects.filter(pk=FAIL).update(default_timeout=17, declared=older)
     changed.enqueue("x")
     assert JobType.objects.get(pk=FAIL).default_timeout == 17
-    clock.now += job_types.LOOK_AGAIN_SECONDS
+    clock.now += verbs.LOOK_AT_TASKS_AGAIN_SECONDS
     changed.enqueue("x")
     assert JobType.objects.get(pk=FAIL).default_timeout == 18
     JobType.objects.filter(pk=FAIL).update(default_timeout=17, declared=older)
@@ -95,15 +94,12 @@ def test_a_row_that_is_gone_is_made_again() -> None:
     assert tasks.add.enqueue(1).id == Job.objects.get().name
 
 
-def test_another_process_may_make_the_row_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    create = declared_types._create
+def test_another_process_may_make_the_row_first() -> None:
+    def make() -> None:
+        JobType.objects.create(type_name=ADD, handler_method=ADD, submit_by="code")
 
-    def be_late(*args: Any) -> None:
-        create(*args)
-        create(*args)
-
-    monkeypatch.setattr(declared_types, "_create", be_late)
-    tasks.add.enqueue(1)
+    with before_statement("INSERT", JobType, make):
+        tasks.add.enqueue(1)
     assert JobType.objects.filter(pk=ADD).count() == 1
 
 

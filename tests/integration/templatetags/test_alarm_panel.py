@@ -11,10 +11,11 @@ from django.db import OperationalError
 from django.template import Context, RequestContext, Template
 from django.test import RequestFactory
 
-from django_jobs.engine.alerts import reading
+from django_jobs.models import Alert
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.factories import make_system_admin
 from tests.support.interpreters import printed_by
+from tests.support.statements import before_statement, raising
 
 PAGE = Template("{% load django_jobs_admin %}[{% alarm_panel %}]")
 
@@ -44,12 +45,10 @@ def test_it_shows_nothing_where_there_is_no_request() -> None:
     assert PAGE.render(Context()).strip("[]\n") == ""
 
 
-def test_a_database_that_cannot_be_asked_breaks_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> Any:
-        raise OperationalError("gone")
-
-    monkeypatch.setattr(reading, "_open_rows", fail)
-    assert rendered(make_system_admin()).strip("[]\n") == ""
+def test_a_database_that_cannot_be_asked_breaks_no_page() -> None:
+    admin_user = make_system_admin()
+    with before_statement("SELECT", Alert, raising(OperationalError("gone"))):
+        assert rendered(admin_user).strip("[]\n") == ""
 
 
 def test_the_index_of_the_default_site_has_it() -> None:

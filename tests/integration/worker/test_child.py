@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
 from django_jobs import submit_job
-from django_jobs.engine.job_types import handlers
 from django_jobs.models import JobType, Worker
 from tests.support import verbs
 from tests.support.brokers import (
@@ -25,7 +25,9 @@ from tests.support.brokers import (
     running_job,
     ticket_of,
 )
+from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
+from tests.support.quick_types import make_room
 from tests.support.tuning import Tuning
 from tests.support.verbs import (
     DATABASE_AWAY,
@@ -78,7 +80,7 @@ def test_a_child_that_ends_gives_back_the_tickets_of_rows_that_were_held(
 
 
 def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
-    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+    child: Child, broker: MemoryBroker, kind: JobType, interpose: Interpose, tuning: Tuning
 ) -> None:
     def fail(*_: object) -> None:
         raise OperationalError("gone")
@@ -86,7 +88,8 @@ def test_a_burst_that_can_store_no_end_says_that_the_database_is_away(
     pending_job(kind)
     verbs.dispatch()
     interpose("settle", fail)
-    monkeypatch.setattr(child.state.settler, "_max_seconds", 0.0)
+    clock = Clock()
+    tuning.set(settler_clock=SimpleNamespace(monotonic=lambda: setattr(clock, "now", clock.now + 3600) or clock.now))
     with pytest.raises(WorkerFailed) as failure:
         child.run()
     assert failure.value.code == DATABASE_AWAY
@@ -120,7 +123,8 @@ def test_a_child_is_known_by_its_process_before_it_claims_anything(
 
     real = verbs.claim
     interpose("claim", claim)
-    monkeypatch.setattr(child.housekeeper, "_beat", lambda: None)
+    for name in ("start", "stop"):  # else it announces the child, too
+        monkeypatch.setattr(child.housekeeper, name, lambda: None)
     pending_job(kind)
     verbs.dispatch()
     child.run()
@@ -191,16 +195,17 @@ def test_a_job_that_ends_while_room_is_looked_for_counts_among_those_that_a_chil
         before, running[0], child.state.jobs_run = 3 - child.state.jobs_run, 0, 3
         return before
 
-    def take(size: int) -> TakenTicket:
+    def take(size: int, _: object) -> TakenTicket:
         taken.append(size)
         return TakenTicket()
 
     child.state.jobs_run = 2
     monkeypatch.setattr(child.state.batch, "busy", busy)
+    # no public way: the job has to end between two looks of the main loop, in whichever order they are
     monkeypatch.setattr(child, "_jobs_left", jobs_left)
-    monkeypatch.setattr(child.slots, "room", lambda: 100)
     monkeypatch.setattr(child.slots, "wait_for_room", lambda: None)
-    monkeypatch.setattr(child, "_take", take)
+    monkeypatch.setattr(child.state.consumer, "take_now", take)
+    make_room(child, "a type", 50)
     child._take_and_claim()
     assert taken == []
 
@@ -252,15 +257,17 @@ def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> 
 
 
 def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_beside_others(
-    child: Child, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, kind: JobType
 ) -> None:
-    monkeypatch.setattr(child.slots, "room", lambda: 100)
+    make_room(child, kind.pk, 50)
+    room = child.slots.room()
     sizes = [child._set_size()]
     child.state.shared_slots.note_caution(Caution.WITH_ALL, verbs.uptime() + 60)
     sizes.append(child._set_size())
     child.state.batch.running = 1
     sizes.append(child._set_size())
-    assert sizes == [100, 1, 0]
+    assert sizes == [room, 1, 0]
+    assert room >= 50
 
 
 @pytest.mark.parametrize("child", [2], indirect=True, ids=["threads"])
@@ -274,15 +281,16 @@ def test_a_cautious_child_stores_how_its_jobs_ended_before_it_takes_the_next(chi
 
 
 def test_a_child_that_is_careful_with_what_it_has_not_loaded_claims_the_rest_in_sets(
-    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, kind: JobType, tuning: Tuning
 ) -> None:
     """A process that has run a type before does not die of claiming a job of it."""
-    monkeypatch.setattr(child.slots, "room", lambda: 10)
-    monkeypatch.setattr(child.claims, "_fits", len)
     new = make_job_type("new", handler_method="tests.support.handlers.echo")
+    for item in (kind, new):
+        make_room(child, item.pk, 10)
+    room = child.slots.room()
     jobs = [pending_job(item) for item in (kind, kind, new, new, kind)]
     broker.push([ticket_of(queue_up(job)) for job in jobs])
-    monkeypatch.setattr(handlers, "_loaded", {})
+    tuning.set(loaded_handlers={})
     verbs.resolve_handler(kind.handler_method)
     child.state.shared_slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() + 60)
 
@@ -297,24 +305,25 @@ def test_a_child_that_is_careful_with_what_it_has_not_loaded_claims_the_rest_in_
 
     rounds = [take() for _ in range(4)]
     #: The size of each set, and what was claimed of it.
-    assert rounds == [(10, [0, 1]), (10, []), (1, [2]), (10, [3, 4])]
+    assert rounds == [(room, [0, 1]), (room, []), (1, [2]), (room, [3, 4])]
     assert broker.pks() == []
 
 
 def test_what_it_has_not_loaded_waits_until_nothing_runs_and_for_no_longer_than_the_caution_lasts(
-    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+    child: Child, broker: MemoryBroker, kind: JobType, tuning: Tuning
 ) -> None:
-    monkeypatch.setattr(child.slots, "room", lambda: 10)
+    make_room(child, kind.pk, 10)
     broker.push([ticket_of(queue_up(pending_job(kind)))])
-    monkeypatch.setattr(handlers, "_loaded", {})
+    tuning.set(loaded_handlers={})
     slots = child.state.shared_slots
     slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() + 60)
     child._take_and_claim()
     child.state.batch.running = 1
+    room = child.slots.room()
     sizes = [child._set_size()]
     slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() - 1)
     sizes.append(child._set_size())
-    assert (sizes, len(broker.pks())) == ([0, 10], 1)
+    assert (sizes, len(broker.pks())) == ([0, room], 1)
 
 
 def test_a_burst_that_is_to_be_quiet_is_over(child: Child, kind: JobType) -> None:

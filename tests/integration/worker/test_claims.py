@@ -12,6 +12,7 @@ from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, job_in, pending_job, pending_jobs, reread
 from tests.support.clocks import Clock
 from tests.support.factories import make_organization
+from tests.support.quick_types import make_room
 from tests.support.tuning import Tuning
 from tests.support.verbs import Child, Claims, Interpose, TakenTicket
 
@@ -33,11 +34,6 @@ def expect_backlog(child: Child, job: Job) -> None:
     """Have the child come back from a large set of such jobs, for which it knows the policy's answer."""
     job_in("Completed", job_type=job.job_type, organization=job.organization)
     child.claims.expects_backlog = True
-
-
-def make_room(child: Child, job_type: str, count: int) -> None:
-    """Let the child know jobs of the type as so quick that it takes so many at once."""
-    child.state.prefetch.ran(job_type, verbs.AHEAD_SECONDS / (count - 0.5) - verbs.JOB_OVERHEAD_SECONDS)
 
 
 def with_refill(child: Child, refill: Any) -> Child:

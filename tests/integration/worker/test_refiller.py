@@ -11,7 +11,7 @@ from tests.support import verbs
 from tests.support.brokers import pending_job, returned, running_job
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
-from tests.support.verbs import Child, ChildState, Interpose, Refiller
+from tests.support.verbs import Child, ChildState, Claims, Interpose, Refiller
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writ
 ) -> None:
     monkeypatch.setattr(verbs.store(), "has_one_writer", True)
     child.refiller = Refiller()
-    child.claims._refill = child.refiller.ask
+    child.claims = Claims(child.state, child.slots.fits, child.refiller.ask)
     begun: list[int] = []
     interpose("refill", lambda *_: begun.append(child.state.batch.busy()))
     interpose("refill_if_empty", lambda *_: begun.append(-1))

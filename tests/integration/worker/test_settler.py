@@ -11,7 +11,6 @@ import pytest
 from django.db import OperationalError, connection
 
 from django_jobs.models import Job
-from django_jobs.worker import settler
 from tests.support import verbs
 from tests.support.brokers import WORKER, reread, returned, running_job
 from tests.support.tuning import Tuning
@@ -88,13 +87,17 @@ def test_together_too_much_is_stored_one_by_one(database: Database, interpose: I
     assert len(database.pauses) == verbs.SET_TRIES
 
 
-def test_a_database_that_is_away_for_long_refuses_no_large_result(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_away_for_long_refuses_no_large_result(database: Database) -> None:
     job, claimed = running_job()
     database.refuses = {job.pk: 50}
-    monkeypatch.setattr(settler, "_takes_writes", lambda *_: False)
-    store(returned(claimed, LARGE))
+
+    def away(execute: Any, *args: Any) -> Any:
+        if database.refuses[job.pk]:
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(*args)
+
+    with connection.execute_wrapper(away):
+        store(returned(claimed, LARGE))
     assert reread(job).status == "Completed"
 
 

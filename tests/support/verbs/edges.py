@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from django_jobs.worker.orders import OrderReader
     from django_jobs.worker.prefetch import PrefetchEstimator
     from django_jobs.worker.process_start import may_fork
+    from django_jobs.worker.process_start import start_fresh
     from django_jobs.worker.process_start import AdoptedProcess
     from django_jobs.worker.refiller import Refiller
     from django_jobs.worker.running_jobs import RunningJobs

@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.claim_verdicts import likeness as claim_likeness
     from django_jobs.engine.execution.claim_verdicts import forget as forget_claim_verdicts
     from django_jobs.engine.execution.claim_verdicts import known_handler
+    from django_jobs.engine.execution.policy_memory import refusal_of as policy_refusal
     from django_jobs.engine.execution.claim_verdicts import known as known_verdicts
     from django_jobs.engine.execution.policy_memory import ask_again as ask_policy_again
     from django_jobs.engine.execution.policy_memory import Refusal as PolicyRefusal
@@ -340,6 +341,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.log_lines import LineBuffer
     from django_jobs.engine.logs import install as install_job_fields
     from django_jobs.engine.lookup import find_job
+    from django_jobs.engine.lookup import find_organization_pk
     from django_jobs.engine.observers import add as add_observer
     from django_jobs.engine.observers import all_of_them as all_observers
     from django_jobs.engine.observers import drain as drain_observers

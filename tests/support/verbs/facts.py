@@ -162,6 +162,7 @@ if TYPE_CHECKING:
     from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
     from django_jobs.worker.housekeeper import WAITED_BEHIND
     from django_jobs.worker.interruption import SIGNAL as INTERRUPTION_SIGNAL
+    from django_jobs.tasks.job_types import LOOK_AGAIN_SECONDS as LOOK_AT_TASKS_AGAIN_SECONDS
     from django_jobs.worker.prefetch import AHEAD_SECONDS
     from django_jobs.worker.prefetch import JOB_OVERHEAD_SECONDS
     from django_jobs.worker.prefetch import LARGE_AHEAD_SECONDS

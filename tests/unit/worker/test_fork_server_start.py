@@ -10,18 +10,15 @@ import pytest
 from django.core.cache import caches
 from django.db import connections
 
-from django_jobs.worker import fork_server, fork_server_start
+from django_jobs.worker import fork_server_start
 from tests.support.verbs import Interpose
 
 
 def test_there_is_none_where_the_system_adopts_no_orphans(
     monkeypatch: pytest.MonkeyPatch, interpose: Interpose, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: Any) -> None:
-        raise OSError(38, "This system has no prctl")
-
     interpose("may_fork", lambda: True)
-    monkeypatch.setattr(fork_server, "_prctl", fail)
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())  # without prctl
     for every in (connections, caches):
         monkeypatch.setattr(every, "close_all", lambda: None)
     assert fork_server_start.start_fork_server() is None

@@ -110,10 +110,11 @@ def test_a_frozen_child_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
-    monkeypatch: pytest.MonkeyPatch, tuning: Tuning, caplog: pytest.LogCaptureFixture
+    interpose: Interpose, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     boss = Supervisor(options())
-    monkeypatch.setattr(boss, "_tick", lambda: 1 / 0)
+    boss.children = [FakeChild(STUCK)]
+    interpose("stop_what_must", lambda *_: 1 / 0)
     tuning.set(supervisor_clock=SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
     assert boss._goes_on()
     assert "ZeroDivisionError" in caplog.text
@@ -236,13 +237,10 @@ def test_probes_are_told_how_many_children_live_and_that_it_was_told_to_stop() -
 
 
 @pytest.mark.parametrize(("is_quiet", "is_stop", "signals"), [(True, False, []), (True, True, [signal.SIGTERM])])
-def test_what_was_ordered_is_passed_on_to_the_children(
-    monkeypatch: pytest.MonkeyPatch, is_quiet: bool, is_stop: bool, signals: list[int]
-) -> None:
+def test_what_was_ordered_is_passed_on_to_the_children(is_quiet: bool, is_stop: bool, signals: list[int]) -> None:
     supervisor = Supervisor(options())
     child = FakeChild()
     supervisor.children = [child]
-    monkeypatch.setattr(supervisor, "_fill", lambda: None)
     supervisor.orders = SimpleNamespace(is_quiet=is_quiet, is_stop=is_stop)  # type: ignore[assignment]
     supervisor._tick()
     assert (child.is_quiet, child.signals) == (is_quiet, signals)

@@ -10,14 +10,13 @@ import pytest
 
 from django_jobs import get_job_history, retry_job
 from django_jobs.conf import output_storage
-from django_jobs.engine.control import deletion
 from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
 from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
-from tests.support.verbs import FileSweep, Pruner
+from tests.support.verbs import FileSweep, Interpose, Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -44,16 +43,16 @@ def test_a_job_that_ended_long_ago_goes_with_its_history(status: str) -> None:
 
 
 @pytest.fixture
-def before_the_lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+def before_the_lock(interpose: Interpose) -> Callable[[Callable[[], object]], None]:
     """Let something happen between the look at the jobs that may go and the lock on their rows."""
-    delete_rows = deletion._delete_rows
+    delete_rows = verbs.delete_job_rows
 
     def happen(change: Callable[[], object]) -> None:
-        def changed(*args: Any, **kwargs: Any) -> list[str]:
+        def changed(*args: Any, **kwargs: Any) -> Any:
             change()
             return delete_rows(*args, **kwargs)
 
-        monkeypatch.setattr(deletion, "_delete_rows", changed)
+        interpose("delete_job_rows", changed)
 
     return happen
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
 
 from django_jobs.models import Job
@@ -27,17 +29,27 @@ def small_batches(tuning: Tuning) -> None:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Behind which job each look began."""
+def clock(tuning: Tuning) -> Clock:
+    """The clock by which a pruner rests."""
+    clock = Clock()
+    tuning.set(retention_clock=clock)
+    return clock
+
+
+@pytest.fixture
+def looks(clock: Clock) -> Iterator[list[int]]:
+    """Behind which job each look began. Each takes a second."""
     begun: list[int] = []
-    look = Pruner._look
+    key = connection.ops.quote_name("id")
 
-    def noted(self: Pruner) -> Any:
-        begun.append(self._after)
-        return look(self)
+    def watch(execute: Any, sql: str, params: Any, *args: Any) -> Any:
+        if f"{key} > %s" in sql and sql.endswith(f"LIMIT {BATCH}"):
+            begun.append(params[0])
+            clock.now += 1.0
+        return execute(sql, params, *args)
 
-    monkeypatch.setattr(Pruner, "_look", noted)
-    return begun
+    with connection.execute_wrapper(watch):
+        yield begun
 
 
 def ended(days: float, count: int = 1) -> list[Job]:
@@ -81,9 +93,8 @@ def test_the_next_pass_begins_where_the_last_one_ended(looks: list[int], tuning:
     assert not Job.objects.filter(pk=old.pk).exists()
 
 
-def test_jobs_that_stayed_go_once_they_may(tuning: Tuning) -> None:
-    clock = Clock()
-    tuning.set(retention_clock=clock)
+@pytest.mark.usefixtures("clock")
+def test_jobs_that_stayed_go_once_they_may() -> None:
     late = ended(29.9, 3)
     Job.objects.update(created_at=F("created_at") - dt.timedelta(days=10))
     ended(31)
@@ -93,18 +104,7 @@ def test_jobs_that_stayed_go_once_they_may(tuning: Tuning) -> None:
     assert a_pass(pruner) == 3
 
 
-def test_many_jobs_that_stay_are_looked_at_the_less_often(
-    looks: list[int], monkeypatch: pytest.MonkeyPatch, tuning: Tuning
-) -> None:
-    clock = Clock()
-    tuning.set(retention_clock=clock)
-    rows = Pruner._next
-
-    def slow(self: Pruner, cutoff: Any) -> Any:
-        clock.now += 1.0
-        return rows(self, cutoff)
-
-    monkeypatch.setattr(Pruner, "_next", slow)
+def test_many_jobs_that_stay_are_looked_at_the_less_often(looks: list[int], clock: Clock) -> None:
     stay = waiting(31, 7)
     pruner = Pruner()
     a_pass(pruner)

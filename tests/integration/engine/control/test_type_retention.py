@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -17,7 +17,7 @@ from tests.support.brokers import job_in, pending_job
 from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
-from tests.support.statements import statements_of
+from tests.support.statements import before_statement, statements_of
 from tests.support.tuning import Tuning
 from tests.support.verbs import Pruner, Pruning, Scheduler, TypePruner
 
@@ -121,23 +121,24 @@ def test_jobs_of_many_organizations_go_in_sets(short: JobType, organization: Org
 
 
 def test_nobody_looks_at_an_organization_again_until_something_grows_old_there(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     looks: list[object] = []
-    look = TypePruner._look_at
+    rows = verbs.store().newer_of_type
 
-    def noted(self: TypePruner, organization_pk: object, after: int) -> Iterator[int]:
+    def slow(job_type: str, organization_pk: object, after: int) -> Any:
         looks.append(organization_pk)
-        return look(self, organization_pk, after)
+        clock.now += 3600.0
+        return rows(job_type, organization_pk, after)
 
-    monkeypatch.setattr(TypePruner, "_look_at", noted)
+    monkeypatch.setattr(verbs.store(), "newer_of_type", slow)
     for _ in range(5):
         ended(short, make_organization(), 3)
     job = ended(short, organization, 5)
     pruner = TypePruner(short.pk, 7)
     pruner.prune(FOREVER)
-    assert len(looks) == 6
-    monkeypatch.setattr(pruner, "_whole_at", 1e12)
+    assert set(looks) == {*Organization.objects.values_list("pk", flat=True)}
+    assert len(set(looks)) == 6
     looks.clear()
     pruner.prune(FOREVER)
     assert looks == []
@@ -199,15 +200,11 @@ def test_a_pass_that_takes_long_goes_on_where_it_was(
     assert [count for count in counts if count] == [2, 2, 1]
 
 
-def test_an_error_ends_a_pass_and_the_next_one_begins_anew(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_ends_a_pass_and_the_next_one_begins_anew(short: JobType, organization: Organization) -> None:
     ended(short, organization, 8)
     pruner = TypePruner(short.pk, 7)
-    with monkeypatch.context() as patch:
-        patch.setattr(TypePruner, "_next", lambda *args: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            pruner.prune(FOREVER)
+    with before_statement("SELECT", Job, lambda: 1 / 0, number=2), pytest.raises(ZeroDivisionError):
+        pruner.prune(FOREVER)
     assert pruner.prune(FOREVER) == 1
 
 

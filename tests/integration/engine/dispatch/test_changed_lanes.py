@@ -9,7 +9,6 @@ import pytest
 from django.db import connection
 
 from django_jobs import get_job_history, submit_job
-from django_jobs.engine.dispatch import turns
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import all_queues
 from tests.support import verbs
@@ -121,16 +120,14 @@ def test_a_share_leaves_a_job_whose_key_changed_where_it_waits(
     running = start(pending_job(keyed, organization, parameters={"account": "full"}))
     job = submit(keyed, organization, "free")
     other = pending_job(keyed, organization, parameters={"account": "third"})
-    picked, asked = turns._pick_share, [job]
+    rows, asked = verbs.store().claim_rows, [job]
 
-    def pick(*args: Any) -> Any:
-        found = picked(*args)
-        for item in asked:
-            replace(item, "full")
-        asked.clear()
-        return found
+    def rows_late(*args: Any, **options: Any) -> Any:
+        while asked:
+            replace(asked.pop(), "full")
+        return rows(*args, **options)
 
-    monkeypatch.setattr(turns, "_pick_share", pick)
+    monkeypatch.setattr(verbs.store(), "claim_rows", rows_late)
 
     def take() -> list[int]:
         found = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from django.db import connections
 
-from django_jobs.engine.execution import policy_memory
 from django_jobs.engine.store import line_watch
 from django_jobs.models import JobType, Organization
-from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.brokers import WORKER, pending_job, queue_up, ticket_of
-from tests.support.verbs import ClaimRow, Interpose, PolicyRefusal, Refiller
+from tests.support.verbs import ClaimRow, Interpose, Refiller
 
-pytestmark = pytest.mark.usefixtures("broker")
-
-SUSPENDED = PolicyRefusal(Status.PENDING, "The organization is not active")
+pytestmark = [pytest.mark.usefixtures("broker"), pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -30,40 +30,54 @@ def row(kind: JobType, organization: Organization) -> ClaimRow:
     return found
 
 
+@pytest.fixture
+def answer_by(interpose: Interpose) -> Callable[[Callable[[], bool]], None]:
+    """Let this be the policy's answer to whether an organization is active."""
+
+    def answer(is_active: Callable[[], bool]) -> None:
+        interpose("get_policy", lambda: SimpleNamespace(is_active=lambda _: is_active()))
+
+    return answer
+
+
 def ask(row: ClaimRow) -> None:
-    policy_memory._ask_now(policy_memory._key(row), row)
+    verbs.policy_refusal(row)
 
 
-def test_a_late_answer_does_not_replace_that_to_a_later_question(
-    row: ClaimRow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def ask_in_a_thread(row: ClaimRow) -> None:
+    ask(row)
+    connections.close_all()
+
+
+def test_a_late_answer_does_not_replace_that_to_a_later_question(row: ClaimRow, answer_by: Any) -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def allow_late(_: ClaimRow) -> None:
+    def allow_late() -> bool:
+        if threading.current_thread() is not late:
+            return False
         asked.set()
-        answer.wait(30)
+        return answer.wait(30)
 
-    monkeypatch.setattr(policy_memory, "_ask_quietly", allow_late)
-    late = threading.Thread(target=ask, args=[row])
+    answer_by(allow_late)
+    late = threading.Thread(target=ask_in_a_thread, args=[row])
     late.start()
     asked.wait(30)
-    monkeypatch.setattr(policy_memory, "_ask_quietly", lambda _: SUSPENDED)
     ask(row)
     answer.set()
     late.join()
     assert verbs.known_verdicts() == []
 
 
-def test_answers_may_come_while_they_are_walked_through(row: ClaimRow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_may_come_while_they_are_walked_through(row: ClaimRow) -> None:
     """Older Pythons collect garbage in the midst of it, and finalizers let other threads run."""
-    monkeypatch.setattr(policy_memory, "_ask_quietly", lambda _: None)
     for number in range(verbs.KNOWN_VERDICTS):
-        ask(row._replace(owner_name=f"user-{number}"))
+        ask(row._replace(organization=f"organization-{number}"))
     others: list[threading.Thread] = []
 
     def let_another_run(phase: str, _: object) -> None:
         if phase == "start" and len(others) < 2 * verbs.KNOWN_VERDICTS:
-            others.append(threading.Thread(target=ask, args=[row._replace(owner_name=f"another-{len(others)}")]))
+            another = row._replace(organization=f"another-{len(others)}")
+            others.append(threading.Thread(target=ask_in_a_thread, args=[another]))
             others[-1].start()
             others[-1].join(0.01)
 
@@ -80,27 +94,27 @@ def test_answers_may_come_while_they_are_walked_through(row: ClaimRow, monkeypat
 
 
 def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(
-    row: ClaimRow, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+    row: ClaimRow, answer_by: Any, interpose: Interpose
 ) -> None:
     refilled, asked, may_answer = threading.Semaphore(0), threading.Event(), threading.Event()
-    questions: list[ClaimRow] = []
+    questions: list[object] = []
     #: How many questions had been asked at each refill.
     before: list[int] = []
 
-    def answer_slowly(question: ClaimRow) -> None:
-        questions.append(question)
+    def answer_slowly() -> bool:
+        questions.append(1)
         asked.set()
-        may_answer.wait(30)
+        return may_answer.wait(30)
 
     def refill(*_: object) -> None:
         before.append(len(questions))
         refilled.release()
 
-    monkeypatch.setattr(policy_memory, "_ask_quietly", answer_slowly)
+    answer_by(answer_slowly)
     interpose("refill", refill)
     interpose("refill_if_empty", lambda *_: None)
     for number in range(20):
-        verbs.known_handler(row._replace(owner_name=f"user-{number}"))
+        verbs.known_handler(row._replace(organization=f"organization-{number}"))
     refiller = Refiller()
     refiller.start()
     try:
@@ -117,15 +131,16 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(
 
 
 def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
-    row: ClaimRow, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+    row: ClaimRow, answer_by: Any, interpose: Interpose
 ) -> None:
     asked, limits = threading.Event(), []
 
-    def ask_policy(_: ClaimRow) -> None:
+    def is_active() -> bool:
         limits.append(line_watch._of_thread.line.seconds)
         asked.set()
+        return True
 
-    monkeypatch.setattr(policy_memory, "_ask_quietly", ask_policy)
+    answer_by(is_active)
     interpose("refill", lambda *_: None)
     interpose("refill_if_empty", lambda *_: None)
     verbs.known_handler(row)

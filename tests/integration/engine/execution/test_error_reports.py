@@ -13,7 +13,6 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs import cancel_job, signals
-from django_jobs.engine.execution import settle
 from django_jobs.exceptions import JobCanceled, JobTimedOut, PermanentError, RetryLater, TransientError, WorkerStopping
 from django_jobs.models import Job
 from tests.integration.conftest import Listen
@@ -201,23 +200,21 @@ def test_an_error_lets_go_of_what_its_handler_had_in_hand_once_it_is_stored() ->
         gc.enable()
 
 
-def test_an_error_stays_with_an_end_that_is_to_be_settled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_stays_with_an_end_that_is_to_be_settled_again(interpose: Interpose) -> None:
     _, claimed = running_job()
     item = raised(claimed, error=ValueError("x"))
-    monkeypatch.setattr(settle, "_settle_others", lambda *_: [])
+    interpose("move", lambda *_, **__: [])  # others hold the row
     assert verbs.settle([item], WORKER) == [item]
     assert item.error is not None
 
 
-def test_a_database_that_is_away_takes_no_error_from_an_end(
-    monkeypatch: pytest.MonkeyPatch, interpose: Interpose
-) -> None:
-    def lose(*_: Any) -> Any:
+def test_a_database_that_is_away_takes_no_error_from_an_end(interpose: Interpose) -> None:
+    def lose(*_: Any, **__: Any) -> Any:
         raise OperationalError("server closed the connection unexpectedly")
 
     _, claimed = running_job()
     item = raised(claimed, error=ValueError("x"))
-    monkeypatch.setattr(settle, "_settle_others", lose)
+    interpose("move", lose)
     interpose("is_lost_connection", lambda _: True)
     with pytest.raises(OperationalError):
         verbs.settle([item], WORKER)

@@ -6,13 +6,13 @@ import datetime as dt
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
 
 from django_jobs import cancel_job, get_job_history, submit_job
-from django_jobs.engine.execution import policy_memory
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.pools import all_queues
 from django_jobs.statuses import Priority
@@ -238,7 +238,7 @@ def late_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) 
 
 
 def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
-    broker: MemoryBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    broker: MemoryBroker, kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     """Else a policy whose own database is away for one tenant would keep the worker from all shares."""
     waiting(kind, organization)
@@ -248,14 +248,14 @@ def test_a_question_to_which_there_was_no_answer_is_not_asked_again_by_itself(
     def fail(_: object) -> None:
         raise OperationalError("the policy's own database is away")
 
-    monkeypatch.setattr(policy_memory, "_ask_policy", fail)
+    interpose("get_policy", lambda: SimpleNamespace(is_active=fail))
     with pytest.raises(OperationalError):
         take()
     assert take() == []
 
 
 def test_a_slow_policy_is_asked_one_question_before_a_share(
-    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+    broker: MemoryBroker, organization: Organization, interpose: Interpose, tuning: Tuning
 ) -> None:
     """Else a child that claimed jobs of many kinds by their tickets would stand still before its first share."""
     tuning.set(share_ask_seconds=0.0, policy_ask_again_seconds=1e9)
@@ -263,10 +263,11 @@ def test_a_slow_policy_is_asked_one_question_before_a_share(
     verbs.claim([ticket_of(queue_up(pending_job(kind, organization))) for kind in kinds], WORKER)
     asked: list[object] = []
 
-    def ask(job: object) -> None:
-        asked.append(job)
+    def is_active(organization: object) -> bool:
+        asked.append(organization)
+        return True
 
-    monkeypatch.setattr(policy_memory, "_ask_policy", ask)
+    interpose("get_policy", lambda: SimpleNamespace(is_active=is_active))
     take()
     assert len(asked) == 1
 

@@ -10,14 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics, get_job_status
-from django_jobs.engine.insight import metrics
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.pools import all_queues
 from tests.support import verbs
 from tests.support.alerts import evaluate, only
-from tests.support.brokers import ALL_QUEUES, WORKER, pending_job
+from tests.support.brokers import ALL_QUEUES, WORKER, job_in, pending_job
 from tests.support.head_starts import HOUR, ahead_job, make_task_type
 from tests.support.statements import statements_of
+from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -32,22 +32,29 @@ def job(organization: Organization) -> Job:
     return job
 
 
+def make_many(tuning: Tuning) -> None:
+    """Let two jobs be many, of which this makes one."""
+    tuning.set(metrics_counted_jobs=1)
+    job_in("Completed")
+
+
 @pytest.mark.parametrize("is_large", [True, False], ids=["many jobs", "few jobs"])
-def test_metrics(job: Job, monkeypatch: pytest.MonkeyPatch, is_large: bool) -> None:
-    monkeypatch.setattr(metrics, "_is_large", lambda _: is_large)
+def test_metrics(job: Job, tuning: Tuning, is_large: bool) -> None:
+    if is_large:
+        make_many(tuning)
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 
 @pytest.mark.parametrize("priority", ["Normal", "Critical"])
-def test_metrics_of_many_jobs_with_and_without(job: Job, monkeypatch: pytest.MonkeyPatch, priority: str) -> None:
-    monkeypatch.setattr(metrics, "_is_large", lambda _: True)
+def test_metrics_of_many_jobs_with_and_without(job: Job, tuning: Tuning, priority: str) -> None:
+    make_many(tuning)
     Job.objects.filter(pk=pending_job(priority=priority).pk).update(ready_at=verbs.now() - 2 * MINUTES)
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(600, abs=30)
 
 
-def test_metrics_of_many_jobs_of_which_none_is_a_task_read_no_head_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_of_many_jobs_of_which_none_is_a_task_read_no_head_starts(tuning: Tuning) -> None:
     """That column is in no index."""
-    monkeypatch.setattr(metrics, "_is_large", lambda _: True)
+    make_many(tuning)
     pending_job(priority="Critical")
     with CaptureQueriesContext(connection) as queries:
         assert get_job_metrics()["oldest_waiting_seconds"] is not None
@@ -64,11 +71,12 @@ def test_the_monitor(job: Job) -> None:
 
 @pytest.mark.parametrize("is_large", [True, False])
 def test_what_waits_for_its_moment_is_not_yet_late_by_it(
-    organization: Organization, monkeypatch: pytest.MonkeyPatch, is_large: bool
+    organization: Organization, tuning: Tuning, is_large: bool
 ) -> None:
-    monkeypatch.setattr(metrics, "_is_large", lambda _: is_large)
+    if is_large:
+        make_many(tuning)
     ahead_job(48, make_task_type("send"), organization, priority="High", run_at=verbs.now() + HOUR)
-    Job.objects.update(ready_at=verbs.now() - MINUTES)  # it has come, and nobody has seen it
+    Job.objects.filter(status="Pending").update(ready_at=verbs.now() - MINUTES)  # it has come, and nobody has seen it
     assert get_job_metrics()["oldest_waiting_seconds"] == pytest.approx(300, abs=30)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_jobs.engine.insight import activity
 from django_jobs.models import EngineLease, ExecutionLog, Job, OrganizationActivity, Span, TypeActivity
 from tests.support import verbs
 from tests.support.activity import MOMENT, at, counts, of_organization, of_type, roll_up
 from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_organization
+from tests.support.statements import before_statement
 from tests.support.tuning import Tuning
 from tests.support.verbs import LogHorizon, Scheduler
 
@@ -60,13 +60,11 @@ def test_catching_up_ends_with_its_time(tuning: Tuning) -> None:
     assert (roll_up(), verbs.rollups_behind()) == (1, 3)
 
 
-def test_a_failure_counts_nothing_and_is_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_counts_nothing_and_is_made_good() -> None:
     job = job_in("Completed")
     at(MOMENT)
-    with monkeypatch.context() as patch:
-        patch.setattr(activity, "_store_for_organizations", lambda _: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            roll_up()
+    with before_statement("INSERT", OrganizationActivity, lambda: 1 / 0), pytest.raises(ZeroDivisionError):
+        roll_up()
     assert not TypeActivity.objects.exists()
     roll_up()
     assert of_type(job).completed == of_organization(job).completed == 1

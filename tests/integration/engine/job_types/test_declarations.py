@@ -20,6 +20,7 @@ from django_jobs.models import JobType
 from django_jobs.statuses import Priority
 from tests.support import handlers, verbs
 from tests.support.factories import make_job_type
+from tests.support.statements import before_statement
 
 
 @pytest.fixture(autouse=True)
@@ -138,43 +139,25 @@ def test_a_row_that_only_remembers_more_of_the_code_is_not_said_to_be_updated(
     assert "event=job_type_updated job_type=bake fields=description" in caplog.messages
 
 
-def test_another_process_may_make_the_row_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_may_make_the_row_first() -> None:
     declare(max_retries=2)
-    create = declared_types._create
-
-    def create_late(missing: Any, *args: Any) -> None:
-        make_job_type("echo", type_name="bake")
-        create(missing, *args)
-
-    monkeypatch.setattr(declared_types, "_create", create_late)
-    assert sync().handler_method == "tests.support.handlers.echo"
+    with before_statement("INSERT", JobType, lambda: make_job_type("echo", type_name="bake")):
+        assert sync().handler_method == "tests.support.handlers.echo"
 
 
-def test_an_administrator_may_save_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_administrator_may_save_in_the_middle() -> None:
     synced(max_retries=2, retry_delay=10)
     declare(max_retries=3, retry_delay=20)
-    update = declared_types._update
-
-    def update_late(*args: Any) -> Any:
-        JobType.objects.update(max_retries=9)
-        return update(*args)
-
-    monkeypatch.setattr(declared_types, "_update", update_late)
-    kind = sync()
+    with before_statement("UPDATE", JobType, lambda: JobType.objects.update(max_retries=9)):
+        kind = sync()
     assert (kind.max_retries, kind.retry_delay) == (9, 20)
 
 
-def test_a_row_that_is_deleted_in_the_middle_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_deleted_in_the_middle_is_no_trouble() -> None:
     synced(max_retries=2)
     declare(max_retries=3)
-    update = declared_types._update
-
-    def update_late(*args: Any) -> Any:
-        JobType.objects.all().delete()
-        return update(*args)
-
-    monkeypatch.setattr(declared_types, "_update", update_late)
-    verbs.sync_declared_types(using="default")
+    with before_statement("UPDATE", JobType, JobType.objects.all().delete):
+        verbs.sync_declared_types(using="default")
     assert not JobType.objects.exists()
 
 

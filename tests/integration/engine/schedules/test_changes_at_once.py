@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from django_jobs import schedule_job
-from django_jobs.engine.schedules import definitions
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule
 from tests.support import verbs
 from tests.support.refusals import refused
+from tests.support.statements import before_statement
 from tests.support.verbs import Interpose
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -57,15 +57,12 @@ def test_what_was_judged_together_is_written_together(
 
 
 def test_a_name_that_another_takes_at_the_same_moment_is_refused(
-    kind: JobType, monkeypatch: pytest.MonkeyPatch
+    kind: JobType,
 ) -> None:
     made = schedule_job("a", kind, every=60)
-    write = definitions._write
 
-    def write_late(*args: Any) -> Any:
+    def take() -> None:
         Schedule.objects.create(name="b", job_type=kind, every=60, created_at=made.created_at)
-        return write(*args)
 
-    monkeypatch.setattr(definitions, "_write", write_late)
-    with refused(InvalidSchedule, {"name": ["taken"]}):
+    with before_statement("UPDATE", Schedule, take), refused(InvalidSchedule, {"name": ["taken"]}):
         verbs.change_schedule("a", {"name": "b"})

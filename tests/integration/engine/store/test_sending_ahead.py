@@ -207,6 +207,7 @@ def test_who_wraps_statements_sees_each_with_its_end(
 def test_an_old_libpq_sends_one_statement_after_the_other(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, begun: list[bool]
 ) -> None:
+    # no public way: what libpq can do is asked once a process
     monkeypatch.setattr(statements, "_libpq_has_pipelines", lambda: False)
     assert len(submit_jobs([{"job_type": kind, "organization": organization}] * (2 * ROWS))) == 2 * ROWS
     assert (numbers() != [], begun) == (True, [])

@@ -8,10 +8,11 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
-from django_jobs import submit_job, submit_jobs
+from django_jobs import job_handler, submit_job, submit_jobs
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, PermissionDenied, RateLimited
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
 from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.handlers import do_nothing
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -184,14 +185,15 @@ def test_a_refusal_leaves_the_callers_transaction_usable(kind: JobType, organiza
     assert Job.objects.count() == 1 + len(jobs)
 
 
-def test_a_types_serializer_judges_each_item(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("nothing_declared")
+def test_a_types_serializer_judges_each_item(organization: Organization) -> None:
     from rest_framework import serializers
 
     class Numbered(serializers.Serializer[Any]):
         number = serializers.IntegerField(max_value=10)
 
     kind = make_job_type()
-    monkeypatch.setattr("django_jobs.engine.job_types.parameters._serializer_class", {kind.pk: Numbered}.get)
+    job_handler(kind.pk, parameters=Numbered)(do_nothing)
     by_index = refused([work(kind, organization, 1), work(kind, organization, 99), work(kind, organization, 3)])
     assert by_index == {1: {"parameters.number": ["max_value"]}}
     assert len(submit_jobs([work(kind, organization, 1), work(kind, organization, 3)])) == 2

@@ -9,12 +9,12 @@ import pytest
 from django.db import transaction
 
 from django_jobs import cancel_job, submit_job
-from django_jobs.engine.submission import duplicates
 from django_jobs.exceptions import DuplicateJob
 from django_jobs.models import DuplicateKey, Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import end, reread, returned, start
 from tests.support.factories import make_job_type
+from tests.support.statements import before_statement
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -94,20 +94,12 @@ def test_deleting_an_earlier_job_does_not_open_the_door_to_a_third(kind: JobType
     assert refused(kind, organization).existing == second
 
 
-def test_keys_that_are_forgotten_are_judged_again_under_their_lock(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_that_are_forgotten_are_judged_again_under_their_lock(kind: JobType, organization: Organization) -> None:
     submit_job(kind, organization)
     expire_at(verbs.now() - dt.timedelta(seconds=1))
     again: list[Job] = []
-
-    def after_the_same_work_was_accepted_anew(old: list[str], now: dt.datetime) -> int:
-        again.append(submit_job(kind, organization))
-        return forget(old, now)
-
-    forget = duplicates._forget
-    monkeypatch.setattr(duplicates, "_forget", after_the_same_work_was_accepted_anew)
-    assert verbs.forget_expired_keys() == 0
+    with before_statement("SELECT", DuplicateKey, lambda: again.append(submit_job(kind, organization)), number=2):
+        assert verbs.forget_expired_keys() == 0
     assert refused(kind, organization).existing == again[0]
 
 

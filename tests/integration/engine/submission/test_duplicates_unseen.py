@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
 from django.contrib.auth.models import User
 
 from django_jobs import submit_for_each, submit_job, submit_jobs
-from django_jobs.engine.submission import bulk
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission
 from django_jobs.models import Job, JobType, Organization
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.api import client_of
 from tests.support.factories import make_job_type, make_user
 from tests.support.statements import statements_of
@@ -44,15 +42,11 @@ def earlier(kind: JobType, organization: Organization, owner: User) -> Job:
     return submit_job(kind, organization, user=owner)
 
 
-def after_nothing_was_found(look: Callable[..., None]) -> Callable[..., None]:
-    """The look at what is there, taken before any of it was."""
-
-    def find(*args: Any) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            Interpose(patch)("find_duplicates", lambda _: {})
-            look(*args)
-
-    return find
+@pytest.fixture
+def looked_before(earlier: Job, interpose: Interpose) -> None:
+    """The first look at what is there was taken before any of it was."""
+    find, looks = verbs.find_duplicates, [{}]
+    interpose("find_duplicates", lambda keys: looks.pop() if looks else find(keys))
 
 
 @pytest.mark.parametrize("on_duplicate", ["raise", "return", "replace"])
@@ -87,9 +81,8 @@ def test_many_at_once_do_not_give_it_back(
 
 
 def test_what_came_in_between_the_look_and_the_insert_is_not_given_back_either(
-    earlier: Job, kind: JobType, organization: Organization, colleague: User, monkeypatch: pytest.MonkeyPatch
+    earlier: Job, kind: JobType, organization: Organization, colleague: User, looked_before: object
 ) -> None:
-    monkeypatch.setattr(bulk, "_find_existing", after_nothing_was_found(bulk._find_existing))
     item = {"job_type": kind, "organization": organization, "on_duplicate": "return"}
     with pytest.raises(DuplicateJob) as refusal:
         submit_jobs([{**item, "parameters": {"a": 1}}, item], user=colleague)
@@ -99,9 +92,8 @@ def test_what_came_in_between_the_look_and_the_insert_is_not_given_back_either(
 
 
 def test_what_came_in_between_and_may_be_seen_is_given_back(
-    earlier: Job, kind: JobType, organization: Organization, owner: User, colleague: User, monkeypatch: Any
+    earlier: Job, kind: JobType, organization: Organization, owner: User, colleague: User, looked_before: object
 ) -> None:
-    monkeypatch.setattr(bulk, "_find_existing", after_nothing_was_found(bulk._find_existing))
     item = {"job_type": kind, "organization": organization, "on_duplicate": "return"}
     assert submit_jobs([{**item, "parameters": {"a": 1}}, item], user=owner)[1] == earlier
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,19 +114,18 @@ def test_withdrawn_and_due_it_is_dispatched_again_with_its_new_priority(
 
 
 def test_a_claim_that_has_read_what_is_replaced_meanwhile_runs_what_is_asked_for_now(
-    kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     first = queue_up(replacing(kind, organization, 1))
-    from django_jobs.engine.execution import claim as module
+    left = [first]
 
-    judge = module._judge
+    def is_active(_: object) -> bool:
+        while left:
+            left.pop()
+            queue_up(replacing(kind, organization, 2, timeout=9))
+        return True
 
-    def and_replaced_meanwhile(*args: Any) -> Any:
-        judged = judge(*args)
-        queue_up(replacing(kind, organization, 2, timeout=9))
-        return judged
-
-    monkeypatch.setattr(module, "_judge", and_replaced_meanwhile)
+    interpose("get_policy", lambda: SimpleNamespace(is_active=is_active))
     (claimed,) = verbs.claim([ticket_of(first)], WORKER)
     assert (claimed.parameters, claimed.timeout_seconds) == ({"n": 2}, 9)
 
