@@ -112,17 +112,17 @@ def test_an_operator_pauses_a_type_and_sees_it_hold(
     processes.worker("--processes", "1")
     page = visit(operator(), url("jobtype", "change", kind.pk))
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("mails is paused")).to_be_visible()
+    expect(page.locator(".messagelist .paused")).to_contain_text("mails")
     held = submit_job(kind, organization)
     passing = submit_job(make_job_type(), organization)
     wait_until(lambda: Job.objects.get(pk=passing.pk).status == "Completed", 30, "a job of another type")
     page.goto("/admin/django_jobs/monitor/")
-    expect(page.get_by_text("Paused on purpose: mails.")).to_be_visible()
+    expect(page.locator("[data-code=types_paused]")).to_contain_text("mails")
     expect(tile(page, "Waiting")).to_have_text("1")
 
     page.goto(url("jobtype", "change", kind.pk))
     page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("mails goes on")).to_be_visible()
+    expect(page.locator(".messagelist .resumed")).to_contain_text("mails")
     page.goto(f"/admin/django_jobs/job/{held.pk}/change/")
     expect(page.locator(".djobs-badge", has_text="Completed").first).to_be_visible()
 
@@ -132,12 +132,12 @@ def test_an_operator_closes_a_breaker_on_a_phone(organization: Organization, vis
     error = f"No answer of https://fax.example.com/{'a-very-long-name-' * 9}"
     end(raised(running_job(job_type=kind, organization=organization)[1], text=error))
     page = visit(operator(), "/admin/django_jobs/monitor/", viewport={"width": 390, "height": 800})
-    assert_is_within(390, page.locator(".djobs-notices li", has_text="Held by its breaker: send_fax"))
+    assert_is_within(390, page.locator(".djobs-notices [data-code=breaker_open]", has_text="send_fax"))
     page.get_by_role("button", name="Close now").click()
-    assert_is_within(390, page.get_by_text("The attempts failed with:"))
+    assert_is_within(390, page.get_by_text("No answer of https://fax.example.com"))
     page.get_by_role("button", name="Yes, close it").click()
-    expect(page.get_by_text("The breaker of send_fax is closed")).to_be_visible()
-    expect(page.get_by_text("Held by its breaker")).to_have_count(0)
+    expect(page.locator(".messagelist .closed")).to_contain_text("send_fax")
+    expect(page.locator("[data-code=breaker_open]")).to_have_count(0)
 
 
 def test_an_open_monitor_follows_what_happens(organization: Organization, visit: Visit, processes: ProcessPool) -> None:
@@ -250,9 +250,9 @@ def test_an_operator_types_a_rule_sees_when_it_fires_and_fires_it_now(organizati
     page.get_by_role("button", name="Go on").click()
     preview = page.get_by_role("status")
     page.get_by_label("Cron").fill("0 25 * * *")
-    expect(preview).to_contain_text("'25' is no hour")
+    expect(preview).to_contain_text("'25'")
     page.get_by_label("Cron").fill("0 2 * * MON-FRI")
-    expect(preview).to_contain_text("At 02:00, Monday to Friday")
+    expect(preview).to_contain_text("02:00")
     expect(preview.get_by_role("listitem")).to_have_count(5)
     page.get_by_label("Name").fill("weekday letters")
     page.get_by_label("Organization").fill(organization.name)
@@ -262,7 +262,7 @@ def test_an_operator_types_a_rule_sees_when_it_fires_and_fires_it_now(organizati
     expect(page.locator(".messagelist")).to_be_visible()
     job = Job.objects.get()
     page.locator(".messagelist").get_by_role("link", name=job.name).click()
-    expect(page.get_by_text("the schedule weekday letters for")).to_be_visible()
+    expect(page.get_by_role("link", name="weekday letters")).to_be_visible()
 
 
 def test_an_operator_makes_a_worker_quiet_resumes_it_and_stops_it(
@@ -272,13 +272,13 @@ def test_an_operator_makes_a_worker_quiet_resumes_it_and_stops_it(
     wait_until(Worker.objects.exists, 30, "a worker")
     page = visit(operator(), "/admin/django_jobs/worker/")
     page.get_by_role("button", name="Quiet").click()
-    expect(page.get_by_text("was ordered to take no new jobs")).to_be_visible()
-    expect(page.get_by_text("it takes no new jobs; nothing runs.")).to_be_visible()
+    expect(page.locator(".messagelist .quiet_ordered")).to_be_visible()
+    expect(page.locator(".djobs-supervisor [data-code=quiet]")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    expect(page.locator(".djobs-supervisor .djobs-badge", has_text="works")).to_be_visible()
+    expect(page.locator(".djobs-supervisor [data-code=works]")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Yes, stop it").click()
-    expect(page.get_by_text("as root ordered at")).to_be_visible()
+    expect(page.locator("[data-code=left]")).to_contain_text("root")
     assert worker.wait(30) == 0
 
 
