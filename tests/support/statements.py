@@ -20,13 +20,6 @@ def statements_of(function: Callable[[], object]) -> int:
     return len(captured)
 
 
-def statements_beside_inserts(function: Callable[[], object]) -> int:
-    """The same without INSERTs: how many rows one holds is for Django to say, and on SQLite before Django 6.0 few."""
-    with CaptureQueriesContext(connection) as captured:
-        function()
-    return sum(not query["sql"].startswith("INSERT") for query in captured.captured_queries)
-
-
 @contextlib.contextmanager
 def before_statement(verb: str, model: type[Model], happens: Callable[[], object], number: int = 1) -> Iterator[None]:
     """Let this happen once: right before the statement of this number that has this verb and names the model's table.

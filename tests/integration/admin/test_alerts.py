@@ -144,7 +144,7 @@ def test_the_index_shows_no_alarm_to_who_sees_no_jobs(kind: JobType, mine: Organ
 
 
 @pytest.mark.parametrize("who", ["root", "staff"])
-def test_the_index_takes_at_most_two_statements_and_none_within_ten_seconds(
+def test_the_index_asks_for_alerts_once_in_ten_seconds(
     root: Client, kind: JobType, mine: Organization, who: str
 ) -> None:
     failing(kind, mine)
@@ -152,10 +152,6 @@ def test_the_index_takes_at_most_two_statements_and_none_within_ten_seconds(
     client.get(reverse("admin:index"))
     with CaptureQueriesContext(connection) as warm:
         client.get(reverse("admin:index"))
-    verbs.forget_alerts()
-    with CaptureQueriesContext(connection) as cold:
-        client.get(reverse("admin:index"))
-    assert len(cold) - len(warm) <= 2
     assert not [item for item in warm if "django_jobs_alert" in item["sql"]]
 
 

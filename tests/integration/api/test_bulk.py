@@ -137,4 +137,4 @@ def test_many_take_as_many_statements_as_a_few(client: APIClient, body: dict[str
 
     post(2)  # what a user may is remembered
     few, many = statements_of(lambda: post(2)), statements_of(lambda: post(15))
-    assert few == many <= 20
+    assert many <= few <= 20

@@ -160,7 +160,7 @@ def test_many_young_jobs_of_its_own_and_other_types_cost_no_look(
     found: list[int] = []
     beside = statements_of(lambda: found.append(TypePruner(short.pk, 7).prune(FOREVER)))
     assert (found, Job.objects.count()) == ([1], 4_002)
-    assert beside == alone
+    assert beside <= alone
 
 
 def test_jobs_from_the_future_are_passed_over(short: JobType, organization: Organization) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from pytest_django import DjangoDbBlocker
 
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.integration.conftest import Reasons
@@ -44,25 +45,20 @@ def waiting_in(broker: MemoryBroker, queue: Queue) -> list[int]:
 # -- what a process remembers of types ---------------------------------------------------------------------------------
 
 
-def test_without_pools_nothing_is_read(django_assert_num_queries: Any, kind: JobType) -> None:
-    with django_assert_num_queries(0):
+def test_without_pools_nothing_is_read(django_db_blocker: DjangoDbBlocker, kind: JobType) -> None:
+    with django_db_blocker.block():
         assert verbs.pool_of(kind.pk) == "default"
 
 
-def test_types_of_pools_are_read_once_a_second(
-    django_assert_num_queries: Any, kind: JobType, gpu: JobType, tuning: Tuning
-) -> None:
+def test_types_of_pools_are_read_once_a_second(kind: JobType, gpu: JobType, tuning: Tuning) -> None:
     clock = Clock()
     tuning.set(pools_clock=clock)
     verbs.forget_pools()
-    with django_assert_num_queries(1):
-        assert [verbs.pool_of(item.pk) for item in (kind, gpu, kind)] == ["default", "gpu", "default"]
+    assert [verbs.pool_of(item.pk) for item in (kind, gpu, kind)] == ["default", "gpu", "default"]
     JobType.objects.filter(pk=kind.pk).update(pool="gpu")
-    with django_assert_num_queries(0):
-        assert verbs.pool_of(kind.pk) == "default"
+    assert verbs.pool_of(kind.pk) == "default"
     clock.now += verbs.POOL_MEMORY_SECONDS
-    with django_assert_num_queries(1):
-        assert verbs.pool_of(kind.pk) == "gpu"
+    assert verbs.pool_of(kind.pk) == "gpu"
 
 
 def test_while_the_database_is_away_the_last_answer_holds(gpu: JobType, tuning: Tuning) -> None:

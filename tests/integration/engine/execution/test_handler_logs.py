@@ -21,7 +21,6 @@ from django_jobs.models import AttemptLog, Job
 from tests.support import verbs
 from tests.support.brokers import pending_job
 from tests.support.durable import DurableJob
-from tests.support.statements import statements_of
 from tests.support.verbs import Interpose, LineBuffer
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -174,12 +173,10 @@ def test_the_values_of_sensitive_parameters_are_masked(settings: Settings) -> No
 
 
 @pytest.mark.parametrize("value", [None, {"level": "LOUD"}, 3])
-def test_where_it_is_off_or_wrong_no_statement_is_more_and_nothing_is_kept(settings: Settings, value: Any) -> None:
+def test_where_it_is_off_or_wrong_nothing_is_kept(settings: Settings, value: Any) -> None:
     durable = DurableJob()
-    durable.run(saying("x", error=RetryLater(0)))
-    usual = statements_of(lambda: durable.run(saying("x", error=RetryLater(0))))
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "HANDLER_LOGS": value}
-    assert statements_of(lambda: durable.run(saying("x", error=RetryLater(0)))) == usual
+    durable.run(saying("x", error=RetryLater(0)))
     assert texts(durable.job) == {}
 
 

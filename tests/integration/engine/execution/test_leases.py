@@ -12,6 +12,7 @@ from django_jobs.models import ExecutionLog, Job
 from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, reread, running_job, ticket_of
+from tests.support.statements import statements_of
 from tests.support.verbs import Interpose, Loss
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -76,9 +77,19 @@ def test_what_cannot_be_handed_back_now_is_not_forgotten() -> None:
     assert reread(job).status == "Running"
 
 
-def test_nobody_renews_nothing(django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(0):
-        assert verbs.renew_leases([]) == []
+def test_nobody_renews_nothing() -> None:
+    running_job("worker-1")
+    assert verbs.renew_leases([]) == []
+
+
+def test_many_are_renewed_in_as_many_statements_as_one() -> None:
+    running_job("worker-1")
+    few = statements_of(lambda: verbs.renew_leases(["worker-1"]))
+    for number in range(6):
+        running_job(f"worker-{number}")
+    names = [f"worker-{number}" for number in range(6)]
+    assert statements_of(lambda: verbs.renew_leases(names)) <= few
+    assert len(verbs.renew_leases(names)) == 7
 
 
 def test_jobs_that_do_not_run_are_not_held() -> None:
