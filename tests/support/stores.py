@@ -25,7 +25,7 @@ def fitting_kinds() -> list[type[Store]]:
 
 
 def store_name() -> str:
-    """By what a test tells how many statements something may take: the vendor, or "portable" for a store of any."""
+    """By what a test tells what a store does: the vendor, or "portable" for a store of any."""
     return str(connection.vendor) if type(verbs.store()) is verbs.store_kind_for(connection.vendor) else "portable"
 
 

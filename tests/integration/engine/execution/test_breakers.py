@@ -221,18 +221,13 @@ def test_a_type_that_is_deleted_takes_its_breaker_along(fragile: JobType) -> Non
     assert not Breaker.objects.exists()
 
 
-def statements(run: Callable[[], object]) -> list[str]:
-    """The statements about breakers and types that are made meanwhile."""
-    with CaptureQueriesContext(connection) as queries:
-        run()
-    names = (Breaker._meta.db_table, JobType._meta.db_table)
-    return [query["sql"] for query in queries if any(name in query["sql"].split("WHERE")[0] for name in names)]
-
-
 def test_ends_of_plain_types_ask_nothing_of_breakers() -> None:
     kind = make_job_type()
     first, second = attempts(kind, 2)
-    assert statements(lambda: verbs.settle([returned(first), raised(second)], WORKER)) == []
+    with CaptureQueriesContext(connection) as queries:
+        verbs.settle([returned(first), raised(second)], WORKER)
+    tables = (Breaker._meta.db_table, JobType._meta.db_table)
+    assert [query for query in queries if any(name in query["sql"].split("WHERE")[0] for name in tables)] == []
 
 
 def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_metrics
 from django_jobs.models import Job, Worker
@@ -16,6 +14,7 @@ from tests.support.brokers import WORKER, job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
 from tests.support.runs import ran_for
+from tests.support.statements import statements_of
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -123,13 +122,8 @@ def test_living_workers_are_counted() -> None:
 
 
 def test_it_takes_as_many_statements_however_many_jobs_there_are() -> None:
-    def statements() -> int:
-        with CaptureQueriesContext(connection) as queries:
-            get_job_metrics()
-        return len(queries)
-
-    before = statements()
+    before = statements_of(get_job_metrics)
     for status in Status.values:
         job_in(status)
         job_in(status)
-    assert statements() <= before <= 12
+    assert statements_of(get_job_metrics) <= before <= 12

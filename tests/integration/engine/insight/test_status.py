@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_status, wait_for_job
 from django_jobs.exceptions import JobFailed, JobNotFound
@@ -19,6 +18,7 @@ from tests.support import verbs
 from tests.support.brokers import end, job_in, pending_job, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.refusals import refused
+from tests.support.statements import statements_of
 from tests.support.verbs import HELD_WORDS, JobWait
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -154,15 +154,10 @@ def test_results_are_readable_once_the_organization_is_active_again() -> None:
     assert get_job_status(job, user=user).result == {"rows": 3}
 
 
-def statements(job: Job, user: Any = None) -> int:
-    with CaptureQueriesContext(connection) as queries:
-        get_job_status(job, user=user)
-    return len(queries)
-
-
 @pytest.mark.parametrize(("status", "most"), [("Completed", 3), ("Running", 3), ("Queued", 4), ("Pending", 6)])
 def test_a_status_takes_few_statements(status: str, most: int) -> None:
-    assert statements(job_in(status)) <= most
+    job = job_in(status)
+    assert statements_of(lambda: get_job_status(job)) <= most
 
 
 def test_the_history_tells_every_step_in_order() -> None:
