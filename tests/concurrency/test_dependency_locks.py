@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 
 import pytest
 from django.db import connection, connections, transaction
@@ -15,14 +13,12 @@ from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import TERMINAL
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.families import follow_up_all, settler, submit_many
+from tests.concurrency.held import LONGEST, held
 from tests.support import verbs
 from tests.support.brokers import WORKER, raised, reread, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 from tests.support.tuning import Tuning
-
-#: Seconds after which whoever has not come back waits for the row that is held.
-LONGEST = 40
 
 
 @pytest.fixture
@@ -35,35 +31,6 @@ def organization(transactional_db: None) -> Organization:
     return make_organization()
 
 
-@contextlib.contextmanager
-def held(job: Job) -> Iterator[None]:
-    """Somebody's open transaction that holds the job's row, where rows have locks. Fails if the block waits for it."""
-    is_held, is_over = threading.Event(), threading.Event()
-    was_waited_for = False
-
-    def hold() -> None:
-        nonlocal was_waited_for
-        try:
-            with transaction.atomic():
-                Job.objects.filter(pk=job.pk).update(progress=1)
-                is_held.set()
-                was_waited_for = not is_over.wait(LONGEST)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=hold, daemon=True)
-    if connection.features.has_select_for_update:
-        thread.start()
-        is_held.wait(60)
-    try:
-        yield
-    finally:
-        is_over.set()
-        if thread.ident:
-            thread.join(60)
-    assert not was_waited_for, f"Somebody waited for the row of {job}."
-
-
 def complete(*jobs: Job) -> None:
     verbs.settle([returned(item) for item in claim_all(list(jobs))], WORKER)
 
@@ -73,7 +40,7 @@ def test_a_parent_whose_row_is_held_keeps_only_its_own_children_waiting(
 ) -> None:
     first, second = submit_many(kind, organization, [[], []])
     complete(second)
-    with held(first), transaction.atomic():
+    with held(first, progress=1), transaction.atomic():
         stuck, free = submit_many(kind, organization, [[first], [second]])
 
     assert reread(free).ready_at is not None
@@ -91,7 +58,7 @@ def test_a_child_whose_row_is_held_keeps_no_other_family_waiting_however_many_pa
     stuck = submit_job(kind, organization, depends_on=parents)
     other = submit_job(kind, organization)
     free = submit_job(kind, organization, depends_on=other)
-    with held(stuck):
+    with held(stuck, progress=1):
         complete(*parents)
         complete(other)
         assert reread(free).ready_at is not None
@@ -105,7 +72,7 @@ def test_a_child_of_a_large_family_whose_row_is_held_when_its_page_is_turned_is_
     tuning.set(follow_up_page_jobs=5)
     (parent,) = submit_many(kind, organization, [[]])
     stuck, *others = submit_many(kind, organization, [[parent]] * 12)
-    with held(stuck):
+    with held(stuck, progress=1):
         complete(parent)
         assert all(reread(child).ready_at is not None for child in others)
     follow_up_all()
@@ -144,7 +111,7 @@ def test_a_dead_parent_goes_while_somebody_holds_a_child_that_died_with_it_and_s
     child = submit_job(kind, organization, depends_on=[killer, other])
     verbs.settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
     assert reread(child).is_orphaned
-    with held(child):
+    with held(child, progress=1):
         assert verbs.delete_jobs([killer.pk]) == 1
         assert reread(child).is_orphaned == connection.features.has_select_for_update
     complete(other)
@@ -158,7 +125,7 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
     (killer,) = submit_many(kind, organization, [[]])
     child = submit_job(kind, organization, depends_on=killer)
     verbs.settle([raised(item, "Permanent") for item in claim_all([killer])], WORKER)
-    with held(child):
+    with held(child, progress=1):
         retry_job(killer)
         deaths = [raised(item, "Permanent") for item in claim_all([reread(killer)])]
     revive = children._revive

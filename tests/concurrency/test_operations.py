@@ -14,7 +14,7 @@ from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import ExecutionLog, Job, Operation
 from django_jobs.statuses import Status
 from tests.concurrency.crowd import is_small, run_crowd
-from tests.concurrency.test_dependency_locks import held
+from tests.concurrency.held import held
 from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_system_admin
@@ -130,7 +130,7 @@ def test_a_row_that_somebody_holds_is_taken_up_later(tuning: Tuning) -> None:
     jobs = dead_group(3)
     operation = begin(jobs[0])
     work = OperationWork()
-    with held(jobs[1]):
+    with held(jobs[1], progress=1):
         work_until(work, operation, changed=2)
         assert (operation.state, operation.refused) == ("running", {})
     work_until(work, operation, state="done")
@@ -142,7 +142,7 @@ def test_a_row_that_somebody_holds_is_taken_up_by_the_next_leader(tuning: Tuning
     tuning.set(operation_held_seconds=3_600.0)
     jobs = dead_group(3)
     operation = begin(jobs[0])
-    with held(jobs[1]):
+    with held(jobs[1], progress=1):
         work_until(OperationWork(), operation, changed=2)
     work_until(OperationWork(), operation, state="done")
     assert (operation.changed, operation.refused, operation.total) == (3, {}, 3)
@@ -153,7 +153,7 @@ def test_time_without_a_leader_does_not_count_for_a_row_that_somebody_holds() ->
     jobs = dead_group(2)
     operation = begin(jobs[0])
     long_ago = {str(jobs[1].pk): 0.0}
-    with held(jobs[1]):
+    with held(jobs[1], progress=1):
         work_until(OperationWork(), operation, changed=1)
         next_leader = OperationWork()
         Operation.objects.update(held=long_ago)
@@ -178,7 +178,7 @@ def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytes
     jobs = dead_group(3)
     operation = start(group_of(jobs[0]), make_system_admin("root"), rate=60)
     Operation.objects.update(released_until=operation.started_at - dt.timedelta(minutes=1))
-    with held(jobs[1]):
+    with held(jobs[1], progress=1):
         work_until(OperationWork(), operation, changed=2)
     take = operation_turns._Batch.write
 
@@ -197,7 +197,7 @@ def test_rows_that_somebody_holds_count_for_the_rate_and_outlast_a_pause() -> No
     jobs = dead_group(3)
     operation = start(group_of(jobs[0]), make_system_admin("root"), rate=1)
     work = OperationWork()
-    with held(jobs[0]):
+    with held(jobs[0], progress=1):
         assert work.do_round() == 1
         verbs.pause_operation(operation)
         work.do_round()

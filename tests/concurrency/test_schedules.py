@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from django_jobs.models import Job, Schedule, ScheduleFiring
 from tests.concurrency import members
+from tests.concurrency.held import held
 from tests.concurrency.members import die_before_the_mark, fire
 from tests.concurrency.processes import run_processes, run_to_its_end
 from tests.support import verbs
@@ -59,7 +60,10 @@ def test_of_processes_that_make_the_same_schedule_one_makes_it_and_the_others_ch
 def test_a_schedule_that_another_holds_is_left_to_it() -> None:
     if not connection.features.has_select_for_update_skip_locked:
         pytest.skip("This database locks as a whole.")
-    make_schedule(make_job_type(), make_organization())
+    schedule = make_schedule(make_job_type(), make_organization())
+    with held(schedule, fault=""):
+        assert fire_due(NOON) == []
+    assert not Job.objects.exists()
     with transaction.atomic():
         [fired] = verbs.fire(NOON)
         assert run_processes([(fire, {"now": NOON.isoformat()})]) == [0]

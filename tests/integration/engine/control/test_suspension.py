@@ -98,6 +98,7 @@ def test_a_rolled_back_reactivation_sends_nothing_off(organization: Organization
 
 def test_a_new_or_inactive_organization_wakes_nobody(organization: Organization, broker: MemoryBroker) -> None:
     with TestCase.captureOnCommitCallbacks() as callbacks:
+        make_organization(name="ORG-NEW")
         make_organization(is_active=False)
     assert callbacks == []
 
