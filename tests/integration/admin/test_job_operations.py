@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs.models import Job, JobType, Membership, Operation
-from django_jobs.statuses import Status
+from django_jobs.statuses import Priority, Status
 from tests.support import admin
 from tests.support.admin import chosen, codes_on, codes_said, said, text, url
 from tests.support.brokers import job_in, pending_job, reread
@@ -370,6 +370,19 @@ def test_chosen_rows_are_done_at_once(action: str, field: str, value: Any, root:
     assert codes_said(root.post(LIST, chosen(action, job, confirmed="yes", value="0"), follow=True)) == ["done"]
     assert getattr(reread(job), field) != before
     assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize(("role", "priority"), [("member", Priority.NORMAL), ("admin", Priority.LOW)])
+def test_chosen_rows_stay_that_staff_may_not_change(role: str, priority: int, kind: JobType) -> None:
+    mine = make_organization()
+    job = pending_job(job_type=kind, organization=mine)
+    admin.staff_of(mine, role=role).post(LIST, chosen("set_priority", job, confirmed="yes", value="0"))
+    assert reread(job).priority == priority
+
+
+def test_chosen_rows_that_do_not_wait_are_not_told_as_done(root: Client, kind: JobType) -> None:
+    (job,) = dead(kind, 1)
+    assert "done" not in codes_said(root.post(LIST, chosen("run_now", job, confirmed="yes", value=""), follow=True))
 
 
 def test_each_filter_of_the_list_is_known(root: Client, kind: JobType) -> None:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
@@ -156,6 +157,17 @@ def test_a_duplicate_is_refused_with_a_link_to_the_earlier_job(root: Client) -> 
     response = run_again(root, job, {"n": 1})
     assert form_codes(response) == {"__all__": ["duplicate_job"]}
     assert f'<a href="{url("job", "change", job.pk)}">{job.name}</a>' in response.content.decode()
+
+
+def test_of_a_duplicate_that_the_policy_hides_no_link_tells(mine: Organization, settings: Settings) -> None:
+    kind = make_job_type(deduplication_window=300)
+    hidden = pending_job(kind, mine, parameters={"n": 1})
+    member = admin.staff_of(mine)
+    own = pending_job(kind, mine, parameters={"n": 2}, user=User.objects.get(username="member"))
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    response = run_again(member, own, {"n": 1})
+    assert form_codes(response) == {"__all__": ["duplicate_job"]}
+    assert url("job", "change", hidden.pk) not in response.content.decode()
 
 
 def test_a_type_that_was_disabled_meanwhile_is_said_to_be(root: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -113,12 +114,12 @@ def test_saved_filters_are_renamed_and_deleted(root: Client) -> None:
 
 def test_nobody_changes_the_filters_of_others(root: Client, member: Client) -> None:
     save(root, "status=Failed")
-    (row,) = SavedFilter.objects.all()
-    for page in ("rename_filter", "delete_filter"):
+    save(root, "status=Canceled", "Shared", is_shared="on")
+    for row, page in itertools.product(SavedFilter.objects.all(), ("rename_filter", "delete_filter")):
         response = member.post(url("job", page, row.pk), {"name": "mine"}, follow=True)
         assert codes_said(response) == ["gone"]
-    assert kept() == [("root", "Morning", "status=Failed", False)]
-    assert (offered(member), offered(root)) == ([], ["Morning"])
+    assert kept() == [("root", "Morning", "status=Failed", False), ("root", "Shared", "status=Canceled", True)]
+    assert (offered(member), offered(root)) == (["Shared"], ["Morning", "Shared"])
 
 
 def test_a_system_admin_shares_a_filter_with_all_and_others_cannot(root: Client, member: Client) -> None:

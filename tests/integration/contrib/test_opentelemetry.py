@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, context
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from django_jobs import submit_for_each, submit_job, submit_jobs
 from django_jobs.exceptions import DuplicateJob, JobTypeNotFound
@@ -43,6 +43,7 @@ def result_of(job: Job) -> dict[str, Any]:
 def test_a_submission_is_a_span_of_the_submitters_trace(spans: Spans, organization: Organization) -> None:
     with spans.tracer.start_as_current_span("request") as request:
         job = submit_job(traced_type(), organization)
+        assert get_current_span() is request
     span = spans.the("submit")
     assert (span.name, span.kind) == (f"submit {job.job_type_id}", SpanKind.PRODUCER)
     assert span.parent is not None
@@ -137,6 +138,7 @@ def test_all_jobs_of_one_call_are_linked_to_its_span(spans: Spans) -> None:
     assert [span.attributes and span.attributes["messaging.batch.message_count"] for span in (many, each)] == [3, 3]
     assert many.attributes is not None
     assert many.attributes["messaging.destination.name"] == kind.pk
+    assert "django_jobs.organization" not in many.attributes
     linked = [link.context.span_id for span in spans.named("run") for link in span.links]
     assert sorted(linked) == sorted([many.context.span_id, each.context.span_id] * 3)
 

@@ -77,6 +77,15 @@ def test_equal_failures_differ_in_nothing_by_which_sentry_groups(events: Events)
     assert len({event["logentry"]["message"] for event in events}) == 1
 
 
+def test_the_event_of_a_failure_has_no_crumbs_of_other_tenants_jobs(events: Events) -> None:
+    kind = make_job_type("fail_unexpectedly", max_retries=0)
+    for _ in range(2):
+        submit_job(kind, make_organization())
+    run_jobs()
+    crumbs = [{crumb["data"]["job_id"] for crumb in event["breadcrumbs"]["values"]} for event in events]
+    assert crumbs == [{event["tags"]["job_id"]} for event in events]
+
+
 def test_what_a_handler_tells_sentry_has_the_jobs_tags_and_no_crumbs_of_others(events: Events) -> None:
     kind = own_type("tell_sentry")
     jobs = [submit_job(kind, make_organization()) for _ in range(2)]
