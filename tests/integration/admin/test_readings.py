@@ -99,6 +99,15 @@ def test_staff_without_the_right_adds_nothing(member: Client, model: str) -> Non
     assert member.get(url(model, "add")).status_code == 403
 
 
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_a_history_tells_nobody_who_may_not_see_it_whether_the_row_is_there(
+    model: str, organization: Organization, log: ExecutionLog
+) -> None:
+    pk = log.job_id if model == "job" else log.pk
+    stranger = admin.staff_of(organization, permissions=[])
+    assert [stranger.get(url(model, "history", key)).status_code for key in (pk, pk + 1_000)] == [403, 403]
+
+
 def test_staff_see_their_own_organizations_jobs_alone(member: Client, job: Job, foreign_job: Job) -> None:
     page = text(member, url("job", "changelist"))
     assert job.name in page

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+from rq.queue import Queue as RQQueue
 
 from django_jobs.exceptions import BrokerUnavailable
 from tests.support import verbs
+from tests.support.bombs import plant
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.redis_servers import switched_redis
 from tests.support.refusals import refused
@@ -181,3 +183,13 @@ def test_a_client_reads_what_has_another_form_in_each_protocol(redis_client: red
     """RQ reads jobs so; a client decides when it is made how it reads an answer."""
     redis_client.hset("a hash", "a field", "a value")
     assert verbs.connect_redis().hgetall("a hash") == {b"a field": b"a value"}
+
+
+@pytest.mark.parametrize("names", [["jobs-normal"], ["jobs-high", "jobs-normal"]], ids=["one queue", "several"])
+def test_rq_itself_takes_nothing_from_our_queues_that_is_no_ticket(
+    names: list[str], redis_client: redis.Redis, trace: Path
+) -> None:
+    plant(redis_client, "somebodys-job", trace)
+    queues = [RQQueue(name, connection=redis_client) for name in names]
+    assert RQQueue.dequeue_any(queues, None, connection=redis_client) is None
+    assert redis_client.llen("rq:queue:jobs-normal") == 0
