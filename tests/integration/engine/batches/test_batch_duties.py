@@ -281,3 +281,19 @@ def test_what_the_policy_fails_to_answer_is_asked_again(
     monkeypatch.setattr(ByParameters, "error", None)
     tick()
     assert numbers(batch, "Canceled") == [0, 2, 3]
+
+
+def test_a_page_that_another_scheduler_turned_while_the_policy_was_asked_is_turned_once(
+    by_host: None, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile = iter([tick])
+
+    def can_cancel(_policy: AccessPolicy, _user: Any, job: Job) -> bool:
+        for do in meanwhile:
+            do()
+        return not job.priority
+
+    monkeypatch.setattr(ByParameters, "can_cancel", can_cancel)
+    batch = locked_and_free(organization, "do_nothing")
+    cancel_batch(batch, user=make_user(admin_of=[organization]))
+    assert (numbers(batch, "Canceled"), get_batch_status(batch).refused) == ([0, 2, 3], 2)

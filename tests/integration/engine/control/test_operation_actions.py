@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 from django.contrib.auth.models import User
 
+from django_jobs import submit_job
 from django_jobs.models import ExecutionLog, Job, JobType, Operation, TypeActivity
 from django_jobs.statuses import Priority, Status
 from tests.support import verbs
@@ -90,6 +91,14 @@ def test_a_job_that_waits_for_a_moment_becomes_due(kind: JobType, system_admin: 
     assert fresh.ready_at < LATER
     assert not fresh.is_delayed
     assert told(job, operation) == [("Pending", "Pending", True)]
+
+
+def test_a_job_that_waits_for_another_one_as_well_goes_on_waiting_for_that(kind: JobType, system_admin: User) -> None:
+    parent = job_in(Status.RUNNING)
+    child = submit_job(kind, parent.organization, depends_on=[parent], run_at=LATER)
+    assert do("run_now", system_admin).changed == 1
+    assert reread(child).ready_at is None
+    assert reread(child).run_at != LATER
 
 
 def test_a_job_that_waits_for_its_retry_becomes_due_and_keeps_its_retries(kind: JobType, system_admin: User) -> None:
