@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import Any
 
@@ -76,6 +77,34 @@ def test_a_replay_leaves_out_what_the_policy_hides(
         return [first["data"]["job_id"]]
 
     assert replayed == [own.name]
+
+
+def test_of_users_who_join_one_room_at_once_each_has_their_own_answer(organization: Organization, owner: User) -> None:
+    stranger = make_user("stranger", member_of=[make_organization()])
+
+    @with_clients(by_token(owner), by_token(stranger))
+    async def answers(*clients: LiveClient) -> list[str]:
+        found = await asyncio.gather(*(client.join(f"org:{organization.name}") for client in clients))
+        return [answer["event"] for answer in found]
+
+    assert answers == ["joined", "error"]
+
+
+@pytest.mark.usefixtures("_own_jobs_only")
+def test_of_users_who_join_one_room_at_once_each_has_their_own_replay(
+    broadcaster: ManualBroadcaster, organization: Organization, owner: User, colleague: User
+) -> None:
+    jobs = [job_of(user, organization).name for user in (owner, colleague)]
+    broadcaster.forget()
+
+    @with_clients(by_token(owner), by_token(colleague))
+    async def replayed(*clients: LiveClient) -> list[str]:
+        await asyncio.gather(*(client.join(f"org:{organization.name}", since=0) for client in clients))
+        found = [(await client.hear("job_status_changed"))["data"]["job_id"] for client in clients]
+        assert [await client.has_nothing() for client in clients] == [True, True]
+        return found
+
+    assert replayed == jobs
 
 
 class Switch(OwnJobsOnly):
