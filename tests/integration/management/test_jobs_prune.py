@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from django_jobs.models import Job, Organization, OrganizationActivity
+from django_jobs.models import Job, Organization, OrganizationActivity, Schedule
 from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.commands import call, refusal, run
 from tests.support.factories import make_organization
+from tests.support.schedules import make_schedule
 from tests.support.verbs import ErasureCount, Interpose, Refused
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -84,6 +85,15 @@ def test_a_dead_tenant_is_said_to_be_so(tenant: Organization) -> None:
     told = f"{meant}: {verbs.measure(pk, None)}."
     first, last = run("jobs_prune", "--organization", "ACME", "--yes").splitlines()[:2]
     assert (told in first, "1" in last) == (True, True)
+
+
+def test_schedules_go_with_a_dead_tenant_alone(tenant: Organization) -> None:
+    make_schedule(None, tenant)
+    run("jobs_prune", "--organization", "ACME", "--yes")
+    assert Schedule.objects.count() == 1
+    deleted(tenant)
+    run("jobs_prune", "--organization", "ACME", "--yes")
+    assert not Schedule.objects.exists()
 
 
 def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organization) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
+from pytest_django import Settings
 
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
@@ -72,6 +73,15 @@ def test_each_option_reaches_the_job(acme: Organization) -> None:
     assert job.expires_at == dt.datetime(2099, 1, 2, tzinfo=dt.UTC)
     again = submit("--unique-key", "k", "--deduplication-window", "60", "--json")
     assert (again.code, again.error["code"], again.error["job_id"]) == (1, "duplicate_job", job.name)
+
+
+def test_of_the_same_work_that_a_user_may_not_see_no_id_is_told(acme: Organization, settings: Settings) -> None:
+    same = ("--unique-key", "k", "--deduplication-window", "60", "--json")
+    submit(*same)
+    make_user("bea", member_of=[acme])
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    answer = submit(*same, "--user", "bea")
+    assert (answer.code, answer.error["code"], answer.error["job_id"]) == (1, "duplicate_job", None)
 
 
 def submit_parent() -> Job:

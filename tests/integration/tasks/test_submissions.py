@@ -214,6 +214,11 @@ def test_a_unique_key_gives_the_earlier_result() -> None:
         tasks.sync_customer.using(on_duplicate="raise").enqueue(customer=7)
 
 
+def test_a_default_that_is_said_makes_no_other_work() -> None:
+    keyed = tasks.add.using(unique_key="{first}+{second}", deduplication_window=60)
+    assert keyed.enqueue(1).id == keyed.enqueue(1, 0).id != keyed.enqueue(1, 2).id
+
+
 def test_a_unique_key_may_be_made_by_a_function() -> None:
     keyed = tasks.add.using(unique_key=lambda first: f"{first % 2}", deduplication_window=60)
     assert keyed.enqueue(1).id == keyed.enqueue(3).id != keyed.enqueue(2).id

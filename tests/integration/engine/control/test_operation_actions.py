@@ -72,7 +72,8 @@ def test_a_queued_job_goes_back_and_gets_a_ticket_of_its_new_priority(
 ) -> None:
     job = job_in(Status.QUEUED, job_type=kind)
     do("set_priority", system_admin, "Critical")
-    assert (reread(job).status, reread(job).priority) == (Status.PENDING, Priority.CRITICAL)
+    assert (reread(job).status, reread(job).queued_at) == (Status.PENDING, None)
+    assert reread(job).priority == Priority.CRITICAL
     verbs.dispatch()
     assert reread(job).status == Status.QUEUED
 

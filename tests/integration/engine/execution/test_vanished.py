@@ -60,6 +60,14 @@ def test_a_job_that_takes_machines_down_before_it_is_seen_to_begin_pays_from_the
     assert lose(job).status == "Dead Letter"
 
 
+def test_a_later_attempt_is_noted_as_begun_by_its_own_number() -> None:
+    job, _ = running_job()
+    lose(job)
+    claimed = start(reread(job))
+    verbs.note_begun([(job.pk, claimed.attempt)], [WORKER])
+    assert reread(job).begun_attempt == claimed.attempt == 2
+
+
 def test_many_that_vanish_together_are_each_judged_by_their_own_past() -> None:
     kind = make_job_type(max_retries=0)
     fresh, seen, again = (running_job(job_type=kind) for _ in range(3))

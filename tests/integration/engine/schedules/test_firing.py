@@ -150,6 +150,13 @@ def test_after_its_end_it_fires_no_more(organization: Organization) -> None:
     assert reread(schedule).next_run_at is None
 
 
+def test_what_another_scheduler_fired_since_it_was_found_due_fires_no_more(organization: Organization) -> None:
+    schedule = make_schedule(None, organization, overlap="allow")
+    assert verbs.fire_one(schedule.pk, NOON) is not None
+    assert verbs.fire_one(schedule.pk, NOON) is None
+    assert Job.objects.count() == 1
+
+
 def test_nothing_fires_twice_when_the_clock_is_set_back(organization: Organization) -> None:
     schedule = make_schedule(None, organization, overlap="allow")
     verbs.fire(NOON + 10 * MINUTE)

@@ -215,6 +215,11 @@ def test_the_text_of_any_error_is_shown_when_the_host_says_so(settings: Any) -> 
     assert readable(ValueError("plain words")) == "plain words"
 
 
+def test_of_a_secret_at_the_end_of_a_long_text_no_part_is_shown() -> None:
+    error = exceptions.TransientError(f"{'x' * 3_990}hunter2000 and more")
+    assert "hunter" not in readable(error, lambda text: text.replace("hunter2000", "*"))
+
+
 def test_readable_text_fits_every_database() -> None:
     text = readable(exceptions.PermanentError("a\x00b\ud800" + "c" * 5000))
     assert "\x00" not in text

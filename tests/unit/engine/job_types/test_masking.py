@@ -157,6 +157,10 @@ def test_what_stands_beside_a_value_stays() -> None:
     assert mask("Zoëx and Zo\\xeb, 1 + 1") == f"{MASK} and {MASK}, 1 + 1"
 
 
+def test_of_a_value_that_holds_another_one_nothing_is_left() -> None:
+    assert mask_of({"password": "hunter2000", "token": "nter"})("no hunter2000 here") == f"no {MASK} here"
+
+
 def test_texts_of_very_many_values_are_hidden_whole() -> None:
     mask = mask_of({"password": [f"{number:05}" for number in range(10_000)]})
     assert mask("00001 of " + "x" * 3_000) == MASK
