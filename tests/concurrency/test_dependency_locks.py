@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
 
 from django_jobs import get_job_history, retry_job, submit_job
-from django_jobs.engine.dependencies import children
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.statuses import TERMINAL
+from django_jobs.statuses import TERMINAL, Status
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.families import follow_up_all, settler, submit_many
 from tests.concurrency.held import LONGEST, held
@@ -19,6 +19,7 @@ from tests.support.brokers import WORKER, raised, reread, returned
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import claim_all
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_dead_parent_goes_while_somebody_holds_a_child_that_died_with_it_and_s
 
 
 def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_complete_again(
-    full_broker: CrowdedBroker, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    full_broker: CrowdedBroker, kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
     (killer,) = submit_many(kind, organization, [[]])
     child = submit_job(kind, organization, depends_on=killer)
@@ -128,7 +129,7 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
     with held(child, progress=1):
         retry_job(killer)
         deaths = [raised(item, "Permanent") for item in claim_all([reread(killer)])]
-    revive = children._revive
+    move = verbs.move
 
     def die_and_go() -> None:
         try:
@@ -137,15 +138,16 @@ def test_a_parent_does_not_die_and_go_while_a_child_is_revived_since_it_may_comp
         finally:
             connections.close_all()
 
-    def revive_meanwhile(jobs: list[Job]) -> None:
-        if jobs and connection.features.has_select_for_update:  # SQLite has one writer at a time
+    def revive_meanwhile(moves: Any, **terms: Any) -> Any:
+        is_revival = moves and list(terms["sources"]) == [Status.DEAD_LETTER]
+        if is_revival and connection.features.has_select_for_update:  # SQLite has one writer at a time
             thread = threading.Thread(target=die_and_go, daemon=True)
             thread.start()
             thread.join(LONGEST)
             assert not thread.is_alive()
-        revive(jobs)
+        return move(moves, **terms)
 
-    monkeypatch.setattr(children, "_revive", revive_meanwhile)
+    interpose("move", revive_meanwhile)
     follow_up_all()
     verbs.settle(deaths, WORKER)
     follow_up_all()

@@ -47,6 +47,7 @@ def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.Monk
     """What a worker gets that has read the job before this change, and locks it behind it."""
     guard, claimed, is_held = known_claims._guard, list[Claimed](), threading.Event()
     wait = f"pg_advisory_xact_lock({LOCK}) IS NOT NULL"
+    # no public way: the one statement has to wait between its reading and its locking
     monkeypatch.setattr(known_claims, "_guard", lambda *args: f"{guard(*args)} AND {wait}")
     start = mock.Mock(wraps=verbs.start_known)
     Interpose(monkeypatch)("start_known", start)

@@ -9,7 +9,6 @@ import pytest
 from django.db import connection
 
 from django_jobs import retry_job
-from django_jobs.engine.control import operation_turns
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.models import ExecutionLog, Job, Operation
 from django_jobs.statuses import Status
@@ -173,22 +172,15 @@ def test_time_without_a_leader_does_not_count_for_a_row_that_somebody_holds() ->
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="has one lock for all rows")
-def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> None:
+def test_of_two_leaders_that_come_to_a_held_row_one_counts_it(tuning: Tuning) -> None:
     tuning.set(operation_held_seconds=3_600.0)
     jobs = dead_group(3)
     operation = start(group_of(jobs[0]), make_system_admin("root"), rate=60)
     Operation.objects.update(released_until=operation.started_at - dt.timedelta(minutes=1))
     with held(jobs[1], progress=1):
         work_until(OperationWork(), operation, changed=2)
-    take = operation_turns._Batch.write
-
-    def write_behind_another(batch: operation_turns._Batch) -> int:
-        monkeypatch.setattr(operation_turns._Batch, "write", take)
-        run_crowd([OperationWork().do_round])
-        return take(batch)
-
-    monkeypatch.setattr(operation_turns._Batch, "write", write_behind_another)
-    work_until(OperationWork(), operation, state="done")
+    with before_statement("SELECT", Operation, lambda: run_crowd([OperationWork().do_round]), words="SKIP LOCKED"):
+        work_until(OperationWork(), operation, state="done")
     assert (operation.changed, operation.refusals, operation.total) == (3, 0, 3)
 
 

@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.apps import AppConfig, apps
 from django.core.management import call_command
 from django.db import connection, transaction
 
 from django_jobs.models import Job, JobType, Organization
-from django_jobs.tasks import discovery, job_types
+from django_jobs.tasks import job_types
 from tests.concurrency.crowd import run_crowd
 from tests.support import tasks, verbs
 
@@ -50,7 +51,7 @@ def test_two_transactions_enqueue_new_tasks_in_opposite_order_after_a_deployment
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
-    monkeypatch.setattr(discovery, "_modules_of_apps", lambda: [tasks])
+    monkeypatch.setattr(apps, "get_app_configs", lambda: [AppConfig(tasks.__name__, tasks)])
     tasks.bare.enqueue()  # by which there is the organization
     call_command("jobs_sync", stdout=io.StringIO())
     job_types._seen.clear()

@@ -131,6 +131,12 @@ def interpose(monkeypatch: pytest.MonkeyPatch) -> Interpose:
 
 
 @pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No transaction is open on the server but the test's own, whose rows are there for whoever sums up the log."""
+    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: verbs.LogHorizon(1, 1))
+
+
+@pytest.fixture
 def nothing_declared(tuning: Tuning) -> Callable[[], None]:
     """Let code declare no job type; called, let go what was declared meanwhile."""
 

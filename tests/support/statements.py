@@ -21,15 +21,18 @@ def statements_of(function: Callable[[], object]) -> int:
 
 
 @contextlib.contextmanager
-def before_statement(verb: str, model: type[Model], happens: Callable[[], object], number: int = 1) -> Iterator[None]:
-    """Let this happen once: right before the statement of this number that has this verb and names the model's table.
+def before_statement(
+    verb: str, model: type[Model], happens: Callable[[], object], *, number: int = 1, words: str = ""
+) -> Iterator[None]:
+    """Let this happen once: right before the statement of this number that begins so, has these words and names the
+    model's table.
 
     Where it raises something, the statement does so.
     """
     table, left = connection.ops.quote_name(model._meta.db_table), [None] * number
 
     def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
-        if left and sql.startswith(verb) and table in sql:
+        if left and sql.startswith(verb) and table in sql and words in sql:
             left.pop()
             if not left:
                 happens()

@@ -26,7 +26,7 @@ from tests.support.brokers import WORKER, MemoryBroker, end, raised, reread, ret
 from tests.support.commands import call
 from tests.support.factories import make_job_type, make_user
 from tests.support.tuning import forget_everything
-from tests.support.verbs import TENANT_NOT_FOUND, LogHorizon, RecordingRunner, Scheduler
+from tests.support.verbs import TENANT_NOT_FOUND, RecordingRunner, Scheduler
 from tests.swapped.models import Seat
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -221,8 +221,8 @@ def test_the_commands_know_the_tenants(tenant: Any, job: Job) -> None:
     assert call("jobs_status", "--json").facts["unfinished"]["Pending"] == 1
 
 
-def test_the_tenants_activity_is_kept(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
+@pytest.mark.usefixtures("alone")
+def test_the_tenants_activity_is_kept(job: Job) -> None:
     verbs.catch_up_rollups()
     row = OrganizationActivity.objects.get(span=Span.DAY)
     assert (row.organization_id, row.organization_name, row.submitted) == (job.organization_id, "acme", 1)

@@ -22,7 +22,7 @@ from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die, group
 from tests.support.monitor import monitor, page, tiles
 from tests.support.tuning import Tuning
-from tests.support.verbs import CappedCount, JobAdmin, LogHorizon
+from tests.support.verbs import CappedCount, JobAdmin
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -208,7 +208,7 @@ def test_without_anything_that_failed_the_list_is_empty(choice: str, root: Clien
 
 
 @pytest.fixture
-def failures(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def failures(mine: Organization, alone: object) -> list[Job]:
     """A failure of each kind, one of them on the way of a job that is a dead letter by now; and others' ends."""
     kind = make_job_type(type_name="mails", max_retries=1)
     retried = end(raised(start(pending_job(kind, mine))))
@@ -216,8 +216,6 @@ def failures(mine: Organization, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     jobs = [retried, job_in("Timed Out", job_type=kind, organization=mine), job_in("Completed", job_type=kind)]
     job_in("Canceled", job_type=kind)
     job_in("Dead Letter", job_type=make_job_type(type_name="other"))
-    # Whatever other transactions are open on the database server.
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
     verbs.catch_up_rollups()
     return jobs
 
@@ -234,13 +232,11 @@ def test_failed_attempts_lead_to_the_failures_and_from_there_to_what_was_counted
     assert shown_at(root, everything["log_url"]) == 4
 
 
-def test_the_last_attempt_of_a_dead_letter_is_one_failure(
-    root: Client, mine: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("alone")
+def test_the_last_attempt_of_a_dead_letter_is_one_failure(root: Client, mine: Organization) -> None:
     kind = make_job_type(max_retries=0)
     end(raised(start(pending_job(kind, mine))))
     job_in("Completed", job_type=kind, organization=mine)
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
     verbs.catch_up_rollups()
     (row,) = monitor(root)["types"]
     assert (row.ended, row.failures, row.rate) == ("2", "1", "50.0 %")

@@ -54,6 +54,7 @@ def test_a_call_that_rq_runs_twice_submits_one_job(redis_client: redis.Redis, mo
     queue = rq.Queue("old", connection=redis_client)
     call = queue.enqueue("old_tasks.export_customers", "Kiel")
     worker = rq.SimpleWorker([queue], connection=redis_client)
+    # no public way: RQ would change the signals of the test's own process
     monkeypatch.setattr(worker, "_install_signal_handlers", lambda: None)
     # Its thread for orders, and the connection of that, may live for a moment longer than the test.
     monkeypatch.setattr(worker, "subscribe", lambda: None)

@@ -28,6 +28,7 @@ modules_of_apps = discovery._modules_of_apps
 def _apps(monkeypatch: pytest.MonkeyPatch, nothing_declared: object) -> None:
     """Installed apps that declare nothing and have the tasks of the tests."""
     job_types._seen.clear()
+    # no public way: to install an app, every other one would be made ready once more
     monkeypatch.setattr(discovery, "_modules_of_apps", lambda: [tasks])
     JobType.objects.all().delete()
 
@@ -83,6 +84,7 @@ def test_what_nobody_could_enqueue_is_told_and_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = tasks.task()(tasks.whose)
+    # no public way: the decorator refuses what an older release may have taken
     monkeypatch.setitem(wrong.func.__dict__, "_django_jobs_options", {"max_retries": -1})
     monkeypatch.setattr(tasks, "whose", wrong)
     assert changes()[ADD] == "created"

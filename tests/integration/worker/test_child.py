@@ -132,12 +132,14 @@ def test_a_child_is_known_by_its_process_before_it_claims_anything(
 
 
 def test_a_child_that_starts_while_the_broker_is_away_is_known_and_obeys_orders(
-    child: Child, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    child: Child, broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.is_down = True
     child.state.shared_slots.board.note_quiet(is_quiet=True)
-    monkeypatch.setattr(child, "_go_on_after", lambda _: child.state.stopping.set())
+    stopper = threading.Timer(0.2, child.state.stopping.set)
+    stopper.start()
     child._announce()
+    stopper.join()
     assert Worker.objects.get(name=WORKER).quiet_since is not None
     assert "event=broker_unavailable" in caplog.text
 

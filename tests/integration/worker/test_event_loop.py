@@ -775,6 +775,7 @@ def test_the_next_coroutine_knows_the_connection_though_the_last_one_has_only_ju
         begun.wait(30)
         really_restore(self, is_interrupted)
 
+    # no public way: the thread has to be between two coroutines while the next one begins
     monkeypatch.setattr(SyncThread, "_restore", restore)
 
     async def ask(context: Any) -> None:
@@ -917,6 +918,7 @@ def test_two_who_deliver_at_once_cancel_a_coroutine_once(child: Child, monkeypat
                 cleaning.wait(30)
         return answer
 
+    # no public way: both have to have looked before either goes on
     monkeypatch.setattr(interrupter, "_was_raised_just_now", look)
     interrupter.want(JobCanceled)
     threads = [threading.Thread(target=interrupter.deliver) for _ in range(2)]

@@ -93,6 +93,7 @@ def test_a_database_that_is_away_for_long_refuses_no_large_result(database: Data
 
     def away(execute: Any, *args: Any) -> Any:
         if database.refuses[job.pk]:
+            database.refuses[job.pk] -= 1
             raise OperationalError("server closed the connection unexpectedly")
         return execute(*args)
 

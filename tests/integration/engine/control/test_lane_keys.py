@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from django_jobs import cancel_job, retry_job, submit_job
-from django_jobs.engine.control import lane_keys
 from django_jobs.models import Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import job_in
@@ -101,14 +100,14 @@ def test_a_key_that_is_taken_away_leaves_one_lane(organization: Organization) ->
 def test_a_large_backlog_takes_several_calls(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
-    clock, step = Clock(), lane_keys._Walk.step
+    clock, following_keys = Clock(), verbs.store().following_keys
 
-    def slow(walk: Any) -> int:
+    def slow() -> Any:
         clock.now += 1
-        return step(walk)
+        return following_keys()
 
     tuning.set(lane_keys_clock=clock, lane_keys_seconds=0.25)
-    monkeypatch.setattr(lane_keys._Walk, "step", slow)
+    monkeypatch.setattr(verbs.store(), "following_keys", slow)
     for _ in range(7):
         submit_job(kind, organization, {"customer": 1})
     set_key(kind, "customer")

@@ -123,6 +123,7 @@ def test_a_connection_that_cannot_be_closed_neither_ends_the_worker_nor_keeps_th
 
     def handler(context: Any) -> None:
         left.append(connection.connection)
+        # no public way: it is what the driver does that fails
         monkeypatch.setattr(connections["default"], "_close", lambda: raising(error)(None))
         raise JobCanceled
 

@@ -15,15 +15,9 @@ from tests.support.brokers import end, job_in, pending_job, raised, reread, retu
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import kill
 from tests.support.tuning import Tuning
-from tests.support.verbs import LogHorizon, Pruner
+from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No transaction is open but the test's own, whose rows are there."""
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, running_job
-from tests.support.verbs import ATTEMPTS, ENDED, SUBMITTED, WAITS, LogHorizon, ProcessCounts
+from tests.support.verbs import ATTEMPTS, ENDED, SUBMITTED, WAITS, ProcessCounts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,14 +30,10 @@ def total(counts: ProcessCounts, name: str, detail: str = "") -> float:
     return sum(number for key, number in counts.read().items() if (key.name, key.detail) == (name, detail))
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_renamed_organization_is_counted_by_the_id_that_it_has_now(
-    settings: Any,
-    broker: MemoryBroker,
-    kind: JobType,
-    organization: Organization,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Any, broker: MemoryBroker, kind: JobType, organization: Organization
 ) -> None:
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "METRICS_ORGANIZATIONS": 5}
     counts = ProcessCounts(organizations=5)
     verbs.start_counting(counts)
@@ -87,12 +83,12 @@ def test_an_attempt_is_counted_once_it_is_committed(
     assert [total(counts, ATTEMPTS, outcome) for outcome in ("completed", "dead_letter")] == [1, 1]
 
 
+@pytest.mark.usefixtures("alone")
 def test_the_history_is_counted_once_however_often_it_is_summed_up(
-    counts: ProcessCounts, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch
+    counts: ProcessCounts, kind: JobType, organization: Organization
 ) -> None:
     job_in(Status.COMPLETED, job_type=kind, organization=organization)
     job_in(Status.CANCELED, job_type=kind, organization=organization)
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
     for _ in range(3):
         verbs.catch_up_rollups()
     assert (total(counts, SUBMITTED), total(counts, ENDED, "completed"), total(counts, ENDED, "canceled")) == (2, 1, 1)

@@ -20,12 +20,6 @@ from tests.support.verbs import LogHorizon, Scheduler
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
 
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No transaction is open but the test's own, whose rows are there."""
-    monkeypatch.setattr(type(verbs.store()), "log_horizon", lambda _: LogHorizon(1, 1))
-
-
 def test_nothing_is_counted_twice() -> None:
     job = job_in("Completed")
     at(MOMENT)

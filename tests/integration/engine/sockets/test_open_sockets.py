@@ -7,17 +7,16 @@ import datetime as dt
 import threading
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
-from django.db.models import QuerySet
 
 from django_jobs.models import OpenSocket
 from tests.support import verbs
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
+from tests.support.statements import before_statement, raising
 from tests.support.tuning import Tuning
 from tests.support.verbs import SOCKET_FORGOTTEN_AFTER, SOCKET_FREE_AFTER, Scheduler, SocketSeats
 
@@ -272,19 +271,16 @@ def test_a_process_that_was_frozen_for_too_long_loses_what_others_have_now(user:
     assert frozen.renew() == []
 
 
-def test_a_seat_that_could_not_be_freed_hides_no_loss(
-    user: User, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
-) -> None:
+def test_a_seat_that_could_not_be_freed_hides_no_loss(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=2)
     frozen, other = SocketSeats(), SocketSeats()
     kept, closed = frozen.take_all([user.pk] * 2)
     assert kept is not None
     assert closed is not None
     frozen.give_back(closed)
-    with monkeypatch.context() as without_database:
-        without_database.setattr(QuerySet, "_raw_delete", Mock(side_effect=OperationalError("no database")))
-        with pytest.raises(OperationalError):
-            frozen.release()
+    no_database = raising(OperationalError("no database"))
+    with before_statement("DELETE", OpenSocket, no_database), pytest.raises(OperationalError):
+        frozen.release()
     OpenSocket.objects.filter(pk=kept.id).update(process=other.process)  # as if it had found it stale
 
     assert frozen.renew() == []
