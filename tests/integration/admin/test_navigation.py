@@ -154,6 +154,13 @@ def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organ
     assert counts(staff_of(organization))["jobs"] == "1"
 
 
+def test_nobody_is_told_what_was_read_for_staff_of_another_organization(organization: Organization) -> None:
+    other = make_organization(name="ORG-ELSEWHERE")
+    pending_job(organization=organization)
+    clients = [staff_of(organization), staff_of(other, role="admin")]
+    assert [counts(client)["jobs"] for client in clients] == ["1", "0"]
+
+
 def test_staff_find_the_pages_alone_that_they_may_see(organization: Organization) -> None:
     client = staff_of(organization, permissions=["django_jobs.view_job"])
     assert list(entries(client, url("job", "changelist"))) == [

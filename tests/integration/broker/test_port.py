@@ -193,6 +193,22 @@ def test_tickets_of_one_queue_are_called_back_if_more_wait_there_and_foreign_ent
     assert consumer.take_now(10) == TakenTicket([URGENT, LOW], [FOREIGN])
 
 
+@pytest.mark.parametrize("bench", ["RQ"], indirect=True)
+def test_what_a_worker_takes_meanwhile_is_not_called_back(
+    broker: Broker, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.push([ONE, TWO])
+    read, found = redis.Redis.lrange, list[Ticket]()
+
+    def read_before_a_worker_takes(*args: Any) -> Any:
+        waiting = read(*args)
+        found.extend(consumer.take_now(1).tickets)
+        return waiting
+
+    monkeypatch.setattr(redis.Redis, "lrange", read_before_a_worker_takes)
+    assert (broker.call_back(ONE.queue, 0), found) == ([TWO], [ONE])
+
+
 def test_a_look_tells_the_weights_that_came_with_tickets(broker: Broker) -> None:
     assert broker.look().first_weights == {}
     broker.push([ONE], first_weights={ONE.queue: 0.5, URGENT.queue: 2.0})

@@ -169,6 +169,18 @@ def test_a_handler_is_told_of_a_cancel_when_it_reports(both_ways: str, does: Any
     assert statuses() == ["Canceled"]
 
 
+def test_a_handler_that_was_canceled_does_no_further_step(both_ways: str, does: Any) -> None:
+    done: list[int] = []
+
+    def cancel_itself(context: Any) -> None:
+        context.step("first", done.append, 1)
+        cancel_job(context.job_id)
+        context.step("second", done.append, 2)
+
+    pending_job(does(cancel_itself))
+    assert (statuses(), done) == (["Canceled"], [1])
+
+
 def test_steps_that_are_done_are_not_done_again(both_ways: str, does: Any) -> None:
     done: list[str] = []
 

@@ -25,7 +25,7 @@ from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import verbs
 from tests.support.batches import add, counts, expire, make_batch, state, tick
-from tests.support.brokers import end, reread, returned, start
+from tests.support.brokers import end, queue_up, reread, returned, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
@@ -64,6 +64,16 @@ def test_its_jobs_run_while_it_is_open(organization: Organization, kind: JobType
     assert (state(batch), counts(batch)) == ("Open", {"Completed": 1})
     batch.submit(kind)
     assert counts(batch) == {"Completed": 1, "Pending": 1} or counts(batch) == {"Completed": 1, "Queued": 1}
+
+
+def test_what_is_queued_or_runs_is_not_pending_as_well(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization)
+    first, second = (batch.submit(kind, {"n": number}) for number in range(2))
+    for number in range(2, 4):
+        batch.submit(kind, {"n": number}, run_at=dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
+    queue_up(first)
+    start(second)
+    assert counts(batch) == {"Queued": 1, "Running": 1, "Pending": 2}
 
 
 def test_it_completes_when_it_is_closed_and_all_jobs_completed(
