@@ -115,13 +115,15 @@ def main() -> int:
     fit = [mutant for mutant in fit if mutant not in left_out]
     urls = {"postgresql": options.postgresql, "mariadb": options.mariadb}
     given = [f"--mutants-areas={options.areas}", f"--mutants-enough={options.enough}"]
-    sessions.run(fit, urls, options.jobs, run.note, options.tests, given)
+    try:
+        sessions.run(fit, urls, options.jobs, run.note, options.tests, given)
+    finally:  # also of a run that somebody ends
+        if options.write:
+            lines = {name: line for name, line in {**before, **run.found}.items() if name in mutants}
+            LAST.write_text("".join(f"{name} {lines[name]}\n" for name in mutants if name in lines))
     print("\n".join(run.summary(mutants)))
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{usage.ru_utime + usage.ru_stime:.0f} s of CPU in {time.monotonic() - began:.0f} s")
-    if options.write:
-        lines = {name: line for name, line in {**before, **run.found}.items() if name in mutants}
-        LAST.write_text("".join(f"{name} {lines[name]}\n" for name in mutants if name in lines))
     passed = sum(line.count > 0 for line in run.found.values())
     failed = sum(map(run.has_lost, run.found)) + len(run.errors)
     print(f"{passed} passed, {failed} failed")

@@ -24,6 +24,8 @@ from lab.mutants.public import names_no_internals
 
 #: A test that takes longer hangs, and has noticed the mutant.
 TEST_SECONDS: Final = 90
+#: A mutant that has a killer is run for no longer: tests that wait in vain take their time.
+MUTANT_SECONDS: Final = 120
 #: The package uses none of these.
 SIGNAL: Final = signal.SIGRTMAX
 
@@ -94,12 +96,12 @@ class Replay:
         }
 
     def _outcomes(self, items: Iterable[pytest.Item]) -> Iterator[str]:
-        failed = 0
+        failed, until = 0, time.monotonic() + MUTANT_SECONDS
         for item in items:
             outcome = self._run(item)
             yield outcome
             failed += outcome == "failed"
-            if failed >= self._enough:
+            if failed >= self._enough or (failed and time.monotonic() > until):
                 return
 
     def _confirmed(self, killers: list[pytest.Item]) -> list[pytest.Item]:
