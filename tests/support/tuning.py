@@ -104,6 +104,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "history_page_characters": ("django_jobs.engine.insight.history", "MAX_CHARACTERS"),
     "history_page_rows": ("django_jobs.engine.insight.history", "MAX_ROWS"),
     "last_minutes_rows": ("django_jobs.engine.insight.last_minutes", "NEWEST"),
+    "listing_near_jobs": ("django_jobs.engine.store.submission_times", "_NEAR"),
     "listed_parents": ("django_jobs.engine.insight.status", "MAX_LISTED_PARENTS"),
     "metrics_counted_jobs": ("django_jobs.engine.insight.metrics", "BOUND"),
     "newest_jobs_seconds": ("django_jobs.engine.insight.newest_jobs", "MAX_AGE"),
@@ -167,6 +168,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "sockets_a_user": ("django_jobs.engine.sockets.open_sockets", "SOCKETS_A_USER"),
     "visibility_answer_seconds": ("django_jobs.realtime.fan_out", "ANSWER_SECONDS"),
     # Alerts
+    "alert_rules": ("django_jobs.engine.alerts.evaluation", "EVALUATED"),
     "alert_clear_seconds": ("django_jobs.engine.alerts.evaluation", "CLEAR_SECONDS"),
     "alert_pause_seconds": ("django_jobs.engine.alerts.evaluation", "PAUSE"),
     "alert_reading_seconds": ("django_jobs.engine.alerts.reading", "MAX_AGE"),
@@ -341,10 +343,16 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "timeout_grace_seconds": ("django_jobs.worker.shared_slots", "TIMEOUT_GRACE_SECONDS"),
     # What a process remembers: no public way to forget it, since only a new process has to
     "declarations": ("django_jobs.engine.job_types.declarations", "_declared"),
+    "chosen_stores": ("django_jobs.engine.store.chosen", "_chosen"),
     "loaded_handlers": ("django_jobs.engine.job_types.handlers", "_loaded"),
     "policy_complained_at": ("django_jobs.engine.access", "_last_complaint"),
     "seen_tasks": ("django_jobs.tasks.job_types", "_seen"),
     "seen_tasks_looks": ("django_jobs.tasks.job_types", "_looks_again"),
+    # What the system shows
+    "memory_file": ("django_jobs.worker.memory", "_STATM"),
+    "processes_directory": ("django_jobs.engine.processes", "_PROC"),
+    "server_look": ("django_jobs.engine.store.postgresql.lines", "_LOOK"),
+    "threads_directory": ("django_jobs.worker.process_start", "_TASKS"),
     # Clocks
     "batch_put_clock": ("django_jobs.worker.batch", "time"),
     "broadcast_layer_clock": ("django_jobs.realtime.layer_subscription", "time"),
@@ -375,6 +383,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.engine.dispatch.marked_walks", "time"),
     ),
     "loop_clock": ("django_jobs.worker.loop_watch", "time"),
+    "mail_clock": ("django_jobs.engine.alerts.mails", "time"),
     "newest_jobs_clock": ("django_jobs.engine.insight.newest_jobs", "time"),
     "plan_clock": ("django_jobs.engine.store.postgresql.statements", "time"),
     "policy_clock": ("django_jobs.engine.execution.policy_memory", "time"),

@@ -15,9 +15,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs.models import JobType
-from django_jobs.tasks import discovery, job_types
+from django_jobs.tasks import discovery
 from tests.support import tasks, verbs
 from tests.support.commands import call, run
+from tests.support.tuning import Tuning
 
 ADD = "task:tests.support.tasks.add"
 FAIL = "task:tests.support.tasks.fail"
@@ -25,9 +26,9 @@ modules_of_apps = discovery._modules_of_apps
 
 
 @pytest.fixture(autouse=True)
-def _apps(monkeypatch: pytest.MonkeyPatch, nothing_declared: object) -> None:
+def _apps(monkeypatch: pytest.MonkeyPatch, tuning: Tuning, nothing_declared: object) -> None:
     """Installed apps that declare nothing and have the tasks of the tests."""
-    job_types._seen.clear()
+    tuning.set(seen_tasks={})
     # no public way: to install an app, every other one would be made ready once more
     monkeypatch.setattr(discovery, "_modules_of_apps", lambda: [tasks])
     JobType.objects.all().delete()

@@ -13,8 +13,8 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 
-from django_jobs.engine.store.postgresql import lines
 from tests.support import verbs
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,8 +61,8 @@ def test_the_server_looks_whether_a_worker_still_is_there(prepared: Any) -> None
 
 
 @on_postgresql
-def test_a_connection_to_a_server_that_cannot_look_is_fit(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "_LOOK", "SELECT set_config('no_such_setting', '2s', false) WHERE %s > 0")
+def test_a_connection_to_a_server_that_cannot_look_is_fit(prepared: Any, tuning: Tuning) -> None:
+    tuning.set(server_look="SELECT set_config('no_such_setting', '2s', false) WHERE %s > 0")
     verbs.store_of("default").prepare_for_worker(prepared)
     assert not prepared.errors_occurred
     assert prepared.is_usable()

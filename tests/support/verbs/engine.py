@@ -341,6 +341,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.log_lines import LineBuffer
     from django_jobs.engine.logs import install as install_job_fields
     from django_jobs.engine.lookup import find_job
+    from django_jobs.engine.transitions.hooks import announcer
     from django_jobs.engine.lookup import find_organization_pk
     from django_jobs.engine.observers import add as add_observer
     from django_jobs.engine.observers import all_of_them as all_observers

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.alerts.mails import WINDOW as MAIL_WINDOW
     from django_jobs.engine.alerts.mails import MAX_HANGING as MAX_HANGING_MAILS
     from django_jobs.engine.alerts.records import LEASE as ALERT_LEASE
+    from django_jobs.engine.alerts.registry import EVALUATED as ALERT_RULES
     from django_jobs.engine.batches.pace import MAX_REMEMBERED as REMEMBERED_PACES
     from django_jobs.engine.control.operation_outcomes import UNDER_WAY as OUTCOMES_UNDER_WAY
     from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE as OPERATIONS_A_MINUTE

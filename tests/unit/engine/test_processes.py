@@ -13,6 +13,7 @@ import pytest
 
 from django_jobs.engine import processes
 from tests.support import verbs
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows")
@@ -64,9 +65,9 @@ def test_of_several_processes_none_may_live(other: subprocess.Popen[bytes]) -> N
     assert not processes.are_gone(described)
 
 
-def test_what_cannot_be_seen_is_not_called_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_cannot_be_seen_is_not_called_gone(tuning: Tuning, tmp_path: Path) -> None:
     described = verbs.describe_process(os.getpid())
-    monkeypatch.setattr(processes, "_PROC", tmp_path)  # as where the processes of other users are hidden
+    tuning.set(processes_directory=tmp_path)  # as where the processes of other users are hidden
     assert not processes.are_gone(described)
     assert (verbs.describe_process(os.getpid()), verbs.place_of_process(), processes.are_gone("")) == ("", "", False)
 

@@ -12,6 +12,7 @@ import pytest
 
 from django_jobs.worker import memory
 from tests.support.interpreters import printed_by
+from tests.support.tuning import Tuning
 
 #: In a process of its own: from one that has been idle for long the system may take pages at the same moment.
 HOLD = """
@@ -32,9 +33,9 @@ def test_what_is_held_counts() -> None:
     assert after - before == pytest.approx(50, abs=10)
 
 
-def test_where_the_system_does_not_tell_it_is_the_most_that_was_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_system_does_not_tell_it_is_the_most_that_was_held(tuning: Tuning) -> None:
     now = memory.megabytes()
-    monkeypatch.setattr(memory, "_STATM", Path("/nowhere"))
+    tuning.set(memory_file=Path("/nowhere"))
 
     assert memory.megabytes() > now * 0.9
 

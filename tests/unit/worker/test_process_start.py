@@ -13,6 +13,7 @@ import pytest
 from django_jobs.worker import process_start
 from tests.support import verbs
 from tests.support.interpreters import printed_by
+from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
@@ -113,10 +114,8 @@ print(ended(ForkedProcess(lambda: os._exit(3))))
     assert told_by(code) == "0"
 
 
-def test_nothing_is_forked_where_the_system_does_not_show_threads(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(process_start, "_TASKS", tmp_path / "not mounted")
+def test_nothing_is_forked_where_the_system_does_not_show_threads(tuning: Tuning, tmp_path: Path) -> None:
+    tuning.set(threads_directory=tmp_path / "not mounted")
     assert not verbs.may_fork()
 
 

@@ -13,6 +13,7 @@ from django_jobs.models import Alert, EngineLease, JobType, Organization, Schedu
 from tests.support import verbs
 from tests.support.alerts import evaluate, let_fail, let_pass, make_alert, only
 from tests.support.schedules import make_schedule
+from tests.support.tuning import Tuning
 from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, AlertFinding, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -55,14 +56,15 @@ def test_raising_and_clearing_are_announced_once(faulty: Schedule, caplog: pytes
 
 
 def test_what_was_raised_is_announced_also_if_the_scheduler_ends_then(
-    faulty: Schedule, caplog: pytest.LogCaptureFixture, settings: Any
+    faulty: Schedule, caplog: pytest.LogCaptureFixture, settings: Any, tuning: Tuning
 ) -> None:
     def end(_look: Any) -> list[AlertFinding]:
         raise SystemExit
 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"no_scheduler": None}}
+    rule = "schedule_cannot_fire"
+    tuning.set(alert_rules={rule: verbs.ALERT_RULES[rule], "no_worker": end})
     evaluator = AlertEvaluator()
-    evaluator._rules = {"schedule_cannot_fire": evaluator._rules["schedule_cannot_fire"], "no_worker": end}
     with pytest.raises(SystemExit):
         evaluator.evaluate()
     assert len([text for text in caplog.messages if "event=alert_raised" in text]) == 1
@@ -123,7 +125,7 @@ def test_an_alarm_of_a_rule_that_is_no_more_is_over() -> None:
 
 
 def test_a_rule_that_fails_keeps_its_alarms_and_stops_no_other(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, faulty: Schedule, caplog: pytest.LogCaptureFixture
+    settings: Any, tuning: Tuning, faulty: Schedule, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(look: object) -> list[AlertFinding]:
         raise ValueError("no")
@@ -131,8 +133,8 @@ def test_a_rule_that_fails_keeps_its_alarms_and_stops_no_other(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"queue_waiting": None, "no_worker": None}}
     make_alert("type_failing", "a type")
     let_pass()
+    tuning.set(alert_rules={**verbs.ALERT_RULES, "type_failing": fail})
     evaluator = AlertEvaluator()
-    monkeypatch.setitem(evaluator._rules, "type_failing", fail)
     assert {alert.rule for alert in evaluate(evaluator)} == {"type_failing", "schedule_cannot_fire"}
     evaluate(evaluator)
     assert len([text for text in caplog.messages if "alert_rule_failed" in text]) == 1

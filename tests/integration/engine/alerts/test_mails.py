@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import django
@@ -18,6 +19,7 @@ from django.utils.translation import override
 from django_jobs.models import Alert, Organization
 from tests.support import verbs
 from tests.support.alerts import make_alert
+from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
 from tests.support.verbs import MAILS_OF_A_WINDOW, AlertMailer, Entry, Interpose, Scheduler
 from tests.support.waiting import wait_until
@@ -281,13 +283,15 @@ def test_each_further_mail_that_may_hang_waits_longer(
     interpose: Interpose, tuning: Tuning, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "django_jobs")
+    clock = Clock()
+    tuning.set(mail_clock=SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep))
     tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
     interpose("send_to_admins", lambda *_: gate.wait(60))
     failing()
     mailer = AlertMailer()
     for _ in range(verbs.MAX_HANGING_MAILS + 9):
-        mailer._not_before = 0.0
+        clock.now += 100_000.0
         mailer.step()
     pauses = [float(found) for found in re.findall(r"again_in=(\d+)", caplog.text)]
     assert pauses == [5, 10, 600, 1200, 2400, 4800, 9600, 19200, 38400, 76800, 86400, 86400]
@@ -295,6 +299,8 @@ def test_each_further_mail_that_may_hang_waits_longer(
 
 
 def test_while_mails_hang_somebody_looks_whether_they_have_gone(interpose: Interpose, tuning: Tuning) -> None:
+    clock = Clock()
+    tuning.set(mail_clock=SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep))
     tuning.set(mail_patience_seconds=-1.0, mail_poll_seconds=0.001)
     gate = threading.Event()
     interpose("send_to_admins", lambda *_: gate.wait(60))
@@ -302,7 +308,7 @@ def test_while_mails_hang_somebody_looks_whether_they_have_gone(interpose: Inter
     mailer = AlertMailer()
     rests = []
     for _ in range(verbs.MAX_HANGING_MAILS + 1):
-        mailer._not_before = 0.0
+        clock.now += 100_000.0
         rests += [mailer.step()[1], mailer.step()[1]]
     assert max(rests) <= verbs.MAIL_LOOK
     gate.set()

@@ -103,7 +103,8 @@ def test_both_changes_are_announced_in_the_order_of_the_log(
     jobs = waiting(kind, organization, 3)
     heard: list[tuple[int, str]] = []
     monkeypatch.setattr(
-        "django_jobs.engine.transitions.hooks._hooks.announcer.changed",
+        verbs.announcer(),
+        "changed",
         lambda moved, _: heard.extend((item.log_id, item.to_status) for item in moved),
     )
     take()

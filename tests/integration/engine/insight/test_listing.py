@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from django_jobs import get_job_status, list_jobs
-from django_jobs.engine.store import submission_times
 from django_jobs.exceptions import JobNotFound
 from django_jobs.models import Job, Organization
 from tests.support import verbs
@@ -156,9 +155,9 @@ MOMENT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture
-def hourly(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def hourly(tuning: Tuning) -> list[Job]:
     """Jobs submitted one hour after the other from MOMENT, looked for as closely as can be."""
-    monkeypatch.setattr(submission_times, "_NEAR", 1)
+    tuning.set(listing_near_jobs=1)
     kind, organization = make_job_type(), make_organization()
     jobs = [pending_job(kind, organization) for _ in range(12)]
     for hours, job in enumerate(jobs):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from django_jobs.engine.store import chosen
 from tests.support import verbs
+from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose, Store
 
 
 @pytest.fixture(autouse=True)
-def nothing_chosen() -> Iterator[None]:
-    before = dict(chosen._chosen)
-    chosen._chosen.clear()
-    yield
-    chosen._chosen.clear()
-    chosen._chosen.update(before)
+def nothing_chosen(tuning: Tuning) -> None:
+    tuning.set(chosen_stores={})
 
 
 def test_threads_that_ask_for_the_first_time_at_once_get_the_same_store(interpose: Interpose) -> None:

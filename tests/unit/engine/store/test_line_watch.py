@@ -12,7 +12,7 @@ import pytest
 
 from django_jobs.engine import access
 from django_jobs.engine.deadlines import Late
-from django_jobs.engine.store import chosen, line_watch
+from django_jobs.engine.store import line_watch
 from django_jobs.engine.store.base.lines import Lines
 from tests.support import verbs
 from tests.support.tuning import Tuning
@@ -66,11 +66,10 @@ class Silent(Lines):
 
 
 @pytest.fixture
-def silent(ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> Any:
+def silent(ends: tuple[socket.socket, socket.socket], tuning: Tuning) -> Any:
     """The store of the connection that has the near end."""
     store: Any = Silent(ends[0])
-    monkeypatch.setitem(chosen._chosen, "silent", store)
-    tuning.set(line_cancel_seconds=0.1)
+    tuning.set(chosen_stores={"silent": store}, line_cancel_seconds=0.1)
     return store
 
 
