@@ -15,11 +15,12 @@ from django_jobs.statuses import Status
 from tests.concurrency.crowd import is_small, run_crowd
 from tests.concurrency.held import held
 from tests.support import verbs
+from tests.support.attempts import raising
 from tests.support.brokers import job_in
 from tests.support.factories import make_system_admin
 from tests.support.job_copies import copies
 from tests.support.operations import group_of, start
-from tests.support.statements import before_statement, raising
+from tests.support.statements import before_statement
 from tests.support.tuning import Tuning
 from tests.support.verbs import OperationWork
 from tests.support.waiting import wait_until

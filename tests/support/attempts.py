@@ -45,8 +45,8 @@ def outcome_of(handler: Callable[[Any], Any], runner: Any = None, **fields: Any)
     return verbs.run(claimed, verbs.context_for(claimed, runner or FreeRunner()))
 
 
-def raising(error: BaseException) -> Callable[[Any], Any]:
-    def handler(context: Any) -> None:
+def raising(error: BaseException) -> Callable[..., Any]:
+    def handler(*_: Any) -> None:
         raise error
 
     return handler

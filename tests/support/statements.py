@@ -43,15 +43,6 @@ def before_statement(
     assert not left, f"No such {verb} of {table} came."
 
 
-def raising(error: BaseException) -> Callable[[], object]:
-    """A function that raises this."""
-
-    def fail() -> object:
-        raise error
-
-    return fail
-
-
 def elsewhere(function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
     """Run ``function`` in another thread, hence on another connection, to its end."""
     run_crowd([lambda: function(*args, **kwargs)])

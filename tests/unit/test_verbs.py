@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -97,6 +98,47 @@ def test_no_test_outside_the_unit_layer_names_what_is_inside_the_package() -> No
 )
 def test_imports_of_what_is_inside_are_found(source: str, found: list[str]) -> None:
     assert list(internal_imports(source)) == found
+
+
+def unexplained_patches(source: str) -> Iterator[int]:
+    """Lines that put something else into the place of a private name, and do not say why above or beside."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="setattr" | "setitem" | "delattr" | "object"),
+                args=[_, ast.Constant(str(name)), *_],
+            ):
+                is_private = re.match("_[a-z]", name) is not None
+            case ast.Call(func=ast.Attribute(attr="setattr" | "patch"), args=[ast.Constant(str(path)), *_]):
+                is_private = is_ours(path) and re.search(r"\._[a-z]", path) is not None
+            case _:
+                continue
+        if is_private and "no public way" not in "".join(lines[max(0, node.lineno - 2) : node.end_lineno]):
+            yield node.lineno
+
+
+def test_whatever_patches_a_private_name_says_why() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for top in ("tests", "lab")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for line in unexplained_patches(path.read_text())
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('patch.setattr(pools, "_memory", 1)', [1]),
+        ('# no public way: it is so\npatch.setattr(pools, "_memory", 1)', []),
+        ('patch.setattr("django_jobs.engine.access._ask", 1)', [1]),
+        ('patch.setattr(pools, "memory", 1)', []),
+    ],
+)
+def test_patches_of_private_names_are_found(source: str, found: list[int]) -> None:
+    assert list(unexplained_patches(source)) == found
 
 
 def test_each_name_has_its_home() -> None:

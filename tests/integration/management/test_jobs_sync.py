@@ -12,11 +12,11 @@ from django.db import connection
 from django.utils.translation import gettext_lazy
 
 from django_jobs import job_handler
-from django_jobs.engine.job_types import declared_types
 from django_jobs.models import JobType
 from tests.support import handlers, verbs
 from tests.support.bracketed_language import speak_in_brackets
 from tests.support.commands import call, reason_of, run
+from tests.support.statements import before_statement
 from tests.support.verbs import exit_codes
 
 
@@ -133,9 +133,7 @@ def test_without_the_table_the_migration_is_named(monkeypatch: pytest.MonkeyPatc
 def test_a_type_that_somebody_deletes_meanwhile_is_not_told_as_written() -> None:
     declare()
     run("jobs_sync")
-    row = JobType.objects.get(pk="bake")
-    JobType.objects.all().delete()
-
-    found = declared_types._update(row, {**(row.declared or {}), "description": "new"}, JobType, "default")
-    assert (found.type_name, found.is_written) == ("bake", False)
+    declare(description="new")
+    with before_statement("UPDATE", JobType, JobType.objects.all().delete):
+        assert synced() == []
     assert not JobType.objects.exists()

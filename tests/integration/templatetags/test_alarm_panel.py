@@ -13,9 +13,10 @@ from django.test import RequestFactory
 
 from django_jobs.models import Alert
 from tests.support.alerts import make_alert, scheduler_ticks
+from tests.support.attempts import raising
 from tests.support.factories import make_system_admin
 from tests.support.interpreters import printed_by
-from tests.support.statements import before_statement, raising
+from tests.support.statements import before_statement
 
 PAGE = Template("{% load django_jobs_admin %}[{% alarm_panel %}]")
 

@@ -230,7 +230,7 @@ def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child, reaso
     child.state.settle()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
     assert reasons(job)[-1] == "lease_over"
-    assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)  # nothing ran, and so not fast either
+    assert (child.state.jobs_run, child.state.prefetch.ahead(10)) == (0, 0)  # nothing ran, and so not fast either
 
 
 def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_long_its_type_runs(
@@ -246,7 +246,7 @@ def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_lon
         child.slots.wait()
         child.state.settle()
         assert reasons(job)[-1] == "expired"
-        assert (child.state.jobs_run, child.state.prefetch._any) == (0, None)
+        assert (child.state.jobs_run, child.state.prefetch.ahead(10)) == (0, 0)
         assert child.is_idle()
 
 

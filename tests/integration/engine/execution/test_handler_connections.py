@@ -124,7 +124,7 @@ def test_a_connection_that_cannot_be_closed_neither_ends_the_worker_nor_keeps_th
     def handler(context: Any) -> None:
         left.append(connection.connection)
         # no public way: it is what the driver does that fails
-        monkeypatch.setattr(connections["default"], "_close", lambda: raising(error)(None))
+        monkeypatch.setattr(connections["default"], "_close", raising(error))
         raise JobCanceled
 
     assert isinstance(outcome_of(handler), outcomes.Canceled)

@@ -14,9 +14,10 @@ from django.db import OperationalError
 
 from django_jobs.models import OpenSocket
 from tests.support import verbs
+from tests.support.attempts import raising
 from tests.support.factories import make_user
 from tests.support.live import LiveClient, by_session, by_token, close_code, do, is_let_in, with_clients
-from tests.support.statements import before_statement, raising
+from tests.support.statements import before_statement
 from tests.support.tuning import Tuning
 from tests.support.verbs import SOCKET_FORGOTTEN_AFTER, SOCKET_FREE_AFTER, Scheduler, SocketSeats
 
@@ -177,10 +178,16 @@ def test_a_database_that_does_not_tell_what_it_inserted_is_asked(user: User, mon
     assert SocketSeats().take_all([user.pk] * 15).count(None) == 7
 
 
+def take_without_an_answer(seats: SocketSeats, user: User) -> None:
+    """Let there be a row of this process that it does not know of."""
+    assert SocketSeats().take(user.pk)
+    OpenSocket.objects.update(process=seats.process)
+
+
 def test_a_seat_whose_answer_got_lost_is_taken_again(user: User, tuning: Tuning) -> None:
     tuning.set(sockets_a_user=1)
     seats = SocketSeats()
-    seats._take(user.pk)  # as if its answer had got lost
+    take_without_an_answer(seats, user)
     assert seats.take(user.pk) is not None
     assert seats.renew() == []
 
@@ -290,7 +297,7 @@ def test_a_seat_that_could_not_be_freed_hides_no_loss(user: User, tuning: Tuning
 @pytest.mark.parametrize("give_up", [SocketSeats.renew, SocketSeats.release_all])
 def test_a_row_that_no_socket_has_is_given_up(user: User, give_up: Callable[[SocketSeats], object]) -> None:
     seats = SocketSeats()
-    seats._take(user.pk)  # as if its answer had got lost
+    take_without_an_answer(seats, user)
     give_up(seats)
     assert not OpenSocket.objects.exists()
 
