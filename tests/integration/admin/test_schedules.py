@@ -169,6 +169,15 @@ def test_each_sees_and_changes_those_that_they_manage(
     assert Schedule.objects.get(name="nightly").owner_name == "admin"
 
 
+def test_of_one_of_another_organization_the_list_neither_fires_nor_tells_anything(
+    local_admin: Client, kind: JobType, theirs: Organization
+) -> None:
+    made = schedule_job("theirs", kind, theirs, every=60)
+    chosen = {"_selected_action": [made.pk], "action": "fire_schedules", "confirmed": "yes"}
+    assert said(local_admin.post(LIST, chosen, follow=True)) == []
+    assert not ScheduleFiring.objects.exists()
+
+
 def test_staff_without_the_permission_see_nothing(mine: Organization, kind: JobType) -> None:
     made = schedule_job("mine", kind, mine, every=60)
     client = admin.staff_of(mine, role="admin", permissions=[])
