@@ -389,6 +389,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "policy_clock": ("django_jobs.engine.execution.policy_memory", "time"),
     "pools_clock": ("django_jobs.engine.dispatch.pools", "time"),
     "probe_clock": ("django_jobs.health.notes", "time"),
+    "refiller_clock": ("django_jobs.worker.refiller", "time"),
     "retention_clock": ("django_jobs.engine.control.retention", "time"),
     "scheduler_clock": (
         ("django_jobs.engine.scheduler", "time"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from tests.support import verbs
 from tests.support.brokers import pending_job, returned, running_job
+from tests.support.clocks import Clock
 from tests.support.factories import make_job_type
 from tests.support.tuning import Tuning
 from tests.support.verbs import Child, ChildState, Claims, Interpose, Refiller
@@ -31,13 +31,15 @@ def asked(monkeypatch: pytest.MonkeyPatch, interpose: Interpose, tuning: Tuning)
     return found
 
 
-def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any]) -> None:
+def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any], tuning: Tuning) -> None:
+    clock = Clock()
+    tuning.set(refiller_clock=clock)
     refiller = Refiller()
     refiller._refill()
     refiller.ask_in_place_of_ended()
     refiller._refill()
     refiller._refill()
-    refiller._flows_until = time.monotonic()
+    clock.now += 600.0
     refiller._refill()
     looks = [("ended", False)]
     assert asked == ["refill", "look", ("ended", True), *looks, *looks, *looks, "refill", "look"]

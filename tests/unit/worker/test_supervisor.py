@@ -120,32 +120,37 @@ def test_a_mistake_in_a_tick_does_not_end_the_supervisor(
     assert "ZeroDivisionError" in caplog.text
 
 
+def refuse(*args: Any) -> Any:
+    raise OSError(12, os.strerror(12))
+
+
 def test_a_child_that_cannot_be_started_is_started_later(
-    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, caplog: pytest.LogCaptureFixture
+    interpose: Interpose, caplog: pytest.LogCaptureFixture, clock: SimpleNamespace
 ) -> None:
     boss = Supervisor(options())
 
-    def refuse(*args: Any) -> Any:
-        raise OSError(12, os.strerror(12))
-
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         Interpose(patch)("ChildProcess", refuse)
         boss._fill()
     assert (boss.children, "event=child_not_started" in caplog.text) == ([], True)
 
-    boss._not_before = 0.0
+    clock.now += 1.0
     interpose("ChildProcess", lambda *args: FakeChild())
     boss._fill()
     assert len(boss.children) == 1
 
 
-def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(interpose: Interpose) -> None:
+def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(
+    interpose: Interpose, clock: SimpleNamespace
+) -> None:
     boss = Supervisor(options(burst=True))
     interpose("anything_queued", lambda _: True)
+    with pytest.MonkeyPatch.context() as patch:
+        Interpose(patch)("ChildProcess", refuse)
+        boss._fill()
     interpose("ChildProcess", lambda *args: FakeChild())
-    boss._not_before = time.monotonic() + 60
     assert [boss._is_over() for _ in range(100)] == [False] * 100
-    boss._not_before = 0.0
+    clock.now += 1.0
     assert not boss._is_over()
     assert len(boss.children) == 1
 
