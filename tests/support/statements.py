@@ -32,7 +32,7 @@ def before_statement(
     table, left = connection.ops.quote_name(model._meta.db_table), [None] * number
 
     def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
-        if left and sql.startswith(verb) and table in sql and words in sql:
+        if left and sql.lstrip("(").startswith(verb) and table in sql and words in sql:
             left.pop()
             if not left:
                 happens()
