@@ -123,6 +123,17 @@ def test_who_was_away_catches_up_nothing() -> None:
     assert 9 <= found.count("a") <= 11
 
 
+def test_who_must_not_go_saves_nothing_up_from_page_to_page() -> None:
+    weights, credits_ = {"a": 3.0, "b": 1.0}, TurnCredits()
+    for _ in range(5):
+        going = verbs.weighted_turns(["a", "b"], weights, credits_, is_page=True)
+        for key in going:
+            if key == "a":
+                going.drop(key, is_empty=False)
+        going.end()
+    assert take(9, ["a", "b"], weights, credits_, is_page=True) == ["a", "a", "a", "b"]
+
+
 def test_who_was_ahead_may_soon_go_again_where_all_weigh_the_same() -> None:
     credits_ = TurnCredits()
     take(5, ["light", "a", "b"], {"light": 0.1}, credits_)
