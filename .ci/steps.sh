@@ -102,8 +102,8 @@ clean_up() {
     for name in $(psql -h 127.0.0.1 -U postgres -Atc "SELECT datname FROM pg_database WHERE datname LIKE '%$database%'" 2>/dev/null); do
         psql -q -h 127.0.0.1 -U postgres -c "DROP DATABASE IF EXISTS \"$name\" WITH (FORCE)" >/dev/null 2>&1
     done
-    for name in $(mariadb -h 127.0.0.1 -u root -Ne "SHOW DATABASES LIKE '%$database%'" 2>/dev/null); do
-        mariadb -h 127.0.0.1 -u root -e "DROP DATABASE IF EXISTS \`$name\`" >/dev/null 2>&1
+    for name in $(command mariadb -h 127.0.0.1 -u root -Ne "SHOW DATABASES LIKE '%$database%'" 2>/dev/null); do
+        command mariadb -h 127.0.0.1 -u root -e "DROP DATABASE IF EXISTS \`$name\`" >/dev/null 2>&1
     done
     rm -rf "$work"
 }
