@@ -11,7 +11,7 @@ import ast
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
 
@@ -66,14 +66,32 @@ if not TYPE_CHECKING:  # a type checker knows each name, and no other
 class Interpose:
     """Puts something into the place of a verb until the test ends: where it lives, and where it is imported by name."""
 
+    #: What stands in whose place, and under which names modules import the real one.
+    _interposed: ClassVar[list[tuple[Any, Any, set[str]]]] = []
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
 
     def __call__(self, verb: str, replacement: Any) -> None:
         real = find(verb)
-        for module in [module for name, module in sys.modules.items() if name.startswith("django_jobs")]:
-            for name in [name for name, value in vars(module).items() if value is real]:
-                self._monkeypatch.setattr(module, name, replacement)
+        places = _places_of(real)
+        self._interposed.append((replacement, real, {name for _, name in places}))
+        for module, name in places:
+            self._monkeypatch.setattr(module, name, replacement)
+
+    @classmethod
+    def take_back(cls) -> None:
+        """Give the real ones to modules that were loaded meanwhile, such as a command's."""
+        while cls._interposed:
+            replacement, real, names = cls._interposed.pop()
+            for module, name in _places_of(replacement):
+                if name in names:
+                    setattr(module, name, real)
+
+
+def _places_of(value: Any) -> list[tuple[Any, str]]:
+    modules = [module for name, module in sys.modules.items() if name.startswith("django_jobs")]
+    return [(module, name) for module in modules for name, found in vars(module).items() if found is value]
 
 
 def fire(now: dt.datetime | None = None, rests_until: dict[int, float] | None = None) -> list[Any]:
