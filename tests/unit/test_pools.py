@@ -32,7 +32,9 @@ def test_a_pool_may_name_some_of_its_queues(settings: Any) -> None:
     assert pools.queue_names("gpu") == ["jobs-gpu-critical", "fast", "jobs-gpu-normal", "jobs-gpu-low"]
 
 
-@pytest.mark.parametrize("value", [None, [], ["gpu"], "gpu", {"a b": {}}, {"": {}}, {7: {}}, {"x" * 41: {}}])
+@pytest.mark.parametrize(
+    "value", [None, [], ["gpu"], "gpu", {"default": {}}, {"a b": {}}, {"": {}}, {7: {}}, {"x" * 41: {}}]
+)
 def test_what_checks_refuse_makes_no_pool(settings: Any, value: Any) -> None:
     settings.DJANGO_JOBS = {"POOLS": value}
     assert pools.names() == ("default",)

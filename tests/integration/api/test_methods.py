@@ -57,7 +57,7 @@ def test_submit_job_takes_fields_of_the_query(
     assert get_job_status(told["job_id"]).depends_on == [job.name, other.name]
 
 
-@pytest.mark.parametrize("way", ["get", "form", "json", "query"])
+@pytest.mark.parametrize("way", ["get", "form", "json", "query", "both"])
 def test_get_job_status_takes_its_field_in_any_way(client: APIClient, job: Job, way: str) -> None:
     path, fields = f"{PREFIX}get_job_status", {"job_id": job.name}
     answers = {
@@ -65,6 +65,7 @@ def test_get_job_status_takes_its_field_in_any_way(client: APIClient, job: Job, 
         "form": lambda: client.post(path, fields),
         "json": lambda: client.post(path, fields, "json"),
         "query": lambda: client.post(f"{path}?job_id={job.name}"),
+        "both": lambda: client.post(f"{path}?job_id=JOB-2026-99999", fields),
     }
     told = answers[way]().json()["message"]
     assert told.keys() == get_job_status(job.name).as_dict().keys()

@@ -49,12 +49,6 @@ def test_a_job_runs_once() -> None:
     assert run_jobs() == []
 
 
-def test_what_is_submitted_after_a_run_is_of_no_jobs_handler() -> None:
-    pending_job()
-    run_jobs()
-    assert reread(pending_job()).submitted_by_id is None
-
-
 def test_more_jobs_than_a_window_holds_all_run(both_ways: str) -> None:
     kind, organization = make_job_type(), make_organization()
     for _ in range(20):

@@ -36,6 +36,7 @@ def test_the_last_order_holds(reader: OrderReader) -> None:
     give(Order.QUIET)
     reader.look()
     give(Order.RESUME)
+    assert WorkerOrder.objects.get().obeyed_at is None
     reader.look()
     assert not reader.is_quiet
     assert WorkerOrder.objects.get().obeyed_at is not None

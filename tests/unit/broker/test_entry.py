@@ -67,7 +67,12 @@ def test_an_attempt_whose_lease_nobody_could_renew_is_told_when_it_calls_its_con
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 30}
     began = verbs.uptime()
-    interpose("renew_leases", Duty(0))
+
+    def renew_slowly(_: object) -> list[Any]:
+        interpose("uptime", lambda: began + 40)
+        return []
+
+    interpose("renew_leases", renew_slowly)
     interpose("uptime", lambda: began + 20)
     runner._renew()
     interpose("uptime", lambda: began + 49)

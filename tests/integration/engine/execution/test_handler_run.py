@@ -16,7 +16,7 @@ from django_jobs.exceptions import JobCanceled, PermanentError
 from django_jobs.models import Job, JobType
 from tests.support import handlers, verbs
 from tests.support.attempts import FreeRunner, outcome_of, returning
-from tests.support.brokers import WORKER, reread, running_job
+from tests.support.brokers import WORKER, pending_job, reread, running_job
 from tests.support.factories import make_job_type
 from tests.support.verbs import Interpose, ProgressBuffer, outcomes
 
@@ -33,6 +33,11 @@ def test_a_handler_that_returns_nothing_has_no_result() -> None:
 def test_a_returned_dict_is_the_result_and_names_the_output() -> None:
     outcome = outcome_of(returning({"output_reference": "a/b.pdf", "rows": 3}))
     assert (outcome.result, outcome.output_reference) == ({"output_reference": "a/b.pdf", "rows": 3}, "a/b.pdf")
+
+
+def test_what_is_submitted_after_it_is_of_no_handler() -> None:
+    outcome_of(returning(None))
+    assert reread(pending_job()).submitted_by_id is None
 
 
 def test_an_async_handler_is_awaited() -> None:

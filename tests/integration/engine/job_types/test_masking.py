@@ -198,3 +198,12 @@ def test_a_schema_tells_no_default_of_a_sensitive_parameter(declared: str) -> No
     schema: Any = verbs.parameters_schema(declared)
     assert "hunter3" not in json.dumps(schema)
     assert schema["properties"]["region"]["default"] == "eu"
+
+
+def test_the_reference_of_an_output_is_a_mask_where_its_name_is_sensitive(
+    job: Job, owner: User, settings: Settings
+) -> None:
+    assert get_job_status(job, user=owner).output_reference == "file.csv"
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("output_reference",)}
+    assert get_job_status(job, user=owner).output_reference == MASK
+    assert get_job_status(job).output_reference == "file.csv"
