@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,8 +115,8 @@ class Replay:
     def _run(self, item: pytest.Item) -> str:
         self._has_failed_subtest = False
         with _bounded():
-            # Of what tests share, the session's own stays.
-            reports = runtestprotocol(item, log=False, nextitem=self._session)  # type: ignore[arg-type]
+            # Of what tests share, the session's own stays; what a mutant leaves in a context goes with the test.
+            reports = copy_context().run(runtestprotocol, item, log=False, nextitem=self._session)  # type: ignore[arg-type]
         if self._has_failed_subtest or any(report.failed for report in reports):
             return "failed"
         return "skipped" if any(report.skipped for report in reports) else "passed"
