@@ -55,8 +55,9 @@ def codes_of(kind: JobType) -> dict[str, list[Any]]:
 
 
 def test_another_path_is_refused_when_the_type_is_saved(
-    subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
+    subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
+    tuning.set(loaded_handlers={})
     cases: list[tuple[str, str]] = [
         ("os.system", "handler_not_allowed"),
         ("tests.integration.engine.job_types.test_handlers.of_a_test", "handler_not_allowed"),
