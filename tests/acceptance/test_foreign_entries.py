@@ -64,6 +64,7 @@ def test_a_planted_entry_is_set_aside_and_not_executed(
 
     assert wait_for_status(job, Status.COMPLETED).result == {"echo": {"number": 1}}
     wait_until(lambda: {b"abc", b"def"} <= set(redis_client.lrange(ASIDE, 0, -1)), PATIENCE, "both set aside")
+    assert b"abc" not in redis_client.lrange("rq:queue:jobs-normal:intermediate", 0, -1), "RQ would put it back."
     assert redis_client.hget("rq:job:abc", "data")
     assert not trace.exists()
     assert "event=child_ended" not in worker.log() or how == "burst"
