@@ -12,9 +12,10 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
+from django_jobs import schedule_job
 from django_jobs.models import Job, JobType, Membership, Operation
 from django_jobs.statuses import Priority, Status
-from tests.support import admin
+from tests.support import admin, verbs
 from tests.support.admin import chosen, codes_on, codes_said, said, text, url
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -93,6 +94,14 @@ def test_the_failed_of_one_tenant_are_retried(root: Client, kind: JobType) -> No
     query = f"organization={mine.pk}&status=Dead+Letter"
     finish(started(root, "retry", query))
     assert [reread(own).status, reread(foreign).status] == [Status.PENDING, Status.DEAD_LETTER]
+
+
+def test_all_jobs_of_a_schedule_are_those_of_its_organization(root: Client, kind: JobType) -> None:
+    schedules = [schedule_job("nightly", kind, make_organization(), every=60) for _ in range(2)]
+    firings = [verbs.fire_now(schedule) for schedule in schedules]
+    finish(started(root, "cancel", f"schedule={schedules[0].pk}"))
+    own, foreign = (Job.objects.get(pk=firing.job_id) for firing in firings)
+    assert (own.status, foreign.canceled_at) == (Status.CANCELED, None)
 
 
 def test_all_that_failed_are_meant_by_one_choice(root: Client, kind: JobType) -> None:
