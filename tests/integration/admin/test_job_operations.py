@@ -100,7 +100,7 @@ def test_all_jobs_of_a_schedule_are_those_of_its_organization(root: Client, kind
     schedules = [schedule_job("nightly", kind, make_organization(), every=60) for _ in range(2)]
     firings = [verbs.fire_now(schedule) for schedule in schedules]
     finish(started(root, "cancel", f"schedule={schedules[0].pk}"))
-    own, foreign = (Job.objects.get(pk=firing.job_id) for firing in firings)
+    own, foreign = (Job.objects.get(pk=firing.job_id or 0) for firing in firings)
     assert (own.status, foreign.canceled_at) == (Status.CANCELED, None)
 
 

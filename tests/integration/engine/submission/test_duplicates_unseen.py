@@ -44,7 +44,8 @@ def earlier(kind: JobType, organization: Organization, owner: User) -> Job:
 @pytest.fixture
 def looked_before(earlier: Job, interpose: Interpose) -> None:
     """The first look at what is there was taken before any of it was."""
-    find, looks = verbs.find_duplicates, [{}]
+    find = verbs.find_duplicates
+    looks: list[dict[Any, Any]] = [{}]
     interpose("find_duplicates", lambda keys: looks.pop() if looks else find(keys))
 
 
