@@ -196,6 +196,8 @@ def test_bulks_have_room_again_when_enough_of_the_earlier_ones_are_a_minute_old(
     now[0] += 40
     assert (post(3).status_code, post(1)["Retry-After"]) == (201, "20")
     assert list(post(6).json()) == ["non_field_errors"]
+    now[0] += 61
+    assert post(5).status_code == 201
 
 
 def test_a_body_that_is_too_large_is_told_so(client: APIClient, settings: Any) -> None:

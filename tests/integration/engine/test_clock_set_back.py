@@ -66,6 +66,21 @@ def test_what_a_dead_worker_held_is_rescued_when_everybody_could_renew(
     assert (reread(dead).attempt, reread(dead).status == "Running", reread(living).status) == (1, False, "Running")
 
 
+def test_a_scheduler_that_was_at_work_long_before_gives_everybody_the_time_to_renew(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = Scheduler("one")
+    with monkeypatch.context() as before:
+        began, moment = clock.now, ahead()
+        Interpose(before)("now", lambda: moment + dt.timedelta(seconds=clock.now - began))
+        tick_for(leader, clock, 40)
+    job = held_until(ahead(30))
+    tick_for(leader, clock, 30)
+    assert reread(job).status == "Running"
+    tick_for(leader, clock, 2)
+    assert reread(job).status != "Running"
+
+
 def test_a_scheduler_that_starts_afterwards_sees_it_by_the_last_leaders_tick(clock: Clock) -> None:
     EngineLease.objects.create(name="scheduler", holder="dead", ticked_at=ahead(), expires_at=ahead(10))
     dead = held_until(ahead(30))

@@ -55,6 +55,12 @@ def test_it_shows_the_state_without_any_script(batch: Batch) -> None:
     assert re.findall(r"\d+", verbs.counts_in_words(status)) == ["1", "2", "1"]
 
 
+def test_jobs_that_are_tried_again_count_as_failed(organization: Organization) -> None:
+    batch = make_batch(organization, "Completed", "Failed", "Dead Letter")
+    run_jobs()
+    assert re.findall(r"\d+", verbs.counts_in_words(get_batch_status(batch))) == ["1", "3", "2"]
+
+
 def test_the_bar_is_told_to_screen_readers(batch: Batch) -> None:
     markup = render(batch, options='label="Invoices"')
     assert 'role="progressbar" aria-label="Invoices" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"' in markup

@@ -113,6 +113,18 @@ def test_an_error_of_the_database_leaves_the_tests_transaction_usable(both_ways:
     assert (reread(job).status, reread(job).error_message) == ("Failed", "IntegrityError")
 
 
+def test_a_statement_that_failed_outside_of_a_block_leaves_the_tests_transaction_usable(
+    both_ways: str, does: Any
+) -> None:
+    def ask_nonsense(context: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nothing FROM nowhere")
+
+    job = pending_job(does(ask_nonsense))
+    run_jobs()
+    assert reread(job).status == "Failed"
+
+
 def test_a_broken_transaction_of_the_handler_is_not_the_tests(does: Any) -> None:
     def break_it(context: Any) -> None:
         transaction.set_rollback(True)

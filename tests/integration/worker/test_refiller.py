@@ -45,6 +45,15 @@ def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any]
     assert asked == ["refill", "look", ("ended", True), *looks, *looks, *looks, "refill", "look"]
 
 
+def test_of_what_is_asked_at_once_the_most_urgent_counts(asked: list[Any], interpose: Interpose) -> None:
+    interpose("refill", lambda priority, *_: asked.append(priority))
+    refiller = Refiller()
+    for priority in (2, 3, 1):
+        refiller.ask(priority)
+    refiller._refill()
+    assert asked == [3, "look"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writing(
     child: Child, monkeypatch: pytest.MonkeyPatch, interpose: Interpose

@@ -241,6 +241,26 @@ def test_probes_are_told_how_many_children_live_and_that_it_was_told_to_stop() -
     assert boss.notes.is_leaving
 
 
+def test_what_runs_has_its_grace_unless_the_worker_is_told_to_stop_twice(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 60}
+    boss, child = Supervisor(options()), FakeChild(OccupiedSlot(0, 7, 2, StopRequest.NONE, time.monotonic(), 600))
+    boss.children = [child]
+    boss._on_stop_signal(signal.SIGINT, None)
+    boss._tick()
+    assert child.signals == [signal.SIGTERM]
+    boss._on_stop_signal(signal.SIGINT, None)
+    boss._tick()
+    assert verbs.STACKS_SIGNAL in child.signals
+
+
+def test_a_frozen_child_is_not_among_the_living(monkeypatch: pytest.MonkeyPatch) -> None:
+    boss, child, other = Supervisor(options(processes=2)), FakeChild(), FakeChild()
+    boss.children = [child, other]
+    monkeypatch.setattr(child, "is_frozen", lambda: True)
+    boss._tick()
+    assert boss.notes.children == (2, 1)
+
+
 @pytest.mark.parametrize(("is_quiet", "is_stop", "signals"), [(True, False, []), (True, True, [signal.SIGTERM])])
 def test_what_was_ordered_is_passed_on_to_the_children(is_quiet: bool, is_stop: bool, signals: list[int]) -> None:
     supervisor = Supervisor(options())

@@ -32,6 +32,16 @@ def test_a_child_can_see_when_its_leases_were_renewed() -> None:
     assert child.renewals == [0.0, 123.0]
 
 
+def test_what_a_dead_child_ran_is_handed_to_the_thread_that_stores_it(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, dead, lost = Supervisor(options()), FakeChild(STUCK, returncode=-9), []
+    dead.started, boss.children, boss._stop_since = 0.0, [dead], clock.now
+    monkeypatch.setattr(boss.leases, "report", lost.append)
+    boss._tick()
+    assert [set(loss.started) for loss in lost] == [{STUCK.key}]
+
+
 def test_a_child_that_dies_at_once_is_started_again_after_a_second(
     clock: SimpleNamespace, interpose: Interpose
 ) -> None:

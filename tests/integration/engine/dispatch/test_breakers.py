@@ -148,6 +148,12 @@ def test_for_another_tenants_failures_no_tenants_jobs_wait(held_one: JobType, or
     assert reread(second).status == "Pending"
 
 
+def test_of_all_that_wait_one_tries(held: JobType) -> None:
+    jobs = {pending_job(held, priority=priority).pk for priority in ("Low", "High", "Normal")}
+    let_pass(held, PAUSE)
+    assert len(queued() & jobs) == 1
+
+
 def test_what_others_queue_is_no_try(held_one: JobType, organization: Organization) -> None:
     let_pass(held_one, PAUSE)
     theirs = pending_job(held_one)

@@ -22,7 +22,7 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.exceptions import DuplicateJob, JobsError, TransientError, WorkerStopping
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, TransientError, WorkerStopping
 from django_jobs.models import Batch, DuplicateKey, Job, JobType, Organization
 from django_jobs.testing import make_context, run_jobs
 from tests.support import handlers, verbs
@@ -462,6 +462,22 @@ def test_an_owner_who_lacks_a_permission_submits_nothing_that_requires_it(
     assert reread(parent).error_message.startswith("submit_job('child')")
 
 
+def test_in_the_name_of_an_owner_who_was_deleted_meanwhile_nothing_is_submitted(
+    does: Any, child: JobType, organization: Organization
+) -> None:
+    owner = make_user(member_of=[organization])
+    refusals: list[Any] = []
+
+    def submit(context: Any) -> None:
+        owner.delete()
+        with noted(refusals):
+            context.submit_job("child")
+
+    pending_job(does(submit), organization, user=owner)
+    run_jobs()
+    assert ([refusal.code for refusal in refusals], children()) == (["owner_gone"], [])
+
+
 def test_server_code_may_leave_the_owner_out_or_name_another(
     does: Any, child: JobType, organization: Organization
 ) -> None:
@@ -549,6 +565,9 @@ def test_a_recording_context_keeps_what_is_submitted() -> None:
     assert (job.job_type_id, job.input_parameters, job.priority) == ("child", {"n": 1}, 2)
     with pytest.raises(TypeError):
         context.submit_job("child", colour="red")  # type: ignore[call-arg]
+    with pytest.raises(InvalidSubmission):
+        context.submit_job("child", priority="Highest")
+    assert context.submitted == [job]
     assert not Job.objects.exists()
 
 
