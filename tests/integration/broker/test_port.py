@@ -424,6 +424,13 @@ def test_foreign_entries_are_set_aside_and_remembered(bench: RedisBench | Memory
     assert bench.broker.foreign_ids() == []
 
 
+@pytest.mark.parametrize("bench", ["RQ"], indirect=True)
+def test_of_a_flood_of_foreign_entries_some_are_remembered(bench: RedisBench, consumer: Consumer) -> None:
+    consumer.handle_foreign([ForeignEntry("jobs-normal", f"entry-{number}") for number in range(1_001)])
+    aside = bench.broker.set_aside()
+    assert (aside.count, aside.is_capped) == (1_000, True)
+
+
 def test_a_worker_is_listed_from_its_beginning_to_its_end(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
     consumer.announce()
     consumer.announce()  # the answer to the first try may have been lost

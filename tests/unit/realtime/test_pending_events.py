@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from tests.support.verbs import PendingEvents, RoomTarget, Subscription, Topic
 
@@ -43,3 +45,16 @@ def test_several_notifications_are_read_together_and_once(topics: dict[str, Topi
 
 def test_a_kind_of_event_that_this_process_does_not_know_is_passed_over(topics: dict[str, Topic]) -> None:
     assert pending(topics, {"of another release": {"2": [8]}}).take() == ({}, {})
+
+
+def test_a_batch_that_was_taken_just_now_waits_for_the_end_of_its_pause() -> None:
+    @async_to_sync
+    async def taken() -> list[Any]:
+        events, found = PendingEvents(), []
+        for pk in (7, 7, 8):
+            events.add_batch(pk)
+            found.append(events.take()[1])
+        await asyncio.wait_for(events.is_filled.wait(), 60)
+        return [*found, events.take()[1]]
+
+    assert taken() == [{"batch": {7}}, {}, {"batch": {8}}, {"batch": {7}}]
