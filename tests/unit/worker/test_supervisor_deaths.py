@@ -35,7 +35,8 @@ def test_a_child_can_see_when_its_leases_were_renewed() -> None:
 def test_what_a_dead_child_ran_is_handed_to_the_thread_that_stores_it(
     clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    boss, dead, lost = Supervisor(options()), FakeChild(STUCK, returncode=-9), []
+    boss, dead = Supervisor(options()), FakeChild(STUCK, returncode=-9)
+    lost: list[Any] = []
     dead.started, boss.children, boss._stop_since = 0.0, [dead], clock.now
     monkeypatch.setattr(boss.leases, "report", lost.append)
     boss._tick()
