@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.job_types.declaration_problems import problems as declaration_problems
     from django_jobs.engine.job_types.declarations import declared as declared_handlers
     from django_jobs.engine.job_types.declarations import discover as discover_handlers
-    from django_jobs.engine.job_types.declarations import Declaration
     from django_jobs.engine.job_types.declared_types import differences as declaration_differences
     from django_jobs.engine.job_types.declared_types import sync_declared_types
     from django_jobs.engine.job_types.handlers import entered_path_problem
@@ -122,7 +121,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.policy_memory import refusal_of as policy_refusal
     from django_jobs.engine.execution.claim_verdicts import known as known_verdicts
     from django_jobs.engine.execution.policy_memory import ask_again as ask_policy_again
-    from django_jobs.engine.execution.policy_memory import Refusal as PolicyRefusal
     from django_jobs.engine.execution.shares import are_possible as are_shares_possible
     from django_jobs.engine.execution.shares import take_share
     from django_jobs.engine.execution.shares import Taker as ShareTaker
@@ -282,7 +280,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.newest_jobs import among_newest
     from django_jobs.engine.insight.newest_jobs import doubt as doubt_newest_jobs
     from django_jobs.engine.insight.newest_jobs import forget as forget_newest_jobs
-    from django_jobs.engine.insight.newest_jobs import Newest as NewestJobs
     from django_jobs.engine.insight.operation_speed import read_speeds as read_operation_speeds
     from django_jobs.engine.insight.operation_speed import Speed as OperationSpeed
     from django_jobs.engine.insight.raised_errors import last_traceback
@@ -306,7 +303,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.tenant_tables import swapped_from
     from django_jobs.engine.insight.type_diagnostics import examine_types
     from django_jobs.engine.insight.waiting import Wait as JobWait
-    from django_jobs.engine.insight.waiting_diagnostics import examine_waiting
 
     # Alerts
     from django_jobs.engine.alerts.admin_mail import send_to_admins
