@@ -22,7 +22,7 @@ from tests.support.admin import codes_on, staff_of, text, url
 from tests.support.alerts import make_alert, scheduler_ticks
 from tests.support.breakers import make_fragile_type
 from tests.support.brokers import end, raised, running_job
-from tests.support.factories import make_organization
+from tests.support.factories import make_job_type, make_organization
 from tests.support.monitor import monitor
 
 PAGE = "admin:django_jobs_alert_changelist"
@@ -68,6 +68,7 @@ def failing(kind: JobType, *organizations: Organization, **fields: Any) -> Alert
         "attempts": 8631724,
         "error": "InvalidMailer",
         "exception": "InvalidMailer: no such host smtp.secret",
+        "fingerprint": "f1",
         "organizations": concerned,
     }
     return make_alert("type_failing", kind.pk, facts, **fields)
@@ -100,7 +101,7 @@ def test_an_alarm_that_is_over_is_shown_for_a_day_with_its_duration(root: Client
     failing(kind, ago=7_200, cleared_ago=3_600)
     assert codes_on(page(root)) == ["nothing_wrong"]
     assert rules(page(root)) == ["type_failing"]
-    assert not row(root, "over").is_open
+    assert (row(root, "over").is_open, row(root, "over").buttons) == (False, [])
     assert "1 h" in row(root, "over").lasted
 
 
@@ -237,6 +238,36 @@ def failures_of(kind: JobType) -> str:
 def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -> None:
     failing(kind)
     assert buttons(page(root)) == ["pause_type", failures_of(kind), "retry_one"]
+    assert [item.fields.get("fingerprint") for item in row(root).buttons] == [None, None, "f1"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "leads_to", "offered"),
+    [
+        (
+            "breaker_open",
+            "jobtype/mails/change/",
+            ["jobtype/mails/close-breaker/", "failure/act/", "failure/?job_type=mails"],
+        ),
+        ("no_worker", "jobtype/?pool=mails", ["worker/"]),
+        ("queue_waiting", "jobtype/?pool=fast", ["worker/"]),
+        ("dead_letters", "", ["failure/"]),
+        ("duty_stalled", "", ["worker/"]),
+    ],
+)
+def test_an_alarm_leads_to_what_it_is_about_and_to_what_helps(
+    root: Client, rule: str, leads_to: str, offered: list[str]
+) -> None:
+    make_job_type(type_name="mails")
+    make_alert(rule, "mails", {"pool": "fast"} if rule == "queue_waiting" else {})
+    found = [row(root).url, *(item.url for item in row(root).buttons)]
+    assert [address.partition("/django_jobs/")[2] for address in found] == [leads_to, *offered]
+
+
+def test_an_organizations_dead_letters_are_a_click_away(mine: Organization) -> None:
+    make_alert("dead_letters", "", {"count": 9, "organizations": {str(mine.pk): 2}})
+    (link,) = row(staff_of(mine, permissions=["django_jobs.view_job"])).organizations
+    assert re.findall(r"organization=(\d+)&amp;status=Dead\+Letter", link) == [str(mine.pk)]
 
 
 def test_a_type_that_is_paused_can_be_resumed(root: Client, kind: JobType) -> None:

@@ -125,6 +125,10 @@ def test_its_owner_closes_and_cancels_it(mine: Organization) -> None:
     assert [address for _, address in buttons] == [url("batch", verb, batch.pk) for verb in ("close", "cancel")]
     press(client, "cancel", batch)
     assert state(batch) == "Canceled"
+    failed = make_batch(mine, "Dead Letter", user=owner)
+    run_jobs()
+    assert client.get(url("batch", "change", failed.pk)).context["buttons"] == []
+    assert press(client, "retry", failed).status_code == 403
 
 
 def test_a_retry_that_a_type_forbids_says_so(boss: Client, mine: Organization) -> None:

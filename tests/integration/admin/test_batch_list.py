@@ -75,7 +75,9 @@ def test_it_is_filtered_by_state(subtests: pytest.Subtests, root: Client, mine: 
     batches["Running"] = make_batch(mine, "Completed")
     for state, batch in batches.items():
         with subtests.test(state=state):
-            assert listed(root, state=state) == [batch]
+            shown = asked(root, {"state": state}, "batch")
+            assert (list(shown.result_list), shown.is_over) == ([batch], state not in {"Open", "Running"})
+    assert not asked(root, {}, "batch").is_over
     assert listed(root, state="unknown") == []
 
 

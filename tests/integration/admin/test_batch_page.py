@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import html
 import re
 
@@ -17,7 +18,8 @@ from tests.support import admin, verbs
 from tests.support.admin import codes_on, fact_on, listed, page_of, text, url
 from tests.support.batches import expire, make_batch, tick
 from tests.support.brokers import start
-from tests.support.factories import make_job_type, make_user
+from tests.support.factories import make_job_type, make_organization, make_user
+from tests.support.monitor import noticed
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 
@@ -88,11 +90,19 @@ def test_what_failed_is_told_in_groups_the_causes_first(root: Client, mine: Orga
     for number in range(3):
         batch.submit(good, {"n": number}, depends_on=[first])
     batch.submit(bad, {"n": 1})
+    retried = make_job_type("fail_for_now")
+    for number in range(4):
+        batch.submit(retried, {"n": number})
     batch.close()
     run_jobs()
+    Job.objects.filter(pk=Job.objects.filter(is_orphaned=True).latest("pk").pk).update(error_fingerprint="another")
     rows = root.get(url("batch", "change", batch.pk)).context["failures"]
-    assert [(row["count"], row["name"]) for row in rows if not row["is_consequence"]] == [(2, first.name)]
-    assert [row["count"] for row in rows if row["is_consequence"]] == [3]
+    assert [(row["count"], row["is_retried"], row["is_consequence"]) for row in rows] == [
+        (2, False, False),
+        (4, True, False),
+        (3, False, True),
+    ]
+    assert rows[0]["name"] == first.name
 
 
 def test_of_many_failures_a_part_is_looked_at(root: Client, mine: Organization, tuning: Tuning) -> None:
@@ -131,13 +141,19 @@ def test_one_whose_job_was_canceled_says_why_it_stays_failed(root: Client, mine:
     batch.close()
     cancel_job(job)
     tick()
+    both = create_batch(mine)
+    both.submit(make_job_type("fail_for_good"))
+    cancel_job(both.submit(kind, {"n": 1}))
+    both.close()
+    run_jobs()
+    assert told(root, both) == ["jobs_failed", "jobs_canceled"]
     assert told(root, batch) == ["jobs_canceled"]
     assert buttons(root, batch) == []
 
 
 def test_an_open_batch_whose_jobs_have_ended_asks_to_be_closed(root: Client, mine: Organization) -> None:
     batch = make_batch(mine, "Completed", close=False)
-    assert told(root, batch) == ["open"]
+    assert told(root, batch) == told(root, create_batch(mine)) == ["open"]
     run_jobs()
     assert told(root, batch) == ["all_ended"]
     assert buttons(root, batch) == ["close", "cancel"]
@@ -148,6 +164,10 @@ def test_one_that_expired_says_so(root: Client, mine: Organization) -> None:
     run_jobs()
     expire(batch)
     assert told(root, batch) == ["expired"]
+    assert root.get(url("batch", "change", batch.pk)).context["note_code"] == "expired"
+    assert batch.batch_id in noticed(root)["expired"]
+    Batch.objects.filter(pk=batch.pk).update(on_failure={"job_type": "gone"}, fault="The type is gone.")
+    assert root.get(url("batch", "change", batch.pk)).context["note_code"] == "follow_up_missing"
 
 
 def test_what_could_not_follow_is_told_in_words(root: Client, mine: Organization) -> None:
@@ -156,6 +176,8 @@ def test_what_could_not_follow_is_told_in_words(root: Client, mine: Organization
     JobType.objects.filter(pk=later.pk).update(is_enabled=False)
     run_jobs()
     assert told(root, batch) == ["follow_up_waits"]
+    assert batch.batch_id in noticed(root)["follow_up_waits"]
+    assert "follow_up_waits" not in noticed(admin.staff_of(make_organization()))
     then = fact_on(text(root, url("batch", "change", batch.pk)), "if_completed")
     assert url("jobtype", "change", "report") in then
     assert "May" in then
@@ -169,6 +191,7 @@ def test_what_is_not_tried_again_is_told_otherwise(root: Client, mine: Organizat
     owner.delete()
     batch.close()
     assert told(root, batch) == ["follow_up_missing"]
+    assert batch.batch_id in noticed(root)["follow_up_missing"]
     assert "otto" in shown(root, batch)
 
 
@@ -187,6 +210,15 @@ def test_batch_and_jobs_lead_to_each_other(root: Client, mine: Organization, kin
     assert f'<a href="{address}" data-code="batch">May ({batch.batch_id})</a>' in page_of(root, own)
     assert f'<a href="{address}" data-code="then">May ({batch.batch_id})</a>' in page_of(root, then)
     assert f'<a href="{url("job", "change", then.pk)}">{then.name}</a>' in text(root, address)
+    failed = make_batch(mine, "Dead Letter", on_failure={"job_type": kind.pk})
+    run_jobs()
+    instead = Job.objects.get(pk=Batch.objects.get(pk=failed.pk).on_failure_job_id or 0)
+    assert 'data-code="on_failure"' in fact_on(page_of(root, instead), "followed_batch")
+    failed_address, link = url("batch", "change", failed.pk), url("job", "change", instead.pk)
+    assert link in fact_on(text(root, failed_address), "if_failed")
+    instead.delete()
+    assert kind.pk in (gone := fact_on(text(root, failed_address), "if_failed"))
+    assert link not in gone
     Batch.objects.all().delete()
     assert fact_on(page_of(root, own), "of_batch")
     assert batch.batch_id not in page_of(root, own)
@@ -248,3 +280,16 @@ def test_what_is_read_out_tells_the_first_error(root: Client, mine: Organization
     assert re.findall(r"\d+", told.partition(error)[0]) == ["2", "2", "1"]
     assert error in told
     assert after != before
+
+
+def test_each_moment_stands_in_its_own_line(root: Client, mine: Organization) -> None:
+    batch = make_batch(mine, "Completed")
+    run_jobs()
+    columns = ("started_at", "closed_at", "expired_at", "completed_at", "canceled_at")
+    moments = {column: verbs.now() + dt.timedelta(hours=place) for place, column in enumerate(columns)}
+    Batch.objects.filter(pk=batch.pk).update(**moments, canceled_by="ann", retried_by="bob")
+    page = text(root, url("batch", "change", batch.pk))
+    shown = [fact_on(page, name) for name in ("started", "closed", "expired", "ended_at", "canceled_on")]
+    assert [moment.isoformat() in line for moment, line in zip(moments.values(), shown, strict=True)] == [True] * 5
+    assert batch.created_at.isoformat() in fact_on(page, "created")
+    assert [name in fact_on(page, line) for line, name in (("canceler", "ann"), ("retrier", "bob"))] == [True, True]

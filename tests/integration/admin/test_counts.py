@@ -268,6 +268,7 @@ def test_a_filtered_log_says_how_far_it_looks(root: Client, mine: Organization, 
     assert codes_on(text(root, address)) == []
     member = admin.staff_of(mine)
     assert codes_on(text(member, address)) == []
+    assert member.get(address, {"became": "failures"}).context["cl"].looks_back == 3
     tuning.set(execution_log_jobs_of_members=1)
     own = member.get(address)
     assert (codes_on(own), own.context["cl"].newest_jobs) == (["newest_jobs"], 1)

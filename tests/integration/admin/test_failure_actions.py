@@ -137,6 +137,8 @@ def test_there_is_no_more_without_anything_in_it(
     assert "<details" in root.get(group(job)).content.decode()
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.NobodyDeletes"}
     assert "<details" not in root.get(group(job)).content.decode()
+    JobType.objects.filter(pk=kind.pk).update(is_paused=False)
+    assert "<details" in root.get(group(job)).content.decode(), "it can be paused"
 
 
 def test_a_rate_is_kept(root: Client, kind: JobType, mine: Organization) -> None:

@@ -144,6 +144,7 @@ def test_the_list_shows_others_what_tenants_may_read(boss: Client, kind: JobType
     die(kind, mine, "ValueError", TRACE)
     (row,) = boss.get(url("failure", "changelist")).context["rows"]
     assert (row.error_class, row.error, row.frame) == ("", "<bdi>ValueError</bdi>", "")
+    assert boss.get(url("failure", "changelist")).context["log_url"] == "", "nor may they see the log"
 
 
 def test_a_group_tells_its_statuses_and_when_it_is_tried_again(root: Client, mine: Organization, kind: JobType) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from django_jobs.models import Organization
+from django_jobs.models import Job, Organization
 from tests.support import admin
 from tests.support.admin import codes_on, text, url
 from tests.support.brokers import job_in, pending_job
@@ -105,6 +105,9 @@ def test_only_the_newest_are_put_into_groups_and_the_page_says_so(root: Client, 
     tuning.set(grouped_jobs_of_filters=2)
     assert counts(root)["type"] == {"new": "2+"}
     assert counts(root, status="Canceled")["type"] == {"new": "2+"}
+    assert counts(root)["priority"] == {"1": "2+"}, "nothing of what was not found"
+    Job.objects.update(error_message="it failed")
+    assert counts(root, error="yes")["type"] == {"new": "2+"}
     response = root.get(url("job", "changelist"))
     assert "2" in response.context["cl"].counts_note
     assert codes_on(response) == ["counted_newest"]

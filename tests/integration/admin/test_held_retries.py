@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_jobs.models import Breaker, JobType, Operation, Organization
 from tests.support import admin
 from tests.support.admin import codes_on, codes_said, said, text, url
+from tests.support.breakers import open_by_failures
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type
 from tests.support.failures import die, group, press
@@ -40,7 +41,7 @@ def hold(kind: JobType, how: str) -> None:
             defaults={"state": "Open", "opened_at": now, "next_try_at": now + dt.timedelta(hours=1), "failures": 3},
         )
     else:
-        JobType.objects.filter(pk=kind.pk).update(is_paused=how == "paused", is_enabled=how != "disabled")
+        JobType.objects.filter(pk=kind.pk).update(is_paused=True, is_enabled=how != "disabled")
 
 
 def button_in(message: str) -> tuple[str, dict[str, str]]:
@@ -129,3 +130,13 @@ def test_of_a_suspended_organization_it_is_said_too(root: Client, kind: JobType,
     job = die(kind, mine)
     Organization.objects.filter(pk=mine.pk).update(is_active=False)
     assert codes_said(press(root, job, "retry_one")) == ["organization_inactive"]
+
+
+def test_a_breaker_of_one_organization_holds_no_group_of_another(
+    root: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    open_by_failures(kind, mine)
+    die(kind, theirs, "another error")
+    rows = root.get(url("failure", "changelist")).context["rows"]
+    held = {row.newest.organization_id: row.held_code for row in rows}
+    assert held == {mine.pk: "breaker", theirs.pk: ""}

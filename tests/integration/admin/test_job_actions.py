@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import DELETION, LogEntry
 from django.test import Client
 from django.utils.html import strip_tags
 
@@ -16,6 +17,7 @@ from tests.support.admin import VIEWS, actors, chosen, codes_on, codes_said, rem
 from tests.support.brokers import job_in, pending_job, reread, running_job
 from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -89,6 +91,9 @@ def test_cancel_tells_what_changed_and_why_others_did_not(root: Client) -> None:
     assert "Completed" in said(answer)[2]
     assert reread(waiting).status == "Canceled"
     assert reread(running).cancel_requested_at is not None
+    assert [actors(job) for job in (waiting, running, ended)] == [["root"], ["root"], []]
+    page = text(root, url("job", "change", running.pk))
+    assert url("job", "cancel", running.pk) not in page, "it stops already"
 
 
 def test_an_act_is_in_both_histories(root: Client) -> None:
@@ -117,6 +122,7 @@ def test_delete_takes_ended_jobs_alone(root: Client, django_capture_on_commit_ca
     assert codes_said(answer) == ["done", "not_ended", "not_ended"]
     assert "3" in re.findall(r"\b\d+\b", said(answer)[0])
     assert actors(jobs["Canceled"]) == ["root"]
+    assert {entry.action_flag for entry in LogEntry.objects.all()} == {DELETION}
     assert not output_storage().exists(reference)
 
 
@@ -126,6 +132,20 @@ def test_an_unfinished_child_keeps_no_parent_that_a_system_admin_deletes(root: C
     Job.objects.filter(pk=parent.pk).update(status="Completed", ready_at=None)
     assert codes_said(root.post(LIST, chosen("delete", parent, confirmed="yes"), follow=True)) == ["done"]
     assert list(Job.objects.all()) == [child]
+
+
+def test_what_the_database_keeps_is_not_told_as_deleted(root: Client, interpose: Interpose) -> None:
+    job = job_in("Completed")
+    interpose("delete_jobs", lambda *_, **__: 0)
+    assert codes_said(root.post(LIST, chosen("delete", job, confirmed="yes"), follow=True)) == ["in_use"]
+    assert actors(job) == []
+
+
+def test_of_many_jobs_some_are_named(root: Client) -> None:
+    waiting, ended = [pending_job() for _ in range(6)], [job_in("Completed") for _ in range(6)]
+    done, refused = said(root.post(LIST, chosen("cancel", *waiting, *ended, confirmed="yes"), follow=True))
+    assert [re.findall(r"JOB-[\d-]+", told) for told in (done, refused)] == [[], [job.name for job in ended[:0:-1]]]
+    assert [re.findall(r"\d+", told)[0] for told in (done, refused)] == ["6", "6"]
 
 
 def test_staff_with_the_model_permission_are_still_asked_the_policy(mine: Organization) -> None:

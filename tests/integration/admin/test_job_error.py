@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import retry_job
-from django_jobs.models import Job, Organization
+from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin, verbs
 from tests.support.admin import codes_on, page_of, url
 from tests.support.brokers import end, job_in, pending_job, raised, start
@@ -93,6 +93,23 @@ def test_an_ended_or_new_attempt_takes_the_error_away(root: Client, mine: Organi
     retry_job(job)
     assert "djobs-error-first" not in page_of(root, job)
     assert "djobs-error-first" not in page_of(root, job_in("Completed"))
+
+
+def test_the_error_of_an_attempt_before_is_told_as_such_and_not_read_out(root: Client, mine: Organization) -> None:
+    job = failed(mine)
+    for tried_again in (False, True):
+        if tried_again:
+            start(Job.primary.get(pk=job.pk))
+        shown = root.get(url("job", "change", job.pk)).context
+        assert (shown["error"].is_earlier, shown["error"].next_code == "") == (tried_again, tried_again)
+        assert ("no route" in shown["error"].title, "no route" in shown["news"]) == (True, not tried_again)
+
+
+def test_of_a_job_that_timed_out_it_is_told_and_not_where_it_was_stopped(root: Client, mine: Organization) -> None:
+    job = job_in("Timed Out", organization=mine)
+    ExecutionLog.objects.filter(job=job, to_status="Timed Out").update(traceback=TRACE)
+    error = root.get(url("job", "change", job.pk)).context["error"]
+    assert (error.title, "mails.py" in error.traceback) == (job.error_message, True)
 
 
 def test_a_job_of_many_attempts_shows_the_newest_and_counts_the_rest(root: Client, mine: Organization) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 
 import pytest
@@ -41,6 +42,27 @@ def test_an_export_has_a_row_a_job(root: Client, mine: Organization) -> None:
     assert [row["job"] for row in rows] == [second.name, first.name]
     assert rows[1]["parameters"] == '{"month": "2026-10"}'
     assert rows[1]["organization"] == "ORG-MINE"
+
+
+def test_each_column_of_an_export_has_its_own_value(root: Client, mine: Organization) -> None:
+    job = job_in("Dead Letter", organization=mine, priority="High", user=make_user("ann", member_of=[mine]))
+    columns = ("created_at", "run_at", "queued_at", "started_at", "completed_at", "canceled_at")
+    moments = {column: job.created_at + dt.timedelta(seconds=place) for place, column in enumerate(columns)}
+    values = {"progress": 40, "attempt": 3, "retry_count": 2, "canceled_by": "bob"}
+    errors = {"error_type": "Transient", "error_message": "no route"}
+    Job.objects.filter(pk=job.pk).update(**moments, **values, **errors)
+    (row,) = rows_of(root, job)
+    assert row == {
+        "job": job.name,
+        "type": job.job_type_id,
+        "organization": "ORG-MINE",
+        "owner": "ann",
+        "status": "Dead Letter",
+        "priority": "High",
+        "parameters": "{}",
+        **{name: str(value) for name, value in (values | errors).items()},
+        **{name: moment.isoformat() for name, moment in moments.items()},
+    }
 
 
 def test_no_cell_of_an_export_is_a_formula(subtests: pytest.Subtests, root: Client) -> None:

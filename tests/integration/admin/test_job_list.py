@@ -9,8 +9,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
-from django_jobs import AccessPolicy, retry_job, submit_job
+from django_jobs import AccessPolicy, retry_job, schedule_job, submit_job
 from django_jobs.models import Job, Organization
 from tests.support import admin, verbs
 from tests.support.admin import asked, codes_on, listed, text, url
@@ -37,6 +38,8 @@ def test_a_row_tells_status_progress_and_durations(root: Client) -> None:
     assert '<progress max="100" value="42"' in page
     assert "half &lt;b&gt;" in page
     assert f'data-djobs-waited="{job.pk}"' in page
+    Job.objects.filter(pk=job.pk).update(status="Completed")
+    assert "<progress" not in text(root, url("job", "changelist"))
 
 
 def test_a_failed_job_shows_the_first_words_of_its_error_with_a_link_to_its_like(root: Client) -> None:
@@ -50,8 +53,10 @@ def test_a_failed_job_shows_the_first_words_of_its_error_with_a_link_to_its_like
 
 def test_a_job_that_is_retried_shows_no_error_of_its_past(root: Client) -> None:
     job = retry_job(job_in("Dead Letter"))
-    page = text(root, url("job", "changelist"))
-    assert f'<a class="djobs-error" data-djobs-error="{job.pk}"></a>' in page
+    for kept in ("", "it failed"):
+        Job.objects.filter(pk=job.pk).update(error_message=kept)
+        page = text(root, url("job", "changelist"))
+        assert f'<a class="djobs-error" data-djobs-error="{job.pk}"></a>' in page
 
 
 def test_names_in_a_row_narrow_the_list_further(root: Client, mine: Organization) -> None:
@@ -121,8 +126,38 @@ def test_any_organization_that_the_user_may_see_can_be_asked_for(
     pending_job(organization=mine)
     job = pending_job(organization=theirs)
     assert listed(root, organization=str(theirs.pk)) == [job]
-    (title,) = (str(spec.title) for spec in asked(root, {}).filter_specs if spec.parameter_name == "organization")
-    assert re.findall(r"\d+", title) == ["1"]
+    (spec,) = (spec for spec in asked(root, {}).filter_specs if spec.parameter_name == "organization")
+    assert (re.findall(r"\d+", str(spec.title)), len(spec.lookup_choices)) == (["1"], 1)
+
+
+def test_any_type_that_the_user_may_see_can_be_asked_for(root: Client, tuning: Tuning) -> None:
+    tuning.set(types_of_a_filter=1)
+    jobs = [pending_job(make_job_type(type_name=name)) for name in ("faxes", "mails")]
+    assert [listed(root, type=job.job_type_id) for job in jobs] == [[job] for job in jobs]
+    (spec,) = (spec for spec in asked(root, {}).filter_specs if spec.parameter_name == "type")
+    assert (re.findall(r"\d+", str(spec.title)), len(spec.lookup_choices)) == (["1"], 1)
+
+
+def test_the_list_is_narrowed_to_a_pool_where_there_are_several(root: Client, settings: Settings) -> None:
+    plain = pending_job()
+    assert all(spec.parameter_name != "pool" for spec in asked(root, {}).filter_specs)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    heavy = pending_job(make_job_type(pool="gpu"))
+    assert [listed(root, pool=name) for name in ("default", "gpu")] == [[plain], [heavy]]
+
+
+def test_the_jobs_of_a_schedule_are_those_of_its_organization_and_shown_to_who_sees_it(
+    root: Client, mine: Organization, theirs: Organization
+) -> None:
+    kind = make_job_type()
+    own, foreign = (schedule_job("nightly", kind, tenant, every=60) for tenant in (mine, theirs))
+    jobs = [Job.objects.get(pk=verbs.fire_now(schedule).job_id or 0) for schedule in (own, foreign)]
+    manager = admin.staff_of(mine, role="admin")
+    for client in (root, manager):
+        assert listed(client, schedule=str(own.pk)) == jobs[:1]
+        assert "nightly" in text(client, url("job", "changelist"), schedule=str(own.pk))
+    assert listed(manager, schedule=str(foreign.pk)) == []
+    assert "nightly" not in text(manager, url("job", "changelist"), schedule=str(foreign.pk))
 
 
 def test_a_count_that_was_cut_is_said_to_be(root: Client, tuning: Tuning) -> None:
@@ -188,6 +223,9 @@ def test_what_no_index_serves_is_looked_for_among_the_newest(root: Client, tunin
     assert listed(root, type=kind.pk) == [new]
     assert "newest_only" in codes_on(text(root, url("job", "changelist"), type=kind.pk))
     assert listed(root, type=kind.pk, status="Canceled") == [new, old]
+    assert listed(root, priority="1") == [new]
+    Job.objects.update(priority=2)
+    assert listed(root, priority="2") == [new, old]
 
 
 def test_what_waits_is_found_however_old(root: Client, tuning: Tuning) -> None:
@@ -242,6 +280,7 @@ def test_an_open_page_asks_for_the_facts_of_its_jobs(root: Client) -> None:
         "links": "",
     }
     assert claimed.attempt == 1
+    assert root.get(url("job", "live"), {"ids": ",".join(["999999"] * 200 + [str(job.pk)])}).json() == {"jobs": {}}
 
 
 def test_an_open_page_hears_nothing_of_others_jobs(member: Client, mine: Organization, theirs: Organization) -> None:
@@ -249,6 +288,8 @@ def test_an_open_page_hears_nothing_of_others_jobs(member: Client, mine: Organiz
     answer = member.get(url("job", "live"), {"ids": f"{job.pk},{foreign.pk}"})
     assert list(answer.json()["jobs"]) == [str(job.pk)]
     assert "no-store" in answer["Cache-Control"]
+    stranger = admin.staff_of(mine, role="admin", permissions=[])
+    assert stranger.get(url("job", "live"), {"ids": f"{job.pk}"}).status_code == 403
 
 
 def test_strange_keys_are_answered_with_nothing(subtests: pytest.Subtests, root: Client) -> None:
@@ -259,9 +300,10 @@ def test_strange_keys_are_answered_with_nothing(subtests: pytest.Subtests, root:
 
 
 def test_a_failed_attempt_waits_no_longer_in_the_list(root: Client) -> None:
-    job = end(raised(start(pending_job())))
-    facts = root.get(url("job", "live"), {"ids": str(job.pk)}).json()["jobs"][str(job.pk)]
-    assert (facts["status"], facts["final"]) == ("Failed", False)
+    for job, is_final in ((end(raised(start(pending_job()))), False), (job_in("Dead Letter"), True)):
+        facts = root.get(url("job", "live"), {"ids": str(job.pk)}).json()["jobs"][str(job.pk)]
+        assert (facts["status"], facts["final"]) == (job.status, is_final)
+        assert (facts["texts"]["error"], job.error_fingerprint in facts["links"]["error"]) == ("it failed", True)
 
 
 def test_the_jobs_of_others_take_no_place_in_a_search(member: Client, mine: Organization, tuning: Tuning) -> None:

@@ -53,7 +53,7 @@ def test_of_earlier_attempts_and_of_many_lines_a_page_of_their_own_tells(
     root: Client, mine: Organization, tuning: Tuning
 ) -> None:
     job = written(mine)
-    AttemptLog.objects.create(job_id=job.pk, attempt=2, first_lines=[[1.5, "INFO", "shop", "the latest"]], kept=1)
+    AttemptLog.objects.create(job_id=job.pk, attempt=2, first_lines=[[1.0625, "INFO", "shop", "the latest"]], kept=1)
     Job.objects.filter(pk=job.pk).update(attempt=2)
     page = page_of(root, job)
     assert "the printer is out" not in page
@@ -61,7 +61,9 @@ def test_of_earlier_attempts_and_of_many_lines_a_page_of_their_own_tells(
     assert "the printer is out" in text(root, log_of(job))
     tuning.set(job_page_log_lines=0)
     assert "the latest" not in page_of(root, job)
-    assert "the latest" in text(root, log_of(job, 2))
+    assert "the latest" in (latest := text(root, log_of(job, 2)))
+    assert ":01.062<" in latest
+    assert ["djobs-log-bad" in shown for shown in (latest, text(root, log_of(job)))] == [False, True]
 
 
 def test_a_log_that_is_not_there_and_one_of_others_are_not_shown(

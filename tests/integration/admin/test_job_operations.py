@@ -13,10 +13,11 @@ from django.test import Client
 from django.utils import timezone
 
 from django_jobs import schedule_job
-from django_jobs.models import Job, JobType, Membership, Operation
+from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation
 from django_jobs.statuses import Priority, Status
 from tests.support import admin, verbs
 from tests.support.admin import chosen, codes_on, codes_said, said, text, url
+from tests.support.batches import make_batch
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.job_copies import copies_by_sql
@@ -326,7 +327,7 @@ def test_of_a_page_of_the_list_that_is_gone_all_that_match_are_meant(
     for _ in range(2):
         pending_job(job_type=kind)
     (buttons,) = {
-        address for _, address in root.get(f"{LIST}?type=mails&o=1").context["act_on_all"] if "cancel" in address
+        address for _, address in root.get(f"{LIST}?type=mails&o=1&p=2").context["act_on_all"] if "cancel" in address
     }
     assert buttons == page_of("cancel")
     assert root.get(page_of("cancel", "type=mails&p=999"), follow=True).redirect_chain == [(LIST, 302)]
@@ -378,6 +379,8 @@ def test_chosen_rows_are_done_at_once(action: str, field: str, value: Any, root:
     before = getattr(reread(job), field)
     assert codes_said(root.post(LIST, chosen(action, job, confirmed="yes", value="0"), follow=True)) == ["done"]
     assert getattr(reread(job), field) != before
+    assert ExecutionLog.objects.filter(job=job).latest("pk").actor == "root"
+    assert admin.actors(job) == ["root"]
     assert not Operation.objects.exists()
 
 
@@ -391,7 +394,48 @@ def test_chosen_rows_stay_that_staff_may_not_change(role: str, priority: int, ki
 
 def test_chosen_rows_that_do_not_wait_are_not_told_as_done(root: Client, kind: JobType) -> None:
     (job,) = dead(kind, 1)
-    assert "done" not in codes_said(root.post(LIST, chosen("run_now", job, confirmed="yes", value=""), follow=True))
+    answer = root.post(LIST, chosen("run_now", job, confirmed="yes", value=""), follow=True)
+    assert codes_said(answer) == ["not_waiting"]
+
+
+def test_each_filter_means_for_an_operation_just_the_jobs_that_the_list_shows(
+    subtests: pytest.Subtests, root: Client, kind: JobType, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    tenant = make_organization()
+    batch = make_batch(tenant, "Completed")
+    jobs = {
+        "in batch": batch.jobs.get(),
+        "parent": pending_job(kind),
+        "high": pending_job(kind, priority="High"),
+        "owned": pending_job(kind, tenant, user=make_user("ann", member_of=[tenant])),
+        "heavy": pending_job(make_job_type(type_name="heavy", pool="gpu")),
+        "old": pending_job(kind),
+        "failed": job_in("Failed", job_type=kind),
+    }
+    Job.objects.filter(pk=jobs["high"].pk).update(submitted_by_id=jobs["parent"].pk)
+    Job.objects.filter(pk=jobs["old"].pk).update(created_at=timezone.now() - dt.timedelta(days=2))
+    cases = {
+        "priority=2": ["high"],
+        "error=yes": ["failed"],
+        "error=no": [*jobs.keys() - {"failed"}],
+        "created=24h": [*jobs.keys() - {"old"}],
+        "pool=gpu": ["heavy"],
+        "owner=ann": ["owned"],
+        "worker=worker-1": ["failed"],
+        f"submitted_by={jobs['parent'].name}": ["high"],
+        f"batch={batch.batch_id}": ["in batch"],
+        "status=retrying": ["failed"],
+    }
+    for query, names in cases.items():
+        with subtests.test(query=query):
+            shown = {job.pk for job in root.get(f"{LIST}?{query}").context["cl"].result_list}
+            assert sorted(name for name, job in jobs.items() if job.pk in shown) == sorted(names)
+            assert meant(root, page_of("cancel", query)) == len(names)
+    for query in ("submitted_by=nobody", "batch=none", "schedule=999999"):
+        with subtests.test(query=query):
+            assert list(root.get(f"{LIST}?{query}").context["cl"].result_list) == []
+            assert meant(root, page_of("cancel", query)) is None
 
 
 def test_each_filter_of_the_list_is_known(root: Client, kind: JobType) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
+from django.contrib.admin import site
 from django.test import Client
 from pytest_django import Settings
 
@@ -18,7 +20,7 @@ from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import CARRIED, MemoryBroker
+from tests.support.verbs import CARRIED, JobAdmin, MemoryBroker
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -77,6 +79,8 @@ def test_a_running_attempt_is_told_too(root: Client) -> None:
     job, _ = running_job()
     (attempt,) = root.get(url("job", "change", job.pk)).context["history"].attempts
     assert "Running" in attempt.badge
+    assert "<progress" in fact_on(page_of(root, job), "progress_now")
+    assert fact_on(page_of(root, pending_job()), "progress_now") == ""
 
 
 def test_why_a_job_waits_is_said(root: Client) -> None:
@@ -164,6 +168,7 @@ def test_sensitive_keys_are_masked_in_parameters_results_and_metadata(
     assert "hunter2" in page_of(client, job)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password", "token", "api_key")}
     assert ("hunter" in page_of(client, job)) == (permission == "view_sensitive")
+    assert "hunter" not in JobAdmin(Job, site).parameters(job), "nobody said who reads"
 
 
 def test_another_organizations_job_is_not_there(subtests: pytest.Subtests, member: Client) -> None:
@@ -250,3 +255,28 @@ def test_a_field_of_the_status_that_no_line_tells_stands_in_a_group_of_its_own(r
     page = page_of(root, job)
     assert "Running" in fact_on(page, "status")
     assert "field-depends_on" not in page, "what is empty is left out"
+
+
+def test_each_fact_stands_in_its_own_line(root: Client) -> None:
+    lines = {
+        "created": "created_at",
+        "due": "run_at",
+        "expires": "expires_at",
+        "queued": "queued_at",
+        "started": "started_at",
+        "ended_at": "completed_at",
+        "next_retry": "next_retry_at",
+        "cancel_requested": "cancel_requested_at",
+        "canceled": "canceled_at",
+        "lease": "lease_expires_at",
+    }
+    job = job_in("Dead Letter", priority="High")
+    first = job.created_at + dt.timedelta(seconds=1)
+    moments = {column: first + dt.timedelta(seconds=place) for place, column in enumerate(lines.values())}
+    numbers = {"attempt": 7, "retry_count": 2, "max_retries": 6, "timeout_seconds": 90}
+    Job.objects.filter(pk=job.pk).update(**moments, **numbers, canceled_by="bob")
+    page = page_of(root, job)
+    assert [line for line, column in lines.items() if moments[column].isoformat() not in fact_on(page, line)] == []
+    texts = {"canceler": "bob", "latest_attempt": "7", "time_limit": "1 min 30 s", "urgency": "High"}
+    assert [line for line, words in texts.items() if words not in fact_on(page, line)] == []
+    assert re.findall(r"\d+", fact_on(page, "attempts_left")) == ["2", "6"]

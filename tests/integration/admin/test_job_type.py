@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import ADDITION, DELETION, LogEntry
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.test import Client, TestCase
 from django.urls import reverse
 from django.utils import timezone
@@ -67,6 +68,7 @@ def seen_on_page(client: Client, kind: JobType) -> dict[str, object]:
 def test_a_system_admin_adds_a_type(system_admin: Client) -> None:
     assert system_admin.post(url("add"), type_form()).status_code == 302
     assert JobType.objects.get(pk="echo").default_timeout == 30
+    assert [entry.action_flag for entry in LogEntry.objects.all()] == [ADDITION]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,11 @@ def test_a_type_with_jobs_is_not_deleted_and_one_without_is(system_admin: Client
     free = make_job_type()
     assert system_admin.post(url("delete", free.pk), {"post": "yes"}).status_code == 302
     assert not JobType.objects.filter(pk=free.pk).exists()
+    chosen = make_job_type()
+    system_admin.post(url("changelist"), {**action, "_selected_action": [chosen.pk]})
+    assert not JobType.objects.filter(pk=chosen.pk).exists()
+    deleted = LogEntry.objects.filter(action_flag=DELETION).order_by("pk").values_list("object_id", flat=True)
+    assert list(deleted) == [free.pk, chosen.pk]
     assert Job.objects.exists()
 
 
@@ -173,7 +180,11 @@ def test_pausing_holds_jobs_at_once_and_resuming_lets_them_go(system_admin: Clie
 
 def test_a_type_is_disabled_and_enabled(system_admin: Client) -> None:
     kind = make_job_type()
-    system_admin.post(url("disable", kind.pk))
+    states = [system_admin.get(url("change", kind.pk)).context["state"]]
+    for verb in ("pause", "disable"):
+        system_admin.post(url(verb, kind.pk))
+        states.append(system_admin.get(url("change", kind.pk)).context["state"])
+    assert [re.findall(r"djobs-([\w-]+)\"", state) for state in states] == [["completed"], ["timed-out"], ["canceled"]]
     with pytest.raises(JobTypeDisabled):
         submit_job(kind, make_organization())
     system_admin.post(url("enable", kind.pk))
@@ -251,8 +262,10 @@ def test_the_last_day_is_told_beside_the_form(system_admin: Client, member: Clie
     pending_job(kind)
     for status in ("Completed", "Queued", "Pending"):
         job_in(status, job_type=make_job_type())
+    Job.objects.filter(status="Completed").update(started_at=F("completed_at") - dt.timedelta(seconds=2))
     page = system_admin.get(url("change", kind.pk)).context
     day = page["day"]
+    assert day.average == "2.0 s"
     assert (str(day.total), day.failure_rate, day.is_cut) == ("4", "50.0 %", False)
     assert (str(day.waiting), page["flow"].in_flight) == ("1", "1")
     assert "djobs-day" in text(system_admin, url("change", kind.pk))

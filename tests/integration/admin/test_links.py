@@ -279,6 +279,9 @@ def test_a_job_of_a_deleted_organization_or_type_has_no_link_to_it(root: Client)
     assert url("organization", "change", tenant.pk) not in page
     assert f"organization={tenant.pk}" not in page
     assert url("jobtype", "change", kind.pk) not in page
+    row = text(root, url("job", "changelist"))
+    assert "ORG-GONE" in row
+    assert f"organization={tenant.pk}" not in row
 
 
 def test_a_row_of_the_log_leads_to_its_job_and_its_worker(root: Client, mine: Organization) -> None:

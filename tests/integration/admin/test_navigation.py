@@ -18,6 +18,7 @@ from tests.support.alerts import scheduler_ticks
 from tests.support.batches import make_batch
 from tests.support.brokers import pending_job
 from tests.support.factories import make_job_type, make_organization
+from tests.support.failures import die
 from tests.support.operations import start
 from tests.support.tuning import Tuning, forget_everything
 from tests.support.verbs import JobFilter
@@ -146,6 +147,18 @@ def test_an_operation_that_somebody_stops_is_counted_no_more(
     with django_capture_on_commit_callbacks(execute=True):
         client.post(url("operation", "stop", operation.pk))
     assert counts(client)["operations"] == "0"
+
+
+@pytest.mark.parametrize("address", ["job/all/retry/?type=mails", "failure/act/"])
+def test_an_operation_that_somebody_starts_is_counted_at_once(
+    address: str, organization: Organization, django_capture_on_commit_callbacks: Any
+) -> None:
+    client = superuser()
+    die(make_job_type(type_name="mails"), organization)
+    assert counts(client)["operations"] == "0"
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(f"/admin/django_jobs/{address}", {"action": "retry_all", "job_type": "mails", "rate": "1"})
+    assert counts(client)["operations"] == "1"
 
 
 def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organization) -> None:

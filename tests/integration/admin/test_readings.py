@@ -95,8 +95,11 @@ def test_nobody_writes_jobs_and_logs(superuser: Client, log: ExecutionLog, model
 
 
 @pytest.mark.parametrize("model", ["jobtype", "organization", "membership"])
-def test_staff_without_the_right_adds_nothing(member: Client, model: str) -> None:
-    assert member.get(url(model, "add")).status_code == 403
+def test_staff_without_the_right_writes_nothing(member: Client, organization: Organization, model: str) -> None:
+    keys = {"jobtype": make_job_type().pk, "organization": organization.pk, "membership": Membership.objects.get().pk}
+    assert member.get(url(model, "change", keys[model])).status_code == 200
+    addresses = [url(model, "add"), url(model, "change", keys[model]), url(model, "delete", keys[model])]
+    assert [member.post(address, {"post": "yes"}).status_code for address in addresses] == [403, 403, 403]
 
 
 @pytest.mark.parametrize("model", READ_ONLY)
@@ -122,7 +125,8 @@ def test_staff_see_their_own_organizations_logs_alone(member: Client, job: Job, 
     page = text(member, url("executionlog", "changelist"))
     assert job.name in page
     assert foreign_job.name not in page
-    assert list(asked(member, {"q": foreign_job.name}, "executionlog").result_list) == []
+    for name in (foreign_job.name, f"JOB-1999-{job.pk:05d}"):
+        assert list(asked(member, {"q": name}, "executionlog").result_list) == []
     theirs = ExecutionLog.objects.filter(job=foreign_job).values_list("pk", flat=True)[0]
     assert member.get(url("executionlog", "change", theirs)).status_code == 302
 

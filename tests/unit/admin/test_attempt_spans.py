@@ -75,6 +75,8 @@ def test_time_in_which_the_job_had_ended_is_cut_out() -> None:
     waterfall = laid_out("Pending@0 Running@1 Dead_Letter@2 Pending@90002 Running@90003 Completed@90004", 99999, 2)
     assert (waterfall.length, waterfall.breaks) == (4, [2])
     assert [item.seconds(Kind.WAITED) for item in waterfall.attempts] == [1, 1]
+    newest = laid_out("Pending@0 Running@1 Dead_Letter@2 Pending@90002 Running@90003", 90004, 2, most=1)
+    assert (newest.length, newest.breaks) == (2, [])
 
 
 def test_of_many_attempts_the_newest_are_shown_on_an_axis_that_begins_with_them() -> None:

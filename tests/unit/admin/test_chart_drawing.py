@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from xml.etree import ElementTree as ET  # only what we made ourselves is parsed
 
 import pytest
@@ -45,8 +46,13 @@ def test_each_place_tells_its_values_to_the_pointer() -> None:
 
 
 def test_columns_stand_on_each_other() -> None:
-    lower, upper = elements(draw(chart([6], [4])), "rect", "djobs-fill")
-    assert float(upper.attrib["y"]) + float(upper.attrib["height"]) == pytest.approx(float(lower.attrib["y"]))
+    for lower, upper in pairwise(elements(draw(chart([6], [4], [2])), "rect", "djobs-fill")):
+        assert float(upper.attrib["y"]) + float(upper.attrib["height"]) == pytest.approx(float(lower.attrib["y"]))
+
+
+def test_a_line_stays_below_the_top() -> None:
+    (line,) = elements(draw(chart([1, 1], line=[3, 700])), "polyline")
+    assert all(float(point.partition(",")[2]) >= 14 for point in line.attrib["points"].split())
 
 
 def test_what_is_there_is_seen_however_little_it_is() -> None:

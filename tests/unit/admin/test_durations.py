@@ -74,3 +74,8 @@ def test_words_and_decimals_of_the_active_language_are_read(
 def test_a_comma_is_no_decimal_point_where_the_language_has_another() -> None:
     with pytest.raises(ValueError, match="1,000 s"):
         parse_duration("1,000 s")
+
+
+def test_a_time_that_is_written_otherwise_has_not_changed() -> None:
+    typed = ("1 min", "60", "2 min", "", "soon")
+    assert [DurationField().has_changed(60, text) for text in typed] == [False, False, True, True, True]
