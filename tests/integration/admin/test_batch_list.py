@@ -26,8 +26,12 @@ def listed(client: Client, **query: str) -> list[Batch]:
 def test_a_row_tells_state_progress_failures_and_times(root: Client, mine: Organization) -> None:
     owner = make_user("otto", admin_of=[mine])
     batch = make_batch(mine, "Completed", "Dead Letter", "Failed", name="Invoices of May", user=owner)
+    done = make_batch(mine, "Completed")
     run_jobs()
     shown = text(root, url("batch", "changelist"))
+    ended = Batch.objects.get(pk=done.pk).completed_at
+    assert ended is not None
+    assert ended.isoformat() in shown
     for words in (batch.batch_id, "Invoices of May", "ORG-MINE", "otto", ">Running<", batch.created_at.isoformat()):
         assert words in shown
     assert '<progress max="3" value="2"' in shown

@@ -62,8 +62,9 @@ def test_a_job_that_is_retried_shows_no_error_of_its_past(root: Client) -> None:
 def test_names_in_a_row_narrow_the_list_further(root: Client, mine: Organization) -> None:
     owner = make_user("alice", member_of=[mine])
     kind = make_job_type(type_name="mails")
-    pending_job(kind, mine, user=owner)
+    pending_job(kind, mine, user=owner, priority="High")
     page = text(root, url("job", "changelist"), status="Pending", p="1")
+    assert "<small>High</small>" in page
     for query in ("status=Pending&amp;type=mails", f"organization={mine.pk}&amp;status=Pending", "owner=alice"):
         assert f'href="?{query}' in page
 
@@ -281,6 +282,11 @@ def test_an_open_page_asks_for_the_facts_of_its_jobs(root: Client) -> None:
     }
     assert claimed.attempt == 1
     assert root.get(url("job", "live"), {"ids": ",".join(["999999"] * 200 + [str(job.pk)])}).json() == {"jobs": {}}
+    notes = []
+    for changed in ({"attempt": 3}, {"cancel_requested_at": verbs.now()}):
+        Job.objects.filter(pk=job.pk).update(**changed)
+        notes.append(root.get(url("job", "live"), {"ids": f"{job.pk}"}).json()["jobs"][str(job.pk)]["note"])
+    assert (re.findall(r"\d+", notes[0]), notes[1]) == (["3"], "stopping")
 
 
 def test_an_open_page_hears_nothing_of_others_jobs(member: Client, mine: Organization, theirs: Organization) -> None:

@@ -314,6 +314,8 @@ def test_staff_who_may_not_are_refused(kind: JobType) -> None:
     dead(kind, 1, mine)
     member = admin.client_of(make_user(member_of=[mine], is_staff=True, permissions=["django_jobs.view_job"]))
     assert member.get(page_of("delete")).status_code == 403
+    shown = text(member, f"{LIST}?type=mails")
+    assert [f"all/{action}/" in shown for action in ("retry", "delete")] == [True, False]
     refused = member.post(page_of("retry"), {"rate": ""}, follow=True)
     assert codes_said(refused) == ["permission_denied"]
     assert admin.staff_of(mine, permissions=[]).get(page_of("cancel")).status_code == 403

@@ -345,8 +345,11 @@ def test_a_type_whose_pool_is_gone_can_be_paused(system_admin: Client) -> None:
 def test_the_list_is_narrowed_to_a_pool(system_admin: Client) -> None:
     make_job_type(type_name="plain")
     JobType.objects.filter(pk=make_job_type(type_name="heavy").pk).update(pool="gpu")
-    shown = system_admin.get(url("changelist"), {"pool": "gpu"}).context["cl"].queryset
-    assert [kind.pk for kind in shown] == ["heavy"]
+    JobType.objects.filter(pk="heavy").update(default_priority=2, default_timeout=90)
+    shown = system_admin.get(url("changelist"), {"pool": "gpu"})
+    assert [kind.pk for kind in shown.context["cl"].queryset] == ["heavy"]
+    for column, words in (("urgency", "High"), ("time_limit", "1 min 30 s")):
+        assert re.search(rf'class="field-{column}[^>]*>{words}</td>', shown.content.decode())
 
 
 def test_an_address_that_no_database_can_look_for_leads_to_no_type(root: Client) -> None:

@@ -96,7 +96,11 @@ def test_nobody_writes_jobs_and_logs(superuser: Client, log: ExecutionLog, model
 
 @pytest.mark.parametrize("model", ["jobtype", "organization", "membership"])
 def test_staff_without_the_right_writes_nothing(member: Client, organization: Organization, model: str) -> None:
-    keys = {"jobtype": make_job_type().pk, "organization": organization.pk, "membership": Membership.objects.get().pk}
+    keys: dict[str, str | int] = {
+        "jobtype": make_job_type().pk,
+        "organization": organization.pk,
+        "membership": Membership.objects.get().pk,
+    }
     assert member.get(url(model, "change", keys[model])).status_code == 200
     addresses = [url(model, "add"), url(model, "change", keys[model]), url(model, "delete", keys[model])]
     assert [member.post(address, {"post": "yes"}).status_code for address in addresses] == [403, 403, 403]

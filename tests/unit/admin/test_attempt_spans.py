@@ -52,6 +52,7 @@ def test_a_running_attempt_grows_until_now() -> None:
     assert attempt.seconds(Kind.RAN) == 10
     assert [span.is_open for span in attempt.spans] == [False, False, True]
     assert waterfall.length == 12
+    assert draw_strip(attempt, waterfall).count(" djobs-span-open") == 1
 
 
 def test_what_waits_for_its_next_attempt_has_a_row_without_a_number() -> None:
@@ -75,6 +76,7 @@ def test_time_in_which_the_job_had_ended_is_cut_out() -> None:
     waterfall = laid_out("Pending@0 Running@1 Dead_Letter@2 Pending@90002 Running@90003 Completed@90004", 99999, 2)
     assert (waterfall.length, waterfall.breaks) == (4, [2])
     assert [item.seconds(Kind.WAITED) for item in waterfall.attempts] == [1, 1]
+    assert [draw_strip(item, waterfall).count("djobs-span-break") for item in waterfall.attempts] == [1, 1]
     newest = laid_out("Pending@0 Running@1 Dead_Letter@2 Pending@90002 Running@90003", 90004, 2, most=1)
     assert (newest.length, newest.breaks) == (2, [])
 

@@ -12,6 +12,11 @@ def test_a_spark_of_one_value_is_a_dot() -> None:
     assert len(elements(verbs.draw_spark([None, 0.5, None]), "circle", "djobs-dot")) == 1
 
 
+def test_a_spark_of_little_does_not_rise_to_the_top() -> None:
+    (line,) = elements(verbs.draw_spark([0.1, 0.1]), "polyline")
+    assert [point.partition(",")[2] for point in line.attrib["points"].split()] == ["10.0", "10.0"]
+
+
 def test_bars_say_their_values() -> None:
     svg = verbs.draw_bars("b", "Bars", [("High", "warn", 10, "10+"), ("Low", "neutral", 0, "0")])
     assert ET.fromstring(svg)[1].text == "High: 10+; Low: 0"
