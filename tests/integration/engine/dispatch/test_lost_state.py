@@ -9,7 +9,7 @@ import pytest
 
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support import verbs
-from tests.support.brokers import MemoryBroker, pending_job, running_job
+from tests.support.brokers import MemoryBroker, end, pending_job, raised, running_job
 from tests.support.factories import make_job_type
 from tests.support.verbs import FlowClock
 
@@ -77,6 +77,17 @@ def test_what_started_lately_counts_where_the_passes_memory_is_lost(
         write_state({"rates": 5})
     assert queued_types() == []
     assert queued_types() == []  # what was read is kept
+
+
+def test_so_does_the_start_of_what_is_queued_again(broker: MemoryBroker) -> None:
+    kind = make_job_type(max_starts=2)
+    job, claimed = running_job(job_type=kind)
+    end(raised(claimed))
+    Job.objects.filter(pk=job.pk).update(ready_at=verbs.now(), is_delayed=False)
+    assert queued_types() == [kind.pk]
+    wait_for_dispatch(broker, kind)
+    EngineLease.objects.filter(pk="dispatcher").delete()
+    assert queued_types() == [kind.pk]
 
 
 def test_what_a_key_started_lately_counts_where_the_row_is_made_anew(broker: MemoryBroker) -> None:
