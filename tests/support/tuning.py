@@ -372,6 +372,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "exit_codes_clock": ("django_jobs.worker.exit_codes", "time"),
     "file_deletions_clock": ("django_jobs.engine.control.file_deletions", "time"),
     "first_turns_clock": ("django_jobs.engine.dispatch.first_turns", "time"),
+    "shares_clock": ("django_jobs.engine.dispatch.tenant_shares", "time"),
     "flow_clock": ("django_jobs.engine.dispatch.flow_clock", "time"),
     "flow_times_clock": ("django_jobs.engine.dispatch.flow_times", "time"),
     "follow_up_clock": ("django_jobs.engine.dependencies.follow_up", "time"),

@@ -98,11 +98,13 @@ def test_a_long_lease_of_a_worker_with_other_settings_is_its_own(clock: Clock) -
 def test_what_was_submitted_before_is_due(clock: Clock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     leader = Scheduler("one")
     set_back(monkeypatch, leader)
-    at_once, later, failed = pending_job(), pending_job(run_at=ahead(60)), job_in("Failed")
+    at_once, later, put_back, failed = pending_job(), pending_job(run_at=ahead(60)), pending_job(), job_in("Failed")
     Job.objects.filter(pk=at_once.pk).update(created_at=ahead(), ready_at=ahead())
     Job.objects.filter(pk=later.pk).update(created_at=ahead(), ready_at=ahead(60))
+    Job.objects.filter(pk=put_back.pk).update(ready_at=ahead())
     tick_for(leader, clock, 2)
-    assert [reread(job).status for job in (at_once, later, failed)] == ["Queued", "Pending", "Failed"]
+    jobs = (at_once, later, put_back, failed)
+    assert [reread(job).status for job in jobs] == ["Queued", "Pending", "Pending", "Failed"]
 
 
 def test_a_worker_that_died_before_is_not_counted_as_living(broker: MemoryBroker) -> None:

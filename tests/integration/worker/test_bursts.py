@@ -70,6 +70,17 @@ def test_a_burst_with_nothing_left_is_over(broker: MemoryBroker) -> None:
     assert not verbs.anything_queued()
 
 
+def test_a_burst_is_not_over_while_another_process_dispatches(
+    broker: MemoryBroker, interpose: Interpose, tuning: Tuning
+) -> None:
+    broker.is_down = True
+    pending_job()
+    broker.is_down = False
+    tuning.set(dispatch_pauses_seconds=(0.0,))
+    interpose("fill_window", lambda *_: None)
+    assert verbs.anything_queued()
+
+
 def test_a_burst_waits_for_nothing_in_queues_that_it_does_not_serve(broker: MemoryBroker) -> None:
     job_in("Queued", priority="Low")
     assert not IdleChild("jobs-high")._round()

@@ -6,11 +6,11 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.models import Breaker, Job, JobType, Organization
+from django_jobs.models import Breaker, EngineLease, Job, JobType, Organization
 from django_jobs.statuses import BreakerState
 from tests.support import verbs
 from tests.support.breakers import PAUSE, breaker_of, claim_try, let_go, let_pass, make_fragile_type, open_by_failures
-from tests.support.brokers import ALL_QUEUES, WORKER, end, pending_job, reread, returned
+from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, end, pending_job, reread, returned
 from tests.support.factories import make_job_type
 from tests.support.verbs import Interpose
 
@@ -104,6 +104,16 @@ def test_while_it_recovers_ever_more_are_in_flight(held: JobType, interpose: Int
     assert 0 < (found.next_change() or 0) <= 1
 
 
+def test_of_a_rate_and_a_breaker_the_earlier_moment_is_noted(held: JobType, broker: MemoryBroker) -> None:
+    rated = make_job_type(max_starts=1)
+    broker.is_down = True
+    jobs = [pending_job(rated) for _ in range(2)]
+    broker.is_down = False
+    assert len(queued() & {job.pk for job in jobs}) == 1
+    moment = EngineLease.objects.get(pk=verbs.DISPATCH_LEASE).state["next_at"]
+    assert moment - verbs.now().timestamp() < PAUSE / 2
+
+
 def test_after_ten_seconds_it_is_closed(held: JobType) -> None:
     have_it_recover(held)
     let_pass(held, 10)
@@ -160,6 +170,10 @@ def test_what_others_queue_is_no_try(held_one: JobType, organization: Organizati
     assert queued() == {theirs.pk}
     mine = pending_job(held_one, organization)
     assert queued() == {theirs.pk, mine.pk}
+    Job.objects.filter(pk=mine.pk).update(status="Running")  # and hangs
+    let_pass(held_one, PAUSE)
+    assert pending_job(held_one).pk in queued()
+    assert pending_job(held_one, organization).pk in queued()
 
 
 def test_while_it_recovers_for_one_organization_only_that_one_goes_slowly(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from django_jobs import AccessPolicy
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job, JobType
 from tests.support import verbs
@@ -38,6 +39,21 @@ def test_an_end_lets_the_next_one_go(broker: MemoryBroker, waiting: Job) -> None
     assert not verbs.dispatch_freed(has_ended=True)
     assert is_queued(waiting)
     assert broker.leader is None
+
+
+class Own(AccessPolicy):
+    """Is asked about each organization before its jobs start."""
+
+    def is_active(self, organization: Any) -> bool:
+        return super().is_active(organization)
+
+
+def test_who_leads_makes_another_pass_for_organizations_that_the_policy_was_asked_about_meanwhile(
+    waiting: Job, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Own"}
+    verbs.dispatch_freed(has_ended=True)
+    assert is_queued(waiting)
 
 
 def test_who_finds_another_leader_rings_and_leaves(broker: MemoryBroker, waiting: Job) -> None:

@@ -72,13 +72,18 @@ def test_no_more_of_a_type_are_in_flight_than_it_may(broker: MemoryBroker) -> No
 
 def test_no_more_of_an_organization_are_in_flight_than_a_type_allows(broker: MemoryBroker) -> None:
     kind, organizations = make_job_type(max_running_per_organization=2), [make_organization() for _ in range(2)]
-    waiting(broker, *((kind, organization, 0) for organization in organizations))
+    lanes = [(kind, organization, 0) for organization in organizations]
+    waiting(broker, *lanes, count=1)
+    verbs.dispatch()
+    waiting(broker, *lanes)
     assert queued() == {(organization.pk, 0): 2 for organization in organizations}
 
 
 def test_no_more_of_a_key_are_in_flight_than_a_type_allows(broker: MemoryBroker, organization: Organization) -> None:
     kind = make_job_type(concurrency_key="account", max_running_per_key=2)
     lanes = [(kind, organization, key) for key in (-3, 1, 2)] + [(kind, make_organization(), 1)]
+    waiting(broker, *lanes, count=1)
+    verbs.dispatch()
     waiting(broker, *lanes)
     assert queued() == {(of.pk, key): 2 for _, of, key in lanes}
 

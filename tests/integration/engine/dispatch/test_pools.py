@@ -13,7 +13,7 @@ from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import MemoryBroker, job_in, pending_job, queue_for, reread, ticket_of
 from tests.support.clocks import Clock
-from tests.support.factories import make_job_type
+from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning, forget_everything
 from tests.support.verbs import Queue, TicketWatch
 
@@ -100,6 +100,19 @@ def test_pools_have_windows_of_their_own(broker: MemoryBroker, gpu: JobType, kin
         GPU: verbs.MIN_WINDOW,
         queue_for(1): verbs.MIN_WINDOW,
     }
+
+
+def test_pools_have_turns_of_their_own(broker: MemoryBroker, gpu: JobType, kind: JobType) -> None:
+    broker.is_down = True
+    for organization in (make_organization(), make_organization()):
+        for job_type in (kind, gpu):
+            pending_job(job_type, organization)
+    broker.is_down = False
+    for queue in ("jobs-normal", "jobs-gpu-normal"):
+        verbs.announce_worker(queue, [queue], slots=1, window=1)
+    verbs.dispatch()
+    first, second = Job.objects.filter(status="Queued")
+    assert first.organization == second.organization
 
 
 def test_workers_of_one_pool_widen_no_window_of_another(broker: MemoryBroker, gpu: JobType) -> None:

@@ -88,6 +88,8 @@ def test_a_ticket_that_came_back_is_not_lost(marked: MemoryBroker) -> None:
 
 def test_after_the_broker_was_emptied_every_ticket_is_issued_at_once(marked: MemoryBroker) -> None:
     jobs = [job_in("Queued") for _ in range(3)]
+    verbs.note_held_jobs([jobs[0].pk], 30.0)
+    verbs.dispatch()
     marked.lose_everything()
     assert TicketWatch().reissue_lost() == 3
     assert {ticket.pk for ticket in marked.tickets} == {job.pk for job in jobs}

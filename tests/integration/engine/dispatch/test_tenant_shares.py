@@ -14,9 +14,11 @@ import pytest
 from django_jobs import AccessPolicy
 from django_jobs.engine.dispatch import tenant_shares
 from django_jobs.exceptions import PolicyFailed
-from django_jobs.models import Organization
+from django_jobs.models import Job, Organization
 from tests.support import verbs
-from tests.support.factories import make_organization
+from tests.support.brokers import MemoryBroker, pending_jobs
+from tests.support.clocks import Clock
+from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
 from tests.support.verbs import Share
 
@@ -46,6 +48,14 @@ class WeightOnly(AccessPolicy):
         return 3 if organization.name == "ORG-BIG" else super().weight(organization)
 
 
+class StartOnly(AccessPolicy):
+    """Says itself whose jobs may start."""
+
+    def is_active(self, organization: Any) -> bool:
+        asked.append(f"start {organization.name}")
+        return super().is_active(organization)
+
+
 class Unmade(AccessPolicy):
     """Cannot even be made."""
 
@@ -73,6 +83,22 @@ def _fresh() -> Iterator[None]:
     asked.clear()
     yield
     verbs.forget_tenant_shares()
+
+
+def test_whether_jobs_may_start_is_asked_anew_after_a_second(
+    broker: MemoryBroker, organization: Organization, settings: Any, tuning: Tuning
+) -> None:
+    clock = Clock()
+    tuning.set(shares_clock=clock)
+    broker.is_down = True
+    pending_jobs(make_job_type(), organization, 2)
+    broker.is_down = False
+    follow(settings, StartOnly)
+    for seconds, times in ((0, 1), (0.9, 1), (0.2, 2)):
+        clock.now += seconds
+        Job.objects.update(status="Pending", ready_at=verbs.now(), is_delayed=False, queued_at=None)
+        verbs.dispatch()
+        assert asked.count(f"start {organization.name}") == times
 
 
 def test_all_weigh_the_same_and_the_setting_limits_them(organization: Organization, settings: Any) -> None:

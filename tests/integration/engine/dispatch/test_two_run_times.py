@@ -290,6 +290,17 @@ def test_the_ticket_of_a_job_that_others_hold_takes_no_room_in_any_process(broke
     assert reread(late).status == "Queued"
 
 
+def test_a_job_that_was_held_and_runs_by_now_makes_no_room(broker: MemoryBroker) -> None:
+    announce(1)
+    jobs = pending_jobs(make_job_type(), make_organization(), 3)
+    verbs.dispatch()
+    verbs.note_held_jobs([jobs[0].pk], 30.0)
+    verbs.claim([ticket_of(jobs[0])], WORKER)
+    for _ in range(2):
+        verbs.dispatch()
+    assert [reread(job).status for job in jobs] == ["Running", "Queued", "Pending"]
+
+
 def test_a_job_that_was_found_to_be_held_long_ago_takes_room_again(broker: MemoryBroker) -> None:
     announce(1)
     (held, other) = pending_jobs(make_job_type(), make_organization(), 2)

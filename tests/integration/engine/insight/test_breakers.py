@@ -77,6 +77,9 @@ def test_a_waiting_job_of_a_held_type_waits_for_the_breaker(held: JobType) -> No
     Job.objects.filter(pk=due.pk).update(job_type=held, ready_at=due.created_at, is_delayed=False)
     assert get_job_status(due.name).waiting_for == "breaker"
     assert get_job_status(pending_job(held)).waiting_for == "breaker"
+    Breaker.objects.update(state=BreakerState.RECOVERING, recovering_since=due.created_at - dt.timedelta(hours=1))
+    assert get_job_status(due.name).waiting_for != "breaker"
+    assert breaker_of(held).state == BreakerState.RECOVERING  # who only looks writes nothing
 
 
 def test_so_does_a_job_that_lets_others_try(held: JobType) -> None:
