@@ -42,6 +42,10 @@ class GivenBack:
         if transaction is not None:
             database.on_commit(lambda: self.made.update({key: None}))
 
+    def take_back(self, key: Hashable) -> None:
+        """Have this given back again: the call that got it was refused."""
+        self.made.pop(key, None)
+
 
 @dataclass(slots=True)
 class Claimed:

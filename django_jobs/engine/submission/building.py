@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.db.models.signals import post_init, pre_init
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers
 from django_jobs.engine.actors import name_of
+from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.job_types.declarations import RETRY_FIELDS
 from django_jobs.engine.job_types.lane_keys import lane_key
 from django_jobs.engine.json_storage import canonical
@@ -203,3 +204,11 @@ def give_back(requests: Sequence[Request]) -> None:
     earlier = resubmission.given_back([(request.job.job_hash, request.window) for request in requests])
     for request, job in zip(requests, earlier, strict=True):
         request.existing = job
+
+
+def take_back(requests: Iterable[Request]) -> None:
+    """Have what these got back, of which one is refused, given back to those that submit the same work next."""
+    claimed = current_job.get()
+    for request in requests:
+        if claimed is not None and request.existing is not None:
+            claimed.given_back.take_back((request.existing._meta.model_name, request.existing.pk))

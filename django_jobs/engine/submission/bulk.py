@@ -78,6 +78,7 @@ def _naming(batch: _Batch) -> Iterator[None]:
     try:
         yield
     except JobsError as refusal:
+        building.take_back(batch.requests.values())
         index = getattr(refusal, "index", None)
         first = batch.items[min(batch.errors, default=0) if index is None else index]
         named = first.get("job_type") if isinstance(first, Mapping) else None

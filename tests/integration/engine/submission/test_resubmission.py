@@ -571,6 +571,19 @@ def test_a_recording_context_keeps_what_is_submitted() -> None:
     assert not Job.objects.exists()
 
 
+def test_a_list_that_is_refused_uses_up_nothing(does: Any, child: JobType, organization: Organization) -> None:
+    def submit(context: Any) -> None:
+        good = {"job_type": "child", "organization": context.organization}
+        for bad in ({"priority": "none"}, {"depends_on": "JOB-2026-99999"}):
+            with pytest.raises(InvalidSubmission):
+                submit_jobs([good, good | bad])
+        submit_jobs([good])
+
+    pending_job(does(submit), organization)
+    run_jobs(retries=True)
+    assert len(children()) == 1
+
+
 def test_outside_of_handlers_duplicates_are_refused_as_ever(child: JobType, organization: Organization) -> None:
     JobType.objects.filter(pk="child").update(deduplication_window=300)
     submit_job("child", organization)
