@@ -77,6 +77,7 @@ def test_all_that_is_wrong_with_a_list_is_said(submit: Submitter, kind: JobType,
 def test_too_many_parents_are_refused(kind: JobType, organization: Organization) -> None:
     names = [f"JOB-2026-{number:05d}" for number in range(1, 10_002)]
     assert errors_of(kind, organization, depends_on=names) == [("too_many", {"most": 10_000})]
+    assert {code for code, _ in errors_of(kind, organization, depends_on=names[:-1])} == {"unknown_job"}
 
 
 def test_a_refused_parent_leaves_the_callers_transaction_usable(

@@ -31,6 +31,9 @@ def refused(items: Any, **kwargs: Any) -> dict[int, dict[str, list[str]]]:
     with pytest.raises(InvalidSubmission) as caught:
         submit_jobs(items, **kwargs)
     assert_nothing_is_there()
+    first = items[min(caught.value.by_index)]
+    named = first.get("job_type") if isinstance(first, dict) else None
+    assert caught.value.refused_call == f"submit_jobs([{getattr(named, 'pk', str(named))!r}, …])"
     flat = {
         f"{index}.{name}": texts for index, errors in caught.value.by_index.items() for name, texts in errors.items()
     }
@@ -63,6 +66,11 @@ def test_an_item_that_is_no_object_is_refused(
         with subtests.test(bad=bad):
             by_index = refused([work(kind, organization, 1), bad])
             assert {index: set(errors) for index, errors in by_index.items()} == {1: {"non_field_errors"}}
+
+
+def test_no_item_replaces(kind: JobType, organization: Organization) -> None:
+    by_index = refused([work(kind, organization, 1), work("nonesuch", organization, 2, on_duplicate="replace")])
+    assert by_index == {1: {"job_type": ["unknown_job_type"], "on_duplicate": ["invalid_choice"]}}
 
 
 def test_unknown_fields_are_refused_by_name(kind: JobType, organization: Organization) -> None:
@@ -196,4 +204,5 @@ def test_a_types_serializer_judges_each_item(organization: Organization) -> None
     job_handler(kind.pk, parameters=Numbered)(do_nothing)
     by_index = refused([work(kind, organization, 1), work(kind, organization, 99), work(kind, organization, 3)])
     assert by_index == {1: {"parameters.number": ["max_value"]}}
+    assert refused([{**work(kind, organization, 1), "parameters": [7]}]) == {0: {"parameters": ["not_an_object"]}}
     assert len(submit_jobs([work(kind, organization, 1), work(kind, organization, 3)])) == 2
