@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 
-from django_jobs import AccessPolicy, cancel_job, get_job_history, get_job_status, retry_job, submit_job
+from django_jobs import AccessPolicy, cancel_job, create_batch, get_job_history, get_job_status, retry_job, submit_job
 from django_jobs.exceptions import JobNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Job, Organization
 from tests.integration.conftest import Reasons
@@ -83,6 +83,8 @@ def test_a_policy_is_not_asked_about_users_that_are_not_there(make: Any, club: O
     assert not Job.objects.visible_to(user).exists()
     assert [verb for verb in VERBS if getattr(policy, verb)(user, job)] == []
     assert not policy.can_submit(user, club, job.job_type)
+    with pytest.raises(PermissionDenied):
+        create_batch(club, user=user)
 
 
 def test_a_policys_idea_of_active_is_what_counts(club: Organization, broker: MemoryBroker) -> None:

@@ -435,8 +435,8 @@ def test_code_submits_in_its_owners_name_what_is_closed_to_users_and_it_runs(
     owner = make_user(member_of=[organization])
 
     def submit(context: Any) -> None:
-        context.submit_job("child")
-        context.submit_job("for_admins")
+        made = [context.submit_job(name) for name in ("child", "for_admins")]
+        assert [job.job_type.submit_by for job in made] == ["code", "admins"]
 
     pending_job(does(submit), organization, user=owner)
     ended = run_jobs(retries=True)
