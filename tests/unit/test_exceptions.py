@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,8 +99,9 @@ def test_retry_later_says_when() -> None:
     assert str(RetryLater(90, "shop closed")) == "shop closed"
 
 
-def test_retry_later_never_lies_in_the_past(subtests: pytest.Subtests) -> None:
-    cases: list[tuple[float, float]] = [(90, 90.0), (0, 0.0), (-5, 0.0)]
+def test_retry_later_lies_neither_in_the_past_nor_years_ahead(subtests: pytest.Subtests) -> None:
+    year = 365 * 86_400.0
+    cases: list[tuple[float, float]] = [(90, 90.0), (0, 0.0), (-5, 0.0), (math.nan, 0.0), (math.inf, year)]
     for seconds, delay in cases:
         with subtests.test(seconds=seconds, delay=delay):
             assert RetryLater(seconds).seconds == delay

@@ -30,6 +30,10 @@ def test_a_pool_has_four_queues_of_its_own(settings: Any) -> None:
 def test_a_pool_may_name_some_of_its_queues(settings: Any) -> None:
     settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": {"High": "fast"}}}}
     assert pools.queue_names("gpu") == ["jobs-gpu-critical", "fast", "jobs-gpu-normal", "jobs-gpu-low"]
+    settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": {"High": "fast", "Low": "fast"}}}}
+    assert pools.by_queue_name()["fast"] == Queue("gpu", 0)
+    settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": ["fast"]}}}
+    assert pools.queue_names("gpu")[1] == "jobs-gpu-high"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,8 @@ def test_queues_of_pools_get_the_connection_of_the_normal_queue(settings: Any) -
     assert settings.RQ_QUEUES["jobs-gpu-high"] == OURS["jobs-normal"]
     assert "jobs-gpu-high" in [item["name"] for item in get_queues_list()]
     assert django_rq.get_queue("jobs-gpu-high").connection.connection_pool.connection_kwargs["db"] == 5
+    settings.RQ_QUEUES = {**OURS, "jobs-normal": {"URL": "redis://localhost:6379/6"}}
+    assert settings.RQ_QUEUES["jobs-gpu-high"] == settings.RQ_QUEUES["jobs-normal"]
 
 
 def test_what_the_host_defines_stays(settings: Any) -> None:

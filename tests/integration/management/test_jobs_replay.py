@@ -45,12 +45,13 @@ def test_it_starts_an_operation_on_what_matches(mails: JobType) -> None:
     assert [reread(job).status for job in [*jobs, other]] == [Status.PENDING, Status.PENDING, Status.DEAD_LETTER]
 
 
-def test_each_option_narrows(mails: JobType) -> None:
+def test_each_option_narrows_or_slows_it(mails: JobType) -> None:
     mine = make_organization(name="ORG-MINE")
     (job,) = dead(mails, 1, mine)
     dead(mails, 1)
-    replay("--type", "mails", "--organization", "ORG-MINE", "--fingerprint", job.error_fingerprint)
-    assert Operation.objects.get().total == 1
+    narrow = ("--type", "mails", "--organization", "ORG-MINE", "--fingerprint", job.error_fingerprint)
+    told = json.loads(replay(*narrow, "--try-first", "--json"))
+    assert (Operation.objects.get().total, told["try_first"]) == (1, True)
 
 
 def test_that_another_one_does_the_same_is_told(mails: JobType) -> None:
@@ -97,6 +98,7 @@ def test_the_filters_of_rest_name_the_same_jobs(mails: JobType, subtests: pytest
         ("--created-after", "2099-01-01T00:00:00Z", None),
         ("--created-before", "2099-01-01T00:00:00Z", 3),
         ("--has-error", "yes", 3),
+        ("--has-error", "No", None),
         ("--pool", "elsewhere", None),
         ("--error-fingerprint", "", None),
     ):

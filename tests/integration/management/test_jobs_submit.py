@@ -126,7 +126,7 @@ def test_a_user_submits_with_their_rights_and_owns_the_job(kind: JobType, acme: 
         (["null"], 2, "not_an_object", "null"),
         (['{"a": NaN}'], 2, "not_json", "NaN"),
         (['{"a":' * 200_00 + "1" + "}" * 200_00], 2, "too_deep", ""),
-        (['{"a": "' + "x" * 1_000_000 + '"}'], 2, "too_large", "65,536"),
+        (['{"a": "' + "é" * 200_000 + '"}'], 2, "too_large", "65,536"),
         (['{"a": "' + "x" * 100_000 + '"}'], 1, "too_large", "65536"),
         (["{}", "--file", "x"], 2, "given_twice", "--file"),
         (["--file", "/nowhere/x.json"], 2, "unreadable", "/nowhere/x.json"),
@@ -183,6 +183,9 @@ def test_a_job_to_wait_for_that_is_not_there_is_told_with_the_one_of_its_number(
     parent = submit_parent()
     other = parent.name.replace(str(parent.created_at.year), "1999")
     assert submit("--depends-on", other, "--json").error["did_you_mean"] == [parent.name]
+    make_user("ann", member_of=[make_organization(name="other")])
+    answer = call("jobs_submit", "greet_newcomers", "other", "--depends-on", other, "--user", "ann", "--json")
+    assert (answer.error["code"], answer.error["did_you_mean"]) == ("unknown_name", [])
 
 
 def test_a_paused_type_takes_the_job_and_says_so(kind: JobType) -> None:

@@ -169,6 +169,9 @@ def test_batches_are_canceled_and_retried_by_their_ids() -> None:
     assert (refused.code, refused.reason, batch.batch_id in refused.err) == (1, "canceled", True)
     gone = call("jobs_retry", "BATCH-2026-99999")
     assert (gone.code, gone.reason) == (exit_codes.USAGE, "unknown_batch")
+    other, job = make_batch(make_organization(), "Completed"), pending_job()
+    assert call("jobs_cancel", other.batch_id, job.name, "--json").facts["canceled"] == 2
+    assert status(job) == Status.CANCELED
     trial = call("jobs_cancel", batch.batch_id, "--dry-run")
     assert (trial.code, trial.reason) == (exit_codes.USAGE, "jobs_alone")
 
@@ -184,6 +187,12 @@ def test_a_user_does_what_the_policy_lets_them() -> None:
     assert status(other) == Status.PENDING
     hidden = call("jobs_cancel", foreign.name, "--user", "admin", "--json")
     assert (hidden.code, hidden.reason, hidden.error["did_you_mean"]) == (2, "unknown_job", [])
+    batch = make_batch(foreign.organization, "Completed")
+    assert call("jobs_cancel", batch.batch_id, "--user", "admin").reason == "unknown_batch"
+    assert call("jobs_cancel", "--all", "--dry-run", "--user", "admin", "--json").facts["count"] == 1
+    call("jobs_cancel", "--all", "--yes", "--user", "admin")
+    operation = Operation.objects.get()
+    assert (operation.user_name, operation.total) == ("admin", 1)
     assert status(foreign) == Status.PENDING
 
 
@@ -320,6 +329,7 @@ def test_an_operation_is_stopped(letters: JobType) -> None:
     for answer, reason in (
         (call("jobs_cancel", "--stop-operation", number, "--dry-run"), "takes_nothing_else"),
         (call("jobs_cancel", "--stop-operation", number, "--all"), "takes_nothing_else"),
+        (call("jobs_cancel", "--stop-operation", number, "JOB-2026-00001"), "takes_nothing_else"),
         (call("jobs_cancel", "--stop-operation", "7777"), "unknown_operation"),
     ):
         assert (answer.code, answer.reason) == (exit_codes.USAGE, reason)

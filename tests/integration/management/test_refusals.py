@@ -6,6 +6,7 @@ import io
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -243,3 +244,16 @@ def test_a_worker_refuses_what_makes_no_sense(
 def test_a_worker_takes_queues_with_commas(started: list[WorkerOptions]) -> None:
     run("jobs_worker", "--queues", "jobs-low,jobs-high")
     assert [options.queues for options in started] == [("jobs-low", "jobs-high")]
+
+
+def test_each_option_reaches_the_worker(started: list[WorkerOptions], monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = ("--processes", "3", "--threads", "4", "--max-jobs", "5", "--max-memory", "600")
+    run("jobs_worker", *numbers, "--burst", "--no-scheduler")
+    run("jobs_worker")
+    assert [replace(options, supervisor="") for options in started] == [
+        WorkerOptions(processes=3, threads=4, max_jobs=5, max_memory=600, burst=True, scheduler=False),
+        WorkerOptions(),
+    ]
+    monkeypatch.setattr(Supervisor, "run", lambda self: setattr(self, "failure", "no child lives"))
+    with pytest.raises(CommandError, match="no child lives"):
+        run("jobs_worker")

@@ -46,6 +46,8 @@ def test_types_are_paused_and_resumed() -> None:
     assert paused() == {"print_letters", "fold_letters"}
     assert call("jobs_resume", "print_letters").code == 0
     assert paused() == {"fold_letters"}
+    twice = call("jobs_pause", "print_letters", "print_letters", "--json").facts
+    assert (twice["paused"], twice["unchanged"]) == (1, 0)
 
 
 def test_what_is_so_already_is_no_error() -> None:
@@ -119,13 +121,20 @@ def test_an_operation_is_paused_and_resumed(letters: JobType) -> None:
     assert Operation.objects.get().state == "paused"
     assert call("jobs_resume", "--operation", number).code == 0
     finish(operation)
-    over = call("jobs_pause", "--operation", number, "--json")
-    assert (over.code, over.reason, "done" in over.error["message"]) == (1, "over", True)
+    for command in ("jobs_pause", "jobs_resume"):
+        over = call(command, "--operation", number, "--json")
+        assert (over.code, over.reason, "done" in over.error["message"]) == (1, "over", True)
+    partly = call("jobs_pause", "--operation", number, letters.pk, "--json")
+    assert (partly.code, partly.error["code"], partly.facts["paused"], paused()) == (1, "partly_done", 1, {letters.pk})
+    assert call("jobs_cancel", "--stop-operation", number).reason == "over"
     assert call("jobs_pause", "--operation", "x").reason == "unknown_operation"
 
 
-def test_an_organization_is_suspended_and_goes_on() -> None:
+def test_an_organization_is_suspended_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     make_organization(name="acme")
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    assert call("jobs_pause", "--organization", "acme").reason == "nobody_there"
+    assert Organization.objects.get(name="acme").is_active
     assert call("jobs_pause", "--organization", "acme", "--yes").code == 0
     assert not Organization.objects.get(name="acme").is_active
     assert call("jobs_resume", "--organization", "acme", "--yes").code == 0
@@ -183,6 +192,55 @@ def test_users_switch_what_they_may_and_the_history_names_them() -> None:
     assert call("jobs_pause", "print_letters", "--user", "root").code == 0
     entry = LogEntry.objects.get()
     assert (entry.user.get_username(), entry.object_id, entry.is_change()) == ("root", "print_letters", True)
+
+
+def test_the_history_names_who_switched_what(letters: JobType) -> None:
+    root = make_user("root", is_superuser=True)
+    make_organization(name="acme")
+    schedule_job("nightly", "print_letters", every=3600)
+    dead(letters, 1)
+    call("jobs_retry", "--all", "--yes")
+    verbs.announce_worker("host-1-aa", QUEUES, slots=1, window=1)
+    Worker.objects.update(supervisor="host-1")
+    for option, name in (
+        ("--schedule", "nightly"),
+        ("--operation", str(Operation.objects.get().pk)),
+        ("--organization", "acme"),
+        ("--worker", "host-1-aa"),
+    ):
+        for command in ("jobs_pause", "jobs_resume"):
+            before = LogEntry.objects.count()
+            assert call(command, option, name, "--yes", "--user", "root").code == 0
+            assert set(LogEntry.objects.order_by("pk")[before:].values_list("user", flat=True)) == {root.pk}
+    open_by_failures(make_fragile_type(type_name="fragile"))
+    call("jobs_resume", "--breaker", "fragile", "--user", "root")
+    assert LogEntry.objects.latest("pk").user == root
+
+
+def test_a_user_switches_nothing_that_they_may_not(letters: JobType) -> None:
+    acme = make_organization(name="acme")
+    make_organization(name="other")
+    make_user("ann", member_of=[acme])
+    schedule_job("nightly", "print_letters", acme, every=3600)
+    dead(letters, 1)
+    call("jobs_retry", "--all", "--yes")
+    number = str(Operation.objects.get().pk)
+    open_by_failures(make_fragile_type(type_name="fragile"))
+    call("jobs_pause", "print_letters")
+    for reason, *arguments in (
+        ("not_system_admin", "jobs_resume", "print_letters"),
+        ("not_system_admin", "jobs_resume", "--breaker", "fragile"),
+        ("not_system_admin", "jobs_pause", "--organization", "acme"),
+        ("unknown_organization", "jobs_pause", "--organization", "other"),
+        ("unknown_schedule", "jobs_pause", "--schedule", "nightly"),
+        ("unknown_operation", "jobs_pause", "--operation", number),
+        ("unknown_operation", "jobs_cancel", "--stop-operation", number),
+    ):
+        answer = call(*arguments, "--yes", "--user", "ann")
+        assert (answer.code > 0, answer.reason, number in answer.err) == (True, reason, number in arguments)
+    assert (paused(), Schedule.objects.get().is_enabled) == ({"print_letters"}, True)
+    assert (Operation.objects.get().state, Breaker.objects.get().state) == ("running", BreakerState.OPEN)
+    assert not Organization.objects.filter(is_active=False).exists()
 
 
 @pytest.mark.parametrize("arguments", [["print_leters"], ["--breaker", "print_leters"], ["--worker", "host-1-ab"]])

@@ -54,6 +54,9 @@ def test_a_session_counts_only_from_a_page_of_this_host(subtests: pytest.Subtest
     for origin in cases:
         with subtests.test(origin=origin):
             assert close_code(by_session(user, origin)) == REVOKED
+    twice = by_session(user, "https://evil.example")
+    twice.scope["headers"].append((b"origin", b"http://localhost"))
+    assert close_code(twice) == REVOKED
 
 
 def test_a_session_counts_from_pages_that_the_host_names(subtests: pytest.Subtests, user: User, settings: Any) -> None:
@@ -77,6 +80,25 @@ def test_a_plain_page_does_not_count_on_an_encrypted_host(user: User, settings: 
     client = by_session(user)
     client.scope["headers"].append((b"x-forwarded-proto", b"https"))
     assert close_code(client) == REVOKED
+    client = by_session(user)
+    client.scope["headers"].append((b"x-forwarded-proto", b"http"))
+    assert is_let_in(client)
+    client = by_session(user)
+    client.scope["scheme"] = "wss"
+    assert close_code(client) == REVOKED
+
+
+def test_the_name_of_the_host_that_a_proxy_tells_counts_where_the_host_says_so(user: User, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", "shop.example"]
+
+    def client() -> LiveClient:
+        found = by_session(user, "http://shop.example")
+        found.scope["headers"].append((b"x-forwarded-host", b"shop.example"))
+        return found
+
+    assert close_code(client()) == REVOKED
+    settings.USE_X_FORWARDED_HOST = True
+    assert is_let_in(client())
 
 
 def test_a_host_that_is_not_ours_makes_no_page_its_own(user: User) -> None:
@@ -140,7 +162,8 @@ class PickyAuthentication(TokenAuthentication):
     """Takes tokens of its own making, and only from clients that say which app they are."""
 
     def authenticate(self, request: Any) -> Any:
-        return super().authenticate(request) if request.headers.get("X-App") == "shop" else None
+        is_theirs = request.headers.get("X-App") == "shop" and "Cookie" not in request.headers
+        return super().authenticate(request) if is_theirs else None
 
     def authenticate_credentials(self, key: str) -> Any:
         name, _, secret = key.partition("-")
@@ -178,7 +201,7 @@ def test_the_keyword_is_the_one_of_rest(user: User, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("headers", "is_in"),
     [
-        ({"authorization": "Token alice-secret", "x-app": "shop"}, True),
+        ({"authorization": "Token alice-secret", "x-app": "shop", "cookie": "not=kept"}, True),
         ({"authorization": "Token alice-secret"}, False),
         ({"authorization": "Token alice-guess", "x-app": "shop"}, False),
     ],

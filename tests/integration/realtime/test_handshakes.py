@@ -50,6 +50,13 @@ def test_each_is_judged_alone(tuning: Tuning) -> None:
     assert found == [0, REVOKED, REVOKED, TOO_MANY, 0]
 
 
+def test_of_clients_with_one_token_each_is_judged_by_its_own_headers(interpose: Interpose) -> None:
+    user = make_user()
+    interpose("active_user", lambda identity: user if identity.headers else REVOKED)
+    found = [Handshake(Identity("token", "abc", headers=headers)) for headers in ({"x-app": "shop"}, {})]
+    assert codes(*found) == [0, REVOKED]
+
+
 def test_a_look_up_that_fails_sends_only_one_away(interpose: Interpose) -> None:
     real = verbs.active_user
     bad, good = handshake_of(make_user()), handshake_of(make_user())

@@ -16,6 +16,7 @@ from tests.support import verbs
 from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose, ProgressBuffer, RoomTarget
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -65,9 +66,21 @@ def test_a_suspended_organizations_result_is_withheld(organization: Organization
     assert (data["status"], data["result"], data["output_reference"]) == ("Completed", None, None)
 
 
-def test_a_policy_that_fails_while_the_state_is_read_refuses_the_join(
-    organization: Organization, member: LiveClient, interpose: Interpose
+def test_a_sensitive_result_is_told_to_those_who_may_read_it(
+    organization: Organization, member: LiveClient, settings: Any
 ) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("password",)}
+    job, claimed = running_job(organization=organization)
+    end(returned(claimed, {"password": "hush"}))
+    root = by_token(make_user(is_superuser=True))
+    told = [joined(client, f"job:{job.name}")["data"]["result"] for client in (member, root)]
+    assert told == [{"password": "********"}, {"password": "hush"}]
+
+
+def test_a_policy_that_fails_while_the_state_is_read_refuses_the_join(
+    organization: Organization, member: LiveClient, interpose: Interpose, tuning: Tuning
+) -> None:
+    tuning.set(rooms_of_a_connection=1)
     job = job_in("Pending", organization=organization)
 
     def fail(*args: Any, **options: Any) -> Any:
@@ -75,7 +88,11 @@ def test_a_policy_that_fails_while_the_state_is_read_refuses_the_join(
 
     interpose("describe_job", fail)
 
-    assert joined(member, f"job:{job.name}")["code"] == "forbidden"
+    @with_clients(member)
+    async def answers(client: LiveClient) -> list[dict[str, Any]]:
+        return [await client.join(room) for room in (f"job:{job.name}", f"org:{organization.name}")]
+
+    assert [answer.get("code", answer["event"]) for answer in answers] == ["forbidden", "joined"]
 
 
 def test_an_organizations_room_has_no_state(organization: Organization, member: LiveClient) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import pytest
+from django.contrib.auth.models import User
 
 from django_jobs import cancel_job, submit_job
 from django_jobs.models import Membership, Organization
@@ -33,6 +35,7 @@ def quick_rechecks(tuning: Tuning) -> None:
 
 REFUSED: Final[dict[Any, str]] = {
     "admin:jobs": "forbidden",
+    "admin:batches": "not_found",
     "org:ORG-1999-00001": "not_found",
     "job:JOB-1999-00001": "not_found",
     "job:nonsense": "not_found",
@@ -53,6 +56,7 @@ def test_a_room_that_is_none_for_this_user_is_refused(member: LiveClient) -> Non
         return {room: await client.join(room) for room in REFUSED}
 
     assert {room: answer["code"] for room, answer in answers.items() if answer["event"] == "error"} == REFUSED
+    assert (answers["nonsense"]["room"], answers["x" * 500]["room"]) == ("nonsense", None)
 
 
 def test_foreign_rooms_and_unknown_ones_are_not_told_apart(member: LiveClient) -> None:
@@ -121,6 +125,35 @@ def test_a_removed_member_is_put_out_of_the_room(organization: Organization, mem
         return await client.hear()
 
     assert message == {"event": "left", "room": f"org:{organization.name}", "reason": "forbidden"}
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+def test_of_two_who_listen_the_one_who_was_removed_is_put_out(organization: Organization, member: LiveClient) -> None:
+    user = make_user(member_of=[organization])
+    room = f"org:{organization.name}"
+
+    @with_clients(by_token(user), member)
+    async def message(gone: LiveClient, other: LiveClient) -> dict[str, Any]:
+        for client in (gone, other):
+            await client.join(room)
+        await do(Membership.objects.filter(user=user).delete)
+        left = await gone.hear()
+        await asyncio.sleep(0.1)  # some rechecks
+        assert await other.has_nothing()
+        return left
+
+    assert message == {"event": "left", "room": room, "reason": "forbidden"}
+
+
+@pytest.mark.usefixtures("quick_rechecks")
+def test_who_is_no_system_admin_any_more_hears_no_more_of_all(admin: LiveClient) -> None:
+    @with_clients(admin)
+    async def message(client: LiveClient) -> dict[str, Any]:
+        assert (await client.join("admin:jobs"))["event"] == "joined"
+        await do(User.user_permissions.through.objects.all().delete)
+        return await client.hear()
+
+    assert message == {"event": "left", "room": "admin:jobs", "reason": "forbidden"}
 
 
 @pytest.mark.usefixtures("quick_rechecks")

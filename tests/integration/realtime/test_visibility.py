@@ -110,9 +110,11 @@ def test_of_users_who_join_one_room_at_once_each_has_their_own_replay(
 class Switch(OwnJobsOnly):
     """Whose mind the test changes."""
 
-    is_open = True
+    is_open: bool | None = True
 
     def can_view(self, user: Any, job: Any) -> bool:
+        if type(self).is_open is None:
+            raise LookupError
         return type(self).is_open
 
 
@@ -124,12 +126,14 @@ def switch(settings: Any, monkeypatch: pytest.MonkeyPatch, tuning: Tuning) -> ty
     return Switch
 
 
+@pytest.mark.parametrize("answer", [False, None])
 def test_a_jobs_room_ends_when_the_policy_hides_the_job(
     broadcaster: ManualBroadcaster,
     organization: Organization,
     owner: User,
     switch: type[Switch],
     tuning: Tuning,
+    answer: bool | None,
 ) -> None:
     tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
     job = job_of(owner, organization)
@@ -137,7 +141,7 @@ def test_a_jobs_room_ends_when_the_policy_hides_the_job(
     @with_clients(by_token(owner))
     async def left(client: LiveClient) -> dict[str, Any]:
         assert (await client.join(f"job:{job.name}"))["event"] == "joined"
-        switch.is_open = False
+        switch.is_open = answer
         return await client.hear("left")
 
     assert left == {"event": "left", "room": f"job:{job.name}", "reason": "forbidden"}

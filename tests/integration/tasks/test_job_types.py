@@ -114,9 +114,10 @@ def test_a_paused_type_holds_its_tasks_and_a_disabled_one_refuses_them() -> None
 
 
 def test_using_is_for_one_job_and_leaves_the_type() -> None:
-    result = tasks.fail.using(timeout=3, max_retries=0, priority=60).enqueue("x")
+    later = timezone.now() + dt.timedelta(days=1)
+    result = tasks.fail.using(timeout=3, expires_at=later).using(max_retries=0, priority=60).enqueue("x")
     job = Job.objects.by_id(result.id)
-    assert (job.timeout_seconds, job.max_retries, job.priority) == (3, 0, 3)
+    assert (job.timeout_seconds, job.max_retries, job.priority, job.expires_at) == (3, 0, 3, later)
     assert JobType.objects.get(pk=FAIL).default_timeout == 17
     assert tasks.fail.get_result(result.id).task.priority == 60
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import math
 import re
@@ -222,6 +223,8 @@ def test_a_default_that_is_said_makes_no_other_work() -> None:
 def test_a_unique_key_may_be_made_by_a_function() -> None:
     keyed = tasks.add.using(unique_key=lambda first: f"{first % 2}", deduplication_window=60)
     assert keyed.enqueue(1).id == keyed.enqueue(3).id != keyed.enqueue(2).id
+    of_one_job = tasks.sync_customer.using(unique_key="all")
+    assert of_one_job.enqueue(7).id == of_one_job.enqueue(8).id
 
 
 @pytest.mark.parametrize("key", ["{nobody}", "{first.x}", 5, lambda first: first])
@@ -234,6 +237,8 @@ def test_a_concurrency_key_names_an_argument() -> None:
     jobs = [Job.objects.by_id(tasks.charge.enqueue(*args).id) for args in ((7,), (7,), (8,))]
     assert jobs[0].input_parameters == {"args": [7], "kwargs": {}, "customer": 7}
     assert jobs[0].lane_key == jobs[1].lane_key != jobs[2].lane_key
+    with refused(InvalidTask, "reserved_name"):
+        dataclasses.replace(tasks.bare, options={"concurrency_key": "args"}).enqueue(1)
     with refused(TypeError, "wrong_arguments") as caught:
         tasks.charge.enqueue()
     assert caught.value.args[0].values["what"] == "concurrency_key"
@@ -245,7 +250,8 @@ def test_a_concurrency_key_names_an_argument() -> None:
 def test_only_this_backends_tasks_have_results() -> None:
     plain = submit_job(make_job_type(), None)
     other = tasks.add.using(backend="other").enqueue(1)
-    for result_id in (plain.name, other.id):
+    of_another_year = tasks.add.enqueue(1).id.replace(str(timezone.now().year), "1999")
+    for result_id in (plain.name, other.id, of_another_year):
         with pytest.raises(TaskResultDoesNotExist):
             tasks.add.get_result(result_id)
     assert tasks.add.using(backend="other").get_result(other.id) == other

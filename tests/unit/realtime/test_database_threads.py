@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import OperationalError
 
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread, answer_each
 from tests.support.tuning import Tuning
@@ -82,6 +83,26 @@ def test_what_fails_fails_for_who_asked_it_alone(oracle: Oracle, thread: Databas
         assert await good == 4
         with pytest.raises(ValueError, match="3"):
             await bad
+        with pytest.raises(ValueError, match="5"):
+            await batcher.ask(5)
+
+    run(scenario)
+
+
+def test_what_fails_at_a_broken_connection_is_read_once_more(thread: DatabaseThread) -> None:
+    failures: list[Exception] = []
+
+    def read(number: int) -> int:
+        if failures:
+            raise failures.pop()
+        return number
+
+    async def scenario() -> None:
+        failures.append(OperationalError())
+        assert await thread.read(read, 5) == 5
+        failures.extend([OperationalError(), OperationalError()])
+        with pytest.raises(OperationalError):
+            await thread.read(read, 5)
 
     run(scenario)
 

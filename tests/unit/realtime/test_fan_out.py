@@ -22,7 +22,7 @@ from tests.support.verbs import STATUS_CHANGED, RealtimeEvent, RoomTarget, Subsc
 class Stage:
     """Topics of two organizations and of everybody, each with one room and one socket in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Any = None) -> None:
         self.topics: dict[str, Topic] = {}
         self.sockets = {key: Mock() for key in ("1", "2", EVERYBODY)}
         for key, socket in self.sockets.items():
@@ -31,7 +31,7 @@ class Stage:
             subscription = Subscription(socket, RoomTarget(f"org:{key}" if key else "admin:jobs", organization))
             subscription.go_live(set())
             topic.add(subscription)
-        thread: Any = Mock()
+        thread: Any = Mock(read=read)
         self.fan_out = FanOut(self.topics, thread)
 
     def deliver(self, *events: RealtimeEvent) -> None:
@@ -119,3 +119,12 @@ def test_an_answer_of_the_policy_is_kept_for_some_seconds_and_then_asked_again(c
     clock.now += 0.2
     assert hidden() == {mine}
     assert policy.asked == [mine, yours, other] * 2
+
+
+def test_an_event_is_told_to_nobody_from_whom_its_job_is_hidden(clock: SimpleNamespace) -> None:
+    for hidden_from, others in (("1", EVERYBODY), (EVERYBODY, "1")):
+        policy = Policy()
+        stage = Stage(policy.read)
+        policy.hides = {(stage.sockets[hidden_from].user.pk, 5)}
+        stage.deliver(change(7))
+        assert (stage.heard(hidden_from), stage.heard(others)) == ([], ["7"])

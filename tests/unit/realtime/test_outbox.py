@@ -46,10 +46,21 @@ def test_a_flood_of_one_organization_is_told_by_its_newest_change() -> None:
 
 
 def test_what_was_taken_is_gone() -> None:
-    outbox = Outbox()
+    outbox = Outbox(limit=1)
     outbox.add_changes([(1, 10, 5)])
     outbox.take()
     assert not outbox
+    outbox.add_changes([(1, 11, 5)])
+    assert (outbox.dropped, told(outbox, "changes")) == (0, {"1": [[11, 5]]})
+
+
+def test_what_is_told_of_an_organization_goes_to_its_group() -> None:
+    outbox = Outbox()
+    outbox.add_changes([(1, 10, 5)])
+    outbox.add_updates("progress", {6: 2})
+    messages = outbox.take()
+    assert messages[verbs.group_of(1)]["changes"] == {"1": [[10, 5]]}
+    assert messages[verbs.group_of(2)]["progress"] == {"2": [6]}
 
 
 def test_when_it_is_full_progress_goes_first() -> None:

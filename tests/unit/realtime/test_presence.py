@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -52,7 +53,9 @@ def test_a_socket_goes_on_with_the_user_and_the_targets_that_hold_now() -> None:
     here, socket = Presence(thread), Mock()
     socket.targets.side_effect = [[A, B], [A, B, LATER]]  # joined while the database was asked
     here.enter(socket, 0.0)
-    async_to_sync(here.recheck)(0.0)
+    started = time.monotonic()
+    async_to_sync(here.recheck)(10.0)
+    assert started + 8 <= socket.recheck_at <= time.monotonic() + 10
     assert socket.user is user
     assert [call.args for call in socket.revoke.call_args_list] == [(A,)]
 

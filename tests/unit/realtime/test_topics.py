@@ -86,6 +86,20 @@ def test_the_events_of_one_job_are_told_in_order_and_once(topic: Topic) -> None:
     assert (len(told(job)), len(told(whole))) == (2, 4)
 
 
+def test_a_job_is_told_to_none_in_any_room_from_whom_it_is_hidden(topic: Topic) -> None:
+    rooms = [subscribe(topic, target) for target in (WHOLE, WHOLE, JOB, JOB)]
+    for number, subscription in enumerate(rooms):
+        subscription.subscriber.user.pk = number % 2
+    topic.deliver(RealtimeEvent(STATUS_CHANGED, 1, 5, "{}", id=1), {(0, 5), (1, 6)})
+    assert [len(told(item)) for item in rooms] == [0, 1, 0, 1]
+
+
+def test_what_is_passed_over_is_told_to_rooms_of_jobs_and_read_no_more(topic: Topic) -> None:
+    rooms = [subscribe(topic, target) for target in (WHOLE, JOB, BATCH)]
+    topic.pass_over([9, 7])
+    assert ([len(told(item)) for item in rooms], topic.floor) == ([1, 1, 0], 9)
+
+
 def test_only_the_latest_keys_are_remembered(tuning: Tuning) -> None:
     tuning.set(remembered_events=2)
     seen: Seen[int] = Seen()
@@ -109,8 +123,11 @@ def test_who_listens_to_a_batch_wants_events_of_it_and_of_no_job(topic: Topic) -
 
 
 def test_a_batch_is_outdated_until_its_last_event_says_the_same(topic: Topic) -> None:
-    subscribe(topic, BATCH)
+    room = subscribe(topic, BATCH)
     now = RealtimeEvent(BATCH_PROGRESS, 1, 0, '{"progress": 5}', batch_pk=7)
     assert topic.outdated([now]) == [7]
     topic.deliver(now, ())
     assert topic.outdated([now]) == []
+    topic.remove(room)
+    subscribe(topic, BATCH)
+    assert topic.outdated([now]) == [7]
