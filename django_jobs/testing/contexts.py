@@ -88,7 +88,6 @@ class RecordingContext(JobContext):
 
     def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
         """Keep the content in ``outputs`` and return its reference."""
-        self._refuse_late()
         folder = outputs.folder(self.organization_pk, self.job_id)
         reference = f"{folder}/{secrets.token_urlsafe(16)}/{outputs.safe_basename(filename)}"
         data = content if isinstance(content, bytes | str) else content.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoDbBlocker
 
@@ -54,6 +55,16 @@ def test_check_and_migrate_refuse_it(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.Everything"}
     with pytest.raises(CommandError, match="E019"):
         call_command("check", databases=["default"])
+
+
+def test_a_system_organization_is_asked_for_where_the_host_makes_its_row(settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": "SYSTEM"}
+    assert verbs.check_system_organization_exists(databases=["default"]) == []
+    settings.DJANGO_JOBS_ORGANIZATION_MODEL = "auth.Group"
+    (message,) = verbs.check_system_organization_exists(databases=["default"])
+    assert message.id == "django_jobs.W042"
+    Group.objects.create(name="SYSTEM")
+    assert verbs.check_system_organization_exists(databases=["default"]) == []
 
 
 def test_names_are_compared_without_schema_and_quotes() -> None:

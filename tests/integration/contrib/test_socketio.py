@@ -245,7 +245,7 @@ def test_a_jobs_changes_and_progress_come_in_order_with_the_data_alone(
 
 
 def test_a_room_joined_by_an_object_tells_ids_and_replays_what_was_missed(
-    organization: Organization, auth: dict[str, str], room: str
+    broadcaster: ManualBroadcaster, organization: Organization, auth: dict[str, str], room: str
 ) -> None:
     job = later_job(organization)
 
@@ -253,9 +253,14 @@ def test_a_room_joined_by_an_object_tells_ids_and_replays_what_was_missed(
     async def heard(client: SocketIOClient) -> Any:
         await client.connect(auth)
         _, joined = await client.ask("join_room", {"room": room, "since": 0})
-        return joined, await client.hear("job_status_changed")
+        told = await client.hear("job_status_changed")
+        await client.ask("join_room", room)
+        await do(later_job, organization)
+        await broadcaster.send()
+        return joined, told, await client.hear("job_status_changed")
 
-    joined, (_, (data, about)) = heard
+    joined, (_, (data, about)), (_, by_text) = heard
+    assert len(by_text) == 1
     assert (joined["room"], data["job_id"]) == (room, job.name)
     assert about == {"room": room, "id": joined["cursor"]}
 
@@ -264,7 +269,7 @@ def test_an_acknowledgement_says_what_the_event_says(auth: dict[str, str], room:
     @play(SocketIOClient())
     async def heard(client: SocketIOClient) -> list[Any]:
         await client.connect(auth)
-        await client.emit("join_room", room, number=7)
+        await client.emit("join_room", room, number=0)
         joined = [await client.hear(), await client.hear()]
         await client.emit("join_room", "org:nobody", number=8)
         return [*joined, await client.hear(), await client.hear()]

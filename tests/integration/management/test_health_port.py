@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 
 from tests.support import verbs
 from tests.support.addresses import free_port
 from tests.support.commands import refusal
 from tests.support.probes import code_of as status_code_of
-from tests.support.verbs import SUBMITTED, CountKey, HealthNotes, HealthPort, Interpose
+from tests.support.verbs import SUBMITTED, CountKey, HealthNotes, HealthPort, Interpose, Scheduler
 
 PORTS = ["jobs_worker", "jobs_scheduler"]
 
@@ -59,6 +61,28 @@ def test_a_command_that_ends_before_its_work_says_why_and_frees_the_port(interpo
     with pytest.raises(CommandError, match="what became of it"):
         call_command("jobs_worker", health_port=port, skip_checks=True)
     assert status_code_of(port, "/live") == 0
+
+
+def test_a_scheduler_says_that_it_has_not_begun_and_that_it_leaves(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose
+) -> None:
+    command, port, told = load_command_class("django_jobs", "jobs_scheduler"), free_port(), []
+
+    def run(self: Scheduler, stop: threading.Event) -> None:
+        told.append((command.notes.is_leaving, status_code_of(port, "/live"), status_code_of(port, "/ready")))
+        signal.raise_signal(signal.SIGTERM)
+        told.append((command.notes.is_leaving, stop.is_set()))
+
+    monkeypatch.setattr(Scheduler, "run", run)
+    monkeypatch.setattr(HealthPort, "work", lambda _: None)
+    interpose("install_job_fields", lambda: None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        call_command(command, health_port=port, health_host="127.0.0.1")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert told == [(False, 200, 503), (True, True)]
 
 
 def test_a_host_without_a_port_is_refused() -> None:

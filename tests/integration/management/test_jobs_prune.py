@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from django_jobs.models import Job, Organization, OrganizationActivity, Schedule
+from django_jobs.models import Batch, Job, Organization, OrganizationActivity, Schedule
 from tests.support import verbs
+from tests.support.batches import make_batch
 from tests.support.brokers import job_in
 from tests.support.commands import call, refusal, run
 from tests.support.factories import make_organization
@@ -87,13 +88,15 @@ def test_a_dead_tenant_is_said_to_be_so(tenant: Organization) -> None:
     assert (told in first, "1" in last) == (True, True)
 
 
-def test_schedules_go_with_a_dead_tenant_alone(tenant: Organization) -> None:
+def test_schedules_and_batches_go_with_a_dead_tenant_alone(tenant: Organization) -> None:
     make_schedule(None, tenant)
+    for owner in (tenant, make_organization()):
+        make_batch(owner)
     run("jobs_prune", "--organization", "ACME", "--yes")
-    assert Schedule.objects.count() == 1
+    assert (Schedule.objects.count(), Batch.objects.count()) == (1, 2)
     deleted(tenant)
     run("jobs_prune", "--organization", "ACME", "--yes")
-    assert not Schedule.objects.exists()
+    assert (Schedule.objects.count(), Batch.objects.count()) == (0, 1)
 
 
 def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organization) -> None:
@@ -110,7 +113,8 @@ def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organizat
     assert refused.value.reason == "ambiguous"
     assert all(f"{item}: {verbs.measure(item.pk, None)}." in str(refused.value) for item in each)
     assert Job.objects.count() == 3
-    assert call("jobs_prune", "--organization-pk", str(pk), "--yes", "--json").facts["deleted"] == 1
+    facts = call("jobs_prune", "--organization-pk", str(pk), "--yes", "--json").facts
+    assert (facts["deleted"], facts["files_left"], facts["others_stay"]) == (1, 0, True)
     assert set(Job.objects.exclude(status="Pending")) == {theirs}
 
 

@@ -208,6 +208,13 @@ def test_a_disabled_type_refuses_it(kind: JobType) -> None:
     assert (answer.code, answer.error["code"]) == (exit_codes.REFUSED, "job_type_disabled")
 
 
+def test_a_backlog_that_is_full_says_when_to_come_back(settings: Settings) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 1}
+    submit('{"first": true}')
+    error = submit("--json").error
+    assert (error["code"], error["retry_after"] > 0) == ("queue_full", True)
+
+
 @pytest.mark.parametrize(
     ("outcome", "code", "word"),
     [(returned, 0, None), (raised, exit_codes.REFUSED, "failed")],

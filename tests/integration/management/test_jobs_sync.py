@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy
 
 from django_jobs import job_handler
-from django_jobs.models import JobType
+from django_jobs.models import JobType, Schedule
 from tests.support import handlers, verbs
 from tests.support.bracketed_language import speak_in_brackets
 from tests.support.commands import call, reason_of, run
@@ -67,6 +67,15 @@ def test_a_check_names_what_is_missing_and_writes_nothing() -> None:
     assert [line.split(":")[0] for line in answer.out.splitlines()] == ["bake", "cook"]
     assert all(name in answer.err for name in ("bake", "cook", "`manage.py migrate`", "`manage.py jobs_sync`"))
     assert not JobType.objects.exists()
+
+
+def test_a_check_names_a_schedule_that_is_missing_alone() -> None:
+    declare(schedule="0 3 * * *")
+    run("jobs_sync")
+    Schedule.objects.all().delete()
+    answer = call("jobs_sync", "--check", "--json")
+    assert (answer.code, answer.error["code"], answer.facts["job_types"]) == (1, "not_up_to_date", [])
+    assert [(item["name"], item["change"]) for item in answer.facts["schedules"]] == [("bake", "created")]
 
 
 def test_a_check_of_what_is_up_to_date_is_quiet() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.core.management.base import SystemCheckError
@@ -12,7 +13,7 @@ from django_jobs import job_handler, schedule_job, submit_job
 from django_jobs.models import Job
 from tests.support import handlers, verbs
 from tests.support.brokers import job_in
-from tests.support.commands import call, run
+from tests.support.commands import DeadBroker, call, run
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead
 from tests.support.verbs import PROBLEM, Finding, Interpose, JobsStatus
@@ -48,6 +49,10 @@ def test_the_status_tells_programs_what_it_shows_people(sound: None) -> None:
     assert low == {"pool": "default", "priority": "Low", "due": 0, "later": 0, "queued": 1, "running": 0, "tickets": 1}
     assert (facts["scheduler"]["is_alive"], facts["workers"][0]["name"]) == (True, "worker-1")
     assert facts["schedules"]["next"][0]["name"] == "nightly"
+    broker: Any = DeadBroker()
+    verbs.use_broker(broker)
+    facts = call("jobs_status", "--json").facts
+    assert (facts["broker_answers"], {item["tickets"] for item in facts["depths"]}) == (False, {None})
 
 
 @pytest.mark.usefixtures("broker")

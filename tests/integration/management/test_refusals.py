@@ -14,6 +14,7 @@ import redis
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, ProgrammingError
 
+from django_jobs.exceptions import ForeignBroker
 from tests.support import verbs
 from tests.support.commands import refusal, run
 from tests.support.verbs import PROBLEM, Finding, Interpose, Pruner, Scheduler, Supervisor, WorkerOptions
@@ -211,6 +212,13 @@ def test_a_redis_url_that_is_none_is_told(settings: Any, started: list[WorkerOpt
             run(command)
         assert (verbs.code_of(caught.value.args[0]), "sec" in str(caught.value)) == ("wrong_setting", False)
     assert started == []
+
+
+def test_a_worker_does_not_begin_at_the_broker_of_another_installation(
+    interpose: Interpose, started: list[WorkerOptions]
+) -> None:
+    interpose("check_broker", failing(ForeignBroker("another's")))
+    assert (refusal("jobs_worker"), started) == ("foreign_broker", [])
 
 
 @pytest.mark.parametrize("arguments", [["--watch"], []])

@@ -79,6 +79,7 @@ def test_all_types_are_paused_once_somebody_agrees(monkeypatch: pytest.MonkeyPat
 
 def test_the_types_of_a_pool_are_paused(settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"printers": {}, "empty": {}}}
+    make_job_type(type_name="fold_letters")
     JobType.objects.filter(pk="print_letters").update(pool="printers")
     assert call("jobs_pause", "--pool", "printers").code == 0
     assert paused() == {"print_letters"}

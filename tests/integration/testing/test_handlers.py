@@ -49,9 +49,13 @@ def test_what_a_handler_submits_runs_too(both_ways: str, does: Any) -> None:
 
 def test_what_a_handler_left_for_its_commit_is_done(both_ways: str, does: Any) -> None:
     done: list[str] = []
-    pending_job(does(lambda _: transaction.on_commit(lambda: done.append("mail"))))
-    run_jobs()
-    assert done == ["mail"]
+
+    def leave(context: Any) -> None:
+        transaction.on_commit(lambda: 1 / 0, robust=True)
+        transaction.on_commit(lambda: done.append("mail"))
+
+    pending_job(does(leave))
+    assert (statuses(), done) == (["Completed"], ["mail"])
 
 
 def test_what_the_test_itself_left_for_a_commit_is_not_done() -> None:
@@ -158,9 +162,14 @@ def test_an_async_handler_sees_the_tests_rows(both_ways: str, does: Any) -> None
     assert run_jobs()[0].result == {"count": 1}
 
 
-def test_progress_is_written() -> None:
+def test_progress_is_written(both_ways: str, does: Any) -> None:
+    async def report(context: Any) -> None:
+        context.update_progress(40, "at 40")
+        raise TransientError("later")
+
     pending_job(make_job_type("report_progress"))
-    assert run_jobs()[0].progress_message == "at 100"
+    pending_job(does(report))
+    assert [status.progress_message for status in run_jobs()] == ["at 100", "at 40"]
 
 
 def test_a_file_is_saved() -> None:

@@ -122,6 +122,13 @@ def test_a_delayed_job_is_not_ready() -> None:
     assert run_jobs() == []
 
 
+def test_a_job_that_came_too_late_does_not_run(both_ways: str) -> None:
+    job = pending_job(expires_at=verbs.now() + dt.timedelta(hours=1))
+    Job.objects.update(expires_at=verbs.now() - dt.timedelta(hours=1))
+    assert run_jobs() == []
+    assert get_job_status(job).status == "Canceled"
+
+
 @pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}])
 def test_a_closed_type_holds_its_jobs_back(fields: dict[str, bool]) -> None:
     pending_job()

@@ -108,6 +108,10 @@ def test_all_that_is_known_is_told() -> None:
     assert value_of(text, "django_jobs_dead_letters") == value_of(text, "django_jobs_jobs", status="dead_letter") == 3
     assert (value_of(text, "django_jobs_children"), value_of(text, "django_jobs_children_wanted")) == (1, 2)
     assert (value_of(text, "django_jobs_database_up"), value_of(text, "django_jobs_broker_up")) == (1, 0)
+    follower = notes()
+    follower.leads = lambda: False
+    told = [text, text_of(ExposedMetrics(follower))]
+    assert [value_of(item, "django_jobs_scheduler_leads") for item in told] == [1, 0]
 
 
 def test_every_described_metric_can_be_told_and_no_other() -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.utils import timezone
 from rest_framework import serializers
 
 from django_jobs import JobCanceled, JobContext, ResultReference, job_handler
 from django_jobs.exceptions import AttemptLost, InvalidStep, PermanentError
+from django_jobs.models import Organization
+from django_jobs.statuses import Priority
 from django_jobs.testing import make_context
 from django_jobs.values import BatchStatus
 from tests.support import handlers, verbs
@@ -81,6 +84,25 @@ def test_a_saved_file_is_kept_in_memory() -> None:
 def test_every_kind_of_content_is_kept(content: Any) -> None:
     context = make_context()
     assert context.outputs[context.save_output("a.txt", content)] == b"abc"
+
+
+def test_what_a_handler_submits_is_kept_as_a_job() -> None:
+    context, later = make_context(organization="ACME"), timezone.now() + dt.timedelta(days=1)
+    moments = {"run_at": later, "expires_at": later + dt.timedelta(days=1)}
+    first = context.submit_job("report", {"day": dt.date(2026, 1, 2)}, priority="High", metadata={"a": 1}, **moments)
+    second = context.submit_job("mail")
+    assert (context.submitted, first.pk != second.pk) == ([first, second], True)
+    assert (first.job_type_id, first.organization_name, first.priority) == ("report", "ACME", Priority.HIGH)
+    assert (first.input_parameters, first.metadata) == ({"day": "2026-01-02"}, {"a": 1})
+    assert (first.run_at, first.expires_at) == (moments["run_at"], moments["expires_at"])
+    with pytest.raises(TypeError, match="prioritty"):
+        context.submit_job("report", prioritty="High")  # type: ignore[call-arg]
+
+
+def test_the_organization_may_be_an_instance() -> None:
+    tenant = Organization(pk=7, name="ACME")
+    context = make_context(organization=tenant)
+    assert (context.organization, context.organization_pk, context.get_organization()) == ("ACME", 7, tenant)
 
 
 def test_nobody_cancels_it() -> None:
