@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,6 +218,23 @@ def test_an_observer_that_raises_harms_nobody(
     verbs.drain_observers()
     assert reread(job).status == "Completed"
     assert "event=observer_failed" in caplog.text
+
+
+def test_a_provider_that_exports_for_ever_is_waited_for_no_longer_than_is_said(
+    spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (observer,) = verbs.all_observers()
+    given, may_end = [], threading.Event()
+
+    def flush(milliseconds: int) -> None:
+        given.append(milliseconds)
+        may_end.wait(60)
+
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: SimpleNamespace(force_flush=flush))
+    started = time.monotonic()
+    observer.drain(0.2)
+    may_end.set()
+    assert (given, time.monotonic() - started < 30) == ([200], True)
 
 
 @pytest.mark.parametrize("odd", [{"key": 7}, {7: "key"}, {"key": None}, {"key": "a\x00b\ud800"}, 7])

@@ -10,10 +10,10 @@ from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, OperationalError
 
 from django_jobs import job_handler, schedule_job, submit_job
-from django_jobs.models import Job
+from django_jobs.models import Job, Worker
 from tests.support import handlers, verbs
 from tests.support.brokers import job_in
-from tests.support.commands import DeadBroker, call, run
+from tests.support.commands import QUEUES, DeadBroker, call, run
 from tests.support.factories import make_job_type, make_organization
 from tests.support.operations import dead
 from tests.support.verbs import PROBLEM, Finding, Interpose, JobsStatus
@@ -47,11 +47,16 @@ def test_the_status_tells_programs_what_it_shows_people(sound: None) -> None:
     assert facts["ended"]["Completed"] == {"count": 0, "capped": False}
     low = next(item for item in facts["depths"] if item["priority"] == "Low")
     assert low == {"pool": "default", "priority": "Low", "due": 0, "later": 0, "queued": 1, "running": 0, "tickets": 1}
-    assert (facts["scheduler"]["is_alive"], facts["workers"][0]["name"]) == (True, "worker-1")
+    (worker,) = facts["workers"]
+    assert (facts["scheduler"]["is_alive"], worker["name"], worker["slots"]) == (True, "worker-1", 1)
+    assert (worker["queues"], worker["quiet_since"]) == (list(QUEUES), None)
     assert facts["schedules"]["next"][0]["name"] == "nightly"
     broker: Any = DeadBroker()
     verbs.use_broker(broker)
+    Worker.objects.update(quiet_since=verbs.now())
+    assert "QUIET since" in run("jobs_status")
     facts = call("jobs_status", "--json").facts
+    assert facts["workers"][0]["quiet_since"]
     assert (facts["broker_answers"], {item["tickets"] for item in facts["depths"]}) == (False, {None})
 
 
