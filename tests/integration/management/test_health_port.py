@@ -66,7 +66,8 @@ def test_a_command_that_ends_before_its_work_says_why_and_frees_the_port(interpo
 def test_a_scheduler_says_that_it_has_not_begun_and_that_it_leaves(
     monkeypatch: pytest.MonkeyPatch, interpose: Interpose
 ) -> None:
-    command, port, told = load_command_class("django_jobs", "jobs_scheduler"), free_port(), []
+    command: Any = load_command_class("django_jobs", "jobs_scheduler")
+    port, told = free_port(), list[tuple[Any, ...]]()
 
     def run(self: Scheduler, stop: threading.Event) -> None:
         told.append((command.notes.is_leaving, status_code_of(port, "/live"), status_code_of(port, "/ready")))

@@ -304,6 +304,7 @@ def test_a_user_is_told_of_no_names_that_they_may_not_know(letters: JobType) -> 
     make_user("ann")
     answer = call("jobs_cancel", "--organization", "acm", "--yes", "--user", "ann", "--json")
     assert (answer.reason, answer.error["did_you_mean"], "acme" in answer.err) == ("unknown_organization", [], False)
+    assert call("jobs_cancel", "--organization", "acme", "--yes", "--user", "ann").reason == "unknown_organization"
 
 
 def test_a_user_is_told_of_no_operation_that_they_may_not_know(letters: JobType) -> None:

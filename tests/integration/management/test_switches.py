@@ -214,8 +214,13 @@ def test_the_history_names_who_switched_what(letters: JobType) -> None:
             assert call(command, option, name, "--yes", "--user", "root").code == 0
             assert set(LogEntry.objects.order_by("pk")[before:].values_list("user", flat=True)) == {root.pk}
     open_by_failures(make_fragile_type(type_name="fragile"))
-    call("jobs_resume", "--breaker", "fragile", "--user", "root")
-    assert LogEntry.objects.latest("pk").user == root
+    for arguments in (
+        ("jobs_resume", "--breaker", "fragile"),
+        ("jobs_cancel", "--stop-operation", str(Operation.objects.get().pk)),
+    ):
+        before = LogEntry.objects.count()
+        assert call(*arguments, "--user", "root").code == 0
+        assert set(LogEntry.objects.order_by("pk")[before:].values_list("user", flat=True)) == {root.pk}
 
 
 def test_a_user_switches_nothing_that_they_may_not(letters: JobType) -> None:
@@ -238,7 +243,8 @@ def test_a_user_switches_nothing_that_they_may_not(letters: JobType) -> None:
         ("unknown_operation", "jobs_cancel", "--stop-operation", number),
     ):
         answer = call(*arguments, "--yes", "--user", "ann")
-        assert (answer.code > 0, answer.reason, number in answer.err) == (True, reason, number in arguments)
+        code = exit_codes.USAGE if reason.startswith("unknown") else exit_codes.REFUSED
+        assert (answer.code, answer.reason, number in answer.err) == (code, reason, number in arguments)
     assert (paused(), Schedule.objects.get().is_enabled) == ({"print_letters"}, True)
     assert (Operation.objects.get().state, Breaker.objects.get().state) == ("running", BreakerState.OPEN)
     assert not Organization.objects.filter(is_active=False).exists()

@@ -113,9 +113,9 @@ class Switch(OwnJobsOnly):
     is_open: bool | None = True
 
     def can_view(self, user: Any, job: Any) -> bool:
-        if type(self).is_open is None:
+        if (answer := type(self).is_open) is None:
             raise LookupError
-        return type(self).is_open
+        return answer
 
 
 @pytest.fixture
