@@ -12,8 +12,8 @@ from pytest_django import Settings
 from django_jobs import submit_job
 from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin
-from tests.support.admin import fact_on, page_of, text, url
-from tests.support.brokers import job_in, pending_job
+from tests.support.admin import asked, fact_on, page_of, text, url
+from tests.support.brokers import end, job_in, pending_job, raised, running_job
 from tests.support.factories import make_job_type, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -74,6 +74,23 @@ def test_when_a_job_expires_and_what_it_starts_after_are_told(root: Client) -> N
     assert fact_on(page_of(root, parent), "starts_after") == ""
     for name in ("submitter", "followed_batch", "scheduled_by"):
         assert fact_on(page_of(root, parent), name) == ""
+
+
+def test_the_log_is_narrowed_by_what_jobs_became_when_and_by_their_type(root: Client) -> None:
+    job, kept = end(raised(running_job()[1], "Permanent")), pending_job()
+    failed = ExecutionLog.objects.get(job=job, from_status="Running")
+    ExecutionLog.objects.filter(job=job).exclude(pk=failed.pk).update(timestamp=MOMENT)
+    # A job that dies without an attempt of its own, such as one whose worker type is gone, is no failed attempt.
+    ExecutionLog.objects.filter(job=kept).update(to_status=failed.to_status)
+
+    def found(**query: str) -> set[int]:
+        return {row.pk for row in asked(root, query, "executionlog").result_list}
+
+    own, other = (set(ExecutionLog.objects.filter(job=item).values_list("pk", flat=True)) for item in (job, kept))
+    assert found(became="failures") == {failed.pk}
+    assert found(became=failed.to_status) == {failed.pk, *other}
+    assert found(type=job.job_type_id) == own
+    assert found(since="hour") == {failed.pk, *other}
 
 
 def test_a_row_leads_to_its_job(mine: Organization) -> None:

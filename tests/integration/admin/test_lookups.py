@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_jobs.models import Job, Membership, Organization
+from django_jobs.models import Job, JobType, Membership, Organization
 from tests.support import admin
 from tests.support.admin import asked, chosen, listed, url
 from tests.support.brokers import end, pending_job, raised, start
@@ -210,12 +210,28 @@ def test_a_host_may_declare_filters_of_its_own(rows: Job, rf: Any) -> None:
     request = rf.get("/")
     request.user = make_user("boss", is_staff=True, is_superuser=True)
     jobs, members = OwnJobs(Job, django_admin.site), OwnMembers(Membership, django_admin.site)
-    taken = ("status", "completed_at__gte", "completed_at__isnull", "job_type__type_name__exact", "created_at__year")
-    assert all(jobs.lookup_allowed(name, "x", request) for name in taken)
+    taken = ("status", "completed_at__gte", "completed_at__isnull", "job_type__type_name__exact")
+    by_day = ("created_at__year", "created_at__month", "created_at__day")
+    assert all(jobs.lookup_allowed(name, "x", request) for name in (*taken, *by_day))
     refused = ("result__contains", "completed_at__regex", "job_type__handler_method", "created_at__gte", "created_at")
     assert not any(jobs.lookup_allowed(name, "x", request) for name in refused)
     assert members.lookup_allowed("organization__is_active__exact", "1", request)
     assert not members.lookup_allowed("role__exact", "admin", request)
+
+
+def test_a_foreign_key_of_the_host_may_limit_what_it_offers(
+    root: Client, rows: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_job_type(is_enabled=False)
+    monkeypatch.setattr(JobType._meta, "related_fkey_lookups", [{"pool": "gpu"}, lambda: {"is_enabled": False}])
+    assert asked(root, {"is_enabled": "0"}, "jobtype").result_count == 1
+    assert root.get(url("jobtype", "changelist"), {"is_enabled": "1"}).status_code == 400
+
+
+def test_no_row_has_what_no_database_can_store(root: Client, rows: Job) -> None:
+    for model, name in (("job", "status"), ("job", "type"), ("schedule", "type"), ("organization", "is_active__exact")):
+        response = root.get(url(model, "changelist"), {name: "a\x00"})
+        assert response.headers["Location"].endswith(PLAIN)
 
 
 def test_a_search_of_any_length_costs_one_statement_of_bounded_size(root: Client, rows: Job) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
-from django.urls import reverse
+from django.urls import reverse, set_script_prefix
+from django.utils import timezone
+from pytest_django import Settings
 
-from django_jobs.models import Organization
+from django_jobs import submit_job
+from django_jobs.models import Batch, Organization
 from tests.support import admin, verbs
 from tests.support.admin import text, url
+from tests.support.batches import make_batch
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.monitor import count, monitor, noticed, page, tiles
@@ -37,25 +41,36 @@ def test_the_admins_index_leads_to_it(root: Client) -> None:
 def test_staff_see_the_numbers_of_their_own_organizations_alone(
     member: Client, mine: Organization, theirs: Organization
 ) -> None:
-    count(kind := make_job_type(type_name="shared"), mine, completed=1)
-    count(kind, theirs, completed=100, died=100)
+    count(kind := make_job_type(type_name="shared"), mine, completed=1, ran=[1.0])
+    count(kind, theirs, completed=100, died=100, ran=[100.0])
     count(make_job_type(type_name="private_to_them"), theirs, completed=50)
     pending_job(kind, mine)
     for status in ("Pending", "Running", "Dead Letter", "Failed", "Queued"):
         job_in(status, job_type=kind, organization=theirs)
+    submit_job(kind, theirs, depends_on=[pending_job(kind, theirs)])
+    batch = make_batch(theirs, close=False)
+    Batch.objects.filter(pk=batch.pk).update(expired_at=timezone.now())
     shown = tiles(member)
-    codes = ("running", "waiting", "retrying", "dead_letters", "completed", "failure_rate")
-    assert [shown[code] for code in codes] == ["0", "1", "0", "0", "1", "0.0 %"]
-    assert [str(row.name) for row in monitor(member)["types"]] == ["<bdi>shared</bdi>"]
+    codes = ("running", "waiting", "blocked", "retrying", "dead_letters", "completed", "failure_rate")
+    assert [shown[code] for code in codes] == ["0", "1", "0", "0", "0", "1", "0.0 %"]
+    assert batch.batch_id not in page(member)
+    seen = monitor(member)
+    assert [(str(row.name), row.p95) for row in seen["types"]] == [("<bdi>shared</bdi>", "1.0 s")]
+    assert seen["times"][1][1:] == ("1.0 s", "1.0 s", "1.0 s")
     assert "Theirs" not in page(member)
     assert "ORG-THEIRS" not in page(member)
 
 
-def test_of_types_that_are_none_of_theirs_staff_are_told_nothing(member: Client, mine: Organization) -> None:
+def test_of_types_that_are_none_of_theirs_staff_are_told_nothing(
+    root: Client, member: Client, mine: Organization, settings: Settings
+) -> None:
     count(make_job_type(type_name="ours", is_paused=True), mine, completed=1)
     make_job_type(type_name="secret_project", is_paused=True)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    pending_job(make_job_type(type_name="secret_drawing", pool="gpu"))
     assert "secret_project" not in page(member)
     assert "ours" in noticed(member)["types_paused"]
+    assert ["--pool gpu" in noticed(client)["no_worker"] for client in (root, member)] == [True, False]
 
 
 def test_a_system_admin_needs_no_permission_of_djangos() -> None:
@@ -76,8 +91,25 @@ def test_others_are_sent_to_the_login(page_name: str) -> None:
 def test_what_refreshes_holds_the_same_parts_and_is_not_kept(root: Client) -> None:
     response = root.get(reverse("admin:django_jobs_monitor_live"), {"range": "day"})
     assert "no-store" in response.headers["Cache-Control"]
+    assert response.context["traffic"].range.key == "day"
     assert 'data-djobs-part="workers"' in response.content.decode()
     assert "<html" not in response.content.decode()
+
+
+def test_an_open_page_asks_again_for_what_it_shows_and_hears_of_changes_by_a_socket(
+    root: Client, member: Client, settings: Settings
+) -> None:
+    assert monitor(root, range="day")["live_url"].endswith("live/?range=day")
+    settings.CHANNEL_LAYERS = {"default": {}}
+    set_script_prefix("/below/")
+    try:
+        addresses = [client.get("/admin/django_jobs/monitor/", secure=True) for client in (root, member)]
+    finally:
+        set_script_prefix("/")
+    assert [answer.context["socket_url"] for answer in addresses] == ["wss://testserver/below/ws/jobs/", ""]
+    assert monitor(root)["socket_url"] == "ws://testserver/ws/jobs/"
+    settings.CHANNEL_LAYERS = {}
+    assert monitor(root)["socket_url"] == ""
 
 
 @pytest.mark.parametrize("key", ["hour", "day", "month"])

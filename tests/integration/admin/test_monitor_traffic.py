@@ -150,6 +150,9 @@ def test_of_a_type_that_is_held_for_one_organization_others_are_told_nothing(roo
     theirs = monitor(staff_of(mine))
     assert [codes_on(row.state) for row in theirs["types"]] == [["active"]]
     assert not [notice for notice in theirs["notices"] if fragile.pk in str(notice.text)]
+    own = monitor(staff_of(other, role="admin"))
+    assert [codes_on(row.state) for row in own["types"]] == [["held"]]
+    assert [notice for notice in own["notices"] if fragile.pk in str(notice.text)]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 import django_jobs
+from django_jobs import submit_job
 from django_jobs.models import Organization
 from tests.support import verbs
 from tests.support.admin import staff_of, superuser, text, url
 from tests.support.alerts import scheduler_ticks
 from tests.support.batches import make_batch
-from tests.support.brokers import pending_job
+from tests.support.brokers import job_in, pending_job
 from tests.support.factories import make_job_type, make_organization
 from tests.support.failures import die
 from tests.support.operations import start
@@ -164,10 +165,15 @@ def test_an_operation_that_somebody_starts_is_counted_at_once(
 def test_staff_are_told_numbers_of_their_organizations_alone(organization: Organization) -> None:
     pending_job(organization=organization)
     other = make_organization(name="ORG-ELSEWHERE")
-    pending_job(organization=other)
+    job_in("Dead Letter", organization=organization)
+    for status in ("Running", "Failed", "Dead Letter"):
+        job_in(status, organization=other)
+    submit_job(make_job_type(), other, depends_on=[pending_job(organization=other)])
     make_batch(other, close=False)
     told = counts(staff_of(organization))
-    assert (told["jobs"], told["batches"]) == ("1", "0")
+    assert (told["jobs"], told["batches"], told["failures"]) == ("1", "0", "1")
+    told = counts(superuser())
+    assert (told["jobs"], told["batches"], told["failures"]) == ("5", "1", "3")
 
 
 def test_nobody_is_told_what_was_read_for_staff_of_another_organization(organization: Organization) -> None:
@@ -220,3 +226,11 @@ def test_the_bar_counts_open_alarms_and_marks_them() -> None:
     forget_everything()
     entry = entries(client, url("job", "changelist"))["alarms"]
     assert (entry.count, entry.is_alarm) == ("0", False)
+
+
+def test_numbers_are_read_again_after_some_seconds(organization: Organization, tuning: Tuning) -> None:
+    tuning.set(navigation_counts_seconds=0.0)
+    client = superuser()
+    assert counts(client)["jobs"] == "0"
+    pending_job(organization=organization)
+    assert counts(client)["jobs"] == "1"

@@ -109,10 +109,12 @@ def test_who_comes_second_is_told(root: Client, kind: JobType, mine: Organizatio
 
 def test_an_operation_tells_honestly_what_it_did_not_do(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
-    Operation.objects.update(refused={"dead_parent": 4}, changed=2, total=6)
+    other = next(item for item in Operation.Refusal if item != Operation.Refusal.DEAD_PARENT)
+    Operation.objects.update(refused={str(other): 1, "dead_parent": 4}, changed=2, total=9)
     response = root.get(url("operation", "change", Operation.objects.get().pk))
     refusal = Operation.Refusal.DEAD_PARENT.label
-    assert response.context["refused"] == [(4, refusal)]
+    assert response.context["refused"] == [(4, refusal), (1, other.label)]
+    assert (response.context["progress"].seen, response.context["progress"].left) == (7, 2)
     assert f": {refusal}." in response.content.decode()
     assert numbers(response.context["outcome"]) == ["2"]
 
@@ -129,8 +131,12 @@ def test_only_one_that_goes_on_says_how_long_it_will_take(root: Client, kind: Jo
     response = root.get(url("operation", "change", operation.pk))
     assert response.context["progress"].time_left in response.content.decode()
     assert numbers(response.context["progress"].time_left) == ["1.0"]
+    assert len(response.context["switches"]) == 2
+    running = response.context["switches"][0]
     verbs.pause_operation(operation)
-    assert root.get(url("operation", "change", operation.pk)).context["progress"].time_left == ""
+    response = root.get(url("operation", "change", operation.pk))
+    assert response.context["progress"].time_left == ""
+    assert (len(response.context["switches"]), response.context["switches"][0] != running) == (2, True)
 
 
 def test_one_that_is_done_has_no_buttons(root: Client, kind: JobType, mine: Organization) -> None:
@@ -180,6 +186,7 @@ def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_or_id_of_
             told = text(boss, address)
             assert page.removesuffix("change/") in told
             assert not any(item in told for item in hidden)
+            assert f"organization={mine.pk}" not in told
 
 
 def test_hidden_values_that_a_filter_names_are_masked(root: Client, mine: Organization, settings: Any) -> None:
@@ -203,8 +210,15 @@ def test_an_operation_that_is_gone_is_said_to_be(root: Client) -> None:
 
 def test_operations_are_listed(root: Client, kind: JobType, mine: Organization) -> None:
     order(root, die(kind, mine))
-    cells = re.findall(r'class="field-progress[^>]*>([^<]*)<', text(root, url("operation", "changelist")))
-    assert [numbers(cell) for cell in cells] == [["0", "1"]]
+
+    def cells() -> list[str]:
+        return re.findall(r'class="field-progress[^>]*>([^<]*)<', text(root, url("operation", "changelist")))
+
+    (exact,) = cells()
+    assert numbers(exact) == ["0", "1"]
+    Operation.objects.update(has_more=True)
+    (at_least,) = cells()
+    assert (numbers(at_least), at_least != exact) == (["0", "1"], True)
 
 
 @pytest.mark.parametrize("model", ["operation", "job", "failure", "monitor"])
@@ -233,12 +247,17 @@ def test_the_rate_can_be_changed(root: Client, kind: JobType, mine: Organization
     order(root, die(kind, mine), per_minute=1)
     pk = Operation.objects.get().pk
     assert codes_said(root.post(url("operation", "rate", pk), {"rate": "500"}, follow=True)) == ["rate_changed"]
+    assert admin.actors(Operation.objects.get()) == ["root", "root"]
+    assert root.get(url("operation", "change", pk)).context["rate_form"].initial == {"rate": 500}
     assert Operation.objects.get().per_minute == 500
     root.post(url("operation", "rate", pk), {"rate": ""})
     assert Operation.objects.get().per_minute is None
     assert codes_said(root.post(url("operation", "rate", pk), {"rate": "0"}, follow=True))[-1] == "invalid_rate"
     assert Operation.objects.get().per_minute is None
     assert root.get(url("operation", "rate", pk)).status_code == 405
+    Operation.objects.update(state="done")
+    assert codes_said(root.post(url("operation", "rate", pk), {"rate": "7"}, follow=True))[-1] == "over"
+    assert Operation.objects.get().per_minute is None
 
 
 def test_the_outcome_leads_to_the_jobs(root: Client, kind: JobType, mine: Organization) -> None:
@@ -254,7 +273,9 @@ def test_the_outcome_leads_to_the_jobs(root: Client, kind: JobType, mine: Organi
 
     assert numbers(outcome()) == ["2,956", "2,801", "155"]
     assert f"/admin/django_jobs/job/?operation={pk}" in text(root, url("operation", "change", pk))
-    Operation.objects.update(outcome={"Completed": 2801})
+    Operation.objects.update(outcome={"Completed": 2800, "Canceled": 1, "Running": 155}, has_more=True)
+    assert numbers(outcome()) == ["2,956", "2,800", "1", "155"]
+    Operation.objects.update(outcome={"Completed": 2801}, has_more=False)
     at_least = outcome()
     assert numbers(at_least) == ["2,956", "2,801"]
     Operation.objects.update(changed=2801)

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from django_jobs import schedule_job
 from django_jobs.models import Organization, SavedFilter
 from tests.support import admin
 from tests.support.admin import codes_on, codes_said, text, url
@@ -125,6 +126,7 @@ def test_nobody_changes_the_filters_of_others(root: Client, member: Client) -> N
 def test_a_system_admin_shares_a_filter_with_all_and_others_cannot(root: Client, member: Client) -> None:
     save(root, "status=Failed&created=24h", "Of today", is_shared="on")
     save(member, "status=Canceled", "Own", is_shared="on")
+    member.post(url("job", "rename_filter", SavedFilter.objects.get(name="Own").pk), {"name": "Own", "is_shared": "on"})
     assert offered(member) == ["Of today", "Own"]
     assert offered(root) == ["Of today"]
     assert 'name="is_shared"' not in text(member, url("job", "changelist"), status="Failed")
@@ -206,6 +208,26 @@ def test_a_key_that_no_organization_can_have_is_told_as_one_that_is_gone(
     told = {row[0].name: row[2] for row in root.get(url("job", "saved_filters")).context["rows"]}
     assert "ORG-MINE" in told["mine"]
     assert told["odd"] == told["gone"] != told["mine"]
+
+
+def test_nobody_is_told_names_of_others_by_a_key_in_a_filter(
+    root: Client, member: Client, mine: Organization, theirs: Organization
+) -> None:
+    made = schedule_job("secret plan", make_job_type(), theirs, every=60)
+    for client in (root, member):
+        save(client, f"organization={theirs.pk}", "other tenant")
+        save(client, f"organization={mine.pk}", "own tenant")
+        save(client, f"schedule={made.pk}", "plan")
+    told = [
+        {row[0].name: row[2] for row in client.get(url("job", "saved_filters")).context["rows"]}
+        for client in (root, member)
+    ]
+    for name, words, is_for_member in (
+        ("other tenant", "ORG-THEIRS", False),
+        ("own tenant", "ORG-MINE", True),
+        ("plan", "secret plan", False),
+    ):
+        assert [words in shown[name] for shown in told] == [True, is_for_member]
 
 
 def test_the_filters_of_a_user_go_with_the_user(root: Client) -> None:

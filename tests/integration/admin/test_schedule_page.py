@@ -12,7 +12,8 @@ from django_jobs import job_handler, schedule_job, submit_job
 from django_jobs.models import Job, JobType, Organization, Schedule
 from tests.support import admin, verbs
 from tests.support.admin import codes_on, page_of, text, url
-from tests.support.factories import make_job_type, make_user
+from tests.support.alerts import scheduler_ticks
+from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.handlers import do_nothing
 from tests.support.monitor import noticed
 from tests.support.monitor import page as monitor_page
@@ -26,6 +27,7 @@ def test_a_page_of_long_history_is_cut(root: Client, kind: JobType) -> None:
     for _ in range(25):
         verbs.fire_now("n")
     assert text(root, page(made)).count(">system</bdi>") == 20
+    assert root.get(page(made)).context["history"].is_cut
     assert text(root, page(made), all="1").count(">system</bdi>") == 25
 
 
@@ -65,6 +67,24 @@ def test_a_fault_says_what_to_do(subtests: pytest.Subtests, root: Client, mine: 
         owner.job_memberships.update_or_create(organization=mine, defaults={"role": "admin"})
 
 
+def test_one_for_all_organizations_whose_owner_runs_the_system_no_longer_says_so(root: Client, kind: JobType) -> None:
+    owner = make_system_admin("ann")
+    made = schedule_job("n", kind, every=60, user=owner)
+    make_organization()
+    owner.user_permissions.clear()
+    verbs.fire_now(made)
+    assert codes_on(text(root, page(made)))[:2] == ["cannot_fire", "permission_denied"]
+
+
+def test_one_that_is_on_says_why_nothing_comes_of_it(root: Client, mine: Organization) -> None:
+    made = schedule_job("n", make_job_type(is_paused=True), mine, every=60)
+    assert codes_on(text(root, page(made))) == ["scheduler_silent", "type_paused"]
+    scheduler_ticks()
+    assert codes_on(text(root, page(made))) == ["type_paused"]
+    Schedule.objects.update(is_enabled=False, next_run_at=None)
+    assert codes_on(text(root, page(made))) == ["paused"]
+
+
 def test_whose_owner_is_gone_is_taken_over_and_fires(root: Client, kind: JobType, mine: Organization) -> None:
     owner = make_user("ann", admin_of=[mine])
     made = schedule_job("n", kind, mine, every=60, user=owner)
@@ -94,6 +114,18 @@ def test_a_page_opens_whose_rule_can_no_longer_be_read(root: Client, kind: JobTy
     Schedule.objects.update(**lost)
     text(root, page(made))
     text(root, LIST)
+
+
+@pytest.mark.usefixtures("nothing_declared")
+def test_a_value_that_code_declares_is_hidden_from_whom_it_is_hidden_elsewhere(root: Client, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    kind, other = make_job_type(), admin.system_admin()
+    job_handler(kind.pk, schedule={"every": 60, "parameters": {"token": "s3cret"}})(do_nothing)
+    verbs.sync_declared_schedules(using="default")
+    made = Schedule.objects.get(name=kind.pk)
+    Schedule.objects.update(parameters={"token": "alt3red"})
+    shown = [text(client, page(made)) for client in (root, other)]
+    assert [("s3cret" in told, "alt3red" in told) for told in shown] == [(True, True), (False, False)]
 
 
 @pytest.mark.usefixtures("nothing_declared")

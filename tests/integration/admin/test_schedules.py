@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from django_jobs import schedule_job
-from django_jobs.models import Job, JobType, Organization, Schedule, ScheduleFiring
+from django_jobs.models import Job, JobType, Membership, Organization, Schedule, ScheduleFiring
 from tests.support import admin, verbs
 from tests.support.admin import asked, codes_said, form_codes, said, text, url
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
@@ -132,13 +133,17 @@ def test_two_who_change_different_parameters_lose_neither(root: Client, mine: Or
 
 
 def test_hidden_values_stay_only_where_nothing_else_is_changed(kind: JobType, settings: Any) -> None:
-    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token", "fax_number")}
     manager = admin.system_admin()
     made = schedule_job("n", kind, None, {"token": "s3cret", "n": 1}, every=60)
     assert "s3cret" not in text(manager, page(made))
     manager.post(page(made), form(cron="", every="50", parameters='{"token": "********", "n": 1}'))
     made.refresh_from_db()
     assert (made.every, made.parameters["token"]) == (50, "s3cret")
+    fax = {"fax_number": "+15551234567", "document": "a.pdf"}
+    other = schedule_job("fax", "fax_send", None, fax, every=60)
+    shown = text(manager, page(other))
+    assert ("+15551234567" in shown, "a.pdf" in shown) == (False, True)
     answer = manager.post(page(made), form(cron="", every="60", parameters='{"token": "********", "n": 2}'))
     assert form_codes(answer) == {"parameters": ["hidden_value"]}
     made.refresh_from_db()
@@ -167,6 +172,38 @@ def test_each_sees_and_changes_those_that_they_manage(
     assert form_codes(add(member, kind, organization=mine.name)) == {"__all__": ["not_manager"]}
     add(local_admin, kind, organization=mine.name)
     assert Schedule.objects.get(name="nightly").owner_name == "admin"
+
+
+def test_nobody_is_offered_or_told_what_is_of_other_organizations(
+    root: Client, local_admin: Client, kind: JobType, mine: Organization, theirs: Organization
+) -> None:
+    made = schedule_job("theirs", make_job_type(type_name="secret_type"), theirs, every=3600)
+    Schedule.objects.update(created_at=made.created_at - dt.timedelta(minutes=30))
+    shown = text(local_admin, LIST) + text(local_admin, f"{url('schedule', 'add')}?job_type={kind.pk}")
+    assert ("ORG-MINE" in shown, "ORG-THEIRS" in shown, "secret_type" in shown) == (True, False, False)
+    rule = {"every": "1 h", "schedule": str(made.pk)}
+    first, other = (client.get(url("schedule", "preview"), rule).json()["runs"][0] for client in (root, local_admin))
+    assert first["moment"] != other["moment"], "It tells nobody else when that one was made."
+
+
+def test_whoever_was_an_admin_stops_what_submits_in_their_name_and_does_no_more_with_it(
+    local_admin: Client, kind: JobType, mine: Organization
+) -> None:
+    made = schedule_job("n", kind, mine, every=60, user=User.objects.get(username="admin"))
+    Membership.objects.update(role="member")
+    chosen = {"_selected_action": [made.pk]}
+    local_admin.post(LIST, {**chosen, "action": "fire_schedules", "confirmed": "yes"})
+    for verb in ("fire", "take-over"):
+        assert codes_said(local_admin.post(url("schedule", verb, made.pk), follow=True))[-1] == "not_manager"
+    assert form_codes(local_admin.post(page(made), form(cron="", every="5", organization=mine.name))) == {
+        "__all__": ["not_manager"]
+    }
+    assert codes_said(local_admin.post(url("schedule", "pause", made.pk), follow=True)) == ["paused"]
+    assert codes_said(local_admin.post(url("schedule", "resume", made.pk), follow=True)) == ["not_manager"]
+    made.refresh_from_db()
+    assert (made.every, made.is_enabled, ScheduleFiring.objects.exists()) == (60, False, False)
+    local_admin.post(url("schedule", "delete", made.pk), {"post": "yes"})
+    assert not Schedule.objects.exists()
 
 
 def test_of_one_of_another_organization_the_list_neither_fires_nor_tells_anything(
@@ -201,6 +238,7 @@ def test_it_is_paused_resumed_and_fired_with_what_came_of_it(root: Client, kind:
     fired = root.post(url("schedule", "fire", made.pk), {"confirmed": "yes"}, follow=True)
     job = Job.objects.get()
     assert codes_said(fired) == ["submitted"]
+    assert ScheduleFiring.objects.get().actor == "root"
     assert url("job", "change", job.pk) in said(fired)[0]
     assert codes_said(root.post(url("schedule", "fire", made.pk), follow=True)) == ["skipped"]
     root.post(url("schedule", "resume", made.pk))

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.usefixtures("broker")
 class Everything(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=20, help_text="Any name.")
     note = serializers.CharField(required=False, allow_blank=True, max_length=2000)
-    password = serializers.CharField(required=False)
+    nickname = serializers.CharField(allow_null=True)
+    password = serializers.CharField(default="hunter2")
     count = serializers.IntegerField(min_value=1, default=3)
     share = serializers.FloatField(required=False)
     price = serializers.DecimalField(max_digits=6, decimal_places=2, required=False)
@@ -96,7 +97,10 @@ def test_each_field_is_asked_for_in_its_own_way(root: Client, declared: JobType)
 @pytest.mark.usefixtures("mine")
 def test_a_sensitive_field_is_typed_unseen(root: Client, declared: JobType, settings: Settings) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("PASSWORD",)}
-    assert 'type="password" name="p-password"' in text(root, url("jobtype", "submit", declared.pk))
+    page = text(root, url("jobtype", "submit", declared.pk))
+    assert ('type="password" name="p-password"' in page, "hunter2" in page) == (True, False)
+    submit(root, declared, name="ann", count="1", password=" x ")
+    assert Job.objects.get().input_parameters["password"] == " x "
 
 
 def test_what_is_typed_becomes_json_and_what_is_empty_is_left_out(
@@ -117,6 +121,7 @@ def test_what_is_typed_becomes_json_and_what_is_empty_is_left_out(
         colours=["red"],
         lines="[1, 2]",
         owner=str(mine.pk),
+        password="",
     )
     found = Job.objects.get().input_parameters
     assert dt.datetime.fromisoformat(found.pop("moment")).hour == 12
@@ -124,6 +129,7 @@ def test_what_is_typed_becomes_json_and_what_is_empty_is_left_out(
         "name": "ann",
         "count": 4,
         "price": "1.50",
+        "nickname": None,
         "is_urgent": True,
         "day": "2026-10-01",
         "size": 2,

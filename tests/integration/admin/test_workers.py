@@ -137,12 +137,38 @@ def test_a_quiet_worker_says_since_when_and_what_still_runs(root: Client, busy: 
     assert [verb for verb, _, _ in row.buttons] == ["resume", "stop"]
 
 
+def test_a_worker_of_which_one_process_alone_is_quiet_or_silent_works_on(root: Client) -> None:
+    announce()
+    announce("web-7-2", quiet_since=timezone.now())
+    (row,) = rows(root)
+    assert (row.state.code, row.slots) == ("works", 4)
+    fall_silent(name="web-7-2")
+    (row,) = rows(root)
+    assert (row.state.code, row.slots) == ("works", 2)
+    fall_silent()
+    (row,) = rows(root)
+    assert (row.state.code, row.slots, row.buttons) == ("silent", 0, [])
+
+
+def test_a_worker_that_is_to_work_again_is_told_as_such_until_it_does(root: Client) -> None:
+    announce(quiet_since=timezone.now())
+    press(root, "quiet")
+    verbs.note_order_obeyed(WorkerOrder.objects.get())
+    assert press(root, "resume") == ["resume_ordered"]
+    (row,) = rows(root)
+    assert (row.state.code, [verb for verb, _, _ in row.buttons]) == ("resume_ordered", ["quiet", "stop"])
+
+
 def test_a_worker_that_stops_can_be_ordered_nothing_more(root: Client) -> None:
     announce()
     press(root, "stop")
+    (row,) = rows(root)
+    assert (row.state.code, [verb for verb, _, _ in row.buttons]) == ("stop_ordered", ["stop"])
     verbs.note_order_obeyed(WorkerOrder.objects.get())
     (row,) = rows(root)
     assert (row.state.code, row.buttons) == ("stops", [])
+    fall_silent()
+    assert rows(root)[0].state.code == "silent", "It had obeyed."
 
 
 def test_an_order_to_a_worker_that_died_meanwhile_says_so(root: Client) -> None:
@@ -188,6 +214,7 @@ def test_without_redis_the_page_is_there(root: Client, broker: MemoryBroker) -> 
     announce()
     broker.is_down = True
     assert len(rows(root)) == 1
+    assert root.get(url("worker", "changelist")).context["fleet"].plain is None
 
 
 def test_old_orders_of_those_that_are_gone_are_forgotten() -> None:

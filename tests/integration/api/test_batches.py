@@ -101,6 +101,7 @@ def test_the_answer_has_the_fields_of_the_status_and_no_others(client: APIClient
         ({"then": {"job_type": "unknown"}}, "then.job_type"),
         ({"then": {"job_type": "known", "depends_on": "JOB-2026-00001"}}, "then.depends_on"),
         ({"then": {"job_type": "known", "run_at": "soon"}}, "then.run_at"),
+        ({"then": {"job_type": "known", "organization": "foreign"}}, "then.organization"),
         ({"on_failure": {"job_type": "known", "parameters": 5}}, "on_failure.parameters"),
         ({"organization": "ORG-1999-00001"}, "organization"),
         ({"organization": "foreign"}, "organization"),
@@ -218,6 +219,7 @@ def test_a_search_finds_by_name_or_id_among_the_newest(
     old, march, _ = (create_batch(organization, name=name) for name in ("May 2025", "March, May not", "June"))
     assert batch_ids(client.get(LIST, {"search": "may"})) == [march.batch_id]
     assert batch_ids(client.get(LIST, {"search": old.batch_id})) == [old.batch_id]
+    assert batch_ids(client.get(LIST, {"search": f"BATCH-1999-{old.pk:05d}"})) == []
 
 
 @pytest.mark.parametrize(

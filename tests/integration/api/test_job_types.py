@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry, LogEntryManager
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
-from django_jobs.models import JobType, Organization
+from django_jobs.models import Job, JobType, Organization
 from tests.support import verbs
-from tests.support.api import client_of, codes
+from tests.support.api import client_of, codes, url_of
 from tests.support.breakers import make_fragile_type, open_by_failures
-from tests.support.brokers import MemoryBroker, pending_job
+from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.verbs import JobTypeSerializer
@@ -122,6 +122,27 @@ def test_a_type_is_made(admin: APIClient) -> None:
     answer = admin.post(TYPES, NEW, "json")
     assert (answer.status_code, {name: answer.json()[name] for name in NEW}) == (201, NEW)
     assert JobType.objects.get(pk="my_custom_job").default_timeout == 120
+    assert [(row.object_id, row.action_flag) for row in LogEntry.objects.all()] == [("my_custom_job", ADDITION)]
+
+
+def test_nothing_is_changed_of_which_no_trace_can_be_left(admin: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    unused, job = make_job_type(default_timeout=7), job_in("Completed")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no trace")
+
+    monkeypatch.setattr(LogEntryManager, "log_actions", fail)
+    for call in (
+        lambda: admin.post(TYPES, NEW, "json"),
+        lambda: admin.patch(f"{TYPES}{unused.pk}/", {"default_timeout": 8}, "json"),
+        lambda: admin.delete(f"{TYPES}{unused.pk}/"),
+        lambda: admin.delete(url_of(job)),
+    ):
+        with pytest.raises(RuntimeError, match="no trace"):
+            call()
+    unused.refresh_from_db()
+    assert (unused.default_timeout, JobType.objects.filter(pk=NEW["type_name"]).exists()) == (7, False)
+    assert Job.objects.get() == job
 
 
 def test_bad_fields_are_refused_by_name(subtests: pytest.Subtests, admin: APIClient) -> None:
@@ -191,7 +212,8 @@ def test_what_waits_goes_on_at_once_when_a_change_lets_it(
 
 def test_a_pause_leaves_the_trace_of_the_switch_and_other_changes_their_own(admin: APIClient) -> None:
     kind = make_job_type()
-    for change in ({"is_paused": True}, {"is_paused": True}, {"is_paused": False, "default_timeout": 9}):
+    resume = {"is_paused": False, "default_timeout": 9}
+    for change in ({"is_paused": True}, {"is_paused": True}, resume, resume, {"default_timeout": 9}):
         assert admin.patch(f"{TYPES}{kind.pk}/", change, "json").status_code == 200
     paused, resumed, changed = LogEntry.objects.filter(object_id=kind.pk).order_by("pk")
     assert len({row.get_change_message() for row in (paused, resumed, changed)}) == 3
@@ -270,6 +292,7 @@ def test_a_type_without_jobs_is_deleted(admin: APIClient) -> None:
     kind = make_job_type()
     assert admin.delete(f"{TYPES}{kind.pk}/").status_code == 204
     assert not JobType.objects.filter(pk=kind.pk).exists()
+    assert [(row.object_id, row.action_flag) for row in LogEntry.objects.all()] == [(kind.pk, DELETION)]
 
 
 def test_a_type_with_jobs_is_kept(admin: APIClient) -> None:

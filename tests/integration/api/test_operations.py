@@ -70,7 +70,7 @@ def test_a_dry_run_counts_and_stores_nothing(boss: APIClient, mine: Organization
 
 
 def test_which_operation_does_the_same_is_said_before_and_after_the_start(
-    root: APIClient, mine: Organization, mails: JobType
+    root: APIClient, boss: APIClient, mine: Organization, mails: JobType
 ) -> None:
     dead(mails, 1, mine)
     filters = [{"status": ["Failed", "Dead Letter"]}, {"status": ["Dead Letter", "Failed"]}]
@@ -79,6 +79,11 @@ def test_which_operation_does_the_same_is_said_before_and_after_the_start(
     assert post(root, filters=filters[1], dry_run=True).json()["same_under_way"] == first["id"]
     assert post(root, filters=filters[1]).json()["same_under_way"] == first["id"]
     assert post(root, "delete", filters=filters[1]).json()["same_under_way"] is None
+    # What one names is narrowed to one's own organizations, and other people's operations are not told.
+    own = {"organization": "ORG-MINE", "status": "Dead Letter"}
+    assert post(root, filters=own).json()["same_under_way"] is None
+    assert post(root, filters=own, dry_run=True).json()["same_under_way"] is not None
+    assert post(boss, filters=own, dry_run=True).json()["same_under_way"] is None
 
 
 def test_the_answer_has_the_fields_of_the_status_and_no_others(
@@ -228,6 +233,7 @@ def test_it_is_paused_resumed_and_stopped_and_repeating_that_is_fine(
         for _ in range(2):
             answer = root.post(url_of(made, verb))
             assert (answer.status_code, answer.json()["state"]) == (200, state)
+    assert [entry.user.get_username() for entry in LogEntry.objects.select_related("user")] == ["root"] * 4
 
 
 def test_one_that_is_over_cannot_go_on(root: APIClient, mine: Organization, mails: JobType) -> None:

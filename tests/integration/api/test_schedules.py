@@ -266,9 +266,28 @@ def test_fired_by_hand_it_tells_the_job_and_the_history_has_it(
     assert again.json()["note"] != fired.json()["note"]
     history = admin.get(f"{url}firings/").json()
     assert history["results"] == [again.json(), fired.json()]
+    other = address(schedule_job("other", kind, organization, every=3600))
+    assert admin.get(f"{other}firings/").json()["results"] == []
     page = admin.get(f"{url}firings/", {"limit": 1}).json()
     assert (page["count"], len(page["results"]), admin.get(page["next"]).json()["results"]) == (2, 1, [fired.json()])
     assert admin.post(f"{url}fire/", {"when": "now"}, "json").status_code == 400
+
+
+def test_a_firing_names_no_job_that_one_may_not_know_of(
+    admin: APIClient, kind: JobType, organization: Organization, settings: Any
+) -> None:
+    boss = make_user("boss", admin_of=[organization])
+    urls = [address(schedule_job(f"of {user}", kind, organization, every=60, user=user)) for user in (None, boss)]
+
+    def told(client: APIClient, url: str) -> bool:
+        return client.get(f"{url}firings/").json()["results"][0]["job_id"] is not None
+
+    assert [admin.post(f"{url}fire/").status_code for url in urls] == [201, 201]
+    assert [told(admin, urls[0]), told(client_of(boss), urls[1])] == [True, True]
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    assert [told(admin, urls[0]), told(client_of(boss), urls[1])] == [False, True]
+    Membership.objects.all().delete()
+    assert client_of(boss).get(f"{urls[1]}firings/").status_code == 404
 
 
 def test_what_cannot_fire_says_why(root: APIClient, kind: JobType) -> None:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.template import Context, Template
 from django.test import RequestFactory
 
-from django_jobs import create_batch, get_batch_status
+from django_jobs import cancel_batch, create_batch, get_batch_status
 from django_jobs.exceptions import BatchNotFound
 from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
@@ -63,6 +63,8 @@ def test_jobs_that_are_tried_again_count_as_failed(organization: Organization) -
 
 def test_the_bar_is_told_to_screen_readers(batch: Batch) -> None:
     markup = render(batch, options='label="Invoices"')
+    for named, label in ((create_batch(batch.organization, name="March"), "March"), (batch, batch.batch_id)):
+        assert f'aria-label="{label}"' in render(named)
     assert 'role="progressbar" aria-label="Invoices" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"' in markup
     assert f'aria-valuetext="{verbs.spoken(get_batch_status(batch))}"' in markup
     assert verbs.spoken(get_batch_status(batch)).startswith(str(verbs.BATCH_WORDS["Open"]))
@@ -108,8 +110,21 @@ def test_it_offers_what_the_user_may_do(batch: Batch, organization: Organization
 
 
 def test_of_one_that_completed_nothing_is_offered(organization: Organization, kind: JobType) -> None:
-    markup = render(make_batch(organization), make_user(admin_of=[organization]))
-    assert "can-" not in markup
+    admin = make_user(admin_of=[organization])
+    assert "can-" not in render(make_batch(organization), admin)
+    canceled = make_batch(organization, "Completed", "Completed")
+    cancel_batch(canceled)
+    run_jobs()
+    assert get_batch_status(canceled).state == "Canceled"
+    assert "can-" not in render(canceled, admin)
+    assert re.findall(r"\d+", verbs.counts_in_words(get_batch_status(canceled))) == ["0", "2", "2"]
+
+
+def test_one_without_jobs_says_so_while_some_may_come(organization: Organization) -> None:
+    batch = create_batch(organization)
+    assert verbs.counts_in_words(get_batch_status(batch)) == str(verbs.BATCH_WORDS["empty"])
+    batch.close()
+    assert verbs.counts_in_words(get_batch_status(batch)) == ""
 
 
 def test_without_a_request_it_still_shows_the_state(batch: Batch) -> None:

@@ -181,6 +181,8 @@ def test_an_error_takes_the_place_of_the_message(job: Job) -> None:
     markup = render(store(job, progress_message="Page 3", **FAILED))
 
     assert '<span part="message" dir="auto">The line is busy.</span>' in markup
+    again = render(store(job, **{**FAILED, "status": "Running", "ready_at": None}))
+    assert '<span part="message" dir="auto">Page 3</span>' in again, "It is tried again."
 
 
 def test_a_long_error_does_not_fill_the_page(job: Job) -> None:
@@ -273,6 +275,7 @@ def test_a_retry_is_told_by_how_far_away_it_is(job: Job, seconds: float, words: 
 def test_a_time_of_today_needs_no_date() -> None:
     now = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
     assert verbs.moment_in_words(now + dt.timedelta(minutes=5), now) == "12:05 p.m. UTC"
+    assert verbs.moment_in_words(now + dt.timedelta(days=1), now) == "January 2, noon UTC"
 
 
 def test_a_time_of_another_year_has_that_year() -> None:
@@ -385,3 +388,7 @@ def test_a_jobs_time_is_told_in_minutes_and_seconds() -> None:
         store(job, started_at=start, completed_at=start + dt.timedelta(seconds=seconds))
         told[seconds] = tags._time(get_job_status(job), start)
     assert told == {0: "0:00", 59: "0:59", 60: "1:00", 125: "2:05", 3_725: "62:05"}
+    for seconds, time in ((125, "2:05"), (-5, "0:00")):
+        end = start + dt.timedelta(seconds=seconds)
+        canceled = dataclasses.replace(get_job_status(job), status="Canceled", completed_at=None, canceled_at=end)
+        assert tags._time(canceled, start) == time
