@@ -19,7 +19,7 @@ from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, job_in, pending_job, running_job
 from tests.support.commands import DeadBroker
 from tests.support.factories import make_job_type, make_organization
-from tests.support.monitor import monitor, noticed, page, tiles
+from tests.support.monitor import count, monitor, noticed, page, tiles
 from tests.support.operations import start
 from tests.support.tuning import Tuning
 from tests.support.verbs import JobFilter, Scheduler, SetAside
@@ -143,10 +143,36 @@ def test_jobs_of_an_organization_that_is_gone_are_counted(root: Client, mine: Or
 
 
 @pytest.mark.usefixtures("sound")
-def test_workers_tell_what_they_run(root: Client) -> None:
+def test_tiles_say_more_of_what_they_count(root: Client, mine: Organization) -> None:
+    def noted(code: str) -> str:
+        return next(str(tile.note_code) for tile in monitor(root)["tiles"] if tile.code == code)
+
+    assert noted("waiting") == "none"
+    pending_job(run_at=timezone.now() + dt.timedelta(hours=1))
+    assert noted("waiting") == "not_due"
+    pending_job()
+    assert noted("waiting") == "oldest"
+    for _ in range(4):
+        running_job("worker-1")
+    assert noted("running") == "slots"
+    running_job("worker-1")
+    assert noted("running") == "more_than_slots"
+    running_job("worker-2")
+    assert noted("running") == "elsewhere"
+    count(make_job_type(), mine, completed=120)
+    (told,) = [tile.note for tile in monitor(root)["tiles"] if tile.code == "completed"]
+    assert re.findall(r"\d[\d.]*", told) == ["2.0"]
+
+
+@pytest.mark.usefixtures("sound")
+def test_workers_tell_what_they_run(root: Client, tuning: Tuning) -> None:
     job, _ = running_job("worker-1")
     (row,) = monitor(root)["workers"]
-    assert (row.is_alive, row.slots, row.jobs[0][0]) == (True, 4, job.name)
+    assert (row.is_alive, row.slots, row.jobs[0][0], row.more) == (True, 4, job.name, 0)
+    tuning.set(monitor_running_jobs=1)
+    running_job("worker-1")
+    (row,) = monitor(root)["workers"]
+    assert (len(row.jobs), row.more) == (1, 1)
 
 
 @pytest.mark.usefixtures("sound")

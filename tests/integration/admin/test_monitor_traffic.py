@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from django_jobs.models import Organization
+from django_jobs.models import JobType, Organization
 from tests.support.admin import codes_on, staff_of
 from tests.support.alerts import make_alert
 from tests.support.breakers import make_fragile_type, open_by_failures
@@ -114,6 +114,9 @@ def test_a_paused_type_is_shown_as_such(root: Client, mine: Organization) -> Non
     count(kind := make_job_type(type_name="mails", is_paused=True), mine, completed=1)
     assert codes_on(monitor(root)["types"][0].state) == ["paused"]
     assert kind.pk in noticed(root)["types_paused"]
+    JobType.objects.update(is_enabled=False)
+    assert codes_on(monitor(root)["types"][0].state) == ["disabled"]
+    assert "types_paused" not in noticed(root)
 
 
 def test_a_type_that_was_deleted_meanwhile_is_still_told(root: Client, mine: Organization) -> None:

@@ -105,7 +105,7 @@ def test_a_page_opens_whatever_is_gone(root: Client, kind: JobType, mine: Organi
     shown = text(root, page(made))
     assert codes_on(shown)[:3] == ["will_fail", "unknown_job_type", "organization_gone"]
     assert str(mine.pk + 1000) in shown
-    text(root, LIST)
+    assert f"organization={mine.pk + 1000}" not in shown + text(root, LIST)
 
 
 @pytest.mark.parametrize("lost", [{"timezone": "Mars/Phobos"}, {"cron": "99 * * * *"}])

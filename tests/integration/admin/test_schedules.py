@@ -275,6 +275,9 @@ def test_the_list_is_filtered_and_searched(root: Client, kind: JobType, mine: Or
     assert listed(root, state="faulty") == listed(root, organization="each") == listed(root, type="letters") == ["b"]
     assert listed(root, organization=str(mine.pk)) == ["a"]
     assert listed(root, q="LETT") == ["b"]
+    assert "Asia/Kolkata" not in text(root, LIST)
+    schedule_job("c", kind, mine, cron="0 2 * * *", timezone="Asia/Kolkata")
+    assert "Asia/Kolkata" in text(root, LIST)
     JobType.objects.filter(pk="letters").delete()
     assert listed(root, q="lett") == ["b"]
 

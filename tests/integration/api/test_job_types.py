@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -132,12 +133,13 @@ def test_nothing_is_changed_of_which_no_trace_can_be_left(admin: APIClient, monk
         raise RuntimeError("no trace")
 
     monkeypatch.setattr(LogEntryManager, "log_actions", fail)
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: admin.post(TYPES, NEW, "json"),
         lambda: admin.patch(f"{TYPES}{unused.pk}/", {"default_timeout": 8}, "json"),
         lambda: admin.delete(f"{TYPES}{unused.pk}/"),
         lambda: admin.delete(url_of(job)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(RuntimeError, match="no trace"):
             call()
     unused.refresh_from_db()
