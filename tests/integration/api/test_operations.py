@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.test import override_settings
 from rest_framework.test import APIClient
 
 from django_jobs.models import Job, JobType, Membership, Operation, Organization
@@ -208,8 +209,8 @@ def test_hidden_values_that_a_filter_names_are_masked(mine: Organization, mails:
     assert Operation.objects.get().changed == 1
 
 
-def test_who_left_is_told_no_error_of_the_job_that_was_tried_first(
-    boss: APIClient, mine: Organization, mails: JobType
+def test_who_left_or_may_not_see_it_is_told_no_error_of_the_job_that_was_tried_first(
+    boss: APIClient, mine: Organization, mails: JobType, settings: Any
 ) -> None:
     (job,) = dead(mails, 1, mine)
     answer = post(boss, filters={"organization": "ORG-MINE"}, try_first=True)
@@ -218,6 +219,8 @@ def test_who_left_is_told_no_error_of_the_job_that_was_tried_first(
     work_off()
     note = f"{job.name}: Dead Letter. a secret"
     assert boss.get(url_of(answer)).json()["note"] == note
+    with override_settings(DJANGO_JOBS={**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}):
+        assert boss.get(url_of(answer)).json()["note"] == ""
     Membership.objects.all().delete()
     told = [boss.get(url_of(answer)).json(), *boss.get(LIST).json()["results"]]
     assert [(item["reason"], item["note"]) for item in told] == [("first_failed", "")] * 2

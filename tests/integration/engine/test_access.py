@@ -27,7 +27,7 @@ from tests.support.factories import make_organization, make_system_admin, make_u
 
 pytestmark = pytest.mark.usefixtures("broker")
 
-VERBS: Final = ["can_view", "can_read_output", "can_cancel", "can_retry", "can_delete"]
+VERBS: Final = ["can_view", "can_read_output", "can_cancel", "can_retry", "can_delete", "can_read_logs"]
 POLICY: Final = AccessPolicy()
 
 
@@ -76,6 +76,8 @@ def test_an_admin_of_another_organization_may_nothing(job: Job) -> None:
 def test_system_admins_may_all_everywhere(make: Any, job: Job) -> None:
     user = make()
     assert (allowed(user, job), may_submit(user, job)) == (VERBS, True)
+    job.job_type.submit_by = "code"
+    assert not POLICY.can_submit(user, job.organization, job.job_type)
 
 
 def test_anonymous_users_may_nothing(job: Job) -> None:
@@ -86,6 +88,7 @@ def test_anonymous_users_may_nothing(job: Job) -> None:
 def test_inactive_users_may_nothing(role: str, organization: Organization, job: Job) -> None:
     user = make_user(is_active=False, **{role: [organization]})  # type: ignore[arg-type]
     assert (allowed(user, job), may_submit(user, job)) == ([], False)
+    assert not any(asked(user, organization) for asked in (POLICY.is_member, POLICY.is_organization_admin))
 
 
 def test_an_inactive_superuser_may_nothing(job: Job) -> None:

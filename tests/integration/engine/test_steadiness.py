@@ -57,6 +57,7 @@ def test_a_gap_between_ticks_starts_the_steady_time_again(clock: Clock) -> None:
     job, leader = expired_job(), Scheduler("one")
     tick_for(leader, clock, 29)
     clock.now += 20
+    assert not leader.is_steady()
     tick_for(leader, clock, 29)
     assert reread(job).status == "Running"
 

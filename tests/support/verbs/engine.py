@@ -286,7 +286,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.required_permissions import unknown_permissions
     from django_jobs.engine.insight.rollups import catch_up as catch_up_rollups
     from django_jobs.engine.insight.rollups import forget_old as forget_old_rollups
-    from django_jobs.engine.insight.rollups import forget_organization as forget_rollups_of
     from django_jobs.engine.insight.rollups import roll_up
     from django_jobs.engine.insight.rollups import behind as rollups_behind
     from django_jobs.engine.insight.schedule_diagnostics import examine_schedules
@@ -316,7 +315,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.alerts.reading import read_all_alerts
     from django_jobs.engine.alerts.records import key_of as alert_key
     from django_jobs.engine.alerts.records import clear as clear_alert
-    from django_jobs.engine.alerts.records import forget_organization as forget_alerts_of
     from django_jobs.engine.alerts.records import raise_alert
 
     # Duties

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django import Settings
 
@@ -256,15 +258,16 @@ def test_server_code_and_the_batchs_block_ask_no_policy(by_host: None, organizat
     assert (numbers(batch, "Canceled"), get_batch_status(batch).refused) == ([0, 1, 2, 3, 4], 0)
 
 
+@pytest.mark.parametrize("leave", [User.delete, lambda user: User.objects.filter(pk=user.pk).update(is_active=False)])
 def test_the_scheduler_asks_for_the_user_and_does_nothing_for_one_who_is_gone(
-    by_host: None, organization: Organization, tuning: Tuning
+    by_host: None, organization: Organization, tuning: Tuning, leave: Callable[[User], object]
 ) -> None:
     tuning.set(batch_call_seconds=0.0)
     batch = locked_and_free(organization, "do_nothing")
     user = make_user(admin_of=[organization])
     cancel_batch(batch, user=user)
     assert numbers(batch, "Canceled") == [0]
-    user.delete()
+    leave(user)
     tick()
     assert (numbers(batch, "Canceled"), get_batch_status(batch).refused) == ([0], 4)
 

@@ -147,6 +147,15 @@ def test_who_has_left_the_organization_adds_to_no_batch(organization: Organizati
         submit_job(kind, organization, batch=batch, user=make_user())
 
 
+def test_its_owner_adds_no_job_of_a_type_that_they_may_not_submit(organization: Organization) -> None:
+    batch = create_batch(organization, user=make_user(member_of=[organization]))
+    code = make_job_type(submit_by="code")
+    with refused(InvalidSubmission, {"job_type": ["unknown_job_type"]}):
+        batch.submit(code)
+    with refused(InvalidSubmission, {"0.job_type": ["unknown_job_type"]}):
+        batch.submit_many([{"job_type": code}])
+
+
 def test_a_batch_of_server_code_takes_the_jobs_that_its_own_jobs_add_for_their_owner(
     organization: Organization, kind: JobType
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
 from pytest_django import Settings
 
@@ -20,13 +22,21 @@ from django_jobs import (
     submit_job,
     submit_jobs,
 )
-from django_jobs.exceptions import BatchNotFound, InvalidSubmission, InvalidTransition
+from django_jobs.exceptions import (
+    AttemptLost,
+    BatchNotFound,
+    InvalidSubmission,
+    InvalidTransition,
+    OrganizationInactive,
+    PermissionDenied,
+    WorkerStopping,
+)
 from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import verbs
 from tests.support.batches import add, counts, expire, make_batch, state, tick
 from tests.support.brokers import end, queue_up, reread, returned, start
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
 from tests.support.verbs import Pruner
@@ -231,6 +241,16 @@ def test_a_block_that_raises_cancels_it(organization: Organization, kind: JobTyp
     assert on_failure is not None
 
 
+@pytest.mark.parametrize("end_of_attempt", [WorkerStopping, AttemptLost])
+def test_a_block_in_whose_midst_the_attempt_ends_leaves_it_to_the_next(
+    organization: Organization, end_of_attempt: type[BaseException]
+) -> None:
+    batch = create_batch(organization)
+    with pytest.raises(end_of_attempt), batch:
+        raise end_of_attempt
+    assert state(batch) == "Open"
+
+
 def test_a_canceled_batch_takes_no_jobs_and_is_not_retried(organization: Organization, kind: JobType) -> None:
     batch = make_batch(organization, "Dead Letter", close=False)
     run_jobs()
@@ -303,17 +323,31 @@ def test_equal_batches_each_have_their_own_then(organization: Organization) -> N
 
 
 def test_what_cannot_be_submitted_at_the_end_is_told_and_tried_again_by_hand(organization: Organization) -> None:
-    other = make_job_type(type_name="other")
-    batch = make_batch(organization, "Completed", then={"job_type": other.pk})
+    other, owner = make_job_type(type_name="other"), make_user(member_of=[organization])
+    batch = make_batch(organization, "Completed", then={"job_type": other.pk}, user=owner)
     other.delete()
     run_jobs()
     status = get_batch_status(batch)
     assert (status.state, status.then_job) == ("Completed", None)
     assert [name in status.fault for name in ("then", "job_type", "'other'")] == [True] * 3
     make_job_type(type_name="other")
+    with refused(PermissionDenied, "not_manager"):
+        retry_batch(batch, user=owner)
     retry_batch(batch)
     assert get_batch_status(batch).fault == ""
     assert after(batch)[0] is not None
+
+
+@pytest.mark.parametrize("lose", [User.delete, lambda user: user.job_memberships.all().delete()])
+def test_nothing_follows_that_the_owner_may_no_longer_submit(
+    organization: Organization, follow_ups: dict[str, Any], lose: Callable[[User], object]
+) -> None:
+    owner = make_user(member_of=[organization])
+    batch = make_batch(organization, "Completed", user=owner, **follow_ups)
+    lose(owner)
+    run_jobs()
+    assert (state(batch), after(batch)) == ("Failed", (None, None))
+    assert get_batch_status(batch).fault.startswith("on_failure: ")
 
 
 def test_what_waits_for_its_type_is_submitted_once_that_is_enabled(organization: Organization) -> None:
@@ -376,6 +410,19 @@ def test_a_wrong_then_is_refused_when_the_batch_is_made(organization: Organizati
     with pytest.raises(InvalidSubmission) as refusal:
         create_batch(organization, then=given)
     assert list(refusal.value.errors) == [field]
+    assert not Batch.objects.exists()
+
+
+def test_who_may_not_submit_makes_no_batch_and_lets_nothing_follow(organization: Organization) -> None:
+    member, code = make_user(member_of=[organization]), {"job_type": make_job_type(submit_by="code").pk}
+    for name in ("then", "on_failure"):
+        with refused(InvalidSubmission, {f"{name}.job_type": ["unknown_job_type"]}):
+            create_batch(organization, user=member, **{name: code})
+    with refused(PermissionDenied, "no_part"):
+        create_batch(organization, user=make_user())
+    Organization.objects.update(is_active=False)
+    with refused(OrganizationInactive, {"organization": ["organization_inactive"]}):
+        create_batch(organization)
     assert not Batch.objects.exists()
 
 

@@ -67,10 +67,12 @@ def test_a_trial_changes_nothing() -> None:
     assert reread(job).status == Status.PENDING
 
 
-def test_a_users_page_has_the_users_jobs_alone() -> None:
+def test_a_users_page_has_the_users_jobs_alone(settings: Any) -> None:
     acme = make_organization()
     job, foreign = pending_job(organization=acme), pending_job()
     admin, member = make_user(admin_of=[acme]), make_user(member_of=[acme])
     assert [item.result for item in verbs.cancel_named([job.name, foreign.name], user=member)] == ["refused", "unknown"]
     assert [item.result for item in verbs.cancel_named([job.name, foreign.name], user=admin)] == ["canceled", "unknown"]
     assert reread(job).canceled_by == admin.username
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.OwnJobsOnly"}
+    assert verbs.cancel_named([job.name], user=admin) == [NamedOutcome(job_id=job.name, result="unknown")]

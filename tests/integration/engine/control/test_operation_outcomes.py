@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import DataError
 
-from django_jobs import retry_job
+from django_jobs import cancel_job, retry_job
 from django_jobs.models import Job, JobType, Operation
 from django_jobs.statuses import Status
 from tests.support import verbs
@@ -82,16 +83,19 @@ def test_one_is_tried_first_and_the_others_follow_when_it_completed(kind: JobTyp
     assert finish(operation).changed == 3
 
 
-def test_one_that_fails_again_pauses_the_operation_which_says_why(kind: JobType, system_admin: User) -> None:
+@pytest.mark.parametrize(("spoil", "status"), [(fail, "Dead Letter"), (lambda job: cancel_job(job.name), "Canceled")])
+def test_one_that_fails_again_pauses_the_operation_which_says_why(
+    kind: JobType, system_admin: User, spoil: Callable[[Job], object], status: str
+) -> None:
     jobs = dead(kind, 2)
     operation = begin(jobs[0], system_admin, try_first=True)
     work_off()
-    fail(jobs[0])
+    spoil(jobs[0])
     later(operation, 60)
     work_off()
     row = Operation.objects.get()
     assert (row.state, row.reason) == ("paused", "first_failed")
-    assert row.note.startswith(f"{jobs[0].name}: Dead Letter.")
+    assert row.note.startswith(f"{jobs[0].name}: {status}.")
     assert verbs.resume_operation(row)
     assert finish(row).changed == 2
 

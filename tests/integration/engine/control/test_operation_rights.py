@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, JobType, Membership, Organization
 from django_jobs.statuses import Status
-from tests.support.brokers import reread
+from tests.support.brokers import pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
-from tests.support.operations import begin, dead, finish, work_off
-from tests.support.verbs import OperationRights
+from tests.support.operations import begin, dead, finish, start, work_off
+from tests.support.verbs import JobFilter, OperationRights
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -73,6 +73,14 @@ def test_jobs_that_the_host_hides_from_the_user_are_left_alone(
     operation = finish(begin(jobs[0], boss))
     assert (operation.changed, operation.refused) == (1, {"not_permitted": 1})
     assert reread(jobs[1]).status == Status.DEAD_LETTER
+
+
+def test_members_cancel_their_own_jobs_alone(kind: JobType, organization: Organization) -> None:
+    ada = make_user("ada", member_of=[organization])
+    own, other = (pending_job(kind, organization, user=owner) for owner in (ada, None))
+    operation = finish(start(JobFilter(job_types=(kind.pk,)), ada, "cancel"))
+    assert (operation.changed, operation.refused) == (1, {"not_permitted": 1})
+    assert [reread(job).status for job in (own, other)] == [Status.CANCELED, Status.PENDING]
 
 
 def test_it_stops_when_whoever_started_it_is_deactivated(kind: JobType, system_admin: User) -> None:

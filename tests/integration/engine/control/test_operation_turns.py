@@ -12,7 +12,7 @@ from django.db import DataError, OperationalError
 from django_jobs.models import Job, JobType, Operation
 from tests.support import verbs
 from tests.support.factories import make_job_type
-from tests.support.operations import begin, dead, start, work_off
+from tests.support.operations import begin, dead, finish, start, work_off
 from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose, JobFilter, OperationRights, OperationWork
 
@@ -122,3 +122,23 @@ def test_what_is_too_much_to_count_is_counted_on_the_way(kind: JobType, system_a
     work.do_round()
     operation.refresh_from_db()
     assert (operation.state, operation.total, operation.has_more, operation.refused) == ("done", 3, False, {})
+
+
+def test_jobs_that_were_held_are_counted_once_where_two_schedulers_try_them_again(
+    kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = dead(kind, 2)
+    operation = begin(jobs[0], system_admin, rate=60)
+    later_on = verbs.now().timestamp() + 60
+    Operation.objects.update(position=jobs[1].pk, held={str(job.pk): later_on for job in jobs})
+    may, meanwhile = OperationRights.may, iter([work_off])
+
+    def ask(rights: OperationRights, job: Job) -> bool:
+        for do in meanwhile:
+            do()
+        return may(rights, job)
+
+    monkeypatch.setattr(OperationRights, "may", ask)
+    work_off()
+    row = finish(operation)
+    assert (row.state, row.changed, row.refused) == ("done", 2, {})

@@ -51,7 +51,6 @@ def test_a_new_tenant_does_not_get_a_dead_ones_jobs_by_its_key(key: int) -> None
 
 def test_once_erased_the_key_is_free(key: int) -> None:
     Pruner(organization_pk=key).prune_batch()
-    verbs.forget_rollups_of(key)
     Organization(pk=key, name="HEIR").save()
     assert not Job.objects.exists()
 
@@ -97,7 +96,7 @@ def test_a_new_tenant_does_not_get_a_dead_ones_schedules_by_its_key() -> None:
     tenant.delete()
     with refused(KeyInUse, "key_in_use"):
         make_organization(pk=pk, name="NEW")
-    verbs.erase_schedules(pk)
+    call_command("jobs_prune", "--organization-pk", str(pk), "--yes")
     make_organization(pk=pk, name="NEW")
 
 

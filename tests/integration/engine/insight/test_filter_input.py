@@ -31,9 +31,11 @@ def test_from_outside_organizations_are_named_by_their_ids(mine: Organization) -
 
 
 def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organization) -> None:
-    stranger = make_user(member_of=[make_organization()])
-    with refused(InvalidFilter, {"organization": ["unknown_organization"]}):
-        verbs.read_filter({"organization": "ORG-MINE"}, stranger)
+    theirs = make_organization()
+    stranger = make_user(member_of=[theirs])
+    for given in ("ORG-MINE", [theirs.name, "ORG-MINE"]):
+        with refused(InvalidFilter, {"organization": ["unknown_organization"]}):
+            verbs.read_filter({"organization": given}, stranger)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, Organization
 from tests.support import verbs
-from tests.support.brokers import job_in, pending_job
+from tests.support.brokers import WORKER, job_in, pending_job, running_job
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.verbs import FILTER_TERMS, JobFilter
 
@@ -115,11 +115,18 @@ def test_only_jobs_that_the_user_may_see_are_found(mine: Organization, mails: Jo
 
 def test_a_parameter_whose_values_are_hidden_finds_nothing(mine: Organization, mails: JobType, settings: Any) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SENSITIVE_PARAMETERS": ("token",)}
-    pending_job(job_type=mails, organization=mine, parameters={"token": "abc", "n": 17})
+    pending_job(job_type=mails, organization=mine, parameters={"token": "abc", "Token": "abc", "n": 17})
     member = make_user(member_of=[mine])
-    assert not verbs.read_filter({"parameters": "token:abc"}, member).rows(member).exists()
+    for name in ("token", "Token"):
+        assert not verbs.read_filter({"parameters": f"{name}:abc"}, member).rows(member).exists()
+        assert verbs.read_filter({"parameters": f"{name}:abc"}).rows().exists()
     assert verbs.read_filter({"parameters": {"n": 17}}, member).rows(member).exists()
-    assert verbs.read_filter({"parameters": "token:abc"}).rows().exists()
+
+
+def test_system_admins_alone_find_jobs_by_the_names_of_workers(mine: Organization) -> None:
+    running_job(organization=mine)
+    for user, found in ((make_user(admin_of=[mine]), False), (make_system_admin(), True), (None, True)):
+        assert verbs.read_filter({"worker": WORKER}, user).rows(user).exists() == found
 
 
 def test_an_object_with_a_hidden_value_cannot_be_guessed_as_a_whole(

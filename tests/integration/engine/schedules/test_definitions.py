@@ -131,6 +131,7 @@ def test_code_without_an_organization_touches_only_what_code_made(kind: JobType,
     assert schedule_job("tenants", kind, every=90) != theirs
     assert set(Schedule.objects.filter(every=60)) == {theirs, persons}
     unschedule("persons", user=root)
+    assert schedule_job("tenants", kind, organization, every=80) == theirs
 
 
 def test_what_a_person_changed_of_what_code_made_is_changed_back_by_the_code(kind: JobType) -> None:
