@@ -416,8 +416,9 @@ def test_a_wrong_then_is_refused_when_the_batch_is_made(organization: Organizati
 def test_who_may_not_submit_makes_no_batch_and_lets_nothing_follow(organization: Organization) -> None:
     member, code = make_user(member_of=[organization]), {"job_type": make_job_type(submit_by="code").pk}
     for name in ("then", "on_failure"):
+        given: dict[str, Any] = {name: code}
         with refused(InvalidSubmission, {f"{name}.job_type": ["unknown_job_type"]}):
-            create_batch(organization, user=member, **{name: code})
+            create_batch(organization, user=member, **given)
     with refused(PermissionDenied, "no_part"):
         create_batch(organization, user=make_user())
     Organization.objects.update(is_active=False)
