@@ -115,10 +115,7 @@ def count(operation: Operation) -> None:
     unfinished = sum(count for status, count in outcome.items() if status not in TERMINAL)
     is_settled = operation.ended_at is not None and not unfinished
     operation.outcome, operation.counted_at, operation.is_settled = outcome, now, is_settled
-    rows = Operation.primary.filter(pk=operation.pk)
-    if is_settled:
-        rows = rows.filter(ended_at__isnull=False)
-    rows.update(outcome=outcome, counted_at=now, is_settled=is_settled)
+    Operation.primary.filter(pk=operation.pk).update(outcome=outcome, counted_at=now, is_settled=is_settled)
 
 
 def read(pk: int) -> dict[str, int]:

@@ -171,10 +171,9 @@ class _Look:
         tenant_shares.known_shares(tenants)
         tenant_shares.ask(math.inf)
         shares = tenant_shares.known_shares(tenants)
-        active = {pk for pk, share in shares.items() if self._own[pk] < share.limit}
         for item in items:
             pk = item.organization_pk
-            if pk in active and self._own[pk] < shares[pk].limit and self._limits.left(item.lane) > 0:
+            if pk in shares and self._own[pk] < shares[pk].limit and self._limits.left(item.lane) > 0:
                 self._own[pk] += 1
                 self._limits.take(item)
                 yield item

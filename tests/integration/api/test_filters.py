@@ -209,15 +209,16 @@ def test_the_jobs_of_others_take_no_place_in_a_search(
 def test_a_search_in_several_organizations_looks_at_the_newest_of_each(
     kind: JobType, broker: MemoryBroker, tuning: Tuning
 ) -> None:
-    tuning.set(api_searched_jobs=6)
-    tenants = [make_organization() for _ in range(3)]
+    tuning.set(api_searched_jobs=8)
+    *tenants, small = [make_organization() for _ in range(4)]
+    only = end(raised(start(pending_job(kind, small)), "Permanent", text="no printer"))
     first, second, third = (
         [end(raised(start(pending_job(kind, tenant)), "Permanent", text="no printer")) for _ in range(3)]
         for tenant in tenants
     )
     pending_job(kind, tenants[0])
-    found = ids(client_of(make_user(member_of=tenants)).get(LIST, {"search": "printer"}))
-    assert found == [job.name for job in (*third[:0:-1], *second[:0:-1], first[2])]
+    found = ids(client_of(make_user(member_of=[*tenants, small])).get(LIST, {"search": "printer"}))
+    assert found == [job.name for job in (*third[:0:-1], *second[:0:-1], first[2], only)]
 
 
 def test_a_search_for_an_id_finds_the_job(client: APIClient, kind: JobType, organization: Organization) -> None:

@@ -143,6 +143,15 @@ def test_members_of_it_submit_nothing(job: Job, intruder: User) -> None:
         create_batch(None, user=intruder)
 
 
+def test_whoever_is_asked_about_it_nobody_is_a_member(job: Job, intruder: User) -> None:
+    system, policy = job.organization, verbs.get_policy()
+    for user in (intruder, make_user(admin_of=[system], is_superuser=True)):
+        for asked in (system, Organization(pk=system.pk)):
+            assert not policy.is_member(user, asked)
+            assert not policy.is_organization_admin(user, asked)
+            assert policy.can_submit(user, asked, job.job_type) == user.is_superuser
+
+
 def test_members_of_it_manage_no_schedule(job: Job, intruder: User) -> None:
     schedule = schedule_job("nightly", job.job_type_id, NAME, every=60)
     assert list(verbs.visible_schedules(intruder)) == []

@@ -72,6 +72,15 @@ def test_what_cannot_be_seen_is_not_called_gone(tuning: Tuning, tmp_path: Path) 
     assert (verbs.describe_process(os.getpid()), verbs.place_of_process(), processes.are_gone("")) == ("", "", False)
 
 
+def test_a_process_that_may_not_be_asked_is_not_called_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int, _signal: int) -> None:
+        raise PermissionError
+
+    described = verbs.describe_process(os.getpid())
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not processes.are_gone(described)
+
+
 def test_processes_of_one_container_and_boot_are_in_one_place() -> None:
     boot, *spaces = verbs.place_of_process().split()
     assert (len(boot), [space.partition(":")[0] for space in spaces]) == (36, ["pid", "time"])

@@ -112,6 +112,14 @@ def test_subjects_that_differ_in_case_have_alarms_of_their_own() -> None:
         assert verbs.raise_alert("type_failing", AlertFinding(subject=subject), now) is not None
 
 
+def test_an_alarm_whose_subject_is_too_long_is_one_alarm(tuning: Tuning) -> None:
+    tuning.set(alert_rules={"schedule_cannot_fire": lambda _look: [AlertFinding(subject="x" * 300)]})
+    evaluator = AlertEvaluator()
+    (first,) = evaluate(evaluator)
+    let_pass()
+    assert [alert.pk for alert in evaluate(evaluator)] == [first.pk]
+
+
 @pytest.mark.parametrize("off", [None, False])
 def test_a_rule_that_is_switched_off_has_no_alarm_any_more(settings: Any, faulty: Schedule, off: Any) -> None:
     evaluate()

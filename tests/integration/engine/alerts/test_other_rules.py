@@ -70,6 +70,7 @@ def test_a_schedule_that_cannot_fire_is_told_with_the_reason(settings: Any, orga
     alert = the_alarm()
     assert (alert.subject, alert.facts["error"]) == (f"{schedule.name} #{schedule.pk}", "It is gone.")
     assert alert.facts["organizations"] == {str(organization.pk): 0}
+    assert alert.facts["error_of"] == str(organization.pk)
 
 
 def test_schedules_of_one_name_have_alarms_of_their_own(settings: Any, organization: Organization) -> None:

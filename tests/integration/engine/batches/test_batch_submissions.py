@@ -183,6 +183,17 @@ def test_the_job_that_made_a_batch_of_server_code_adds_to_it_in_its_owners_name(
     assert Job.objects.get(job_type=kind).owner_id == owner.pk
 
 
+def test_what_follows_a_batch_is_not_submitted_by_the_job_in_which_it_ends(
+    organization: Organization, kind: JobType, handled: Callable[..., JobType]
+) -> None:
+    def end_one(context: Any) -> None:
+        create_batch(context.organization, then={"job_type": kind.pk}).close()
+
+    pending_job(handled(end_one), organization)
+    run_jobs()
+    assert Job.objects.get(job_type=kind).submitted_by_id is None
+
+
 def test_another_handler_adds_to_no_batch_in_its_owners_name_that_the_owner_may_not_add_to(
     organization: Organization, kind: JobType, handled: Callable[..., JobType]
 ) -> None:

@@ -53,8 +53,10 @@ def test_another_key_and_a_type_with_nothing_in_flight_are_not_at_a_limit(organi
     assert verbs.read_limits_in_use(idle).reached_by(Lane(organization.pk, idle.pk)) is None
 
 
-def test_types_at_a_limit_are_told_once_jobs_wait(organization: Organization) -> None:
-    kind = make_job_type(max_running=1)
+@pytest.mark.parametrize("limit", ["max_running", "max_running_per_organization"])
+def test_types_at_a_limit_are_told_once_jobs_wait(organization: Organization, limit: str) -> None:
+    fields: Any = {limit: 1}
+    kind = make_job_type(**fields)
     make_job_type()
     in_lane("Running", kind, organization)
     assert verbs.read_full_types() == []

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from django_jobs import schedule_job
-from django_jobs.exceptions import InvalidSchedule
-from django_jobs.models import JobType, Schedule
+from django_jobs.exceptions import InvalidSchedule, ScheduleNotFound
+from django_jobs.models import JobType, Organization, Schedule
 from tests.support import verbs
+from tests.support.factories import make_user
 from tests.support.refusals import refused
 from tests.support.statements import before_statement
 from tests.support.verbs import Interpose
@@ -66,3 +67,18 @@ def test_a_name_that_another_takes_at_the_same_moment_is_refused(
 
     with before_statement("UPDATE", Schedule, take), refused(InvalidSchedule, {"name": ["taken"]}):
         verbs.change_schedule("a", {"name": "b"})
+
+
+def test_who_loses_the_right_at_the_same_moment_changes_nothing(
+    kind: JobType, organization: Organization, interpose: Interpose
+) -> None:
+    real, admin = verbs.check_definition, make_user(admin_of=[organization])
+    made = schedule_job("n", kind, organization, every=60)
+
+    def check_slowly(*args: Any) -> Any:
+        admin.job_memberships.all().delete()
+        return real(*args)
+
+    interpose("check_definition", check_slowly)
+    with pytest.raises(ScheduleNotFound):
+        verbs.change_schedule(made, {"jitter": 5}, user=admin)

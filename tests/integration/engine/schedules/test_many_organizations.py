@@ -49,6 +49,7 @@ def test_a_schedule_that_became_one_for_all_fires_in_the_next_round() -> None:
     schedule = make_schedule()
     assert verbs.fire_one(schedule.pk, NOON, is_for_all=False) is None
     assert [item.submitted for item in verbs.fire(NOON)] == [1]
+    assert verbs.fire_now(make_schedule(name="by hand")).submitted == 1
 
 
 @pytest.mark.django_db

@@ -228,6 +228,29 @@ def test_what_was_rolled_back_is_submitted_again(does: Any, child: JobType, orga
     assert [job.submitted_by_attempt for job in children()] == [2]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_a_rolled_back_transaction_gave_back_is_given_back_again(
+    does: Any, child: JobType, organization: Organization
+) -> None:
+    got: list[int] = []
+
+    def submit(context: Any) -> None:
+        if context.attempt == 2:
+            with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+                got.append(context.submit_job("child").pk)
+                raise ZeroDivisionError
+            with transaction.atomic():
+                got.append(context.submit_job("child").pk)
+            got.append(context.submit_job("child").pk)
+        else:
+            submit_jobs([{"job_type": "child", "organization": organization}] * 2)
+
+    pending_job(does(submit), organization)
+    run_jobs(retries=True)
+    first, second = (job.pk for job in children())
+    assert got == [first, first, second]
+
+
 # Batches.
 
 
