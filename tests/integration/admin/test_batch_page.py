@@ -75,12 +75,13 @@ def test_its_counts_lead_to_just_the_jobs_that_they_count(root: Client, mine: Or
 
 
 def test_the_list_of_jobs_is_narrowed_to_a_batch(root: Client, mine: Organization, theirs: Organization) -> None:
-    batch, foreign = make_batch(mine, "Completed"), make_batch(theirs, "Completed")
+    batch, foreign = make_batch(mine, "Completed"), make_batch(theirs, "Completed", name="Secretive")
     (job,) = Job.objects.filter(batch=batch)
     assert listed(root, batch=batch.batch_id) == listed(root, q=batch.batch_id) == [job]
     assert listed(root, batch="BATCH-2026-99999") == listed(root, batch="nonsense") == []
     member = admin.staff_of(mine)
     assert listed(member, batch=foreign.batch_id) == listed(member, q=foreign.batch_id) == []
+    assert "Secretive" not in text(member, url("job", "changelist"), batch=foreign.batch_id)
 
 
 def test_what_failed_is_told_in_groups_the_causes_first(root: Client, mine: Organization) -> None:

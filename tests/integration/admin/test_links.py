@@ -311,7 +311,7 @@ def test_jobs_that_a_host_hides_are_no_links(settings: Settings, mine: Organizat
     kind = make_job_type()
     job = die(kind, mine)
     member = admin.staff_of(mine)
-    for address in (url("executionlog", "changelist"), group(job)):
+    for address in (url("executionlog", "changelist"), url("failure", "changelist"), group(job)):
         page = text(member, address)
         assert job.name in page
         assert f'href="{url("job", "change", job.pk)}">{job.name}' not in page
