@@ -373,6 +373,8 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "file_deletions_clock": ("django_jobs.engine.control.file_deletions", "time"),
     "first_turns_clock": ("django_jobs.engine.dispatch.first_turns", "time"),
     "shares_clock": ("django_jobs.engine.dispatch.tenant_shares", "time"),
+    "foreign_log_clock": ("django_jobs.broker.foreign_entries", "time"),
+    "foreign_logged_at": ("django_jobs.broker.foreign_entries", "_log._last"),
     "flow_clock": ("django_jobs.engine.dispatch.flow_clock", "time"),
     "flow_times_clock": ("django_jobs.engine.dispatch.flow_times", "time"),
     "follow_up_clock": ("django_jobs.engine.dependencies.follow_up", "time"),

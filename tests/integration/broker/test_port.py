@@ -22,6 +22,7 @@ from django_jobs.exceptions import BrokerUnavailable, WorkersSuspended
 from django_jobs.statuses import Priority
 from tests.support import verbs
 from tests.support.brokers import queue_for
+from tests.support.clocks import Clock
 from tests.support.commands import QUEUES
 from tests.support.tuning import Tuning
 from tests.support.verbs import (
@@ -372,6 +373,7 @@ def test_a_wait_is_ended_from_another_thread_and_loses_no_ticket(broker: Broker,
 
     wait_until(is_over, AT_ONCE, "the end of the wait")
     broker.push([ONE])
+    assert waiting.seconds > 0  # it ended without an error
     assert [*waiting.taken.tickets, *taken(consumer)] == [ONE]
 
 
@@ -381,8 +383,9 @@ def test_what_is_put_back_is_next_again(bench: RedisBench | MemoryBench, consume
     first = consumer.take_now(2)
     consumer.put_back(first)
     assert taken(consumer) == [URGENT, ONE, TWO]
-    consumer.put_back(TakenTicket(foreign=[FOREIGN]))
-    assert bench.broker.foreign_ids() == [FOREIGN.id]
+    others = [FOREIGN, ForeignEntry(FOREIGN.queue, "another-job")]
+    consumer.put_back(TakenTicket(foreign=others))
+    assert consumer.take_now(10) == TakenTicket([], others)
 
 
 def test_while_workers_are_suspended_they_get_nothing(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
@@ -425,10 +428,33 @@ def test_foreign_entries_are_set_aside_and_remembered(bench: RedisBench | Memory
 
 
 @pytest.mark.parametrize("bench", ["RQ"], indirect=True)
-def test_of_a_flood_of_foreign_entries_some_are_remembered(bench: RedisBench, consumer: Consumer) -> None:
-    consumer.handle_foreign([ForeignEntry("jobs-normal", f"entry-{number}") for number in range(1_001)])
+def test_of_a_flood_of_foreign_entries_some_are_remembered(
+    bench: RedisBench, consumer: Consumer, redis_client: redis.Redis
+) -> None:
+    consumer.handle_foreign([ForeignEntry("jobs-normal", f"entry-{number}" * 80) for number in range(1_000)])
     aside = bench.broker.set_aside()
     assert (aside.count, aside.is_capped) == (1_000, True)
+    consumer.handle_foreign([FOREIGN])
+    assert bench.broker.set_aside().count == 1_000
+    (key,) = redis_client.keys("*set_aside*")
+    assert max(map(len, redis_client.lrange(key, 0, -1))) == 500
+
+
+@pytest.mark.parametrize("bench", ["RQ"], indirect=True)
+def test_a_flood_of_foreign_entries_is_a_line_in_ten_seconds_that_counts_them(
+    consumer: Consumer, tuning: Tuning, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    tuning.set(foreign_log_clock=clock, foreign_logged_at=0.0)
+    consumer.handle_foreign([FOREIGN])
+    caplog.clear()
+    consumer.handle_foreign([FOREIGN, FOREIGN])
+    clock.now += 9
+    consumer.handle_foreign([FOREIGN])
+    assert "event=foreign_entry" not in caplog.text
+    clock.now += 2
+    consumer.handle_foreign([FOREIGN])
+    assert "rq_job='somebodys-job' count=4" in caplog.text
 
 
 def test_a_worker_is_listed_from_its_beginning_to_its_end(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:

@@ -13,19 +13,27 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+from rq import SimpleWorker, Worker
 from rq.queue import Queue as RQQueue
+from rq.registry import ScheduledJobRegistry
 
 from django_jobs.exceptions import BrokerUnavailable
 from tests.support import verbs
-from tests.support.bombs import plant
+from tests.support.bombs import plant, register_as_running
+from tests.support.brokers import pending_job, reread
+from tests.support.django_rq import TICKET
+from tests.support.factories import make_job_type
 from tests.support.own_redis import forget_the_broker, use_redis_at
 from tests.support.redis_servers import switched_redis
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
-from tests.support.verbs import RQBroker, RunningTicket, Ticket, TicketWorker
+from tests.support.verbs import UNREAD, RQBroker, RunningTicket, Ticket, TicketWorker
 from tests.support.waiting import wait_until
 
 ROUNDS = 200
+TWO = Ticket(2, 2026, 1, 1)
+#: What each ticket names for RQ to call.
+ENTRY = "django_jobs.broker.entry.run_ticket"
 LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2])}"
 
 
@@ -132,17 +140,44 @@ def test_a_redis_that_refuses_the_password_is_not_said_to_be_silent(settings: An
     """Who reads that it does not answer looks whether it runs."""
     url = urlsplit(os.environ["REDIS_URL"])
     wrong = url._replace(netloc=f"nobody:wrong@{url.netloc.rpartition('@')[2]}").geturl()
+    broker = RQBroker()
+    broker.ring()
     settings.RQ_QUEUES = {name: {"URL": wrong} for name in settings.RQ_QUEUES}
     with refused(BrokerUnavailable, "broker_refuses"), verbs.redis_errors_translated():
         verbs.connect_redis().ping()
-
-
-def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redis.Redis) -> None:
-    redis_client.set("rq:queue:jobs-normal", "no list")
+    broker.disconnect()  # it keeps nothing of where it was connected
     with refused(BrokerUnavailable, "broker_refuses"):
-        RQBroker().depths()
+        broker.ring()
+    broker.disconnect()
+
+
+def test_a_redis_that_refuses_is_a_broker_that_cannot_be_used(redis_client: redis.Redis, tuning: Tuning) -> None:
+    redis_client.set("rq:queue:jobs-normal", "no list")
+    broker = RQBroker()
+    with refused(BrokerUnavailable, "broker_refuses"):
+        broker.depths()
     with refused(BrokerUnavailable, "broker_refuses"):
         RQBroker().consumer("one").take(1)
+    tuning.set(broker_clock=SimpleNamespace(monotonic=lambda: time.monotonic() + 60))
+    assert broker.failed_just_now()  # until it has taken tickets
+    redis_client.delete("rq:queue:jobs-normal")
+    broker.push([TWO])
+    assert not broker.failed_just_now()
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_redis_that_tells_nothing_of_its_memory_is_no_broker_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis.Redis, "info", Mock(side_effect=redis.exceptions.NoPermissionError("no INFO")))
+    broker = RQBroker()
+    assert (broker.eviction_policy(), broker.failed_just_now()) == ("", False)
+
+
+def test_a_plain_worker_counts_at_its_queues_for_as_long_as_rq_knows_it(redis_client: redis.Redis) -> None:
+    worker: Any = Worker(["jobs-low", "own"], name="plain", connection=redis_client)
+    worker.register_birth()
+    assert RQBroker().other_workers(["jobs-low", "jobs-high"]) == {"jobs-low": 1, "jobs-high": 0}
+    redis_client.delete(worker.key)
+    assert RQBroker().other_workers(["jobs-low"]) == {"jobs-low": 0}
 
 
 def test_a_worker_hears_what_is_told_at_the_server_to_which_its_address_leads_by_now(
@@ -192,4 +227,68 @@ def test_rq_itself_takes_nothing_from_our_queues_that_is_no_ticket(
     plant(redis_client, "somebodys-job", trace)
     queues = [RQQueue(name, connection=redis_client) for name in names]
     assert RQQueue.dequeue_any(queues, None, connection=redis_client) is None
-    assert redis_client.llen("rq:queue:jobs-normal") == 0
+    assert redis_client.keys("rq:queue:*") == []  # nor does it keep one in a second list
+    assert RQBroker().set_aside().newest == ("'somebodys-job'",)
+
+
+@pytest.mark.parametrize("foreign", ["set_aside", "run"])
+@pytest.mark.parametrize("names", [["jobs-normal"], ["jobs-high", "jobs-normal"]], ids=["one queue", "several"])
+def test_rq_itself_reads_nothing_of_a_ticket_but_its_id(
+    names: list[str], foreign: str, redis_client: redis.Redis, trace: Path, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "FOREIGN_RQ_JOBS": foreign}
+    plant(redis_client, TICKET, trace, origin="default")
+    RQBroker().push([TWO])
+    redis_client.delete(f"rq:job:{TWO.id}")
+    queues = [RQQueue(name, connection=redis_client) for name in names]
+    for entry in (TICKET, TWO.id):
+        job, queue = RQQueue.dequeue_any(queues, None, connection=redis_client)
+        assert (job.id, job.func_name, job.args, job.origin, queue.name) == (entry, ENTRY, [], *["jobs-normal"] * 2)
+
+
+def test_a_worker_of_rq_executes_nothing_of_what_it_says_that_it_runs(redis_client: redis.Redis, trace: Path) -> None:
+    plant(redis_client, "abc", trace, origin="default")
+    register_as_running(redis_client, "abc", abandoned=False)
+    redis_client.sadd("rq:worker:w:executions", "abc:e1")
+    job = Worker(["default", "jobs-normal"], name="w", connection=redis_client).get_current_job()
+    assert job is not None
+    assert job.func_name == UNREAD
+
+
+def test_rqs_scheduler_finds_the_jobs_of_the_hosts_own_queues_alone(redis_client: redis.Redis) -> None:
+    for name in ("own", "jobs-normal"):
+        redis_client.zadd(f"rq:scheduled:{name}", {"abc": 1})
+    found = {name: ScheduledJobRegistry(name, connection=redis_client) for name in ("own", "jobs-normal")}
+    assert {name: it.get_jobs_to_schedule() for name, it in found.items()} == {"own": ["abc"], "jobs-normal": []}
+
+
+def test_rubbish_in_our_registries_ends_no_worker_of_rq(redis_client: redis.Redis) -> None:
+    for name in ("own", "jobs-normal"):
+        redis_client.set(f"rq:wip:{name}", "no set")
+    worker = Worker(["jobs-normal"], name="w", connection=redis_client)
+    worker.run_maintenance_tasks()
+    assert worker.last_cleaned_at
+    with pytest.raises(redis.ResponseError):
+        Worker(["own"], name="w2", connection=redis_client).run_maintenance_tasks()
+
+
+def work_off(*names: str, client: redis.Redis) -> None:
+    """Run what waits as a plain ``rqworker`` does, in this process."""
+    queues = [RQQueue(name, connection=client) for name in names]
+    worker = SimpleWorker(queues, name="plain", connection=client)
+    while (found := RQQueue.dequeue_any(queues, None, connection=client)) is not None:
+        worker.execute_job(*found)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_plain_worker_runs_the_jobs_of_a_pool_and_fills_the_broker_again(
+    redis_client: redis.Redis, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    kind = make_job_type(pool="gpu", handler_method="tests.support.handlers.report_progress")
+    jobs = [pending_job(kind)]
+    verbs.dispatch()
+    jobs.append(pending_job(kind))
+    work_off("jobs-gpu-normal", client=redis_client)
+    assert [(reread(job).status, reread(job).progress) for job in jobs] == [("Completed", 100)] * 2
+    assert redis_client.keys("rq:job:*") == []

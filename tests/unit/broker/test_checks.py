@@ -30,6 +30,7 @@ def test_one_redis_database_is_fine_however_it_is_written(subtests: pytest.Subte
         {"URL": "redis://127.0.0.1:6379", "DB": 1},
         {"HOST": "127.0.0.1", "PORT": 6379, "DB": 1},
         {"HOST": "localhost", "PORT": "6379", "DB": "1", "DEFAULT_TIMEOUT": 60},
+        {"HOST": "", "PORT": None, "DB": 1},
     ]
     for other in cases:
         with subtests.test(other=other):

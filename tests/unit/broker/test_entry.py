@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
-from django_jobs.exceptions import AttemptLost
+from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
 from tests.support import verbs
 from tests.support.verbs import CheckpointRunner, Interpose
 
@@ -60,6 +62,42 @@ def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
         runner.keep_alive()
     assert (flush.calls, renew.calls) == (ROUNDS + 1, ROUNDS)
     assert [record.message.split()[0] for record in caplog.records] == ["event=attend_failed"]
+
+
+def held(**fields: Any) -> list[Any]:
+    """What a renewal finds of the attempt."""
+    return [SimpleNamespace(pk=7, attempt=2, **fields)]
+
+
+@pytest.mark.parametrize(
+    ("flushed", "renewed", "seconds", "kind"),
+    [
+        ([], held(cancel_seconds=None), 300, None),
+        ([], held(cancel_seconds=0.0), 300, JobCanceled),
+        ([(7, 2)], [], 300, JobCanceled),  # its progress was refused, since it belongs to another attempt
+        ([], [], -1, JobTimedOut),
+    ],
+)
+def test_a_handler_is_told_when_it_calls_its_context_why_it_is_to_stop_but_not_in_a_shield(
+    runner: CheckpointRunner,
+    monkeypatch: pytest.MonkeyPatch,
+    interpose: Interpose,
+    settings: Any,
+    flushed: list[Any],
+    renewed: list[Any],
+    seconds: int,
+    kind: type[Exception] | None,
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 60}
+    renewals: list[Any] = []
+    monkeypatch.setattr(runner.progress, "flush", lambda: flushed)
+    interpose("renew_leases", lambda workers: renewals.append(workers) or renewed)
+    runner.deadline = time.monotonic() + seconds
+    runner.keep_alive()
+    assert renewals == [["rqworker"]]  # the next one is due after a sixth of the lease
+    with pytest.raises(kind) if kind else contextlib.nullcontext(), runner.shielded():
+        runner.check()
+    assert (runner.is_canceled(), runner.is_lost()) == (kind is JobCanceled, False)
 
 
 def test_an_attempt_whose_lease_nobody_could_renew_is_told_when_it_calls_its_context(
