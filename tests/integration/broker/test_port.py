@@ -377,6 +377,23 @@ def test_a_wait_is_ended_from_another_thread_and_loses_no_ticket(broker: Broker,
     assert [*waiting.taken.tickets, *taken(consumer)] == [ONE]
 
 
+@pytest.mark.parametrize("bench", ["RQ"], indirect=True)
+@pytest.mark.usefixtures("long_waits")
+def test_a_wait_that_the_server_ends_is_no_failure(consumer: Consumer, redis_client: redis.Redis) -> None:
+    """As one does that becomes a replica."""
+    waiting = Waiting(consumer)
+    waiting.start()
+
+    def is_over() -> bool:
+        for item in redis_client.client_list():
+            if item["cmd"] == "blmpop":
+                redis_client.client_unblock(int(item["id"]), error=True)
+        return not waiting.is_alive()
+
+    wait_until(is_over, AT_ONCE, "the end of the wait")
+    assert waiting.seconds > 0
+
+
 def test_what_is_put_back_is_next_again(bench: RedisBench | MemoryBench, consumer: Consumer) -> None:
     bench.broker.push([URGENT, ONE, TWO])
     bench.plant("jobs-normal", FOREIGN.id)

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from rq import SimpleWorker, Worker
+from rq.command import send_shutdown_command
 from rq.queue import Queue as RQQueue
 from rq.registry import ScheduledJobRegistry
 
 from django_jobs.exceptions import BrokerUnavailable
 from tests.support import verbs
 from tests.support.bombs import plant, register_as_running
-from tests.support.brokers import pending_job, reread
+from tests.support.brokers import pending_job, queue_for, reread
 from tests.support.django_rq import TICKET
 from tests.support.factories import make_job_type
 from tests.support.own_redis import forget_the_broker, use_redis_at
@@ -181,14 +182,20 @@ def test_a_plain_worker_counts_at_its_queues_for_as_long_as_rq_knows_it(redis_cl
 
 
 def test_a_worker_hears_what_is_told_at_the_server_to_which_its_address_leads_by_now(
-    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:
     heard: list[str] = []
+    tuning.set(broker_break_seconds=0.0)
     with switched_redis(tmp_path) as switched:
         use_redis_at(switched.url, monkeypatch)
         worker = made_worker()
         worker.listen(heard.extend, lambda: None)
+        broker = RQBroker()
+        broker.ring()
         switched.switch()
+        with refused(BrokerUnavailable, "broker_read_only"):
+            broker.ring()
+        broker.ring()
         with switched.client(1) as client:
 
             def is_told() -> bool:
@@ -200,6 +207,21 @@ def test_a_worker_hears_what_is_told_at_the_server_to_which_its_address_leads_by
             assert client.exists(worker.key)
         worker.leave()
         forget_the_broker()
+
+
+def test_a_worker_obeys_rqs_command_to_shut_down_whatever_else_it_is_told(redis_client: redis.Redis) -> None:
+    worker, told = made_worker(), list[Any]()
+    worker.listen(told.append, lambda: told.append("shutdown"))
+
+    def is_told() -> bool:
+        for rubbish in ("no JSON", "[]", "7", '{"command": "cancel-jobs", "job_ids": 7}', '{"command": "kill-horse"}'):
+            redis_client.publish(worker.pubsub_channel_name, rubbish)
+        send_shutdown_command(redis_client, worker.name)
+        return bool(told)
+
+    wait_until(is_told, 30, "the command")
+    worker.leave()
+    assert set(told) == {"shutdown"}
 
 
 def test_a_worker_that_was_never_listed_writes_nothing_when_it_leaves(redis_client: redis.Redis) -> None:
@@ -285,10 +307,9 @@ def test_a_plain_worker_runs_the_jobs_of_a_pool_and_fills_the_broker_again(
     redis_client: redis.Redis, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
-    kind = make_job_type(pool="gpu", handler_method="tests.support.handlers.report_progress")
-    jobs = [pending_job(kind)]
-    verbs.dispatch()
-    jobs.append(pending_job(kind))
+    kind = make_job_type("report_progress", pool="gpu", max_running=1)
+    jobs = [pending_job(kind) for _ in range(2)]
+    assert RQBroker().depths()[queue_for(1, "gpu")] == 1
     work_off("jobs-gpu-normal", client=redis_client)
     assert [(reread(job).status, reread(job).progress) for job in jobs] == [("Completed", 100)] * 2
     assert redis_client.keys("rq:job:*") == []

@@ -14,6 +14,7 @@ from tests.support.commands import DeadBroker
 from tests.support.tuning import Tuning
 from tests.support.verbs import (
     FOREIGN_BROKER,
+    WORKERS_SUSPENDED,
     Child,
     ChildState,
     Claims,
@@ -79,6 +80,15 @@ def test_a_burst_is_not_over_while_another_process_dispatches(
     tuning.set(dispatch_pauses_seconds=(0.0,))
     interpose("fill_window", lambda *_: None)
     assert verbs.anything_queued()
+
+
+def test_a_burst_at_suspended_queues_says_so(broker: MemoryBroker) -> None:
+    child = IdleChild()
+    child.state.consumer = broker.consumer(WORKER)
+    broker.is_suspended = True
+    with pytest.raises(WorkerFailed) as failure:
+        child._round()
+    assert failure.value.code == WORKERS_SUSPENDED
 
 
 def test_a_burst_waits_for_nothing_in_queues_that_it_does_not_serve(broker: MemoryBroker) -> None:

@@ -212,15 +212,16 @@ def test_a_job_that_ends_while_room_is_looked_for_counts_among_those_that_a_chil
     assert taken == []
 
 
-def test_tickets_that_come_to_a_child_that_is_to_stop_are_put_back(
-    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", ["stop", "be quiet"])
+def test_tickets_that_come_to_a_child_that_is_to_take_no_more_are_put_back(
+    child: Child, broker: MemoryBroker, kind: JobType, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     jobs = [pending_job(kind) for _ in range(3)]
     verbs.dispatch()
     take = child.state.consumer.take_now
 
     def stop_meanwhile(count: int, done: Any) -> TakenTicket:
-        child.state.stop()
+        child.state.stop() if order == "stop" else child.state.shared_slots.board.note_quiet(is_quiet=True)
         return take(count, done)
 
     monkeypatch.setattr(child.state.consumer, "take_now", stop_meanwhile)
@@ -242,10 +243,11 @@ def test_a_stop_ends_a_wait_for_tickets(state: ChildState, tuning: Tuning) -> No
 
 def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> None:
     state, seen = child.state, set()
-    claims = [running_job()[1] for _ in range(3)]
+    claims = [running_job()[1] for _ in range(4)]
     state.doubts.add([claims[0].ticket])
     state.batch.put([claims[1]])
     state.running.add(claims[2], Interrupter(on_main_thread=False))
+    state.batch.add_ended(returned(claims[3]))
     settling = returned(running_job()[1])
 
     def look(*_: Any) -> list[Any]:

@@ -257,6 +257,7 @@ def test_what_is_canceled_while_it_waits_for_a_slot_does_not_begin(child: Child)
         child.state.batch.put([claimed])
         cancel_job(job.name)
         child.state.cancel([job.name, "no job", "JOB-2026-99999"])
+        child.state.cancel(["JOB-2026-99998"])  # the first one stays canceled
         child.slots.run_batch()
         child.slots.wait()
         child.state.settle()

@@ -8,10 +8,11 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
+from django_jobs.health.lookouts import Lookouts
 from django_jobs.health.probes import live, ready
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
-from tests.support.verbs import HealthNotes, Text
+from tests.support.verbs import HealthNotes, Interpose, Text
 
 
 @pytest.fixture
@@ -107,3 +108,14 @@ def test_old_news_count_for_nothing(notes: HealthNotes, clock: Clock) -> None:
     notes.database.answered()
     (reason,) = reasons(notes)
     assert (reason.code, round(reason.values["seconds"]), reason.values["error"]) == ("broker_unavailable", 31, "")
+
+
+def test_gauges_are_read_where_they_are_wanted_and_forgotten_where_they_are_no_longer(interpose: Interpose) -> None:
+    interpose("read_gauges", lambda: "read")
+    wanted = [True, False]
+    gauges = Lookouts(HealthNotes(), lambda: wanted.pop(0)).gauges
+    seen: list[object] = []
+    for _ in range(2):
+        gauges.read()
+        seen.append(gauges.latest)
+    assert seen == ["read", None]

@@ -16,7 +16,12 @@ from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 PATIENCE = 30
-is_late = threading.Event()
+is_asked, is_late = threading.Event(), threading.Event()
+
+
+def answer_late(_: str) -> Reply:
+    is_asked.set()
+    return json_reply(200, {"in time": is_late.wait(PATIENCE)})
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def probes() -> Iterator[ProbeServer]:
         "/live": lambda _: json_reply(200, {"status": "live"}),
         "/accept": lambda accept: Reply(200, "text/plain", accept.encode()),
         "/broken": lambda _: json_reply(200, object()),
-        "/slow": lambda _: json_reply(200, {"in time": is_late.wait(PATIENCE)}),
+        "/slow": answer_late,
     }
     probes = ProbeServer(listen("127.0.0.1", 0), routes)
     probes.start()
@@ -44,6 +49,9 @@ def test_it_answers_get_and_head(probes: ProbeServer) -> None:
     assert (found.code, found.body) == (200, '{"status": "live"}\n')
     assert (head.code, head.body, head.headers["Content-Length"]) == (200, "", str(len(found.body)))
     assert found.headers["Cache-Control"] == "no-store"
+    with socket.create_connection(("127.0.0.1", probes.port), timeout=PATIENCE) as client, client.makefile("rb") as raw:
+        client.sendall(b"HEAD /live HTTP/1.0\r\n\r\n")
+        assert raw.read().endswith(b"\r\n\r\n")  # most clients would not tell of a body
 
 
 def test_a_slash_at_the_end_and_a_query_do_not_matter(probes: ProbeServer) -> None:
@@ -94,10 +102,12 @@ def test_who_sends_a_request_bit_by_bit_is_let_go(probes: ProbeServer, tuning: T
 def test_an_answer_may_take_longer_than_its_request(probes: ProbeServer, tuning: Tuning) -> None:
     tuning.set(probe_request_seconds=1.0)
     is_late.clear()
+    is_asked.clear()
+    answer: list[int] = []
+    asking = threading.Thread(target=lambda: answer.append(code_of(probes.port, "/slow")))
+    asking.start()
+    assert is_asked.wait(PATIENCE)
     with slow_client(probes.port) as late:
-        answer: list[int] = []
-        asking = threading.Thread(target=lambda: answer.append(code_of(probes.port, "/slow")))
-        asking.start()
         assert late.recv(100) == b""  # its time is over, and the other one's was
         is_late.set()
         asking.join(PATIENCE)

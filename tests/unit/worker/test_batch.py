@@ -109,10 +109,10 @@ class Waiter:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.got: list[Any] = []
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self) -> None:
-        while (item := self.batch.wait_for_next(10.0)) is not None:
+        while (item := self.batch.wait_for_next(60.0)) is not None:
             self.got.append(item)
             self.batch.finish()
 

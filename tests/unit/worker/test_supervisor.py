@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from django.db import OperationalError
 
@@ -16,7 +17,16 @@ from django_jobs.worker import supervisor as module
 from tests.support import verbs
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
 from tests.support.tuning import Tuning
-from tests.support.verbs import FOREIGN_BROKER, Interpose, Loss, OccupiedSlot, StopRequest, Supervisor, Text
+from tests.support.verbs import (
+    FOREIGN_BROKER,
+    ChildProcess,
+    Interpose,
+    Loss,
+    OccupiedSlot,
+    StopRequest,
+    Supervisor,
+    Text,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +148,37 @@ def test_a_child_that_cannot_be_started_is_started_later(
     interpose("ChildProcess", lambda *args: FakeChild())
     boss._fill()
     assert len(boss.children) == 1
+
+
+class FakeServer:
+    """A fork server that notes what it is to fork, and may fork nothing."""
+
+    is_lost = False
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.fails = False
+
+    def fork(self, arguments: list[Any], descriptors: list[int]) -> Any:
+        self.names.append(arguments[0])
+        return refuse() if self.fails else SimpleNamespace(pid=1234, returncode=0, poll=lambda: 0)
+
+
+def test_a_child_that_could_not_be_forked_leaves_nothing_open() -> None:
+    server: Any = FakeServer()
+    server.fails, before = True, psutil.Process().num_fds()
+    with pytest.raises(OSError, match="memory"):
+        ChildProcess("host", options(counts=True), server)
+    assert psutil.Process().num_fds() == before
+
+
+@pytest.mark.parametrize(("pool", "place"), [("default", "host-"), ("gpu", "gpu@host-")])
+def test_a_child_is_called_by_its_pool_and_host_and_never_as_another(pool: str, place: str) -> None:
+    server: Any = FakeServer()
+    for _ in range(2):
+        ChildProcess("host", options(pool=pool), server).close()
+    assert [name.startswith(f"{place}{os.getpid()}-") for name in server.names] == [True, True]
+    assert len(set(server.names)) == 2
 
 
 def test_a_burst_does_not_use_up_its_rounds_while_a_new_child_has_to_wait(
@@ -269,3 +310,11 @@ def test_what_was_ordered_is_passed_on_to_the_children(is_quiet: bool, is_stop: 
     supervisor.orders = SimpleNamespace(is_quiet=is_quiet, is_stop=is_stop)  # type: ignore[assignment]
     supervisor._tick()
     assert (child.is_quiet, child.signals) == (is_quiet, signals)
+
+
+def test_a_child_that_starts_while_the_worker_is_quiet_takes_no_job(interpose: Interpose) -> None:
+    boss, child = Supervisor(options()), FakeChild()
+    interpose("ChildProcess", lambda *_: child)
+    boss.orders = SimpleNamespace(is_quiet=True)  # type: ignore[assignment]
+    boss._fill()
+    assert (boss.children, child.is_quiet) == ([child], True)
