@@ -264,7 +264,9 @@ def test_rq_itself_reads_nothing_of_a_ticket_but_its_id(
     redis_client.delete(f"rq:job:{TWO.id}")
     queues = [RQQueue(name, connection=redis_client) for name in names]
     for entry in (TICKET, TWO.id):
-        job, queue = RQQueue.dequeue_any(queues, None, connection=redis_client)
+        found = RQQueue.dequeue_any(queues, None, connection=redis_client)
+        assert found is not None
+        job, queue = found
         assert (job.id, job.func_name, job.args, job.origin, queue.name) == (entry, ENTRY, [], *["jobs-normal"] * 2)
 
 
@@ -280,18 +282,20 @@ def test_a_worker_of_rq_executes_nothing_of_what_it_says_that_it_runs(redis_clie
 def test_rqs_scheduler_finds_the_jobs_of_the_hosts_own_queues_alone(redis_client: redis.Redis) -> None:
     for name in ("own", "jobs-normal"):
         redis_client.zadd(f"rq:scheduled:{name}", {"abc": 1})
-    found = {name: ScheduledJobRegistry(name, connection=redis_client) for name in ("own", "jobs-normal")}
-    assert {name: it.get_jobs_to_schedule() for name, it in found.items()} == {"own": ["abc"], "jobs-normal": []}
+    registry: Any = ScheduledJobRegistry
+    found = {name: registry(name, connection=redis_client).get_jobs_to_schedule() for name in ("own", "jobs-normal")}
+    assert found == {"own": ["abc"], "jobs-normal": []}
 
 
 def test_rubbish_in_our_registries_ends_no_worker_of_rq(redis_client: redis.Redis) -> None:
     for name in ("own", "jobs-normal"):
         redis_client.set(f"rq:wip:{name}", "no set")
-    worker = Worker(["jobs-normal"], name="w", connection=redis_client)
+    worker: Any = Worker(["jobs-normal"], name="w", connection=redis_client)
     worker.run_maintenance_tasks()
     assert worker.last_cleaned_at
+    worker = Worker(["own"], name="w2", connection=redis_client)
     with pytest.raises(redis.ResponseError):
-        Worker(["own"], name="w2", connection=redis_client).run_maintenance_tasks()
+        worker.run_maintenance_tasks()
 
 
 def work_off(*names: str, client: redis.Redis) -> None:

@@ -13,6 +13,7 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs import submit_job
+from django_jobs.exceptions import JobCanceled
 from django_jobs.models import JobType, Worker
 from tests.support import verbs
 from tests.support.brokers import (
@@ -67,6 +68,7 @@ def test_a_child_works_on_any_broker_with_the_ports_methods(
     assert sorted(ticket.pk for ticket in broker.done) == [job.pk for job in jobs]
     assert {reread(job).status for job in jobs} == {"Completed"}
     assert (broker.tickets, broker.aside, broker.workers) == ([], [FOREIGN], {})
+    assert not Worker.objects.exists()
 
 
 def test_a_child_that_ends_gives_back_the_tickets_of_rows_that_were_held(
@@ -180,6 +182,38 @@ def test_a_child_that_ran_as_many_jobs_as_it_may_leaves_the_others(
     child.run()
 
     assert (child.is_recycled, child.state.jobs_run, len(broker.tickets)) == (True, 3, 2)
+    assert len(broker.done) == 3  # also of those that it ran last, the broker keeps nothing
+
+
+def test_a_child_that_holds_more_memory_than_it_may_runs_some_jobs_first(child: Child, kind: JobType) -> None:
+    for _ in range(5):
+        pending_job(kind)
+    verbs.dispatch()
+    object.__setattr__(child.state.options, "max_memory", 1)
+    child.run()
+    assert (child.is_recycled, 1 <= child.state.jobs_run < 5) == (True, True)
+
+
+def test_a_hint_that_a_job_was_canceled_interrupts_its_handler(child: Child, broker: MemoryBroker) -> None:
+    (job, claimed), interrupter = running_job(), Interrupter(on_main_thread=False)
+    child.state.running.add(claimed, interrupter)
+    child._announce()
+    broker.request_cancel(WORKER, [job.name])
+    assert interrupter.wanted is JobCanceled
+
+
+def test_a_ticket_that_is_shown_as_running_goes_when_it_is_shown_no_longer(
+    child: Child, broker: MemoryBroker, tuning: Tuning
+) -> None:
+    tuning.set(shown_ticket_seconds=-1.0)
+    _, claimed = running_job()
+    child.state.running.add(claimed, Interrupter(on_main_thread=False))
+    child.state.shared_slots.begin(0, claimed.pk, claimed.attempt, 60)
+    child.state.shown.update()
+    child.state.running.remove(claimed)
+    child.claims.done = [claimed.ticket]
+    child._take(1)
+    assert (broker.done, child.claims.done) == ([], [])
 
 
 def test_a_job_that_ends_while_room_is_looked_for_counts_among_those_that_a_child_may_run(
@@ -258,6 +292,35 @@ def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> 
         Interpose(patch)("settle", look)
         state.settler.settle([settling])
     assert seen == {(item.pk, item.attempt) for item in [*claims, settling.claimed]}
+
+
+def test_what_was_given_up_before_its_claim_was_answered_does_not_run(
+    child: Child, broker: MemoryBroker, kind: JobType, interpose: Interpose, tuning: Tuning
+) -> None:
+    """The housekeeper hands it back, and it may run elsewhere by then."""
+    pending_job(kind)
+    verbs.dispatch()
+    tuning.set(claim_doubt_seconds=-1.0)
+    real, claimed = verbs.claim, list[int]()
+
+    def claim_late(*args: Any, **options: Any) -> list[Any]:
+        child.state.known_attempts()
+        found = real(*args, **options)
+        claimed.extend(item.pk for item in found)
+        return found
+
+    interpose("claim", claim_late)
+    child._take_and_claim()
+    assert (len(claimed), child.state.batch.busy()) == (1, 0)
+
+
+def test_claims_that_got_no_answer_are_given_up_before_the_next_ones(child: Child) -> None:
+    """The supervisor renews all that this worker holds, and nobody would run them."""
+    jobs, claims = zip(*(running_job() for _ in range(2)), strict=True)
+    child.state.doubts.add([claimed.ticket for claimed in claims])
+    child.claims.resolve_doubts()
+    assert [reread(job).status for job in jobs] == ["Queued"] * 2
+    assert child.state.doubts.tickets() == []
 
 
 def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_beside_others(

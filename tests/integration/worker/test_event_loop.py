@@ -133,6 +133,14 @@ def test_no_more_run_at_a_time_than_there_are_slots_whatever_they_are(child: Chi
     assert (len(seen), max(seen)) == (12, 4)
 
 
+def test_the_end_of_a_coroutine_is_stored_at_once(child: Child) -> None:
+    async def handler(context: Any) -> None:
+        """Ends."""
+
+    (job,) = child.start(handler)
+    wait_until(lambda: reread(job).status == "Completed", 30, "its end")
+
+
 def test_what_has_not_begun_or_has_ended_is_not_taken_for_running(child: Child) -> None:
     """Else it would pay for a neighbor that ends the process."""
     seen: list[list[int]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db import OperationalError
 
 from django_jobs import cancel_job
 from django_jobs.exceptions import AttemptLost, JobCanceled
+from django_jobs.models import Job, Worker
 from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, reread, returned, running_job
 from tests.support.tuning import Tuning
@@ -68,6 +70,52 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
 
 
+def test_what_could_not_be_handed_back_since_its_row_was_in_use_is_handed_back_later(
+    state: ChildState, duties: Housekeeper, interpose: Interpose, reasons: Callable[[Job], list[str]]
+) -> None:
+    state.shared_slots.board.note_quiet(is_quiet=True)
+    job, claimed = running_job()
+    state.batch.put([claimed])
+    original = verbs.hand_back
+    interpose("hand_back", lambda attempts, *_: attempts)
+    duties._hand_back()
+    interpose("hand_back", original)
+    assert reread(job).status == "Running"
+    duties._hand_back()
+    assert (reread(job).status, reasons(job)[-1]) == ("Queued", "worker_quiet")
+
+
+def test_a_handler_whose_progress_is_refused_is_told_that_its_attempt_is_lost(
+    state: ChildState, duties: Housekeeper
+) -> None:
+    interrupters = []
+    for name in (WORKER, "worker-2"):
+        _, claimed = running_job(name)
+        interrupters.append(Interrupter(on_main_thread=False))
+        state.running.add(claimed, interrupters[-1])
+        state.progress.report((claimed.pk, claimed.attempt), 50, "half")
+    duties._flush_progress()
+    assert [interrupter.wanted for interrupter in interrupters] == [None, AttemptLost]
+
+
+def test_a_worker_is_listed_as_quiet_for_as_long_as_it_is(state: ChildState, duties: Housekeeper) -> None:
+    listed = []
+    for is_quiet in (False, True, False):
+        state.shared_slots.board.note_quiet(is_quiet=is_quiet)
+        duties.announce()
+        listed.append(Worker.objects.get(name=WORKER).quiet_since is not None)
+    assert listed == [False, True, False]
+
+
+def test_all_that_waits_is_shown_to_the_supervisor(state: ChildState) -> None:
+    """What is not shown cannot be taken back from a handler that holds the interpreter."""
+    claims = [running_job()[1] for _ in range(2)]
+    for claimed in claims:
+        state.put([claimed])
+    assert state.shared_slots.board.claimed() == (2, [(item.pk, item.attempt) for item in claims])
+    assert claims[1].set_number == 2
+
+
 def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_is_seen_twice(
     state: ChildState, duties: Housekeeper
 ) -> None:
@@ -119,6 +167,8 @@ def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(
     assert [item.ticket for item in broker.workers[WORKER]] == [claimed.ticket]
     duties._due.clear()
     assert not duties._is_any_unseen()
+    state.ended(returned(claimed))
+    assert state.shown.has_ended()
 
 
 def test_a_window_that_grew_much_is_announced_before_the_next_heartbeat_and_one_that_shrank_if_it_stays_so(
@@ -145,6 +195,7 @@ def test_an_orphan_renews_its_lease_and_notes_it_where_it_looks_for_it(state: Ch
     assert after
     assert after > before
     assert (state.shared_slots.renewed() > claimed.claimed_at, interrupter.wanted) == (True, None)
+    assert reread(job).begun_attempt == claimed.attempt
 
 
 @pytest.mark.parametrize(("what", "kind"), [("canceled", JobCanceled), ("taken away", AttemptLost)])

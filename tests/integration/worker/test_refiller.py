@@ -54,6 +54,15 @@ def test_of_what_is_asked_at_once_the_most_urgent_counts(asked: list[Any], inter
     assert asked == [3, "look"]
 
 
+@pytest.mark.usefixtures("asked")
+def test_a_worker_fills_the_queues_of_its_own_pools_alone(interpose: Interpose) -> None:
+    filled: list[Any] = []
+    interpose("refill", lambda _, in_pools=(): filled.append(in_pools))
+    interpose("refill_if_empty", lambda _, in_pools=(): filled.append(in_pools))
+    Refiller(in_pools={"gpu"})._refill()
+    assert filled == [{"gpu"}, {"gpu"}]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writing(
     child: Child, monkeypatch: pytest.MonkeyPatch, interpose: Interpose

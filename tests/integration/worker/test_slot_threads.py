@@ -13,8 +13,10 @@ import pytest
 from django.db import connection
 
 from tests.integration.worker.test_slots import Child
-from tests.support.brokers import MemoryBroker, running_job
+from tests.support import verbs
+from tests.support.brokers import MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
+from tests.support.verbs import Interpose
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -85,6 +87,25 @@ def test_what_strikes_a_thread_between_its_jobs_ends_neither_it_nor_the_next_job
     time.sleep(0.5)
     assert [threaded.run(handler).status for _ in range(3)] == ["Completed"] * 3
     assert len(set(own)) <= 2
+
+
+def test_what_ends_while_others_are_stored_is_stored_without_a_further_end(
+    threaded: Child, interpose: Interpose
+) -> None:
+    (_, first), (job, second) = running_job(), running_job()
+    real, late = verbs.settle, [second]
+
+    def store_slowly(*args: Any) -> Any:
+        if late:
+            threaded.state.batch.put([late.pop()])
+            threaded.slots.run_batch()
+            wait_until(lambda: threaded.state.jobs_run == 2 and threaded.state.batch.idle, 30, "the other end")
+        return real(*args)
+
+    interpose("settle", store_slowly)
+    threaded.state.batch.put([first])
+    threaded.slots.run_batch()
+    wait_until(lambda: reread(job).status == "Completed", 30, "the other end to be stored")
 
 
 def test_the_thread_that_stores_ends_keeps_no_log_of_its_queries(threaded: Child, settings: Any) -> None:

@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone, translation
 
 from django_jobs import cancel_job
-from django_jobs.exceptions import JobCanceled
+from django_jobs.exceptions import JobCanceled, PermanentError
 from django_jobs.models import Job
 from tests.support import verbs
 from tests.support.attempts import raising
@@ -107,6 +107,15 @@ def is_free(child: Child) -> bool:
 def test_a_handler_runs_and_its_slot_is_free_again(child: Child) -> None:
     assert child.run().status == "Completed"
     assert child.is_idle()
+
+
+def test_progress_that_nobody_has_written_yet_is_stored_with_the_end(child: Child) -> None:
+    def fail_half_way(context: Any) -> None:
+        context.update_progress(50, "half")
+        raise PermanentError("it failed")
+
+    job = child.run(fail_half_way)
+    assert (job.status, job.progress, job.progress_message) == ("Dead Letter", 50, "half")
 
 
 @pytest.mark.parametrize(
@@ -231,6 +240,20 @@ def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child, reaso
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
     assert reasons(job)[-1] == "lease_over"
     assert (child.state.jobs_run, child.state.prefetch.ahead(10)) == (0, 0)  # nothing ran, and so not fast either
+
+
+def test_what_was_revoked_does_not_begin(child: Child, reasons: Reasons) -> None:
+    """The supervisor hands it back, and it may run elsewhere by then."""
+    for handler in (never, never_async):
+        job, claimed = running_job()
+        claimed.handler = handler
+        child.state.put([claimed])
+        child.state.shared_slots.board.revoke(claimed.set_number)
+        child.slots.run_batch()
+        child.slots.wait()
+        child.state.settle()
+        assert (reread(job).status, reasons(job)[-1], child.state.jobs_run) == ("Queued", "held_up", 0)
+        assert child.is_idle()
 
 
 def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_long_its_type_runs(

@@ -86,12 +86,17 @@ def test_a_handler_is_told_when_it_calls_its_context_why_it_is_to_stop_but_not_i
     flushed: list[Any],
     renewed: list[Any],
     seconds: int,
-    kind: type[Exception] | None,
+    kind: type[BaseException] | None,
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 60}
     renewals: list[Any] = []
     monkeypatch.setattr(runner.progress, "flush", lambda: flushed)
-    interpose("renew_leases", lambda workers: renewals.append(workers) or renewed)
+
+    def renew(workers: list[str]) -> list[Any]:
+        renewals.append(workers)
+        return renewed
+
+    interpose("renew_leases", renew)
     runner.deadline = time.monotonic() + seconds
     runner.keep_alive()
     assert renewals == [["rqworker"]]  # the next one is due after a sixth of the lease

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -58,3 +59,16 @@ def test_a_loop_that_gets_on_is_seen_to(slots: SharedSlots, seen: SharedSlots) -
         seen_steps.append((seen.board.loop, seen.board.step))
     assert [step for _, step in seen_steps] == [LoopStep.CLAIMING, LoopStep.CLAIMING, LoopStep.ELSEWHERE]
     assert len({number for number, _ in seen_steps}) == 3
+
+
+def test_only_the_main_thread_shows_that_the_loop_gets_on(slots: SharedSlots, seen: SharedSlots) -> None:
+    before, other = seen.board.loop, threading.Thread(target=slots.board.get_on)
+    other.start()
+    other.join()
+    assert seen.board.loop == before
+
+
+def test_who_failed_to_write_writes_no_more(slots: SharedSlots, seen: SharedSlots) -> None:
+    with pytest.raises(ZeroDivisionError), slots.board.writing():
+        raise ZeroDivisionError
+    assert not seen.board.is_writing

@@ -48,7 +48,7 @@ def test_what_waits_behind_a_handler_that_holds_the_interpreter_is_revoked_and_t
 ) -> None:
     number = begin_first_of_three(child)
     child.pass_time(0.4)
-    assert child.watch.take_revoked() == []
+    assert [child.watch.take_revoked() for _ in range(2)] == [[], []]  # the child needs a moment to see it
     assert child.slots.board.is_revoked(number)
     child.pass_time(0.05)
     assert child.watch.take_revoked() == [(2, 1), (3, 1)]

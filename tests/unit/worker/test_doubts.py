@@ -47,6 +47,9 @@ def test_what_was_in_doubt_for_too_long_is_given_up_and_does_not_run_when_the_an
     assert doubts.known() == {(2, 1)}
     runs = claimed(SECOND)
     assert doubts.answered([FIRST, SECOND], [claimed(FIRST), runs]) == [runs]
+    doubts.add([FIRST])  # it was issued again
+    runs = claimed(FIRST)
+    assert doubts.answered([FIRST], [runs]) == [runs]
 
 
 def test_what_was_resolved_is_in_doubt_no_longer(clock: SimpleNamespace) -> None:
@@ -71,6 +74,13 @@ def test_a_ticket_that_is_found_to_be_held_again_and_again_comes_back_ever_later
     held.add([FIRST])
     clock.now += HELD_SECONDS
     assert held.take_due() == [FIRST]
+
+
+def test_whoever_makes_passes_is_told_of_held_tickets(clock: SimpleNamespace) -> None:
+    held, told = HeldTickets(), list[bool]()
+    held.found_more = lambda: told.append(True)
+    held.add([FIRST])
+    assert told == [True]
 
 
 def test_what_is_kept_is_put_back_when_its_worker_leaves(clock: SimpleNamespace) -> None:

@@ -96,6 +96,14 @@ def test_a_child_whose_loop_stands_still_is_killed_and_nobody_pays_for_it(leases
     assert "claiming" in str(child.killed)
 
 
+def test_a_frozen_child_is_not_killed_for_standing_still(leases: LeaseRenewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = FakeChild()
+    monkeypatch.setattr(child, "is_frozen", lambda: True)
+    child.stalls_at, child.keeps_others_from_writing = LoopStep.CLAIMING, True
+    verbs.watch_board(child, leases)
+    assert not child.killed
+
+
 def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: LeaseRenewer) -> None:
     child = FakeChild()
     child.slots = SharedSlots.create(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.worker.child_entry import exit_after
 from django_jobs.worker.exit_codes import LOGGED_EVERY_SECONDS
 from tests.support.tuning import Tuning
-from tests.support.verbs import Child, FailureTracker
+from tests.support.verbs import FOREIGN_BROKER, Child, FailureTracker, Interpose, WorkerFailed
 
 
 @pytest.fixture
@@ -72,3 +74,31 @@ def test_another_kind_of_failure_is_news_too(clock: SimpleNamespace, caplog: pyt
         "event=broker_unavailable",
         "event=database_unavailable",
     ]
+
+
+class Ended(BaseException):
+    """In place of the end of the process, with its code."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 7), (WorkerFailed(FOREIGN_BROKER), FOREIGN_BROKER), (ValueError("a mistake"), 1)]
+)
+def test_a_child_ends_with_the_code_of_its_work_once_observers_and_log_have_heard_all(
+    monkeypatch: pytest.MonkeyPatch, interpose: Interpose, error: Exception | None, code: int
+) -> None:
+    heard: list[str] = []
+
+    def work() -> int:
+        if error is not None:
+            raise error
+        return 7
+
+    def leave(code: int) -> None:
+        raise Ended(code)
+
+    interpose("drain_observers", lambda: heard.append("observers"))
+    monkeypatch.setattr(logging, "shutdown", lambda: heard.append("log"))
+    monkeypatch.setattr(os, "_exit", leave)
+    with pytest.raises(Ended) as ended:
+        exit_after(work, "name")
+    assert (ended.value.args, heard) == ((code,), ["observers", "log"])

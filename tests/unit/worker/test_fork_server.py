@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is fork
 
 #: In a process of its own: the process of the tests has threads, and a copy of it would go on with the tests.
 PROLOGUE = """
-import os, signal, sys, threading, time
+import errno, gc, os, signal, sys, threading, time
 from pathlib import Path
 from django_jobs.worker import fork_server
 from django_jobs.worker.fork_server import ForkServer
@@ -162,6 +162,26 @@ except InterruptedError:
     print(os.read(reading, 10))  # until nobody can write any more
 """
     assert told_by(code) == "b''"
+
+
+def test_a_child_whose_descriptors_do_not_all_arrive_is_not_started() -> None:
+    code = """
+server = ForkServer(tell)
+reading, writing = os.pipe()
+try:
+    server.fork([], [writing] * 20)
+except OSError as error:
+    print(error.errno == errno.EMFILE)
+print(ended(server.fork([], [])))
+"""
+    assert told_by(code).split() == ["True", "3"]
+
+
+def test_a_child_collects_its_garbage() -> None:
+    code = """
+print(ended(ForkServer(lambda *_: os._exit(20 + gc.isenabled())).fork([], [])))
+"""
+    assert told_by(code) == "21"
 
 
 def test_where_no_process_is_left_the_error_is_the_systems() -> None:

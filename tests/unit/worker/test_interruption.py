@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut
+from django_jobs.exceptions import AttemptLost, JobCanceled, JobTimedOut, WorkerStopping
 from tests.support import verbs
 from tests.support.tuning import Tuning
 from tests.support.verbs import CheckpointRunner, Interpose, Interrupter, SlotRunner
@@ -159,11 +159,23 @@ def test_a_context_reports_progress_for_its_attempt(interrupter: Interrupter) ->
     assert progress.reports == [((7, 2), 50, "half")]
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(JobCanceled, True), (JobTimedOut, False), (None, False)])
-def test_is_canceled_tells_of_a_cancel_only(interrupter: Interrupter, kind: Any, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (JobCanceled, (True, False)),
+        (AttemptLost, (True, True)),
+        (JobTimedOut, (False, False)),
+        (WorkerStopping, (False, False)),
+        (None, (False, False)),
+    ],
+)
+def test_a_context_tells_a_cancel_and_a_loss_from_other_reasons_to_stop(
+    interrupter: Interrupter, kind: Any, expected: tuple[bool, bool]
+) -> None:
     if kind:
         interrupter.want(kind)
-    assert SlotRunner((7, 2), Progress(), interrupter).is_canceled() is expected
+    runner = SlotRunner((7, 2), Progress(), interrupter)
+    assert (runner.is_canceled(), runner.is_lost()) == expected
 
 
 def test_a_shield_in_one_thread_holds_in_the_others(interrupter: Interrupter) -> None:

@@ -67,6 +67,36 @@ def test_no_trouble_with_a_renewal_keeps_the_renewer_from_the_next(
     assert type(trouble).__name__ in caplog.text
 
 
+def test_a_lease_counts_from_before_its_renewal(interpose: Interpose) -> None:
+    renewer = LeaseRenewer(lambda: ["child"])
+    moments = iter([100.0, 140.0])
+    moment = next(moments)
+
+    def renew_slowly(_: object) -> list[Any]:
+        nonlocal moment
+        moment = next(moments)
+        return [HELD]
+
+    interpose("uptime", lambda: moment)
+    interpose("renew_leases", renew_slowly)
+    renewer._renew()
+    assert renewer.renewed == {"child": 100.0}
+
+
+@pytest.mark.parametrize(("held", "is_forgotten"), [([HELD], False), ([], True)])
+def test_after_a_renewal_that_missed_what_runs_the_next_one_walks_anew(
+    interpose: Interpose, held: list[Held], is_forgotten: bool
+) -> None:
+    renewer, forgotten = LeaseRenewer(lambda: ["child"]), list[bool]()
+    interpose("forget_in_flight", lambda: forgotten.append(True))
+    interpose("renew_leases", lambda _: held)
+    renewer.running = [("child", OccupiedSlot(0, 7, 2, StopRequest.NONE, started=0.0, timeout=60))]
+    renewer._renew()
+    assert not forgotten
+    renewer._renew()
+    assert bool(forgotten) is is_forgotten
+
+
 def test_an_attempt_is_lost_when_two_renewals_in_a_row_did_not_find_it(
     renewer: LeaseRenewer, interpose: Interpose
 ) -> None:
@@ -100,14 +130,16 @@ def test_a_renewal_speaks_only_of_attempts_that_it_should_have_found(
     assert renewer.is_lost("child", item) is expected
 
 
-def test_a_loss_is_seen_to_once_the_database_is_back(renewer: LeaseRenewer, interpose: Interpose) -> None:
+def test_a_loss_is_seen_to_once_the_database_is_back_also_by_a_supervisor_that_leaves(
+    renewer: LeaseRenewer, interpose: Interpose, tuning: Tuning
+) -> None:
+    tuning.set(lease_renewer_leave_seconds=PATIENCE)
     release = Answers(OperationalError("gone"), InterfaceError("closed"), False, True)  # then its rows were in use
     interpose("renew_leases", Answers([]))
     interpose("release_worker", release)
 
     renewer.report(LOSS)
     renewer.start()
-    wait_until(lambda: len(release.calls) == 4, PATIENCE, "the fourth try")
     renewer.stop()
 
     assert release.calls == [(LOSS,)] * 4

@@ -80,16 +80,23 @@ def test_caution_is_asked_for_after_a_death_that_no_handler_explains(
     assert [caution for caution, until in other.cautions.items() if until > verbs.uptime()] == asked_for
 
 
-def test_where_several_are_claimed_in_spite_of_caution_it_is_no_import_that_kills(clock: SimpleNamespace) -> None:
+@pytest.mark.parametrize(
+    ("in_hand", "second"),
+    [({(8, 1), (9, 1)}, [Caution.WITH_UNLOADED, Caution.WITH_ALL]), ({(8, 1)}, [Caution.WITH_UNLOADED])],
+    ids=["several", "one"],
+)
+def test_where_several_are_claimed_in_spite_of_caution_it_is_no_import_that_kills(
+    clock: SimpleNamespace, in_hand: set[tuple[int, int]], second: list[Caution]
+) -> None:
     boss, other = Supervisor(options()), FakeChild()
     boss._stop_since, asked = clock.now, []
     for _ in range(2):
         dead = FakeChild(returncode=-9)
-        dead.in_hand, dead.started = frozenset({(8, 1), (9, 1)}), 0.0
+        dead.in_hand, dead.started = frozenset(in_hand), 0.0
         boss.children = [dead, other]
         boss._tick()
         asked.append([caution for caution, until in other.cautions.items() if until > verbs.uptime()])
-    assert asked == [[Caution.WITH_UNLOADED], [Caution.WITH_UNLOADED, Caution.WITH_ALL]]
+    assert asked == [[Caution.WITH_UNLOADED], second]
 
 
 def test_no_caution_is_asked_for_after_a_child_that_the_supervisor_killed_itself(clock: SimpleNamespace) -> None:
