@@ -147,6 +147,21 @@ def test_a_jobs_room_ends_when_the_policy_hides_the_job(
     assert left == {"event": "left", "room": f"job:{job.name}", "reason": "forbidden"}
 
 
+def test_a_jobs_room_ends_when_the_policy_cannot_say_whose_jobs_somebody_sees(
+    organization: Organization, owner: User, settings: Any, tuning: Tuning
+) -> None:
+    tuning.set(hub_tick_seconds=0.01, hub_recheck_seconds=0.01)
+    job = job_of(owner, organization)
+
+    @with_clients(by_token(owner))
+    async def left(client: LiveClient) -> dict[str, Any]:
+        await client.join(f"job:{job.name}")
+        settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.FailingScope"}
+        return await client.hear("left")
+
+    assert left["reason"] == "forbidden"
+
+
 def test_an_event_is_told_to_nobody_whom_the_policy_stopped_showing_the_job(
     broadcaster: ManualBroadcaster, organization: Organization, owner: User, switch: type[Switch]
 ) -> None:
