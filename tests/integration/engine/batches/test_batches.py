@@ -35,7 +35,7 @@ from django_jobs.models import Batch, BatchChange, Job, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import verbs
 from tests.support.batches import add, counts, expire, make_batch, state, tick
-from tests.support.brokers import end, queue_up, reread, returned, start
+from tests.support.brokers import end, queue_up, raised, reread, returned, start
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.refusals import refused
 from tests.support.tuning import Tuning
@@ -179,6 +179,14 @@ def test_it_has_started_when_its_first_job_did(organization: Organization, kind:
         begun.append(get_batch_status(batch).started_at)
     assert begun[0] is not None
     assert begun[1] == begun[0]
+
+
+def test_of_jobs_that_end_together_the_first_start_counts(organization: Organization, kind: JobType) -> None:
+    batch = create_batch(organization)
+    attempts = [start(batch.submit(kind)) for _ in range(2)]
+    verbs.settle([raised(item) for item in attempts], attempts[0].worker_name)
+    tick()
+    assert get_batch_status(batch).started_at == Job.objects.get(pk=attempts[0].pk).started_at
 
 
 def test_what_follows_reads_the_status_of_its_batch(organization: Organization, kind: JobType) -> None:

@@ -136,6 +136,11 @@ def test_what_a_mark_does_not_know_is_found_when_its_worker_is_gone() -> None:
     assert reread(late).status == "Queued"
 
 
+def test_of_types_with_rates_what_runs_is_not_in_hand(kind: JobType) -> None:
+    queued, _ = job_in("Queued", job_type=kind), job_in("Running", job_type=kind)
+    assert [item.pk for item in verbs.queued_jobs_of([kind.pk])] == [queued.pk]
+
+
 @pytest.mark.usefixtures("rest")
 def test_jobs_of_types_with_limits_are_counted_from_marks_of_the_lock_alone(kind: JobType) -> None:
     verbs.count_in_flight(has_lock=False)

@@ -56,6 +56,19 @@ def test_times_and_ends_are_summed_up_by_minute(each_store: Store, kind: JobType
     assert len(found) == 3
 
 
+def test_first_attempts_alone_waited_and_not_for_a_moment_that_was_asked_for_since(
+    each_store: Store, kind: JobType, organization: Organization
+) -> None:
+    job = job_in("Completed", job_type=kind, organization=organization)
+    ran_at(job, waited=2, ran=1)
+    Job.objects.filter(pk=job.pk).update(run_at=LATER)
+    again = ExecutionLog.objects.get(job_id=job.pk, to_status="Running")
+    again.pk, again.attempt = None, 2
+    again.save()
+    noon = each_store.tally(0, 10**9)[place(job, NOON)]
+    assert (noon.started, noon.wait_histogram) == (2, {verbs.histogram_class(2): 1})
+
+
 def test_only_the_rows_that_are_asked_for_are_counted(
     each_store: Store, kind: JobType, organization: Organization
 ) -> None:

@@ -100,6 +100,11 @@ def test_a_lost_race_is_run_again_but_not_for_ever_and_not_in_a_callers_transact
             raise lost_race()
         return len(tries)
 
+    def fail(text: str) -> int:
+        assert tries, "it is tried once"
+        tries.clear()
+        raise OperationalError(text)
+
     for run in (each_store.in_transaction, each_store.retried):
         tries.clear()
         assert run(lambda: lose_until(3)) == 3
@@ -107,6 +112,8 @@ def test_a_lost_race_is_run_again_but_not_for_ever_and_not_in_a_callers_transact
         with pytest.raises(OperationalError):
             run(lambda: lose_until(TRANSACTION_TRIES + 1))
         assert len(tries) == TRANSACTION_TRIES
+        with pytest.raises(OperationalError, match="lost"):
+            run(lambda: fail("lost"))
         tries.clear()
         with pytest.raises(OperationalError), transaction.atomic():
             run(lambda: lose_until(3))

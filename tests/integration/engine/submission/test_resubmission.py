@@ -304,9 +304,10 @@ def test_what_two_batches_of_one_attempt_are_are_those_of_the_next(
     assert (len(batches()), len(children())) == (3, 3)
 
 
-@pytest.mark.parametrize("differs", ["name", "then", "on_failure", "open_to", "user"])
+@pytest.mark.parametrize("differs", ["organization", "name", "then", "on_failure", "open_to", "user"])
 def test_another_batch_is_not_given_back(differs: str, does: Any, child: JobType, organization: Organization) -> None:
     values: dict[str, Any] = {
+        "organization": make_organization(),
         "name": "x",
         "then": {"job_type": "child"},
         "on_failure": {"job_type": "child"},
@@ -315,7 +316,8 @@ def test_another_batch_is_not_given_back(differs: str, does: Any, child: JobType
     }
 
     def make(context: Any) -> None:
-        create_batch(organization, **({differs: values[differs]} if context.attempt == 1 else {}))
+        changed = {differs: values[differs]} if context.attempt == 1 else {}
+        create_batch(**{"organization": organization, **changed})
 
     pending_job(does(make), organization)
     run_jobs(retries=True)

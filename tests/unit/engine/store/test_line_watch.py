@@ -96,6 +96,31 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
             far.recv(1)
 
 
+def test_a_line_that_answered_is_canceled_anew_before_it_is_hung_up(
+    ends: tuple[socket.socket, socket.socket], silent: Silent
+) -> None:
+    near, far = ends
+    line = line_watch._Line()
+    line.connection, line.seconds = SimpleNamespace(connection=object(), alias="silent"), 0.1
+    for times in (1, 2):
+        near.sendall(b"?")
+        wait_until(lambda: line_watch._silence(near.fileno()) > 0.1, 5, "silence")
+        line_watch._look_at(line)
+        wait_until(lambda times=times: len(silent.canceled) == times, 5, "the cancel")
+        far.sendall(b"!")
+        wait_until(lambda: line_watch._silence(near.fileno()) == 0, 5, "the answer")
+        line_watch._look_at(line)
+
+
+def test_behind_an_inner_block_the_limit_of_the_outer_one_holds_again() -> None:
+    with line_watch.waiting(5):
+        line = line_watch._of_thread.line
+        with line_watch.waiting(1):
+            assert line.seconds == 1
+        assert line.seconds == 5
+    assert line.seconds is None
+
+
 def test_what_goes_on_beside_its_caller_is_hung_up_too(
     ends: tuple[socket.socket, socket.socket], silent: Silent, interpose: Interpose, tuning: Tuning
 ) -> None:
