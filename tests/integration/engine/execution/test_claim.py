@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs import get_job_history
+from django_jobs import get_job_history, retry_job
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, Membership, Organization
 from tests.integration.conftest import Reasons
@@ -204,6 +204,8 @@ def test_a_handler_that_nobody_could_load_for_ten_minutes_is_given_up(minutes: i
     logs = ExecutionLog.objects.filter(job=job, from_status="Queued", to_status="Pending")
     logs.update(timestamp=verbs.now() - dt.timedelta(minutes=minutes))
     assert refused(queue_up(job)).status == status
+    if status == "Dead Letter":
+        assert refused(queue_up(retry_job(job))).status == "Pending"  # which begins anew
 
 
 def test_a_handler_that_became_loadable_runs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from django.contrib.auth.models import User
 
 from django_jobs.models import Job, Membership, Organization
 from tests.support import verbs
@@ -82,6 +83,16 @@ def test_of_two_owners_each_has_its_own_verdict(organization: Organization) -> N
     Membership.objects.filter(user=leaves).delete()
 
     assert claimed(*jobs) == ["Running", "Dead Letter"]
+
+
+def test_whoever_got_the_name_of_a_deleted_owner_has_their_own_verdict(organization: Organization) -> None:
+    kind, jobs = make_job_type(), []
+    for _ in range(2):
+        User.objects.filter(username="ada").delete()
+        user = make_user("ada", member_of=[organization])
+        jobs.append(queued(job_type=kind, organization=organization, user=user))
+
+    assert claimed(*jobs) == ["Dead Letter", "Running"]
 
 
 def test_what_a_handler_submitted_has_another_verdict_than_what_a_user_did(organization: Organization) -> None:

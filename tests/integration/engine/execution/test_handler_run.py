@@ -15,7 +15,7 @@ from django_jobs import job_handler
 from django_jobs.exceptions import JobCanceled, PermanentError
 from django_jobs.models import Job, JobType
 from tests.support import handlers, verbs
-from tests.support.attempts import FreeRunner, outcome_of, returning
+from tests.support.attempts import FreeRunner, outcome_of, raising, returning
 from tests.support.brokers import WORKER, pending_job, reread, running_job
 from tests.support.factories import make_job_type
 from tests.support.verbs import Interpose, ProgressBuffer, outcomes
@@ -126,7 +126,12 @@ def test_what_a_handler_left_behind_is_told_that_the_attempt_has_ended(late: Cal
     assert seen[0].is_canceled()
     with pytest.raises(JobCanceled):
         late(seen[0])
-    assert runner.reports == []
+    assert (runner.reports, seen[0].still_owned()) == ([], False)
+
+
+def test_a_cancel_among_other_errors_of_a_handler_counts() -> None:
+    errors = BaseExceptionGroup("both", [ValueError("its task"), BaseExceptionGroup("inner", [JobCanceled()])])
+    assert isinstance(outcome_of(raising(errors)), outcomes.Canceled)
 
 
 class Loaves(serializers.Serializer[Any]):

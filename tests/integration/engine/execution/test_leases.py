@@ -111,6 +111,8 @@ def test_renewing_tells_how_long_ago_a_cancel_was_requested() -> None:
 
 def test_a_job_whose_lease_ran_out_is_taken_from_its_worker(reasons: Reasons) -> None:
     (silent, claimed), (living, _) = running_job("worker-1"), running_job("worker-2")
+    verbs.note_begun([(silent.pk, claimed.attempt)], ["worker-2"])
+    assert reread(silent).begun_attempt == 0  # another's is not noted
     verbs.note_begun([(silent.pk, claimed.attempt)], ["worker-1"])
     expire(silent)
     assert verbs.rescue_expired() == 1
@@ -175,8 +177,9 @@ def test_who_shared_a_process_that_was_killed_for_another_job_pays_nothing(
 @pytest.mark.parametrize("how", ["lost", "timed_out", "interrupted"])
 def test_an_attempt_that_had_ended_unstored_is_not_said_to_have_waited(how: str, reasons: Reasons) -> None:
     (running, one), (ended, two) = running_job(), running_job()
-    loss = loss_of((running.pk, one.attempt), how=how, ended=frozenset({(ended.pk, two.attempt)}))
-    assert verbs.release_worker(loss)
+    pair = (running.pk, one.attempt)
+    assert verbs.release_worker(loss_of(pair, how=how, ended=frozenset({pair, (ended.pk, two.attempt)})))
+    assert reread(running).status == {"lost": "Failed", "timed_out": "Timed Out"}.get(how, "Queued")
     assert (reread(ended).status, reread(ended).retry_count) == ("Queued", 0)
     assert reasons(ended) == ["unstored"]
 

@@ -116,18 +116,21 @@ def test_withdrawn_and_due_it_is_dispatched_again_with_its_new_priority(
 def test_a_claim_that_has_read_what_is_replaced_meanwhile_runs_what_is_asked_for_now(
     kind: JobType, organization: Organization, interpose: Interpose
 ) -> None:
-    first = queue_up(replacing(kind, organization, 1))
+    first, user = queue_up(replacing(kind, organization, 1)), make_user(member_of=[organization])
     left = [first]
 
     def is_active(_: object) -> bool:
         while left:
             left.pop()
-            queue_up(replacing(kind, organization, 2, timeout=9))
+            queue_up(replacing(kind, organization, 2, timeout=9, expires_at=verbs.now() + dt.timedelta(hours=1)))
+            Job.objects.update(owner=user, owner_name=user.username)
         return True
 
     interpose("get_policy", lambda: SimpleNamespace(is_active=is_active))
     (claimed,) = verbs.claim([ticket_of(first)], WORKER)
     assert (claimed.parameters, claimed.timeout_seconds) == ({"n": 2}, 9)
+    assert (claimed.owner_id, claimed.owner_name) == (user.pk, user.username)
+    assert claimed.starts_before is not None
 
 
 def test_a_job_that_was_picked_and_then_got_a_later_moment_is_not_dispatched(
