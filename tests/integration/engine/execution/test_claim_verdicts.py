@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from django.contrib.auth.models import User
 
-from django_jobs.models import Job, Membership, Organization
+from django_jobs.models import Job, JobType, Membership, Organization
 from tests.support import verbs
 from tests.support.brokers import WORKER, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
@@ -83,6 +83,20 @@ def test_of_two_owners_each_has_its_own_verdict(organization: Organization) -> N
     Membership.objects.filter(user=leaves).delete()
 
     assert claimed(*jobs) == ["Running", "Dead Letter"]
+
+
+def test_a_permission_that_a_type_has_asked_for_since_counts_at_once(organization: Organization) -> None:
+    user, kind = make_user(member_of=[organization]), make_job_type()
+    assert claimed(queued(job_type=kind, organization=organization, user=user)) == ["Running"]
+    job = queued(job_type=kind, organization=organization, user=user)
+    JobType.objects.update(requires_permission="auth.add_user")
+    assert claimed(job) == ["Dead Letter"]
+
+
+def test_a_job_of_a_type_that_is_for_code_alone_by_now_runs(organization: Organization) -> None:
+    job = queued(organization=organization, user=make_user(member_of=[organization]))
+    JobType.objects.update(submit_by="code")
+    assert claimed(job) == ["Running"]
 
 
 def test_whoever_got_the_name_of_a_deleted_owner_has_their_own_verdict(organization: Organization) -> None:

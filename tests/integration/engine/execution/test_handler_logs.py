@@ -189,6 +189,21 @@ def test_an_end_whose_lines_the_database_refuses_is_stored(interpose: Interpose)
 
 
 @pytest.mark.usefixtures("kept")
+def test_the_lines_of_an_end_that_the_database_refuses_are_stored(interpose: Interpose) -> None:
+    real = verbs.move
+
+    def refusing(moves: Any, **kwargs: Any) -> Any:
+        if any(item.to_status == "Completed" for item in moves):
+            raise DataError("unsupported Unicode escape sequence")
+        return real(moves, **kwargs)
+
+    interpose("move", refusing)
+    durable = DurableJob()
+    durable.run(saying("one"))
+    assert (durable.job.status, texts(durable.job)) == ("Dead Letter", {1: ["one in attempt 1"]})
+
+
+@pytest.mark.usefixtures("kept")
 def test_the_lines_go_with_their_job() -> None:
     durable = DurableJob()
     durable.run(saying("x"))

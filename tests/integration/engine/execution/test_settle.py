@@ -252,6 +252,18 @@ def test_a_result_that_the_database_refuses_stands_alone(
     assert type(error).__name__ in reread(pairs[3][0]).error_message
 
 
+def test_an_end_that_lost_a_race_is_to_be_stored_again(interpose: Interpose) -> None:
+    job, claimed = running_job()
+
+    def lose(*_: Any, **__: Any) -> Any:
+        raise OperationalError("database is locked")
+
+    interpose("move", lose)
+    with pytest.raises(OperationalError):
+        verbs.settle([returned(claimed)], WORKER)
+    assert reread(job).status == "Running"
+
+
 def test_a_retried_job_that_completes_forgets_its_error() -> None:
     job = pending_job()
     end(raised(start(job)))
