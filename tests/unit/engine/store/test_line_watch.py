@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -96,6 +97,10 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
             far.recv(1)
 
 
+def _has_canceled(store: Silent, times: int) -> bool:
+    return len(store.canceled) == times
+
+
 def test_a_line_that_answered_is_canceled_anew_before_it_is_hung_up(
     ends: tuple[socket.socket, socket.socket], silent: Silent
 ) -> None:
@@ -106,7 +111,7 @@ def test_a_line_that_answered_is_canceled_anew_before_it_is_hung_up(
         near.sendall(b"?")
         wait_until(lambda: line_watch._silence(near.fileno()) > 0.1, 5, "silence")
         line_watch._look_at(line)
-        wait_until(lambda times=times: len(silent.canceled) == times, 5, "the cancel")
+        wait_until(functools.partial(_has_canceled, silent, times), 5, "the cancel")
         far.sendall(b"!")
         wait_until(lambda: line_watch._silence(near.fileno()) == 0, 5, "the answer")
         line_watch._look_at(line)
