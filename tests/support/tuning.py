@@ -135,6 +135,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "probe_idle_seconds": ("django_jobs.health.on_demand", "IDLE_SECONDS"),
     "probe_look_pause_seconds": ("django_jobs.health.lookouts", "LOOK_SECONDS"),
     "probe_request_seconds": ("django_jobs.health.server", "REQUEST_SECONDS"),
+    "probe_silent_seconds": ("django_jobs.health.server", "_Handler.timeout"),
     "test_broker_wait_seconds": ("django_jobs.testing.memory_consumer", "WAIT_SECONDS"),
     "test_firings": ("django_jobs.testing.schedules", "MAX_FIRINGS"),
     # Sockets

@@ -77,7 +77,7 @@ def test_a_mistake_of_ours_is_a_500_and_ends_nothing(probes: ProbeServer, caplog
 def test_of_too_many_slow_clients_the_oldest_is_let_go_so_that_others_are_answered_at_once(
     probes: ProbeServer, tuning: Tuning
 ) -> None:
-    tuning.set(probe_request_seconds=10.0 * PATIENCE)
+    tuning.set(probe_request_seconds=10.0 * PATIENCE, probe_silent_seconds=10.0 * PATIENCE)
     clients = [slow_client(probes.port) for _ in range(4 * server.MAX_CLIENTS)]
     assert ask(probes.port, "/live", timeout=PATIENCE).code == 200
     assert clients[0].recv(100) == b""

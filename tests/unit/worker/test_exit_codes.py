@@ -98,6 +98,7 @@ def test_a_child_ends_with_the_code_of_its_work_once_observers_and_log_have_hear
 
     interpose("drain_observers", lambda: heard.append("observers"))
     monkeypatch.setattr(logging, "shutdown", lambda: heard.append("log"))
+    # no public way: os._exit ends the process of the test
     monkeypatch.setattr(os, "_exit", leave)
     with pytest.raises(Ended) as ended:
         exit_after(work, "name")
