@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 from unittest import mock
 
@@ -100,6 +100,25 @@ def test_a_job_that_was_queued_before_the_breaker_of_its_type_opened_does_not_st
     verbs.claim_likeness.forget()
     Breaker.objects.update(tries_since=verbs.now())
     assert is_known(queued(kind, organization, user=user))  # let go since, to try
+
+
+def test_what_is_known_of_a_suspended_tenant_starts_none_of_its_jobs(kind: JobType) -> None:
+    suspended = make_organization()
+    jobs = [queued(kind, suspended) for _ in range(2)]
+    type(suspended).objects.filter(pk=suspended.pk).update(is_active=False)
+    for job in jobs:
+        verbs.claim_likeness.forget()
+        assert verbs.claim([ticket_of(job)], WORKER) == []
+    assert [reread(job).status for job in jobs] == ["Pending", "Pending"]
+
+
+def test_a_ticket_in_another_pools_queue_starts_nothing_that_is_known(
+    kind: JobType, organization: Organization, user: Any, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "POOLS": {"gpu": {}}}
+    job = queued(kind, organization, user=user)
+    assert verbs.claim([replace(ticket_of(job), pool="gpu")], WORKER) == []
+    assert reread(job).status == "Queued"
 
 
 def test_what_is_claimed_and_stored_is_the_same(

@@ -54,6 +54,12 @@ def codes_of(kind: JobType) -> dict[str, list[Any]]:
     return {name: [error.code for error in errors] for name, errors in caught.value.error_dict.items()}
 
 
+def test_a_module_whose_name_only_begins_as_an_allowed_one_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tests.support.handlers_of_others", functions)
+    kind = JobType(type_name="echo", handler_method="tests.support.handlers_of_others.echo")
+    assert codes_of(kind) == {"handler_method": ["handler_not_allowed"]}
+
+
 def test_another_path_is_refused_when_the_type_is_saved(
     subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch, tuning: Tuning
 ) -> None:

@@ -92,6 +92,8 @@ def test_a_text_that_only_looks_like_a_mask_may_stay_where_it_was() -> None:
     assert sent_back({"rule": MASK, "user": "bob"}, {"rule": MASK, "user": "ann"}) == {"rule": MASK, "user": "bob"}
     with pytest.raises(MasksLeft):
         sent_back({"token": MASK, "user": "bob"}, {"token": MASK, "user": "ann"})
+    with pytest.raises(MasksLeft):
+        sent_back([MASK, "x"], ["y", MASK])
 
 
 def test_whoever_may_read_everything_writes_everything() -> None:

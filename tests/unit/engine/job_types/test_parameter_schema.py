@@ -147,3 +147,14 @@ def test_a_serializer_of_its_own_kind_is_an_object() -> None:
 
     job_handler("own", parameters=Own)(handlers.do_nothing)
     assert verbs.parameters_schema("own") == {"type": "object"}
+
+
+def test_the_default_of_what_lies_under_a_sensitive_key_is_not_shown(settings: Any) -> None:
+    class Login(serializers.Serializer[Any]):
+        user = serializers.CharField(default="ann")
+
+    class Wanted(serializers.Serializer[Any]):
+        login = Login()
+
+    settings.DJANGO_JOBS = {"SENSITIVE_PARAMETERS": ("login",)}
+    assert "default" not in schema_of(Wanted())["properties"]["login"]["properties"]["user"]
