@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from django_jobs import AccessPolicy, pools
-from django_jobs.models import EngineLease, Job, Organization
+from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, pending_jobs, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
@@ -86,6 +86,17 @@ def test_no_more_of_a_key_are_in_flight_than_a_type_allows(broker: MemoryBroker,
     verbs.dispatch()
     waiting(broker, *lanes)
     assert queued() == {(of.pk, key): 2 for _, of, key in lanes}
+
+
+def test_while_jobs_come_into_the_lanes_of_another_key_none_goes(
+    broker: MemoryBroker, organization: Organization
+) -> None:
+    kind = make_job_type(concurrency_key="account")
+    JobType.objects.update(keyed_by="another")
+    waiting(broker, (kind, organization, 1))
+    assert not queued()
+    JobType.objects.update(keyed_by="account")
+    assert queued() == {(organization.pk, 1): 1}
 
 
 def test_the_narrowest_limit_holds(broker: MemoryBroker, organization: Organization) -> None:

@@ -235,7 +235,8 @@ def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:
 
 
 def test_a_process_starts_no_more_of_a_set_whose_jobs_fail(fragile: JobType) -> None:
-    claimed, other = attempts(fragile, 1)[0], running_job()[1]
+    claimed = attempts(fragile, 1)[0]
+    other = running_job(organization=Organization.objects.get(pk=claimed.organization_pk))[1]
     assert not verbs.have_failed_too_often(failing(claimed, FAILURES - 1), claimed)
     assert not verbs.have_failed_too_often(failing(other, FAILURES), claimed)
     assert verbs.have_failed_too_often([*failing(claimed, FAILURES), raised(other)], claimed)

@@ -254,9 +254,12 @@ def test_a_result_that_the_database_refuses_stands_alone(
 
 def test_an_end_that_lost_a_race_is_to_be_stored_again(interpose: Interpose) -> None:
     job, claimed = running_job()
+    real = verbs.move
 
-    def lose(*_: Any, **__: Any) -> Any:
-        raise OperationalError("database is locked")
+    def lose(moves: Any, **kwargs: Any) -> Any:
+        if moves[0].to_status == "Completed":
+            raise OperationalError("database is locked")
+        return real(moves, **kwargs)
 
     interpose("move", lose)
     with pytest.raises(OperationalError):

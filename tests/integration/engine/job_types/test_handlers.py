@@ -54,7 +54,10 @@ def codes_of(kind: JobType) -> dict[str, list[Any]]:
     return {name: [error.code for error in errors] for name, errors in caught.value.error_dict.items()}
 
 
-def test_a_module_whose_name_only_begins_as_an_allowed_one_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_whose_name_only_begins_as_an_allowed_one_is_not_allowed(
+    monkeypatch: pytest.MonkeyPatch, tuning: Tuning
+) -> None:
+    tuning.set(loaded_handlers={})
     monkeypatch.setitem(sys.modules, "tests.support.handlers_of_others", functions)
     kind = JobType(type_name="echo", handler_method="tests.support.handlers_of_others.echo")
     assert codes_of(kind) == {"handler_method": ["handler_not_allowed"]}
