@@ -6,7 +6,8 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d -t django-jobs-ci-XXXXXX)
 source_tree=$work/source
-database=django_jobs_ci_$(date +%s)_$$
+# Short: what tests put before and behind it must stay below the 63 characters of PostgreSQL.
+database=ci_$(date +%s)_$$
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 export DEBIAN_FRONTEND=noninteractive
