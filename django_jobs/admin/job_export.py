@@ -71,10 +71,7 @@ def _values(job: Job, hidden: Names) -> list[Any]:
 
 
 def _parameters(job: Job, hidden: Names) -> str:
-    try:
-        return json.dumps(masked(job.input_parameters, hidden), ensure_ascii=False)
-    except RecursionError:
-        return "(nested too deeply)"
+    return json.dumps(masked(job.input_parameters, hidden), ensure_ascii=False)
 
 
 def _cell(value: Any) -> str:

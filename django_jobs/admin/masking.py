@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any, Final
 
-from django.utils.translation import gettext
-
 from django_jobs.engine.job_types.masking import Names, masked
 
 #: Unicode's characters that change the direction of text: marks, embeddings, overrides and isolates.
@@ -19,8 +17,5 @@ def json_of(value: Any, names: Names) -> str:
 
     Characters that would reverse the direction of the text around them are written as their escapes.
     """
-    try:
-        text = json.dumps(masked(value, names), indent=2, ensure_ascii=False)
-    except RecursionError:
-        return gettext("(nested too deeply to be shown)")
+    text = json.dumps(masked(value, names), indent=2, ensure_ascii=False)
     return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
