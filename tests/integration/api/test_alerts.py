@@ -61,7 +61,7 @@ def test_a_system_admin_reads_all_of_an_alarm(admin: APIClient, kind: JobType, m
         "is_paused": False,
         "is_disabled": False,
     }
-    assert parse_datetime(row["raised_at"]) == alert.raised_at
+    assert [parse_datetime(row[name]) for name in ("raised_at", "seen_at")] == [alert.raised_at, alert.seen_at]
     assert row["cleared_at"] is None
 
 

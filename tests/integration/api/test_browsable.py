@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.test import APIClient
 
 from django_jobs.models import Job, JobType, Organization
@@ -210,3 +210,12 @@ def test_an_anonymous_visitor_is_asked_to_log_in(broker: MemoryBroker) -> None:
 def test_a_host_without_browsable_pages_gets_none(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rest_framework.views.APIView.renderer_classes", [JSONRenderer])
     assert client.get("/api/jobs/", HTTP_ACCEPT="text/html").status_code == 406
+
+
+def test_pages_that_a_host_renders_itself_stay_its_own(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(BrowsableAPIRenderer):
+        def render(self, *args: Any, **kwargs: Any) -> str:
+            return "a page of the host"
+
+    monkeypatch.setattr("rest_framework.views.APIView.renderer_classes", [Own])
+    assert page(client, "/api/jobs/") == "a page of the host"

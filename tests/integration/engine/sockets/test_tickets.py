@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
+from rest_framework.authentication import TokenAuthentication
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
@@ -156,6 +157,20 @@ def test_a_tickets_token_of_somebody_else_is_none(user: User) -> None:
     ticket = by_token(user)
     Token.objects.update(user=make_user())
     assert close_code(by_ticket(ticket)) == REVOKED
+
+
+def test_a_token_that_a_host_reads_elsewhere_ends_its_tickets_too(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    class InACookie(TokenAuthentication):
+        def authenticate(self, request: Any) -> Any:
+            return self.authenticate_credentials(request.COOKIES["token"])
+
+    monkeypatch.setattr("rest_framework.views.APIView.authentication_classes", [InACookie])
+    client = APIClient()
+    client.cookies["token"] = Token.objects.create(user=user).key
+    before, after = (client.post(URL).json()["ticket"] for _ in range(2))
+    assert is_let_in(by_ticket(before))
+    delete_token(user)
+    assert close_code(by_ticket(after)) == REVOKED
 
 
 @pytest.mark.parametrize("engine", ["cache", "cached_db", "file", "signed_cookies"])
