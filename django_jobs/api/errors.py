@@ -18,7 +18,6 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.utils.serializer_helpers import ReturnDict
-from rest_framework.views import set_rollback
 
 from django_jobs.engine.access import report
 from django_jobs.engine.json_storage import clean_text
@@ -98,7 +97,6 @@ def answer(error: Exception, context: Mapping[str, Any]) -> Response | None:
         by_host: Any = api_settings.EXCEPTION_HANDLER
         response: Response | None = by_host(error, context)
         return response
-    set_rollback()
     facts = dict(problem.facts)
     if getattr(context.get("view"), "action", "") != "bulk":
         facts.pop("index", None)

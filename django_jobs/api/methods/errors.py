@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from django_jobs.api.errors import Problem, problem_of
 
@@ -26,7 +25,6 @@ def answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
     problem = problem_of(error)
     if problem is None:
         return None
-    set_rollback()
     duplicate = problem.code == "duplicate_job"
     exc_type = "DuplicateError" if duplicate else EXC_TYPES.get(problem.status_code, "ValidationError")
     body = {"exc_type": exc_type, "message": _message(problem)}

@@ -239,6 +239,8 @@ def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -
     failing(kind)
     assert buttons(page(root)) == ["pause_type", failures_of(kind), "retry_one"]
     assert [item.fields.get("fingerprint") for item in row(root).buttons] == [None, None, "f1"]
+    (shown,) = monitor(root, range="day")["alarms"].rows
+    assert shown.buttons[0].fields["next"] == f"{reverse('admin:django_jobs_monitor')}?range=day"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.test import APIClient
@@ -97,3 +98,11 @@ def test_no_view_is_atomic() -> None:
     assert {pattern.name: getattr(pattern.callback, "_non_atomic_requests", None) for pattern in patterns} == {
         pattern.name: {"default"} for pattern in patterns
     }
+
+
+@pytest.mark.parametrize("path", ["/api/jobs/JOB-2026-00001/", "/api/method/dartwing.dartwing_core.api.jobs.get_job_status"])
+def test_a_refusal_leaves_the_transaction_around_it_as_it_is(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    assert [client.get(path, {"job_id": "JOB-2026-00001"}).status_code for _ in range(2)] == [404, 404]
