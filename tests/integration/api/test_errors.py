@@ -100,7 +100,9 @@ def test_no_view_is_atomic() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/api/jobs/JOB-2026-00001/", "/api/method/dartwing.dartwing_core.api.jobs.get_job_status"])
+@pytest.mark.parametrize(
+    "path", ["/api/jobs/JOB-2026-00001/", "/api/method/dartwing.dartwing_core.api.jobs.get_job_status"]
+)
 def test_a_refusal_leaves_the_transaction_around_it_as_it_is(
     client: APIClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

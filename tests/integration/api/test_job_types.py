@@ -18,7 +18,7 @@ from tests.support.breakers import make_fragile_type, open_by_failures
 from tests.support.brokers import MemoryBroker, job_in, pending_job
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.verbs import JobTypeSerializer
+from tests.support.verbs import Interpose, JobTypeSerializer
 
 TYPES = "/api/job-types/"
 NEW: dict[str, Any] = {
@@ -297,9 +297,12 @@ def test_a_type_without_jobs_is_deleted(admin: APIClient) -> None:
     assert [(row.object_id, row.action_flag) for row in LogEntry.objects.all()] == [(kind.pk, DELETION)]
 
 
-def test_a_type_with_jobs_is_kept(admin: APIClient) -> None:
+@pytest.mark.parametrize("comes_meanwhile", [False, True])
+def test_a_type_with_jobs_is_kept(admin: APIClient, interpose: Interpose, comes_meanwhile: bool) -> None:
     kind = make_job_type()
     pending_job(kind)
+    if comes_meanwhile:
+        interpose("has_jobs", lambda **_: False)
     answer = admin.delete(f"{TYPES}{kind.pk}/")
     assert (answer.status_code, answer.json()["code"]) == (409, "job_type_in_use")
     assert JobType.objects.filter(pk=kind.pk).exists()

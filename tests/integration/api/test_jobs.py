@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from rest_framework.test import APIClient
 
 from django_jobs import get_job_history, get_job_status
@@ -15,6 +16,7 @@ from tests.support.brokers import MemoryBroker, end, job_in, pending_job, return
 from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
 from tests.support.outputs import finished_with_file
+from tests.support.verbs import Interpose
 
 
 @pytest.fixture
@@ -166,6 +168,12 @@ def test_a_job_that_has_not_ended_is_not_deleted(subtests: pytest.Subtests, syst
                 "delete",
             )
             assert Job.objects.exists()
+
+
+def test_a_deletion_that_was_in_vain_is_not_recorded(system_admin: APIClient, interpose: Interpose) -> None:
+    interpose("delete_jobs", lambda *_, **__: [])
+    assert system_admin.delete(url_of(job_in("Completed"))).status_code == 409
+    assert not LogEntry.objects.exists()
 
 
 def test_a_members_unfinished_child_keeps_no_parent_that_a_system_admin_deletes(

@@ -95,6 +95,8 @@ def test_a_count_beyond_its_bound_says_so_and_leads_on(
     told = client.get(LIST, {"limit": 3}).json()
     assert (told["count"], told["count_capped"]) == (3, True)
     assert ids(client.get(told["next"])) == names[:1]
+    last = [client.get(LIST, {"limit": 3, "offset": offset}).json()["next"] is None for offset in (9_997, 9_998)]
+    assert last == [False, True]
 
 
 def test_a_page_takes_as_many_statements_as_a_job(client: APIClient, kind: JobType, organization: Organization) -> None:

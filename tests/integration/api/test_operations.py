@@ -147,6 +147,12 @@ def test_what_is_wrong_is_named(
     assert not Operation.objects.exists()
 
 
+def test_another_tenants_organization_is_as_unknown_as_none(boss: APIClient, mails: JobType) -> None:
+    dead(mails, 1, make_organization(name="ORG-THEIRS"))
+    answers = [post(boss, filters={"organization": name}) for name in ("ORG-THEIRS", "ORG-NONE")]
+    assert [(item.status_code, list(item.json())) for item in answers] == [(400, ["filters.organization"])] * 2
+
+
 def test_everything_wants_to_be_named_as_such(root: APIClient, mine: Organization, mails: JobType) -> None:
     dead(mails, 1, mine)
     assert post(root, filters={"all": True}).status_code == 202

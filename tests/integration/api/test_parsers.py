@@ -67,8 +67,9 @@ def test_a_huge_body_is_not_read(subtests: pytest.Subtests, client: APIClient, s
         for accept in ("application/json", "text/html"):
             with subtests.test(content_type=content_type, accept=accept):
                 settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-                answer = client.post("/api/jobs/", b"x" * 1001, content_type=content_type, HTTP_ACCEPT=accept)
-                assert answer.status_code == 413
+                asked: dict[str, Any] = {"content_type": content_type, "HTTP_ACCEPT": accept}
+                answers = [client.post("/api/jobs/", b"x" * size, **asked).status_code for size in (1000, 1001)]
+                assert (answers[0] in {400, 415}, answers[1]) == (True, 413)
 
 
 def test_a_body_of_another_kind_is_refused(client: APIClient) -> None:
