@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 
-from django_jobs import AccessPolicy, get_batch_status, submit_job
+from django_jobs import AccessPolicy, cancel_job, get_batch_status, submit_job
 from django_jobs.exceptions import PolicyFailed
 from django_jobs.models import BatchChange, Job, JobType, Membership, Organization, Schedule, ScheduleFiring
 from tests.concurrency.conftest import CrowdedBroker
@@ -41,6 +41,9 @@ class Hanging(AccessPolicy):
 
     def can_submit(self, user: Any, organization: Any, job_type: Any) -> bool:
         return self._answer("can_submit", organization) and super().can_submit(user, organization, job_type)
+
+    def can_cancel(self, user: Any, job: Job) -> bool:
+        return self._answer("can_cancel", job.organization)
 
     def _answer(self, name: str, organization: Any) -> bool:
         if organization.pk in self.tenants:
@@ -117,13 +120,16 @@ def open_kind() -> JobType:
 def test_an_answer_that_does_not_come_in_time_is_a_failure_of_the_policy(
     hang: Callable[..., None], hanging: Organization, other: Organization, open_kind: JobType
 ) -> None:
-    user = member_of(hanging, other)
+    user, jobs = member_of(hanging, other), [submit_job(open_kind, item) for item in (hanging, other)]
     hang(POLICY_SECONDS=0.2)
     with pytest.raises(PolicyFailed) as failure:
         submit_job(open_kind, hanging, user=user)
     assert isinstance(failure.value.__cause__, TimeoutError)
     assert "self.goes_on.wait" in str(failure.value.__cause__.__notes__)  # where it hangs, for the log
     assert submit_job(open_kind, other, user=user).pk
+    with pytest.raises(PolicyFailed):
+        cancel_job(jobs[0], user=user)
+    assert cancel_job(jobs[1], user=user).status == "Canceled"
     let_go()
     assert submit_job(open_kind, hanging, user=user).pk
 

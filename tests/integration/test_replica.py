@@ -41,10 +41,11 @@ def jobs(mine: Organization, theirs: Organization) -> list[Job]:
     ]
 
 
-def test_it_lags(jobs: list[Job], replica: ReplicaReads) -> None:
+def test_it_lags(jobs: list[Job], mine: Organization, replica: ReplicaReads) -> None:
     assert Job.primary.exists()
     assert not Job.objects.exists()
     assert replica.read == ["Job"]
+    assert not Job.objects.visible_to(make_user(member_of=[mine])).exists()
 
 
 @pytest.mark.parametrize(("verb", "became"), [("cancel", "Canceled"), ("retry", "Pending")])

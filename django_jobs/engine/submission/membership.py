@@ -54,7 +54,7 @@ def may_replace(existing: Job, user: Any, organization: Any) -> bool:
     if user is None or existing.batch_id is None or existing.status not in AWAITING_TURN:
         return True
     batch = Batch.primary.filter(pk=existing.batch_id).first()
-    return batch is None or resubmission.is_own(existing) or may_add(user, batch, organization)
+    return batch is None or may_add(user, batch, organization)
 
 
 def lock(requests: Sequence[Request]) -> None:

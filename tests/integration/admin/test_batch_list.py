@@ -12,7 +12,7 @@ from django_jobs.models import Batch, JobType, Organization
 from django_jobs.testing import run_jobs
 from tests.support import admin, verbs
 from tests.support.admin import asked, codes_on, text, url
-from tests.support.batches import make_batch
+from tests.support.batches import expire, make_batch
 from tests.support.factories import make_user
 from tests.support.tuning import Tuning
 
@@ -75,12 +75,15 @@ def test_it_is_filtered_by_state(subtests: pytest.Subtests, root: Client, mine: 
         "Canceled": make_batch(mine, "Completed", close=False),
     }
     cancel_batch(batches["Canceled"])
+    expired = make_batch(mine, "Completed", close=False)
     run_jobs()
+    expire(expired)
     batches["Running"] = make_batch(mine, "Completed")
     for state, batch in batches.items():
         with subtests.test(state=state):
             shown = asked(root, {"state": state}, "batch")
-            assert (list(shown.result_list), shown.is_over) == ([batch], state not in {"Open", "Running"})
+            expected = [expired, batch] if state == "Failed" else [batch]
+            assert (list(shown.result_list), shown.is_over) == (expected, state not in {"Open", "Running"})
     assert not asked(root, {}, "batch").is_over
     assert listed(root, state="unknown") == []
 

@@ -11,9 +11,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 
 import django_jobs
-from django_jobs import acancel_job, aget_job_status, asubmit_job, await_job, cancel_job
+from django_jobs import acancel_job, acreate_batch, aget_job_status, asubmit_job, await_job, cancel_job
 from django_jobs.exceptions import InvalidSubmission, JobFailed, JobNotFound
-from django_jobs.models import Job
+from django_jobs.models import Batch, Job
 from django_jobs.testing import run_jobs
 from tests.support import verbs
 from tests.support.brokers import job_in, pending_job, running_job
@@ -60,6 +60,16 @@ def test_what_a_user_may_not_see_is_not_found() -> None:
 
 def test_a_job_is_canceled() -> None:
     assert call(acancel_job, pending_job()).status == "Canceled"
+
+
+def test_a_block_closes_its_batch() -> None:
+    organization = make_organization()
+
+    async def fill() -> Batch:
+        async with await acreate_batch(organization) as batch:
+            return batch
+
+    assert call(fill).closed_at is not None
 
 
 def test_a_completed_job_is_awaited() -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import models
+from django.db import OperationalError, models
 from django.http import Http404
 from rest_framework.exceptions import NotFound
 
@@ -191,6 +191,28 @@ def test_a_worker_waits_and_asks_again(
     assert reasons(queued) == ["policy_failed"]
     assert type(one_error).__name__ in get_job_history(queued)[-1]["message"]
     assert told(caplog, one_error)
+
+
+class Unsure(AccessPolicy):
+    """Cannot say whose jobs may start."""
+
+    error: Exception = KeyError("plan")
+
+    def is_active(self, organization: Any) -> bool:
+        raise self.error
+
+
+def test_a_status_is_told_to_code_alone_where_nobody_knows_whether_the_organization_is_active(
+    organization: Organization, member: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = pending_job(organization=organization)
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": f"{__name__}.Unsure"}
+    assert get_job_status(waiting).waiting_for == "organization_inactive"
+    with pytest.raises(PolicyFailed):
+        get_job_status(waiting, user=member)
+    monkeypatch.setattr(Unsure, "error", OperationalError("the database is away"))
+    with pytest.raises(OperationalError):
+        get_job_status(waiting)
 
 
 class ListPolicy(AccessPolicy):

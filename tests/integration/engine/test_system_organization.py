@@ -74,6 +74,11 @@ def test_the_row_is_made_once_and_its_jobs_run(kind: JobType) -> None:
     assert get_job_status(jobs[0]).organization == NAME
 
 
+def test_an_id_that_is_a_number_is_known_as_text(kind: JobType, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SYSTEM_ORGANIZATION": 7}
+    assert submit_job(kind, "7").organization_name == "7"
+
+
 def test_many_at_once_may_belong_to_nobody(kind: JobType, organization: Organization) -> None:
     items: list[dict[str, Any]] = [
         {"job_type": kind.pk},

@@ -119,8 +119,9 @@ def test_a_type_that_no_code_declares_any_more_is_left_and_named(nothing_declare
     nothing_declared()
     assert json.loads(run("jobs_sync", "--check", "--json"))["undeclared"] == ["bake"]
     assert run("jobs_sync", "--check").startswith("bake")
-    JobType.objects.update(is_enabled=False)
-    assert json.loads(run("jobs_sync", "--check", "--json"))["undeclared"] == []
+    for values in ({"is_enabled": False}, {"is_enabled": True, "handler_method": "task:kitchen.bake"}):
+        JobType.objects.update(**values)
+        assert json.loads(run("jobs_sync", "--check", "--json"))["undeclared"] == []
 
 
 def test_a_wrong_declaration_is_told_in_one_line() -> None:

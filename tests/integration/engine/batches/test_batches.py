@@ -449,6 +449,10 @@ def test_a_batch_that_nobody_closes_expires_as_failed(
 ) -> None:
 
     batch = make_batch(organization, "Completed", close=False, **follow_ups)
+    late = create_batch(organization)
+    late.submit(kind, run_at=verbs.now() + dt.timedelta(days=9))
+    late.close()  # it takes long, but somebody closed it
+    Batch.objects.filter(pk=late.pk).update(created_at=verbs.now() - dt.timedelta(days=31))
     run_jobs()
     assert not verbs.expire_batches()
     expire(batch)

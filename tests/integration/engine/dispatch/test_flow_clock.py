@@ -211,7 +211,17 @@ def test_the_thread_hears_of_what_its_process_notes(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_thread_of_a_scheduler_dispatches_what_waits(broker: MemoryBroker, interpose: Interpose) -> None:
+def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_anothers(
+    broker: MemoryBroker, interpose: Interpose, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SCHEDULER_INTERVAL": 0.05}
+    looks, installation = list[str | None](), broker.installation
+
+    def look() -> str | None:
+        looks.append(installation())
+        return looks[-1]
+
+    monkeypatch.setattr(broker, "installation", look)
     limited_type()
     for verb in ("dispatch_new", "wake", "goes_at_once"):
         interpose(verb, lambda *_: None)
@@ -228,9 +238,14 @@ def test_the_thread_of_a_scheduler_dispatches_what_waits(broker: MemoryBroker, i
 
     loop = threading.Thread(target=run, daemon=True)
     job = pending_job()
+    broker.marker = "somebody else"
+    leader.tick()
+    write(-1.0)
     loop.start()
     try:
-        write(0.1)
+        wait_until(lambda: len(looks) > 5, 30.0, "some ticks")
+        assert broker.pks() == []
+        broker.marker = verbs.installation_id()
         wait_until(lambda: broker.pks() == [job.pk], 30.0, "a ticket")
     finally:
         stop.set()

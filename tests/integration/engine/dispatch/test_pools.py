@@ -115,8 +115,9 @@ def test_pools_have_turns_of_their_own(broker: MemoryBroker, gpu: JobType, kind:
     assert first.organization == second.organization
 
 
-def test_workers_of_one_pool_widen_no_window_of_another(broker: MemoryBroker, gpu: JobType) -> None:
+def test_workers_of_one_pool_widen_no_window_of_another_and_quiet_ones_none(broker: MemoryBroker, gpu: JobType) -> None:
     verbs.announce_worker("gpu-1", GPU_QUEUES, slots=1, window=40)
+    verbs.announce_worker("quiet", ["jobs-normal"], slots=1, window=40, quiet_since=verbs.now())
     size = verbs.read_window()
     assert (size.sizes[GPU], size.sizes[queue_for(1)]) == (40, verbs.MIN_WINDOW)
     assert size.rivals[GPU] == {Queue("gpu", priority) for priority in range(4)}

@@ -10,9 +10,10 @@ from unittest import mock
 
 import pytest
 
-from django_jobs import cancel_job, get_job_history, submit_job
+from django_jobs import cancel_job, get_job_history, signals, submit_job
 from django_jobs.models import Breaker, Job, JobType, Membership, Organization
 from django_jobs.statuses import BreakerState
+from tests.integration.conftest import Listen
 from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, ticket_of
 from tests.support.clocks import Clock
@@ -69,11 +70,14 @@ def is_known(interpose: Interpose) -> Callable[[Job], bool]:
     return claim
 
 
+@pytest.mark.django_db(transaction=True)
 def test_one_statement_does_for_all(
-    kind: JobType, organization: Organization, user: Any, is_known: Callable[[Job], bool]
+    kind: JobType, organization: Organization, user: Any, is_known: Callable[[Job], bool], listen: Listen
 ) -> None:
-    job = queued(kind, organization, user=user)
+    job, told = queued(kind, organization, user=user), list[str]()
+    listen(signals.job_started, lambda status, **_: told.append(status.job_id))
     assert is_known(job)
+    assert told == [job.name]
     assert reread(job).status == "Running"
 
 

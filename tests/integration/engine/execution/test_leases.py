@@ -56,8 +56,10 @@ def test_tickets_of_a_claim_that_was_not_committed_go_back_to_the_front(broker: 
 
 def test_giving_up_a_claim_touches_no_other_workers_attempt(broker: MemoryBroker) -> None:
     theirs, claimed = running_job("worker-2")
-    ended = job_in("Completed")
-    verbs.give_up_claim([claimed.ticket, ticket_of(ended)], "worker-1")
+    ended, again = job_in("Completed"), job_in("Queued")
+    tickets = [claimed.ticket, ticket_of(ended), ticket_of(again)]
+    Job.objects.filter(pk=again.pk).update(attempt=1)  # it ran elsewhere, and has another ticket by now
+    verbs.give_up_claim(tickets, "worker-1")
     assert (reread(theirs).status, reread(ended).status, broker.tickets) == ("Running", "Completed", [])
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_jobs.models import JobType, Organization
+from django_jobs.models import EngineLease, JobType, Organization
 from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.alerts import make_alert
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, returned, running_job
+from tests.support.statements import before_statement
 from tests.support.verbs import ATTEMPTS, ENDED, SUBMITTED, WAITS, ProcessCounts
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,6 +90,8 @@ def test_the_history_is_counted_once_however_often_it_is_summed_up(
 ) -> None:
     job_in(Status.COMPLETED, job_type=kind, organization=organization)
     job_in(Status.CANCELED, job_type=kind, organization=organization)
+    with before_statement("UPDATE", EngineLease, lambda: 1 / 0), pytest.raises(ZeroDivisionError):
+        verbs.catch_up_rollups()
     for _ in range(3):
         verbs.catch_up_rollups()
     assert (total(counts, SUBMITTED), total(counts, ENDED, "completed"), total(counts, ENDED, "canceled")) == (2, 1, 1)

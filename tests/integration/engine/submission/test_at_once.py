@@ -149,8 +149,11 @@ def test_others_jobs_in_flight_do_not_count(kind: JobType, organization: Organiz
     assert went_at_once(submit_job(kind, organization))
 
 
-def test_a_job_of_a_paused_type_waits(kind: JobType, organization: Organization, broker: MemoryBroker) -> None:
-    JobType.objects.filter(pk=kind.pk).update(is_paused=True)
+@pytest.mark.parametrize("values", [{"is_paused": True}, {"pool": "gpu"}], ids=["paused", "of no known pool"])
+def test_a_job_of_a_type_that_may_not_go_waits(
+    kind: JobType, organization: Organization, broker: MemoryBroker, values: dict[str, Any]
+) -> None:
+    JobType.objects.filter(pk=kind.pk).update(**values)
     assert reread(submit_job(kind, organization)).status == "Pending"
     assert broker.pks() == []
 

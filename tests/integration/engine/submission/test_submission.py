@@ -64,7 +64,7 @@ def test_a_delayed_job_is_ready_at_its_moment(job_type: JobType, organization: O
 
 def test_a_moment_in_the_past_means_now(job_type: JobType, organization: Organization) -> None:
     job = reread(submit_job(job_type, organization, run_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)))
-    assert job.ready_at == job.created_at
+    assert (job.ready_at, job.is_delayed) == (job.created_at, False)
 
 
 def test_metadata_is_kept_and_is_no_part_of_the_hash(job_type: JobType, organization: Organization) -> None:

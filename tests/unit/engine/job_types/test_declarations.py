@@ -20,6 +20,7 @@ from tests.unit.test_face import python
 
 class Order(serializers.Serializer[Any]):
     loaves = serializers.IntegerField()
+    baker = serializers.HiddenField(default="Zoë")
 
 
 class Orders(serializers.ListSerializer[Any]):
@@ -160,6 +161,7 @@ def said(message: Any) -> tuple[str, str]:
         ({"concurrency_key": "order.customer"}, "concurrency_key", "invalid"),
         ({"concurrency_key": 7.5j}, "concurrency_key", "invalid"),
         ({"concurrency_key": "buns", "parameters": Order}, "concurrency_key", "unknown_parameter"),
+        ({"concurrency_key": "baker", "parameters": Order}, "concurrency_key", "unknown_parameter"),
         ({"breaker_failures": -1}, "breaker_failures", "min_value"),
         ({"retention_days": 0}, "retention_days", "min_value"),
         ({"parameters": int}, "parameters", "not_a_serializer"),
