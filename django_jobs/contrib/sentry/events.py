@@ -81,10 +81,9 @@ class Scopes:
 
 
 def install() -> None:
-    """Have Sentry's events tell which job they are about. Repeating it changes nothing."""
-    if SCOPES not in observers.all_of_them():
-        observers.add(SCOPES)
-        add_global_event_processor(_with_job)
+    """Have Sentry's events tell which job they are about. Repeating it changes nothing that is told."""
+    observers.add(SCOPES)
+    add_global_event_processor(_with_job)
 
 
 def _with_job(event: Any, hint: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.factories import make_organization, make_user
 from tests.support.live import APPLICATION, PATIENCE, ManualBroadcaster, do, later_job
 from tests.support.socketio_client import SocketIOClient, play, token_of
 from tests.support.tuning import Tuning
+from tests.support.verbs import Hub
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -56,11 +58,13 @@ def by_session(user: User, origin: str) -> SocketIOClient:
 
 
 def answer_to(client: SocketIOClient, auth: object = None) -> tuple[str, Any]:
-    """What the server answers to a client that connects."""
+    """What the server answers to a client that connects. Of one that is refused nothing is kept."""
 
     @play(client)
     async def answer(client: SocketIOClient) -> tuple[str, Any]:
-        return await client.connect(auth)
+        told = await client.connect(auth)
+        assert (asyncio.get_running_loop() in Hub._hubs) is (told[0] == "connect")
+        return told
 
     return answer
 
