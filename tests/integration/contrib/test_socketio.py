@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import json
+import threading
+from typing import Any, Final, cast
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,7 +20,7 @@ from tests.support.factories import make_organization, make_user
 from tests.support.live import APPLICATION, PATIENCE, ManualBroadcaster, do, later_job
 from tests.support.socketio_client import SocketIOClient, play, token_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import Hub
+from tests.support.verbs import Hub, Interpose
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -223,6 +225,32 @@ def test_who_opens_many_transports_without_saying_who_they_are_keeps_nobody_out(
         return found
 
     assert answers == ["joined", "joined"]
+
+
+def test_who_is_being_let_in_does_not_give_way_to_one_that_comes_later(
+    user: User, auth: dict[str, str], interpose: Interpose, tuning: Tuning
+) -> None:
+    tuning.set(socketio_unknown_clients=1)
+    is_asked, may_go_on, application = threading.Event(), threading.Event(), cast("Any", APPLICATION)
+
+    def slowly(_: object) -> User:
+        is_asked.set()
+        assert may_go_on.wait(PATIENCE)
+        return user
+
+    interpose("active_user", slowly)
+    shared = verbs.with_socketio(application)
+
+    @play(SocketIOClient(server=shared))
+    async def answer(client: SocketIOClient) -> tuple[str, Any]:
+        await client.say(f"40{json.dumps(auth)}")
+        assert await asyncio.to_thread(is_asked.wait, PATIENCE)
+        late = await SocketIOClient(server=shared).open()
+        may_go_on.set()
+        await late.leave()
+        return await client.hear()
+
+    assert answer[0] == "connect"
 
 
 # -- what they hear ----------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def test_a_retry_by_a_filter_takes_the_dead_letters(letters: JobType) -> None:
 def test_a_dry_run_by_a_filter_counts(letters: JobType) -> None:
     pending_job(letters)
     assert call("jobs_cancel", "--type", "print_letters", "--dry-run").out
-    assert call("jobs_cancel", "--all", "--dry-run", "--json").facts["count"] == 1
+    assert call("jobs_cancel", "--all", "--dry-run", "--yes", "--json").facts["count"] == 1
     assert not Operation.objects.exists()
 
 
