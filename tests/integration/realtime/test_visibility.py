@@ -154,12 +154,13 @@ def test_a_jobs_room_ends_when_the_policy_cannot_say_whose_jobs_somebody_sees(
     job = job_of(owner, organization)
 
     @with_clients(by_token(owner))
-    async def left(client: LiveClient) -> dict[str, Any]:
+    async def told(client: LiveClient) -> list[dict[str, Any]]:
         await client.join(f"job:{job.name}")
         settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.FailingScope"}
-        return await client.hear("left")
+        return [await client.hear("left"), await client.join(f"job:{job.name}")]
 
-    assert left["reason"] == "forbidden"
+    left, refused = told
+    assert (left["reason"], refused["code"]) == ("forbidden", "forbidden")
 
 
 def test_an_event_is_told_to_nobody_whom_the_policy_stopped_showing_the_job(
@@ -177,10 +178,12 @@ def test_an_event_is_told_to_nobody_whom_the_policy_stopped_showing_the_job(
 
 
 @pytest.mark.usefixtures("organization")
-def test_a_policy_that_fails_hides_the_job(owner: User, organization: Organization, settings: Any) -> None:
+def test_a_policy_that_fails_hides_the_job_and_one_that_is_gone_is_hidden(
+    owner: User, organization: Organization, settings: Any
+) -> None:
     job = job_of(owner, organization)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.Failing"}
-    assert verbs.hidden_jobs({job.pk}, owner) == {job.pk}
+    assert verbs.hidden_jobs({job.pk, 0}, owner) == {job.pk, 0}
 
 
 def test_the_built_in_policy_is_not_asked(

@@ -69,6 +69,12 @@ def test_a_key_at_its_limit_waits_and_says_so_and_the_others_run(both_ways: str)
     assert ran() == [held.name]
 
 
+def test_jobs_of_a_type_that_got_another_key_meanwhile_run_too(both_ways: str) -> None:
+    (job,) = submit_some(make_job_type(), make_organization(), 1)
+    JobType.objects.update(concurrency_key="account")
+    assert ran() == [job.name]
+
+
 @pytest.mark.parametrize(
     "rate",
     [{"max_starts": 1}, {"concurrency_key": "account", "max_running_per_key": 9, "max_starts_per_key": 1}],
