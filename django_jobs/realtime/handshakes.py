@@ -30,7 +30,6 @@ class Handshake:
     identity: Identity
     #: Whether the ticket was looked up, with an answer or without.
     is_asked: bool = False
-    is_redeemed: bool = False
     user: Any = None
     seat: Seat | None = None
     code: int | None = None
@@ -71,14 +70,13 @@ def _try(handshake: Handshake, function: Callable[..., None], *args: Any) -> Non
 
 
 def _identify(handshake: Handshake, users: dict[Any, Any]) -> None:
-    if not handshake.is_redeemed:
-        was_asked, handshake.is_asked = handshake.is_asked, True
-        redeemed = handshake.identity.redeemed()
-        if redeemed is None:
-            # Asked a second time because an answer was lost: the first time the ticket may have been good and used up.
-            handshake.code = TRY_AGAIN if was_asked else REVOKED
-            return
-        handshake.identity, handshake.is_redeemed = redeemed, True
+    was_asked, handshake.is_asked = handshake.is_asked, True
+    redeemed = handshake.identity.redeemed()
+    if redeemed is None:
+        # Asked a second time because an answer was lost: the first time the ticket may have been good and used up.
+        handshake.code = TRY_AGAIN if was_asked else REVOKED
+        return
+    handshake.identity = redeemed  # no ticket any more, which another try would look up again
     key = handshake.identity.key
     if key not in users:
         users[key] = active_user(handshake.identity)

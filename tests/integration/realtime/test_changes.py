@@ -13,9 +13,16 @@ from tests.support import verbs
 from tests.support.brokers import WORKER, end, job_in, raised, returned, running_job
 from tests.support.factories import make_organization, make_system_admin, make_user
 from tests.support.live import LiveClient, ManualBroadcaster, by_token, do, later_job, with_clients
+from tests.support.tuning import Tuning
 from tests.support.verbs import MASK, ProgressBuffer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture(autouse=True)
+def no_polls(tuning: Tuning) -> None:
+    """What no notification tells is not told."""
+    tuning.set(hub_poll_seconds=3600.0)
 
 
 @pytest.fixture

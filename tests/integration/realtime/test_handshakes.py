@@ -13,8 +13,8 @@ from rest_framework.authtoken.models import Token
 
 from django_jobs.models import OpenSocket, Organization
 from tests.support import verbs
-from tests.support.factories import make_user
-from tests.support.live import LiveClient, by_token, do, with_clients
+from tests.support.factories import make_organization, make_user
+from tests.support.live import LiveClient, by_token, do, later_job, with_clients
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
 from tests.support.verbs import Handshake, Hub, Identity, Interpose, JoinRefused, Room, RoomTarget, SocketSeats
@@ -191,6 +191,32 @@ def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytes
         return asyncio.get_running_loop() in Hub._hubs
 
     assert not has_hub
+
+
+def test_a_client_that_goes_makes_room_for_the_next_one_though_others_stay(tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
+    user = make_user()
+    clients = [by_token(user) for _ in range(2)]
+
+    @with_clients(by_token(make_user()))
+    async def were_let_in(_: LiveClient) -> list[bool]:
+        found = []
+        for client in clients:
+            await client.open()
+            found.append(await client.has_nothing())
+            await client.leave()
+        return found
+
+    assert were_let_in == [True, True]
+
+
+@pytest.mark.usefixtures("broker")
+def test_of_organizations_that_are_joined_at_once_each_has_its_own_log(organization: Organization) -> None:
+    jobs = [later_job(item) for item in (organization, make_organization())]
+    targets = [RoomTarget(f"org:{job.organization.name}", job.organization_id) for job in jobs]
+    found = verbs.read_joins([(target, 0, object()) for target in targets])
+    told = [[event.job_pk for event in join.events] for join in found if not isinstance(join, Exception)]
+    assert told == [[job.pk] for job in jobs]
 
 
 def test_those_who_join_a_room_together_read_its_log_once(organization: Organization) -> None:

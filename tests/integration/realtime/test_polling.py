@@ -148,14 +148,15 @@ def test_progress_that_a_layer_lost_is_found_by_a_poll(
 
 @pytest.mark.usefixtures("quick_polls", "broadcaster")
 def test_a_poll_tells_the_progress_of_those_jobs_only_that_went_on(
-    organization: Organization, member: LiveClient
+    organization: Organization, admin: LiveClient
 ) -> None:
     (slow, first), (fast, second) = (running_job(organization=organization) for _ in range(2))
-    buffer = ProgressBuffer(WORKER)
+    buffer, other = ProgressBuffer(WORKER), Organization.objects.create()
 
-    @with_clients(member)
+    @with_clients(admin)
     async def told(client: LiveClient) -> list[tuple[str, int]]:
-        await client.join(f"org:{organization.name}")
+        for tenant in (organization, other):
+            await client.join(f"org:{tenant.name}")
         heard = []
         for claimed, percent in ((first, 10), (second, 20), (second, 30), (second, 40)):
             buffer.report((claimed.pk, claimed.attempt), percent, None)

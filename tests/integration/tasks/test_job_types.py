@@ -230,8 +230,13 @@ def test_wrong_values_are_refused_when_it_is_enqueued(options: Any, code: str) -
 
 
 def test_a_task_that_no_worker_would_find_is_refused() -> None:
-    with refused(InvalidTask, "another_task"):
-        task()(tasks.whose).enqueue()
+    def add(number: int) -> None:
+        raise AssertionError
+
+    add.__module__, add.__qualname__ = tasks.__name__, "add"  # another task has this path
+    for function in (tasks.whose, add):
+        with refused(InvalidTask, "another_task"):
+            task()(function).enqueue(1)
     with refused(InvalidTask, "not_importable"):
         tasks.not_its_name.enqueue()
 
