@@ -37,6 +37,7 @@ class SocketIOClient:
             "headers": [*pairs, (b"upgrade", b"websocket"), (b"connection", b"Upgrade")],
             "subprotocols": [],
         }
+        self.farewell: list[object] = []
         self._socket: Any = communicator(server or verbs.with_socketio(application), self.scope)
 
     async def open(self) -> SocketIOClient:
@@ -85,9 +86,9 @@ class SocketIOClient:
         return (await self.ask("ping"))[0] == "pong"
 
     async def is_cut(self) -> bool:
-        """Whether the server ends the transport, whatever it says before."""
-        while (await self._socket.receive_output(PATIENCE))["type"] != "websocket.close":
-            pass
+        """Whether the server ends the transport. What it says before is the ``farewell``."""
+        while (frame := await self._socket.receive_output(PATIENCE))["type"] != "websocket.close":
+            self.farewell.append(frame.get("text"))
         return True
 
     async def leave(self) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Tracer
 from sentry_sdk import logger as sentry_logs
 
+from django_jobs import exceptions
 from django_jobs.exceptions import PermanentError
 from tests.support import verbs
 from tests.support.verbs import Tracing
@@ -48,6 +49,11 @@ class Unspeakable(Exception):
 def fail_unspeakably(context: JobContext) -> None:
     """Fails with an exception whose text raises."""
     raise Unspeakable(context.job_id)
+
+
+def be_ended(context: JobContext) -> None:
+    """Is ended from outside, by the interruption of this name."""
+    raise getattr(exceptions, context.parameters["by"])
 
 
 def tell_sentry(context: JobContext) -> None:

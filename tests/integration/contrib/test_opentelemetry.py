@@ -120,6 +120,15 @@ def test_each_attempt_is_a_span_and_a_failure_its_status(spans: Spans, organizat
     assert "fail_until_attempt" in str(event.attributes["exception.stacktrace"])
 
 
+@pytest.mark.parametrize(("by", "code"), [("JobTimedOut", StatusCode.ERROR), ("JobCanceled", StatusCode.UNSET)])
+def test_a_timeout_is_a_failure_and_a_cancel_is_none(
+    by: str, code: StatusCode, spans: Spans, organization: Organization
+) -> None:
+    submit_job(traced_type("be_ended"), organization, {"by": by})
+    run_jobs()
+    assert spans.the("run").status.status_code == code
+
+
 def test_sensitive_values_are_masked_in_what_is_recorded(
     spans: Spans, organization: Organization, settings: Any
 ) -> None:

@@ -41,7 +41,9 @@ def test_a_failure_for_good_is_one_event_with_the_exception_and_the_jobs_tags(
     events: Events, organization: Organization
 ) -> None:
     job = submit_job(make_job_type("fail_unexpectedly", max_retries=0), organization)
-    run_jobs()
+    with sentry_sdk.isolation_scope() as scope:
+        scope.set_tag("job_id", "of the process")
+        run_jobs()
     (event,) = events
     (error,) = event["exception"]["values"]
     assert (error["type"], error["value"]) == ("ZeroDivisionError", "secret text")
