@@ -58,6 +58,13 @@ class Broken(AccessPolicy):
         raise AttributeError("no such role")
 
 
+class StaffAreSystemAdmins(AccessPolicy):
+    """Who asks for no superusers."""
+
+    def is_system_admin(self, user: Any) -> bool:
+        return bool(user.is_staff)
+
+
 class Failing(AccessPolicy):
     """Whose answer about a job or a submission is an error; which one, the test says."""
 

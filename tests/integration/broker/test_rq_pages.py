@@ -166,11 +166,13 @@ def test_staff_who_are_no_system_admins_see_nothing_and_empty_nothing(
 
 
 def test_the_admins_index_shows_the_link_to_those_alone_who_may_follow_it(
-    client: Client, boss: Client, clerk: User
+    client: Client, boss: Client, clerk: User, settings: Any
 ) -> None:
     assert "/admin/django_rq/dashboard/" in boss.get("/admin/").content.decode()
     client.force_login(clerk)
     assert "/admin/django_rq/dashboard/" not in client.get("/admin/").content.decode()
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ACCESS_POLICY": "tests.support.policies.StaffAreSystemAdmins"}
+    assert "/admin/django_rq/dashboard/" in client.get("/admin/").content.decode()
 
 
 def test_who_is_not_there_is_sent_to_the_login(client: Client) -> None:

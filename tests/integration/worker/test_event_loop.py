@@ -659,10 +659,24 @@ def test_a_call_in_another_thread_leaves_no_transaction_to_the_next_job(child: C
     assert [is_open for _, is_open in seen] == [False] * 3
 
 
+def test_a_connection_that_broke_while_the_thread_of_its_calls_rested_is_replaced(child: Child, tuning: Tuning) -> None:
+    tuning.set(rested_connection_seconds=0.0)
+    seen: list[Any] = []
+
+    async def ask(context: Any) -> None:
+        seen.append((await sync_to_async(raw)())[1])
+
+    child.run(ask)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(verbs.database_connection()), "is_usable", lambda _: False)
+        child.run(ask)
+    assert seen[0] is not seen[1]
+
+
 def test_calls_that_hang_in_other_threads_hold_up_no_later_ones(child: Child, tuning: Tuning) -> None:
     tuning.set(hung_call_seconds=0.05, call_threads=1)
     hanging: list[int] = []
-    go_on = threading.Event()
+    go_on, are_over = threading.Event(), threading.Event()
 
     def hang() -> None:
         hanging.append(1)
@@ -674,10 +688,19 @@ def test_calls_that_hang_in_other_threads_hold_up_no_later_ones(child: Child, tu
     async def ask(context: Any) -> None:
         await asyncio.wait_for(asyncio.to_thread(threading.get_ident), 30)
 
-    jobs = child.start(*[call_it] * 4)
-    wait_until(lambda: len(hanging) == 4, 30, "the calls")
-    child.interrupt(JobCanceled)
-    assert {job.status for job in child.finish(jobs)} == {"Canceled"}
+    async def ask_later(context: Any) -> None:
+        await come_true(are_over.is_set)
+        await ask(context)
+
+    jobs = child.start(*[call_it] * 3)
+    wait_until(lambda: len(hanging) == 3, 30, "the calls")
+    guilty = child.state.running.interrupters().values()
+    (neighbor,) = child.start(ask_later)
+    for interrupter in guilty:
+        interrupter.request(JobCanceled)
+    wait_until(lambda: len(child.state.running.interrupters()) == 1, 30, "their ends")
+    are_over.set()
+    assert [job.status for job in child.finish([*jobs, neighbor])] == ["Canceled"] * 3 + ["Completed"]
     try:
         assert child.run(ask) == ["Completed"]
     finally:

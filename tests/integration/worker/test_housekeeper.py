@@ -13,9 +13,13 @@ from django_jobs import cancel_job
 from django_jobs.exceptions import AttemptLost, JobCanceled
 from django_jobs.models import Job, Worker
 from tests.support import verbs
-from tests.support.brokers import WORKER, MemoryBroker, reread, returned, running_job
+from tests.support.batches import make_batch
+from tests.support.batches import state as batch_state
+from tests.support.brokers import WORKER, MemoryBroker, end, reread, returned, running_job, start
+from tests.support.factories import make_organization
 from tests.support.tuning import Tuning
 from tests.support.verbs import ChildState, Housekeeper, Interpose, Interrupter
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -147,6 +151,19 @@ def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_r
     tuning.set(claim_doubt_seconds=-1.0)
     assert look_twice() == "Queued"
     assert state.doubts.answered([claimed.ticket], [claimed]) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_at_which_nobody_looked_after_its_last_job_ends_beside_what_runs(
+    duties: Housekeeper, tuning: Tuning
+) -> None:
+    tuning.set(batch_near_end_jobs=-1, batch_part_divisor=0)
+    batch = make_batch(make_organization(), "Completed", "Completed")
+    for job in Job.objects.all():
+        end(returned(start(job)))
+    duties.start()
+    wait_until(lambda: batch_state(batch) == "Completed", 30, "the end of the batch")
+    duties.stop()
 
 
 def test_what_runs_long_enough_to_be_seen_is_shown_before_the_next_heartbeat(

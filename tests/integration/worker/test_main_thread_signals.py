@@ -29,12 +29,15 @@ def child(broker: MemoryBroker) -> Iterator[Child]:
         signal.signal(number, handler)
 
 
-def test_signals_that_a_handler_took_over_are_given_back_at_its_end(child: Child) -> None:
+@pytest.mark.parametrize("taken", [OURS, OURS[1:]])
+def test_signals_that_a_handler_took_over_are_given_back_at_its_end(
+    child: Child, taken: tuple[signal.Signals, ...]
+) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)  # as the child's main loop does, which comes after the slots
     before = [signal.getsignal(number) for number in OURS]
 
     def take_over(context: Any) -> None:
-        for number in OURS:
+        for number in taken:
             signal.signal(number, signal.SIG_IGN)
         raise SystemExit
 

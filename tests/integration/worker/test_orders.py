@@ -74,6 +74,7 @@ def test_it_looks_once_in_some_seconds(reader: OrderReader, tuning: Tuning) -> N
 def test_who_leaves_because_of_an_order_notes_that(reader: OrderReader, order: Order, is_noted: bool) -> None:
     give(order)
     reader.look()
+    assert reader.is_quiet
     reader.leave()
     assert (WorkerOrder.objects.get().left_at is not None) == is_noted
 

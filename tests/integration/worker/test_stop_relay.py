@@ -72,9 +72,11 @@ def test_a_stop_request_reaches_the_handler_that_it_is_for(
     assert [interrupter.wanted for interrupter in interrupters] == [kind, None]
 
 
-def test_running_jobs_have_their_grace_when_the_worker_stops(
-    state: ChildState, relay: StopRelay, settings: Any, tuning: Tuning
+@pytest.mark.parametrize(("supervisor", "last"), [(os.getppid(), WorkerStopping), (-1, None)], ids=["child", "orphan"])
+def test_running_jobs_have_their_grace_when_the_worker_stops_and_an_orphans_all_the_time_they_need(
+    state: ChildState, settings: Any, tuning: Tuning, supervisor: int, last: type[WorkerStopping] | None
 ) -> None:
+    relay = StopRelay(state, supervisor)
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SHUTDOWN_GRACE_SECONDS": 25}
     clock = SimpleNamespace(monotonic=lambda: 100.0)
     tuning.set(stop_relay_clock=clock)
@@ -86,7 +88,14 @@ def test_running_jobs_have_their_grace_when_the_worker_stops(
         state.stop()
         relay.tick()
         seen.append(interrupter.wanted)
-    assert seen == [None, None, WorkerStopping]
+    assert seen == [None, None, last]
+
+
+def test_what_was_counted_is_told_meanwhile(state: ChildState, relay: StopRelay) -> None:
+    told: list[str] = []
+    state.counts = SimpleNamespace(send_when_due=lambda: told.append("counts"))  # type: ignore[assignment]
+    relay.tick()
+    assert told == ["counts"]
 
 
 @pytest.fixture

@@ -158,8 +158,8 @@ def test_a_loss_is_seen_to_once_the_database_is_back_also_by_a_supervisor_that_l
 def test_others_start_at_once_in_place_of_what_a_dead_child_ran(
     interpose: Interpose, fields: Any, check: Answers, expected: int
 ) -> None:
-    renewer, dispatch = LeaseRenewer(list), Answers(False)
-    interpose("withdraw_worker", lambda _: None)
+    renewer, dispatch, withdrawn = LeaseRenewer(list), Answers(False), list[str]()
+    interpose("withdraw_worker", withdrawn.append)
     interpose("release_worker", Answers(True))
     interpose("check_broker", check)
     interpose("dispatch_freed", dispatch)
@@ -168,7 +168,7 @@ def test_others_start_at_once_in_place_of_what_a_dead_child_ran(
     for thread in threading.enumerate():
         if thread.name == "places":
             thread.join()
-    assert len(dispatch.calls) == expected
+    assert (len(dispatch.calls), withdrawn) == (expected, ["child"])
 
 
 def test_a_loss_that_cannot_be_seen_to_keeps_nobodys_leases_from_being_renewed(

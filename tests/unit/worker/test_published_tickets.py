@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,8 @@ def showing(stage: Stage) -> Stage:
 def test_only_what_has_run_for_half_a_second_is_shown_and_then_nothing_is_missing(showing: Stage) -> None:
     assert not showing.shown.is_any_missing()
     assert showing.tickets() == [LONG]
+    (shown,) = showing.shown.update()
+    assert time.time() - shown.started >= 0.6
 
 
 def test_an_end_is_told_until_the_next_update_shows_it_no_longer(showing: Stage) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
+from django_jobs.worker import child_entry
 from django_jobs.worker.reported_counts import CountsReceiver, CountsSender
 from tests.support import verbs
 from tests.support.tuning import Tuning
-from tests.support.verbs import ATTEMPTS, RUNS, CountKey, ProcessCounts
+from tests.support.verbs import ATTEMPTS, RUNS, CountKey, ProcessCounts, SharedSlots, WorkerOptions
 
 KEY = CountKey(RUNS, "echo", "", "-10")
 
@@ -53,6 +55,26 @@ def test_it_arrives_after_the_childs_end_too(receiver: CountsReceiver, sender: C
     verbs.count_in_process([(KEY, 2)])
     sender.send()
     sender.close()
+    assert received(receiver) == {KEY: 2}
+
+
+def test_what_a_child_counted_last_arrives_whatever_ended_it(
+    receiver: CountsReceiver, sender: CountsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Mock):
+        def run(self) -> None:
+            verbs.count_in_process([(KEY, 2)])
+            raise ZeroDivisionError
+
+    # in place of what changes a whole process for good
+    for name in ("gc", "line_watch", "logs", "ports", "signal_delivery", "store", "worker_lines"):
+        monkeypatch.setattr(child_entry, name, Mock())
+    monkeypatch.setattr(child_entry, "Child", Failing)
+    monkeypatch.setattr(child_entry, "CountsSender", lambda _: sender)
+    slots = SharedSlots.create(1)
+    with pytest.raises(ZeroDivisionError):
+        child_entry.run("worker-1", WorkerOptions(), slots, 1, 7)
+    slots.close()
     assert received(receiver) == {KEY: 2}
 
 

@@ -14,6 +14,8 @@ from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import supervisor as module
+from django_jobs.worker.exit_codes import RECYCLED
+from django_jobs.worker.reloading import ReloadWatch
 from tests.support import verbs
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
 from tests.support.tuning import Tuning
@@ -233,6 +235,31 @@ def test_a_burst_that_leaves_jobs_behind_since_its_children_die_says_so(interpos
     assert boss._is_over()
     assert verbs.code_of(boss.failure) == "jobs_left"
     assert "process 1 exited with code 1" in boss.failure
+
+
+def test_a_burst_goes_on_with_another_child_after_one_that_was_recycled(interpose: Interpose) -> None:
+    boss = Supervisor(options(burst=True))
+    interpose("anything_queued", lambda _: True)
+    interpose("ChildProcess", lambda *_: FakeChild())
+    boss._burst_rounds = module.MAX_BURST_ROUNDS
+    boss.children = [FakeChild(returncode=RECYCLED)]
+    boss._tick()
+    assert not boss._is_over()
+    assert (len(boss.children), boss.failure) == (1, "")
+
+
+def test_a_change_with_which_the_project_would_not_start_is_waited_out(
+    interpose: Interpose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, watch, seen = Supervisor(options()), ReloadWatch(), list[tuple[str, int]]()
+    boss._reload = watch
+    interpose("ChildProcess", lambda *_: FakeChild())
+    for file, problem in [("first.py", "SyntaxError"), ("second.py", "")]:
+        monkeypatch.setattr("django_jobs.worker.reloading.problem_at_start", lambda problem=problem: problem)
+        watch.look_at(file)
+        boss._fill()
+        seen.append((watch.changed, len(boss.children)))
+    assert seen == [("", 0), ("second.py", 1)]
 
 
 @pytest.mark.parametrize(("running", "stops"), [([], True), ([(7, 1)], False)], ids=["by itself", "by a handler"])
