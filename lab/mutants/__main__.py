@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import resource
+import signal
 import sys
 import time
 from collections import Counter
@@ -100,6 +101,8 @@ class Run:
 def main() -> int:
     """Run the mutants that the arguments name, and return 1 if one of them got worse."""
     options = _parser().parse_args()
+    for ends in (signal.SIGTERM, signal.SIGINT):  # a shell lets what it runs in the background ignore SIGINT
+        signal.signal(ends, signal.default_int_handler)
     mutants, before = catalogue.read(options.areas), read_last()
     if unknown := set(options.only) - mutants.keys():
         print(f"There is no mutant {', '.join(sorted(unknown))}.")

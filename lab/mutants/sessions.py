@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,6 +99,7 @@ class Sessions:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
             line = ""
             while (has_ended := process.poll() is not None) or not self._is_over.wait(PAUSE_SECONDS):
@@ -107,7 +110,8 @@ class Sessions:
                     line = ""
                 if has_ended:
                     break
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with what it started: a test may have taken over gentler ones
             return process.wait()
 
     def _read(self, found: dict[str, Any]) -> None:
