@@ -186,6 +186,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "batch_duty_seconds": ("django_jobs.engine.control.batch_duties", "TICK_SECONDS"),
     "batch_page_jobs": ("django_jobs.engine.control.batch_duties", "PAGE"),
     "batch_near_end_jobs": ("django_jobs.engine.batches.pace", "NEAR"),
+    "batch_pause_seconds": ("django_jobs.engine.batches.pace", "PAUSE"),
     "batch_part_divisor": ("django_jobs.engine.batches.pace", "PART"),
     "delayed_jobs_at_once": ("django_jobs.engine.dispatch.delays", "BATCH"),
     "delays_seconds": ("django_jobs.engine.dispatch.delays", "SECONDS"),
