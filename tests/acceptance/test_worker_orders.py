@@ -116,9 +116,9 @@ def test_a_quiet_burst_finishes_what_runs_and_leaves(processes: ProcessPool, sta
     running = stage.submit_recorded(make_job_type("record_and_wait"), "long")
     worker = processes.worker("--processes", "1", "--burst", environ=ATTENTIVE)
     running.wait_for("start", 1)
-    late = stage.submit(make_job_type("echo"))
     order(Order.QUIET)
     wait_until_quiet(1)
+    late = stage.submit(make_job_type("echo"))
     running.let_go()
     wait_for_status(running.job, Status.COMPLETED)
     assert worker.wait(PATIENCE) == 0
