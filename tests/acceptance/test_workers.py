@@ -64,13 +64,14 @@ def test_threads_run_as_many_jobs_at_once_in_one_process(processes: ProcessPool,
     recorded = [stage.submit_recorded(kind, f"job-{number}") for number in range(4)]
     processes.worker("--processes", "1", "--threads", "4")
 
-    pids = {one.pid(attempt=1) for one in recorded}
-    assert len(pids) == 1
-    assert all(one.lines() == [("start", 1)] for one in recorded)
+    # On a machine without a processor to spare, what was claimed may be handed back once before it begins.
+    wait_until(lambda: all(one.lines() for one in recorded), PATIENCE, "all to begin")
+    assert len({one.pid(attempt) for one in recorded for word, attempt in one.lines() if word == "start"}) == 1
     for one in recorded:
         one.let_go()
     wait_for_all([one.job for one in recorded])
-    assert set(Job.objects.values_list("attempt", "retry_count")) == {(1, 0)}
+    assert {len(one.lines()) for one in recorded} == {2}
+    assert set(Job.objects.values_list("retry_count", flat=True)) == {0}
 
 
 def test_a_child_is_replaced_after_its_number_of_jobs(processes: ProcessPool, stage: Stage) -> None:
