@@ -92,11 +92,14 @@ def test_schedules_and_batches_go_with_a_dead_tenant_alone(tenant: Organization)
     make_schedule(None, tenant)
     for owner in (tenant, make_organization()):
         make_batch(owner)
+    held = make_batch(tenant)
+    Job.objects.filter(status="Pending").update(batch_id=held.pk)
     run("jobs_prune", "--organization", "ACME", "--yes")
-    assert (Schedule.objects.count(), Batch.objects.count()) == (1, 2)
+    assert (Schedule.objects.count(), Batch.objects.count()) == (1, 3)
     deleted(tenant)
     run("jobs_prune", "--organization", "ACME", "--yes")
-    assert (Schedule.objects.count(), Batch.objects.count()) == (0, 1)
+    assert (Schedule.objects.count(), Batch.objects.count()) == (0, 2)
+    assert Batch.objects.filter(pk=held.pk).exists()  # a job of it is left
 
 
 def test_a_living_tenants_jobs_stay_when_a_dead_one_had_its_id(tenant: Organization) -> None:

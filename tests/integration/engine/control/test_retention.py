@@ -10,11 +10,11 @@ import pytest
 
 from django_jobs import get_job_history, retry_job
 from django_jobs.conf import output_storage
-from django_jobs.models import ExecutionLog, Job, JobDependency, Organization
+from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobDependency, Organization
 from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
 from tests.support.cases import rolled_back
-from tests.support.factories import make_organization
+from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
 from tests.support.verbs import FileSweep, Interpose, Pruner
 
@@ -35,11 +35,16 @@ def _files_in_memory(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("status", ["Completed", "Canceled", "Dead Letter"])
-def test_a_job_that_ended_long_ago_goes_with_its_history(status: str) -> None:
-    aged(job_in(status), 31)
+def test_a_job_that_ended_long_ago_goes_with_all_that_is_its_own(status: str) -> None:
+    parent, kind = job_in("Completed"), make_job_type(deduplication_window=600)
+    job = aged(job_in(status, job_type=kind), 31)
+    JobDependency.objects.create(parent=parent, child=job)
+    assert DuplicateKey.objects.filter(job_id=job.pk).exists()
     assert Pruner().prune_batch() == 1
-    assert not Job.objects.exists()
-    assert not ExecutionLog.objects.exists()
+    assert Job.objects.get() == parent
+    for model in (ExecutionLog, DuplicateKey):
+        assert not model.objects.filter(job_id=job.pk).exists()
+    assert not JobDependency.objects.exists()
 
 
 @pytest.fixture
