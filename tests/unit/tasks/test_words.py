@@ -104,8 +104,11 @@ def test_what_is_no_traceback_has_no_class_of_its_own() -> None:
     assert class_path("Worker lost\n") == "django_jobs.exceptions.JobFailed"
 
 
-def test_a_task_that_was_killed_at_its_timeout_ran_too_long() -> None:
+def test_a_task_that_was_killed_says_why() -> None:
     stacks = 'Thread 0x00007f7f44ff96c0 (most recent call first):\n  File "/shop/tasks.py", line 38 in slow\n'
-    row = ExecutionLog(from_status=Status.RUNNING, to_status=Status.TIMED_OUT, message="Killed", traceback=stacks)
-    [error] = errors_of([row])
-    assert (error.exception_class_path, error.traceback) == ("django_jobs.exceptions.JobTimedOut", stacks)
+    ends = (Status.TIMED_OUT, Status.CANCELED)
+    rows = [ExecutionLog(from_status=Status.RUNNING, to_status=end, message="Killed", traceback=stacks) for end in ends]
+    assert [(error.exception_class_path, error.traceback) for error in errors_of(rows)] == [
+        ("django_jobs.exceptions.JobTimedOut", stacks),
+        ("django_jobs.exceptions.JobCanceled", "Killed\n"),
+    ]
