@@ -55,6 +55,7 @@ def test_a_text_that_is_no_path_is_an_id() -> None:
 
 
 def test_using_names_an_organization_for_one_job_and_no_path(organization: Organization) -> None:
+    make_organization(name="ORG-CHOSEN")
     for named in (organization, organization.name):
         assert owner_of(tasks.add.using(organization=named).enqueue(1)) == organization.name
     with pytest.raises(OrganizationNotFound):
