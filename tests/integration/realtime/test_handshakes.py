@@ -193,23 +193,6 @@ def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytes
     assert not has_hub
 
 
-def test_a_client_that_goes_makes_room_for_the_next_one_though_others_stay(tuning: Tuning) -> None:
-    tuning.set(sockets_a_user=1)
-    user = make_user()
-    clients = [by_token(user) for _ in range(2)]
-
-    @with_clients(by_token(make_user()))
-    async def were_let_in(_: LiveClient) -> list[bool]:
-        found = []
-        for client in clients:
-            await client.open()
-            found.append(await client.has_nothing())
-            await client.leave()
-        return found
-
-    assert were_let_in == [True, True]
-
-
 @pytest.mark.usefixtures("broker")
 def test_of_organizations_that_are_joined_at_once_each_has_its_own_log(organization: Organization) -> None:
     jobs = [later_job(item) for item in (organization, make_organization())]
