@@ -130,7 +130,8 @@ def test_a_suspended_organizations_results_are_withheld(
     Organization.objects.filter(pk=organization.pk).update(is_active=False)
     caller = request.getfixturevalue(client)
     told, refused = caller.get(url_of(with_file)).json(), caller.get(url_of(with_file, "output"))
-    assert (told["result"], told["output_reference"]) == (None, None)
+    (listed,) = caller.get("/api/jobs/", {"fields": "result"}).json()["results"]
+    assert [(row["result"], row["output_reference"]) for row in (told, listed)] == [(None, None)] * 2
     assert (refused.status_code, refused.json()["code"]) == (403, "organization_inactive")
 
     Organization.objects.filter(pk=organization.pk).update(is_active=True)

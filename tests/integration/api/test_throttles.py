@@ -206,4 +206,4 @@ class Never:
         return False
 
     def wait(self) -> float:
-        return 6.2
+        return 7

@@ -103,7 +103,9 @@ def test_no_call_tells_the_owner_a_sensitive_value(subtests: pytest.Subtests, jo
         ("get", "/api/jobs/{0}/"),
         ("get", "/api/jobs/"),
         ("get", f"{METHOD}.get_job_status?job_id={{0}}"),
+        ("get", "/api/jobs/?fields=result"),
         ("get", f"{METHOD}.list_jobs"),
+        ("get", f"{METHOD}.list_jobs?fields=result"),
         ("get", "/api/jobs/{0}/history/"),
     ]
     for verb, address in cases:
