@@ -8,13 +8,16 @@ from typing import Any, Final
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import quote
-from django.test import Client
+from django.contrib.auth.models import User
+from django.template import RequestContext, Template
+from django.test import Client, RequestFactory
 from django.urls import include, path
 
 from django_jobs import create_batch, schedule_job
 from django_jobs.models import Job, Operation, Organization
 from tests.support import verbs
 from tests.support.admin import codes_said
+from tests.support.alerts import make_alert
 from tests.support.brokers import WORKER, pending_job, start
 from tests.support.factories import make_job_type, make_user
 from tests.support.failures import die
@@ -135,3 +138,12 @@ def test_what_a_worker_runs_is_linked_there(root: Client, organization: Organiza
     verbs.announce_worker(WORKER, verbs.broker_queue_names(), slots=1, window=1)
     running = start(pending_job(make_job_type(), organization))
     assert f"/own/django_jobs/job/{running.pk}/change/" in links_of(root.get("/own/django_jobs/monitor/"))
+
+
+@pytest.mark.parametrize("said", [{"current_app": "own"}, {"site_name": "own"}])
+def test_the_panel_of_alarms_stays_on_the_site_of_its_page(root: Client, said: dict[str, str]) -> None:
+    make_alert("no_worker", "default")
+    request: Any = RequestFactory().get("/")
+    request.user, request.current_app = User.objects.get(), said.get("current_app")
+    shown = Template("{% load django_jobs_admin %}{% alarm_panel %}").render(RequestContext(request, said))
+    assert "/own/django_jobs/worker/" in LINKS.findall(shown)

@@ -43,7 +43,8 @@ def test_it_shows_nothing_to_people_who_are_not_logged_in() -> None:
 
 
 def test_it_shows_nothing_where_there_is_no_request() -> None:
-    assert PAGE.render(Context()).strip("[]\n") == ""
+    for context in (Context(), RequestContext(RequestFactory().get("/"))):  # and where nobody is known
+        assert PAGE.render(context).strip("[]\n") == ""
 
 
 def test_a_database_that_cannot_be_asked_breaks_no_page() -> None:
