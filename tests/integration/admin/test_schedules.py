@@ -72,7 +72,9 @@ def test_who_gets_a_schedule_is_not_told_what_others_did_to_it(
 ) -> None:
     made = schedule_job("n", kind, theirs, every=60, user=make_user("stranger", admin_of=[theirs]))
     history = url("schedule", "history", made.pk)
-    verbs.change_schedule(made, {"organization": mine}, user=make_system_admin("mover"))
+    movers = [make_system_admin("earlier"), make_system_admin("mover")]
+    for organization, mover in ((mine, movers[0]), (theirs, movers[0]), (mine, movers[1])):
+        verbs.change_schedule(made, {"organization": organization}, user=mover)
     verbs.change_schedule(made, {"every": 90}, user=User.objects.get(username="admin"))
     response = local_admin.get(history)
     assert {entry.user.get_username() for entry in response.context["action_list"]} == {"mover", "admin"}
