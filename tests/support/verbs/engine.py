@@ -208,6 +208,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operations import forget_old as forget_old_operations
     from django_jobs.engine.control.operations import pause as pause_operation
     from django_jobs.engine.control.operations import resume as resume_operation
+    from django_jobs.engine.control.operations import set_rate as set_operation_rate
     from django_jobs.engine.control.operations import start_operation
     from django_jobs.engine.control.operations import stop as stop_operation
     from django_jobs.engine.control.operations_under_way import under_way as operation_under_way

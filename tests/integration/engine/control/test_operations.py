@@ -95,7 +95,7 @@ def test_the_rate_is_kept(kind: JobType, system_admin: User) -> None:
 
 
 @pytest.mark.usefixtures("still_time")
-def test_a_pause_is_not_caught_up_in_a_rush(kind: JobType, system_admin: User) -> None:
+def test_neither_a_pause_nor_the_time_at_another_rate_is_caught_up_in_a_rush(kind: JobType, system_admin: User) -> None:
     jobs = dead(kind, 8)
     operation = begin(jobs[0], system_admin, rate=60)
     later(operation, 3600)
@@ -104,6 +104,9 @@ def test_a_pause_is_not_caught_up_in_a_rush(kind: JobType, system_admin: User) -
     later(operation, 3600)
     verbs.pause_operation(operation)
     verbs.resume_operation(operation)
+    assert work_off() == 0
+    later(operation, 3600)
+    verbs.set_operation_rate(operation, 120)
     assert work_off() == 0
 
 
