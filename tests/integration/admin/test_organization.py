@@ -14,7 +14,7 @@ from django_jobs.models import Organization
 from tests.support import admin
 from tests.support.admin import codes_on, codes_said, remembered, text, url
 from tests.support.brokers import job_in, pending_job, reread, running_job
-from tests.support.factories import make_job_type, make_organization
+from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -130,3 +130,13 @@ def test_an_organization_that_is_gone_is_said_to_be_gone(root: Client, mine: Org
     address = url("organization", "suspend", mine.pk)
     mine.delete()
     assert codes_said(root.post(address, follow=True)) == ["gone"]
+
+
+@pytest.mark.parametrize("model", ["organization", "membership"])
+def test_staff_see_what_is_of_their_own_organizations_alone(
+    mine: Organization, theirs: Organization, model: str
+) -> None:
+    make_user("bob", member_of=[theirs])
+    member = admin.staff_of(mine, permissions=["django_jobs.view_organization", "django_jobs.view_membership"])
+    shown = list(member.get(url(model, "changelist")).context["cl"].result_list)
+    assert [getattr(row, "organization", row) for row in shown] == [mine]
