@@ -22,6 +22,8 @@ from lab.mutants.catalogue import DATABASES, ROOT, Mutant
 WORTH_A_SESSION: Final = 10
 LAST_LINES: Final = 30
 PAUSE_SECONDS: Final = 0.2
+#: What a session has of its own.
+OWN: Final = frozenset({"DATABASE_URL", "REDIS_URL", "PYTEST_ADDOPTS"})
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -71,7 +73,7 @@ class Sessions:
         self._left = {mutant.id: mutant for mutant in mutants}
         self._tell, self._tests, self._options, self._is_over = tell, tests, options, is_over
         self._results, self._log = directory.with_suffix(".jsonl"), directory.with_suffix(".log")
-        self._environ = {name: text for name, text in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+        self._environ = {name: text for name, text in os.environ.items() if name not in OWN}
         if url:
             self._environ["DATABASE_URL"] = url
         self._begun = ""
