@@ -146,6 +146,9 @@ def test_of_many_jobs_some_are_named(root: Client) -> None:
     done, refused = said(root.post(LIST, chosen("cancel", *waiting, *ended, confirmed="yes"), follow=True))
     assert [re.findall(r"JOB-[\d-]+", told) for told in (done, refused)] == [[], [job.name for job in ended[:0:-1]]]
     assert [re.findall(r"\d+", told)[0] for told in (done, refused)] == ["6", "6"]
+    running = [running_job()[0] for _ in range(5)]
+    (told,) = said(root.post(LIST, chosen("cancel", *running, confirmed="yes"), follow=True))
+    assert set(re.findall(r"JOB-[\d-]+", told)) == {job.name for job in running}
 
 
 def test_staff_with_the_model_permission_are_still_asked_the_policy(mine: Organization) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from django_jobs import retry_job
+from django_jobs import cancel_job, retry_job
 from django_jobs.models import ExecutionLog, Job, Organization
 from tests.support import admin, verbs
 from tests.support.admin import codes_on, page_of, url
@@ -103,6 +103,9 @@ def test_the_error_of_an_attempt_before_is_told_as_such_and_not_read_out(root: C
         shown = root.get(url("job", "change", job.pk)).context
         assert (shown["error"].is_earlier, shown["error"].next_code == "") == (tried_again, tried_again)
         assert ("no route" in shown["error"].title, "no route" in shown["news"]) == (True, not tried_again)
+    canceled = cancel_job(failed(mine))
+    error = root.get(url("job", "change", canceled.pk)).context["error"]
+    assert ("no route" in error.title, error.is_earlier) == (True, False), "It is that of its last attempt."
 
 
 def test_of_a_job_that_timed_out_it_is_told_and_not_where_it_was_stopped(root: Client, mine: Organization) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -183,6 +184,8 @@ def test_nobody_is_offered_or_told_what_is_of_other_organizations(
     Schedule.objects.update(created_at=made.created_at - dt.timedelta(minutes=30))
     shown = text(local_admin, LIST) + text(local_admin, f"{url('schedule', 'add')}?job_type={kind.pk}")
     assert ("ORG-MINE" in shown, "ORG-THEIRS" in shown, "secret_type" in shown) == (True, False, False)
+    offers, inputs = (re.findall(rf'<{tag}="([^"]+_offered)"', shown) for tag in ("datalist id", "input [^>]*list"))
+    assert offers == inputs != []
     rule = {"every": "1 h", "schedule": str(made.pk)}
     first, other = (client.get(url("schedule", "preview"), rule).json()["runs"][0] for client in (root, local_admin))
     assert first["moment"] != other["moment"], "It tells nobody else when that one was made."
@@ -265,6 +268,8 @@ def test_many_are_paused_resumed_and_fired_from_the_list(root: Client, kind: Job
     assert not Job.objects.exists()
     root.post(LIST, {**chosen, "action": "fire_schedules", "confirmed": "yes"})
     assert Job.objects.count() == 2
+    (told,) = root.post(LIST, {**chosen, "action": "delete_selected"}).context["deletable_objects"]
+    assert len(told) == 2, "A line for each, and none for its firings."
     root.post(LIST, {**chosen, "action": "delete_selected", "post": "yes"})
     assert not Schedule.objects.exists()
     assert notes() == [2, 2, 2, 2, 3, 3]
