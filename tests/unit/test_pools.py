@@ -32,6 +32,8 @@ def test_a_pool_may_name_some_of_its_queues(settings: Any) -> None:
     assert pools.queue_names("gpu") == ["jobs-gpu-critical", "fast", "jobs-gpu-normal", "jobs-gpu-low"]
     settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": {"High": "fast", "Low": "fast"}}}}
     assert pools.by_queue_name()["fast"] == Queue("gpu", 0)
+    settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": {"High": "fast"}}, "cpu": {"QUEUES": {"Low": "fast"}}}}
+    assert pools.by_queue_name()["fast"] == Queue("gpu", 2)
     settings.DJANGO_JOBS = {"POOLS": {"gpu": {"QUEUES": ["fast"]}}}
     assert pools.queue_names("gpu")[1] == "jobs-gpu-high"
 

@@ -55,12 +55,14 @@ def test_database_errors_do_not_end_the_care_for_the_lease_and_are_told_once(
     of_progress: int,
     of_renewal: int,
 ) -> None:
-    flush, renew = Duty(of_progress), Duty(of_renewal)
+    flush, renew, drop = Duty(of_progress), Duty(of_renewal), Duty(0)
     monkeypatch.setattr(runner.progress, "flush", flush)
     interpose("renew_leases", renew)
+    interpose("drop_connections", drop)
     with caplog.at_level(logging.WARNING, "django_jobs"):
         runner.keep_alive()
     assert (flush.calls, renew.calls) == (ROUNDS + 1, ROUNDS)
+    assert drop.calls == of_progress + of_renewal + 1  # after each error, and at the end
     assert [record.message.split()[0] for record in caplog.records] == ["event=attend_failed"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.health import notes as health_notes
-from django_jobs.health.lookouts import Lookouts
+from django_jobs.health.lookouts import Lookout, Lookouts
 from django_jobs.health.probes import live, ready
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
@@ -119,3 +119,18 @@ def test_gauges_are_read_where_they_are_wanted_and_forgotten_where_they_are_no_l
         gauges.read()
         seen.append(gauges.latest)
     assert seen == ["read", None]
+
+
+def test_a_lookout_asks_no_more_once_nobody_wants_it() -> None:
+    asked: list[object] = []
+
+    def ask() -> None:
+        asked.append(None)
+        if len(asked) == 5:
+            lookout.stop()
+
+    lookout = Lookout("it", ask, seconds=0.0)
+    lookout.goes_on = lambda: len(asked) < 2
+    lookout.start()
+    lookout.wait_for_end(30)
+    assert (len(asked), lookout.is_alive) == (2, False)
