@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 import time
 from types import SimpleNamespace
@@ -144,6 +145,25 @@ def test_a_child_that_starts_while_the_broker_is_away_is_known_and_obeys_orders(
     stopper.join()
     assert Worker.objects.get(name=WORKER).quiet_since is not None
     assert "event=broker_unavailable" in caplog.text
+
+
+def test_ctrl_c_in_a_terminal_does_not_interrupt_what_a_child_runs(
+    child: Child, kind: JobType, interpose: Interpose
+) -> None:
+    """It goes to the whole group of processes. The supervisor decides."""
+    pending_job(kind)
+    verbs.dispatch()
+    real, calls = verbs.claim, list[str]()
+    signal.signal(signal.SIGINT, lambda *_: calls.append("interrupted"))
+
+    def claim(*args: Any, **options: Any) -> list[Any]:
+        calls.append("claimed")
+        signal.raise_signal(signal.SIGINT)
+        return real(*args, **options)
+
+    interpose("claim", claim)
+    child.run()
+    assert set(calls) == {"claimed"}
 
 
 def test_nothing_is_cleared_away_of_a_ticket_that_may_be_issued_again(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -27,12 +27,16 @@ class Stage:
         self.sockets = {key: Mock() for key in ("1", "2", EVERYBODY)}
         for key, socket in self.sockets.items():
             organization = int(key) if key else None
-            topic = self.topics[key] = Topic(key, organization)
-            subscription = Subscription(socket, RoomTarget(f"org:{key}" if key else "admin:jobs", organization))
-            subscription.go_live(set())
-            topic.add(subscription)
+            self.topics[key] = Topic(key, organization)
+            self.join(key, socket)
         thread: Any = Mock(read=read)
         self.fan_out = FanOut(self.topics, thread)
+
+    def join(self, key: str, socket: Mock) -> None:
+        organization = self.topics[key].organization_pk
+        subscription = Subscription(socket, RoomTarget(f"org:{key}" if key else "admin:jobs", organization))
+        subscription.go_live(set())
+        self.topics[key].add(subscription)
 
     def deliver(self, *events: RealtimeEvent) -> None:
         async_to_sync(self.fan_out.deliver)(events)
@@ -87,9 +91,12 @@ class Policy:
     def __init__(self) -> None:
         self.hides: set[UserAndJob] = set()
         self.asked: list[UserAndJob] = []
+        #: What happens while it is asked.
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def read(self, function: Any, wanted: Mapping[UserAndJob, Any]) -> dict[UserAndJob, bool]:
         self.asked += wanted
+        self.meanwhile()
         return {pair: pair not in self.hides for pair in wanted}
 
 
@@ -128,3 +135,14 @@ def test_an_event_is_told_to_nobody_from_whom_its_job_is_hidden(clock: SimpleNam
         policy.hides = {(stage.sockets[hidden_from].user.pk, 5)}
         stage.deliver(change(7))
         assert (stage.heard(hidden_from), stage.heard(others)) == ([], ["7"])
+
+
+def test_an_event_is_not_told_to_who_joins_while_the_policy_is_asked_if_its_job_is_hidden(
+    clock: SimpleNamespace,
+) -> None:
+    policy, late = Policy(), Mock()
+    stage = Stage(policy.read)
+    policy.hides = {(late.user.pk, 5)}
+    policy.meanwhile = lambda: stage.join("1", late)
+    stage.deliver(change(7))
+    assert (stage.heard("1"), late.put.called) == (["7"], False)
