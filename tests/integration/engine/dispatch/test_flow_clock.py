@@ -212,20 +212,20 @@ def test_the_thread_hears_of_what_its_process_notes(
 
 @pytest.mark.django_db(transaction=True)
 def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_anothers(
-    broker: MemoryBroker, interpose: Interpose, monkeypatch: pytest.MonkeyPatch, settings: Any
+    broker: MemoryBroker, interpose: Interpose, settings: Any
 ) -> None:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "SCHEDULER_INTERVAL": 0.05}
-    looks, installation = list[str | None](), broker.installation
-
-    def look() -> str | None:
-        looks.append(installation())
-        return looks[-1]
-
-    monkeypatch.setattr(broker, "installation", look)
     limited_type()
     for verb in ("dispatch_new", "wake", "goes_at_once"):
         interpose(verb, lambda *_: None)
     leader, stop, dispatch = Scheduler("one"), threading.Event(), verbs.dispatch_without_budget
+    rests, drop = list[str](), verbs.drop_connections
+
+    def drop_and_tell() -> None:
+        drop()
+        rests.append(threading.current_thread().name)
+
+    interpose("drop_connections", drop_and_tell)  # of a leader's threads, only the one that may not dispatch does so
 
     def dispatch_unless_in_its_ticks(*args: Any) -> int:
         return 0 if threading.current_thread() is loop else dispatch(*args)
@@ -234,7 +234,7 @@ def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_an
 
     def run() -> None:
         leader.run(stop)
-        verbs.drop_connections()
+        drop()
 
     loop = threading.Thread(target=run, daemon=True)
     job = pending_job()
@@ -243,7 +243,7 @@ def test_the_thread_of_a_scheduler_dispatches_what_waits_unless_the_broker_is_an
     write(-1.0)
     loop.start()
     try:
-        wait_until(lambda: len(looks) > 5, 30.0, "some ticks")
+        wait_until(lambda: len(rests) > 1 or broker.pks(), 30.0, "two looks of the thread")
         assert broker.pks() == []
         broker.marker = verbs.installation_id()
         wait_until(lambda: broker.pks() == [job.pk], 30.0, "a ticket")

@@ -45,6 +45,14 @@ def test_the_widest_of_the_limits_that_are_reached_is_told(organization: Organiz
     assert verbs.read_limits_in_use(kind).reached_by(lane) == ReachedLimit(field, 1, 1)
 
 
+def test_all_keys_of_an_organization_count_against_its_limit(organization: Organization) -> None:
+    kind = make_job_type(max_running_per_organization=2, concurrency_key="account")
+    lanes = [in_lane("Running", kind, organization, key) for key in (7, 8)]
+    found = verbs.read_limits_in_use(kind)
+    assert found.reached_by(lanes[0]) == ReachedLimit("max_running_per_organization", 2, 2)
+    assert found.full_organizations() == {organization.pk: 2}
+
+
 def test_another_key_and_a_type_with_nothing_in_flight_are_not_at_a_limit(organization: Organization) -> None:
     kind, idle = make_job_type(concurrency_key="account"), make_job_type(max_running=1)
     lane = in_lane("Running", kind, organization, key=7)

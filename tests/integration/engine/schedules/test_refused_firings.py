@@ -9,7 +9,7 @@ import pytest
 from django.db import InterfaceError
 
 from django_jobs import AccessPolicy
-from django_jobs.models import JobType, Membership, Organization, Schedule, ScheduleFiring
+from django_jobs.models import Job, JobType, Membership, Organization, Schedule, ScheduleFiring
 from tests.support import verbs
 from tests.support.alerts import evaluate, only
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -166,6 +166,15 @@ def test_a_policy_that_fails_decides_nothing_and_the_log_alone_has_its_text(
     rests.clear()
     assert [item.outcome for item in verbs.fire(NOON, rests)] == ["submitted"]
     assert reread(schedule).fault == ""
+
+
+def test_a_policy_that_fails_for_one_organization_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, other = make_organization(), make_organization()
+    make_schedule()
+    monkeypatch.setattr(AccessPolicy, "is_active", lambda _, tenant: bool(1 / (tenant.pk - broken.pk)))
+    [fired] = verbs.fire(NOON)
+    assert (fired.outcome, fired.note.code) == ("submitted", "policy_failed")
+    assert list(Job.objects.values_list("organization_id", flat=True)) == [other.pk]
 
 
 def test_of_an_error_that_is_not_made_for_people_the_class_is_told(
