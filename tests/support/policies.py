@@ -59,7 +59,7 @@ class Broken(AccessPolicy):
 
 
 class StaffAreSystemAdmins(AccessPolicy):
-    """Who asks for no superusers."""
+    """Each member of the staff is a system admin."""
 
     def is_system_admin(self, user: Any) -> bool:
         return bool(user.is_staff)

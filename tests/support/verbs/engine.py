@@ -272,7 +272,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.filter_input import read_filter
     from django_jobs.engine.insight.findings import Finding
     from django_jobs.engine.insight.gauges import read_gauges
-    from django_jobs.engine.insight.inspection import has_jobs, snapshot
+    from django_jobs.engine.insight.inspection import has_jobs
+    from django_jobs.engine.insight.inspection import snapshot
     from django_jobs.engine.insight.job_filter import JobFilter
     from django_jobs.engine.insight.limits_in_use import read_full_types
     from django_jobs.engine.insight.limits_in_use import read_in_use as read_limits_in_use
