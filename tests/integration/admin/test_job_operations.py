@@ -467,6 +467,11 @@ def test_every_field_of_a_filter_is_told_in_words(kind: JobType) -> None:
     assert Job.objects.count() == 0
 
 
+def test_an_organization_of_a_filter_is_told_by_its_id_and_one_that_is_gone_by_its_key() -> None:
+    ((_, told),) = JobFilter(organizations=(1, 2)).words({1: "ORG-2026-00001"})
+    assert set(re.findall(r"[\w-]+", told)) >= {"ORG-2026-00001", "2"}
+
+
 def test_thousands_of_jobs_that_match_are_told_as_everywhere_else() -> None:
     shown = SimpleNamespace(result_count=6028, amount="6,028", paginator=SimpleNamespace(is_cut=False), looks_back=None)
     context = {"act_on_all": [("Retry", "retry/")], "cl": shown}

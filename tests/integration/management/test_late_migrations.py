@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_migration_that_adds_no_column_may_be_late(sound: None, late_migration
     """As one that drops an index which workers of the release before still use."""
     assert finding() == ("WARNING", "migration_missing", late_migration)
     verbs.await_database(OutputWrapper(io.StringIO()))
+
+
+def test_of_several_that_are_late_the_first_is_named_and_the_others_are_counted(
+    sound: None, tmp_path: Path, old_tables: str
+) -> None:
+    for number in (3, 4):
+        (tmp_path / f"000{number}_more.py").touch()
+    (facts,) = (item.facts for item in verbs.examine() if item.subject == "schema")
+    assert (facts["migration"], re.findall(r"\d+", facts["more"])) == (old_tables, ["2"])
 
 
 @pytest.mark.parametrize("command", ["jobs_worker", "jobs_scheduler"])

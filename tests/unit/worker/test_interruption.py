@@ -237,3 +237,16 @@ def test_a_statement_that_is_found_after_the_handler_has_ended_is_ended_only_if_
     with interrupter.interruptible():
         interrupter._end_from_outside()
     assert answers == [True, not is_shared]
+
+
+def test_in_threads_statements_are_ended_whether_or_not_the_driver_sees_them(interpose: Interpose) -> None:
+    ended: list[str] = []
+    interpose(
+        "store_of",
+        lambda alias: SimpleNamespace(knows_activity=alias == "seen", end_statement=lambda *_: ended.append(alias)),
+    )
+    connections = [SimpleNamespace(alias="seen"), SimpleNamespace(alias="not seen")]
+    interrupter = Interrupter(on_main_thread=False, connections=connections)
+    with interrupter.interruptible():
+        interrupter._end_from_outside()
+    assert ended == ["seen", "not seen"]

@@ -38,9 +38,14 @@ def test_of_a_schedule_that_fires_often_the_newest_thousand_stay(organization: O
         history.note(busy.pk)
     assert history.prune() == 0
     history.note(busy.pk)
+    history.note(other.pk)
     assert history.prune() == 5
     assert history.prune() == 0
     assert ScheduleFiring.objects.filter(schedule=busy).count() == verbs.FIRINGS_KEPT
+    make_firings(other.pk, verbs.FIRINGS_KEPT, dt.datetime.now(dt.UTC))
+    for _ in range(verbs.FIRINGS_LOOKED_AT - 1):
+        history.note(other.pk)
+    assert history.prune() == 5
 
 
 def test_a_next_moment_that_a_wrong_clock_reckoned_is_corrected(organization: Organization) -> None:
