@@ -27,6 +27,8 @@ from lab.mutants.public import names_no_internals
 TEST_SECONDS: Final = 90
 #: A mutant that has a killer is run for no longer: tests that wait in vain take their time.
 MUTANT_SECONDS: Final = 120
+#: If more tests than these fail without the mutant too, an earlier one has broken the session.
+FAILING: Final = 3
 #: The package uses none of these.
 SIGNAL: Final = signal.SIGRTMAX
 
@@ -51,9 +53,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     given = session.config.getoption("--mutants-tests")
     tests = given.split(",") if given else ()
     with Path(session.config.getoption("--mutants-results")).open("a", buffering=1) as results:
-        for name in session.config.getoption("--mutants").split(","):
+        for number, name in enumerate(session.config.getoption("--mutants").split(",")):
             results.write(json.dumps({"id": name, "began": True}) + "\n")
-            results.write(json.dumps({"id": name, **replay.of(mutants[name], tests)}) + "\n")
+            result = replay.of(mutants[name], tests)
+            if number and result.get("failing", 0) > FAILING:
+                results.write(json.dumps({"id": name, "began": False}) + "\n")
+                break
+            results.write(json.dumps({"id": name, **result}) + "\n")
     session._setupstate.teardown_exact(None)
     return True
 
@@ -74,7 +80,7 @@ class Replay:
         """Return what comes of a mutant: an error, or its killers and how long that took."""
         items = [item for item in self._session.items if _is_in(item, tests or mutant.first)]
         began, cpu, done = time.monotonic(), _cpu_seconds(), set[str]()
-        killers, public, ran = list[pytest.Item](), list[pytest.Item](), 0
+        killers, public, ran, failing = list[pytest.Item](), list[pytest.Item](), 0, 0
         while ran < len(items) and not killers:  # what fails without the mutant as well does not end its run
             try:
                 with exchanged(mutant):
@@ -83,6 +89,7 @@ class Replay:
                 return {"error": str(error)}
             found = [item for item, outcome in zip(items[ran:], outcomes, strict=False) if outcome == "failed"]
             killers = self._confirmed(found)
+            failing += len(found) - len(killers)
             public = self._confirmed([item for item in killers if names_no_internals(item.nodeid)])
             ran += len(outcomes)
             done.update(outcomes)
@@ -92,6 +99,7 @@ class Replay:
             "killers": [item.nodeid for item in killers],
             "public": [item.nodeid for item in public],
             "ran": ran,
+            "failing": failing,
             "wall": round(time.monotonic() - began, 1),
             "cpu": round(_cpu_seconds() - cpu, 1),
         }

@@ -118,8 +118,8 @@ class Sessions:
 
     def _read(self, found: dict[str, Any]) -> None:
         name = found.pop("id")
-        if found.pop("began", False):
-            self._begun = name
+        if (began := found.pop("began", None)) is not None:
+            self._begun = name if began else ""
         else:
             self._take(name, found)
 
