@@ -76,6 +76,14 @@ def test_a_pool_that_goes_takes_its_queues_with_it(settings: Any) -> None:
     assert settings.RQ_QUEUES == OURS
 
 
+def test_a_queue_that_the_host_defines_afterwards_stays_when_its_pool_goes(settings: Any) -> None:
+    settings.RQ_QUEUES = dict(OURS)
+    settings.DJANGO_JOBS = {"POOLS": {"gpu": {}}}
+    own = settings.RQ_QUEUES["jobs-gpu-high"] = {"URL": "redis://localhost:6379/7"}
+    settings.DJANGO_JOBS = {"POOLS": {}}
+    assert {**OURS, "jobs-gpu-high": own} == settings.RQ_QUEUES
+
+
 @pytest.mark.parametrize("queues", [None, {}, {"jobs-normal": None}, []])
 def test_without_a_normal_queue_nothing_is_filled_in(settings: Any, queues: Any) -> None:
     settings.DJANGO_JOBS = {"POOLS": {"gpu": {}}}

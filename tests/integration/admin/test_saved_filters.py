@@ -126,6 +126,7 @@ def test_nobody_changes_the_filters_of_others(root: Client, member: Client) -> N
 def test_a_system_admin_shares_a_filter_with_all_and_others_cannot(root: Client, member: Client) -> None:
     save(root, "status=Failed&created=24h", "Of today", is_shared="on")
     save(member, "status=Canceled", "Own", is_shared="on")
+    assert offered(root) == ["Of today"]
     member.post(url("job", "rename_filter", SavedFilter.objects.get(name="Own").pk), {"name": "Own", "is_shared": "on"})
     assert offered(member) == ["Of today", "Own"]
     assert offered(root) == ["Of today"]

@@ -104,6 +104,15 @@ def test_an_entry_whose_hash_is_rubbish_breaks_no_page(
         assert boss.get(f"/django-rq/{page}").status_code == 200, page
 
 
+def test_megabytes_that_somebody_wrote_into_an_entry_are_not_shown(
+    boss: Client, redis_client: redis.Redis, trace: Path
+) -> None:
+    plant(redis_client, TICKET, trace)
+    redis_client.hset(f"rq:job:{TICKET}", mapping={"worker_name": "w" * 1_000_000, "origin": "o" * 1_000_000})
+    for page in pages(TICKET):
+        assert len(boss.get(f"/django-rq/{page}").content) < 500_000, page
+
+
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("place", ["queue", "finished", "failed", "scheduled", "wip", "deferred"])
 def test_an_id_that_is_no_text_is_told_of(boss: Client, redis_client: redis.Redis, place: str, root: str) -> None:

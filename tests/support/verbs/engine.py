@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.shares import are_possible as are_shares_possible
     from django_jobs.engine.execution.shares import take_share
     from django_jobs.engine.execution.shares import Taker as ShareTaker
+    from django_jobs.engine.execution.unbegun import start as start_unbegun
     from django_jobs.engine.execution.unbegun import start_known
     from django_jobs.engine.execution.breakers import have_failed_too_often
     from django_jobs.engine.execution.breakers import is_known_open as is_breaker_known_open

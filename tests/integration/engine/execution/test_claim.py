@@ -17,7 +17,7 @@ from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, que
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.statements import statements_of
-from tests.support.verbs import Claimed, Ticket
+from tests.support.verbs import Claimed, Interpose, Ticket
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -38,6 +38,22 @@ def test_a_claimed_job_runs_under_a_lease_of_its_worker() -> None:
     assert row.started_at
     assert row.lease_expires_at
     assert dt.timedelta(seconds=29) < row.lease_expires_at - before < dt.timedelta(seconds=90)
+
+
+def test_the_ticket_of_a_job_that_others_took_and_gave_back_meanwhile_is_void(
+    broker: MemoryBroker, interpose: Interpose
+) -> None:
+    job, in_use = job_in("Queued"), job_in("Queued")
+
+    def start(*_: Any) -> list[Any]:
+        Job.objects.filter(pk=job.pk).update(attempt=1)
+        return []
+
+    interpose("start_unbegun", start)
+    verbs.forget_claim_verdicts()
+    left: list[Ticket] = []
+    assert verbs.claim([ticket_of(job), ticket_of(in_use)], WORKER, set_aside=left.extend) == []
+    assert left == [ticket_of(in_use)]
 
 
 def test_a_claim_holds_all_that_the_run_needs() -> None:
