@@ -75,7 +75,10 @@ class Merge:
         for part in self.plan.parts[target]:
             for item, for_types in sorted(self._rewritings[part].needs):
                 known = found[for_types].setdefault(item.local, item)
-                if known != item:
+                by_length = sorted((known.module, item.module), key=len)
+                if known.name == item.name and by_length[1].startswith(f"{by_length[0]}."):
+                    found[for_types][item.local] = min(known, item)  # what a package passes on
+                elif known != item:
                     self.problems.append(f"{target}: {item.local} is {known} and {item}")
         always, for_types_alone = found
         return always, {name: item for name, item in for_types_alone.items() if name not in always}

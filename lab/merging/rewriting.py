@@ -82,7 +82,8 @@ class Rewriting:
                         self._complain(statement, "a module is imported by its whole name")
                     continue
                 meaning = self._checkout.meaning(statement.module or "", alias.name)
-                if meaning.module in self._plan.home or statement.module in self._plan.home:
+                is_module = meaning.kind == "module" and meaning.module in self._plan.home
+                if is_module or statement.module in self._plan.home:
                     self._merged[scope, alias.asname or alias.name] = meaning
                 if alias.asname:
                     self._renamed_here.add((scope, alias.asname))
