@@ -13,8 +13,8 @@ from lab.merging.sources import Checkout
 
 FILES = {
     "django_jobs/__init__.py": "",
-    "django_jobs/work/__init__.py": "",
-    "django_jobs/work/limits.py": '''
+    "django_jobs/desk/__init__.py": "",
+    "django_jobs/desk/limits.py": '''
         """How much may be done."""
 
         import logging
@@ -25,18 +25,18 @@ FILES = {
         def check(count):
             logging.info("%s of %s", count, MOST)
     ''',
-    "django_jobs/work/doing.py": '''
+    "django_jobs/desk/doing.py": '''
         """Doing it."""
 
-        from django_jobs.work import limits
-        from django_jobs.work.limits import MOST
+        from django_jobs.desk import limits
+        from django_jobs.desk.limits import MOST
 
 
         def do(count=MOST):
             limits.check(count)
     ''',
     "django_jobs/door.py": """
-        from django_jobs.work import doing, limits
+        from django_jobs.desk import doing, limits
 
 
         def enter(doing_it):
@@ -44,24 +44,24 @@ FILES = {
             doing.do()
     """,
     "tests/test_door.py": """
-        from django_jobs.work import limits as own
-        from django_jobs.work.limits import check
+        from django_jobs.desk import limits as own
+        from django_jobs.desk.limits import check
 
-        PLACE = ("django_jobs.work.limits", "check")
-        CODE = "from django_jobs.work import limits; limits.check(1)"
+        PLACE = ("django_jobs.desk.limits", "check")
+        CODE = "from django_jobs.desk import limits; limits.check(1)"
 
 
         def test(monkeypatch):
             monkeypatch.setattr(own, "check", check)
     """,
-    "docs/page.md": "`django_jobs.work.limits.check` is in django_jobs/work/limits.py.",
+    "docs/page.md": "`django_jobs.desk.limits.check` is in django_jobs/desk/limits.py.",
 }
 PLAN = """
-["django_jobs.work.all"]
-parts = ["django_jobs.work.doing", "django_jobs.work.limits"]
+["django_jobs.desk.all"]
+parts = ["django_jobs.desk.doing", "django_jobs.desk.limits"]
 doc = "What is done, and how much."
-["django_jobs.work.all".names]
-"django_jobs.work.limits.check" = "check_limits"
+["django_jobs.desk.all".names]
+"django_jobs.desk.limits.check" = "check_limits"
 """
 
 
@@ -79,21 +79,21 @@ def test_modules_become_one_and_all_that_names_them_follows(tmp_path: Path) -> N
     assert merge.problems == []
     merge.write()
     texts = {name: (tmp_path / name).read_text() for name in FILES if (tmp_path / name).exists()}
-    assert FILES.keys() - texts.keys() == {"django_jobs/work/limits.py", "django_jobs/work/doing.py"}
-    new = (tmp_path / "django_jobs/work/all.py").read_text()
+    assert FILES.keys() - texts.keys() == {"django_jobs/desk/limits.py", "django_jobs/desk/doing.py"}
+    new = (tmp_path / "django_jobs/desk/all.py").read_text()
     assert new.index("MOST = 5") < new.index("def do(count=MOST):\n    check_limits(count)")
     assert new.count("import") == new.count("import annotations") + new.count("import logging")
-    door = "from django_jobs.work import all def enter(doing_it): all.check_limits(1) all.do()"
+    door = "from django_jobs.desk import all def enter(doing_it): all.check_limits(1) all.do()"
     assert " ".join(texts["django_jobs/door.py"].split()) == door
     for line in (
-        "from django_jobs.work import all as own",
-        "from django_jobs.work.all import check_limits as check",
-        'PLACE = ("django_jobs.work.all", "check_limits")',
-        "from django_jobs.work import all; all.check_limits(1)",
+        "from django_jobs.desk import all as own",
+        "from django_jobs.desk.all import check_limits as check",
+        'PLACE = ("django_jobs.desk.all", "check_limits")',
+        "from django_jobs.desk import all; all.check_limits(1)",
         'monkeypatch.setattr(own, "check_limits", check)',
     ):
         assert line in texts["tests/test_door.py"].replace("\nall.", " all.")
-    assert texts["docs/page.md"] == "`django_jobs.work.all.check_limits` is in django_jobs/work/all.py."
+    assert texts["docs/page.md"] == "`django_jobs.desk.all.check_limits` is in django_jobs/desk/all.py."
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_modules_become_one_and_all_that_names_them_follows(tmp_path: Path) -> N
         ('"check_limits"', '"do"'),
         ('"check_limits"', '"logging"'),
         ("limits.check", "limits.nothing"),
-        ('doing", ', 'doing", "django_jobs.work.nothing", '),
+        ('doing", ', 'doing", "django_jobs.desk.nothing", '),
     ],
     ids=["a name twice", "a name that is imported", "no such name", "no such module"],
 )
