@@ -30,6 +30,9 @@ def main() -> int:
     merge.write()
     subprocess.run(["ruff", "check", "-q", "--fix-only", "--select", "I,F401,F811", "."], cwd=ROOT, check=False)
     subprocess.run(["ruff", "format", "-q", "."], cwd=ROOT, check=False)
+    for lost in merge.plan.mend(ROOT):
+        print(lost)
+    subprocess.run(["ruff", "format", "-q", "."], cwd=ROOT, check=False)
     return subprocess.run(["ruff", "check", "--output-format", "concise", "."], cwd=ROOT, check=False).returncode
 
 

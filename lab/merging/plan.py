@@ -14,11 +14,13 @@ class Plan:
     """A file whose tables are the new modules.
 
     ``parts`` are the old ones, in order; ``doc`` is the docstring. ``names`` says what is called otherwise there, as
-    ``"old.module.name" = "new"``, and ``imports`` which imported name of an old module gets another one.
+    ``"old.module.name" = "new"``, and ``imports`` which imported name of an old module gets another one. Each of
+    ``mends`` says what a hand changes afterwards: in ``file``, ``old`` becomes ``new``.
     """
 
     def __init__(self, path: Path, checkout: Checkout) -> None:
         tables = tomllib.loads(path.read_text())
+        self.mends: list[dict[str, str]] = tables.pop("mends", [])
         self.parts: dict[str, list[str]] = {target: table["parts"] for target, table in tables.items()}
         self.docs: dict[str, str] = {target: table.get("doc", "") for target, table in tables.items()}
         self.home = {part: target for target, parts in self.parts.items() for part in parts}
@@ -44,6 +46,18 @@ class Plan:
     def own_names(self, target: str, checkout: Checkout) -> Collection[str]:
         """Return the names that a new module defines."""
         return {self.new_name(part, name) for part in self.parts[target] for name in checkout.sources[part].own}
+
+    def mend(self, root: Path) -> list[str]:
+        """Make the changes by hand, once all is merged, and return which of them find no place."""
+        lost = []
+        for mend in self.mends:
+            path = root / mend["file"]
+            before, found, after = path.read_text().partition(mend["old"])
+            if found:
+                path.write_text(before + mend["new"] + after)
+            else:
+                lost.append(f"{mend['file']} has no {mend['old'].strip()!r}")
+        return lost
 
     def in_text(self, text: str) -> str:
         """Return a text in which dotted names and paths of old modules are those of the new ones."""

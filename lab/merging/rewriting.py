@@ -152,13 +152,18 @@ class Rewriting:
     ) -> None:
         keeps = self._keeps_locals and (found, node.id) in self._renamed_here
         local = node.id if keeps else home.rpartition(".")[2]
-        is_taken = local in self._taken or (local != node.id and any(local in item.bound for item in self._scopes.all))
-        if is_taken:
+        others = [item for item in self._scopes.all if local in item.bound and not self._is_home(item, local, home)]
+        if local in self._taken or (local != node.id and others):
             self._put(parent, scope, new)
             self._wanted[found, node.id].add(Import(home, new, new))
         else:
             self._edit(parent, f"{local}.{new}")
             self._wanted[found, node.id].add(module_import(home, local))
+
+    def _is_home(self, scope: Scope, local: str, home: str) -> bool:
+        """Return whether a name that is bound here is a module that becomes the same one."""
+        meaning = self._merged.get((scope, local))
+        return meaning is not None and meaning.kind == "module" and self._plan.home.get(meaning.module) == home
 
     def _use_bare(self, node: ast.Name, scope: Scope, found: Scope, module: str) -> None:
         """Change a module that is used as a value, as by ``monkeypatch.setattr(module, "name", …)``."""

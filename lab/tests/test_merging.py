@@ -108,3 +108,22 @@ def test_modules_become_one_and_all_that_names_them_follows(tmp_path: Path) -> N
 )
 def test_what_cannot_be_is_told(tmp_path: Path, old: str, new: str) -> None:
     assert merged(tmp_path, PLAN.replace(old, new)).problems
+
+
+def test_what_a_hand_mends_is_done_last_and_what_finds_no_place_is_told(tmp_path: Path) -> None:
+    mends = """
+        [[mends]]
+        file = "docs/page.md"
+        old = "is in"
+        new = "stands in"
+        [[mends]]
+        file = "docs/page.md"
+        old = "is nowhere"
+        new = "is lost"
+    """
+    merge = merged(tmp_path, PLAN + textwrap.dedent(mends))
+    merge.write()
+    assert len(merge.plan.mend(tmp_path)) == 1
+    assert (tmp_path / "docs/page.md").read_text() == (
+        "`django_jobs.desk.all.check_limits` stands in django_jobs/desk/all.py."
+    )

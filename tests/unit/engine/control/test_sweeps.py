@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.control import sweeps
 from tests.support.tuning import Tuning
-from tests.support.verbs import SweepThreads
+from tests.support.verbs import Interpose, SweepThreads
 from tests.support.waiting import wait_until
 
 Start = Callable[..., SweepThreads]
 
 
 @pytest.fixture(autouse=True)
-def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = SimpleNamespace(drop_connections=lambda: None, mend_connections=lambda: None)
-    monkeypatch.setattr(sweeps, "database", nothing)
+def no_database(interpose: Interpose) -> None:
+    interpose("drop_connections", lambda: None)
+    interpose("mend_connections", lambda: None)
 
 
 @pytest.fixture
