@@ -10,7 +10,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.time = time.time
 
     def monotonic(self) -> float:
         return self.now
+
+    def time(self) -> float:
+        return time.time()
