@@ -29,25 +29,17 @@ if TYPE_CHECKING:
         aunschedule,
         await_job,
     )
-    from django_jobs.engine.batches.creation import create_batch
-    from django_jobs.engine.batches.status import get_batch_status
+    from django_jobs.engine.batches import create_batch, get_batch_status
+    from django_jobs.engine.control.acts import cancel_job, retry_job
     from django_jobs.engine.control.batches import cancel_batch, retry_batch
-    from django_jobs.engine.control.cancel import cancel_job
-    from django_jobs.engine.control.retry import retry_job
-    from django_jobs.engine.execution.context import JobContext
-    from django_jobs.engine.execution.parent_results import ResultReference
-    from django_jobs.engine.insight.history import get_job_history
-    from django_jobs.engine.insight.listing import list_jobs
+    from django_jobs.engine.execution.context import JobContext, ResultReference
     from django_jobs.engine.insight.metrics import get_job_metrics
-    from django_jobs.engine.insight.status import get_job_status
-    from django_jobs.engine.insight.waiting import wait_for_job
-    from django_jobs.engine.job_types.declarations import job_handler
+    from django_jobs.engine.insight.status import get_job_history, get_job_status, list_jobs, wait_for_job
+    from django_jobs.engine.job_types.types import job_handler
     from django_jobs.engine.schedules.definitions import schedule_job, unschedule
-    from django_jobs.engine.schedules.intervals import every
-    from django_jobs.engine.schedules.timetable import next_runs
-    from django_jobs.engine.submission.bulk import submit_jobs
-    from django_jobs.engine.submission.per_organization import submit_for_each
-    from django_jobs.engine.submission.single import submit_job
+    from django_jobs.engine.schedules.timetable import every, next_runs
+    from django_jobs.engine.submission.bulk import submit_for_each, submit_jobs
+    from django_jobs.engine.submission.submit import submit_job
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
@@ -68,26 +60,26 @@ _HOMES = {
     "JobContext": "django_jobs.engine.execution.context",
     "BatchStatus": "django_jobs.values",
     "cancel_batch": "django_jobs.engine.control.batches",
-    "create_batch": "django_jobs.engine.batches.creation",
-    "get_batch_status": "django_jobs.engine.batches.status",
+    "create_batch": "django_jobs.engine.batches",
+    "get_batch_status": "django_jobs.engine.batches",
     "retry_batch": "django_jobs.engine.control.batches",
-    "cancel_job": "django_jobs.engine.control.cancel",
-    "retry_job": "django_jobs.engine.control.retry",
-    "job_handler": "django_jobs.engine.job_types.declarations",
+    "cancel_job": "django_jobs.engine.control.acts",
+    "retry_job": "django_jobs.engine.control.acts",
+    "job_handler": "django_jobs.engine.job_types.types",
     "JobStatus": "django_jobs.values",
-    "get_job_history": "django_jobs.engine.insight.history",
-    "list_jobs": "django_jobs.engine.insight.listing",
+    "get_job_history": "django_jobs.engine.insight.status",
+    "list_jobs": "django_jobs.engine.insight.status",
     "get_job_metrics": "django_jobs.engine.insight.metrics",
-    "ResultReference": "django_jobs.engine.execution.parent_results",
+    "ResultReference": "django_jobs.engine.execution.context",
     "get_job_status": "django_jobs.engine.insight.status",
     "schedule_job": "django_jobs.engine.schedules.definitions",
     "unschedule": "django_jobs.engine.schedules.definitions",
-    "every": "django_jobs.engine.schedules.intervals",
+    "every": "django_jobs.engine.schedules.timetable",
     "next_runs": "django_jobs.engine.schedules.timetable",
-    "submit_for_each": "django_jobs.engine.submission.per_organization",
-    "submit_job": "django_jobs.engine.submission.single",
+    "submit_for_each": "django_jobs.engine.submission.bulk",
+    "submit_job": "django_jobs.engine.submission.submit",
     "submit_jobs": "django_jobs.engine.submission.bulk",
-    "wait_for_job": "django_jobs.engine.insight.waiting",
+    "wait_for_job": "django_jobs.engine.insight.status",
     "JobCanceled": "django_jobs.exceptions",
     "PermanentError": "django_jobs.exceptions",
     "RetryLater": "django_jobs.exceptions",

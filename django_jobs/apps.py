@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
-    from django_jobs.models.hooks import BatchVerbs
+    from django_jobs.models.base import BatchVerbs
 
 
 class DjangoJobsConfig(AppConfig):
@@ -24,16 +24,16 @@ class DjangoJobsConfig(AppConfig):
 
         from django_jobs import checks  # noqa: F401  (registers itself)
         from django_jobs.engine.control import saved_tenants
-        from django_jobs.engine.job_types import declarations
-        from django_jobs.engine.submission import duplicates
+        from django_jobs.engine.job_types import types
+        from django_jobs.engine.submission import same_work
 
         self._connect_parts()
         self._connect_tasks()
         self._have_tasks_checked()
-        declarations.discover()
+        types.discover_declarations()
         post_migrate.connect(self._sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(self._sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules")
-        post_migrate.connect(duplicates.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
+        post_migrate.connect(same_work.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
         saved_tenants.listen()
         self._follow_pools()
         self._fill_queues()
@@ -43,17 +43,16 @@ class DjangoJobsConfig(AppConfig):
 
     def _connect_parts(self) -> None:
         """Give the lower parts what they ask of higher ones, which they must not import."""
+        from django_jobs.engine import dependencies, transitions
         from django_jobs.engine.access import organizations_seen_by
-        from django_jobs.engine.batches import counting
-        from django_jobs.engine.dependencies import follow_up
+        from django_jobs.engine.batches import count_after_commit
         from django_jobs.engine.insight import events
         from django_jobs.engine.job_types.handlers import entered_path_problem
         from django_jobs.engine.job_types.parameters import parameter_names
-        from django_jobs.engine.transitions import hooks
-        from django_jobs.models import hooks as model_hooks
+        from django_jobs.models import base
 
-        model_hooks.connect(organizations_seen_by, entered_path_problem, parameter_names, self._batch_verbs)
-        hooks.connect(events, follow_up.after_commit, counting.after_commit)
+        base.connect_hooks(organizations_seen_by, entered_path_problem, parameter_names, self._batch_verbs)
+        transitions.connect_hooks(events, dependencies.follow_up_after_commit, count_after_commit)
 
     # What these import, a worker's child does without: it migrates nothing, fires no schedule, and few handlers make a
     # batch. It all costs a child a megabyte.
@@ -80,7 +79,7 @@ class DjangoJobsConfig(AppConfig):
     def _connect_tasks() -> None:
         """Let tasks of Django's interface be found and tell of themselves; nothing is loaded before the first."""
         from django_jobs.engine.insight import events
-        from django_jobs.engine.job_types import declarations, handlers
+        from django_jobs.engine.job_types import handlers, types
 
         def find(path: str) -> Any:
             try:
@@ -102,7 +101,7 @@ class DjangoJobsConfig(AppConfig):
             return declarations_of_tasks()
 
         handlers.add_scheme(handlers.TASK_SCHEME, find)
-        declarations.add_source(declared)
+        types.add_declaration_source(declared)
         events.watch_types(handlers.TASK_PREFIX, tell)
 
     @staticmethod
@@ -121,10 +120,10 @@ class DjangoJobsConfig(AppConfig):
     def _follow_pools() -> None:
         from django.db.models.signals import post_save
 
-        from django_jobs.engine.dispatch import pools
+        from django_jobs.engine.dispatch import window
         from django_jobs.models import JobType
 
-        post_save.connect(pools.forget, sender=JobType, dispatch_uid="django_jobs.pools")
+        post_save.connect(window.forget_pools, sender=JobType, dispatch_uid="django_jobs.pools")
 
     @staticmethod
     def _fill_queues() -> None:
@@ -147,7 +146,7 @@ class DjangoJobsConfig(AppConfig):
 
         if not getattr(settings, "CHANNEL_LAYERS", None):
             return
-        from django_jobs.engine.broadcaster import use_broadcaster
+        from django_jobs.engine.ports import use_broadcaster
         from django_jobs.realtime.broadcast import LayerBroadcaster
 
         use_broadcaster(LayerBroadcaster())

@@ -14,11 +14,9 @@ from django_jobs.admin.base import is_system_admin, keys_of
 from django_jobs.admin.bounded_filters import BoundedFilter, cut
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.seen_organizations import organizations_of
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
-from django_jobs.engine.insight.newest_jobs import among_newest
-from django_jobs.engine.insight.parameter_values import holding
-from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter, JobSearch
+from django_jobs.engine.insight.search import among_newest, holding
+from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.models import JobType, Schedule
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS

@@ -16,9 +16,8 @@ from django_jobs.admin.held_retries import Button
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.alerts import thresholds
-from django_jobs.engine.alerts.reading import names_of_concerned, read_lately
-from django_jobs.engine.alerts.seen_alerts import AlertSeen, AlertsSeen
-from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
+from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_lately
+from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
 from django_jobs.statuses import Status
 
 #: So many alarms are told on the index; the page of alarms has them all.

@@ -23,10 +23,9 @@ from django.utils.translation import gettext as _
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.lookups import DeclaredLookups
 from django_jobs.admin.seen_organizations import seen_by
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import get_policy, key_in
 from django_jobs.engine.control import audit
 from django_jobs.engine.json_storage import is_storable_text
-from django_jobs.engine.lookup import key_in
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 

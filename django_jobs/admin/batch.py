@@ -24,7 +24,7 @@ from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.news import News, sentence
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.batches.status import up_to_date
+from django_jobs.engine.batches import up_to_date
 from django_jobs.models import Batch, JobType
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import UNFINISHED_STATES, WITH_ERRORS, BatchState

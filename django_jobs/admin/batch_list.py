@@ -23,8 +23,8 @@ from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.open_pages import owner_jobs
-from django_jobs.engine.batches.status import describe_all, up_to_date
-from django_jobs.engine.insight.newest_jobs import oldest_key
+from django_jobs.engine.batches import describe_batches, up_to_date
+from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.models import Batch
@@ -100,7 +100,7 @@ class BatchList(DeclaredList):
 def with_status(batches: list[Any]) -> list[Any]:
     """Note on each of these batches its status, as ``told``, and what its organization is called now."""
     organization_ids.mark(batches)
-    for batch, told in zip(batches, describe_all(batches), strict=True):
+    for batch, told in zip(batches, describe_batches(batches), strict=True):
         batch.told = told
     return batches
 

@@ -16,12 +16,10 @@ from django_jobs.admin.formatting import status_word
 from django_jobs.admin.operation_words import CONSEQUENCES
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import actor_for
-from django_jobs.engine.control.cancel import cancel_job
+from django_jobs.engine.control.acts import Action, Order, cancel_job, members, retry_job
+from django_jobs.engine.control.acts import perform as perform_order
 from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.operation_actions import Action, Order, members
-from django_jobs.engine.control.operation_actions import perform as perform_order
-from django_jobs.engine.control.operation_rights import Rights
-from django_jobs.engine.control.retry import retry_job
+from django_jobs.engine.control.operations import Rights
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition, JobNotFound, JobsError, PermissionDenied
 from django_jobs.models import Job

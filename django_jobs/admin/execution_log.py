@@ -19,7 +19,7 @@ from django_jobs.admin.log_filters import LOG_FILTERS
 from django_jobs.admin.lookups import DeclaredList
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import may_hide_jobs, may_view
-from django_jobs.engine.insight.newest_jobs import oldest_key
+from django_jobs.engine.insight.search import oldest_key
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 

@@ -21,9 +21,8 @@ from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.control.operations_under_way import same_under_way
-from django_jobs.engine.control.retry import retry_job
+from django_jobs.engine.control.acts import retry_job
+from django_jobs.engine.control.operations import Request, same_under_way
 from django_jobs.engine.insight.failures import failed_jobs
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition

@@ -8,9 +8,8 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.failure_filters import Chosen
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE, Request
-from django_jobs.engine.control.operations_under_way import under_way
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.control.operations import MAX_PER_MINUTE, Request, under_way
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.texts import listed

@@ -21,9 +21,8 @@ from django_jobs.admin.formatting import badge, line, linked, moment
 from django_jobs.admin.held_retries import Button
 from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.insight.breakers import held_types, is_held
-from django_jobs.engine.insight.failures import Failures, Group, newest_jobs
-from django_jobs.engine.insight.raised_errors import RaisedError, read_raised_errors
+from django_jobs.engine.insight.failures import Failures, Group, RaisedError, newest_jobs, read_raised_errors
+from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import WITH_ERRORS, Status

@@ -26,8 +26,7 @@ from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor_range import RANGES
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.operation_notices import Row, rows_of
-from django_jobs.engine.insight.failures import BOUND, Failures, Group, failed_jobs, read_failures
-from django_jobs.engine.insight.raised_errors import last_traceback
+from django_jobs.engine.insight.failures import BOUND, Failures, Group, failed_jobs, last_traceback, read_failures
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import ExecutionLog, Failure, Job, Operation
 

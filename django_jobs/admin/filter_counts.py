@@ -15,9 +15,9 @@ from django.db.models import Count, QuerySet
 
 from django_jobs.admin.job_filters import SEVERAL
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.insight.newest_jobs import among_newest
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.insight.search import among_newest
 from django_jobs.engine.store.counting import capped_counts
+from django_jobs.engine.store.database import store
 from django_jobs.models import Job
 from django_jobs.statuses import IN_FLIGHT, Priority, Status
 

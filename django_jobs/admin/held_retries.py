@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.breaker_notices import CLOSE
 from django_jobs.admin.monitor_links import Links
-from django_jobs.engine.insight.breakers import held_types, is_held
+from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.status import describe
 from django_jobs.models import Job, JobType
 

@@ -37,7 +37,7 @@ from django_jobs.admin.job_export import MAX_ROWS, csv_of
 from django_jobs.admin.job_operations import JobOperations
 from django_jobs.admin.job_paging import LARGE
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.control.operation_actions import Action
+from django_jobs.engine.control.acts import Action
 from django_jobs.models import Job
 from django_jobs.statuses import Priority
 

@@ -12,7 +12,7 @@ from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import CUT, block
 from django_jobs.admin.monitor_links import Links
 from django_jobs.engine.execution.retry_policy import PERMANENT
-from django_jobs.engine.insight.raised_errors import RaisedError, raised_error
+from django_jobs.engine.insight.failures import RaisedError, raised_error
 from django_jobs.models import Job
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 

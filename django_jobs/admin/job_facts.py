@@ -27,7 +27,7 @@ from django_jobs.admin.job_schedule import schedule_line, schedule_of
 from django_jobs.admin.job_waits import waits_in_words
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import organization_line, owner_jobs, worker_jobs
-from django_jobs.engine.execution import outputs
+from django_jobs.engine.execution import context
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.job_types.masking import Names, sensitive_names
 from django_jobs.engine.observers import without_carried
@@ -193,7 +193,7 @@ class JobFacts(BaseAdmin):
     def output(self, job: Job) -> SafeString | str:
         """Return a link to the file that the handler saved, or the reference if it is not the name of one."""
         reference = job.output_reference
-        if not reference or not outputs.belongs_to(reference, job.organization_id, job.name):
+        if not reference or not context.output_belongs_to(reference, job.organization_id, job.name):
             return line(reference)
         name = format_html("<bdi>{}</bdi>", PurePosixPath(reference).name)
         return format_html('<a href="../output/">{}</a>', format_html(_("Download {name}"), name=name))

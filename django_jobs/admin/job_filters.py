@@ -15,9 +15,9 @@ from django.utils.translation import gettext, gettext_lazy
 from django_jobs.admin.bounded_filters import BoundedFilter, CountedFilter
 from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.filter_conditions import with_error
+from django_jobs.engine.insight.filter import with_error
 from django_jobs.engine.store import database
-from django_jobs.engine.store.submission_times import created_between
+from django_jobs.engine.store.counting import created_between
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Priority, Status
 
 #: At most so many choices are offered. The list's search finds any organization.

@@ -22,10 +22,10 @@ from django_jobs.admin.lookups import DeclaredList, is_unknown
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.saved_filters import offered_to
 from django_jobs.admin.seen_organizations import Seen, organizations_of
-from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
+from django_jobs.engine.insight.search import RECENT, among_newest
 from django_jobs.engine.store import organization_ids
 from django_jobs.models import Batch, SavedFilter
-from django_jobs.models.saved_filter import MAX_NAME
+from django_jobs.models.organization import MAX_NAME
 
 
 class JobList(DeclaredList):

@@ -25,7 +25,7 @@ from django_jobs.admin.job_filters import (
 )
 from django_jobs.admin.job_list import JobList
 from django_jobs.admin.lookups import is_unknown
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
 from django_jobs.models.batch import parse_batch_id

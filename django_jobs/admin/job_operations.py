@@ -24,10 +24,9 @@ from django_jobs.admin.job_under_way import JobsUnderWay, rate_field
 from django_jobs.admin.operation_notices import link_to
 from django_jobs.admin.operation_words import CONSEQUENCES, QUESTIONS, amount_words, title_of
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_actions import Action
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.control.operations_under_way import same_under_way
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.control.acts import Action
+from django_jobs.engine.control.operations import Request, same_under_way
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot

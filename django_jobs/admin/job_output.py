@@ -15,7 +15,7 @@ from django_jobs.admin.base import OwnPages, View, is_system_admin
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.execution import outputs
+from django_jobs.engine.execution import context
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 
@@ -60,7 +60,7 @@ class JobOutput(OwnPages):
 
 def _open(job: Job) -> Any:
     """Return the file that ``save_output`` made for this job; None when there is none."""
-    if not outputs.belongs_to(job.output_reference, job.organization_id, job.name):
+    if not context.output_belongs_to(job.output_reference, job.organization_id, job.name):
         return None
     try:
         return output_storage().open(job.output_reference)

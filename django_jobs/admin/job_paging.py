@@ -20,10 +20,10 @@ from django_jobs.admin.job_filters import (
     StatusFilter,
     TypeFilter,
 )
-from django_jobs.engine.insight.job_search import JobSearch
+from django_jobs.engine.insight.filter import JobSearch
 from django_jobs.engine.store import counting
-from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.counting import capped_counts, newest_keys
+from django_jobs.engine.store.database import store
 from django_jobs.models import Job
 from django_jobs.statuses import IN_FLIGHT, RARE, WITH_ERRORS
 

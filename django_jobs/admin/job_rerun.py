@@ -16,7 +16,7 @@ from django_jobs.admin.submission_form import submit
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import shown_id
-from django_jobs.engine.submission.rights import may_submit
+from django_jobs.engine.submission.targets import may_submit
 from django_jobs.models import Job, get_organization_model
 
 #: The parameter of the address that asks for the parameters as JSON, where the type has fields for them.

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.formatting import linked, moment
-from django_jobs.engine.schedules.schedule_rights import may_manage
+from django_jobs.engine.schedules.definitions import may_manage
 from django_jobs.models import Job, Schedule
 
 

@@ -18,8 +18,8 @@ from django_jobs.admin.search_finders import Meaning
 from django_jobs.admin.search_words import PARAMETER, Pair, pair_text, pairs_of
 from django_jobs.admin.seen_organizations import Seen, seen_by
 from django_jobs.engine.access import may_hide_jobs
-from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
-from django_jobs.engine.insight.parameter_values import asks_for_hidden, path_of
+from django_jobs.engine.insight.filter import LOOKED_AT, JobSearch
+from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 
 MAX_OTHERS: Final = 6

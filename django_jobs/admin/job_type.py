@@ -29,9 +29,9 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.engine.control import switches
 from django_jobs.engine.insight.inspection import has_jobs
-from django_jobs.engine.insight.required_permissions import unknown_permissions
-from django_jobs.engine.job_types import declarations
-from django_jobs.engine.submission.rights import submittable
+from django_jobs.engine.insight.problems import unknown_permissions
+from django_jobs.engine.job_types.types import RETRY_FIELDS, AccessFields, DefaultFields, StateFields, TextFields
+from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_RETRIES
 from django_jobs.statuses import Priority
@@ -48,12 +48,12 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     ordering = ("type_name",)
     sortable_by = ("type_name", "max_retries", "pool")
     fieldsets = (
-        (None, {"fields": ("type_name", *declarations.TextFields.__annotations__, "handler_method")}),
-        (gettext_lazy("What its jobs get"), {"fields": tuple(declarations.DefaultFields.__annotations__)}),
-        (gettext_lazy("Who may submit it"), {"fields": tuple(declarations.AccessFields.__annotations__)}),
-        (gettext_lazy("Retries"), {"fields": (*declarations.RETRY_FIELDS, "schedule")}),
+        (None, {"fields": ("type_name", *TextFields.__annotations__, "handler_method")}),
+        (gettext_lazy("What its jobs get"), {"fields": tuple(DefaultFields.__annotations__)}),
+        (gettext_lazy("Who may submit it"), {"fields": tuple(AccessFields.__annotations__)}),
+        (gettext_lazy("Retries"), {"fields": (*RETRY_FIELDS, "schedule")}),
         *LIMITS,
-        (gettext_lazy("State"), {"fields": tuple(declarations.StateFields.__annotations__)}),
+        (gettext_lazy("State"), {"fields": tuple(StateFields.__annotations__)}),
     )
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
 

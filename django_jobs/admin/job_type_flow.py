@@ -21,16 +21,14 @@ from django_jobs.admin.formatting import line
 from django_jobs.admin.job_waits import key_words
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.control.breakers import close_breaker
+from django_jobs.engine.control.switches import close_breaker
 from django_jobs.engine.dispatch.pass_state import limits_of
-from django_jobs.engine.insight.breakers import open_breakers
-from django_jobs.engine.insight.inspection import jobs
-from django_jobs.engine.insight.limits_in_use import LimitsInUse, read_in_use
-from django_jobs.engine.job_types.lane_keys import is_rekeyed
+from django_jobs.engine.insight.inspection import LimitsInUse, jobs, open_breakers, read_in_use
 from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.job_types.parameters import is_rekeyed
 from django_jobs.engine.store import database
-from django_jobs.engine.store.lane_values import Lane
 from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.engine.store.values import Lane
 from django_jobs.models import JobType
 from django_jobs.statuses import IN_FLIGHT
 

@@ -17,7 +17,7 @@ from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import HELP, DurationField, format_duration
 from django_jobs.admin.widgets import DatalistInput
 from django_jobs.engine.execution.retry_policy import back_off
-from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types import types
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_SECONDS
 from django_jobs.texts import Text, translated
@@ -151,7 +151,7 @@ def _is_duration(field: Field[Any, Any]) -> bool:
 
 def registered_handlers() -> list[str]:
     """Return the dotted paths of the functions that code declares as handlers, sorted."""
-    return sorted({declaration.path for declaration in declarations.declared()})
+    return sorted({declaration.path for declaration in types.declared_types()})
 
 
 def changed_values(form: forms.ModelForm[JobType]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
 from django_jobs.admin.operation_time import time_told
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_actions import Action
-from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
+from django_jobs.engine.control.acts import Action
+from django_jobs.engine.control.operations import MAX_PER_MINUTE
 from django_jobs.models import Operation
 
 

@@ -18,12 +18,12 @@ from django_jobs.admin.job_columns import type_of
 from django_jobs.admin.monitor_notices import pool_in_words
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.limits_in_use import read_in_use
-from django_jobs.engine.insight.pool_diagnostics import why_unserved
-from django_jobs.engine.job_types import unloadable
-from django_jobs.engine.job_types.lane_keys import is_rekeyed
+from django_jobs.engine.insight.inspection import read_in_use
+from django_jobs.engine.insight.problems import why_unserved
+from django_jobs.engine.job_types import handlers
 from django_jobs.engine.job_types.masking import Names, masked
-from django_jobs.engine.store.lane_values import Lane
+from django_jobs.engine.job_types.parameters import is_rekeyed
+from django_jobs.engine.store.values import Lane
 from django_jobs.models import Job, JobType
 
 #: Each value of ``JobStatus.waiting_for`` in words for people.
@@ -77,7 +77,7 @@ def waits_in_words(
     if reason == "concurrency":
         return limit_in_words(job, names) or (reason, words)
     tells = reason == "handler" and is_for_system_admin
-    said = unloadable.reasons([job]).get(job.pk, "") if tells else ""
+    said = handlers.unloadable_reasons([job]).get(job.pk, "") if tells else ""
     return reason, f"{words} {said}".strip()
 
 

@@ -15,10 +15,9 @@ from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.numbers import format_number
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, NO_WORKER
-from django_jobs.engine.insight.findings import PROBLEM
-from django_jobs.engine.insight.inspection import Leader
-from django_jobs.engine.insight.pool_diagnostics import examine_pools
-from django_jobs.engine.insight.rollups import LEASE, behind
+from django_jobs.engine.insight.inspection import PROBLEM, Leader
+from django_jobs.engine.insight.problems import examine_pools
+from django_jobs.engine.insight.rollups import LEASE, rollups_behind
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, JobType, Worker
@@ -133,7 +132,7 @@ def pool_in_words(pool: str, problem: str) -> str:
 
 def about_charts(*, is_empty: bool) -> list[Notice]:
     """Return a notice if the charts cannot be trusted, since counting follows the history by more than some seconds."""
-    count = behind()
+    count = rollups_behind()
     lease = EngineLease.primary.filter(pk=LEASE).first()
     if is_empty:
         return []

@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.engine.access import may_start
-from django_jobs.engine.insight import oldest_waiting
+from django_jobs.engine.insight import metrics
 from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.database import store
 from django_jobs.models import Job, get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, Priority, Status
 
@@ -94,7 +94,7 @@ def read_now(organizations: Collection[Any] | None, moment: dt.datetime) -> Now:
 def _read_backlog(scope: QuerySet[Job], priority: Priority, moment: dt.datetime) -> tuple[int, dt.datetime | None]:
     """Return how many jobs wait, counted up to BOUND + 1, and since when the longest of these could run."""
     rows = store().first_waiting(scope, priority, BOUND + 1)
-    found = oldest_waiting.aggregate(rows, priority, moment, total=Count("pk"))
+    found = metrics.oldest_waiting(rows, priority, moment, total=Count("pk"))
     return found["total"], found["since"]
 
 

@@ -16,7 +16,7 @@ from django_jobs.admin.monitor_health import Health
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_now import BOUND, Now
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.database import store
 from django_jobs.models import JobType
 from django_jobs.statuses import Status
 from django_jobs.texts import listed

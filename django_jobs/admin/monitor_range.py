@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.admin.formatting import zone_text
-from django_jobs.engine.store.aggregates import start_of
+from django_jobs.engine.store.values import start_of
 from django_jobs.models import Span
 
 

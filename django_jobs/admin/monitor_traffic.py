@@ -15,9 +15,9 @@ from django.utils.translation import ngettext
 from django_jobs.admin.charts import Chart
 from django_jobs.admin.monitor_charts import Steps, chart_of_times, charts_of_counts
 from django_jobs.admin.monitor_range import Range
-from django_jobs.engine.insight.activity import activities
-from django_jobs.engine.insight.last_minutes import read_last_minutes
-from django_jobs.engine.store import histograms
+from django_jobs.engine.insight.metrics import read_last_minutes
+from django_jobs.engine.insight.rollups import activities
+from django_jobs.engine.store import values
 
 #: Histograms are read of so many rows, the newest first.
 MAX_SAMPLES: Final = 3_000
@@ -35,17 +35,17 @@ class Times:
     def add(self, seconds: float, histogram: dict[str, int]) -> None:
         """Add the durations of one row: their sum in seconds, and their histogram."""
         self.seconds += seconds
-        histograms.merge(self.histogram, histogram)
+        values.merge_histograms(self.histogram, histogram)
 
     @property
     def average(self) -> float | None:
         """Return the mean in seconds; None if there are no durations."""
-        count = histograms.count(self.histogram)
+        count = values.histogram_count(self.histogram)
         return self.seconds / count if count else None
 
     def percentile(self, share: float) -> float | None:
         """Return the duration in seconds below which this share of all lies; None if there are no durations."""
-        return histograms.percentile(self.histogram, share)
+        return values.percentile(self.histogram, share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,13 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import get_policy, visible_organizations
 from django_jobs.engine.alerts.reading import read_lately
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
-from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store.chosen import store
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
+from django_jobs.engine.store.database import store
 from django_jobs.models import Batch, Job
 from django_jobs.models.operation import OPEN
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS

@@ -39,8 +39,7 @@ from django_jobs.admin.operation_words import (
     title_of,
 )
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
-from django_jobs.engine.control.operation_status import notes_seen_by
+from django_jobs.engine.control.operations import MAX_PER_MINUTE, notes_seen_by
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.models import Job, Operation

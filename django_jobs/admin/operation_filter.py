@@ -9,7 +9,7 @@ from django_jobs.admin.addressed_filters import NOTHING, AddressedFilter
 from django_jobs.admin.base import keys_of
 from django_jobs.admin.search_words import pair_text
 from django_jobs.engine.control import operations
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.models import Operation
 
 

@@ -13,13 +13,10 @@ from django.utils.translation import ngettext
 from django_jobs.admin.formatting import linked
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.control.operation_status import ids_seen_by
-from django_jobs.engine.insight.filter_input import without_secrets
-from django_jobs.engine.insight.filter_terms import Term
-from django_jobs.engine.insight.filter_words import SHOWN
-from django_jobs.engine.insight.job_filter import PK, JobFilter
+from django_jobs.engine.control.operations import ids_seen_by
+from django_jobs.engine.insight.filter import PK, SHOWN, JobFilter, Term, without_secrets
 from django_jobs.engine.job_types.masking import hidden_from
-from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Batch, Job, JobType, Operation, Schedule

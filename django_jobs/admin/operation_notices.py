@@ -17,9 +17,8 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_words import amount_words, note_organizations, outcome_words, state_badge, title_of
-from django_jobs.engine.control.operations_under_way import under_way
-from django_jobs.engine.insight.filter_spelling import in_one_spelling
-from django_jobs.engine.insight.job_filter import JobFilter
+from django_jobs.engine.control.operations import under_way
+from django_jobs.engine.insight.filter import JobFilter, in_one_spelling
 from django_jobs.models import Operation
 
 #: Operations that a page lists; of the others it tells how many they are.

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.numbers import format_number
-from django_jobs.engine.insight.operation_speed import Speed, read_speeds
+from django_jobs.engine.control.operations import Speed, read_speeds
 
 #: Whole numbers of jobs a second from here on.
 WHOLE: Final = 10

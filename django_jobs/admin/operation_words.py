@@ -14,10 +14,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
-from django_jobs.engine.control.operation_status import ids_seen_by, seconds_left
-from django_jobs.engine.insight.filter_input import without_secrets
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.operation_speed import read_speeds
+from django_jobs.engine.control.operations import ids_seen_by, read_speeds, seconds_left
+from django_jobs.engine.insight.filter import JobFilter, without_secrets
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Operation

@@ -22,7 +22,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.tenant_shares import default_limit
 from django_jobs.engine.insight.inspection import jobs, waiting
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
-from django_jobs.engine.submission.limits import waiting as waiting_of
+from django_jobs.engine.submission.same_work import waiting as waiting_of
 from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Status
 
 #: A page of organizations counts so many waiting jobs, of all its organizations together, and so many that failed.

@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.masking import json_of
 from django_jobs.admin.submission_form import PREFIX, parameter_fields, place, serializer_fields_of, typed_parameters
-from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
-from django_jobs.engine.job_types.masking import MASK, Names, masked
+from django_jobs.engine.job_types.masking import MASK, MasksLeft, Names, masked, parameters_to_submit
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import Priority
 

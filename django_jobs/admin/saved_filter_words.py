@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin.base import keys_of
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.json_storage import is_storable_text
-from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import SavedFilter, get_organization_model

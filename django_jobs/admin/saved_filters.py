@@ -22,7 +22,7 @@ from django_jobs.admin.saved_filter_words import FilterWords
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.models import SavedFilter
-from django_jobs.models.saved_filter import MAX_NAME, MAX_QUERY
+from django_jobs.models.organization import MAX_NAME, MAX_QUERY
 
 #: So many a user may keep, and so many that others share are offered.
 MOST: Final = 30

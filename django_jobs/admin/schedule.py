@@ -27,10 +27,9 @@ from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
 from django_jobs.admin.schedule_page import NEXT, facts_of, next_of, read_declared, read_history, shown_runs
 from django_jobs.admin.schedule_words import rule_words
 from django_jobs.engine.job_types.masking import hidden_from
-from django_jobs.engine.schedules.previews import preview
-from django_jobs.engine.schedules.schedule_rights import having, visible_schedules
+from django_jobs.engine.schedules.definitions import having, preview, visible_schedules
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.rights import submittable
+from django_jobs.engine.submission.targets import submittable
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import JobType, Schedule, ScheduleFiring
 from django_jobs.texts import translated

@@ -9,12 +9,12 @@ from typing import Any, Final
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from django_jobs.engine import system_organization
+from django_jobs.engine import organizations
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.rights import may_submit
+from django_jobs.engine.submission.targets import may_submit
 from django_jobs.models import JobType, Schedule, get_organization_model
 from django_jobs.texts import in_clauses
 
@@ -85,7 +85,7 @@ def _type_url(name: str, site: str) -> str:
 
 def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
     if schedule.organization_id is None:
-        if not system_organization.without(database.rows(get_organization_model())).exists():
+        if not organizations.without(database.rows(get_organization_model())).exists():
             text = _("There is no organization to fire for. Pause the schedule until there is one.")
             yield Remedy(code="no_organization", text=text)
         return

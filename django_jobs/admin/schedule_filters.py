@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.job_filters import MAX_TYPES, OrganizationFilter
-from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.schedules.definitions import visible_schedules
 
 STATES: Final = {
     "on": (pgettext_lazy("schedule", "On"), Q(is_enabled=True, fault="", next_run_at__isnull=False)),

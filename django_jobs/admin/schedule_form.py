@@ -29,11 +29,16 @@ from django_jobs.admin.submission_form import (
     typed_parameters,
 )
 from django_jobs.admin.widgets import DatalistInput
-from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
-from django_jobs.engine.job_types.masking import MASK, hidden_from, masked, sensitive_names
-from django_jobs.engine.lookup import find_organization_pk
-from django_jobs.engine.schedules.definitions import change_schedule, create_schedule
-from django_jobs.engine.schedules.previews import preview
+from django_jobs.engine.access import find_organization_pk
+from django_jobs.engine.job_types.masking import (
+    MASK,
+    MasksLeft,
+    hidden_from,
+    masked,
+    parameters_to_submit,
+    sensitive_names,
+)
+from django_jobs.engine.schedules.definitions import change_schedule, create_schedule, preview
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidSchedule, JobNotFound, JobsError
 from django_jobs.models import JobType, Schedule, get_organization_model

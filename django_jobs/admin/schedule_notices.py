@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.engine.alerts.thresholds import SCHEDULE_CANNOT_FIRE
-from django_jobs.engine.insight.schedule_diagnostics import MAX_NAMED, first_faulty, named
+from django_jobs.engine.insight.inspection import MAX_NAMED_SCHEDULES, first_faulty, named
 
 
 def monitor_notices(links: Links) -> list[Notice]:
@@ -17,9 +17,9 @@ def monitor_notices(links: Links) -> list[Notice]:
         return []
     address = links.faulty_schedules()
     text = _("Schedules that cannot fire: %(schedules)s.")
-    if len(found) > MAX_NAMED:
+    if len(found) > MAX_NAMED_SCHEDULES:
         text = _("Schedules that cannot fire: %(schedules)s; and more.")
-    told = text % {"schedules": named(found[:MAX_NAMED])}
+    told = text % {"schedules": named(found[:MAX_NAMED_SCHEDULES])}
     links_to = ((_("See what to do"), address),) if address else ()
     code = SCHEDULE_CANNOT_FIRE
     return [Notice(level="warning", code=code, alarm=code, text=told, links=links_to)]

@@ -10,7 +10,7 @@ from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import get_language, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.engine.schedules import cron as crons
+from django_jobs.engine.schedules import timetable
 
 #: By unit: its seconds, and what is said of an interval of one and of several.
 INTERVALS: Final[tuple[tuple[int, Any, Any], ...]] = (
@@ -28,7 +28,7 @@ def rule_words(rule: Any) -> str:
     A cron expression stays as it is where nobody has words for it in the active language.
     """
     if rule.cron:
-        return _with_names(crons.words(rule.cron, get_language() or "en"))
+        return _with_names(timetable.cron_words(rule.cron, get_language() or "en"))
     seconds = int(rule.every or 1)
     size, once, often = next(item for item in INTERVALS if seconds % item[0] == 0)
     count = seconds // size

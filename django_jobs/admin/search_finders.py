@@ -21,7 +21,7 @@ from django_jobs.admin.numbers import format_number
 from django_jobs.admin.search_words import pair_text
 from django_jobs.admin.seen_organizations import Seen
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.job_search import LOOKED_AT, JobSearch
+from django_jobs.engine.insight.filter import LOOKED_AT, JobSearch
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id

@@ -11,11 +11,10 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from django_jobs.engine.access import get_policy, organizations_seen_by
-from django_jobs.engine.insight.newest_jobs import MAX_ORGANIZATIONS
-from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.access import get_policy, organizations_seen_by, visible_organizations
+from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.rights import submittable
+from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
 

@@ -17,11 +17,10 @@ from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.formatting import status_word
 from django_jobs.admin.widgets import DatalistInput
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.job_types import declarations
-from django_jobs.engine.lookup import find_organization_pk
+from django_jobs.engine.access import find_organization_pk, organizations_seen_by
+from django_jobs.engine.job_types import types
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.single import submit_job
+from django_jobs.engine.submission.submit import submit_job
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
@@ -90,7 +89,7 @@ def organization_ids(request: HttpRequest) -> list[str]:
 
 def serializer_fields_of(kind: JobType) -> dict[str, Any] | None:
     """Return the fields of the type's serializer; None if it has no serializer, or one that names no fields."""
-    declaration = declarations.get(kind.pk)
+    declaration = types.declaration_of(kind.pk)
     if declaration is None or declaration.serializer is None:
         return None
     from django_jobs.admin.parameter_fields import accepted_fields

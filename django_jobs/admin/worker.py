@@ -16,8 +16,8 @@ from django_jobs.admin.base import View, is_system_admin
 from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.worker_rows import news_of, read_fleet
-from django_jobs.engine.control import worker_orders
-from django_jobs.engine.control.worker_orders import Order
+from django_jobs.engine.control import switches
+from django_jobs.engine.control.switches import Order
 from django_jobs.engine.store import database
 from django_jobs.models import Worker
 
@@ -79,7 +79,7 @@ class WorkerAdmin(SeesJobs):
         return self.page(request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row)
 
     def _give(self, request: HttpRequest, supervisor: str, order: Order) -> HttpResponse:
-        given = worker_orders.give(supervisor, order, request.user)
+        given = switches.give_order(supervisor, order, request.user)
         if given is None:
             return self._gone(request)
         database.once_on_commit(navigation_counts.forget)

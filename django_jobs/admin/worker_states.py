@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import zone_of
 from django_jobs.admin.monitor_health import WorkerLoad
-from django_jobs.engine.control.worker_orders import Order
+from django_jobs.engine.control.switches import Order
 from django_jobs.models import WorkerOrder
 from django_jobs.texts import comma
 

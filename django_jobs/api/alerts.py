@@ -13,9 +13,8 @@ from django_jobs.api.base import JobsView
 from django_jobs.api.fields import WordField, check_parameters
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.schedules.answers import moment
-from django_jobs.engine.alerts.reading import names_of_concerned, read_alerts
-from django_jobs.engine.alerts.seen_alerts import AlertSeen, AlertsSeen
-from django_jobs.engine.alerts.sentences import plain_text
+from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_alerts
+from django_jobs.engine.alerts.telling import plain_text
 from django_jobs.engine.alerts.thresholds import RULES
 from django_jobs.models import Alert
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication, get_authorization_header
 
-from django_jobs.engine.sockets.tickets import ANOTHER, SESSION, TOKEN, Credential
+from django_jobs.engine.sockets import ANOTHER, SESSION, TOKEN, Credential
 
 
 def credential_of(request: Any) -> Credential:

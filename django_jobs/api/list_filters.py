@@ -15,8 +15,8 @@ from rest_framework import serializers
 
 from django_jobs.api.fields import GIVE_ONE, refuse_unknown
 from django_jobs.api.filter_fields import SeveralFilter
-from django_jobs.engine.lookup import organizations_named, unknown_organization
-from django_jobs.engine.store.submission_times import created_between
+from django_jobs.engine.access import organizations_named, unknown_organization
+from django_jobs.engine.store.counting import created_between
 from django_jobs.texts import code_of, say
 
 

@@ -10,7 +10,7 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from django_jobs.engine.insight.listing import MAX_OFFSET, MAX_RESULTS
+from django_jobs.engine.insight.status import MAX_OFFSET, MAX_RESULTS
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.texts import say
 

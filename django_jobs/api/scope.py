@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.rights import ASKED, submittable
+from django_jobs.engine.submission.targets import ASKED, submittable
 from django_jobs.models import Batch, Job, JobType, get_organization_model
 from django_jobs.models.batch import BatchQuerySet
 from django_jobs.models.job import JobQuerySet

@@ -23,10 +23,10 @@ from django_jobs.api.fields import (
 )
 from django_jobs.api.scope import job_types_to_choose, organization_ids
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.insight.breakers import open_breakers
-from django_jobs.engine.insight.required_permissions import unknown_permissions
+from django_jobs.engine.insight.inspection import open_breakers
+from django_jobs.engine.insight.problems import unknown_permissions
 from django_jobs.engine.job_types.parameters import parameters_schema
-from django_jobs.engine.submission.rights import ASKED
+from django_jobs.engine.submission.targets import ASKED
 from django_jobs.exceptions import InvalidOperation, InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO

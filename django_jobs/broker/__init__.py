@@ -6,8 +6,8 @@ package like this one, named in ``apps``.
 
 from __future__ import annotations
 
-from django_jobs.broker import checks, rq_guard, rq_pages  # noqa: F401  (the checks register themselves)
-from django_jobs.broker.rq_broker import RQBroker
+from django_jobs.broker import rq_guard
+from django_jobs.broker.consumer import RQBroker
 from django_jobs.engine.ports import register_broker
 
 __all__ = ["RQBroker", "install"]
@@ -16,5 +16,5 @@ __all__ = ["RQBroker", "install"]
 def install() -> None:
     """Make this the broker of the process, and guard RQ and django-rq in it, once the project's apps are ready."""
     register_broker(RQBroker)
-    rq_guard.install()
-    rq_pages.install()
+    rq_guard.install_guard()
+    rq_guard.install_pages()

@@ -1,4 +1,4 @@
-"""A worker process as RQ knows it: ``rq info`` and django-rq's pages list it with what it runs."""
+"""A worker process as RQ knows it, and the function that a plain ``rqworker`` calls for a ticket."""
 
 from __future__ import annotations
 
@@ -6,26 +6,70 @@ import contextlib
 import datetime as dt
 import json
 import logging
+import re
 import socket
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis
+from django.db import Error
 from redis import Redis
-from rq import SimpleWorker
+from rq import SimpleWorker, get_current_job
 from rq.executions import Execution
 from rq.job import Job as RQJob
 from rq.queue import Queue as RQQueue
 from rq.registry import StartedJobRegistry
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import WorkerStatus
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from django_jobs.broker import foreign_entries, tickets
-from django_jobs.engine.foreign_entries import ForeignEntry
-from django_jobs.engine.ports import RunningTicket, Ticket
+from django_jobs import pools
+from django_jobs.broker.queues import complete, job_key, shown_foreign
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
+from django_jobs.engine import claimed_job, machine, observers
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import dispatcher, in_flight, tickets
+from django_jobs.engine.execution import context, leases
+from django_jobs.engine.execution.claim import claim_jobs
+from django_jobs.engine.execution.run import context_for, run_handler
+from django_jobs.engine.execution.settle import settle_all
+from django_jobs.engine.insight import events
+from django_jobs.engine.ports import ForeignEntry, Queue, RunningTicket, Ticket, drain_broadcasts, get_broker
+from django_jobs.engine.store import database
+from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled, JobTimedOut
+from django_jobs.statuses import Priority
+
+# Plain ``rqworker`` processes, which our own table of workers does not know.
+
+
+#: The names of our own workers, which RQ lists too: host, the supervisor's process id, eight hexadecimal digits.
+_OURS: Final = re.compile(r".*-\d+-[0-9a-f]{8}\Z")
+
+
+def plain_workers_by_queue(client: Redis, queues: Sequence[str]) -> Counter[str]:
+    """Return how many plain workers RQ lists for each of these queues.
+
+    RQ lists one that was killed for some minutes more. What is out of date in RQ's lists is left there.
+    """
+    with client.pipeline(transaction=False) as pipeline:
+        for queue in queues:
+            pipeline.smembers(WORKERS_BY_QUEUE_KEY % queue)
+        listed = dict(zip(queues, pipeline.execute(), strict=True))
+        found_keys = {key for found in listed.values() for key in found}
+        keys = sorted(key for key in found_keys if not _OURS.match(key.decode(errors="replace")))
+        for key in keys:
+            pipeline.exists(key)
+        alive = {key for key, exists in zip(keys, pipeline.execute(), strict=True) if exists}
+    return Counter({queue: len(alive & found) for queue, found in listed.items()})
+
+
+# A worker process as RQ knows it: ``rq info`` and django-rq's pages list it with what it runs.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -153,7 +197,7 @@ class TicketWorker(SimpleWorker):
         pipeline.sadd(execution.worker_executions_key, execution.composite_key)
         pipeline.expire(execution.worker_executions_key, PUBLISHED_SECONDS)
         started = execution.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        tickets.complete(pipeline, item.queue, item.ticket_id)  # there is none where it was claimed without a ticket
+        complete(pipeline, item.queue, item.ticket_id)  # there is none where it was claimed without a ticket
         pipeline.hset(job.key, mapping={"status": "started", "worker_name": self.name, "started_at": started})
 
     def _withdraw(self, ended: Iterable[Published], pipeline: Any) -> None:
@@ -170,7 +214,7 @@ class TicketWorker(SimpleWorker):
                 self._withdraw(list(self._published.values()), pipeline)
                 pipeline.execute()
             if done:
-                self.calls.unlink(*(tickets.job_key(ticket.id) for ticket in done))
+                self.calls.unlink(*(job_key(ticket.id) for ticket in done))
             if self._is_listed:
                 self.register_death()  # type: ignore[no-untyped-call]
             if self._listener is not None:
@@ -183,7 +227,7 @@ class TicketWorker(SimpleWorker):
         try:
             job = RQJob.fetch(entry.id, connection=self.calls)
         except Exception as error:  # noqa: BLE001  (whatever a foreign job does, this worker goes on)
-            shown = foreign_entries.shown(entry.id)
+            shown = shown_foreign(entry.id)
             logger.warning("event=foreign_job_unreadable queue=%s rq_job=%s error=%r", entry.queue, shown, error)
             return
         self.execute_job(job, RQQueue(entry.queue, connection=self.calls))
@@ -201,3 +245,146 @@ def _hang_up(line: Any) -> None:
 
 def _published(item: RunningTicket) -> Published:
     return Published(item.ticket.id, item.ticket.queue.name, item.started)
+
+
+# The function that a plain ``rqworker`` calls for a ticket: it claims, runs and settles one job.
+#
+# Tickets name it by its path, so that module and function keep their names.
+
+
+class CheckpointRunner:
+    """Stops a handler only when it calls its context: no other process watches it."""
+
+    def __init__(self, claimed: Claimed, worker_name: str) -> None:
+        self.key = (claimed.pk, claimed.attempt)
+        self.claimed = claimed
+        self.worker_name = worker_name
+        self.progress = context.ProgressBuffer(worker_name)
+        self.deadline = time.monotonic() + claimed.timeout_seconds
+        self.stopped = threading.Event()
+        self.done = threading.Event()
+        self._is_noted = False
+        #: One item for each block that is shielded now. Threads add and remove items without losing count.
+        self._shields: list[None] = []
+        self._renewed = self._renewal_due = 0.0
+        self._has_complained = False
+
+    def report(self, percent: int, message: str | None) -> None:
+        """Keep the progress until it is written."""
+        self.progress.report(self.key, percent, message)
+
+    def is_canceled(self) -> bool:
+        """Return whether the handler is to stop because its job was canceled or belongs to another attempt."""
+        return self.stopped.is_set() or self.is_lost()
+
+    def is_lost(self) -> bool:
+        """Return whether its lease ran out, since the database could not be reached."""
+        return leases.has_lease_run_out(self.claimed, self._renewed)
+
+    def check(self) -> None:
+        """Raise JobCanceled, AttemptLost or JobTimedOut where that is due, but not inside a shield."""
+        if self._shields:
+            return
+        if self.is_lost():
+            raise AttemptLost
+        if self.stopped.is_set():
+            raise JobCanceled
+        if time.monotonic() > self.deadline:
+            raise JobTimedOut
+
+    remind = check
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which nothing interrupts the handler: here nobody else could."""
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Put interruptions off until the end of the block."""
+        self._shields.append(None)
+        try:
+            yield
+        finally:
+            self._shields.pop()
+        self.check()
+
+    def keep_alive(self) -> None:
+        """Renew the lease, write progress and look for a cancel until the handler is done."""
+        while not self.done.wait(float(jobs_settings.PROGRESS_INTERVAL)):
+            self._tried(self._write_progress)
+            if time.monotonic() > self._renewal_due:
+                self._tried(self._renew)
+        self._tried(self._write_progress)
+        database.drop_connections()
+
+    def _tried(self, duty: Callable[[], None]) -> None:
+        """Call the duty. If it fails it is tried again the next time: nobody else renews this handler's lease."""
+        try:
+            duty()
+        except Exception as error:  # noqa: BLE001  (whatever failed, the lease must be renewed)
+            if not self._has_complained:
+                logger.warning("event=attend_failed worker=%s error=%r", self.worker_name, error)
+            self._has_complained = True
+            database.drop_connections()
+
+    def _write_progress(self) -> None:
+        if self.progress.flush():
+            self.stopped.set()
+
+    def _renew(self) -> None:
+        if not self._is_noted:
+            self._is_noted = self.key in leases.note_begun([self.key], [self.worker_name])
+        began = machine.uptime_seconds()
+        held = {(item.pk, item.attempt): item for item in leases.renew_leases([self.worker_name])}
+        self._renewed = began
+        self._renewal_due = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6
+        if self.key in held and held[self.key].cancel_seconds is not None:
+            self.stopped.set()
+
+    @contextlib.contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Keep the lease alive inside the block, from a thread."""
+        thread = threading.Thread(target=self.keep_alive, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.done.set()
+            thread.join()
+
+
+def run_ticket() -> None:
+    """Run the job whose ticket is the RQ job that RQ executes now."""
+    rq_job = get_current_job()
+    ticket = _ticket_of(rq_job) if rq_job is not None else None
+    if rq_job is None or ticket is None:
+        return
+    worker_name = f"rqworker-{rq_job.worker_name or 'unknown'}"[:100]
+    claimed_job.install()
+    events.work_in_background()  # between claim and run nobody renews the lease
+    for claimed in claim_jobs([ticket], worker_name, set_aside=_put_behind_others):
+        runner = CheckpointRunner(claimed, worker_name)
+        with runner.kept_alive():
+            ended = run_handler(claimed, context_for(claimed, runner))
+        settle_all([ended], worker_name)
+    dispatcher.dispatch_without_budget()
+    events.stop()
+    drain_broadcasts()
+    observers.drain()
+
+
+def _put_behind_others(held: Sequence[Ticket]) -> None:
+    """Put tickets back whose rows other transactions hold, and have a pass know that they take no room.
+
+    This process ends before anybody else would write its notes down. Whatever fails is left to the scheduler.
+    """
+    in_flight.note_held([ticket.pk for ticket in held], tickets.HELD_SECONDS)
+    with contextlib.suppress(BrokerUnavailable, Error):
+        get_broker().push(held)
+        dispatcher.dispatch()
+
+
+def _ticket_of(rq_job: RQJob) -> Ticket | None:
+    """Return the ticket, with the queue that it was taken from: the worker's guard has written that into its hash."""
+    queue = pools.by_queue_name().get(rq_job.origin, Queue(DEFAULT_POOL, int(Priority.NORMAL)))
+    return Ticket.parse(rq_job.id, queue.priority, queue.pool)

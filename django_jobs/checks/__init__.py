@@ -1,6 +1,6 @@
 """System checks: they find what is wrong with the host's settings before it costs a job.
 
-Importing the package registers them. The broker's package has its own, ``broker.checks``.
+Importing the package registers them. The broker's package has its own.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def check_database(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """
     from django.db import connections, router
 
-    from django_jobs.engine.store.chosen import store_of
+    from django_jobs.engine.store.database import store_of
     from django_jobs.models import Job
 
     alias = router.db_for_write(Job)

@@ -13,7 +13,7 @@ from django_jobs.checks.settings import is_number
 from django_jobs.texts import code_of, say
 
 if TYPE_CHECKING:
-    from django_jobs.engine.job_types.declarations import Declaration
+    from django_jobs.engine.job_types.types import Declaration
 
 
 @register("django_jobs")
@@ -25,7 +25,7 @@ def check_handler_modules(**kwargs: Any) -> list[CheckMessage]:
 @register("django_jobs")
 def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
     """Require that each job type is declared by one function."""
-    from django_jobs.engine.job_types import declarations
+    from django_jobs.engine.job_types import types
 
     return [
         Error(
@@ -33,14 +33,14 @@ def check_declared_twice(**kwargs: Any) -> list[CheckMessage]:
             hint="Give one of them another name.",
             id="django_jobs.E006",
         )
-        for name, places in declarations.duplicates().items()
+        for name, places in types.duplicate_declarations().items()
     ]
 
 
 @register("django_jobs")
 def check_declarations(**kwargs: Any) -> list[CheckMessage]:
     """Require that what @job_handler says can be stored, and that its function is found by its path."""
-    from django_jobs.engine.job_types import declaration_problems
+    from django_jobs.engine.job_types import declared_types
 
     return [
         Error(
@@ -50,14 +50,14 @@ def check_declarations(**kwargs: Any) -> list[CheckMessage]:
             id="django_jobs.E007",
         )
         for declaration in _declared()
-        for problem in declaration_problems.problems(declaration)
+        for problem in declared_types.declaration_problems(declaration)
     ]
 
 
 @register("django_jobs")
 def check_declared_pools(**kwargs: Any) -> list[CheckMessage]:
     """Tell of pools that @job_handler names and the settings lack. Only a warning: other types' jobs go on."""
-    from django_jobs.engine.job_types import declaration_problems
+    from django_jobs.engine.job_types import declared_types
 
     return [
         Warning(
@@ -67,7 +67,7 @@ def check_declared_pools(**kwargs: Any) -> list[CheckMessage]:
             id="django_jobs.W026",
         )
         for declaration in _declared()
-        for doubt in declaration_problems.doubts(declaration.fields)
+        for doubt in declared_types.declaration_doubts(declaration.fields)
     ]
 
 
@@ -114,6 +114,6 @@ def _told(declaration: Declaration, problem: str) -> str:
 
 def _declared() -> Sequence[Declaration]:
     """Return what code declares; nothing where its handlers cannot be looked for, as another check says."""
-    from django_jobs.engine.job_types import declarations
+    from django_jobs.engine.job_types import types
 
-    return [] if check_handler_modules() else declarations.declared()
+    return [] if check_handler_modules() else types.declared_types()

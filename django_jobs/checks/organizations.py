@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
 from django_jobs.engine.access import AccessPolicy
-from django_jobs.engine.insight.tenant_tables import swapped_from
+from django_jobs.engine.organizations import swapped_from
 from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
 

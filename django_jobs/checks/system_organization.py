@@ -10,7 +10,7 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import DatabaseError, transaction
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import system_organization
+from django_jobs.engine import organizations
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
@@ -43,11 +43,11 @@ def check_system_organization_exists(databases: Any = None, **kwargs: Any) -> li
     """
     name = jobs_settings.SYSTEM_ORGANIZATION
     is_asked = database.alias() in (databases or []) and name is not None and _is_id(name)
-    if not is_asked or system_organization.can_be_made() or not _is_missing():
+    if not is_asked or organizations.can_be_made() or not _is_missing():
         return []
     return [
         Warning(
-            system_organization.missing(),
+            organizations.missing(),
             hint="Only the built-in model gets its row by itself. Let a data migration of yours make it.",
             id="django_jobs.W042",
         )
@@ -58,7 +58,7 @@ def _is_missing() -> bool:
     """Return whether there is no row of it in the model's table; False where that is yet to be migrated."""
     try:
         with transaction.atomic(using=database.alias()):
-            return not system_organization.rows().exists()
+            return not organizations.rows().exists()
     except DatabaseError:
         return False
 

@@ -1,30 +1,188 @@
-"""The access policy: who may do what. A host may replace the class."""
+"""Who may do what: the access policy, which answers of a host's own count, and finding a job on behalf of a user."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
+import numbers
+import operator
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import Any, Final, TypeAlias, TypeVar
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import Error, connections
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import policy_answers, system_organization
-from django_jobs.engine.deadlines import TimeLimit
-from django_jobs.engine.store import database, line_watch
-from django_jobs.engine.store.fresh_reads import fresh_reads
-from django_jobs.exceptions import PolicyFailed
-from django_jobs.models import JobType, Membership, get_organization_model
+from django_jobs.engine.deadlines import Late, TimeLimit
+from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.organizations import closed, closes
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import fresh_reads
+from django_jobs.exceptions import BatchNotFound, JobNotFound, PolicyFailed
+from django_jobs.models import Batch, Job, JobType, Membership, get_organization_model
+from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import SubmitBy
+from django_jobs.texts import say
 
-if TYPE_CHECKING:
-    from django_jobs.models import Job
+# Which answers of a host's access policy count. Any other answer is a failure of the policy, and decides nothing.
+#
+# Python takes a text, a coroutine, or a method without its parentheses for true; and the keys of another model's rows
+# may be keys of organizations. Taken for answers, they would open what the policy meant to close. Nor does an answer
+# count that comes later than POLICY_SECONDS: nobody waits for it.
+
+
+T = TypeVar("T")
+#: What a question is about: a tenant by its key, or else a user.
+Subject: TypeAlias = tuple[str, Any]
+
+#: Of so many subjects questions may hang at a time.
+MAX_HANGING: Final = 32
+_questions: Final = TimeLimit(MAX_HANGING, hangs_up=True)
+#: Whether this is the policy's own code. What it asks itself belongs to its answer.
+_is_policys: Final[ContextVar[bool]] = ContextVar("django_jobs_policys_own", default=False)
+
+
+class PolicyLate(PolicyFailed):
+    """The policy has not answered in time."""
+
+
+def guarded(name: str, find: Callable[[str], Any], *, may_hang: bool) -> Callable[..., Any]:
+    """Return the method that ``find`` finds, wrapped: it gives an answer of the right kind or raises PolicyFailed.
+
+    Where it ``may_hang``, since the host's code answers, it is given POLICY_SECONDS.
+    """
+    question = _ask(lambda: find(name))
+
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        return _ask(lambda: ANSWER_KINDS[name](name, question(*args, **kwargs)))
+
+    def ask_in_time(*args: Any, **kwargs: Any) -> Any:
+        return _in_time(name, _subject([*args, *kwargs.values()]), lambda: ask(*args, **kwargs))
+
+    return ask_in_time if may_hang and not _is_policys.get() else ask
+
+
+def made(make: Callable[[], T]) -> T:
+    """Return a new policy. It is given POLICY_SECONDS where the host's code has a part in that."""
+    if _is_policys.get() or getattr(make, "__init__", None) is object.__init__:
+        return make()
+    value: T = _in_time("__init__", ("policy", getattr(make, "__name__", "")), make)
+    return value
+
+
+def _in_time(name: str, subject: Subject, answer: Callable[[], Any]) -> Any:
+    """Return the answer. Raises PolicyLate if it takes too long, and at once while an earlier one about this hangs."""
+    seconds = float(jobs_settings.POLICY_SECONDS)
+
+    def run() -> Any:
+        _is_policys.set(True)
+        return answer()
+
+    try:
+        return _questions.call(subject, seconds, run)
+    except Late as late:
+        error = TimeoutError(f"{name}() has not answered for {seconds:g} s about the {subject[0]} {subject[1]}")
+        error.add_note(str(late))
+        raise PolicyLate(error) from error
+
+
+def _subject(given: Iterable[Any]) -> Subject:
+    model, user = get_organization_model(), None
+    for value in given:
+        if isinstance(value, model):
+            return "organization", value.pk
+        if isinstance(value, Job):
+            return "organization", value.organization_id
+        user = getattr(value, "pk", None) if user is None else user
+    return "user", user
+
+
+def _ask(answer: Callable[[], Any]) -> Any:
+    try:
+        return answer()
+    except (Error, PolicyFailed):  # a database that is away is no fault of the policy's
+        raise
+    except (Exception, SystemExit) as error:  # neither a worker nor a web server ends because a policy says so
+        raise PolicyFailed(error) from error
+
+
+def _yes_or_no(name: str, answer: Any) -> bool:
+    if not isinstance(answer, int):  # databases without booleans, and counts, say 0 and 1
+        text = "%(question)s() returned %(answer)s; it must return True or False."
+        raise TypeError(say(text, code="not_true_or_false", question=name, answer=_kind_of(answer)))
+    return bool(answer)
+
+
+def _organizations(name: str, answer: Any) -> QuerySet[Any]:
+    if not isinstance(answer, QuerySet):
+        text = "%(question)s() returned %(answer)s; it must return a queryset."
+        raise TypeError(say(text, code="not_a_queryset", question=name, answer=_kind_of(answer)))
+    model = get_organization_model()
+    if not issubclass(answer.model, model._meta.concrete_model or model):
+        text = "%(question)s() returned a queryset of %(answer)s, not of %(model)s."
+        values = {"question": name, "answer": answer.model._meta.label, "model": model._meta.label}
+        raise TypeError(say(text, code="another_model", **values))
+    return answer
+
+
+def _weight(name: str, answer: Any) -> float:
+    if isinstance(answer, bool) or not isinstance(answer, numbers.Real | Decimal):
+        text = "%(question)s() returned %(answer)s; it must return a number above 0."
+        raise TypeError(say(text, code="not_a_number", question=name, answer=_kind_of(answer)))
+    weight = float(answer)
+    if not (math.isfinite(weight) and weight > 0):
+        text = "%(question)s() returned %(answer)s; it must return a number above 0."
+        raise ValueError(say(text, code="out_of_range", question=name, answer=answer))
+    return weight
+
+
+def _count(name: str, answer: Any) -> int:
+    if isinstance(answer, bool) or not isinstance(answer, numbers.Integral):
+        text = "%(question)s() returned %(answer)s; it must return a whole number, 1 or more."
+        raise TypeError(say(text, code="not_whole", question=name, answer=_kind_of(answer)))
+    return operator.index(answer)
+
+
+def _kind_of(answer: Any) -> str:
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody awaits it, and Python need not warn of that
+        return "a coroutine"
+    return "None" if answer is None else type(answer).__name__
+
+
+#: What a policy is asked, and what looks at the answer.
+ANSWER_KINDS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "organizations_of": _organizations,
+    "weight": _weight,
+    "in_flight_limit": _count,
+    **dict.fromkeys(
+        (
+            "is_member",
+            "is_organization_admin",
+            "is_system_admin",
+            "is_active",
+            "can_submit",
+            "can_view",
+            "can_cancel",
+            "can_retry",
+            "can_delete",
+            "can_read_output",
+            "can_read_logs",
+        ),
+        _yes_or_no,
+    ),
+}
+
+
+# The access policy: who may do what. A host may replace the class.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -34,7 +192,6 @@ PATIENCE: Final = 0.5
 #: Of so many tenants something may go on beside.
 MAX_BESIDE: Final = 8
 _beside: Final = TimeLimit(MAX_BESIDE, hangs_up=False)
-T = TypeVar("T")
 
 
 class AccessPolicy:
@@ -50,10 +207,10 @@ class AccessPolicy:
         Otherwise an AttributeError could be swallowed on its way, and a DoesNotExist be taken for a missing job.
         """
         find = super().__getattribute__
-        if name not in policy_answers.KINDS:
+        if name not in ANSWER_KINDS:
             return find(name)
-        ask = policy_answers.guarded(name, find, may_hang=_is_hosts(type(self), name))
-        return system_organization.closed(name, ask, self) if system_organization.closes(name) else ask
+        ask = guarded(name, find, may_hang=_is_hosts(type(self), name))
+        return closed(name, ask, self) if closes(name) else ask
 
     def organizations_of(self, user: Any) -> QuerySet[Any]:
         """Return the organizations whose jobs the user may see."""
@@ -189,10 +346,10 @@ def beside(organization_pk: Any, function: Callable[[], T]) -> T:
     """
 
     def again() -> T:
-        with line_watch.waiting(line_watch.DUTY_SECONDS):
+        with database.waiting_on_line(database.LINE_DUTY_SECONDS):
             try:
                 return function()
-            except policy_answers.PolicyLate:
+            except PolicyLate:
                 return function()
 
     if any(item.in_atomic_block for item in connections.all(initialized_only=True)):
@@ -227,7 +384,7 @@ def get_policy() -> AccessPolicy:
     if not path:
         return AccessPolicy()
     try:
-        policy: AccessPolicy = policy_answers.made(import_string(path))
+        policy: AccessPolicy = made(import_string(path))
     except (ImportError, TypeError) as error:
         raise ImproperlyConfigured(f"DJANGO_JOBS['ACCESS_POLICY'] names {path!r}: {error}") from error
     except PolicyFailed:
@@ -295,3 +452,111 @@ def report(error: Exception) -> None:
 def cause_of(error: BaseException) -> BaseException:
     """Return what the policy itself raised."""
     return error.__cause__ if isinstance(error, PolicyFailed) and error.__cause__ is not None else error
+
+
+# Finds a job, or the organizations that are meant, on behalf of a user.
+
+
+#: Of a number that every database can compare with a primary key.
+MAX_DIGITS: Final = 18
+
+
+def key_in(text: str) -> int | None:
+    """Return the primary key that a text says; None where it says none that a row could have."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
+
+
+def find_job(job_id: str | Job, user: Any = None) -> Job:
+    """Return the job with this id, read anew. Raises JobNotFound when there is none that ``user`` may know of."""
+    rows = Job.primary.all()
+    name = job_id.name if isinstance(job_id, Job) else job_id
+    return find_among(rows if user is None else rows.visible_to(user), name, user)
+
+
+def find_among(rows: JobQuerySet, job_id: str, user: Any = None) -> Job:
+    """Return the job with this id among rows that belong to organizations which ``user`` may know of."""
+    not_found = JobNotFound(say("There is no job %(job)r.", code="unknown_job", job=job_id))
+    try:
+        job = rows.by_id(job_id)
+    except Job.DoesNotExist as error:
+        raise not_found from error
+    if user is not None and not may_view(user, job):
+        raise not_found
+    return job
+
+
+def find_batch(batch_id: str | Batch, user: Any = None) -> Batch:
+    """Return the batch with this id, read anew. Raises BatchNotFound when there is none that ``user`` may know of."""
+    rows = Batch.primary.all()
+    name = batch_id.batch_id if isinstance(batch_id, Batch) else batch_id
+    try:
+        return (rows if user is None else rows.visible_to(user)).by_id(name)
+    except Batch.DoesNotExist as error:
+        text = say("There is no batch %(batch)r.", code="unknown_batch", batch=clean_text(name, 140))
+        raise BatchNotFound(text) from error
+
+
+def find_organization_pk(organization: Any, user: Any = None) -> Any:
+    """Return the primary key of the organization with this id, or of this instance.
+
+    Raises JobNotFound when there is none, or when ``user`` may know of none of its jobs.
+    """
+    model = get_organization_model()
+    seen = None if user is None else organizations_seen_by(user)
+    rows = database.rows(model) if seen is None else seen
+    field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
+    key = organization.pk if isinstance(organization, model) else organization
+    try:
+        # PostgreSQL fails at NUL, and the caller's transaction with it.
+        is_asked = not isinstance(key, str) or is_storable_text(key)
+        pk = rows.filter(**{field: key}).values_list("pk", flat=True).first() if is_asked else None
+    except (TypeError, ValueError, ValidationError):  # no value of that field at all
+        pk = None
+    if pk is None:
+        raise JobNotFound(unknown_organization(key))
+    return pk
+
+
+def visible_organizations(organization: Any, user: Any) -> list[Any] | None:
+    """Return the primary keys of the organizations whose jobs are meant; None means all of them.
+
+    They are read before the jobs, so that the database sees how few they are when it chooses an index.
+    """
+    if organization is not None:
+        return [find_organization_pk(organization, user)]
+    seen = None if user is None else organizations_seen_by(user)
+    return None if seen is None else list(seen.values_list("pk", flat=True))
+
+
+def organizations_named(names: set[str], user: Any, *, is_trusted: bool = False) -> dict[str, Any]:
+    """Return the primary keys of those of these organizations that the user may know of, by the id as it was given.
+
+    ``is_trusted`` server code knows of all; a missing user knows of none.
+    """
+    seen = None if is_trusted else organizations_seen_by(user)
+    rows = database.rows(get_organization_model()) if seen is None else seen
+    field = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    keys = {name: key for name in names if (key := _key(field, name)) is not None}
+    if not keys:
+        return {}
+    found = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
+    return {name: found[key] for name, key in keys.items() if key in found}
+
+
+def _key(field: str, text: str) -> Any:
+    """The value of the id field that a text stands for; None when the field cannot have it."""
+    if not text or not is_storable_text(text):
+        return None
+    meta = get_organization_model()._meta
+    column: Any = meta.pk if field == "pk" else meta.get_field(field)
+    try:
+        value = column.to_python(text)
+        column.run_validators(value)
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return None
+    return value
+
+
+def unknown_organization(name: Any) -> str:
+    """Return the one error for an organization that does not exist and for one that the user may not know of."""
+    return say("There is no organization %(name)r.", code="unknown_organization", name=clean_text(name, 140))

@@ -9,14 +9,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from django_jobs.engine.batches.creation import create_batch
-from django_jobs.engine.batches.status import get_batch_status
+from django_jobs.engine.batches import create_batch, get_batch_status
+from django_jobs.engine.control.acts import cancel_job
 from django_jobs.engine.control.batches import cancel_batch, retry_batch
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.insight.status import get_job_status
-from django_jobs.engine.insight.waiting import Wait
+from django_jobs.engine.insight.status import Wait, get_job_status
 from django_jobs.engine.schedules.definitions import schedule_job, unschedule
-from django_jobs.engine.submission.single import submit_job
+from django_jobs.engine.submission.submit import submit_job
 from django_jobs.models import Job
 from django_jobs.values import JobStatus
 

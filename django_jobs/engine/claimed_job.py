@@ -1,23 +1,28 @@
-"""The job that this process has claimed, and the one whose handler runs in this context.
-
-The context is that of the handler's thread or event loop, and of what they start with a copy of it. A bare
-``threading.Thread`` or executor copies no context, so no job is known there.
-"""
+"""The job that this process has claimed, the one whose handler runs in this context, and its name in log records."""
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import logging
+import re
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from django_jobs.engine import uptime
+from django_jobs.engine import machine
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
 
 if TYPE_CHECKING:
     from django_jobs.engine.log_lines import LineBuffer
+
+# The job that this process has claimed, and the one whose handler runs in this context.
+#
+# The context is that of the handler's thread or event loop, and of what they start with a copy of it. A bare
+# ``threading.Thread`` or executor copies no context, so no job is known there.
+
 
 Handler = Callable[[Any], Any]
 
@@ -76,8 +81,8 @@ class Claimed:
     given_back: GivenBack = field(default_factory=GivenBack)
     #: The handler must begin before this moment of the monotonic clock; None: at any time.
     starts_before: float | None = None
-    #: A moment before the claim, on the clock of ``engine.uptime``: its lease lasts at least from then on.
-    claimed_at: float = field(default_factory=uptime.seconds)
+    #: A moment before the claim, on the clock of ``engine.machine``: its lease lasts at least from then on.
+    claimed_at: float = field(default_factory=machine.uptime_seconds)
     #: Which of the sets that its process claimed it belongs to; 0: the process does not number them.
     set_number: int = 0
     #: Whether somebody canceled it while it waited for a slot, so that it must not begin.
@@ -93,3 +98,56 @@ class Claimed:
 
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
+
+
+# Adds the running job to log records, also to those that a handler writes.
+
+
+_EVENT: Final = re.compile(r"(?:^|\s)event=(\w+)")
+
+
+class JobFields(logging.Filter):
+    """Gives each record ``job_id``, ``job_type``, ``organization``, ``attempt`` and ``event``, unless it has them.
+
+    Only our own records have an ``event``; it is read from their text.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add what is missing; every record passes."""
+        claimed = current_job.get()
+        values = {
+            "job_id": claimed.job_id if claimed else "",
+            "job_type": claimed.job_type if claimed else "",
+            "organization": claimed.organization if claimed else "",
+            "attempt": claimed.attempt if claimed else 0,
+        }
+        for name, value in values.items():
+            record.__dict__.setdefault(name, value)
+        if "event" not in record.__dict__:
+            record.__dict__["event"] = _event_of(record)
+        return True
+
+
+def _event_of(record: logging.LogRecord) -> str:
+    found = _EVENT.search(record.getMessage()) if record.name.partition(".")[0] == "django_jobs" else None
+    return found[1] if found else ""
+
+
+def install() -> None:
+    """Put the filter on every log handler of this process. A filter on a logger would miss the logger's children."""
+    fields = JobFields()
+    for handler in _handlers():
+        if not any(isinstance(existing, JobFields) for existing in handler.filters):
+            handler.addFilter(fields)
+
+
+def flush() -> None:
+    """Have every log handler of this process write what it keeps, before a copy of it would write that too."""
+    for handler in _handlers():
+        with contextlib.suppress(Exception):  # the handler's next record shows what ails it
+            handler.flush()
+
+
+def _handlers() -> set[logging.Handler]:
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    return {handler for logger in loggers for handler in logger.handlers}

@@ -18,8 +18,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from django.db import connections
 
-from django_jobs.engine.store import database, line_watch
-from django_jobs.engine.store.chosen import store_of
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import store_of
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class _Call(Generic[T]):
             _replace(lent)
             if hangs_up:
                 store_of(lent.item.alias).hang_up(lent.item)
-        line_watch.renew()
+        database.renew_line()
         return True
 
     def result(self) -> T:

@@ -1,8 +1,4 @@
-"""What engine and workers need of a broker, so that they do not import it.
-
-Another broker is another package with a class that has :class:`Broker`'s methods, and one that has
-:class:`Consumer`'s. ``tests/integration/broker/test_port.py`` says, method by method, what they must do.
-"""
+"""What engine and workers need of a broker, and of whoever tells live pages, so that they import neither."""
 
 from __future__ import annotations
 
@@ -11,12 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.foreign_entries import ForeignEntry, SetAside
 from django_jobs.models.job import format_job_id, parse_job_id
+
+# What engine and workers need of a broker, so that they do not import it.
+#
+# Another broker is another package with a class that has :class:`Broker`'s methods, and one that has
+# :class:`Consumer`'s. ``tests/integration/broker/test_port.py`` says, method by method, what they must do.
+
 
 #: Whoever may write to the broker may write anything there. Only the canonical spelling of an attempt makes a ticket,
 #: and no database holds a greater one.
@@ -236,3 +237,70 @@ def broker_in_place(broker: Broker) -> Iterator[None]:
 def use_broker(broker: Broker | None) -> None:
     """Put another broker in place, for tests; None brings the real one back."""
     _current[:] = [] if broker is None else [broker]
+
+
+# What waits in our queues at a broker and is no ticket of ours.
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignEntry:
+    """Something that waited in one of our queues and is no ticket of ours."""
+
+    queue: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Foreign entries that workers set aside.
+
+    ``count`` is how many are remembered; ``is_capped`` says that there were more. ``newest`` are the ids of some.
+    """
+
+    count: int = 0
+    is_capped: bool = False
+    newest: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.count:,}{'+' if self.is_capped else ''}"
+
+
+# What engine and workers need of whoever tells live pages, so that they do not import it.
+
+
+class Broadcaster(Protocol):
+    """Tells live pages what happened. Best effort: no method waits, raises or touches the database."""
+
+    def load(self) -> None:
+        """Import what the first notification would import. Opens nothing, since a copy of the process may follow."""
+
+    def changed(self, changes: Sequence[tuple[Any, int, int]]) -> None:
+        """Tell of committed changes of status: (organization's key, Execution Log id, job's key) of each."""
+
+    def updated(self, kind: str, organizations: Mapping[int, Any]) -> None:
+        """Tell of another committed change: the organization's key by the job's key.
+
+        ``kind`` is "progress" of jobs, or "batch", where the keys are those of batches.
+        """
+
+    def drain(self, timeout: float) -> None:
+        """Send what waits, for at most ``timeout`` seconds, before the process ends."""
+
+
+_broadcaster: list[Broadcaster] = []
+
+
+def get_broadcaster() -> Broadcaster | None:
+    """Return who tells live pages; None where the host has none."""
+    return _broadcaster[0] if _broadcaster else None
+
+
+def use_broadcaster(broadcaster: Broadcaster | None) -> None:
+    """Put who tells live pages in place; None for nobody."""
+    _broadcaster[:] = [] if broadcaster is None else [broadcaster]
+
+
+def drain_broadcasts(timeout: float = 1.0) -> None:
+    """Send what live pages have not been told yet, for at most ``timeout`` seconds, before the process ends."""
+    if (broadcaster := get_broadcaster()) is not None:
+        broadcaster.drain(timeout)

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.store.histograms import class_of
 from django_jobs.engine.store.organization_ids import recent_ids
+from django_jobs.engine.store.values import class_of
 from django_jobs.statuses import Status
 
 if TYPE_CHECKING:
-    from django_jobs.engine.store.aggregates import Place, Tally
-    from django_jobs.engine.store.transition_values import Moved
+    from django_jobs.engine.store.values import Moved, Place, Tally
 
 #: What is counted. Of ATTEMPTS the detail is how they ended, of ENDED how jobs did; of histograms it is a class.
 ATTEMPTS: Final = "attempts"

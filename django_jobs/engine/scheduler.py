@@ -14,21 +14,27 @@ from collections.abc import Callable
 from django.db import Error
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import duty_watch, leadership
-from django_jobs.engine.alerts import mails
+from django_jobs.engine import dependencies
+from django_jobs.engine.alerts import telling
 from django_jobs.engine.alerts.evaluation import Evaluator
-from django_jobs.engine.control import batch_duties, lane_keys, operation_work, tenants
-from django_jobs.engine.control.cleanup import forget_activity, forget_sockets, forget_workers
-from django_jobs.engine.control.sweeps import Sweeps, SweepThreads
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import clock_set_back, dispatcher, expirations, flow_clock, reconciliation
-from django_jobs.engine.duty_threads import LOOK, DutyThread
+from django_jobs.engine.control import batches, lane_keys, operation_work, tenants
+from django_jobs.engine.control.retention import Sweeps, SweepThreads, forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.dispatch import backlog, dispatcher, tickets
+from django_jobs.engine.duties import (
+    LOOK,
+    WATCH_DUTY,
+    DutyThread,
+    DutyWatch,
+    Steadiness,
+    resign_lead,
+    take_lead,
+    was_clock_set_back,
+)
 from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.neighbors import Neighbors
+from django_jobs.engine.execution.leases import Neighbors
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.schedules import clockwork
-from django_jobs.engine.steadiness import Steadiness
-from django_jobs.engine.store import database, line_watch
+from django_jobs.engine.store import database
 
 logger = logging.getLogger("django_jobs")
 
@@ -40,7 +46,7 @@ ROLLUP_PAUSE = 5.0
 WATCH = "watch"
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
 FREQUENT = frozenset(
-    {"dispatch", "count_batches", "roll_up", "forget_sockets", clockwork.DUTY, flow_clock.DUTY, operation_work.DUTY}
+    {"dispatch", "count_batches", "roll_up", "forget_sockets", clockwork.DUTY, dispatcher.DUTY, operation_work.DUTY}
 )
 
 
@@ -52,7 +58,7 @@ class Scheduler:
         self._steadiness = Steadiness()
         #: When the database's clock was set back, on ours: leases from before last for longer than they should.
         self._set_back_at: float | None = None
-        self._duty_watch = duty_watch.DutyWatch(name)
+        self._duty_watch = DutyWatch(name)
         self._sweeps = Sweeps()
         self._clockwork = clockwork.Clockwork()
         self._operations = operation_work.OperationWork()
@@ -61,11 +67,11 @@ class Scheduler:
         self._leads, self._next_rolling_up = False, 0.0
         self._ticked = time.monotonic()
         self._forgets_next: dict[Callable[[], int], float] = {}
-        self._tickets = reconciliation.TicketWatch()
+        self._tickets = tickets.TicketWatch()
         self._orphans, self._lane_keys = tenants.OrphanWatch(), lane_keys.LaneKeyWatch()
         self._neighbors = Neighbors()
-        self._alarms, self._mailer = Evaluator(), mails.Mailer()
-        self._mails = DutyThread(mails.DUTY, self._mailer.step, lambda: self._leads, self._attempt)
+        self._alarms, self._mailer = Evaluator(), telling.Mailer()
+        self._mails = DutyThread(telling.DUTY, self._mailer.step, lambda: self._leads, self._attempt)
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -73,18 +79,18 @@ class Scheduler:
         self._threads = (
             SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest),
             clockwork.ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
-            flow_clock.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
+            dispatcher.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
             operation_work.OperationThread(self._operations, lambda: self._leads, self._attempt),
             self._mails,
             # Alarms tell also of a tick that hangs.
             DutyThread(WATCH, lambda: (self._watch(), LOOK), lambda: self._leads, self._attempt),
-            DutyThread(duty_watch.DUTY, self._duty_watch.step, lambda: True, self._attempt),
+            DutyThread(WATCH_DUTY, self._duty_watch.step, lambda: True, self._attempt),
         )
         for threads in self._threads:
             threads.start()
         while not stop.is_set():
             started = time.monotonic()
-            with line_watch.waiting(line_watch.DUTY_SECONDS):
+            with database.waiting_on_line(database.LINE_DUTY_SECONDS):
                 self.tick()
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
@@ -119,9 +125,9 @@ class Scheduler:
         """
         now, moment = database.now(), time.monotonic()
         has_lost = self._steadiness.gained(moment, now) < -database.SET_BACK.total_seconds()
-        if has_lost or (self._steadiness.is_first_answer and leadership.was_clock_set_back()):
+        if has_lost or (self._steadiness.is_first_answer and was_clock_set_back()):
             self._set_back_at = moment
-        leads = leadership.take(self.name, now)
+        leads = take_lead(self.name, now)
         self._steadiness.note_answer(moment, now)
         return leads
 
@@ -138,7 +144,7 @@ class Scheduler:
     def resign(self) -> None:
         """Let another scheduler lead at once."""
         try:
-            leadership.resign(self.name)
+            resign_lead(self.name)
         except Error as error:
             self._complain("resign", error)
 
@@ -156,14 +162,14 @@ class Scheduler:
             "reissue_tickets": self._tickets.reissue_lost,
             "dispatch": self._dispatch,
             "rescue_expired": self._rescue,
-            "expire": expirations.expire,
-            "follow_up": follow_up.in_tick,
-            "count_batches": batch_duties.in_tick,
+            "expire": backlog.expire_jobs,
+            "follow_up": dependencies.follow_up_in_tick,
+            "count_batches": batches.batch_duties_in_tick,
             "bury_orphans": self._orphans.bury,
             "rekey": self._lane_keys.rewrite,
             "roll_up": self._roll_up,
-            "expire_batches": lambda: self._forget(batch_duties.expire),
-            "forget_batches": lambda: self._forget(batch_duties.forget_old),
+            "expire_batches": lambda: self._forget(batches.expire_batches),
+            "forget_batches": lambda: self._forget(batches.forget_old_batches),
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
             "forget_sockets": lambda: self._forget(forget_sockets),
@@ -173,13 +179,13 @@ class Scheduler:
     def _threaded_duties(self) -> dict[str, Callable[[], int]]:
         """Return what has threads of its own while this runs in a loop."""
         fire, operate = self._clockwork.fire, self._operations.work_off
-        mail = {WATCH: self._watch, mails.DUTY: self._mailer.send}
+        mail = {WATCH: self._watch, telling.DUTY: self._mailer.send}
         return {clockwork.DUTY: fire, operation_work.DUTY: operate, **mail, **self._sweeps.steps()}
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
         if self._set_back_at is not None:
-            clock_set_back.make_due()
+            backlog.make_due()
         return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
 
     def _watch(self) -> int:
@@ -204,7 +210,7 @@ class Scheduler:
         if time.monotonic() < self._next_rolling_up:
             return 0
         count = rollups.catch_up()
-        if rollups.behind() < rollups.BATCH:
+        if rollups.rollups_behind() < rollups.BATCH:
             self._next_rolling_up = time.monotonic() + ROLLUP_PAUSE
         return count
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from django_jobs.engine import ports
-from django_jobs.engine.insight.gauges import Gauges, read_gauges
-from django_jobs.engine.store import database, line_watch
+from django_jobs.engine.insight.metrics import Gauges, read_gauges
+from django_jobs.engine.store import database
 from django_jobs.health.notes import HealthNotes, Seen
 
 logger = logging.getLogger("django_jobs")
@@ -57,7 +57,7 @@ class Lookout:
         """Ask once. Raises nothing."""
         try:
             database.mend_connections()
-            with line_watch.waiting():
+            with database.waiting_on_line():
                 self._ask()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next turn asks again)
             if self._seen is None or self._seen.is_up:

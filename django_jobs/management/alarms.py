@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from django_jobs.engine.alerts.reading import read_all_alerts
-from django_jobs.engine.alerts.sentences import plain_text
+from django_jobs.engine.alerts.telling import plain_text
 
 #: Alarms that are told one by one.
 MAX_ALARMS: Final = 20

@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError
 
-from django_jobs.engine.dispatch.reconciliation import installation_id
-from django_jobs.engine.store import database, schema, worker_lines
+from django_jobs.engine.dispatch.tickets import installation_id
+from django_jobs.engine.store import database, schema
 from django_jobs.management.refusals import Unavailable
 from django_jobs.texts import said, say
 
@@ -47,7 +47,7 @@ class WaitingCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.is_burst = bool(options.get("burst"))
         with _stopped_by_sigterm(self.stderr):
-            worker_lines.prepare()
+            database.prepare_lines()
             return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:

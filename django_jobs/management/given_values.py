@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.filter_values import read_moment
+from django_jobs.engine.insight.filter import read_moment
 from django_jobs.management.refusals import usage
 from django_jobs.management.standard_input import standard_input
 from django_jobs.texts import say

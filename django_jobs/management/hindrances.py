@@ -6,8 +6,17 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
-from django_jobs.engine.insight.breakers import MAX_ERROR, OpenBreaker, for_whom, open_breakers, waiting_in_words
-from django_jobs.engine.insight.limits_in_use import MAX_FULL, FullType, LimitsInUse, read_full_types
+from django_jobs.engine.insight.inspection import (
+    MAX_ERROR,
+    MAX_FULL,
+    FullType,
+    LimitsInUse,
+    OpenBreaker,
+    for_whom,
+    open_breakers,
+    read_full_types,
+    waiting_in_words,
+)
 from django_jobs.engine.store import database
 
 #: Breakers that are told one by one.

@@ -6,24 +6,26 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from django_jobs.engine.insight.filter_input import MAY_BE_BLANK
-from django_jobs.engine.insight.filter_terms import (
+from django_jobs.engine.access import organizations_named
+from django_jobs.engine.insight.filter import (
     CHOICE,
     JOB_IDS,
     KEYS,
+    MAY_BE_BLANK,
     MOMENT,
     NAMES,
+    NAMES_OUTSIDE,
     NUMBER,
+    ORGANIZATION,
     PARAMETERS,
     PRIORITIES,
     STATUSES,
+    TERMS,
     TEXT,
     Kind,
 )
-from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE, ORGANIZATION, TERMS
-from django_jobs.engine.insight.similar_names import similar_job_types, similar_organizations
+from django_jobs.engine.insight.search import similar_job_types, similar_organizations
 from django_jobs.engine.json_storage import is_storable_text
-from django_jobs.engine.lookup import organizations_named
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.refusals import did_you_mean, quoted
 from django_jobs.models import JobType

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError
 
+from django_jobs.engine.access import find_job
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.status import describe
-from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobNotFound
 from django_jobs.management import exit_codes

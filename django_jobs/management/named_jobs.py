@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.insight.filter_input import read_filter
-from django_jobs.engine.insight.similar_names import similar_jobs
+from django_jobs.engine.control.operations import Request
+from django_jobs.engine.insight.filter import read_filter
+from django_jobs.engine.insight.search import similar_jobs
 from django_jobs.exceptions import InvalidOperation, JobsError
 from django_jobs.management import exit_codes
 from django_jobs.management.base import told_plainly

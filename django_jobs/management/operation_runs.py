@@ -6,8 +6,7 @@ import time
 from typing import Any, Final
 
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.control.operation_status import describe_operations
+from django_jobs.engine.control.operations import Request, describe_operations
 from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
-from django_jobs.engine.insight.similar_names import near, similar
+from django_jobs.engine.insight.search import near, similar
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused, unknown

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django_jobs.engine.alerts.reading import read_all_alerts
-from django_jobs.engine.alerts.sentences import plain_text
-from django_jobs.engine.insight.breakers import open_breakers
-from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Depth, Snapshot
-from django_jobs.engine.insight.limits_in_use import LimitsInUse, read_full_types
+from django_jobs.engine.alerts.telling import plain_text
+from django_jobs.engine.insight.inspection import (
+    MAX_BATCHES,
+    MAX_ENDED,
+    Depth,
+    LimitsInUse,
+    Snapshot,
+    open_breakers,
+    read_full_types,
+)
 from django_jobs.engine.ports import Queue
 from django_jobs.management.alarms import MAX_ALARMS
 from django_jobs.models import Worker

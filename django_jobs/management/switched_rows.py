@@ -10,18 +10,13 @@ from django.core.management.base import CommandParser
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, organization_model_name
-from django_jobs.engine.control import worker_orders
+from django_jobs.engine.access import find_organization_pk, key_in
+from django_jobs.engine.control import switches
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.similar_names import (
-    similar,
-    similar_job_types,
-    similar_organizations,
-    similar_schedules,
-)
+from django_jobs.engine.insight.search import similar, similar_job_types, similar_organizations, similar_schedules
 from django_jobs.engine.json_storage import is_storable_text
-from django_jobs.engine.lookup import find_organization_pk, key_in
-from django_jobs.engine.schedules.schedule_rights import visible_schedules
+from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.management.base import told_plainly
@@ -177,10 +172,10 @@ def order_worker(supervisor: str, order: WorkerOrder.Order, user: Any) -> bool:
 
     Raises Refused where it has left, and PermissionDenied.
     """
-    worker_orders.refuse_others(user)
-    if worker_orders.is_last(supervisor, order):
+    switches.refuse_other_orders(user)
+    if switches.is_last_order(supervisor, order):
         return False
-    if worker_orders.give(supervisor, order, user) is None:
+    if switches.give_order(supervisor, order, user) is None:
         raise Refused(say("It has left.", code="left"), code="over")
     return True
 

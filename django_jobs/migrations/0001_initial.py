@@ -13,7 +13,7 @@ from django.db.models import CASCADE, DO_NOTHING, PROTECT, SET_NULL, CheckConstr
 
 from django_jobs.migrations._vendor import MARIADB, POSTGRESQL, VendorSQL
 from django_jobs.models import job_type, schedule
-from django_jobs.models.fields import PriorityField, WorkedOffField
+from django_jobs.models.base import PriorityField, WorkedOffField
 
 USER = settings.AUTH_USER_MODEL
 ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL

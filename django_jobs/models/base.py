@@ -1,13 +1,81 @@
-"""What all our models share: a manager that asks the database which jobs are written to."""
+"""What all our models share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import QuerySet
 
 from django_jobs.conf import primary_alias
+from django_jobs.statuses import Priority
+
+# What models ask of the engine, which stands above them. :mod:`django_jobs.apps` fills it in.
+
+
+class BatchVerbs(Protocol):
+    """What a batch can do."""
+
+    def submit_to_batch(self, batch: Any, job_type: Any, given: Mapping[str, Any]) -> Any:
+        """Submit a job of the batch."""
+
+    def submit_many(self, batch: Any, submissions: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Submit many jobs of the batch."""
+
+    def close(self, batch: Any) -> None:
+        """Take no more jobs."""
+
+    def leave(self, batch: Any, raised: type[BaseException] | None) -> None:
+        """Close the batch at the end of a block, and cancel it if that raised."""
+
+
+class _Hooks:
+    organizations_seen_by: Callable[[Any], QuerySet[Any] | None]
+    path_problem: Callable[[str], str | None]
+    parameter_names: Callable[[str], frozenset[str] | None]
+    batch_verbs: Callable[[], BatchVerbs]
+
+
+_hooks = _Hooks()
+
+
+def connect_hooks(
+    organizations_seen_by: Callable[[Any], QuerySet[Any] | None],
+    path_problem: Callable[[str], str | None],
+    parameter_names: Callable[[str], frozenset[str] | None],
+    batch_verbs: Callable[[], BatchVerbs],
+) -> None:
+    """Register who knows a user's organizations, what is wrong with a handler's dotted path, which parameters a type
+    has, and where to get what a batch does, which is asked when it is needed.
+    """
+    _hooks.organizations_seen_by, _hooks.path_problem = organizations_seen_by, path_problem
+    _hooks.parameter_names, _hooks.batch_verbs = parameter_names, batch_verbs
+
+
+def batch_verbs() -> BatchVerbs:
+    """Return what a batch can do."""
+    return _hooks.batch_verbs()
+
+
+def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
+    """Return the organizations whose jobs this user may see; None for all of them."""
+    return _hooks.organizations_seen_by(user)
+
+
+def path_problem(path: str) -> str | None:
+    """Return what is wrong with a handler's dotted path, in words; None when it is fine."""
+    return _hooks.path_problem(path)
+
+
+def parameter_names(type_name: str) -> frozenset[str] | None:
+    """Return the names of the parameters that a type takes; None where it takes any object."""
+    return _hooks.parameter_names(type_name)
+
+
+# What all our models share: a manager that asks the database which jobs are written to.
+
 
 _Model = TypeVar("_Model", bound=type[models.Model])
 _M_co = TypeVar("_M_co", bound=models.Model, covariant=True)
@@ -63,3 +131,73 @@ def with_database_defaults(model: _Model) -> _Model:
         elif field.has_default() and not callable(field.default):
             field.db_default = field.default
     return model
+
+
+# Column types of our own.
+
+
+if TYPE_CHECKING:
+    _SmallIntegerField = models.SmallIntegerField[Any, int]
+    _CharField = models.CharField[Any, str | None]
+else:  # generic for the type checker only
+    _SmallIntegerField = models.SmallIntegerField
+    _CharField = models.CharField
+
+
+class PriorityField(_SmallIntegerField):
+    """A :class:`Priority`, stored as a small integer. It takes the word and the number everywhere."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("choices", Priority.choices)
+        super().__init__(*args, **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        """Return the Priority that a word or a number names; ValidationError for anything else."""
+        if value is None or value == "":
+            return None
+        try:
+            return Priority.parse(value)
+        except ValueError as error:
+            accepted = ", ".join(Priority.words())
+            text = f"{value!r} is not a priority; use one of {accepted}."
+            raise ValidationError(text, code="invalid_choice") from error
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Return the number to store; ValueError for what is no priority."""
+        try:
+            parsed = self.to_python(value)
+        except ValidationError as error:
+            raise ValueError(error.messages[0]) from error
+        return None if parsed is None else int(parsed)
+
+    def deconstruct(self) -> Any:
+        """Leave the choices out of migrations, which need none when a label changes."""
+        name, path, args, kwargs = super().deconstruct()
+        kwargs.pop("choices", None)
+        return name, path, args, kwargs
+
+
+class WorkedOffField(_CharField):
+    """The value of the field ``of`` that something has followed up; None while nobody knows.
+
+    A new row needs no following up. Whoever saves an old row leaves this as it is, since the instance may have been
+    read long ago: only ``update()`` writes it.
+    """
+
+    def __init__(self, *args: Any, of: str, **kwargs: Any) -> None:
+        self.of = of
+        kwargs |= {"null": True, "blank": True, "default": "", "db_default": "", "editable": False}
+        super().__init__(*args, **kwargs)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        """Return the other field's value for a new row, and for an old one the column itself."""
+        if not add:
+            return models.F(self.attname)
+        value = getattr(model_instance, self.of)
+        setattr(model_instance, self.attname, value)
+        return value
+
+    def deconstruct(self) -> Any:
+        """Name the other field, too."""
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, kwargs | {"of": self.of}

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models import hooks
+from django_jobs.models import base
 from django_jobs.models.base import PrimaryManager, in_words, with_database_defaults
 from django_jobs.statuses import BatchState, OpenTo, Status
 
@@ -50,7 +50,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
     def visible_to(self, user: object) -> BatchQuerySet:
         """Return the batches of the organizations whose jobs this user may see."""
-        organizations = hooks.organizations_seen_by(user)
+        organizations = base.organizations_seen_by(user)
         if organizations is None:
             return self.all()
         return self.filter(organization__in=organizations.using(None).values("pk"))
@@ -163,7 +163,7 @@ class Batch(models.Model):
 
         A worker that stops leaves it as it is: the handler's next attempt gets the batch back.
         """
-        hooks.batch_verbs().leave(self, kind)
+        base.batch_verbs().leave(self, kind)
 
     async def __aenter__(self) -> Self:
         return self
@@ -205,14 +205,14 @@ class Batch(models.Model):
         there already does not come into the batch by that.
         """
         named = {"priority": priority, "depends_on": depends_on}
-        return hooks.batch_verbs().submit(self, job_type, {**keywords, **named, "parameters": parameters})
+        return base.batch_verbs().submit_to_batch(self, job_type, {**keywords, **named, "parameters": parameters})
 
     def submit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Submit many jobs of this batch, all or nothing, in a few statements.
 
         Each item is one of :func:`django_jobs.submit_jobs`, without the organization.
         """
-        return hooks.batch_verbs().submit_many(self, submissions)
+        return base.batch_verbs().submit_many(self, submissions)
 
     def close(self) -> None:
         """Say that nobody but its own jobs adds jobs any more: it ends with the last of them.
@@ -220,7 +220,7 @@ class Batch(models.Model):
         Waits for those who add a job at this moment. Raises InvalidTransition where it is closed already, but for the
         handler that gets it back from an earlier attempt.
         """
-        hooks.batch_verbs().close(self)
+        base.batch_verbs().close(self)
 
     async def asubmit(
         self, job_type: Any, parameters: Mapping[str, Any] | None = None, *args: Any, **keywords: Any

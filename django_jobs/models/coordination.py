@@ -1,13 +1,18 @@
-"""What processes agree on through the database: who leads, who works, and which installation this is."""
+"""What processes agree on through the database, sum up in it, and tell in it."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_jobs.conf import organization_model_name
 from django_jobs.models.base import StoredModel, in_words, with_database_defaults
+
+# What processes agree on through the database: who leads, who works, and which installation this is.
 
 
 @with_database_defaults
@@ -58,7 +63,7 @@ class Worker(StoredModel):
     slots = models.PositiveSmallIntegerField(default=1)
     window = models.PositiveIntegerField(default=1)
     quick_types: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict, editable=False)
-    #: Where its processes can be looked for, and what tells them from later ones (``engine.processes``).
+    #: Where its processes can be looked for, and what tells them from later ones (``engine.machine``).
     place = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
     processes = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     started_at = models.DateTimeField()
@@ -102,3 +107,190 @@ class WorkerOrder(StoredModel):
 
     def __str__(self) -> str:
         return f"{self.hostname}, process {self.supervisor_pid}"
+
+
+# What happened, summed up by time: charts and metrics read these rows and never the history.
+
+
+class Span(models.IntegerChoices):
+    """How much time a row covers, in seconds."""
+
+    MINUTE = 60, "Minute"
+    HOUR = 3_600, "Hour"
+    DAY = 86_400, "Day"
+
+
+class Activity(StoredModel):
+    """What happened to jobs of one type from ``starts_at`` (UTC) until ``span`` seconds later.
+
+    Each event counts when it happened, whenever the job was submitted. Histograms are read by
+    ``django_jobs.engine.store.values``.
+    """
+
+    span = models.PositiveIntegerField(choices=Span.choices)
+    starts_at = models.DateTimeField()
+    # Text, because the type may be deleted once its jobs are.
+    job_type = models.CharField(max_length=100)
+    submitted = models.PositiveIntegerField(default=0)
+    #: Attempts that a worker took.
+    started = models.PositiveIntegerField(default=0)
+    completed = models.PositiveIntegerField(default=0)
+    #: Attempts that ended as Failed, Timed Out or, at once, as Dead Letter.
+    failed = models.PositiveIntegerField(default=0)
+    #: Jobs that became Dead Letters: at the end of an attempt, after their last retry, or without any attempt.
+    died = models.PositiveIntegerField(default=0)
+    canceled = models.PositiveIntegerField(default=0)
+    #: How long the last attempts of the completed jobs took.
+    run_seconds = models.FloatField(default=0.0)
+    run_histogram: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
+    #: How long first attempts waited, from when they could start until a worker took them.
+    wait_seconds = models.FloatField(default=0.0)
+    wait_histogram: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+
+@with_database_defaults
+class TypeActivity(Activity):
+    """The activity of all organizations together."""
+
+    class Meta:
+        verbose_name_plural = "type activity"
+        constraints = [
+            # A chart or a table of types over a time; the row to add to.
+            models.UniqueConstraint(fields=["span", "starts_at", "job_type"], name="djobs_type_activity_once"),
+        ]
+
+    def __str__(self) -> str:
+        return _describe(self, self.job_type)
+
+
+@with_database_defaults
+class OrganizationActivity(Activity):
+    """The activity of one organization, which may have been deleted."""
+
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    organization_name = models.CharField(max_length=140)
+
+    class Meta:
+        verbose_name_plural = "organization activity"
+        constraints = [
+            # An organization's chart or metrics over a time; the row to add to.
+            models.UniqueConstraint(
+                fields=["organization", "span", "starts_at", "job_type"], name="djobs_org_activity_once"
+            ),
+        ]
+        indexes = [
+            # What is old enough to be deleted.
+            models.Index(fields=["span", "starts_at"], name="djobs_org_activity_age"),
+        ]
+
+    def __str__(self) -> str:
+        return _describe(self, f"{self.organization_name}, {self.job_type}")
+
+
+def _describe(row: Any, of_what: str) -> str:
+    return f"{Span(row.span).label} from {row.starts_at:%Y-%m-%d %H:%M} of {of_what}"
+
+
+# What is wrong, or was until lately: one row for each time that a rule held of a subject.
+
+
+@with_database_defaults
+class Alert(StoredModel):
+    """An alarm: a rule of the setting ALERTS, and what it found wrong. The leading scheduler alone writes it."""
+
+    rule = models.CharField(max_length=32)
+    #: A job type, a pool, a queue (``pool/priority``) or a numbered schedule; blank where the rule has one subject.
+    subject = models.CharField(max_length=255, blank=True)
+    raised_at = models.DateTimeField()
+    #: When the rule held for the last time.
+    seen_at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True, blank=True)
+    #: The numbers and texts of its sentence (``engine.alerts.telling``).
+    facts: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    #: A hash of rule and subject while it is open, and None afterwards, which is equal to none: so one is open at most.
+    open_key = models.CharField(max_length=64, null=True, blank=True, editable=False)  # noqa: DJ001
+    #: When a mail told that it was raised, and that it is over; None where none did.
+    raise_mailed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    clear_mailed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = _("alarm")
+        verbose_name_plural = _("alarms")
+        constraints = [
+            # One open alarm of a rule and a subject; the open ones.
+            models.UniqueConstraint(fields=["open_key"], name="djobs_alert_open_once"),
+        ]
+        indexes = [
+            # What was cleared lately, and what was long enough ago to be deleted.
+            models.Index(fields=["cleared_at"], name="djobs_alert_cleared"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.subject}".rstrip()
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it is still wrong."""
+        return self.cleared_at is None
+
+
+# Tickets that open a websocket once, and the websockets that are open.
+
+
+@with_database_defaults
+class SocketTicket(StoredModel):
+    """A ticket that REST issued and no socket has used yet. Using it deletes the row, so it opens one socket.
+
+    Only a digest of the ticket is stored. ``credential`` is the session or token for which it was issued. When that
+    ends, the ticket ends too.
+    """
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    # No constraint in the database: on MariaDB an insert would wait for whoever has changed the user's row.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    #: The kind of the credential that asked for it, and the credential itself, which only the ticket makes readable:
+    #: ``session:<text>``, ``token:<text>``; blank: another kind.
+    credential = models.TextField(blank=True)
+    #: The user's session auth hash when a session asked, so that a changed password ends it.
+    session_auth_hash = models.CharField(max_length=128, blank=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        # The scheduler removes what nobody used.
+        indexes = [models.Index(fields=["expires_at"], name="djobs_ticket_expiry")]
+
+    def __str__(self) -> str:
+        return f"socket ticket of user {self.user_id}"
+
+
+class OpenSocket(StoredModel):
+    """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
+
+    #: One of a fixed set of ids for each user, so that the primary key bounds how many there are
+    #: (``engine.sockets``).
+    id = models.UUIDField(primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    #: The server process that holds it.
+    process = models.UUIDField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            # Renewing all sockets of a process.
+            models.Index(fields=["process"], name="djobs_socket_process"),
+        ]
+
+    def __str__(self) -> str:
+        return f"socket of user {self.user_id}"

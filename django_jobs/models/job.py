@@ -1,4 +1,4 @@
-"""A job: one unit of work of an organization, and the ways to find it."""
+"""A job, and the rows that belong to it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,28 @@ from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.utils.translation import get_language_bidi, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models import hooks
-from django_jobs.models.base import PrimaryManager, in_words, with_database_defaults
-from django_jobs.models.fields import PriorityField
+from django_jobs.models import base
+from django_jobs.models.base import PrimaryManager, PriorityField, StoredModel, in_words, with_database_defaults
 from django_jobs.models.job_type import JobType
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, RARE, WAITING, WITH_ERRORS, Priority, RunAfter, Status
+from django_jobs.statuses import (
+    DISPATCHABLE,
+    IN_FLIGHT,
+    RARE,
+    WAITING,
+    WITH_ERRORS,
+    ActorKind,
+    Priority,
+    RunAfter,
+    Status,
+)
+
+# A job: one unit of work of an organization, and the ways to find it.
+
 
 #: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
 _JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
@@ -55,7 +68,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def visible_to(self, user: Any) -> JobQuerySet:
         """Return the jobs that the access policy lets this user know of."""
-        organizations = hooks.organizations_seen_by(user)
+        organizations = base.organizations_seen_by(user)
         if organizations is None:
             return self.all()
         # Part of this queryset's statement, whichever database that is sent to.
@@ -117,7 +130,7 @@ class Job(models.Model):
     result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
     error_message = models.TextField(blank=True)
     error_type = models.CharField(max_length=9, blank=True)
-    #: Equal for errors that differ only in numbers, ids and the like (``engine.transitions.error_fingerprints``).
+    #: Equal for errors that differ only in numbers, ids and the like (``engine.transitions``).
     error_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     retry_count = models.PositiveSmallIntegerField(default=0)
     max_retries = models.PositiveSmallIntegerField(default=5)
@@ -146,12 +159,12 @@ class Job(models.Model):
     #: earlier by the head start.
     ready_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: Whether ``ready_at`` was still to come when it was written: then dispatch does not walk past the job until
-    #: somebody sees that the moment has come (``engine.dispatch.delays``). Means nothing where ``ready_at`` is not set.
+    #: somebody sees that the moment has come (``dispatch.backlog``). Means nothing where ``ready_at`` is not set.
     is_delayed = models.BooleanField(default=False, db_default=False, editable=False)
-    #: Of a type with a concurrency key: a hash of the key's value (``engine.job_types.lane_keys``); 0 without one. Jobs
+    #: Of a type with a concurrency key: a hash of the key's value (``job_types.parameters``); 0 without one. Jobs
     #: of an organization and type that have the same wait in one lane.
     lane_key = models.BigIntegerField(default=0, db_default=0, editable=False)
-    #: By how many hours it goes before jobs of its lane that became ready when it did (``engine.store.head_starts``).
+    #: By how many hours it goes before jobs of its lane that became ready when it did (``engine.store.values``).
     head_start = models.SmallIntegerField(default=0, db_default=0, editable=False)
     #: Not started by then, it ends as Canceled.
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -295,3 +308,252 @@ class Job(models.Model):
     def name(self) -> str:
         """Return the job's id, such as ``JOB-2026-00001``."""
         return format_job_id(self.pk, self.created_at.year)
+
+
+# Which job waits for which, and which of these links somebody still has to look at.
+
+
+class JobDependency(StoredModel):
+    """``child`` waits for ``parent``."""
+
+    # No constraints in the database: on MariaDB an open submission of a child would hold a lock on the parent's row and
+    # make the parent's end wait for it. Retention removes links together with their jobs.
+    child = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="parent_links", db_index=False, db_constraint=False
+    )
+    parent = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="child_links", db_index=False, db_constraint=False
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["child", "parent"], name="djobs_dependency_once"),
+            # A parent is older than its child, so that no circle can close.
+            models.CheckConstraint(condition=Q(parent_id__lt=F("child_id")), name="djobs_dependency_no_circle"),
+        ]
+        # The children of a parent, page by page.
+        indexes = [models.Index(fields=["parent", "child"], name="djobs_dependency_children")]
+
+    def __str__(self) -> str:
+        return f"{self.child_id} waits for {self.parent_id}"
+
+
+class DependencyTask(StoredModel):
+    """A job whose relatives must be looked at: it has new parents, or it has children and ended or was deleted.
+
+    The transaction that makes this necessary writes the row, and the one that looks at the relatives deletes it. If a
+    process dies in between, the scheduler finds the row.
+    """
+
+    job_id = models.BigIntegerField()
+    #: Of a family that is larger than a page: its children up to this id have been looked at.
+    position = models.BigIntegerField(default=0, db_default=0)
+    #: Of a job that was deleted: the status in which it had ended. The links to its children go as they are looked at.
+    deleted_as = models.CharField(max_length=12, blank=True, default="", db_default="")
+
+    def __str__(self) -> str:
+        return f"relatives of {self.job_id}"
+
+
+# Rows that let exactly one of many simultaneous submissions of the same work through.
+
+
+class DuplicateKey(StoredModel):
+    """The latest accepted submission of some work; others of the same are refused until ``expires_at``.
+
+    ``key`` is the job's ``job_hash``. A job that was canceled or died refuses nobody.
+    """
+
+    key = models.CharField(primary_key=True, max_length=64)
+    job_id = models.BigIntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        # The scheduler removes what has expired.
+        indexes = [models.Index(fields=["expires_at"], name="djobs_duplicate_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.key} by {self.job_id}"
+
+
+class DuplicateGate(StoredModel):
+    """One of :data:`GATES` striped locks: on MariaDB, submissions of equal work lock the same row before they look."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+
+    def __str__(self) -> str:
+        return f"gate {self.pk}"
+
+
+GATES = 1024
+
+
+# What a job's handler has done so far, which its next attempt need not do again.
+
+
+#: Characters of a step's name.
+MAX_NAME = 200
+
+
+class JobStep(StoredModel):
+    """One step of a job that is done, with its result. A later attempt finds it by its name."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="steps", db_index=False, db_constraint=False)
+    #: Counted from 1.
+    position = models.PositiveIntegerField()
+    #: With its place behind it, where a name comes again: "mail #2". A step that ran beside the handler's own thread
+    #: and task has no place. It has the beginning of its digest there: "mail [0123456789ab]".
+    name = models.CharField(max_length=MAX_NAME + 20)
+    result = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    #: Of the arguments.
+    digest = models.CharField(max_length=32, default="", db_default="")
+    #: The attempt that did it.
+    attempt = models.PositiveIntegerField()
+    done_at = models.DateTimeField()
+    #: How long it took.
+    seconds = models.FloatField(default=0.0, db_default=0.0)
+
+    class Meta:
+        ordering = ["position"]
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["job", "position"], name="djobs_step_once")]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.name}"
+
+
+class JobCheckpoint(StoredModel):
+    """A note that a job's handler left for its next attempt."""
+
+    job = models.OneToOneField(
+        Job, on_delete=models.CASCADE, primary_key=True, related_name="saved_checkpoint", db_constraint=False
+    )
+    data = models.JSONField(encoder=DjangoJSONEncoder)
+    attempt = models.PositiveIntegerField()
+    saved_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"checkpoint of {self.job_id}"
+
+
+# The audit trail: one row for each change of status, in order, never edited.
+
+
+@in_words(_("execution log"), _("execution logs"), attempt=_("attempt"), worker_name=_("worker name"))
+@with_database_defaults
+class ExecutionLog(StoredModel):
+    """One change of a job's status. ``actor`` is text, so that it outlives the user."""
+
+    # No constraint in the database: checking it cost a fifth of the throughput, and only retention deletes jobs.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", db_index=False, db_constraint=False)
+    from_status = models.CharField(max_length=12, choices=Status.choices, blank=True)
+    to_status = models.CharField(max_length=12, choices=Status.choices)
+    timestamp = models.DateTimeField()
+    actor = models.CharField(max_length=150)
+    actor_kind = models.CharField(max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM)
+    message = models.TextField(blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    worker_name = models.CharField(max_length=100, blank=True)
+    traceback = models.TextField(blank=True)
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        editable=False,
+        db_index=False,
+        db_constraint=False,
+    )
+    #: On PostgreSQL: the transaction that wrote the row, and the oldest transaction that was open then. With them a
+    #: replay finds rows that became visible later than rows with higher ids.
+    transaction_id = models.BigIntegerField(null=True, editable=False)
+    oldest_open_id = models.BigIntegerField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            # One job's history, in order.
+            models.Index(fields=["job", "id"], name="djobs_log_history"),
+            # What happened in an organization since a client was last there.
+            models.Index(fields=["organization", "transaction_id"], name="djobs_log_replay"),
+        ]
+
+    def __str__(self) -> str:
+        before = self.get_from_status_display() or pgettext("job", "new")
+        arrow = "←" if get_language_bidi() else "→"
+        return f"{before} {arrow} {self.get_to_status_display()}"
+
+
+# What a job's handler wrote to the log in one attempt, where the host has that kept.
+
+
+class AttemptLog(StoredModel):
+    """The first and the last lines of one attempt, and how many between them are not kept.
+
+    A line is a list: when it was written (seconds since 1970), its level, its logger, its text.
+    """
+
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="attempt_logs", db_index=False, db_constraint=False
+    )
+    attempt = models.PositiveIntegerField()
+    first_lines = models.JSONField(default=list)
+    last_lines = models.JSONField(default=list)
+    #: How many lines there are, told without reading them.
+    kept = models.PositiveIntegerField(default=0, db_default=0)
+    dropped = models.PositiveIntegerField(default=0, db_default=0)
+
+    class Meta:
+        ordering = ["attempt"]
+        default_permissions = ()
+        # Also finds those of one job, its newest attempts first.
+        constraints = [models.UniqueConstraint(fields=["job", "attempt"], name="djobs_attempt_log_once")]
+
+    def __str__(self) -> str:
+        return f"log of attempt {self.attempt}"
+
+
+# Deleted jobs whose files are not deleted yet.
+
+
+class FileDeletion(StoredModel):
+    """A deleted job whose files must be deleted. The row is written together with the deletion of the job.
+
+    So a deletion that is rolled back removes no file, and a process that dies after the commit leaves no file for ever.
+    """
+
+    job_id = models.CharField(primary_key=True, max_length=30)
+    organization_pk = models.CharField(max_length=255)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.job_id
+
+
+# Proxies of Job that give the admin's other pages about jobs an entry in its index.
+
+
+@in_words(_("monitor"), _("monitor"))
+class Monitor(Job):
+    """The page that shows how the system is doing."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = "monitor"
+        verbose_name_plural = "monitor"
+
+
+@in_words(_("failure"), _("failures"))
+class Failure(Job):
+    """The page of jobs whose last attempt failed, in groups of like errors."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = "failure"
+        verbose_name_plural = "failures"

@@ -1,18 +1,98 @@
-"""A kind of work: which handler runs it, with which defaults and limits."""
+"""A kind of work: which handler runs it, with which defaults and limits, and whether its breaker holds it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
-from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.models import job_type_checks
-from django_jobs.models.base import StoredModel, in_words, with_database_defaults
-from django_jobs.models.fields import PriorityField, WorkedOffField
-from django_jobs.statuses import Priority, SubmitBy
-from django_jobs.texts import code_of
+from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL, jobs_settings, organization_model_name
+from django_jobs.models import base
+from django_jobs.models.base import PriorityField, StoredModel, WorkedOffField, in_words, with_database_defaults
+from django_jobs.statuses import BreakerState, Priority, SubmitBy
+from django_jobs.texts import code_of, say
+
+# What the values of a job type must be beside each other, and beside the settings and the code.
+#
+# What the row holds already is accepted, so that a type can be paused while its handler cannot be loaded, or while its
+# pool is gone from the settings.
+
+
+NEEDS_KEY: Final = say(
+    gettext_noop("It needs a concurrency key: each of whose values would it count for?"), code="needs_key"
+)
+
+
+class _Check(NamedTuple):
+    """Tells what is wrong with one field, in words, by the fields that ``reads`` names."""
+
+    field: str
+    reads: tuple[str, ...]
+    problem: Callable[[Any], str | None]
+
+
+def job_type_problems(kind: Any) -> dict[str, str]:
+    """Return what is wrong with a type that is to be saved, by field; nothing for what its row holds already."""
+    found = {check: text for check in _CHECKS if (text := check.problem(kind))}
+    return {check.field: text for check, text in found.items() if not _is_stored(kind, check.reads)}
+
+
+def pool_problem(pool: str) -> str | None:
+    """Return that there is no such pool, and which there are; None where there is."""
+    names = pools.names()
+    if pool in names:
+        return None
+    text = gettext_noop("The pool %(pool)s is not in DJANGO_JOBS['POOLS']. There are: %(pools)s.")
+    return say(text, code="unknown_pool", pool=repr(pool), pools=", ".join(names))
+
+
+def key_problem(key: str, names: frozenset[str] | None) -> str | None:
+    """Return that no parameter has the name of a concurrency key; ``names`` are those of all, None for any."""
+    if not key or names is None or key in names:
+        return None
+    if not names:
+        return say(
+            gettext_noop("The parameters of this type have no %(key)s; there are none."),
+            code="unknown_parameter",
+            key=repr(key),
+        )
+    text = gettext_noop("The parameters of this type have no %(key)s; there are %(names)s.")
+    return say(text, code="unknown_parameter", key=repr(key), names=", ".join(sorted(names)))
+
+
+def _is_stored(kind: Any, fields: tuple[str, ...]) -> bool:
+    stored = type(kind)._default_manager.using(kind._state.db).filter(pk=kind.pk)
+    return bool(stored.filter(**{name: getattr(kind, name) for name in fields}).exists())
+
+
+def _handler(kind: Any) -> str | None:
+    return base.path_problem(kind.handler_method) if kind.handler_method else None
+
+
+def _key(kind: Any) -> str | None:
+    return key_problem(kind.concurrency_key, base.parameter_names(kind.type_name)) if kind.concurrency_key else None
+
+
+def _starts_per_key(kind: Any) -> str | None:
+    return NEEDS_KEY if kind.max_starts_per_key is not None and not kind.concurrency_key else None
+
+
+_CHECKS: Final = (
+    _Check("handler_method", ("handler_method",), _handler),
+    _Check("pool", ("pool",), lambda kind: pool_problem(kind.pool)),
+    _Check("concurrency_key", ("concurrency_key",), _key),
+    _Check("max_starts_per_key", ("concurrency_key", "max_starts_per_key"), _starts_per_key),
+)
+
+
+# A kind of work: which handler runs it, with which defaults and limits.
+
 
 MAX_SECONDS = 30 * 24 * 3600
 #: To check a rate limit, a submission reads at most so many entries of an index.
@@ -230,6 +310,65 @@ class JobType(StoredModel):
         What is stored already is accepted. ``create()`` and fixtures do not call this: the code may come later.
         """
         super().clean()
-        problems = job_type_checks.problems(self)
+        problems = job_type_problems(self)
         if problems:
             raise ValidationError({name: ValidationError(text, code=code_of(text)) for name, text in problems.items()})
+
+
+# Whether jobs of a type are held, since its last attempts all failed with one error.
+
+
+@with_database_defaults
+class Breaker(StoredModel):
+    """The breaker of a job type: what it counted, and what it does now. Without a row it is closed and counted nothing.
+
+    A process that stores how an attempt ended counts; the dispatcher, alone under its lock, lets jobs go.
+    """
+
+    job_type = models.OneToOneField(
+        JobType, on_delete=models.CASCADE, primary_key=True, related_name="breaker", db_constraint=False
+    )
+    state = models.CharField(max_length=10, choices=BreakerState.choices, default=BreakerState.CLOSED)
+    #: Whose attempts all failures that it counted are; None where several have them, or none were counted. It holds the
+    #: jobs of this organization alone, or of all.
+    organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    #: Whose attempts all failures are that it counted since it recovers; None where several have them. Where they open
+    #: it again, it holds the jobs of this organization alone, though it may have held all before.
+    relapse_organization = models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    #: While it holds one organization: how many attempts of others failed in a row with the error of this fingerprint.
+    others_failures = models.PositiveIntegerField(default=0)
+    others_fingerprint = models.CharField(max_length=64, blank=True)
+    #: How many attempts in a row failed with the error of this fingerprint, and its text.
+    failures = models.PositiveIntegerField(default=0)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    #: While it is open: when the next job may try.
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    #: While it is open: when the first job was let go to try. Before, nothing is a try: a pass of the dispatcher that
+    #: began earlier may queue many others yet.
+    tries_since = models.DateTimeField(null=True, blank=True)
+    #: While it recovers: since when.
+    recovering_since = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"breaker of {self.job_type_id}"

@@ -54,7 +54,7 @@ class Operation(StoredModel):
         KEPT = "kept", _("unfinished jobs or other data need them")
 
     action = models.CharField(max_length=12, choices=Action.choices, default=Action.RETRY)
-    #: What names the jobs (``engine.insight.job_filter``), with the organizations' primary keys.
+    #: What names the jobs (``engine.insight.filter``), with the organizations' primary keys.
     filters: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
     #: Of a change of priority: the new one.
     value = models.PositiveSmallIntegerField(null=True, blank=True)

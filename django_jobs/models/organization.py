@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
@@ -11,12 +11,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.conf import (
-    DEFAULT_ORGANIZATION_MODEL,
-    ORGANIZATION_SETTING,
-    jobs_settings,
-    organization_model_name,
-)
+from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, ORGANIZATION_SETTING, jobs_settings, organization_model_name
 from django_jobs.models.base import StoredModel, in_words, with_database_defaults
 
 # Django reads a swappable model's setting by name while it makes migrations, so it must exist.
@@ -106,3 +101,32 @@ class Membership(StoredModel):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.organization} ({self.role})"
+
+
+# A filter of the jobs list that somebody keeps under a name.
+
+
+#: Characters of a name and of a query string.
+MAX_NAME: Final = 60
+MAX_QUERY: Final = 1_000
+
+
+@with_database_defaults
+class SavedFilter(StoredModel):
+    """A query string of the jobs list. What it asks for is checked anew each time that somebody follows it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    name = models.CharField(max_length=MAX_NAME)
+    query = models.CharField(max_length=MAX_QUERY)
+    #: Whether others are offered it, too.
+    is_shared = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["name", "id"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["user", "name"], name="djobs_saved_filter_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -10,8 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models.base import StoredModel, in_words, with_database_defaults
-from django_jobs.models.fields import PriorityField
+from django_jobs.models.base import PriorityField, StoredModel, in_words, with_database_defaults
 from django_jobs.models.job_type import JobType
 
 #: Seconds between two firings: a year at most.

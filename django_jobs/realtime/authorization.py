@@ -11,12 +11,14 @@ from django.db import Error
 from django_jobs.engine.access import (
     AccessPolicy,
     complain,
+    find_batch,
+    find_job,
+    find_organization_pk,
     get_policy,
     may_hide_jobs,
     may_start,
     organizations_seen_by,
 )
-from django_jobs.engine.lookup import find_batch, find_job, find_organization_pk
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, JobNotFound, JobsError
 from django_jobs.models import Job, get_organization_model

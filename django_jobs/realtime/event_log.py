@@ -1,6 +1,6 @@
 """Reading ids of events from the Execution Log: what a client missed, what a poll finds, and the events of some jobs.
 
-In which order they become visible is for the store to say (:mod:`django_jobs.engine.store.base.log_order`).
+In which order they become visible is for the store to say (:mod:`django_jobs.engine.store.base.core`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.database import store
 from django_jobs.models import ExecutionLog
 
 #: A client that missed more events than this reads REST instead.

@@ -5,7 +5,7 @@ id, a client that was away is told what it missed, and a poll finds what a notif
 CURRENT: each tells how something of a job, or a batch, stands now, and has no id.
 
 To add a kind, write a function like :func:`progress_events`, enter it in CURRENT, and after a commit call
-``get_broadcaster().updated(kind, {job's key: its organization's key})`` of :mod:`django_jobs.engine.broadcaster`.
+``get_broadcaster().updated(kind, {job's key: its organization's key})`` of :mod:`django_jobs.engine.ports`.
 
 Of a batch only its own room hears.
 
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from django_jobs.engine import batches
 from django_jobs.engine.access import may_start
-from django_jobs.engine.batches import status as batches
 from django_jobs.engine.job_types.masking import MASK, sensitive_names
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids, id_of, read_tenants
@@ -234,7 +234,7 @@ def _progress_event(row: Row, ids: Mapping[Any, str], now: str) -> Event:
 def batch_events(pks: Collection[int]) -> list[Event]:
     """Return what those of these batches do now that exist; in a few statements, however many they are."""
     rows = [row for chunk in chunks(pks) for row in batches.up_to_date(Batch.primary.filter(pk__in=chunk))]
-    return [_batch_event(row, status) for row, status in zip(rows, batches.describe_all(rows), strict=True)]
+    return [_batch_event(row, status) for row, status in zip(rows, batches.describe_batches(rows), strict=True)]
 
 
 def _batch_event(row: Batch, status: BatchStatus) -> Event:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import Error
 
-from django_jobs.engine.sockets.open_sockets import Seat, Seats
+from django_jobs.engine.sockets import Seat, Seats
 from django_jobs.realtime.database_threads import with_reconnect
 from django_jobs.realtime.frames import REVOKED, TOO_MANY, TRY_AGAIN
 from django_jobs.realtime.identity import Identity, active_user

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from django_jobs.engine.sockets.open_sockets import RENEW_SECONDS
+from django_jobs.engine.sockets import RENEW_SECONDS
 from django_jobs.realtime import event_log, events, joins
 from django_jobs.realtime.authorization import Target, authorize_all
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread

@@ -23,13 +23,13 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from django_jobs.engine.sockets import tickets
+from django_jobs.engine import sockets
 from django_jobs.realtime.frames import REVOKED, TRY_AGAIN
 
 logger = logging.getLogger("django_jobs")
 
-SESSION: Final = tickets.SESSION
-TOKEN: Final = tickets.TOKEN
+SESSION: Final = sockets.SESSION
+TOKEN: Final = sockets.TOKEN
 TICKET: Final = "ticket"
 USER: Final = "user"
 #: In characters. A session that is stored in its cookie is as long as a cookie may be.
@@ -56,7 +56,7 @@ class Identity:
         """Use up a ticket and return the identity behind it; None for a bad ticket. Return other identities as is."""
         if self.way != TICKET:
             return self
-        found = tickets.use_ticket(self.secret)
+        found = sockets.use_ticket(self.secret)
         if found is None:
             return None
         way, secret, keyword = found.credential.kind or USER, found.credential.secret, ""

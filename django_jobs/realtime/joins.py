@@ -9,8 +9,8 @@ from typing import Any, Final
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
+from django_jobs.engine import batches
 from django_jobs.engine.access import complain
-from django_jobs.engine.batches import status as batches
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PolicyFailed
@@ -101,7 +101,7 @@ def _read_state(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[st
 
 def _read_batch(pk: int) -> dict[str, Any]:
     now = frames.moment(database.now())
-    status = batches.describe(pk)
+    status = batches.describe_batch(pk)
     if status is None:
         raise Refused("not_found", "There is no such room.")
     return {"data": frames.state_of_batch(status), "updated_at": now}

@@ -11,7 +11,7 @@ from typing import Final
 
 from django.db import Error
 
-from django_jobs.engine.sockets.open_sockets import Seat, Seats
+from django_jobs.engine.sockets import Seat, Seats
 from django_jobs.realtime import handshakes
 from django_jobs.realtime.authorization import recheck_all
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread

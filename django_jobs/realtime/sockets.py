@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from django_jobs.engine.sockets.open_sockets import Seat
+from django_jobs.engine.sockets import Seat
 from django_jobs.realtime import frames
 from django_jobs.realtime.authorization import Target
 from django_jobs.realtime.identity import Identity

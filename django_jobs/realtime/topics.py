@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from django_jobs.engine.sockets.open_sockets import Seat
+from django_jobs.engine.sockets import Seat
 from django_jobs.realtime import frames
 from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.event_log import Watermark

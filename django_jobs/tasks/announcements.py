@@ -8,7 +8,7 @@ from typing import Any
 
 from django.dispatch import Signal
 
-from django_jobs.engine.store.transition_values import Moved
+from django_jobs.engine.store.values import Moved
 from django_jobs.statuses import Status
 from django_jobs.tasks import results
 from django_jobs.tasks.framework import TaskResult, TaskResultStatus, task_finished, task_started

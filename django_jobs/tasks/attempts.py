@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from django_jobs.engine.insight.raised_errors import raised_error
+from django_jobs.engine.insight.failures import raised_error
 from django_jobs.models import ExecutionLog
 from django_jobs.statuses import AWAITING_RETRY, Status
 from django_jobs.tasks.framework import TaskError

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error, Warning
 
-from django_jobs.engine.job_types.declaration_problems import doubts, value_problems
+from django_jobs.engine.job_types.declared_types import declaration_doubts, value_problems
 from django_jobs.tasks import organizations
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend
 from django_jobs.tasks.options import OF_BACKEND, refuse_contradictions, type_fields
@@ -36,7 +36,7 @@ def check_options(alias: str, options: Mapping[str, Any]) -> list[CheckMessage]:
             hint="Add the pool to DJANGO_JOBS['POOLS'] and start workers for it, or name another.",
             id=UNKNOWN_POOL,
         )
-        for doubt in doubts(type_fields(options))
+        for doubt in declaration_doubts(type_fields(options))
     ]
 
 

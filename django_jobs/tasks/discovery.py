@@ -12,7 +12,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-from django_jobs.engine.job_types.declarations import Declaration
+from django_jobs.engine.job_types.types import Declaration
 from django_jobs.tasks import job_types
 from django_jobs.tasks.backend import JobsBackend
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task, task_backends

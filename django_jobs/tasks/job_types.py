@@ -11,9 +11,9 @@ from typing import Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from django_jobs.engine.job_types import declaration_problems, declared_types
-from django_jobs.engine.job_types.declarations import Declaration
+from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
+from django_jobs.engine.job_types.types import Declaration
 from django_jobs.engine.store import database
 from django_jobs.tasks import options as task_options
 from django_jobs.tasks.declared_tasks import JobTask
@@ -97,13 +97,12 @@ def defaults_of_one_job(task: Task[..., Any], defaults: Mapping[str, Any]) -> di
     fields = task_options.defaults_of_one_job(task, defaults)
     _refuse_values(path, fields)
     return {
-        task_options.OF_BACKENDS_JOB[name]: declaration_problems.stored_value(name, value)
-        for name, value in fields.items()
+        task_options.OF_BACKENDS_JOB[name]: declared_types.stored_value(name, value) for name, value in fields.items()
     }
 
 
 def _refuse_values(path: str, fields: Mapping[str, Any]) -> None:
-    problems = declaration_problems.value_problems(fields)
+    problems = declared_types.value_problems(fields)
     if problems:
         text = "What is said of the jobs of %(path)s cannot be stored: %(problems)s"
         raise InvalidTask(say(text, code="wrong_options", path=path, problems="; ".join(problems)))
@@ -118,7 +117,7 @@ def _make(task: Task[..., Any], alias: str, options: Mapping[str, Any]) -> str:
     if declared.backend != alias and (others := _options_of_backend(declared.backend)) is not None:
         alias, options = declared.backend, task_options.options_of(declared, others)
     try:
-        declared_types.ensure(declaration_of(declared, options), using=database.alias())
+        declared_types.ensure_type(declaration_of(declared, options), using=database.alias())
     except ImproperlyConfigured as error:
         raise InvalidTask(said(error)) from error
     return alias

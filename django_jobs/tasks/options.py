@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types import types
 from django_jobs.tasks.framework import InvalidTask, InvalidTaskBackend, Task
 from django_jobs.texts import say
 
@@ -29,8 +29,8 @@ OF_BACKENDS_JOB: Final = {
     "deduplication_window": "deduplication_window",
     "default_priority": "priority",
 }
-OF_TASK: Final = frozenset({*OF_EACH_JOB, *ALIASES, *declarations.FIELDS})
-OF_BACKEND: Final = frozenset({"organization", *ALIASES, *declarations.FIELDS})
+OF_TASK: Final = frozenset({*OF_EACH_JOB, *ALIASES, *types.DECLARED_FIELDS})
+OF_BACKEND: Final = frozenset({"organization", *ALIASES, *types.DECLARED_FIELDS})
 
 _ATTRIBUTE: Final = "_django_jobs_options"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from django_jobs.engine import system_organization
+from django_jobs.engine import organizations
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.exceptions import OrganizationNotFound
 from django_jobs.models import get_organization_model
@@ -29,7 +29,7 @@ def organization_for(named: Any, alias: str) -> Any:
     claimed = current_job.get()
     if claimed is not None:
         return get_organization_model()(pk=claimed.organization_pk)
-    found = system_organization.system_id()
+    found = organizations.system_id()
     if found is not None:
         return found
     text = say(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from django_jobs.engine.submission.fields import TASK_NOTES
+from django_jobs.engine.submission.values import TASK_NOTES
 from django_jobs.models import ExecutionLog, Job
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import AWAITING_RETRY, UNSUCCESSFUL, Status

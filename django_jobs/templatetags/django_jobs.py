@@ -18,11 +18,10 @@ from django.middleware.csrf import get_token
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils import timezone
 
-from django_jobs.engine.access import get_policy
-from django_jobs.engine.batches.status import get_batch_status
+from django_jobs.engine.access import find_batch, find_job, get_policy
+from django_jobs.engine.batches import get_batch_status
 from django_jobs.engine.insight.status import describe, get_job_status
-from django_jobs.engine.lookup import find_batch, find_job
-from django_jobs.engine.submission.rights import may_cancel_batch, may_manage_batch
+from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.models import Batch, Job
 from django_jobs.statuses import FINAL, TERMINAL, BatchState, Status
 from django_jobs.templatetags import batch_words, job_words

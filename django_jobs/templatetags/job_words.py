@@ -14,7 +14,7 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_jobs.engine.dispatch.expirations import EXPIRED as DID_NOT_START
+from django_jobs.engine.dispatch.backlog import EXPIRED as DID_NOT_START
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
 from django_jobs.texts import in_current_zone
 from django_jobs.values import JobStatus

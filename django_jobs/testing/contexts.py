@@ -10,17 +10,14 @@ from typing import IO, Any, Final
 from django.utils import timezone
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.execution import outputs
-from django_jobs.engine.execution.checkpoint import MAX_BYTES as MAX_CHECKPOINT_BYTES
-from django_jobs.engine.execution.context import JobContext
-from django_jobs.engine.execution.parent_results import ResultReference
+from django_jobs.engine.execution import context
+from django_jobs.engine.execution.context import JobContext, ResultReference
+from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
-from django_jobs.engine.execution.steps import MAX_STEPS
-from django_jobs.engine.execution.work_notes import MemoryNotes
+from django_jobs.engine.execution.steps import MAX_STEPS, MemoryNotes
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.engine.submission.errors import Errors, shown
-from django_jobs.engine.submission.fields import check_fields, refuse_unknown
+from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
 from django_jobs.exceptions import JobCanceled
 from django_jobs.models import Job
 from django_jobs.values import BatchStatus
@@ -88,8 +85,8 @@ class RecordingContext(JobContext):
 
     def save_output(self, filename: str, content: bytes | str | IO[bytes]) -> str:
         """Keep the content in ``outputs`` and return its reference."""
-        folder = outputs.folder(self.organization_pk, self.job_id)
-        reference = f"{folder}/{secrets.token_urlsafe(16)}/{outputs.safe_basename(filename)}"
+        folder = context.output_folder(self.organization_pk, self.job_id)
+        reference = f"{folder}/{secrets.token_urlsafe(16)}/{context.safe_basename(filename)}"
         data = content if isinstance(content, bytes | str) else content.read()
         self.outputs[reference] = data.encode() if isinstance(data, str) else data
         return reference

@@ -9,8 +9,7 @@ from typing import Final
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.foreign_entries import ForeignEntry, SetAside
-from django_jobs.engine.ports import FIRST_SECONDS, NO_WEIGHTS, Broker, Look, Queue, Ticket
+from django_jobs.engine.ports import FIRST_SECONDS, NO_WEIGHTS, Broker, ForeignEntry, Look, Queue, SetAside, Ticket
 from django_jobs.testing.memory_consumer import MemoryConsumer
 from django_jobs.testing.memory_state import MemoryState
 

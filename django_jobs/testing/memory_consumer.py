@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from django_jobs import pools
-from django_jobs.engine.foreign_entries import ForeignEntry
-from django_jobs.engine.ports import Consumer, Queue, RunningTicket, Taken, Ticket
+from django_jobs.engine.ports import Consumer, ForeignEntry, Queue, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import WorkersSuspended
 from django_jobs.testing.memory_state import MemoryState, as_taken
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from django_jobs import pools
-from django_jobs.engine.foreign_entries import ForeignEntry
-from django_jobs.engine.ports import Queue, RunningTicket, Taken, Ticket
+from django_jobs.engine.ports import ForeignEntry, Queue, RunningTicket, Taken, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 
 Entry: TypeAlias = Ticket | ForeignEntry

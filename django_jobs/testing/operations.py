@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.control import operation_outcomes
-from django_jobs.engine.control.operation_status import describe_operations
+from django_jobs.engine.control import operation_work
 from django_jobs.engine.control.operation_work import OperationWork
+from django_jobs.engine.control.operations import describe_operations
 from django_jobs.engine.ports import broker_in_place
 from django_jobs.models import Operation
 from django_jobs.testing.memory_broker import MemoryBroker
@@ -29,5 +29,5 @@ def run_operations() -> list[OperationStatus]:
         commits.run()
     for item in found:
         item.refresh_from_db(using=item._state.db)
-        operation_outcomes.count(item)
+        operation_work.count_outcomes(item)
     return describe_operations(found)

@@ -10,17 +10,18 @@ from typing import Any, Final
 from django.db import Error
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import dependencies
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.control import batch_duties
+from django_jobs.engine.control import batches
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.dispatch import dispatcher, expirations, pass_state, pools
-from django_jobs.engine.execution import claim, claim_verdicts, coroutines, handler_run, outcomes, settle
-from django_jobs.engine.execution.progress import ProgressBuffer
+from django_jobs.engine.dispatch import backlog, dispatcher, pass_state, window
+from django_jobs.engine.execution import claim, coroutines, retry_policy, settle
+from django_jobs.engine.execution.context import ProgressBuffer
+from django_jobs.engine.execution.run import attempt_handler, context_for, run_handler
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
-from django_jobs.engine.store.head_starts import place_in_lane
+from django_jobs.engine.store.values import place_in_lane
 from django_jobs.exceptions import Interruption, JobCanceled, PermanentError, RetryLater
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, TERMINAL, Status
@@ -89,13 +90,13 @@ class _Run:
     def _next_ticket(self) -> Ticket | None:
         ticket = self.broker.take()
         if ticket is None:
-            expirations.expire()
-            follow_up.follow_up()
-            batch_duties.in_tick()
+            backlog.expire_jobs()
+            dependencies.follow_up()
+            batches.batch_duties_in_tick()
             self._lane_keys.rewrite()
             if self._retries:
                 self._make_retries_due()
-            pools.forget()  # a test may have changed a type's a moment ago
+            window.forget_pools()  # a test may have changed a type's a moment ago
             with pass_state.without_rates():  # no time passes here
                 dispatcher.dispatch()
             self._commits.run()
@@ -108,8 +109,8 @@ class _Run:
         rows.filter(ready_at__gt=now).update(ready_at=place_in_lane(now), is_delayed=False)
 
     def _run(self, ticket: Ticket) -> None:
-        claim_verdicts.forget()  # a test may have changed rights a moment ago
-        claimed = claim.claim([ticket], WORKER)
+        claim.forget_verdicts()  # a test may have changed rights a moment ago
+        claimed = claim.claim_jobs([ticket], WORKER)
         self._commits.run()
         for item in claimed:
             self._seen[item.pk] = None
@@ -122,28 +123,28 @@ class _Run:
         if not claimed and Job.primary.filter(pk=ticket.pk, status__in=sorted(TERMINAL)).exists():
             self._seen[ticket.pk] = None
 
-    def _attempt(self, claimed: Claimed) -> outcomes.Outcome:
+    def _attempt(self, claimed: Claimed) -> retry_policy.Outcome:
         runner = _Runner(claimed)
-        context = handler_run.context_for(claimed, runner)
+        context = context_for(claimed, runner)
         if not held_open():
-            ended = handler_run.run(claimed, context)
+            ended = run_handler(claimed, context)
             runner.write()
             return ended
         shelter = Shelter(self._commits)
-        ended = handler_run.attempt(claimed, context)
+        ended = attempt_handler(claimed, context)
         shelter.leave()
         runner.write()
         self._commits.run()
         return ended
 
-    def _raise(self, error: BaseException | None, ended: outcomes.Outcome) -> None:
+    def _raise(self, error: BaseException | None, ended: retry_policy.Outcome) -> None:
         if isinstance(error, KeyboardInterrupt):  # it was meant for the test run
             raise error
         if not self._raise_errors:
             return
         if isinstance(error, Exception) and not isinstance(error, RetryLater):
             raise error
-        if error is None and isinstance(ended, outcomes.Raised):  # the result could not be stored
+        if error is None and isinstance(ended, retry_policy.Raised):  # the result could not be stored
             raise PermanentError(ended.text)
 
 

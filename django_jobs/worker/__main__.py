@@ -19,10 +19,10 @@ def main(name: str, options: str, shared_slots: str, stacks: str, *counts_and_su
     leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
-    from django_jobs.worker import child_entry, memory
+    from django_jobs.worker import child, processes
 
-    memory.give_back()
-    child_entry.start(name, options, supervisor, int(shared_slots), *counts)
+    processes.give_back_memory()
+    child.start_child(name, options, supervisor, int(shared_slots), *counts)
 
 
 if __name__ == "__main__":

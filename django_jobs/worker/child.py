@@ -1,34 +1,145 @@
-"""A worker child's main loop: it takes tickets in sets, claims what it can start at once, runs it and settles it."""
+"""A worker child: its main loop, its beginning and its end."""
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import logging
+import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final
+from typing import Any, Final, NoReturn
 
-from django.db import Error, reset_queries
+from django.core.cache import caches
+from django.db import Error, connections, reset_queries
 
-from django_jobs.engine.dispatch import dispatcher, reconciliation
-from django_jobs.engine.ports import Taken
-from django_jobs.engine.store import database, line_watch
-from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import claimed_job, observers, ports
+from django_jobs.engine.dispatch import dispatcher, tickets
+from django_jobs.engine.execution import leases
+from django_jobs.engine.insight import events
+from django_jobs.engine.ports import Taken, get_broadcaster
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import store
+from django_jobs.exceptions import (
+    AttemptLost,
+    BrokerUnavailable,
+    ForeignBroker,
+    JobCanceled,
+    JobTimedOut,
+    WorkersSuspended,
+    WorkerStopping,
+)
 from django_jobs.pools import served_by
-from django_jobs.worker import blind_spots, memory
-from django_jobs.worker.child_board import LoopStep
+from django_jobs.worker import interruption, processes
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.claims import Claims
-from django_jobs.worker.exit_codes import FailureTracker, WorkerFailed, code_of
+from django_jobs.worker.claims import Claims, Refiller
 from django_jobs.worker.housekeeper import Housekeeper
-from django_jobs.worker.refiller import Refiller
-from django_jobs.worker.shared_slots import Caution
+from django_jobs.worker.options import WorkerOptions
+from django_jobs.worker.processes import RECYCLED, FailureTracker, ForkServer, WorkerFailed, code_of
+from django_jobs.worker.reported_counts import CountsSender
+from django_jobs.worker.shared import Caution, LoopStep, SharedSlots, StopRequest
 from django_jobs.worker.slots import make_slots
-from django_jobs.worker.stop_relay import StopRelay
+from django_jobs.worker.stacks import leave_stacks_in
+
+# The child's thread that stops handlers: on request, when a lease is over, and when the worker's grace is over.
+#
+# It asks neither the database nor Redis, so that no network can hold it up: who is cut off from them must learn of it.
+
 
 logger = logging.getLogger("django_jobs")
+
+TICK_SECONDS = 0.05
+
+
+class StopRelay:
+    """Looks every 50 ms which handlers are to stop, and interrupts them again and again until they do."""
+
+    def __init__(self, state: ChildState, supervisor: int) -> None:
+        self._state = state
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._quit = threading.Event()
+        self._supervisor = supervisor
+        self._stop_seen: float | None = None
+        self._canceled_since: dict[tuple[int, int], float] = {}
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._quit.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._quit.wait(TICK_SECONDS):
+            self._state.shared_slots.board.pulse()
+            try:
+                self.tick()
+            except Exception:  # whatever it is, the next handler must be stopped
+                logger.exception("event=relay_failed worker=%s", self._state.name)
+
+    def tick(self) -> None:
+        """Look once."""
+        self._state.loop_watch.look()
+        if self._state.counts is not None:
+            self._state.counts.send_when_due()
+        self._pass_requests_on()
+        self._tell_whose_lease_is_over()
+        is_orphan = os.getppid() != self._supervisor
+        if self._state.stopping.is_set() and not is_orphan:
+            self._end_the_grace()
+        for interrupter in self._state.running.interrupters().values():
+            interrupter.deliver()
+        if is_orphan:
+            self._kill_what_never_stops()
+
+    def _pass_requests_on(self) -> None:
+        running = self._state.running.interrupters()
+        if not running:
+            return
+        for item in self._state.shared_slots.occupied():
+            if item.key not in running:
+                continue
+            if item.seconds > item.timeout:  # the alarm does not reach a main thread that waits inside a driver
+                running[item.key].want(JobTimedOut)
+            if item.stop_request != StopRequest.NONE:
+                running[item.key].want(AttemptLost if item.stop_request == StopRequest.LOST else JobCanceled)
+
+    def _tell_whose_lease_is_over(self) -> None:
+        """Stop attempts whose leases nobody renewed: their jobs may run elsewhere by now."""
+        renewed = self._state.shared_slots.renewed()
+        for claimed, interrupter in self._state.running.with_claims():
+            if interrupter.wanted is None and leases.has_lease_run_out(claimed, renewed):
+                logger.error("event=lease_over worker=%s job_id=%s", self._state.name, claimed.job_id)
+                interrupter.want(AttemptLost)
+
+    def _end_the_grace(self) -> None:
+        self._stop_seen = self._stop_seen or time.monotonic()
+        if time.monotonic() - self._stop_seen > float(jobs_settings.SHUTDOWN_GRACE_SECONDS):
+            for interrupter in self._state.running.interrupters().values():
+                interrupter.want(WorkerStopping)
+
+    def _kill_what_never_stops(self) -> None:
+        """Kill this process for a handler that ignores its timeout or a cancel: there is no supervisor to do it."""
+        now, grace = time.monotonic(), float(jobs_settings.CANCEL_GRACE_SECONDS)
+        for key, interrupter in self._state.running.interrupters().items():
+            if interrupter.wanted is not None and issubclass(interrupter.wanted, JobCanceled):
+                self._canceled_since.setdefault(key, now)
+        for item in self._state.shared_slots.occupied():
+            if item.ignores_timeout or now - self._canceled_since.get(item.key, now) > grace:
+                logger.error("event=orphan_killed worker=%s job=%s", self._state.name, item.pk)
+                faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)  # nobody is left to store them
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+# A worker child's main loop: it takes tickets in sets, claims what it can start at once, runs it and settles it.
+
 
 #: How long a burst waits for tickets that may be under way, and how often it looks.
 LAST_LOOK_SECONDS: Final = 1.0
@@ -99,7 +210,7 @@ class Child:
         while not self.state.stopping.is_set():
             try:
                 database.mend_connections()
-                with line_watch.waiting():
+                with database.waiting_on_line():
                     self.housekeeper.announce()  # first, since orders reach it by that, also while the broker is away
                 self._check_broker()
                 self.state.consumer.announce()
@@ -116,8 +227,8 @@ class Child:
         """
         if not self._is_own_broker:
             database.mend_connections()
-            with line_watch.waiting():
-                reconciliation.check_broker()
+            with database.waiting_on_line():
+                tickets.check_broker()
             self._is_own_broker = True
 
     def _go_on_after(self, error: Exception) -> None:
@@ -126,7 +237,7 @@ class Child:
         self._failures.failed(error)
         self.state.stopping.wait(1.0)
 
-    @blind_spots.receiver
+    @interruption.receiver
     def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self.state.stopping.set()
         threading.Thread(target=self.state.consumer.wake, daemon=True).start()  # a signal handler must not wait
@@ -138,7 +249,7 @@ class Child:
     def _holds_too_much(self) -> bool:
         """Return whether the process holds more memory than it may. It runs some jobs first in any case."""
         most = self.state.options.max_memory
-        if most is None or not self.state.jobs_run or (held := memory.megabytes()) <= most:
+        if most is None or not self.state.jobs_run or (held := processes.memory_megabytes()) <= most:
             return False
         logger.info("event=memory_limit worker=%s megabytes=%d limit=%s", self.state.name, held, most)
         return True
@@ -227,7 +338,7 @@ class Child:
         is_busy = self.state.batch.busy() > 0  # first, since what ends meanwhile may have submitted more
         if not is_busy:
             self.slots.wait()
-        with line_watch.waiting():
+        with database.waiting_on_line():
             is_any_left = dispatcher.anything_queued(self.state.options.queues)
         now = time.monotonic()
         since = self._missing_since = (self._missing_since or now) if is_any_left else None
@@ -252,3 +363,106 @@ class Child:
             if self.state.options.burst:
                 raise
             return Taken()
+
+
+# A child process, from the moment at which Django is set up to its exit code.
+
+
+def start_forked_child(arguments: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
+    """Run a child in this process, which was forked for it: :func:`start` with these arguments and descriptors."""
+    (name, options, supervisor), (shared_slots, stacks, *counts) = arguments, descriptors
+    leave_stacks_in(stacks)
+    os.environ.update(processes.child_environment())  # for what handlers start, as in a fresh process
+    if "numpy" in sys.modules:  # else all children draw the same numbers; Python's own are seeded anew
+        sys.modules["numpy"].random.seed()
+    start_child(name, options, supervisor, shared_slots, *counts)
+
+
+def start_child(name: str, options: str, supervisor: int, shared_slots: int, counts: int | None = None) -> NoReturn:
+    """Run the child ``name`` in this process, and end it with the exit code.
+
+    ``options`` are JSON, ``supervisor`` is a process id, ``shared_slots`` and ``counts`` are descriptors that this
+    process has got; without ``counts`` it counts nothing.
+    """
+    given = WorkerOptions.from_json(options)
+    slots = SharedSlots(shared_slots, given.slots)
+    exit_after(lambda: run_child(name, given, slots, supervisor, counts), name)
+
+
+def run_child(name: str, options: WorkerOptions, slots: SharedSlots, supervisor: int, counts: int | None = None) -> int:
+    """Run the child ``name`` and return its exit code; ``supervisor`` is a process id. Raises WorkerFailed."""
+    claimed_job.install()
+    database.prepare_lines()
+    store().while_writing = slots.board.writing
+    database.start_line_watch()
+    gc.collect()
+    gc.freeze()  # what was loaded until now stays for good: no collection looks at it again
+    events.work_in_background()
+    events.tell_process_started("child")
+    state = ChildState(name, options, ports.get_broker().consumer(name, options.queues), slots)
+    state.counts = None if counts is None else CountsSender(counts)
+    child = Child(state, supervisor)
+    try:
+        child.run()
+    finally:
+        if state.counts is not None:
+            state.counts.send()
+    events.stop()
+    return RECYCLED if child.is_recycled else 0
+
+
+def exit_after(work: Callable[[], int], name: str) -> NoReturn:
+    """Do the work of the child ``name``, and end this process with the exit code that it returns."""
+    code = 1
+    try:
+        code = work()
+    except WorkerFailed as reason:
+        code = reason.code
+        logging.getLogger("django_jobs").warning("event=worker_gave_up worker=%s reason=%s", name, reason)
+    except Exception:
+        logging.getLogger("django_jobs").exception("event=worker_failed")
+    finally:
+        observers.drain()
+        logging.shutdown()
+        os._exit(code)  # threads that a handler left behind must not keep the process alive
+
+
+# How a supervisor starts the server that forks its children: once all is loaded that each of them needs, and no more.
+#
+# What a supervisor needs for itself is imported elsewhere, since whatever is loaded here each child has too.
+
+
+def prepare_fork_server() -> ForkServer | None:
+    """Load what every child needs, and start a fork server; None where that cannot be.
+
+    The children share what is loaded until then, and have nothing of what their supervisor loads later for itself.
+    """
+    processes.prepare_start(_load)
+    return start_fork_server()
+
+
+def _load() -> None:
+    """Load what each child would otherwise load for itself, with its first job."""
+    import encodings.idna  # noqa: F401  (Python does that when it first looks up a host's address)
+
+    database.load_lines()
+    events.load()
+    broadcaster = get_broadcaster()
+    if broadcaster is not None:
+        broadcaster.load()
+
+
+def start_fork_server() -> ForkServer | None:
+    """Have a server fork the children of this supervisor, which has no thread yet; None where that cannot be."""
+    if not processes.may_fork():
+        return None
+    # What the host has opened since, such as a log handler that writes to a table, must not be used by two.
+    claimed_job.flush()
+    connections.close_all()
+    caches.close_all()
+    ports.get_broker().disconnect()
+    try:
+        return ForkServer(start_forked_child)
+    except OSError as error:
+        logger.warning("event=fork_server_not_started error=%r", error)
+        return None

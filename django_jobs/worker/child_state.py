@@ -1,31 +1,182 @@
-"""What the parts of a child share: its main loop, its slots and its housekeeper."""
+"""What the parts of a child share, and how ends of attempts are stored whatever state the database is in."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
+import sys
 import threading
+import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from django.db import Error
+from django.db.models import F
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import process_counts
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.execution.outcomes import Outcome
-from django_jobs.engine.execution.progress import ProgressBuffer
+from django_jobs.engine.execution import settle
+from django_jobs.engine.execution.context import ProgressBuffer
+from django_jobs.engine.execution.retry_policy import Outcome
 from django_jobs.engine.ports import Consumer
-from django_jobs.engine.store import line_watch
+from django_jobs.engine.store import database
+from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.worker.batch import Batch
-from django_jobs.worker.child_board import LoopStep
-from django_jobs.worker.doubts import Doubts, HeldTickets
-from django_jobs.worker.loop_watch import LoopWatch
+from django_jobs.worker.in_hand import Batch, Doubts, HeldTickets, PrefetchEstimator, PublishedTickets
+from django_jobs.worker.interruption import RunningJobs
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.prefetch import PrefetchEstimator
-from django_jobs.worker.published_tickets import PublishedTickets
 from django_jobs.worker.reported_counts import CountsSender
-from django_jobs.worker.running_jobs import RunningJobs
-from django_jobs.worker.settler import Settler
-from django_jobs.worker.shared_slots import SharedSlots
+from django_jobs.worker.shared import LoopStep, SharedSlots
+
+# Finds a coroutine that blocks the event loop, so that none of its neighbors can go on, and names it in the log.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: A loop that stands still for so long is told of, once.
+BLOCKED_SECONDS: Final = 1.0
+#: A process that nobody saw for so long, and that used little of a processor meanwhile, was frozen.
+FROZEN_SECONDS: Final = 0.5
+
+
+class LoopWatch:
+    """The loop beats; another thread looks whether it does."""
+
+    def __init__(self, worker_name: str) -> None:
+        self._worker_name = worker_name
+        self._thread: threading.Thread | None = None
+        self._beaten = self._looked = time.monotonic()
+        self._used = time.process_time()
+        self._is_told = False
+
+    def watch(self, thread: threading.Thread) -> None:
+        """Watch the loop of this thread from now on."""
+        self._beaten, self._thread = time.monotonic(), thread
+
+    def beat(self) -> None:
+        """Note that the loop moves."""
+        self._beaten = time.monotonic()
+
+    def look(self) -> None:
+        """Log what the loop's thread does, where that has taken too long; once until it moves again."""
+        now = time.monotonic()
+        if self._was_frozen(now):
+            self._beaten = now  # from now on it has the time to beat
+        seconds = now - self._beaten
+        if self._thread is None or seconds < BLOCKED_SECONDS:
+            self._is_told = False
+        elif not self._is_told and self._thread.is_alive():
+            self._is_told = True
+            frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001  (documented, for such tools)
+            stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
+            text = "event=loop_blocked worker=%s seconds=%.1f The event loop waits for code that does not await:\n%s"
+            logger.error(text, self._worker_name, seconds, stack)
+
+    def _was_frozen(self, now: float) -> bool:
+        """Return whether the process stood still since the last look; not where C code has kept the interpreter."""
+        used = time.process_time()
+        unseen, worked = now - self._looked, used - self._used
+        self._looked, self._used = now, used
+        return unseen > FROZEN_SECONDS and worked < unseen / 2
+
+
+# Storing how attempts ended, whatever state the database is in.
+
+
+#: After so many failures attempts are stored one by one: one of them may be what the database fails at.
+SET_TRIES = 2
+#: After so many failures of one attempt its large result is given up.
+LARGE_TRIES = 5
+AGAIN_SECONDS = 0.05
+
+
+class Settler:
+    """Stores outcomes for several threads of a child, and keeps for another try those whose rows are in use.
+
+    While the database fails it tries for ``max_seconds``, then it raises the database's Error.
+    """
+
+    def __init__(
+        self, worker_name: str, max_seconds: float = math.inf, get_on: Callable[[], None] = lambda: None
+    ) -> None:
+        self._worker_name = worker_name
+        self._max_seconds = max_seconds
+        self._get_on = get_on
+        self._settling: set[tuple[int, int]] = set()
+        self._unsettled: deque[Outcome] = deque()
+
+    def settle(self, ended: list[Outcome]) -> None:
+        """Store how attempts ended, for as long as it takes: without that they would run again.
+
+        Does not wait for a row that is in use. Raises Error where ``max_seconds`` are over; these outcomes are lost.
+        """
+        keys = _keys(ended)
+        self._settling |= keys
+        try:
+            self._store(ended)
+        finally:
+            self._settling -= keys
+
+    def _store(self, ended: list[Outcome]) -> None:
+        pause, failures, began = 0.1, 0, time.monotonic()
+        while ended:
+            self._get_on()  # a database that is away makes this long, but not still
+            part = ended if failures < SET_TRIES else ended[:1]
+            try:
+                self._unsettled += settle.settle(part, self._worker_name)
+                ended = ended[len(part) :]
+                failures = min(failures, SET_TRIES)
+            except Error as error:
+                logger.warning("event=settle_delayed worker=%s jobs=%s error=%r", self._worker_name, len(ended), error)
+                database.drop_connections()
+                if time.monotonic() - began > self._max_seconds:
+                    raise
+                failures += _takes_writes(ended[0])  # one that is away, or locked, has not refused what it was sent
+                if failures >= LARGE_TRIES and settle.is_large(ended[0]):
+                    ended = [settle.refused(ended[0], error), *ended[1:]]
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
+
+    def settle_again(self) -> None:
+        """Try once more to store the outcomes whose rows were in use."""
+        self.settle([self._unsettled.popleft() for _ in range(len(self._unsettled))])
+
+    def finish(self) -> None:
+        """Store the outcomes whose rows are in use; give up after the time that a lease lasts."""
+        deadline = time.monotonic() + float(jobs_settings.LEASE_SECONDS)
+        while self._unsettled and time.monotonic() < deadline:
+            self.settle_again()
+            time.sleep(AGAIN_SECONDS)
+
+    def has_unsettled(self) -> bool:
+        """Return whether outcomes wait for another try."""
+        return bool(self._unsettled)
+
+    def keys(self) -> set[tuple[int, int]]:
+        """Return (job, attempt) of all outcomes that are not stored yet."""
+        return self._settling | _keys(list(self._unsettled))
+
+
+def _keys(ended: Iterable[Outcome]) -> set[tuple[int, int]]:
+    return {(item.claimed.pk, item.claimed.attempt) for item in ended}
+
+
+def _takes_writes(item: Outcome) -> bool:
+    """Return whether the database writes to the row of this job now, when it is to write something small."""
+    rows = Job.primary.filter(pk=item.claimed.pk)
+    try:
+        database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(attempt=F("attempt")))
+    except Error:
+        database.drop_connections()
+        return False
+    return True
+
+
+# What the parts of a child share: its main loop, its slots and its housekeeper.
 
 
 class ChildState:
@@ -96,7 +247,7 @@ class ChildState:
     def settle(self) -> None:
         """Store the outcomes that wait for it."""
         ended = self.batch.take_ended()
-        with line_watch.waiting():
+        with database.waiting_on_line():
             self.settler.settle(ended)
         if any(outcome.claimed.is_limited for outcome in ended):
             self.room_was_made()
@@ -107,7 +258,7 @@ class ChildState:
         board = self.shared_slots.board
         board.enter(step)
         try:
-            with line_watch.waiting():
+            with database.waiting_on_line():
                 yield
         finally:
             board.enter(LoopStep.ELSEWHERE)

@@ -1,4 +1,4 @@
-"""The thread in whose event loop the coroutines of a child run, many at a time."""
+"""The event loop in which the coroutines of a child run, and the threads that they call."""
 
 from __future__ import annotations
 
@@ -8,18 +8,436 @@ import contextvars
 import functools
 import logging
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any, Final
 
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db import connections, reset_queries
+
+from django_jobs.engine import machine
 from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs.engine.execution import breaker, leases
+from django_jobs.engine.execution.retry_policy import NotBegun, Outcome
+from django_jobs.engine.execution.run import (
+    attempt_beside_others,
+    context_for,
+    ended_by,
+    restore_connections,
+    run_handler,
+)
+from django_jobs.engine.store import database
+from django_jobs.texts import say
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.slot_run import run_in_loop
-from django_jobs.worker.sync_thread import SyncThread
-from django_jobs.worker.task_interruption import TaskInterrupter
-from django_jobs.worker.thread_calls import OtherThreads
+from django_jobs.worker.interruption import Interrupter, SlotRunner
+
+# What coroutines call in threads: which calls are under way, and where those run that need no certain thread.
+
+
+#: So many calls may wait in threads at once, or as many as jobs run at a time; Python's own limit may be five.
+MOST_THREADS: Final = 32
+
+
+class ThreadCalls:
+    """The calls that are under way."""
+
+    def __init__(self) -> None:
+        self._futures: set[Future[Any]] = set()
+
+    def add(self, future: Future[Any]) -> None:
+        """Note a call that begins."""
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+
+    def under_way(self) -> list[Future[Any]]:
+        """Return those that have not ended. One that was canceled before it began has."""
+        return [future for future in self._futures.copy() if not future.done()]
+
+    async def ended(self, deadline: float) -> None:
+        """Return once none is under way; at the deadline, on the clock of ``time.monotonic``, in any case."""
+        while (left := self.under_way()) and (seconds := deadline - time.monotonic()) > 0:
+            await _ended(left[0], seconds)
+
+
+async def _ended(future: Future[Any], seconds: float) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Future[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(ended.wait(), seconds)
+
+
+#: The calls in other threads of the handler that runs in this context.
+calls_of_handler: contextvars.ContextVar[ThreadCalls] = contextvars.ContextVar("django_jobs_thread_calls")
+
+
+class OtherThreads(ThreadPoolExecutor):
+    """A loop's threads for ``asyncio.to_thread`` and the like, which all its jobs share.
+
+    No call leaves a connection to the next one, which may be another job's.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        """``jobs`` run at a time."""
+        super().__init__(max_workers=max(MOST_THREADS, jobs), thread_name_prefix="to_thread")
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        refused = threading.Event()
+        try:
+            future = super().submit(_call, refused, fn, *args, **kwargs)
+        except RuntimeError:  # the process may have no more threads; the call is kept, but must not run later
+            refused.set()
+            raise
+        calls = calls_of_handler.get(None)
+        if calls is not None:
+            calls.add(future)
+        return future
+
+
+def _call(refused: threading.Event, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if refused.is_set():
+        return None
+    try:
+        # In a context of its own, so that a language or time zone that it activates is not the next call's.
+        return contextvars.Context().run(function, *args, **kwargs)
+    finally:
+        restore_connections(interrupted=False)
+        database.drop_connections()
+        reset_queries()
+
+
+# The thread in which a coroutine's ``sync_to_async`` calls run, with its connections; it stays for the next one.
+
+
+#: A thread that had nothing to do for so long closes its connections.
+IDLE_SECONDS: Final = 5.0
+#: A connection that rested for so long is asked whether it answers, before a handler gets it.
+RESTED_SECONDS: Final = 0.5
+#: A call that outlives its handler by so long is left behind. What it asked a database is ended within a second.
+HUNG_SECONDS: Final = 3.0
+
+
+class _Executor(ThreadPoolExecutor):
+    """One thread, which starts with the first call; tells whether there was one, the last future and what goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1, thread_name_prefix="sync_to_async")
+        self.last: Future[Any] | None = None
+        self.calls = ThreadCalls()
+        #: Whether the process could have no thread for it: the call is kept, and would run in another handler's name.
+        self.is_broken = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        try:
+            self.last = super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            self.is_broken = True
+            raise
+        self.calls.add(self.last)
+        return self.last
+
+
+class SyncThread:
+    """Belongs to one slot."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        #: What its calls have used so far of Django's connections.
+        self.connections: Sequence[Any] = ()
+        self._executor = _Executor()
+        #: The last call before the handler's own ones.
+        self._before: Future[Any] | None = None
+        #: What the handler has called in threads of its own choice.
+        self._elsewhere = ThreadCalls()
+        self._sensitive = ThreadSensitiveContext()
+        self._rested = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        """Have the thread-sensitive calls of the block, and of its tasks, run in this thread.
+
+        No generator does this: a handler may close all asynchronous generators of the loop.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._executor.last is not None and time.monotonic() - self._rested >= RESTED_SECONDS:
+            self._executor.submit(mend_rested)
+            self._rested = time.monotonic()
+        self._before = self._executor.last
+        self._elsewhere = ThreadCalls()
+        calls_of_handler.set(self._elsewhere)
+        self._sensitive = ThreadSensitiveContext()
+        await self._sensitive.__aenter__()  # type: ignore[no-untyped-call]
+        SyncToAsync.context_to_thread_executor[self._sensitive] = self._executor
+
+    async def __aexit__(self, *_: object) -> None:
+        # asgiref would wait for the thread, which stays.
+        SyncToAsync.context_to_thread_executor.pop(self._sensitive, None)
+        await self._sensitive.__aexit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def is_called(self) -> bool:
+        """Return whether a call of the handler is under way, here or elsewhere."""
+        here = self._executor.last is not self._before and self._executor.calls.under_way()
+        return bool(here or self._elsewhere.under_way())
+
+    async def calls_ended(self) -> None:
+        """Return once no call of the handler is under way, here or elsewhere; after HUNG_SECONDS in any case."""
+        deadline = time.monotonic() + HUNG_SECONDS
+        if self._executor.last is not self._before:
+            await self._executor.calls.ended(deadline)
+        await self._elsewhere.ended(deadline)
+
+    def hangs_elsewhere(self) -> bool:
+        """Return whether a call of the handler hangs in a thread that other handlers use as well."""
+        return bool(self._elsewhere.under_way())
+
+    def restored(self, *, is_interrupted: bool) -> SyncThread:
+        """Return what serves the next handler: this thread, or a new one where a call of the last one hangs."""
+        last = self._executor.last
+        if self._executor.is_broken:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            return SyncThread(self.slot)
+        if last is None:
+            return self
+        was_called = last is not self._before
+        if was_called and self._executor.calls.under_way():
+            self.close()
+            return SyncThread(self.slot)
+        if was_called or is_interrupted:
+            self._executor.submit(self._restore, is_interrupted)
+            self._rested = time.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest)
+        return self
+
+    def _restore(self, is_interrupted: bool) -> None:
+        restore_connections(interrupted=is_interrupted)
+        reset_queries()
+        self.connections = connections.all(initialized_only=True)
+
+    def _rest(self) -> None:
+        """Close the connections, since nobody has used the thread for long."""
+        self._executor.submit(database.drop_connections)
+        self._executor.last = None
+
+    def close(self) -> None:
+        """Let the thread end, once what runs in it has ended, and close its connections."""
+        if self._executor.last is not None:
+            self._executor.submit(database.drop_connections)
+        self._executor.shutdown(wait=False)
+
+
+def mend_rested() -> None:
+    """Close this thread's connections that broke, or that rested and answer no longer; their next use connects anew."""
+    database.mend_connections()
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None:
+            with database.waiting_on_line():
+                if not connection.is_usable():
+                    database.drop(connection)
+
+
+# Stopping a coroutine that runs beside others in one event loop: its task is canceled until it ends.
+
 
 logger = logging.getLogger("django_jobs")
+
+#: How long the tasks that a handler left behind may take to end, once they are canceled.
+LEFT_BEHIND_SECONDS: Final = 1.0
+
+
+class TaskInterrupter(Interrupter):
+    """Guards the task of one handler. What ends with ``CancelledError`` after that ends with the interruption.
+
+    Statements that the handler waits for in another thread are ended on the server, as for other handlers.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sync_thread: SyncThread, job_id: str, made: Iterable[asyncio.Task[Any]]
+    ) -> None:
+        """``sync_thread`` is where its ``sync_to_async`` calls run; ``made`` has the tasks that its handler makes."""
+        super().__init__(on_main_thread=False, connections=sync_thread.connections)
+        self._sync_thread = sync_thread
+        self._loop = loop
+        self._job_id = job_id
+        self._made = made
+        self._task: asyncio.Task[object] | None = None
+        self._is_canceled = False
+        self._delivering = threading.Lock()
+
+    def guard(self, task: asyncio.Task[object]) -> None:
+        """Have this task canceled by what is asked for; also by what was asked for before."""
+        self._task = task
+        self.deliver()
+
+    def leaves_nothing(self) -> bool:
+        """Return whether no other task of the handler, and no call in a thread, goes on."""
+        others = any(not task.done() for task in self._made if task is not asyncio.current_task())
+        return not others and not self._sync_thread.is_called()
+
+    async def all_ended(self) -> None:
+        """Cancel the tasks that the handler left behind; return once they and its calls in threads have ended.
+
+        After a moment in any case.
+        """
+        await self._end_tasks()
+        await self._sync_thread.calls_ended()
+
+    async def _end_tasks(self) -> None:
+        canceled, deadline = set[asyncio.Task[Any]](), time.monotonic() + LEFT_BEHIND_SECONDS
+        while left := {task for task in self._made if not task.done()}:
+            for task in left - canceled:
+                task.cancel()
+            canceled |= left  # some may make others, while they end
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                logger.error("event=tasks_left_behind job_id=%s tasks=%d", self._job_id, len(left))
+                return
+            await asyncio.wait(left, timeout=seconds)
+
+    def deliver(self) -> None:
+        """Cancel the task for what was asked for, unless that was done less than two seconds ago; from any thread."""
+        with self._delivering:
+            if self._due() is None or self._task is None or self._was_raised_just_now():
+                return
+            self._raised_at = time.monotonic()
+        is_waiting = self._sync_thread.is_called()  # not later: what the handler asks while it ends is to be answered
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._cancel)
+        if is_waiting:
+            self._end_in_background()
+
+    def _cancel(self) -> None:
+        if self._due() is not None and self._task is not None:
+            self._is_canceled = True
+            self._task.cancel()
+
+    def _end_in_background(self) -> None:
+        # Asked for now: how the last handler left them may have become known only after this one began.
+        known = list(self.connections)
+        self.connections += [item for item in self._sync_thread.connections if all(item is not one for one in known)]
+        super()._end_in_background()
+
+    def _is_wanted(self, connection: Any) -> bool:
+        """Return whether to end what a connection waits for: after the handler any of them may be another one's."""
+        return self._open
+
+    def on_signal(self, frame: FrameType | None = None) -> None:
+        """Raise that for which the task was canceled, in its place."""
+        if self._is_canceled and self._wanted is not None:
+            raise self._wanted
+
+    def close(self) -> None:
+        """Cancel nothing any more, since the handler has ended.
+
+        Does not wait for whoever ends its statements: the loop must go on, and the connections of a handler that was to
+        stop are closed before another one gets them.
+        """
+        self._open = False
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Allow interruptions of the guarded task inside the block."""
+        self._open = True
+        try:
+            yield
+        finally:
+            self.close()
+
+
+# Running one claimed job in a slot, whatever goes wrong there.
+
+
+LEASE_OVER: Final = say("Handed back before it began: its lease was over", code="lease_over")
+CANCELED: Final = say("Handed back before it began: it was canceled", code="canceled")
+OTHERS_FAILED: Final = say("Handed back before it began: others of its type failed", code="breaker_open")
+#: Nothing that was claimed less than so many seconds ago is asked about its lease.
+FRESH_SECONDS: Final = 1.0
+
+
+def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
+    """Run a job in a slot. Whatever goes wrong, the shared slot is freed and the outcome handed over."""
+    try:
+        outcome: Outcome = _begin(state, slot, claimed) or run_handler(
+            claimed, context_for(claimed, _runner(state, claimed, interrupter))
+        )
+    except BaseException as error:
+        logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
+        outcome = ended_by(claimed, error)
+    _hand_over(state, slot, outcome, interrupter)
+
+
+async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupter: TaskInterrupter) -> None:
+    """Run a coroutine in a slot, in the loop that runs already; else as :func:`run_in`."""
+    try:
+        context = context_for(claimed, _runner(state, claimed, interrupter))
+        outcome = await attempt_beside_others(claimed, context, interrupter, _Place(state, slot, claimed))
+    except BaseException as error:
+        logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
+        outcome = ended_by(claimed, error)
+    _hand_over(state, slot, outcome, interrupter)
+
+
+class _Place:
+    """The shared slot of a coroutine."""
+
+    def __init__(self, state: ChildState, slot: int, claimed: Claimed) -> None:
+        self._state = state
+        self._slot = slot
+        self._claimed = claimed
+
+    def begin(self) -> NotBegun | None:
+        return _begin(self._state, self._slot, self._claimed)
+
+    def end(self) -> None:
+        self._state.shared_slots.end(self._slot)
+
+
+def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> SlotRunner:
+    claimed.interruption = lambda: interrupter.wanted
+    return SlotRunner((claimed.pk, claimed.attempt), state.progress, interrupter)
+
+
+def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
+    """Announce that a job begins; or return why it must not, so that it goes back."""
+    if _has_waited_too_long(state, claimed):
+        return NotBegun(claimed=claimed, text=LEASE_OVER)
+    if claimed.is_canceled:
+        return NotBegun(claimed=claimed, text=CANCELED)
+    if claimed.breaker_failures and _is_held(state, claimed):
+        return NotBegun(claimed=claimed, text=OTHERS_FAILED)
+    state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
+    if state.shared_slots.board.is_revoked(claimed.set_number):
+        return NotBegun(claimed=claimed, text=leases.HELD_UP)
+    return None
+
+
+def _is_held(state: ChildState, claimed: Claimed) -> bool:
+    """Return whether the breaker of the job's type opened since its claim, or will when what ended here is stored."""
+    return breaker.is_known_open(claimed) or breaker.have_failed_too_often(state.batch.ended_unsettled(), claimed)
+
+
+def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:
+    """Return whether the lease ran out before the handler began, as in a process that was frozen meanwhile."""
+    is_fresh = machine.uptime_seconds() - claimed.claimed_at < FRESH_SECONDS
+    return not is_fresh and leases.has_lease_run_out(claimed, state.shared_slots.renewed())
+
+
+def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Interrupter) -> None:
+    with contextlib.ExitStack() as ending:
+        ending.callback(state.batch.add_ended if isinstance(outcome, NotBegun) else state.ended, outcome)
+        ending.callback(state.shared_slots.end, slot)
+        ending.callback(interrupter.close)
+
+
+# The thread in whose event loop the coroutines of a child run, many at a time.
+
 
 #: How often the loop shows that it moves.
 BEAT_SECONDS: Final = 0.1

@@ -18,19 +18,17 @@ from typing import Final
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import uptime
-from django_jobs.engine.batches import counting
-from django_jobs.engine.broadcaster import drain_broadcasts
-from django_jobs.engine.dispatch import in_flight, worker_registry
-from django_jobs.engine.dispatch.worker_registry import Supervision
+from django_jobs.engine import batches, machine
+from django_jobs.engine.dispatch import in_flight, window
+from django_jobs.engine.dispatch.window import Supervision
 from django_jobs.engine.execution import leases
-from django_jobs.engine.ports import get_broker
-from django_jobs.engine.store import database, line_watch
+from django_jobs.engine.ports import drain_broadcasts, get_broker
+from django_jobs.engine.store import database
 from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
 from django_jobs.texts import say
-from django_jobs.worker import memory
+from django_jobs.worker import processes
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.published_tickets import SHOWN_AFTER_SECONDS
+from django_jobs.worker.in_hand import SHOWN_AFTER_SECONDS
 
 logger = logging.getLogger("django_jobs")
 
@@ -78,14 +76,14 @@ class Housekeeper:
             self._quiet_since = None
         elif self._quiet_since is None:
             self._quiet_since = database.now()
-        worker_registry.announce(
+        window.announce_worker(
             state.name,
             state.consumer.queues,
             slots=state.options.threads,
             window=state.options.threads,
             quick_types=self._quick_types,
             supervision=Supervision(pid=self._supervisor, name=state.options.supervisor),
-            memory=round(memory.megabytes()),
+            memory=round(processes.memory_megabytes()),
             quiet_since=self._quiet_since,
         )
         if _has_much_less(self._quick_types, before):
@@ -97,7 +95,7 @@ class Housekeeper:
         self._thread.join(timeout=10)
         self._guarded("settle", self._state.settler.finish)
         self._guarded("held", lambda: self._put_back_held(all_of_them=True))
-        self._guarded("withdraw", lambda: worker_registry.withdraw(self._state.name))
+        self._guarded("withdraw", lambda: window.withdraw_worker(self._state.name))
         drain_broadcasts()
 
     def _run(self) -> None:
@@ -124,7 +122,7 @@ class Housekeeper:
 
     def _guarded(self, what: str, duty: Callable[[], None]) -> None:
         try:
-            with line_watch.waiting():
+            with database.waiting_on_line():
                 duty()
         except (Error, BrokerUnavailable) as error:
             logger.debug("event=steward_%s_failed error=%r", what, error)
@@ -171,7 +169,7 @@ class Housekeeper:
                 interrupter.request(AttemptLost)
 
     def _count_batches(self) -> None:
-        counting.count_waiting()
+        batches.count_waiting()
 
     def _wanted(self) -> dict[str, int]:
         return self._state.prefetch.quick_types(self._state.options.threads)
@@ -216,9 +214,9 @@ class Housekeeper:
             self._state.stop()
         running = self._state.running.with_claims()
         leases.note_begun([(claimed.pk, claimed.attempt) for claimed, _ in running], [self._state.name])
-        began = uptime.seconds()
-        in_flight.forget()  # a walk from a mark on may overlook what runs
-        held = {(item.pk, item.attempt): item for item in leases.renew([self._state.name])}
+        began = machine.uptime_seconds()
+        in_flight.forget_in_flight()  # a walk from a mark on may overlook what runs
+        held = {(item.pk, item.attempt): item for item in leases.renew_leases([self._state.name])}
         self._state.shared_slots.note_renewal(began)
         for claimed, interrupter in running:
             item = held.get((claimed.pk, claimed.attempt))

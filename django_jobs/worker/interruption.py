@@ -1,27 +1,80 @@
-"""Stopping a handler that does not call its context: by a signal in the main thread, by an asynchronous exception in
-other threads.
+"""Places at which a function's own ``with``, ``except`` and ``finally`` miss an exception that a signal raises there.
 
-The exception is raised only inside the handler, never inside engine code that it called, and again every two seconds
-until the handler ends. The supervisor kills the process of a handler that never does.
+Python looks for signals where a loop jumps back. Since Python 3.12 the compiler leaves such a jump out of the block
+around the loop, where the loop's condition stands right before it, or a branch leads to it: it takes it for an
+instruction that raises nothing. What a receiver of signals raises there passes the block by, so that a lock stays
+locked and a file open. In a ``with`` block, each ``while`` loop with a condition has such a place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import dis
 import functools
 import logging
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from types import FrameType
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from types import CodeType, FrameType
+from typing import Any, Final, TypeVar
 
-from django_jobs.engine.store.chosen import store_of
+from django_jobs.engine.claimed_job import Claimed, current_job
+from django_jobs.engine.store.database import store_of
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled
-from django_jobs.worker import blind_spots
+
+Receiver = TypeVar("Receiver", bound=Callable[..., Any])
+
+_JUMPS_BACK: Final = frozenset(number for number in dis.hasjrel if "BACKWARD" in dis.opname[number])
+_receivers: Final[set[CodeType]] = set()
+
+
+def receiver(function: Receiver) -> Receiver:
+    """Mark a function that receives signals: what is raised where a second signal interrupts it leaves it."""
+    _receivers.add(function.__code__)
+    return function
+
+
+def is_at_blind_spot(frame: FrameType) -> bool:
+    """Return whether what a signal interrupts stands at a jump that its own blocks leave out."""
+    frame = _interrupted(frame)
+    if not frame.f_code.co_exceptiontable:
+        return False
+    code, at = dis.Bytecode(frame.f_code), None
+    for instruction in code:
+        if instruction.offset > frame.f_lasti:
+            break
+        at = instruction
+    if at is None or at.opcode not in _JUMPS_BACK:
+        return False
+    return _handler(code, at.offset) != _handler(code, int(at.argval))
+
+
+def _interrupted(frame: FrameType) -> FrameType:
+    """Return the frame that runs no receiver of a signal, into which an exception goes."""
+    found = frame
+    at: FrameType | None = frame
+    while at is not None:
+        if at.f_code in _receivers and at.f_back is not None:
+            found = at.f_back
+        at = at.f_back
+    return found
+
+
+def _handler(code: dis.Bytecode, offset: int) -> int | None:
+    """Return where the function goes on after an exception at this place; None: nowhere in itself."""
+    entries: Iterable[Any] = getattr(code, "exception_entries", ())  # no promise of Python's
+    return next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
+
+
+# Stopping a handler that does not call its context: by a signal in the main thread, by an asynchronous exception in
+# other threads.
+#
+# The exception is raised only inside the handler, never inside engine code that it called, and again every two seconds
+# until the handler ends. The supervisor kills the process of a handler that never does.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -159,7 +212,7 @@ class Interrupter:
 
     def _is_put_off(self, frame: FrameType | None) -> bool:
         """Return whether to wait for the next signal, since the handler's own blocks would miss the exception here."""
-        if frame is None or not blind_spots.is_at_one(frame):
+        if frame is None or not is_at_blind_spot(frame):
             self._put_off_since = None
             return False
         now = time.monotonic()
@@ -247,8 +300,55 @@ class MainThreadSignals:
         self.current: Interrupter | None = None
         signal.signal(SIGNAL, self._on_signal)
 
-    @blind_spots.receiver
+    @receiver
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         current = self.current
         if current is not None:
             current.on_signal(frame)
+
+
+# The handlers that run in a child, each with what interrupts it.
+
+
+class RunningJobs:
+    """What runs now, by (job, attempt). Other threads read it while the slots change it."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[tuple[int, int], tuple[Claimed, Interrupter]] = {}
+
+    def add(self, claimed: Claimed, interrupter: Interrupter) -> None:
+        """Note that a job's handler starts."""
+        self._jobs[claimed.pk, claimed.attempt] = (claimed, interrupter)
+
+    def remove(self, claimed: Claimed) -> None:
+        """Note that a job's handler has ended."""
+        self._jobs.pop((claimed.pk, claimed.attempt), None)
+
+    def interrupters(self) -> dict[tuple[int, int], Interrupter]:
+        """Return what interrupts each handler, by (job, attempt)."""
+        return {key: interrupter for key, (_, interrupter) in list(self._jobs.items())}
+
+    def with_claims(self) -> list[tuple[Claimed, Interrupter]]:
+        """Return what runs, each with what interrupts it."""
+        return list(self._jobs.values())
+
+    def claimed(self, key: tuple[int, int]) -> Claimed | None:
+        """Return the job of this (job, attempt); None where it does not run any more."""
+        found = self._jobs.get(key)
+        return None if found is None else found[0]
+
+    def note_connection(self, connection: Any, **kwargs: Any) -> None:
+        """Note that a handler has opened a connection, perhaps in another thread; a receiver of Django's signal."""
+        job = current_job.get()
+        found = None if job is None else self._jobs.get((job.pk, job.attempt))
+        if found is not None and not any(connection is known for known in found[1].connections):
+            found[1].connections.append(connection)
+
+    def cancel(self, pks: Collection[int]) -> None:
+        """Interrupt the handlers of these jobs, since somebody canceled them."""
+        for (pk, _), interrupter in self.interrupters().items():
+            if pk in pks:
+                interrupter.request(JobCanceled)
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)

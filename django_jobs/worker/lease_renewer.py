@@ -1,7 +1,4 @@
-"""The supervisor's thread for the database: it renews leases and ends what dead children leave behind.
-
-It is a thread of its own, so that the supervisor can kill a child without waiting for a network.
-"""
+"""The supervisor's ear for orders from the admin's page of workers: quiet, resume, stop."""
 
 from __future__ import annotations
 
@@ -12,21 +9,74 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import uptime
-from django_jobs.engine.dispatch import freed_places, in_flight, reconciliation, worker_registry
+from django_jobs.engine import machine
+from django_jobs.engine.control import switches
+from django_jobs.engine.dispatch import dispatcher, in_flight, tickets, window
 from django_jobs.engine.execution import leases
-from django_jobs.engine.execution.leases import Loss
-from django_jobs.engine.execution.neighbors import Neighbors
-from django_jobs.engine.store import database, line_watch
+from django_jobs.engine.execution.leases import Loss, Neighbors
+from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.worker.orders import OrderReader
-from django_jobs.worker.shared_slots import OccupiedSlot
+from django_jobs.models import WorkerOrder
+from django_jobs.worker.shared import OccupiedSlot
 
 logger = logging.getLogger("django_jobs")
+
+#: How often it looks for an order, by the primary key, in the thread that renews leases.
+PAUSE_SECONDS: Final = 2.0
+
+
+class OrderReader:
+    """Looks what this supervisor was ordered last. Another thread reads what to do, which is never undone by silence.
+
+    While the database is away, the last order that was read holds.
+    """
+
+    def __init__(self, supervisor: str) -> None:
+        self._supervisor = supervisor
+        self._last: WorkerOrder | None = None
+        self._next_look = 0.0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether to take no new jobs."""
+        last = self._last
+        return last is not None and last.order != WorkerOrder.Order.RESUME
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether to stop."""
+        last = self._last
+        return last is not None and last.order == WorkerOrder.Order.STOP
+
+    def look(self) -> None:
+        """Look for an order, if the last look was some seconds ago, and note that it was read."""
+        if not self._supervisor or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + PAUSE_SECONDS
+        found = switches.read_orders(self._supervisor)
+        if found is None:
+            return
+        if self._last is None or found.ordered_at != self._last.ordered_at:
+            logger.info("event=worker_ordered order=%s by=%s", found.order, found.ordered_by)
+            self._last = found
+        if found.obeyed_at is None:  # also where an earlier note could not be written
+            switches.note_order_obeyed(found)
+
+    def leave(self) -> None:
+        """Note that the supervisor leaves, if that was ordered."""
+        if self._last is not None and self.is_stop:
+            switches.note_worker_left(self._last)
+
+
+# The supervisor's thread for the database: it renews leases and ends what dead children leave behind.
+#
+# It is a thread of its own, so that the supervisor can kill a child without waiting for a network.
+
 
 RENEWALS_TO_BE_LOST = 2
 #: After so many seconds what could not be done because a row was in use is tried again.
@@ -75,7 +125,7 @@ class LeaseRenewer:
         #: (job, attempt) → time.monotonic() at which its cancel was requested
         self.canceled: dict[tuple[int, int], float] = {}
         self.renewals: list[Renewal] = []
-        #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.uptime``.
+        #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.machine``.
         self.renewed: dict[str, float] = {}
 
     def start(self) -> None:
@@ -116,7 +166,7 @@ class LeaseRenewer:
         connections.close_all()
 
     def _round(self) -> None:
-        with line_watch.waiting():
+        with database.waiting_on_line():
             self._work()
         pause = min(leases.BEGUN_SECONDS / 2, max(0.05, self._next_renewal - time.monotonic()))
         self._wake.wait(min(pause, AGAIN_SECONDS) if self._losses or self._to_hand_back else pause)
@@ -150,7 +200,7 @@ class LeaseRenewer:
         try:
             self.renewed.pop(loss.worker_name, None)
             is_done = leases.release_worker(loss)
-            worker_registry.withdraw(loss.worker_name)
+            window.withdraw_worker(loss.worker_name)
         except Error as error:
             is_done = False
             logger.warning("event=release_delayed worker=%s error=%r", loss.worker_name, error)
@@ -183,11 +233,12 @@ class LeaseRenewer:
         # It tells of cancels, too: no handler has more than its grace only because nobody heard of one.
         grace = max(AGAIN_SECONDS, float(jobs_settings.CANCEL_GRACE_SECONDS))
         pause = min(float(jobs_settings.LEASE_SECONDS) / 6, grace)
-        began, moment, workers = time.monotonic(), uptime.seconds(), self._living()
+        began, moment, workers = time.monotonic(), machine.uptime_seconds(), self._living()
         if any(last.missed(name, item) for last in self.renewals[-1:] for name, item in self.running):
-            in_flight.forget()  # a walk from a mark on may overlook what runs, and nothing is lost because of that
+            # A walk from a mark on may overlook what runs, and nothing is lost because of that.
+            in_flight.forget_in_flight()
         try:
-            held = leases.renew(workers)
+            held = leases.renew_leases(workers)
         except Error as error:
             logger.warning("event=renewal_failed error=%r", error)
             database.drop_connections()
@@ -206,9 +257,9 @@ class LeaseRenewer:
 def _fill_places() -> None:
     """Dispatch in place of what a dead child ran; where this fails, the scheduler does so."""
     try:
-        with line_watch.waiting(), contextlib.suppress(BrokerUnavailable, ForeignBroker):
-            reconciliation.check_broker()
-            freed_places.dispatch(has_ended=True)
+        with database.waiting_on_line(), contextlib.suppress(BrokerUnavailable, ForeignBroker):
+            tickets.check_broker()
+            dispatcher.dispatch_freed(has_ended=True)
     except Error as error:
         logger.debug("event=keeper_dispatch_failed error=%r", error)
     except Exception:  # the host's policy

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from django_jobs.texts import Text, say
-from django_jobs.worker.shared_slots import OccupiedSlot
+from django_jobs.worker.shared import OccupiedSlot
 
 SIGNAL: Final = signal.SIGUSR2
 #: How long the supervisor waits for a process to write its stacks. On a busy machine it may not run for a second.

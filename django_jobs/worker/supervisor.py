@@ -1,4 +1,4 @@
-"""The supervisor: it starts children, notices at once when one dies, kills what does not stop, and ends in order."""
+"""How careful the children of a supervisor are to be: after a death that no handler explains, for some seconds."""
 
 from __future__ import annotations
 
@@ -10,31 +10,102 @@ import threading
 import time
 import uuid
 from types import FrameType
+from typing import Final
 
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import logs, process_counts
-from django_jobs.engine.control import batch_duties
+from django_jobs.engine import claimed_job, machine, process_counts
+from django_jobs.engine.control import batches
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
-from django_jobs.engine.insight import signal_delivery
+from django_jobs.engine.insight import events
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import line_watch
+from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.health.notes import HealthNotes
 from django_jobs.texts import say
-from django_jobs.worker import enforcement
-from django_jobs.worker.cautions import Cautions
 from django_jobs.worker.children import ChildProcess
-from django_jobs.worker.exit_codes import REASONS, RECYCLED, code_of
-from django_jobs.worker.fork_server import ForkServer
-from django_jobs.worker.lease_renewer import LeaseRenewer
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.orders import OrderReader
-from django_jobs.worker.reloading import ReloadWatch
+from django_jobs.worker.lease_renewer import LeaseRenewer, OrderReader
+from django_jobs.worker.options import ReloadWatch, WorkerOptions
+from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, code_of
+from django_jobs.worker.shared import Caution, OccupiedSlot, SharedSlots, StopRequest
+
+#: After a death that no handler explains the children are careful for so long: who kills them then stands alone.
+CAUTION_SECONDS: Final = 30.0
+
+
+class Cautions:
+    """The cautions of one supervisor."""
+
+    def __init__(self) -> None:
+        #: Until when the children have each, on the clock that all processes of a machine share.
+        self.until = dict.fromkeys(Caution, 0.0)
+
+    def note_death(self, loss: Loss) -> None:
+        """Ask for a caution if a child died of what no handler explains."""
+        is_explained = loss.gave_up or (loss.started and not loss.in_hand)
+        if loss.how != "lost" or is_explained:
+            return
+        now = machine.uptime_seconds()
+        # Mostly it is an import that kills during a claim; not where several were claimed in spite of caution.
+        is_import = loss.in_hand and (len(loss.in_hand) == 1 or now >= self.until[Caution.WITH_UNLOADED])
+        self.until[Caution.WITH_UNLOADED if is_import else Caution.WITH_ALL] = now + CAUTION_SECONDS
+
+    def tell(self, slots: SharedSlots) -> None:
+        """Tell a child that shares these slots."""
+        for caution, until in self.until.items():
+            slots.note_caution(caution, until)
+
+
+# What a supervisor does about a handler that does not stop, and about a child that does not get on.
+
 
 logger = logging.getLogger("django_jobs")
+
+#: A child that claims or settles for so long without getting on is killed. Longer than handlers take to be imported; a
+#: line that got no answer is given up long before.
+STALL_SECONDS: Final = 300.0
+IGNORED_CANCEL: Final = say("The handler did not stop when it was canceled", code="ignored_cancel")
+IGNORED_TIMEOUT: Final = say("The handler did not stop at its timeout", code="ignored_timeout")
+SHUT_DOWN: Final = say("The worker was shut down", code="worker_stopped")
+
+
+def stop_what_must(child: ChildProcess, item: OccupiedSlot, leases: LeaseRenewer) -> None:
+    """Pass a cancel on, and kill the process of a handler that does not stop."""
+    grace = float(jobs_settings.CANCEL_GRACE_SECONDS)
+    requested = leases.canceled.get(item.key)
+    if requested is not None:
+        child.request_stop(item, StopRequest.CANCEL)
+        if time.monotonic() - max(requested, item.started) > grace:
+            child.kill_for(item, IGNORED_CANCEL, "interrupted")
+    elif leases.is_lost(child.name, item):
+        child.request_stop(item, StopRequest.LOST)
+    if item.ignores_timeout:
+        child.kill_for(item, IGNORED_TIMEOUT, "timed_out")
+
+
+def watch_board(child: ChildProcess, leases: LeaseRenewer) -> None:
+    """Kill a child whose loop stands still, or that lets nobody write to the database.
+
+    Hand back what waits behind a handler that holds the interpreter.
+    """
+    child.watch.look()
+    step = child.watch.stalled(STALL_SECONDS)
+    if step is not None and child.killed is None and not child.is_frozen():
+        logger.error("event=child_stalled worker=%s pid=%s step=%s", child.name, child.pid, step.name.lower())
+        reason = say("Its loop stood still while %(step)s", code="loop_stalled", step=step.name.lower())
+        child.kill(reason, "interrupted")
+    elif child.killed is None and child.watch.keeps_others_from_writing() and not child.is_frozen():
+        logger.error("event=child_held_the_database worker=%s pid=%s", child.name, child.pid)
+        text = "A handler let nothing else run while another thread wrote to the database"
+        child.kill(say(text, code="kept_others_from_writing"), "interrupted")
+    if attempts := child.watch.take_revoked():
+        leases.hand_back(child.name, attempts)
+
+
+# The supervisor: it starts children, notices at once when one dies, kills what does not stop, and ends in order.
+
 
 TICK_SECONDS = 0.05
 #: How long after the children's own grace for running jobs the supervisor kills them.
@@ -81,7 +152,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Work until the end; :attr:`failure` then says whether it was an orderly one."""
-        logs.install()
+        claimed_job.install()
         connections.close_all()
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
@@ -90,9 +161,9 @@ class Supervisor:
         if self._reload is not None:
             self._reload.look_first()  # also at what the system checks have loaded
         self._fill()
-        signal_delivery.work_in_background()
-        line_watch.start()
-        signal_delivery.tell_process_started("supervisor")
+        events.work_in_background()
+        database.start_line_watch()
+        events.tell_process_started("supervisor")
         threads = self._start_threads()
         while self._goes_on():
             time.sleep(TICK_SECONDS)
@@ -100,7 +171,7 @@ class Supervisor:
         self.leases.stop()
         for thread in threads:
             thread.join(timeout=5)
-        signal_delivery.stop()
+        events.stop()
         if self._fork_server is not None:
             self._fork_server.close()
         logger.info("event=supervisor_left")
@@ -141,8 +212,8 @@ class Supervisor:
 
     def _is_anything_left(self) -> bool:
         try:
-            with line_watch.waiting():
-                batch_duties.in_tick()  # the last jobs of a batch may have ended, which submits another one
+            with database.waiting_on_line():
+                batches.batch_duties_in_tick()  # the last jobs of a batch may have ended, which submits another one
                 return dispatcher.anything_queued(self.options.queues)
         except BrokerUnavailable:
             return True  # another child finds out whether that lasts
@@ -198,13 +269,13 @@ class Supervisor:
         self.leases.running = [(child.name, item) for child, item in running]
         self.leases.begun = frozenset(item.key for _, item in running if item.seconds >= BEGUN_SECONDS)
         for child, item in running:
-            enforcement.stop_what_must(child, item, self.leases)
+            stop_what_must(child, item, self.leases)
         for child in self.children:
             child.take_counts()
             child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
             self._cautions.tell(child.slots)
             child.slots.board.note_quiet(is_quiet=self.orders.is_quiet)
-            enforcement.watch_board(child, self.leases)
+            watch_board(child, self.leases)
             child.go_on_killing()
         self._finish_stop()
         if not self.options.burst:
@@ -225,7 +296,7 @@ class Supervisor:
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS) + STOP_MARGIN_SECONDS
         if self._stop_signals > 1 or time.monotonic() - self._stop_since > grace:
             for child in self.children:
-                child.kill(enforcement.SHUT_DOWN, "interrupted")
+                child.kill(SHUT_DOWN, "interrupted")
 
     def _reap(self) -> None:
         for child in [child for child in self.children if child.has_ended()]:

@@ -14,8 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs import JobStatus
-from django_jobs.engine.insight.listing import for_list
-from django_jobs.engine.insight.status import describe_all
+from django_jobs.engine.insight.status import describe_all, for_list
 from django_jobs.models import Job, JobDependency, JobType, Organization
 from django_jobs.statuses import AWAITING_RETRY, AWAITING_TURN, FINAL, TERMINAL, Status
 from example_project.shop.kinds import name_many, name_one, words_of

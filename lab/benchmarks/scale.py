@@ -30,7 +30,7 @@ django.setup()
 from django.db import connection, transaction
 
 from django_jobs import cancel_job, get_job_history, get_job_metrics, get_job_status, list_jobs, retry_job, submit_job
-from django_jobs.engine.submission import limits
+from django_jobs.engine.submission import same_work
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import Priority, Status
 from lab.benchmarks import history
@@ -180,7 +180,7 @@ def cases() -> dict[str, Case]:
     return {
         "submit, broker full": Case(lambda _: submit_job(COMMON_TYPE, SMALL, {"a": 1}), full_broker),
         "submit, broker empty": Case(lambda _: submit_job(COMMON_TYPE, SMALL, {"a": 1}), empty_broker),
-        "rate limit look-up": Case(lambda: limits._seconds_until_free(kind, large, 1)),
+        "rate limit look-up": Case(lambda: same_work._seconds_until_free(kind, large, 1)),
         "waiting of one organization": Case(lambda: verbs.count_waiting(large, 10_000)),
         "status": Case(lambda: get_job_status(middle.name)),
         "history": Case(lambda: get_job_history(middle.name)),

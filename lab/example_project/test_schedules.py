@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types import types
 from django_jobs.models import Schedule
 from django_jobs.testing import fire_schedules
 from example_project import settings as example_settings
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
 
 def test_the_nightly_report_is_declared_rightly() -> None:
-    (declaration,) = declarations._declared["pdf_generation"].values()
+    (declaration,) = types._declared["pdf_generation"].values()
     assert example_settings.NIGHTLY_REPORT is not None
     declared = replace(declaration, schedules=(example_settings.NIGHTLY_REPORT,))
     (found,) = verbs.schedules_of(declared)

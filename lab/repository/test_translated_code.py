@@ -20,13 +20,13 @@ FILES: Final = sorted(
 ENGLISH: Final = {
     "admin/job_export.py": {"text/csv; charset=utf-8"},  # an export is data
     "models/batch.py": {"batches"},  # what migrations know; ``in_words`` has what people read
-    "models/fields.py": {"{} is not a priority; use one of {}."},  # the API's words
+    "models/base.py": {"{} is not a priority; use one of {}."},  # the API's words
     "models/job.py": {  # Django stores the names of permissions
         "Can see and manage the jobs of every organization",
         "Can read the sensitive parameters and results of jobs",
+        *("monitor", "failure", "failures"),  # as in batch.py
     },
-    "models/pages.py": {"monitor", "failure", "failures"},  # as in batch.py
-    "models/rollup.py": {  # no page shows these rows
+    "models/coordination.py": {  # no page shows these rows
         *("Minute", "Hour", "Day", "type activity", "organization activity", "{} from {} of {}"),
     },
 }

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from django_jobs import submit_job
-from django_jobs.engine.store.postgresql import known_claims
+from django_jobs.engine.store.postgresql import moves
 from django_jobs.models import Job, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd
@@ -45,10 +45,10 @@ def ask(sql: str) -> list[Any]:
 
 def claim_while(job: Job, change: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[Claimed]:
     """What a worker gets that has read the job before this change, and locks it behind it."""
-    guard, claimed, is_held = known_claims._guard, list[Claimed](), threading.Event()
+    guard, claimed, is_held = moves._guard, list[Claimed](), threading.Event()
     wait = f"pg_advisory_xact_lock({LOCK}) IS NOT NULL"
     # no public way: the one statement has to wait between its reading and its locking
-    monkeypatch.setattr(known_claims, "_guard", lambda *args: f"{guard(*args)} AND {wait}")
+    monkeypatch.setattr(moves, "_guard", lambda *args: f"{guard(*args)} AND {wait}")
     start = mock.Mock(wraps=verbs.start_known)
     Interpose(monkeypatch)("start_known", start)
 

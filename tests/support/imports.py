@@ -63,12 +63,12 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("english", "json_storage", "log_lines", "actors", "processes", "tries", "uptime"),
-    ("foreign_entries", "ports", "broadcaster"),
+    ("english", "json_storage", "log_lines", "actors", "machine"),
+    ("ports",),
     ("store",),
-    ("claimed_job", "observers", "logs", "duty_threads", "duty_watch", "deadlines", "process_counts"),
+    ("claimed_job", "observers", "duties", "deadlines", "process_counts"),
     ("sockets",),
-    ("policy_answers", "system_organization", "access", "lookup"),
+    ("organizations", "access"),
     ("transitions",),
     ("job_types",),
     ("dispatch",),
@@ -80,7 +80,6 @@ ENGINE: Final = (
     ("alerts",),
     ("control",),
     ("schedules",),
-    ("leadership", "steadiness"),
     ("scheduler", "asynchronous"),
 )
 ENGINE_RANK: Final = {name: rank for rank, names in enumerate(ENGINE) for name in names}

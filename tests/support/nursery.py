@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from django_jobs.worker.fork_server import _serve
+from django_jobs.worker.processes import _serve
 from tests.support import late_settings, verbs
 from tests.support.verbs import FORK_MAX_ARGUMENTS, AdoptedProcess, ForkServer
 

@@ -11,9 +11,9 @@ from tests.support.imports import circles, wrong_imports
 
 RIGHT = [
     ("models/job.py", "from django_jobs.statuses import Status"),
-    ("engine/control/cancel.py", "from django_jobs.models import Job"),
-    ("engine/control/cancel.py", "from django_jobs.engine import transitions"),
-    ("engine/control/cancel.py", "import requests"),
+    ("engine/control/acts.py", "from django_jobs.models import Job"),
+    ("engine/control/acts.py", "from django_jobs.engine import transitions"),
+    ("engine/control/acts.py", "import requests"),
     ("api/urls.py", "from ..engine.control import cancel_job"),
     ("worker/pool.py", "from django_jobs.engine import control"),
     ("broker/queues.py", "import rq, redis.exceptions"),
@@ -24,7 +24,7 @@ RIGHT = [
     ("exceptions.py", "if TYPE_CHECKING:\n    from django_jobs.models import Job"),
     ("contrib/opentelemetry/tracing.py", "from opentelemetry import trace"),
     ("apps.py", "def ready():\n    from django_jobs import broker, realtime"),
-    ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel import cancel_job"),
+    ("__init__.py", "if TYPE_CHECKING:\n    from django_jobs.engine.control.acts import cancel_job"),
 ]
 
 WRONG = [
@@ -36,10 +36,10 @@ WRONG = [
     ("statuses.py", "from django_jobs.models import Job", "statuses imports models"),
     ("exceptions.py", "from django_jobs.models import Job", "exceptions imports models"),
     ("models/job.py", "from ..engine import control", "models imports engine"),
-    ("models/job.py", "import django_jobs.engine.control.cancel", "models imports engine"),
+    ("models/job.py", "import django_jobs.engine.control.acts", "models imports engine"),
     (
         "models/job.py",
-        "if TYPE_CHECKING:\n    from django_jobs.engine.control.cancel import x",
+        "if TYPE_CHECKING:\n    from django_jobs.engine.control.acts import x",
         "models imports engine",
     ),
     ("engine/dispatch/dispatcher.py", "from django_jobs.broker import queues", "engine imports broker"),
@@ -50,9 +50,9 @@ WRONG = [
         "def send():\n    from django_jobs.realtime import broadcast",
         "engine imports realtime",
     ),
-    ("engine/control/cancel.py", "from django_jobs.api import views", "engine imports api"),
+    ("engine/control/acts.py", "from django_jobs.api import views", "engine imports api"),
     (
-        "engine/control/cancel.py",
+        "engine/control/acts.py",
         "from django_jobs import submit_job",
         "engine imports the face of the package",
     ),
@@ -98,7 +98,7 @@ WRONG = [
         "realtime.broadcast imports realtime.consumer, which is an edge",
     ),
     (
-        "engine/transitions/hooks.py",
+        "engine/transitions.py",
         "from django_jobs.engine.control import x",
         "engine.transitions imports engine.control, which stands above it",
     ),

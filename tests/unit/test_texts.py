@@ -8,7 +8,7 @@ import json
 import pytest
 from django.utils import timezone
 
-from django_jobs.engine.insight.filter_words import tell_moment
+from django_jobs.engine.insight.filter import tell_moment
 from django_jobs.exceptions import InvalidTransition
 from django_jobs.texts import in_current_zone, told, translated
 from tests.support import verbs

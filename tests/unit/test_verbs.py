@@ -89,7 +89,10 @@ def test_no_test_outside_the_unit_layer_names_what_is_inside_the_package() -> No
         ("from django_jobs import submit_job", []),
         ("from django_jobs.models import Job", []),
         ("from django_jobs.engine.dispatch import dispatcher", ["django_jobs.engine.dispatch.dispatcher"]),
-        ("from django_jobs.engine.execution.claim import claim", ["django_jobs.engine.execution.claim.claim"]),
+        (
+            "from django_jobs.engine.execution.claim import claim_jobs as claim",
+            ["django_jobs.engine.execution.claim.claim_jobs"],
+        ),
         ("from django_jobs.engine import store\nstore._pick", []),
         ("from django_jobs.engine import store\nstore._pick\nstore.move", ["django_jobs.engine.store"]),
         ("import django_jobs.engine.scheduler", ["django_jobs.engine.scheduler"]),

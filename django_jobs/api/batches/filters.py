@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from django_jobs.api.filter_fields import MomentFilter, SeveralFilter, check_encodable, read_state
 from django_jobs.api.list_filters import ListFilter
-from django_jobs.engine.insight.filter_conditions import made_in
+from django_jobs.engine.insight.filter import made_in
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
 from django_jobs.statuses import BatchState

@@ -14,8 +14,8 @@ from django_jobs.api.serializers import (
     SubmissionSerializer,
     organization_options,
 )
-from django_jobs.engine.batches.creation import MAX_NAME
-from django_jobs.engine.submission.rights import ASKED
+from django_jobs.engine.batches import MAX_NAME
+from django_jobs.engine.submission.targets import ASKED
 from django_jobs.statuses import OpenTo
 from django_jobs.values import BatchStatus
 

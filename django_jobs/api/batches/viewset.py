@@ -15,10 +15,9 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.scope import batches_seen_by
 from django_jobs.api.serializers import NothingSerializer
-from django_jobs.engine.batches.creation import create_batch
-from django_jobs.engine.batches.status import describe_all, get_batch_status, up_to_date
+from django_jobs.engine.access import find_batch, organizations_named, unknown_organization
+from django_jobs.engine.batches import create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
-from django_jobs.engine.lookup import find_batch, organizations_named, unknown_organization
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet
@@ -61,7 +60,7 @@ class BatchViewSet(RowsView[Batch]):
         """The batches that you may see, newest first."""
         rows: Any = self.filter_queryset(self.get_queryset().order_by("-pk"))
         page: Any = self.paginate_queryset(up_to_date(rows)) or []
-        return self.get_paginated_response([item.as_dict() for item in describe_all(page)])
+        return self.get_paginated_response([item.as_dict() for item in describe_batches(page)])
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Make a batch, which is open: jobs are added until it is closed."""

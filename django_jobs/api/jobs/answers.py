@@ -9,10 +9,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.api.pagination import RESULT
-from django_jobs.engine.insight.history import history_page
+from django_jobs.engine.access import key_in, organizations_named, unknown_organization
 from django_jobs.engine.insight.metrics import get_job_metrics
-from django_jobs.engine.insight.status import describe_all
-from django_jobs.engine.lookup import key_in, organizations_named, unknown_organization
+from django_jobs.engine.insight.status import describe_all, history_page
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
 from django_jobs.texts import say

@@ -6,8 +6,8 @@ from typing import Any
 
 from django_jobs.api.rows import RowsView
 from django_jobs.api.scope import jobs_seen_by
+from django_jobs.engine.access import find_among
 from django_jobs.engine.insight.status import describe
-from django_jobs.engine.lookup import find_among
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
 

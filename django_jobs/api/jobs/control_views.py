@@ -11,9 +11,8 @@ from rest_framework.response import Response
 from django_jobs.api.jobs.base import JobScope
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
-from django_jobs.engine.control.cancel import cancel_job
+from django_jobs.engine.control.acts import cancel_job, retry_job
 from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.retry import retry_job
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition, PermissionDenied
 from django_jobs.models import Job

@@ -19,12 +19,9 @@ from django_jobs.api.filter_fields import (
 )
 from django_jobs.api.list_filters import ListFilter, ListFilterBackend
 from django_jobs.api.throttles import count_search
-from django_jobs.engine.insight.counting_in_time import walked_in_time
-from django_jobs.engine.insight.filter_input import searched
-from django_jobs.engine.insight.filter_values import read_batch_id, read_job_id, read_name, read_status
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.newest_jobs import RECENT, among_newest
-from django_jobs.engine.lookup import visible_organizations
+from django_jobs.engine.access import visible_organizations
+from django_jobs.engine.insight.filter import JobFilter, read_batch_id, read_job_id, read_name, read_status, searched
+from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import Status

@@ -11,7 +11,7 @@ from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.execution.outputs import belongs_to
+from django_jobs.engine.execution.context import output_belongs_to
 from django_jobs.engine.store import database
 from django_jobs.exceptions import PermissionDenied
 from django_jobs.models import Job, get_organization_model
@@ -28,7 +28,7 @@ def read_output(job: Job, user: Any) -> Download:
     if _is_withheld(job):
         raise OrganizationInactive
     reference = job.output_reference
-    if not belongs_to(reference, job.organization_id, job.name):
+    if not output_belongs_to(reference, job.organization_id, job.name):
         raise NoOutput
     return Download(_open(reference), PurePosixPath(reference).name)
 

@@ -11,7 +11,7 @@ from django_jobs.api.credentials import credential_of
 from django_jobs.api.fields import check_parameters
 from django_jobs.api.jobs.answers import metrics_of
 from django_jobs.api.jobs.base import JobScope
-from django_jobs.engine.sockets import tickets
+from django_jobs.engine import sockets
 
 
 class OverviewMixin(JobScope):
@@ -27,6 +27,6 @@ class OverviewMixin(JobScope):
     def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
         """A ticket that opens one websocket as you, within a minute, for as long as your session or token holds."""
         self.refuse_fields(request)
-        ticket = tickets.make_ticket(request.user, credential_of(request))
-        body = {"ticket": ticket, "expires_in": tickets.LIFETIME_SECONDS}
+        ticket = sockets.make_ticket(request.user, credential_of(request))
+        body = {"ticket": ticket, "expires_in": sockets.LIFETIME_SECONDS}
         return Response(body, headers={"Cache-Control": "no-store"})

@@ -13,7 +13,7 @@ from django_jobs.api.jobs.base import JobScope
 from django_jobs.api.jobs.filters import searching
 from django_jobs.api.jobs.outputs import read_output
 from django_jobs.api.pagination import asks_for_results
-from django_jobs.engine.insight.listing import for_list
+from django_jobs.engine.insight.status import for_list
 
 
 class ReadMixin(JobScope):

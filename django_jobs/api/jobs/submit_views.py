@@ -14,7 +14,7 @@ from django_jobs.api.jobs.answers import SUBMITTED, rows_of
 from django_jobs.api.jobs.base import JobScope
 from django_jobs.api.serializers import SubmissionSerializer
 from django_jobs.api.throttles import ItemsThrottle
-from django_jobs.engine.insight.listing import for_list
+from django_jobs.engine.insight.status import for_list
 from django_jobs.models import Job
 from django_jobs.texts import say
 

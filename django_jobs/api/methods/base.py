@@ -14,7 +14,7 @@ from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.methods.arguments import arguments_of
 from django_jobs.api.methods.errors import answer
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.engine.lookup import find_among
+from django_jobs.engine.access import find_among
 from django_jobs.models import Job
 from django_jobs.models.job import JobQuerySet
 from django_jobs.texts import say

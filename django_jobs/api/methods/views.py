@@ -13,10 +13,8 @@ from django_jobs.api.methods.arguments import as_query, with_objects
 from django_jobs.api.methods.base import MethodView, ReadingView
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
 from django_jobs.api.serializers import SubmissionSerializer
-from django_jobs.engine.control.cancel import cancel_job
-from django_jobs.engine.control.retry import retry_job
-from django_jobs.engine.insight.listing import MAX_RESULTS, for_list
-from django_jobs.engine.insight.status import describe
+from django_jobs.engine.control.acts import cancel_job, retry_job
+from django_jobs.engine.insight.status import MAX_RESULTS, describe, for_list
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.models import Job
 from django_jobs.statuses import Status

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from django_jobs.api.dataclass_fields import fields_of
 from django_jobs.api.fields import ObjectField, PriorityField
 from django_jobs.api.serializers import RefusableSerializer
-from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE
+from django_jobs.engine.control.operations import MAX_PER_MINUTE
 from django_jobs.models import Operation
 from django_jobs.values import OperationStatus
 

@@ -21,12 +21,10 @@ from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.rows import RowsView
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.api.throttles import count_search
+from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.control.operation_status import describe_operations
-from django_jobs.engine.control.operations_under_way import same_under_way
-from django_jobs.engine.insight.filter_input import read_filter
-from django_jobs.engine.lookup import key_in
+from django_jobs.engine.control.operations import Request, describe_operations, same_under_way
+from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 

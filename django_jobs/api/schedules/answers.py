@@ -9,7 +9,7 @@ from typing import Any
 from django_jobs.api.scope import jobs_seen_by
 from django_jobs.engine.access import may_view
 from django_jobs.engine.job_types.masking import hidden_from, masked
-from django_jobs.engine.schedules.previews import Preview
+from django_jobs.engine.schedules.definitions import Preview
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.models import Schedule, ScheduleFiring

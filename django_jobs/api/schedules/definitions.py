@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django_jobs.api.schedules.serializers import ScheduleSerializer
-from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
-from django_jobs.engine.job_types.masking import NOTHING, hidden_from
-from django_jobs.engine.lookup import organizations_named, unknown_organization
-from django_jobs.engine.schedules.definition_checks import FIELDS
-from django_jobs.engine.schedules.definitions import change_schedule, create_schedule
+from django_jobs.engine.access import organizations_named, unknown_organization
+from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, parameters_to_submit
+from django_jobs.engine.schedules.definitions import FIELDS, change_schedule, create_schedule
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule
 

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from django_jobs.api.filter_fields import FlagFilter, check_encodable
 from django_jobs.api.list_filters import ListFilter
-from django_jobs.engine.schedules.schedule_rights import having
+from django_jobs.engine.schedules.definitions import having
 from django_jobs.models import Schedule
 
 

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from django_jobs.api.fields import NameField, ObjectField, PriorityField, SwitchField, WordField, is_form
 from django_jobs.api.serializers import RefusableSerializer, organization_options, type_options
 from django_jobs.engine.store.organization_ids import current_ids
-from django_jobs.engine.submission.rights import ASKED
+from django_jobs.engine.submission.targets import ASKED
 from django_jobs.models import ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
 

@@ -19,11 +19,17 @@ from django_jobs.api.schedules.browsable import page_context
 from django_jobs.api.schedules.filters import ScheduleFilter
 from django_jobs.api.schedules.serializers import RuleSerializer, ScheduleSerializer
 from django_jobs.api.serializers import NothingSerializer
-from django_jobs.engine.lookup import key_in
-from django_jobs.engine.schedules.definitions import pause_schedule, resume_schedule, unschedule
+from django_jobs.engine.access import key_in
+from django_jobs.engine.schedules.definitions import (
+    get_schedule,
+    not_found,
+    pause_schedule,
+    preview,
+    resume_schedule,
+    unschedule,
+    visible_schedules,
+)
 from django_jobs.engine.schedules.firing import fire_now
-from django_jobs.engine.schedules.previews import preview
-from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found, visible_schedules
 from django_jobs.models import Schedule, ScheduleFiring
 
 #: Parameters that a preview by GET may have beside those of a rule.

@@ -13,7 +13,7 @@ from django_jobs.contrib.prometheus import families
 from django_jobs.contrib.prometheus.families import Described
 from django_jobs.engine import process_counts
 from django_jobs.engine.process_counts import Key, ProcessCounts
-from django_jobs.engine.store.histograms import CLASSES_PER_DECADE
+from django_jobs.engine.store.values import CLASSES_PER_DECADE
 
 #: The last class of durations below each bound: about 1, 2 and 5 of every power of ten, from 10 ms to three hours.
 #: The bounds lie between two classes, so that every duration is on its right side.

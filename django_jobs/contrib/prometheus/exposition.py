@@ -14,7 +14,7 @@ from django_jobs.contrib.prometheus import families
 from django_jobs.contrib.prometheus.counted import counted_families
 from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.contrib.prometheus.families import Described
-from django_jobs.engine.insight.gauges import Gauges
+from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.health.notes import HealthNotes
 from django_jobs.statuses import FINAL, Status
 

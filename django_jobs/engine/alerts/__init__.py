@@ -1,8 +1,8 @@
 """Alarms: what is wrong with the system, found by rules, stored, and told in sentences.
 
-``rules`` has one module for each rule; ``registry`` names them. ``evaluation`` is the scheduler's duty, ``records``
-writes the rows, ``announcements`` is where every alarm passes that was raised or cleared, ``reading`` reads those that
-are told, ``seen_alerts`` says what a user may know of them, and ``sentences`` and ``advice`` put it into words.
+``rules`` find what is wrong, by the ``thresholds`` of the setting. ``evaluation`` is the scheduler's duty, and
+``records`` writes the rows. ``reading`` says which alarms a user may know of. ``telling`` puts them into words, and
+every alarm that was raised or cleared passes there once.
 """
 
 from __future__ import annotations

@@ -14,10 +14,9 @@ from typing import Final
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.alerts import records
-from django_jobs.engine.alerts.announcements import announce
-from django_jobs.engine.alerts.findings import Finding, Look, Round
-from django_jobs.engine.alerts.registry import EVALUATED, Rule
-from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, is_on, thresholds_of
+from django_jobs.engine.alerts.rules import EVALUATED, Rule
+from django_jobs.engine.alerts.telling import announce
+from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, Finding, Look, Round, is_on, thresholds_of
 from django_jobs.engine.store import database
 from django_jobs.models import Alert
 

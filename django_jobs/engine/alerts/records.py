@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 
-from django_jobs.engine.alerts.findings import Finding
+from django_jobs.engine.alerts.thresholds import Finding
 from django_jobs.engine.store import database
 from django_jobs.models import Alert, EngineLease
 

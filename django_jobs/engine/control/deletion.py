@@ -2,7 +2,7 @@
 
 One transaction deletes a set: the rows of the jobs, all that belongs to each alone, and the links to its parents. It
 touches no row of another job, so that its size does not grow with a family. Two things follow after its commit, for
-which it leaves rows: the files (``file_deletions``), and, page by page, the children of which somebody must see to it
+which it leaves rows: the files, and, page by page, the children of which somebody must see to it
 that they go on, or stay dead (``dependencies``); the links to them go with that page. Until then these links name a job
 that is gone, which reads like no link. What a process that dies leaves there, the scheduler does.
 """
@@ -12,20 +12,21 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import logging
-from collections.abc import Callable, Iterable
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from django.db import DatabaseError, ProgrammingError
 from django.db.models import Count, Q
 
-from django_jobs.engine.control import file_deletions
-from django_jobs.engine.dependencies import children
+from django_jobs.engine import dependencies, transitions
+from django_jobs.engine.execution import context
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.submission import duplicates
-from django_jobs.engine.transitions import relatives
-from django_jobs.models import AttemptLog, ExecutionLog, Job, JobCheckpoint, JobStep
+from django_jobs.engine.store.database import store
+from django_jobs.engine.submission import same_work
+from django_jobs.models import AttemptLog, ExecutionLog, FileDeletion, Job, JobCheckpoint, JobStep
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, RunAfter, Status
 
 logger = logging.getLogger("django_jobs")
@@ -58,7 +59,7 @@ def delete_jobs(pks: list[int], *, release_children: bool = False) -> int:
     the storage fails, the scheduler tries again.
     """
     deletion = delete_rows(pks, release_children=release_children)
-    database.on_commit(lambda: file_deletions.delete_files_of(deletion.job_ids))
+    database.on_commit(lambda: delete_files_of(deletion.job_ids))
     return len(deletion.job_ids)
 
 
@@ -120,7 +121,7 @@ class _Family(NamedTuple):
 
 def _families(pks: list[int]) -> dict[int, _Family]:
     """Return the family of each of these jobs that has children. It reads them, but neither locks nor returns them."""
-    rows = children.links().filter(parent_id__in=pks).values_list("parent_id")
+    rows = dependencies.links().filter(parent_id__in=pks).values_list("parent_id")
     counted = rows.annotate(
         children_count=Count("pk"),
         open_count=Count("pk", filter=~Q(child__status__in=sorted(TERMINAL))),
@@ -174,13 +175,86 @@ def _followed_up(families: Iterable[_Family]) -> set[int]:
 def _delete(jobs: list[Job], followed_up: set[int]) -> None:
     ids = [job.pk for job in jobs]
     # To ask an object store takes longer than all the rest, and most jobs have no files.
-    file_deletions.note(job for job in jobs if job.fileless_attempts != job.attempt)
-    duplicates.release(jobs)
+    note_file_deletions(job for job in jobs if job.fileless_attempts != job.attempt)
+    same_work.release_keys(jobs)
     alias = database.alias()
     ExecutionLog.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
     for model in (JobStep, JobCheckpoint, AttemptLog):
         model.primary.filter(job_id__in=ids)._raw_delete(alias)  # noqa: SLF001
     parted = [pk for pk in ids if pk not in followed_up]
-    children.part(children.links().filter(Q(parent_id__in=parted) | Q(child_id__in=ids)))
-    relatives.remind_of_deleted({job.pk: job.status for job in jobs if job.pk in followed_up})
+    dependencies.part(dependencies.links().filter(Q(parent_id__in=parted) | Q(child_id__in=ids)))
+    transitions.note_relatives_of_deleted({job.pk: job.status for job in jobs if job.pk in followed_up})
     Job.primary.filter(pk__in=ids)._raw_delete(alias)  # noqa: SLF001
+
+
+# Deleting the files of deleted jobs: after the commit, and again until the storage has done it.
+
+
+#: Rows read at once.
+BATCH: Final = 200
+
+
+def note_file_deletions(jobs: Iterable[Job]) -> None:
+    """Note that the files of these jobs are to be deleted; call it in the transaction that deletes the jobs."""
+    rows = [FileDeletion(job_id=job.name, organization_pk=str(job.organization_id)) for job in jobs]
+    FileDeletion.primary.bulk_create(rows, batch_size=BATCH)
+
+
+def delete_files_of(job_ids: Sequence[str]) -> None:
+    """Delete the noted files of these jobs. What the storage refuses stays noted, and the scheduler tries again."""
+    rows = FileDeletion.primary.filter(job_id__in=job_ids)
+    _delete_noted(list(rows), math.inf)
+
+
+class FileSweep:
+    """Deletes the noted files of all jobs, step by step, and begins anew at the end."""
+
+    def __init__(self) -> None:
+        self._after = ""
+        #: Whether the last step reached the end; the next one begins anew then.
+        self.is_through = False
+
+    def step(self, seconds: float = math.inf) -> int:
+        """Delete the files of the next jobs for ``seconds``, of at least one job, and return of how many jobs."""
+        until = time.monotonic() + seconds
+        count = 0
+        self.is_through = False
+        while not self.is_through:
+            rows = FileDeletion.primary.filter(job_id__gt=self._after).order_by("job_id")
+            batch = list(rows[:BATCH])
+            done = _delete_noted(batch, until)
+            count += done.gone
+            self.is_through = len(batch) < BATCH and done.tried == len(batch)
+            self._after = "" if self.is_through else batch[done.tried - 1].job_id
+            if time.monotonic() >= until:
+                break
+        return count
+
+
+class _Done(NamedTuple):
+    """How many jobs were tried, and of how many the files are gone."""
+
+    tried: int
+    gone: int
+
+
+def _delete_noted(batch: Sequence[FileDeletion], until: float) -> _Done:
+    gone: list[str] = []
+    tried = 0
+    for row in batch:
+        tried += 1
+        if _delete_files(row):
+            gone.append(row.job_id)
+        if time.monotonic() >= until:
+            break
+    FileDeletion.primary.filter(job_id__in=gone).delete()
+    return _Done(tried, len(gone))
+
+
+def _delete_files(row: FileDeletion) -> bool:
+    try:
+        context.delete_outputs(row.organization_pk, row.job_id)
+    except Exception as error:  # noqa: BLE001  (the host's storage; the scheduler tries again)
+        logger.warning("job_id=%s event=files_not_deleted error=%r", row.job_id, error)
+        return False
+    return True

@@ -19,10 +19,10 @@ from typing import Any, Final, NamedTuple
 
 from django.db.models import F
 
-from django_jobs.engine.dispatch import dispatcher, lane_marks
-from django_jobs.engine.job_types.lane_keys import lane_key
+from django_jobs.engine.dispatch import backlog, dispatcher
+from django_jobs.engine.job_types.parameters import lane_key
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.database import store
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import FINAL
 
@@ -167,5 +167,5 @@ class LaneKeyWatch:
         rows = JobType.primary.filter(pk=walk.type_name, concurrency_key=walk.key, keyed_by__isnull=True)
         if is_change and not walk.missed and rows.update(keyed_by=walk.key):
             again[:] = [time.monotonic() + seconds for seconds in AGAIN_SECONDS]
-            lane_marks.want_whole_walk()
+            backlog.want_whole_walk()
             database.once_on_commit(dispatcher.wake)

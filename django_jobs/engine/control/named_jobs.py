@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_jobs.engine import dependencies
 from django_jobs.engine.access import may_view
 from django_jobs.engine.actors import actor_for
+from django_jobs.engine.control.acts import Action, Order, perform
 from django_jobs.engine.control.batches import cancel_batch_once, retry_batch
-from django_jobs.engine.control.operation_actions import Action, Order, perform
-from django_jobs.engine.control.operation_rights import LARGE, Rights
-from django_jobs.engine.dependencies import follow_up
-from django_jobs.engine.insight.filter_conditions import with_ids
+from django_jobs.engine.control.operations import LARGE, Rights
+from django_jobs.engine.insight.filter import with_ids
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, InvalidTransition, JobsError
 from django_jobs.models import Batch, Job
@@ -92,7 +92,7 @@ class _Page:
     def work(self, *, is_trial: bool) -> list[NamedOutcome]:
         jobs = self._lock()
         if self._action == Action.RETRY:
-            self._held = follow_up.without_hope([job.pk for job in jobs.values()])
+            self._held = dependencies.without_hope([job.pk for job in jobs.values()])
         judged = {name: self._judge(job) for name, job in jobs.items()}
         chosen = [jobs[name].pk for name, (result, _) in judged.items() if result in {CANCELED, ASKED, RETRIED}]
         statuses = {name: str(job.status) for name, job in jobs.items()}
@@ -125,7 +125,7 @@ class _Page:
         if job.status not in RETRYABLE_BY_HAND:
             return REFUSED, said(InvalidTransition(job.name, job.status, "retry"))
         if job.pk in self._held:
-            return REFUSED, said(InvalidTransition(job.name, job.status, "retry", follow_up.hindrance(job) or ""))
+            return REFUSED, said(InvalidTransition(job.name, job.status, "retry", dependencies.hindrance(job) or ""))
         return RETRIED, ""
 
     def _outcome(self, name: str, judged: dict[str, tuple[str, str]], statuses: dict[str, str]) -> NamedOutcome:

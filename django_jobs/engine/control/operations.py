@@ -1,13 +1,10 @@
-"""Acting on all jobs that a filter names: retry, cancel, delete, change of priority, run now.
-
-An operation outlives the browser and the process that started it. The leading scheduler works it off
-(``operation_work``): it walks the matching jobs once, from the oldest to the one that was the newest when the operation
-started, as fast as it goes or at a rate. A job that does not match any more when the walk comes to it stays as it is.
-"""
+"""What somebody asks for who wants to act on all jobs that a filter names, and what is wrong with it."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,24 +13,367 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import AccessPolicy, get_policy, may_view, organizations_seen_by
 from django_jobs.engine.actors import SYSTEM, actor_for
 from django_jobs.engine.control import audit
-from django_jobs.engine.control.operation_actions import Action
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.control.operation_rights import Rights
-from django_jobs.engine.insight.counting_in_time import walked_in_time
-from django_jobs.engine.insight.filter_input import without_secrets
-from django_jobs.engine.insight.job_filter import JobFilter
-from django_jobs.engine.insight.operation_speed import read_speeds
-from django_jobs.engine.job_types.masking import sensitive_names
+from django_jobs.engine.control.acts import Action, members
+from django_jobs.engine.insight.filter import JobFilter, as_given, in_one_spelling, without_secrets
+from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_time
+from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import read_tenants
-from django_jobs.exceptions import InvalidOperation, PermissionDenied
+from django_jobs.engine.store.organization_ids import current_ids, read_tenants
+from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Job, Operation
 from django_jobs.models.operation import OPEN
 from django_jobs.statuses import Priority
 from django_jobs.texts import say
+from django_jobs.values import OperationStatus
+
+#: The highest rate. Without a rate an operation goes as fast as it can.
+MAX_PER_MINUTE: Final = 60_000
+#: Actions after which the jobs run, so that one may be tried first, and failures are counted.
+RUNNING_ACTIONS: Final = frozenset({Action.RETRY, Action.RUN_NOW})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What somebody asks for; ``rate`` is in jobs a minute."""
+
+    action: str
+    filters: JobFilter
+    value: int | str | None = None
+    rate: int | None = None
+    stop_above: float | None = None
+    try_first: bool = False
+
+    def check(self) -> None:
+        """Raise InvalidOperation with what is wrong by field."""
+        errors = {name: [text] for name, text in self._faults().items() if text}
+        if errors:
+            raise InvalidOperation(errors)
+
+    def _faults(self) -> dict[str, str]:
+        return {
+            "action": self._fault_of_action(),
+            "filters": self._fault_of_filters(),
+            "value": self._fault_of_value(),
+            "rate": self._fault_of_rate(),
+            "stop_above": self._fault_of_share(),
+            "try_first": self._fault_of_trial(),
+        }
+
+    def _fault_of_action(self) -> str:
+        if self.action in Action.values:
+            return ""
+        return say(_("Use one of %(actions)s."), code="invalid_choice", actions=", ".join(Action.values))
+
+    def _fault_of_filters(self) -> str:
+        if not self.filters.is_empty and self.filters.is_storable:
+            return ""
+        return say(_('Name the jobs by a filter; to act on all jobs, say {"all": true}.'), code="names_all")
+
+    def _fault_of_value(self) -> str:
+        if self.action != Action.SET_PRIORITY:
+            text = say(_("Only a change of priority takes a value."), code="takes_no_value")
+            return "" if self.value is None else text
+        text = say(_("Use one of %(labels)s."), code="invalid_choice", labels=", ".join(Priority.words()))
+        return "" if self.priority is not None else text
+
+    def _fault_of_rate(self) -> str:
+        rate: Any = self.rate
+        if rate is None or (_is_whole(rate) and 1 <= rate <= MAX_PER_MINUTE):
+            return ""
+        text = _("Give a number of jobs a minute from 1 to %(most)s, or null for as fast as it goes.")
+        return say(text, code="out_of_range", most=MAX_PER_MINUTE)
+
+    def _fault_of_share(self) -> str:
+        share: Any = self.stop_above
+        if share is None:
+            return ""
+        if self.action not in RUNNING_ACTIONS:
+            return say(_("Failures are counted of jobs that are retried or run now."), code="jobs_do_not_run")
+        is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+        return "" if is_share else say(_("Give a share from 0 to 1, such as 0.2, or null."), code="out_of_range")
+
+    def _fault_of_trial(self) -> str:
+        if not self.try_first or self.action in RUNNING_ACTIONS:
+            return ""
+        return say(_("One can be tried first of jobs that are retried or run now."), code="jobs_do_not_run")
+
+    @property
+    def priority(self) -> Priority | None:
+        """Return the priority that the value names; None where it names none."""
+        try:
+            return None if self.value is None else Priority.parse(self.value)
+        except ValueError:
+            return None
+
+    @property
+    def stored_value(self) -> int | None:
+        """Return the value as it is stored."""
+        return None if self.priority is None else int(self.priority)
+
+    def members(self, user: Any) -> Newest:
+        """Return the jobs that it would change now, of those that the user may see.
+
+        Where no index finds them, of the newest jobs alone: whoever asks waits for the answer.
+        """
+        found = self.filters.listed(user)
+        return Newest(members(found.rows, self.action, self.stored_value), found.is_bounded)
+
+    def count(self, user: Any) -> tuple[int, bool]:
+        """Return how many jobs it would change now, however old, and whether there may be more than were counted."""
+        rows = members(self.filters.rows(user), self.action, self.stored_value)
+        return count_in_time(rows, is_walked=self.filters.is_walked)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# Who may do what an operation does: the access policy is asked for each job.
+
+
+#: By action: what the policy is asked. Who may start a job over may also say when, and how urgently, it runs.
+QUESTIONS: Final[dict[str, str]] = {
+    Operation.Action.RETRY: "can_retry",
+    Operation.Action.CANCEL: "can_cancel",
+    Operation.Action.DELETE: "can_delete",
+    Operation.Action.SET_PRIORITY: "can_retry",
+    Operation.Action.RUN_NOW: "can_retry",
+}
+#: What the built-in answers depend on.
+_ASKED: Final = ("organization_id", "job_type_id", "owner_id")
+#: Columns that few policies read.
+LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
+
+
+def is_built_in(action: str) -> bool:
+    """Return whether the built-in policy says who may do this to which jobs, so that equal facts have equal answers.
+
+    A host's own answer may depend on anything.
+    """
+    policy = type(get_policy())
+    return all(getattr(policy, name) is getattr(AccessPolicy, name) for name in ("can_view", QUESTIONS[action]))
+
+
+class Rights:
+    """What one user may do, remembered for a moment: make one for each batch of jobs."""
+
+    def __init__(self, action: str, user: Any) -> None:
+        self._user = user
+        self._ask: Callable[[Any, Job], bool] = getattr(get_policy(), QUESTIONS[action])
+        self.is_built_in = user is None or is_built_in(action)
+        self._known: dict[tuple[Any, ...], bool] = {}
+
+    def read(self, rows: QuerySet[Job]) -> list[Job]:
+        """Return these jobs with what is asked of each; where the host answers, with all but the large columns."""
+        return list(rows.only(*_ASKED) if self.is_built_in else rows.defer(*LARGE))
+
+    def may(self, job: Job) -> bool:
+        """Return whether the user may see this job and do it. Server code, which is no user, may do all."""
+        if self._user is None:
+            return True
+        if not self.is_built_in:
+            return may_view(self._user, job) and self._ask(self._user, job)
+        key = (job.organization_id, job.job_type_id, job.owner_id)
+        if key not in self._known:
+            self._known[key] = self._ask(self._user, job)
+        return self._known[key]
+
+
+# Operations that are under way, and which of them does already what somebody asks for.
+
+
+#: So many of the newest open operations are looked at.
+LOOKED_AT: Final = 200
+
+
+def under_way(user: Any) -> list[Operation]:
+    """Return the open operations that this user may see, the latest first; None sees all."""
+    rows = operations_seen_by(user).filter(state__in=sorted(OPEN)).select_related("user")
+    return list(rows[:LOOKED_AT])
+
+
+def same_under_way(request: Request, user: Any) -> Operation | None:
+    """Return an open operation that does the same to the same jobs, however these are named, and that this user may
+    see.
+    """
+    asked = (request.action, request.stored_value, in_one_spelling(request.filters.as_json()))
+    return _same(under_way(user), asked, getattr(user, "pk", None))
+
+
+def same_as(operation: Operation, among: Iterable[Operation]) -> Operation | None:
+    """Return another one of these open operations that does the same to the same jobs; None for one that is over."""
+    if not operation.is_open:
+        return None
+    others = (item for item in among if item.pk != operation.pk)
+    return _same(others, _asked(operation), operation.user_id)
+
+
+def _same(found: Iterable[Operation], asked: tuple[Any, ...], user_pk: Any) -> Operation | None:
+    return next((item for item in found if _asked(item) == asked and _reaches_as_far(item, user_pk)), None)
+
+
+def _asked(operation: Operation) -> tuple[Any, ...]:
+    return operation.action, operation.value, in_one_spelling(operation.filters)
+
+
+def _reaches_as_far(operation: Operation, user_pk: Any) -> bool:
+    """Return whether the operation acts on all jobs that this user's would: a filter means the own organizations."""
+    if is_by_system(operation):
+        return True
+    if operation.user is None:
+        return False
+    return operation.user_id == user_pk or get_policy().is_system_admin(operation.user)
+
+
+# How fast operations go: as the last ones of the same action did, or as is usual where none tells.
+
+
+OperationAction: Final = Operation.Action
+
+#: Jobs a second of an action that was not measured yet: as PostgreSQL does it on two cores.
+USUAL: Final[Mapping[str, float]] = {
+    OperationAction.RETRY: 1_500.0,
+    OperationAction.CANCEL: 1_400.0,
+    OperationAction.DELETE: 1_800.0,
+    OperationAction.SET_PRIORITY: 1_100.0,
+    OperationAction.RUN_NOW: 1_200.0,
+}
+#: An operation that changed fewer jobs tells more of when the scheduler looked than of how fast it goes.
+LEAST: Final = 1_000
+LATEST: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Jobs a second, where nothing slows it down, and whether operations here have shown it."""
+
+    per_second: float
+    is_measured: bool
+
+    def seconds_for(self, jobs: int, per_minute: int | None) -> float:
+        """Return about how many seconds so many jobs take at a rate in jobs a minute; None: as fast as it goes."""
+        speed = self.per_second if per_minute is None else min(self.per_second, per_minute / 60)
+        return round(jobs / speed, 3)
+
+
+def read_speeds() -> dict[str, Speed]:
+    """Return the speed of each action, read by one statement: that of the fastest of the latest operations.
+
+    Others may have been paused, had a rate for a while, or shared the time with a neighbor.
+    """
+    rows = Operation.primary.filter(
+        state=Operation.State.DONE,
+        per_minute__isnull=True,
+        stop_above__isnull=True,
+        tries_one_first=False,
+        changed__gte=LEAST,
+    )
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for action, changed, begun, ended in rows.order_by("-pk").values_list(
+        "action", "changed", "started_at", "ended_at"
+    )[:LOOKED_AT]:
+        seconds = (ended - begun).total_seconds() if ended is not None else 0.0
+        if seconds > 0 and len(found[action]) < LATEST:
+            found[action].append(changed / seconds)
+    return {
+        str(action): Speed(per_second=max(found[action]), is_measured=True)
+        if found[action]
+        else Speed(per_second=USUAL[action], is_measured=False)
+        for action in OperationAction
+    }
+
+
+# What an operation does, as host code and API clients get it.
+
+
+def describe_operations(found: Sequence[Operation], user: Any = None) -> list[OperationStatus]:
+    """Return what these operations do, as their rows say, of what this user may see; None sees all."""
+    has_open = any(item.is_open for item in found)
+    opened, speeds = (under_way(user), read_speeds()) if has_open else ([], {})
+    filters = [_filter(item, hidden_from(user)) for item in found]
+    notes = notes_seen_by(user, found)
+    ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organizations or ()})
+    told = [item.filters if asked is None else as_given(asked, ids) for item, asked in zip(found, filters, strict=True)]
+    return [
+        _describe(item, asked, notes[item.pk], same_as(item, opened), speeds.get(item.action))
+        for item, asked in zip(found, told, strict=True)
+    ]
+
+
+def seconds_left(operation: Operation, speed: Speed | None) -> float | None:
+    """Return about how many seconds the operation will take at the speed of its action; None if it does not go on."""
+    if operation.state != Operation.State.RUNNING or speed is None:
+        return None
+    return speed.seconds_for(max(0, operation.total - operation.changed - operation.refusals), operation.per_minute)
+
+
+def _describe(
+    item: Operation, filters: dict[str, Any], note: str, same: Operation | None, speed: Speed | None
+) -> OperationStatus:
+    return OperationStatus(
+        id=item.pk,
+        action=item.action,
+        value=None if item.value is None else Priority(item.value).word,
+        filters=filters,
+        state=item.state,
+        reason=item.reason,
+        note=note,
+        user=item.user_name,
+        rate=item.per_minute,
+        stop_above=item.stop_above,
+        try_first=item.tries_one_first,
+        count=item.total,
+        count_capped=item.has_more,
+        changed=item.changed,
+        asked_to_stop=item.asked,
+        refused=item.refused,
+        outcome=item.outcome,
+        outcome_is_exact=sum(item.outcome.values()) >= item.changed,
+        eta_seconds=seconds_left(item, speed),
+        same_under_way=None if same is None else same.pk,
+        started_at=item.started_at,
+        ended_at=item.ended_at,
+    )
+
+
+def _filter(item: Operation, names: Names) -> JobFilter | None:
+    """Return the filter of an operation with what lies under these keys masked; None for that of another release."""
+    try:
+        return without_secrets(JobFilter.from_json(item.filters), names)
+    except InvalidFilter:
+        return None
+
+
+def ids_seen_by(user: Any, pks: set[Any]) -> dict[Any, str]:
+    """Return the ids that these organizations have now, of those that the user may know of."""
+    seen = organizations_seen_by(user) if user is not None and pks else None
+    return current_ids(pks if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True)))
+
+
+def notes_seen_by(user: Any, found: Sequence[Operation]) -> dict[int, str]:
+    """Return the note of each of these operations, by key, without the error of a job that this user may not see.
+
+    Who started an operation may have left the organization since. System admins and server code (None) read all.
+    """
+    told = {item.pk: item.note for item in found}
+    asked = {item.pk: item.first_job_id for item in found if item.reason == Operation.Reason.FIRST_FAILED}
+    if user is None or not asked or organizations_seen_by(user) is None:
+        return told
+    jobs = Job.primary.visible_to(user).filter(pk__in=[pk for pk in asked.values() if pk is not None])
+    seen = {job.pk for job in jobs if may_view(user, job)}
+    return told | {pk: "" for pk, job_pk in asked.items() if job_pk not in seen}
+
+
+# Acting on all jobs that a filter names: retry, cancel, delete, change of priority, run now.
+#
+# An operation outlives the browser and the process that started it. The leading scheduler works it off
+# (``operation_work``): it walks the matching jobs once, from the oldest to the one that was the newest when the
+# operation started, as fast as it goes or at a rate. A job that does not match any more when the walk comes to it stays
+# as it is.
+
 
 State: Final = Operation.State
 

@@ -1,24 +1,32 @@
-"""Deleting jobs that ended long ago, set by set. Their files are deleted afterwards."""
+"""Deleting what is old: jobs by the days of their types, and what the engine keeps for itself."""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import sockets
 from django_jobs.engine.alerts import records as alert_records
+from django_jobs.engine.control import deletion, operations, switches
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.insight import rollups
-from django_jobs.engine.job_types.retention_days import own_retention_days
+from django_jobs.engine.job_types.declared_types import own_retention_days
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.models import Job
+from django_jobs.engine.store.database import store
+from django_jobs.engine.submission import same_work
+from django_jobs.models import Job, Worker
 from django_jobs.statuses import TERMINAL
+
+# Deleting jobs that ended long ago, set by set. Their files are deleted afterwards.
+
 
 #: Jobs looked at and deleted at once.
 BATCH: Final = 1_000
@@ -75,7 +83,7 @@ class Pruner:
     Jobs from the future, as they come about when a clock was wrong, are passed over like those that stay. Jobs that a
     clock dated wrongly by less than the age end a pass as young ones do, until they are old.
 
-    Types with retention days of their own are left to others (``type_retention``), unless an organization is erased.
+    Types with retention days of their own are left to others (:class:`TypePruner`), unless an organization is erased.
 
     With ``is_thorough``, each pass looks at every job that was created before the cutoff, also behind younger ones.
     """
@@ -212,3 +220,319 @@ def is_before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
 
 def _last(rows: Sequence[Row]) -> int:
     return rows[-1].pk if rows else 0
+
+
+# Deleting the old jobs of a type that keeps its own for longer or shorter than the others.
+#
+# The order of the primary key would lead past the jobs of all other types, and these may be millions that are young. So
+# the jobs of such a type are walked by an index, organization by organization, in each from the oldest one up to the
+# first that is young. A look at one organization tells when something there grows old next: until then nobody looks
+# there again. What is not found in this way (organizations that are new, jobs that ended late or were needed) is found
+# by whole passes, over all organizations and from their oldest jobs on, which take one second in so many.
+
+
+#: Organizations of one type about which something is remembered. Beyond them, whole passes find what is old.
+MAX_MARKS: Final = 100_000
+
+
+class _Mark(NamedTuple):
+    """Up to which job none of an organization was young, and since when its oldest young one is there."""
+
+    after: int
+    young_since: dt.datetime
+
+
+class TypePruner:
+    """Deletes the old jobs of one type in passes. With ``is_thorough``, all are whole, and look behind young ones."""
+
+    def __init__(self, job_type: str, days: int, *, is_thorough: bool = False) -> None:
+        self.job_type = job_type
+        #: The type's ``retention_days``; whoever sees other ones in its row sets them here.
+        self.days = days
+        #: Whether the last batch came to the end of a pass; the next one begins a new pass then.
+        self.is_through = False
+        #: By how many seconds what was deleted last in this pass was older than it had to be.
+        self.behind = 0.0
+        self._is_thorough = is_thorough
+        self._marks: dict[Any, _Mark] = {}
+        self._pass: Iterator[int] | None = None
+        self._whole_at = 0.0
+        self._refused = RefusedJobs()
+
+    def prune(self, seconds: float) -> int:
+        """Delete old jobs until the end of the pass, for so many seconds; return how many."""
+        until = time.monotonic() + seconds
+        total, self.is_through = 0, False
+        while not self.is_through:
+            total += self._step()
+            if time.monotonic() >= until:
+                break
+        return total
+
+    def _step(self) -> int:
+        self._pass = self._pass or self._begin()
+        try:
+            return next(self._pass)
+        except StopIteration:
+            self._pass, self.is_through, self.behind = None, True, 0.0
+            self._refused.end_pass()
+            return 0
+        except Exception:
+            self._pass = None  # a generator does not go on after an error
+            raise
+
+    def _begin(self) -> Iterator[int]:
+        """Return the looks of a pass, each of which tells how many jobs it deleted."""
+        return self._whole() if self._is_thorough or time.monotonic() >= self._whole_at else self._partial()
+
+    def _whole(self) -> Iterator[int]:
+        """Look at all organizations. The pauses between such passes grow with what the looks took."""
+        looked, began = 0.0, time.monotonic()
+        for organization_pk in self._organizations():
+            for count in self._look_at(organization_pk, after=0):
+                looked += 0.0 if count else time.monotonic() - began
+                yield count
+                began = time.monotonic()
+        self._whole_at = time.monotonic() + max(0.0, SECONDS_PER_SECOND * looked - PAUSE)
+
+    def _partial(self) -> Iterator[int]:
+        """Look at the organizations where something has grown old since the last look."""
+        cutoff = self._cutoff(database.now())
+        for organization_pk in [key for key, mark in self._marks.items() if mark.young_since < cutoff]:
+            yield from self._look_at(organization_pk, after=self._marks[organization_pk].after)
+
+    def _organizations(self) -> Iterator[Any]:
+        found = self._first_organization(None)
+        while found:
+            yield found[0]
+            found = self._first_organization(found[0])
+
+    def _first_organization(self, behind: Any) -> list[Any]:
+        with store().following_keys():
+            return list(store().of_type(self.job_type, behind).values_list("organization_id", flat=True)[:1])
+
+    def _look_at(self, organization_pk: Any, after: int) -> Iterator[int]:
+        """Delete an organization's old jobs, set by set, up to the first young one."""
+        is_last = False
+        while not is_last:
+            now = database.now()
+            cutoff = self._cutoff(now)
+            with store().following_keys():
+                rows = [Row(*row) for row in self._next(organization_pk, after, cutoff)]
+            # Jobs from the future, as they come about when a clock was wrong, are passed over.
+            young = next((row for row in rows if cutoff <= row.created_at <= now), None)
+            passed = [row for row in rows if young is None or row.pk < young.pk]
+            after = passed[-1].pk if passed else after
+            is_last = young is not None or len(rows) < BATCH
+            if is_last:
+                self._remember(organization_pk, _Mark(after, young.created_at if young else now))
+            yield self._delete(passed, cutoff)
+
+    def _next(self, organization_pk: Any, after: int, cutoff: dt.datetime) -> QuerySet[Job, Any]:
+        rows = store().newer_of_type(self.job_type, organization_pk, after)
+        rows = rows.filter(created_at__lt=cutoff) if self._is_thorough else rows
+        return rows.values_list(*Row._fields)[:BATCH]
+
+    def _delete(self, passed: list[Row], cutoff: dt.datetime) -> int:
+        old = [row for row in passed if is_old(row, cutoff) and row.pk not in self._refused]
+        if not old:
+            return 0
+        self.behind = (cutoff - old[-1].created_at).total_seconds()
+        deletion = delete_rows([row.pk for row in old], ended_before=cutoff)
+        self._refused.note(deletion.refused)
+        return len(deletion.job_ids)
+
+    def _remember(self, organization_pk: Any, mark: _Mark) -> None:
+        if organization_pk in self._marks or len(self._marks) < MAX_MARKS:
+            self._marks[organization_pk] = mark
+
+    def _cutoff(self, now: dt.datetime) -> dt.datetime:
+        return now - dt.timedelta(days=self.days)
+
+
+def is_old(row: Row, cutoff: dt.datetime) -> bool:
+    """Return whether a job ended before the cutoff."""
+    return row.status in TERMINAL and is_before(row.completed_at or row.canceled_at, cutoff)
+
+
+# All pruners together: that of the types for which RETENTION_DAYS counts, and one for each type with its own days.
+
+
+class Pruning:
+    """Deletes jobs that ended long ago. ``days`` take the place of RETENTION_DAYS, not of what a type says."""
+
+    def __init__(self, days: float | None = None, *, is_thorough: bool = False) -> None:
+        #: Whether each pruner came to the end of its pass; the next call begins new passes then.
+        self.is_through = False
+        self._is_thorough = is_thorough
+        self._others = Pruner(days, is_thorough=is_thorough)
+        self._of_types: dict[str, TypePruner] = {}
+        #: The pruners whose passes have ended.
+        self._done: set[TypePruner | Pruner] = set()
+
+    def rest(self) -> float:
+        """Return for how long to rest after a second of work: one second, and the less the further this is behind."""
+        return min(self._others.rest(), *(rest_for(pruner.behind) for pruner in self._of_types.values()), 1.0)
+
+    def prune(self, seconds: float) -> int:
+        """Delete old jobs until the end of all passes, for so many seconds; return how many.
+
+        Each type has its share of the time. What it leaves is for the others.
+        """
+        self._read_types()
+        if self.is_through:
+            self.is_through = False
+            self._done.clear()
+        until, total = time.monotonic() + seconds, 0
+        all_of_them: list[TypePruner | Pruner] = [*self._of_types.values(), self._others]
+        todo = [pruner for pruner in all_of_them if pruner not in self._done]
+        for place, pruner in enumerate(todo):
+            total += pruner.prune((until - time.monotonic()) / (len(todo) - place))
+            if pruner.is_through:
+                self._done.add(pruner)
+        self.is_through = self._done.issuperset(all_of_them)
+        return total
+
+    def _read_types(self) -> None:
+        days = own_retention_days()
+        self._of_types = {
+            name: self._of_types.get(name) or TypePruner(name, own, is_thorough=self._is_thorough)
+            for name, own in days.items()
+        }
+        for name, pruner in self._of_types.items():
+            pruner.days = days[name]
+
+
+# Deleting what the engine keeps for itself: activity, operations, workers, sockets and their tickets.
+
+
+#: After so many seconds without a sign, the announcement of a worker is deleted.
+WORKER_FORGOTTEN_SECONDS: Final = 120
+
+
+def forget_activity() -> int:
+    """Delete old sums of the activity, and old operations; return how many rows went."""
+    return rollups.forget_old() + operations.forget_old()
+
+
+def forget_sockets() -> int:
+    """Delete tickets that nobody used, and sockets of processes that are gone; return how many rows went."""
+    return sockets.forget_expired_tickets() + sockets.forget_dead_sockets()
+
+
+def forget_workers() -> int:
+    """Delete the announcements of workers that were silent for two minutes, and what was ordered those that are gone.
+
+    Returns how many rows went.
+    """
+    now, silence = database.now(), dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
+    # The last sign of one that died before the clock was set back is still to come.
+    silent = Q(last_seen__lt=now - silence) | Q(last_seen__gt=now + silence)
+    return Worker.primary.filter(silent).delete()[0] + switches.forget_old_orders()
+
+
+# The duties that delete what is old. They may take long, and so have threads and connections of their own.
+#
+# Many jobs end and grow old in every second, and a storage of files may be slow or hang: neither may delay the duties
+# by which jobs run. Only the leading scheduler does it. If two did it at once, each would leave out what the other
+# holds.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: Seconds that one step of a sweep may take.
+STEP_SECONDS: Final = 0.25
+#: Seconds until a file is tried again that the storage refused to delete.
+FILES_PAUSE: Final = 10.0
+#: Seconds to wait for a step that runs when the scheduler ends.
+JOIN_SECONDS: Final = 2.0
+
+Step = Callable[[], int]
+
+
+class Sweeps:
+    """The sweeps of one scheduler, each with its own pause once it has come to its end."""
+
+    def __init__(self) -> None:
+        self._pruner = Pruning()
+        self._files = deletion.FileSweep()
+        self._next_pruning = self._next_files = 0.0
+
+    def steps(self) -> dict[str, Step]:
+        """Return a step of each sweep by its name; a step returns how much it deleted, 0 where nothing is left."""
+        return {
+            "prune": self._prune,
+            "delete_files": self._delete_files,
+            "forget_duplicates": lambda: same_work.forget_expired_keys(STEP_SECONDS),
+        }
+
+    def rest(self, name: str) -> float:
+        """Return for how many seconds a sweep rests after each second of work."""
+        return self._pruner.rest() if name == "prune" else 1.0
+
+    def _prune(self) -> int:
+        if time.monotonic() < self._next_pruning:
+            return 0
+        count = self._pruner.prune(STEP_SECONDS)
+        if self._pruner.is_through:
+            self._next_pruning = time.monotonic() + PAUSE
+        return count
+
+    def _delete_files(self) -> int:
+        if time.monotonic() < self._next_files:
+            return 0
+        count = self._files.step(STEP_SECONDS)
+        if self._files.is_through:
+            self._next_files = time.monotonic() + FILES_PAUSE
+        return count
+
+
+class SweepThreads:
+    """A thread for each sweep. After each step it rests ``rest(name)`` times as long as that took.
+
+    A rest as long as the step takes half of one connection.
+    """
+
+    def __init__(
+        self,
+        steps: dict[str, Step],
+        leads: Callable[[], bool],
+        report: Callable[[str, Step], int],
+        rest: Callable[[str], float],
+    ) -> None:
+        self._leads = leads
+        self._report = report
+        self._rest = rest
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=item, name=item[0], daemon=True) for item in steps.items()
+        ]
+
+    def start(self) -> None:
+        """Start to sweep, whenever ``leads`` says so."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the steps that run, and wait for those a moment: what hangs there ends with the process."""
+        self._stop.set()
+        until = time.monotonic() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self, name: str, step: Step) -> None:
+        while not self._stop.wait(self._turn(name, step)):
+            pass
+        database.drop_connections()
+
+    def _turn(self, name: str, step: Step) -> float:
+        """Do one step, and return for how many seconds to rest. Who does not lead holds no connection."""
+        started = time.monotonic()
+        if not self._leads():
+            database.drop_connections()
+            return float(jobs_settings.SCHEDULER_INTERVAL)
+        database.mend_connections()
+        with database.waiting_on_line(database.LINE_DUTY_SECONDS):
+            count = self._report(name, step)
+        took = time.monotonic() - started if count else 0.0
+        return took * self._rest(name) or float(jobs_settings.SCHEDULER_INTERVAL)

@@ -1,15 +1,16 @@
-"""From the backlog to the broker: fairly between organizations, and only as much as the window allows.
-
-Here is for whom passes are made, and when; :mod:`.passes` makes them. Which jobs go next is for :mod:`.round_robin` to
-say; how many, for :mod:`.window`.
-"""
+"""From the backlog to the broker: fairly between organizations, and only as much as the window allows."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import logging
+import math
 import operator
+import os
+import time
+import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from typing import Final
@@ -18,27 +19,181 @@ from django.db import Error
 from django.db.models import Q
 
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import (
-    delays,
-    first_turns,
-    lane_marks,
-    new_jobs,
-    passes,
-    pools,
-    short_way,
-    ticketing,
-    turns,
-    window,
-)
-from django_jobs.engine.dispatch.short_way import BUDGET_SECONDS
-from django_jobs.engine.dispatch.time_budget import TimeBudget
+from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, rates, tenant_shares, tickets, turns, window
+from django_jobs.engine.dispatch.new_jobs import BUDGET_SECONDS, TimeBudget
+from django_jobs.engine.dispatch.tickets import Queued
+from django_jobs.engine.duties import DutyThread
 from django_jobs.engine.ports import Look, Queue, get_broker
-from django_jobs.engine.store.transition_values import Condition
-from django_jobs.engine.transitions import Move, Moved, move
+from django_jobs.engine.store import database
+from django_jobs.engine.store.base.core import Moment
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import Condition, Move, Moved
+from django_jobs.engine.transitions import move
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import Job
+from django_jobs.models import EngineLease, Job, JobType
 from django_jobs.pools import of_pool, served_by
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
+
+# Passes of the dispatcher, one process at a time: what has a turn becomes Queued, and gets its tickets.
+#
+# One dispatcher works at a time, held by a row lock. Jobs become Queued and are committed; only then are their tickets
+# pushed, because a ticket that is popped before the commit would match no row.
+
+
+#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
+PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
+#: Where one may wait in line: the pauses of who submits, before it does so once; and how often others do.
+PAUSES_BEFORE_LINE: Final = (0.002, 0.004)
+TIMES_IN_LINE: Final = 4
+
+
+def make_passes(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -> int | None:
+    """Dispatch, in the background for as long as the bell was rung meanwhile; how many jobs went, None if another did.
+
+    A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
+    There is one more where the policy lets organizations start about which it had not been asked before.
+    """
+    total, moved = None, _pass(budget, is_needed)
+    while moved is not None:
+        total = (total or 0) + len(moved.moved)
+        if not tenant_shares.ask():
+            if budget.is_limited:
+                return total
+            seen = budget.spend(get_broker().look)
+            if seen.rings == rings or not _anything_may_go(seen):
+                return total
+            rings = seen.rings
+        # Whoever has the lock now looks at the bell after its pass.
+        moved = _pass_at_once(budget)
+    return total
+
+
+def _anything_may_go(seen: Look) -> bool:
+    """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
+    size = window.read_window()
+    open_to = {queue.priority for queue in size.sizes if not size.is_settled(queue, seen.depths)}
+    priorities = [item for item in turns.BY_URGENCY if item in open_to]
+    return bool(priorities) and backlog.anything_may_wait(priorities)
+
+
+def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
+    """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
+
+    One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
+    pass is no longer needed: each that began after the caller's commit does its work. One with a budget, who may have
+    to give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
+    for each other for as long as a backlog lasts.
+    """
+    moved = database.in_transaction(turns.fill_window)
+    if moved is None and budget.is_limited:
+        budget.spend(get_broker().ring)
+    for pause, seconds in _tries(budget) if moved is None else ():
+        time.sleep(pause)
+        if budget.is_spent() or not is_needed():
+            return None
+        moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
+        if moved is not None:
+            break
+    return None if moved is None else _with_tickets(moved, budget)
+
+
+def _pass_at_once(budget: TimeBudget) -> Queued | None:
+    """Make one pass and push its tickets; return None if another process has the lock."""
+    moved = database.in_transaction(turns.fill_window)
+    return None if moved is None else _with_tickets(moved, budget)
+
+
+def _with_tickets(queued: Queued, budget: TimeBudget) -> Queued:
+    """Push the tickets of what a pass queued. Where a queue holds too many, call those back and make another pass.
+
+    Return what was queued.
+    """
+    budget.spend(functools.partial(tickets.push_queued, queued))
+    if not queued.overfull:
+        return queued
+    held = tickets.call_back_tickets(queued.overfull)
+    if anew := database.in_transaction(turns.fill_window):
+        budget.spend(functools.partial(tickets.push_queued, anew))
+        queued = anew._replace(moved=queued.moved + anew.moved)
+    get_broker().push(held)  # nobody waits behind them
+    return queued
+
+
+def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
+    """Return for each further try how long to pause before it, and how long to wait in line for the lock, in seconds.
+
+    Those who take shares of the backlog wait in line, and would leave nothing to who only looks. Who submits looks at
+    first, since mostly another's pass does its work.
+    """
+    if not store().waits_in_line:
+        return [(pause, 0.0) for pause in PAUSES]
+    in_line = (0.0, in_flight.LOCK_WAIT_SECONDS)
+    return (
+        [*((pause, 0.0) for pause in PAUSES_BEFORE_LINE), in_line] if budget.is_limited else [in_line] * TIMES_IN_LINE
+    )
+
+
+# Dispatching since jobs ended that were counted by limits of their types: others may start in their place.
+#
+# Such ends come from all workers at once, and to look who has the dispatcher's lock costs a transaction. So whoever
+# stores one rings the broker's bell and takes the lead, in one call; where somebody else has the lead, that is all. The
+# leader makes passes for as long as the bell is rung (flat combining: D. Hendler, I. Incze, N. Shavit and M. Tzafrir,
+# 2010). Where a leader dies, its lead runs out, and the workers look again by themselves meanwhile.
+
+
+#: For so long the lead is taken, and kept at each pass.
+LEAD_SECONDS: Final = 0.3
+#: For so long one call leads, if others ring all the time.
+MOST_SECONDS: Final = 0.5
+#: So many seconds pass between two passes, so that each serves several ends.
+PAUSE_SECONDS: Final = 0.003
+#: For so long it waits where somebody else had the dispatchers' lock.
+AGAIN_SECONDS: Final = 0.02
+
+_names: Final[dict[int, str]] = {}
+
+
+def dispatch_freed(*, has_ended: bool) -> bool:
+    """Dispatch in place of jobs that ended, unless somebody else does; return whether to call this again soon.
+
+    Without ``has_ended`` nothing ended that a pass that is under way might not know: then the bell is not rung.
+    Call it again soon also where somebody who does not hear the bell had the dispatchers' lock for too long: that pass
+    may have begun before the end was stored.
+    Raises BrokerUnavailable, and errors of the database.
+    """
+    broker, until = get_broker(), time.monotonic() + MOST_SECONDS
+    rings: int | None = None
+    while broker.lead(_name(), LEAD_SECONDS, rings=has_ended and rings is None):
+        try:
+            while (seen := broker.look()).rings != rings:
+                if rings is not None and time.monotonic() > until:
+                    return True
+                moved = database.in_transaction(functools.partial(turns.fill_window, in_flight.LOCK_WAIT_SECONDS))
+                if moved is None:
+                    time.sleep(AGAIN_SECONDS)
+                    return True
+                tickets.push_queued(moved)
+                rings = None if tenant_shares.ask() else seen.rings
+                time.sleep(PAUSE_SECONDS)
+                broker.lead(_name(), LEAD_SECONDS, rings=False)
+        finally:
+            broker.stop_leading(_name())
+        # Somebody may have rung, and found this process in the lead, just before it gave that up.
+        if broker.look().rings == rings:
+            break
+    return False
+
+
+def _name() -> str:
+    """Return a name that this process alone has, also where it is a copy of another one."""
+    return _names.setdefault(os.getpid(), uuid.uuid4().hex)
+
+
+# From the backlog to the broker: fairly between organizations, and only as much as the window allows.
+#
+# Here is for whom passes are made, and when; :mod:`.passes` makes them. Which jobs go next is for :mod:`.round_robin`
+# to say; how many, for :mod:`.window`.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -83,7 +238,7 @@ def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
 
     Tickets may be called back even if nothing waits. Return how many jobs went.
     """
-    _quietly(delays.bring_due)
+    _quietly(backlog.bring_due)
     return _quietly(lambda: _dispatch_if_room_or_raise(priority, 1.0, TimeBudget(), calls_back=True))
 
 
@@ -103,7 +258,7 @@ def _dispatch_new(job: Job) -> int | None:
     if budget.is_spent():
         return 0
     size = window.read_window()
-    taken, may_go_first = size.taken(queue, seen.depths), first_turns.may_go_first(job, queue, seen, size)
+    taken, may_go_first = size.taken(queue, seen.depths), turns.has_first_turn(job, queue, seen, size)
     has_room = taken < size.size(queue, job.job_type_id)
     may_change = has_room or not (size.is_settled(queue, seen.depths) or window.is_full_still(broker, queue, taken))
     if not (may_change or may_go_first):
@@ -112,15 +267,15 @@ def _dispatch_new(job: Job) -> int | None:
     most = size.most_at_once
     if may_go_first:
         if moved := _queue_without_turn(job, new_jobs.goes_first(job, most)):
-            ticketing.push(moved, front=True)
+            tickets.push_tickets(moved, front=True)
             return len(moved)
-        first_turns.note_turn(job)
+        turns.note_turn(job)
     if has_room and (moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most))):
-        ticketing.push(moved)
+        tickets.push_tickets(moved)
         return len(moved)
     if not may_change or _is_put_off():
         return 0
-    count = passes.make(seen.rings, budget, lambda: _may_go(job, budget))
+    count = make_passes(seen.rings, budget, lambda: _may_go(job, budget))
     if count == 0 and not has_room:
         window.note_full(broker, queue, taken)
     return count
@@ -140,14 +295,14 @@ def _may_go(job: Job, budget: TimeBudget) -> bool:
 def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:
     """Queue a new job if the rule of fairness lets it go without a turn. Its type was just read."""
     # Beside a snapshot its conditions visit ever more dead entries; the dispatcher has marks.
-    if condition is None or short_way.REST.lasts():
+    if condition is None or new_jobs.REST.lasts():
         return []
     moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=turns.QUEUED)]
     # A row that somebody holds is left to the dispatcher: the condition would be out of date after the wait.
-    moved = short_way.REST.after(
+    moved = new_jobs.REST.after(
         lambda: move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True, only_if=condition)
     )
-    lane_marks.note_taken(moved)
+    backlog.note_taken(moved)
     return moved
 
 
@@ -175,11 +330,11 @@ def anything_queued(queues: Collection[str] = ()) -> bool:
     another process dispatches at this moment. Raises BrokerUnavailable and errors of the database, since a broker that
     does not answer is not one without work.
     """
-    delays.bring_due()
+    backlog.bring_due()
     if _dispatch_if_room_or_raise(Priority.LOW, 1.0, TimeBudget()) is None:
         return True
     rows = Job.primary.filter(status=Status.QUEUED)
-    if queues or pools.are_several():
+    if queues or window.are_several():
         served = served_by(queues)
         of_each = [
             Q(job_type__pool=pool, priority__in=[queue.priority for queue in of_pool(served, pool)])
@@ -202,9 +357,9 @@ def _dispatch_if_room_or_raise(
     has_room = functools.partial(size.has_room, priority, share, in_pools=in_pools)
     if budget.is_spent() or not has_room(seen.depths):
         return 0
-    if not (lane_marks.anything_may_wait(turns.BY_URGENCY) or (calls_back and size.may_be_overfull(seen.depths))):
+    if not (backlog.anything_may_wait(turns.BY_URGENCY) or (calls_back and size.may_be_overfull(seen.depths))):
         return 0
-    return passes.make(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
+    return make_passes(seen.rings, budget, lambda: has_room(budget.spend(get_broker().look).depths))
 
 
 def _quietly(go: Callable[[], int | None]) -> int:
@@ -222,5 +377,87 @@ def dispatch() -> int:
 
     Raises BrokerUnavailable.
     """
-    delays.bring_due()
-    return passes.make(get_broker().look().rings, TimeBudget(), lambda: True) or 0
+    backlog.bring_due()
+    return make_passes(get_broker().look().rings, TimeBudget(), lambda: True) or 0
+
+
+# The leading scheduler's part in rates of starts and breakers: a pass exactly when one may start more.
+#
+# In a scheduler that runs in a loop this has a thread of its own; a single tick dispatches anyway. Where no type has a
+# rate or a breaker, it asks for one of those once in some seconds, and does nothing else.
+
+
+#: Seconds between two looks at what the passes of other processes wrote.
+LOOK: Final = 0.1
+#: At most one pass is made in so many seconds.
+PASS_SECONDS: Final = 0.02
+#: How often to ask whether any type has a rate or a breaker, in seconds.
+USE_SECONDS: Final = 3.0
+DUTY: Final = "start_waiting"
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_IN_USE: Final = Q(max_starts__isnull=False) | Q(max_starts_per_key__isnull=False) | Q(breaker_failures__gt=0)
+
+
+class FlowClock:
+    """Makes passes when they may start more, for one scheduler."""
+
+    def __init__(self) -> None:
+        self._is_used = False
+        self._asks_at = -math.inf
+        self._passes_at = -math.inf
+        #: The moment in the row for which a pass was made: it stays there where that had no room, or nothing waited.
+        self._done: float | None = None
+
+    def step(self) -> tuple[int, float]:
+        """Make a pass if one may start more, and return how many jobs went, and in how many seconds to look again."""
+        if not self._may_be_used():
+            return 0, USE_SECONDS
+        written, until_written = self._written()
+        wait = max(min(until_written, rates.seconds_until_next_start()), self._passes_at - time.monotonic())
+        if wait > 0:
+            return 0, min(wait, LOOK)
+        if until_written <= 0:
+            self._done = written
+        # Before the pass, which notes the next moment.
+        rates.forget_start_times()
+        self._passes_at = time.monotonic() + PASS_SECONDS
+        return dispatch_without_budget(), PASS_SECONDS
+
+    def _written(self) -> tuple[float | None, float]:
+        """Return the moment that the last pass of any process wrote, and in how many seconds that is.
+
+        That is infinity where there is none, or a pass was made for it. Both are told by the database's clock: a pass
+        that comes too early by it would start nothing.
+        """
+        rows = EngineLease.primary.filter(pk=in_flight.LOCK_LEASE)
+        found = rows.values_list(f"state__{rates.NEXT_START}", Moment()).first()
+        # Somebody may have edited it.
+        if found is None or not isinstance(found[0], int | float) or found[0] == self._done:
+            return None, math.inf
+        return found[0], found[0] - (found[1] - _EPOCH).total_seconds()
+
+    def _may_be_used(self) -> bool:
+        """Return whether any type has a rate or a breaker, as it was lately; a noted moment is of one that has."""
+        now = time.monotonic()
+        if now >= self._asks_at:
+            self._asks_at = now + USE_SECONDS
+            self._is_used = JobType.primary.filter(_IN_USE).exists()
+        return self._is_used or math.isfinite(rates.seconds_until_next_start())
+
+
+class FlowThread(DutyThread):
+    """A thread that makes passes whenever ``leads`` says so, and looks at once when this process notes a moment."""
+
+    def __init__(self, leads: Callable[[], bool], report: Callable[[str, Callable[[], int]], int]) -> None:
+        super().__init__(DUTY, FlowClock().step, leads, report)
+
+    def start(self) -> None:
+        """Start to make passes."""
+        rates.listen_for_starts(self.wake)
+        super().start()
+
+    def stop(self) -> None:
+        """End after the pass that goes on."""
+        rates.listen_for_starts(None)
+        super().stop()

@@ -1,33 +1,38 @@
-"""What is in flight, that is queued or running: how much it is, and where to find it.
-
-The index of what is in flight holds nothing else, and a walk over all of it is exact. It is slow only where it is full
-of entries that nobody can remove, as beside a snapshot that is open for long. There walks begin at a mark, for as long
-as the whole ones take no more than a hundredth of the time.
-
-From a mark on, one thing is overlooked until the next whole walk: a job whose move to Queued took longer than a second
-from its statement to its commit, while the mark was found. Its organization may then have so many more jobs in flight
-than it should. Its lease does not suffer, since the next whole walk comes within a third of LEASE_SECONDS. Jobs whose
-types have limits are queued under the dispatcher's lock alone, and counted from marks that were found under it: of them
-nothing is overlooked. Each process has marks of its own.
-"""
+"""What is in flight, and what passes keep in the row of the dispatchers' lock."""
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.dispatch import pools
+from django_jobs.engine.dispatch import rates, window
 from django_jobs.engine.ports import Queue
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.in_flight_values import InFlightJob, InFlightMark
-from django_jobs.engine.store.lane_values import Lane
-from django_jobs.models import Job
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import LANE_BEGIN, InFlightJob, InFlightMark, Lane, LaneMark
+from django_jobs.models import EngineLease, Job, get_organization_model
+from django_jobs.statuses import IN_FLIGHT, Status
+
+# What is in flight, that is queued or running: how much it is, and where to find it.
+#
+# The index of what is in flight holds nothing else, and a walk over all of it is exact. It is slow only where it is
+# full of entries that nobody can remove, as beside a snapshot that is open for long. There walks begin at a mark, for
+# as long as the whole ones take no more than a hundredth of the time.
+#
+# From a mark on, one thing is overlooked until the next whole walk: a job whose move to Queued took longer than a
+# second from its statement to its commit, while the mark was found. Its organization may then have so many more jobs in
+# flight than it should. Its lease does not suffer, since the next whole walk comes within a third of LEASE_SECONDS.
+# Jobs whose types have limits are queued under the dispatcher's lock alone, and counted from marks that were found
+# under it: of them nothing is overlooked. Each process has marks of its own.
+
 
 T = TypeVar("T")
 
@@ -109,7 +114,7 @@ def count_in_flight(*, has_lock: bool = True) -> InFlight:
     mark = marks.current()
     counts = InFlight()
     for item in store().count_in_flight(mark) if mark else marks.walking_all(store().count_in_flight):
-        pool = pools.pool_of(item.lane.job_type)
+        pool = window.pool_of(item.lane.job_type)
         if item.queued:
             counts.queued[Queue(pool, item.priority)][item.lane.organization_pk, item.lane.job_type] += item.queued
         counts.organizations[pool].add(item.lane.organization_pk)
@@ -128,7 +133,7 @@ def queued_of(job_types: Collection[str]) -> list[InFlightJob]:
     return _locked.walking_all(lambda: store().queued_jobs(job_types))
 
 
-def read(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:
+def read_in_flight(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:
     """Return these rows, which are of jobs in flight, found from the mark on if there is one."""
     mark = _free.current()
     if mark is not None:
@@ -136,7 +141,7 @@ def read(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:
     return _free.walking_all(lambda: list(rows[:limit]))
 
 
-def forget() -> None:
+def forget_in_flight() -> None:
     """Forget the marks, as a process that has just started."""
     _locked.forget()
     _free.forget()
@@ -157,3 +162,178 @@ def _kept(mark: InFlightMark | None, seconds: float) -> _Known | None:
     now = time.monotonic()
     rest = min(REST_FACTOR * seconds, float(jobs_settings.LEASE_SECONDS) / 3)
     return _Known(mark, now + RENEWAL_SECONDS, now + rest)
+
+
+# Queued jobs that nobody can claim for now, since others' transactions hold their rows.
+#
+# A process that finds one notes it. Its next pass takes the notes over into the row of the dispatchers' lock, so that
+# all of them know. Such a job takes no room in the window: it keeps no worker from others' jobs.
+
+
+#: Under which name the row has them.
+HELD: Final = "held"
+#: No note is for longer: one that seems to be comes from a machine whose clock differs much.
+MOST_SECONDS: Final = 60.0
+
+#: By job, until when this process' notes hold, in seconds since the epoch.
+_noted: Final[dict[int, float]] = {}
+
+
+def note_held(pks: Iterable[int], seconds: float) -> None:
+    """Note that these jobs were found to be held, for so many seconds."""
+    _noted.update(dict.fromkeys(pks, time.time() + seconds))
+
+
+def known_held(state: Mapping[str, Any]) -> dict[int, float]:
+    """Return the jobs that are held as far as this process and the row's state tell, each with until when it is."""
+    now = time.time()
+    found = {int(pk): until for pk, until in (state.get(HELD) or {}).items()}
+    found |= dict(_noted)  # a copy, since another thread may add to it
+    held = {pk: until for pk, until in found.items() if now < until < now + MOST_SECONDS}
+    for pk in _noted.keys() - held.keys():
+        _noted.pop(pk, None)
+    return held
+
+
+def held_to_write(state: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the row is to have of them."""
+    return {str(pk): until for pk, until in known_held(state).items()}
+
+
+def is_held_sound(value: Any) -> bool:
+    """Return whether the row may have this: somebody may have edited it."""
+    return isinstance(value, dict) and all(
+        pk.isdecimal() and isinstance(until, int | float) for pk, until in value.items()
+    )
+
+
+def leave_out_held(counts: InFlight, state: Mapping[str, Any]) -> None:
+    """Count the tickets of jobs that are held as if there were none."""
+    if not (held := known_held(state)):
+        return
+    rows = Job.primary.filter(pk__in=held, status=Status.QUEUED)
+    for priority, organization_pk, job_type in rows.values_list("priority", "organization_id", "job_type_id"):
+        counts.queued[Queue(window.pool_of(job_type), priority)][organization_pk, job_type] -= 1
+    for queue, tickets in counts.queued.items():
+        counts.queued[queue] = +tickets
+
+
+def forget_held() -> None:
+    """Forget the notes, as a process that has just started."""
+    _noted.clear()
+
+
+# That one dispatcher works at a time: a row's lock, for as long as a transaction lasts.
+
+
+LOCK_LEASE: Final = "dispatcher"
+#: Where the state of a row says that it was made anew though jobs have started: what was known of rates is lost.
+RATES_LOST: Final = "rates_lost"
+STUCK_SECONDS: Final = 3.0
+#: How long a process waits in line for the lock. A pass or a share takes milliseconds, or tens of them; many processes
+#: may be in line, and the server logs each wait that is in vain.
+LOCK_WAIT_SECONDS: Final = 0.25
+
+_busy_since: float | None = None
+_last_miss: float = 0.0
+
+
+def take_lock(seconds: float = 0.0) -> EngineLease | None:
+    """Return the row, locked until the transaction ends; None when other dispatchers have it for so many seconds."""
+    global _busy_since  # noqa: PLW0603  (a process-wide note)
+    rows = EngineLease.primary.filter(pk=LOCK_LEASE)
+    lease = store().first_locked(rows, seconds)
+    if lease is None and not rows.exists():
+        state = {RATES_LOST: True} if _has_anything_started() else {}
+        EngineLease.primary.bulk_create([EngineLease(name=LOCK_LEASE, state=state)], ignore_conflicts=True)
+        lease = store().first_locked(rows, seconds)
+    if lease is not None:
+        _busy_since = None
+    return lease
+
+
+def _has_anything_started() -> bool:
+    """Return whether any job runs or has completed, by the indexes of those."""
+    in_flight = Job.primary.filter(status__in=sorted(IN_FLIGHT)).order_by("queued_at")
+    completed = Job.primary.filter(status=Status.COMPLETED).order_by("pk")
+    return any(list(rows.values_list("pk")[:1]) for rows in (in_flight, completed))
+
+
+def is_lock_stuck() -> bool:
+    """Return whether somebody has held the lock at every try for seconds, as a frozen process does.
+
+    Call it after each miss. Misses further apart than the scheduler's tries do not count: anybody may have had the
+    lock in between. When it is stuck, others go on without the lock: moves are guarded, so the worst that can happen
+    is more tickets than the window holds.
+    """
+    global _busy_since, _last_miss  # noqa: PLW0603
+    now = time.monotonic()
+    if _busy_since is None or now - _last_miss > 1 + float(jobs_settings.SCHEDULER_INTERVAL):
+        _busy_since = now
+    _last_miss = now
+    return now - _busy_since > STUCK_SECONDS
+
+
+def look_at_lock() -> EngineLease | None:
+    """Return the row as it is, without the lock."""
+    return EngineLease.primary.filter(pk=LOCK_LEASE).first()
+
+
+# What a pass of the dispatcher leaves to the next one, in the row of the dispatchers' lock.
+#
+# The row may have been deleted, or edited by somebody. What no pass could have written counts as not there.
+
+
+#: Where the row has the marks. Other parts have what they keep there beside it, and all other keys are of cursors.
+KEPT_LANES: Final = "type_lanes"
+KEPT_RATES: Final = "rates"
+KEPT_CREDITS: Final = "credits"
+KEPT: Final = (KEPT_RATES, KEPT_CREDITS, rates.NEXT_START, HELD, RATES_LOST)
+
+LaneKey: TypeAlias = tuple[int, Lane]
+
+
+def checked_state(state: Any) -> dict[str, Any]:
+    """Return the parts of a row's state that are as passes write them: somebody may have edited it.
+
+    Rates are not looked into here; what is no such value counts as lost there.
+    """
+    if not isinstance(state, dict):
+        return {RATES_LOST: True}
+    return {name: value for name, value in state.items() if _is_sound(name, value)}
+
+
+def rates_of(state: Mapping[str, Any]) -> Any:
+    """Return what the last pass left of rates of starts."""
+    return rates.LOST_RATES if state.get(RATES_LOST) else state.get(KEPT_RATES)
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    if name in {KEPT_RATES, RATES_LOST}:
+        return True
+    if name == KEPT_CREDITS:
+        return isinstance(value, dict)
+    if name == HELD:
+        return is_held_sound(value)
+    if name == rates.NEXT_START:
+        return isinstance(value, int | float)
+    try:
+        if name != KEPT_LANES:
+            get_organization_model()._meta.pk.to_python(value)
+            return isinstance(value, str)
+        marks_of(value)
+        moments = value["rests_until"] + value["saved_at"] + value.get("useless_until", 0.0) + value.get("whole", 0.0)
+        return math.isfinite(moments)
+    except (KeyError, OverflowError, TypeError, ValidationError, ValueError):
+        return False
+
+
+def marks_of(kept: Mapping[str, Any]) -> list[tuple[LaneKey, LaneMark, int]]:
+    """Return the marks that were written, and how much was taken from their lanes."""
+    found = []
+    for priority, pk, job_type, lane_key, ready_at, job_pk, weight in kept["marks"]:
+        if ready_at != LANE_BEGIN.ready_at:
+            dt.datetime.fromisoformat(ready_at)
+        lane = Lane(get_organization_model()._meta.pk.to_python(pk), str(job_type), int(lane_key))
+        found.append(((int(priority), lane), LaneMark(ready_at, int(job_pk)), int(weight)))
+    return found

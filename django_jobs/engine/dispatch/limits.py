@@ -1,22 +1,361 @@
-"""How many more jobs may be queued now: of a type, of an organization, for a key.
-
-What is queued counts as running, since it may run at any moment. Jobs of types with limits become Queued under the
-dispatcher's lock alone. So the limits hold exactly, however many workers there are. Rates of starts are counted by
-:mod:`.start_rates`; what a breaker lets go, :mod:`.breakers` says.
-"""
+"""How many more jobs may be queued now: of a type, of an organization, for a key, behind a breaker."""
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from django_jobs.engine.dispatch.breakers import Held
-from django_jobs.engine.dispatch.start_rates import StartRates
-from django_jobs.engine.dispatch.type_flow import TypeFlow
-from django_jobs.engine.store.lane_values import Candidate, Lane
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
+
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.dispatch.rates import StartRates
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import SET_BACK, store
+from django_jobs.engine.store.values import Candidate, Lane
+from django_jobs.models import Breaker, Job, JobType
+from django_jobs.statuses import BreakerState, Status
+
+# What of a job type decides whether its jobs may start: its pool, its limits, and whether it is open.
+
+
+class TypeFlow(NamedTuple):
+    """These fields of a job type; see there."""
+
+    type_name: str
+    pool: str
+    is_enabled: bool
+    is_paused: bool
+    max_running: int | None
+    max_running_per_organization: int | None
+    concurrency_key: str
+    max_running_per_key: int
+    max_starts: int | None
+    max_starts_per_key: int | None
+    max_starts_window: int
+    breaker_failures: int
+    keyed_by: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its jobs may start, limits aside: not while they come into the lanes of another key."""
+        return self.is_enabled and not self.is_paused and self.keyed_by == self.concurrency_key
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether there is a limit of how many may start in a window of time."""
+        return self.max_starts is not None or self.max_starts_per_key is not None
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether jobs that run or started have a say in whether others may start."""
+        limits = (self.max_running, self.max_running_per_organization)
+        has_any = any(limit is not None for limit in limits) or self.has_rate
+        return has_any or bool(self.concurrency_key or self.breaker_failures)
+
+
+#: What is so of a type that has neither limits nor a pool of its own.
+_PLAIN: Final = Q(
+    pool=DEFAULT_POOL,
+    is_enabled=True,
+    is_paused=False,
+    max_running__isnull=True,
+    max_running_per_organization__isnull=True,
+    concurrency_key="",
+    max_starts__isnull=True,
+    max_starts_per_key__isnull=True,
+    breaker_failures=0,
+    keyed_by="",
+)
+
+
+def flow_of(job_type: JobType) -> TypeFlow:
+    """Return what is so of a type."""
+    return TypeFlow(*(getattr(job_type, name) for name in TypeFlow._fields))
+
+
+def read_special() -> dict[str, TypeFlow]:
+    """Return the types that are not plain: all others are open, in the pool ``default``, and have no limits."""
+    rows = store().fetch(*_sql(database.alias()))
+    return {row[0]: TypeFlow(row[0], row[1], bool(row[2]), bool(row[3]), *row[4:]) for row in rows}
+
+
+@functools.cache
+def _sql(alias: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement and its parameters, made once: every pass asks this."""
+    rows = JobType.primary.using(alias).exclude(_PLAIN).order_by("pk").values_list(*TypeFlow._fields)
+    sql, params = rows.query.get_compiler(alias).as_sql()
+    return sql, tuple(params)
+
+
+# The rules of a breaker, without a database: what it counts, when it opens, and how many jobs it lets go.
+#
+# It is the circuit breaker of Michael Nygard's "Release It!": closed, open, and half open, which here is a recovery in
+# which ever more jobs may be in flight. An attempt counts if it completed, or failed with a transient error or by its
+# timeout. All others, such as permanent errors, cancels and lost workers, say nothing of a provider.
+
+
+#: Seconds after the first completed attempt until the breaker is closed.
+RECOVERY_SECONDS: Final = 10.0
+#: How many jobs may be in flight when it begins to recover; doubled with each second.
+FIRST_AT_ONCE: Final = 2
+#: So many failures in a row open a recovering breaker again; fewer, if that many would open a closed one.
+RELAPSE_FAILURES: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerLimits:
+    """What a job type says of its breaker: how many failures open it, and the seconds between two tries."""
+
+    failures: int
+    pause: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How an attempt of an organization failed, and when it began."""
+
+    organization_pk: Any
+    fingerprint: str
+    text: str
+    began: dt.datetime | None
+
+
+def breaker_state(row: Breaker, now: dt.datetime) -> BreakerState:
+    """Return the state at this moment: a recovery ends by itself, before anybody writes that down."""
+    if row.state == BreakerState.RECOVERING and not 0 <= _recovered_for(row, now) < RECOVERY_SECONDS:
+        return BreakerState.CLOSED
+    return BreakerState(row.state)
+
+
+def holds_jobs(row: Breaker, organization_pk: Any) -> bool:
+    """Return whether the breaker is this organization's as well: while it is not closed it may be that of one alone."""
+    return row.organization_id is None or row.organization_id == organization_pk
+
+
+def close(row: Breaker) -> None:
+    """Close the breaker. What it counted stays, since attempts in a row may go on to fail."""
+    row.state = BreakerState.CLOSED
+    row.opened_at = row.next_try_at = row.tries_since = row.recovering_since = None
+    row.others_failures = 0
+
+
+def reset_breaker(row: Breaker) -> None:
+    """Close the breaker, and have it count anew."""
+    close(row)
+    row.failures, row.fingerprint, row.error_message, row.organization_id = 0, "", "", None
+
+
+def count_failure(row: Breaker, failure: Failure, limits: BreakerLimits, now: dt.datetime) -> bool:
+    """Count an attempt that failed. Return whether it costs its job a retry.
+
+    It costs none while the breaker is open. Nor does it while it recovers, if the error is the one that opened it, or
+    if the attempt began when it was open: then it does not even count. Where the breaker holds one organization, an
+    attempt of another costs a retry. As many of those in a row with one error as open a breaker make it hold all.
+    """
+    state, is_same = breaker_state(row, now), row.fingerprint == failure.fingerprint
+    if state != BreakerState.CLOSED and not holds_jobs(row, failure.organization_pk):
+        row.others_failures = row.others_failures + 1 if row.others_fingerprint == failure.fingerprint else 1
+        row.others_fingerprint = failure.fingerprint
+        if row.others_failures >= limits.failures:
+            row.failures, row.organization_id = row.others_failures, None
+            row.fingerprint, row.error_message = failure.fingerprint, failure.text
+            _open(row, limits, now)
+        return True
+    if state == BreakerState.RECOVERING and _began_by(failure.began, row.recovering_since):
+        return False
+    whose = row.relapse_organization_id if row.state == BreakerState.RECOVERING else row.organization_id
+    is_first = not row.failures or (state == BreakerState.CLOSED and not is_same)
+    whose = failure.organization_pk if is_first or whose == failure.organization_pk else None
+    if state == BreakerState.CLOSED:
+        close(row)
+        row.organization_id = whose
+    elif state == BreakerState.RECOVERING:
+        row.relapse_organization_id = whose
+    row.failures = row.failures + 1 if is_same or state != BreakerState.CLOSED else 1
+    row.fingerprint, row.error_message = failure.fingerprint, failure.text
+    most = min(limits.failures, RELAPSE_FAILURES) if state == BreakerState.RECOVERING else limits.failures
+    if state != BreakerState.OPEN and row.failures >= most:
+        row.organization_id = whose
+        _open(row, limits, now)
+    return state == BreakerState.CLOSED or (state == BreakerState.RECOVERING and not is_same)
+
+
+def _open(row: Breaker, limits: BreakerLimits, now: dt.datetime) -> None:
+    row.state, row.opened_at, row.tries_since, row.recovering_since = BreakerState.OPEN, now, None, None
+    row.next_try_at, row.others_failures = now + dt.timedelta(seconds=limits.pause), 0
+
+
+def count_completion(row: Breaker, organization_pk: Any, began: dt.datetime | None, now: dt.datetime) -> None:
+    """Count an attempt that completed. One that began before the breaker opened says nothing of the time after.
+
+    Where the breaker holds one organization, an attempt of another only says that not all fail.
+    """
+    state = breaker_state(row, now)
+    if state != BreakerState.CLOSED and not holds_jobs(row, organization_pk):
+        row.others_failures = 0
+        return
+    if state == BreakerState.OPEN:
+        if _began_by(began, row.opened_at):
+            return
+        row.state, row.recovering_since, row.next_try_at, row.tries_since = BreakerState.RECOVERING, now, None, None
+    elif state == BreakerState.CLOSED:
+        close(row)
+    row.failures = 0
+
+
+def is_time_to_try(row: Breaker, limits: BreakerLimits, now: dt.datetime) -> bool:
+    """Return whether an open breaker may let a job go. The pause may have been cut, or the clock set back."""
+    at = row.next_try_at
+    return at is None or at <= now or at > now + dt.timedelta(seconds=limits.pause) + SET_BACK
+
+
+def most_at_once(row: Breaker, now: dt.datetime) -> int:
+    """Return how many jobs may be queued or running while the breaker recovers: twice as many with each second."""
+    return FIRST_AT_ONCE << int(max(0.0, _recovered_for(row, now)))
+
+
+def seconds_to_change(row: Breaker, now: dt.datetime) -> float:
+    """Return after how many seconds the breaker lets more jobs go, if nothing else happens; 0 if it does so now."""
+    if row.state == BreakerState.RECOVERING:
+        return 1.0 - _recovered_for(row, now) % 1.0
+    return max(0.0, (row.next_try_at - now).total_seconds()) if row.next_try_at is not None else 0.0
+
+
+def _recovered_for(row: Breaker, now: dt.datetime) -> float:
+    """Return for how many seconds it has recovered; RECOVERY_SECONDS where the clock went back far behind that."""
+    since = row.recovering_since
+    if since is None or since > now + SET_BACK:
+        return RECOVERY_SECONDS
+    return max(0.0, (now - since).total_seconds())
+
+
+def _began_by(began: dt.datetime | None, moment: dt.datetime | None) -> bool:
+    return began is not None and moment is not None and began <= moment
+
+
+# How many jobs of the types whose breakers are not closed may be queued; for the dispatcher, under its lock.
+#
+# Whether a pool, the window or a limit lets such a job go is not decided here.
+
+
+def may_hold(kind: JobType) -> bool:
+    """Return whether jobs of the type may be held. Then a new one must not be queued without the dispatcher."""
+    return kind.breaker_failures > 0
+
+
+@dataclass(slots=True)
+class Held:
+    """The breakers that were not closed at a moment of the database, by job type."""
+
+    now: dt.datetime | None = None
+    rows: dict[str, Breaker] = field(default_factory=dict)
+
+    def more_allowed(self, in_flight: Mapping[str, int]) -> dict[str, int]:
+        """Return how many more jobs of each of these types may be queued now; a type that is not named has no bound.
+
+        That are types of which all organizations are held. ``in_flight`` is how many jobs of a type are queued or
+        running. While a breaker is open, what was let go before it opened may still run, and a try may hang. So a try
+        goes whenever it is time, unless an earlier one waits for a worker still.
+        """
+        of_all = {pk: row for pk, row in self.rows.items() if row.organization_id is None}
+        return {pk: self._more(row, in_flight.get(pk, 0)) for pk, row in of_all.items()}
+
+    def more_allowed_of_one(self, in_flight: Mapping[tuple[Any, str], int]) -> dict[tuple[Any, str], int]:
+        """Return the same by organization and type, where one organization is held alone."""
+        of_one = {(row.organization_id, pk): row for pk, row in self.rows.items() if row.organization_id is not None}
+        return {key: self._more(row, in_flight.get(key, 0)) for key, row in of_one.items()}
+
+    def may_try(self, job_type: str, organization_pk: Any) -> bool:
+        """Return whether a job of this type and organization tries, if it goes while the breaker is open."""
+        return job_type in self.rows and holds_jobs(self.rows[job_type], organization_pk)
+
+    def _more(self, row: Breaker, in_flight: int) -> int:
+        if self.now is None or not _is_open_to_jobs(row.job_type):
+            return 0
+        if row.state == BreakerState.RECOVERING:
+            return max(0, most_at_once(row, self.now) - in_flight)
+        return int(is_time_to_try(row, limits_of(row.job_type), self.now) and not _is_try_queued(row))
+
+    def next_change(self) -> float | None:
+        """Return after how many seconds more jobs may go than now, if nothing else happens; None if no more ever do."""
+        if self.now is None:
+            return None
+        rows = [row for row in self.rows.values() if _is_open_to_jobs(row.job_type)]
+        changes = [seconds_to_change(row, self.now) for row in rows]
+        return min([seconds for seconds in changes if seconds > 0], default=None)
+
+    def note_tries(self, picked: Mapping[str, int]) -> None:
+        """Write when the next job may try, of each open breaker of whose type one or more were picked to be queued."""
+        for pk in sorted(pk for pk, count in picked.items() if count and pk in self.rows):
+            row = self.rows[pk]
+            if row.state == BreakerState.OPEN and self.now is not None:
+                row.next_try_at = self.now + dt.timedelta(seconds=row.job_type.breaker_pause)
+                since = row.tries_since = row.tries_since or self.now
+                open_rows = Breaker.primary.filter(pk=pk, state=BreakerState.OPEN, opened_at=row.opened_at)
+                open_rows.update(next_try_at=row.next_try_at, tries_since=Coalesce("tries_since", Value(since)))
+
+
+def read_held(*, closes: bool = True) -> Held:
+    """Return the breakers that are not closed. Close those that have recovered, or were switched off.
+
+    Without ``closes`` nothing is written: for somebody who only wants to know.
+    """
+    rows = list(Breaker.primary.exclude(state=BreakerState.CLOSED).select_related("job_type").order_by("pk"))
+    if not rows:
+        return Held()
+    now = database.now()
+    over = {row.pk for row in rows if not is_holding(row, now)}
+    if over and closes:
+        _close(over, now)
+    return Held(now, {row.pk: row for row in rows if row.pk not in over})
+
+
+def is_holding(row: Breaker, now: dt.datetime) -> bool:
+    """Return whether jobs of the type wait for this breaker."""
+    return may_hold(row.job_type) and breaker_state(row, now) != BreakerState.CLOSED
+
+
+def limits_of(kind: JobType) -> BreakerLimits:
+    """Return what the type says of its breaker."""
+    return BreakerLimits(failures=kind.breaker_failures, pause=kind.breaker_pause)
+
+
+def _close(pks: set[str], now: dt.datetime) -> None:
+    """Close these, unless they were opened again meanwhile."""
+    since = now - dt.timedelta(seconds=RECOVERY_SECONDS)
+    has_recovered = Q(state=BreakerState.RECOVERING) & (
+        Q(recovering_since__lte=since) | Q(recovering_since__gt=now + SET_BACK)
+    )
+    is_over = has_recovered | Q(job_type__in=JobType.primary.filter(breaker_failures=0))
+    values = dict.fromkeys(("opened_at", "next_try_at", "tries_since", "recovering_since", "organization"))
+    rows = Breaker.primary.filter(is_over, pk__in=pks)
+    rows.update(state=BreakerState.CLOSED, failures=0, others_failures=0, **values)
+
+
+def _is_open_to_jobs(kind: JobType) -> bool:
+    return kind.is_enabled and not kind.is_paused
+
+
+def _is_try_queued(row: Breaker) -> bool:
+    if row.tries_since is None:
+        return False
+    rows = Job.primary.filter(status=Status.QUEUED, job_type_id=row.pk, queued_at__gte=row.tries_since)
+    return (rows if row.organization_id is None else rows.filter(organization_id=row.organization_id)).exists()
+
+
+# How many more jobs may be queued now: of a type, of an organization, for a key.
+#
+# What is queued counts as running, since it may run at any moment. Jobs of types with limits become Queued under the
+# dispatcher's lock alone. So the limits hold exactly, however many workers there are. Rates of starts are counted by
+# :mod:`.start_rates`; what a breaker lets go, :mod:`.breakers` says.
+
 
 #: As good as no limit.
 MANY: Final = sys.maxsize

@@ -1,27 +1,103 @@
-"""Which new jobs go without the dispatcher, since they take nobody's turn.
-
-:func:`takes_no_turn` and :func:`goes_first` decide for a job that was just submitted, and :func:`goes_at_once` for one
-that is about to be.
-Whose turn it is among those that wait, :mod:`.round_robin` says.
-"""
+"""New jobs that go without the dispatcher, since they take nobody's turn."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from django_jobs import pools
-from django_jobs.engine.dispatch import tenant_shares
-from django_jobs.engine.dispatch.type_flow import flow_of
+from django_jobs.engine.dispatch import tenant_shares, window
+from django_jobs.engine.dispatch.backlog import Rest
+from django_jobs.engine.dispatch.limits import flow_of
 from django_jobs.engine.dispatch.window import Window
-from django_jobs.engine.ports import Queue
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.transition_values import Condition, all_of, any_of
+from django_jobs.engine.ports import Queue, get_broker
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import Condition, NewJob, all_of, any_of
+from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Job
 from django_jobs.statuses import Priority
 
 if TYPE_CHECKING:
     from django_jobs.engine.store.base import Store
+
+# Trying first what is quick, where that is not in vain too often.
+
+
+class Tries:
+    """Leaves the quick way out ever more often while it is in vain, and takes it again as it succeeds.
+
+    It is left out ``most`` times in a row at most. Below two successes in three it becomes rare.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, with a try."""
+        self._leaves_out = 0
+        self._left = 0
+
+    def is_due(self) -> bool:
+        """Return whether to try it this time; one that is left out counts."""
+        if self._left == 0:
+            return True
+        self._left -= 1
+        return False
+
+    def note(self, *, succeeded: bool) -> None:
+        """Note how a try ended."""
+        self._leaves_out = self._leaves_out // 2 if succeeded else min(4 * self._leaves_out + 1, self._most)
+        self._left = self._leaves_out
+
+
+# How long a slow broker may hold up a caller who waits for an answer of their own, such as a web request.
+
+
+T = TypeVar("T")
+
+#: After a budget was spent, callers with a budget leave the broker alone for so many seconds in this process.
+REST_SECONDS: Final = 1.0
+
+_rests_until: float = -math.inf
+
+
+class TimeBudget:
+    """The ``seconds`` that calls of the broker may take together; without a number they may take as long as they do."""
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._left = seconds
+        #: Whether there is a limit at all.
+        self.is_limited = math.isfinite(seconds)
+
+    def spend(self, call: Callable[[], T]) -> T:
+        """Make a call of the broker, and return what it returns; the time that it takes is taken off the budget.
+
+        A call is not interrupted: the last one may take longer than what is left.
+        """
+        global _rests_until  # noqa: PLW0603  (a process-wide note)
+        started = time.monotonic()
+        try:
+            return call()
+        finally:
+            self._left -= time.monotonic() - started
+            if self._left < 0:
+                _rests_until = time.monotonic() + REST_SECONDS
+
+    def is_spent(self) -> bool:
+        """Return whether the caller must go on without the broker: the budget, or one before it, was spent."""
+        return self.is_limited and (self._left < 0 or time.monotonic() < _rests_until)
+
+
+# Which new jobs go without the dispatcher, since they take nobody's turn.
+#
+# :func:`takes_no_turn` and :func:`goes_first` decide for a job that was just submitted, and :func:`goes_at_once` for
+# one that is about to be. Whose turn it is among those that wait, :mod:`.round_robin` says.
+
 
 _PRIORITIES: Final = tuple(map(int, Priority))
 #: Marks in the rule for new jobs: what differs from job to job.
@@ -146,3 +222,41 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
     is_first = [ask.nothing_waits(priority) for priority in _PRIORITIES if priority >= own]
     before_it = sorted(priority for priority in rivals if priority >= own)
     return all_of(*is_first, *lower, ask.is_idle(_ORGANIZATION, _NEAR, before_it, _ROOM))
+
+
+# A new job of an idle system is queued by the statement that stores it, so that one commit does for both.
+
+
+#: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
+BUDGET_SECONDS: Final = 0.3
+#: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
+#: milliseconds where a distant standby has to confirm it.
+REST: Final = Rest(0.05)
+#: Where the system is not idle, the condition is asked in vain, and costs a seventh of a submission.
+TRIES: Final = Tries(7)
+#: For so many seconds this goes by what the workers asked for, since reading that takes a statement.
+WINDOW_SECONDS: Final = 2.0
+
+
+def at_once(new: NewJob) -> Condition | None:
+    """Return the condition under which a new job may be stored as Queued; None: as Pending.
+
+    The broker is not asked for its room: what is Queued tells that. In a caller's transaction no job may be queued,
+    since others would see neither the job nor that it takes up room.
+    """
+    if not store().queues_new_jobs or database.connection().in_atomic_block or REST.lasts():
+        return None
+    job, queue = new.job, Queue(new.job.job_type.pool, new.job.priority)
+    if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(queue):
+        return None
+    return goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
+
+
+def _answers(queue: Queue) -> bool:
+    """Return whether the broker has neither failed nor been slow nor full just now."""
+    broker = get_broker()
+    is_slow = TimeBudget(BUDGET_SECONDS).is_spent()
+    try:
+        return not (is_slow or broker.failed_just_now() or window.was_just_full(broker, queue))
+    except BrokerUnavailable:
+        return False

@@ -20,7 +20,7 @@ from django_jobs.engine import access
 from django_jobs.engine.access import COMPLAINT_PAUSE, AccessPolicy
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
-from django_jobs.engine.store.fresh_reads import fresh_reads
+from django_jobs.engine.store.database import fresh_reads
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, get_organization_model
 from django_jobs.texts import code_of, said, say

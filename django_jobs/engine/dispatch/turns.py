@@ -1,29 +1,338 @@
-"""Whose turn it is: jobs of the backlog are picked and moved, by one process at a time.
-
-The dispatcher fills the broker's window with them. A worker that comes back for more while a backlog waits takes its
-share itself.
-"""
+"""Whose turn it is: the rule of fairness, and the jobs that it picks."""
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, TypeVar
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import dispatch_lock, held_jobs, lane_marks, new_jobs, round_robin, ticketing, window
+from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
+from django_jobs.engine.dispatch.backlog import LaneMarks, Page
+from django_jobs.engine.dispatch.fair_turns import TypeTurns, turns
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import MANY
 from django_jobs.engine.dispatch.pass_state import PassState
-from django_jobs.engine.dispatch.ticketing import Queued
-from django_jobs.engine.dispatch.window import Room
-from django_jobs.engine.ports import Queue
-from django_jobs.engine.store.lane_values import Candidate
-from django_jobs.engine.transitions import NOW, Move, Moved, move
-from django_jobs.models import EngineLease
+from django_jobs.engine.dispatch.tenant_shares import Share
+from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
+from django_jobs.engine.dispatch.window import Room, Window
+from django_jobs.engine.job_types.handlers import TASK_PREFIX
+from django_jobs.engine.ports import Look, Queue
+from django_jobs.engine.store import database
+from django_jobs.engine.store.values import ALL_TYPES, NOW, Candidate, Lane, Move, Moved, Walk
+from django_jobs.engine.transitions import move
+from django_jobs.models import EngineLease, Job, get_organization_model
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 from django_jobs.texts import say
+
+# Who goes first: an organization that has nothing in flight although a slot is due to it at any moment.
+#
+# A job waits behind the tickets that the broker holds. Beside the backlog of another organization, one that submits a
+# job now and then would wait for all of those each time. Where no more organizations compete than there are slots, or
+# its weight makes up for that, it is due a slot of its own. While it has none, its next job goes before what the broker
+# holds, and a new one needs no pass of the dispatcher.
+#
+# The others lose nothing that is due to them: of each organization one job at most goes first at a time, and at least
+# one slot is left to those behind. What a pass found holds for a moment, in which more organizations may come than it
+# knew of. So a new job goes past a full window only while there are fewer of them than slots.
+
+
+#: For so long after a new job that did not go first those of its organization take turns unasked; of so many of them
+#: that is noted. It spares whoever submits a backlog the question about each job.
+TURN_SECONDS: Final = 0.05
+MOST_NOTED: Final = 1000
+
+
+class Contest(NamedTuple):
+    """Who competes for the slots of a queue: what organizations weigh of which jobs wait, and how many slots are left.
+
+    One slot is left out for whoever asks, and one for each organization that has jobs in flight and none that waits.
+    """
+
+    weight: float
+    slots: int
+
+    @property
+    def least_weight(self) -> float:
+        """The weight with which one more organization goes first; infinite where none does."""
+        return self.weight / self.slots if self.slots > 0 else math.inf
+
+    def lets_first(self, share: Share) -> bool:
+        """Return whether an organization of which jobs wait goes first."""
+        return self.slots > 0 and share.weight * self.slots >= self.weight - share.weight
+
+
+def contest_first_turns(slots: int, in_flight: Collection[Any], waiting: Mapping[Any, Share]) -> Contest:
+    """Return the contest for so many slots.
+
+    ``in_flight`` are organizations that have jobs in flight there, ``waiting`` the shares of all of which jobs wait.
+    """
+    beside = sum(pk not in waiting for pk in in_flight)
+    return Contest(sum(share.weight for share in waiting.values()), slots - 1 - beside)
+
+
+_taking_turns: Final[dict[Any, float]] = {}
+
+
+def has_first_turn(job: Job, queue: Queue, seen: Look, size: Window) -> bool:
+    """Return whether a new job goes first if its organization has nothing in flight, as the last pass left it."""
+    least = seen.first_weights.get(queue, math.inf)
+    if not least < math.inf or size.taken(queue, seen.depths) >= size.largest(queue) + size.slots[queue]:
+        return False
+    if time.monotonic() < _taking_turns.get(job.organization_id, -math.inf):
+        return False
+    return tenant_shares.weight_for(job) >= least
+
+
+def note_turn(job: Job) -> None:
+    """Note that a new job did not go first: its organization has other jobs, and is not asked about for a moment."""
+    if len(_taking_turns) >= MOST_NOTED:
+        _taking_turns.clear()
+    _taking_turns[job.organization_id] = time.monotonic() + TURN_SECONDS
+
+
+def forget() -> None:
+    """Forget which organizations take turns, as a process that has just started."""
+    _taking_turns.clear()
+
+
+# The rule of fairness: within a priority, organizations take turns, and each has a limit of jobs in flight.
+#
+# This module decides which jobs go next, for the dispatcher, which works alone under its lock. New jobs that may go
+# without it, since they take nobody's turn, are for :mod:`.new_jobs` to tell.
+#
+# Another rule of fairness is another version of this module and of that one.
+
+
+#: Of the tasks of one organization so many jobs are looked at, so that a pass takes them in their order.
+IN_ORDER_AT_ONCE: Final = 400
+
+
+def pick(
+    queue: Queue, job_types: Collection[str], room: Room, state: PassState, size: Window | None = None
+) -> list[Candidate]:
+    """Return the jobs of these types that may go now to a queue, as far as there is room.
+
+    One of each organization in turn, by their weights, from behind the one served last. What is picked is counted in
+    ``state``, whose cursors get the organization that was served last. Where more organizations wait than a page holds,
+    each page gets one round: else those of the next one would wait for many rounds of this one. What room is left when
+    all have been seen goes to all of them.
+
+    With the ``size`` of the window, ``state`` gets which of these jobs go first.
+    """
+    if len(job_types) > backlog.TYPES_AT_ONCE:  # then not all organizations are seen
+        size = None
+    picked: list[Candidate] = []
+    known = Known({}, {})
+    cursor, is_all = None, False
+    for page in _pages(queue, job_types, room.most, state):
+        is_all = page.is_all
+        own = _open_lanes(page.lanes)
+        known = Known(known.lanes | own.lanes, known.shares | own.shares)
+        cursor = _take(queue, own, room, picked, state, size, is_page=not is_all) or cursor
+        if room.is_over():
+            break
+    else:
+        if not is_all:
+            cursor = _take(queue, known, room, picked, state, size, is_page=False) or cursor
+    if cursor is not None:  # also of one that is alone: who comes next has the next turn
+        state.marks.cursors[cursor_key(queue)] = str(cursor)
+    return picked
+
+
+def cursor_key(queue: Queue) -> str:
+    """Return under which name the organization is kept that a queue was served last for."""
+    return str(queue.priority) if queue.pool == DEFAULT_POOL else f"{queue.pool}:{queue.priority}"
+
+
+def end_turns(queue: Queue, served: Sequence[Candidate], cursors: Mapping[str, Any], marks: LaneMarks) -> None:
+    """Let the turns of a queue end with those ``served``, where others that were picked behind them had to be left.
+
+    ``cursors`` are those before the pick. The organization of the first that was left has the next turn.
+    """
+    turn = cursor_key(queue)
+    marks.cursors.pop(turn, None)
+    last = str(served[-1].organization_pk) if served else cursors.get(turn)
+    if last is not None:
+        marks.cursors[turn] = last
+
+
+def others_wait(queue: Queue, job_types: Collection[str], state: PassState, organizations: Collection[Any]) -> bool:
+    """Return whether jobs of these types wait for a queue of other organizations than these."""
+    return any(not page.seen.issubset(organizations) for page in _pages(queue, job_types, 1, state))
+
+
+def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassState) -> Iterator[Page]:
+    """Yield the lanes of these types, as far as those are open, page by page; ``wanted`` is how many jobs are."""
+    kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
+    if not kinds:
+        return
+    passed = state.limits.passed()
+    if not tenant_shares.are_limits_asked():
+        limit, by_organization = tenant_shares.default_limit() - state.in_flight.unseen, state.in_flight.by_organization
+        passed |= {(pk, ALL_TYPES) for pk, count in by_organization.items() if count >= limit}
+    after = _organization_pk(state.marks.cursors.get(cursor_key(queue)))
+    walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
+    yield from backlog.pages(walk, wanted, state.marks)
+
+
+def _organization_pk(text: Any) -> Any:
+    return None if text is None else get_organization_model()._meta.pk.to_python(text)
+
+
+class Known(NamedTuple):
+    """Lanes that are open, in their order, and the shares of their organizations."""
+
+    lanes: dict[Lane, None]
+    shares: dict[Any, Share]
+
+
+def _open_lanes(lanes: list[Lane]) -> Known:
+    """Leave out lanes whose organization is inactive or gone, or of which that is not known yet.
+
+    Jobs of an organization that is gone would take its neighbors' turns; :mod:`django_jobs.engine.control.tenants` ends
+    them. A type that no longer exists is no reason to wait: the claim ends its jobs.
+    """
+    if not lanes:
+        return Known({}, {})
+    tenants = database.rows(get_organization_model())
+    shares = tenant_shares.known_shares(tenants.filter(pk__in={lane.organization_pk for lane in lanes}))
+    return Known({lane: None for lane in lanes if lane.organization_pk in shares}, shares)
+
+
+def _take(
+    queue: Queue,
+    known: Known,
+    room: Room,
+    picked: list[Candidate],
+    state: PassState,
+    size: Window | None,
+    *,
+    is_page: bool,
+) -> Any:
+    """Add jobs to those ``picked``, in turns; return the organization behind which the next turns begin, if any.
+
+    Of each organization the job goes first that has been ready the longest.
+    """
+    in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
+    shares = {pk: share for pk, share in known.shares.items() if in_flight[pk] < share.limit - unseen}
+    lanes = [lane for lane in known.lanes if lane.organization_pk in shares]
+    if not lanes or room.is_over():
+        return None
+    weights = {pk: share.weight for pk, share in shares.items()}
+    looked_at = _most_of_organization(room.most, list(weights.values()), is_page=is_page)
+    queues = _queues(queue.priority, lanes, looked_at, state)
+    order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
+    rooms = {pk: share.limit - unseen - in_flight[pk] for pk, share in shares.items()}
+    places = TypeTurns({} if is_page else queues, weights, rooms, state, cursor_key(queue))
+    first = _first(queue, known.shares, state, None if is_page else size)
+    last = served = None
+    going = turns(order, weights, state.credits(cursor_key(queue)), is_page=is_page)
+    for last in going:
+        has_room = in_flight[last] < shares[last].limit - unseen
+        found = _next(queues[last], state, places) if has_room else None
+        if found is None:
+            going.drop(last, is_empty=has_room)
+            continue
+        served = last
+        picked.append(found)
+        if last in first:
+            first.remove(last)
+            state.first.add(found.pk)
+        state.take(queue, found)
+        places.take(found)
+        if not room.take(found.lane.job_type):
+            break
+    going.end()
+    places.end()
+    # Who came last on a page and got nothing, since those before took the last places, is first on the next one.
+    return served if is_page and served is not None and last != served else going.cursor
+
+
+def _first(queue: Queue, shares: Mapping[Any, Share], state: PassState, size: Window | None) -> set[Any]:
+    """Return the organizations of which the next job goes first, and keep which weight a new one needs for that."""
+    slots = 0 if size is None else size.slots[queue]
+    around = {queue.pool} if size is None else {rival.pool for rival in size.rivals[queue]}
+    in_flight = set().union(*(state.in_flight.organizations.get(pool, ()) for pool in around))
+    contest = contest_first_turns(slots, in_flight, shares)
+    state.first_weights[queue] = contest.least_weight
+    counts = state.in_flight.by_organization
+    return {pk for pk, share in shares.items() if not counts[pk] and contest.lets_first(share)}
+
+
+def _most_of_organization(room: int, weights: list[float], *, is_page: bool) -> int:
+    """Return how many jobs of one organization to look at.
+
+    Twice an even share, so that organizations with few jobs rarely leave room unused; of a page what its heaviest one
+    may get in one round.
+    """
+    heaviest = max(weights) * len(weights) / sum(weights)
+    share = 1 if is_page else math.ceil(room / len(weights))
+    return min(room, math.ceil(2 * share * heaviest))
+
+
+def _next(queue: list[Candidate], state: PassState, places: TypeTurns) -> Candidate | None:
+    """Take out the next job of a queue that no limit holds and whose turn it is; None where there is none."""
+    refused, found = [], None
+    while queue and found is None:
+        item = queue.pop()
+        if state.limits.left(item.lane) > 0:
+            if places.allows(item):
+                found = item
+            else:
+                refused.append(item)
+    queue.extend(reversed(refused))
+    return found
+
+
+def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> dict[Any, list[Candidate]]:
+    """Return what each organization has at the heads of its lanes and was not picked, the longest ready last."""
+    wanted = _most_of_lanes(priority, lanes, most)
+    picked: dict[Lane, Collection[int]] = {lane: state.picked.get((priority, lane), ()) for lane in lanes}
+    taken = [
+        (lane, min(wanted[lane], left) + len(picked[lane])) for lane in lanes if (left := state.limits.left(lane)) > 0
+    ]
+    queues: dict[Any, list[Candidate]] = defaultdict(list)
+    for candidate in _heads(priority, taken, state):
+        if candidate.pk not in picked[candidate.lane]:  # it moves at the end of the pass only
+            queues[candidate.organization_pk].append(candidate)
+    for queue in queues.values():
+        queue.sort(key=lambda item: (item.ready_since, item.pk), reverse=True)
+    return queues
+
+
+def _most_of_lanes(priority: int, lanes: list[Lane], most: int) -> dict[Lane, int]:
+    """Return how many jobs of each lane to look at, where ``most`` of an organization are: an even share of these.
+
+    Tasks have numbers within their priority, which order all of them, whatever their types: of several types of tasks,
+    each is looked at as if there were no other, up to IN_ORDER_AT_ONCE jobs of all of them.
+    """
+    counts = Counter(lane.organization_pk for lane in lanes)
+    numbered = {lane for lane in lanes if priority != Priority.NORMAL and lane.job_type.startswith(TASK_PREFIX)}
+    of_tasks = Counter(lane.organization_pk for lane in numbered)
+    found = {lane: math.ceil(most / counts[lane.organization_pk]) for lane in lanes}
+    for lane in numbered:
+        if (others := of_tasks[lane.organization_pk]) > 1:
+            found[lane] = max(found[lane], min(most, IN_ORDER_AT_ONCE // others))
+    return found
+
+
+def _heads(priority: int, taken: list[tuple[Lane, int]], state: PassState) -> list[Candidate]:
+    """Return so many jobs of each lane. Where that is one of each, the walk has seen them already."""
+    lanes = [lane for lane, most in taken if most == 1 and state.limits.is_at_ease(lane.job_type)]
+    found = state.marks.firsts(priority, lanes) if len(lanes) == len(taken) else None
+    return state.marks.heads(priority, taken) if found is None else found
+
+
+# Whose turn it is: jobs of the backlog are picked and moved, by one process at a time.
+#
+# The dispatcher fills the broker's window with them. A worker that comes back for more while a backlog waits takes its
+# share itself.
+
 
 T = TypeVar("T")
 
@@ -73,10 +382,10 @@ def take_share(
             if fit != waiting:
                 unserved = {item.pk for item in waiting[len(fit) :]}
                 served = [item for item in items if item.pk not in unserved]
-                round_robin.end_turns(queue, served, cursors, state.marks)
+                end_turns(queue, served, cursors, state.marks)
         return started, _queue(fitting, state)
 
-    return _under_lock(work, dispatch_lock.WAIT_SECONDS)
+    return _under_lock(work, in_flight.LOCK_WAIT_SECONDS)
 
 
 def _fitting(items: Sequence[Candidate], room: Room) -> list[Candidate]:
@@ -106,7 +415,7 @@ def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict
         limits = state.limits
         kinds = [name for name in job_types if limits.is_at_ease(name) and limits.left_of_type(name) >= MANY]
         if count > 0 and queue in queues:
-            picked[queue] = round_robin.pick(queue, kinds, Room(count), state)
+            picked[queue] = pick(queue, kinds, Room(count), state)
             count -= len(picked[queue])
     return picked
 
@@ -119,7 +428,7 @@ def _queue(picked: Sequence[Candidate], state: PassState) -> list[Moved]:
     moved = move(moves, sources=DISPATCHABLE, actor=SYSTEM, skip_locked=True, only_due=True)
     moved = _without_other_lanes(moved, {item.pk: item.lane.key for item in picked})
     moved.sort(key=lambda item: order[item.pk])
-    lane_marks.note_taken(moved)
+    backlog.note_taken(moved)
     state.settle(picked, order.keys() & {item.pk for item in moved})
     return moved
 
@@ -132,7 +441,7 @@ def _without_other_lanes(moved: Sequence[Moved], keys: Mapping[int, int]) -> lis
     """
     strays = {item.pk for item in moved if item.lane_key != keys[item.pk]}
     if strays:
-        ticketing.withdraw(strays, OTHER_KEY)
+        withdraw_tickets(strays, OTHER_KEY)
     return [item for item in moved if item.pk not in strays]
 
 
@@ -149,7 +458,7 @@ def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int
     for queue, job_types in waiting.items():
         room = size.room(queue, job_types, queued)
         if not room.is_over():
-            picked += round_robin.pick(queue, job_types, room, state, size)
+            picked += pick(queue, job_types, room, state, size)
     shared = [queue for queue in overfull if _is_shared(queue, waiting.get(queue, ()), state)]
     return picked, {queue: size.most_slow(queue) for queue in shared}
 
@@ -157,21 +466,21 @@ def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int
 def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bool:
     """Return whether more than one organization has jobs that are queued or wait for a queue."""
     holders = {pk for pk, _ in state.in_flight.queued[queue]}
-    return len(holders) > 1 or round_robin.others_wait(queue, job_types, state, holders)
+    return len(holders) > 1 or others_wait(queue, job_types, state, holders)
 
 
 def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
     """Pick jobs and move them under the dispatcher's lock; None if others have it for so many seconds."""
-    lease = dispatch_lock.take(seconds)
+    lease = in_flight.take_lock(seconds)
     has_lock = lease is not None
-    if lease is None and dispatch_lock.is_stuck():
-        lease = dispatch_lock.look()
+    if lease is None and in_flight.is_lock_stuck():
+        lease = in_flight.look_at_lock()
     if lease is None:
         return None
     unseen = new_jobs.unseen_at_once()  # before the count, which sees what is stored by then
-    state = PassState(count_in_flight(has_lock=has_lock), lane_marks.read(lease.state), has_lock)
+    state = PassState(count_in_flight(has_lock=has_lock), backlog.read_marks(lease.state), has_lock)
     state.in_flight.unseen = unseen
-    held_jobs.leave_out(state.in_flight, state.marks.written)
+    in_flight.leave_out_held(state.in_flight, state.marks.written)
     done = work(state)
     written = state.to_write()
     if has_lock and written is not None:

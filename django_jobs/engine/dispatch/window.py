@@ -1,18 +1,166 @@
-"""How many tickets the broker should hold: what the live workers ask for, each for the queues that it serves."""
+"""Worker processes make themselves known, with the number of tickets that they want within reach."""
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import logging
 import math
+import os
+import socket
+import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from django.db import Error
+
 from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import machine
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
-from django_jobs.models import Worker
+from django_jobs.models import JobType, Worker
+from django_jobs.pools import configured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """Whom a worker process obeys: the process that looks after it, and the name by which that is given orders."""
+
+    pid: int
+    name: str = ""
+
+
+def announce_worker(
+    name: str,
+    queues: Sequence[str],
+    *,
+    slots: int,
+    window: int,
+    quick_types: Mapping[str, int] | None = None,
+    supervision: Supervision | None = None,
+    memory: int | None = None,
+    quiet_since: dt.datetime | None = None,
+) -> None:
+    """Say that this process works on ``queues`` with so many slots, and wants so many tickets within reach.
+
+    It wants more of the ``quick_types``, by their names. What this process dispatches counts with it at once; others
+    hear of it within a moment. ``memory`` is what it holds in megabytes; since ``quiet_since`` it takes no new jobs.
+    """
+    now = database.now()
+    rows = Worker.primary.all()
+    told = {"last_seen": now, "window": window, "quick_types": dict(quick_types or {}), "slots": slots}
+    told |= {"memory": memory, "quiet_since": quiet_since}
+    if not rows.filter(pk=name).update(**told):
+        pids = [os.getpid()] if supervision is None else [os.getpid(), supervision.pid]
+        new = Worker(
+            name=name,
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            queues=",".join(queues)[:500],
+            place=machine.place(),
+            processes=machine.describe(*pids),
+            supervisor=supervision.name if supervision else "",
+            supervisor_pid=supervision.pid if supervision else None,
+            release=_release(),
+            started_at=now,
+            **told,
+        )
+        rows.bulk_create([new], ignore_conflicts=True)
+    forget_window()
+
+
+@functools.cache
+def _release() -> str:
+    """Return this package's release; empty where it is not installed as one."""
+    try:
+        return metadata.version("django-durable-jobs")[:40]
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def withdraw_worker(name: str) -> None:
+    """Take a process off the list, since it leaves or is gone."""
+    Worker.primary.filter(pk=name).delete()
+
+
+def workers_gone_from_here() -> list[Worker]:
+    """Return the processes of this machine of which it is certain that they and their supervisors are gone."""
+    place = machine.place()
+    found = Worker.primary.filter(place=place).order_by("name") if place else []
+    return [worker for worker in found if machine.are_gone(worker.processes)]
+
+
+# Which pool's workers run a job type, as this process remembers it for a second.
+#
+# What is decided by it may be out of date for so long. Nothing wrong runs for that reason: the claim reads the type
+# itself, a ticket in another pool's queue is void there, and the reconciliation issues it in the right one.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: Seconds after which the types are read anew.
+MEMORY_SECONDS: Final = 1.0
+
+
+class _Memory(NamedTuple):
+    """The pools of the types that do not run in the default one, of which database, and until when that holds."""
+
+    alias: str
+    holds_until: float
+    pools: Mapping[str, str]
+
+
+_NOTHING: Final = _Memory("", 0.0, MappingProxyType({}))
+_memory: _Memory = _NOTHING
+#: Held by who reads: others go on with what they have.
+_reading: Final = threading.Lock()
+
+
+def are_several() -> bool:
+    """Return whether there is any pool beside the default one."""
+    return bool(configured())
+
+
+def pool_of(job_type: str) -> str:
+    """Return the name of the pool that runs a job type, also of one that is not configured.
+
+    While only the default pool is configured nothing is read, and that is the answer: there the types of other pools
+    are found by the statements that read types anyway.
+    """
+    return _pools().get(job_type, DEFAULT_POOL) if are_several() else DEFAULT_POOL
+
+
+def forget_pools(**_: Any) -> None:
+    """Forget it, as a process that has just started, or since this process changed a type. Also a signal's receiver."""
+    global _memory  # noqa: PLW0603  (a process-wide memory)
+    _memory = _NOTHING
+
+
+def _pools() -> Mapping[str, str]:
+    global _memory  # noqa: PLW0603
+    known, alias = _memory, database.alias()
+    if known.alias == alias and time.monotonic() < known.holds_until:
+        return known.pools
+    if not _reading.acquire(blocking=known.alias != alias):
+        return known.pools
+    try:
+        asked = time.monotonic()
+        rows = JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool")
+        _memory = known = _Memory(alias, asked + MEMORY_SECONDS, dict(rows))
+    except Error as error:  # what was known is better than a ticket that is not pushed
+        logger.warning("event=pools_unread error=%r", error)
+    finally:
+        _reading.release()
+    return known.pools
+
+
+# How many tickets the broker should hold: what the live workers ask for, each for the queues that it serves.
+
 
 #: How many tickets of a queue the broker should hold while no worker is known that serves it.
 MIN_WINDOW: Final = 8
@@ -197,7 +345,7 @@ def note_full(broker: object, queue: Queue, taken: int | None = None) -> None:
         _full = _full._replace(looked=now)
 
 
-def forget() -> None:
+def forget_window() -> None:
     """Forget what the workers asked for and that the broker was full, as a process that has just started."""
     global _known, _full
     _known, _full = None, _Full()

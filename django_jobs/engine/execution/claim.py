@@ -1,32 +1,334 @@
-"""Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason."""
+"""What organization and access policy say of queued jobs, remembered for a second.
+
+A share of the backlog is taken under the dispatcher's lock, where nobody can be asked: it goes by what is known here.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import Error
+from django.db.models import Q
 
 from django_jobs import pools
+from django_jobs.engine import access
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
-from django_jobs.engine.dispatch import expirations
-from django_jobs.engine.execution import breakers, claim_verdicts, unbegun
-from django_jobs.engine.execution.policy_memory import Refusal
+from django_jobs.engine.deadlines import Late
+from django_jobs.engine.dispatch import backlog
+from django_jobs.engine.dispatch.new_jobs import Tries
+from django_jobs.engine.execution import breaker, leases
+from django_jobs.engine.job_types import handlers
 from django_jobs.engine.ports import Ticket, get_broker
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.claim_rows import Row
-from django_jobs.engine.transitions import Move, Moved, move
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import fresh_reads, store
+from django_jobs.engine.store.values import NOW, After, Move, Moved, Row
+from django_jobs.engine.submission.targets import may_own, may_submit
+from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import Job
+from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import Status
+from django_jobs.statuses import Status, SubmitBy
+from django_jobs.texts import say
+
+#: Seconds for which an answer holds.
+POLICY_CACHE_SECONDS: Final = 1.0
+UNANSWERED: Final = say("The access policy has not answered yet", code="policy_silent")
+#: Seconds after which a job is tried again whose policy failed.
+POLICY_FAILED_DELAY: Final = 5.0
+#: Answers that hold for no longer are asked for again before the next share of a backlog is taken.
+ASK_AGAIN_SECONDS: Final = 0.3
+#: Answers that are remembered.
+MAX_ANSWERS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a queued job does not run now, and where it goes. ``detail`` is for system admins."""
+
+    to_status: str
+    message: str
+    delay: float = 0.0
+    is_not_loadable: bool = False
+    detail: str = ""
+
+
+class Answer(NamedTuple):
+    """What the policy said of jobs like this one, when it was asked that, and when that expires."""
+
+    asked: float
+    expires: float
+    refusal: Refusal | None
+    job: Row
+
+
+#: The main loop and the refiller ask at the same time. Held by who writes answers, or walks through them.
+_writing: Final = threading.Lock()
+#: The newest last.
+_answers: dict[tuple[Any, ...], Answer] = {}
+#: One job of each kind for which an answer was wanted since they were last asked for again.
+_used: dict[tuple[Any, ...], Row] = {}
+
+
+def forget_answers() -> None:
+    """Forget all answers, so that organization and policy are asked anew."""
+    with _writing:
+        _answers.clear()
+    _used.clear()
+
+
+def refusal_of(job: Row) -> Refusal | None:
+    """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
+    answer = answer_to(job)
+    return _ask_now(_key(job), job) if answer is None else answer.refusal
+
+
+def answer_to(job: Row) -> Answer | None:
+    """Return the answer for a job that has not expired, and note that it was wanted."""
+    if len(_used) > MAX_ANSWERS:
+        _used.clear()
+    answer = _answers.get(want_answers(job))
+    return answer if answer is not None and time.monotonic() < answer.expires else None
+
+
+def want_answers(job: Row) -> tuple[Any, ...]:
+    """Note that an answer for this job was wanted; return its key."""
+    key = _key(job)
+    _used[key] = _kind(job)
+    return key
+
+
+def policy_allows(count: int) -> list[Row]:
+    """Return one of each kind of jobs that may run, of so many answers at most, the newest.
+
+    They have no parameters and no metadata.
+    """
+    now, alias = time.monotonic(), database.alias()
+    with _writing:
+        newest = list(itertools.islice(reversed(_answers.items()), count))
+    return [answer.job for key, answer in newest if answer.refusal is None and now < answer.expires and key[0] == alias]
+
+
+def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
+    """Ask anew what was wanted since the last call, where the answer is nearly too old.
+
+    So that those who go on wanting it need not wait for it. Who is called away still asks one question at most; what
+    is left then is asked by those who want it.
+    """
+    soon = time.monotonic() + ASK_AGAIN_SECONDS
+    with contextlib.suppress(KeyError):  # another thread has taken out the last
+        while _used:  # emptied also where there is no answer: what still waits is wanted again
+            key, job = _used.popitem()
+            answer = _answers.get(key)
+            if answer is None or answer.expires < soon:
+                _ask_now(key, job)
+                if is_called_away():
+                    _used.clear()
+
+
+def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
+    asked = time.monotonic()
+
+    def ask() -> Refusal | None:
+        refusal = _ask_quietly(job)
+        _remember(key, Answer(asked, time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job)))
+        return refusal
+
+    try:
+        return access.ask_beside(job.organization_id, ask)
+    except Late:
+        return Refusal(Status.PENDING, UNANSWERED, POLICY_CACHE_SECONDS)
+
+
+def _remember(key: tuple[Any, ...], answer: Answer) -> None:
+    """Remember an answer, but for one to a question that another thread has asked later and has got answered."""
+    with _writing:
+        if len(_answers) > MAX_ANSWERS:
+            _answers.clear()
+        if key in _answers and _answers[key].asked > answer.asked:
+            return
+        _answers.pop(key, None)
+        _answers[key] = answer
+
+
+def _kind(job: Row) -> Row:
+    """Return the job without what no question is about, which may be large."""
+    return job._replace(input_parameters=None, metadata=None)
+
+
+def _key(job: Row) -> tuple[Any, ...]:
+    return (
+        database.alias(),
+        job.organization_id,
+        # A tenant that was renamed or deleted since is asked about anew.
+        job.organization,
+        job.owner_id,
+        job.owner_name,
+        job.job_type_id,
+        job.requires_permission,
+        job.submit_by,
+        job.submitted_by_id is not None,
+    )
+
+
+def _ask_quietly(job: Row) -> Refusal | None:
+    """Ask the policy. One that fails decides nothing: the job waits and is judged again."""
+    try:
+        with fresh_reads():  # a job does not die of what a replica does not know yet
+            return _ask_policy(job)
+    except Error:
+        raise
+    except Exception as error:  # noqa: BLE001  (the host's code)
+        access.complain(error)
+        name = type(access.cause_of(error)).__name__
+        text = say("The access policy failed (%(error)s)", code="policy_failed", error=name)
+        return Refusal(Status.PENDING, text, POLICY_FAILED_DELAY)
+
+
+def _ask_policy(job: Row) -> Refusal | None:
+    tenants = database.rows(get_organization_model())
+    organization = tenants.filter(pk=job.organization_id).first()
+    if organization is None:
+        return Refusal(Status.DEAD_LETTER, say("Organization not found", code="organization_gone"))
+    policy = access.get_policy()
+    if not policy.is_active(organization):
+        return Refusal(Status.PENDING, say("The organization is not active", code="organization_inactive"))
+    if not job.owner_name and job.owner_id is None:
+        return None
+    owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
+    if owner is None:
+        return Refusal(Status.DEAD_LETTER, say("The owner no longer exists", code="owner_gone"))
+    kind = JobType.primary.get(pk=job.job_type_id)
+    # A job that was accepted while its type was open to users runs also after the type was closed to them.
+    by_code = job.submitted_by_id is not None or kind.submit_by == SubmitBy.CODE
+    may = may_own if by_code else may_submit
+    if not may(owner, organization, kind):
+        return Refusal(Status.DEAD_LETTER, say("The owner may no longer submit this", code="may_not_submit"))
+    return None
+
+
+# Judging whether a queued job may run now: by its type, its organization, its owner and its handler.
+
+
+#: So many answers of the policy, the newest, may let a job start in the statement that reads it.
+MAX_KNOWN: Final = 50
+#: Seconds after which a job ends whose handler no worker could load.
+NOT_LOADABLE_SECONDS: Final = 600
+#: Whether jobs are like those that were claimed before, as one after the other is claimed: with many owners few are.
+likeness: Final = Tries(63)
+
+
+def refuse_claims(job: Row, refusal: Refusal) -> Move:
+    """Return the move of a job that may not run."""
+    # This is judged for each job, since each has waited for its own time.
+    if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
+        text = say(
+            "%(text)s No worker could load it for 10 minutes.", code="handler_not_loadable", text=refusal.message
+        )
+        refusal = Refusal(Status.DEAD_LETTER, text, detail=refusal.detail)
+    values: dict[str, Any] = {"queued_at": None, "ready_at": After(refusal.delay)}
+    if refusal.to_status == Status.DEAD_LETTER:
+        values = {"error_message": refusal.message, "error_type": "Permanent", "completed_at": NOW}
+        values["error_fingerprint"] = fingerprint(refusal.message)
+    return Move(
+        pk=job.pk,
+        to_status=refusal.to_status,
+        attempt=job.attempt,
+        message=refusal.message,
+        traceback=refusal.detail,
+        values=values,
+    )
+
+
+def examine_claims(job: Row) -> Handler | Refusal:
+    """Return the handler to run, or why the job may not run."""
+    if job.handler_method is None:
+        return Refusal(Status.DEAD_LETTER, say("Job type not found", code="unknown_job_type"))
+    if not job.is_enabled or job.is_paused:
+        word = "paused" if job.is_enabled else "disabled"
+        return Refusal(Status.PENDING, say(f"The job type is {word}", code=f"type_{word}"))
+    if job.pool not in pools.names():
+        return Refusal(Status.PENDING, pools.not_configured(job.pool or ""))
+    problem = refusal_of(job)
+    if problem is not None:
+        return problem
+    try:
+        return handlers.resolve_handler(job.handler_method)
+    except handlers.HandlerNotAllowed as error:
+        return Refusal(Status.DEAD_LETTER, say("Handler not allowed.", code="handler_not_allowed"), detail=str(error))
+    except handlers.HandlerNotLoadable as error:
+        text = say(f"{handlers.NOT_LOADABLE}.", code="handler_not_loadable")
+        return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
+
+
+def known_handler(job: Row) -> Handler | None:
+    """Return the handler to run if it is loaded and known to be allowed; None otherwise, or if the job may not run.
+
+    Nobody is asked and nothing imported: both may take seconds, and an import may end the process.
+    """
+    if job.handler_method is None or not job.is_enabled or job.is_paused:
+        return None
+    answer = answer_to(job)
+    if answer is None or answer.refusal is not None:
+        return None
+    return handlers.loaded_handler(job.handler_method)
+
+
+def known_claims() -> list[Row]:
+    """Return one of each kind of jobs that may run and whose handlers are loaded, as far as that is known.
+
+    They have no parameters and no metadata.
+    """
+    return [job for job in policy_allows(MAX_KNOWN) if is_loaded(job)]
+
+
+def is_loaded(job: Row) -> bool:
+    """Return whether this process has loaded the handler of a job."""
+    return job.handler_method is not None and handlers.loaded_handler(job.handler_method) is not None
+
+
+def handler_of(job: Row) -> Handler:
+    """Return the handler of a job that is like one of :func:`known`."""
+    want_answers(job)
+    return handlers.resolve_handler(job.handler_method or "")
+
+
+def _not_loadable_since(job: Row) -> float:
+    """Return for how many seconds workers have not been able to load the handler; a retry begins anew."""
+    logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
+    not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
+    other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
+    first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
+    return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
+
+
+def question(job: Row) -> tuple[Any, ...]:
+    """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
+    asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
+    return (*asked, job.submitted_by_id is not None, job.pool)
+
+
+def forget_verdicts() -> None:
+    """Forget all that is known, so that organization and policy are asked anew."""
+    forget_answers()
+    likeness.forget()
+
+
+# Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason.
+
 
 #: How long a claim pauses that met only rows in use: their tickets may be all that the broker has.
 ALL_IN_USE_SECONDS: Final = 0.02
 
 
-def claim(
+def claim_jobs(
     tickets: Sequence[Ticket],
     worker_name: str,
     fits: Callable[[Sequence[str]], int] = len,
@@ -49,7 +351,7 @@ def claim(
     queued, wanted = _read_queued(tickets)
     count = max(1, fits([ahead_name(job) for job in queued]))
     if not may_load:
-        count = min(count, sum(1 for _ in itertools.takewhile(claim_verdicts.is_loaded, queued)))
+        count = min(count, sum(1 for _ in itertools.takewhile(is_loaded, queued)))
     accepted, refused = _judge(queued[:count], wanted, worker_name)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
@@ -71,16 +373,16 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
 
     Where most jobs are unlike those before them this is rarely tried, since it takes a statement in vain.
     """
-    is_worth_it = store().claims_known and claim_verdicts.likeness.is_due()
-    known = [row for row in claim_verdicts.known() if row.pool == ticket.pool] if is_worth_it else []
+    is_worth_it = store().claims_known and likeness.is_due()
+    known = [row for row in known_claims() if row.pool == ticket.pool] if is_worth_it else []
     if not known:
         return None
-    found = unbegun.start_known(ticket.pk, ticket.attempt, worker_name, known)
-    claim_verdicts.likeness.note(succeeded=found is not None)
+    found = leases.start_known_unbegun(ticket.pk, ticket.attempt, worker_name, known)
+    likeness.note(succeeded=found is not None)
     if found is None:
         return None
     moved, row = found
-    claimed = claimed_job(row, ticket, claim_verdicts.handler_of(row), worker_name)
+    claimed = claimed_job(row, ticket, handler_of(row), worker_name)
     claimed.job_id, claimed.attempt = moved.job_id, moved.attempt  # the row's, since a ticket may be forged
     _read_replaced([claimed], {moved.pk: moved.queued_at}, [row])
     return claimed
@@ -129,20 +431,20 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> 
     verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
     accepted: list[Claimed] = []
     refused: list[Move] = []
-    held = breakers.not_startable(jobs)
+    held = breaker.not_startable(jobs)
     for job in jobs:
         if job.seconds_left is not None and job.seconds_left <= 0:
-            refused.append(expirations.move_of(job.pk, job.attempt))
+            refused.append(backlog.expiration_move(job.pk, job.attempt))
             continue
         if job.pk in held:
-            refused.append(claim_verdicts.refuse(job, Refusal(Status.PENDING, breakers.NOT_STARTED)))
+            refused.append(refuse_claims(job, Refusal(Status.PENDING, breaker.NOT_STARTED)))
             continue
-        key = claim_verdicts.question(job)
+        key = question(job)
         if key not in verdicts:
-            verdicts[key] = claim_verdicts.examine(job)
+            verdicts[key] = examine_claims(job)
         verdict = verdicts[key]
         if isinstance(verdict, Refusal):
-            refused.append(claim_verdicts.refuse(job, verdict))
+            refused.append(refuse_claims(job, verdict))
         else:
             accepted.append(claimed_job(job, wanted[job.pk], verdict, worker_name))
     return accepted, refused
@@ -150,7 +452,7 @@ def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> 
 
 def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
     """Move them to Running under a lease. Rows that another transaction holds do not move."""
-    return unbegun.start([(item.pk, item.attempt) for item in accepted], worker_name)
+    return leases.start_unbegun([(item.pk, item.attempt) for item in accepted], worker_name)
 
 
 def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[Row]) -> None:

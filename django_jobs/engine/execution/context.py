@@ -2,27 +2,462 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+import re
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar, Unpack
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import ContentFile, File
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast, Length
+from django.utils.text import get_valid_filename
 
-from django_jobs.engine.execution import coroutines, outputs
-from django_jobs.engine.execution.durable_work import DurableWork
+from django_jobs.conf import output_storage
+from django_jobs.engine import transitions
+from django_jobs.engine.execution import coroutines
+from django_jobs.engine.execution.steps import Checkpoint, Done, MemoryNotes, Step, Steps, refuse_coroutine
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.exceptions import JobCanceled, OrganizationGone
+from django_jobs.engine.ports import get_broadcaster
+from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidStep, JobCanceled, OrganizationGone
+from django_jobs.models import Job, JobDependency
+from django_jobs.models.job import format_job_id, parse_job_id
+from django_jobs.statuses import Status
+from django_jobs.texts import say
 
 if TYPE_CHECKING:
-    from django_jobs.engine.execution.runner import Runner
-    from django_jobs.engine.execution.work_notes import Notes
-    from django_jobs.engine.submission.fields import ContextFields
-    from django_jobs.models import Job, JobType
+    from django_jobs.engine.execution.steps import Notes
+    from django_jobs.engine.submission.values import ContextFields
+    from django_jobs.models import JobType
     from django_jobs.values import BatchStatus
 
+# What a handler's context asks of whoever runs the handler.
+
+
+class Runner(Protocol):
+    """What runs the handler: takes its progress, and knows whether it is to stop."""
+
+    def report(self, percent: int, message: str | None) -> None:
+        """Take progress, without making the handler wait."""
+
+    def is_canceled(self) -> bool:
+        """Return whether the job is to stop: it was canceled, or this attempt no longer owns it."""
+
+    def is_lost(self) -> bool:
+        """Return whether this attempt is known to own the job no longer, without asking the database."""
+
+    def check(self) -> None:
+        """Raise the interruption that is due, if any."""
+
+    def remind(self) -> None:
+        """Raise it, unless it was raised less than two seconds ago: the handler may be cleaning up."""
+
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """Return a ``with`` block in which interruptions may be raised."""
+
+    def shielded(self) -> contextlib.AbstractContextManager[None]:
+        """Return a ``with`` block inside of that in which interruptions wait."""
+
+
+# Keeping the latest progress of running jobs, and writing it in sets, so that handlers do not wait for that.
+
+
+_Progress: TypeAlias = tuple[int, str | None]
+
+
+class ProgressBuffer:
+    """Keeps the latest progress of each running attempt until it is written.
+
+    Progress is written only while the attempt owns its job in ``worker_name``.
+    """
+
+    def __init__(self, worker_name: str) -> None:
+        self._worker_name = worker_name
+        self._latest: dict[tuple[int, int], _Progress] = {}
+        #: What is being written, and so may be too late for an attempt that ends at this moment.
+        self._writing: dict[tuple[int, int], _Progress] = {}
+        self._lock = threading.Lock()
+        self._organizations: dict[int, Any] = {}
+
+    def report(self, key: tuple[int, int], percent: int, message: str | None) -> None:
+        """Take the progress of (job, attempt) in percent; a message of None keeps the last one."""
+        # The assignment is atomic. Between read and assignment, at most an older message can get lost.
+        known = self._latest.get(key)
+        self._latest[key] = (percent, known[1] if message is None and known else message)
+
+    def drop(self, key: tuple[int, int]) -> _Progress | None:
+        """Forget an attempt that has ended, and return its progress that may not be written, or None."""
+        self._organizations.pop(key[0], None)
+        latest, writing = self._latest.pop(key, None), self._writing.get(key)
+        if latest is None or writing is None or latest[1] is not None:
+            return latest or writing
+        return latest[0], writing[1]
+
+    def flush(self) -> set[tuple[int, int]]:
+        """Write what is new and return the attempts that no longer own their job."""
+        with self._lock:
+            self._writing = latest = self._latest
+            self._latest = {}
+            left = latest
+            try:
+                written = [key for key, value in latest.items() if write(key, *value, self._worker_name)]
+                left = _still_running({key: latest[key] for key in latest.keys() - written}, self._worker_name)
+            finally:
+                for key, value in left.items():  # written the next time, unless something newer was reported
+                    self._latest.setdefault(key, value)
+                self._writing = {}
+        # This is done without the lock, since receivers may take long.
+        transitions.announcer().progressed(self._organizations_of([key[0] for key in written]))
+        return latest.keys() - written - left.keys()
+
+    def _organizations_of(self, pks: Collection[int]) -> dict[int, Any]:
+        """Return the jobs' organizations: read once a job, and only where live pages are told of progress."""
+        if get_broadcaster() is None:
+            return dict.fromkeys(pks)
+        unknown = [pk for pk in pks if pk not in self._organizations]
+        if unknown:
+            rows = Job.primary.filter(pk__in=unknown)
+            self._organizations.update(rows.values_list("pk", "organization_id"))
+        return {pk: self._organizations[pk] for pk in pks if pk in self._organizations}
+
+
+def write(key: tuple[int, int], percent: int, message: str | None, worker_name: str) -> bool:
+    """Write one attempt's progress. Return False when it no longer owns the job, or the row is in use."""
+    values: dict[str, object] = {"progress": percent}
+    if message is not None:
+        values["progress_message"] = message
+    rows = _running(worker_name).filter(pk=key[0], attempt=key[1])
+    if not database.connection().features.has_select_for_update_skip_locked:
+        return rows.update(**values) > 0
+    return database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(**values) > 0)
+
+
+def _still_running(latest: dict[tuple[int, int], _Progress], worker_name: str) -> dict[tuple[int, int], _Progress]:
+    """Return the progress of those of these attempts that still run."""
+    if not latest:
+        return {}
+    rows = _running(worker_name).filter(pk__in=[pk for pk, _ in latest])
+    running = set(rows.values_list("pk", "attempt"))
+    return {key: value for key, value in latest.items() if key in running}
+
+
+def _running(worker_name: str) -> QuerySet[Job]:
+    return Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)
+
+
+# Files that handlers save: in a folder for each tenant and job, under names that nobody can guess.
+
+
+ROOT = "django_jobs"
+#: Bytes of UTF-8. File systems take 255, of which a storage may need some to make a name unique.
+MAX_NAME_BYTES = 200
+#: Characters of an ``output_reference``.
+MAX_REFERENCE = 1_000
+
+
+def output_folder(organization_pk: object, job_id: str) -> str:
+    """Return the folder that holds a job's files."""
+    return f"{ROOT}/{organization_pk}/{job_id}"
+
+
+def safe_basename(filename: str) -> str:
+    """Return the last part of a file name, in characters that every storage takes; of a long one the end."""
+    name = PurePosixPath(str(filename).replace("\\", "/")).name
+    end = name.encode(errors="replace")[-MAX_NAME_BYTES:].decode(errors="ignore")
+    try:
+        return str(get_valid_filename(re.sub(r"^\.+", "", end)))
+    except SuspiciousFileOperation:  # nothing is left of it
+        return "output"
+
+
+def save_output(organization_pk: object, job_id: str, filename: str, content: bytes | str | IO[bytes]) -> str:
+    """Store the content and return its reference, a name in the output storage."""
+    path = f"{output_folder(organization_pk, job_id)}/{secrets.token_urlsafe(16)}/{safe_basename(filename)}"
+    if isinstance(content, str):
+        content = content.encode()
+    file = ContentFile(content) if isinstance(content, bytes) else File(content)
+    return str(output_storage().save(path, file))
+
+
+def output_belongs_to(reference: str, organization_pk: object, job_id: str) -> bool:
+    """Return whether ``save`` made this reference for this job; any other reference is only text."""
+    prefix = output_folder(organization_pk, job_id) + "/"
+    rest = reference[len(prefix) :]
+    return reference.startswith(prefix) and bool(re.fullmatch(r"[A-Za-z0-9_-]{22}/[^/\\]+", rest))
+
+
+def _files_in(path: str) -> list[str]:
+    """Return the names of the files in a folder; none where it was deleted meanwhile."""
+    try:
+        return list(output_storage().listdir(path)[1])
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def jobs_with_files(organization_pk: object) -> list[str]:
+    """Return the ids of the tenant's jobs that have a folder."""
+    try:
+        return list(output_storage().listdir(f"{ROOT}/{organization_pk}")[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def count_files(organization_pk: object, job_id: str) -> int:
+    """Return how many files a job has; each lies in a folder of its own."""
+    try:
+        return len(output_storage().listdir(output_folder(organization_pk, job_id))[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def delete_outputs(organization_pk: object, job_id: str) -> int:
+    """Delete the files of a job and return how many there were."""
+    storage = output_storage()
+    count = 0
+    try:
+        tokens, _ = storage.listdir(output_folder(organization_pk, job_id))
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    for token in tokens:
+        path = f"{output_folder(organization_pk, job_id)}/{token}"
+        for name in _files_in(path):
+            storage.delete(f"{path}/{name}")
+            count += 1
+        storage.delete(path)
+    storage.delete(output_folder(organization_pk, job_id))
+    return count
+
+
+# Reading the results of a job's parents for its handler: small ones at once, references in the place of others.
+
+
+#: Characters of JSON that a handler gets at once, over all parents.
+MAX_CHARACTERS: Final = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReference:
+    """Stands for the result of a parent that does not fit beside the others."""
+
+    job_id: str
+
+    def load(self) -> Any:
+        """Return this one result, read now; None when the job is gone. Works in async handlers too."""
+        parsed = parse_job_id(self.job_id)
+        return None if parsed is None else coroutines.outside_loop(lambda: _results([parsed[0]]).get(parsed[0]))
+
+
+def read_parent_results(child: int) -> dict[str, Any]:
+    """Return the result of each parent by its job id, in the order of their submission.
+
+    None stands for a parent that did not complete, or returned nothing. Results are taken in that order while they
+    come to MAX_CHARACTERS at most; each that does not fit is a ResultReference.
+    """
+    links = JobDependency.primary.filter(child_id=child).order_by("parent_id")
+    size = Length(Cast("parent__result", TextField()))
+    rows = links.values_list("parent_id", "parent__created_at", "parent__status", size)
+    found: dict[str, Any] = {}
+    wanted: dict[int, str] = {}
+    total = 0
+    for pk, created_at, status, characters in rows:
+        name = format_job_id(pk, created_at.year)
+        found[name] = None
+        if status != Status.COMPLETED or characters is None:
+            continue
+        if total + characters > MAX_CHARACTERS:
+            found[name] = ResultReference(name)
+            continue
+        total += characters
+        wanted[pk] = name
+    results = _results(list(wanted))
+    return found | {name: results.get(pk) for pk, name in wanted.items()}
+
+
+def _results(pks: list[int]) -> dict[int, Any]:
+    if not pks:
+        return {}
+    return dict(Job.primary.filter(pk__in=pks).order_by().values_list("pk", "result"))
+
+
+# The part of a handler's context that remembers over attempts: steps and the checkpoint.
+
+
 T = TypeVar("T")
+
+
+class DurableWork:
+    """Steps are done once for the job; the checkpoint is a note from one attempt to the next."""
+
+    job_id: str
+    _runner: Runner
+
+    def __init__(self, notes: Notes | None) -> None:
+        """Without ``notes``, what is done is remembered as long as this object is there."""
+        notes = notes or MemoryNotes()
+        self._steps = Steps(notes)
+        self._checkpoint = Checkpoint(notes)
+
+    def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call ``function(*args, **kwargs)`` once for the job, and return its result as stored JSON (up to 64 kB).
+
+        The result is committed before this returns; a later attempt gets it without a call. A step that raises is not
+        stored. A step is known by its name, its place among equal names and its arguments as they are at the call.
+        StepOrderChanged is raised where an earlier attempt had others. Raises InvalidStep for what cannot be a step,
+        and JobCanceled when the job is to stop. The function may be called again where its process dies before its
+        result is committed.
+        """
+        self._refuse_late()
+        if coroutines.in_event_loop():
+            text = "Step %(step)r would hold up the event loop. Call it by: await context.astep(…)."
+            raise InvalidStep(say(text, code="in_event_loop", step=name))
+        with self._steps.in_one_thread(name):
+            with self._runner.shielded():
+                step = self._steps.take(name, function, args, kwargs)
+            with self._steps.under_way(step):
+                refuse_coroutine(step, function)
+                return self._do(step, refuse_coroutine)
+
+    def astep(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """:meth:`step` for async handlers: ``await`` it.
+
+        A coroutine function is awaited; any other is called in the handler's thread for synchronous code. The place of
+        the step is that of this call, whatever is awaited first. In tasks of their own (``asyncio.gather``) steps come
+        in any order. There they are known by name and arguments alone; InvalidStep is raised where two have the same.
+        """
+        self._refuse_late()
+        with self._runner.shielded():
+            step = self._steps.take(name, function, args, kwargs)
+        step.coroutine = self._ado(step)
+        return step.coroutine
+
+    def _do(self, step: Step, check: Callable[[Step, Any], None]) -> Any:
+        """Return the result that is stored, else do the step in this thread."""
+        if (done := self._done(step)) is not None:
+            return done.result
+        with self._steps.running() as watch:
+            value = step.call.function(*step.call.args, **step.call.kwargs)
+        check(step, value)
+        with self._runner.shielded():
+            return self._steps.store(step, value, watch.seconds)
+
+    def _done(self, step: Step) -> Done | None:
+        with self._runner.shielded():
+            done = self._steps.done(step)
+        if done is None:
+            self._runner.check()  # before the effect of the next step
+        return done
+
+    async def _ado(self, step: Step) -> Any:
+        with self._steps.under_way(step):
+            if inspect.iscoroutinefunction(step.call.function):
+                if (done := await _in_thread(self._done)(step)) is not None:
+                    return done.result
+                return await self._await(step, step.call.function(*step.call.args, **step.call.kwargs))
+            waiting: list[Awaitable[Any]] = []
+
+            def check(_: Step, value: Any) -> None:
+                if inspect.isawaitable(value):
+                    waiting.append(value)
+                    raise _MustBeAwaited
+
+            try:
+                return await _in_thread(self._do)(step, check)
+            except _MustBeAwaited:
+                return await self._await(step, waiting[0])
+
+    async def _await(self, step: Step, awaitable: Awaitable[Any]) -> Any:
+        with self._steps.running() as watch:
+            value = await awaitable
+        with self._runner.shielded():
+            return await _to_its_end(_in_thread(self._steps.store)(step, value, watch.seconds))
+
+    @property
+    def checkpoint(self) -> Any:
+        """Return a dict that the next attempt finds as it was last saved; at first it is empty.
+
+        It may hold up to 64 kB of JSON. Read when first asked for; in an async handler the event loop waits for that.
+        It is saved by :meth:`save_checkpoint`, and where it changed when the worker hands the job back or the handler
+        raised RetryLater.
+        """
+        self._refuse_late()
+        if not self._checkpoint.is_read:
+            with self._runner.shielded():
+                coroutines.outside_loop(self._checkpoint.read)
+        return self._checkpoint.value
+
+    @checkpoint.setter
+    def checkpoint(self, value: dict[str, Any]) -> None:
+        self._checkpoint.replace(value)
+
+    def save_checkpoint(self) -> None:
+        """Save ``checkpoint`` for the next attempt; it is committed when this returns.
+
+        Raises InvalidStep where it is no dict of JSON any more, too large, or cannot be committed at once, and
+        JobCanceled when the job is to stop.
+        """
+        self._refuse_late()
+        if coroutines.in_event_loop():
+            text = "This would hold up the event loop. Call it by: await context.asave_checkpoint()."
+            raise InvalidStep(say(text, code="in_event_loop"))
+        with self._runner.shielded():
+            self._save_checkpoint(None)
+
+    async def asave_checkpoint(self) -> None:
+        """:meth:`save_checkpoint` for async handlers."""
+        self._refuse_late()
+        # As it is now: the handler may change it while another thread writes.
+        text = self._checkpoint.text() if self._checkpoint.is_read else None
+        with self._runner.shielded():
+            await _to_its_end(_in_thread(self._save_checkpoint)(text))
+
+    def _save_checkpoint(self, text: str | None) -> None:
+        self._checkpoint.require_commits()
+        if text is None:
+            self._checkpoint.read()
+            text = self._checkpoint.text()
+        self._checkpoint.save(text)
+
+    def unsaved_checkpoint(self) -> str | None:
+        """Return JSON of the checkpoint if it changed since it was saved; for the engine."""
+        return self._checkpoint.unsaved(self.job_id)
+
+    def _refuse_late(self) -> None:
+        raise NotImplementedError
+
+
+class _MustBeAwaited(Exception):
+    """A plain function returned something to be awaited."""
+
+
+def _in_thread(function: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
+    return sync_to_async(function, thread_sensitive=True)
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns. Whoever cancels this waits for its end: what it stores has happened."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # else the loop reports that nobody asked for it
+        raise
+
+
+# What a handler gets: the facts of its job, and the methods by which it reports, saves and submits.
+
+
 #: Submits a job of this type, with these parameters and keywords, from a handler.
 Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
 #: Characters of a progress message.
@@ -108,9 +543,9 @@ class JobContext(DurableWork):
         was deleted is missing. Results of up to 1 MB in all are here; in the place of each that does not fit is a
         ``ResultReference``, whose ``load()`` reads that one. In an async handler the event loop waits for the read.
         """
-        from django_jobs.engine.execution import parent_results  # a host imports this class before the apps are ready
+        # a host imports this class before the apps are ready
 
-        return self._read(lambda: parent_results.read(self._pk()))
+        return self._read(lambda: read_parent_results(self._pk()))
 
     @cached_property
     def batch_id(self) -> str | None:
@@ -118,9 +553,9 @@ class JobContext(DurableWork):
 
         Read when first asked for. In an async handler the event loop waits for the read.
         """
-        from django_jobs.engine.batches import status  # a host imports this class before the apps are ready
+        from django_jobs.engine import batches  # a host imports this class before the apps are ready
 
-        return self._read(lambda: status.batch_id_of(self._pk()))
+        return self._read(lambda: batches.batch_id_of(self._pk()))
 
     @property
     def batch(self) -> BatchStatus | None:
@@ -128,9 +563,9 @@ class JobContext(DurableWork):
 
         Read each time. In an async handler the event loop waits for the read.
         """
-        from django_jobs.engine.batches import status  # a host imports this class before the apps are ready
+        from django_jobs.engine import batches  # a host imports this class before the apps are ready
 
-        return self._read(lambda: status.batch_of(self._pk()))
+        return self._read(lambda: batches.batch_of(self._pk()))
 
     def _read(self, read: Callable[[], T]) -> T:
         self._refuse_late()
@@ -155,9 +590,9 @@ class JobContext(DurableWork):
         return await sync_to_async(self.still_owned, thread_sensitive=True)()
 
     def _ask_whether_owned(self) -> bool:
-        from django_jobs.engine.execution import ownership
+        from django_jobs.engine.execution import leases
 
-        return ownership.is_owned(self._pk(), self.attempt, self._worker_name)
+        return leases.is_owned(self._pk(), self.attempt, self._worker_name)
 
     def _pk(self) -> int:
         from django_jobs.models.job import parse_job_id
@@ -192,7 +627,7 @@ class JobContext(DurableWork):
         self.has_saved = True
         self._refuse_late()
         with self._runner.shielded():
-            return outputs.save(self.organization_pk, self.job_id, filename, content)
+            return save_output(self.organization_pk, self.job_id, filename, content)
 
     def submit_job(
         self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, **keywords: Unpack[ContextFields]

@@ -16,7 +16,7 @@ from typing import Final
 from django.db import DatabaseError, transaction
 
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution.outcomes import Outcome
+from django_jobs.engine.execution.retry_policy import Outcome
 from django_jobs.engine.log_lines import KeptLines, LineBuffer, read_limits
 from django_jobs.engine.store import database
 from django_jobs.models import AttemptLog

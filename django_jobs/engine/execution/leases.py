@@ -1,26 +1,194 @@
-"""Leases: a worker's right to its running jobs, which it renews while it lives and loses when it falls silent."""
+"""Whether an attempt still owns its job: as the database knows, and as its worker can know without asking."""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import F, Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.actors import SCHEDULER
-from django_jobs.engine.dispatch import in_flight
-from django_jobs.engine.execution import settle, unbegun, vanished
+from django_jobs.engine import machine
+from django_jobs.engine.actors import SCHEDULER, WORKER, Actor
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import dispatcher, in_flight, window
+from django_jobs.engine.execution import settle
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import Moved
-from django_jobs.models import Job
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import INCREMENT, NOW, After, Move, Moved, Row, Waypoint
+from django_jobs.engine.transitions import claim_known, move
+from django_jobs.models import ExecutionLog, Job, Worker
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import Status
+from django_jobs.statuses import AWAITING_TURN, Status
 from django_jobs.texts import say
+
+
+def is_owned(pk: int, attempt: int, worker_name: str) -> bool:
+    """Return whether this worker's attempt runs the job by a lease that lasts.
+
+    A lease that ran out gives no right any more, also while nobody has taken the job yet. No two claims of a job have
+    the same attempt, except where a fail-over lost the first: then another worker has the second.
+    """
+    rows = Job.primary.filter(pk=pk, attempt=attempt, worker_name=worker_name, status=Status.RUNNING)
+    return rows.extra(where=[f"lease_expires_at > {store().sql_now()}"]).exists()  # noqa: S610  (no value is in it)
+
+
+def has_lease_run_out(claimed: Claimed, renewed: float) -> bool:
+    """Return whether an attempt's lease is over, as far as its worker can know without asking the database.
+
+    ``renewed`` is a moment before the last renewal that succeeded, on the clock of ``engine.machine``; 0: none did.
+    """
+    return machine.uptime_seconds() - max(claimed.claimed_at, renewed) > float(jobs_settings.LEASE_SECONDS)
+
+
+# The jobs of workers of this machine that were killed together with their supervisors: nobody else reports these.
+#
+# Workers of other machines, and of other containers, cannot be judged from here; their leases run out.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: Seconds between two looks.
+PAUSE: Final = 3.0
+
+
+class Neighbors:
+    """Looks at once, and then every few seconds, which workers of this machine are gone."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def end_what_is_gone(self) -> int:
+        """End the attempts that such workers have left; return how many there were.
+
+        An orphan that outlived its supervisor works on, and is left alone.
+        """
+        if time.monotonic() < self._next:
+            return 0
+        self._next = time.monotonic() + PAUSE
+        count = sum(map(_end, window.workers_gone_from_here()))
+        if count:
+            dispatcher.dispatch_without_budget()  # for the first loss they run again at once; nobody may lead now
+        return count
+
+
+def _end(worker: Worker) -> int:
+    held = left_by(worker.name)
+    moved = end_vanished(sorted(held), f"process {worker.pid} and its supervisor are gone", worker.name, SCHEDULER)
+    ended = {item.pk for item in moved}
+    if ended or not held:  # else another neighbor was quicker
+        logger.warning("event=neighbor_gone worker=%s pid=%s jobs=%s", worker.name, worker.pid, len(ended))
+    if ended >= {pk for pk, _ in held}:  # else rows are in use, and the next look finds it again
+        window.withdraw_worker(worker.name)
+    return len(ended)
+
+
+# Attempts that a worker had in hand when it died, and whose handlers had not begun.
+#
+# Mostly such a job is a bystander, so that it is handed back. But the import of its handler, or what comes before that,
+# may be what kills workers, and then that would go on for ever. So a job that was alone in a dying worker's hands for
+# the second time is charged for it as for a handler that kills its process.
+
+
+#: How the message of a return to the queue begins that counts at the next death; the Execution Log is searched for it.
+DIED_ALONE: Final = "Handed back: its worker died before it began"
+
+
+def start_unbegun(
+    attempts: Collection[tuple[int, int]],
+    worker_name: str,
+    sources: Collection[str] = (Status.QUEUED,),
+    via: Waypoint | None = None,
+) -> list[Moved]:
+    """Move jobs to Running, each for this attempt, under a lease: those that are queued, or by way of a status.
+
+    Rows in use do not move.
+    """
+    values = _values(worker_name) if via is None else _values(worker_name) | {"queued_at": NOW, "next_retry_at": None}
+    return move(
+        [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts],
+        sources=sources,
+        actor=WORKER,
+        worker_name=worker_name,
+        skip_locked=True,
+        only_due=via is not None,
+        via=via,
+    )
+
+
+def start_known_unbegun(pk: int, attempt: int, worker_name: str, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+    """Move a queued job to Running if it is like one of these rows; return its own as well, as it was before."""
+    item = Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=_values(worker_name))
+    return claim_known(item, known, worker_name=worker_name)
+
+
+def _values(worker_name: str) -> dict[str, Any]:
+    lease = After(float(jobs_settings.LEASE_SECONDS))
+    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
+    return values | {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
+
+
+def end_unbegun(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, is_suspect: bool) -> list[Moved]:
+    """Hand attempts back that had not begun; charge one that is alone and was so before.
+
+    ``is_suspect`` says that nothing else is known that the worker may have died of.
+    """
+    is_alone = is_suspect and len(attempts) == 1
+    if is_alone and _died_alone_before(attempts[0][0]):
+        return settle.settle_lost(attempts, f"{reason}, before its handler began", worker_name)
+    text = DIED_ALONE if is_alone else "Handed back before it began"
+    message = say(f"{text}: %(reason)s", code="died_alone" if is_alone else "unbegun", reason=reason)
+    return settle.return_to_queue(attempts, message, worker_name)
+
+
+def _died_alone_before(pk: int) -> bool:
+    logs = ExecutionLog.primary.filter(job_id=pk, to_status__in=sorted(AWAITING_TURN))
+    return logs.filter(message__startswith=DIED_ALONE).exists()
+
+
+# The end of attempts that vanished together with whoever knew whether their handlers had begun.
+#
+# Of those that ran for a moment, the database knows it (``leases.note_begun``). The others either had not begun, and
+# owe nothing; or they began in the last moment. Which it was cannot be told, so that the first time costs nothing. A
+# job that vanishes like that again may be what takes its machines down in that moment, and pays from then on.
+
+
+#: How the message of such a return to the queue begins; the Execution Log is searched for it.
+UNSEEN: Final = "Handed back: its handler was not seen to begin"
+
+
+def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name: str, actor: Actor) -> list[Moved]:
+    """End attempts (job, attempt) of which nobody can report; return what moved.
+
+    What had begun, and what vanished unseen before, is lost; the others go back to the queue and pay nothing.
+    """
+
+    def store() -> list[Moved]:
+        guilty = _begun_or_returned(attempts)
+        lost = [pair for pair in attempts if pair[0] in guilty]
+        others = [pair for pair in attempts if pair[0] not in guilty]
+        moved = settle.settle_lost(lost, reason, worker_name, actor=actor)
+        text = say(f"{UNSEEN}; %(reason)s", code="unseen", reason=reason)
+        return moved + settle.return_to_queue(others, text, worker_name, actor=actor)
+
+    return database.in_transaction(store) if attempts else []
+
+
+def _begun_or_returned(attempts: Collection[tuple[int, int]]) -> set[int]:
+    pks = [pk for pk, _ in attempts]
+    begun = Job.primary.filter(pk__in=pks, begun_attempt=F("attempt")).values_list("pk", flat=True)
+    logs = ExecutionLog.primary.filter(job_id__in=pks, to_status__in=sorted(AWAITING_TURN), message__startswith=UNSEEN)
+    return {*begun, *logs.values_list("job_id", flat=True)}
+
+
+# Leases: a worker's right to its running jobs, which it renews while it lives and loses when it falls silent.
+
 
 BATCH = 500
 #: A handler that has run for so many seconds is noted as begun.
@@ -50,7 +218,7 @@ class Held:
     is_renewed: bool = True
 
 
-def renew(worker_names: Collection[str]) -> list[Held]:
+def renew_leases(worker_names: Collection[str]) -> list[Held]:
     """Renew the leases of these workers' running jobs, and return all these jobs, rows in use included."""
     if not worker_names:
         return []
@@ -58,7 +226,7 @@ def renew(worker_names: Collection[str]) -> list[Held]:
     def store() -> list[Held]:
         now = database.now()
         rows = Job.primary.filter(status=Status.RUNNING, worker_name__in=sorted(worker_names))
-        renewed = set(in_flight.read(database.locked(rows, skip=True).values_list("pk", flat=True)))
+        renewed = set(in_flight.read_in_flight(database.locked(rows, skip=True).values_list("pk", flat=True)))
         expires = now + dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
         Job.primary.filter(pk__in=renewed).update(lease_expires_at=expires)
         # Read again without locks: a row that somebody holds, as a handler may its own, still is this worker's job.
@@ -71,7 +239,9 @@ def renew(worker_names: Collection[str]) -> list[Held]:
                 (now - job.cancel_requested_at).total_seconds() if job.cancel_requested_at else None,
                 job.pk in renewed,
             )
-            for job in in_flight.read(rows.only("id", "created_at", "attempt", "worker_name", "cancel_requested_at"))
+            for job in in_flight.read_in_flight(
+                rows.only("id", "created_at", "attempt", "worker_name", "cancel_requested_at")
+            )
         ]
 
     return database.in_transaction(store)
@@ -134,7 +304,7 @@ def release_worker(loss: Loss) -> bool:
     Return whether nothing is left. Rows in use are left; call this again for them.
     """
     if loss.in_hand:
-        unbegun.start(sorted(loss.in_hand), loss.worker_name)
+        start_unbegun(sorted(loss.in_hand), loss.worker_name)
     held = sorted(left_by(loss.worker_name))
     begun = [pair for pair in held if pair in loss.started]
     guilty = [pair for pair in begun if loss.culprit in {None, pair}]
@@ -143,7 +313,7 @@ def release_worker(loss: Loss) -> bool:
     waiting = [pair for pair in held if pair not in loss.started | loss.ended]
     is_explained = loss.gave_up or loss.started or ended or len(loss.in_hand) > 1
     is_suspect = loss.how == "lost" and not is_explained
-    moved = unbegun.end(waiting, loss.reason, loss.worker_name, is_suspect=is_suspect)
+    moved = end_unbegun(waiting, loss.reason, loss.worker_name, is_suspect=is_suspect)
     text = say("Handed back: %(reason)s (another job)", code="bystander", reason=loss.reason)
     moved += _return(innocent, text, loss)
     moved += _end_unstored(ended, loss)
@@ -229,7 +399,7 @@ def rescue_expired(*, also_overlong: bool = False) -> int:
     over = Q(lease_expires_at__lt=now) | Q(lease_expires_at__isnull=True)
     rows = Job.primary.filter(over | Q(lease_expires_at__gt=now + longest) if also_overlong else over)
     expired = rows.filter(status=Status.RUNNING).order_by("pk")
-    found = in_flight.read(expired.values_list("pk", flat=True), BATCH)
+    found = in_flight.read_in_flight(expired.values_list("pk", flat=True), BATCH)
 
     def is_over(job: Job, now: dt.datetime) -> bool:
         expires = job.lease_expires_at
@@ -242,7 +412,7 @@ def rescue_expired(*, also_overlong: bool = False) -> int:
             # Judged again under the lock: the worker may have renewed the lease meanwhile.
             if job.status == Status.RUNNING and is_over(job, now):
                 lost[job.worker_name].append((job.pk, job.attempt))
-        moved = [vanished.end(lost[name], LEASE_OVER, name, SCHEDULER) for name in sorted(lost)]
+        moved = [end_vanished(lost[name], LEASE_OVER, name, SCHEDULER) for name in sorted(lost)]
         return len({item.pk for items in moved for item in items})
 
     return database.in_transaction(store) if found else 0
@@ -251,10 +421,10 @@ def rescue_expired(*, also_overlong: bool = False) -> int:
 def held_by(worker_name: str) -> set[tuple[int, int]]:
     """Return the attempts (job, attempt) that run in this worker's name."""
     rows = Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)
-    return set(in_flight.read(rows.values_list("pk", "attempt")))
+    return set(in_flight.read_in_flight(rows.values_list("pk", "attempt")))
 
 
 def left_by(worker_name: str) -> set[tuple[int, int]]:
     """Return the attempts (job, attempt) of a worker that is gone, also what a walk from a mark on overlooks."""
-    in_flight.forget()
+    in_flight.forget_in_flight()
     return held_by(worker_name)

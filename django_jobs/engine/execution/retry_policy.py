@@ -1,23 +1,194 @@
-"""Judging an error: whether another try is worth it, when, and what a tenant may read of it. No database is used."""
+"""How an attempt can end, and judging an error: whether another try is worth it, and when."""
 
 from __future__ import annotations
 
 import email.utils
 import math
 import random
+import re
 import sys
+import sysconfig
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any, Final, NamedTuple
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.log_lines import KeptLines
+from django_jobs.engine.observers import Ending
 from django_jobs.exceptions import BrokerUnavailable, JobsError, RetryableRefusal, TransientError
+
+# How an attempt can end, as values, before anything is written.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Base: which attempt ended and how long its handler ran, in seconds."""
+
+    claimed: Claimed
+    seconds: float = 0.0
+    #: ``time.monotonic()`` at the handler's start.
+    started: float = 0.0
+    #: The handler's last report, percent and message, where that was not written yet.
+    unwritten: tuple[int, str | None] | None = None
+    #: Whether the handler ended without having saved a file; False also where that is not known.
+    saved_nothing: bool = False
+    #: JSON of the handler's checkpoint, to be saved with the end; None where there is nothing new.
+    checkpoint: str | None = None
+    #: The exception that ended it, kept until the end is stored; None where there was none.
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    #: What the handler wrote to the log; None where that is not kept, or nothing.
+    log: KeptLines | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def fileless_attempts(self) -> int:
+        """Return how many first attempts of the job, this one included, are known to have saved no file.
+
+        An attempt that ends in any other way than this one, as with its process, is not known to have saved none, and
+        so no later one counts either.
+        """
+        claimed = self.claimed
+        counts = self.saved_nothing and claimed.fileless_attempts == claimed.attempt - 1
+        return claimed.attempt if counts else claimed.fileless_attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned(Outcome):
+    """The handler returned; ``result`` is storable JSON or None."""
+
+    result: Any = None
+    output_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised(Outcome):
+    """The handler failed. ``kind`` is Transient or Permanent; ``retry_after`` overrules the back-off."""
+
+    kind: str
+    text: str
+    traceback: str = ""
+    retry_after: float | None = None
+    #: Of an unexpected error: where in the host's code it was raised.
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut(Outcome):
+    """The handler was stopped because it ran too long."""
+
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled(Outcome):
+    """The handler stopped because it was told to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed(Outcome):
+    """The handler asked for another run after ``delay`` seconds."""
+
+    delay: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Outcome):
+    """A shutdown, or the kill of another job's process, ended the attempt; its job goes back to the queue."""
+
+    text: str
+
+
+class NotBegun(Interrupted):
+    """The handler did not begin. No handler ran for no time: that would count as a quick one."""
+
+
+def ending_of(ended: Outcome) -> Ending:
+    """Return what observers are told of this end."""
+    match ended:
+        case Returned():
+            return Ending("completed")
+        case Raised():
+            return Ending("failed", ended.text, ended.error)
+        case TimedOut():
+            return Ending("timed_out", "It ran too long", ended.error)
+        case Canceled():
+            return Ending("canceled")
+        case Postponed():
+            return Ending("postponed", ended.text)
+        case Interrupted():
+            return Ending("interrupted", ended.text)
+    return Ending("unknown")
+
+
+# Where in the host's code an unexpected exception came from, so that two faults with one text are told apart.
+#
+# A place is a module and a function: both stay when lines move and when the code is deployed to another directory.
+
+
+_ENGINE: Final = "django_jobs"
+_INSTALLED: Final = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+_STANDARD: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
+#: In names that were made while the program ran.
+_NUMBER: Final = re.compile(r"\d{5,}|0x[0-9a-f]+", re.IGNORECASE)
+
+
+class _Frame(NamedTuple):
+    """A function that was running when the exception was raised."""
+
+    module: str
+    code: CodeType
+
+    @property
+    def package(self) -> str:
+        return self.module.partition(".")[0]
+
+    @property
+    def is_installed(self) -> bool:
+        return _INSTALLED.search(self.code.co_filename) is not None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Return whether it is of Python's standard library, or of the engine."""
+        path = self.code.co_filename
+        is_standard = path.startswith((*_STANDARD, "<frozen ")) and not self.is_installed
+        return is_standard or self.package == _ENGINE
+
+
+def place_of(error: BaseException) -> str:
+    """Return module and function of the deepest frame that is the host's own code; "" where there is no frame.
+
+    The host's own is what is not installed as a library, and the handler's package wherever that lies. Where there is
+    none of these, the deepest frame counts.
+    """
+    frames = list(_frames(error))
+    if not frames:
+        return ""
+    candidates = [frame for frame in frames if not frame.is_foreign]
+    # The first one is the handler: a host may be installed as a package, like its libraries.
+    own = [frame for frame in candidates if not frame.is_installed or frame.package == candidates[0].package]
+    deepest = (own or candidates or frames)[-1]
+    return _NUMBER.sub("<n>", f"{deepest.module}.{deepest.code.co_qualname}")
+
+
+def _frames(error: BaseException) -> Iterator[_Frame]:
+    traceback: Any = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        yield _Frame(str(frame.f_globals.get("__name__", "")), frame.f_code)
+        traceback = traceback.tb_next
+
+
+# Judging an error: whether another try is worth it, when, and what a tenant may read of it. No database is used.
+
 
 TRANSIENT: Final = "Transient"
 PERMANENT: Final = "Permanent"

@@ -1,4 +1,7 @@
-"""Settling: storing how attempts ended, in sets. One that the database refuses holds up no other."""
+"""Attempts that go back, of types with a rate of starts: their jobs wait for the dispatcher, who counts the next start.
+
+In the queue they would start once more than the rate allows.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,205 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from django.db.models import Q
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import transitions
 from django_jobs.engine.actors import WORKER, Actor
-from django_jobs.engine.dispatch import ticketing
-from django_jobs.engine.execution import (
-    breakers,
-    checkpoint,
-    completions,
-    handler_logs,
-    outcome_transitions,
-    outcomes,
-    rated_returns,
-    retry_policy,
-)
+from django_jobs.engine.dispatch import tickets
+from django_jobs.engine.execution import breaker, handler_logs, retry_policy, steps
 from django_jobs.engine.store import database
-from django_jobs.engine.transitions import NOW, Move, Moved, hooks, move
-from django_jobs.models import Job
+from django_jobs.engine.store.values import NOW, After, Move, Moved
+from django_jobs.engine.transitions import fingerprint, move
+from django_jobs.exceptions import RetryLater
+from django_jobs.models import ExecutionLog, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
-from django_jobs.texts import say
+from django_jobs.texts import Text, code_of, say
+
+_HAS_RATE = Q(max_starts__isnull=False) | Q(max_starts_per_key__isnull=False)
+
+
+def returned_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Move]:
+    """Return the moves as they are to be: those to Queued go to Pending where the type has a rate."""
+    asked = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
+    rated = set(JobType.primary.filter(_HAS_RATE, pk__in=asked).values_list("pk", flat=True)) if asked else set()
+    return [
+        _waiting(item) if item.to_status == Status.QUEUED and job.job_type_id in rated else item
+        for job, item in zip(jobs, moves, strict=True)
+    ]
+
+
+def _waiting(item: Move) -> Move:
+    values = {**item.values, "queued_at": None, "ready_at": After(0.0)}
+    return replace(item, to_status=Status.PENDING, values=values)
+
+
+# Storing attempts whose handlers returned.
+
+
+def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Moved]:
+    """Move the jobs of these attempts to Completed, count that for the breakers of their types and store their logs."""
+    if not any(item.claimed.breaker_failures or item.log for item in items):
+        return _move(items, worker_name)
+
+    def store() -> list[Moved]:
+        moved = _move(items, worker_name)
+        if any(item.claimed.breaker_failures for item in items):
+            breaker.count_completions(items, moved)
+        stored = {(found.pk, found.attempt) for found in moved}
+        handler_logs.save_with_ends(item for item in items if (item.claimed.pk, item.claimed.attempt) in stored)
+        return moved
+
+    return database.in_transaction(store)
+
+
+def _move(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Moved]:
+    now = time.monotonic()
+    moves = [
+        Move(
+            pk=item.claimed.pk,
+            to_status=Status.COMPLETED,
+            attempt=item.claimed.attempt,
+            values={
+                "progress": 100,
+                "result": item.result,
+                "output_reference": item.output_reference,
+                "error_message": "",
+                "error_type": "",
+                "error_fingerprint": "",
+                "started_at": After(item.started - now),
+                "completed_at": After(item.started + item.seconds - now),
+                "lease_expires_at": None,
+                "fileless_attempts": item.fileless_attempts,
+                "ready_at": None,
+                **_last_message(item),
+            },
+        )
+        for item in items
+    ]
+    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True)
+
+
+def _last_message(item: retry_policy.Outcome) -> dict[str, str]:
+    message = None if item.unwritten is None else item.unwritten[1]
+    return {} if message is None else {"progress_message": message}
+
+
+# The moves by which running jobs leave Running, made from the outcomes of their attempts.
+
+
+WORKER_LOST: Final = "Worker lost"
+STOPPED: Final = say("Stopped on request", code="stopped")
+KILLED: Final = "its process was killed, because the handler did not stop"
+_ENDED: dict[str, Any] = {"lease_expires_at": None}
+
+
+def move_for(job: Job, item: retry_policy.Outcome) -> Move:
+    """Return the move of a job whose attempt did not return. A requested cancel overrules every outcome."""
+    match item:
+        case _ if job.cancel_requested_at is not None or isinstance(item, retry_policy.Canceled):
+            return canceled_move(job, getattr(item, "traceback", ""))
+        case retry_policy.Interrupted():
+            return back_to_queue_move(job, item.text)
+        case retry_policy.Postponed():
+            later = After(min(item.delay, RetryLater.MAX_SECONDS))
+            values = {**_ENDED, "ready_at": later, "run_at": later, "worker_name": ""}
+            return _to(job, Status.PENDING, values, item.text)
+        case retry_policy.Raised(kind=retry_policy.PERMANENT):
+            error = _error(retry_policy.PERMANENT, item.text, item.traceback, item.place)
+            values = {**_ENDED, **error, "completed_at": NOW}
+            return _to(job, Status.DEAD_LETTER, values, item.text, item.traceback)
+        case retry_policy.Raised():
+            return _retry(job, Status.FAILED, item.text, item.traceback, item.retry_after, item.place)
+        case retry_policy.TimedOut():
+            return timed_out(job, item.traceback)
+        case _:
+            raise TypeError(f"unknown outcome {item!r}")
+
+
+def begun(item: Move, ended: retry_policy.Outcome) -> Move:
+    """Return the move with what is known of the handler: when it began, where the new status keeps that, and more.
+
+    The claim, which wrote ``started_at`` first, came before that moment.
+    """
+    values = {**item.values, "fileless_attempts": ended.fileless_attempts}
+    if not isinstance(ended, retry_policy.NotBegun):
+        values["begun_attempt"] = ended.claimed.attempt
+    if ended.started:
+        values.setdefault("started_at", After(ended.started - time.monotonic()))
+    if ended.unwritten is not None:
+        percent, message = ended.unwritten
+        values |= {"progress": percent} if message is None else {"progress": percent, "progress_message": message}
+    return replace(item, values=values)
+
+
+def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: str = "") -> Move:
+    return Move(pk=job.pk, to_status=status, attempt=job.attempt, message=message, traceback=traceback, values=values)
+
+
+def _error(kind: str, text: str, traceback: str = "", place: str = "") -> dict[str, Any]:
+    return {"error_type": kind, "error_message": text, "error_fingerprint": fingerprint(text, traceback, place)}
+
+
+def canceled_move(job: Job, traceback: str = "") -> Move:
+    return _to(job, Status.CANCELED, {**_ENDED, "canceled_at": NOW}, STOPPED, traceback)
+
+
+def canceled_unreported_move(job: Job, traceback: str) -> Move:
+    """Return the move to Canceled of an attempt without an outcome. A traceback tells that its process was killed."""
+    item = canceled_move(job, traceback)
+    return replace(item, message=_killed(item.message)) if traceback else item
+
+
+def _killed(message: str) -> Text:
+    return say(f"%(text)s: {KILLED}", code=f"{code_of(message)}_killed", text=message)
+
+
+def back_to_queue_move(job: Job, text: str, traceback: str = "") -> Move:
+    values = {**_ENDED, "queued_at": NOW, "started_at": None, "worker_name": ""}
+    return _to(job, Status.QUEUED, values, text, traceback)
+
+
+def lost_move(job: Job, reason: str, traceback: str = "") -> Move:
+    # The first loss is probably the fault of the machine, a second one that of the job.
+    retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
+    # Equal losses count as equal errors, at whatever line each of them came.
+    text = say(f"{WORKER_LOST}: %(reason)s", code="worker_lost", reason=reason)
+    return replace(_retry(job, Status.FAILED, text, "", retry_after), traceback=traceback)
+
+
+def _was_lost_before(job: Job) -> bool:
+    logs = ExecutionLog.primary.filter(job_id=job.pk, to_status=Status.FAILED)
+    return logs.filter(message__startswith=WORKER_LOST).exists()
+
+
+def timed_out(job: Job, traceback: str) -> Move:
+    text = say("Ran longer than %(timeout)d seconds", code="timed_out", timeout=job.timeout_seconds)
+    return _retry(job, Status.TIMED_OUT, text, traceback, None)
+
+
+def killed_at_timeout_move(job: Job, traceback: str) -> Move:
+    """Return the move to Timed Out; killed or not, all timeouts of a type count as equal errors."""
+    item = timed_out(job, traceback)
+    text = _killed(item.message)
+    return replace(item, message=text, values={**item.values, "error_message": text})
+
+
+def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float | None, place: str = "") -> Move:
+    """Return the move to Failed or Timed Out, with the moment of the next try while retries remain."""
+    # The line at which a timeout came says nothing of its kind.
+    error = _error(retry_policy.TRANSIENT, text, traceback if status == Status.FAILED else "", place)
+    values = {**_ENDED, **error, "next_retry_at": None, "ready_at": None}
+    if job.retry_count < job.max_retries:
+        delay = retry_after
+        if delay is None:
+            delay = retry_policy.back_off(job.retry_count + 1, job.retry_delay, float(jobs_settings.RETRY_JITTER))
+        values |= {"next_retry_at": After(delay), "ready_at": After(delay), "retry_count": job.retry_count + 1}
+    return _to(job, status, values, text, traceback)
+
+
+# Settling: storing how attempts ended, in sets. One that the database refuses holds up no other.
+
 
 #: Characters of JSON.
 LARGE_BYTES: Final = 1_048_576
@@ -39,15 +224,15 @@ Tracebacks = Mapping[tuple[int, int], str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
 
-def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
+def settle(ended: Sequence[retry_policy.Outcome], worker_name: str) -> list[retry_policy.Outcome]:
     """Store how these attempts ended, and return those whose rows are in use: settle them again later.
 
     The end of an attempt that no longer owns its job in this worker's name is not stored. Raises only when the database
     cannot be reached; the same call may be repeated then.
     """
-    returned = [item for item in ended if isinstance(item, outcomes.Returned)]
-    others = [item for item in ended if not isinstance(item, outcomes.Returned)]
-    moved = _halving(returned, lambda items: completions.complete(items, worker_name), worker_name)
+    returned = [item for item in ended if isinstance(item, retry_policy.Returned)]
+    others = [item for item in ended if not isinstance(item, retry_policy.Returned)]
+    moved = _halving(returned, lambda items: complete_jobs(items, worker_name), worker_name)
     moved += _halving(others, lambda items: _settle_others(items, worker_name), worker_name)
     stored = {(item.pk, item.attempt) for item in moved}
     unstored = _still_running([item for item in ended if _key(item) not in stored], worker_name)
@@ -56,25 +241,25 @@ def settle(ended: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes
     return unstored
 
 
-def _let_go(items: Sequence[outcomes.Outcome], stored: set[tuple[int, int]]) -> None:
+def _let_go(items: Sequence[retry_policy.Outcome], stored: set[tuple[int, int]]) -> None:
     """Drop the errors, whose frames keep objects of their handlers alive; tell those of lost attempts first."""
     for item in items:
         if item.error is not None and _key(item) not in stored:
-            hooks.announcer().refused(item.claimed, item.error)
+            transitions.announcer().refused(item.claimed, item.error)
         object.__setattr__(item, "error", None)
 
 
-def settle_all(ended: Sequence[outcomes.Outcome], worker_name: str) -> None:
+def settle_all(ended: Sequence[retry_policy.Outcome], worker_name: str) -> None:
     """Settle these attempts, again and again while rows are in use; for callers with nothing else to do."""
     while ended := settle(ended, worker_name):
         time.sleep(IN_USE_SECONDS)
 
 
-def _key(item: outcomes.Outcome) -> tuple[int, int]:
+def _key(item: retry_policy.Outcome) -> tuple[int, int]:
     return item.claimed.pk, item.claimed.attempt
 
 
-def _still_running(items: Sequence[outcomes.Outcome], worker_name: str) -> list[outcomes.Outcome]:
+def _still_running(items: Sequence[retry_policy.Outcome], worker_name: str) -> list[retry_policy.Outcome]:
     """Return the attempts that still run in this worker's name, without waiting for locks."""
     if not items:
         return []
@@ -84,7 +269,7 @@ def _still_running(items: Sequence[outcomes.Outcome], worker_name: str) -> list[
 
 
 def _halving(
-    items: Sequence[outcomes.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str
+    items: Sequence[retry_policy.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str
 ) -> list[Moved]:
     """Store a set. When the database refuses it, store each half, until the refused one stands alone."""
     if not items:
@@ -101,7 +286,7 @@ def _halving(
     return _halving(items[:middle], store, worker_name) + _halving(items[middle:], store, worker_name)
 
 
-def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
+def refused(item: retry_policy.Outcome, error: Exception) -> retry_policy.Raised:
     """Return the outcome of an attempt whose own outcome the database refuses."""
     text = say(
         "The result cannot be stored: the database refused it (%(error)s).",
@@ -109,27 +294,25 @@ def refused(item: outcomes.Outcome, error: Exception) -> outcomes.Raised:
         error=type(error).__name__,
     )
     trace = retry_policy.readable(error, item.claimed.mask)
-    return outcomes.Raised(
+    return retry_policy.Raised(
         claimed=item.claimed, kind=retry_policy.PERMANENT, text=text, traceback=trace, error=error, log=item.log
     )
 
 
-def is_large(item: outcomes.Outcome) -> bool:
+def is_large(item: retry_policy.Outcome) -> bool:
     """Return whether the result is so large that a database may close the connection, as MariaDB does."""
-    return isinstance(item, outcomes.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
+    return isinstance(item, retry_policy.Returned) and len(json.dumps(item.result)) > LARGE_BYTES
 
 
-def _settle_others(items: Sequence[outcomes.Outcome], worker_name: str) -> list[Moved]:
+def _settle_others(items: Sequence[retry_policy.Outcome], worker_name: str) -> list[Moved]:
     def store() -> list[Moved]:
         by_pk = {item.claimed.pk: item for item in items}
         jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()}, worker_name)
-        moves = [
-            outcome_transitions.begun(outcome_transitions.move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs
-        ]
+        moves = [begun(move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs]
         types = {item.claimed.job_type for item in items if item.claimed.breaker_failures}
-        checkpoint.save_with_ends([by_pk[job.pk] for job in jobs])
+        steps.save_checkpoints_with_ends([by_pk[job.pk] for job in jobs])
         handler_logs.save_with_ends([by_pk[job.pk] for job in jobs])
-        moves = rated_returns.by_dispatch(jobs, breakers.count_ends(jobs, moves, types))
+        moves = returned_by_dispatch(jobs, breaker.count_ends(jobs, moves, types))
         errors = {pk: item.error for pk, item in by_pk.items()}
         moved = move(
             [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],
@@ -164,7 +347,7 @@ def _reissue(moved: Sequence[Moved]) -> None:
     """After the commit, push tickets for the jobs that went back to the queue, ahead of the others."""
     back = [item for item in moved if item.to_status == Status.QUEUED]
     if back:
-        database.on_commit(lambda: ticketing.push(back, front=True))
+        database.on_commit(lambda: tickets.push_tickets(back, front=True))
 
 
 def _bury_exhausted(
@@ -196,17 +379,17 @@ def settle_lost(
     """End attempts whose worker died or fell silent as Failed, or Dead Letter without a retry left."""
     return _end_unreported(
         lost,
-        lambda job, trace: outcome_transitions.lost(job, reason, trace),
+        lambda job, trace: lost_move(job, reason, trace),
         worker_name,
         actor,
         tracebacks,
-        canceled=outcome_transitions.canceled,
+        canceled=canceled_move,
     )
 
 
 def settle_timed_out(overdue: Attempts, worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS) -> list[Moved]:
     """End attempts as Timed Out whose handlers had to be killed."""
-    return _end_unreported(overdue, outcome_transitions.killed_at_timeout, worker_name, WORKER, tracebacks)
+    return _end_unreported(overdue, killed_at_timeout_move, worker_name, WORKER, tracebacks)
 
 
 def return_to_queue(
@@ -217,7 +400,7 @@ def return_to_queue(
     Of a type with a rate of starts they wait for dispatch again.
     """
     return _end_unreported(
-        items, lambda job, trace: outcome_transitions.back_to_queue(job, text, trace), worker_name, actor, tracebacks
+        items, lambda job, trace: back_to_queue_move(job, text, trace), worker_name, actor, tracebacks
     )
 
 
@@ -227,7 +410,7 @@ def _end_unreported(
     worker_name: str,
     actor: Actor,
     tracebacks: Tracebacks,
-    canceled: Callable[[Job, str], Move] = outcome_transitions.canceled_unreported,
+    canceled: Callable[[Job, str], Move] = canceled_unreported_move,
 ) -> list[Moved]:
     """End attempts without an outcome. A requested cancel overrules where their jobs would go."""
 
@@ -239,8 +422,8 @@ def _end_unreported(
         jobs = _owned(dict(attempts), worker_name)
         # Such an attempt is Failed where its worker was lost, which says nothing of a provider.
         types = {job.job_type_id for job in jobs}
-        moves = breakers.count_ends(jobs, [move_of(job) for job in jobs], types, failing=[Status.TIMED_OUT])
-        moves = rated_returns.by_dispatch(jobs, moves)
+        moves = breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing=[Status.TIMED_OUT])
+        moves = returned_by_dispatch(jobs, moves)
         moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
         return moved + _bury_exhausted(jobs, moved, actor, worker_name)
 

@@ -17,15 +17,13 @@ from typing import Any, Final
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
-from django_jobs.engine.dispatch import lane_marks, tenant_shares, ticketing, turns
-from django_jobs.engine.execution import breakers, claim_verdicts, policy_memory, unbegun
+from django_jobs.engine.dispatch import backlog, tenant_shares, tickets, turns
+from django_jobs.engine.execution import breaker, claim, leases
 from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.claim_rows import Row
-from django_jobs.engine.store.lane_values import Candidate
-from django_jobs.engine.transitions import Waypoint
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import Candidate, Row, Waypoint
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 #: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
@@ -58,7 +56,7 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
     Return None if another process has the dispatcher's lock.
     """
     until = time.monotonic() + ASK_SECONDS
-    policy_memory.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
+    claim.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
     start = functools.partial(_start, taker=taker, in_pools={queue.pool for queue in queues})
     share = database.in_transaction(lambda: turns.take_share(queues, count, start))
     if tenant_shares.ask() and share == ([], []):
@@ -66,7 +64,7 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
     if share is None:
         return None
     claimed, queued = share
-    ticketing.push(queued)
+    tickets.push_tickets(queued)
     return claimed
 
 
@@ -84,8 +82,8 @@ def _start(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str])
     accepted = _accepted([rows[item.pk] for item in picked if item.pk in rows], taker, in_pools)
     taker.about_to_start([item.ticket for item in accepted])
     attempts = [(item.pk, item.attempt) for item in accepted]
-    moved = unbegun.start(attempts, taker.worker_name, sources=DISPATCHABLE, via=Waypoint(Status.QUEUED, SYSTEM))
-    lane_marks.note_taken(moved)
+    moved = leases.start_unbegun(attempts, taker.worker_name, sources=DISPATCHABLE, via=Waypoint(Status.QUEUED, SYSTEM))
+    backlog.note_taken(moved)
     started = {item.pk for item in moved}
     left = {item.pk for item in picked} - {item.pk for item in accepted}
     return [item for item in accepted if item.pk in started], left
@@ -96,7 +94,7 @@ def _accepted(found: Sequence[Row], taker: Taker, in_pools: Collection[str]) -> 
 
     None goes before a more urgent one that is not known to be.
     """
-    held = breakers.not_startable(found)  # one may have opened since this pass began
+    held = breaker.not_startable(found)  # one may have opened since this pass began
     waiting = [row for row in found if row.pk not in held]
     count = max(0, taker.fits([ahead_name(row) for row in waiting]))
     accepted: list[Claimed] = []
@@ -105,9 +103,9 @@ def _accepted(found: Sequence[Row], taker: Taker, in_pools: Collection[str]) -> 
     for row in waiting[:count]:
         if row.priority < least_urgent:
             break
-        kind = claim_verdicts.question(row)  # jobs of a kind are judged once
+        kind = claim.question(row)  # jobs of a kind are judged once
         if kind not in handlers:
-            handlers[kind] = claim_verdicts.known_handler(row)
+            handlers[kind] = claim.known_handler(row)
         handler = None if _is_expired(row) or row.pool not in in_pools else handlers[kind]
         if handler is None:
             least_urgent = max(least_urgent, row.priority)

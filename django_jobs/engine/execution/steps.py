@@ -1,4 +1,4 @@
-"""Steps of a handler: each is done once for the job, and known by its name, its place and its arguments."""
+"""Where an attempt finds and leaves what its job has done: the rows of its steps and of its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,30 +10,262 @@ import functools
 import hashlib
 import inspect
 import json
+import logging
 import pathlib
 import threading
 import time
 import types
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError, Error, transaction
 from django.db.models import Model
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine.execution import coroutines
-from django_jobs.engine.execution.work_notes import PAGE, Notes
 from django_jobs.engine.json_storage import NotStorable, encoded, unstorable_part
-from django_jobs.engine.store.step_values import NewStep, StoredStep
-from django_jobs.exceptions import InvalidStep, StepOrderChanged
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import Attempt, NewStep, StoredStep
+from django_jobs.exceptions import AttemptLost, InvalidStep, StepOrderChanged
 from django_jobs.texts import Text, said, say
+
+if TYPE_CHECKING:
+    from django_jobs.engine.claimed_job import Claimed
+    from django_jobs.engine.execution.retry_policy import Outcome
+
+T = TypeVar("T")
+
+logger = logging.getLogger("django_jobs")
+
+#: Stored steps that a later attempt reads at once.
+PAGE: Final = 100
+#: Between two tries of storing something while the database is away.
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 1.0
+
+
+class Notes(Protocol):
+    """What steps and checkpoints ask for. A test's context has one in memory."""
+
+    #: Whether an earlier attempt may have left something.
+    may_have_more: bool
+    #: The handler's own thread; None where that makes no difference.
+    thread: int | None
+
+    def require_commits(self, what: str) -> None:
+        """Raise InvalidStep where what is stored now would not be committed at once."""
+
+    def steps_from(self, position: int) -> list[StoredStep]:
+        """Return the first PAGE stored steps of this position and later ones, in their order."""
+
+    def store_step(self, step: NewStep) -> Any:
+        """Store a step, and return its result as later attempts will read it. Raises AttemptLost."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the checkpoint that was saved last."""
+
+    def save_checkpoint(self, data: str) -> None:
+        """Store JSON as the checkpoint. Raises AttemptLost."""
+
+
+class DatabaseNotes(Notes):
+    """The notes of a job that runs. To be made in the thread, and at the moment, in which its handler begins."""
+
+    def __init__(self, claimed: Claimed) -> None:
+        self._attempt = Attempt(claimed.pk, claimed.attempt, claimed.worker_name)
+        self.may_have_more = claimed.attempt > 1
+        self.thread = threading.get_ident()
+        #: Open when the handler begins: a test's transactions, which take the place of commits there.
+        self._depth = _open_blocks()
+
+    def require_commits(self, what: str) -> None:
+        if _open_blocks() > self._depth or _commits_nothing():
+            text = (
+                "%(what)s cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
+                "hold the job's row until it ends. Leave the atomic block first, or open it inside the step's function."
+            )
+            raise InvalidStep(say(text, code="in_transaction", what=what))
+
+    def steps_from(self, position: int) -> list[StoredStep]:
+        from django_jobs.models import JobStep
+
+        rows = JobStep.primary.filter(job_id=self._attempt.pk, position__gte=position).order_by("position")
+        return [StoredStep(*row) for row in rows.values_list(*StoredStep._fields)[:PAGE]]
+
+    def store_step(self, step: NewStep) -> Any:
+        stored = _insisting(lambda: store().insert_step(self._attempt, step))
+        if stored is None:
+            raise AttemptLost
+        return stored.result
+
+    def checkpoint(self) -> dict[str, Any]:
+        from django_jobs.models import JobCheckpoint
+
+        found = JobCheckpoint.primary.filter(pk=self._attempt.pk).values_list("data", flat=True).first()
+        return found if isinstance(found, dict) else {}
+
+    def save_checkpoint(self, data: str) -> None:
+        if not _insisting(lambda: store().save_checkpoint(self._attempt, data)):
+            raise AttemptLost
+
+
+class MemoryNotes(Notes):
+    """The notes of a context that belongs to no job."""
+
+    may_have_more = True
+    thread = None
+
+    def __init__(self, steps: Mapping[str, Any] | None = None, checkpoint: Mapping[str, Any] | None = None) -> None:
+        """``steps`` are the results of those that an earlier attempt has done, by name and in their order."""
+        self.steps = [StoredStep(place, *step) for place, step in enumerate((steps or {}).items(), start=1)]
+        self.saved = dict(checkpoint or {})
+        #: Whether another worker has the job by now.
+        self.is_lost = False
+
+    def require_commits(self, what: str) -> None:
+        """Nothing is committed here."""
+
+    def steps_from(self, position: int) -> list[StoredStep]:
+        return [step for step in self.steps if step.position >= position][:PAGE]
+
+    def store_step(self, step: NewStep) -> Any:
+        self._require_job()
+        self.steps.append(StoredStep(step.position, step.name, json.loads(step.result), step.digest))
+        return json.loads(step.result)
+
+    def checkpoint(self) -> dict[str, Any]:
+        return json.loads(json.dumps(self.saved))  # type: ignore[no-any-return]
+
+    def save_checkpoint(self, data: str) -> None:
+        self._require_job()
+        self.saved = json.loads(data)
+
+    def _require_job(self) -> None:
+        if self.is_lost:
+            raise AttemptLost
+
+
+def _open_blocks() -> int:
+    return len(database.connection().atomic_blocks)
+
+
+def _commits_nothing() -> bool:
+    """Return whether the handler has taken the commits of this thread's connection into its own hands."""
+    item = database.connection()
+    return item.connection is not None and not item.in_atomic_block and not item.autocommit
+
+
+def _insisting(function: Callable[[], T]) -> T:
+    """Return what the function stored. While the database is away it is tried for as long as a lease can last.
+
+    What is to be stored has happened: without it, the next attempt would do it again. After that time nobody can say
+    whether the attempt still owns its job. In a transaction, which is a test's, there is one try.
+    """
+    deadline, pause = time.monotonic() + float(jobs_settings.LEASE_SECONDS), FIRST_PAUSE
+    while True:
+        try:
+            return function()
+        except Error as error:
+            passes = database.is_lost_connection(error) or database.is_lost_race(error)
+            if not passes or database.connection().in_atomic_block:
+                raise
+            if time.monotonic() + pause > deadline:
+                raise AttemptLost from error
+            logger.warning("event=step_delayed error=%r", error)
+            database.mend_connections()
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+# A handler's own note for its next attempt.
+
+
+#: Of a checkpoint as JSON.
+MAX_BYTES: Final = 65_536
+WHAT: Final = "The checkpoint"
+
+
+class Checkpoint:
+    """A dict that the handler changes, and what of it is saved."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self.value: Any = {}
+        #: JSON of what is saved; None where that is not known.
+        self._saved: str | None = "{}"
+        self.is_read = not notes.may_have_more
+
+    def read(self) -> None:
+        """Read what is saved, unless that was done, or the handler has put another dict in its place."""
+        if not self.is_read:
+            self.value = self._notes.checkpoint()
+            self._saved = self.text()
+            self.is_read = True
+
+    def replace(self, value: Any) -> None:
+        """Put another dict in its place."""
+        self._saved = self._saved if self.is_read else None
+        self.is_read = True
+        self.value = value
+
+    def text(self) -> str:
+        """Return JSON of the dict. Raises InvalidStep where it is none, or cannot be stored."""
+        if not isinstance(self.value, dict):
+            text = f"{WHAT} must stay a dict; it is %(type)s now."
+            raise InvalidStep(say(text, code="not_a_dict", type=type(self.value).__name__))
+        try:
+            return encoded(self.value, WHAT, MAX_BYTES)[0]
+        except NotStorable as error:
+            raise InvalidStep(said(error)) from error
+
+    def save(self, text: str) -> None:
+        """Store what :meth:`text` returned. Raises AttemptLost."""
+        self._notes.save_checkpoint(text)
+        self._saved = text
+
+    def require_commits(self) -> None:
+        """Raise InvalidStep inside a transaction."""
+        self._notes.require_commits(WHAT)
+
+    def unsaved(self, job_id: str) -> str | None:
+        """Return the JSON to be stored with the end of the attempt; None where nothing changed, or it cannot be."""
+        if not self.is_read:
+            return None
+        try:
+            text = self.text()
+        except Exception as error:  # noqa: BLE001  (whatever is in the dict, the attempt's end must be stored)
+            logger.warning("job_id=%s event=checkpoint_not_saved error=%r", job_id, error)
+            return None
+        return None if text == self._saved else text
+
+
+def save_checkpoints_with_ends(ended: Iterable[Outcome]) -> None:
+    """Save what handlers noted for their next attempts, in the transaction that locked their jobs' rows.
+
+    One that the database refuses holds up no end.
+    """
+    for item in ended:
+        if item.checkpoint is not None:
+            attempt = Attempt(item.claimed.pk, item.claimed.attempt, item.claimed.worker_name)
+            try:
+                with transaction.atomic(using=database.alias()):
+                    store().write_checkpoint(attempt, item.checkpoint)
+            except DatabaseError as error:
+                if database.is_lost_connection(error) or database.is_lost_race(error):
+                    raise
+                logger.warning("job_id=%s event=checkpoint_not_saved error=%r", item.claimed.job_id, error)
+
+
+# Steps of a handler: each is done once for the job, and known by its name, its place and its arguments.
+
 
 #: Of one job.
 MAX_STEPS: Final = 10_000
 #: Characters of a step's name.
 MAX_NAME: Final = 200
-#: Of a step's result as JSON.
-MAX_BYTES: Final = 65_536
 #: Characters of a digest that stand behind the name of a step that has no place.
 MARK: Final = 12
 

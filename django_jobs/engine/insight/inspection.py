@@ -1,29 +1,362 @@
-"""Looking at the running system: what waits, what runs, who works. Reads only, and never walks the history."""
+"""The running system: what waits, what runs, who works, which limits and breakers hold jobs. Reads only."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db.models import Count, Min, Q, QuerySet
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine.batches import status as batch_status
+from django_jobs.engine.batches import describe_batches, up_to_date
+from django_jobs.engine.dispatch.limits import TypeFlow, breaker_state, flow_of, is_holding, read_special
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.foreign_entries import SetAside
-from django_jobs.engine.insight.schedule_diagnostics import SchedulesSeen, read_schedules
-from django_jobs.engine.ports import Broker, Queue, get_broker
+from django_jobs.engine.ports import Broker, Queue, SetAside, get_broker
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.head_starts import waits_since
+from django_jobs.engine.store.counting import capped_count
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.engine.store.values import Lane, waits_since
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import Batch, EngineLease, Job, JobType, Worker
-from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, Priority, Status
+from django_jobs.models import Batch, Breaker, EngineLease, Job, JobType, Schedule, Worker
+from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, BreakerState, Priority, Status
+from django_jobs.texts import Text, code_of, say
 from django_jobs.values import BatchStatus
+
+# What the diagnostics of the running setup report.
+
+
+OK: Final = "OK"
+WARNING: Final = "WARNING"
+PROBLEM: Final = "PROBLEM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A finding. ``level`` is OK, WARNING or PROBLEM; ``text`` says what is so and what to do, and has the code."""
+
+    level: str
+    subject: str
+    text: str
+
+    @property
+    def code(self) -> str:
+        """What is so, in a word."""
+        return code_of(self.text, "")
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The values that the text names."""
+        return self.text.values if isinstance(self.text, Text) else {}
+
+
+# Looking at schedules: how many there are, which fire next, and which cannot.
+
+
+SCHEDULES: Final = "schedules"
+#: How many are named; the others are counted.
+MAX_NAMED_SCHEDULES: Final = 5
+#: Characters of a reason.
+MAX_REASON: Final = 200
+FAULTY: Final = Q(is_enabled=True) & ~Q(fault="")
+#: How many of those that fire next are told.
+MAX_NEXT: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulesSeen:
+    """All schedules at one moment. ``faulty`` are the first that cannot fire, and why; ``coming`` fire next."""
+
+    count: int
+    paused: int
+    faulty_count: int
+    faulty: list[Schedule]
+    coming: list[Schedule]
+
+
+def read_schedules() -> SchedulesSeen:
+    """Return how the schedules are, read in three statements at most."""
+    found = Schedule.primary.aggregate(
+        count=Count("pk"), paused=Count("pk", filter=Q(is_enabled=False)), faulty=Count("pk", filter=FAULTY)
+    )
+    coming = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at", "pk")
+    return SchedulesSeen(
+        count=found["count"],
+        paused=found["paused"],
+        faulty_count=found["faulty"],
+        faulty=first_faulty()[:MAX_NAMED_SCHEDULES] if found["faulty"] else [],
+        coming=list(coming[:MAX_NEXT]),
+    )
+
+
+def first_faulty() -> list[Schedule]:
+    """Return the first schedules that cannot fire, by name; one more than are named."""
+    return list(Schedule.primary.filter(FAULTY).order_by("name", "pk")[: MAX_NAMED_SCHEDULES + 1])
+
+
+def named(found: list[Schedule]) -> str:
+    """Return the schedules of :func:`first_faulty` in one line of text."""
+    shown = "; ".join(f"{row} ({row.fault[:MAX_REASON].rstrip('.')})" for row in found[:MAX_NAMED_SCHEDULES])
+    return f"{shown}; and more" if len(found) > MAX_NAMED_SCHEDULES else shown
+
+
+def examine_schedules() -> Iterator[Finding]:
+    """Yield a finding where enabled schedules could not submit their jobs the last time."""
+    found = first_faulty()
+    if found:
+        text = say(
+            "cannot fire: %(schedules)s. Mend, pause or delete them.", code="cannot_fire", schedules=named(found)
+        )
+        yield Finding(level=PROBLEM, subject=SCHEDULES, text=text)
+
+
+# How much of their limits job types use now, and which limit a waiting job has reached. Reads only.
+
+
+#: Types at their limits that are told.
+MAX_FULL: Final = 5
+
+
+class Reached(NamedTuple):
+    """A limit that is reached: the job type's field that sets it, how many are queued or running, and the limit."""
+
+    field: str
+    number: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsInUse:
+    """What of one job type is queued or running, lane by lane, beside the type's limits."""
+
+    flow: TypeFlow
+    lanes: Counter[Lane]
+    running: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many are queued or running."""
+        return self.lanes.total()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the type may have no more of any organization queued or running."""
+        return self.flow.max_running is not None and self.total >= self.flow.max_running
+
+    @property
+    def is_any_reached(self) -> bool:
+        """Whether the type, or one of its organizations or keys, may have no more queued or running."""
+        return self.is_full or bool(self.full_organizations() or self.full_keys())
+
+    def full_organizations(self) -> dict[Any, int]:
+        """Return how many the organizations have that are at their limits, by primary key, the most first."""
+        limit = self.flow.max_running_per_organization
+        return {} if limit is None else {pk: n for pk, n in self._by_organization().most_common() if n >= limit}
+
+    def full_keys(self) -> dict[Lane, int]:
+        """Return how many the keys have that are at their limits, the most first."""
+        limit = self.flow.max_running_per_key
+        return {lane: n for lane, n in self.lanes.most_common() if self.flow.concurrency_key and n >= limit}
+
+    def reached_by(self, lane: Lane) -> Reached | None:
+        """Return the first limit that keeps a job of this lane from being queued; None where only a rate may."""
+        flow = self.flow
+        own = self._by_organization()[lane.organization_pk]
+        limits = [
+            Reached("max_running", self.total, flow.max_running or 0),
+            Reached("max_running_per_organization", own, flow.max_running_per_organization or 0),
+            Reached("max_running_per_key", self.lanes[lane], flow.max_running_per_key if flow.concurrency_key else 0),
+        ]
+        return next((item for item in limits if item.limit and item.number >= item.limit), None)
+
+    def _by_organization(self) -> Counter[Any]:
+        found: Counter[Any] = Counter()
+        for lane, count in self.lanes.items():
+            found[lane.organization_pk] += count
+        return found
+
+
+class FullType(NamedTuple):
+    """A type with a limit that is reached, and how many of its jobs wait, counted up to a bound."""
+
+    in_use: LimitsInUse
+    waiting: int
+    has_more: bool
+
+
+def read_in_use(kind: JobType) -> LimitsInUse:
+    """Return how much of its limits a type uses, read in one statement."""
+    return _read([flow_of(kind)])[0]
+
+
+def read_full_types() -> list[FullType]:
+    """Return the types of which jobs wait since a limit is reached, by name, MAX_FULL and one more of them at most.
+
+    Rates of starts are not looked at.
+    """
+    flows = [flow for _, flow in sorted(read_special().items()) if flow.is_open and _limits_running(flow)]
+    found: list[FullType] = []
+    for in_use in _read(flows) if flows else ():
+        if in_use.is_any_reached and len(found) <= MAX_FULL:
+            count, has_more = capped_count(waiting().filter(job_type_id=in_use.flow.type_name))
+            found += [FullType(in_use, count, has_more)] if count else []
+    return found
+
+
+def _limits_running(flow: TypeFlow) -> bool:
+    limits = (flow.max_running, flow.max_running_per_organization)
+    return bool(flow.concurrency_key) or any(limit is not None for limit in limits)
+
+
+def _read(flows: Collection[TypeFlow]) -> list[LimitsInUse]:
+    lanes: dict[str, Counter[Lane]] = {flow.type_name: Counter() for flow in flows}
+    running: Counter[str] = Counter()
+    names = ("job_type_id", "organization_id", "lane_key", "status")
+    rows = jobs().filter(status__in=sorted(IN_FLIGHT), job_type_id__in=list(lanes)).values(*names)
+    for job_type, organization_pk, key, status, count in rows.annotate(n=Count("pk")).values_list(*names, "n"):
+        lanes[job_type][Lane(organization_pk, job_type, key)] += count
+        running[job_type] += count if status == Status.RUNNING else 0
+    return [LimitsInUse(flow=flow, lanes=lanes[flow.type_name], running=running[flow.type_name]) for flow in flows]
+
+
+# Which job types are held by their breakers, for which organization, and since when.
+
+
+#: Waiting jobs of a type are counted up to so many.
+MAX_WAITING: Final = 10_000
+#: Characters of an error in a finding.
+MAX_ERROR: Final = 200
+#: What to do about a breaker that holds jobs.
+ADVICE: Final = "Mend what they call; it closes by itself then. To let all go at once, close it on the admin's monitor."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBreaker:
+    """A breaker that holds the jobs of its type: all, or those of one ``organization``. Times are aware, in UTC.
+
+    Of that, ``organization`` is the id that it has now, or its key where it is gone; "" is all, without a key.
+    ``since`` is when it opened, also while it recovers; ``failures`` is how many attempts in a row have failed.
+    ``next_try_at`` is None while it recovers. ``waiting`` counts up to MAX_WAITING and one more; None if nobody asked.
+    """
+
+    job_type: str
+    state: BreakerState
+    since: dt.datetime
+    error_message: str
+    failures: int
+    next_try_at: dt.datetime | None
+    waiting: int | None = None
+    organization_pk: Any = None
+    organization: str = ""
+
+
+def open_breakers(
+    types: Collection[str] | None = None, *, most: int | None = None, counts_waiting: bool = True
+) -> list[OpenBreaker]:
+    """Return the breakers that hold jobs now, the one that opened first in front: of these types, or of all.
+
+    At most ``most`` are returned. Counting what waits takes a statement for each; without ``counts_waiting`` it is
+    left out.
+    """
+    rows = _holding(types)[:most]
+    ids = current_ids({row.organization_id for _, row in rows} - {None})
+    found = [_describe(row, now, ids) for now, row in rows]
+    return [dataclasses.replace(item, waiting=count_waiting(item)) for item in found] if counts_waiting else found
+
+
+def held_types(types: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the job types whose jobs are held now, of these types or of all, each with whose jobs are.
+
+    That is the key of one organization, or None for all.
+    """
+    return {row.pk: row.organization_id for _, row in _holding(types)}
+
+
+def is_held(held: Mapping[str, Any], job_type: str, organization_pk: Any) -> bool:
+    """Return whether the jobs of a type and an organization are among those ``held``."""
+    return job_type in held and held[job_type] in {None, organization_pk}
+
+
+def examine_breakers() -> Iterator[Finding]:
+    """Yield a finding for each breaker that holds jobs."""
+    for item in open_breakers():
+        when, advice = "its jobs start at a growing rate", ""
+        if item.next_try_at is not None:
+            when, advice = f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC", f"{ADVICE} "
+        text = say(
+            "of %(job_type)s is %(state)s%(for_whom)s since %(since)s UTC, %(when)s; jobs that wait: %(waiting)s. "
+            "%(advice)sIts attempts failed with: %(error)s",
+            code=f"breaker_{item.state.lower()}",
+            job_type=item.job_type,
+            state=item.state.lower(),
+            for_whom=for_whom(item),
+            organization=item.organization,
+            since=f"{item.since:%Y-%m-%d %H:%M:%S}",
+            when=when,
+            next_try_at=item.next_try_at,
+            waiting=waiting_in_words(item),
+            advice=advice,
+            error=item.error_message[:MAX_ERROR],
+        )
+        yield Finding(level=WARNING, subject="breaker", text=text)
+
+
+def for_whom(item: OpenBreaker) -> str:
+    """Return whose jobs alone are held, as the end of a clause; empty where all are."""
+    return f" for {item.organization} alone" if item.organization else ""
+
+
+def waiting_in_words(item: OpenBreaker) -> str:
+    """Return how many jobs wait, with a plus sign where that is the least."""
+    count = item.waiting or 0
+    return f"{MAX_WAITING:,}+" if count > MAX_WAITING else f"{count:,}"
+
+
+def _holding(types: Collection[str] | None = None) -> list[tuple[dt.datetime, Breaker]]:
+    rows = Breaker.primary.exclude(state=BreakerState.CLOSED).select_related("job_type").order_by("opened_at", "pk")
+    found = list(rows if types is None else rows.filter(pk__in=types))
+    if not found:
+        return []
+    now = database.now()
+    return [(now, row) for row in found if is_holding(row, now)]
+
+
+def _describe(row: Breaker, now: dt.datetime, ids: Mapping[Any, str]) -> OpenBreaker:
+    pk = row.organization_id
+    return OpenBreaker(
+        job_type=row.pk,
+        state=breaker_state(row, now),
+        since=row.opened_at or now,
+        error_message=row.error_message,
+        failures=row.failures,
+        next_try_at=row.next_try_at,
+        organization_pk=pk,
+        organization="" if pk is None else ids.get(pk, str(pk)),
+    )
+
+
+def waiting_by_organization(item: OpenBreaker) -> Counter[Any]:
+    """Return how many jobs a breaker holds, by their organizations' keys; MAX_WAITING and one more of them are read."""
+    return Counter(_waiting(item).values_list("organization_id", flat=True)[: MAX_WAITING + 1])
+
+
+def count_waiting(item: OpenBreaker) -> int:
+    """Return how many jobs a breaker holds, counted up to MAX_WAITING and one more."""
+    return _waiting(item)[: MAX_WAITING + 1].count()
+
+
+def _waiting(item: OpenBreaker) -> QuerySet[Job]:
+    rows = waiting().filter(job_type_id=item.job_type)
+    return rows if item.organization_pk is None else rows.filter(organization_id=item.organization_pk)
+
+
+# Looking at the running system: what waits, what runs, who works. Reads only, and never walks the history.
+
 
 T = TypeVar("T")
 
@@ -168,8 +501,8 @@ def _batches() -> Batches:
     """Those that have not ended, by an index that holds no others at its beginning."""
     unended = Batch.primary.filter(completed_at__isnull=True).order_by("pk")
     count = unended[: MAX_BATCHES + 1].count()
-    oldest = list(batch_status.up_to_date(unended)[:SHOWN_BATCHES]) if count else []
-    return Batches(count=count, oldest=batch_status.describe_all(oldest) if oldest else [])
+    oldest = list(up_to_date(unended)[:SHOWN_BATCHES]) if count else []
+    return Batches(count=count, oldest=describe_batches(oldest) if oldest else [])
 
 
 def _ask(question: Callable[[Broker], T]) -> T | None:

@@ -1,34 +1,211 @@
-"""Counts and times for people and dashboards.
+"""Since when the job waits that has waited the longest, by the index of the lanes wherever that tells it.
 
-Exact while what is asked about is at most BOUND jobs. Beyond that reading stays as cheap as it was:
-
-- what waits is counted up to BOUND a priority; what waits for parents, failed or died up to BOUND;
-- Completed and Canceled are what the roll-ups counted within RETENTION_DAYS or the type's own days, to a day;
-- run times, failure rates and throughput are the roll-ups' of the last hour, to a minute, some seconds late; the 95th
-  percentile is at most 13 % off.
+The index has ``ready_at``, which is a job's place in its lane. Only tasks with numbers have another moment than that,
+and with the usual priority there are none of these.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, IntegerField, Min, Q, QuerySet, Subquery, Sum
+from django.db.models import Aggregate, Count, IntegerField, Min, Q, QuerySet, Subquery, Sum
 
+from django_jobs import pools
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight import oldest_waiting, recent_runs
-from django_jobs.engine.insight.activity import activities
-from django_jobs.engine.insight.inspection import jobs
-from django_jobs.engine.job_types.retention_days import own_retention_days
-from django_jobs.engine.lookup import visible_organizations
-from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.head_starts import waits_since
-from django_jobs.models import Job, Span
-from django_jobs.statuses import AWAITING_RETRY, DISPATCHABLE, IN_FLIGHT, TERMINAL, WITH_ERRORS, Priority, Status
+from django_jobs.engine.insight.inspection import jobs, open_breakers
+from django_jobs.engine.insight.rollups import activities
+from django_jobs.engine.job_types.declared_types import own_retention_days
+from django_jobs.engine.job_types.handlers import TASK_PREFIX
+from django_jobs.engine.process_counts import MAX_TYPES
+from django_jobs.engine.store import database, values
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import COUNTED_AS, Tally, start_of, waits_since
+from django_jobs.models import Alert, ExecutionLog, Job, Span
+from django_jobs.statuses import (
+    AWAITING_RETRY,
+    DISPATCHABLE,
+    FAILED_FOR_GOOD,
+    IN_FLIGHT,
+    TERMINAL,
+    WITH_COMPLETED_AT,
+    WITH_ERRORS,
+    Priority,
+    Status,
+)
+
+
+def oldest_waiting(rows: QuerySet[Job], priority: int, now: dt.datetime, **counts: Aggregate) -> dict[str, Any]:
+    """Return the ``counts`` of jobs that wait with a priority, and as ``since`` when the longest of them became ready.
+
+    That is None where none is due.
+    """
+    is_due = Q(ready_at__lte=now)
+    if priority == Priority.NORMAL:
+        return rows.aggregate(since=Min("ready_at", filter=is_due), **counts)
+    of_tasks = Count("pk", filter=Q(job_type__type_name__startswith=TASK_PREFIX))
+    found = rows.aggregate(since=Min("ready_at", filter=is_due), of_tasks=of_tasks, **counts)
+    if found.pop("of_tasks"):
+        found |= rows.aggregate(since=Min(waits_since(), filter=is_due))
+    return found
+
+
+# What happened within the last minutes, by steps of some seconds: from the newest rows of the Execution Log.
+#
+# The activity rows know whole minutes. These rows are read where they are few; a busy system has enough in every
+# minute.
+
+
+#: So many of the newest rows are looked at.
+NEWEST: Final = 10_000
+
+
+def read_last_minutes(
+    organizations: Collection[Any] | None, since: dt.datetime, seconds: int
+) -> Mapping[dt.datetime, Mapping[str, int]] | None:
+    """Return what the activity rows would count, by the beginning of each step of so many seconds after ``since``.
+
+    Of these organizations' primary keys; None means all. None comes back where more happened than is looked at.
+    """
+    log = ExecutionLog.primary.order_by("-pk")
+    newest = log.values_list("pk", flat=True).first() or 0
+    rows = ExecutionLog.primary.filter(pk__gt=newest - NEWEST)
+    oldest = rows.order_by("pk").values_list("timestamp", flat=True).first()
+    if oldest is not None and oldest > since and ExecutionLog.primary.filter(pk__lte=newest - NEWEST).exists():
+        return None
+    rows = rows.filter(Q(from_status="") | Q(to_status__in=sorted(COUNTED_AS)), timestamp__gte=since)
+    if organizations is not None:
+        rows = rows.filter(organization_id__in=organizations)
+    steps: dict[dt.datetime, Counter[str]] = defaultdict(Counter)
+    for moment, before, after in rows.values_list("timestamp", "from_status", "to_status"):
+        step = since + dt.timedelta(seconds=int((moment - since).total_seconds()) // seconds * seconds)
+        steps[step].update(_counted_as(before, after))
+    return steps
+
+
+def _counted_as(before: str, after: str) -> list[str]:
+    if not before:
+        return ["submitted"]
+    return [COUNTED_AS[after], *(["failed"] if (before, after) == FAILED_FOR_GOOD else [])]
+
+
+# How the jobs ran that ended within the last hour: their times, how many failed, how many a minute.
+
+
+RECENTLY: Final = dt.timedelta(hours=1)
+_PERCENTILE: Final = 0.95
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recent:
+    """Average and 95th percentile in seconds, of all and by job type; shares from 0 to 1; completed jobs a minute."""
+
+    times: dict[str, float | None]
+    times_by_type: dict[str, dict[str, float | None]]
+    failure_rates: dict[str, float]
+    per_minute: float
+
+
+class _Run(NamedTuple):
+    """A job that completed or died."""
+
+    job_type: str
+    status: str
+    started_at: Any
+    completed_at: Any
+
+    @property
+    def seconds(self) -> float:
+        return float((self.completed_at - (self.started_at or self.completed_at)).total_seconds())
+
+
+def read_recent_runs(scope: QuerySet[Job], now: dt.datetime) -> Recent:
+    """From the jobs themselves."""
+    rows = scope.filter(status__in=sorted(WITH_COMPLETED_AT), completed_at__gte=now - RECENTLY)
+    runs = [_Run(*row) for row in rows.values_list("job_type_id", "status", "started_at", "completed_at")]
+    by_type: dict[str, list[float]] = defaultdict(list)
+    died: Counter[str] = Counter()
+    for run in runs:
+        if run.status == Status.COMPLETED:
+            by_type[run.job_type].append(run.seconds)
+        else:
+            died[run.job_type] += 1
+    completed = {job_type: len(seconds) for job_type, seconds in by_type.items()}
+    return Recent(
+        times=_times([item for seconds in by_type.values() for item in seconds]),
+        times_by_type={job_type: _times(by_type[job_type]) for job_type in sorted(by_type)},
+        failure_rates=_failure_rates(completed, died),
+        per_minute=sum(completed.values()) / (RECENTLY.total_seconds() / 60),
+    )
+
+
+def _times(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Average and 95th percentile (nearest rank); None where nothing ran."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {"average_seconds": None, "p95_seconds": None}
+    rank = math.ceil(_PERCENTILE * len(ordered))
+    return {"average_seconds": round(sum(ordered) / len(ordered), 6), "p95_seconds": round(ordered[rank - 1], 6)}
+
+
+def _failure_rates(completed: Mapping[str, int], died: Mapping[str, int]) -> dict[str, float]:
+    types = sorted(completed.keys() | died.keys())
+    return {kind: died.get(kind, 0) / (died.get(kind, 0) + completed.get(kind, 0)) for kind in types}
+
+
+def recall_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> Recent:
+    """From the roll-ups of whole minutes, the last of which is not over."""
+    since = start_of(Span.MINUTE, now - RECENTLY)
+    sums: dict[str, Tally] = defaultdict(Tally)
+    ended = activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0))
+    for item in map(_Ended._make, ended.values_list(*_Ended._fields)):
+        sums[item.job_type].add_runs(item)
+    total = Tally()
+    for tally in sums.values():
+        total.add_runs(tally)
+    completed = {job_type: tally.completed for job_type, tally in sums.items() if tally.completed}
+    return Recent(
+        times=_times_of(total),
+        times_by_type={job_type: _times_of(sums[job_type]) for job_type in sorted(completed)},
+        failure_rates=_failure_rates(completed, {kind: tally.died for kind, tally in sums.items() if tally.died}),
+        per_minute=total.completed / ((now - since).total_seconds() / 60),
+    )
+
+
+class _Ended(NamedTuple):
+    """What a roll-up tells of the ends of jobs."""
+
+    job_type: str
+    completed: int
+    died: int
+    run_seconds: float
+    run_histogram: dict[str, int]
+
+
+def _times_of(tally: Tally) -> dict[str, float | None]:
+    if not tally.completed:
+        return _times([])
+    p95 = values.percentile(tally.run_histogram, _PERCENTILE)
+    return {"average_seconds": round(tally.run_seconds / tally.completed, 6), "p95_seconds": p95}
+
+
+# Counts and times for people and dashboards.
+#
+# Exact while what is asked about is at most BOUND jobs. Beyond that reading stays as cheap as it was:
+#
+# - what waits is counted up to BOUND a priority; what waits for parents, failed or died up to BOUND;
+# - Completed and Canceled are what the roll-ups counted within RETENTION_DAYS or the type's own days, to a day;
+# - run times, failure rates and throughput are the roll-ups' of the last hour, to a minute, some seconds late; the 95th
+#   percentile is at most 13 % off.
+
 
 BOUND: Final = 10_000
 
@@ -48,7 +225,7 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
     backlog = _read_depths(scope, now) if is_large else _read_backlog(scope, now)
     in_flight = _read_in_flight(scope)
     rest = _estimate_rest(scope, organizations, now) if is_large else _count_rest(scope)
-    recent = recent_runs.recall(organizations, now) if is_large else recent_runs.read(scope, now)
+    recent = recall_recent_runs(organizations, now) if is_large else read_recent_runs(scope, now)
     return {
         "job_count_by_status": _counts(backlog, in_flight, rest),
         "queue_depth_by_priority": _depths(backlog, in_flight),
@@ -90,7 +267,7 @@ def _read_depths(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     """Count the same from the index alone, which does not tell statuses apart."""
     found = []
     for priority in Priority:
-        rows = oldest_waiting.aggregate(store().first_waiting(scope, priority, BOUND), priority, now, jobs=Count("pk"))
+        rows = oldest_waiting(store().first_waiting(scope, priority, BOUND), priority, now, jobs=Count("pk"))
         if rows["jobs"]:
             found.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
     return found
@@ -173,3 +350,61 @@ def _oldest(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], now: dt.
     """Return for how many seconds the longest-waiting due job has waited; None if none waits."""
     since = [item.since for item in [*backlog, *in_flight] if item.status != Status.RUNNING and item.since]
     return max(0.0, (now - min(since)).total_seconds()) if since else None
+
+
+# What a monitoring system is told of the whole installation at a moment, read by a bounded number of bounded reads.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """Numbers of one moment. Those of jobs are counted as :mod:`.metrics` says: up to a bound where they are many."""
+
+    jobs: Mapping[str, int]
+    backlog: Mapping[str, int]
+    oldest_waiting_seconds: float
+    #: By pool, and whether they are quiet.
+    workers: Mapping[tuple[str, bool], int]
+    #: By pool; quiet workers have none.
+    slots: Mapping[str, int]
+    #: The state of each breaker that holds jobs of its type, and whether of ``all`` organizations or of ``one``.
+    breakers: Mapping[str, tuple[str, str]]
+    #: How many alarms are open, by rule.
+    alerts: Mapping[str, int]
+    #: On time.monotonic's clock.
+    moment: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        """Return for how many seconds they have been known."""
+        return time.monotonic() - self.moment
+
+
+def read_gauges() -> Gauges:
+    """Return the numbers of now."""
+    found = get_job_metrics()
+    workers, slots = _workers()
+    held = open_breakers(most=MAX_TYPES, counts_waiting=False)
+    rows = Alert.primary.filter(cleared_at__isnull=True).order_by().values_list("rule")
+    return Gauges(
+        jobs={status: found["job_count_by_status"].get(status, 0) for status in map(str, Status)},
+        backlog=found["queue_depth_by_priority"],
+        oldest_waiting_seconds=found["oldest_waiting_seconds"] or 0.0,
+        workers=workers,
+        slots=slots,
+        breakers={
+            item.job_type: (item.state.lower().replace(" ", "_"), "one" if item.organization else "all")
+            for item in held
+        },
+        alerts=dict(rows.annotate(count=Count("pk"))),
+    )
+
+
+def _workers() -> tuple[dict[tuple[str, bool], int], dict[str, int]]:
+    known = pools.named()
+    workers: Counter[tuple[str, bool]] = Counter({(pool, False): 0 for pool in pools.names()})
+    slots: Counter[str] = Counter(dict.fromkeys(pools.names(), 0))
+    for worker in live_workers():
+        for pool in sorted({queue.pool for queue in pools.served_by(worker.queues.split(","), known)}):
+            workers[pool, worker.quiet_since is not None] += 1
+            slots[pool] += worker.slots if worker.quiet_since is None else 0
+    return dict(workers), dict(slots)

@@ -1,28 +1,129 @@
-"""Keeping the activity rows: from the Execution Log, each row of it exactly once, in bounded batches.
-
-The log is read in the order of its ids up to a point below which none can become visible any more. Ids are handed
-out before their transactions commit, so that point is found in two steps: note the newest id and the first transaction
-id not yet given out (the *mark*); once every transaction below that one has ended, whatever was written up to the noted
-id is there. Where the store knows that exactly, a transaction that stays open holds the sums back.
-
-Where the reading stands is kept in a row whose lock makes two schedulers take turns, and written with the sums.
-"""
+"""The activity rows: reading them, and adding sums to them."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db.models import Max, QuerySet
 
 from django_jobs.engine import process_counts
-from django_jobs.engine.insight import activity
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.log_values import Horizon
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import COUNTERS, HISTOGRAMS, SUMS, Horizon, Place, Tally, start_of
 from django_jobs.models import EngineLease, ExecutionLog, OrganizationActivity, Span, TypeActivity
+
+CHUNK: Final = 2_000
+_MEASURES: Final = (*COUNTERS, *SUMS, *HISTOGRAMS)
+
+
+def add_activity(minutes: Mapping[Place, Tally]) -> None:
+    """Add sums by minute, type and organization to what is stored, in all spans."""
+    ours: dict[Place, Tally] = defaultdict(Tally)
+    everybodys: dict[Place, Tally] = defaultdict(Tally)
+    for place, tally in minutes.items():
+        for span in Span:
+            wider = place._replace(span=int(span), starts_at=start_of(span, place.starts_at))
+            ours[wider].add(tally)
+            ours[wider].organization_name = tally.organization_name
+            everybodys[wider._replace(organization=None)].add(tally)
+    _store_for_types(everybodys)
+    _store_for_organizations(ours)
+
+
+def activities(organizations: Collection[Any] | None, span: Span, since: dt.datetime) -> QuerySet[Any]:
+    """The rows of one span that start at ``since`` or later, in no order: of these organizations' primary keys, or
+    (None) of all together.
+    """
+    if organizations is None:
+        rows: QuerySet[Any] = TypeActivity.primary.all()
+    else:
+        rows = OrganizationActivity.primary.filter(organization_id__in=organizations)
+    return rows.filter(span=int(span), starts_at__gte=since)
+
+
+def types_started_since(since: dt.datetime, job_types: Collection[str]) -> set[str]:
+    """Return those of these types of which an attempt has begun since, as far as that is counted."""
+    rows = activities(None, Span.MINUTE, since).filter(job_type__in=job_types, started__gt=0)
+    return set(rows.order_by().values_list("job_type", flat=True)) if job_types else set()
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+def _store_for_types(tallies: dict[Place, Tally]) -> None:
+    rows = TypeActivity.primary.all()
+    for row in rows.filter(**_near(tallies)):
+        _add_stored(tallies, row, None)
+    fresh = [TypeActivity(**_fields(place), **_measures(tally)) for place, tally in tallies.items()]
+    rows.bulk_create(fresh, **_on_conflict("span", "starts_at", "job_type"))
+
+
+def _store_for_organizations(tallies: dict[Place, Tally]) -> None:
+    rows = OrganizationActivity.primary.all()
+    for chunk in _chunks(sorted({place.organization for place in tallies}, key=str)):
+        for row in rows.filter(organization_id__in=chunk, **_near(tallies)):
+            _add_stored(tallies, row, row.organization_id)
+    fresh = [
+        OrganizationActivity(
+            organization_id=place.organization,
+            organization_name=tally.organization_name,
+            **_fields(place),
+            **_measures(tally),
+        )
+        for place, tally in tallies.items()
+    ]
+    rows.bulk_create(fresh, **_on_conflict("organization", "span", "starts_at", "job_type"))
+
+
+def _near(places: Iterable[Place]) -> dict[str, Any]:
+    """A filter for the stored rows of these places, and few others."""
+    places = list(places)
+    return {
+        "span__in": sorted({place.span for place in places}),
+        "starts_at__in": sorted({place.starts_at for place in places}),
+        "job_type__in": sorted({place.job_type for place in places}),
+    }
+
+
+def _add_stored(tallies: dict[Place, Tally], row: Any, organization: Any) -> None:
+    place = Place(row.span, row.starts_at, row.job_type, organization)
+    tally = tallies.get(place)
+    if tally is not None:
+        tally.add(row)
+
+
+def _fields(place: Place) -> dict[str, Any]:
+    return {"span": place.span, "starts_at": place.starts_at, "job_type": place.job_type}
+
+
+def _measures(tally: Tally) -> dict[str, Any]:
+    return {name: getattr(tally, name) for name in _MEASURES}
+
+
+def _on_conflict(*unique: str) -> dict[str, Any]:
+    """How a row that is there gets the new sums. MariaDB finds out by itself which of its keys it met."""
+    options: dict[str, Any] = {"update_conflicts": True, "update_fields": list(_MEASURES), "batch_size": CHUNK}
+    if database.connection().features.supports_update_conflicts_with_target:
+        options["unique_fields"] = list(unique)
+    return options
+
+
+# Keeping the activity rows: from the Execution Log, each row of it exactly once, in bounded batches.
+#
+# The log is read in the order of its ids up to a point below which none can become visible any more. Ids are handed out
+# before their transactions commit, so that point is found in two steps: note the newest id and the first transaction id
+# not yet given out (the *mark*); once every transaction below that one has ended, whatever was written up to the noted
+# id is there. Where the store knows that exactly, a transaction that stays open holds the sums back.
+#
+# Where the reading stands is kept in a row whose lock makes two schedulers take turns, and written with the sums.
+
 
 LEASE: Final = "rollups"
 #: So many ids of the log are read at once.
@@ -57,7 +158,7 @@ def roll_up() -> int:
     return database.in_transaction(lambda: _one_batch(newest, horizon))
 
 
-def behind() -> int:
+def rollups_behind() -> int:
     """Return how many ids of the log are still to be read, from the first that is there: ids may begin anywhere."""
     lease = EngineLease.primary.filter(pk=LEASE).first()
     first = _first_after(0 if lease is None else _Progress(**lease.state).done)
@@ -105,7 +206,7 @@ def _one_batch(newest: int, horizon: Horizon) -> int:
     last = _end_of_batch(progress)
     if last > before:
         tallies = store().tally(before, last)
-        activity.add(tallies)
+        add_activity(tallies)
         database.on_commit(lambda: process_counts.count_history(tallies))
         progress.done = last
     state = dataclasses.asdict(progress)

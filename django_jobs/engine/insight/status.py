@@ -1,31 +1,79 @@
-"""What jobs are doing and why they wait: one or many, by the same number of statements."""
+"""What jobs are doing and why they wait: one, many, a page of them, their history, and waiting for an end."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final, NamedTuple, TypeVar
 
-from django.db.models import Count, Window
+from django.db.models import Count, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from django_jobs.engine.access import get_policy, may_start
-from django_jobs.engine.dispatch.breakers import may_hold
+from django_jobs.engine.access import find_job, find_organization_pk, get_policy, may_start
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.dispatch.limits import may_hold
 from django_jobs.engine.dispatch.pass_state import limits_of
 from django_jobs.engine.dispatch.tenant_shares import shares_of
-from django_jobs.engine.insight.breakers import held_types, is_held
-from django_jobs.engine.job_types import unloadable
+from django_jobs.engine.insight.filter import JobFilter
+from django_jobs.engine.insight.inspection import held_types, is_held
+from django_jobs.engine.job_types import handlers
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
-from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.lookup import find_job
+from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.store import database
-from django_jobs.engine.store.lane_values import Lane
 from django_jobs.engine.store.organization_ids import id_of, read_tenants
-from django_jobs.models import Job, JobDependency, JobType
+from django_jobs.engine.store.values import Lane
+from django_jobs.engine.submission.submit import is_uncommitted
+from django_jobs.exceptions import JobFailed
+from django_jobs.models import ExecutionLog, Job, JobDependency, JobType
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, WAITING, Priority, Status
+from django_jobs.statuses import DISPATCHABLE, IN_FLIGHT, TERMINAL, WAITING, Priority, Status
+from django_jobs.texts import say
 from django_jobs.values import JobStatus
+
+# Reads what happened to a job: its Execution Log.
+
+
+#: The most rows of a page, and the most characters of messages in it: a page of long messages has fewer rows.
+MAX_ROWS: Final = 1_000
+MAX_CHARACTERS: Final = 250_000
+
+Row = dict[str, Any]
+
+
+class HistoryPage(NamedTuple):
+    """Some rows, in order. ``after`` is the id of the last one if more rows follow, else None."""
+
+    rows: list[Row]
+    after: int | None
+
+
+def get_job_history(job_id: str | Job, *, user: Any = None) -> list[Row]:
+    """Return the job's whole Execution Log, in order, as dicts.
+
+    Their keys are ``id``, ``from_status`` (empty in the first), ``to_status``, ``timestamp``, ``actor``,
+    ``actor_kind``, ``message`` and ``attempt``. Raises JobNotFound.
+    """
+    return list(_rows(find_job(job_id, user)))
+
+
+def history_page(job: Job, after: int = 0) -> HistoryPage:
+    """Return the rows that follow the one with the id ``after``: as many as an answer should hold, at least one."""
+    rows = list(_rows(job).filter(id__gt=after)[: MAX_ROWS + 1])
+    lengths = accumulate(len(row["message"]) for row in rows[:MAX_ROWS])
+    count = max(1, sum(length <= MAX_CHARACTERS for length in lengths))
+    return HistoryPage(rows[:count], rows[count - 1]["id"] if len(rows) > count else None)
+
+
+def _rows(job: Job) -> Any:
+    names = ("id", "from_status", "to_status", "timestamp", "actor", "actor_kind", "message", "attempt")
+    return ExecutionLog.primary.filter(job=job).order_by("id").values(*names)
+
+
+# What jobs are doing and why they wait: one or many, by the same number of statements.
+
 
 #: In lists: characters of an error, and ids of parents.
 MAX_LISTED_ERROR: Final = 500
@@ -141,7 +189,7 @@ class _Circumstances:
         self._in_flight = _in_flight(ready)
         self._shares = shares_of([tenant for pk, tenant in self._tenants.items() if pk in self._in_flight])
         self._limits = limits_of(self._types[pk] for pk in {job.job_type_id for job in ready} & self._types.keys())
-        self._unloadable = unloadable.reasons(waiting)
+        self._unloadable = handlers.unloadable_reasons(waiting)
 
     def organization(self, job: Job) -> str:
         """Return the id that the job's tenant has now, or the one at the submission when the tenant is gone."""
@@ -218,3 +266,140 @@ def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), organization_id__in={job.organization_id for job in jobs})
     counted = rows.order_by().values_list("organization_id").annotate(total=Count("pk"))
     return Counter(dict(counted))
+
+
+# Reads a page of jobs, newest first.
+
+
+MAX_LIMIT: Final = 1_000
+#: The most jobs of a page with results, each of which may have ``MAX_RESULT_BYTES``.
+MAX_RESULTS: Final = 20
+#: The largest offset. Filters find what lies further back.
+MAX_OFFSET: Final = 10_000
+
+
+Jobs = TypeVar("Jobs", bound=QuerySet[Job])
+
+
+def for_list(queryset: Jobs, *, results: bool = False) -> Jobs:
+    """Return the same jobs without the columns that may be large, since a page reads many rows."""
+    queryset = queryset.defer("input_parameters", "metadata")
+    return queryset if results else queryset.defer("result")
+
+
+def list_jobs(
+    organization: Any = None,
+    status: str | Iterable[str] | None = None,
+    job_type: str | JobType | Iterable[str | JobType] | None = None,
+    limit: int = 20,
+    offset: int = 0,
+    *,
+    user: Any = None,
+    results: bool = False,
+) -> list[JobStatus]:
+    """Return a page of the jobs that match, newest first; with a ``user``, of those that the user may see.
+
+    ``organization`` is an id or an instance; ``status`` and ``job_type`` are one or several. ``result`` is None unless
+    ``results`` asks for it, errors are cut after 500 characters, and at most 100 parents are named;
+    ``get_job_status`` returns all. Raises ValueError for an unknown status, for a ``limit`` outside 1 to 1,000 (with
+    ``results`` to 20) or an ``offset`` outside 0 to 10,000; JobNotFound for an organization that does not exist, or of
+    which the user may see nothing.
+    """
+    _check_range("limit", limit, 1, MAX_RESULTS if results else MAX_LIMIT)
+    _check_range("offset", offset, 0, MAX_OFFSET)
+    statuses = None if status is None else _statuses(status)
+    filters = JobFilter(
+        organizations=None if organization is None else (find_organization_pk(organization, user),),
+        statuses=statuses,
+        job_types=None if job_type is None else _type_names(job_type),
+    )
+    page = for_list(filters.rows(user), results=results).order_by("-pk")[offset : offset + limit]
+    return describe_all(list(page), user=user, listed=True)
+
+
+def _check_range(name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        text = "%(name)s must be a number from %(least)d to %(most)d, not %(value)r."
+        raise ValueError(say(text, code="out_of_range", name=name, least=least, most=most, value=value))
+
+
+def _statuses(wanted: str | Iterable[str]) -> tuple[str, ...]:
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    for name in names:
+        if name not in Status.values:
+            text = f"%(value)r is not a status; use {', '.join(Status.values)}."
+            raise ValueError(say(text, code="not_a_status", value=name))
+    return tuple(str(Status(name)) for name in names)
+
+
+def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> tuple[str, ...]:
+    """Return the types' names, without those that no row can have: PostgreSQL fails at them."""
+    items = [wanted] if isinstance(wanted, str | JobType) else wanted
+    names = [item.pk if isinstance(item, JobType) else item for item in items]
+    return tuple(name for name in names if is_storable_text(str(name)))
+
+
+# Waits for a job's end, in a thread or in an event loop.
+
+
+FIRST_LOOK = 0.01
+LONGEST_PAUSE = 0.25
+
+
+def wait_for_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:
+    """Wait until the job is Completed and return its status; ``timeout`` is in seconds.
+
+    Raises JobFailed when it ended otherwise, TimeoutError when time ran out, and RuntimeError at once where waiting
+    would never end: inside a handler, or in the transaction that submitted the job.
+    """
+    wait = Wait(job_id, timeout, user)
+    while isinstance(seen := wait.look(), float):
+        time.sleep(seen)
+    return seen
+
+
+class Wait:
+    """One wait. It does not sleep itself; it says for how long to, since threads and event loops differ in that."""
+
+    def __init__(self, job_id: str | Job, timeout: float, user: Any) -> None:
+        self._job_id = job_id
+        self._timeout = timeout
+        self._user = user
+        self._deadline = time.monotonic() + timeout
+        self._pause = FIRST_LOOK
+        self._first = True
+
+    def look(self) -> JobStatus | float:
+        """Return the job's status if it is Completed, else the seconds until the next look.
+
+        Raises what :func:`wait_for_job` raises.
+        """
+        job = find_job(self._job_id, self._user)
+        if self._first:
+            _refuse_where_endless(job)
+            self._first = False
+        if job.status in TERMINAL:
+            return self._ended(job)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            text = "%(job)s did not complete in %(timeout)g s; it is %(status)s."
+            raise TimeoutError(
+                say(text, code="not_completed", job=job.name, timeout=self._timeout, status=str(job.status))
+            )
+        pause, self._pause = min(self._pause, left), min(self._pause * 1.5, LONGEST_PAUSE)
+        return pause
+
+    def _ended(self, job: Job) -> JobStatus:
+        status = describe(job, user=self._user)
+        if status.status != Status.COMPLETED:
+            raise JobFailed(status)
+        return status
+
+
+def _refuse_where_endless(job: Job) -> None:
+    if current_job.get() is not None:
+        text = "A handler cannot wait for another job: it would hold a worker. Let the job depend on it."
+        raise RuntimeError(say(text, code="in_handler"))
+    if is_uncommitted(job.pk):
+        text = "%(job)s was submitted in this open transaction; no worker sees it before the commit."
+        raise RuntimeError(say(text, code="in_transaction", job=job.name))

@@ -1,22 +1,105 @@
-"""Writing declared job types into the database, field by field; what administrators have changed stays."""
+"""Writing declared job types into the database, and what is wrong with a declaration."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps as current_apps
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connections, router
+from django.utils import translation
 
-from django_jobs.engine.job_types import declarations
-from django_jobs.engine.job_types.declaration_problems import problems, stored_value
-from django_jobs.engine.job_types.declarations import Declaration
-from django_jobs.engine.job_types.handlers import has_scheme
+from django_jobs.engine.job_types import types
+from django_jobs.engine.job_types.handlers import has_scheme, path_problem
+from django_jobs.engine.job_types.parameters import names_read_by
+from django_jobs.engine.job_types.types import Declaration
 from django_jobs.models import JobType
-from django_jobs.texts import say
+from django_jobs.models.job_type import NEEDS_KEY, key_problem, pool_problem
+from django_jobs.texts import code_of, say
+
+# For how long ended jobs are kept, where a type says otherwise than the setting.
+
+
+def own_retention_days() -> dict[str, int]:
+    """Return the days of each type that has its own in the place of RETENTION_DAYS, by the type's name."""
+    rows = JobType.primary.filter(retention_days__isnull=False).order_by("pk")
+    return {name: int(days or 0) for name, days in rows.values_list("pk", "retention_days")}
+
+
+# What is wrong with a declaration of a job type: values that its row could not hold, and fields that do not fit.
+
+
+def declaration_problems(declaration: Declaration) -> list[str]:
+    """Return what is wrong with a declaration, one sentence for each mistake."""
+    found = [_field_problem("type_name", declaration.type_name), _field_problem("handler_method", declaration.path)]
+    found.append(path_problem(declaration.path))
+    found += [_field_problem(name, value) for name, value in declaration.fields.items()]
+    serializer_problem = _serializer_problem(declaration.serializer)
+    found += [serializer_problem] if serializer_problem else _key_problems(declaration)
+    return [problem for problem in found if problem]
+
+
+def value_problems(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with values of a type's fields, one sentence for each."""
+    return [problem for name, value in fields.items() if (problem := _field_problem(name, value))]
+
+
+def declaration_doubts(fields: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong between declared fields and the settings, which may change alone: no reason to stop."""
+    pool = fields.get("pool")
+    problem = pool_problem(pool) if isinstance(pool, str) else None
+    return [_of_field("pool", problem, code_of(problem))] if problem else []
+
+
+def _key_problems(declaration: Declaration) -> list[str]:
+    """Return what is wrong with the concurrency key beside the other fields."""
+    key = declaration.fields.get("concurrency_key", "")
+    if not key and declaration.fields.get("max_starts_per_key") is not None:
+        return [_of_field("max_starts_per_key", NEEDS_KEY, NEEDS_KEY.code)]
+    problem = key_problem(key, names_read_by(declaration.serializer)) if key and isinstance(key, str) else None
+    return [_of_field("concurrency_key", problem, code_of(problem))] if problem else []
+
+
+def _field_problem(name: str, value: Any) -> str | None:
+    try:
+        stored_value(name, value)
+    except ValidationError as error:
+        return _of_field(name, " ".join(error.messages), error.error_list[0].code or "invalid")
+    except (TypeError, ValueError):
+        return _of_field(name, f"{value!r} is no value of this field.", "invalid")
+    return None
+
+
+def _of_field(name: str, text: str, code: str) -> str:
+    return say("%(field)s: %(text)s", code=code, field=name, text=text)
+
+
+def _serializer_problem(serializer: Any) -> str | None:
+    if serializer is None:
+        return None
+    from rest_framework.serializers import BaseSerializer, ListSerializer
+
+    if isinstance(serializer, type) and issubclass(serializer, BaseSerializer) and serializer is not BaseSerializer:
+        if not issubclass(serializer, ListSerializer):
+            return None
+        return _of_field("parameters", f"{serializer.__name__} takes a list; parameters are an object.", "a_list")
+    # Its repr is not used: that of a serializer reads the database.
+    name = serializer.__name__ if isinstance(serializer, type) else f"an object of {type(serializer).__name__}"
+    return _of_field("parameters", f"{name} is no serializer class of the REST framework.", "not_a_serializer")
+
+
+def stored_value(name: str, value: Any) -> Any:
+    """Return a field's value as JSON keeps it. Raise ValidationError for a wrong one."""
+    field: Any = JobType._meta.get_field(name)
+    with translation.override(None):  # a lazy text is stored as the code has it, whoever brings it into the database
+        return field.get_prep_value(field.clean(value, None))
+
+
+# Writing declared job types into the database, field by field; what administrators have changed stays.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -26,7 +109,7 @@ MAX_TRIES: Final = 5
 def _wanted(declaration: Declaration) -> dict[str, Any]:
     """Return every field as the code wants it: what it says, and defaults for what it does not say."""
     said = {name: stored_value(name, value) for name, value in declaration.fields.items()}
-    unsaid = {name: _default(name) for name in declarations.FIELDS} | declarations.DEFAULTS
+    unsaid = {name: _default(name) for name in types.DECLARED_FIELDS} | types.DECLARED_DEFAULTS
     return unsaid | said | {"handler_method": declaration.path}
 
 
@@ -35,7 +118,7 @@ def _default(name: str) -> Any:
     return field.get_prep_value(field.get_default())
 
 
-def ensure(declaration: Declaration, *, using: str) -> None:
+def ensure_type(declaration: Declaration, *, using: str) -> None:
     """Make the row of a type that code meets only now, or bring it up to date; what an administrator changed stays.
 
     Of many processes that meet it at once, one makes the row. The declaration's values are good. Raises
@@ -88,9 +171,9 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
     if model is None:
         return []
     rows = {row.pk: row for row in model._default_manager.using(using).all()}
-    found = declarations.declared()
+    found = types.declared_types()
     _refuse_wrong(found)
-    elsewhere = declarations.found_elsewhere()
+    elsewhere = types.found_elsewhere()
     found += elsewhere
     missing = [declaration for declaration in found if declaration.type_name not in rows]
     _create(missing, model, using)
@@ -105,7 +188,7 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
     return _notable(done)
 
 
-def differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
+def type_differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
     """Return what a synchronization would do, and what it would leave, by the type's name; nothing is written.
 
     Raises ImproperlyConfigured for a wrong declaration, and NoTable where there is no table of job types.
@@ -114,9 +197,9 @@ def differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
     if model is None:
         raise NoTable(f"The database {using!r} has no table of job types; run `manage.py migrate`.")
     rows = {row.pk: row for row in model._default_manager.using(using).all()}
-    found = declarations.declared()
+    found = types.declared_types()
     _refuse_wrong(found)
-    elsewhere = declarations.found_elsewhere() if with_tasks else []
+    elsewhere = types.found_elsewhere() if with_tasks else []
     found += elsewhere
     taken = _taken_names(elsewhere, rows, model, using)
     return _notable(
@@ -130,9 +213,9 @@ def differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
     )
 
 
-def undeclared(*, using: str) -> list[str]:
+def undeclared_types(*, using: str) -> list[str]:
     """Return the enabled types that code declared once and declares no more."""
-    names = {declaration.type_name for declaration in declarations.declared()}
+    names = {declaration.type_name for declaration in types.declared_types()}
     rows = JobType.objects.using(using).filter(is_enabled=True, declared__isnull=False).order_by("pk")
     found = rows.values_list("pk", "handler_method")
     return [name for name, path in found if name not in names and not has_scheme(path)]
@@ -158,8 +241,10 @@ def _is_there(model: Any, using: str) -> bool:
 
 
 def _refuse_wrong(found: list[Declaration]) -> None:
-    wrong = [f"{item.type_name} ({item.place}): {problem}" for item in found for problem in problems(item)]
-    wrong += [f"{name} is declared by {' and '.join(places)}" for name, places in declarations.duplicates().items()]
+    wrong = [f"{item.type_name} ({item.place}): {problem}" for item in found for problem in declaration_problems(item)]
+    wrong += [
+        f"{name} is declared by {' and '.join(places)}" for name, places in types.duplicate_declarations().items()
+    ]
     if wrong:
         raise ImproperlyConfigured("Wrong declarations of job types: " + "; ".join(wrong))
 

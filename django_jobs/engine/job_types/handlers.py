@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Final
 
 from django.apps import apps
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.claimed_job import Handler
+from django_jobs.engine.store import database
+from django_jobs.engine.store.values import waits_since_of
+from django_jobs.models import ExecutionLog, Job
+from django_jobs.statuses import Status
 from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
@@ -52,7 +58,7 @@ def is_allowed_module(name: str) -> bool:
     return any(name == module or name.startswith(module + ".") for module in allowed_modules())
 
 
-def resolve(path: str) -> Handler:
+def resolve_handler(path: str) -> Handler:
     """Return the function that ``path`` names.
 
     Raises HandlerNotAllowed for code outside the allowed modules and HandlerNotLoadable when it cannot be imported, or
@@ -64,7 +70,7 @@ def resolve(path: str) -> Handler:
     return _loaded[key]
 
 
-def loaded(path: str) -> Handler | None:
+def loaded_handler(path: str) -> Handler | None:
     """Return the function that ``path`` names if this process has resolved it before; nothing is imported."""
     return _loaded.get(_key(path))
 
@@ -176,7 +182,51 @@ def _is_of_app(module_name: str) -> bool:
 def path_problem(path: str) -> str | None:
     """Return what is wrong with a handler's path, for the person who typed it; None when nothing is."""
     try:
-        resolve(path)
+        resolve_handler(path)
     except (HandlerNotAllowed, HandlerNotLoadable) as error:
         return say(str(error), code=code_of(error.args[0], error.code))
     return None
+
+
+# Jobs that wait for a worker which can load their handler, as after an incomplete deployment.
+#
+# A worker that cannot load a handler puts the job back and says so in the Execution Log. Nothing else tells of it, so
+# the job is recognized by its last row there.
+
+
+#: Such jobs that are looked for at most.
+MAX_FOUND: Final = 500
+
+
+def unloadable_reasons(jobs: Sequence[Job]) -> dict[int, str]:
+    """Return what the worker said of those of these jobs whose handler it could not load, by primary key.
+
+    It names the handler's path, which is for system admins.
+    A statement is made only where one of them may be such a job: Pending, and ready at a moment that its submission
+    does not explain.
+    """
+    return _said([job.pk for job in jobs if _may_have_been_put_back(job)])
+
+
+def find_unloadable() -> dict[int, str]:
+    """Return the same for the jobs that wait now, up to MAX_FOUND; one pass over the backlog."""
+    now = database.now()
+    rows: QuerySet[Job] = Job.primary.order_by().filter(status=Status.PENDING)
+    until = now + dt.timedelta(seconds=NOT_LOADABLE_DELAY)
+    rows = rows.filter(ready_at__gt=now, ready_at__lte=until).exclude(run_at=F("ready_at"), run_at__isnull=False)
+    return _said(list(rows.values_list("pk", flat=True)[:MAX_FOUND]))
+
+
+def _may_have_been_put_back(job: Job) -> bool:
+    is_ready = job.status == Status.PENDING and job.ready_at is not None
+    return is_ready and job.queued_at is None and waits_since_of(job) not in {job.created_at, job.run_at}
+
+
+def _said(pks: Sequence[int]) -> dict[int, str]:
+    if not pks:
+        return {}
+    logs = ExecutionLog.primary.filter(job_id=OuterRef("pk")).order_by("-id")
+    rows = Job.primary.filter(pk__in=pks).order_by()
+    last = rows.annotate(said=Subquery(logs.values("message")[:1]), detail=Subquery(logs.values("traceback")[:1]))
+    found = last.values_list("pk", "said", "detail")
+    return {pk: detail or said for pk, said, detail in found if said and said.startswith(NOT_LOADABLE)}

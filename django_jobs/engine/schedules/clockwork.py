@@ -1,21 +1,121 @@
-"""The scheduler's part in schedules: it looks once a second for what is due within the next, and waits exactly.
-
-In a scheduler that runs in a loop this has a thread and a connection of its own, since a host's access policy, which is
-asked at each firing, may be slow and must not hold up other duties.
-"""
+"""What schedules need now and then: a short history, and a new start after the clock was wrong."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from django_jobs.engine.duty_threads import DutyThread
-from django_jobs.engine.schedules import firing, upkeep
-from django_jobs.engine.store.base.transactions import Moment
-from django_jobs.models import Schedule
+from django.db.models import Q
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.duties import DutyThread
+from django_jobs.engine.schedules import firing
+from django_jobs.engine.schedules.definitions import MOST_AHEAD, next_run
+from django_jobs.engine.store import database
+from django_jobs.engine.store.base.core import Moment
+from django_jobs.exceptions import InvalidSchedule
+from django_jobs.models import Schedule, ScheduleFiring
+
+#: So many of a schedule's newest firings are kept, and a few more until the next look at them.
+KEPT: Final = 1_000
+#: After so many firings of a schedule, those that are too many are deleted.
+LOOKED_AT_EACH: Final = 100
+#: Rows that one step deletes.
+AT_ONCE: Final = 1_000
+
+
+class History:
+    """Keeps the history of firings short, while one scheduler runs."""
+
+    def __init__(self) -> None:
+        self._fired: Counter[int] = Counter()
+
+    def note(self, schedule_pk: int) -> None:
+        """Note that a schedule has fired."""
+        self._fired[schedule_pk] += 1
+
+    def prune(self) -> int:
+        """Delete what is too old, and of each schedule that fired often what is too much; return how many rows."""
+        count = _delete_old()
+        for pk in [pk for pk, fired in self._fired.items() if fired >= LOOKED_AT_EACH]:
+            count += _delete_surplus(pk)
+            del self._fired[pk]
+        return count
+
+
+def _delete_old() -> int:
+    """Delete firings that are older than RETENTION_DAYS: those with the lowest keys are the oldest."""
+    horizon = database.now() - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
+    oldest = ScheduleFiring.primary.order_by("pk").values_list("pk", "fired_at")[:AT_ONCE]
+    old = [pk for pk, fired_at in oldest if fired_at < horizon]
+    return ScheduleFiring.primary.filter(pk__in=old).delete()[0] if old else 0
+
+
+def _delete_surplus(schedule_pk: int) -> int:
+    rows = ScheduleFiring.primary.filter(schedule_id=schedule_pk)
+    first = rows.order_by("-pk").values_list("pk", flat=True)[KEPT : KEPT + 1].first()
+    return 0 if first is None else rows.filter(pk__lte=first).delete()[0]
+
+
+def start_anew() -> int:
+    """Free the schedules whose marks lie more than a day ahead: they were made by a clock that was wrong.
+
+    Else they would not fire until that moment comes. They go on from now; what was due meanwhile is not caught up.
+    """
+    now = database.now()
+    ahead = Q(last_fired_at__gt=now + MOST_AHEAD) | Q(created_at__gt=now + MOST_AHEAD)
+    pks = list(Schedule.primary.filter(ahead).values_list("pk", flat=True))
+    return sum(database.in_transaction(lambda pk=pk: _start_anew(pk, now)) for pk in pks)  # type: ignore[misc]
+
+
+def correct_next_runs() -> int:
+    """Correct the schedules that wait for a later moment than their rule says, by more than a day.
+
+    Somebody changed or resumed them while the clock was wrong: no other mark of theirs tells.
+    """
+    now = database.now()
+    rows = Schedule.primary.filter(next_run_at__gt=now + MOST_AHEAD).order_by("pk")
+    pks = [row.pk for row in rows.iterator() if _waits_too_long(row, now)]
+    return sum(database.in_transaction(lambda pk=pk: _correct(pk, now)) for pk in pks)  # type: ignore[misc]
+
+
+def _waits_too_long(schedule: Schedule, now: dt.datetime) -> bool:
+    try:
+        due = next_run(schedule, now)
+    except InvalidSchedule:  # its firing will tell
+        return False
+    return due is not None and schedule.next_run_at is not None and due + MOST_AHEAD < schedule.next_run_at
+
+
+def _correct(pk: int, now: dt.datetime) -> int:
+    schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
+    if schedule is None or not _waits_too_long(schedule, now):
+        return 0
+    schedule.next_run_at = next_run(schedule, now)
+    schedule.save(using=database.alias(), update_fields=["next_run_at"])
+    return 1
+
+
+def _start_anew(pk: int, now: dt.datetime) -> int:
+    schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
+    if schedule is None:
+        return 0
+    schedule.last_fired_at = None
+    schedule.created_at = min(schedule.created_at, now.replace(microsecond=0))
+    schedule.next_run_at = next_run(schedule, now)
+    schedule.save(using=database.alias(), update_fields=["last_fired_at", "created_at", "next_run_at"])
+    return 1
+
+
+# The scheduler's part in schedules: it looks once a second for what is due within the next, and waits exactly.
+#
+# In a scheduler that runs in a loop this has a thread and a connection of its own, since a host's access policy, which
+# is asked at each firing, may be slow and must not hold up other duties.
+
 
 logger = logging.getLogger("django_jobs")
 
@@ -32,7 +132,7 @@ class Clockwork:
     """Fires what is due, for one scheduler."""
 
     def __init__(self) -> None:
-        self._history = upkeep.History()
+        self._history = History()
         self._next_upkeep = 0.0
         self._next_correction = 0.0
         self._rests_until: dict[int, float] = {}
@@ -73,10 +173,10 @@ class Clockwork:
         if time.monotonic() < self._next_upkeep:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_PAUSE
-        anew = upkeep.start_anew()
+        anew = start_anew()
         if time.monotonic() >= self._next_correction:
             self._next_correction = time.monotonic() + CORRECTION_PAUSE
-            anew += upkeep.correct_next_runs()
+            anew += correct_next_runs()
         if anew:
             logger.warning("event=schedules_start_anew count=%s their moments were those of a wrong clock", anew)
         self._history.prune()

@@ -15,19 +15,18 @@ from django.apps import apps as current_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 
-from django_jobs.engine.job_types import declarations
-from django_jobs.engine.job_types.declarations import Declaration
-from django_jobs.engine.schedules import definition_checks
-from django_jobs.engine.schedules.definition_checks import is_same
-from django_jobs.engine.schedules.definitions import next_run
-from django_jobs.engine.schedules.intervals import Every
+from django_jobs.engine.job_types import types
+from django_jobs.engine.job_types.types import Declaration
+from django_jobs.engine.schedules import definitions
+from django_jobs.engine.schedules.definitions import is_same, next_run
+from django_jobs.engine.schedules.timetable import Every
 from django_jobs.engine.store import database
 from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
 #: What an item may say. A tenant is data, and an owner is a person: neither stands in code.
-FIELDS: Final = tuple(name for name in definition_checks.FIELDS if name not in {"job_type", "organization"})
+FIELDS: Final = tuple(name for name in definitions.FIELDS if name not in {"job_type", "organization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class ScheduleDifference:
 
 def declared_schedules() -> list[DeclaredSchedule]:
     """Return what code declares, in the order of the types; two of one name are wrong."""
-    found = [item for declaration in declarations.declared() for item in schedules_of(declaration)]
+    found = [item for declaration in types.declared_types() for item in schedules_of(declaration)]
     first: dict[str, DeclaredSchedule] = {}
     for number, item in enumerate(found):
         other = first.setdefault(item.name, item)
@@ -81,7 +80,7 @@ def _judged(declaration: Declaration, item: Any, number: int) -> DeclaredSchedul
         text = "schedule: %(given)r is no cron expression, no every(…) and no dict of schedule_job's keywords."
         text = say(text, code="not_a_schedule", given=item)
         return DeclaredSchedule(named, {}, (text,), declaration.place)
-    values, problems = definition_checks.check_declared({"name": named, **said}, declaration.type_name, FIELDS)
+    values, problems = definitions.check_declared({"name": named, **said}, declaration.type_name, FIELDS)
     pattern = "schedule %(schedule)r: %(field)s: %(text)s"
     texts = tuple(
         say(pattern, code=code_of(messages[0]), schedule=named, field=field, text=" ".join(messages))
@@ -241,7 +240,7 @@ def _write(item: ScheduleDifference, rows: Any, wanted: dict[str, dict[str, Any]
         row.declared = _stored(values)
         for name in item.fields:
             setattr(row, name, values[name])
-    if item.is_undeclared or {*definition_checks.RULE, "is_enabled"}.intersection(item.fields):
+    if item.is_undeclared or {*definitions.RULE, "is_enabled"}.intersection(item.fields):
         row.next_run_at = next_run(row, now)
     row.save(using=using)
     if item.fields:

@@ -1,48 +1,293 @@
-"""Firing: each moment of a schedule once, however many schedulers run and whatever dies.
-
-One transaction locks the schedule's row, submits the jobs, and marks the firing. Who does not get the row leaves it to
-whom has it, and who dies leaves no trace, so that the next one fires.
-"""
+"""Why a schedule cannot fire: what stands on its row, and in the log, from the first firing that fails on."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
+import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from django.contrib.auth import get_user_model
 from django.db import Error
-from django.db.models import F, Window
+from django.db.models import Exists, F, OuterRef, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import beside, may_hang
+from django_jobs.engine import organizations
+from django_jobs.engine.access import beside, cause_of, complain, may_hang
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.execution.retry_policy import is_expected, readable
 from django_jobs.engine.insight.events import on_one_line
-from django_jobs.engine.schedules import faults
-from django_jobs.engine.schedules.definitions import next_run
-from django_jobs.engine.schedules.schedule_rights import get_schedule, not_found
-from django_jobs.engine.schedules.schedule_submission import (
-    POLICY_FAILED,
-    UNFINISHED_JOB,
-    Result,
-    ask_ahead,
-    submit_for,
-)
+from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.schedules.definitions import get_schedule, next_run, not_found
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
-from django_jobs.engine.store.base.transactions import Moment
-from django_jobs.exceptions import PolicyFailed, RetryableRefusal
-from django_jobs.models import Schedule, ScheduleFiring
-from django_jobs.models.schedule import CatchUp
+from django_jobs.engine.store.base.core import Moment
+from django_jobs.engine.store.database import fresh_reads
+from django_jobs.engine.submission import bulk, targets
+from django_jobs.engine.submission.submit import submit
+from django_jobs.engine.submission.targets import Authorizer
+from django_jobs.exceptions import JobsError, OrganizationNotFound, PermissionDenied, PolicyFailed, RetryableRefusal
+from django_jobs.models import Job, Schedule, ScheduledJob, ScheduleFiring
+from django_jobs.models.organization import get_organization_model
+from django_jobs.models.schedule import CatchUp, Overlap
+from django_jobs.statuses import UNFINISHED
 from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
+
+#: Characters of a note.
+MAX_NOTE: Final = 2_000
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether an error is the schedule's own: not one of the database, which may be over in a moment."""
+    return isinstance(error, JobsError | PolicyFailed) or not (
+        database.is_lost_connection(error) or database.is_lost_race(error) or database.was_too_slow(error)
+    )
+
+
+def told_fault(error: Exception) -> str:
+    """Return what people read of an error: of one that was not made for them its class alone, as of a job's error."""
+    text = clean_text(error if isinstance(error, JobsError) else readable(cause_of(error)), MAX_NOTE)
+    if isinstance(error, PolicyFailed):
+        return say("The access policy failed: %(error)s", code="policy_failed", error=text)
+    return say(text, code=error.code if isinstance(error, JobsError) else "error")
+
+
+def mark_fault(schedule: Schedule, reason: str, now: dt.datetime, error: Exception | None = None) -> None:
+    """Note the reason on the schedule. When that begins, the log has it, of the host's errors with the traceback."""
+    if not schedule.fault:
+        name, cause = str(schedule), None if error is None or is_expected(error) else cause_of(error)
+        database.on_commit(
+            lambda: logger.warning(
+                "event=schedule_cannot_fire schedule=%s reason=%s",
+                on_one_line(name),
+                on_one_line(reason),
+                exc_info=cause,
+                extra={"code": code_of(reason, "")},
+            )
+        )
+        schedule.faulty_since = now
+    schedule.fault = reason
+
+
+def clear_fault(schedule: Schedule) -> None:
+    """Forget the reason: the schedule fires again, which the log has once."""
+    if schedule.fault:
+        name = str(schedule)
+        database.on_commit(lambda: logger.info("event=schedule_fires_again schedule=%s", on_one_line(name)))
+    schedule.fault, schedule.faulty_since = "", None
+
+
+# The jobs of one firing: one for the schedule's organization, or one for each active organization, in sets.
+
+
+#: Organizations that are read and get their jobs at once.
+PAGE: Final = 2_000
+UNFINISHED_JOB: Final = "last_job_unfinished"
+POLICY_FAILED: Final = "policy_failed"
+LIMITS: Final = frozenset({"rate_limited", "queue_full"})
+#: What a firing says of organizations that got no job, by the reason.
+REASONS: Final = {
+    UNFINISHED_JOB: "the last job is unfinished",
+    bulk.INACTIVE: "the organization is not active",
+    bulk.DUPLICATE: "the same work is there already",
+    "rate_limited": "the rate limit is reached",
+    "queue_full": "the backlog is full",
+    POLICY_FAILED: "the access policy failed",
+}
+
+
+@dataclass(slots=True)
+class Result:
+    """What one firing submitted: how many jobs, the first of them, and how many organizations got none, and why."""
+
+    submitted: int = 0
+    first: int | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_for_nobody(self) -> bool:
+        """Return whether no organization could have a job: none is there, or active, or within its limits."""
+        reasons = set(self.skipped)
+        return not self.submitted and (reasons <= {bulk.INACTIVE} or bool(reasons & LIMITS))
+
+    def note(self) -> str:
+        """Return why organizations got no job, in words."""
+        if not self.skipped:
+            return "" if self.submitted else say("There is no organization.", code="no_organization")
+        total = self.submitted + self.skipped.total()
+        parts = [
+            REASONS[reason] if total == 1 else f"{REASONS[reason]} ({count})"
+            for reason, count in sorted(self.skipped.items())
+        ]
+        text = "; ".join(parts)
+        return say(f"{text[:1].upper()}{text[1:]}.", code=" ".join(sorted(self.skipped)))
+
+
+def ask_ahead(schedule_pk: int) -> dict[Any, bool]:
+    """Ask the policy what the firing will ask, outside its transaction, which a policy that hangs would undo.
+
+    Return, of a schedule for all organizations, the key of each, and whether the policy answers for it. Raises
+    PolicyFailed where it does not for a schedule's one organization.
+    """
+    schedule = Schedule.primary.filter(pk=schedule_pk).select_related("job_type", "organization", "owner").first()
+    found: dict[Any, bool] = {}
+    if schedule is None or (schedule.organization_id is not None and schedule.organization is None):
+        return found
+    with fresh_reads():
+        if schedule.organization is not None:
+            targets.ask_ahead(schedule.organization, schedule.owner, schedule.job_type)
+            return found
+        for organization in itertools.chain.from_iterable(_pages()):
+            found[organization.pk] = True
+            try:
+                targets.ask_ahead(organization, schedule.owner, schedule.job_type)
+            except PolicyFailed as error:
+                complain(error)
+                found[organization.pk] = False
+    return found
+
+
+def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, tenants: Mapping[Any, bool]) -> Result:
+    """Submit the jobs of a firing inside the open transaction. A refusal is raised as a submission's is.
+
+    ``tenants`` are what :func:`ask_ahead` returned: of a schedule for all, those have none for which the policy fails.
+    """
+    firing = _Firing(schedule, due, now)
+    with fresh_reads():
+        firing.user = _owner(schedule)
+        if schedule.organization_id is None:
+            firing.submit_for_each(tenants)
+        else:
+            firing.submit_one(get_organization_model()(pk=schedule.organization_id))
+    return firing.result
+
+
+def _owner(schedule: Schedule) -> Any:
+    """Return the user in whose name jobs are submitted; None for server code."""
+    if schedule.owner_id is None and not schedule.owner_name:
+        return None
+    users = get_user_model()._default_manager.using(database.alias())
+    owner = users.filter(pk=schedule.owner_id).first() if schedule.owner_id is not None else None
+    if owner is None:
+        text = "%(owner)s, in whose name it fires, no longer exists."
+        raise PermissionDenied(say(text, code="owner_gone", owner=schedule.owner_name))
+    return owner
+
+
+def offset_of(schedule_name: str, organization_key: object, jitter: int) -> dt.timedelta:
+    """Return by how much an organization's job comes later than the firing: the same each time, below ``jitter``."""
+    if not jitter:
+        return dt.timedelta()
+    digest = hashlib.sha256(f"{schedule_name}\n{organization_key}".encode()).digest()
+    return dt.timedelta(seconds=int.from_bytes(digest[:8], "big") % jitter)
+
+
+class _Firing:
+    """One firing of a schedule, which puts what it submitted into ``result``."""
+
+    def __init__(self, schedule: Schedule, due: dt.datetime, now: dt.datetime) -> None:
+        self.result = Result()
+        self.user: Any = None
+        self._schedule = schedule
+        # What is caught up is spread from now on: all of it would else be due at once.
+        is_on_time = now - due <= dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
+        self._spread_from = due if is_on_time else now
+        scheduled_for = rule_of(schedule).local(due).isoformat()
+        self._given: Mapping[str, Any] = {
+            "parameters": schedule.parameters,
+            "priority": schedule.priority,
+            "metadata": {"schedule": schedule.name, "scheduled_for": scheduled_for},
+            "deduplication_window": 0,  # the type's window must not swallow a firing
+        }
+
+    def submit_one(self, organization: Any) -> None:
+        """Submit one job, unless the last one is unfinished."""
+        if self._unfinished([str(organization.pk)]):
+            self.result.skipped[UNFINISHED_JOB] += 1
+            return
+        given = {**self._given, "run_at": self._run_at(organization) if self._schedule.jitter else None}
+        job = submit(self._schedule.job_type_id, organization, given, self.user, Authorizer(self.user))
+        self._note([job])
+
+    def submit_for_each(self, tenants: Mapping[Any, bool]) -> None:
+        """Submit one job for each active organization whose last one is not unfinished."""
+        run_at: Callable[[Any], dt.datetime] | None = self._run_at if self._schedule.jitter else None
+        model, keys = get_organization_model(), iter(tenants)
+        while page := list(itertools.islice(keys, PAGE)):
+            busy = self._unfinished([str(pk) for pk in page])
+            wanted = [model(pk=pk) for pk in page if str(pk) not in busy and tenants[pk]]
+            found = self._submit_each(wanted, run_at)
+            self.result.skipped[UNFINISHED_JOB] += len(busy)
+            self.result.skipped[POLICY_FAILED] += len(page) - len(busy) - len(wanted)
+            self.result.skipped.update(found.skipped.values())
+            self._note(found.submitted)
+        self.result.skipped += Counter()  # without those that are 0
+
+    def _submit_each(self, wanted: list[Any], run_at: Callable[[Any], dt.datetime] | None) -> bulk.ForEach:
+        """Submit for these organizations; for those that are left where one was deleted since they were read."""
+        submit = partial(bulk.submit_each, given=self._given, user=self.user, run_at=run_at)
+        try:
+            return submit(self._schedule.job_type_id, wanted)
+        except OrganizationNotFound:
+            left = database.rows(get_organization_model()).filter(pk__in=[item.pk for item in wanted])
+            return submit(self._schedule.job_type_id, list(left.order_by("pk")))
+
+    def _run_at(self, organization: Any) -> dt.datetime:
+        return self._spread_from + offset_of(self._schedule.name, organization.pk, self._schedule.jitter)
+
+    def _unfinished(self, keys: list[str]) -> set[str]:
+        """Return which of these organizations have a job of the firing before that has not ended."""
+        if self._schedule.overlap != Overlap.SKIP:
+            return set()
+        unfinished = Job.primary.filter(pk=OuterRef("job_id"), status__in=sorted(UNFINISHED)).order_by()
+        rows = ScheduledJob.primary.filter(Exists(unfinished), schedule_id=self._schedule.pk, organization_key__in=keys)
+        return set(rows.values_list("organization_key", flat=True))
+
+    def _note(self, jobs: Iterable[Job]) -> None:
+        """Remember which job each organization got last."""
+        rows = [
+            ScheduledJob(schedule_id=self._schedule.pk, organization_key=str(job.organization_id), job_id=job.pk)
+            for job in jobs
+        ]
+        if not rows:
+            return
+        self.result.submitted += len(rows)
+        self.result.first = self.result.first or rows[0].job_id
+        has_target = database.connection().features.supports_update_conflicts_with_target
+        ScheduledJob.primary.bulk_create(
+            rows,
+            update_conflicts=True,
+            update_fields=["job_id"],
+            unique_fields=["schedule", "organization_key"] if has_target else None,
+        )
+
+
+def _pages() -> Iterator[list[Any]]:
+    """Yield all tenants in the order of their keys: the system organization is none."""
+    rows = organizations.without(database.rows(get_organization_model())).order_by("pk")
+    page = list(rows[:PAGE])
+    while page:
+        yield page
+        page = list(rows.filter(pk__gt=page[-1].pk)[:PAGE]) if len(page) == PAGE else []
+
+
+# Firing: each moment of a schedule once, however many schedulers run and whatever dies.
+#
+# One transaction locks the schedule's row, submits the jobs, and marks the firing. Who does not get the row leaves it
+# to whom has it, and who dies leaves no trace, so that the next one fires.
+
 
 #: Schedules of one organization that one look finds.
 TURNS: Final = 10
@@ -104,7 +349,7 @@ def _try_to_fire(
         broke_before = pk in rests_until
         rests_until[pk] = time.monotonic() + REST
         database.mend_connections()
-        _note_broken(pk, error, is_told=broke_before or faults.is_refusal(error))
+        _note_broken(pk, error, is_told=broke_before or is_refusal(error))
         return None
     rests_until.pop(pk, None)
     return found
@@ -124,7 +369,7 @@ def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:
     def note() -> None:
         schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
         if schedule is not None:
-            faults.mark(schedule, faults.told(error), database.now(), error)
+            mark_fault(schedule, told_fault(error), database.now(), error)
             schedule.save(using=database.alias(), update_fields=["fault", "faulty_since"])
 
     with contextlib.suppress(Error):
@@ -152,7 +397,7 @@ def _noted(fire: Callable[[Exception | None], T], raises: type[Exception] | tupl
     try:
         return database.in_transaction(lambda: fire(None))
     except Exception as error:
-        if not faults.is_refusal(error) or isinstance(error, raises):
+        if not is_refusal(error) or isinstance(error, raises):
             raise
         refusal = error
     return database.in_transaction(lambda: fire(refusal))
@@ -202,17 +447,17 @@ def _submit(
 ) -> ScheduleFiring:
     """Submit, or take the refusal of a submission before, and write what came of it."""
     if refusal is not None:
-        reason = faults.told(refusal)
-        faults.mark(schedule, reason, now, refusal)
+        reason = told_fault(refusal)
+        mark_fault(schedule, reason, now, refusal)
         # A refusal by a limit is not the schedule's fault, and may be over at its next moment.
         outcome = Outcome.SKIPPED if isinstance(refusal, RetryableRefusal) else Outcome.FAILED
         return _write(schedule, due, now, outcome, Result(), reason, actor)
     result = submit_for(schedule, due, now, tenants)
     note = result.note()
     if result.is_for_nobody or POLICY_FAILED in result.skipped:
-        faults.mark(schedule, note, now)
+        mark_fault(schedule, note, now)
     elif result.submitted or UNFINISHED_JOB in result.skipped:
-        faults.clear(schedule)
+        clear_fault(schedule)
     outcome = Outcome.SUBMITTED if result.submitted else Outcome.SKIPPED
     return _write(schedule, due, now, outcome, result, note, actor)
 

@@ -1,20 +1,320 @@
-"""When a schedule fires. Nothing here asks the database or the clock."""
+"""When a schedule fires: cron expressions, intervals, and moments to come."""
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import heapq
 import itertools
+import re
+import zoneinfo
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Final
 
+from cronsim import CronSim, CronSimError
 from django.conf import settings
 from django.utils import timezone as clock
+from django.utils.translation import gettext_noop as _
 
-from django_jobs.engine.schedules import cron as crons
-from django_jobs.engine.schedules import intervals
-from django_jobs.engine.schedules.cron import Cron
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.texts import say
+
+# Intervals: so many seconds between two firings. Nothing here needs Django's app registry.
+
+
+#: Seconds: 366 days.
+LONGEST: Final = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """So many whole seconds between two firings: at least 1, at most 366 days."""
+
+    seconds: int
+
+    def __post_init__(self) -> None:
+        problem = interval_problem(self.seconds)
+        if problem:
+            raise InvalidSchedule({"every": [problem]})
+
+
+def every(*, weeks: int = 0, days: int = 0, hours: int = 0, minutes: int = 0, seconds: int = 0) -> Every:
+    """Return an interval for a schedule, such as ``every(minutes=5)``.
+
+    A day has 24 hours, whatever summer time does; use cron for "each day at 2". Raises InvalidSchedule for less than a
+    second, for parts of a second, and for more than 366 days.
+    """
+    given = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+    try:
+        return Every(interval_seconds(dt.timedelta(**given)))
+    except (TypeError, ValueError, OverflowError) as error:  # ValueError: NaN
+        text = "Give numbers of weeks, days, hours, minutes or seconds: %(error)s."
+        raise InvalidSchedule({"every": [say(text, code="not_a_number", error=error)]}) from None
+
+
+def interval_seconds(value: Any) -> Any:
+    """Return the seconds of an interval that is given as Every, timedelta or number; anything else as it is."""
+    if isinstance(value, Every):
+        return value.seconds
+    if isinstance(value, dt.timedelta):
+        value = value.total_seconds()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def interval_problem(seconds: object) -> str | None:
+    """Return what is wrong with these seconds; None if nothing is."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return say(_("Give the seconds as a whole number, or a timedelta, or every(…)."), code="not_a_number")
+    if seconds != seconds or seconds < 1:  # noqa: PLR0124  (NaN alone differs from itself)
+        return say(_("A schedule fires at most once a second: give 1 second or more."), code="too_often")
+    if not isinstance(seconds, int):
+        return say(_("Give whole seconds."), code="not_whole")
+    if seconds <= LONGEST:
+        return None
+    return say(_("Give at most %(count)d seconds (366 days)."), code="too_large", count=LONGEST)
+
+
+def interval_words(seconds: int) -> str:
+    """Return an interval in words, such as "Every 5 minutes"."""
+    for unit, size in (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(seconds, size)
+        if not rest:
+            return f"Every {unit}" if count == 1 else f"Every {count} {unit}s"
+    raise AssertionError("unreachable")
+
+
+# Cron expressions: what is wrong with one, when it fires, and what it says in words.
+#
+# CronSim walks the calendar, and is given local times without a zone. The zone is added here, because what it does at
+# the two ends of summer time is Debian's way, which differs from ours, and misses firings where clocks change by half
+# an hour (Lord Howe). The rules are:
+#
+# - An expression that names hours (``30 2 * * *``, ``0 */4 * * *``) goes by the clock on the wall, once each: what
+#   falls into an hour that summer time skips happens at its end, and what falls into one that is repeated in the first
+#   pass.
+# - An expression for every hour (``*/15 * * * *``) goes by the minutes that the clock shows, in every real hour:
+#   nothing fires in an hour that does not exist, and what falls into a repeated hour happens in both passes.
+
+
+FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
+#: What is said of a field that cannot be read.
+WRONG: Final = (
+    _("%(field)s is no minute. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no hour. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no day of the month. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no month. Cron has the fields minute, hour, day of the month, month, day of the week."),
+    _("%(field)s is no day of the week. Cron has the fields minute, hour, day of the month, month, day of the week."),
+)
+CODES: Final = ("no_minute", "no_hour", "no_day_of_month", "no_month", "no_day_of_week")
+#: What takes the place of each field while another one is judged.
+_ANY: Final = ("0", "0", "*", "*", "*")
+MAX_LENGTH: Final = 200
+HOURS: Final = 24
+#: Clocks are set back by so much at most.
+MAX_SHIFT: Final = dt.timedelta(hours=3)
+_MINUTE: Final = dt.timedelta(minutes=1)
+_SECOND: Final = dt.timedelta(seconds=1)
+#: From where an expression is tried out, to see whether it ever fires.
+_START: Final = dt.datetime(2023, 12, 31, 23, 59)  # noqa: DTZ001  (local times have no zone here)
+
+
+def normalized_cron(cron: str) -> str:
+    """Return the expression with one space between its fields."""
+    return " ".join(cron.split())
+
+
+def cron_problem(cron: object) -> str | None:
+    """Return what is wrong with an expression, in a sentence; None if nothing is."""
+    return _problem(cron) if isinstance(cron, str) else say(_("Give the expression as text."), code="not_a_text")
+
+
+@functools.lru_cache(maxsize=1_000)
+def _problem(cron: str) -> str | None:
+    fields = cron.split()
+    if not fields or len(cron) > MAX_LENGTH or len(fields) != len(FIELDS):
+        return _wrong_shape(cron, fields)
+    for number, wrong in enumerate(WRONG):
+        alone = [*_ANY[:number], fields[number], *_ANY[number + 1 :]]
+        if not _is_readable(" ".join(alone)):
+            return say(wrong, code=CODES[number], field=repr(fields[number]))
+    if not _is_readable(cron) or next(_walls(cron, _START), None) is None:
+        return say(_("%(cron)s never fires: no year has such a day."), code="never_fires", cron=repr(cron))
+    return None
+
+
+def _wrong_shape(cron: str, fields: list[str]) -> str:
+    if len(cron) > MAX_LENGTH:
+        return say(_("Give at most %(count)d characters."), code="too_long", count=MAX_LENGTH)
+    if fields and fields[0].startswith("@"):
+        text = _(
+            "Give five fields (minute, hour, day of the month, month, day of the week) in place of %(macro)s: "
+            "macros are not read."
+        )
+        return say(text, code="macro", macro=fields[0])
+    text = _(
+        "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
+        "these are %(count)d."
+    )
+    if len(fields) > len(FIELDS):
+        text = _(
+            "Give five fields (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'; "
+            "these are %(count)d. Seconds and years are not taken; use an interval for seconds."
+        )
+    return say(text, code="number_of_fields", count=len(fields))
+
+
+def _is_readable(cron: str) -> bool:
+    try:
+        _read(cron, _START)
+    except InvalidSchedule:
+        return False
+    return True
+
+
+def _read(cron: str, start: dt.datetime, *, reverse: bool = False) -> CronSim:
+    """Return what walks the calendar. Raises InvalidSchedule: what is stored may come from another version."""
+    try:
+        return CronSim(cron, start, reverse=reverse)
+    except CronSimError as error:
+        text = say(_("%(cron)s cannot be read: %(error)s."), code="unreadable", cron=repr(cron), error=error)
+        raise InvalidSchedule({"cron": [text]}) from None
+
+
+def zone_of(name: object) -> zoneinfo.ZoneInfo:
+    """Return the time zone of a name of the IANA database. Raises InvalidSchedule for one that does not exist."""
+    try:
+        if not isinstance(name, str) or not name or re.search(r"[^A-Za-z0-9+_/-]", name):
+            raise ValueError(name)
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        text = _("There is no time zone %(zone)s; give a name such as 'Europe/Berlin' or 'UTC'.")
+        raise InvalidSchedule({"timezone": [say(text, code="unknown_zone", zone=repr(str(name)[:80]))]}) from None
+
+
+def cron_words(cron: str, language: str = "en") -> str:
+    """Return an expression in words, such as "At 02:00, Monday to Friday"; itself where there are none for it.
+
+    ``language`` is a code such as "en" or "pt-br".
+    """
+    locale = _locale(language.lower())
+    if locale is None:
+        return cron
+    # Here, since a worker says nothing in words, and the library costs each process more than a megabyte.
+    from cron_descriptor import CasingTypeEnum, Options, get_description  # type: ignore[import-untyped]
+
+    options = Options(CasingTypeEnum.Sentence, use_24hour_time_format=True, locale_code=locale)
+    try:
+        return str(get_description(cron, options)).replace(" through ", " to ")
+    except Exception:  # noqa: BLE001  (it reads fewer expressions than CronSim)
+        return cron
+
+
+@functools.cache
+def _locale(language: str) -> str | None:
+    """Return the library's name for a language, or for the nearest that it speaks; None where it speaks none."""
+    spoken = sorted(item.name.removesuffix(".mo") for item in (files("cron_descriptor") / "locale").iterdir())
+    kind = language.partition("-")[0]
+    wanted = "en_US" if kind == "en" else language.replace("-", "_")
+    exact = [name for name in spoken if name.lower() == wanted.lower()]
+    return next(iter(exact or [name for name in spoken if name.partition("_")[0] == kind]), None)
+
+
+def _walls(cron: str, start: dt.datetime, *, reverse: bool = False) -> Iterator[dt.datetime]:
+    """Yield the local times behind ``start`` (before it, in reverse) that an expression names, without a zone."""
+    found = _read(cron, start, reverse=reverse)
+    try:
+        yield from found
+    except (OverflowError, ValueError):  # the calendar of Python ends
+        return
+
+
+@dataclass(frozen=True)
+class Cron:
+    """A good expression in its time zone. All moments are aware, those that come back in UTC."""
+
+    expression: str
+    zone: zoneinfo.ZoneInfo
+
+    def after(self, moment: dt.datetime) -> Iterator[dt.datetime]:
+        """Yield the firings after a moment, in their order."""
+        last = moment
+        try:
+            for found in self._in_order(moment):
+                if found > last:
+                    last = found
+                    yield found
+        except (OverflowError, ValueError):  # the calendar of Python ends
+            return
+
+    def latest(self, after: dt.datetime, until: dt.datetime, limit: int) -> list[dt.datetime]:
+        """Return the latest firings after the one moment and up to the other, at most ``limit``, in their order."""
+        margin = MAX_SHIFT if self._is_for_every_hour else dt.timedelta()  # a second pass is that much later
+        local = until.astimezone(self.zone)
+        start = _wall(local) + (_overlap(local) if local.fold else dt.timedelta()) + _SECOND
+        found: list[dt.datetime] = []
+        for wall in _walls(self.expression, start, reverse=True):
+            first = self._first(wall)
+            oldest = found[0] if len(found) == limit else after
+            if first + margin <= max(oldest, after):
+                break
+            for moment in self._moments(wall):
+                if after < moment <= until and moment not in found:
+                    heapq.heappush(found, moment)
+            while len(found) > limit:
+                heapq.heappop(found)
+        return sorted(found)
+
+    @functools.cached_property
+    def _is_for_every_hour(self) -> bool:
+        return len(_read(self.expression, _START).hours) == HOURS
+
+    def _in_order(self, moment: dt.datetime) -> Iterator[dt.datetime]:
+        """Yield the firings in their order, from the first of the hour of a moment on, if that is repeated."""
+        local = moment.astimezone(self.zone)
+        start = _wall(local) - (dt.timedelta() if local.fold else _overlap(local))
+        held: list[dt.datetime] = []  # second passes wait until the first has come to its end
+        for wall in _walls(self.expression, start):
+            for found in self._moments(wall):
+                heapq.heappush(held, found)
+            while held and held[0] <= self._first(wall):
+                yield heapq.heappop(held)
+        yield from sorted(held)
+
+    def _moments(self, wall: dt.datetime) -> list[dt.datetime]:
+        """Return when the firing of a local time happens."""
+        local = wall.replace(tzinfo=self.zone)
+        if not self._is_for_every_hour or not _is_changed(local):
+            return [self._first(wall)]
+        passes = [local, local.replace(fold=1)] if _overlap(local) else []
+        return [item.astimezone(dt.UTC) for item in passes]
+
+    def _first(self, wall: dt.datetime) -> dt.datetime:
+        """Return the moment of a local time: its first, or the end of the hour that is skipped."""
+        local = wall.replace(tzinfo=self.zone)
+        while _is_changed(local) and not _overlap(local):
+            local += _MINUTE
+        return local.astimezone(dt.UTC)
+
+
+def _wall(local: dt.datetime) -> dt.datetime:
+    return local.replace(tzinfo=None, fold=0, microsecond=0)
+
+
+def _is_changed(local: dt.datetime) -> bool:
+    """Return whether the local time does not exist, or exists twice."""
+    return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+
+
+def _overlap(local: dt.datetime) -> dt.timedelta:
+    """Return by how much clocks are set back in the hour of a local time that exists twice; 0 for any other."""
+    before, behind = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+    return max(before - behind, dt.timedelta()) if before is not None and behind is not None else dt.timedelta()
+
+
+# When a schedule fires. Nothing here asks the database or the clock.
+
 
 #: So many firings are told at most.
 MAX_COUNT: Final = 1_000
@@ -32,13 +332,13 @@ def next_runs(
     default now. Raises InvalidSchedule, whose ``errors`` name what is wrong.
     """
     _check(cron, count, after)
-    zone = crons.zone_of(timezone or settings.TIME_ZONE)
-    found = Cron(crons.normalized(cron), zone).after(after or dt.datetime.now(dt.UTC))
+    zone = zone_of(timezone or settings.TIME_ZONE)
+    found = Cron(normalized_cron(cron), zone).after(after or dt.datetime.now(dt.UTC))
     return [moment.astimezone(zone) for moment in itertools.islice(found, count)]
 
 
 def _check(cron: object, count: object, after: object) -> None:
-    problem = crons.problem_of(cron)
+    problem = cron_problem(cron)
     if problem:
         raise InvalidSchedule({"cron": [problem]})
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_COUNT:
@@ -69,7 +369,7 @@ class Rule:
         if self.starts_at is not None:
             moment = max(moment, self.starts_at - _TICK)
         try:
-            found = next(Cron(self.cron, crons.zone_of(self.timezone)).after(moment), None) if self.cron else None
+            found = next(Cron(self.cron, zone_of(self.timezone)).after(moment), None) if self.cron else None
             found = self._interval_after(moment) if self.every else found
         except OverflowError:  # the calendar of Python ends
             return None
@@ -91,7 +391,7 @@ class Rule:
         if after >= until:
             return []
         if self.cron:
-            return Cron(self.cron, crons.zone_of(self.timezone)).latest(after, until, limit)
+            return Cron(self.cron, zone_of(self.timezone)).latest(after, until, limit)
         step = dt.timedelta(seconds=int(self.every or 0))
         last = self._origin + (until - self._origin) // step * step
         count = min(limit, (last - max(after, self._origin - _TICK)) // step + 1)
@@ -100,11 +400,11 @@ class Rule:
 
     def local(self, moment: dt.datetime) -> dt.datetime:
         """Return a moment in the schedule's time zone."""
-        return moment.astimezone(crons.zone_of(self.timezone))
+        return moment.astimezone(zone_of(self.timezone))
 
     def words(self) -> str:
         """Return the rule in words, such as "At 02:00, Monday to Friday" or "Every 5 minutes"."""
-        return crons.words(self.cron) if self.cron else intervals.words(int(self.every or 1))
+        return cron_words(self.cron) if self.cron else interval_words(int(self.every or 1))
 
     @property
     def _origin(self) -> dt.datetime:

@@ -1,7 +1,7 @@
 """What a database does for the engine.
 
-``chosen.store()`` is the object that is asked: ``base`` is right on every vendor; ``postgresql``, ``mariadb`` and
-``sqlite`` override what they do better, or cannot do. Another database is another such class, named in ``chosen``. No
+``database.store()`` is the object that is asked: ``base`` is right on every vendor; ``postgresql``, ``mariadb`` and
+``sqlite`` override what they do better, or cannot do. Another database is another such class, named in ``database``. No
 other package asks which vendor a database is of.
 """
 

@@ -1,23 +1,36 @@
-"""The engine's way to the database: which one, its clock, transactions, and connections that broke.
-
-What depends on the vendor is the store's (:mod:`.chosen`).
-"""
+"""The engine's way to the database: which one, its clock, transactions, and lines that broke."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import datetime as dt
+import logging
+import socket
+import struct
+import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from django.db import Error, connections, transaction
+from django.db import Error, connections, models, router, transaction
+from django.db.backends.signals import connection_created
 from django.db.models import QuerySet
 
 from django_jobs.conf import primary_alias
-from django_jobs.engine.store.chosen import store
+from django_jobs.engine.store.base.core import socket_of
+
+if TYPE_CHECKING:
+    from django_jobs.engine.store.base import Store
+
+# The engine's way to the database: which one, its clock, transactions, and connections that broke.
+#
+# What depends on the vendor is the store's (:mod:`.chosen`).
+
 
 Q = TypeVar("Q", bound=QuerySet[Any])
 T = TypeVar("T")
@@ -193,3 +206,227 @@ def drop(item: Any) -> None:
     """Close a connection in whatever state it is: mysqlclient refuses to close one that is closed already."""
     with contextlib.suppress(Error):
         item.close()
+
+
+# Reading where rows are written, whatever a host's routers say of reads.
+#
+# A replica may lag behind what decides a job's fate: its owner, their rights, their organization. Who asks for that, a
+# host's own policy and permission backends included, reads inside :func:`fresh_reads`.
+
+
+_is_active: Final[ContextVar[bool]] = ContextVar("django_jobs_fresh_reads", default=False)
+
+
+class FreshReads:
+    """A database router that stands before the host's own, and speaks only inside :func:`fresh_reads`."""
+
+    def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
+        """Return where rows of this model are written; None for the host's routers to answer."""
+        return str(router.db_for_write(model, **hints)) if _is_active.get() else None
+
+
+@contextmanager
+def fresh_reads() -> Iterator[None]:
+    """Read every model where it is written inside the block, in this thread or task.
+
+    A queryset that names its database itself (``using``) keeps it.
+    """
+    routers = router.routers
+    if routers and not isinstance(routers[0], FreshReads):  # the host's list may be another one since
+        routers.insert(0, FreshReads())
+    token = _is_active.set(True)
+    try:
+        yield
+    finally:
+        _is_active.reset(token)
+
+
+# Which class stands for the database: chosen once for each alias.
+
+
+_chosen: Final[dict[str, Store]] = {}
+
+
+def store() -> Store:
+    """Return the store of the database that jobs are written to."""
+    alias = primary_alias()
+    return _chosen.get(alias) or store_of(alias)
+
+
+def store_of(alias: str) -> Store:
+    """Return the store of any database, for what is done to another one than jobs are written to."""
+    found = _chosen.get(alias)
+    if found is None:
+        # Another thread may choose at the same moment; then the first store stays.
+        found = _chosen.setdefault(alias, kind_for(connections[alias].vendor)(alias))
+    return found
+
+
+def use_store(alias: str, kind: type[Store] | None) -> None:
+    """Have this class stand for the database from now on; None: that of its vendor again. For tests."""
+    _chosen.pop(alias, None)
+    if kind is not None:
+        _chosen[alias] = kind(alias)
+
+
+def kind_for(vendor: str) -> type[Store]:
+    """Return the class for a vendor, as Django names it; one that we do not know gets what is right everywhere.
+
+    MySQL gets MariaDB's class, and a system check refuses it.
+    """
+    # Here, because stores stand on the models, and this module is imported before these can be. And one at a time: a
+    # process needs its own database's, and PostgreSQL's alone is half a megabyte.
+    if vendor == "postgresql":
+        from django_jobs.engine.store.postgresql import PostgreSQLStore
+
+        return PostgreSQLStore
+    if vendor == "mysql":
+        from django_jobs.engine.store.mariadb import MariaDBStore
+
+        return MariaDBStore
+    if vendor == "sqlite":
+        from django_jobs.engine.store.sqlite import SQLiteStore
+
+        return SQLiteStore
+    from django_jobs.engine.store.base import Store
+
+    return Store
+
+
+# The connections of a worker or a scheduler: its process lives for weeks, and nobody sees what it waits for.
+
+
+def prepare_lines() -> None:
+    """Have this process notice soon when a server is silent, and a server when this process is gone.
+
+    To be called before the first connection. What the host says in ``OPTIONS`` stays.
+    """
+    for alias in connections:
+        options = connections.settings[alias]["OPTIONS"]
+        for name, value in store_of(alias).worker_options().items():
+            options.setdefault(name, value)
+    connection_created.connect(_prepare_one, dispatch_uid="django_jobs.worker_lines")
+
+
+def load_lines() -> None:
+    """Load what each process that works with the host's databases will need, so that those forked later share it."""
+    for alias in connections:
+        store_of(alias)
+        connections[alias].ops.compiler("SQLCompiler")  # its module: Django imports it with the first query
+
+
+def _prepare_one(connection: Any, **kwargs: Any) -> None:
+    if connection.alias in connections:  # Django has others of its own, such as one to no database
+        store_of(connection.alias).prepare_for_worker(connection)
+
+
+# Lines to the database on which no answer comes, though the other end still takes what is sent.
+#
+# Keepalive does not find them: a proxy or a pooler in between answers it. The kernel knows when it sent and received
+# something last. Where a thread of the engine waits for longer than it should, the statement is canceled, for a server
+# that is only slow, and then the line is hung up, so that the thread gets an error and connects anew.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: For how long a server may be silent about one statement of a worker's own.
+SILENT_SECONDS: Final = 10.0
+#: For how long it may be silent about one of a scheduler's duties, which are larger.
+LINE_DUTY_SECONDS: Final = 30.0
+#: How long a server has to cancel the statement before the line is hung up.
+CANCEL_SECONDS: Final = 2.5
+LOOK_SECONDS: Final = 0.5
+#: Of Linux's ``struct tcp_info``: milliseconds since data was last sent, and received.
+_LAST_DATA: Final = struct.Struct("=44xI4xI")
+
+
+class _Line:
+    """A thread's connection to the database that holds jobs, and for how long it may wait there, if it does."""
+
+    def __init__(self) -> None:
+        self.connection = connection()
+        self.seconds: float | None = None
+        #: The driver's connection of which the statement was canceled.
+        self.canceled: Any = None
+
+
+_of_thread = threading.local()
+_lines: weakref.WeakSet[_Line] = weakref.WeakSet()
+
+
+@contextlib.contextmanager
+def waiting_on_line(seconds: float | None = None) -> Iterator[None]:
+    """Say that the engine, and no handler, uses this thread's connection inside the block.
+
+    The server may be silent for so many seconds; for ``SILENT_SECONDS`` where none are named.
+    """
+    line = getattr(_of_thread, "line", None)
+    if line is None:
+        line = _of_thread.line = _Line()
+        _lines.add(line)
+    line.connection = connection()
+    before, line.seconds = line.seconds, SILENT_SECONDS if seconds is None else seconds
+    try:
+        yield
+    finally:
+        line.seconds = before
+
+
+def renew_line() -> None:
+    """Look at the connection that this thread has got in the place of another one."""
+    if (line := getattr(_of_thread, "line", None)) is not None:
+        line.connection = connection()
+
+
+def start_line_watch() -> None:
+    """Look at all lines of this process, in a thread, from now on."""
+    threading.Thread(target=_look_for_ever, name="line watch", daemon=True).start()
+
+
+def _look_for_ever() -> None:
+    while True:
+        time.sleep(LOOK_SECONDS)
+        look()
+
+
+def look() -> None:
+    """Give up what got no answer for too long. Waits for no network."""
+    with contextlib.suppress(RuntimeError):  # another thread's first line came meanwhile: the next look sees it
+        for line in list(_lines):
+            try:
+                _look_at(line)
+            except Exception:  # the other lines must be looked at as well
+                logger.exception("event=line_watch_failed")
+
+
+def _look_at(line: _Line) -> None:
+    raw, limit = line.connection.connection, line.seconds
+    if raw is None or limit is None or not store_of(line.connection.alias).is_asked(line.connection):
+        return
+    number = store_of(line.connection.alias).line_of(line.connection)
+    silence = 0.0 if number is None else _silence(number)
+    if silence < limit:
+        line.canceled = None
+    elif line.canceled is not raw:
+        line.canceled = raw
+        logger.warning("event=line_silent alias=%s seconds=%.0f", line.connection.alias, silence)
+        threading.Thread(target=_cancel, args=[line], name="line watch: cancel", daemon=True).start()
+    elif silence >= limit + CANCEL_SECONDS and line.connection.connection is raw:
+        store_of(line.connection.alias).hang_up(line.connection)
+
+
+def _cancel(line: _Line) -> None:
+    try:
+        store_of(line.connection.alias).end_statement(line.connection, lambda: line.seconds is not None)
+    except Exception as error:  # noqa: BLE001  (the line is hung up then)
+        logger.debug("event=statement_not_ended alias=%s error=%r", line.connection.alias, error)
+
+
+def _silence(number: int) -> float:
+    """Return for how many seconds the other end has said nothing to what was sent; 0 where it is not a TCP line."""
+    try:
+        with socket_of(number) as line:
+            sent, received = _LAST_DATA.unpack(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA.size))
+    except (OSError, AttributeError):  # a Unix socket, one that was closed, or another system than Linux
+        return 0.0
+    return sent / 1000 if sent <= received else 0.0

@@ -12,9 +12,9 @@ from django.db import DatabaseError, Error, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.lines import CONNECT_SECONDS, END_SECONDS
+from django_jobs.engine.store.base.core import CONNECT_SECONDS, END_SECONDS
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
-from django_jobs.models.duplicate import GATES
+from django_jobs.models.job import GATES
 from django_jobs.statuses import DISPATCHABLE
 
 T = TypeVar("T")

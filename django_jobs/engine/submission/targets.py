@@ -1,25 +1,96 @@
-"""What a submission names: its job type and its organization, as they are now, or what is wrong with the names."""
+"""What a submission names, and who may submit it."""
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import system_organization
-from django_jobs.engine.job_types import declarations
+from django_jobs.engine import organizations
+from django_jobs.engine.access import AccessPolicy, get_policy, holds, organizations_seen_by
+from django_jobs.engine.job_types import types
+from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
-from django_jobs.engine.store.chosen import store
-from django_jobs.engine.store.insertion_values import TargetRows, Versions
-from django_jobs.engine.submission.errors import Errors, shown
-from django_jobs.engine.submission.rights import Authorizer
-from django_jobs.engine.submission.target_names import is_name, key_of_kind, key_of_pair, key_of_tenant, may_be_id
-from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.organization_ids import read_tenants
+from django_jobs.engine.store.values import TargetRows, Versions
+from django_jobs.engine.submission.values import Errors, shown
+from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound, PermissionDenied
 from django_jobs.models import JobType, get_organization_model
+from django_jobs.statuses import SubmitBy
+from django_jobs.texts import marked as _
 from django_jobs.texts import say
+
+if TYPE_CHECKING:
+    from django_jobs.models import Batch
+
+# What a submission may give as the names of its type and organization, and the keys by which their rows are found.
+
+
+#: What is equal names the same.
+_PLAIN: Final = frozenset({str, int, uuid.UUID})
+#: No database has a larger whole number for a key.
+MAX_WHOLE: Final = 2**63
+
+
+def key_of_pair(job_type: object, organization: object) -> tuple[object, ...]:
+    """Return a key that is the same for pairs that name the same in the same way."""
+    if type(job_type) is str and type(organization) is str:  # as nearly always
+        return job_type, organization
+    return (*_identity(job_type), *_identity(organization))
+
+
+def _identity(named: object) -> tuple[object, object]:
+    value = named.pk if isinstance(named, models.Model) else named
+    return type(named), value if type(value) in _PLAIN else id(named)
+
+
+def is_name(value: object) -> bool:
+    """Return whether it is a text that can be stored, and not an empty one."""
+    return isinstance(value, str) and bool(value) and is_storable_text(value)
+
+
+def key_of_kind(job_type: object) -> str | None:
+    """Return the name by which a type is found; None for what cannot be one."""
+    name = job_type.pk if isinstance(job_type, JobType) else job_type
+    return name if isinstance(name, str) and is_name(name) else None
+
+
+def may_be_id(organization: object) -> bool:
+    """Return whether it is of a kind that ids are of."""
+    if isinstance(organization, get_organization_model()):
+        return True
+    return isinstance(organization, str | int | uuid.UUID) and not isinstance(organization, bool)
+
+
+def key_of_tenant(organization: Any) -> tuple[str, Any] | None:
+    """Return (field, value) by which an organization is found; None for what cannot be an id."""
+    if isinstance(organization, get_organization_model()):
+        return None if organization.pk is None else ("pk", organization.pk)
+    if not may_be_id(organization) or not (is_name(organization) or not isinstance(organization, str)):
+        return None
+    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    try:
+        value = _field(name).to_python(organization)
+    except ValidationError:  # no value that this kind of id could have
+        return None
+    is_too_large = isinstance(value, int) and not -MAX_WHOLE <= value < MAX_WHOLE  # which SQLite's driver cannot send
+    return None if is_too_large else (name, value)
+
+
+def _field(name: str) -> Any:
+    meta = get_organization_model()._meta
+    return meta.pk if name == "pk" else meta.get_field(name)
+
+
+# What a submission names: its job type and its organization, as they are now, or what is wrong with the names.
+
 
 MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
@@ -37,21 +108,21 @@ class Targets(NamedTuple):
     versions: Versions | None = None
 
 
-def read(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
+def read_targets(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
     """Both, or None with what is wrong in ``errors``. Raises PermissionDenied when the authorizer does."""
-    organization = system_organization.meant(organization)
+    organization = organizations.meant(organization)
     found = _recall(job_type, organization)
     if found is None:
-        return read_now(job_type, organization, errors, authorizer)
+        return read_targets_now(job_type, organization, errors, authorizer)
     if authorizer.admit(found.kind, found.organization, found.kind.type_name) is None:
         errors.note("job_type", _missing("job type", job_type, is_id=True), JobTypeNotFound)
         return None
     return found
 
 
-def read_now(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
+def read_targets_now(job_type: object, organization: object, errors: Errors, authorizer: Authorizer) -> Targets | None:
     """Do the same without what is remembered, for whoever inserts nothing by which an old row would be noticed."""
-    [found] = read_all([(job_type, organization)], authorizer)
+    [found] = read_all_targets([(job_type, organization)], authorizer)
     if not isinstance(found, Errors):
         return found
     errors.add(found)
@@ -67,13 +138,13 @@ def read_kind(job_type: object, errors: Errors, authorizer: Authorizer) -> JobTy
     return kind
 
 
-def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) -> list[Targets | Errors]:
+def read_all_targets(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) -> list[Targets | Errors]:
     """Read many pairs by two statements, or return what is wrong with their names.
 
     Each pair is judged once, however often it is wanted. Instances that were passed are read too, because they may be
     old.
     """
-    wanted = [(job_type, system_organization.meant(organization)) for job_type, organization in wanted]
+    wanted = [(job_type, organizations.meant(organization)) for job_type, organization in wanted]
     places: dict[Any, int] = {}
     indexes = [places.setdefault(key_of_pair(*pair), index) for index, pair in enumerate(wanted)]
     distinct = list(places.values())
@@ -83,7 +154,7 @@ def read_all(wanted: Sequence[tuple[object, object]], authorizer: Authorizer) ->
 
 def read_organization(organization: object, errors: Errors) -> Any:
     """Return the organization of this id or instance as it is now; None with what is wrong in ``errors``."""
-    organization = system_organization.meant(organization)
+    organization = organizations.meant(organization)
     key = key_of_tenant(organization)
     tenant = _read_tenants({key}).get(key) if key is not None else None
     if tenant is None:
@@ -113,9 +184,9 @@ def _read_pairs(wanted: Sequence[tuple[object, object]], authorizer: Authorizer)
 def _no_organization(organization: Any, authorizer: Authorizer) -> str:
     """Return that there is no such organization; to those who look after the settings also what these lack."""
     if organization is None and authorizer.may_know_the_code():
-        return system_organization.NOT_SET
-    if system_organization.is_named(organization) and authorizer.may_know_the_code():
-        return system_organization.missing()
+        return organizations.NOT_SET
+    if organizations.is_named(organization) and authorizer.may_know_the_code():
+        return organizations.missing()
     return _missing("organization", organization, is_id=may_be_id(organization))
 
 
@@ -133,11 +204,11 @@ def _point_at_declarations(
     authorizer: Authorizer,
 ) -> None:
     """Tell those who look after the code of a type that has no row though the code declares it."""
-    for (job_type, _), own in zip(wanted, found, strict=True):
+    for (job_type, _options), own in zip(wanted, found, strict=True):
         if not isinstance(own, Errors):
             continue
         name = key_of_kind(job_type)
-        if name and name not in kinds and declarations.get(name) is not None and authorizer.may_know_the_code():
+        if name and name not in kinds and types.declaration_of(name) is not None and authorizer.may_know_the_code():
             text = "There is no job type %(name)r (declared in code, run migrate or jobs_sync)."
             own["job_type"] = [say(text, code="not_synced", name=name)]
 
@@ -150,14 +221,14 @@ def _read_kinds(names: set[str]) -> dict[str, JobType]:
 def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
     found: dict[tuple[str, Any], Any] = {}
     tenants = database.rows(get_organization_model())
-    for name in {name for name, _ in keys}:
+    for name in {key[0] for key in keys}:
         values = [value for own, value in keys if own == name]
         for start in range(0, len(values), READ_AT_ONCE):
             rows = tenants.filter(**{f"{name}__in": values[start : start + READ_AT_ONCE]})
             found |= {(name, getattr(tenant, name)): tenant for tenant in rows}
     for key in keys - found.keys():
-        if key[0] != "pk" and system_organization.is_named(key[1]):
-            tenant = system_organization.find()
+        if key[0] != "pk" and organizations.is_named(key[1]):
+            tenant = organizations.find()
             found |= {} if tenant is None else {key: tenant}
     return found
 
@@ -187,7 +258,7 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     return Targets(kind, tenant, rows.versions)
 
 
-def forget() -> bool:
+def forget_targets() -> bool:
     """Remember nothing, so that the next submission reads; whether anything was remembered."""
     had = bool(_remembered)
     _remembered.clear()
@@ -215,3 +286,134 @@ def _is_plain(model: Any, id_field: str) -> bool:
     connection = database.connection()
     converts_none = not any(field.get_db_converters(connection) for field in model._meta.concrete_fields)
     return bool(is_text and model._meta.managed and not model._meta.parents and hides_none and converts_none)
+
+
+# Who may submit which job type, and who may close, cancel and retry a batch.
+#
+# To a user, a type that they may not submit looks like one that does not exist.
+
+
+#: A host's own rule is asked for at most so many of the user's organizations.
+ASKED: Final = 100
+
+
+def may_submit(user: Any, organization: Any, kind: JobType) -> bool:
+    """Return whether this user may submit the type for the organization; server code (None) may.
+
+    The policy decides, but cannot open a type that is for code alone.
+    """
+    if user is None:
+        return True
+    return kind.submit_by != SubmitBy.CODE and bool(get_policy().can_submit(user, organization, kind))
+
+
+def may_own(owner: Any, organization: Any, kind: JobType) -> bool:
+    """Return whether code may submit the type in this owner's name.
+
+    The type's ``submit_by`` does not matter then, since code submits it. The owner's other rights do.
+    """
+    if kind.submit_by != SubmitBy.MEMBERS:
+        kind = copy.copy(kind)
+        kind.submit_by = SubmitBy.MEMBERS
+    return bool(get_policy().can_submit(owner, organization, kind))
+
+
+def ask_ahead(organization: Any, owner: Any, kind: JobType | None) -> None:
+    """Ask the policy what a submission will ask. Raises PolicyFailed.
+
+    For duties that submit for one tenant after the other. In their transaction, a policy that hangs would keep others
+    waiting. Once it was found to hang here, it fails there at once.
+    """
+    if get_policy().is_active(organization) and kind is not None:
+        may_submit(owner, organization, kind)
+
+
+class Authorizer:
+    """Decides which of the named types one submitter may know of. Each question is asked once for what was read."""
+
+    def __init__(self, user: Any, *, is_code: bool = False) -> None:
+        """Decide for this user; ``is_code`` tells that handler code submits in the user's name."""
+        self._user = user
+        self._may = may_own if is_code else may_submit
+        self._answers: dict[tuple[Any, Any], bool] = {}
+
+    def forget(self) -> None:
+        """Forget the answers, since types and organizations are read anew."""
+        self._answers.clear()
+
+    def admit(self, kind: JobType | None, organization: Any, named: str) -> JobType | None:
+        """Return the type if the user may submit it for the organization, or may know of it without one.
+
+        Return None for a type that is to look unknown. Raise PermissionDenied when the user has no part in the
+        organization, whether or not there is such a type. ``named`` is the type's name in the error's text.
+        """
+        if self._user is None:
+            return kind
+        key = (kind and kind.pk, organization and organization.pk)
+        if key not in self._answers:
+            self._answers[key] = self._ask(kind, organization)
+        if self._answers[key]:
+            return kind
+        if organization is not None and not belongs(self._user, organization):
+            text = say(_("You may not submit %(job_type)s for this organization."), code="no_part", job_type=named)
+            raise PermissionDenied(text)
+        return None
+
+    def may_know_the_code(self) -> bool:
+        """Return whether the submitter may be told what a deployment lacks: server code and system admins may."""
+        return self._user is None or bool(get_policy().is_system_admin(self._user))
+
+    def _ask(self, kind: JobType | None, organization: Any) -> bool:
+        if kind is None:
+            return False
+        if organization is None:
+            return bool(submittable(self._user, [kind]))
+        return bool(self._user is None or self._may(self._user, organization, kind))
+
+
+def belongs(user: Any, organization: Any) -> bool:
+    """Return whether the user has any part in the organization: as a member, as its admin or as a system admin."""
+    policy = get_policy()
+    return policy._is_live(user) and (  # noqa: SLF001
+        policy.is_system_admin(user)
+        or policy.is_member(user, organization)
+        or policy.is_organization_admin(user, organization)
+    )
+
+
+def may_cancel_batch(user: Any, batch: Batch) -> bool:
+    """Return whether the user may close or cancel this batch: its owner, and whoever manages it."""
+    is_owner = batch.owner_id is not None and batch.owner_id == getattr(user, "pk", None)
+    return is_owner or may_manage_batch(user, batch)
+
+
+def may_manage_batch(user: Any, batch: Batch) -> bool:
+    """Return whether the user manages the jobs of the batch's organization, and so may retry those that failed."""
+    policy = get_policy()
+    if policy.is_system_admin(user):
+        return True
+    tenant = read_tenants([batch.organization_id]).get(batch.organization_id)
+    return tenant is not None and bool(policy.is_organization_admin(user, tenant))
+
+
+def submittable(user: Any, kinds: Iterable[JobType]) -> list[JobType]:
+    """Return those of the types that the user may submit for some organization."""
+    policy = get_policy()
+    wanted = [kind for kind in kinds if kind.submit_by != SubmitBy.CODE]
+    seen = organizations_seen_by(user)
+    has_own_rule = type(policy).can_submit is not AccessPolicy.can_submit
+    if seen is None and not has_own_rule:
+        return wanted
+    organizations = list((policy.organizations_of(user) if seen is None else seen)[:ASKED])
+    if has_own_rule:
+        return [kind for kind in wanted if any(policy.can_submit(user, tenant, kind) for tenant in organizations)]
+    return _by_default_rule(policy, user, wanted, organizations)
+
+
+def _by_default_rule(policy: AccessPolicy, user: Any, kinds: list[JobType], organizations: list[Any]) -> list[JobType]:
+    """Apply the default rule to all types at once, instead of asking it for each."""
+    roles: dict[str, bool] = {}
+    asked = {SubmitBy.MEMBERS: policy.is_member, SubmitBy.ADMINS: policy.is_organization_admin}
+    for role in {kind.submit_by for kind in kinds}:
+        roles[role] = any(asked[SubmitBy(role)](user, tenant) for tenant in organizations)
+    return [kind for kind in kinds if roles[kind.submit_by] and holds(user, kind.requires_permission)]

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import Error
 
-from django_jobs.engine.insight.diagnostics import examine
-from django_jobs.engine.insight.findings import OK, PROBLEM, WARNING
+from django_jobs.engine.insight.inspection import OK, PROBLEM, WARNING
+from django_jobs.engine.insight.problems import examine
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.control import batch_duties
-from django_jobs.engine.control.erasure import Meant, meant_by_id, meant_by_key, measure
-from django_jobs.engine.control.file_deletions import Sweep
-from django_jobs.engine.control.pruning import Pruning
-from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.control import batches
+from django_jobs.engine.control.deletion import FileSweep
+from django_jobs.engine.control.retention import Pruner, Pruning
+from django_jobs.engine.control.tenants import Meant, meant_by_id, meant_by_key, measure
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
@@ -63,7 +62,7 @@ class Command(ShellCommand):
             self._prune(days, meant.pk, str(meant))
             if not meant.is_living:
                 erase_schedules(meant.pk)
-                batch_duties.erase(meant.pk)
+                batches.erase_batches(meant.pk)
 
     def _find(self, days: float | None, organization: str | None, key: str | None) -> Meant:
         """Return the one organization that is meant.
@@ -113,7 +112,7 @@ class Command(ShellCommand):
         pruner = Pruner(days, organization_pk) if erases else Pruning(days, is_thorough=True)
         count = pruner.prune(math.inf)
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
-        Sweep().step()
+        FileSweep().step()
         left = FileDeletion.primary.count()
         stays = organization_pk is not None and has_jobs(organization_id=organization_pk)
         lines = [f"{count} jobs deleted."]

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.control.operation_requests import Request
-from django_jobs.engine.insight.filter_input import read_filter
+from django_jobs.engine.control.operations import Request
+from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.base import told_plainly
 from django_jobs.management.job_filters import add_filters, given_filters, known_filters

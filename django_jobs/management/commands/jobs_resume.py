@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations, switches
-from django_jobs.engine.control.breakers import close_breaker
-from django_jobs.engine.insight.similar_names import similar_job_types
+from django_jobs.engine.control.switches import close_breaker
+from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules.definitions import resume_schedule
 from django_jobs.management.refusals import Refused, unknown

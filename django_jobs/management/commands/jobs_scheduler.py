@@ -8,10 +8,10 @@ import socket
 import threading
 from typing import Any
 
-from django_jobs.engine import logs
-from django_jobs.engine.insight import signal_delivery
+from django_jobs.engine import claimed_job
+from django_jobs.engine.insight import events
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import line_watch
+from django_jobs.engine.store import database
 from django_jobs.management.base import await_database
 from django_jobs.management.probed import ProbedCommand
 
@@ -21,17 +21,17 @@ class Command(ProbedCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         await_database(self.stderr)
-        logs.install()
+        claimed_job.install()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._leave(stop))
-        signal_delivery.work_in_background()
-        line_watch.start()
-        signal_delivery.tell_process_started("scheduler")
+        events.work_in_background()
+        database.start_line_watch()
+        events.tell_process_started("scheduler")
         scheduler = Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}")
         self._tell_of(scheduler)
         scheduler.run(stop)
-        signal_delivery.stop()
+        events.stop()
 
     def _leave(self, stop: threading.Event) -> None:
         self.notes.is_leaving = True

@@ -13,8 +13,15 @@ from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
 
-from django_jobs.engine.insight.inspection import MAX_BATCHES, MAX_ENDED, Batches, Snapshot, snapshot
-from django_jobs.engine.insight.schedule_diagnostics import MAX_REASON, SchedulesSeen
+from django_jobs.engine.insight.inspection import (
+    MAX_BATCHES,
+    MAX_ENDED,
+    MAX_REASON,
+    Batches,
+    SchedulesSeen,
+    Snapshot,
+    snapshot,
+)
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.management.alarms import alarm_lines

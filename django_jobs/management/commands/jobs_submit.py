@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.insight.similar_names import similar_job_types, similar_jobs, similar_organizations
+from django_jobs.engine.access import find_job
+from django_jobs.engine.insight.search import similar_job_types, similar_jobs, similar_organizations
 from django_jobs.engine.insight.status import describe
-from django_jobs.engine.lookup import find_job
 from django_jobs.engine.store import database
-from django_jobs.engine.submission.options import ON_DUPLICATE
-from django_jobs.engine.submission.rights import submittable
-from django_jobs.engine.submission.single import submit_job
+from django_jobs.engine.submission.submit import submit_job
+from django_jobs.engine.submission.targets import submittable
+from django_jobs.engine.submission.values import ON_DUPLICATE
 from django_jobs.exceptions import InvalidSubmission, JobsError
 from django_jobs.management import exit_codes
 from django_jobs.management.base import told_plainly

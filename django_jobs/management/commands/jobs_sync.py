@@ -30,14 +30,14 @@ class Command(ShellCommand):
         with told_plainly():
             using = database.alias()
             try:
-                found = declared_types.differences(using=using)
+                found = declared_types.type_differences(using=using)
             except declared_types.NoTable as error:
                 raise Unavailable(str(error)) from error
             schedules = declared_schedules.differences(using=using)
             if not options["check"]:
                 found = declared_types.sync_declared_types(using=using)
                 schedules = declared_schedules.sync_declared_schedules(using=using)
-            left, taken = declared_types.undeclared(using=using), declared_schedules.taken_names(using=using)
+            left, taken = declared_types.undeclared_types(using=using), declared_schedules.taken_names(using=using)
         if self.as_json:
             self.say(_facts(found, schedules, left, is_check=options["check"]), "")
         else:

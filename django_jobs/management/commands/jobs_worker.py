@@ -8,19 +8,19 @@ from django.core.management.base import CommandError, CommandParser
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.dispatch.reconciliation import check_broker
-from django_jobs.engine.insight.similar_names import similar
+from django_jobs.engine.dispatch.tickets import check_broker
+from django_jobs.engine.insight.search import similar
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from django_jobs.management.base import await_database, with_database
 from django_jobs.management.probed import ProbedCommand
 from django_jobs.management.refusals import did_you_mean
 from django_jobs.texts import said, say
-from django_jobs.worker.fork_server import ForkServer
-from django_jobs.worker.fork_server_start import prepare_fork_server
+from django_jobs.worker.child import prepare_fork_server
 from django_jobs.worker.options import WorkerOptions, parse_queues
+from django_jobs.worker.processes import ForkServer
 
 if TYPE_CHECKING:
-    from django_jobs.worker.reloading import ReloadWatch
+    from django_jobs.worker.options import ReloadWatch
 
 #: A larger number is a typing error.
 MAX_PROCESSES = MAX_THREADS = 1_000
@@ -34,7 +34,7 @@ class Command(ProbedCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options.get("reload"):
-            from django_jobs.worker.reloading import ReloadWatch
+            from django_jobs.worker.options import ReloadWatch
 
             self._reload = ReloadWatch()
             self._reload.look_first()

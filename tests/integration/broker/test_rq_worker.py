@@ -34,7 +34,7 @@ from tests.support.waiting import wait_until
 ROUNDS = 200
 TWO = Ticket(2, 2026, 1, 1)
 #: What each ticket names for RQ to call.
-ENTRY = "django_jobs.broker.entry.run_ticket"
+ENTRY = "django_jobs.broker.rq_worker.run_ticket"
 LOOK = "return {redis.call('HGET', KEYS[1], 'state'), redis.call('SCARD', KEYS[2])}"
 
 

@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoDbBlocker
 
-from django_jobs.engine.insight import diagnostics, tenant_tables
+from django_jobs.engine import organizations
+from django_jobs.engine.insight import problems
 from django_jobs.models import Membership
 from tests.support import verbs
 
@@ -46,7 +47,7 @@ def test_a_database_that_was_not_migrated_yet_is_fine(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("_swapped")
 def test_jobs_check_tells_of_it() -> None:
-    (found,) = diagnostics._examine_tenants()
+    (found,) = problems._examine_tenants()
     assert (found.level, found.subject) == ("PROBLEM", "organizations")
 
 
@@ -68,4 +69,4 @@ def test_a_system_organization_is_asked_for_where_the_host_makes_its_row(setting
 
 
 def test_names_are_compared_without_schema_and_quotes() -> None:
-    assert tenant_tables._plain('"crm"."Company"') == "company"
+    assert organizations._plain('"crm"."Company"') == "company"

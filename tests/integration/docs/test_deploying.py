@@ -15,7 +15,7 @@ from django_rq.connection_utils import get_redis_connection
 from redis.asyncio.sentinel import SentinelConnectionPool as LayerPool
 from redis.sentinel import SentinelConnectionPool as QueuePool
 
-from django_jobs.broker import checks
+from django_jobs.broker import rq_guard
 from tests.support.documents import DOCS, examples_of
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgresql import OPTIONS
@@ -64,7 +64,7 @@ def test_the_queues_and_the_layer_ask_the_sentinels_for_the_server() -> None:
     pool = get_redis_connection(queues["jobs-normal"]).connection_pool
     assert isinstance(pool, QueuePool)
     assert pool.service_name == "jobs"
-    assert {checks._place(queue) for queue in queues.values()} == {checks._place(queues["jobs-normal"])}
+    assert {rq_guard._place(queue) for queue in queues.values()} == {rq_guard._place(queues["jobs-normal"])}
     layer = RedisChannelLayer(**made["CHANNEL_LAYERS"]["default"]["CONFIG"])
     (host,) = layer.hosts
     assert isinstance(create_pool(host), LayerPool)

@@ -7,57 +7,57 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # Worker
     from django_jobs.worker.child import Child
-    from django_jobs.worker.child_board import LoopStep
+    from django_jobs.worker.shared import LoopStep
     from django_jobs.worker.child_state import ChildState
-    from django_jobs.worker.child_watch import ChildWatch
+    from django_jobs.worker.children import ChildWatch
     from django_jobs.worker.children import ChildProcess
     from django_jobs.worker.claims import Claims
-    from django_jobs.worker.enforcement import stop_what_must
-    from django_jobs.worker.enforcement import watch_board
-    from django_jobs.worker.exit_codes import FailureTracker
-    from django_jobs.worker.exit_codes import WorkerFailed
-    from django_jobs.worker.fork_server import ForkServer
-    from django_jobs.worker.fork_server_start import prepare_fork_server
+    from django_jobs.worker.supervisor import stop_what_must
+    from django_jobs.worker.supervisor import watch_board
+    from django_jobs.worker.processes import FailureTracker
+    from django_jobs.worker.processes import WorkerFailed
+    from django_jobs.worker.processes import ForkServer
+    from django_jobs.worker.child import prepare_fork_server
     from django_jobs.worker.housekeeper import Housekeeper
     from django_jobs.worker.interruption import Interrupter
     from django_jobs.worker.interruption import MainThreadSignals
     from django_jobs.worker.interruption import SlotRunner
     from django_jobs.worker.lease_renewer import LeaseRenewer
     from django_jobs.worker.lease_renewer import Renewal
-    from django_jobs.worker.loop_watch import LoopWatch
+    from django_jobs.worker.child_state import LoopWatch
     from django_jobs.worker.options import WorkerOptions
-    from django_jobs.worker.orders import OrderReader
-    from django_jobs.worker.prefetch import PrefetchEstimator
-    from django_jobs.worker.process_start import may_fork
-    from django_jobs.worker.process_start import start_fresh
-    from django_jobs.worker.process_start import AdoptedProcess
-    from django_jobs.worker.refiller import Refiller
-    from django_jobs.worker.running_jobs import RunningJobs
-    from django_jobs.worker.settler import Settler
-    from django_jobs.worker.shared_slots import Caution
-    from django_jobs.worker.shared_slots import OccupiedSlot
-    from django_jobs.worker.shared_slots import SharedSlots
-    from django_jobs.worker.shared_slots import StopRequest
+    from django_jobs.worker.lease_renewer import OrderReader
+    from django_jobs.worker.in_hand import PrefetchEstimator
+    from django_jobs.worker.processes import may_fork
+    from django_jobs.worker.processes import start_fresh
+    from django_jobs.worker.processes import AdoptedProcess
+    from django_jobs.worker.claims import Refiller
+    from django_jobs.worker.interruption import RunningJobs
+    from django_jobs.worker.child_state import Settler
+    from django_jobs.worker.shared import Caution
+    from django_jobs.worker.shared import OccupiedSlot
+    from django_jobs.worker.shared import SharedSlots
+    from django_jobs.worker.shared import StopRequest
     from django_jobs.worker.slots import make_slots
-    from django_jobs.worker.stop_relay import StopRelay
+    from django_jobs.worker.child import StopRelay
     from django_jobs.worker.supervisor import Supervisor
-    from django_jobs.worker.sync_thread import SyncThread
-    from django_jobs.worker.thread_calls import OtherThreads
-    from django_jobs.worker.thread_slots import ThreadSlots
+    from django_jobs.worker.event_loop import SyncThread
+    from django_jobs.worker.event_loop import OtherThreads
+    from django_jobs.worker.slots import ThreadSlots
 
     # Broker
-    from django_jobs.broker.checks import check_django_rq_pages
-    from django_jobs.broker.checks import check_one_redis
-    from django_jobs.broker.connection import queue_names as broker_queue_names
-    from django_jobs.broker.connection import close_shared as close_shared_redis
-    from django_jobs.broker.connection import connect as connect_redis
-    from django_jobs.broker.connection import errors_translated as redis_errors_translated
-    from django_jobs.broker.connection import shared as shared_redis
-    from django_jobs.broker.entry import CheckpointRunner
-    from django_jobs.broker.rq_broker import RQBroker
-    from django_jobs.broker.rq_pages import install as install_rq_pages
+    from django_jobs.broker.rq_guard import check_django_rq_pages
+    from django_jobs.broker.rq_guard import check_one_redis
+    from django_jobs.broker.queues import queue_names as broker_queue_names
+    from django_jobs.broker.queues import close_shared as close_shared_redis
+    from django_jobs.broker.queues import connect as connect_redis
+    from django_jobs.broker.queues import errors_translated as redis_errors_translated
+    from django_jobs.broker.queues import shared as shared_redis
+    from django_jobs.broker.rq_worker import CheckpointRunner
+    from django_jobs.broker.consumer import RQBroker
+    from django_jobs.broker.rq_guard import install_pages as install_rq_pages
     from django_jobs.broker.rq_worker import TicketWorker
-    from django_jobs.broker.tickets import weight_key as queue_weight_key
+    from django_jobs.broker.queues import weight_key as queue_weight_key
     from django_jobs.testing.contexts import RecordingRunner
     from django_jobs.testing.memory_broker import MemoryBroker
 
@@ -193,7 +193,7 @@ if TYPE_CHECKING:
     from django_jobs.contrib.socketio.application import with_socketio
 
     # Models and settings
-    from django_jobs.models.attempt_log import AttemptLog
+    from django_jobs.models.job import AttemptLog
     from django_jobs.models.job import parse_job_id
     from django_jobs.conf import organization_model_name
     from django_jobs.pools import Queue

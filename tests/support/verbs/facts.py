@@ -19,80 +19,80 @@ if TYPE_CHECKING:
     from django_jobs.admin.monitor_health import WORKERS_SHOWN
     from django_jobs.api.methods.views import METHODS
     from django_jobs.api.throttles import RATES as THROTTLE_RATES
-    from django_jobs.broker.rq_pages import GUARDED
-    from django_jobs.broker.sanitized_jobs import UNREAD
-    from django_jobs.broker.tickets import LEADER as LEADER_KEY
-    from django_jobs.broker.tickets import MARKER
+    from django_jobs.broker.rq_guard import GUARDED
+    from django_jobs.broker.rq_guard import UNREAD
+    from django_jobs.broker.queues import LEADER as LEADER_KEY
+    from django_jobs.broker.queues import MARKER
     from django_jobs.contrib.sentry.events import SCOPES as SENTRY_SCOPES
     from django_jobs.engine.access import COMPLAINT_PAUSE
     from django_jobs.engine.actors import SCHEDULER
     from django_jobs.engine.actors import SYSTEM
     from django_jobs.engine.actors import WORKER
     from django_jobs.engine.alerts.evaluation import CLEAR_SECONDS as ALERT_CLEAR_SECONDS
-    from django_jobs.engine.alerts.mails import MOST as MAILS_OF_A_WINDOW
-    from django_jobs.engine.alerts.mails import LATE as MAIL_LATE
-    from django_jobs.engine.alerts.mails import LOOK as MAIL_LOOK
-    from django_jobs.engine.alerts.mails import QUIET as MAIL_QUIET
-    from django_jobs.engine.alerts.mails import WINDOW as MAIL_WINDOW
-    from django_jobs.engine.alerts.mails import MAX_HANGING as MAX_HANGING_MAILS
+    from django_jobs.engine.alerts.telling import MOST as MAILS_OF_A_WINDOW
+    from django_jobs.engine.alerts.telling import LATE as MAIL_LATE
+    from django_jobs.engine.alerts.telling import LOOK as MAIL_LOOK
+    from django_jobs.engine.alerts.telling import QUIET as MAIL_QUIET
+    from django_jobs.engine.alerts.telling import WINDOW as MAIL_WINDOW
+    from django_jobs.engine.alerts.telling import MAX_HANGING as MAX_HANGING_MAILS
     from django_jobs.engine.alerts.records import LEASE as ALERT_LEASE
-    from django_jobs.engine.alerts.registry import EVALUATED as ALERT_RULES
-    from django_jobs.engine.batches.pace import MAX_REMEMBERED as REMEMBERED_PACES
-    from django_jobs.engine.control.operation_outcomes import UNDER_WAY as OUTCOMES_UNDER_WAY
-    from django_jobs.engine.control.operation_requests import MAX_PER_MINUTE as OPERATIONS_A_MINUTE
+    from django_jobs.engine.alerts.rules import EVALUATED as ALERT_RULES
+    from django_jobs.engine.batches import MAX_REMEMBERED as REMEMBERED_PACES
+    from django_jobs.engine.control.operation_work import UNDER_WAY as OUTCOMES_UNDER_WAY
+    from django_jobs.engine.control.operations import MAX_PER_MINUTE as OPERATIONS_A_MINUTE
     from django_jobs.engine.control.operation_work import AT_ONCE as OPERATIONS_AT_ONCE
     from django_jobs.engine.control.operation_work import FAILURES as OPERATION_FAILURES
     from django_jobs.engine.control.retention import LEAST_REST as RETENTION_LEAST_REST
     from django_jobs.engine.control.retention import PAUSE as RETENTION_PAUSE
     from django_jobs.engine.control.tenants import NOT_FOUND as TENANT_NOT_FOUND
     from django_jobs.engine.dispatch.backlog import TYPES_PER_ORGANIZATION
-    from django_jobs.engine.dispatch.breaker_rules import RECOVERY_SECONDS as BREAKER_RECOVERY_SECONDS
-    from django_jobs.engine.dispatch.delays import LATE_SECONDS
-    from django_jobs.engine.dispatch.dispatch_lock import LEASE as DISPATCH_LEASE
-    from django_jobs.engine.dispatch.dispatch_lock import WAIT_SECONDS as DISPATCH_LOCK_WAIT_SECONDS
-    from django_jobs.engine.dispatch.expirations import EXPIRED
-    from django_jobs.engine.dispatch.expirations import BATCH as EXPIRED_AT_ONCE
-    from django_jobs.engine.dispatch.flow_clock import LOOK as FLOW_LOOK
-    from django_jobs.engine.dispatch.flow_clock import PASS_SECONDS as FLOW_PASS_SECONDS
-    from django_jobs.engine.dispatch.flow_clock import USE_SECONDS as FLOW_USE_SECONDS
+    from django_jobs.engine.dispatch.limits import RECOVERY_SECONDS as BREAKER_RECOVERY_SECONDS
+    from django_jobs.engine.dispatch.backlog import LATE_SECONDS
+    from django_jobs.engine.dispatch.in_flight import LOCK_LEASE as DISPATCH_LEASE
+    from django_jobs.engine.dispatch.in_flight import LOCK_WAIT_SECONDS as DISPATCH_LOCK_WAIT_SECONDS
+    from django_jobs.engine.dispatch.backlog import EXPIRED
+    from django_jobs.engine.dispatch.backlog import EXPIRED_AT_ONCE
+    from django_jobs.engine.dispatch.dispatcher import LOOK as FLOW_LOOK
+    from django_jobs.engine.dispatch.dispatcher import PASS_SECONDS as FLOW_PASS_SECONDS
+    from django_jobs.engine.dispatch.dispatcher import USE_SECONDS as FLOW_USE_SECONDS
     from django_jobs.engine.dispatch.in_flight import RENEWAL_SECONDS as IN_FLIGHT_RENEWAL_SECONDS
-    from django_jobs.engine.dispatch.kept_state import LANES as KEPT_LANES
-    from django_jobs.engine.dispatch.lane_marks import BOUND_SECONDS as MARK_BOUND_SECONDS
-    from django_jobs.engine.dispatch.lane_marks import MAX_REST_SECONDS as MARK_REST_SECONDS
-    from django_jobs.engine.dispatch.lane_marks import SAVE_SECONDS as MARK_SAVE_SECONDS
-    from django_jobs.engine.dispatch.pools import MEMORY_SECONDS as POOL_MEMORY_SECONDS
-    from django_jobs.engine.dispatch.rests import MAX_REST_SECONDS
-    from django_jobs.engine.dispatch.short_way import TRIES as SHORT_WAY_TRIES
+    from django_jobs.engine.dispatch.in_flight import KEPT_LANES
+    from django_jobs.engine.dispatch.backlog import BOUND_SECONDS as MARK_BOUND_SECONDS
+    from django_jobs.engine.dispatch.backlog import MAX_REST_SECONDS as MARK_REST_SECONDS
+    from django_jobs.engine.dispatch.backlog import SAVE_SECONDS as MARK_SAVE_SECONDS
+    from django_jobs.engine.dispatch.window import MEMORY_SECONDS as POOL_MEMORY_SECONDS
+    from django_jobs.engine.dispatch.backlog import MAX_REST_SECONDS
+    from django_jobs.engine.dispatch.new_jobs import TRIES as SHORT_WAY_TRIES
     from django_jobs.engine.dispatch.tenant_shares import ANSWER_SECONDS as LIMIT_ANSWER_SECONDS
-    from django_jobs.engine.dispatch.time_budget import REST_SECONDS as BROKER_REST_SECONDS
+    from django_jobs.engine.dispatch.new_jobs import REST_SECONDS as BROKER_REST_SECONDS
     from django_jobs.engine.dispatch.turns import OTHER_KEY
     from django_jobs.engine.dispatch.turns import QUEUED
-    from django_jobs.engine.dispatch.type_turns import OF as TYPE_TURNS_OF
+    from django_jobs.engine.dispatch.fair_turns import OF as TYPE_TURNS_OF
     from django_jobs.engine.dispatch.window import FULL_SECONDS as FULL_WINDOW_SECONDS
     from django_jobs.engine.dispatch.window import MIN_WINDOW
     from django_jobs.engine.execution.claim import ALL_IN_USE_SECONDS
-    from django_jobs.engine.execution.claim_verdicts import MAX_KNOWN as KNOWN_VERDICTS
-    from django_jobs.engine.execution.handler_run import ATTEMPT_LOST
+    from django_jobs.engine.execution.claim import MAX_KNOWN as KNOWN_VERDICTS
+    from django_jobs.engine.execution.run import ATTEMPT_LOST
     from django_jobs.engine.execution.leases import UNSTORED
     from django_jobs.engine.execution.leases import LEASE_OVER
-    from django_jobs.engine.execution.outcome_transitions import KILLED
-    from django_jobs.engine.execution.outcome_transitions import STOPPED
-    from django_jobs.engine.execution.outcome_transitions import WORKER_LOST
-    from django_jobs.engine.execution.policy_memory import POLICY_CACHE_SECONDS
+    from django_jobs.engine.execution.settle import KILLED
+    from django_jobs.engine.execution.settle import STOPPED
+    from django_jobs.engine.execution.settle import WORKER_LOST
+    from django_jobs.engine.execution.claim import POLICY_CACHE_SECONDS
     from django_jobs.engine.execution.settle import LARGE_BYTES as LARGE_RESULT_BYTES
     from django_jobs.engine.execution.settle import EXHAUSTED
     from django_jobs.engine.execution.shares import MIN_SHARE
-    from django_jobs.engine.execution.spared_attempts import SPARED
-    from django_jobs.engine.execution.spared_attempts import SPARED_FOR
+    from django_jobs.engine.execution.breaker import SPARED
+    from django_jobs.engine.execution.breaker import SPARED_FOR
     from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
-    from django_jobs.engine.insight.findings import PROBLEM
-    from django_jobs.engine.insight.job_filter import TERMS as FILTER_TERMS
-    from django_jobs.engine.insight.job_filter import NAMES_OUTSIDE
-    from django_jobs.engine.insight.neglected_jobs import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
-    from django_jobs.engine.insight.neglected_jobs import MAX_HOPPED as NEGLECTED_MAX_HOPPED
-    from django_jobs.engine.insight.newest_jobs import MAX_AGE as NEWEST_JOBS_MAX_AGE
-    from django_jobs.engine.insight.newest_jobs import MAX_KEPT as NEWEST_JOBS_MAX_KEPT
-    from django_jobs.engine.insight.operation_speed import USUAL as USUAL_SPEEDS
+    from django_jobs.engine.insight.inspection import PROBLEM
+    from django_jobs.engine.insight.filter import TERMS as FILTER_TERMS
+    from django_jobs.engine.insight.filter import NAMES_OUTSIDE
+    from django_jobs.engine.insight.problems import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
+    from django_jobs.engine.insight.problems import MAX_HOPPED as NEGLECTED_MAX_HOPPED
+    from django_jobs.engine.insight.search import MAX_AGE as NEWEST_JOBS_MAX_AGE
+    from django_jobs.engine.insight.search import MAX_KEPT as NEWEST_JOBS_MAX_KEPT
+    from django_jobs.engine.control.operations import USUAL as USUAL_SPEEDS
     from django_jobs.engine.insight.rollups import LEASE as ROLLUP_LEASE
     from django_jobs.engine.job_types.handlers import NOT_LOADABLE_DELAY
     from django_jobs.engine.job_types.masking import MASK
@@ -109,25 +109,25 @@ if TYPE_CHECKING:
     from django_jobs.engine.process_counts import WAITS
     from django_jobs.engine.process_counts import WAIT_SECONDS
     from django_jobs.engine.schedules.clockwork import DUTY as CLOCKWORK_DUTY
-    from django_jobs.engine.schedules.upkeep import KEPT as FIRINGS_KEPT
-    from django_jobs.engine.schedules.upkeep import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
-    from django_jobs.engine.sockets.open_sockets import SOCKETS_A_USER
-    from django_jobs.engine.sockets.open_sockets import FORGOTTEN_AFTER as SOCKET_FORGOTTEN_AFTER
-    from django_jobs.engine.sockets.open_sockets import FREE_AFTER as SOCKET_FREE_AFTER
-    from django_jobs.engine.store.aggregates import COUNTERS
-    from django_jobs.engine.store.base.transactions import MAX_TRIES as TRANSACTION_TRIES
-    from django_jobs.engine.store.lane_values import ALL_TYPES
-    from django_jobs.engine.store.lane_values import LANE_BEGIN
-    from django_jobs.engine.store.line_watch import SILENT_SECONDS as SILENT_LINE_SECONDS
-    from django_jobs.engine.store.postgresql.bulk_insertion import SHAPES as INSERTION_SHAPES
-    from django_jobs.engine.store.postgresql.bulk_insertion import AHEAD as ROWS_AHEAD
-    from django_jobs.engine.store.postgresql.statements import FEW as FEW_ROWS
-    from django_jobs.engine.store.postgresql.statements import PLAN_SECONDS
-    from django_jobs.engine.store.postgresql.statements import MARK as STATEMENT_MARK
-    from django_jobs.engine.submission.fields import MAX_METADATA_BYTES
-    from django_jobs.engine.submission.rights import ASKED as ASKED_AT_ONCE
-    from django_jobs.engine.transitions import INCREMENT
-    from django_jobs.engine.transitions import NOW
+    from django_jobs.engine.schedules.clockwork import KEPT as FIRINGS_KEPT
+    from django_jobs.engine.schedules.clockwork import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
+    from django_jobs.engine.sockets import SOCKETS_A_USER
+    from django_jobs.engine.sockets import FORGOTTEN_AFTER as SOCKET_FORGOTTEN_AFTER
+    from django_jobs.engine.sockets import FREE_AFTER as SOCKET_FREE_AFTER
+    from django_jobs.engine.store.values import COUNTERS
+    from django_jobs.engine.store.base.core import MAX_TRIES as TRANSACTION_TRIES
+    from django_jobs.engine.store.values import ALL_TYPES
+    from django_jobs.engine.store.values import LANE_BEGIN
+    from django_jobs.engine.store.database import SILENT_SECONDS as SILENT_LINE_SECONDS
+    from django_jobs.engine.store.postgresql.inserts import SHAPES as INSERTION_SHAPES
+    from django_jobs.engine.store.postgresql.inserts import AHEAD as ROWS_AHEAD
+    from django_jobs.engine.store.postgresql.core import FEW as FEW_ROWS
+    from django_jobs.engine.store.postgresql.core import PLAN_SECONDS
+    from django_jobs.engine.store.postgresql.core import MARK as STATEMENT_MARK
+    from django_jobs.engine.submission.values import MAX_METADATA_BYTES
+    from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE
+    from django_jobs.engine.store.values import INCREMENT
+    from django_jobs.engine.store.values import NOW
     from django_jobs.management.alarms import MAX_ALARMS
     from django_jobs.management.given_ids import MAX_TEXT as MAX_IDS_TEXT
     from django_jobs.management.hindrances import MAX_BREAKERS
@@ -149,27 +149,27 @@ if TYPE_CHECKING:
     from django_jobs.templatetags.job_words import PLURALS as JOB_PLURALS
     from django_jobs.templatetags.job_words import WORDS as JOB_WORDS
     from django_jobs.templatetags.job_words import LONGEST as LONGEST_WORDS
-    from django_jobs.worker.child_board import MAX_SET
-    from django_jobs.worker.enforcement import IGNORED_CANCEL
-    from django_jobs.worker.enforcement import IGNORED_TIMEOUT
-    from django_jobs.worker.enforcement import SHUT_DOWN
-    from django_jobs.worker.exit_codes import DATABASE_AWAY
-    from django_jobs.worker.exit_codes import REASONS as EXIT_REASONS
-    from django_jobs.worker.exit_codes import FOREIGN_BROKER
-    from django_jobs.worker.exit_codes import BROKER_AWAY
-    from django_jobs.worker.exit_codes import SUSPENDED as WORKERS_SUSPENDED
-    from django_jobs.worker.fork_server import MAX_ARGUMENTS as FORK_MAX_ARGUMENTS
-    from django_jobs.worker.fork_server import NAME as FORK_SERVER_NAME
+    from django_jobs.worker.shared import MAX_SET
+    from django_jobs.worker.supervisor import IGNORED_CANCEL
+    from django_jobs.worker.supervisor import IGNORED_TIMEOUT
+    from django_jobs.worker.supervisor import SHUT_DOWN
+    from django_jobs.worker.processes import DATABASE_AWAY
+    from django_jobs.worker.processes import REASONS as EXIT_REASONS
+    from django_jobs.worker.processes import FOREIGN_BROKER
+    from django_jobs.worker.processes import BROKER_AWAY
+    from django_jobs.worker.processes import SUSPENDED as WORKERS_SUSPENDED
+    from django_jobs.worker.processes import MAX_ARGUMENTS as FORK_MAX_ARGUMENTS
+    from django_jobs.worker.processes import NAME as FORK_SERVER_NAME
     from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
     from django_jobs.worker.housekeeper import WAITED_BEHIND
     from django_jobs.worker.interruption import SIGNAL as INTERRUPTION_SIGNAL
     from django_jobs.tasks.job_types import LOOK_AGAIN_SECONDS as LOOK_AT_TASKS_AGAIN_SECONDS
-    from django_jobs.worker.prefetch import AHEAD_SECONDS
-    from django_jobs.worker.prefetch import JOB_OVERHEAD_SECONDS
-    from django_jobs.worker.prefetch import LARGE_AHEAD_SECONDS
-    from django_jobs.worker.refiller import SECOND_LOOK_SECONDS
-    from django_jobs.worker.settler import SET_TRIES
+    from django_jobs.worker.in_hand import AHEAD_SECONDS
+    from django_jobs.worker.in_hand import JOB_OVERHEAD_SECONDS
+    from django_jobs.worker.in_hand import LARGE_AHEAD_SECONDS
+    from django_jobs.worker.claims import SECOND_LOOK_SECONDS
+    from django_jobs.worker.child_state import SET_TRIES
     from django_jobs.worker.stacks import SIGNAL as STACKS_SIGNAL
     from django_jobs.worker.stacks import OWN_THREAD
     from django_jobs.worker.supervisor import STOP_MARGIN_SECONDS
-    from django_jobs.worker.thread_slots import PAUSE_SECONDS as SLOT_PAUSE_SECONDS
+    from django_jobs.worker.slots import PAUSE_SECONDS as SLOT_PAUSE_SECONDS

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # The store
-    from django_jobs.engine.store.aggregates import start_of as start_of_span
-    from django_jobs.engine.store.aggregates import Place as ActivityPlace
-    from django_jobs.engine.store.aggregates import Tally
+    from django_jobs.engine.store.values import start_of as start_of_span
+    from django_jobs.engine.store.values import Place as ActivityPlace
+    from django_jobs.engine.store.values import Tally
     from django_jobs.engine.store.base import Store
-    from django_jobs.engine.store.base.transactions import as_moment
-    from django_jobs.engine.store.base.transactions import Transactions
-    from django_jobs.engine.store.chosen import store
-    from django_jobs.engine.store.chosen import kind_for as store_kind_for
-    from django_jobs.engine.store.chosen import store_of
-    from django_jobs.engine.store.chosen import use_store
-    from django_jobs.engine.store.claim_rows import Row as ClaimRow
+    from django_jobs.engine.store.base.core import as_moment
+    from django_jobs.engine.store.base.core import Transactions
+    from django_jobs.engine.store.database import store
+    from django_jobs.engine.store.database import kind_for as store_kind_for
+    from django_jobs.engine.store.database import store_of
+    from django_jobs.engine.store.database import use_store
+    from django_jobs.engine.store.values import Row as ClaimRow
     from django_jobs.engine.store.counting import capped_count
     from django_jobs.engine.store.counting import capped_counts
     from django_jobs.engine.store.counting import newest_keys
@@ -31,46 +31,46 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.database import now
     from django_jobs.engine.store.database import on_commit
     from django_jobs.engine.store.database import was_too_slow
-    from django_jobs.engine.store.fresh_reads import fresh_reads
-    from django_jobs.engine.store.head_starts import waits_since
-    from django_jobs.engine.store.head_starts import waits_since_of
-    from django_jobs.engine.store.histograms import class_of as histogram_class
-    from django_jobs.engine.store.insertion_values import LostRace
-    from django_jobs.engine.store.insertion_values import NewJob
-    from django_jobs.engine.store.lane_values import Lane
-    from django_jobs.engine.store.lane_values import LaneBound
-    from django_jobs.engine.store.lane_values import LaneMark
-    from django_jobs.engine.store.lane_values import Walk as LaneWalk
-    from django_jobs.engine.store.line_watch import look as look_at_lines
-    from django_jobs.engine.store.log_values import Horizon as LogHorizon
+    from django_jobs.engine.store.database import fresh_reads
+    from django_jobs.engine.store.values import waits_since
+    from django_jobs.engine.store.values import waits_since_of
+    from django_jobs.engine.store.values import class_of as histogram_class
+    from django_jobs.engine.store.values import LostRace
+    from django_jobs.engine.store.values import NewJob
+    from django_jobs.engine.store.values import Lane
+    from django_jobs.engine.store.values import LaneBound
+    from django_jobs.engine.store.values import LaneMark
+    from django_jobs.engine.store.values import Walk as LaneWalk
+    from django_jobs.engine.store.database import look as look_at_lines
+    from django_jobs.engine.store.values import Horizon as LogHorizon
     from django_jobs.engine.store.mariadb import MariaDBStore
     from django_jobs.engine.store.organization_ids import current_ids as current_organization_ids
     from django_jobs.engine.store.organization_ids import forget as forget_organization_ids
     from django_jobs.engine.store.organization_ids import recent_ids as recent_organization_ids
-    from django_jobs.engine.store.postgresql.columns import next_key
-    from django_jobs.engine.store.postgresql.columns import without_length
-    from django_jobs.engine.store.postgresql.insertion import sql_lock as new_job_lock_sql
-    from django_jobs.engine.store.postgresql.rows import Slot as ColumnSlot
-    from django_jobs.engine.store.postgresql.statements import may_prepare
+    from django_jobs.engine.store.postgresql.core import next_key
+    from django_jobs.engine.store.postgresql.core import without_length
+    from django_jobs.engine.store.postgresql.inserts import sql_lock as new_job_lock_sql
+    from django_jobs.engine.store.postgresql.core import Slot as ColumnSlot
+    from django_jobs.engine.store.postgresql.core import may_prepare
     from django_jobs.engine.store.schema import lacks_columns
     from django_jobs.engine.store.schema import unapplied_migrations
     from django_jobs.engine.store.sqlite import SQLiteStore
-    from django_jobs.engine.store.step_values import NewStep
-    from django_jobs.engine.store.step_values import Attempt as StepAttempt
-    from django_jobs.engine.store.step_values import StoredStep
-    from django_jobs.engine.store.submission_times import created_between
-    from django_jobs.engine.store.transition_values import all_of
-    from django_jobs.engine.store.transition_values import any_of
-    from django_jobs.engine.store.transition_values import After
-    from django_jobs.engine.store.transition_values import Condition
-    from django_jobs.engine.store.transition_values import Move
-    from django_jobs.engine.store.transition_values import Moved
-    from django_jobs.engine.store.transition_values import Terms
-    from django_jobs.engine.store.worker_lines import prepare as prepare_worker_line
+    from django_jobs.engine.store.values import NewStep
+    from django_jobs.engine.store.values import Attempt as StepAttempt
+    from django_jobs.engine.store.values import StoredStep
+    from django_jobs.engine.store.counting import created_between
+    from django_jobs.engine.store.values import all_of
+    from django_jobs.engine.store.values import any_of
+    from django_jobs.engine.store.values import After
+    from django_jobs.engine.store.values import Condition
+    from django_jobs.engine.store.values import Move
+    from django_jobs.engine.store.values import Moved
+    from django_jobs.engine.store.values import Terms
+    from django_jobs.engine.store.database import prepare_lines as prepare_worker_line
 
     # Moves
-    from django_jobs.engine.transitions.error_fingerprints import fingerprint as error_fingerprint
-    from django_jobs.engine.transitions.error_fingerprints import kind_of as error_kind
-    from django_jobs.engine.transitions.guarded_move import move
-    from django_jobs.engine.transitions.hooks import follow_up as follow_up_in_commit
-    from django_jobs.engine.transitions.relatives import remind as remind_relatives
+    from django_jobs.engine.transitions import fingerprint as error_fingerprint
+    from django_jobs.engine.transitions import kind_of as error_kind
+    from django_jobs.engine.transitions import move
+    from django_jobs.engine.transitions import follow_up as follow_up_in_commit
+    from django_jobs.engine.transitions import note_relatives as remind_relatives

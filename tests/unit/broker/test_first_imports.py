@@ -11,7 +11,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bare.settings"
 import django
 
 django.setup()
-from django_jobs.broker.first_imports import when_imported
+from django_jobs.broker.rq_guard import when_imported
 
 def change(module):
     module.changed = getattr(module, "changed", 0) + 1

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from django_jobs.contrib.prometheus import exposition, families, page
 from django_jobs.contrib.prometheus.counted import BOUNDS
-from django_jobs.engine.insight.gauges import Gauges
+from django_jobs.engine.insight.metrics import Gauges
 from django_jobs.statuses import Status
 from tests.support import verbs
 from tests.support.documents import DOCS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine import logs
+from django_jobs.engine import claimed_job
 from django_jobs.engine.actors import Actor
 from django_jobs.engine.insight import events
 from django_jobs.statuses import ActorKind
@@ -42,7 +42,7 @@ def running_job() -> Iterator[None]:
 def record_of(text: str, *args: object, name: str = "django_jobs", extra: Any = None) -> logging.LogRecord:
     """What a handler with our filter makes of a line."""
     record = logging.getLogger(name).makeRecord(name, logging.INFO, "", 0, text, args, None, extra=extra)
-    assert logs.JobFields().filter(record)
+    assert claimed_job.JobFields().filter(record)
     return record
 
 
@@ -85,7 +85,7 @@ def test_the_event_of_a_strangers_line_is_not_ours() -> None:
 def test_installing_reaches_every_handler_once(handler: logging.Handler) -> None:
     verbs.install_job_fields()
     verbs.install_job_fields()
-    assert [type(item) for item in handler.filters] == [logs.JobFields]
+    assert [type(item) for item in handler.filters] == [claimed_job.JobFields]
 
 
 def test_a_thread_of_the_handlers_own_does_not_know_the_job(running_job: None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from django_jobs.exceptions import JobCanceled
-from django_jobs.worker import blind_spots
+from django_jobs.worker import interruption
 from tests.support.tuning import Tuning
 from tests.support.verbs import INTERRUPTION_SIGNAL, Interrupter, MainThreadSignals
 
@@ -68,7 +68,7 @@ def test_it_is_known_where_python_would_miss_an_exception(asked: list[Any]) -> N
 
     def receive(number: int, frame: FrameType | None) -> None:
         assert frame is not None
-        seen.append(blind_spots.is_at_one(frame))
+        seen.append(interruption.is_at_blind_spot(frame))
         raise JobCanceled
 
     signal.signal(INTERRUPTION_SIGNAL, receive)
@@ -89,7 +89,7 @@ def test_what_a_handler_does_at_its_end_is_done_wherever_the_signal_comes(
 
 
 def test_a_second_signal_while_the_first_is_received_is_judged_by_what_both_interrupt(interrupter: Interrupter) -> None:
-    @blind_spots.receiver
+    @interruption.receiver
     def receive(number: int, frame: FrameType | None) -> None:
         MainThreadSignals().current = interrupter  # from now on it receives
         signal.raise_signal(INTERRUPTION_SIGNAL)
@@ -110,7 +110,7 @@ def test_a_loop_that_is_at_no_other_place_is_stopped_all_the_same(interrupter: I
 def test_the_relay_signals_again_at_once_where_one_was_put_off(
     interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blind_spots, "is_at_one", lambda _: True)
+    monkeypatch.setattr(interruption, "is_at_blind_spot", lambda _: True)
     received: list[int] = []
 
     def receive(number: int, frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.doubts import DOUBT_SECONDS, HELD_SECONDS, MOST_HELD_SECONDS, Doubts, HeldTickets
+from django_jobs.worker.in_hand import DOUBT_SECONDS, HELD_SECONDS, MOST_HELD_SECONDS, Doubts, HeldTickets
 from tests.support.tuning import Tuning
 from tests.support.verbs import Ticket
 

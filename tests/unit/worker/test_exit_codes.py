@@ -11,8 +11,8 @@ import pytest
 from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.worker.child_entry import exit_after
-from django_jobs.worker.exit_codes import LOGGED_EVERY_SECONDS
+from django_jobs.worker.child import exit_after
+from django_jobs.worker.processes import LOGGED_EVERY_SECONDS
 from tests.support.tuning import Tuning
 from tests.support.verbs import FOREIGN_BROKER, Child, FailureTracker, Interpose, WorkerFailed
 

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is fork
 PROLOGUE = """
 import errno, gc, os, signal, sys, threading, time
 from pathlib import Path
-from django_jobs.worker import fork_server
-from django_jobs.worker.fork_server import ForkServer
+from django_jobs.worker import processes as fork_server
+from django_jobs.worker.processes import ForkServer
 
 def ended(process):
     while process.poll() is None:

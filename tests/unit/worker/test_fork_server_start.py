@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import caches
 from django.db import connections
 
-from django_jobs.worker import fork_server_start
+from django_jobs.worker import child
 from tests.support.verbs import Interpose
 
 
@@ -21,13 +21,13 @@ def test_there_is_none_where_the_system_adopts_no_orphans(
     monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())  # without prctl
     for every in (connections, caches):
         monkeypatch.setattr(every, "close_all", lambda: None)
-    assert fork_server_start.start_fork_server() is None
+    assert child.start_fork_server() is None
     assert "event=fork_server_not_started" in caplog.text
 
 
 def test_there_is_none_for_a_process_with_threads(interpose: Interpose) -> None:
     interpose("may_fork", lambda: False)
-    assert fork_server_start.start_fork_server() is None
+    assert child.start_fork_server() is None
 
 
 def test_nothing_that_was_opened_is_shared_by_two_processes(
@@ -40,12 +40,12 @@ def test_nothing_that_was_opened_is_shared_by_two_processes(
     monkeypatch.setattr(connections, "close_all", lambda: seen.append("lines"))
     monkeypatch.setattr(caches, "close_all", lambda: seen.append("caches"))
     interpose("close_shared_redis", lambda: seen.append("broker"))
-    monkeypatch.setattr(fork_server_start, "ForkServer", lambda _: seen.append(len(kept.buffer)))
+    monkeypatch.setattr(child, "ForkServer", lambda _: seen.append(len(kept.buffer)))
     logger = logging.getLogger("django_jobs")
     logger.addHandler(kept)
     try:
         logger.warning("event=before")
-        fork_server_start.start_fork_server()
+        child.start_fork_server()
     finally:
         logger.removeHandler(kept)
     assert seen == ["lines", "caches", "broker", 0]

@@ -20,7 +20,7 @@ UNNEEDED: Final = (
     "django_jobs.engine.control.tenants",
     "django_jobs.engine.insight.inspection",
     "django_jobs.engine.insight.status",
-    "django_jobs.engine.job_types.declaration_problems",
+    "django_jobs.engine.job_types.declared_types",
     "django_jobs.engine.job_types.declared_types",
     "django_jobs.engine.schedules",
     "django_jobs.realtime",
@@ -42,7 +42,7 @@ django.setup()
 def test_a_child_of_a_bare_project_loads_nothing_of_the_doors_that_are_not_installed() -> None:
     code = f"""
 from django_jobs.management.commands import jobs_worker
-from django_jobs.worker import child_entry
+from django_jobs.worker import child
 assert "tests.bare.jobs" in sys.modules  # its handlers
 print([name for name in {UNNEEDED!r} if name in sys.modules])
 """
@@ -61,9 +61,9 @@ print([name for name in unneeded if name in sys.modules])
 def test_a_process_loads_what_its_own_databases_can_do_and_nothing_of_others() -> None:
     code = """
 from django.db import connection
-from django_jobs.engine.store import worker_lines
+from django_jobs.engine.store import database
 
-worker_lines.load()
+database.load_lines()
 stores = {"postgresql": "postgresql", "mysql": "mariadb", "sqlite": "sqlite"}
 loaded = [name for name in stores.values() if f"django_jobs.engine.store.{name}" in sys.modules]
 print(loaded == [stores[connection.vendor]], connection.connection)

@@ -41,7 +41,7 @@ class Answers:
 def renewer(settings: Any, monkeypatch: pytest.MonkeyPatch, interpose: Interpose) -> Iterator[LeaseRenewer]:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0.3}
     interpose("withdraw_worker", lambda _: None)
-    monkeypatch.setattr("django_jobs.engine.dispatch.worker_registry.gone_from_here", list)
+    monkeypatch.setattr("django_jobs.engine.dispatch.window.workers_gone_from_here", list)
     interpose("check_broker", Answers(BrokerUnavailable("away")))
     renewer = LeaseRenewer(lambda: ["child"])
     yield renewer

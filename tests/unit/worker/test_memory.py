@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker import memory
+from django_jobs.worker import processes
 from tests.support.interpreters import printed_by
 from tests.support.tuning import Tuning
 
 #: In a process of its own: from one that has been idle for long the system may take pages at the same moment.
 HOLD = """
-from django_jobs.worker import memory
+from django_jobs.worker import processes
 
-before = memory.megabytes()
-held = bytearray(50 * memory.MEGABYTE)
+before = processes.memory_megabytes()
+held = bytearray(50 * processes.MEGABYTE)
 held[::4096] = b"x" * len(held[::4096])  # each page is touched
-print(before, memory.megabytes())
+print(before, processes.memory_megabytes())
 """
 
 
@@ -34,23 +34,23 @@ def test_what_is_held_counts() -> None:
 
 
 def test_where_the_system_does_not_tell_it_is_the_most_that_was_held(tuning: Tuning) -> None:
-    now = memory.megabytes()
+    now = processes.memory_megabytes()
     tuning.set(memory_file=Path("/nowhere"))
 
-    assert memory.megabytes() > now * 0.9
+    assert processes.memory_megabytes() > now * 0.9
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
 def test_what_was_freed_between_what_is_held_is_given_back_to_the_system() -> None:
     code = """
-from django_jobs.worker import memory
+from django_jobs.worker import processes
 
 held = [bytes(10_000) for _ in range(5_000)]
 last = bytes(10_000)  # what is freed behind the last one goes back by itself
 del held
-before = memory.megabytes()
-memory.give_back()
-print(before - memory.megabytes())
+before = processes.memory_megabytes()
+processes.give_back_memory()
+print(before - processes.memory_megabytes())
 """
     assert float(printed_by(code)) > 20
 
@@ -62,4 +62,4 @@ def _refuse(_: object) -> None:
 @pytest.mark.parametrize("library", [lambda _: object(), _refuse])
 def test_where_the_c_library_cannot_give_back_nothing_happens(monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
     monkeypatch.setattr("ctypes.CDLL", library)
-    memory.give_back()
+    processes.give_back_memory()

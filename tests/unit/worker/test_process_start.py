@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from django_jobs.worker import process_start
+from django_jobs.worker import processes
 from tests.support import verbs
 from tests.support.interpreters import printed_by
 from tests.support.tuning import Tuning
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is fork
 #: Forks in a process of its own: the process of the tests has threads, and a copy of it would go on with the tests.
 PROLOGUE = """
 import os, signal, sys, threading, time
-from django_jobs.worker.process_start import ForkedProcess, may_fork
+from django_jobs.worker.processes import ForkedProcess, may_fork
 
 def ended(process):
     while process.poll() is None:
@@ -126,7 +126,7 @@ def test_a_fresh_interpreter_gets_the_arguments_the_descriptors_and_the_supervis
     (tmp_path / f"{module}.py").write_text(code)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))
-        process = process_start.start_fresh(module, ["an argument"], [writing])
+        process = processes.start_fresh(module, ["an argument"], [writing])
     wait_until(lambda: process.poll() is not None, 30, "the end of the process")
     os.close(writing)
     with os.fdopen(reading) as pipe:
@@ -141,7 +141,7 @@ def test_a_process_with_threads_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch
     go_on = threading.Event()
     thread = threading.Thread(target=go_on.wait)
     thread.start()
-    process_start.prepare()
+    processes.prepare_start()
     go_on.set()
     thread.join()
     assert frozen == []
@@ -150,7 +150,7 @@ def test_a_process_with_threads_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch
 def test_what_children_would_import_is_loaded_once_before_the_fork() -> None:
     """Whoever imports it after the fork has a copy of its own."""
     code = """
-from django_jobs.worker.process_start import prepare
+from django_jobs.worker.processes import prepare_start as prepare
 
 def load():
     import colorsys
@@ -165,13 +165,13 @@ def test_a_process_drops_what_it_no_longer_needs_before_it_is_shared() -> None:
     """In this order: what was garbage can be given back, and what is frozen is never looked at again."""
     code = """
 import gc
-from django_jobs.worker import memory, process_start
+from django_jobs.worker import processes
 
 steps = []
 gc.collect = lambda: steps.append("collect")
-memory.give_back = lambda: steps.append("give back")
+processes.give_back_memory = lambda: steps.append("give back")
 gc.freeze = lambda: steps.append("freeze")
-process_start.prepare(lambda: steps.append("load"))
+processes.prepare_start(lambda: steps.append("load"))
 print(*steps, sep=", ")
 """
     assert told_by(code) == "load, collect, give back, freeze"

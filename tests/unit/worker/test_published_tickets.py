@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.published_tickets import PublishedTickets
+from django_jobs.worker.in_hand import PublishedTickets
 from tests.support.tuning import Tuning
 from tests.support.verbs import RunningJobs, SharedSlots, Ticket
 

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from django_jobs.worker import child_entry
+from django_jobs.worker import child
 from django_jobs.worker.reported_counts import CountsReceiver, CountsSender
 from tests.support import verbs
 from tests.support.tuning import Tuning
@@ -67,13 +67,13 @@ def test_what_a_child_counted_last_arrives_whatever_ended_it(
             raise ZeroDivisionError
 
     # in place of what changes a whole process for good
-    for name in ("gc", "line_watch", "logs", "ports", "signal_delivery", "store", "worker_lines"):
-        monkeypatch.setattr(child_entry, name, Mock())
-    monkeypatch.setattr(child_entry, "Child", Failing)
-    monkeypatch.setattr(child_entry, "CountsSender", lambda _: sender)
+    for name in ("gc", "claimed_job", "database", "events", "ports", "store"):
+        monkeypatch.setattr(child, name, Mock())
+    monkeypatch.setattr(child, "Child", Failing)
+    monkeypatch.setattr(child, "CountsSender", lambda _: sender)
     slots = SharedSlots.create(1)
     with pytest.raises(ZeroDivisionError):
-        child_entry.run("worker-1", WorkerOptions(), slots, 1, 7)
+        child.run_child("worker-1", WorkerOptions(), slots, 1, 7)
     slots.close()
     assert received(receiver) == {KEY: 2}
 

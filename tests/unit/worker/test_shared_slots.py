@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker.shared_slots import REMEMBERED
+from django_jobs.worker.shared import REMEMBERED
 from tests.support import verbs
 from tests.support.verbs import MAX_SET, Caution, SharedSlots, StopRequest
 

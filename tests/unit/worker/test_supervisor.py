@@ -14,8 +14,8 @@ from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import supervisor as module
-from django_jobs.worker.exit_codes import RECYCLED
-from django_jobs.worker.reloading import ReloadWatch
+from django_jobs.worker.options import ReloadWatch
+from django_jobs.worker.processes import RECYCLED
 from tests.support import verbs
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
 from tests.support.tuning import Tuning
@@ -255,7 +255,7 @@ def test_a_change_with_which_the_project_would_not_start_is_waited_out(
     boss._reload = watch
     interpose("ChildProcess", lambda *_: FakeChild())
     for file, problem in [("first.py", "SyntaxError"), ("second.py", "")]:
-        monkeypatch.setattr("django_jobs.worker.reloading.problem_at_start", lambda problem=problem: problem)
+        monkeypatch.setattr("django_jobs.worker.options.problem_at_start", lambda problem=problem: problem)
         watch.look_at(file)
         boss._fill()
         seen.append((watch.changed, len(boss.children)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.exit_codes import RECYCLED
+from django_jobs.worker.processes import RECYCLED
 from tests.support import verbs
 from tests.support.fake_children import STUCK, FakeChild, options
 from tests.support.tuning import Tuning

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.store.base.backlog_counts import BacklogCounts
-from django_jobs.engine.store.base.batches import Batches
-from django_jobs.engine.store.base.claims import Claims
-from django_jobs.engine.store.base.conditions import Conditions
-from django_jobs.engine.store.base.delays import Delays
-from django_jobs.engine.store.base.expirations import Expirations
-from django_jobs.engine.store.base.insertion import Insertion
-from django_jobs.engine.store.base.lines import Lines
-from django_jobs.engine.store.base.log_order import LogOrder
-from django_jobs.engine.store.base.moves import Moves
-from django_jobs.engine.store.base.offsets import Offsets
-from django_jobs.engine.store.base.sockets import Sockets
-from django_jobs.engine.store.base.steps import Steps
-from django_jobs.engine.store.base.tally import Tallies
-from django_jobs.engine.store.base.type_walks import TypeWalks
+from django_jobs.engine.store.base.backlog import BacklogCounts, Delays, Expirations, Offsets, TypeWalks
+from django_jobs.engine.store.base.core import Lines, LogOrder, Sockets, Tallies
+from django_jobs.engine.store.base.jobs import Batches, Claims, Conditions, Insertion, Moves, Steps
 
 __all__ = ["Store"]
 

@@ -9,22 +9,12 @@ from typing import Any, ClassVar, Final
 from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base.transactions import M, Params
-from django_jobs.engine.store.postgresql.backlog_counts import BacklogCounts
-from django_jobs.engine.store.postgresql.batches import Batches
-from django_jobs.engine.store.postgresql.bulk_insertion import BulkInsertion
-from django_jobs.engine.store.postgresql.in_flight import InFlightCounts
-from django_jobs.engine.store.postgresql.known_claims import KnownClaims
-from django_jobs.engine.store.postgresql.lanes import LaneWalks
-from django_jobs.engine.store.postgresql.lines import Lines
-from django_jobs.engine.store.postgresql.log_order import LogOrder
-from django_jobs.engine.store.postgresql.offsets import Offsets
-from django_jobs.engine.store.postgresql.rows import array
-from django_jobs.engine.store.postgresql.statements import fetch, keys
-from django_jobs.engine.store.postgresql.steps import Steps
-from django_jobs.engine.store.postgresql.tally import Tallies
-from django_jobs.engine.store.postgresql.targets import Targets
-from django_jobs.engine.store.postgresql.type_walks import TypeWalks
+from django_jobs.engine.store.base.core import M, Params
+from django_jobs.engine.store.postgresql.core import Lines, array, fetch, keys
+from django_jobs.engine.store.postgresql.inserts import BulkInsertion, Targets
+from django_jobs.engine.store.postgresql.lanes import InFlightCounts, LaneWalks
+from django_jobs.engine.store.postgresql.moves import KnownClaims, Steps
+from django_jobs.engine.store.postgresql.reads import BacklogCounts, Batches, LogOrder, Offsets, Tallies, TypeWalks
 
 __all__ = ["PostgreSQLStore"]
 

@@ -1,30 +1,264 @@
-"""Moving a set of jobs in one statement, whose text :mod:`.move_statement` makes.
-
-Values that all rows share go in once; others travel as arrays, one element a row.
-"""
+"""Moving a set of jobs in one statement."""
 
 from __future__ import annotations
 
 import functools
 import json
+import time
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.postgresql.columns import columns_of
-from django_jobs.engine.store.postgresql.move_notes import counted
-from django_jobs.engine.store.postgresql.move_statement import SAID, TOLD, Way, Written, sql_moves
-from django_jobs.engine.store.postgresql.rows import array
-from django_jobs.engine.store.postgresql.statements import keys
-from django_jobs.engine.store.transition_values import INCREMENT, After, Move, Moved, Terms
-from django_jobs.models import Job
-from django_jobs.statuses import TERMINAL
+from django_jobs.engine.store.base.jobs import claim_columns, claim_row
+from django_jobs.engine.store.postgresql.core import (
+    OLDEST_OPEN,
+    OWN_TRANSACTION,
+    array,
+    columns_of,
+    insert,
+    keys,
+    next_key,
+)
+from django_jobs.engine.store.postgresql.inserts import preparations
+from django_jobs.engine.store.values import (
+    INCREMENT,
+    After,
+    Attempt,
+    Condition,
+    Move,
+    Moved,
+    NewStep,
+    Row,
+    StoredStep,
+    TenantColumn,
+    Terms,
+    tenant_column,
+)
+from django_jobs.models import BatchChange, Breaker, DependencyTask, ExecutionLog, Job, JobCheckpoint, JobStep, JobType
+from django_jobs.models.batch import COUNTED
+from django_jobs.statuses import TERMINAL, BreakerState, Status
+
+# What a move leaves beside its log rows, in the same statement: tasks for relatives, and changes of batches.
+#
+# Each is a step behind ``moved``, which has the jobs that moved with ``was``, the status that they had.
+
+
+def counted(statuses: set[str]) -> tuple[str, ...]:
+    """Return those of these statuses whose jobs a batch counts."""
+    return tuple(str(status) for status in COUNTED if status in statuses)
+
+
+def batch_changes(joined: tuple[str, ...], left: tuple[str, ...]) -> str:
+    """Return the step that notes by how much the counts of batches change.
+
+    Jobs may come into the statuses ``joined``, and out of ``left``.
+    """
+    counts = {name: f"count(*) FILTER (WHERE status = '{name}')" for name in joined}
+    counts |= {name: f"{counts.get(name, 0)} - count(*) FILTER (WHERE was = '{name}')" for name in left}
+    values = {"batch_id": "batch_id", "changed_at": "statement_timestamp()", "started_at": "min(started_at)"}
+    values |= {COUNTED[Status(name)]: sql for name, sql in counts.items()}
+    touched = [f"status = '{name}'" for name in joined] + [f"was = '{name}'" for name in left]
+    source = f"FROM moved WHERE batch_id IS NOT NULL AND ({' OR '.join(touched)}) GROUP BY batch_id"
+    return f"batch_changes AS ({insert(BatchChange, values, source)})"
+
+
+def tasks() -> str:
+    """Return the step that notes the ends of jobs for which others wait."""
+    ended = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+    source = f"FROM moved WHERE has_children AND status IN ({ended})"
+    return f"tasks AS ({insert(DependencyTask, {'job_id': 'id'}, source)})"
+
+
+# The statement that moves a set of jobs: lock, update and log in a chain of CTEs.
+#
+# Its text depends only on which fields are written and how each value travels, and is made once for each such shape.
+
+
+#: What a move says of itself, beside the fields that it writes.
+SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
+#: Fields of :class:`Moved` that the statement tells, and where it has them from.
+TOLD: Final = {
+    "pk": "id",
+    "from_status": "from_status",
+    "to_status": "status",
+    "attempt": "attempt",
+    "job_type": "job_type_id",
+    "organization_name": "organization_name",
+    "priority": "priority",
+    "year": "year",
+    "has_children": "has_children",
+    "log_id": "log_id",
+    "via_log_id": "via_log_id",
+    "via_from": "via_from",
+    "organization_id": "organization_id",
+    "lane_key": "lane_key",
+    "queued_at": "queued_at",
+    "batch_id": "batch_id",
+}
+
+
+class Way(NamedTuple):
+    """How values get into the statement: in one slot, which is a parameter for all rows or a column of each."""
+
+    slot: str
+    kind: str
+    is_shared: bool
+
+    def __str__(self) -> str:
+        return f"%({self.slot})s::{self.kind}" if self.is_shared else self.slot
+
+
+class Written(NamedTuple):
+    """A column that is written. ``how`` is increment or now, for which nothing is sent; after, or plain.
+
+    Of a column that ``is_place``, a moment that is not to come is earlier by the row's head start.
+    """
+
+    column: str
+    how: str
+    way: Way | None = None
+    is_place: bool = False
+
+    def __str__(self) -> str:
+        match self.how:
+            case "increment":
+                return f"{self.column} = j.{self.column} + 1"
+            case "now":
+                return f"{self.column} = statement_timestamp(){self._ahead('j.head_start')}"
+            case "after":
+                ahead = self._ahead(f"CASE WHEN {self.way} > 0 THEN 0 ELSE j.head_start END")
+                return f"{self.column} = statement_timestamp() + {self.way} * interval '1 second'{ahead}"
+        return f"{self.column} = {self.way}"
+
+    def _ahead(self, hours: str) -> str:
+        return f" - {hours} * interval '1 hour'" if self.is_place else ""
+
+
+@functools.cache
+def sql_moves(  # noqa: PLR0913  (all that the text depends on)
+    alias: str,
+    said: tuple[Way, ...],
+    written: tuple[Written, ...],
+    *,
+    keys: str,
+    skip_locked: bool,
+    may_end: bool,
+    joined_counts: tuple[str, ...],
+    left_counts: tuple[str, ...],
+    only_due: bool,
+    only_own: bool,
+    only_if: str,
+    has_via: bool,
+    told: str,
+    joined: str,
+) -> str:
+    """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
+    named = dict(zip(SAID, said, strict=True))
+    arrays = [way for way in (*said, *(item.way for item in written)) if way is not None and not way.is_shared]
+    given = "".join(f", %({way.slot})s::{way.kind}[]" for way in arrays)
+    slots = "".join(f", {way.slot}" for way in arrays)
+    steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
+    steps += [_numbered(alias, has_via=has_via), _logged(named), *([_logged_waypoint()] if has_via else ())]
+    steps += [tasks()] if may_end else []
+    steps += [batch_changes(joined_counts, left_counts)] if joined_counts or left_counts else []
+    for number in range(only_if.count("%s")):
+        only_if = only_if.replace("%s", f"%(if_{number})s", 1)
+    # Locked by primary key alone and judged afterwards: with the guards in the same WHERE the planner may choose an
+    # index on status, full of dead entries while jobs stream by, or a scan of the table.
+    return f"""
+        WITH locked AS (
+            SELECT id, status, attempt, ready_at, worker_name FROM "{Job._meta.db_table}"
+            WHERE id = ANY({keys}) {only_if and f"AND {only_if}"}
+            ORDER BY id FOR NO KEY UPDATE {"SKIP LOCKED" if skip_locked else ""}
+        ), old AS (
+            SELECT locked.*{slots}
+            FROM locked JOIN unnest({keys}{given}) AS v(pk{slots}) ON locked.id = v.pk
+        ), {", ".join(steps)}
+        SELECT {", ".join(f"n.{name}" for name in TOLD.values())} {told} FROM numbered n {joined}
+    """
+
+
+def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *, only_due: bool, only_own: bool) -> str:
+    """The rows that are where the caller thinks, written."""
+    guard = said["attempt"]
+    sets = ", ".join([f"status = {said['to_status']}", *map(str, written)])
+    return f"""moved AS (
+            UPDATE "{Job._meta.db_table}" j SET {sets}
+            FROM old
+            WHERE j.id = old.id AND old.status = ANY(%(sources)s) AND ({guard} IS NULL OR old.attempt = {guard})
+                {"AND old.ready_at <= statement_timestamp()" if only_due else ""}
+                {"AND old.worker_name = %(owner)s::text" if only_own else ""}
+            RETURNING j.id, old.status AS was, old.attempt AS attempt_before, j.status, j.attempt,
+                j.job_type_id, j.organization_name, j.priority, j.has_children, j.organization_id, j.lane_key,
+                j.queued_at, j.batch_id, j.started_at,
+                extract(year FROM j.created_at AT TIME ZONE 'UTC')::integer AS year{slots}
+        )"""
+
+
+def _numbered(alias: str, *, has_via: bool) -> str:
+    """The rows that moved, each with the key of its log row, and before it that of the waypoint's.
+
+    A join with what the insertion of the log rows returns would compare every row with every other: a planner knows
+    nothing of how many rows a step gives, and takes them for one.
+    """
+    key = next_key(ExecutionLog, alias)
+    return f"""numbered AS (
+            SELECT {key if has_via else 0} AS via_log_id, {key} AS log_id,
+                {"%(via)s" if has_via else "was"} AS from_status, {"was" if has_via else "''"} AS via_from, m.*
+            FROM (SELECT * FROM moved ORDER BY id) m
+        )"""
+
+
+#: What every log row of a move has.
+_LOG: Final = {
+    "job_id": "id",
+    "timestamp": "statement_timestamp()",
+    "organization_id": "organization_id",
+    "transaction_id": OWN_TRANSACTION,
+    "oldest_open_id": OLDEST_OPEN,
+}
+
+
+def _logged(said: Mapping[str, Way]) -> str:
+    """A log row for each that moved."""
+    values = {
+        "id": "log_id",
+        "from_status": "from_status",
+        "to_status": "status",
+        "actor": "%(actor)s",
+        "actor_kind": "%(actor_kind)s",
+        "message": str(said["message"]),
+        "attempt": "attempt",
+        "worker_name": "%(worker_name)s",
+        "traceback": str(said["traceback"]),
+    }
+    return f"logged AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
+
+
+def _logged_waypoint() -> str:
+    """A log row for the waypoint of each, with the attempt that it had before."""
+    values = {
+        "id": "via_log_id",
+        "from_status": "via_from",
+        "to_status": "%(via)s",
+        "actor": "%(via_actor)s",
+        "actor_kind": "%(via_kind)s",
+        "attempt": "attempt_before",
+    }
+    return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
+
+
+# Moving a set of jobs in one statement, whose text :mod:`.move_statement` makes.
+#
+# Values that all rows share go in once; others travel as arrays, one element a row.
+
 
 #: What the statement returns of a job.
-Row: TypeAlias = tuple[Any, ...]
+ReadRow: TypeAlias = tuple[Any, ...]
 
 
 class Moves(Store):
@@ -53,7 +287,7 @@ class Moves(Store):
         wanted = {item.pk: item for item in moves}
         return [moved_from(row, wanted[row[0]], terms) for row in self._fetch_moved(moves, terms)]
 
-    def _fetch_moved(self, moves: Sequence[Move], terms: Terms, told: str = "", joined: str = "") -> list[Row]:
+    def _fetch_moved(self, moves: Sequence[Move], terms: Terms, told: str = "", joined: str = "") -> list[ReadRow]:
         """Return of each job that moved what :class:`Moved` tells, and behind it what is ``told`` of a row ``joined``.
 
         Rows that are joined are as they were before.
@@ -100,7 +334,7 @@ class Moves(Store):
         return Written(column, "plain", _way(f"v_{name}", kind, values, params))
 
 
-def moved_from(row: Row, item: Move, terms: Terms) -> Moved:
+def moved_from(row: ReadRow, item: Move, terms: Terms) -> Moved:
     """Return what happened to a job, of what the statement returns. The key comes first."""
     return Moved(
         **dict(zip(TOLD, row, strict=False)),
@@ -122,3 +356,141 @@ def _way(slot: str, kind: str, values: list[Any], params: dict[str, Any]) -> Way
     is_shared = all(value is first or value == first for value in values)
     params[slot] = first if is_shared else values
     return Way(slot, kind, is_shared)
+
+
+# Claiming a job in the statement that reads it, where the answers to all questions that it raises are known.
+
+
+class KnownClaims(Moves):
+    """Claims without a question."""
+
+    claims_known: ClassVar[bool] = True
+
+    def claim_known(self, item: Move, terms: Terms, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+        tenant = tenant_column()
+        columns = claim_columns(tenant, self.sql_now())
+        terms = replace(terms, only_if=Condition(_guard(self.alias, tenant), self._arrays(known)))
+        asked = time.monotonic()
+        rows = self._fetch_moved([item], terms, told=_told(tenant, self.sql_now()), joined=_JOINED)
+        if not rows:
+            return None
+        own = rows[0][-len(columns) :]
+        return moved_from(rows[0], item, terms), claim_row(dict(zip(columns, own, strict=True)), tenant, asked)
+
+    def _arrays(self, known: Sequence[Row]) -> tuple[Any, ...]:
+        """Return the values of the guard, in the order of its columns."""
+        prepare = dict(preparations())
+        columns = [
+            [row.job_type_id for row in known],
+            [row.handler_method for row in known],
+            [row.requires_permission for row in known],
+            [row.submit_by for row in known],
+            [row.pool for row in known],
+            [prepare["organization_id"](row.organization_id, self.connection) for row in known],
+            [row.organization for row in known],
+            [prepare["owner_id"](row.owner_id, self.connection) for row in known],
+            [row.owner_name for row in known],
+            [row.submitted_by_id is not None for row in known],
+        ]
+        return tuple(columns)
+
+
+#: What is read of the job and its type, as they were before the move.
+_JOINED = f"""JOIN "{Job._meta.db_table}" j ON j.id = n.id
+            LEFT JOIN "{JobType._meta.db_table}" t ON t.type_name = j.job_type_id"""
+
+
+@functools.cache
+def _told(tenant: TenantColumn, now: str) -> str:
+    return "".join(f", {sql}" for sql in claim_columns(tenant, now).values())
+
+
+@functools.cache
+def _guard(alias: str, tenant: TenantColumn) -> str:
+    """Return SQL that a row is like a known one, may start by its type and its breaker, and has not expired."""
+    jobs, kinds = f'"{Job._meta.db_table}"', columns_of(Job, alias)
+    arrays = [*["text"] * 5, kinds["organization_id"].kind, "text", kinds["owner_id"].kind, "text", "boolean"]
+    slots = ", ".join(f"%s::{kind}[]" for kind in arrays)
+    return f"""EXISTS (
+                SELECT 1 FROM "{JobType._meta.db_table}" t JOIN unnest({slots}) AS k(
+                    job_type, handler, permission, submit_by, pool, organization, tenant, owner, owner_name, by_job
+                ) ON t.type_name = k.job_type AND t.handler_method = k.handler
+                    AND t.requires_permission = k.permission AND t.submit_by = k.submit_by
+                    AND t.pool = k.pool
+                WHERE t.is_enabled AND NOT t.is_paused AND (
+                    t.breaker_failures = 0 OR NOT EXISTS (
+                        SELECT 1 FROM "{Breaker._meta.db_table}" b
+                        WHERE b.job_type_id = t.type_name AND b.state = '{BreakerState.OPEN}'
+                            AND (b.organization_id IS NULL OR b.organization_id = {jobs}.organization_id)
+                            AND (b.tries_since <= {jobs}.queued_at) IS NOT TRUE
+                    )
+                ) AND {jobs}.job_type_id = k.job_type
+                    AND {jobs}.organization_id = k.organization AND {jobs}.owner_id IS NOT DISTINCT FROM k.owner
+                    AND {jobs}.owner_name = k.owner_name AND ({jobs}.submitted_by_id IS NOT NULL) = k.by_job
+                    AND k.tenant = (
+                        SELECT o.{tenant.column}::text FROM {tenant.table} o
+                        WHERE o.{tenant.key} = {jobs}.organization_id
+                    )
+            ) AND ({jobs}.expires_at IS NULL OR {jobs}.expires_at > statement_timestamp())"""
+
+
+# Storing a step or a checkpoint in one statement, which locks the job's row and asks who owns it.
+
+
+#: The lock makes the statement wait for a rescue that is under way; the conditions are asked again after that.
+_OWNED: Final = f"""FROM (
+        SELECT id FROM "{Job._meta.db_table}"
+        WHERE id = %(pk)s AND attempt = %(attempt)s AND worker_name = %(worker_name)s
+            AND status = '{Status.RUNNING}' AND lease_expires_at > statement_timestamp()
+        FOR NO KEY UPDATE
+    ) AS owned"""
+
+
+class Steps(Store):
+    """One round trip, and one commit, for each step."""
+
+    def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:
+        params = _params(attempt) | step._asdict()
+        rows = self.retried(lambda: self.fetch(_step_sql(), params, newest=attempt.pk))
+        # The database writes some JSON in its own way: 1e22 as a whole number, the keys of an object in its order.
+        return StoredStep(step.position, rows[0][0], json.loads(rows[0][1]), rows[0][2]) if rows else None
+
+    def save_checkpoint(self, attempt: Attempt, data: str) -> bool:
+        params = _params(attempt) | {"data": data}
+        return bool(self.retried(lambda: self.fetch(_checkpoint_sql(), params, newest=attempt.pk)))
+
+
+def _params(attempt: Attempt) -> dict[str, Any]:
+    return {"pk": attempt.pk, "attempt": attempt.number, "worker_name": attempt.worker_name}
+
+
+@functools.cache
+def _step_sql() -> str:
+    given = {
+        "job_id": "owned.id",
+        "position": "%(position)s::integer",
+        "name": "%(name)s::text",
+        "result": "%(result)s::jsonb",
+        "attempt": "%(attempt)s::integer",
+        "done_at": "statement_timestamp()",
+        "seconds": "%(seconds)s::double precision",
+        "digest": "%(digest)s::text",
+    }
+    # There is a row only where this attempt has stored the step before, and the answer was lost.
+    return f"""{insert(JobStep, given, _OWNED)}
+        ON CONFLICT (job_id, position) DO UPDATE SET attempt = EXCLUDED.attempt
+        RETURNING name, result::text, digest"""
+
+
+@functools.cache
+def _checkpoint_sql() -> str:
+    given = {
+        "job_id": "owned.id",
+        "data": "%(data)s::jsonb",
+        "attempt": "%(attempt)s::integer",
+        "saved_at": "statement_timestamp()",
+    }
+    return f"""{insert(JobCheckpoint, given, _OWNED)}
+        ON CONFLICT (job_id) DO UPDATE
+            SET data = EXCLUDED.data, attempt = EXCLUDED.attempt, saved_at = EXCLUDED.saved_at
+        RETURNING job_id"""

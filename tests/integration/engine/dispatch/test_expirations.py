@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from django_jobs import get_job_history, get_job_status, retry_job, submit_job
-from django_jobs.engine.dispatch import expirations
+from django_jobs.engine.dispatch import backlog
 from django_jobs.models import Job, JobType, Organization
 from django_jobs.statuses import WAITING
 from django_jobs.testing import make_context, run_jobs
@@ -151,7 +151,7 @@ def test_a_call_that_has_no_more_time_leaves_the_rest(
 
 def test_a_job_whose_moment_was_taken_away_meanwhile_goes_on() -> None:
     job = job_in("Failed")
-    assert expirations._end([job.pk]) == 0
+    assert backlog._end([job.pk]) == 0
     assert statuses(job) == ["Failed"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch import lane_marks
+from django_jobs.engine.dispatch import backlog
 from django_jobs.models import EngineLease, Job, JobType, Organization
 from django_jobs.statuses import Status
 from tests.support import verbs
@@ -269,4 +269,4 @@ def test_a_process_whose_jobs_all_go_without_a_pass_notes_no_more_lanes_than_it_
     tuning.set(lane_marks_noted_lanes=2, short_way_slow_seconds=1e9)
     for _ in range(5):
         assert verbs.dispatch_new(pending_job(kind)) == 1
-    assert 0 < len(lane_marks._taken) <= 2
+    assert 0 < len(backlog._taken) <= 2

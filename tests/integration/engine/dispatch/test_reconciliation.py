@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.insight.diagnostics import _owner
+from django_jobs.engine.insight.problems import _owner
 from django_jobs.exceptions import ForeignBroker
 from django_jobs.models import EngineLease, Installation, JobType
 from tests.integration.conftest import Reasons

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from django_jobs.engine.store import line_watch
+from django_jobs.engine.store import database
 from django_jobs.models import JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import WORKER, pending_job, queue_up, ticket_of
@@ -136,7 +136,7 @@ def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
     asked, limits = threading.Event(), []
 
     def is_active() -> bool:
-        limits.append(line_watch._of_thread.line.seconds)
+        limits.append(database._of_thread.line.seconds)
         asked.set()
         return True
 

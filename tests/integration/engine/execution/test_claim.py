@@ -192,7 +192,7 @@ def test_a_job_whose_type_is_gone_is_a_dead_letter(reasons: Reasons) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["os.system", "django_jobs.engine.submission.single.submit_job", "print", "tests.support.handlers.Any"]
+    "path", ["os.system", "django_jobs.engine.submission.submit.submit_job", "print", "tests.support.handlers.Any"]
 )
 def test_a_handler_outside_the_allowed_modules_is_never_run(path: str) -> None:
     job = job_in("Queued")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import models
 
-from django_jobs.engine.store.postgresql import bulk_insertion
+from django_jobs.engine.store.postgresql import inserts
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import RunAfter
 from tests.support import verbs
@@ -134,6 +134,6 @@ def test_statements_of_ever_new_shapes_are_not_kept_for_good(interpose: Interpos
     for number in range(verbs.INSERTION_SHAPES + 50):
         names = ("created_at", "organization_id", "actor", "actor_kind")
         slots = tuple((name, ColumnSlot(f"{name}_{number}", "text", False, True)) for name in names)
-        bulk_insertion._sql("nowhere", slots)
-    assert bulk_insertion._sql.cache_info().currsize <= verbs.INSERTION_SHAPES
-    bulk_insertion._sql.cache_clear()
+        inserts._bulk_sql("nowhere", slots)
+    assert inserts._bulk_sql.cache_info().currsize <= verbs.INSERTION_SHAPES
+    inserts._bulk_sql.cache_clear()

@@ -10,7 +10,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.store.postgresql import statements
+from django_jobs.engine.store.postgresql import core
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support import verbs
 from tests.support.stores import store_name
@@ -208,6 +208,6 @@ def test_an_old_libpq_sends_one_statement_after_the_other(
     kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, begun: list[bool]
 ) -> None:
     # no public way: what libpq can do is asked once a process
-    monkeypatch.setattr(statements, "_libpq_has_pipelines", lambda: False)
+    monkeypatch.setattr(core, "_libpq_has_pipelines", lambda: False)
     assert len(submit_jobs([{"job_type": kind, "organization": organization}] * (2 * ROWS))) == 2 * ROWS
     assert (numbers() != [], begun) == (True, [])

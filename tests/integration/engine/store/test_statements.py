@@ -11,7 +11,7 @@ from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.store.postgresql import statements
+from django_jobs.engine.store.postgresql import core
 from django_jobs.models import Job
 from tests.support import verbs
 from tests.support.brokers import end, pending_job, reread, returned, start
@@ -204,7 +204,7 @@ def test_what_is_not_the_engines_stays_prepared(clock: Clock) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("nothing is prepared here")
     for _ in range(2):
-        statements._psycopg()[0](connection.connection).execute("SELECT 7 AS hosts -- 1.2", prepare=True)
+        core._psycopg()[0](connection.connection).execute("SELECT 7 AS hosts -- 1.2", prepare=True)
         verbs.store().fetch("SELECT 1 -- engines", [])
         clock.now += verbs.PLAN_SECONDS
     assert (prepared_by_the_server("AS hosts"), prepared_by_the_server("-- engines")) == (1, 1)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.execution import handler_run
+from django_jobs.engine.execution import run
 from django_jobs.exceptions import JobsError
 from django_jobs.models import DependencyTask, DuplicateKey, ExecutionLog, Job, JobDependency, JobType, Organization
 from tests.support import verbs
@@ -178,7 +178,7 @@ def test_users_of_any_name(kind: JobType, organization: Organization, words: lis
 @given(result=ANYTHING)
 def test_results_of_any_kind_end_their_job(kind: JobType, organization: Organization, result: Any) -> None:
     job = pending_job(make_job_type(), organization)
-    job = end(handler_run._returned(start(job), result))
+    job = end(run._returned(start(job), result))
     assert job.status in {"Completed", "Dead Letter"}
     assert (job.status == "Completed") == (job.error_message == "")
     assert ExecutionLog.objects.filter(job=job).last().to_status == job.status  # type: ignore[union-attr]
@@ -188,5 +188,5 @@ def test_results_of_any_kind_end_their_job(kind: JobType, organization: Organiza
 @given(reference=VALUES)
 def test_output_references_of_any_kind_end_their_job(organization: Organization, reference: Any) -> None:
     job = pending_job(make_job_type(), organization)
-    job = end(handler_run._returned(start(job), {"output_reference": reference}))
+    job = end(run._returned(start(job), {"output_reference": reference}))
     assert job.status in {"Completed", "Dead Letter"}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils.translation import override
 
-from django_jobs.engine.alerts.seen_alerts import AlertSeen
-from django_jobs.engine.alerts.sentences import Words, moment_in_words, words_of
+from django_jobs.engine.alerts.reading import AlertSeen
+from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
 
 NOON = dt.datetime(2026, 5, 1, 12, 0, tzinfo=dt.UTC)
 

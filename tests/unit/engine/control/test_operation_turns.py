@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django_jobs.engine.control.operation_turns import still_held
+from django_jobs.engine.control.operation_work import still_held
 
 
 def test_each_row_that_somebody_holds_has_a_time_of_its_own() -> None:

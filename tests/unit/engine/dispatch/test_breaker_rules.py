@@ -8,8 +8,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from django_jobs.engine.dispatch import breaker_rules
-from django_jobs.engine.dispatch.breaker_rules import Failure, Limits
+from django_jobs.engine.dispatch.limits import (
+    RELAPSE_FAILURES,
+    Failure,
+    breaker_state,
+    count_completion,
+    count_failure,
+    holds_jobs,
+    is_time_to_try,
+    most_at_once,
+    reset_breaker,
+    seconds_to_change,
+)
+from django_jobs.engine.dispatch.limits import BreakerLimits as Limits
 from django_jobs.models import Breaker
 from django_jobs.statuses import BreakerState
 
@@ -36,11 +47,11 @@ def fail(
         Failure(organization_pk=next(whose), fingerprint=error, text=f"text of {error}", began=began_at)
         for error in errors
     ]
-    return [breaker_rules.count_failure(row, failure, limits, at(seconds)) for failure in failures][-1]
+    return [count_failure(row, failure, limits, at(seconds)) for failure in failures][-1]
 
 
 def complete(row: Breaker, began: dt.datetime | None, now: dt.datetime, of: int = 1) -> None:
-    breaker_rules.count_completion(row, of, began, now)
+    count_completion(row, of, began, now)
 
 
 def opened() -> Breaker:
@@ -104,7 +115,7 @@ def test_an_attempt_whose_beginning_is_unknown_counts() -> None:
 
 def test_twice_as_many_may_be_in_flight_with_each_second_of_the_recovery() -> None:
     row = recovering(60)
-    assert [breaker_rules.most_at_once(row, at(60 + seconds)) for seconds in (0, 0.9, 1, 2.5, 9.9)] == [
+    assert [most_at_once(row, at(60 + seconds)) for seconds in (0, 0.9, 1, 2.5, 9.9)] == [
         2,
         2,
         4,
@@ -115,8 +126,8 @@ def test_twice_as_many_may_be_in_flight_with_each_second_of_the_recovery() -> No
 
 def test_after_ten_seconds_it_is_closed_though_nobody_has_written_that() -> None:
     row = recovering(60)
-    assert breaker_rules.state_of(row, at(69.9)) == BreakerState.RECOVERING
-    assert breaker_rules.state_of(row, at(70)) == BreakerState.CLOSED
+    assert breaker_state(row, at(69.9)) == BreakerState.RECOVERING
+    assert breaker_state(row, at(70)) == BreakerState.CLOSED
     assert fail(row, ERROR, seconds=70)
     assert (row.state, row.failures, row.recovering_since) == (BreakerState.CLOSED, 1, None)
 
@@ -129,7 +140,7 @@ def test_failures_in_a_row_open_a_recovering_one_again_and_cost_nothing() -> Non
 
 def test_a_few_open_a_recovering_one_of_a_patient_type() -> None:
     limits, row = Limits(failures=100, pause=60), recovering(60)
-    fail(row, *[ERROR] * breaker_rules.RELAPSE_FAILURES, seconds=61, limits=limits)
+    fail(row, *[ERROR] * RELAPSE_FAILURES, seconds=61, limits=limits)
     assert row.state == BreakerState.OPEN
 
 
@@ -151,23 +162,23 @@ def test_a_try_that_fails_after_another_has_completed_costs_nothing_and_does_not
     ids=["early", "due", "a pause that was cut", "a clock a little back", "a clock set back"],
 )
 def test_a_job_may_try_after_the_pause(now: float, pause: int, is_time: bool) -> None:
-    assert breaker_rules.is_time_to_try(opened(), Limits(failures=3, pause=pause), at(now)) == is_time
+    assert is_time_to_try(opened(), Limits(failures=3, pause=pause), at(now)) == is_time
 
 
 def test_a_recovery_ends_where_the_clock_is_set_back() -> None:
-    assert breaker_rules.state_of(recovering(60), at(-3600)) == BreakerState.CLOSED
-    assert breaker_rules.state_of(recovering(60), at(58)) == BreakerState.RECOVERING
+    assert breaker_state(recovering(60), at(-3600)) == BreakerState.CLOSED
+    assert breaker_state(recovering(60), at(58)) == BreakerState.RECOVERING
 
 
 def test_it_tells_when_more_may_go() -> None:
-    assert breaker_rules.seconds_to_change(opened(), at(20)) == 40
-    assert breaker_rules.seconds_to_change(opened(), at(80)) == 0
-    assert breaker_rules.seconds_to_change(recovering(60), at(62.25)) == 0.75
+    assert seconds_to_change(opened(), at(20)) == 40
+    assert seconds_to_change(opened(), at(80)) == 0
+    assert seconds_to_change(recovering(60), at(62.25)) == 0.75
 
 
 def test_who_resets_it_has_it_count_anew() -> None:
     row = opened()
-    breaker_rules.reset(row)
+    reset_breaker(row)
     assert (row.state, row.failures, row.fingerprint, row.opened_at) == (BreakerState.CLOSED, 0, "", None)
 
 
@@ -175,7 +186,7 @@ def test_it_opens_for_one_organization_if_all_failures_that_it_counted_are_its_o
     row = Breaker(job_type_id="call")
     fail(row, ERROR, ERROR, ERROR, of=[7])
     assert (row.state, row.organization_id) == (BreakerState.OPEN, 7)
-    assert [breaker_rules.holds(row, pk) for pk in (7, 8)] == [True, False]
+    assert [holds_jobs(row, pk) for pk in (7, 8)] == [True, False]
 
 
 @pytest.mark.parametrize("of", [(7, 8), (8, 7, 7), (7, 7, 8)])
@@ -183,7 +194,7 @@ def test_it_opens_for_all_if_two_organizations_have_them(of: Sequence[int]) -> N
     row = Breaker(job_type_id="call")
     fail(row, ERROR, ERROR, ERROR, of=of)
     assert (row.state, row.organization_id) == (BreakerState.OPEN, None)
-    assert breaker_rules.holds(row, 9)
+    assert holds_jobs(row, 9)
 
 
 def test_whose_failures_were_counted_before_another_error_or_a_completed_attempt_does_not_matter() -> None:
@@ -219,9 +230,9 @@ def test_it_holds_all_once_as_many_attempts_of_others_failed_with_one_error_in_a
     row = opened_for(7)
     assert fail(row, error, error, another, error, error, of=[8, 9], seconds=5)
     assert not fail(row, "own error", of=[7], seconds=5)
-    assert not breaker_rules.holds(row, 8)
+    assert not holds_jobs(row, 8)
     assert fail(row, error, of=[8], seconds=6)
-    assert breaker_rules.holds(row, 8)
+    assert holds_jobs(row, 8)
     assert row.fingerprint == error
     assert row.next_try_at == at(66)
     assert not fail(row, error, of=[8], seconds=7)
@@ -248,6 +259,6 @@ def test_whose_failures_of_a_recovery_go_on_after_its_end_matters() -> None:
 
 def test_what_was_closed_by_hand_counts_anew_whose_failures_they_are() -> None:
     row = opened_for(7)
-    breaker_rules.reset(row)
+    reset_breaker(row)
     fail(row, ERROR, ERROR, ERROR, of=[8])
     assert row.organization_id == 8

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.engine.dispatch import flow_times
+from django_jobs.engine.dispatch import rates
 from tests.support import verbs
 from tests.support.clocks import Clock
 from tests.support.tuning import Tuning
@@ -18,8 +18,8 @@ def clock(tuning: Tuning) -> Iterator[Clock]:
     clock = Clock()
     tuning.set(flow_times_clock=clock)
     yield clock
-    flow_times.listen(None)
-    flow_times.forget()
+    rates.listen_for_starts(None)
+    rates.forget_start_times()
 
 
 def test_the_earliest_moment_counts(clock: Clock) -> None:
@@ -28,7 +28,7 @@ def test_the_earliest_moment_counts(clock: Clock) -> None:
         verbs.note_flow_time(seconds)
     clock.now += 1.5
     assert verbs.seconds_until_next_flow() == 0.5
-    flow_times.forget()
+    rates.forget_start_times()
     assert verbs.seconds_until_next_flow() == math.inf
 
 
@@ -39,7 +39,7 @@ def test_a_moment_that_is_over_is_now(clock: Clock) -> None:
 
 def test_only_an_earlier_moment_wakes_who_waits(clock: Clock) -> None:
     woken: list[float] = []
-    flow_times.listen(lambda: woken.append(verbs.seconds_until_next_flow()))
+    rates.listen_for_starts(lambda: woken.append(verbs.seconds_until_next_flow()))
     for seconds in (5.0, 6.0, 2.0, 2.0):
         verbs.note_flow_time(seconds)
     assert woken == [5.0, 2.0]

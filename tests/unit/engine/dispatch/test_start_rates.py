@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.dispatch.type_rates import NO_LIMIT
+from django_jobs.engine.dispatch.rates import NO_LIMIT
 from tests.support import verbs
 from tests.support.start_rates import ORGANIZATION, START, Simulation, most_in_a_window, tenths
 from tests.support.tuning import Tuning

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_jobs.engine.dispatch.start_windows import packed, unpacked
+from django_jobs.engine.dispatch.rates import packed, unpacked
 from tests.support.start_rates import Simulation, most_in_a_window
 from tests.support.verbs import StartLimit
 

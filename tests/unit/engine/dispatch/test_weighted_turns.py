@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_jobs.engine.dispatch.turn_credits import MOST_KEYS
+from django_jobs.engine.dispatch.pass_state import MOST_KEYS
 from tests.support import verbs
 from tests.support.fair_shares import rooms, serve, worst_deviation
 from tests.support.verbs import TurnCredits

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from django_jobs.engine.execution.error_places import place_of
+from django_jobs.engine.execution.retry_policy import place_of
 
 STANDARD: Final = f"{sysconfig.get_path('stdlib')}/json/decoder.py"
 LIBRARY: Final = "/venv/lib/python3.13/site-packages/requests/api.py"
@@ -25,7 +25,7 @@ def function(module: str, path: str, name: str, inner: Callable[[], None] | None
 
 def error_of(handler: Callable[[], None]) -> BaseException:
     """What the handler raises, as the engine catches it."""
-    engine = function("django_jobs.engine.execution.handler_run", "/x/django_jobs/handler_run.py", "_call", handler)
+    engine = function("django_jobs.engine.execution.run", "/x/django_jobs/handler_run.py", "_call", handler)
     with pytest.raises(KeyError) as caught:
         engine()
     # The frame of this test does not belong to a handler's way.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_jobs.conf import output_storage
-from django_jobs.engine.execution.outputs import safe_basename
+from django_jobs.engine.execution.context import safe_basename
 from tests.support import verbs
 
 JOB_ID = "JOB-2026-00001"

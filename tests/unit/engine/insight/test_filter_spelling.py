@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.insight.filter_spelling import in_one_spelling
+from django_jobs.engine.insight.filter import in_one_spelling
 
 FINGERPRINT = "0f" * 32
 WITH_ERRORS = ["Timed Out", "Dead Letter", "Failed"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.insight.parameter_values import meanings_of, path_of
+from django_jobs.engine.insight.search import meanings_of, path_of
 
 PATHS: list[tuple[str, tuple[str, ...] | None]] = [
     ("customer_id", ("customer_id",)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from django_jobs.engine.insight.raised_errors import RaisedError, raised_error
+from django_jobs.engine.insight.failures import RaisedError, raised_error
 
 CALL = '  File "/srv/shop/jobs/mails.py", line 41, in welcome\n    mailer.send(letter)\n'
 LAST = '  File "/srv/shop/mailing/smtp.py", line 31, in send\n    raise InvalidMailer("no relay")\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.insight.type_diagnostics import _named
+from django_jobs.engine.insight.problems import _named
 
 
 def test_five_names_are_told_and_the_others_are_counted() -> None:

@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from django_jobs import job_handler
 from django_jobs.checks import check_declarations, check_declared_pools, check_declared_twice, check_handler_modules
-from django_jobs.engine.job_types import declarations
+from django_jobs.engine.job_types import types
 from tests.support import handlers, verbs
 from tests.unit.test_face import python
 
@@ -60,7 +60,7 @@ def test_the_function_is_returned_as_it_is() -> None:
 
 def test_a_declaration_notes_the_function_and_what_is_said_of_the_type() -> None:
     job_handler("bake", parameters=Order, display_name="Bake", default_priority="High")(handlers.do_nothing)
-    found = declarations.get("bake")
+    found = types.declaration_of("bake")
     assert found is not None
     assert (found.path, found.serializer) == ("tests.support.handlers.do_nothing", Order)
     assert found.fields == {"display_name": "Bake", "default_priority": "High"}
@@ -76,11 +76,11 @@ def test_declaring_needs_neither_settings_nor_the_app_registry() -> None:
     assert python(code) == "bake set()"
 
 
-@pytest.mark.parametrize("field", declarations.FIELDS)
+@pytest.mark.parametrize("field", types.DECLARED_FIELDS)
 def test_every_field_of_a_job_type_can_be_declared(field: str) -> None:
     values: dict[str, Any] = {field: 1}
     job_handler("bake", **values)(handlers.do_nothing)
-    found = declarations.get("bake")
+    found = types.declaration_of("bake")
     assert found is not None
     assert found.fields == {field: 1}
 
@@ -103,7 +103,7 @@ def test_only_a_function_can_be_declared(subtests: pytest.Subtests) -> None:
 
 
 def test_an_unknown_type_has_no_declaration() -> None:
-    assert declarations.get("bake") is None
+    assert types.declaration_of("bake") is None
 
 
 def test_a_good_declaration_is_no_problem() -> None:
@@ -211,7 +211,7 @@ def test_two_functions_of_one_type_are_an_error_that_names_both() -> None:
 def test_the_same_function_declared_again_is_no_error() -> None:
     job_handler("bake")(handlers.do_nothing)
     job_handler("bake", max_retries=1)(handlers.do_nothing)
-    found = declarations.get("bake")
+    found = types.declaration_of("bake")
     assert found is not None
     assert (check_declared_twice(), found.fields) == ([], {"max_retries": 1})
 

@@ -10,8 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from django_jobs.admin.masking import json_of
-from django_jobs.engine.job_types.masked_edits import MasksLeft, parameters_to_submit
-from django_jobs.engine.job_types.masking import mask_of, masked, sensitive_names
+from django_jobs.engine.job_types.masking import MasksLeft, mask_of, masked, parameters_to_submit, sensitive_names
 from tests.support.verbs import MASK
 
 SECRETS: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from django_jobs import next_runs
-from django_jobs.engine.schedules.cron import Cron, zone_of
+from django_jobs.engine.schedules.timetable import Cron, zone_of
 
 #: Zone, the local midnight from which on clocks change, an expression, and the firings of that day and the next.
 SKIPPED: Final = [

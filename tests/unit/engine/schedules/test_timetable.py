@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_jobs import every, next_runs
-from django_jobs.engine.schedules import cron as crons
-from django_jobs.engine.schedules.intervals import Every
-from django_jobs.engine.schedules.timetable import Rule
+from django_jobs.engine.schedules import timetable as crons
+from django_jobs.engine.schedules.timetable import Every, Rule
 from django_jobs.exceptions import InvalidSchedule
 from tests.support.refusals import refused
 
@@ -54,9 +53,9 @@ def test_a_wrong_expression_is_refused_by_name(cron: Any, code: str, values: dic
 
 @given(st.text("0123456789*/,-LW#@ MONJAN²", max_size=20))
 def test_whatever_is_typed_is_judged(cron: str) -> None:
-    if crons.problem_of(cron) is None:
+    if crons.cron_problem(cron) is None:
         assert next_runs(cron, "Europe/Berlin", 1)
-        assert crons.words(crons.normalized(cron))
+        assert crons.cron_words(crons.normalized_cron(cron))
 
 
 @pytest.mark.parametrize("zone", ["Mars/Phobos", "../etc/passwd", "/etc/localtime", "Europe", "x\0", "Ü"])

@@ -13,8 +13,8 @@ import pytest
 
 from django_jobs.engine import access
 from django_jobs.engine.deadlines import Late
-from django_jobs.engine.store import line_watch
-from django_jobs.engine.store.base.lines import Lines
+from django_jobs.engine.store import database
+from django_jobs.engine.store.base.core import Lines
 from tests.support import verbs
 from tests.support.tuning import Tuning
 from tests.support.verbs import Interpose
@@ -37,19 +37,19 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def test_silence_lasts_from_what_was_sent_to_the_answer(ends: tuple[socket.socket, socket.socket]) -> None:
     near, far = ends
     near.sendall(b"?")
-    wait_until(lambda: line_watch._silence(near.fileno()) > 0.1, 5, "silence")
+    wait_until(lambda: database._silence(near.fileno()) > 0.1, 5, "silence")
     far.sendall(b"!")
-    wait_until(lambda: line_watch._silence(near.fileno()) == 0, 5, "the answer")
+    wait_until(lambda: database._silence(near.fileno()) == 0, 5, "the answer")
 
 
 def test_who_was_asked_nothing_is_not_silent(ends: tuple[socket.socket, socket.socket]) -> None:
     near, far = ends
     near.sendall(b"?")
-    wait_until(lambda: line_watch._silence(near.fileno()) > 0.1, 5, "silence")
+    wait_until(lambda: database._silence(near.fileno()) > 0.1, 5, "silence")
     far.sendall(b"!")
     near.recv(1)
-    wait_until(lambda: line_watch._silence(far.fileno()) > 0.1, 5, "the other end's silence")
-    assert line_watch._silence(near.fileno()) == 0
+    wait_until(lambda: database._silence(far.fileno()) > 0.1, 5, "the other end's silence")
+    assert database._silence(near.fileno()) == 0
 
 
 class Silent(Lines):
@@ -80,13 +80,13 @@ def test_only_a_line_on_which_the_engine_waits_is_hung_up(
 ) -> None:
     near, far = ends
     connection = SimpleNamespace(connection=object(), alias="silent")
-    line = line_watch._Line()
+    line = database._Line()
     line.connection, line.seconds = connection, 0.1 if is_waiting else None
     near.sendall(b"?")
-    wait_until(lambda: line_watch._silence(near.fileno()) > 0.3, 5, "silence")
+    wait_until(lambda: database._silence(near.fileno()) > 0.3, 5, "silence")
 
     for _ in range(2):
-        line_watch._look_at(line)
+        database._look_at(line)
     far.settimeout(0.2)
     far.recv(1)
     if is_waiting:
@@ -105,22 +105,22 @@ def test_a_line_that_answered_is_canceled_anew_before_it_is_hung_up(
     ends: tuple[socket.socket, socket.socket], silent: Silent
 ) -> None:
     near, far = ends
-    line = line_watch._Line()
+    line = database._Line()
     line.connection, line.seconds = SimpleNamespace(connection=object(), alias="silent"), 0.1
     for times in (1, 2):
         near.sendall(b"?")
-        wait_until(lambda: line_watch._silence(near.fileno()) > 0.1, 5, "silence")
-        line_watch._look_at(line)
+        wait_until(lambda: database._silence(near.fileno()) > 0.1, 5, "silence")
+        database._look_at(line)
         wait_until(functools.partial(_has_canceled, silent, times), 5, "the cancel")
         far.sendall(b"!")
-        wait_until(lambda: line_watch._silence(near.fileno()) == 0, 5, "the answer")
-        line_watch._look_at(line)
+        wait_until(lambda: database._silence(near.fileno()) == 0, 5, "the answer")
+        database._look_at(line)
 
 
 def test_behind_an_inner_block_the_limit_of_the_outer_one_holds_again() -> None:
-    with line_watch.waiting(5):
-        line = line_watch._of_thread.line
-        with line_watch.waiting(1):
+    with database.waiting_on_line(5):
+        line = database._of_thread.line
+        with database.waiting_on_line(1):
             assert line.seconds == 1
         assert line.seconds == 5
     assert line.seconds is None

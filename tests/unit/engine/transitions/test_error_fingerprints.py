@@ -7,7 +7,7 @@ import traceback
 import pytest
 from pytest_django import Settings
 
-from django_jobs.engine.transitions.error_fingerprints import MAX_MESSAGE, exception_in, fold
+from django_jobs.engine.transitions import MAX_MESSAGE, exception_in, fold
 from tests.support import verbs
 
 

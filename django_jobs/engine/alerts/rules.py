@@ -1,0 +1,613 @@
+"""The rules of alarms. Each looks and returns what it found, or None where it cannot tell yet."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import math
+import operator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import F, Q, Sum
+
+from django_jobs import pools
+from django_jobs.engine import duties
+from django_jobs.engine.alerts import records, thresholds
+from django_jobs.engine.alerts.thresholds import MAX_FINDINGS, TYPE_FAILING, Finding, Look, one_line, since_of
+from django_jobs.engine.dispatch.window import live_workers, working
+from django_jobs.engine.insight.failures import last_traceback
+from django_jobs.engine.insight.inspection import (
+    FAULTY,
+    MAX_WAITING,
+    OpenBreaker,
+    jobs,
+    open_breakers,
+    waiting,
+    waiting_by_organization,
+)
+from django_jobs.engine.insight.problems import Place, Slots, find_idle, read_slots
+from django_jobs.engine.insight.rollups import BATCH, activities, rollups_behind
+from django_jobs.engine.ports import Queue, get_broker
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import start_of, waits_since
+from django_jobs.engine.transitions import exception_in
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import JobType, Schedule, Span
+from django_jobs.statuses import WITH_ERRORS, BreakerState, Priority, Status
+
+# The rules, a module for each. Each looks and returns what it found, or None where it cannot tell yet.
+
+
+# Sums of the attempts of job types, from the activity rows: how many ended lately, and how many of these failed.
+
+
+#: How many types are looked at, those with the most failures first.
+MAX_TYPES: Final = 100
+#: How many rows of types are read at once, the newest.
+MAX_ROWS: Final = 10_000
+#: The quantile of the normal distribution for a certainty of 95 %.
+_Z: Final = 1.96
+HOUR: Final = dt.timedelta(hours=1)
+DAY: Final = dt.timedelta(days=1)
+
+
+class Attempts(NamedTuple):
+    """How many attempts ended, and how many of them failed."""
+
+    ended: int = 0
+    failed: int = 0
+
+    @property
+    def share(self) -> float:
+        """Return the share that failed; 0 where none ended."""
+        return self.failed / self.ended if self.ended else 0.0
+
+    @property
+    def sure_share(self) -> float:
+        """Return the least share of failures that these numbers prove: the lower bound of Wilson's score interval.
+
+        Of 5 of 5 it is 0.57, of 4 of 5 it is 0.38, of 60 of 100 it is 0.50.
+        """
+        if not self.ended:
+            return 0.0
+        square = _Z * _Z / self.ended
+        spread = _Z * math.sqrt(self.share * (1 - self.share) / self.ended + square / (4 * self.ended))
+        return (self.share + square / 2 - spread) / (1 + square)
+
+
+class Step(NamedTuple):
+    """The attempts of one minute or hour, and when it began."""
+
+    starts_at: dt.datetime
+    attempts: Attempts
+
+
+def total_of(steps: Iterable[Step]) -> Attempts:
+    """Return the attempts of all these steps together."""
+    found = list(steps)
+    return Attempts(sum(step.attempts.ended for step in found), sum(step.attempts.failed for step in found))
+
+
+def newest_of(steps: Iterable[Step], least: int) -> list[Step]:
+    """Return the first of these steps that have so many attempts together; all of them where they have fewer."""
+    chosen: list[Step] = []
+    count = 0
+    for step in steps:
+        chosen.append(step)
+        count += step.attempts.ended
+        if count >= least:
+            break
+    return chosen
+
+
+def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[str]:
+    """Return the types of which so many attempts have failed since, at most MAX_TYPES of them."""
+    sums = _rows(span, since).values("job_type").annotate(failures=Sum("failed")).filter(failures__gte=least)
+    rows = sums.order_by(F("failures").desc(), "job_type")[:MAX_TYPES]
+    return {row["job_type"] for row in rows}
+
+
+def read_steps(span: Span, since: Mapping[str, dt.datetime], until: dt.datetime | None = None) -> dict[str, list[Step]]:
+    """Return the steps of each of these types since its moment in which attempts ended, the newest first."""
+    if not since:
+        return {}
+    types: dict[dt.datetime, list[str]] = defaultdict(list)
+    for name, moment in since.items():
+        types[moment].append(name)
+    wanted = (Q(job_type__in=names, starts_at__gte=moment) for moment, names in types.items())
+    rows = _rows(span, min(types)).filter(functools.reduce(operator.or_, wanted))
+    if until is not None:
+        rows = rows.filter(starts_at__lt=until)
+    found: dict[str, list[Step]] = defaultdict(list)
+    read = rows.order_by("-starts_at").values_list("job_type", "starts_at", "completed", "failed")
+    for job_type, starts_at, completed, failed in read[:MAX_ROWS]:
+        if completed or failed:
+            found[job_type].append(Step(starts_at, Attempts(completed + failed, failed)))
+    return found
+
+
+def begin_of_streak(
+    job_type: str, share: float, now: dt.datetime, after: dt.datetime | None = None
+) -> dt.datetime | None:
+    """Return in which minute of the last day, and ``after`` a moment, a type's last failures began; None without any.
+
+    Going back, a minute belongs to them if this share of its attempts failed. The newest minutes may be better: where
+    few attempts come, one that completed just now does not end what fails otherwise.
+    """
+    this_hour = start_of(Span.HOUR, now)
+    hours = read_steps(Span.HOUR, {job_type: this_hour - DAY}).get(job_type, [])
+    hour = this_hour
+    for step in hours:
+        if step.starts_at < this_hour and step.attempts.share < share:
+            break
+        hour = min(hour, step.starts_at)
+    began = _streak_around(hour, job_type, share)
+    if began is None and (older := _begin(hours, share)) is not None:
+        began = _streak_around(older, job_type, share)
+    if after is not None and (began is None or began < after):
+        began = _begin(read_steps(Span.MINUTE, {job_type: after}).get(job_type, []), share)
+    return began
+
+
+def _streak_around(hour: dt.datetime, job_type: str, share: float) -> dt.datetime | None:
+    """Return in which minute of this hour, or of the one before, the last failures of this hour began."""
+    return _begin(read_steps(Span.MINUTE, {job_type: hour - HOUR}, hour + HOUR).get(job_type, []), share)
+
+
+def _begin(steps: Iterable[Step], share: float) -> dt.datetime | None:
+    """Return when the newest row of steps began of whose attempts this share failed; the newest steps may be better."""
+    began: dt.datetime | None = None
+    for step in steps:
+        if step.attempts.share >= share:
+            began = step.starts_at
+        elif began is not None:
+            break
+    return began
+
+
+def attempts_since(moments: Mapping[str, dt.datetime]) -> dict[str, Attempts]:
+    """Return the attempts of each type since a minute: whole hours, and the minutes before the first of these.
+
+    After two days, when minutes are deleted, those before the first whole hour are no longer counted.
+    """
+    if not moments:
+        return {}
+    hours, minutes = Q(), Q()
+    for name, since in moments.items():
+        hour = start_of(Span.HOUR, since + HOUR - dt.timedelta(microseconds=1))
+        hours |= Q(job_type=name, starts_at__gte=hour)
+        minutes |= Q(job_type=name, starts_at__gte=since, starts_at__lt=hour)
+    found = dict.fromkeys(moments, Attempts())
+    for span, wanted in ((Span.HOUR, hours), (Span.MINUTE, minutes)):
+        sums = _rows(span, min(moments.values())).filter(wanted).values("job_type")
+        for row in sums.annotate(done=Sum("completed"), failures=Sum("failed")):
+            before = found[row["job_type"]]
+            failed = row["failures"]
+            found[row["job_type"]] = Attempts(before.ended + row["done"] + failed, before.failed + failed)
+    return found
+
+
+def deaths_since(since: dt.datetime, after: Mapping[str, dt.datetime] | None = None) -> dict[str, int]:
+    """Return how many jobs of each type became Dead Letters since, the most first, at most MAX_TYPES types.
+
+    Of a type that ``after`` names, only those after that moment.
+    """
+    rows = _rows(Span.MINUTE, since)
+    for name, moment in (after or {}).items():
+        rows = rows.exclude(job_type=name, starts_at__lt=moment)
+    sums = rows.values("job_type").annotate(deaths=Sum("died")).filter(deaths__gt=0)
+    most = sums.order_by(F("deaths").desc(), "job_type")[:MAX_TYPES]
+    return {row["job_type"]: row["deaths"] for row in most}
+
+
+def _rows(span: Span, since: dt.datetime) -> Any:
+    return activities(None, span, since).order_by()
+
+
+# The newest jobs of job types whose last attempts failed: the commonest error, and whose jobs fail.
+#
+# Of each error the newest are read, up to a page, however many there are. So a number is the least that there is.
+
+
+PAGE: Final = 1_000
+MAX_PAGES: Final = 5
+#: How many organizations of one alarm are kept, those with the most jobs first.
+MAX_ORGANIZATIONS: Final = 1_000
+_READ: Final = ("pk", "error_fingerprint", "organization_id", "started_at")
+
+
+class FailingJob(NamedTuple):
+    """A job whose last attempt failed. ``started_at`` is when that attempt began."""
+
+    pk: int
+    fingerprint: str
+    organization: Any
+    started_at: dt.datetime | None
+
+
+def failing_jobs(job_types: Iterable[str], since: dt.datetime) -> tuple[list[FailingJob], bool]:
+    """Return failing jobs of these types whose last attempts began since, and whether there may be more.
+
+    A statement reads a page of one type by the index of failures, error by error, the newest of each first. Where a
+    page is full, the next one begins with the next error.
+    """
+    found: list[FailingJob] = []
+    is_cut = False
+    for name in job_types:
+        rows = jobs().filter(job_type=name, status__in=sorted(WITH_ERRORS)).order_by("error_fingerprint", "-pk")
+        last = ""
+        for _ in range(MAX_PAGES):
+            page = [FailingJob(*row) for row in rows.filter(error_fingerprint__gt=last).values_list(*_READ)[:PAGE]]
+            found += [row for row in page if row.started_at and row.started_at >= since]
+            if len(page) < PAGE:
+                break
+            is_cut, last = True, page[-1].fingerprint
+    return found, is_cut
+
+
+def commonest_fingerprint(rows: list[FailingJob]) -> str | None:
+    """Return the fingerprint that most of these jobs have; None where there is none."""
+    found = Counter(row.fingerprint for row in rows).most_common(1)
+    return found[0][0] if found else None
+
+
+def newest_with(rows: list[FailingJob], fingerprint: str) -> FailingJob:
+    """Return the newest of these jobs that has the fingerprint; there must be one."""
+    return max((row for row in rows if row.fingerprint == fingerprint), key=lambda row: row.pk)
+
+
+def counts_by_organization(organizations: Iterable[Any]) -> dict[str, int]:
+    """Return how often each organization's key comes, as facts have it: by the key's text, the most frequent first.
+
+    A Counter of keys is taken as it is.
+    """
+    return {str(pk): count for pk, count in Counter(organizations).most_common(MAX_ORGANIZATIONS)}
+
+
+# A breaker that holds the jobs of its type. While it recovers, its alarm stays, and no new one is raised.
+
+
+#: Of so many breakers it is counted what waits.
+MAX_COUNTED: Final = 10
+#: Seconds: whose attempts began so lately are concerned.
+LATELY: Final = 24 * 3_600
+
+
+def find_breaker_open(look: Look) -> list[Finding]:
+    """Return the types whose breakers hold their jobs."""
+    held = [
+        item
+        for item in open_breakers(most=MAX_FINDINGS, counts_waiting=False)
+        if item.state == BreakerState.OPEN or item.job_type in look.open
+    ]
+    return [_finding(look, item, is_counted=number < MAX_COUNTED) for number, item in enumerate(held)]
+
+
+def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
+    """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it.
+
+    Where it holds one organization, it is that one alone.
+    """
+    waits = waiting_by_organization(item) if is_counted else Counter[Any]()
+    has_more = waits.total() > MAX_WAITING
+    rows, is_cut = failing_jobs([item.job_type], look.ago(LATELY))
+    failed = Counter(row.organization for row in rows)
+    if item.organization_pk is not None:
+        failed = Counter({pk: count for pk, count in failed.items() if pk == item.organization_pk})
+    facts = {
+        "organization": item.organization,
+        "since": item.since.isoformat(),
+        "state": str(item.state),
+        "exception": one_line(item.error_message),
+        "failed": item.failures,
+        "next_try_at": item.next_try_at.isoformat() if item.next_try_at else None,
+        "organizations": counts_by_organization(failed | waits),
+        "has_more": is_cut or has_more,
+    }
+    if is_counted:
+        facts |= {"waiting": min(waits.total(), MAX_WAITING), "has_more_waiting": has_more}
+    return Finding(subject=item.job_type, facts=facts)
+
+
+# Many new Dead Letters in a window, of types that are not told as failing, and none that was told so before.
+
+
+#: An alarm that is open goes on until less than this part of what raises it is left.
+CALM: Final = 0.5
+MAX_NAMED: Final = 5
+
+
+def find_dead_letters(look: Look) -> list[Finding]:
+    """Return a finding, without a subject, where so many jobs died in the window."""
+    since = look.ago(look.thresholds["seconds"])
+    told = look.round.found.get(thresholds.TYPE_FAILING, ())
+    counted = deaths_since(since)
+    if counted and (over := records.cleared_moments(thresholds.TYPE_FAILING)):
+        counted = deaths_since(since, {name: over[name] for name in counted.keys() & over})
+    deaths = {name: count for name, count in counted.items() if name not in told}
+    total, least = sum(deaths.values()), look.thresholds["count"]
+    if total < (least * CALM if "" in look.open else least):
+        return []
+    rows, is_cut = failing_jobs(deaths, since)
+    facts = {
+        "count": total,
+        "seconds": look.thresholds["seconds"],
+        "types": dict(list(deaths.items())[:MAX_NAMED]),
+        "more_types": max(0, len(deaths) - MAX_NAMED),
+        "organizations": counts_by_organization(row.organization for row in rows),
+        "has_more": is_cut,
+    }
+    return [Finding(facts=facts)]
+
+
+# A duty of a scheduler that makes no round.
+
+
+def find_duty_stalled(look: Look) -> list[Finding]:
+    """Return the duties that are stalled, by name; of several schedulers' the one that is for longest."""
+    found = {item.duty: item for item in sorted(duties.stalled_duties(look.moment), key=lambda item: item.since)[::-1]}
+    return [
+        Finding(subject=duty, facts={"scheduler": item.scheduler, "since": item.since.isoformat()})
+        for duty, item in sorted(found.items())[:MAX_FINDINGS]
+    ]
+
+
+# A pool whose jobs wait while no live worker serves it. Quiet workers serve nothing.
+
+
+MAX_WAITING_COUNTED: Final = 10_000
+
+
+def find_no_worker(look: Look) -> list[Finding]:
+    """Return the pools without a worker of which jobs have been due for so long."""
+    served = {queue for worker in working(live_workers()) for queue in worker.queues.split(",")}
+    by_pool: dict[str, list[str]] = defaultdict(list)
+    for name, pool in JobType.primary.filter(is_enabled=True, is_paused=False).order_by("pk").values_list("pk", "pool"):
+        by_pool[pool].append(name)
+    since = look.ago(look.thresholds["seconds"])
+    return [
+        _no_worker_finding(pool, types)
+        for pool, types in _without_workers(by_pool, served).items()
+        if _do_any_wait(types, since) and not _plain_workers(pool)
+    ][:MAX_FINDINGS]
+
+
+def _without_workers(by_pool: Mapping[str, list[str]], served: Collection[str]) -> dict[str, list[str]]:
+    known = pools.names()
+    return {
+        pool: types
+        for pool, types in by_pool.items()
+        if pool not in known or set(served).isdisjoint(pools.queue_names(pool))
+    }
+
+
+def _do_any_wait(types: list[str], since: dt.datetime) -> bool:
+    # A place in a lane is no later than the moment, and in the index.
+    in_lanes = waiting().filter(is_delayed=False, job_type_id__in=types, ready_at__lt=since)
+    return (
+        in_lanes.alias(since=waits_since()).filter(since__lt=since).exists()
+        or jobs().filter(status=Status.QUEUED, job_type_id__in=types, queued_at__lt=since).exists()
+    )
+
+
+def _plain_workers(pool: str) -> int:
+    """Return how many of RQ's own workers serve a pool; they announce themselves to nobody but the broker."""
+    if pool not in pools.names():
+        return 0
+    try:
+        return sum(get_broker().other_workers(pools.queue_names(pool)).values())
+    except (BrokerUnavailable, ImproperlyConfigured):
+        return 0
+
+
+def _no_worker_finding(pool: str, types: list[str]) -> Finding:
+    (count,) = store().count_waiting([types], MAX_WAITING_COUNTED + 1)
+    queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING_COUNTED + 1].count()
+    facts = {
+        "waiting": min(MAX_WAITING_COUNTED, count + queued),
+        "has_more_waiting": count + queued > MAX_WAITING_COUNTED,
+        "is_configured": pool in pools.names(),
+    }
+    return Finding(subject=pool, facts=facts)
+
+
+# A queue whose due jobs wait too long for no reason, or behind workers that are busy all the time.
+#
+# What a limit, a rate, a pause, a breaker or an organization's share holds does not count. Neither do types that go on:
+# jobs count if none of their type has started for ``seconds``; where no worker is free, for ``busy_seconds``.
+
+
+def find_queue_waiting(look: Look) -> list[Finding] | None:
+    """Return the queues whose jobs wait; None while it is not counted which types go on."""
+    if rollups_behind() > BATCH:
+        return None
+    slots = read_slots(live_workers())
+    unserved = look.round.found.get(thresholds.NO_WORKER, ())
+    free, busy = _by_load(slots, {queue for queue in pools.all_queues() if queue.pool not in unserved})
+    return [
+        *_findings(look, slots, free, "seconds", needs_room=True),
+        *_findings(look, slots, busy, "busy_seconds", needs_room=False),
+    ]
+
+
+def _by_load(slots: list[Slots], queues: set[Queue]) -> tuple[set[Queue], set[Queue]]:
+    """Return the queues that a worker with a free slot serves, or nobody; and those whose workers are all busy."""
+    known = frozenset().union(*(item.queues for item in slots))
+    free = frozenset().union(*(item.queues for item in slots if item.free))
+    return queues & free | queues - known, queues & known - free
+
+
+def _findings(look: Look, slots: list[Slots], queues: set[Queue], name: str, *, needs_room: bool) -> Iterator[Finding]:
+    seconds = look.thresholds[name]
+    places = find_idle(look.ago(seconds), queues, needs_room=needs_room) if queues else {}
+    for queue, types in _by_queue(places).items():
+        yield Finding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
+
+
+def _by_queue(places: Mapping[Place, int]) -> dict[Queue, dict[str, int]]:
+    found: dict[Queue, dict[str, int]] = defaultdict(dict)
+    for place, count in places.items():
+        found[place.queue][place.job_type] = count
+    return found
+
+
+def _label(queue: Queue) -> str:
+    return Priority(queue.priority).word
+
+
+def _facts(queue: Queue, types: dict[str, int], slots: list[Slots], seconds: int) -> dict[str, Any]:
+    mine = [item for item in slots if queue in item.queues]
+    return {
+        "pool": queue.pool,
+        "priority": _label(queue),
+        "waiting": sum(types.values()),
+        "seconds": seconds,
+        "types": dict(sorted(types.items(), key=lambda item: -item[1])[:MAX_NAMED]),
+        "free": sum(item.free for item in mine),
+        "slots": sum(item.total for item in mine),
+    }
+
+
+# A schedule that is on, and could not submit its jobs the last time.
+
+
+def find_schedule_cannot_fire(_look: Look) -> list[Finding]:
+    """Return the first schedules that cannot fire, by name."""
+    rows = Schedule.primary.filter(FAULTY).order_by("name", "pk")
+    return [Finding(subject=str(row), facts=_schedule_facts(row)) for row in rows[:MAX_FINDINGS]]
+
+
+def _schedule_facts(row: Schedule) -> dict[str, Any]:
+    organization = "" if row.organization_id is None else str(row.organization_id)
+    return {
+        "schedule": row.pk,
+        "job_type": row.job_type_id,
+        "error": one_line(row.fault),
+        "error_of": organization,
+        "since": row.faulty_since.isoformat() if row.faulty_since else None,
+        "organizations": {organization: 0} if organization else {},
+    }
+
+
+# A job type most of whose recent attempts failed.
+#
+# Recent attempts are those of the last ``seconds``. If these are fewer than ``attempts``, the newest minutes of the
+# last day that have so many count. None counts that came before an alarm of the type was over. The alarm is raised if
+# at least ``share`` of them failed, more of them than chance explains: of few attempts nearly all, of many half. It is
+# over once fewer of the newest attempts fail.
+
+
+#: Failures are certain from this share on, however high the threshold is: no share of 1 can be proven.
+CERTAIN: Final = 0.5
+
+
+def find_type_failing(look: Look) -> list[Finding]:
+    """Return the types most of whose recent attempts failed."""
+    names = _types_to_judge(look)
+    over = records.cleared_moments(TYPE_FAILING) if names else {}
+    # Those that are told already come first: they stay, however many there are.
+    failing = sorted(_failing_of(names, look, over), key=lambda name: (name not in look.open, name))[:MAX_FINDINGS]
+    kinds = JobType.primary.in_bulk(failing)
+    begins = {name: _began(look, name, over.get(name)) for name in failing if name in kinds}
+    since = {name: began for name, began in begins.items() if began is not None}
+    counted = attempts_since(since)
+    return [
+        Finding(
+            subject=name,
+            facts={
+                "since": began.isoformat(),
+                "attempts": counted[name].ended,
+                "failed": counted[name].failed,
+                "is_paused": kinds[name].is_paused,
+                "is_disabled": not kinds[name].is_enabled,
+                **_about_jobs(look, kinds[name], began),
+            },
+        )
+        for name, began in since.items()
+    ]
+
+
+def _types_to_judge(look: Look) -> set[str]:
+    """Return the types with failures lately, or with enough of them within a day, and those that are told."""
+    least, day = look.thresholds["attempts"], start_of(Span.HOUR, look.moment - DAY)
+    names = types_with_failures(Span.MINUTE, look.ago(look.thresholds["seconds"]))
+    return names | types_with_failures(Span.HOUR, day, (least + 1) // 2) | set(look.open)
+
+
+def _failing_of(names: set[str], look: Look, over: Mapping[str, dt.datetime]) -> Iterator[str]:
+    """Yield those of these types that fail; ``over`` is when their alarms were over for the last time."""
+    least, window, day = look.thresholds["attempts"], look.ago(look.thresholds["seconds"]), look.moment - DAY
+    steps = read_steps(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
+    rare = [name for name in names if total_of(steps.get(name, [])).ended < least]
+    hours = read_steps(Span.HOUR, dict.fromkeys(rare, start_of(Span.HOUR, day)))
+    back = {name: newest_of(found, least)[-1].starts_at for name, found in hours.items()}
+    minutes = read_steps(Span.MINUTE, {name: max(begin, day, over.get(name, day)) for name, begin in back.items()})
+    steps |= {name: newest_of(minutes.get(name, []), least) for name in rare}
+    yield from (name for name in names if _is_failing(look, name, steps[name]))
+
+
+def _is_failing(look: Look, name: str, steps: list[Step]) -> bool:
+    """Return whether these steps, and the newest of them, are failing. An open alarm needs no new proof."""
+    share, least, total = look.thresholds["share"], look.thresholds["attempts"], total_of(steps)
+    if total.ended < least or total_of(newest_of(steps, least)).share < share:
+        return False
+    return name in look.open or (total.share >= share and total.sure_share >= min(share, CERTAIN))
+
+
+def _began(look: Look, name: str, over: dt.datetime | None) -> dt.datetime | None:
+    known = since_of(look.open.get(name, {}))
+    return known or begin_of_streak(name, look.thresholds["share"], look.moment, over)
+
+
+def _about_jobs(look: Look, kind: JobType, since: dt.datetime) -> dict[str, Any]:
+    """Return the commonest error of the jobs whose attempts failed since, and whose jobs they are."""
+    rows, is_cut = failing_jobs([kind.pk], since - dt.timedelta(seconds=kind.default_timeout))
+    return {
+        "organizations": counts_by_organization(row.organization for row in rows),
+        "has_more": is_cut,
+        **_error(rows, look.open.get(kind.pk, {})),
+    }
+
+
+def _error(rows: list[FailingJob], known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the commonest error: as tenants read it, as system admins do, and the organization whose job it is of.
+
+    One that is known is not read again, while jobs of that organization still fail with it.
+    """
+    names = ("fingerprint", "error", "exception", "error_of")
+    fingerprint = commonest_fingerprint(rows)
+    concerned = {str(row.organization) for row in rows if row.fingerprint == fingerprint}
+    is_known = fingerprint == known.get("fingerprint") and known.get("error_of") in concerned
+    if fingerprint is None or is_known:
+        return {name: str(known.get(name, "")) for name in names}
+    newest = newest_with(rows, fingerprint)
+    job = jobs().filter(pk=newest.pk).only("error_message").first()
+    if job is None:
+        return dict.fromkeys(names, "")
+    exception = exception_in(last_traceback(job)) or job.error_message
+    values = (fingerprint, one_line(job.error_message), one_line(exception), str(newest.organization))
+    return dict(zip(names, values, strict=True))
+
+
+# Which rules there are, in the order in which they are evaluated.
+
+
+#: Returns what is wrong, or None where that cannot be told yet.
+Rule: TypeAlias = Callable[[Look], list[Finding] | None]
+
+
+#: The rules that the scheduler evaluates, by name. That no scheduler runs is found by whoever reads the alarms.
+EVALUATED: Final[Mapping[str, Rule]] = {
+    # First, since what holds a duty up may hold up another rule.
+    thresholds.DUTY_STALLED: find_duty_stalled,
+    thresholds.NO_WORKER: find_no_worker,
+    thresholds.BREAKER_OPEN: find_breaker_open,
+    thresholds.TYPE_FAILING: find_type_failing,
+    # Behind the failing types, whose deaths it leaves out, and behind the pools without workers.
+    thresholds.DEAD_LETTERS: find_dead_letters,
+    thresholds.QUEUE_WAITING: find_queue_waiting,
+    thresholds.SCHEDULE_CANNOT_FIRE: find_schedule_cannot_fire,
+}

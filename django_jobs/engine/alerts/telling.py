@@ -1,0 +1,670 @@
+"""Alarms in sentences: in the reader's language, in the log, as a signal and as mails that never are a flood."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.core import mail
+from django.db.models import Q
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone, translation
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.alerts import thresholds
+from django_jobs.engine.alerts.reading import AlertSeen, names_of_concerned
+from django_jobs.engine.alerts.thresholds import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
+from django_jobs.engine.insight import events
+from django_jobs.engine.store import database
+from django_jobs.models import Alert
+from django_jobs.signals import job_alert
+from django_jobs.statuses import BreakerState
+from django_jobs.texts import left_to_right
+
+# Alarms in sentences, in the reader's language. For answers that are never translated, :func:`plain_text`.
+
+
+Facts = Mapping[str, Any]
+#: What a rule is called, as a heading and by a screen reader.
+LABELS: Final[Mapping[str, Any]] = {
+    thresholds.TYPE_FAILING: gettext_lazy("A job type fails"),
+    thresholds.QUEUE_WAITING: gettext_lazy("A queue waits"),
+    thresholds.NO_WORKER: gettext_lazy("No worker"),
+    thresholds.NO_SCHEDULER: gettext_lazy("No scheduler"),
+    thresholds.DEAD_LETTERS: gettext_lazy("Many dead letters"),
+    thresholds.SCHEDULE_CANNOT_FIRE: gettext_lazy("A schedule cannot fire"),
+    thresholds.BREAKER_OPEN: gettext_lazy("A breaker is open"),
+    thresholds.DUTY_STALLED: gettext_lazy("A duty of the scheduler is stalled"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """An alarm in words. ``text`` is one sentence or more without the subject, ``advice`` is for system admins."""
+
+    label: str
+    subject: str
+    text: str
+    error: str = ""
+    concerned: str = ""
+    advice: str = ""
+
+
+def words_of(alert: AlertSeen, now: dt.datetime) -> Words:
+    """Return the alarm in the active language and time zone."""
+    facts = alert.facts
+    since = moment_in_words(alert.since, now)
+    text = _OWN[alert.rule](facts, since) if alert.is_partial else _WHOLE[alert.rule](facts, since)
+    return Words(
+        label=str(LABELS[alert.rule]),
+        subject=_subject(alert),
+        text=text,
+        error=str(facts.get("exception") or facts.get("error") or ""),
+        concerned=_concerned(alert),
+        advice="" if alert.is_partial else advice_on(alert),
+    )
+
+
+def plain_text(alert: AlertSeen, now: dt.datetime) -> str:
+    """Return the alarm in one line of English, with moments in UTC."""
+    with translation.override(None), timezone.override(dt.UTC):
+        words = words_of(alert, now)
+        head = words.subject or words.label
+        error = f"{words.error}." if words.error and words.error[-1] not in ".!?…" else words.error
+        parts = [f"{head}: {words.text}", error, words.concerned, words.advice]
+        return " ".join(part for part in parts if part)
+
+
+def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return a moment in the active time zone, with the zone's name; with the day where that is another one."""
+    local = timezone.localtime(moment)
+    # Else the zone draws the number of what follows to its side.
+    clock = left_to_right(f"{date_format(local, 'H:i')} {local:%Z}")
+    if local.date() == timezone.localtime(now).date():
+        return clock
+    return _("%(day)s, %(time)s") % {"day": date_format(local, "MONTH_DAY_FORMAT"), "time": clock}
+
+
+def _subject(alert: AlertSeen) -> str:
+    names = {thresholds.NO_WORKER: _("Pool %(name)s"), thresholds.QUEUE_WAITING: _("Queue %(name)s")}
+    return names.get(alert.rule, "%(name)s") % {"name": alert.subject} if alert.subject else ""
+
+
+def _concerned(alert: AlertSeen) -> str:
+    count = len([key for key, jobs in alert.organizations.items() if jobs])
+    if not count or alert.is_partial:
+        return ""
+    if alert.facts.get("has_more"):
+        text = ngettext("%(count)s organization or more.", "%(count)s organizations or more.", count)
+    else:
+        text = ngettext("%(count)s organization.", "%(count)s organizations.", count)
+    return text % {"count": _number(count)}
+
+
+def _number(count: Any, *, has_more: Any = False) -> str:
+    number = number_format(count, force_grouping=True)
+    return f"{number}+" if has_more else number
+
+
+def _minutes(facts: Facts) -> str:
+    minutes = round(facts.get("seconds", 0) / 60, 1)
+    return _number(int(minutes) if minutes == int(minutes) else minutes)
+
+
+def _type_failing(facts: Facts, since: str) -> str:
+    failed, attempts = facts.get("failed", 0), facts.get("attempts", 0)
+    text = ngettext(
+        "%(failed)s of %(attempts)s attempt failed since %(since)s.",
+        "%(failed)s of %(attempts)s attempts failed since %(since)s.",
+        attempts,
+    )
+    told = text % {"failed": _number(failed), "attempts": _number(attempts), "since": since}
+    if facts.get("is_disabled"):
+        return f"{told} {_('The type is disabled: what is retried waits until it is enabled.')}"
+    if facts.get("is_paused"):
+        return f"{told} {_('The type is paused: what is retried waits until it is resumed.')}"
+    return told
+
+
+def _own_jobs(facts: Facts) -> int:
+    return sum(count for count in facts.get("organizations", {}).values() if isinstance(count, int))
+
+
+def _own_type_failing(facts: Facts, since: str) -> str:
+    count = _own_jobs(facts)
+    text = ngettext(
+        "Most attempts have failed since %(since)s; %(count)s job of yours failed.",
+        "Most attempts have failed since %(since)s; %(count)s jobs of yours failed.",
+        count,
+    )
+    return text % {"since": since, "count": _number(count)}
+
+
+def _queue_waiting(facts: Facts, since: str) -> str:
+    count = facts.get("waiting", 0)
+    values = {
+        "count": _number(count),
+        "minutes": _minutes(facts),
+        "free": _number(facts.get("free", 0)),
+        "slots": _number(facts.get("slots", 0)),
+        "since": since,
+    }
+    waits = ngettext(
+        "At least %(count)s job has been due for more than %(minutes)s min, and no limit holds it back.",
+        "At least %(count)s jobs have been due for more than %(minutes)s min, and no limit holds them back.",
+        count,
+    )
+    if not facts.get("slots"):
+        reason = _("No live worker serves the queue. Noticed at %(since)s.")
+    elif facts.get("free"):
+        reason = _("Of the %(slots)s slots of its workers %(free)s are free. Noticed at %(since)s.")
+    else:
+        reason = _("All %(slots)s slots of its workers are busy, and none started meanwhile. Noticed at %(since)s.")
+    return f"{waits % values} {reason % values}"
+
+
+def _no_worker(facts: Facts, since: str) -> str:
+    count = facts.get("waiting", 0)
+    text = ngettext(
+        "No live worker serves this pool, and %(count)s job waits. Noticed at %(since)s.",
+        "No live worker serves this pool, and %(count)s jobs wait. Noticed at %(since)s.",
+        count,
+    )
+    return text % {"since": since, "count": _number(count, has_more=facts.get("has_more_waiting"))}
+
+
+def _no_scheduler(facts: Facts, since: str) -> str:
+    halted = _("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still.")
+    if not facts.get("has_run"):
+        return f"{_('The scheduler has never run.')} {halted}"
+    return f"{_('The scheduler has been silent since %(since)s.') % {'since': since}} {halted}"
+
+
+def _dead_letters(facts: Facts, since: str) -> str:
+    count = facts.get("count", 0)
+    text = ngettext(
+        "%(count)s job died within %(minutes)s min. Noticed at %(since)s.",
+        "%(count)s jobs died within %(minutes)s min. Noticed at %(since)s.",
+        count,
+    )
+    return text % {"count": _number(count), "minutes": _minutes(facts), "since": since}
+
+
+def _own_dead_letters(facts: Facts, since: str) -> str:
+    count = _own_jobs(facts)
+    text = ngettext(
+        "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
+        "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
+        count,
+    )
+    return text % {"count": _number(count), "minutes": _minutes(facts), "since": since}
+
+
+def _schedule_cannot_fire(_facts: Facts, since: str) -> str:
+    return _("This schedule has not been able to fire since %(since)s.") % {"since": since}
+
+
+def _duty_stalled(facts: Facts, since: str) -> str:
+    text = _("This duty of the scheduler %(scheduler)s has made no round since %(since)s.")
+    return text % {"scheduler": facts.get("scheduler", ""), "since": since}
+
+
+def _breaker_open(facts: Facts, since: str) -> str:
+    count, failures = facts.get("waiting", 0), facts.get("failed", 0)
+    failed = ngettext(
+        "Held by its breaker since %(since)s; its last attempt failed.",
+        "Held by its breaker since %(since)s; its last %(failed)s attempts failed.",
+        failures,
+    )
+    if facts.get("state") == BreakerState.RECOVERING:
+        failed = _("Held by its breaker since %(since)s. A job got through now, so that more and more of them start.")
+    alone = _("It holds the jobs of %(organization)s alone.") if facts.get("organization") else ""
+    waits = ngettext("%(count)s job waits.", "%(count)s jobs wait.", count)
+    values = {
+        "since": since,
+        "failed": _number(failures),
+        "organization": facts.get("organization", ""),
+        "count": _number(count, has_more=facts.get("has_more_waiting")),
+    }
+    told = [failed, alone, waits if "waiting" in facts else ""]
+    return " ".join(text % values for text in told if text)
+
+
+def _own_breaker_open(facts: Facts, since: str) -> str:
+    if facts.get("state") == BreakerState.RECOVERING:
+        return _("On hold since %(since)s. A job got through now, so that more and more start.") % {"since": since}
+    text = _("On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through.")
+    return text % {"since": since}
+
+
+_WHOLE: Final[Mapping[str, Callable[[Facts, str], str]]] = {
+    thresholds.TYPE_FAILING: _type_failing,
+    thresholds.QUEUE_WAITING: _queue_waiting,
+    thresholds.NO_WORKER: _no_worker,
+    thresholds.NO_SCHEDULER: _no_scheduler,
+    thresholds.DEAD_LETTERS: _dead_letters,
+    thresholds.SCHEDULE_CANNOT_FIRE: _schedule_cannot_fire,
+    thresholds.BREAKER_OPEN: _breaker_open,
+    thresholds.DUTY_STALLED: _duty_stalled,
+}
+#: For those who see some of the organizations only.
+_OWN: Final[Mapping[str, Callable[[Facts, str], str]]] = {
+    **_WHOLE,
+    thresholds.TYPE_FAILING: _own_type_failing,
+    thresholds.DEAD_LETTERS: _own_dead_letters,
+    thresholds.BREAKER_OPEN: _own_breaker_open,
+}
+
+
+# What system admins can do about an alarm beside pressing buttons, in the reader's language.
+
+
+def advice_on(alert: AlertSeen) -> str:
+    """Return what system admins can do; blank where the error says it."""
+    texts = {
+        thresholds.NO_SCHEDULER: _(
+            "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
+        ),
+        thresholds.QUEUE_WAITING: _(
+            "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
+        ),
+        thresholds.DUTY_STALLED: _(
+            "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
+        ),
+        thresholds.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
+    }
+    return _start_workers(alert) if alert.rule == thresholds.NO_WORKER else texts.get(alert.rule, "")
+
+
+def _start_workers(alert: AlertSeen) -> str:
+    if not alert.facts.get("is_configured", True):
+        return _("Add this pool to DJANGO_JOBS['POOLS'] and start its workers, or give its job types another pool.")
+    option = "" if alert.subject == DEFAULT_POOL else f" --pool {alert.subject}"
+    return _("Start “manage.py jobs_worker%(option)s”, and look at its log if it ends.") % {"option": option}
+
+
+# Where every alarm passes once when it is raised, and once when it is over: a log line and the signal ``job_alert``.
+#
+# Mails go by the rows, since they must not get lost.
+
+
+logger = logging.getLogger("django_jobs")
+
+
+def announce(alert: Alert) -> None:
+    """Tell that an alarm was raised, or that it is over. Its row is committed."""
+    if alert.is_open:
+        logger.warning("event=alert_raised rule=%s subject=%s", alert.rule, alert.subject)
+    else:
+        seconds = (alert.cleared_at - alert.raised_at).total_seconds() if alert.cleared_at else 0.0
+        logger.info("event=alert_cleared rule=%s subject=%s seconds=%.0f", alert.rule, alert.subject, seconds)
+    if alert.rule in RULES and job_alert.has_listeners(Alert):  # of a rule of another release there is no sentence
+        _send(alert)
+
+
+def _send(alert: Alert) -> None:
+    seen = AlertSeen(
+        pk=alert.pk,
+        rule=alert.rule,
+        subject=alert.subject,
+        raised_at=alert.raised_at,
+        seen_at=alert.seen_at,
+        cleared_at=alert.cleared_at,
+        facts=alert.facts,
+    )
+    text = plain_text(seen, alert.cleared_at or alert.seen_at)
+    events.deliver_about(job_alert, Alert, f"alert={alert.pk}", alert=seen, text=text)
+
+
+# One mail to ADMINS, as Django's ``mail_admins`` sends it, over a connection that waits for no server for ever.
+
+
+#: For so long a mail server may take for each of its answers, unless the host says how long: EMAIL_TIMEOUT, or in
+#: MAILERS the option ``timeout``. Django has no limit of its own.
+ANSWER_SECONDS: Final = 30.0
+
+
+def send_to_admins(subject: str, text: str) -> None:
+    """Send a mail to ADMINS. Raises what the host's mail backend raises."""
+    connection = default_connection()
+    if getattr(connection, "timeout", ANSWER_SECONDS) is None:  # the backends that have no such thing are left alone
+        connection.timeout = ANSWER_SECONDS
+    message = mail.EmailMessage(
+        subject=f"{settings.EMAIL_SUBJECT_PREFIX}{subject}", body=text, from_email=settings.SERVER_EMAIL, to=_admins()
+    )
+    connection.send_messages([message])
+
+
+def default_connection() -> Any:
+    """Return a new connection of the host's own mail backend, which is not open yet."""
+    mailers = getattr(mail, "mailers", None)  # since Django 6.1, which warns of the other one
+    return mail.get_connection() if mailers is None else mailers.default
+
+
+def _admins() -> list[str]:
+    """Return the addresses. Before Django 6.0 each stands behind a name."""
+    return [str(admin[1] if isinstance(admin, list | tuple) else admin) for admin in settings.ADMINS]
+
+
+# What a mail about alarms says: plain text in the host's language and time zone.
+
+
+#: Organizations that are named in a mail about one alarm.
+MAX_NAMED: Final = 5
+#: Alarms that are told in a summary; the others are counted.
+MAX_TOLD: Final = 50
+MAX_SUBJECT: Final = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is to be told of a rule and a subject: the rows of its alarms that were not told, the newest last."""
+
+    rows: Sequence[Alert]
+
+    @property
+    def newest(self) -> Alert:
+        """Return the alarm as it is now."""
+        return self.rows[-1]
+
+    @property
+    def returns(self) -> int:
+        """Return how often the alarm came again since it was told."""
+        return len([row for row in self.rows if row.raise_mailed_at is None]) - 1
+
+    @property
+    def seen(self) -> AlertSeen:
+        """Return the alarm as a mail tells it: of an error the text that tenants may read."""
+        row = self.newest
+        facts = {name: value for name, value in row.facts.items() if name != "exception"}
+        return AlertSeen(
+            pk=row.pk,
+            rule=row.rule,
+            subject=row.subject,
+            raised_at=row.raised_at,
+            seen_at=row.seen_at,
+            cleared_at=row.cleared_at,
+            facts=facts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A subject without the host's prefix, and a text."""
+
+    subject: str
+    text: str
+
+
+def mail_about(entry: Entry, now: dt.datetime) -> Mail:
+    """Return the mail about one alarm, in the active language and time zone."""
+    seen = entry.seen
+    words = words_of(seen, now)
+    parts = [_what(words), "\n".join(_sentences(entry, seen, words, now)), _link()]
+    return Mail(_headline(seen, words), "\n\n".join(part for part in parts if part) + "\n")
+
+
+def summary_of(entries: Sequence[Entry], now: dt.datetime) -> Mail:
+    """Return one mail about many alarms, in the active language and time zone."""
+    raised = len([entry for entry in entries if entry.newest.is_open])
+    text = ngettext(
+        "%(count)s alarm: %(raised)s raised, %(over)s over",
+        "%(count)s alarms: %(raised)s raised, %(over)s over",
+        len(entries),
+    )
+    lines = [_line(entry, now) for entry in entries[:MAX_TOLD]]
+    if len(entries) > MAX_TOLD:
+        lines.append(_("and %(count)s more") % {"count": len(entries) - MAX_TOLD})
+    values = {"count": len(entries), "raised": raised, "over": len(entries) - raised}
+    parts = ["\n".join(lines), _link()]
+    return Mail(text % values, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _headline(seen: AlertSeen, words: Words) -> str:
+    text = _("Alarm: %(what)s") if seen.is_open else _("Over: %(what)s")
+    return (text % {"what": _what(words)})[:MAX_SUBJECT]
+
+
+def _what(words: Words) -> str:
+    """Return what it is about, in one line: who names a schedule must not write paragraphs of the mail."""
+    return one_line(f"{words.label}: {words.subject}" if words.subject else words.label)
+
+
+def _line(entry: Entry, now: dt.datetime) -> str:
+    seen = entry.seen
+    words = words_of(seen, now)
+    return f"- {_headline(seen, words)}. {one_line(f'{words.text} {words.error}'.strip())}"
+
+
+def _sentences(entry: Entry, seen: AlertSeen, words: Words, now: dt.datetime) -> Iterator[str]:
+    yield words.text
+    if words.error:
+        yield one_line(words.error)
+    if words.concerned:
+        names = ", ".join(names_of_concerned([seen], MAX_NAMED).values())
+        yield " ".join(f"{words.concerned} {names}".split())
+    if seen.cleared_at is not None:
+        yield _("It has been over since %(time)s.") % {"time": moment_in_words(seen.cleared_at, now)}
+    elif words.advice:
+        yield words.advice
+    if entry.returns > 0:
+        count = entry.returns
+        text = ngettext("It came back %(count)s time meanwhile.", "It came back %(count)s times meanwhile.", count)
+        yield text % {"count": count}
+
+
+def _link() -> str:
+    """Return where the alarms are in the console: an address where the host says its own, else a path."""
+    try:
+        path = reverse("admin:django_jobs_alert_changelist")
+    except Exception as error:  # noqa: BLE001  (the URLs are the host's, and this process may be unable to load them)
+        if not isinstance(error, NoReverseMatch):  # that is a host without Django's admin
+            logger.debug("event=alert_mail_without_link error=%r", error)
+        return ""
+    return _("See %(address)s") % {"address": f"{mail_base_url().rstrip('/')}{path}"}
+
+
+# Mails to ADMINS about alarms: one when an alarm is raised, one when it is over, and never a flood.
+#
+# The leading scheduler sends them, from a thread of its own. What was told stands in the alarm's row, so nothing is
+# lost with a mail server that refuses, or a scheduler that ends. A mail may come twice, where a scheduler dies right
+# after it.
+#
+# Within WINDOW there are MOST mails at most. While the alarms to tell are fewer than the mails that are left, each has
+# its own; else one summary tells all. When no mail is left, they wait. An alarm that comes again within QUIET of its
+# last mail waits for the end of that, and is told as it is then.
+
+
+DUTY: Final = "mail_alerts"
+WINDOW: Final = dt.timedelta(minutes=10)
+MOST: Final = 6
+QUIET: Final = dt.timedelta(minutes=30)
+#: An alarm that was over for longer before anybody was told is not told any more.
+LATE: Final = dt.timedelta(hours=1)
+#: Seconds between two looks; a scheduler that raises an alarm looks at once.
+LOOK: Final = 10.0
+#: Seconds between two looks whether a mail has gone, and after which it is given up and tried again.
+POLL: Final = 0.25
+PATIENCE: Final = 60.0
+#: Seconds before the next try after the first failure, which are doubled with each further one, and the most.
+FIRST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 600.0
+#: So many threads may hang in a mail backend that has no limit of time. While they do, one more is tried after
+#: LONGEST_PAUSE, another one after twice that, and so on, up to once in LONGEST_HANGING_PAUSE seconds.
+MAX_HANGING: Final = 3
+LONGEST_HANGING_PAUSE: Final = 86_400.0
+
+
+class Sending(threading.Thread):
+    """Sends one mail. A mail server that hangs holds up this thread alone."""
+
+    def __init__(self, mail: Mail, entries: Sequence[Entry]) -> None:
+        super().__init__(name="alert mail", daemon=True)
+        self._mail = mail
+        self.entries = entries
+        self.began = time.monotonic()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Send it, and keep the error where that fails."""
+        try:
+            send_to_admins(self._mail.subject, self._mail.text)
+        except BaseException as error:  # noqa: BLE001  (whatever a backend raises, the mail is tried again)
+            self.error = error
+
+
+class Mailer:
+    """Sends what is to be told, for one scheduler, one mail after the other."""
+
+    def __init__(self) -> None:
+        self._sending: Sending | None = None
+        self._hanging: list[Sending] = []
+        self._failures = 0
+        self._not_before = 0.0
+
+    def send(self) -> int:
+        """Send all that may go now, and return how many mails went. For a scheduler that does its duties in turn."""
+        count = 0
+        while True:
+            done, rest = self.step()
+            count += done
+            if not done and self._sending is None:
+                return count
+            if not done:
+                time.sleep(min(rest, POLL))
+
+    def step(self) -> tuple[int, float]:
+        """Begin, or look after, one mail. Return how many have gone, and for how many seconds to rest."""
+        if self._sending is None and not self._begin():
+            return 0, self._rest()
+        sending = self._sending
+        assert sending is not None  # noqa: S101  (it was begun)
+        sending.join(POLL)
+        if not sending.is_alive():
+            return self._ended(sending)
+        if time.monotonic() - sending.began > PATIENCE:
+            self._hanging.append(sending)
+            return self._failed(TimeoutError(f"no answer within {PATIENCE:.0f} s; give the mail backend a timeout"))
+        return 0, POLL
+
+    def _rest(self) -> float:
+        """Return the seconds until the next look. A mail that hangs may go at last, which must be noted soon."""
+        pause = self._not_before - time.monotonic()
+        if pause <= 0:
+            return LOOK
+        return min(pause, LOOK) if self._hanging else pause
+
+    def _begin(self) -> bool:
+        self._note_late()
+        if not is_mail_on() or time.monotonic() < self._not_before:
+            return False
+        found = next_mail(database.now())
+        if found is None:
+            return False
+        self._sending = Sending(*found)
+        self._sending.start()
+        return True
+
+    def _note_late(self) -> None:
+        """Forget those that were given up and have ended. What went after all is told: it must not go again."""
+        for thread in [thread for thread in self._hanging if not thread.is_alive()]:
+            pause = self._pause()
+            if thread.error is None:
+                note(thread.entries, database.now())
+                pause = FIRST_PAUSE
+            self._hanging.remove(thread)
+            self._not_before = min(self._not_before, time.monotonic() + pause)
+
+    def _ended(self, sending: Sending) -> tuple[int, float]:
+        if sending.error is not None:
+            return self._failed(sending.error)
+        note(sending.entries, database.now())  # raises while the database is away: then it is noted at the next step
+        if self._failures:
+            logger.info("event=alert_mail_sent_at_last failures=%s", self._failures)
+        self._sending, self._failures = None, 0
+        return 1, 0.0
+
+    def _failed(self, error: BaseException) -> tuple[int, float]:
+        self._sending = None
+        self._failures += 1
+        pause = self._pause()
+        if (excess := len(self._hanging) - MAX_HANGING) >= 0:
+            pause = min(LONGEST_HANGING_PAUSE, LONGEST_PAUSE * 2 ** min(excess, 10))
+        self._not_before = time.monotonic() + pause
+        level = logging.WARNING if self._failures == 1 else logging.INFO
+        logger.log(level, "event=alert_mail_failed failures=%s again_in=%.0f error=%r", self._failures, pause, error)
+        return 0, self._rest()
+
+    def _pause(self) -> float:
+        """Return for how many seconds to wait after so many failures."""
+        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10)))
+
+
+def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[Entry]] | None:
+    """Return the next mail and what it tells; None where there is none, or none may go now."""
+    entries = sorted(_entries(now), key=_urgency)
+    left = MOST - _count_of_mails(now) if entries else 0
+    if left <= 0:
+        return None
+    with translation.override(settings.LANGUAGE_CODE), timezone.override(timezone.get_default_timezone()):
+        if len(entries) == 1 or len(entries) < left:
+            return mail_about(entries[0], now), entries[:1]
+        return summary_of(entries, now), entries
+
+
+def note(entries: Sequence[Entry], now: dt.datetime) -> None:
+    """Store that these were told now, as they were then."""
+    rows = [row for entry in entries for row in entry.rows]
+    raised = [row.pk for row in rows if row.raise_mailed_at is None]
+    over = [row.pk for row in rows if not row.is_open]
+    Alert.primary.filter(pk__in=raised).update(raise_mailed_at=now)
+    Alert.primary.filter(pk__in=over).update(clear_mailed_at=now)
+
+
+def _entries(now: dt.datetime) -> Iterator[Entry]:
+    """Yield what is to be told, but for what came again too soon."""
+    is_untold = Q(open_key__isnull=False, raise_mailed_at=None)
+    is_over = Q(cleared_at__isnull=False, clear_mailed_at=None)
+    is_over &= Q(raise_mailed_at__isnull=False) | Q(cleared_at__gte=now - LATE)
+    grouped: dict[tuple[str, str], list[Alert]] = defaultdict(list)
+    for row in Alert.primary.filter(is_untold | is_over, rule__in=list(RULES)).order_by("pk"):
+        grouped[row.rule, row.subject].append(row)
+    lately = _told_lately(now) if grouped else set()
+    for key, rows in grouped.items():
+        told = [row for row in rows if row.raise_mailed_at is not None]
+        if key not in lately:
+            yield Entry(rows=rows)
+        elif told and not rows[-1].is_open:  # its first end is told at once
+            yield Entry(rows=told)
+
+
+def _told_lately(now: dt.datetime) -> set[tuple[str, str]]:
+    """Return the rules and subjects of which a mail told that they were raised, not long ago.
+
+    What is still to come was written before the clock was set back, and holds up nothing.
+    """
+    rows = Alert.primary.filter(raise_mailed_at__range=(now - QUIET, now))
+    return set(rows.values_list("rule", "subject"))
+
+
+def _count_of_mails(now: dt.datetime) -> int:
+    """Return how many mails went lately: what one told has one moment."""
+    moments: set[dt.datetime | None] = set()
+    for name in ("raise_mailed_at", "clear_mailed_at"):
+        moments |= set(Alert.primary.filter(**{f"{name}__range": (now - WINDOW, now)}).values_list(name, flat=True))
+    return len(moments)
+
+
+def _urgency(entry: Entry) -> tuple[bool, int, int]:
+    rule = entry.newest.rule
+    return not entry.newest.is_open, BY_URGENCY.index(rule), entry.newest.pk

@@ -1,0 +1,734 @@
+"""Jobs that are followed together: making a batch, adding up its counts, and what is submitted at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import logging
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import Error
+from django.db.models import F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
+from django.utils.dateparse import parse_datetime
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import transitions
+from django_jobs.engine.access import beside, find_batch, get_policy, may_hang
+from django_jobs.engine.actors import name_of
+from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.deadlines import Late
+from django_jobs.engine.json_storage import NotStorable, encoded, is_storable_text
+from django_jobs.engine.store import database
+from django_jobs.engine.store.base.jobs import COUNTS
+from django_jobs.engine.store.database import fresh_reads, store
+from django_jobs.engine.store.organization_ids import recent_ids
+from django_jobs.engine.submission import building, submit, targets
+from django_jobs.engine.submission.targets import Authorizer, belongs
+from django_jobs.engine.submission.values import Errors, SubmissionFields, max_parameters_bytes
+from django_jobs.exceptions import (
+    BatchNotFound,
+    InvalidSubmission,
+    JobsError,
+    JobTypeDisabled,
+    OrganizationInactive,
+    PermissionDenied,
+    PolicyFailed,
+    RetryableRefusal,
+)
+from django_jobs.models import Batch, BatchChange, Job, JobType, get_organization_model
+from django_jobs.models.batch import COUNTED, BatchQuerySet, format_batch_id
+from django_jobs.models.job import format_job_id
+from django_jobs.statuses import IN_FLIGHT, UNFINISHED_STATES, BatchState, OpenTo, Status
+from django_jobs.texts import said, say
+from django_jobs.values import BatchStatus
+
+# Jobs that are followed together: making a batch, adding up its counts, and what is submitted at its end.
+
+
+# Changing a batch: under a lock that keeps out those who add jobs, by what its counts are then.
+
+
+def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: str) -> None:
+    """Have ``write`` set these fields of a batch whose counts are added up, and end it if it has ended by that.
+
+    The instance says the same then.
+
+    Raises BatchNotFound, and what ``write`` raises; then nothing is changed.
+    """
+
+    def run() -> Batch:
+        row = store().close_batch(batch.pk)
+        if row is None:
+            raise BatchNotFound(
+                say("There is no batch %(batch)s any more.", code="unknown_batch", batch=batch.batch_id)
+            )
+        row = add_up_owned(row)
+        write(row, database.now())
+        row.save(update_fields=fields, using=database.alias())
+        return end_owned(row)
+
+    row = database.in_transaction(run)
+    for field in Batch._meta.concrete_fields:
+        setattr(batch, field.attname, getattr(row, field.attname))
+
+
+# How often this process looks whether a batch whose jobs end here has ended.
+
+
+#: Seconds between two looks at a batch that is far from its end.
+PAUSE: Final = 0.5
+#: A batch that waits for so few jobs is looked at after each of them, so that what follows it begins at once.
+NEAR: Final = 50
+#: One that waits for more is looked at when this process has ended such a part of them, since others may have ended as
+#: many each.
+PART: Final = 3
+#: Batches that are remembered. What is forgotten is looked at once more than needed, or left to the scheduler.
+MAX_REMEMBERED: Final = 10_000
+
+
+class Pace:
+    """Remembers when each batch was looked at, how far it was from its end, and which are to be looked at later."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looked: dict[int, tuple[float, int | None]] = {}
+        #: How many jobs of each moved here since then.
+        self._moved: Counter[int] = Counter()
+        self._waiting: set[int] = set()
+
+    def due(self, moved: Mapping[int, int]) -> list[int]:
+        """Return those of these batches, of which so many jobs moved, that are to be looked at; put off the others."""
+        now = time.monotonic()
+        with self._lock:
+            self._moved.update(moved)
+            due = sorted(pk for pk in moved if self._is_due(pk, now))
+            if len(self._waiting) >= MAX_REMEMBERED:  # a process that is no worker never asks for them
+                self._waiting.clear()
+            self._waiting.update(moved)
+            self._waiting.difference_update(due)
+            return due
+
+    def _is_due(self, pk: int, now: float) -> bool:
+        looked, left = self._looked.get(pk, (0.0, None))
+        if now - looked >= PAUSE:
+            return True
+        return left is not None and (left <= NEAR or left <= PART * self._moved[pk])
+
+    def waiting(self) -> list[int]:
+        """Return those that were put off and whose time has come; they are no longer put off."""
+        if not self._waiting:
+            return []
+        now = time.monotonic()
+        with self._lock:
+            due = sorted(pk for pk in self._waiting if now - self._looked.get(pk, (0.0, None))[0] >= PAUSE)
+            self._waiting.difference_update(due)
+            return due
+
+    def note(self, left: Mapping[int, int | None]) -> None:
+        """Note that batches are looked at now, and how many jobs each waits for; None: it is open, and cannot end."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._looked) >= MAX_REMEMBERED:
+                self._looked.clear()
+                self._moved.clear()
+            for pk in left:
+                self._moved.pop(pk, None)
+            self._looked.update({pk: (now, count) for pk, count in left.items()})
+
+    def put_off(self, pks: Iterable[int]) -> None:
+        """Note that these are to be looked at again."""
+        with self._lock:
+            self._waiting.update(pks)
+
+    def forget(self, pks: Iterable[int]) -> None:
+        """Forget batches that have ended."""
+        with self._lock:
+            for pk in pks:
+                self._looked.pop(pk, None)
+                self._moved.pop(pk, None)
+                self._waiting.discard(pk)
+
+
+# Adding up the counts of batches, and seeing that one has ended.
+#
+# Whatever moves a job of a batch into or out of a status that counts leaves a :class:`BatchChange` in the same
+# transaction. So those whose jobs end at once do not wait for each other, and no change is lost or counted twice.
+# Changes are added to the batch's row, under its lock, and deleted: once a second by the scheduler, and after a commit
+# with which the batch may have ended.
+#
+# A batch ends when it is closed and all its jobs have ended. The transaction that sees this submits ``then`` or
+# ``on_failure``, so that each is submitted once whatever dies. A change of nothing notes that a batch is
+# to be looked at again.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: Batches that one transaction looks at.
+AT_ONCE: Final = 200
+#: Changes that one tick of the scheduler reads, and for how long it works on them.
+READ_AT_ONCE: Final = 5_000
+TICK_SECONDS: Final = 0.5
+#: After this time it is tried again to submit what follows a batch, where that was refused for now.
+WAITING: Final = dt.timedelta(seconds=10)
+
+_pace = Pace()
+
+
+def count_after_commit(moved: Mapping[int, int]) -> None:
+    """End batches whose last jobs ended just now: how many jobs moved, by the batch's key.
+
+    Never raises: the scheduler looks again.
+    """
+    due = _pace.due(moved)
+    if due:
+        _look(due)
+
+
+def count_waiting() -> int:
+    """Look at the batches that could wait, where their time has come; return at how many. Never raises."""
+    due = _pace.waiting()
+    return _look(due) if due else 0
+
+
+def count_in_tick() -> int:
+    """Add up the batches of which somebody left changes, for TICK_SECONDS; return how many were written."""
+    until = time.monotonic() + TICK_SECONDS
+    due = BatchChange.primary.filter(changed_at__lte=database.now()).order_by("pk")
+    pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
+    total = 0
+    for some in _portions(pks):
+        _forget_changes(some)
+        total += _count(some, only_ends=False)
+        if time.monotonic() >= until:
+            break
+    return total
+
+
+def _forget_changes(pks: Sequence[int]) -> None:
+    """Delete what is noted of batches that were deleted: their jobs may end after them."""
+    gone = set(pks) - set(Batch.primary.filter(pk__in=pks).values_list("pk", flat=True))
+    if gone:
+        BatchChange.primary.filter(batch_id__in=gone).delete()
+
+
+def _look(pks: Sequence[int]) -> int:
+    try:
+        for some in _portions(pks):
+            _count(some, only_ends=True)
+    except Exception as error:  # noqa: BLE001  (the caller has committed what it wanted; a policy may have failed)
+        logger.warning("event=batches_not_counted error=%r", error)
+        _pace.put_off(pks)
+    return len(pks)
+
+
+def _portions(pks: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (pks[start : start + AT_ONCE] for start in range(0, len(pks), AT_ONCE))
+
+
+def _count(pks: Sequence[int], *, only_ends: bool) -> int:
+    """Add up those of these that may have ended, or all; return how many were written."""
+    ending: dict[Any, list[int]] = defaultdict(list)
+    for item in _look_at(pks):
+        if item.may_end:
+            ending[item.organization_pk].append(item.pk)
+    others = [] if only_ends else sorted(set(pks).difference(*ending.values()))
+    count = 0
+    if others:
+        count += len(database.in_transaction(functools.partial(_add_up_others, others)))
+    # Tenant by tenant: what follows a batch asks the access policy, and may wait for a submission of the same work.
+    for organization_pk, some in ending.items():
+        try:
+            count += len(beside(organization_pk, functools.partial(_end_all, some)))
+        except Late:
+            _pace.put_off(some)
+    return count
+
+
+class _Seen(NamedTuple):
+    """A batch as it was seen without a lock: how many of its jobs have not ended."""
+
+    pk: int
+    organization_pk: Any
+    left: int
+    #: Whether its last end is its own: it is closed, and none of its jobs is to be retried still.
+    is_complete: bool
+
+    @property
+    def may_end(self) -> bool:
+        return self.is_complete and self.left <= 0
+
+
+def _look_at(pks: Sequence[int]) -> list[_Seen]:
+    """Look at these batches, and note how far from their ends they are.
+
+    The rows are read before the changes: whoever adds up in between sees all that is missing here.
+    """
+    ended = F("completed") + F("canceled") + F("dead_letter")
+    rows = Batch.primary.filter(pk__in=pks).order_by().annotate(left=F("total") - ended)
+    is_complete = Q(closed_at__isnull=False, retry_position__isnull=True)
+    seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "organization_id", "left", "is_complete"))
+    grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
+    changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
+    found = [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
+    _pace.note({item.pk: item.left if item.is_complete else None for item in found})
+    return found
+
+
+def _end_all(pks: Sequence[int]) -> list[Batch]:
+    ask_ahead_of_ending(pks)
+    return database.in_transaction(functools.partial(_end_owned, pks))
+
+
+def _end_owned(pks: Sequence[int]) -> list[Batch]:
+    """Add up and end batches to which nobody adds a job at this moment, nor will before the transaction ends."""
+    owned = store().own_batches(sorted(pks))
+    _pace.put_off(set(pks) - set(owned))
+    return _write_counts(owned, database.now(), are_owned=True)
+
+
+def _add_up_others(pks: Sequence[int]) -> list[Batch]:
+    free = list(database.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
+    return _write_counts(free, database.now(), are_owned=False)
+
+
+def add_up_owned(batch: Batch) -> Batch:
+    """Add up a batch whose row the open transaction has locked against everybody; return it as it is then.
+
+    A transaction that does not see what others committed meanwhile cannot know its counts, and leaves them as they are.
+    """
+    if store().has_old_view():
+        return batch
+    _write_counts([batch.pk], database.now(), are_owned=True)
+    return Batch.primary.get(pk=batch.pk)
+
+
+def end_owned(batch: Batch) -> Batch:
+    """End a batch that was added up and changed just now, if it has ended, or try again to submit what follows it.
+
+    Return it as it is then. After a transaction that could not add it up, somebody looks again.
+    """
+    if store().has_old_view():
+        look_again(batch)
+    elif _may_end(batch) and (batch.completed_at is None or batch.fault):
+        _end([batch], database.now())
+    transitions.announcer().batches_counted({batch.pk: batch.organization_id})
+    return Batch.primary.get(pk=batch.pk)
+
+
+def look_again(batch: Batch) -> None:
+    """Have somebody look at the batch once the open transaction is committed: it may have ended."""
+    _remind([batch], database.now())
+    database.on_commit(lambda: count_after_commit({batch.pk: 0}))
+
+
+def _write_counts(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> list[Batch]:
+    """Add up these batches, whose rows the open transaction has locked, and return those that changed.
+
+    Those that may be ended only by somebody who owns them are to be looked at again.
+    """
+    written = store().add_up_batches(pks, now) if pks else []
+    ending = [batch for batch in written if _may_end(batch)]
+    if are_owned:
+        _end(ending, now)
+    else:
+        _remind(ending, now)
+    # A job of one that had ended was retried.
+    revived = [batch.pk for batch in written if batch.completed_at is not None and batch not in ending]
+    if revived:
+        Batch.primary.filter(pk__in=revived).update(completed_at=None)
+    transitions.announcer().batches_counted({batch.pk: batch.organization_id for batch in written})
+    return written
+
+
+def _may_end(batch: Batch) -> bool:
+    """Return whether all its jobs have ended, and none is to be retried still."""
+    return batch.closed_at is not None and batch.retry_position is None and batch.ended >= batch.total
+
+
+def _end(batches: Sequence[Batch], now: dt.datetime) -> None:
+    """End these batches and submit what follows them. Where that must wait, it is tried again later."""
+    # One that ended before, and of which only what follows must wait, keeps its moment.
+    new = [batch for batch in batches if batch.completed_at is None or not batch.fault]
+    for batch in new:
+        batch.completed_at = now
+    if new:
+        Batch.primary.filter(pk__in=[batch.pk for batch in new]).update(completed_at=now)
+    waiting = [batch for batch in batches if not follow_ending(batch)]
+    _remind(waiting, now + WAITING)
+    for batch in new:
+        level = logging.WARNING if batch.fault else logging.INFO
+        text = "batch_id=%s event=batch_ended state=%s total=%s organization=%s %s"
+        logger.log(level, text, batch.batch_id, batch.state, batch.total, batch.organization_name, batch.fault)
+    _pace.forget(batch.pk for batch in batches)
+
+
+def _remind(batches: Sequence[Batch], at: dt.datetime) -> None:
+    """Have these looked at again, from that moment on."""
+    BatchChange.primary.bulk_create([BatchChange(batch_id=batch.pk, changed_at=at) for batch in batches])
+
+
+# Making a batch.
+
+
+#: Characters.
+MAX_NAME: Final = 200
+
+
+def create_batch(
+    organization: Any,
+    *,
+    name: str = "",
+    then: Mapping[str, Any] | None = None,
+    on_failure: Mapping[str, Any] | None = None,
+    user: Any = None,
+    open_to: str = "owner",
+) -> Batch:
+    """Make a batch of an organization, and return it: add jobs by its ``submit`` and ``submit_many``, then close it.
+
+    As a context manager it closes itself at the end of the block, and cancels itself where the block raises.
+    ``organization`` is an id or an instance, or None for the system organization; ``name`` a title of up to 200
+    characters; ``user`` the owner of the batch and its jobs, whose rights are checked (None: trusted server code).
+    Users add jobs to it where they may cancel it, and none to one of server code. With ``open_to="members"`` every
+    member of the organization may. Server code and the batch's own jobs always may.
+
+    ``then`` and ``on_failure`` are submissions: dicts with ``job_type`` and whatever else
+    :func:`~django_jobs.submit_job` takes, but for the organization and what waits for jobs. One is submitted when the
+    batch is closed and its last job has ended: ``then`` if all completed, else ``on_failure``. Each is submitted once
+    at most.
+
+    Inside a handler, a later attempt that makes the same batch again gets that of the earlier attempt. A canceled batch
+    is not given back.
+
+    Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
+    """
+    tenant = _tenant(organization)
+    if not _is_title(name):
+        raise InvalidSubmission(
+            {"name": [say("Give a text of up to %(most)d characters.", code="too_long", most=MAX_NAME)]}
+        )
+    if open_to not in OpenTo.values:
+        raise InvalidSubmission({"open_to": [say("Use 'owner' or 'members'.", code="invalid_choice")]})
+    submitted_by_id, submitted_by_attempt = building.submitter()
+    batch = Batch(
+        name=name,
+        organization=tenant,
+        organization_name=str(getattr(tenant, jobs_settings.ORGANIZATION_ID_FIELD)),
+        owner_id=getattr(user, "pk", None),
+        owner_name=name_of(user),
+        open_to=open_to,
+        submitted_by_id=submitted_by_id,
+        submitted_by_attempt=submitted_by_attempt,
+    )
+    if building.is_later_attempt():  # what is given back is not judged again
+        batch.then, batch.on_failure = stored_ending("then", then), stored_ending("on_failure", on_failure)
+        earlier = building.batch_given_back(batch)
+        if earlier is not None:
+            return earlier
+    _check_tenant(tenant, user)
+    batch.then = check_ending("then", then, tenant, user)
+    batch.on_failure = check_ending("on_failure", on_failure, tenant, user)
+    batch.created_at = database.now()
+    batch.save(using=database.alias())
+    return batch
+
+
+def _is_title(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= MAX_NAME and is_storable_text(name)
+
+
+def _tenant(organization: Any) -> Any:
+    errors = Errors()
+    tenant = targets.read_organization(organization, errors)
+    if tenant is None:
+        raise errors.refusal()
+    return tenant
+
+
+def _check_tenant(tenant: Any, user: Any) -> None:
+    if user is not None and not belongs(user, tenant):
+        raise PermissionDenied(say("You may not make a batch for this organization.", code="no_part"))
+    if not get_policy().is_active(tenant):
+        text = say("This organization is not active.", code="organization_inactive")
+        raise OrganizationInactive({"organization": [text]})
+
+
+# What a batch does, as host code is told: its row, and what was not yet added to it.
+
+
+def get_batch_status(batch_id: str | Batch, *, user: Any = None) -> BatchStatus:
+    """Return what the batch does now. BatchNotFound when there is no such batch, or ``user`` may not know of it.
+
+    This reads one row and what was not yet added to it, and counts what is queued or running of the batch now: nothing
+    that grows with the number of its jobs.
+    """
+    batch = find_batch(batch_id, user)
+    found = describe_batch(batch.pk)
+    if found is None:
+        raise BatchNotFound(say("There is no batch %(batch)r.", code="unknown_batch", batch=batch.batch_id))
+    return found
+
+
+def describe_batch(pk: int) -> BatchStatus | None:
+    """Return the status of the batch with this key, as it is now; None where it is gone."""
+    return next(iter(describe_batches(list(up_to_date(Batch.primary.filter(pk=pk))))), None)
+
+
+def up_to_date(rows: BatchQuerySet) -> BatchQuerySet:
+    """Return these batches with what was not yet added to each, read by the same statement."""
+    left = BatchChange.primary.filter(batch_id=OuterRef("pk")).order_by().values("batch_id")
+    sums = {f"left_{name}": _sum(left, name) for name in COUNTS}
+    return rows.annotate(**sums)
+
+
+def _sum(left: QuerySet[Any, Any], name: str) -> Coalesce:
+    return Coalesce(Subquery(left.annotate(s=Sum(name)).values("s"), output_field=IntegerField()), Value(0))
+
+
+def describe_batches(batches: Sequence[Batch]) -> list[BatchStatus]:
+    """Return the status of each of these rows, best from :func:`up_to_date`; in a fixed number of statements."""
+    for batch in batches:
+        for name in COUNTS:
+            setattr(batch, name, getattr(batch, name) + getattr(batch, f"left_{name}", 0))
+            setattr(batch, f"left_{name}", 0)
+        if batch.ended < batch.total:  # a job of a batch that had ended was retried just now
+            batch.completed_at = None
+    flying = _in_flight([batch.pk for batch in batches if batch.ended < batch.total])
+    names = recent_ids({batch.organization_id: batch.organization_name for batch in batches})
+    jobs = _job_ids([pk for batch in batches for pk in (batch.then_job_id, batch.on_failure_job_id) if pk is not None])
+    return [_describe(batch, flying.get(batch.pk, _NONE), names[batch.organization_id], jobs) for batch in batches]
+
+
+class _Flying:
+    """What is queued or running of a batch."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.started_at: Any = None
+
+
+_NONE = _Flying()
+
+
+def _in_flight(pks: Sequence[int]) -> dict[int, _Flying]:
+    """Read what is in flight, which is never much, whatever batch it is of."""
+    found: dict[int, _Flying] = {}
+    rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), queued_at__isnull=False, batch_id__in=pks).order_by()
+    for pk, status, started_at in rows.values_list("batch_id", "status", "started_at") if pks else ():
+        own = found.setdefault(pk, _Flying())
+        own.counts[status] = own.counts.get(status, 0) + 1
+        if status == Status.RUNNING and started_at is not None:
+            own.started_at = min(own.started_at or started_at, started_at)
+    return found
+
+
+def _job_ids(pks: Sequence[int]) -> dict[int, str]:
+    rows = Job.primary.filter(pk__in=pks).values_list("pk", "created_at") if pks else ()
+    return {pk: format_job_id(pk, created_at.year) for pk, created_at in rows}
+
+
+def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, str]) -> BatchStatus:
+    counts = dict.fromkeys(map(str, Status), 0)
+    counts |= {str(status): max(0, getattr(batch, column)) for status, column in COUNTED.items()}
+    left = max(0, batch.total - sum(counts.values()))
+    for status in IN_FLIGHT:  # they may have moved on since the row was read
+        counts[status] = min(left, flying.counts.get(status, 0))
+        left -= counts[status]
+    counts[Status.PENDING] = left
+    return BatchStatus(
+        batch_id=batch.batch_id,
+        name=batch.name,
+        organization=organization,
+        owner=batch.owner_name,
+        open_to=batch.open_to,
+        state=str(batch.state),
+        total=batch.total,
+        by_status=counts,
+        progress=_progress(batch),
+        created_at=batch.created_at,
+        started_at=_earliest(batch.started_at, flying.started_at),
+        closed_at=batch.closed_at,
+        completed_at=batch.completed_at,
+        then_job=jobs.get(batch.then_job_id or 0),
+        on_failure_job=jobs.get(batch.on_failure_job_id or 0),
+        fault=batch.fault,
+        refused=batch.refused,
+    )
+
+
+def _earliest(*moments: Any) -> Any:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _progress(batch: Batch) -> int:
+    """Return the share of its jobs that have ended, in percent. An empty batch is done once it has ended."""
+    if not batch.total:
+        return 0 if batch.state in UNFINISHED_STATES else 100
+    return min(100, 100 * batch.ended // batch.total)
+
+
+def batch_id_of(job_pk: int) -> str | None:
+    """Return the id of the batch that a job counts for; None where it counts for none."""
+    row = Job.primary.filter(pk=job_pk, batch__isnull=False).values_list("batch_id", "batch__created_at").first()
+    return None if row is None or row[1] is None else format_batch_id(row[0], row[1].year)
+
+
+def batch_of(job_pk: int) -> BatchStatus | None:
+    """Return the status of the batch that a job counts for, or whose ``then`` or ``on_failure`` it is."""
+    pk = Job.primary.filter(pk=job_pk).values_list("batch_id", flat=True).first()
+    if pk is None:
+        for name in ("then_job_id", "on_failure_job_id"):
+            pk = pk or Batch.primary.filter(**{name: job_pk}).values_list("pk", flat=True).first()
+    return None if pk is None else describe_batch(pk)
+
+
+# What a batch submits at its end: ``then`` if all its jobs completed, ``on_failure`` if not; each once at most.
+
+
+#: What such a submission cannot say: it waits for the whole batch, and counts for none.
+_NOT_TAKEN: Final = frozenset({"depends_on", "run_after", "batch"})
+_TAKEN: Final = frozenset({"job_type", "parameters", *SubmissionFields.__annotations__}) - _NOT_TAKEN
+_MOMENTS: Final = ("run_at", "expires_at")
+#: Refusals that end by themselves, or when somebody switches a tenant or a type on again, for which jobs wait too.
+_PASSING: Final = (RetryableRefusal, OrganizationInactive, JobTypeDisabled)
+
+
+def check_ending(name: str, given: object, organization: Any, user: Any) -> dict[str, Any] | None:
+    """Return a submission as it is stored until the batch ends. ``name`` is ``then`` or ``on_failure``.
+
+    Raises InvalidSubmission or PermissionDenied for what would be refused now, with the name before each field.
+    """
+    values = _values(name, given)
+    if not values:
+        return None
+    try:
+        submit.judge(values.pop("job_type"), organization, values, user)
+    except InvalidSubmission as refusal:
+        raise type(refusal)({f"{name}.{field}": texts for field, texts in refusal.errors.items()}) from refusal
+    return stored_ending(name, given)
+
+
+def stored_ending(name: str, given: object) -> dict[str, Any] | None:
+    """Return the same without judging it. Raises InvalidSubmission for what is no submission."""
+    values = _values(name, given)
+    if not values:
+        return None
+    try:
+        text: dict[str, Any] = encoded({**values, "job_type": _name_of(values["job_type"])}, name, _max_bytes())[1]
+    except NotStorable as error:
+        raise InvalidSubmission({name: [said(error)]}) from error
+    return text
+
+
+def _values(name: str, given: object) -> dict[str, Any]:
+    """Return what is given by its names; nothing where nothing is to follow."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or "job_type" not in given:
+        problem = say("Give an object (a dict) with job_type, and what else the job needs.", code="not_an_object")
+        raise InvalidSubmission({name: [problem]})
+    unknown = sorted(str(key) for key in given.keys() - _TAKEN)
+    if unknown:
+        text = f"It takes no %(names)s; known are {', '.join(sorted(_TAKEN))}."
+        raise InvalidSubmission({name: [say(text, code="unknown_field", names=", ".join(unknown))]})
+    return dict(given)
+
+
+def _name_of(job_type: Any) -> Any:
+    return getattr(job_type, "pk", job_type)
+
+
+def _max_bytes() -> int:
+    return max_parameters_bytes() + 8192
+
+
+def follow_ending(batch: Batch) -> bool:
+    """Submit what follows a batch whose jobs have all ended, unless that was done; its caller owns the row.
+
+    Return False where it cannot be submitted for now, and is to be tried again. ``fault`` says why in words.
+    """
+    name = "then" if batch.state == BatchState.COMPLETED else "on_failure"
+    if getattr(batch, name) is None or getattr(batch, f"{name}_job_id") is not None:
+        _write_ending(batch, fault="")
+        return True
+    token = current_job.set(None)  # the batch submits it, not the job that happens to run here
+    try:
+        with fresh_reads():  # a refusal is for good
+            job = database.in_transaction(lambda: _submit(batch, getattr(batch, name)))
+    except _PASSING as refusal:
+        _write_ending(batch, fault=f"{name} waits: {refusal}")
+        return False
+    except JobsError as refusal:
+        _write_ending(batch, fault=f"{name}: {refusal}")
+    except Error:
+        raise
+    except Exception as error:
+        if not database.goes_on_after(error):
+            raise  # the policy hangs, and has taken the transaction with it
+        logger.warning("batch_id=%s event=batch_not_followed error=%r", batch.batch_id, error, exc_info=error)
+        _write_ending(batch, fault=f"{name} waits: {type(error).__name__}; the log says more")
+        return False
+    else:
+        _write_ending(batch, fault="", **{f"{name}_job_id": job.pk})
+    finally:
+        current_job.reset(token)
+    return True
+
+
+def ask_ahead_of_ending(pks: Sequence[int]) -> None:
+    """Ask the policy what will be asked where something follows these batches, which are of one organization.
+
+    To be called before the transaction that ends them: what fails or hangs here is told there.
+    """
+    if not may_hang():
+        return
+    rows = Batch.primary.filter(pk__in=pks).select_related("organization", "owner")
+    with fresh_reads(), contextlib.suppress(PolicyFailed):
+        for batch in rows:
+            for given in filter(None, (batch.then, batch.on_failure)):
+                kind = JobType.primary.filter(pk=given["job_type"]).first()
+                targets.ask_ahead(batch.organization, batch.owner, kind)
+
+
+def _write_ending(batch: Batch, **values: Any) -> None:
+    changed = {name: value for name, value in values.items() if getattr(batch, name) != value}
+    for name, value in changed.items():
+        setattr(batch, name, value)
+    if changed:
+        Batch.primary.filter(pk=batch.pk).update(**changed)
+
+
+def _submit(batch: Batch, given: dict[str, Any]) -> Job:
+    owner = owner_of(batch)
+    values = {key: value for key, value in given.items() if key != "job_type"}
+    for name in _MOMENTS:
+        if isinstance(values.get(name), str):
+            values[name] = parse_datetime(values[name])
+    # What follows one batch is not the same work as what follows another, though its parameters may be equal.
+    if values.get("unique_key") is None:
+        values["deduplication_window"] = 0
+    values.setdefault("on_duplicate", "return")
+    return submit.submit(given["job_type"], tenant_of(batch), values, owner, Authorizer(owner))
+
+
+def tenant_of(batch: Batch) -> Any:
+    """Return an instance with the key of the batch's tenant, which a submission reads anew."""
+    return get_organization_model()(pk=batch.organization_id)
+
+
+def owner_of(batch: Batch) -> Any:
+    """Return the user in whose name the batch's jobs are submitted; None: nobody's. Raises PermissionDenied if gone."""
+    if batch.owner_id is None and not batch.owner_name:
+        return None
+    users = database.rows(get_user_model())
+    owner = None if batch.owner_id is None else users.filter(pk=batch.owner_id).first()
+    if owner is None:
+        text = "%(owner)s, the owner of %(batch)s, no longer exists."
+        raise PermissionDenied(say(text, code="owner_gone", owner=batch.owner_name, batch=batch.batch_id))
+    return owner

@@ -1,0 +1,309 @@
+"""Breakers where attempts begin and end: counting ends, sparing held jobs their retries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import math
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from django.db.models import Q
+
+from django_jobs.engine import machine
+from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.dispatch.limits import BreakerLimits, Failure, count_completion, count_failure, holds_jobs
+from django_jobs.engine.execution import retry_policy
+from django_jobs.engine.store import database
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import After, Move, Moved, Row
+from django_jobs.engine.transitions import kind_of
+from django_jobs.models import Breaker, ExecutionLog, Job, JobType
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BreakerState, Priority, Status
+from django_jobs.texts import say
+
+# Attempts that failed while the breaker of their type was open, and cost their jobs no retry.
+#
+# A job that would fail whatever its provider does must not go on like that for ever, nor be the only one that tries.
+# So a try that failed waits longer each time, for as long as others of its type wait to try. And a job is spared for a
+# day: then it pays a retry for its next failure, and after that it is spared for another day. Where nothing of its type
+# completes any more, it is a Dead Letter after as many days as it has retries, and one more.
+
+
+#: How the message of such an attempt begins; the Execution Log is searched for it.
+SPARED: Final = "No retry spent, since the breaker of the job type is open"
+SPARED_FOR: Final = dt.timedelta(days=1)
+#: A try that failed lets others try for more than one pause, and for more and more of them; up to so many seconds.
+PAUSES: Final = 1.5
+MAX_SECONDS: Final = 3600.0
+MAX_DOUBLINGS: Final = 12
+
+
+def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
+    """Return the move of a failed attempt to Pending; its own move, if the job has been spared for too long.
+
+    ``pause`` is the seconds between two tries where the job has to let others go first, as after a try that failed.
+    With 0 it is ready at once, behind others.
+    """
+    times, first = _spared_before(job)
+    if first is not None and now - first > SPARED_FOR:
+        return item
+    waits = pause > 0 and _others_wait(job, now)
+    delay = _delay(times, pause) if waits else 0.0
+    values: dict[str, Any] = {name: value for name, value in item.values.items() if name != "retry_count"}
+    return Move(
+        pk=item.pk,
+        to_status=Status.PENDING,
+        attempt=item.attempt,
+        message=say(f"{SPARED}: %(text)s", code="spared", text=item.message),
+        traceback=item.traceback,
+        values={**values, "next_retry_at": None, "ready_at": After(delay), "worker_name": ""},
+    )
+
+
+def _delay(times: int, pause: int) -> float:
+    """Return for how many seconds a job lets others try that was spared so many times before."""
+    shortest = PAUSES * pause
+    return max(shortest, min(shortest * 2.0 ** min(times, MAX_DOUBLINGS), MAX_SECONDS))
+
+
+def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:
+    """Return how many times in a row the job has been spared, and when for the first time."""
+    if job.attempt <= job.retry_count + 1:  # each attempt before this one has cost a retry
+        return 0, None
+    logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
+    paid = logs.filter(to_status__in=sorted(WITH_ERRORS)).last()
+    spared = logs.filter(to_status=Status.PENDING, message__startswith=SPARED, id__gt=0 if paid is None else paid.pk)
+    times = list(spared.values_list("timestamp", flat=True))
+    return len(times), times[0] if times else None
+
+
+def _others_wait(job: Job, now: dt.datetime) -> bool:
+    """Return whether another job of the type is ready, and waits for its turn to try."""
+    rows = store().waiting_jobs().filter(job_type_id=job.job_type_id, is_delayed=False, priority__in=list(Priority))
+    return rows.filter(ready_at__lte=now).exclude(pk=job.pk).exists()
+
+
+# Breakers where attempts begin and end: counting ends, sparing held jobs their retries, keeping them from starting.
+#
+# All of it is for types that have a breaker only. Rows are locked in one order: first those of jobs, then those of
+# breakers in ascending key.
+
+
+logger = logging.getLogger("django_jobs")
+
+#: Why a queued job does not start, or an attempt that had not begun goes back.
+NOT_STARTED: Final = say("The breaker of the job type is open", code="breaker_open")
+#: By database and type: a number, and for which organization it is; None: for all, or of several.
+_Notes: TypeAlias = dict[tuple[str, str], tuple[float, Any]]
+#: What is written of a breaker.
+WRITTEN: Final = (
+    "state",
+    "organization",
+    "relapse_organization",
+    "others_failures",
+    "others_fingerprint",
+    "failures",
+    "fingerprint",
+    "error_message",
+    "opened_at",
+    "next_try_at",
+    "tries_since",
+    "recovering_since",
+)
+#: When this process last learned that a breaker is open, on the clock of ``engine.machine``, and whose jobs it holds.
+_learned: _Notes = {}
+#: How many attempts had failed in a row when this process last stored how some ended, and whose they were.
+_counted: _Notes = {}
+
+
+def not_startable(jobs: Sequence[Row]) -> set[int]:
+    """Return the keys of those of these jobs that must not start, since the breakers of their types are open.
+
+    What the dispatcher queued since it let the first one go is a try, and may. What waits for it still may not.
+    """
+    types = {job.job_type_id for job in jobs if job.breaker_failures}
+    if not types:
+        return set()
+    open_rows = {row.pk: row for row in Breaker.primary.filter(pk__in=types, state=BreakerState.OPEN)}
+    held = [
+        (job, row) for job in jobs if (row := open_rows.get(job.job_type_id)) and holds_jobs(row, job.organization_id)
+    ]
+    return {job.pk for job, row in held if not _is_since(job.queued_at, row.tries_since)}
+
+
+def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
+    return moment is not None and since is not None and moment >= since
+
+
+def count_completions(items: Iterable[retry_policy.Returned], moved: Iterable[Moved]) -> None:
+    """Count the attempts among these that were stored as completed; in the transaction that stores them."""
+    stored = {(item.pk, item.attempt) for item in moved}
+    own = [
+        item for item in items if item.claimed.breaker_failures and (item.claimed.pk, item.claimed.attempt) in stored
+    ]
+    types = {item.claimed.job_type for item in own}
+    for pk in types:
+        _counted.pop((database.alias(), pk), None)
+    counts = Q(failures__gt=0) | Q(others_failures__gt=0) | Q(state=BreakerState.OPEN)
+    rows = Breaker.primary.filter(counts, pk__in=types)
+    concerned = set(rows.values_list("pk", flat=True)) if types else set()
+    if not concerned:
+        return
+    now, locked = database.now(), _locked(concerned)
+    for row in locked.values():
+        was_open = row.state == BreakerState.OPEN
+        for item in own:
+            if item.claimed.job_type == row.pk:
+                count_completion(row, item.claimed.organization_pk, _began(item, now), now)
+        if was_open and row.state == BreakerState.RECOVERING:
+            _tell_recovery(row.pk)
+    Breaker.primary.bulk_update(locked.values(), WRITTEN)
+
+
+def _began(item: retry_policy.Returned, now: dt.datetime) -> dt.datetime | None:
+    return now - dt.timedelta(seconds=time.monotonic() - item.started) if item.started else None
+
+
+def count_ends(
+    jobs: Sequence[Job], moves: Sequence[Move], types: Collection[str], failing: Collection[str] = AWAITING_RETRY
+) -> list[Move]:
+    """Count the attempts that failed, and return the moves as they are to be; in the transaction that makes these.
+
+    ``types`` are the job types that may have a breaker, ``failing`` the statuses of attempts that count. The jobs'
+    rows are locked. Of an attempt that costs no retry the job goes back to Pending. So does a job whose attempt is to
+    go back to the queue while the breaker is open, unless it is a try.
+    """
+    counts = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status in failing}
+    asks = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
+    limits = _limits((counts | asks) & set(types))
+    if not limits:
+        return list(moves)
+    _make_missing(counts & limits.keys())
+    ends = _Ends(limits, _locked(limits.keys()))
+    made = [
+        ends.counted(job, item) if item.to_status in failing else item for job, item in zip(jobs, moves, strict=True)
+    ]
+    ends.write()
+    return [ends.unless_held(job, item) for job, item in zip(jobs, made, strict=True)]
+
+
+class _Ends:
+    """The breakers of the types of a set of attempts, their rows locked."""
+
+    def __init__(self, limits: Mapping[str, BreakerLimits], rows: Mapping[str, Breaker]) -> None:
+        self._limits, self._rows = limits, rows
+        self._now = database.now()
+        self._changed: set[str] = set()
+
+    def counted(self, job: Job, item: Move) -> Move:
+        """Count a failed attempt; return its move."""
+        row = self._rows.get(job.job_type_id)
+        if row is None:
+            return item
+        limits, was_open, held = self._limits[row.pk], row.state == BreakerState.OPEN, row.organization_id
+        is_held = was_open and holds_jobs(row, job.organization_id)
+        is_try = is_held and _is_since(job.started_at, row.tries_since)
+        failure = Failure(
+            organization_pk=job.organization_id,
+            # A provider that is down fails in each function that calls it.
+            fingerprint=kind_of(item.values["error_fingerprint"]),
+            text=item.values["error_message"],
+            began=job.started_at,
+        )
+        is_charged = count_failure(row, failure, limits, self._now)
+        self._changed.add(row.pk)
+        if row.state == BreakerState.OPEN and not (was_open and row.organization_id == held):
+            _tell_opening(row, limits)
+        if is_charged:
+            return item
+        # Ready at once, a job with a head start would stand before those that it is to let go first.
+        has_to_wait = is_try or job.head_start > 0
+        return spare_attempt(job, item, self._now, limits.pause if has_to_wait else 0)
+
+    def unless_held(self, job: Job, item: Move) -> Move:
+        """Return the move of an attempt that goes back to the queue: to Pending, if its job may not start again now."""
+        row = self._rows.get(job.job_type_id)
+        if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
+            return item
+        is_held = holds_jobs(row, job.organization_id)
+        if not is_held or _is_since(job.started_at, row.tries_since):
+            return item
+        values: dict[str, Any] = {**item.values, "queued_at": None, "ready_at": After(0.0)}
+        return Move(
+            pk=item.pk,
+            to_status=Status.PENDING,
+            attempt=item.attempt,
+            message=say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message),
+            traceback=item.traceback,
+            values=values,
+        )
+
+    def write(self) -> None:
+        """Write what changed, and note in this process which breakers are open, and what was counted."""
+        Breaker.primary.bulk_update([self._rows[pk] for pk in sorted(self._changed)], WRITTEN)
+        for row in self._rows.values():
+            counted = row.failures if row.state == BreakerState.CLOSED else 0
+            _counted[database.alias(), row.pk] = counted, row.organization_id
+            if row.state == BreakerState.OPEN:
+                _learned[database.alias(), row.pk] = machine.uptime_seconds(), row.organization_id
+
+
+def _limits(types: Collection[str]) -> dict[str, BreakerLimits]:
+    """Return what these types say of their breakers; without those that have none."""
+    if not types:
+        return {}
+    rows = JobType.primary.filter(pk__in=types, breaker_failures__gt=0)
+    found = rows.values_list("pk", "breaker_failures", "breaker_pause")
+    return {pk: BreakerLimits(failures=failures, pause=pause) for pk, failures, pause in found}
+
+
+def _make_missing(types: Collection[str]) -> None:
+    """Make the breakers that these types lack. Before any is locked: one that is made later would be locked too late.
+
+    To make a row that another transaction makes, too, is to wait for that transaction.
+    """
+    missing = JobType.primary.filter(pk__in=types, breaker=None).order_by("pk").values_list("pk", flat=True)
+    made = [Breaker(job_type_id=pk) for pk in missing] if types else []
+    Breaker.primary.bulk_create(made, ignore_conflicts=True)
+
+
+def _locked(pks: Collection[str]) -> dict[str, Breaker]:
+    return {row.pk: row for row in database.locked(Breaker.primary.filter(pk__in=pks))}
+
+
+def _tell_opening(row: Breaker, limits: BreakerLimits) -> None:
+    whose = "all" if row.organization_id is None else row.organization_id
+    values = (row.pk, row.failures, limits.pause, whose, row.fingerprint, row.error_message[:200])
+    text = "event=breaker_opened job_type=%s failures=%s pause=%s organization_key=%s fingerprint=%s error=%r"
+    database.on_commit(lambda: logger.warning(text, *values))
+
+
+def _tell_recovery(job_type: str) -> None:
+    database.on_commit(lambda: logger.warning("event=breaker_recovering job_type=%s", job_type))
+    database.once_on_commit(dispatcher.wake)
+
+
+def is_known_open(claimed: Claimed) -> bool:
+    """Return whether this process learned after a job was claimed that the breaker of its type is open."""
+    learned, whose = _learned.get((database.alias(), claimed.job_type), (-math.inf, None))
+    return learned >= claimed.claimed_at and whose in {None, claimed.organization_pk}
+
+
+def have_failed_too_often(ended: Sequence[retry_policy.Outcome], claimed: Claimed) -> bool:
+    """Return whether a breaker opens for a job when these ends are stored, as far as this process knows."""
+    failures, whose = _counted.get((database.alias(), claimed.job_type), (0, None))
+    organizations = {whose} if failures else set()
+    for item in reversed(ended):
+        if item.claimed.job_type != claimed.job_type:
+            continue
+        if isinstance(item, retry_policy.Returned):
+            return False
+        if isinstance(item, retry_policy.TimedOut) or getattr(item, "kind", "") == retry_policy.TRANSIENT:
+            failures += 1
+            organizations.add(item.claimed.organization_pk)
+        if failures >= claimed.breaker_failures:
+            return len(organizations) > 1 or not organizations.isdisjoint({None, claimed.organization_pk})
+    return False

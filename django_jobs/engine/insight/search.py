@@ -1,0 +1,403 @@
+"""Searches that no index serves, at a bounded cost."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from django.db import OperationalError
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models.fields.json import KeyTransform
+from django.utils.translation import gettext as _
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import find_job
+from django_jobs.engine.job_types.masking import Names, masked
+from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import LAST_KEY, capped_count
+from django_jobs.engine.store.database import store
+from django_jobs.exceptions import InvalidFilter, JobNotFound
+from django_jobs.models import Job, JobType, Schedule, get_organization_model
+from django_jobs.models.job import format_job_id
+from django_jobs.texts import say
+
+# Bounds the time of a search that no index serves, and counts jobs exactly, as far as a short time allows.
+#
+# To count, the keys are looked through from the newest on, stretch by stretch. Each statement reads a bounded part,
+# however rare or old the counted jobs are, and the clock is read between two of them.
+
+
+#: How long a statement may take that looks through jobs while somebody waits for the answer.
+WALK_SECONDS: Final = 5.0
+
+#: No further statement begins after so many seconds.
+SECONDS: Final = 1.0
+#: Keys that the first statement looks through. The next one doubles them if an index made it fast.
+STRETCH: Final = 100_000
+#: A statement that took less than so many seconds was fast.
+FAST_SECONDS: Final = 0.05
+#: Of one that took longer than so many seconds, the next one looks through half as many keys.
+SLOW_SECONDS: Final = 0.2
+
+
+@contextmanager
+def walked_in_time(name: str, *, is_walked: bool) -> Iterator[None]:
+    """Bound the time of each statement of the block, where no index finds the jobs. Only read in the block.
+
+    Raises InvalidFilter, with what to do by this name, where a statement takes longer.
+    """
+    if not is_walked:
+        yield
+        return
+    began = time.monotonic()
+    try:
+        with store().limited(WALK_SECONDS):
+            yield
+    except OperationalError as error:
+        if time.monotonic() - began < WALK_SECONDS:
+            raise
+        text = _("It takes too long to find these jobs. Narrow them to an organization, a type or a period.")
+        raise InvalidFilter({name: [say(text, code="too_slow")]}) from error
+
+
+def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
+    """Return how many jobs there are, and whether there may be more, since the time was too short to count all.
+
+    ``is_walked`` says that no index finds them, so that even a few could take long to find.
+    """
+    known = 0
+    if not is_walked:
+        known, has_more = capped_count(rows)
+        if not has_more:
+            return known, False
+    oldest = Job.primary.order_by("pk").values_list("pk", flat=True).first() or 0
+    count, end, stretch, until = 0, newest_pk(), STRETCH, time.monotonic() + SECONDS
+    while end >= oldest:
+        started = time.monotonic()
+        count += rows.order_by().filter(pk__gt=end - stretch, pk__lte=end).count()
+        end -= stretch
+        now = time.monotonic()
+        if now >= until and end >= oldest:
+            return max(count, known), True
+        stretch = _next(stretch, now - started)
+    return count, False
+
+
+def _next(stretch: int, seconds: float) -> int:
+    if seconds < FAST_SECONDS:
+        return stretch * 2
+    return max(1, stretch // 2) if seconds > SLOW_SECONDS else stretch
+
+
+# Narrows a search that no index serves to the newest jobs, so that its cost does not grow with the history.
+#
+# It counts the jobs of the organizations in question, so that a neighbor's million jobs hides nobody's. To find the
+# bound of a large organization takes the longest: as many entries of an index are walked, and a database that was not
+# vacuumed reads the row of each. It moves slowly, so a process keeps it while few jobs have come since, which is cheap
+# to see.
+
+
+#: How many jobs are searched in all; of several organizations, the same share of each.
+RECENT: Final = 100_000
+#: For more organizations than this, the newest jobs of all are searched: a condition for each would be too many.
+MAX_ORGANIZATIONS: Final = 200
+#: Seconds for which a bound is taken as it is. Then it is kept where few jobs have come since it was found.
+MAX_AGE: Final = 10.0
+#: Seconds after which a bound is found anew all the same: jobs may have been deleted among those that it leaves.
+MAX_KEPT: Final = 300.0
+#: The share of the jobs to search by which they may have become more before a bound is found anew.
+FEW: Final = 0.1
+MAX_REMEMBERED: Final = 10_000
+
+
+class _Bound(NamedTuple):
+    """The key up to which jobs are too old (None: none is), the newest of all keys then, and when that was seen."""
+
+    too_old: int | None
+    newest: int
+    found_at: float
+    seen_at: float
+
+    def is_fresh(self, now: float) -> bool:
+        return now < self.seen_at + MAX_AGE
+
+    def may_be_kept(self, now: float) -> bool:
+        return now < self.found_at + MAX_KEPT
+
+
+#: The bounds by database, organization (None: all) and how many jobs are searched.
+_remembered: dict[tuple[str, Any, int], _Bound] = {}
+
+
+def newest_pk() -> int:
+    """Return the primary key of the newest job of all; 0 if there is none."""
+    return Job.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def oldest_key(model: Any, most: int) -> int | None:
+    """Return the key up to which rows of one of our models are too old to be among the newest; None where none is.
+
+    Keys may begin anywhere, since old rows are deleted.
+    """
+    keys = model.primary.values_list("pk", flat=True)
+    bound = (keys.order_by("-pk").first() or 0) - most
+    # The first of all, by the primary key: where nothing is older, EXISTS might be looked for in the whole table.
+    first = keys.order_by("pk").first() if bound > 0 else None
+    return bound if first is not None and first <= bound else None
+
+
+class Newest(NamedTuple):
+    """The jobs to search, and whether older ones were left out."""
+
+    rows: QuerySet[Any]
+    is_bounded: bool
+
+
+def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, most: int = RECENT) -> Newest:
+    """Return those of the jobs that are among the newest of these organizations, given by primary key; None: of all.
+
+    ``rows`` must be jobs of these organizations already: the bound leaves out what is too old, not what is others'.
+    """
+    if organizations is None or len(organizations) > MAX_ORGANIZATIONS:
+        too_old = _bound_of_all(most)
+        return Newest(rows.filter(pk__gt=too_old or 0, pk__lt=LAST_KEY), too_old is not None)
+    bounds = _bounds(organizations, max(1, most // len(organizations))) if organizations else {}
+    if len(organizations) == 1:
+        return Newest(rows.filter(pk__gt=next(iter(bounds.values()), 0), pk__lt=LAST_KEY), bool(bounds))
+    wanted = Q(organization_id__in=[pk for pk in organizations if pk not in bounds])
+    for pk, too_old in bounds.items():
+        wanted |= Q(organization_id=pk, pk__gt=too_old, pk__lt=LAST_KEY)
+    return Newest(rows.filter(wanted), bool(bounds))
+
+
+def forget() -> None:
+    """Forget the bounds that are remembered."""
+    _remembered.clear()
+
+
+def doubt() -> None:
+    """Look at the next use of each bound that is remembered whether many jobs have come since."""
+    for key, bound in _remembered.items():
+        _remembered[key] = bound._replace(seen_at=-MAX_AGE)
+
+
+def _bounds(organizations: Collection[Any], share: int) -> dict[Any, int]:
+    """Return the primary key of the newest job that is too old, for each organization with more than ``share`` jobs.
+
+    A bound that is kept leaves some jobs more than ``share``, never fewer but for those that are deleted meanwhile.
+    """
+    alias, now, to_python = database.alias(), time.monotonic(), get_organization_model()._meta.pk.to_python
+    organizations = [to_python(pk) for pk in organizations]  # an address gives them as text
+    known = {pk: found for pk in organizations if (found := _remembered.get((alias, pk, share)))}
+    old = {pk: bound for pk, bound in known.items() if not bound.is_fresh(now)}
+    if old and _are_kept(old, share, now):
+        read = {pk: bound._replace(seen_at=now) for pk, bound in old.items()}
+    else:
+        read = _found(old, share, now)
+    read |= _found([pk for pk in organizations if pk not in known], share, now)
+    if len(_remembered) + len(read) > MAX_REMEMBERED:
+        _remembered.clear()
+    _remembered.update({(alias, pk, share): bound for pk, bound in read.items()})
+    return {pk: bound.too_old for pk, bound in (known | read).items() if bound.too_old is not None}
+
+
+def _bound_of_all(most: int) -> int | None:
+    """Return the primary key up to which jobs are too old; None where none is, because they were deleted."""
+    key, now = (database.alias(), None, most), time.monotonic()
+    known = _remembered.get(key)
+    if known is None or not known.is_fresh(now):
+        known = _remembered[key] = _Bound(oldest_key(Job, most), 0, now, now)
+    return known.too_old
+
+
+def _are_kept(bounds: dict[Any, _Bound], share: int, now: float) -> bool:
+    """Return whether few jobs have come since these were found. All are found anew together, so that all are as old."""
+    if not all(bound.may_be_kept(now) for bound in bounds.values()):
+        return False
+    few, since = int(share * FEW), min(bound.newest for bound in bounds.values())
+    newer = Q(pk__gt=since, pk__lt=LAST_KEY)
+    return not any(_keys_behind(few, bounds, newer).values())
+
+
+def _found(organizations: Collection[Any], share: int, now: float) -> dict[Any, _Bound]:
+    """Return the bounds of these organizations as they are now."""
+    if not organizations:
+        return {}
+    newest = newest_pk()
+    found = _keys_behind(share, organizations, Q())
+    return {pk: _Bound(found.get(pk), newest, now, now) for pk in organizations}
+
+
+def _keys_behind(most: int, organizations: Collection[Any], among: Q) -> dict[Any, int | None]:
+    """Return the key of each organization's job behind so many that are newer, of those that match; else None."""
+    jobs = Job.objects.filter(among, organization_id=OuterRef("pk")).order_by("-pk").values("pk")
+    rows = get_organization_model()._base_manager.using(database.alias()).filter(pk__in=organizations)
+    wanted = rows.annotate(key_behind=Subquery(jobs[most : most + 1])).values_list("pk", "key_behind")
+    return dict(store().read_behind(wanted, most))
+
+
+# Finds jobs by the values of their parameters. No index serves that, so the caller bounds how many are looked at.
+
+
+#: Levels of a path such as ``customer.id``.
+MAX_LEVELS: Final = 5
+#: Digits of a path's part, which is then a place in a list. Databases refuse larger ones.
+MAX_PLACE: Final = 6
+MAX_NUMBER: Final = 30
+_NAME: Final = re.compile(r"[^\s.:\"\\\x00-\x1f]{1,100}")
+_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
+
+
+def path_of(text: str) -> tuple[str, ...] | None:
+    """Return the names that lead to a value, such as ``("customer", "id")`` of ``customer.id``; None if it is no path.
+
+    A part of ASCII digits is a place in a list, counted from 0.
+    """
+    parts = tuple(text.split("."))
+    return parts if len(parts) <= MAX_LEVELS and all(map(_is_part, parts)) else None
+
+
+def _is_part(text: str) -> bool:
+    if _NAME.fullmatch(text) is None:
+        return False
+    try:
+        int(text)  # as Django does, to tell a place from a name
+    except ValueError:
+        return True
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_PLACE
+
+
+def meanings_of(text: str) -> list[Any]:
+    """Return the JSON values that a typed text may mean: itself, and the number or truth value that it spells.
+
+    In double quotation marks it means the text between them alone.
+    """
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return [text[1:-1]]
+    found: list[Any] = [text]
+    if text in {"true", "false"}:
+        found.append(text == "true")
+    elif len(text) <= MAX_NUMBER and _NUMBER.fullmatch(text):
+        number = json.loads(text)
+        found += [number] if math.isfinite(number) else []
+    return found
+
+
+def asks_for_hidden(path: Sequence[str], text: str, names: Names) -> bool:
+    """Return whether this asks for a value under one of these keys: by its path, or within the text of an object or a
+    list, which some databases take for equal to the object or list itself.
+    """
+    is_named = not names.isdisjoint(name.casefold() for name in path)
+    return is_named or any(masked(found, names) != found for found in map(_in_json, meanings_of(text)))
+
+
+def _in_json(value: Any) -> Any:
+    """Return what a text says as JSON; None where it is none."""
+    try:
+        return json.loads(value) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def having(rows: QuerySet[Any], path: Sequence[str], text: str) -> QuerySet[Any]:
+    """Return those of the jobs whose parameter at this path has a value that the text may mean."""
+    return holding(rows, "input_parameters", path, meanings_of(text))
+
+
+def holding(rows: QuerySet[Any], column: str, path: Sequence[str], values: Sequence[Any]) -> QuerySet[Any]:
+    """Return those of the jobs that have one of these values at this path in a column of JSON."""
+    place: Any = column
+    for part in path:
+        place = KeyTransform(part, place)
+    # One name for each condition, so that several may stand beside each other.
+    name = f"value_{len(rows.query.annotations)}"
+    wanted = Q()
+    for value in values:
+        wanted |= Q((name, value))
+    found: QuerySet[Any] = rows.alias(**{name: place}).filter(wanted)
+    return found
+
+
+# Names that somebody may have meant who gave one that is not there. What is read is bounded, however much there is.
+
+
+#: Names that are suggested at most.
+MAX_SUGGESTED: Final = 3
+#: How alike they must be, from 0 to 1 (the ratio of ``difflib``).
+CUTOFF: Final = 0.6
+#: Of a table with at most so many rows all names are compared; of a larger one, those near in the order of names.
+MAX_COMPARED: Final = 500
+#: Neighbors that are read on each side of a name, and characters of its beginnings whose neighbors are read too.
+NEIGHBORS: Final = 40
+BEGINNINGS: Final = (3, 6, 10)
+#: A longer text is nobody's typing error.
+MAX_TEXT: Final = 200
+_LAST_NUMBER: Final = re.compile(r"(\d{1,18})\D*\Z", re.ASCII)
+
+
+def similar(text: str, names: Iterable[str]) -> list[str]:
+    """Return up to MAX_SUGGESTED of the names that look like the text, the most alike first; case does not count."""
+    if len(text) > MAX_TEXT:
+        return []
+    by_lower: dict[str, str] = {}
+    for name in names:
+        by_lower.setdefault(name.lower(), name)
+    found = difflib.get_close_matches(text.lower(), by_lower, MAX_SUGGESTED, CUTOFF)
+    begun = [low for low in by_lower if len(text) > 1 and low.startswith(text.lower())]
+    return [by_lower[low] for low in dict.fromkeys([*found, *sorted(begun)])][:MAX_SUGGESTED]
+
+
+def similar_job_types(text: str) -> list[str]:
+    """Return the names of job types that look like this one."""
+    return similar(text, near(JobType.primary.all(), "type_name", text))
+
+
+def similar_schedules(text: str) -> list[str]:
+    """Return the names of schedules that look like this one."""
+    return similar(text, near(Schedule.primary.all(), "name", text))
+
+
+def similar_organizations(text: str) -> list[str]:
+    """Return the ids of organizations that look like this one; none where ids are no texts."""
+    model = get_organization_model()
+    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    if not isinstance(field, CharField | TextField):
+        return []
+    return similar(text, near(database.rows(model), field.name, text))
+
+
+def similar_jobs(text: str, user: Any = None) -> list[str]:
+    """Return the id of the job that has the number at the end of the text, such as of one with another year."""
+    number = _LAST_NUMBER.search(text) if len(text) <= MAX_TEXT else None
+    row = Job.primary.filter(pk=int(number[1])).only("pk", "created_at").first() if number else None
+    if row is None:
+        return []
+    try:
+        return [find_job(format_job_id(row.pk, row.created_at.year), user).name]
+    except JobNotFound:
+        return []
+
+
+def near(rows: QuerySet[Any], field: str, text: str) -> list[str]:
+    """Return values of a column that has an index: all of a small table, and of a large one those that sort near."""
+    if len(text) > MAX_TEXT or not is_storable_text(text):
+        return []
+    values = rows.order_by().values_list(field, flat=True)
+    found = list(values[: MAX_COMPARED + 1])
+    if len(found) <= MAX_COMPARED:
+        return found
+    spellings = dict.fromkeys([text, text.lower(), text.upper(), text.capitalize()])
+    marks = dict.fromkeys([*spellings, *(word[:length] for word in spellings for length in BEGINNINGS)])
+    near_by: dict[str, None] = {}
+    for mark in marks:
+        near_by |= dict.fromkeys(values.filter(**{f"{field}__gte": mark}).order_by(field)[:NEIGHBORS])
+        near_by |= dict.fromkeys(values.filter(**{f"{field}__lt": mark}).order_by(f"-{field}")[:NEIGHBORS])
+    return list(near_by)

@@ -1,0 +1,405 @@
+"""How statements of our own are written for PostgreSQL, and run."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import json
+import select
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from django.db import connections, models, transaction
+
+from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.base.core import CONNECT_SECONDS, END_SECONDS, Params
+
+# Columns of our tables as SQL names and fills them, read from the models.
+
+
+#: What a log row says of its transaction, and of the oldest one that is open beside it.
+OWN_TRANSACTION: Final = "pg_current_xact_id()::text::bigint"
+OLDEST_OPEN: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+class Column(NamedTuple):
+    """A column's name, its type without a length, which would cut silently, and whether it holds JSON."""
+
+    name: str
+    kind: str
+    is_json: bool
+
+
+@functools.cache
+def columns_of(model: type[models.Model], alias: str) -> dict[str, Column]:
+    """Return the columns of a model by the names of the attributes that hold their values."""
+    return {
+        field.attname: Column(
+            f'"{field.column}"',
+            without_length(str(field.db_type(connections[alias]))),
+            isinstance(field, models.JSONField),
+        )
+        for field in model._meta.concrete_fields
+    }
+
+
+def without_length(kind: str) -> str:
+    """Return the type of values of any length, for ``char(26)`` and such, which a host's keys may be."""
+    name = kind.partition("(")[0].strip()
+    return _OF_ANY_LENGTH.get(name, name)
+
+
+#: Types that are of length one where none is given.
+_OF_ANY_LENGTH: Final = {"char": "bpchar", "character": "bpchar", "bit": "varbit"}
+
+
+@functools.cache
+def next_key(model: type[models.Model], alias: str) -> str:
+    """Return SQL for the next key of a model, which a statement gives to a row before it inserts that row.
+
+    Where a restored or partitioned table's sequence is nobody's own, that is what the column's default says. Either
+    way it names the schema only where the search path does not lead there, as it does to the table: a host may give
+    each of its customers a schema. A role that is not the table's owner needs USAGE of the sequence.
+    """
+    table = f'"{model._meta.db_table}"'
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_NEXT_KEY, [table, table])
+        return str(cursor.fetchone()[0]).replace("%", "%%")
+
+
+_NEXT_KEY: Final = """
+    SELECT coalesce(
+        'nextval(' || quote_literal(pg_get_serial_sequence(%s, 'id')::regclass::text) || ')', (
+            SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+            JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+            WHERE a.attrelid = %s::regclass AND a.attname = 'id'
+        )
+    )
+"""
+
+
+def insert(model: type[models.Model], given: Mapping[str, str], source: str) -> str:
+    """Return an INSERT of rows that a SELECT makes: ``given`` are its expressions, by the names of attributes.
+
+    Every other column gets what the model says. Only the key may be left to the database.
+    """
+    unknown = given.keys() - {field.attname for field in model._meta.concrete_fields}
+    if unknown:
+        raise ValueError(f"{model.__name__} has no {', '.join(sorted(unknown))}")
+    values = {
+        f'"{field.column}"': given.get(field.attname) or _literal(field)
+        for field in model._meta.concrete_fields
+        if field.attname in given or not field.primary_key
+    }
+    return f'INSERT INTO "{model._meta.db_table}" ({", ".join(values)}) SELECT {", ".join(values.values())} {source}'
+
+
+def _literal(field: models.Field[Any, Any]) -> str:
+    """Return a field's default as SQL."""
+    value = field.get_default()
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
+
+
+# Rows as a statement takes them: what all share as one parameter, and the rest column by column, as one text each.
+#
+# A text takes a fraction of the time that the driver needs for a list: it writes each element by itself.
+
+
+#: Types whose text, in quotes, is what PostgreSQL reads.
+_PLAIN: Final = frozenset({int, bool, dt.datetime, uuid.UUID})
+
+
+class Slot(NamedTuple):
+    """How the values of one column get into a statement: by a parameter for all rows, or as a column of each."""
+
+    name: str
+    kind: str
+    is_json: bool
+    is_shared: bool
+
+    def __str__(self) -> str:
+        """Return the SQL of the value."""
+        if self.is_shared:
+            return f"%({self.name})s::{self.kind}"
+        return f"NULLIF({self.name}, 'null')" if self.is_json else self.name
+
+    @property
+    def column(self) -> str:
+        """Return SQL of the function whose rows are the values."""
+        return (
+            f"jsonb_array_elements(%({self.name})s::jsonb)"
+            if self.is_json
+            else f"unnest(%({self.name})s::{self.kind}[])"
+        )
+
+
+def unnested(slots: Iterable[Slot]) -> str:
+    """Return SQL of rows, as many as the parameter ``count`` says, with a ``place`` and what is not the same in all."""
+    own = [slot for slot in slots if not slot.is_shared]
+    functions = ["generate_series(1, %(count)s::bigint)", *(slot.column for slot in own)]
+    names = ["place", *(slot.name for slot in own)]
+    return f"ROWS FROM ({', '.join(functions)}) AS given({', '.join(names)})"
+
+
+def array(values: Sequence[Any]) -> str | list[Any]:
+    """Return an array of these values: PostgreSQL's text of it, or a list for the driver to write. JSON has its own."""
+    found = set(values)
+    try:
+        elements = {value: _element(value) for value in found}
+    except NotImplementedError:
+        return list(values)
+    return f"{{{','.join(map(elements.__getitem__, values))}}}"
+
+
+def json_array(texts: Iterable[str]) -> str:
+    """Return a JSON array of values that are JSON already."""
+    return f"[{','.join(texts)}]"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        text = str.__str__(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{text}"'
+    if type(value) in _PLAIN:
+        return f'"{value}"'
+    raise NotImplementedError
+
+
+# Running the engine's own frequent statements, prepared by the server where the host allows that.
+#
+# Parsing and planning one of them takes as long as running it. Preparing saves that, but needs a connection that stays
+# with one server process, which PgBouncer gives only in newer versions. So the host says it, as Django and psycopg know
+# it: ``DATABASES["default"]["OPTIONS"]["prepare_threshold"]`` set to a number.
+
+
+#: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
+PLAN_SECONDS: Final = 30
+#: It begins the comment.
+MARK: Final = "-- django_jobs "
+#: Up to so many jobs one plan does for all.
+FEW: Final = 4
+
+
+def keys(slot: str, rows: int) -> str:
+    """Return SQL of an array of keys, by the SQL of its parameter, for a statement about so many jobs.
+
+    For a few the planner must not see how many they are. It takes an array that it does not see for ten keys; so a plan
+    for any values would seem to cost more than one for these, and the server would go on planning each time, or not, by
+    what it last counted.
+    """
+    return f"(SELECT {slot}::bigint[])::bigint[]" if rows <= FEW else f"{slot}::bigint[]"
+
+
+def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement gives.
+
+    ``rows`` is how many jobs it is about: a large set wants a plan for its size. ``newest`` is a primary key near the
+    table's end: a plan that was made for a small table is not kept for one twice as large.
+    """
+    if rows <= FEW and may_prepare(connection):
+        return _fetch_prepared(connection, sql, params, newest.bit_length())
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def may_prepare(connection: Any) -> bool:
+    """Return whether the host allows it, and no wrapper or log of Django would miss the statements."""
+    return connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None and not _is_watched(connection)
+
+
+def _is_watched(connection: Any) -> bool:
+    return bool(connection.execute_wrappers or connection.queries_logged)
+
+
+@contextlib.contextmanager
+def sending_ahead(connection: Any) -> Iterator[None]:
+    """Send the block's statements without waiting for the server; only what is fetched is waited for.
+
+    The error of a statement comes from it or from a later one, the end of the block at the latest. So it is only for
+    an open transaction, and where no wrapper or log of Django asks how long a statement took or how it ended. The
+    driver may be too old for it, or its libpq.
+    """
+    raw = connection.connection
+    pipeline = getattr(raw, "pipeline", None)
+    if pipeline is None or _is_watched(connection) or not _libpq_has_pipelines():
+        yield
+        return
+    with connection.wrap_database_errors, pipeline():
+        yield
+
+
+def _fetch_prepared(connection: Any, sql: str, params: Params, size: int) -> list[tuple[Any, ...]]:
+    connection.ensure_connection()
+    connection.validate_thread_sharing()
+    connection.validate_no_broken_transaction()
+    make_cursor, whole = _psycopg()
+    sql = f"{sql} {MARK}{_age(connection.connection)}.{size}"
+    typed: Any
+    if isinstance(params, Mapping):
+        typed = {name: _typed(value, whole) for name, value in params.items()}
+    else:
+        typed = [_typed(value, whole) for value in params]
+    with connection.wrap_database_errors:
+        cursor = make_cursor(connection.connection)
+        cursor.execute(sql, typed, prepare=True)
+        return list(cursor.fetchall())
+
+
+#: The age for which each connection prepares.
+_ages: Final[WeakKeyDictionary[Any, int]] = WeakKeyDictionary()
+
+
+def _age(raw: Any) -> int:
+    """Return the age of a connection's plans. What was prepared for the one before is deallocated when it changes.
+
+    Where the host forbids psycopg to deallocate (``prepared_max`` None), there is one age: plans stay until PostgreSQL
+    itself finds them out of date.
+    """
+    if getattr(raw, "prepared_max", None) is None:
+        return 0
+    age = int(time.monotonic() / PLAN_SECONDS)
+    if _ages.get(raw) != age:
+        _ages[raw] = age
+        _deallocate_superseded(raw)
+    return age
+
+
+def _deallocate_superseded(raw: Any) -> None:
+    """Have psycopg deallocate our texts, which are those of an earlier age, after its next statement.
+
+    It would do so by itself only for what is more than ``prepared_max``, a hundred on each connection. It has no public
+    name for this; should these go, that bound remains.
+    """
+    prepared = getattr(raw, "_prepared", None)
+    names, flush = getattr(prepared, "_names", {}), getattr(prepared, "_to_flush", None)
+    if flush is not None:
+        flush.extend([names.pop(key) for key in list(names) if MARK.encode() in key[0]])
+
+
+def _typed(value: Any, whole: Callable[[int], Any]) -> Any:
+    """Send whole numbers in one width: for each combination of widths the server would prepare a statement."""
+    if type(value) is int:
+        return whole(value)
+    if type(value) is list and value and all(item is None or type(item) is int for item in value):
+        return [item if item is None else whole(item) for item in value]
+    return value
+
+
+@functools.cache
+def _psycopg() -> tuple[Any, Any]:
+    """What needs the driver; it is there only where PostgreSQL is used."""
+    from psycopg import Cursor
+    from psycopg.types.numeric import Int8
+
+    return Cursor, Int8
+
+
+@functools.cache
+def _libpq_has_pipelines() -> bool:
+    from psycopg import Pipeline
+
+    return Pipeline.is_supported()
+
+
+# Ending a statement on PostgreSQL: a cancel request goes over a connection of its own.
+
+
+#: A peer that was silent for so many seconds is probed.
+IDLE_SECONDS: Final = 5
+#: After so many probes without an answer, each so many seconds after the one before, it counts as gone.
+PROBES: Final = 3
+PROBE_SECONDS: Final = 2
+#: A pooler in between tells the driver another process id than that of the server's process.
+_LOOK: Final = "SELECT set_config('client_connection_check_interval', '2s', false) WHERE pg_backend_pid() = %s"
+#: libpq's PQTRANS_ACTIVE.
+_ACTIVE: Final = 1
+#: libpq's CONNECTION_OK.
+_GOOD: Final = 0
+#: libpq's PGRES_COPY_OUT, PGRES_COPY_IN and PGRES_COPY_BOTH: results that come again and again.
+_COPYING: Final = frozenset({3, 4, 8})
+
+
+class Lines(Store):
+    """A driver that knows whether a statement is under way."""
+
+    knows_activity: ClassVar[bool] = True
+
+    def worker_options(self) -> dict[str, Any]:
+        silence = IDLE_SECONDS + PROBES * PROBE_SECONDS
+        return {
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives": 1,
+            "keepalives_idle": IDLE_SECONDS,
+            "keepalives_interval": PROBE_SECONDS,
+            "keepalives_count": PROBES,
+            "tcp_user_timeout": 1000 * silence,
+        }
+
+    def prepare_for_worker(self, connection: Any) -> None:
+        """Have the server look every two seconds, while it works, whether this process still is there.
+
+        Not behind a PgBouncer, whose clients share the settings of its connections.
+        """
+        raw, state = connection.connection, _state(connection)
+        if state is not None:
+            # Some systems' servers cannot look. To Django that is no failure, after which it would connect anew.
+            with contextlib.suppress(connection.Database.Error), raw.cursor() as cursor:
+                cursor.execute(_LOOK, [state.backend_pid])
+
+    def line_of(self, connection: Any) -> int | None:
+        state = _state(connection)
+        return state.socket if state is not None and state.status == _GOOD else None
+
+    def is_asked(self, connection: Any) -> bool:
+        state = _state(connection)
+        return state is not None and state.transaction_status == _ACTIVE
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{max(1, round(1000 * seconds))}ms'")  # 0 is no limit
+            yield
+            cursor.execute("SET LOCAL statement_timeout = DEFAULT")
+
+    def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        raw, state = connection.connection, _state(connection)
+        if state is None or state.transaction_status != _ACTIVE:
+            return
+        raw.cancel_safe(timeout=END_SECONDS)
+        # Another thread that waits for the statement reads the answer itself.
+        if connections[connection.alias] is connection:
+            _read_to_the_end(state)
+
+
+def _state(connection: Any) -> Any:
+    """Return libpq's connection; psycopg 2 has none."""
+    return getattr(connection.connection, "pgconn", None)
+
+
+def _read_to_the_end(state: Any) -> None:
+    """Read what the server still sends, so that it has ended the statement, and the connection can be rolled back."""
+    deadline = time.monotonic() + END_SECONDS
+    poll = select.poll()
+    poll.register(state.socket, select.POLLIN)
+    while state.transaction_status == _ACTIVE:
+        if state.is_busy():
+            left = deadline - time.monotonic()
+            if left <= 0 or not poll.poll(1000 * left):
+                return
+            state.consume_input()
+        else:
+            result = state.get_result()
+            if result is None or result.status in _COPYING:
+                return

@@ -1,0 +1,364 @@
+"""Work that is there already, or too much of it: duplicates, replacement, limits."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import math
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from django.apps import apps as current_apps
+from django.db import router
+from django.db.models import Count, QuerySet
+from django.utils.translation import gettext_noop as _
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine import transitions
+from django_jobs.engine.access import AccessPolicy, find_job, get_policy
+from django_jobs.engine.actors import Actor, submitter_of
+from django_jobs.engine.dispatch import dispatcher
+from django_jobs.engine.job_types.types import RETRY_FIELDS
+from django_jobs.engine.json_storage import canonical
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import created_between
+from django_jobs.engine.store.database import store, store_of
+from django_jobs.engine.store.values import Move, place_in_lane
+from django_jobs.engine.submission import building
+from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.targets import Targets
+from django_jobs.engine.transitions import move
+from django_jobs.exceptions import DuplicateJob, JobNotFound, QueueFull, RateLimited
+from django_jobs.models import DuplicateGate, DuplicateKey, Job, JobType
+from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Priority, Status
+from django_jobs.texts import say
+
+# Duplicates: whom equal work refuses, who may know of it, and when its key is deleted.
+#
+# A key row for each piece of work names the job that was accepted last and until when it keeps others out. Who is first
+# among many at the same moment is decided by the store, where jobs are inserted.
+
+
+FORGET_BATCH = 1000
+
+
+def find_duplicates(keys: Iterable[str]) -> dict[str, Job]:
+    """Key by key, the job that keeps the same work out now."""
+    return store().same_work(keys)
+
+
+def after_migrate(*, using: str, apps: Any = current_apps, **kwargs: Any) -> None:
+    """Prepare the tables of duplicates, on a database that has them."""
+    if "duplicategate" in apps.all_models["django_jobs"] and router.allow_migrate_model(using, DuplicateGate):
+        store_of(using).after_migrate()
+
+
+def is_duplicate_visible(existing: Job, user: Any) -> bool:
+    """Return whether the policy shows the earlier job to ``user``.
+
+    The built-in policy shows people the jobs of every organization for which they may submit.
+    """
+    if user is None or type(get_policy()) is AccessPolicy:
+        return True
+    try:
+        find_job(existing, user)
+    except JobNotFound:
+        return False
+    return True
+
+
+def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
+    """Raise it without the earlier job's id, when the policy does not show that job to ``user``."""
+    if not is_duplicate_visible(duplicate.existing, user):
+        raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
+
+
+def prolong_key(jobs: Mapping[str, int], expires_at: dt.datetime) -> None:
+    """Let these jobs, by their keys, keep the same work out until that moment, where they still do."""
+    rows = DuplicateKey.primary.all()
+    rows.filter(pk__in=list(jobs), job_id__in=list(jobs.values())).update(expires_at=expires_at)
+
+
+def release_keys(jobs: Iterable[Job]) -> None:
+    """These jobs keep nobody out any more: they are about to go, or a later one takes their place."""
+    by_key = sorted((job.job_hash, job.pk) for job in jobs)
+    for start in range(0, len(by_key), FORGET_BATCH):
+        keys, pks = zip(*by_key[start : start + FORGET_BATCH], strict=True)
+        DuplicateKey.primary.filter(pk__in=keys, job_id__in=pks).delete()
+
+
+def release_missing_keys(keys: Iterable[str]) -> None:
+    """Remove keys whose job somebody deleted in another way."""
+    rows = dict(DuplicateKey.primary.filter(pk__in=list(keys)).values_list("pk", "job_id"))
+    there = set(Job.primary.filter(pk__in=rows.values()).values_list("pk", flat=True))
+    for key, pk in rows.items():
+        if pk not in there:
+            DuplicateKey.primary.filter(pk=key, job_id=pk).delete()
+
+
+def forget_expired_keys(seconds: float = 0.0) -> int:
+    """Remove keys that keep nobody out any more, batch by batch for so many seconds; at least one batch."""
+    until = time.monotonic() + seconds
+    total = 0
+    while True:
+        count, is_last = _forget_batch()
+        total += count
+        if is_last or time.monotonic() >= until:
+            return total
+
+
+def _forget_batch() -> tuple[int, bool]:
+    """Remove a batch of expired keys. Return how many, and whether to stop: there are no more, or others hold them."""
+    now = database.now()
+    rows = DuplicateKey.primary.filter(expires_at__lt=now).order_by("expires_at")
+    old = list(rows.values_list("pk", flat=True)[:FORGET_BATCH])
+    count = database.in_transaction(lambda: _forget(old, now)) if old else 0
+    return count, len(old) < FORGET_BATCH or not count
+
+
+def _forget(old: list[str], now: dt.datetime) -> int:
+    """In the order in which submissions take keys over, and past those that one holds; judged again under the lock,
+    since the same work may have been accepted anew in between.
+    """
+    keys = DuplicateKey.primary.all()
+    locked = database.locked(keys.filter(pk__in=old), skip=True)
+    expired = [key.pk for key in locked if key.expires_at < now]
+    return keys.filter(pk__in=expired).delete()[0]
+
+
+# Replacing: an earlier job that has not started gets the values of a later submission of the same work.
+#
+# The job's row is locked while it is judged, so replacements come one after the other and the last one counts. A job
+# that has a ticket goes back to Pending first. The worker that takes the ticket then finds a job that is not queued, or
+# reads the new values (``claim``). A job that has started, or that a worker has claimed ahead, runs with the values
+# that were read. So the later submission becomes a job of its own. It takes the place of the earlier one as the job
+# that is to be replaced.
+
+
+MESSAGE: Final = say("Replaced by a later submission", code="replaced")
+#: Jobs that are locked together.
+REPLACED_AT_ONCE: Final = 1_000
+#: The fields that are taken from the later submission. Id, dependencies and ``created_at`` stay as they are.
+_TAKEN: Final = (
+    "owner_id",
+    "owner_name",
+    "priority",
+    "head_start",
+    "input_parameters",
+    "lane_key",
+    "metadata",
+    "run_at",
+    *RETRY_FIELDS,
+    "timeout_seconds",
+    "expires_at",
+    "submitted_by_id",
+    "submitted_by_attempt",
+)
+
+
+def replace_job(existing: Job, request: Request) -> Job | None:
+    """Give the earlier job the values of this submission, unless it has started, and return it.
+
+    Return None where it has started, was deleted, was canceled or is a Dead Letter: then there is to be a new job.
+    """
+    return replace_jobs([existing.pk], request).get(existing.pk)
+
+
+def replace_jobs(pks: Collection[int], request: Request) -> dict[int, Job]:
+    """Do the same for many jobs that differ only in their organizations; return those that are left, by key."""
+    ordered = sorted(pks)
+    found: dict[int, Job] = {}
+    for start in range(0, len(ordered), REPLACED_AT_ONCE):
+        chunk = ordered[start : start + REPLACED_AT_ONCE]
+        found |= database.in_transaction(functools.partial(_replace, chunk, request))
+    return found
+
+
+def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
+    rows = Job.primary.all()
+    found = [job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL]
+    waiting = [job for job in found if job.status in AWAITING_TURN and not _has_started(job)]
+    kept = {job.pk: job for job in found if job not in waiting and _is_repeated(job, request.job)}
+    if not waiting:
+        return kept
+    now = database.now()
+    actor = submitter_of(request.job)
+    _write(waiting, request.job, now, actor)
+    prolong_key({job.job_hash: job.pk for job in waiting}, now + dt.timedelta(seconds=request.window))
+    replaced = rows.in_bulk([job.pk for job in waiting])
+    for job in replaced.values():
+        transitions.announcer().replaced(job, actor)
+    if any(job.ready_at and not job.is_delayed for job in replaced.values()):
+        database.once_on_commit(dispatcher.wake)
+    return kept | replaced
+
+
+def _is_repeated(job: Job, asked: Job) -> bool:
+    """Return whether an earlier attempt of the running job submitted just this."""
+    return building.is_own(job) and canonical(job.input_parameters) == canonical(asked.input_parameters)
+
+
+def _has_started(job: Job) -> bool:
+    """Return whether a handler began with the values that the job has. An interruption empties ``started_at``, and so
+    does a retry by hand; but the next attempt goes on from the steps and the checkpoint of the last one.
+    """
+    return job.started_at is not None or job.begun_attempt > 0
+
+
+def _write(waiting: Sequence[Job], asked: Job, now: dt.datetime, actor: Actor) -> None:
+    """Write the new values. A job that waits for parents goes on waiting for them."""
+    ready_at = max(now, asked.run_at or now)
+    is_delayed = ready_at > now
+    if not is_delayed:
+        ready_at = place_in_lane(ready_at, asked.head_start)
+    values = {name: getattr(asked, name) for name in _TAKEN}
+    queued = [job.pk for job in waiting if job.status == Status.QUEUED]
+    ready = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is not None]
+    held = [job.pk for job in waiting if job.status == Status.PENDING and job.ready_at is None]
+    if queued:
+        _withdraw(queued, {**values, "ready_at": ready_at, "is_delayed": is_delayed}, actor)
+    if ready:
+        Job.primary.filter(pk__in=ready).update(**values, ready_at=ready_at, is_delayed=is_delayed)
+    if held:
+        Job.primary.filter(pk__in=held).update(**values, ready_at=None)
+
+
+def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
+    """Take these jobs back to Pending with the new values. A move names foreign keys without ``_id``."""
+    written = {name.removesuffix("_id") if name == "owner_id" else name: value for name, value in values.items()}
+    written["queued_at"] = None
+    moves = [Move(pk=pk, to_status=Status.PENDING, message=MESSAGE, values=written) for pk in pks]
+    if len(move(moves, sources=[Status.QUEUED], actor=actor)) < len(pks):
+        raise AssertionError("A locked job changed its status.")
+
+
+# How much an organization may submit: a rate for each type, and a number of waiting jobs.
+#
+# No lock is held until the caller commits. So concurrent submitters may exceed a limit, by at most their number.
+
+
+#: Seconds after which whoever met a full backlog may try again.
+FULL_RETRY_SECONDS: Final = 10.0
+RATE: Final = _("This organization may submit %(limit)d %(type)s in %(window)d seconds; try again in %(delay)d s.")
+#: Organizations counted in one statement.
+LIMITS_AT_ONCE: Final = 2_000
+
+
+def check_limits(asked: Iterable[Targets]) -> None:
+    """Raise RateLimited or QueueFull when these submissions together exceed what is left of a limit."""
+    targets = list(asked)
+    _check_rates(targets)
+    _check_backlogs(targets)
+
+
+def _check_rates(targets: list[Targets]) -> None:
+    limited = [item for item in targets if item.kind.rate_limit is not None]
+    if not limited:
+        return
+    counts = Counter(map(_pair, limited))
+    kinds = {item.kind.pk: item.kind for item in limited}
+    for (kind_pk, organization_pk), count in counts.items():
+        delay = _seconds_until_free(kinds[kind_pk], organization_pk, count)
+        if delay is not None:
+            index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
+            limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
+            raise RateLimited(
+                say(RATE, code="rate_limited", limit=limit, type=kind_pk, window=window, delay=math.ceil(delay)),
+                delay,
+                index,
+            )
+
+
+def _pair(item: Targets) -> tuple[Any, Any]:
+    return item.kind.pk, item.organization.pk
+
+
+def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> float | None:
+    """Return None while ``count`` more are within the limit. One row is read: the oldest that would still count."""
+    limit, window = int(kind.rate_limit or 0), float(kind.rate_limit_window)
+    left = limit - count
+    if left < 0:  # not even when nothing was submitted before
+        return window
+    rows = store().newest_of_type(kind.pk, organization_pk)
+    times = rows.values_list("created_at", flat=True)[left : left + 1]
+    for created_at in times:
+        free_at = created_at + dt.timedelta(seconds=window)
+        delay = (free_at - database.now()).total_seconds()
+        return max(1.0, delay) if delay > 0 else None
+    return None
+
+
+def _check_backlogs(targets: list[Targets]) -> None:
+    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
+    if limit is None:
+        return
+    for organization_pk, count in Counter(item.organization.pk for item in targets).items():
+        if waiting(organization_pk, int(limit)) + count > int(limit):
+            index = next(i for i, item in enumerate(targets) if item.organization.pk == organization_pk)
+            raise QueueFull(
+                say(
+                    _("This organization has %(limit)d jobs waiting, as many as it may; try again later."),
+                    code="queue_full",
+                    limit=limit,
+                ),
+                FULL_RETRY_SECONDS,
+                index,
+            )
+
+
+def full_limits(targets: Sequence[Targets]) -> dict[Any, str]:
+    """Return the organizations among those of one type that may not submit one more of it now, and why.
+
+    The answers are those of :func:`check`, for many organizations in a few statements.
+    """
+    if not targets:
+        return {}
+    pks = [item.organization.pk for item in targets]
+    return _without_room(pks) | _rate_limited(targets[0].kind, pks)
+
+
+def _rate_limited(kind: JobType, pks: Sequence[Any]) -> dict[Any, str]:
+    if kind.rate_limit is None:
+        return {}
+    limit = int(kind.rate_limit)
+    since = database.now() - dt.timedelta(seconds=float(kind.rate_limit_window))
+    rows = created_between(Job.primary.filter(job_type_id=kind.pk), after=since)
+    counts = _counted(rows, pks)
+    return {pk: "rate_limited" for pk in pks if counts[pk] >= limit}
+
+
+def _without_room(pks: Sequence[Any]) -> dict[Any, str]:
+    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
+    if limit is None:
+        return {}
+    counts = _counted(_ready(), pks) + _counted(_blocked(), pks)
+    return {pk: "queue_full" for pk in pks if counts[pk] >= int(limit)}
+
+
+def _counted(rows: QuerySet[Job], pks: Sequence[Any]) -> Counter[Any]:
+    """Return how many rows each organization has."""
+    counts: Counter[Any] = Counter()
+    for start in range(0, len(pks), LIMITS_AT_ONCE):
+        some = rows.filter(organization_id__in=pks[start : start + LIMITS_AT_ONCE])
+        counts.update(dict(some.order_by().values_list("organization_id").annotate(Count("pk"))))
+    return counts
+
+
+def waiting(organization_pk: Any, most: int) -> int:
+    """Return how many of an organization's jobs wait in the database, counted up to ``most``."""
+    count = _ready().filter(organization_id=organization_pk)[:most].count()
+    if count >= most:
+        return count
+    return count + _blocked().filter(organization_id=organization_pk)[: most - count].count()
+
+
+def _ready() -> QuerySet[Job]:
+    """Return what waits for dispatch or for its moment. All priorities are named, since the index has them first."""
+    return store().waiting_jobs().filter(priority__in=list(Priority))
+
+
+def _blocked() -> QuerySet[Job]:
+    """Return what waits for other jobs."""
+    return Job.primary.order_by().filter(ready_at__isnull=True, status=Status.PENDING)
