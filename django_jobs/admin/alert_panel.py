@@ -30,7 +30,7 @@ _ABOUT_PROCESSES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class AlertRow:
     """An alarm as the panel shows it. ``spoken`` is what a screen reader says when it appears."""
 
     key: str
@@ -56,7 +56,7 @@ class Row:
 class Panel:
     """The open alarms. ``more`` is how many are not shown; without ``is_evaluated`` nobody looks for new ones."""
 
-    rows: list[Row]
+    rows: list[AlertRow]
     more: int
     url: str
     is_evaluated: bool
@@ -86,7 +86,7 @@ def panel_of(request: HttpRequest, site: str, found: AlertsSeen, back: str) -> P
     return _panel(request, site, found, back, most=None)
 
 
-def rows_of_over(request: HttpRequest, site: str, found: AlertsSeen) -> list[Row]:
+def rows_of_over(request: HttpRequest, site: str, found: AlertsSeen) -> list[AlertRow]:
     """Return the alarms that are over, without buttons."""
     links, concerned = Links(site), _Concerned(request, site, found.over)
     return [_row(request, links, alert, found, "", concerned) for alert in found.over]
@@ -138,7 +138,7 @@ def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, mos
 
 def _row(
     request: HttpRequest, links: Links, alert: AlertSeen, found: AlertsSeen, back: str, concerned: _Concerned | None
-) -> Row:
+) -> AlertRow:
     named = concerned.told(alert) if concerned is not None else []
     may_act = is_system_admin(request)
     # Who manages a schedule is asked in statements of their own, and the index takes none: there it has no link.
@@ -146,7 +146,7 @@ def _row(
     if may_act:
         schedule = links.schedule(alert.facts.get("schedule"))
     end = alert.cleared_at or found.moment
-    return Row(
+    return AlertRow(
         key=f"{alert.key}:{alert.pk or ''}",
         words=words_of(alert, found.moment),
         url=_subject_url(links, alert) if may_act else "",

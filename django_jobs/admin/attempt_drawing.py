@@ -11,7 +11,7 @@ from typing import Final
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from django_jobs.admin.attempt_spans import AttemptSpans, Kind, Span, Waterfall
+from django_jobs.admin.attempt_spans import AttemptSpan, AttemptSpans, SpanKind, Waterfall
 from django_jobs.admin.durations import brief_duration
 
 #: Units of the drawing.
@@ -20,7 +20,7 @@ HEIGHT: Final = 16
 #: The least width of a bar, so that a short run beside long waits is still seen.
 LEAST: Final = 5.0
 #: The top of each kind's bar and its height: they differ in form too, for those who do not tell the colors.
-FORMS: Final = {Kind.WAITED: (6, 4), Kind.RAN: (1, 14), Kind.BACKED_OFF: (7, 2)}
+FORMS: Final = {SpanKind.WAITED: (6, 4), SpanKind.RAN: (1, 14), SpanKind.BACKED_OFF: (7, 2)}
 TICKS: Final = 2
 
 
@@ -43,7 +43,7 @@ def draw_strip(item: AttemptSpans, waterfall: Waterfall) -> SafeString:
     )
 
 
-def _bar(span: Span, scale: float) -> SafeString:
+def _bar(span: AttemptSpan, scale: float) -> SafeString:
     width = max(LEAST, (span.end - span.start) * scale)
     top, height = FORMS[span.kind]
     return format_html(

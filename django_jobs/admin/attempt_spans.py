@@ -19,7 +19,7 @@ from django_jobs.statuses import AWAITING_RETRY, POSTPONED, TERMINAL, Status
 MAX_ATTEMPTS: Final = 20
 
 
-class Kind(StrEnum):
+class SpanKind(StrEnum):
     """What a job did in a span of time."""
 
     WAITED = "waited"
@@ -41,10 +41,10 @@ class Change(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class AttemptSpan:
     """From when to when, in seconds on the axis; ``is_open`` if it goes on."""
 
-    kind: Kind
+    kind: SpanKind
     start: float
     end: float
     is_open: bool = False
@@ -58,11 +58,11 @@ class AttemptSpans:
     """
 
     number: int | None = None
-    spans: list[Span] = field(default_factory=list)
+    spans: list[AttemptSpan] = field(default_factory=list)
     started: Change | None = None
     ended: Change | None = None
 
-    def seconds(self, kind: Kind) -> float | None:
+    def seconds(self, kind: SpanKind) -> float | None:
         """Return for how long it did this; None where it did not."""
         found = [span.end - span.start for span in self.spans if span.kind == kind]
         return sum(found) if found else None
@@ -86,7 +86,7 @@ class Waterfall:
             AttemptSpans(
                 number=item.number,
                 spans=[
-                    Span(kind=span.kind, start=span.start - start, end=span.end - start, is_open=span.is_open)
+                    AttemptSpan(kind=span.kind, start=span.start - start, end=span.end - start, is_open=span.is_open)
                     for span in item.spans
                 ],
                 started=item.started,
@@ -114,22 +114,22 @@ def lay_out(changes: Sequence[Change], now: dt.datetime, total: int, most: int =
             axis.cut(end)
             continue
         span = axis.span(_kind_of(change), end or now, is_open=end is None)
-        if span.kind == Kind.RAN:
+        if span.kind == SpanKind.RAN:
             found.append(AttemptSpans(number=change.attempt, spans=[*waiting.spans, span], started=change))
             waiting = AttemptSpans()
         elif span.end > span.start or span.is_open:
-            (found[-1] if span.kind == Kind.BACKED_OFF and found else waiting).spans.append(span)
+            (found[-1] if span.kind == SpanKind.BACKED_OFF and found else waiting).spans.append(span)
     shown = [*found, *([waiting] if waiting.spans else [])][-most:]
     ran = sum(item.number is not None for item in shown)
     waterfall = Waterfall(attempts=shown, length=axis.at, breaks=axis.breaks, hidden=max(0, total - ran))
     return waterfall.shifted(min((span.start for item in shown for span in item.spans), default=0.0))
 
 
-def _kind_of(change: Change) -> Kind:
+def _kind_of(change: Change) -> SpanKind:
     if change.to_status == Status.RUNNING:
-        return Kind.RAN
+        return SpanKind.RAN
     is_postponed = (change.from_status, change.to_status) == POSTPONED
-    return Kind.BACKED_OFF if change.to_status in AWAITING_RETRY or is_postponed else Kind.WAITED
+    return SpanKind.BACKED_OFF if change.to_status in AWAITING_RETRY or is_postponed else SpanKind.WAITED
 
 
 class _Axis:
@@ -140,9 +140,9 @@ class _Axis:
         self.breaks: list[float] = []
         self._moment = start
 
-    def span(self, kind: Kind, end: dt.datetime, *, is_open: bool) -> Span:
+    def span(self, kind: SpanKind, end: dt.datetime, *, is_open: bool) -> AttemptSpan:
         start, self.at = self.at, self.at + self._advance(end)
-        return Span(kind=kind, start=start, end=self.at, is_open=is_open)
+        return AttemptSpan(kind=kind, start=start, end=self.at, is_open=is_open)
 
     def cut(self, end: dt.datetime | None) -> None:
         if end is not None and self._advance(end) > 0:

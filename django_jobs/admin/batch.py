@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django_jobs.admin.base import View
 from django_jobs.admin.batch_actions import BatchActions, count_in
 from django_jobs.admin.batch_facts import BatchFacts
-from django_jobs.admin.batch_failures import Failure, read_failures
+from django_jobs.admin.batch_failures import BatchFailure, read_failures
 from django_jobs.admin.batch_graph import Box, read_graph
 from django_jobs.admin.batch_list import BatchColumns, BatchList, note, note_code, progress_of, search, with_status
 from django_jobs.admin.batch_notices import notices_of
@@ -139,7 +139,7 @@ def _news_of(batch: Any, failures: list[dict[str, Any]], notices: list[str]) -> 
     return News(text=sentence(told, note(batch), *reasons), state=f"{state} {note(batch)} {reasons}")
 
 
-def _failure_row(batch: Any, group: Failure, kind: JobType | None) -> dict[str, Any]:
+def _failure_row(batch: Any, group: BatchFailure, kind: JobType | None) -> dict[str, Any]:
     job, pages = group.first, batch.pages
     # A host's policy may hide single jobs from people who see the organization.
     url = pages.job(job)

@@ -15,7 +15,7 @@ MAX_GROUPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class BatchFailure:
     """Jobs of one type with like errors; ``first`` is the one that was submitted first.
 
     ``is_consequence`` says that they died because a job that they waited for did, and ``is_retried`` that they are not
@@ -29,18 +29,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failures:
+class BatchFailures:
     """The groups: causes before consequences, the dead before what is tried again, the largest first.
 
     With ``is_cut`` more jobs failed than were looked at, and a group may be larger than it says.
     """
 
-    groups: list[Failure]
+    groups: list[BatchFailure]
     more_groups: int
     is_cut: bool
 
 
-def read_failures(batch_pk: int) -> Failures:
+def read_failures(batch_pk: int) -> BatchFailures:
     """Return what failed of a batch and was not retried, by two statements."""
     rows = Job.primary.filter(batch_id=batch_pk, status__in=sorted(WITH_ERRORS)).order_by("pk")
     found = list(
@@ -54,9 +54,9 @@ def read_failures(batch_pk: int) -> Failures:
     shown = ordered[:MAX_GROUPS]
     fields = ("created_at", "job_type_id", "status", "error_message", "organization_id", "owner_id")
     samples = Job.primary.only(*fields).in_bulk([pks[0] for _, pks in shown]) if shown else {}
-    return Failures(
+    return BatchFailures(
         groups=[
-            Failure(first=samples[pks[0]], count=len(pks), is_consequence=is_orphaned, is_retried=is_retried)
+            BatchFailure(first=samples[pks[0]], count=len(pks), is_consequence=is_orphaned, is_retried=is_retried)
             for (is_orphaned, is_retried, *_), pks in shown
             if pks[0] in samples
         ],

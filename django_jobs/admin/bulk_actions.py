@@ -19,7 +19,7 @@ from django_jobs.engine.actors import actor_for
 from django_jobs.engine.control.acts import Action, Order, cancel_job, members, retry_job
 from django_jobs.engine.control.acts import perform as perform_order
 from django_jobs.engine.control.deletion import delete_jobs
-from django_jobs.engine.control.operations import Rights
+from django_jobs.engine.control.operations import OperationRights
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidTransition, JobNotFound, JobsError, PermissionDenied
 from django_jobs.models import Job
@@ -144,7 +144,7 @@ def _together(action: str, value: int | None = None) -> Callable[[Sequence[Job],
 
     def perform(jobs: Sequence[Job], user: Any) -> Report:
         report = Report()
-        rights = Rights(action, user)
+        rights = OperationRights(action, user)
         wanted = [job for job in jobs if rights.may(job)]
         for job in jobs:
             if job not in wanted:

@@ -22,7 +22,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
-from django_jobs.engine.control.operations import Request, same_under_way
+from django_jobs.engine.control.operations import OperationRequest, same_under_way
 from django_jobs.engine.insight.failures import failed_jobs
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
@@ -159,7 +159,7 @@ class FailureActions(SeesJobs):
                 self.message_user(request, text, messages.WARNING, extra_tags=reason)
         return there
 
-    def _ask(self, request: HttpRequest, action: str, asked: Request, back: str) -> HttpResponse:
+    def _ask(self, request: HttpRequest, action: str, asked: OperationRequest, back: str) -> HttpResponse:
         """Return the page that asks before it is started, with how many jobs there are now."""
         found = operations.estimate(asked, user=request.user)
         if not found.count and not found.count_capped:

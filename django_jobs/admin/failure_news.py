@@ -9,13 +9,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.failure_rows import Row
+from django_jobs.admin.failure_rows import FailureRow
 from django_jobs.admin.news import News, sentence
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.insight.failures import Failures
 
 
-def news_of_list(found: Failures, rows: Sequence[Row]) -> News:
+def news_of_list(found: Failures, rows: Sequence[FailureRow]) -> News:
     """Return how many jobs failed, in how many groups, and the type and the error of the newest.
 
     ``rows`` are those of the page; an error that is on another page is not told.
@@ -39,7 +39,7 @@ def _digest(found: Failures) -> str:
     return f"{zlib.crc32(repr(sorted(found.keys)).encode()):08x}"
 
 
-def news_of_group(row: Row) -> News:
+def news_of_group(row: FailureRow) -> News:
     """Return how many jobs of the group failed, with its type and error, and whether the type is paused."""
     count = ngettext("%(type)s: %(count)s job failed", "%(type)s: %(count)s jobs failed", row.count.count)
     paused = _("The type is paused.") if row.is_paused else ""

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.failure_filters import Chosen
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operations import MAX_PER_MINUTE, Request, under_way
+from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, under_way
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.models import Operation
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
@@ -28,7 +28,7 @@ BUTTONS: Final[dict[str, tuple[str, frozenset[Status]]]] = {
 LOOKED_AT: Final = 200
 
 
-def request_of(button: str, chosen: Chosen, rate: int | None = None) -> Request:
+def request_of(button: str, chosen: Chosen, rate: int | None = None) -> OperationRequest:
     """Return what this button asks for, of what is chosen; ``rate`` is in jobs a minute, None as fast as it goes."""
     action, statuses = BUTTONS[button]
     filters = JobFilter(
@@ -37,7 +37,7 @@ def request_of(button: str, chosen: Chosen, rate: int | None = None) -> Request:
         organizations=None if chosen.organization is None else (chosen.organization.pk,),
         error_fingerprint=chosen.fingerprint,
     )
-    return Request(action=action, filters=filters, rate=rate)
+    return OperationRequest(action=action, filters=filters, rate=rate)
 
 
 def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:

@@ -46,7 +46,7 @@ class Buttons:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class FailureRow:
     """What a page tells of one group. ``key`` tells groups of a page apart, and stays when the page is read again."""
 
     key: str
@@ -124,16 +124,16 @@ class RowMaker:
         fragile = [pk for pk, kind in self._kinds.items() if kind.breaker_failures]
         self._held = held_types(fragile) if fragile else {}
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[FailureRow]:
         """Return the rows."""
         return [self._row(group) for group in self._groups]
 
-    def _row(self, group: Group) -> Row:
+    def _row(self, group: Group) -> FailureRow:
         newest, kind = self._newest[group.newest_pk], self._kinds.get(group.job_type)
         only = {*group.organizations} if len(group.organizations) == 1 else {None}
         reason = held_retries.reason_of(kind, is_held=is_held(self._held, group.job_type, only.pop()))
         here = self._request.get_full_path()
-        return Row(
+        return FailureRow(
             key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
             job_type=group.job_type,
             fingerprint=group.error_fingerprint,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.admin.attempt_drawing import draw_strip, tick_labels
-from django_jobs.admin.attempt_spans import MAX_ATTEMPTS, AttemptSpans, Kind, Waterfall, lay_out
+from django_jobs.admin.attempt_spans import MAX_ATTEMPTS, AttemptSpans, SpanKind, Waterfall, lay_out
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.formatting import NOTHING, actor, badge, block, line, moment
 from django_jobs.admin.monitor_links import Links
@@ -24,7 +24,7 @@ ALL_ROWS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class StatusStep:
     """One change of status. ``lasted`` is how long the new status held."""
 
     badge: Any
@@ -36,7 +36,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class AttemptRow:
     """One run by one worker, or the wait for it, with its bars.
 
     ``error`` and ``traceback`` are empty if it did not fail. ``number`` is 0 for one that has not started.
@@ -56,15 +56,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class JobHistory:
     """The newest changes of a job in their order, and its newest attempts, the newest first.
 
     ``is_cut`` if there were more changes; ``hidden`` is how many earlier attempts are not here. ``ticks`` stand below
     the bars. ``traceback`` is that of the newest error, if the reader may see it. ``has_ended`` if no attempt follows.
     """
 
-    steps: list[Step]
-    attempts: list[Attempt]
+    steps: list[StatusStep]
+    attempts: list[AttemptRow]
     is_cut: bool
     hidden: int
     ticks: list[str]
@@ -74,7 +74,7 @@ class History:
 
 def read_history(
     job: Job, now: dt.datetime, links: Links, *, whole: bool, is_for_admins: bool, logs: Mapping[int, Any]
-) -> History:
+) -> JobHistory:
     """Return the job's history, read in one statement.
 
     A traceback may quote secrets: unless it ``is_for_admins`` none is read, and no name of a machine is shown. With
@@ -86,7 +86,7 @@ def read_history(
     changes = list(reversed(found))
     waterfall = lay_out(changes, now, job.attempt, ALL_ROWS if whole else MAX_ATTEMPTS)
     latest = changes[-shown:]
-    return History(
+    return JobHistory(
         steps=[_step(log, end, whole) for log, end in zip(latest, _ends(latest, now), strict=True)],
         attempts=[
             _attempt(item, waterfall, links, whole, is_for_admins, logs.get(item.number or 0, ""))
@@ -106,8 +106,8 @@ def _ends(logs: Sequence[ExecutionLog], now: dt.datetime) -> list[dt.datetime | 
     return [*(log.timestamp for log in logs[1:]), *last]
 
 
-def _step(log: ExecutionLog, end: dt.datetime | None, whole: bool) -> Step:
-    return Step(
+def _step(log: ExecutionLog, end: dt.datetime | None, whole: bool) -> StatusStep:
+    return StatusStep(
         badge=badge(log.to_status),
         moment=moment(log.timestamp),
         actor=actor(log),
@@ -125,19 +125,19 @@ def _message(log: ExecutionLog, whole: bool) -> Any:
 
 def _attempt(
     item: AttemptSpans, waterfall: Waterfall, links: Links, whole: bool, is_for_admins: bool, log: Any
-) -> Attempt:
+) -> AttemptRow:
     started: Any = item.started
     ended: Any = item.ended
     is_bad = ended is not None and ended.to_status != Status.COMPLETED
     latest = ended or started
     worker = latest.worker_name or started.worker_name if started else ""
-    return Attempt(
+    return AttemptRow(
         number=item.number or 0,
         worker=worker_jobs(links, worker, 40) if worker and is_for_admins else "",
         started=moment(started.timestamp) if started else "",
-        waited=_lasted(item, Kind.WAITED),
-        ran=_lasted(item, Kind.RAN),
-        backed_off=_lasted(item, Kind.BACKED_OFF),
+        waited=_lasted(item, SpanKind.WAITED),
+        ran=_lasted(item, SpanKind.RAN),
+        backed_off=_lasted(item, SpanKind.BACKED_OFF),
         strip=draw_strip(item, waterfall),
         badge=badge(latest.to_status) if latest else "",
         error=block(ended.message, whole=whole) if is_bad else "",
@@ -146,6 +146,6 @@ def _attempt(
     )
 
 
-def _lasted(item: AttemptSpans, kind: Kind) -> str:
+def _lasted(item: AttemptSpans, kind: SpanKind) -> str:
     seconds = item.seconds(kind)
     return NOTHING if seconds is None else brief_duration(seconds)

@@ -25,7 +25,7 @@ from django_jobs.admin.operation_notices import link_to
 from django_jobs.admin.operation_words import CONSEQUENCES, QUESTIONS, amount_words, title_of
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import Action
-from django_jobs.engine.control.operations import Request, same_under_way
+from django_jobs.engine.control.operations import OperationRequest, same_under_way
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
@@ -77,11 +77,11 @@ class OperationForm(forms.Form):
         if names_all:
             self.fields["everything"].required = True
 
-    def request(self, action: str, filters: JobFilter) -> Request:
+    def request(self, action: str, filters: JobFilter) -> OperationRequest:
         """Return what the valid form asks for."""
         given = self.cleaned_data
         share = given.get("stop_above")
-        return Request(
+        return OperationRequest(
             action=action,
             filters=JobFilter(everything=True) if given.get("everything") else filters,
             value=given.get("value"),
@@ -159,7 +159,7 @@ class JobOperations(JobsUnderWay):
 
     def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
         value = int(Priority.HIGH) if action == Action.SET_PRIORITY else None
-        asked = Request(action=action, filters=filters, value=value)
+        asked = OperationRequest(action=action, filters=filters, value=value)
         try:
             found = operations.estimate(asked, user=request.user)
         except InvalidOperation:
@@ -183,7 +183,7 @@ class JobOperations(JobsUnderWay):
             back_url=self._list(request),
         )
 
-    def _same(self, asked: Request, request: HttpRequest) -> tuple[str, SafeString, str] | None:
+    def _same(self, asked: OperationRequest, request: HttpRequest) -> tuple[str, SafeString, str] | None:
         """Return by whom an operation is that does the same already, a link to it, and how far it is."""
         found = same_under_way(asked, request.user)
         if found is None:

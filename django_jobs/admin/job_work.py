@@ -22,7 +22,7 @@ SHORT: Final = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ShownStep:
     """One step that is done. ``folded`` is the result where it is too long for ``result``, which has its beginning."""
 
     position: int
@@ -50,7 +50,7 @@ class Work:
     ``count`` is how many steps there are, ``is_counted_out`` if it is a bound.
     """
 
-    steps: list[Step]
+    steps: list[ShownStep]
     count: int
     is_counted_out: bool
     checkpoint: SavedCheckpoint | None
@@ -84,9 +84,9 @@ def read_work(job: Job, names: Names, *, whole: bool, results: bool) -> Work:
     )
 
 
-def _step(row: JobStep, names: Names, results: bool) -> Step:
+def _step(row: JobStep, names: Names, results: bool) -> ShownStep:
     text = json.dumps(masked(row.result, names), ensure_ascii=False) if results else ""
-    return Step(
+    return ShownStep(
         position=row.position,
         name=line(title_of(row.name, row.digest)),
         attempt=row.attempt,

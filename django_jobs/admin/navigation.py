@@ -24,7 +24,7 @@ LIVE: Final = "django_jobs_monitor_navigation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class EntryDeclaration:
     """One entry as it is declared: the model whose list it leads to, and other models whose pages belong to it.
 
     ``counts`` names its number, if it has one, and ``unit`` says what is counted to who cannot see where it stands.
@@ -40,21 +40,25 @@ class Place:
 
 #: The entries in their order. One whose page this site does not have is left out.
 PLACES: Final = (
-    Place(key="monitor", label=_("Monitor"), model="monitor"),
-    Place(key="alarms", label=_("Alarms"), model="alert", counts=ALARMS, unit=_("open")),
-    Place(key="failures", label=_("Failures"), model="failure", counts=FAILURES, unit=_("jobs")),
-    Place(key="jobs", label=_("Jobs"), model="job", others=("executionlog",), counts=JOBS, unit=_("that wait or run")),
-    Place(key="operations", label=_("Operations"), model="operation", counts=OPERATIONS, unit=_("under way")),
-    Place(key="batches", label=_("Batches"), model="batch", counts=BATCHES, unit=_("open or running")),
-    Place(key="schedules", label=_("Schedules"), model="schedule"),
-    Place(key="types", label=_("Types"), model="jobtype"),
-    Place(key="organizations", label=_("Organizations"), model="organization", others=("membership",)),
-    Place(key="workers", label=_("Workers"), model="worker", counts=WORKERS, unit=_("alive")),
+    EntryDeclaration(key="monitor", label=_("Monitor"), model="monitor"),
+    EntryDeclaration(key="alarms", label=_("Alarms"), model="alert", counts=ALARMS, unit=_("open")),
+    EntryDeclaration(key="failures", label=_("Failures"), model="failure", counts=FAILURES, unit=_("jobs")),
+    EntryDeclaration(
+        key="jobs", label=_("Jobs"), model="job", others=("executionlog",), counts=JOBS, unit=_("that wait or run")
+    ),
+    EntryDeclaration(
+        key="operations", label=_("Operations"), model="operation", counts=OPERATIONS, unit=_("under way")
+    ),
+    EntryDeclaration(key="batches", label=_("Batches"), model="batch", counts=BATCHES, unit=_("open or running")),
+    EntryDeclaration(key="schedules", label=_("Schedules"), model="schedule"),
+    EntryDeclaration(key="types", label=_("Types"), model="jobtype"),
+    EntryDeclaration(key="organizations", label=_("Organizations"), model="organization", others=("membership",)),
+    EntryDeclaration(key="workers", label=_("Workers"), model="worker", counts=WORKERS, unit=_("alive")),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class NavigationEntry:
     """One entry as somebody sees it. ``current`` is the value of ``aria-current``: page, true, or empty."""
 
     key: str
@@ -71,7 +75,7 @@ def context_of(request: HttpRequest) -> dict[str, Any]:
     return {"entries": entries_for(request), "live_url": _address(site_of(request), LIVE)}
 
 
-def entries_for(request: HttpRequest) -> list[Entry]:
+def entries_for(request: HttpRequest) -> list[NavigationEntry]:
     """Return the entries that this user may see, in their order, with numbers that are a few seconds old at most."""
     site = site_of(request)
     seen = [(place, url) for place in PLACES if (url := _list_of(site, place, request))]
@@ -102,9 +106,9 @@ def site_named(name: str) -> admin.AdminSite:
     return next((site for site in all_sites if site.name == name), admin.site)
 
 
-def _entry(place: Place, url: str, count: CappedCount | None, here: str, path: str) -> Entry:
+def _entry(place: EntryDeclaration, url: str, count: CappedCount | None, here: str, path: str) -> NavigationEntry:
     is_here = here in {place.model, *place.others}
-    return Entry(
+    return NavigationEntry(
         key=place.key,
         label=place.label,
         url=url,
@@ -115,7 +119,7 @@ def _entry(place: Place, url: str, count: CappedCount | None, here: str, path: s
     )
 
 
-def _list_of(site: admin.AdminSite, place: Place, request: HttpRequest) -> str:
+def _list_of(site: admin.AdminSite, place: EntryDeclaration, request: HttpRequest) -> str:
     """Return the address of the entry's list; empty where this site has none, or where it is not for this user."""
     model = _model_of(place)
     if not site.is_registered(model):
@@ -124,7 +128,7 @@ def _list_of(site: admin.AdminSite, place: Place, request: HttpRequest) -> str:
     return _address(site, f"{model._meta.app_label}_{model._meta.model_name}_changelist") if may_see else ""
 
 
-def _model_of(place: Place) -> type[Model]:
+def _model_of(place: EntryDeclaration) -> type[Model]:
     """Return the model whose list it is. Organizations may be a model of the host's."""
     return get_organization_model() if place.model == "organization" else apps.get_model(APP, place.model)
 

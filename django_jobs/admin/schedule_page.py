@@ -42,14 +42,14 @@ class Firing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class FiringHistory:
     """The newest firings of a schedule. With ``is_cut`` there are more."""
 
     firings: list[Firing]
     is_cut: bool
 
 
-def read_history(schedule: Any, *, whole: bool) -> History:
+def read_history(schedule: Any, *, whole: bool) -> FiringHistory:
     """Return the newest firings, read in two statements."""
     limit = ALL_ROWS if whole else ROWS
     rows = list(ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk")[: limit + 1])
@@ -67,7 +67,7 @@ def read_history(schedule: Any, *, whole: bool) -> History:
         )
         for row in rows[:limit]
     ]
-    return History(firings=found, is_cut=len(rows) > limit)
+    return FiringHistory(firings=found, is_cut=len(rows) > limit)
 
 
 def next_of(schedule: Schedule, now: dt.datetime) -> dict[str, Any]:

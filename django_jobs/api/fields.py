@@ -27,7 +27,7 @@ class Option(NamedTuple):
     end_option_group: bool = False
 
 
-class PriorityField(serializers.Field[Any, Any, Any, Any]):
+class PriorityInput(serializers.Field[Any, Any, Any, Any]):
     """Accept a priority's word or number; show the word."""
 
     default_error_messages = {"invalid": f"Use one of {', '.join(Priority.words())}."}

@@ -15,7 +15,7 @@ from django_jobs.api.fields import (
     JobIdsField,
     NameField,
     ObjectField,
-    PriorityField,
+    PriorityInput,
     SwitchField,
     is_form,
     refuse_repeated,
@@ -86,7 +86,7 @@ class SubmissionSerializer(RefusableSerializer):
         options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
     )
     parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
-    priority = PriorityField(required=False, allow_null=True, help_text="By default the job type's.")
+    priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
     depends_on = JobIdsField(
         required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
     )
@@ -168,7 +168,7 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         **serializers.ModelSerializer.serializer_field_mapping,
         models.BooleanField: SwitchField,
     }
-    default_priority = PriorityField(required=False)
+    default_priority = PriorityInput(required=False)
     breaker = serializers.SerializerMethodField()
     parameters_schema = serializers.SerializerMethodField()
 

@@ -44,9 +44,9 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.ports import (
     NO_WEIGHTS,
     Broker,
+    BrokerState,
     Consumer,
     ForeignEntry,
-    Look,
     Queue,
     RunningTicket,
     SetAside,
@@ -99,13 +99,13 @@ class RQBroker(Broker):
     def failed_just_now(self) -> bool:
         return self._is_refused or time.monotonic() < self._broken_until
 
-    def look(self) -> Look:
+    def look(self) -> BrokerState:
         known = pools.named()
 
-        def read(client: Redis) -> Look:
+        def read(client: Redis) -> BrokerState:
             rings, counts, weights = look(client, list(known.values()))
             least = {queue: weight for queue, weight in zip(known, weights, strict=True) if weight is not None}
-            return Look(dict(zip(known, counts, strict=True)), rings, least)
+            return BrokerState(dict(zip(known, counts, strict=True)), rings, least)
 
         return self._call(read)
 

@@ -80,7 +80,7 @@ class TimeLimit:
 
 
 def _within(seconds: float, function: Callable[[], T], *, hangs_up: bool) -> T:
-    call = _Call(function)
+    call = _HostCall(function)
     try:
         helper = _idle.pop()
     except IndexError:
@@ -105,7 +105,7 @@ class _Lent(NamedTuple):
     atomic_blocks: list[Any]
 
 
-class _Call(Generic[T]):
+class _HostCall(Generic[T]):
     """One call of the host's code, with all that it needs of the thread that waits for it."""
 
     def __init__(self, function: Callable[[], T]) -> None:
@@ -185,7 +185,7 @@ class _Helper(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="host's code", daemon=True)
-        self.calls: SimpleQueue[_Call[Any]] = SimpleQueue()
+        self.calls: SimpleQueue[_HostCall[Any]] = SimpleQueue()
         self.start()
 
     def run(self) -> None:
@@ -193,7 +193,7 @@ class _Helper(threading.Thread):
         while True:
             self._make(self.calls.get())
 
-    def _make(self, call: _Call[Any]) -> None:
+    def _make(self, call: _HostCall[Any]) -> None:
         call.run()
         _idle.append(self)  # before the end of the call is known, so that the next one needs no other thread
         call.ended.release()

@@ -21,7 +21,7 @@ CUT: Final = "…"
 _EXCEPTIONS: Final = logging.Formatter()
 
 
-class Limits(NamedTuple):
+class LogLimits(NamedTuple):
     """The level from which on lines are kept, and how many of an attempt, and of how many bytes."""
 
     level: int
@@ -52,7 +52,7 @@ class KeptLines:
     dropped: int
 
 
-def read_limits() -> Limits | None:
+def read_limits() -> LogLimits | None:
     """Return what the setting ``HANDLER_LOGS`` says; None where nothing is kept.
 
     Raises TypeError or ValueError where it says nothing that makes sense, which a system check tells.
@@ -68,7 +68,7 @@ def read_limits() -> Limits | None:
         raise ValueError(f"has no level {level!r}")
     if not _is_count(lines) or not _is_count(size) or lines < 2 or size < 1_024:  # noqa: PLR2004  (told in the text)
         raise ValueError("needs at least 2 for max_lines and 1024 for max_bytes")
-    return Limits(number, lines, size)
+    return LogLimits(number, lines, size)
 
 
 def _is_count(value: object) -> bool:
@@ -81,7 +81,7 @@ class LineBuffer:
     ``mask`` returns a text without what nobody is to read. It gets each text before that is cut.
     """
 
-    def __init__(self, limits: Limits, mask: Callable[[str], str] = str) -> None:
+    def __init__(self, limits: LogLimits, mask: Callable[[str], str] = str) -> None:
         self._mask = mask
         self._most = limits.max_lines // 2
         self._room = limits.max_bytes // 2

@@ -87,7 +87,7 @@ FIRST_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BrokerState:
     """What a dispatcher reads of the broker: how many entries wait, by queue, and how often its bell was rung."""
 
     depths: dict[Queue, int]
@@ -114,7 +114,7 @@ class Broker(Protocol):
     def failed_just_now(self) -> bool:
         """Return whether this process had no answer a moment ago, so that the next call is likely to fail."""
 
-    def look(self) -> Look:
+    def look(self) -> BrokerState:
         """Return what waits, and the bell's count."""
 
     def ring(self) -> None:

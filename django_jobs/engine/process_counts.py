@@ -15,7 +15,7 @@ from django_jobs.engine.store.values import class_of
 from django_jobs.statuses import Status
 
 if TYPE_CHECKING:
-    from django_jobs.engine.store.values import Moved, Place, Tally
+    from django_jobs.engine.store.values import Moved, Tally, TallyKey
 
 #: What is counted. Of ATTEMPTS the detail is how they ended, of ENDED how jobs did; of histograms it is a class.
 ATTEMPTS: Final = "attempts"
@@ -160,7 +160,7 @@ def count_exit(*, is_clean: bool) -> None:
         counts.add([(Key(EXITS, detail=CLEAN if is_clean else UNEXPECTED), 1)])
 
 
-def count_history(tallies: Mapping[Place, Tally]) -> None:
+def count_history(tallies: Mapping[TallyKey, Tally]) -> None:
     """Count what the history of jobs tells; each entry of it is told to one scheduler, once."""
     if not _counting:
         return

@@ -16,7 +16,7 @@ from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import ALWAYS, After, Condition, Move, Moved, Row, Terms, Waypoint
+from django_jobs.engine.store.values import ALWAYS, After, Condition, JobRow, Move, Moved, Terms, Waypoint
 from django_jobs.models import DependencyTask, Job
 from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, Status, may_move
@@ -120,13 +120,13 @@ class Announcer(Protocol):
         """Tell of an error whose attempt had been taken away before it was stored."""
 
 
-class _Hooks:
+class _MoveHooks:
     announcer: Announcer
     follow_up: Callable[[], object]
     count_batches: Callable[[Mapping[int, int]], object]
 
 
-_hooks = _Hooks()
+_hooks = _MoveHooks()
 
 
 def connect_hooks(
@@ -252,7 +252,7 @@ def _counts(item: Moved) -> bool:
     return item.to_status in COUNTED or item.from_status in COUNTED
 
 
-def claim_known(item: Move, known: Sequence[Row], *, worker_name: str) -> tuple[Moved, Row] | None:
+def claim_known(item: Move, known: Sequence[JobRow], *, worker_name: str) -> tuple[Moved, JobRow] | None:
     """Move a queued job to Running and return what happened and its row as it was; see :class:`Claims` of the store."""
     terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     found = store().claim_known(_with_readiness(item), terms, known)

@@ -22,7 +22,7 @@ from django_jobs.engine.insight.filter import (
     STATUSES,
     TERMS,
     TEXT,
-    Kind,
+    ValueKind,
 )
 from django_jobs.engine.insight.search import similar_job_types, similar_organizations
 from django_jobs.engine.json_storage import is_storable_text
@@ -67,7 +67,7 @@ HELP: Final = {
     "search": "This job, or whose error contains this text",
 }
 METAVARS: Final = {NUMBER: "N", CHOICE: "yes|no", PARAMETERS: "NAME:VALUE", MOMENT: "MOMENT"}
-READERS: Final[dict[Kind, Callable[[str], Any]]] = {NUMBER: int, CHOICE: _yes_or_no}
+READERS: Final[dict[ValueKind, Callable[[str], Any]]] = {NUMBER: int, CHOICE: _yes_or_no}
 #: The kinds of values of which an option may have several, by being repeated.
 REPEATED: Final = (STATUSES, NAMES, KEYS, PRIORITIES, JOB_IDS, PARAMETERS)
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}

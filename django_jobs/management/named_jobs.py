@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
-from django_jobs.engine.control.operations import Request
+from django_jobs.engine.control.operations import OperationRequest
 from django_jobs.engine.insight.filter import read_filter
 from django_jobs.engine.insight.search import similar_jobs
 from django_jobs.exceptions import InvalidOperation, JobsError
@@ -74,7 +74,7 @@ class NamedJobsCommand(ShellCommand):
             text = "Name jobs by their ids or by a filter, or say --all. %(filters)s"
             raise usage(say(text, code="names_nothing", filters=known_filters()))
         filters = read_filter(given, user)
-        run = OperationRun(self, Request(action=self.action, filters=filters, rate=options["rate"]), user)
+        run = OperationRun(self, OperationRequest(action=self.action, filters=filters, rate=options["rate"]), user)
         found = run.estimate()
         if options["dry_run"]:
             run.tell_estimate(found)

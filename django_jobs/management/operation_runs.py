@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operations import Request, describe_operations
+from django_jobs.engine.control.operations import OperationRequest, describe_operations
 from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
@@ -28,7 +28,7 @@ DONE: Final = {Operation.Action.RETRY: "retried", Operation.Action.CANCEL: "canc
 class OperationRun:
     """An operation that a command starts, in the name of a user or of server code."""
 
-    def __init__(self, command: JsonAnswers, asked: Request, user: Any = None) -> None:
+    def __init__(self, command: JsonAnswers, asked: OperationRequest, user: Any = None) -> None:
         self._command = command
         self._asked = asked
         self._user = user

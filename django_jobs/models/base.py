@@ -31,14 +31,14 @@ class BatchVerbs(Protocol):
         """Close the batch at the end of a block, and cancel it if that raised."""
 
 
-class _Hooks:
+class _FieldHooks:
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None]
     path_problem: Callable[[str], str | None]
     parameter_names: Callable[[str], frozenset[str] | None]
     batch_verbs: Callable[[], BatchVerbs]
 
 
-_hooks = _Hooks()
+_hooks = _FieldHooks()
 
 
 def connect_hooks(

@@ -118,7 +118,7 @@ def _authorize(user: Any, room: Room) -> Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class SocketRights:
     """What a socket may listen to now: the user as read again, the targets that were asked, and those that hold."""
 
     user: Any
@@ -126,16 +126,16 @@ class Rights:
     held: set[Target]
 
 
-def recheck_all(questions: Sequence[tuple[Identity, list[Target]]]) -> list[Rights | int]:
+def recheck_all(questions: Sequence[tuple[Identity, list[Target]]]) -> list[SocketRights | int]:
     """Return for each identity the rights to its targets, or the code with which its socket is closed."""
     users: dict[Any, Any] = {}
-    answers: list[Rights | int] = []
+    answers: list[SocketRights | int] = []
     for identity, targets in questions:
         if identity.key not in users:
             users[identity.key] = active_user(identity)
         user = users[identity.key]
         is_code = isinstance(user, int)
-        answers.append(user if is_code else Rights(user, set(targets), still_authorized(user, targets)))
+        answers.append(user if is_code else SocketRights(user, set(targets), still_authorized(user, targets)))
     return answers
 
 

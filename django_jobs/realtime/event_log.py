@@ -23,7 +23,7 @@ CHUNK: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class CatchUp:
+class MissedEvents:
     """What a client that joins has missed.
 
     ``cursor`` is the last event's id, 0 when there is none. ``log_ids`` are the ids of the missed events. With
@@ -42,31 +42,31 @@ class Watermark:
     seen: tuple[int, ...]
 
 
-def catch_up_organization(organization_pk: Any, since: int | None) -> CatchUp:
+def catch_up_organization(organization_pk: Any, since: int | None) -> MissedEvents:
     """Return what a client missed of an organization after the event ``since``; nothing with None."""
     cursor = store().last_event(organization_pk)
     if since is None:
-        return CatchUp(cursor, (), False)
+        return MissedEvents(cursor, (), False)
     return _bounded(cursor, store().events_behind(organization_pk, since).exclude(pk=since))
 
 
-def catch_up_job(pk: int, since: int | None) -> CatchUp:
+def catch_up_job(pk: int, since: int | None) -> MissedEvents:
     """Return what a client missed of one job after the event ``since``; nothing with None."""
     rows = _log().filter(job_id=pk)
     cursor = rows.order_by("-id").values_list("id", flat=True).first() or 0
-    return CatchUp(cursor, (), False) if since is None else _bounded(cursor, rows.filter(id__gt=since))
+    return MissedEvents(cursor, (), False) if since is None else _bounded(cursor, rows.filter(id__gt=since))
 
 
-def catch_up_all(since: int | None) -> CatchUp:
+def catch_up_all(since: int | None) -> MissedEvents:
     """Return what a client missed of everybody's jobs: never an event, with ``since`` always a resync."""
-    return CatchUp(store().last_event(None), (), since is not None)
+    return MissedEvents(store().last_event(None), (), since is not None)
 
 
-def _bounded(cursor: int, rows: QuerySet[ExecutionLog]) -> CatchUp:
+def _bounded(cursor: int, rows: QuerySet[ExecutionLog]) -> MissedEvents:
     log_ids = list(rows.order_by("id").values_list("id", flat=True)[: MAX_MISSED + 1])
     if len(log_ids) > MAX_MISSED:
-        return CatchUp(cursor, (), True)
-    return CatchUp(max([cursor, *log_ids]), log_ids, False)
+        return MissedEvents(cursor, (), True)
+    return MissedEvents(max([cursor, *log_ids]), log_ids, False)
 
 
 def _log() -> QuerySet[ExecutionLog]:

@@ -18,7 +18,7 @@ from django_jobs.models import Job
 from django_jobs.realtime import event_log, events, frames
 from django_jobs.realtime.authorization import Refused, Target, hidden_jobs
 from django_jobs.realtime.database_threads import answer_each
-from django_jobs.realtime.event_log import CatchUp
+from django_jobs.realtime.event_log import MissedEvents
 
 #: How often a job is read that changes while it is read.
 TRIES: Final = 3
@@ -28,7 +28,7 @@ TRIES: Final = 3
 class Join:
     """The answer to a join: the events that were missed, and ``more``: the state of a job or batch, and its moment."""
 
-    catch_up: CatchUp
+    catch_up: MissedEvents
     events: list[events.Event]
     more: dict[str, Any] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Join:
 #: The target, the id of the last event that the client saw, and the user.
 Question = tuple[Target, int | None, Any]
 #: By organization and last event that was seen.
-CatchUps = dict[tuple[Any, int | None], CatchUp]
+CatchUps = dict[tuple[Any, int | None], MissedEvents]
 
 
 def read_all(questions: Sequence[Question]) -> list[Join | Exception]:
@@ -52,7 +52,7 @@ def read(target: Target, since: int | None, user: Any, known: CatchUps | None = 
     """
     known = {} if known is None else known
     if target.batch_pk is not None:
-        return Join(CatchUp(0, (), False), [], _read_batch(target.batch_pk))
+        return Join(MissedEvents(0, (), False), [], _read_batch(target.batch_pk))
     if target.job_pk is not None:
         try:
             found, more = _read_job(target.job_pk, since, user)
@@ -67,13 +67,13 @@ def read(target: Target, since: int | None, user: Any, known: CatchUps | None = 
     return Join(found, [event for event in missed if event.job_pk not in hidden], more)
 
 
-def _read_log(organization_pk: Any, since: int | None) -> CatchUp:
+def _read_log(organization_pk: Any, since: int | None) -> MissedEvents:
     if organization_pk is None:
         return event_log.catch_up_all(since)
     return event_log.catch_up_organization(organization_pk, since)
 
 
-def _read_job(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[str, Any]]:
+def _read_job(pk: int, since: int | None, user: Any) -> tuple[MissedEvents, dict[str, Any]]:
     """Return the job's missed events and its state as of the same cursor.
 
     If the cursor moves on while the state is read, both are read again, at most TRIES times. After that the state may
@@ -87,7 +87,7 @@ def _read_job(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[str,
     return found, more
 
 
-def _read_state(pk: int, since: int | None, user: Any) -> tuple[CatchUp, dict[str, Any]]:
+def _read_state(pk: int, since: int | None, user: Any) -> tuple[MissedEvents, dict[str, Any]]:
     found = event_log.catch_up_job(pk, since)
     now = frames.moment(database.now())  # progress that is older than this is older than the state
     job = _find(pk)

@@ -9,7 +9,16 @@ from typing import Final
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.ports import FIRST_SECONDS, NO_WEIGHTS, Broker, ForeignEntry, Look, Queue, SetAside, Ticket
+from django_jobs.engine.ports import (
+    FIRST_SECONDS,
+    NO_WEIGHTS,
+    Broker,
+    BrokerState,
+    ForeignEntry,
+    Queue,
+    SetAside,
+    Ticket,
+)
 from django_jobs.testing.memory_consumer import MemoryConsumer
 from django_jobs.testing.memory_state import MemoryState
 
@@ -36,11 +45,11 @@ class MemoryBroker(MemoryState, Broker):
     def failed_just_now(self) -> bool:
         return self.is_down
 
-    def look(self) -> Look:
+    def look(self) -> BrokerState:
         now = time.monotonic()
         with self.changed:
             weights = {queue: weight for queue, (weight, until) in self.noted.items() if now < until}
-        return Look(self.depths(), self.rings, weights)
+        return BrokerState(self.depths(), self.rings, weights)
 
     def ring(self) -> None:
         self.reach()

@@ -47,13 +47,13 @@ def run_jobs(*, raise_errors: bool = False, retries: bool = False) -> list[JobSt
     are not enforced, and a cancel is noticed when the handler calls its context. Raise RuntimeError if jobs are still
     ready after 10,000 attempts.
     """
-    run = _Run(raise_errors=raise_errors, retries=retries)
+    run = _TestRun(raise_errors=raise_errors, retries=retries)
     with broker_in_place(run.broker):
         run.until_nothing_is_ready()
     return run.statuses()
 
 
-class _Run:
+class _TestRun:
     def __init__(self, *, raise_errors: bool, retries: bool) -> None:
         self.broker = MemoryBroker()
         self._raise_errors = raise_errors
@@ -114,7 +114,7 @@ class _Run:
         self._commits.run()
         for item in claimed:
             self._seen[item.pk] = None
-            call = _Call(item.handler, self._commits)
+            call = _HandlerCall(item.handler, self._commits)
             item.handler = call
             ended = self._attempt(item)
             settle.settle_all([ended], WORKER)
@@ -148,7 +148,7 @@ class _Run:
             raise PermanentError(ended.text)
 
 
-class _Call:
+class _HandlerCall:
     """The handler. It remembers what the handler raised and, in a test's transaction, runs what waits for commits."""
 
     def __init__(self, handler: Callable[[Any], Any], commits: Commits) -> None:

@@ -26,7 +26,7 @@ from django_jobs.engine.ports import Consumer
 from django_jobs.engine.store import database
 from django_jobs.models import Job
 from django_jobs.models.job import parse_job_id
-from django_jobs.worker.in_hand import Batch, Doubts, HeldTickets, PrefetchEstimator, PublishedTickets
+from django_jobs.worker.in_hand import Doubts, HeldTickets, JobsInHand, PrefetchEstimator, PublishedTickets
 from django_jobs.worker.interruption import RunningJobs
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.reported_counts import CountsSender
@@ -188,7 +188,7 @@ class ChildState:
         self.consumer = consumer
         self.shared_slots = shared_slots
         self.stopping = threading.Event()
-        self.batch = Batch(options.threads)
+        self.batch = JobsInHand(options.threads)
         self.running = RunningJobs()
         self.shown = PublishedTickets(shared_slots, self.running)
         self.progress = ProgressBuffer(name)

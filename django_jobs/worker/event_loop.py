@@ -377,14 +377,14 @@ async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupte
     """Run a coroutine in a slot, in the loop that runs already; else as :func:`run_in`."""
     try:
         context = context_for(claimed, _runner(state, claimed, interrupter))
-        outcome = await attempt_beside_others(claimed, context, interrupter, _Place(state, slot, claimed))
+        outcome = await attempt_beside_others(claimed, context, interrupter, _CoroutinePlace(state, slot, claimed))
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
         outcome = ended_by(claimed, error)
     _hand_over(state, slot, outcome, interrupter)
 
 
-class _Place:
+class _CoroutinePlace:
     """The shared slot of a coroutine."""
 
     def __init__(self, state: ChildState, slot: int, claimed: Claimed) -> None:

@@ -255,7 +255,7 @@ class PublishedTickets:
 # The jobs that a child has claimed and not yet settled.
 
 
-class Batch:
+class JobsInHand:
     """Jobs that wait for a slot, and outcomes that wait to be settled. Each is taken out by exactly one thread.
 
     No more than ``slots`` jobs are taken out at a time. Where these are several, coroutine functions wait beside the

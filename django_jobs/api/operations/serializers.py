@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from django_jobs.api.dataclass_fields import fields_of
-from django_jobs.api.fields import ObjectField, PriorityField
+from django_jobs.api.fields import ObjectField, PriorityInput
 from django_jobs.api.serializers import RefusableSerializer
 from django_jobs.engine.control.operations import MAX_PER_MINUTE
 from django_jobs.models import Operation
@@ -22,7 +22,7 @@ class NewOperationSerializer(RefusableSerializer):
         help_text='A JSON object with the parameters of the list of jobs, such as {"status": "Dead Letter", '
         '"job_type": "send_mail"}; {"all": true} for all jobs.'
     )
-    value = PriorityField(required=False, allow_null=True, help_text="The new priority, for set_priority alone.")
+    value = PriorityInput(required=False, allow_null=True, help_text="The new priority, for set_priority alone.")
     rate = serializers.IntegerField(
         required=False,
         allow_null=True,

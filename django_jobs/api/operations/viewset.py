@@ -23,7 +23,7 @@ from django_jobs.api.serializers import NothingSerializer
 from django_jobs.api.throttles import count_search
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operations import Request, describe_operations, same_under_way
+from django_jobs.engine.control.operations import OperationRequest, describe_operations, same_under_way
 from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
@@ -132,13 +132,13 @@ def _bodies(found: list[Operation], user: Any) -> list[dict[str, Any]]:
     return [dict(OperationSerializer(item).data) for item in describe_operations(found, user)]
 
 
-def _estimate(asked: Request, user: Any) -> dict[str, Any]:
+def _estimate(asked: OperationRequest, user: Any) -> dict[str, Any]:
     found, same = operations.estimate(asked, user=user), same_under_way(asked, user)
     facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
     return dict(EstimateSerializer({**facts, "same_under_way": None if same is None else same.pk}).data)
 
 
-def _asked(serializer: NewOperationSerializer, user: Any) -> Request:
+def _asked(serializer: NewOperationSerializer, user: Any) -> OperationRequest:
     """Return the request that a valid serializer describes. ValidationError names what is wrong with the filters."""
     given = serializer.validated_data
     try:
@@ -148,4 +148,4 @@ def _asked(serializer: NewOperationSerializer, user: Any) -> Request:
     if not operations.may_operate(user, filters):
         raise PermissionDenied(_("Operations are for the admins of an organization and for system admins."))
     names = ("action", "value", "rate", "stop_above", "try_first")
-    return Request(filters=filters, **{name: given.get(name) for name in names})
+    return OperationRequest(filters=filters, **{name: given.get(name) for name in names})

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from django_jobs.api.fields import NameField, ObjectField, PriorityField, SwitchField, WordField, is_form
+from django_jobs.api.fields import NameField, ObjectField, PriorityInput, SwitchField, WordField, is_form
 from django_jobs.api.serializers import RefusableSerializer, organization_options, type_options
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.engine.submission.targets import ASKED
@@ -95,7 +95,7 @@ class ScheduleSerializer(RuleSerializer):
         help_text="The id of an organization; null: a job for each active one (system admins).",
     )
     parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
-    priority = PriorityField(required=False, allow_null=True, help_text="By default the job type's.")
+    priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
     jitter = serializers.IntegerField(required=False, help_text="Seconds over which one firing's jobs are spread.")
     catch_up = serializers.ChoiceField(
         choices=CatchUp.choices, required=False, help_text="What happens to firings that nobody was there for."

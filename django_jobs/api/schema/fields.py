@@ -24,7 +24,7 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
 class DescribePriority(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """A word in answers; a word or a number in submissions."""
 
-    target_class = "django_jobs.api.fields.PriorityField"
+    target_class = "django_jobs.api.fields.PriorityInput"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         if direction == "response":

@@ -16,7 +16,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.alerts import records
 from django_jobs.engine.alerts.rules import EVALUATED, Rule
 from django_jobs.engine.alerts.telling import announce
-from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, Finding, Look, Round, is_on, thresholds_of
+from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, AlertFinding, Round, RuleContext, is_on, thresholds_of
 from django_jobs.engine.store import database
 from django_jobs.models import Alert
 
@@ -68,12 +68,12 @@ class Evaluator:
             if settings is None:
                 yield from (alert for alert in mine if records.clear(alert, now))
                 continue
-            found = self._look(name, rule, Look(round=shared, thresholds=settings, open=_facts(mine)))
+            found = self._look(name, rule, RuleContext(round=shared, thresholds=settings, open=_facts(mine)))
             if found is not None:
                 shared.found[name] = {item.subject for item in found}
                 yield from _settle(name, mine, found, now)
 
-    def _look(self, name: str, rule: Rule, look: Look) -> list[Finding] | None:
+    def _look(self, name: str, rule: Rule, look: RuleContext) -> list[AlertFinding] | None:
         try:
             found = rule(look)
         except Exception as error:
@@ -105,7 +105,7 @@ def _is_long_ago(seen_at: dt.datetime, now: dt.datetime) -> bool:
     return abs(now - seen_at) >= dt.timedelta(seconds=CLEAR_SECONDS)
 
 
-def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> Iterator[Alert]:
+def _settle(rule: str, opened: list[Alert], found: list[AlertFinding], now: dt.datetime) -> Iterator[Alert]:
     """Write what a rule found beside its open alarms. Yield the alarms that were raised or cleared."""
     wanted = {item.subject[: records.MAX_SUBJECT]: item for item in found}
     held: list[Alert] = []

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 
-from django_jobs.engine.alerts.thresholds import Finding
+from django_jobs.engine.alerts.thresholds import AlertFinding
 from django_jobs.engine.store import database
 from django_jobs.models import Alert, EngineLease
 
@@ -33,7 +33,7 @@ def read_open() -> list[Alert]:
     return list(Alert.primary.filter(open_key__isnull=False).order_by("pk"))
 
 
-def raise_alert(rule: str, finding: Finding, now: dt.datetime) -> Alert | None:
+def raise_alert(rule: str, finding: AlertFinding, now: dt.datetime) -> Alert | None:
     """Store a new alarm and return it; None where another scheduler was first."""
     subject = finding.subject[:MAX_SUBJECT]
     alert = Alert(rule=rule, subject=subject, raised_at=now, seen_at=now, facts=finding.facts)

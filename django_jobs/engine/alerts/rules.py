@@ -16,7 +16,14 @@ from django.db.models import F, Q, Sum
 from django_jobs import pools
 from django_jobs.engine import duties
 from django_jobs.engine.alerts import records, thresholds
-from django_jobs.engine.alerts.thresholds import MAX_FINDINGS, TYPE_FAILING, Finding, Look, one_line, since_of
+from django_jobs.engine.alerts.thresholds import (
+    MAX_FINDINGS,
+    TYPE_FAILING,
+    AlertFinding,
+    RuleContext,
+    one_line,
+    since_of,
+)
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
@@ -28,7 +35,7 @@ from django_jobs.engine.insight.inspection import (
     waiting,
     waiting_by_organization,
 )
-from django_jobs.engine.insight.problems import Place, Slots, find_idle, read_slots
+from django_jobs.engine.insight.problems import LiveWorker, QueuedType, find_idle, read_slots
 from django_jobs.engine.insight.rollups import BATCH, activities, rollups_behind
 from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store.database import store
@@ -78,22 +85,22 @@ class Attempts(NamedTuple):
         return (self.share + square / 2 - spread) / (1 + square)
 
 
-class Step(NamedTuple):
+class AttemptCounts(NamedTuple):
     """The attempts of one minute or hour, and when it began."""
 
     starts_at: dt.datetime
     attempts: Attempts
 
 
-def total_of(steps: Iterable[Step]) -> Attempts:
+def total_of(steps: Iterable[AttemptCounts]) -> Attempts:
     """Return the attempts of all these steps together."""
     found = list(steps)
     return Attempts(sum(step.attempts.ended for step in found), sum(step.attempts.failed for step in found))
 
 
-def newest_of(steps: Iterable[Step], least: int) -> list[Step]:
+def newest_of(steps: Iterable[AttemptCounts], least: int) -> list[AttemptCounts]:
     """Return the first of these steps that have so many attempts together; all of them where they have fewer."""
-    chosen: list[Step] = []
+    chosen: list[AttemptCounts] = []
     count = 0
     for step in steps:
         chosen.append(step)
@@ -110,7 +117,9 @@ def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[s
     return {row["job_type"] for row in rows}
 
 
-def read_steps(span: Span, since: Mapping[str, dt.datetime], until: dt.datetime | None = None) -> dict[str, list[Step]]:
+def read_steps(
+    span: Span, since: Mapping[str, dt.datetime], until: dt.datetime | None = None
+) -> dict[str, list[AttemptCounts]]:
     """Return the steps of each of these types since its moment in which attempts ended, the newest first."""
     if not since:
         return {}
@@ -121,11 +130,11 @@ def read_steps(span: Span, since: Mapping[str, dt.datetime], until: dt.datetime 
     rows = _rows(span, min(types)).filter(functools.reduce(operator.or_, wanted))
     if until is not None:
         rows = rows.filter(starts_at__lt=until)
-    found: dict[str, list[Step]] = defaultdict(list)
+    found: dict[str, list[AttemptCounts]] = defaultdict(list)
     read = rows.order_by("-starts_at").values_list("job_type", "starts_at", "completed", "failed")
     for job_type, starts_at, completed, failed in read[:MAX_ROWS]:
         if completed or failed:
-            found[job_type].append(Step(starts_at, Attempts(completed + failed, failed)))
+            found[job_type].append(AttemptCounts(starts_at, Attempts(completed + failed, failed)))
     return found
 
 
@@ -157,7 +166,7 @@ def _streak_around(hour: dt.datetime, job_type: str, share: float) -> dt.datetim
     return _begin(read_steps(Span.MINUTE, {job_type: hour - HOUR}, hour + HOUR).get(job_type, []), share)
 
 
-def _begin(steps: Iterable[Step], share: float) -> dt.datetime | None:
+def _begin(steps: Iterable[AttemptCounts], share: float) -> dt.datetime | None:
     """Return when the newest row of steps began of whose attempts this share failed; the newest steps may be better."""
     began: dt.datetime | None = None
     for step in steps:
@@ -276,7 +285,7 @@ MAX_COUNTED: Final = 10
 LATELY: Final = 24 * 3_600
 
 
-def find_breaker_open(look: Look) -> list[Finding]:
+def find_breaker_open(look: RuleContext) -> list[AlertFinding]:
     """Return the types whose breakers hold their jobs."""
     held = [
         item
@@ -286,7 +295,7 @@ def find_breaker_open(look: Look) -> list[Finding]:
     return [_finding(look, item, is_counted=number < MAX_COUNTED) for number, item in enumerate(held)]
 
 
-def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
+def _finding(look: RuleContext, item: OpenBreaker, *, is_counted: bool) -> AlertFinding:
     """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it.
 
     Where it holds one organization, it is that one alone.
@@ -309,7 +318,7 @@ def _finding(look: Look, item: OpenBreaker, *, is_counted: bool) -> Finding:
     }
     if is_counted:
         facts |= {"waiting": min(waits.total(), MAX_WAITING), "has_more_waiting": has_more}
-    return Finding(subject=item.job_type, facts=facts)
+    return AlertFinding(subject=item.job_type, facts=facts)
 
 
 # Many new Dead Letters in a window, of types that are not told as failing, and none that was told so before.
@@ -320,7 +329,7 @@ CALM: Final = 0.5
 MAX_NAMED: Final = 5
 
 
-def find_dead_letters(look: Look) -> list[Finding]:
+def find_dead_letters(look: RuleContext) -> list[AlertFinding]:
     """Return a finding, without a subject, where so many jobs died in the window."""
     since = look.ago(look.thresholds["seconds"])
     told = look.round.found.get(thresholds.TYPE_FAILING, ())
@@ -340,17 +349,17 @@ def find_dead_letters(look: Look) -> list[Finding]:
         "organizations": counts_by_organization(row.organization for row in rows),
         "has_more": is_cut,
     }
-    return [Finding(facts=facts)]
+    return [AlertFinding(facts=facts)]
 
 
 # A duty of a scheduler that makes no round.
 
 
-def find_duty_stalled(look: Look) -> list[Finding]:
+def find_duty_stalled(look: RuleContext) -> list[AlertFinding]:
     """Return the duties that are stalled, by name; of several schedulers' the one that is for longest."""
     found = {item.duty: item for item in sorted(duties.stalled_duties(look.moment), key=lambda item: item.since)[::-1]}
     return [
-        Finding(subject=duty, facts={"scheduler": item.scheduler, "since": item.since.isoformat()})
+        AlertFinding(subject=duty, facts={"scheduler": item.scheduler, "since": item.since.isoformat()})
         for duty, item in sorted(found.items())[:MAX_FINDINGS]
     ]
 
@@ -361,7 +370,7 @@ def find_duty_stalled(look: Look) -> list[Finding]:
 MAX_WAITING_COUNTED: Final = 10_000
 
 
-def find_no_worker(look: Look) -> list[Finding]:
+def find_no_worker(look: RuleContext) -> list[AlertFinding]:
     """Return the pools without a worker of which jobs have been due for so long."""
     served = {queue for worker in working(live_workers()) for queue in worker.queues.split(",")}
     by_pool: dict[str, list[str]] = defaultdict(list)
@@ -403,7 +412,7 @@ def _plain_workers(pool: str) -> int:
         return 0
 
 
-def _no_worker_finding(pool: str, types: list[str]) -> Finding:
+def _no_worker_finding(pool: str, types: list[str]) -> AlertFinding:
     (count,) = store().count_waiting([types], MAX_WAITING_COUNTED + 1)
     queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING_COUNTED + 1].count()
     facts = {
@@ -411,7 +420,7 @@ def _no_worker_finding(pool: str, types: list[str]) -> Finding:
         "has_more_waiting": count + queued > MAX_WAITING_COUNTED,
         "is_configured": pool in pools.names(),
     }
-    return Finding(subject=pool, facts=facts)
+    return AlertFinding(subject=pool, facts=facts)
 
 
 # A queue whose due jobs wait too long for no reason, or behind workers that are busy all the time.
@@ -420,7 +429,7 @@ def _no_worker_finding(pool: str, types: list[str]) -> Finding:
 # jobs count if none of their type has started for ``seconds``; where no worker is free, for ``busy_seconds``.
 
 
-def find_queue_waiting(look: Look) -> list[Finding] | None:
+def find_queue_waiting(look: RuleContext) -> list[AlertFinding] | None:
     """Return the queues whose jobs wait; None while it is not counted which types go on."""
     if rollups_behind() > BATCH:
         return None
@@ -433,21 +442,23 @@ def find_queue_waiting(look: Look) -> list[Finding] | None:
     ]
 
 
-def _by_load(slots: list[Slots], queues: set[Queue]) -> tuple[set[Queue], set[Queue]]:
+def _by_load(slots: list[LiveWorker], queues: set[Queue]) -> tuple[set[Queue], set[Queue]]:
     """Return the queues that a worker with a free slot serves, or nobody; and those whose workers are all busy."""
     known = frozenset().union(*(item.queues for item in slots))
     free = frozenset().union(*(item.queues for item in slots if item.free))
     return queues & free | queues - known, queues & known - free
 
 
-def _findings(look: Look, slots: list[Slots], queues: set[Queue], name: str, *, needs_room: bool) -> Iterator[Finding]:
+def _findings(
+    look: RuleContext, slots: list[LiveWorker], queues: set[Queue], name: str, *, needs_room: bool
+) -> Iterator[AlertFinding]:
     seconds = look.thresholds[name]
     places = find_idle(look.ago(seconds), queues, needs_room=needs_room) if queues else {}
     for queue, types in _by_queue(places).items():
-        yield Finding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
+        yield AlertFinding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
 
 
-def _by_queue(places: Mapping[Place, int]) -> dict[Queue, dict[str, int]]:
+def _by_queue(places: Mapping[QueuedType, int]) -> dict[Queue, dict[str, int]]:
     found: dict[Queue, dict[str, int]] = defaultdict(dict)
     for place, count in places.items():
         found[place.queue][place.job_type] = count
@@ -458,7 +469,7 @@ def _label(queue: Queue) -> str:
     return Priority(queue.priority).word
 
 
-def _facts(queue: Queue, types: dict[str, int], slots: list[Slots], seconds: int) -> dict[str, Any]:
+def _facts(queue: Queue, types: dict[str, int], slots: list[LiveWorker], seconds: int) -> dict[str, Any]:
     mine = [item for item in slots if queue in item.queues]
     return {
         "pool": queue.pool,
@@ -474,10 +485,10 @@ def _facts(queue: Queue, types: dict[str, int], slots: list[Slots], seconds: int
 # A schedule that is on, and could not submit its jobs the last time.
 
 
-def find_schedule_cannot_fire(_look: Look) -> list[Finding]:
+def find_schedule_cannot_fire(_look: RuleContext) -> list[AlertFinding]:
     """Return the first schedules that cannot fire, by name."""
     rows = Schedule.primary.filter(FAULTY).order_by("name", "pk")
-    return [Finding(subject=str(row), facts=_schedule_facts(row)) for row in rows[:MAX_FINDINGS]]
+    return [AlertFinding(subject=str(row), facts=_schedule_facts(row)) for row in rows[:MAX_FINDINGS]]
 
 
 def _schedule_facts(row: Schedule) -> dict[str, Any]:
@@ -504,7 +515,7 @@ def _schedule_facts(row: Schedule) -> dict[str, Any]:
 CERTAIN: Final = 0.5
 
 
-def find_type_failing(look: Look) -> list[Finding]:
+def find_type_failing(look: RuleContext) -> list[AlertFinding]:
     """Return the types most of whose recent attempts failed."""
     names = _types_to_judge(look)
     over = records.cleared_moments(TYPE_FAILING) if names else {}
@@ -515,7 +526,7 @@ def find_type_failing(look: Look) -> list[Finding]:
     since = {name: began for name, began in begins.items() if began is not None}
     counted = attempts_since(since)
     return [
-        Finding(
+        AlertFinding(
             subject=name,
             facts={
                 "since": began.isoformat(),
@@ -530,14 +541,14 @@ def find_type_failing(look: Look) -> list[Finding]:
     ]
 
 
-def _types_to_judge(look: Look) -> set[str]:
+def _types_to_judge(look: RuleContext) -> set[str]:
     """Return the types with failures lately, or with enough of them within a day, and those that are told."""
     least, day = look.thresholds["attempts"], start_of(Span.HOUR, look.moment - DAY)
     names = types_with_failures(Span.MINUTE, look.ago(look.thresholds["seconds"]))
     return names | types_with_failures(Span.HOUR, day, (least + 1) // 2) | set(look.open)
 
 
-def _failing_of(names: set[str], look: Look, over: Mapping[str, dt.datetime]) -> Iterator[str]:
+def _failing_of(names: set[str], look: RuleContext, over: Mapping[str, dt.datetime]) -> Iterator[str]:
     """Yield those of these types that fail; ``over`` is when their alarms were over for the last time."""
     least, window, day = look.thresholds["attempts"], look.ago(look.thresholds["seconds"]), look.moment - DAY
     steps = read_steps(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
@@ -549,7 +560,7 @@ def _failing_of(names: set[str], look: Look, over: Mapping[str, dt.datetime]) ->
     yield from (name for name in names if _is_failing(look, name, steps[name]))
 
 
-def _is_failing(look: Look, name: str, steps: list[Step]) -> bool:
+def _is_failing(look: RuleContext, name: str, steps: list[AttemptCounts]) -> bool:
     """Return whether these steps, and the newest of them, are failing. An open alarm needs no new proof."""
     share, least, total = look.thresholds["share"], look.thresholds["attempts"], total_of(steps)
     if total.ended < least or total_of(newest_of(steps, least)).share < share:
@@ -557,12 +568,12 @@ def _is_failing(look: Look, name: str, steps: list[Step]) -> bool:
     return name in look.open or (total.share >= share and total.sure_share >= min(share, CERTAIN))
 
 
-def _began(look: Look, name: str, over: dt.datetime | None) -> dt.datetime | None:
+def _began(look: RuleContext, name: str, over: dt.datetime | None) -> dt.datetime | None:
     known = since_of(look.open.get(name, {}))
     return known or begin_of_streak(name, look.thresholds["share"], look.moment, over)
 
 
-def _about_jobs(look: Look, kind: JobType, since: dt.datetime) -> dict[str, Any]:
+def _about_jobs(look: RuleContext, kind: JobType, since: dt.datetime) -> dict[str, Any]:
     """Return the commonest error of the jobs whose attempts failed since, and whose jobs they are."""
     rows, is_cut = failing_jobs([kind.pk], since - dt.timedelta(seconds=kind.default_timeout))
     return {
@@ -596,7 +607,7 @@ def _error(rows: list[FailingJob], known: Mapping[str, Any]) -> dict[str, str]:
 
 
 #: Returns what is wrong, or None where that cannot be told yet.
-Rule: TypeAlias = Callable[[Look], list[Finding] | None]
+Rule: TypeAlias = Callable[[RuleContext], list[AlertFinding] | None]
 
 
 #: The rules that the scheduler evaluates, by name. That no scheduler runs is found by whoever reads the alarms.

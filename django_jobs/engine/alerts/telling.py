@@ -367,7 +367,7 @@ MAX_SUBJECT: Final = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class UntoldAlerts:
     """What is to be told of a rule and a subject: the rows of its alarms that were not told, the newest last."""
 
     rows: Sequence[Alert]
@@ -406,7 +406,7 @@ class Mail:
     text: str
 
 
-def mail_about(entry: Entry, now: dt.datetime) -> Mail:
+def mail_about(entry: UntoldAlerts, now: dt.datetime) -> Mail:
     """Return the mail about one alarm, in the active language and time zone."""
     seen = entry.seen
     words = words_of(seen, now)
@@ -414,7 +414,7 @@ def mail_about(entry: Entry, now: dt.datetime) -> Mail:
     return Mail(_headline(seen, words), "\n\n".join(part for part in parts if part) + "\n")
 
 
-def summary_of(entries: Sequence[Entry], now: dt.datetime) -> Mail:
+def summary_of(entries: Sequence[UntoldAlerts], now: dt.datetime) -> Mail:
     """Return one mail about many alarms, in the active language and time zone."""
     raised = len([entry for entry in entries if entry.newest.is_open])
     text = ngettext(
@@ -440,13 +440,13 @@ def _what(words: Words) -> str:
     return one_line(f"{words.label}: {words.subject}" if words.subject else words.label)
 
 
-def _line(entry: Entry, now: dt.datetime) -> str:
+def _line(entry: UntoldAlerts, now: dt.datetime) -> str:
     seen = entry.seen
     words = words_of(seen, now)
     return f"- {_headline(seen, words)}. {one_line(f'{words.text} {words.error}'.strip())}"
 
 
-def _sentences(entry: Entry, seen: AlertSeen, words: Words, now: dt.datetime) -> Iterator[str]:
+def _sentences(entry: UntoldAlerts, seen: AlertSeen, words: Words, now: dt.datetime) -> Iterator[str]:
     yield words.text
     if words.error:
         yield one_line(words.error)
@@ -508,7 +508,7 @@ LONGEST_HANGING_PAUSE: Final = 86_400.0
 class Sending(threading.Thread):
     """Sends one mail. A mail server that hangs holds up this thread alone."""
 
-    def __init__(self, mail: Mail, entries: Sequence[Entry]) -> None:
+    def __init__(self, mail: Mail, entries: Sequence[UntoldAlerts]) -> None:
         super().__init__(name="alert mail", daemon=True)
         self._mail = mail
         self.entries = entries
@@ -610,7 +610,7 @@ class Mailer:
         return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10)))
 
 
-def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[Entry]] | None:
+def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[UntoldAlerts]] | None:
     """Return the next mail and what it tells; None where there is none, or none may go now."""
     entries = sorted(_entries(now), key=_urgency)
     left = MOST - _count_of_mails(now) if entries else 0
@@ -622,7 +622,7 @@ def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[Entry]] | None:
         return summary_of(entries, now), entries
 
 
-def note(entries: Sequence[Entry], now: dt.datetime) -> None:
+def note(entries: Sequence[UntoldAlerts], now: dt.datetime) -> None:
     """Store that these were told now, as they were then."""
     rows = [row for entry in entries for row in entry.rows]
     raised = [row.pk for row in rows if row.raise_mailed_at is None]
@@ -631,7 +631,7 @@ def note(entries: Sequence[Entry], now: dt.datetime) -> None:
     Alert.primary.filter(pk__in=over).update(clear_mailed_at=now)
 
 
-def _entries(now: dt.datetime) -> Iterator[Entry]:
+def _entries(now: dt.datetime) -> Iterator[UntoldAlerts]:
     """Yield what is to be told, but for what came again too soon."""
     is_untold = Q(open_key__isnull=False, raise_mailed_at=None)
     is_over = Q(cleared_at__isnull=False, clear_mailed_at=None)
@@ -643,9 +643,9 @@ def _entries(now: dt.datetime) -> Iterator[Entry]:
     for key, rows in grouped.items():
         told = [row for row in rows if row.raise_mailed_at is not None]
         if key not in lately:
-            yield Entry(rows=rows)
+            yield UntoldAlerts(rows=rows)
         elif told and not rows[-1].is_open:  # its first end is told at once
-            yield Entry(rows=told)
+            yield UntoldAlerts(rows=told)
 
 
 def _told_lately(now: dt.datetime) -> set[tuple[str, str]]:
@@ -665,6 +665,6 @@ def _count_of_mails(now: dt.datetime) -> int:
     return len(moments)
 
 
-def _urgency(entry: Entry) -> tuple[bool, int, int]:
+def _urgency(entry: UntoldAlerts) -> tuple[bool, int, int]:
     rule = entry.newest.rule
     return not entry.newest.is_open, BY_URGENCY.index(rule), entry.newest.pk

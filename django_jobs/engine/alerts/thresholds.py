@@ -158,7 +158,7 @@ MAX_ERROR: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class AlertFinding:
     """Something that is wrong with a subject. ``facts`` can be stored as JSON."""
 
     subject: str = ""
@@ -175,7 +175,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class RuleContext:
     """What one rule looks with: the round, its thresholds, and the facts of its open alarms by subject."""
 
     round: Round

@@ -75,7 +75,7 @@ def _cancel(job_id: str, actor: Actor) -> str:
     return ""
 
 
-class Canceled(NamedTuple):
+class CancelCounts(NamedTuple):
     """How many jobs were canceled, and how many run and were asked to stop."""
 
     canceled: int
@@ -84,7 +84,7 @@ class Canceled(NamedTuple):
 
 def cancel_many(
     pks: Sequence[int], actor: Actor, *, message: str = CANCEL_MESSAGE, operation_id: int | None = None
-) -> Canceled:
+) -> CancelCounts:
     """Cancel those of these jobs that wait, and ask those that run to stop, in the transaction that is open.
 
     Jobs that have ended are left out, and so are those whose rows somebody holds. Return how many were canceled or
@@ -102,7 +102,7 @@ def cancel_many(
         told[job.worker_name].append(job.name)
     for name, job_ids in told.items():
         database.on_commit(functools.partial(_tell_worker, name, job_ids))
-    return Canceled(len(move(waiting, sources=WAITING, actor=actor)), len(running))
+    return CancelCounts(len(move(waiting, sources=WAITING, actor=actor)), len(running))
 
 
 def _canceled(pk: int, actor: Actor, message: str = CANCEL_MESSAGE, more: Mapping[str, Any] = NOTHING) -> Move:

@@ -17,7 +17,7 @@ from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
 from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, owner_of, tenant_of
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.control.acts import cancel_many, retry_many
-from django_jobs.engine.control.operations import Rights, is_built_in
+from django_jobs.engine.control.operations import OperationRights, is_built_in
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
@@ -279,7 +279,7 @@ def work_for(seconds: float, pks: Iterable[int]) -> int:
     return total
 
 
-class _Page(NamedTuple):
+class _MemberPage(NamedTuple):
     """The next jobs of a batch that is canceled or retried, and those of them to which the asker may do that."""
 
     jobs: list[int]
@@ -296,7 +296,7 @@ def _turn_page(batch: Batch) -> int | None:
     """Do so. The access policy is asked before the transaction, so that nobody who needs the batch waits for it."""
     position = batch.retry_position if batch.cancel_position is None else batch.cancel_position
     jobs = list(_left(batch).filter(pk__gt=position).order_by("pk").values_list("pk", flat=True)[:PAGE])
-    page = _Page(jobs, _permitted(batch, jobs) if jobs else [])
+    page = _MemberPage(jobs, _permitted(batch, jobs) if jobs else [])
     return database.in_transaction(lambda: _do_page(batch, page))
 
 
@@ -317,12 +317,12 @@ def _permitted(batch: Batch, jobs: list[int]) -> list[int]:
         user: Any = batch.asked_by
         if user is None or not user.is_active:
             return []
-        rights = Rights(action, user)
+        rights = OperationRights(action, user)
         rows = rights.read(Job.primary.filter(pk__in=jobs))
         return sorted(job.pk for job in database.heard(rows) if rights.may(job))
 
 
-def _do_page(batch: Batch, page: _Page) -> int | None:
+def _do_page(batch: Batch, page: _MemberPage) -> int | None:
     held = database.locked(Batch.primary.filter(pk=batch.pk), skip=True).first()
     if held is None:
         return None
@@ -332,7 +332,7 @@ def _do_page(batch: Batch, page: _Page) -> int | None:
     return _retry_page(held, page) if held.cancel_position is None else _cancel_page(held, page)
 
 
-def _cancel_page(batch: Batch, page: _Page) -> int | None:
+def _cancel_page(batch: Batch, page: _MemberPage) -> int | None:
     if page.jobs:
         done = sum(cancel_many(page.permitted, _actor(batch)))
         if done < len(page.permitted) and not batch.met_held:  # they have ended, or somebody holds them
@@ -344,7 +344,7 @@ def _cancel_page(batch: Batch, page: _Page) -> int | None:
     return None
 
 
-def _retry_page(batch: Batch, page: _Page) -> int | None:
+def _retry_page(batch: Batch, page: _MemberPage) -> int | None:
     _store(batch, retry_position=page.jobs[-1] if page.jobs else None, refused=batch.refused)
     if not page.jobs:
         look_again(batch)

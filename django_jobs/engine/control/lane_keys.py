@@ -37,7 +37,7 @@ AGAIN_SECONDS: Final = (60.0, 600.0)
 GAP_SECONDS: Final = 60.0
 
 
-class _Place(NamedTuple):
+class _WalkPosition(NamedTuple):
     """Where a walk is: the last job that it passed."""
 
     organization_pk: Any
@@ -52,7 +52,7 @@ class _Walk:
         self.key = key
         self.missed = False
         self.is_through = False
-        self._place: _Place | None = None
+        self._place: _WalkPosition | None = None
 
     def step(self) -> int:
         """Look at the next jobs; return how many were written."""
@@ -64,7 +64,7 @@ class _Walk:
             written += self._write(unfinished[start : start + WRITTEN_AT_ONCE])
         self.is_through = len(rows) < AT_ONCE
         if rows:
-            self._place = _Place(*rows[-1][:2])
+            self._place = _WalkPosition(*rows[-1][:2])
         return written
 
     def _next(self) -> list[tuple[Any, int, str]]:

@@ -15,7 +15,7 @@ from django_jobs.engine.access import may_view
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.control.acts import Action, Order, perform
 from django_jobs.engine.control.batches import cancel_batch_once, retry_batch
-from django_jobs.engine.control.operations import LARGE, Rights
+from django_jobs.engine.control.operations import LARGE, OperationRights
 from django_jobs.engine.insight.filter import with_ids
 from django_jobs.engine.store import database
 from django_jobs.exceptions import BatchNotFound, InvalidTransition, JobsError
@@ -51,12 +51,12 @@ def cancel_named(job_ids: Sequence[str], *, user: Any = None, is_trial: bool = F
     One that is canceled, or was asked, already is ``unchanged``. With ``is_trial`` nothing is changed, and the answer
     says what would become of each.
     """
-    return database.in_transaction(lambda: _Page(Action.CANCEL, job_ids, user).work(is_trial=is_trial))
+    return database.in_transaction(lambda: _NamedPage(Action.CANCEL, job_ids, user).work(is_trial=is_trial))
 
 
 def retry_named(job_ids: Sequence[str], *, user: Any = None, is_trial: bool = False) -> list[NamedOutcome]:
     """Start those of up to PAGE jobs over that failed; return what became of each, in their order."""
-    return database.in_transaction(lambda: _Page(Action.RETRY, job_ids, user).work(is_trial=is_trial))
+    return database.in_transaction(lambda: _NamedPage(Action.RETRY, job_ids, user).work(is_trial=is_trial))
 
 
 def cancel_named_batch(batch_id: str, *, user: Any = None) -> NamedOutcome:
@@ -79,12 +79,12 @@ def _outcome_of_batch(batch_id: str, act: Callable[[], tuple[Batch, bool]], done
     return NamedOutcome(job_id=batch_id, result=done if is_changed else UNCHANGED, status=str(batch.state))
 
 
-class _Page:
+class _NamedPage:
     def __init__(self, action: str, job_ids: Sequence[str], user: Any) -> None:
         self._action = action
         self._names = job_ids
         self._user = user
-        self._rights = Rights(action, user)
+        self._rights = OperationRights(action, user)
         #: The keys of those that wait for a job that will not complete.
         self._held: set[int] = set()
         self._judge = self._judge_cancel if action == Action.CANCEL else self._judge_retry

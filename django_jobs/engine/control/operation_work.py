@@ -19,7 +19,7 @@ from django.db import Error, IntegrityError
 from django.db.models import Count, F, Q, QuerySet
 
 from django_jobs.engine.control.acts import Action, Performed, Refusal, members, order_of, perform
-from django_jobs.engine.control.operations import Rights, State, is_by_system
+from django_jobs.engine.control.operations import OperationRights, State, is_by_system
 from django_jobs.engine.duties import LOOK, DutyThread
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
@@ -229,7 +229,7 @@ class Turn:
         rows = members(filters.rows(user), operation.action, operation.value, operation.last_id)
         if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
             _count(operation, rows)
-        rights = Rights(operation.action, user)
+        rights = OperationRights(operation.action, user)
         tried = sorted(map(int, operation.held))[:due]
         again = rights.read(rows.filter(pk__in=tried)) if tried else []
         walked = _walk(operation, rows, rights, due - len(again), is_walked=filters.is_walked)
@@ -243,11 +243,11 @@ class Turn:
         # Jobs that are missing at the end have changed, unless whoever started it sees none of them any more.
         is_blind = walked.is_last and user is not None and filters.organizations_for(user) == []
         missing = Refusal.NOT_PERMITTED if is_blind else Refusal.CHANGED
-        batch = _Batch(operation, rows, walked, tried, permitted, refused, missing, self._is_first)
+        batch = _OperationBatch(operation, rows, walked, tried, permitted, refused, missing, self._is_first)
         return database.in_transaction(batch.write)
 
 
-def _walk(operation: Operation, rows: QuerySet[Job], rights: Rights, most: int, *, is_walked: bool) -> _Walked:
+def _walk(operation: Operation, rows: QuerySet[Job], rights: OperationRights, most: int, *, is_walked: bool) -> _Walked:
     """Return the next jobs; where no index finds them (``is_walked``), only those of the next STRETCH of keys."""
     if most < 1:
         return _Walked([], operation.position, is_last=False)
@@ -265,7 +265,7 @@ def _walk(operation: Operation, rows: QuerySet[Job], rights: Rights, most: int, 
 
 
 @dataclass(slots=True)
-class _Batch:
+class _OperationBatch:
     """Jobs to act on in one transaction: ``permitted``, of those walked to and those tried again.
 
     ``refused`` tells of the others, and ``missing`` why the walk may not have come to jobs that were counted.

@@ -36,7 +36,7 @@ RUNNING_ACTIONS: Final = frozenset({Action.RETRY, Action.RUN_NOW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class OperationRequest:
     """What somebody asks for; ``rate`` is in jobs a minute."""
 
     action: str
@@ -157,7 +157,7 @@ def is_built_in(action: str) -> bool:
     return all(getattr(policy, name) is getattr(AccessPolicy, name) for name in ("can_view", QUESTIONS[action]))
 
 
-class Rights:
+class OperationRights:
     """What one user may do, remembered for a moment: make one for each batch of jobs."""
 
     def __init__(self, action: str, user: Any) -> None:
@@ -195,7 +195,7 @@ def under_way(user: Any) -> list[Operation]:
     return list(rows[:LOOKED_AT])
 
 
-def same_under_way(request: Request, user: Any) -> Operation | None:
+def same_under_way(request: OperationRequest, user: Any) -> Operation | None:
     """Return an open operation that does the same to the same jobs, however these are named, and that this user may
     see.
     """
@@ -393,7 +393,7 @@ class Estimate:
     eta_seconds: float
 
 
-def estimate(request: Request, *, user: Any = None) -> Estimate:
+def estimate(request: OperationRequest, *, user: Any = None) -> Estimate:
     """Return how many jobs the operation would act on, and how long it would take; nothing is stored.
 
     Raises what :func:`start_operation` raises.
@@ -406,7 +406,7 @@ def estimate(request: Request, *, user: Any = None) -> Estimate:
     return Estimate(count=count, count_capped=is_capped, eta_seconds=seconds)
 
 
-def start_operation(request: Request, *, user: Any = None) -> Operation:
+def start_operation(request: OperationRequest, *, user: Any = None) -> Operation:
     """Start to act on all jobs that match, in the name of this user (None: of server code), and return the operation.
 
     Raises InvalidOperation with what is wrong by field, also where no job matches, and PermissionDenied where the
@@ -445,13 +445,13 @@ def _store(operation: Operation, user: Any) -> None:
     audit.record(user, [operation], audit.Act.ADDED, describe(operation))
 
 
-def _permitted(request: Request, user: Any) -> QuerySet[Job]:
+def _permitted(request: OperationRequest, user: Any) -> QuerySet[Job]:
     """Return the jobs that it would change, as far as they are looked at before it starts.
 
     The user must be allowed to do it to one of the newest of them.
     """
     found = request.members(user)
-    rights = Rights(request.action, user)
+    rights = OperationRights(request.action, user)
     sample = rights.read(found.rows.order_by("-pk")[:SAMPLED])
     if not sample:
         text = say(_("There is no job that matches and to which this could be done now."), code="nothing_matches")
@@ -517,7 +517,7 @@ def set_rate(operation: Operation, rate: int | None, *, user: Any = None) -> boo
 
     Raises InvalidOperation for a rate that cannot be.
     """
-    Request(action=Action.CANCEL, filters=JobFilter(everything=True), rate=rate).check()
+    OperationRequest(action=Action.CANCEL, filters=JobFilter(everything=True), rate=rate).check()
     text = "As fast as it goes." if rate is None else f"{rate} a minute."
     return _switch(operation, OPEN, user, text, per_minute=rate, released_until=database.now())
 

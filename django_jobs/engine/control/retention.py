@@ -40,7 +40,7 @@ SECONDS_PER_SECOND: Final = 50.0
 LEAST_REST: Final = 0.1
 
 
-class Row(NamedTuple):
+class RetentionRow(NamedTuple):
     """What of a job tells whether it may go."""
 
     pk: int
@@ -144,7 +144,7 @@ class Pruner:
         now = database.now()
         cutoff, own_types = self._cutoff(now), self._read_own_types()
         with store().following_keys():
-            rows = [Row(*row) for row in self._next(cutoff).values_list(*Row._fields)[:BATCH]]
+            rows = [RetentionRow(*row) for row in self._next(cutoff).values_list(*RetentionRow._fields)[:BATCH]]
         aged = [row for row in rows if is_before(row.created_at, cutoff)]
         young = [row for row in rows if not is_before(row.created_at, cutoff) and row.created_at <= now]
         # Go on behind the jobs that the database refuses, too: they hold up no other.
@@ -161,7 +161,7 @@ class Pruner:
         self._looked += time.monotonic() - started
         return old, cutoff, len(rows) < BATCH or _last(young) > _last(aged)
 
-    def _advance(self, last: int, aged: Sequence[Row], cutoff: dt.datetime | None) -> None:
+    def _advance(self, last: int, aged: Sequence[RetentionRow], cutoff: dt.datetime | None) -> None:
         if last > self._frontier:
             self._frontier = last
             if aged and cutoff is not None:
@@ -218,7 +218,7 @@ def is_before(moment: dt.datetime | None, cutoff: dt.datetime | None) -> bool:
     return cutoff is None or moment is None or moment < cutoff
 
 
-def _last(rows: Sequence[Row]) -> int:
+def _last(rows: Sequence[RetentionRow]) -> int:
     return rows[-1].pk if rows else 0
 
 
@@ -318,7 +318,7 @@ class TypePruner:
             now = database.now()
             cutoff = self._cutoff(now)
             with store().following_keys():
-                rows = [Row(*row) for row in self._next(organization_pk, after, cutoff)]
+                rows = [RetentionRow(*row) for row in self._next(organization_pk, after, cutoff)]
             # Jobs from the future, as they come about when a clock was wrong, are passed over.
             young = next((row for row in rows if cutoff <= row.created_at <= now), None)
             passed = [row for row in rows if young is None or row.pk < young.pk]
@@ -331,9 +331,9 @@ class TypePruner:
     def _next(self, organization_pk: Any, after: int, cutoff: dt.datetime) -> QuerySet[Job, Any]:
         rows = store().newer_of_type(self.job_type, organization_pk, after)
         rows = rows.filter(created_at__lt=cutoff) if self._is_thorough else rows
-        return rows.values_list(*Row._fields)[:BATCH]
+        return rows.values_list(*RetentionRow._fields)[:BATCH]
 
-    def _delete(self, passed: list[Row], cutoff: dt.datetime) -> int:
+    def _delete(self, passed: list[RetentionRow], cutoff: dt.datetime) -> int:
         old = [row for row in passed if is_old(row, cutoff) and row.pk not in self._refused]
         if not old:
             return 0
@@ -350,7 +350,7 @@ class TypePruner:
         return now - dt.timedelta(days=self.days)
 
 
-def is_old(row: Row, cutoff: dt.datetime) -> bool:
+def is_old(row: RetentionRow, cutoff: dt.datetime) -> bool:
     """Return whether a job ended before the cutoff."""
     return row.status in TERMINAL and is_before(row.completed_at or row.canceled_at, cutoff)
 

@@ -176,7 +176,7 @@ class Meant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CappedCount:
+class DeletionSize:
     """How much would be deleted, and how many jobs stay. ``files`` is None where the storage cannot say."""
 
     jobs: int
@@ -234,14 +234,14 @@ def _jobs(pk: Any) -> QuerySet[Job]:
     return Job.primary.filter(organization_id=pk).order_by()
 
 
-def measure(pk: Any, cutoff: dt.datetime | None) -> CappedCount:
+def measure(pk: Any, cutoff: dt.datetime | None) -> DeletionSize:
     """Count what would be deleted: the jobs that ended before ``cutoff``, or all that ended where it is None."""
     rows = _jobs(pk).filter(status__in=sorted(TERMINAL))
     if cutoff is not None:
         ended = Coalesce("completed_at", "canceled_at")
         rows = rows.annotate(ended=ended).filter(Q(ended__isnull=True) | Q(ended__lt=cutoff))
     count = rows.count()
-    return CappedCount(
+    return DeletionSize(
         jobs=count,
         logs=ExecutionLog.primary.filter(job_id__in=rows.values("pk")).count(),
         files=_count_files(pk, rows),

@@ -368,7 +368,7 @@ KEYS_PER_ORGANIZATION: Final = 50
 _KEYS: Final = (-(2**63), 2**63 - 1)
 
 
-class Page(NamedTuple):
+class LanePage(NamedTuple):
     """Open lanes of the walk with a due job, by organizations in their order, and whose others were seen beside them.
 
     ``is_all`` says that these are all lanes of the walk.
@@ -379,7 +379,7 @@ class Page(NamedTuple):
     is_all: bool
 
 
-def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[Page]:
+def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[LanePage]:
     """Yield the lanes of a walk, each once: those behind the organization ``after`` first.
 
     ``wanted`` is how many jobs are to be found.
@@ -406,7 +406,7 @@ def pages(walk: Walk, wanted: int, marks: LaneMarks | None = None) -> Iterator[P
     yield from _pages(marks, walk, count, until_behind=True)
 
 
-def _pages(marks: LaneMarks, walk: Walk | None, count: int, *, until_behind: bool = False) -> Iterator[Page]:
+def _pages(marks: LaneMarks, walk: Walk | None, count: int, *, until_behind: bool = False) -> Iterator[LanePage]:
     """Yield the pages of a walk: to its end, or if it began before ``after``, to what lies behind that."""
     while walk is not None:
         steps, following = _next_lanes(marks, walk, count)
@@ -431,8 +431,8 @@ def _next_lanes(marks: LaneMarks, walk: Walk, count: int) -> tuple[list[LaneStep
     return steps, None
 
 
-def _page_of(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep], *, is_all: bool) -> Page:
-    return Page(_some(marks, walk, steps), {step.lane.organization_pk for step in steps if step.is_due}, is_all)
+def _page_of(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep], *, is_all: bool) -> LanePage:
+    return LanePage(_some(marks, walk, steps), {step.lane.organization_pk for step in steps if step.is_due}, is_all)
 
 
 def _some(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep]) -> list[Lane]:

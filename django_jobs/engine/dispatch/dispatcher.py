@@ -23,7 +23,7 @@ from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, rates, ten
 from django_jobs.engine.dispatch.new_jobs import BUDGET_SECONDS, TimeBudget
 from django_jobs.engine.dispatch.tickets import Queued
 from django_jobs.engine.duties import DutyThread
-from django_jobs.engine.ports import Look, Queue, get_broker
+from django_jobs.engine.ports import BrokerState, Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
 from django_jobs.engine.store.database import store
@@ -68,7 +68,7 @@ def make_passes(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -
     return total
 
 
-def _anything_may_go(seen: Look) -> bool:
+def _anything_may_go(seen: BrokerState) -> bool:
     """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
     size = window.read_window()
     open_to = {queue.priority for queue in size.sizes if not size.is_settled(queue, seen.depths)}
@@ -254,7 +254,7 @@ def _dispatch_new(job: Job) -> int | None:
     broker, budget, queue = get_broker(), TimeBudget(BUDGET_SECONDS), _queue_of(job)
     if window.was_just_full(broker, queue) or budget.is_spent():
         return 0
-    seen: Look = budget.spend(broker.look)
+    seen: BrokerState = budget.spend(broker.look)
     if budget.is_spent():
         return 0
     size = window.read_window()

@@ -118,7 +118,7 @@ class BreakerLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class FailedAttempt:
     """How an attempt of an organization failed, and when it began."""
 
     organization_pk: Any
@@ -152,7 +152,7 @@ def reset_breaker(row: Breaker) -> None:
     row.failures, row.fingerprint, row.error_message, row.organization_id = 0, "", "", None
 
 
-def count_failure(row: Breaker, failure: Failure, limits: BreakerLimits, now: dt.datetime) -> bool:
+def count_failure(row: Breaker, failure: FailedAttempt, limits: BreakerLimits, now: dt.datetime) -> bool:
     """Count an attempt that failed. Return whether it costs its job a retry.
 
     It costs none while the breaker is open. Nor does it while it recovers, if the error is the one that opened it, or
@@ -251,7 +251,7 @@ def may_hold(kind: JobType) -> bool:
 
 
 @dataclass(slots=True)
-class Held:
+class OpenBreakers:
     """The breakers that were not closed at a moment of the database, by job type."""
 
     now: dt.datetime | None = None
@@ -302,19 +302,19 @@ class Held:
                 open_rows.update(next_try_at=row.next_try_at, tries_since=Coalesce("tries_since", Value(since)))
 
 
-def read_held(*, closes: bool = True) -> Held:
+def read_held(*, closes: bool = True) -> OpenBreakers:
     """Return the breakers that are not closed. Close those that have recovered, or were switched off.
 
     Without ``closes`` nothing is written: for somebody who only wants to know.
     """
     rows = list(Breaker.primary.exclude(state=BreakerState.CLOSED).select_related("job_type").order_by("pk"))
     if not rows:
-        return Held()
+        return OpenBreakers()
     now = database.now()
     over = {row.pk for row in rows if not is_holding(row, now)}
     if over and closes:
         _close(over, now)
-    return Held(now, {row.pk: row for row in rows if row.pk not in over})
+    return OpenBreakers(now, {row.pk: row for row in rows if row.pk not in over})
 
 
 def is_holding(row: Breaker, now: dt.datetime) -> bool:
@@ -362,7 +362,7 @@ MANY: Final = sys.maxsize
 NOTHING: Final[Mapping[Lane, int]] = MappingProxyType({})
 
 
-class Limits:
+class QueueLimits:
     """What one pass of the dispatcher may queue of each lane."""
 
     def __init__(
@@ -370,7 +370,7 @@ class Limits:
         kinds: Mapping[str, TypeFlow],
         in_flight: Mapping[Lane, int] = NOTHING,
         rates: StartRates | None = None,
-        held: Held | None = None,
+        held: OpenBreakers | None = None,
     ) -> None:
         """Make one for the types that are not plain, with how many jobs of each lane are in flight.
 
@@ -383,7 +383,7 @@ class Limits:
         for lane, count in in_flight.items():
             if lane.job_type in kinds:
                 self._count(lane, count)
-        self._rates, self._held = rates or StartRates({}, 0), held or Held()
+        self._rates, self._held = rates or StartRates({}, 0), held or OpenBreakers()
         self._allowed = self._held.more_allowed(self._of_type)
         self._allowed_of_one = self._held.more_allowed_of_one(self._of_organization)
         self._taken: Counter[str] = Counter()

@@ -26,7 +26,7 @@ from django_jobs.engine.dispatch.in_flight import (
     look_at_lock,
     rates_of,
 )
-from django_jobs.engine.dispatch.limits import Limits, TypeFlow, flow_of, read_held, read_special
+from django_jobs.engine.dispatch.limits import QueueLimits, TypeFlow, flow_of, read_held, read_special
 from django_jobs.engine.dispatch.rates import NEXT_START, StartLimit, note_next_start, read_rates, recent, started_at
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
@@ -197,11 +197,11 @@ def without_rates() -> Iterator[None]:
         _ignores_rates = before
 
 
-def limits_of(types: Iterable[JobType]) -> Limits:
+def limits_of(types: Iterable[JobType]) -> QueueLimits:
     """Return what the limits of these types leave at this moment, for somebody who only wants to know."""
     kinds = {kind.pk: flow_of(kind) for kind in types}
     if not any(kind.has_limits for kind in kinds.values()):
-        return Limits(kinds)
+        return QueueLimits(kinds)
     lease = look_at_lock()
     queued = store().queued_jobs(of_starts) if (of_starts := _rates_of(kinds)) else []
     written = {} if lease is None else checked_state(lease.state)
@@ -226,7 +226,7 @@ def _read_limits(
     written: Mapping[str, Any],
     *,
     closes: bool = True,
-) -> Limits:
+) -> QueueLimits:
     """Return what limits leave by what is in flight, what is queued of types with rates, and the dispatcher's row."""
     rates = None
     if of_starts := _rates_of(kinds):
@@ -236,7 +236,7 @@ def _read_limits(
         ]
         rates = read_rates(rates_of(written), of_starts, jobs, now, started_at, recent)
     has_breaker = any(kind.breaker_failures for kind in kinds.values())
-    return Limits(kinds, counts.by_lane, rates, read_held(closes=closes) if has_breaker else None)
+    return QueueLimits(kinds, counts.by_lane, rates, read_held(closes=closes) if has_breaker else None)
 
 
 @dataclass
@@ -264,11 +264,11 @@ class PassState:
         return kinds
 
     @functools.cached_property
-    def limits(self) -> Limits:
+    def limits(self) -> QueueLimits:
         """What the limits leave. Without the lock nothing of a limited type goes."""
         if not self.has_lock:
             limited = {name: kind._replace(is_enabled=False) for name, kind in self.kinds.items() if kind.has_limits}
-            return Limits({**self.kinds, **limited})
+            return QueueLimits({**self.kinds, **limited})
         queued = in_flight.queued_of(_rates_of(self.kinds))
         return _read_limits(self.kinds, self.in_flight, queued, self.marks.written)
 

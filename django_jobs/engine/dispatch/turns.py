@@ -12,16 +12,16 @@ from typing import Any, Final, NamedTuple, TypeVar
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
-from django_jobs.engine.dispatch.backlog import LaneMarks, Page
+from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
 from django_jobs.engine.dispatch.fair_turns import TypeTurns, turns
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import MANY
 from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
-from django_jobs.engine.dispatch.window import Room, Window
+from django_jobs.engine.dispatch.window import QueueRoom, Window
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
-from django_jobs.engine.ports import Look, Queue
+from django_jobs.engine.ports import BrokerState, Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import ALL_TYPES, NOW, Candidate, Lane, Move, Moved, Walk
 from django_jobs.engine.transitions import move
@@ -78,7 +78,7 @@ def contest_first_turns(slots: int, in_flight: Collection[Any], waiting: Mapping
 _taking_turns: Final[dict[Any, float]] = {}
 
 
-def has_first_turn(job: Job, queue: Queue, seen: Look, size: Window) -> bool:
+def has_first_turn(job: Job, queue: Queue, seen: BrokerState, size: Window) -> bool:
     """Return whether a new job goes first if its organization has nothing in flight, as the last pass left it."""
     least = seen.first_weights.get(queue, math.inf)
     if not least < math.inf or size.taken(queue, seen.depths) >= size.largest(queue) + size.slots[queue]:
@@ -113,7 +113,7 @@ IN_ORDER_AT_ONCE: Final = 400
 
 
 def pick(
-    queue: Queue, job_types: Collection[str], room: Room, state: PassState, size: Window | None = None
+    queue: Queue, job_types: Collection[str], room: QueueRoom, state: PassState, size: Window | None = None
 ) -> list[Candidate]:
     """Return the jobs of these types that may go now to a queue, as far as there is room.
 
@@ -127,12 +127,12 @@ def pick(
     if len(job_types) > backlog.TYPES_AT_ONCE:  # then not all organizations are seen
         size = None
     picked: list[Candidate] = []
-    known = Known({}, {})
+    known = OpenLanes({}, {})
     cursor, is_all = None, False
     for page in _pages(queue, job_types, room.most, state):
         is_all = page.is_all
         own = _open_lanes(page.lanes)
-        known = Known(known.lanes | own.lanes, known.shares | own.shares)
+        known = OpenLanes(known.lanes | own.lanes, known.shares | own.shares)
         cursor = _take(queue, own, room, picked, state, size, is_page=not is_all) or cursor
         if room.is_over():
             break
@@ -166,7 +166,7 @@ def others_wait(queue: Queue, job_types: Collection[str], state: PassState, orga
     return any(not page.seen.issubset(organizations) for page in _pages(queue, job_types, 1, state))
 
 
-def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassState) -> Iterator[Page]:
+def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassState) -> Iterator[LanePage]:
     """Yield the lanes of these types, as far as those are open, page by page; ``wanted`` is how many jobs are."""
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
     if not kinds:
@@ -184,30 +184,30 @@ def _organization_pk(text: Any) -> Any:
     return None if text is None else get_organization_model()._meta.pk.to_python(text)
 
 
-class Known(NamedTuple):
+class OpenLanes(NamedTuple):
     """Lanes that are open, in their order, and the shares of their organizations."""
 
     lanes: dict[Lane, None]
     shares: dict[Any, Share]
 
 
-def _open_lanes(lanes: list[Lane]) -> Known:
+def _open_lanes(lanes: list[Lane]) -> OpenLanes:
     """Leave out lanes whose organization is inactive or gone, or of which that is not known yet.
 
     Jobs of an organization that is gone would take its neighbors' turns; :mod:`django_jobs.engine.control.tenants` ends
     them. A type that no longer exists is no reason to wait: the claim ends its jobs.
     """
     if not lanes:
-        return Known({}, {})
+        return OpenLanes({}, {})
     tenants = database.rows(get_organization_model())
     shares = tenant_shares.known_shares(tenants.filter(pk__in={lane.organization_pk for lane in lanes}))
-    return Known({lane: None for lane in lanes if lane.organization_pk in shares}, shares)
+    return OpenLanes({lane: None for lane in lanes if lane.organization_pk in shares}, shares)
 
 
 def _take(
     queue: Queue,
-    known: Known,
-    room: Room,
+    known: OpenLanes,
+    room: QueueRoom,
     picked: list[Candidate],
     state: PassState,
     size: Window | None,
@@ -388,7 +388,7 @@ def take_share(
     return _under_lock(work, in_flight.LOCK_WAIT_SECONDS)
 
 
-def _fitting(items: Sequence[Candidate], room: Room) -> list[Candidate]:
+def _fitting(items: Sequence[Candidate], room: QueueRoom) -> list[Candidate]:
     """Return the first of these for which there is room."""
     fit: list[Candidate] = []
     for item in items:
@@ -415,7 +415,7 @@ def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict
         limits = state.limits
         kinds = [name for name in job_types if limits.is_at_ease(name) and limits.left_of_type(name) >= MANY]
         if count > 0 and queue in queues:
-            picked[queue] = pick(queue, kinds, Room(count), state)
+            picked[queue] = pick(queue, kinds, QueueRoom(count), state)
             count -= len(picked[queue])
     return picked
 

@@ -180,7 +180,7 @@ Tickets: TypeAlias = Mapping[tuple[Any, str], int]
 
 
 @dataclass(slots=True)
-class Room:
+class QueueRoom:
     """How many more jobs may go to a queue: at most so many, and each takes its type's part of what is ``free``."""
 
     most: int
@@ -241,13 +241,13 @@ class Window:
         """
         return queue not in self.sizes or self.taken(queue, depths) == self.largest(queue)
 
-    def room(self, queue: Queue, job_types: Iterable[str], queued: Mapping[Queue, Tickets]) -> Room:
+    def room(self, queue: Queue, job_types: Iterable[str], queued: Mapping[Queue, Tickets]) -> QueueRoom:
         """Return how many more jobs of these types may go to a queue; none to one of a pool that is not configured."""
         free = self.free(queue, queued)
         if free <= ROUNDING:
-            return Room(0)
+            return QueueRoom(0)
         most = max([self.size(queue, job_type) for job_type in job_types], default=0)
-        return Room(math.ceil(free * most - ROUNDING), free, self.quick[queue], self.sizes[queue])
+        return QueueRoom(math.ceil(free * most - ROUNDING), free, self.quick[queue], self.sizes[queue])
 
     def free(self, queue: Queue, queued: Mapping[Queue, Tickets]) -> float:
         """Return how much of a queue's window its workers have left beside what they take no later; 0.0 is nothing."""

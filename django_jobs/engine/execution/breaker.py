@@ -14,11 +14,11 @@ from django.db.models import Q
 from django_jobs.engine import machine
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.dispatch.limits import BreakerLimits, Failure, count_completion, count_failure, holds_jobs
+from django_jobs.engine.dispatch.limits import BreakerLimits, FailedAttempt, count_completion, count_failure, holds_jobs
 from django_jobs.engine.execution import retry_policy
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import After, Move, Moved, Row
+from django_jobs.engine.store.values import After, JobRow, Move, Moved
 from django_jobs.engine.transitions import kind_of
 from django_jobs.models import Breaker, ExecutionLog, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BreakerState, Priority, Status
@@ -119,7 +119,7 @@ _learned: _Notes = {}
 _counted: _Notes = {}
 
 
-def not_startable(jobs: Sequence[Row]) -> set[int]:
+def not_startable(jobs: Sequence[JobRow]) -> set[int]:
     """Return the keys of those of these jobs that must not start, since the breakers of their types are open.
 
     What the dispatcher queued since it let the first one go is a try, and may. What waits for it still may not.
@@ -206,7 +206,7 @@ class _Ends:
         limits, was_open, held = self._limits[row.pk], row.state == BreakerState.OPEN, row.organization_id
         is_held = was_open and holds_jobs(row, job.organization_id)
         is_try = is_held and _is_since(job.started_at, row.tries_since)
-        failure = Failure(
+        failure = FailedAttempt(
             organization_pk=job.organization_id,
             # A provider that is down fails in each function that calls it.
             fingerprint=kind_of(item.values["error_fingerprint"]),

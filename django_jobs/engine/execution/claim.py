@@ -29,7 +29,7 @@ from django_jobs.engine.job_types import handlers
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.values import NOW, After, Move, Moved, Row
+from django_jobs.engine.store.values import NOW, After, JobRow, Move, Moved
 from django_jobs.engine.submission.targets import may_own, may_submit
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
     asked: float
     expires: float
     refusal: Refusal | None
-    job: Row
+    job: JobRow
 
 
 #: The main loop and the refiller ask at the same time. Held by who writes answers, or walks through them.
@@ -74,7 +74,7 @@ _writing: Final = threading.Lock()
 #: The newest last.
 _answers: dict[tuple[Any, ...], Answer] = {}
 #: One job of each kind for which an answer was wanted since they were last asked for again.
-_used: dict[tuple[Any, ...], Row] = {}
+_used: dict[tuple[Any, ...], JobRow] = {}
 
 
 def forget_answers() -> None:
@@ -84,13 +84,13 @@ def forget_answers() -> None:
     _used.clear()
 
 
-def refusal_of(job: Row) -> Refusal | None:
+def refusal_of(job: JobRow) -> Refusal | None:
     """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
     answer = answer_to(job)
     return _ask_now(_key(job), job) if answer is None else answer.refusal
 
 
-def answer_to(job: Row) -> Answer | None:
+def answer_to(job: JobRow) -> Answer | None:
     """Return the answer for a job that has not expired, and note that it was wanted."""
     if len(_used) > MAX_ANSWERS:
         _used.clear()
@@ -98,14 +98,14 @@ def answer_to(job: Row) -> Answer | None:
     return answer if answer is not None and time.monotonic() < answer.expires else None
 
 
-def want_answers(job: Row) -> tuple[Any, ...]:
+def want_answers(job: JobRow) -> tuple[Any, ...]:
     """Note that an answer for this job was wanted; return its key."""
     key = _key(job)
     _used[key] = _kind(job)
     return key
 
 
-def policy_allows(count: int) -> list[Row]:
+def policy_allows(count: int) -> list[JobRow]:
     """Return one of each kind of jobs that may run, of so many answers at most, the newest.
 
     They have no parameters and no metadata.
@@ -133,7 +133,7 @@ def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
                     _used.clear()
 
 
-def _ask_now(key: tuple[Any, ...], job: Row) -> Refusal | None:
+def _ask_now(key: tuple[Any, ...], job: JobRow) -> Refusal | None:
     asked = time.monotonic()
 
     def ask() -> Refusal | None:
@@ -158,12 +158,12 @@ def _remember(key: tuple[Any, ...], answer: Answer) -> None:
         _answers[key] = answer
 
 
-def _kind(job: Row) -> Row:
+def _kind(job: JobRow) -> JobRow:
     """Return the job without what no question is about, which may be large."""
     return job._replace(input_parameters=None, metadata=None)
 
 
-def _key(job: Row) -> tuple[Any, ...]:
+def _key(job: JobRow) -> tuple[Any, ...]:
     return (
         database.alias(),
         job.organization_id,
@@ -178,7 +178,7 @@ def _key(job: Row) -> tuple[Any, ...]:
     )
 
 
-def _ask_quietly(job: Row) -> Refusal | None:
+def _ask_quietly(job: JobRow) -> Refusal | None:
     """Ask the policy. One that fails decides nothing: the job waits and is judged again."""
     try:
         with fresh_reads():  # a job does not die of what a replica does not know yet
@@ -192,7 +192,7 @@ def _ask_quietly(job: Row) -> Refusal | None:
         return Refusal(Status.PENDING, text, POLICY_FAILED_DELAY)
 
 
-def _ask_policy(job: Row) -> Refusal | None:
+def _ask_policy(job: JobRow) -> Refusal | None:
     tenants = database.rows(get_organization_model())
     organization = tenants.filter(pk=job.organization_id).first()
     if organization is None:
@@ -225,7 +225,7 @@ NOT_LOADABLE_SECONDS: Final = 600
 likeness: Final = Tries(63)
 
 
-def refuse_claims(job: Row, refusal: Refusal) -> Move:
+def refuse_claims(job: JobRow, refusal: Refusal) -> Move:
     """Return the move of a job that may not run."""
     # This is judged for each job, since each has waited for its own time.
     if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
@@ -247,7 +247,7 @@ def refuse_claims(job: Row, refusal: Refusal) -> Move:
     )
 
 
-def examine_claims(job: Row) -> Handler | Refusal:
+def examine_claims(job: JobRow) -> Handler | Refusal:
     """Return the handler to run, or why the job may not run."""
     if job.handler_method is None:
         return Refusal(Status.DEAD_LETTER, say("Job type not found", code="unknown_job_type"))
@@ -268,7 +268,7 @@ def examine_claims(job: Row) -> Handler | Refusal:
         return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
 
 
-def known_handler(job: Row) -> Handler | None:
+def known_handler(job: JobRow) -> Handler | None:
     """Return the handler to run if it is loaded and known to be allowed; None otherwise, or if the job may not run.
 
     Nobody is asked and nothing imported: both may take seconds, and an import may end the process.
@@ -281,7 +281,7 @@ def known_handler(job: Row) -> Handler | None:
     return handlers.loaded_handler(job.handler_method)
 
 
-def known_claims() -> list[Row]:
+def known_claims() -> list[JobRow]:
     """Return one of each kind of jobs that may run and whose handlers are loaded, as far as that is known.
 
     They have no parameters and no metadata.
@@ -289,18 +289,18 @@ def known_claims() -> list[Row]:
     return [job for job in policy_allows(MAX_KNOWN) if is_loaded(job)]
 
 
-def is_loaded(job: Row) -> bool:
+def is_loaded(job: JobRow) -> bool:
     """Return whether this process has loaded the handler of a job."""
     return job.handler_method is not None and handlers.loaded_handler(job.handler_method) is not None
 
 
-def handler_of(job: Row) -> Handler:
+def handler_of(job: JobRow) -> Handler:
     """Return the handler of a job that is like one of :func:`known`."""
     want_answers(job)
     return handlers.resolve_handler(job.handler_method or "")
 
 
-def _not_loadable_since(job: Row) -> float:
+def _not_loadable_since(job: JobRow) -> float:
     """Return for how many seconds workers have not been able to load the handler; a retry begins anew."""
     logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
     not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
@@ -309,7 +309,7 @@ def _not_loadable_since(job: Row) -> float:
     return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()
 
 
-def question(job: Row) -> tuple[Any, ...]:
+def question(job: JobRow) -> tuple[Any, ...]:
     """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
     asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
     return (*asked, job.submitted_by_id is not None, job.pool)
@@ -388,7 +388,7 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
     return claimed
 
 
-def ahead_name(job: Row) -> str:
+def ahead_name(job: JobRow) -> str:
     """Return the job type by which is judged whether a job may be claimed before its slot is free.
 
     Not where every start counts: while it waited here, it would keep others from starting elsewhere. No such type runs
@@ -405,7 +405,7 @@ def _put_back(tickets: Sequence[Ticket], *, front: bool = False) -> None:
         return  # the claimed jobs run; the scheduler misses these tickets and issues them again
 
 
-def _read_queued(tickets: Sequence[Ticket]) -> tuple[list[Row], dict[int, Ticket]]:
+def _read_queued(tickets: Sequence[Ticket]) -> tuple[list[JobRow], dict[int, Ticket]]:
     """Return the jobs that are queued for exactly these attempts, in the tickets' order, and the ticket of each.
 
     A job may have several tickets here, of which one is valid at most. The rows are read without a lock: the move
@@ -421,12 +421,12 @@ def _read_queued(tickets: Sequence[Ticket]) -> tuple[list[Row], dict[int, Ticket
     return [found[pk] for pk in wanted], wanted
 
 
-def _is_for_pool(ticket: Ticket, job: Row) -> bool:
+def _is_for_pool(ticket: Ticket, job: JobRow) -> bool:
     """Return whether a ticket lay in a queue of the job's pool; also for a job that is turned away wherever it is."""
     return job.pool == ticket.pool or job.pool not in pools.names()
 
 
-def _judge(jobs: Sequence[Row], wanted: dict[int, Ticket], worker_name: str) -> tuple[list[Claimed], list[Move]]:
+def _judge(jobs: Sequence[JobRow], wanted: dict[int, Ticket], worker_name: str) -> tuple[list[Claimed], list[Move]]:
     """Return which of the jobs may run now, and the moves of the others. Jobs of a kind are judged once."""
     verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
     accepted: list[Claimed] = []
@@ -455,7 +455,7 @@ def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
     return leases.start_unbegun([(item.pk, item.attempt) for item in accepted], worker_name)
 
 
-def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[Row]) -> None:
+def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[JobRow]) -> None:
     """Read anew the jobs that were queued again after they had been read: they may have got other values."""
     queued_at = {job.pk: job.queued_at for job in queued}
     changed = {item.pk: item for item in accepted if item.pk in started and started[item.pk] != queued_at[item.pk]}
@@ -474,7 +474,7 @@ def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
     return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
 
 
-def claimed_job(job: Row, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:
+def claimed_job(job: JobRow, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:
     return Claimed(
         pk=job.pk,
         job_id=format_job_id(job.pk, ticket.year),

@@ -21,7 +21,7 @@ from django_jobs.engine.execution import settle
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import INCREMENT, NOW, After, Move, Moved, Row, Waypoint
+from django_jobs.engine.store.values import INCREMENT, NOW, After, JobRow, Move, Moved, Waypoint
 from django_jobs.engine.transitions import claim_known, move
 from django_jobs.models import ExecutionLog, Job, Worker
 from django_jobs.models.job import format_job_id
@@ -122,7 +122,9 @@ def start_unbegun(
     )
 
 
-def start_known_unbegun(pk: int, attempt: int, worker_name: str, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+def start_known_unbegun(
+    pk: int, attempt: int, worker_name: str, known: Sequence[JobRow]
+) -> tuple[Moved, JobRow] | None:
     """Move a queued job to Running if it is like one of these rows; return its own as well, as it was before."""
     item = Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=_values(worker_name))
     return claim_known(item, known, worker_name=worker_name)
@@ -204,7 +206,7 @@ HELD_UP: Final = say(
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeasedJob:
     """A job that a worker runs. ``cancel_seconds`` have passed since its cancel was requested; None: it was not.
 
     ``is_renewed`` is false where its row was in use, so that its lease must be renewed later.
@@ -218,12 +220,12 @@ class Held:
     is_renewed: bool = True
 
 
-def renew_leases(worker_names: Collection[str]) -> list[Held]:
+def renew_leases(worker_names: Collection[str]) -> list[LeasedJob]:
     """Renew the leases of these workers' running jobs, and return all these jobs, rows in use included."""
     if not worker_names:
         return []
 
-    def store() -> list[Held]:
+    def store() -> list[LeasedJob]:
         now = database.now()
         rows = Job.primary.filter(status=Status.RUNNING, worker_name__in=sorted(worker_names))
         renewed = set(in_flight.read_in_flight(database.locked(rows, skip=True).values_list("pk", flat=True)))
@@ -231,7 +233,7 @@ def renew_leases(worker_names: Collection[str]) -> list[Held]:
         Job.primary.filter(pk__in=renewed).update(lease_expires_at=expires)
         # Read again without locks: a row that somebody holds, as a handler may its own, still is this worker's job.
         return [
-            Held(
+            LeasedJob(
                 job.pk,
                 format_job_id(job.pk, job.created_at.year),
                 job.attempt,

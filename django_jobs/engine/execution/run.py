@@ -78,7 +78,7 @@ MAX_TRACEBACK = 60_000
 ATTEMPT_LOST: Final = say("Handed back: its worker could not be sure to own it", code="attempt_lost")
 
 
-class Place(Protocol):
+class HandlerPlace(Protocol):
     """Where one of several handlers runs, as those see it who look after it from outside."""
 
     def begin(self) -> retry_policy.Outcome | None:
@@ -120,7 +120,7 @@ def attempt_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outco
 
 
 async def attempt_beside_others(
-    claimed: Claimed, context: JobContext, neighborhood: coroutines.Neighborhood, place: Place
+    claimed: Claimed, context: JobContext, neighborhood: coroutines.Neighborhood, place: HandlerPlace
 ) -> retry_policy.Outcome:
     """Run a coroutine function in the loop that runs already, and return how it ended.
 

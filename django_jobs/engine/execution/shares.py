@@ -23,7 +23,7 @@ from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import Candidate, Row, Waypoint
+from django_jobs.engine.store.values import Candidate, JobRow, Waypoint
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 #: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
@@ -89,7 +89,7 @@ def _start(picked: Sequence[Candidate], taker: Taker, in_pools: Collection[str])
     return [item for item in accepted if item.pk in started], left
 
 
-def _accepted(found: Sequence[Row], taker: Taker, in_pools: Collection[str]) -> list[Claimed]:
+def _accepted(found: Sequence[JobRow], taker: Taker, in_pools: Collection[str]) -> list[Claimed]:
     """Return the first of these jobs that the worker starts soon, as far as they are known to be allowed to.
 
     None goes before a more urgent one that is not known to be.
@@ -115,5 +115,5 @@ def _accepted(found: Sequence[Row], taker: Taker, in_pools: Collection[str]) -> 
     return accepted
 
 
-def _is_expired(row: Row) -> bool:
+def _is_expired(row: JobRow) -> bool:
     return row.seconds_left is not None and row.seconds_left <= 0

@@ -313,7 +313,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-class Kind(NamedTuple):
+class ValueKind(NamedTuple):
     """How the values of a field are read, which raises ValueError, written as JSON, and told to people.
 
     ``restored`` reads what was written, where that is not to be understood as what people give.
@@ -329,23 +329,23 @@ class Kind(NamedTuple):
         return None if stored is None else (self.restored or self.read)(stored)
 
 
-STATUSES: Final = Kind(several(read_status), list, tell_statuses)
-NAMES: Final = Kind(several(read_name), list)
-PRIORITIES: Final = Kind(several(read_priority), list, tell_priorities)
-KEYS: Final = Kind(
+STATUSES: Final = ValueKind(several(read_status), list, tell_statuses)
+NAMES: Final = ValueKind(several(read_name), list)
+PRIORITIES: Final = ValueKind(several(read_priority), list, tell_priorities)
+KEYS: Final = ValueKind(
     several(read_organization_pk),
     write_organization_pks,
     tell_organizations,
 )
-JOB_IDS: Final = Kind(several(read_job_id), write_job_ids, write_job_ids)
-BATCH: Final = Kind(read_batch_id, write_batch_id, tell_batch)
-MOMENT: Final = Kind(read_moment, write_moment, tell_moment)
-TEXT: Final = Kind(read_text, restored=restore_text)
-FINGERPRINT: Final = Kind(read_fingerprint, tell=tell_fingerprint, restored=read_name)
-NUMBER: Final = Kind(read_number)
-CHOICE: Final = Kind(read_choice, tell=tell_flag)
-FLAG: Final = Kind(read_flag, tell=tell_flag)
-PARAMETERS: Final = Kind(read_parameters, write_parameters, write_parameters, restore_parameters)
+JOB_IDS: Final = ValueKind(several(read_job_id), write_job_ids, write_job_ids)
+BATCH: Final = ValueKind(read_batch_id, write_batch_id, tell_batch)
+MOMENT: Final = ValueKind(read_moment, write_moment, tell_moment)
+TEXT: Final = ValueKind(read_text, restored=restore_text)
+FINGERPRINT: Final = ValueKind(read_fingerprint, tell=tell_fingerprint, restored=read_name)
+NUMBER: Final = ValueKind(read_number)
+CHOICE: Final = ValueKind(read_choice, tell=tell_flag)
+FLAG: Final = ValueKind(read_flag, tell=tell_flag)
+PARAMETERS: Final = ValueKind(read_parameters, write_parameters, write_parameters, restore_parameters)
 
 
 class Term(NamedTuple):
@@ -355,7 +355,7 @@ class Term(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: ValueKind
     condition: str | Condition
     words: Any
     is_walked: bool = False

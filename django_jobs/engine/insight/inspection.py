@@ -393,7 +393,7 @@ class Leader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batches:
+class OpenBatches:
     """The batches that are open or running: how many, up to MAX_BATCHES and one more, and the oldest of them."""
 
     count: int
@@ -414,7 +414,7 @@ class Snapshot:
     depths: list[Depth]
     tickets: dict[Queue, int] | None
     set_aside: SetAside | None
-    batches: Batches
+    batches: OpenBatches
     workers: list[Worker]
     oldest_waiting_seconds: float | None
     leader: Leader
@@ -497,12 +497,12 @@ def _ended() -> dict[str, int]:
     return {str(status): jobs().filter(status=status)[: MAX_ENDED + 1].count() for status in ended}
 
 
-def _batches() -> Batches:
+def _batches() -> OpenBatches:
     """Those that have not ended, by an index that holds no others at its beginning."""
     unended = Batch.primary.filter(completed_at__isnull=True).order_by("pk")
     count = unended[: MAX_BATCHES + 1].count()
     oldest = list(up_to_date(unended)[:SHOWN_BATCHES]) if count else []
-    return Batches(count=count, oldest=describe_batches(oldest) if oldest else [])
+    return OpenBatches(count=count, oldest=describe_batches(oldest) if oldest else [])
 
 
 def _ask(question: Callable[[Broker], T]) -> T | None:

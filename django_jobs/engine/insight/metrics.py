@@ -114,7 +114,7 @@ class Recent:
     per_minute: float
 
 
-class _Run(NamedTuple):
+class _EndedRun(NamedTuple):
     """A job that completed or died."""
 
     job_type: str
@@ -130,7 +130,7 @@ class _Run(NamedTuple):
 def read_recent_runs(scope: QuerySet[Job], now: dt.datetime) -> Recent:
     """From the jobs themselves."""
     rows = scope.filter(status__in=sorted(WITH_COMPLETED_AT), completed_at__gte=now - RECENTLY)
-    runs = [_Run(*row) for row in rows.values_list("job_type_id", "status", "started_at", "completed_at")]
+    runs = [_EndedRun(*row) for row in rows.values_list("job_type_id", "status", "started_at", "completed_at")]
     by_type: dict[str, list[float]] = defaultdict(list)
     died: Counter[str] = Counter()
     for run in runs:

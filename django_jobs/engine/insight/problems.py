@@ -24,7 +24,7 @@ from django_jobs.engine import duties
 from django_jobs.engine.access import cause_of
 from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
-from django_jobs.engine.dispatch.limits import Limits
+from django_jobs.engine.dispatch.limits import QueueLimits
 from django_jobs.engine.dispatch.pass_state import limits_of
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.dispatch.window import ROUNDING, live_workers, read_window, working
@@ -348,14 +348,14 @@ JOBS_OF_LANE: Final = 10
 LANES_AT_ONCE: Final = 100
 
 
-class Place(NamedTuple):
+class QueuedType(NamedTuple):
     """A queue, and a job type of which jobs wait for it."""
 
     queue: Queue
     job_type: str
 
 
-def count_neglected(since: dt.datetime, queues: Collection[Queue]) -> Counter[Place]:
+def count_neglected(since: dt.datetime, queues: Collection[Queue]) -> Counter[QueuedType]:
     """Count the jobs for these queues that were due before ``since`` and that nothing holds back.
 
     Tickets are counted exactly, due jobs up to a bound; see the module.
@@ -363,11 +363,11 @@ def count_neglected(since: dt.datetime, queues: Collection[Queue]) -> Counter[Pl
     found = _old_tickets(since, queues)
     looked = _Look(since)
     for queue, job_types in looked.waiting_types(queues).items():
-        found.update(Place(queue, item.lane.job_type) for item in looked.may_go(queue, job_types))
+        found.update(QueuedType(queue, item.lane.job_type) for item in looked.may_go(queue, job_types))
     return found
 
 
-def find_idle(since: dt.datetime, queues: Collection[Queue], *, needs_room: bool) -> Counter[Place]:
+def find_idle(since: dt.datetime, queues: Collection[Queue], *, needs_room: bool) -> Counter[QueuedType]:
     """Find jobs for these queues that were due before ``since``, that nothing holds back, and whose types did not
     start any job since.
 
@@ -384,15 +384,16 @@ def find_idle(since: dt.datetime, queues: Collection[Queue], *, needs_room: bool
     found = Counter({place: count for place, count in tickets.items() if place.job_type not in started})
     for queue, names in waiting.items():
         if idle := [name for name in names if name not in started]:
-            found.update(Place(queue, item.lane.job_type) for item in looked.may_go(queue, idle))
+            found.update(QueuedType(queue, item.lane.job_type) for item in looked.may_go(queue, idle))
     return found
 
 
-def _old_tickets(since: dt.datetime, queues: Collection[Queue]) -> Counter[Place]:
+def _old_tickets(since: dt.datetime, queues: Collection[Queue]) -> Counter[QueuedType]:
     names = ("job_type_id", "job_type__pool", "priority")
     rows = jobs().filter(status=Status.QUEUED, queued_at__lt=since).values(*names).annotate(total=Count("pk"))
     places = {
-        Place(Queue(pool, priority), kind): total for kind, pool, priority, total in rows.values_list(*names, "total")
+        QueuedType(Queue(pool, priority), kind): total
+        for kind, pool, priority, total in rows.values_list(*names, "total")
     }
     return Counter({place: total for place, total in places.items() if place.queue in queues})
 
@@ -411,7 +412,7 @@ class _Look:
         self._is_brief = is_brief
         self._in_flight: InFlight = count_in_flight(has_lock=False)
         self._own = Counter(self._in_flight.by_organization)
-        self._limits = Limits({})
+        self._limits = QueueLimits({})
 
     def waiting_types(self, queues: Collection[Queue]) -> dict[Queue, list[str]]:
         """Return those of the queues that have room and for which jobs wait, with the types that may start."""
@@ -591,7 +592,7 @@ LOOK: Final = "Look at the workers' logs, and whether RQ is suspended (`rq resum
 START: Final = "Start workers."
 
 
-class Slots(NamedTuple):
+class LiveWorker(NamedTuple):
     """A live worker process: the queues that it serves, how many slots it has, and how many jobs it runs."""
 
     queues: frozenset[Queue]
@@ -624,13 +625,13 @@ def examine_waiting(workers: Sequence[Worker]) -> Finding:
     return Finding(level=PROBLEM, subject=WAITING_JOBS, text=_tell(stuck, slots))
 
 
-def read_slots(workers: Sequence[Worker]) -> list[Slots]:
+def read_slots(workers: Sequence[Worker]) -> list[LiveWorker]:
     """Return the queues and slots of these live workers, and how many jobs each runs. A quiet one has no slot."""
     known = pools.named()
     running = jobs().filter(status=Status.RUNNING, worker_name__in=[worker.pk for worker in workers])
     counts = dict(running.values_list("worker_name").annotate(total=Count("pk"))) if workers else {}
     return [
-        Slots(
+        LiveWorker(
             pools.served_by(worker.queues.split(","), known),
             worker.slots if worker.quiet_since is None else 0,
             counts.get(worker.pk, 0),
@@ -639,7 +640,7 @@ def read_slots(workers: Sequence[Worker]) -> list[Slots]:
     ]
 
 
-def look_for_neglected(slots: Sequence[Slots], seconds: float = STUCK_SECONDS) -> Counter[Place]:
+def look_for_neglected(slots: Sequence[LiveWorker], seconds: float = STUCK_SECONDS) -> Counter[QueuedType]:
     """Count what is neglected for so long, for the queues of which no worker is known, or one has a free slot."""
     known = frozenset().union(*(item.queues for item in slots))
     free = frozenset().union(*(item.queues for item in slots if item.free))
@@ -663,19 +664,19 @@ class Started:
         self._types = {name for name, _ in kinds}
         self._pools = Counter(pool for _, pool in kinds)
 
-    def is_moving(self, place: Place, slots: Sequence[Slots]) -> bool:
+    def is_moving(self, place: QueuedType, slots: Sequence[LiveWorker]) -> bool:
         """Return whether the type moved, or its pool turned over all its slots, which are free for moments only."""
         total = sum(item.total for item in slots if pools.of_pool(item.queues, place.queue.pool))
         return place.job_type in self._types or 0 < total <= self._pools[place.queue.pool]
 
 
-def _nothing(slots: Sequence[Slots]) -> Text:
+def _nothing(slots: Sequence[LiveWorker]) -> Text:
     if slots and not any(item.free for item in slots):
         return say("all %(slots)d slots are busy.", code="all_busy", slots=sum(item.total for item in slots))
     return say("none that a free worker should have taken.", code="none")
 
 
-def _tell(stuck: Mapping[Place, int], slots: Sequence[Slots]) -> Text:
+def _tell(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) -> Text:
     """Say how many jobs of which pools wait, and what to do."""
     told: list[Text] = []
     advice: list[str] = []

@@ -14,17 +14,17 @@ from django.db.models import Max, QuerySet
 from django_jobs.engine import process_counts
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import COUNTERS, HISTOGRAMS, SUMS, Horizon, Place, Tally, start_of
+from django_jobs.engine.store.values import COUNTERS, HISTOGRAMS, SUMS, Horizon, Tally, TallyKey, start_of
 from django_jobs.models import EngineLease, ExecutionLog, OrganizationActivity, Span, TypeActivity
 
 CHUNK: Final = 2_000
 _MEASURES: Final = (*COUNTERS, *SUMS, *HISTOGRAMS)
 
 
-def add_activity(minutes: Mapping[Place, Tally]) -> None:
+def add_activity(minutes: Mapping[TallyKey, Tally]) -> None:
     """Add sums by minute, type and organization to what is stored, in all spans."""
-    ours: dict[Place, Tally] = defaultdict(Tally)
-    everybodys: dict[Place, Tally] = defaultdict(Tally)
+    ours: dict[TallyKey, Tally] = defaultdict(Tally)
+    everybodys: dict[TallyKey, Tally] = defaultdict(Tally)
     for place, tally in minutes.items():
         for span in Span:
             wider = place._replace(span=int(span), starts_at=start_of(span, place.starts_at))
@@ -57,7 +57,7 @@ def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield items[start : start + CHUNK]
 
 
-def _store_for_types(tallies: dict[Place, Tally]) -> None:
+def _store_for_types(tallies: dict[TallyKey, Tally]) -> None:
     rows = TypeActivity.primary.all()
     for row in rows.filter(**_near(tallies)):
         _add_stored(tallies, row, None)
@@ -65,7 +65,7 @@ def _store_for_types(tallies: dict[Place, Tally]) -> None:
     rows.bulk_create(fresh, **_on_conflict("span", "starts_at", "job_type"))
 
 
-def _store_for_organizations(tallies: dict[Place, Tally]) -> None:
+def _store_for_organizations(tallies: dict[TallyKey, Tally]) -> None:
     rows = OrganizationActivity.primary.all()
     for chunk in _chunks(sorted({place.organization for place in tallies}, key=str)):
         for row in rows.filter(organization_id__in=chunk, **_near(tallies)):
@@ -82,7 +82,7 @@ def _store_for_organizations(tallies: dict[Place, Tally]) -> None:
     rows.bulk_create(fresh, **_on_conflict("organization", "span", "starts_at", "job_type"))
 
 
-def _near(places: Iterable[Place]) -> dict[str, Any]:
+def _near(places: Iterable[TallyKey]) -> dict[str, Any]:
     """A filter for the stored rows of these places, and few others."""
     places = list(places)
     return {
@@ -92,14 +92,14 @@ def _near(places: Iterable[Place]) -> dict[str, Any]:
     }
 
 
-def _add_stored(tallies: dict[Place, Tally], row: Any, organization: Any) -> None:
-    place = Place(row.span, row.starts_at, row.job_type, organization)
+def _add_stored(tallies: dict[TallyKey, Tally], row: Any, organization: Any) -> None:
+    place = TallyKey(row.span, row.starts_at, row.job_type, organization)
     tally = tallies.get(place)
     if tally is not None:
         tally.add(row)
 
 
-def _fields(place: Place) -> dict[str, Any]:
+def _fields(place: TallyKey) -> dict[str, Any]:
     return {"span": place.span, "starts_at": place.starts_at, "job_type": place.job_type}
 
 

@@ -28,7 +28,7 @@ LOOKED_AT_EACH: Final = 100
 AT_ONCE: Final = 1_000
 
 
-class History:
+class FiringCleanup:
     """Keeps the history of firings short, while one scheduler runs."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Clockwork:
     """Fires what is due, for one scheduler."""
 
     def __init__(self) -> None:
-        self._history = History()
+        self._history = FiringCleanup()
         self._next_upkeep = 0.0
         self._next_correction = 0.0
         self._rests_until: dict[int, float] = {}

@@ -98,7 +98,7 @@ class InFlightJob(NamedTuple):
 # What the claim reads of a job and its type.
 
 
-class Row(NamedTuple):
+class JobRow(NamedTuple):
     """A job with what its type says; ``handler_method`` is None when the type is gone.
 
     ``organization`` is the id that its tenant has now; None when the tenant is gone.
@@ -478,7 +478,7 @@ class Tally:
             merge_histograms(getattr(self, name), getattr(other, name))
 
 
-class Place(NamedTuple):
+class TallyKey(NamedTuple):
     """What a row is about; ``organization`` is None of all together."""
 
     span: int

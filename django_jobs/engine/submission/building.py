@@ -119,7 +119,7 @@ def _next(given: GivenBack, earlier: list[Made], window: int) -> Made | None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Request(NewJob):
+class PreparedJob(NewJob):
     """A submission that may become a row: the new job, what it was made of, and what it asks of the same work."""
 
     #: Made when it is first asked for: of many, while the server inserts those before it.
@@ -197,14 +197,14 @@ class Builder:
         self._carried = observers.carried()
         self._is_heard = pre_init.has_listeners(Job) or post_init.has_listeners(Job)
 
-    def build(self, fields: Fields, found: Targets) -> Request:
+    def build(self, fields: Fields, found: Targets) -> PreparedJob:
         """Return the request of these values, for this type and organization."""
         common = self._common.get(id(found)) or self._gather(found)
         if self._user is not None:
             fields = of_user(fields)
         if self._carried:
             fields = carrying(fields, self._carried)
-        request = Request(
+        request = PreparedJob(
             common=common,
             versions=found.versions,
             parents=sorted(fields.parents.values()) if fields.parents else (),
@@ -287,7 +287,7 @@ def _hash(beginning: str, parameters: Any, unique_key: str | None, text: str | N
     return hashlib.sha256(f"{beginning},{work}]".encode()).hexdigest()
 
 
-def give_back(requests: Sequence[Request]) -> None:
+def give_back(requests: Sequence[PreparedJob]) -> None:
     """Set each request's ``existing`` to the job that an earlier attempt of the running job submitted, if there is one.
 
     Outside of handlers, and in first attempts, this asks nothing.
@@ -299,7 +299,7 @@ def give_back(requests: Sequence[Request]) -> None:
         request.existing = job
 
 
-def take_back(requests: Iterable[Request]) -> None:
+def take_back(requests: Iterable[PreparedJob]) -> None:
     """Have what these got back, of which one is refused, given back to those that submit the same work next."""
     claimed = current_job.get()
     for request in requests:
@@ -348,7 +348,7 @@ def may_replace(existing: Job, user: Any, organization: Any) -> bool:
     return batch is None or may_add(user, batch, organization)
 
 
-def lock_batches(requests: Sequence[Request]) -> None:
+def lock_batches(requests: Sequence[PreparedJob]) -> None:
     """Hold the batches of these open until the transaction ends. Raise BatchTakesNoJobs where one takes no jobs."""
     wanted = sorted({request.fields.batch.pk for request in requests if request.fields.batch is not None})
     if not wanted:
@@ -386,7 +386,7 @@ def _runs_for(batch: Batch) -> bool:
     return rows.exists()
 
 
-def count_members(requests: Sequence[Request]) -> None:
+def count_members(requests: Sequence[PreparedJob]) -> None:
     """Note how many jobs each batch got."""
     counts = Counter(request.fields.batch.pk for request in requests if request.fields.batch is not None)
     if counts:
@@ -402,14 +402,14 @@ def count_members(requests: Sequence[Request]) -> None:
 READ_AT_ONCE: Final = 2_000
 
 
-class Known(NamedTuple):
+class References(NamedTuple):
     """What exists of what submissions name: the jobs to wait for and the batches, by their ids."""
 
     parents: Mapping[str, Job]
     batches: Mapping[str, Batch]
 
 
-def check_submissions(asked: Mapping[int, Request], errors: dict[int, Errors], user: Any) -> None:
+def check_submissions(asked: Mapping[int, PreparedJob], errors: dict[int, Errors], user: Any) -> None:
     """Judge requests by their places; what is wrong with one goes into its errors. What they name is read together."""
     known = read_known(asked.values(), user)
     active: dict[Any, bool] = {}
@@ -423,7 +423,7 @@ def check_submissions(asked: Mapping[int, Request], errors: dict[int, Errors], u
             errors[place] = own
 
 
-def check_submission(request: Request, known: Known, errors: Errors, *, is_active: bool) -> None:
+def check_submission(request: PreparedJob, known: References, errors: Errors, *, is_active: bool) -> None:
     """Judge one request; ``known`` is what exists of what it names."""
     kind, fields = request.targets.kind, request.fields
     if not kind.is_enabled:
@@ -445,7 +445,7 @@ def is_active(found: Targets) -> bool:
     return bool(get_policy().is_active(found.organization))
 
 
-def read_known(requests: Iterable[Request], user: Any) -> Known:
+def read_known(requests: Iterable[PreparedJob], user: Any) -> References:
     """Return what exists of what these name. Raises PermissionDenied for a batch to which the user may not add jobs."""
     asked = list(requests)
     batches = _read_batches(asked)
@@ -454,7 +454,7 @@ def read_known(requests: Iterable[Request], user: Any) -> Known:
         batch = batches.get(name)
         if batch is not None and batch.organization_id == organization.pk:  # else it is not told that there is one
             _check_member(batch, organization, user)
-    return Known(_read_parents(asked, user), batches)
+    return References(_read_parents(asked, user), batches)
 
 
 def _check_member(batch: Batch, organization: Any, user: Any) -> None:
@@ -462,7 +462,7 @@ def _check_member(batch: Batch, organization: Any, user: Any) -> None:
         raise PermissionDenied(say(_("You may not add jobs to %(batch)s."), code="not_owner", batch=batch.batch_id))
 
 
-def check_named(request: Request, known: Known, errors: Errors) -> None:
+def check_named(request: PreparedJob, known: References, errors: Errors) -> None:
     """Note what is wrong with the jobs and the batch that a request names."""
     if request.fields.parents:
         _check_parents(request, known.parents, errors)
@@ -470,13 +470,13 @@ def check_named(request: Request, known: Known, errors: Errors) -> None:
         _check_batch(request, known.batches, errors)
 
 
-def _read_batches(requests: Iterable[Request]) -> dict[str, Batch]:
+def _read_batches(requests: Iterable[PreparedJob]) -> dict[str, Batch]:
     wanted = {request.fields.batch.pk for request in requests if request.fields.batch is not None}
     rows = Batch.primary.filter(pk__in=wanted).defer("then", "on_failure", "fault") if wanted else ()
     return {batch.batch_id: batch for batch in rows}
 
 
-def _check_batch(request: Request, known: Mapping[str, Batch], errors: Errors) -> None:
+def _check_batch(request: PreparedJob, known: Mapping[str, Batch], errors: Errors) -> None:
     """Whether the batch still takes jobs is asked under its lock, when the job is stored."""
     name = request.fields.batch.batch_id if request.fields.batch is not None else ""
     batch = known.get(name)
@@ -486,7 +486,7 @@ def _check_batch(request: Request, known: Mapping[str, Batch], errors: Errors) -
         errors["batch"] = [say("There is no batch %(batch)s in this organization.", code="unknown_batch", batch=name)]
 
 
-def _read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
+def _read_parents(requests: Iterable[PreparedJob], user: Any) -> dict[str, Job]:
     """Return the jobs to wait for that exist, by id, without those that the policy hides from ``user``."""
     wanted = sorted({pk for request in requests for pk in request.parents})
     if not wanted:
@@ -500,7 +500,7 @@ def _read_parents(requests: Iterable[Request], user: Any) -> dict[str, Job]:
     return {name: job for name, job in found.items() if may_view(user, job)}
 
 
-def _check_parents(request: Request, known: Mapping[str, Job], errors: Errors) -> None:
+def _check_parents(request: PreparedJob, known: Mapping[str, Job], errors: Errors) -> None:
     """Note which of the jobs to wait for cannot be waited for; ``known`` are those that exist, by id."""
     must_complete = request.fields.run_after != RunAfter.ENDED
     organization_pk = request.targets.organization.pk

@@ -17,7 +17,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.submission import building, same_work, submit, targets
-from django_jobs.engine.submission.building import BatchTakesNoJobs, Request
+from django_jobs.engine.submission.building import BatchTakesNoJobs, PreparedJob
 from django_jobs.engine.submission.targets import Authorizer, Targets, read_all_targets
 from django_jobs.engine.submission.values import (
     FIELDS,
@@ -42,7 +42,7 @@ _KNOWN: Final = frozenset(FIELDS)
 
 
 @dataclass(slots=True)
-class _Batch:
+class _SubmissionList:
     """The submissions of one call; what became of each is known by its place in the list.
 
     There are errors of those alone that have any: each object that lives as long as the call costs Python's garbage
@@ -51,11 +51,11 @@ class _Batch:
 
     items: list[Any]
     errors: dict[int, Errors] = field(default_factory=dict)
-    requests: dict[int, Request] = field(default_factory=dict)
+    requests: dict[int, PreparedJob] = field(default_factory=dict)
     #: The place of the same work that stands earlier in the list, where one job will do for both.
     twins: dict[int, int] = field(default_factory=dict)
 
-    def new(self) -> dict[int, Request]:
+    def new(self) -> dict[int, PreparedJob]:
         """Return the requests of jobs that are not there yet, as far as is known."""
         return {place: request for place, request in self.requests.items() if request.existing is None}
 
@@ -71,7 +71,7 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
     ``"return"``. InvalidSubmission has every item's errors in ``by_index``; DuplicateJob, RateLimited and QueueFull
     tell the ``index`` of the first culprit.
     """
-    batch = _Batch(as_list(submissions))
+    batch = _SubmissionList(as_list(submissions))
     if not batch.items:
         return []
     with _naming(batch), observers.submission("", len(batch.items)) as submission:
@@ -91,7 +91,7 @@ def as_list(submissions: object) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _naming(batch: _Batch) -> Iterator[None]:
+def _naming(batch: _SubmissionList) -> Iterator[None]:
     """Let a refusal say which submission it refused; the error text of a handler's job quotes that."""
     try:
         yield
@@ -104,7 +104,7 @@ def _naming(batch: _Batch) -> Iterator[None]:
         raise
 
 
-def _build(batch: _Batch, user: Any) -> None:
+def _build(batch: _SubmissionList, user: Any) -> None:
     """Make the requests. What an earlier attempt submitted is not judged again."""
     fields = _check_fields(batch)
     objects = [batch.items[place] for place in fields]
@@ -123,7 +123,7 @@ def _build(batch: _Batch, user: Any) -> None:
     _find_twins(batch)
 
 
-def _check_fields(batch: _Batch) -> dict[int, Fields]:
+def _check_fields(batch: _SubmissionList) -> dict[int, Fields]:
     """Return the values of all that are objects."""
     fields: dict[int, Fields] = {}
     max_bytes = max_parameters_bytes()
@@ -149,7 +149,7 @@ def _check_item(item: Mapping[Any, Any], errors: Errors, max_bytes: int) -> Fiel
     return fields
 
 
-def _find_twins(batch: _Batch) -> None:
+def _find_twins(batch: _SubmissionList) -> None:
     """Refuse a list that holds the same work twice, unless one job is enough for both."""
     first: dict[str, int] = {}
     for place, request in batch.new().items():
@@ -165,7 +165,7 @@ def _find_twins(batch: _Batch) -> None:
     _raise_errors(batch)
 
 
-def _raise_errors(batch: _Batch) -> None:
+def _raise_errors(batch: _SubmissionList) -> None:
     if batch.errors:
         bad = dict(sorted(batch.errors.items()))
         flat = {f"{index}.{name}": texts for index, errors in bad.items() for name, texts in errors.items()}
@@ -175,7 +175,7 @@ def _raise_errors(batch: _Batch) -> None:
         raise cause(flat, {index: dict(errors) for index, errors in bad.items()})
 
 
-def _write(batch: _Batch, user: Any) -> list[Request]:
+def _write(batch: _SubmissionList, user: Any) -> list[PreparedJob]:
     """Insert the jobs; return the requests of those whose work was not there already."""
     places = batch.new()
     asked = list(places.values())
@@ -194,7 +194,7 @@ def _write(batch: _Batch, user: Any) -> list[Request]:
             raise
 
 
-def _note_batches(batch: _Batch, refusal: BatchTakesNoJobs) -> None:
+def _note_batches(batch: _SubmissionList, refusal: BatchTakesNoJobs) -> None:
     """Say of each submission whose batch takes no jobs why that is so."""
     for place, request in batch.new().items():
         name = request.fields.batch
@@ -212,7 +212,7 @@ def _at(places: Sequence[int]) -> Iterator[None]:
         raise
 
 
-def _find_existing(asked: Sequence[Request], user: Any) -> None:
+def _find_existing(asked: Sequence[PreparedJob], user: Any) -> None:
     """Find the work that is there already, which needs no room; the insertion asks again whether it still is there.
 
     A job that the user may not see is not given back: its work is refused like any duplicate.
@@ -328,7 +328,7 @@ def _read(job_type: object, wanted: Sequence[Any], errors: Errors, authorizer: A
     return list({item.organization.pk: item for item in read if isinstance(item, Targets)}.values())
 
 
-def _check(asked: Sequence[Request], user: Any) -> None:
+def _check(asked: Sequence[PreparedJob], user: Any) -> None:
     """Refuse what is wrong for all of them: the requests differ only in their organizations."""
     if not asked:
         return
@@ -350,7 +350,7 @@ class _Round:
         self._jobs: dict[Any, Job] = {}
         self._skipped: dict[Any, str] = {}
 
-    def go(self, asked: Sequence[Request]) -> ForEach:
+    def go(self, asked: Sequence[PreparedJob]) -> ForEach:
         active = [request for request in database.heard(asked) if self._is_active(request)]
         building.give_back(active)
         self._find_existing(active)
@@ -362,13 +362,13 @@ class _Round:
         jobs = [self._jobs[pk] for pk in names if pk in self._jobs]
         return ForEach(jobs, {names[pk]: self._skipped[pk] for pk in names if pk in self._skipped})
 
-    def _is_active(self, request: Request) -> bool:
+    def _is_active(self, request: PreparedJob) -> bool:
         if building.is_active(request.targets):
             return True
         self._skipped[_pk(request)] = INACTIVE
         return False
 
-    def _find_existing(self, asked: Sequence[Request]) -> None:
+    def _find_existing(self, asked: Sequence[PreparedJob]) -> None:
         """Find the work that is there already, which needs no room."""
         replaces = self._on_duplicate == "replace"  # others may have submitted since what an earlier attempt did
         unknown = [request for request in asked if request.window and (replaces or request.existing is None)]
@@ -377,9 +377,9 @@ class _Round:
             request.existing = there.get(request.job.job_hash, request.existing)
         self._settle(asked)
 
-    def _settle(self, asked: Sequence[Request]) -> None:
+    def _settle(self, asked: Sequence[PreparedJob]) -> None:
         """Decide about those whose work is there already."""
-        given: dict[int, Request] = {}
+        given: dict[int, PreparedJob] = {}
         for request in asked:
             if request.existing is not None and self._is_given(request, request.existing):
                 given[request.existing.pk] = request
@@ -394,7 +394,7 @@ class _Round:
             else:
                 request.supersedes, request.existing = request.existing, None
 
-    def _is_given(self, request: Request, existing: Job) -> bool:
+    def _is_given(self, request: PreparedJob, existing: Job) -> bool:
         if building.is_own(existing):
             return True
         if self._on_duplicate == "raise" or not same_work.is_duplicate_visible(existing, self._user):
@@ -402,7 +402,7 @@ class _Round:
         organization = request.targets.organization
         return self._on_duplicate == "return" or building.may_replace(existing, self._user, organization)
 
-    def _insert(self, asked: Sequence[Request]) -> None:
+    def _insert(self, asked: Sequence[PreparedJob]) -> None:
         for request in asked:
             request.on_duplicate = "return"  # equal work that was submitted meanwhile is no error for the others
         written = submit.write_all(asked)
@@ -416,5 +416,5 @@ class _Round:
             self._insert(again)
 
 
-def _pk(request: Request) -> Any:
+def _pk(request: PreparedJob) -> Any:
     return request.targets.organization.pk

@@ -27,7 +27,7 @@ from django_jobs.engine.store.counting import created_between
 from django_jobs.engine.store.database import store, store_of
 from django_jobs.engine.store.values import Move, place_in_lane
 from django_jobs.engine.submission import building
-from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.building import PreparedJob
 from django_jobs.engine.submission.targets import Targets
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import DuplicateJob, JobNotFound, QueueFull, RateLimited
@@ -158,7 +158,7 @@ _TAKEN: Final = (
 )
 
 
-def replace_job(existing: Job, request: Request) -> Job | None:
+def replace_job(existing: Job, request: PreparedJob) -> Job | None:
     """Give the earlier job the values of this submission, unless it has started, and return it.
 
     Return None where it has started, was deleted, was canceled or is a Dead Letter: then there is to be a new job.
@@ -166,7 +166,7 @@ def replace_job(existing: Job, request: Request) -> Job | None:
     return replace_jobs([existing.pk], request).get(existing.pk)
 
 
-def replace_jobs(pks: Collection[int], request: Request) -> dict[int, Job]:
+def replace_jobs(pks: Collection[int], request: PreparedJob) -> dict[int, Job]:
     """Do the same for many jobs that differ only in their organizations; return those that are left, by key."""
     ordered = sorted(pks)
     found: dict[int, Job] = {}
@@ -176,7 +176,7 @@ def replace_jobs(pks: Collection[int], request: Request) -> dict[int, Job]:
     return found
 
 
-def _replace(pks: Sequence[int], request: Request) -> dict[int, Job]:
+def _replace(pks: Sequence[int], request: PreparedJob) -> dict[int, Job]:
     rows = Job.primary.all()
     found = [job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL]
     waiting = [job for job in found if job.status in AWAITING_TURN and not _has_started(job)]

@@ -19,7 +19,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.store.values import LostRace
 from django_jobs.engine.submission import building, same_work, targets
-from django_jobs.engine.submission.building import Request
+from django_jobs.engine.submission.building import PreparedJob
 from django_jobs.engine.submission.targets import Authorizer, TargetsChanged
 from django_jobs.engine.submission.values import Errors, Fields, check_fields, naming, refuse_unknown
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, PermissionDenied, RetryableRefusal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Writing many requests at once, and what follows the commit of new jobs.
 
 
-def write_all(requests: Sequence[Request]) -> list[Request]:
+def write_all(requests: Sequence[PreparedJob]) -> list[PreparedJob]:
     """Insert these requests, all or none, and return those whose work was not there already.
 
     Raises DuplicateJob with the index of the first that is refused, and InvalidSubmission where others submit the same
@@ -46,7 +46,7 @@ def write_all(requests: Sequence[Request]) -> list[Request]:
     return [request for request in requests if request.existing is None]
 
 
-def follow_commit(written: Sequence[Request]) -> None:
+def follow_commit(written: Sequence[PreparedJob]) -> None:
     """Once the new jobs are committed, wake the dispatcher and tell the world of them."""
     jobs = [request.job for request in written]
     queued = [request.queued for request in written if request.queued is not None]
@@ -90,7 +90,7 @@ def is_uncommitted(pk: int) -> bool:
 MAX_INSERTIONS = 5
 
 
-def insert_job(request: Request) -> None:
+def insert_job(request: PreparedJob) -> None:
     """Write one job, and fill in what the database gave: id, times.
 
     Where the same work is there, the request gets it as ``existing`` or is refused with DuplicateJob. Raises
@@ -102,7 +102,7 @@ def insert_job(request: Request) -> None:
         database.once_on_commit(transitions.follow_up)
 
 
-def _insert(request: Request) -> bool:
+def _insert(request: PreparedJob) -> bool:
     if request.job.batch_id is not None or request.supersedes is not None:
         return database.in_transaction(lambda: _insert_in_steps(request))
     try:
@@ -120,7 +120,7 @@ def _insert(request: Request) -> bool:
     return store().insert(request)
 
 
-def _insert_in_steps(request: Request) -> bool:
+def _insert_in_steps(request: PreparedJob) -> bool:
     """Lock the batch behind the key of the work, as for many jobs: the same work needs no batch, and none deadlock."""
     _release_superseded([request])
     is_new = store().insert(request)
@@ -130,7 +130,7 @@ def _insert_in_steps(request: Request) -> bool:
     return is_new
 
 
-def _existing(request: Request) -> Job:
+def _existing(request: PreparedJob) -> Job:
     """Return the job of the same work that came first, if it was that.
 
     Else type or organization have changed, and with them perhaps window or tenant: raises TargetsChanged.
@@ -144,7 +144,7 @@ def _existing(request: Request) -> Job:
     raise TargetsChanged
 
 
-def insert_jobs(requests: Sequence[Request]) -> None:
+def insert_jobs(requests: Sequence[PreparedJob]) -> None:
     """Write many jobs, all or nothing. Raises DuplicateJob with the index of the first that is refused."""
     for _ in range(MAX_INSERTIONS):
         with contextlib.suppress(LostRace):
@@ -154,7 +154,7 @@ def insert_jobs(requests: Sequence[Request]) -> None:
     raise TargetsChanged
 
 
-def _insert_all(requests: Sequence[Request]) -> None:
+def _insert_all(requests: Sequence[PreparedJob]) -> None:
     store().lock_keys([request.job.job_hash for request in requests if request.window])
     _release_superseded(requests)
     _find_duplicates(requests)
@@ -166,7 +166,7 @@ def _insert_all(requests: Sequence[Request]) -> None:
         database.once_on_commit(transitions.follow_up)
 
 
-def _release_superseded(requests: Sequence[Request]) -> None:
+def _release_superseded(requests: Sequence[PreparedJob]) -> None:
     """Let the new jobs take the places of those that keep the same work out, unless others were faster."""
     superseded = [request.supersedes for request in requests if request.supersedes is not None]
     if superseded:
@@ -174,7 +174,7 @@ def _release_superseded(requests: Sequence[Request]) -> None:
         same_work.release_keys(superseded)
 
 
-def _find_duplicates(requests: Sequence[Request]) -> None:
+def _find_duplicates(requests: Sequence[PreparedJob]) -> None:
     keys = {request.job.job_hash for request in requests if request.window}
     found = same_work.find_duplicates(keys) if keys else {}
     for index, request in enumerate(requests):
@@ -301,7 +301,7 @@ def judge(job_type: object, organization: Any, given: Mapping[str, Any], user: A
     _build(targets.read_targets_now(job_type, organization, errors, authorizer), fields, user, errors)
 
 
-def _build(found: targets.Targets | None, fields: Fields, user: Any, errors: Errors) -> Request:
+def _build(found: targets.Targets | None, fields: Fields, user: Any, errors: Errors) -> PreparedJob:
     """Return a request that may be stored. What an earlier attempt submitted is not judged again."""
     if found is None:
         raise errors.refusal()
@@ -316,7 +316,7 @@ def _build(found: targets.Targets | None, fields: Fields, user: Any, errors: Err
     return request
 
 
-def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
+def _store(request: PreparedJob, user: Any, *, is_fresh: bool) -> Job:
     """Insert the job, or return the one that is there. Raises TargetsChanged where all must be judged anew."""
     own = existing = request.existing  # what an earlier attempt submitted
     replaces = request.on_duplicate == "replace"
@@ -345,7 +345,7 @@ def _store(request: Request, user: Any, *, is_fresh: bool) -> Job:
     raise targets.TargetsChanged
 
 
-def _insert_if_room(request: Request, *, is_fresh: bool) -> Job | None:
+def _insert_if_room(request: PreparedJob, *, is_fresh: bool) -> Job | None:
     """Insert the job, and return the earlier one of the same work where that keeps it out."""
     existing = _find_room(request, is_fresh=is_fresh)
     if existing is None:
@@ -356,7 +356,7 @@ def _insert_if_room(request: Request, *, is_fresh: bool) -> Job | None:
     return existing
 
 
-def _find_room(request: Request, *, is_fresh: bool) -> Job | None:
+def _find_room(request: PreparedJob, *, is_fresh: bool) -> Job | None:
     """Raise QueueFull or RateLimited, unless the same work is there already, which needs no room: then return it.
 
     ``is_fresh`` tells whether type and organization were just read, so that the window is certainly the type's.

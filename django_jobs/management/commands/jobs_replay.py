@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_jobs.engine.control.operations import Request
+from django_jobs.engine.control.operations import OperationRequest
 from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.base import told_plainly
@@ -55,8 +55,8 @@ class Command(ShellCommand):
                 run.wait(operation)
 
 
-def _asked(given: dict[str, Any], options: dict[str, Any]) -> Request:
-    return Request(
+def _asked(given: dict[str, Any], options: dict[str, Any]) -> OperationRequest:
+    return OperationRequest(
         action=Operation.Action.RETRY,
         filters=read_filter(given),
         rate=options["rate"],

@@ -17,7 +17,7 @@ from django_jobs.engine.insight.inspection import (
     MAX_BATCHES,
     MAX_ENDED,
     MAX_REASON,
-    Batches,
+    OpenBatches,
     SchedulesSeen,
     Snapshot,
     snapshot,
@@ -121,7 +121,7 @@ def describe_depths(seen: Snapshot) -> Iterator[str]:
             yield f"{depth.priority.word:<12} " + " ".join(f"{number:>9}" for number in numbers)
 
 
-def describe_batches(batches: Batches) -> Iterator[str]:
+def describe_batches(batches: OpenBatches) -> Iterator[str]:
     """Yield the lines of the batches that are open or running; none where there is none."""
     if not batches.count:
         return

@@ -188,7 +188,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.tenants import meant_by_id
     from django_jobs.engine.control.tenants import meant_by_key
     from django_jobs.engine.control.tenants import measure
-    from django_jobs.engine.control.tenants import CappedCount as ErasureCount
+    from django_jobs.engine.control.tenants import DeletionSize as ErasureCount
     from django_jobs.engine.control.deletion import FileSweep
     from django_jobs.engine.control.lane_keys import LaneKeyWatch
     from django_jobs.engine.control.named_jobs import cancel_named
@@ -200,8 +200,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operation_work import count_outcomes
     from django_jobs.engine.control.operation_work import read as read_outcome_counts
     from django_jobs.engine.control.operation_work import OutcomeCounts
-    from django_jobs.engine.control.operations import Request as OperationRequest
-    from django_jobs.engine.control.operations import Rights as OperationRights
+    from django_jobs.engine.control.operations import OperationRequest
+    from django_jobs.engine.control.operations import OperationRights
     from django_jobs.engine.control.operations import describe_operations
     from django_jobs.engine.control.operation_work import work_off as work_off_operations
     from django_jobs.engine.control.operation_work import OperationWork
@@ -253,7 +253,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.schedules.definitions import may_manage as may_manage_schedule
     from django_jobs.engine.schedules.definitions import visible_schedules
     from django_jobs.engine.schedules.firing import submit_for as submit_for_schedule
-    from django_jobs.engine.schedules.clockwork import History as FiringHistory
+    from django_jobs.engine.schedules.clockwork import FiringCleanup as FiringHistory
 
     # Insight
     from django_jobs.engine.insight.rollups import add_activity
@@ -310,9 +310,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.alerts.telling import send_to_admins
     from django_jobs.engine.alerts.telling import announce as announce_alert
     from django_jobs.engine.alerts.evaluation import Evaluator as AlertEvaluator
-    from django_jobs.engine.alerts.thresholds import Finding as AlertFinding
+    from django_jobs.engine.alerts.thresholds import AlertFinding
     from django_jobs.engine.alerts.telling import mail_about
-    from django_jobs.engine.alerts.telling import Entry
+    from django_jobs.engine.alerts.telling import UntoldAlerts as Entry
     from django_jobs.engine.alerts.telling import Mailer as AlertMailer
     from django_jobs.engine.alerts.reading import forget as forget_alerts
     from django_jobs.engine.alerts.reading import read_all_alerts
@@ -349,7 +349,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.ports import use_broker
     from django_jobs.engine.ports import Broker
     from django_jobs.engine.ports import Consumer
-    from django_jobs.engine.ports import Look as QueueLook
+    from django_jobs.engine.ports import BrokerState as QueueLook
     from django_jobs.engine.ports import RunningTicket
     from django_jobs.engine.ports import Taken as TakenTicket
     from django_jobs.engine.ports import Ticket

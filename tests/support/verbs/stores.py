@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # The store
     from django_jobs.engine.store.values import start_of as start_of_span
-    from django_jobs.engine.store.values import Place as ActivityPlace
+    from django_jobs.engine.store.values import TallyKey as ActivityPlace
     from django_jobs.engine.store.values import Tally
     from django_jobs.engine.store.base import Store
     from django_jobs.engine.store.base.core import as_moment
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.database import kind_for as store_kind_for
     from django_jobs.engine.store.database import store_of
     from django_jobs.engine.store.database import use_store
-    from django_jobs.engine.store.values import Row as ClaimRow
+    from django_jobs.engine.store.values import JobRow as ClaimRow
     from django_jobs.engine.store.counting import capped_count
     from django_jobs.engine.store.counting import capped_counts
     from django_jobs.engine.store.counting import newest_keys

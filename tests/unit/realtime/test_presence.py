@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 from asgiref.sync import async_to_sync
 
-from django_jobs.realtime.authorization import Rights
+from django_jobs.realtime.authorization import SocketRights as Rights
 from django_jobs.realtime.frames import REVOKED
 from django_jobs.realtime.presence import Presence
 from tests.support.tuning import Tuning

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.in_hand import Batch
+from django_jobs.worker.in_hand import JobsInHand as Batch
 from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError
 
-from django_jobs.engine.execution.leases import Held
+from django_jobs.engine.execution.leases import LeasedJob as Held
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
 from tests.support import verbs
 from tests.support.tuning import Tuning

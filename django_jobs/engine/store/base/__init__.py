@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from django_jobs.engine.store.base.backlog import BacklogCounts, Delays, Expirations, Offsets, TypeWalks
 from django_jobs.engine.store.base.core import Lines, LogOrder, Sockets, Tallies
-from django_jobs.engine.store.base.jobs import Batches, Claims, Conditions, Insertion, Moves, Steps
+from django_jobs.engine.store.base.jobs import BatchLocks, ClaimReads, Conditions, Insertion, Moves, StepWrites
 
 __all__ = ["Store"]
 
 
 class Store(
     BacklogCounts,
-    Batches,
-    Claims,
+    BatchLocks,
+    ClaimReads,
     Conditions,
     Delays,
     Expirations,
@@ -22,7 +22,7 @@ class Store(
     Moves,
     Offsets,
     Sockets,
-    Steps,
+    StepWrites,
     Tallies,
     TypeWalks,
 ):

@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from django.db.models.sql import Query
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.store.values import COUNTED_AS, Horizon, Place, Tally, class_of, start_of
+from django_jobs.engine.store.values import COUNTED_AS, Horizon, Tally, TallyKey, class_of, start_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, OpenSocket, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
@@ -397,7 +397,7 @@ _READ_OF_JOBS: Final = ("job_type_id", "organization_name", "created_at", "run_a
 class Tallies(Transactions):
     """Sums of what happened."""
 
-    def tally(self, after: int, last: int) -> dict[Place, Tally]:
+    def tally(self, after: int, last: int) -> dict[TallyKey, Tally]:
         """Return the sums of the log rows with ids above ``after``, up to ``last``, by minute, type and organization.
 
         Rows of jobs that are deleted by now are passed over.
@@ -405,12 +405,12 @@ class Tallies(Transactions):
         events = _events(after, last)
         jobs = _jobs({event.job_id for event in events})
         freed = _freed({event.job_id for event in events if _is_first_start(event)})
-        tallies: dict[Place, Tally] = defaultdict(Tally)
+        tallies: dict[TallyKey, Tally] = defaultdict(Tally)
         for event in events:
             job = jobs.get(event.job_id)
             if job is None:
                 continue
-            place = Place(
+            place = TallyKey(
                 span=int(Span.MINUTE),
                 starts_at=start_of(Span.MINUTE, event.timestamp),
                 job_type=job.job_type_id,

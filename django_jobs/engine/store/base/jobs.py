@@ -22,12 +22,12 @@ from django_jobs.engine.store.values import (
     After,
     Attempt,
     Condition,
+    JobRow,
     LostRace,
     Move,
     Moved,
     NewJob,
     NewStep,
-    Row,
     StoredStep,
     TargetRows,
     TenantColumn,
@@ -349,7 +349,7 @@ _STARTS_COUNT = " OR ".join(
 )
 
 
-class Claims(Transactions):
+class ClaimReads(Transactions):
     """Reading what a worker is about to run."""
 
     #: Whether :meth:`claim_known` claims anything.
@@ -357,7 +357,7 @@ class Claims(Transactions):
     #: SQL that locks the jobs that are read, and leaves out those whose rows are in use; a store may have none.
     sql_locks_jobs: ClassVar[str] = ""
 
-    def claim_rows(self, pks: Sequence[int], *, locks: bool = False) -> list[Row]:
+    def claim_rows(self, pks: Sequence[int], *, locks: bool = False) -> list[JobRow]:
         """Return the jobs with these primary keys, in no order; with ``locks``, see :attr:`sql_locks_jobs`."""
         if not pks:
             return []
@@ -368,7 +368,7 @@ class Claims(Transactions):
         found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
         return [claim_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
 
-    def claim_known(self, item: Move, terms: Terms, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
         """Move a job, and return what happened and what :meth:`claim_rows` tells of it; in one statement.
 
         It moves only if it has the type, its pool, the organization, the owner and so on of one of the ``known`` rows,
@@ -381,7 +381,7 @@ class Claims(Transactions):
         return f"IN ({', '.join(['%s'] * len(pks))})", list(pks)
 
 
-def claim_row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row:
+def claim_row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> JobRow:
     """Return the row of values that were read by the names of :func:`claim_columns` at a moment or later."""
     now, expires_at = values.pop("now"), values.pop("expires_at")
     left = None if expires_at is None else (as_moment(expires_at) - as_moment(now)).total_seconds()
@@ -395,7 +395,7 @@ def claim_row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> Row
         "seconds_left": left,
         "starts_before": None if left is None else asked + left,
     }
-    return Row(**values)
+    return JobRow(**values)
 
 
 def _json(text: str) -> Any:
@@ -412,7 +412,7 @@ def claim_columns(tenant: TenantColumn, now: str) -> dict[str, str]:
     """Return what is read, as SQL by its name: of the job ``j`` what it has, of its type ``t`` the rest."""
     jobs = {field.attname: field.column for field in Job._meta.concrete_fields} | {"pk": Job._meta.pk.column}
     types = {field.attname: field.column for field in JobType._meta.concrete_fields}
-    names = [name for name in Row._fields if name not in _MADE]
+    names = [name for name in JobRow._fields if name not in _MADE]
     read = {name: f"j.{jobs[name]}" if name in jobs else f"t.{types[name]}" for name in names}
     expires_at = f"j.{jobs['expires_at']}"
     # The moment only where it is needed: reading a time takes its time, and few jobs expire.
@@ -584,7 +584,7 @@ def _write_shape(jobs: list[Job], names: tuple[str, ...]) -> None:
 # Storing steps and checkpoints in the name of an attempt, as long as it owns its job.
 
 
-class Steps(Transactions):
+class StepWrites(Transactions):
     """What is stored here and the end of the attempt exclude each other: both lock the job's row."""
 
     def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:
@@ -640,7 +640,7 @@ class Steps(Transactions):
 COUNTS: Final = ("total", *COUNTED.values())
 
 
-class Batches(Transactions):
+class BatchLocks(Transactions):
     """Locks on batches. Where a database has no lock that can be shared so, those who add jobs wait for each other."""
 
     def share_batches(self, pks: Sequence[int]) -> list[Batch]:

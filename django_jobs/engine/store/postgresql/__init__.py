@@ -10,11 +10,18 @@ from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine.store.base.core import M, Params
-from django_jobs.engine.store.postgresql.core import Lines, array, fetch, keys
-from django_jobs.engine.store.postgresql.inserts import BulkInsertion, Targets
-from django_jobs.engine.store.postgresql.lanes import InFlightCounts, LaneWalks
-from django_jobs.engine.store.postgresql.moves import KnownClaims, Steps
-from django_jobs.engine.store.postgresql.reads import BacklogCounts, Batches, LogOrder, Offsets, Tallies, TypeWalks
+from django_jobs.engine.store.postgresql.core import PostgreSQLLines, array, fetch, keys
+from django_jobs.engine.store.postgresql.inserts import BulkInsertion, TargetVersions
+from django_jobs.engine.store.postgresql.lanes import LaneWalks, PostgreSQLInFlightCounts
+from django_jobs.engine.store.postgresql.moves import KnownClaims, PostgreSQLSteps
+from django_jobs.engine.store.postgresql.reads import (
+    PostgreSQLBacklogCounts,
+    PostgreSQLBatches,
+    PostgreSQLLogOrder,
+    PostgreSQLOffsets,
+    PostgreSQLTallies,
+    PostgreSQLTypeWalks,
+)
 
 __all__ = ["PostgreSQLStore"]
 
@@ -24,19 +31,19 @@ _FRESH: Final = frozenset({"read committed", "read uncommitted"})
 
 
 class PostgreSQLStore(
-    BacklogCounts,
-    Batches,
+    PostgreSQLBacklogCounts,
+    PostgreSQLBatches,
     BulkInsertion,
-    InFlightCounts,
+    PostgreSQLInFlightCounts,
     KnownClaims,
-    Lines,
-    LogOrder,
+    PostgreSQLLines,
+    PostgreSQLLogOrder,
     LaneWalks,
-    Offsets,
-    Steps,
-    Tallies,
-    Targets,
-    TypeWalks,
+    PostgreSQLOffsets,
+    PostgreSQLSteps,
+    PostgreSQLTallies,
+    TargetVersions,
+    PostgreSQLTypeWalks,
 ):
     """PostgreSQL 14 or later."""
 

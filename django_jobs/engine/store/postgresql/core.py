@@ -331,7 +331,7 @@ _GOOD: Final = 0
 _COPYING: Final = frozenset({3, 4, 8})
 
 
-class Lines(Store):
+class PostgreSQLLines(Store):
     """A driver that knows whether a statement is under way."""
 
     knows_activity: ClassVar[bool] = True

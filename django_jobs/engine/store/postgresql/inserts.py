@@ -77,7 +77,7 @@ def kept() -> str:
 _VERSIONS: Final = ("t.ctid", "t.xmin", "o.ctid", "o.xmin")
 
 
-class Targets(Store):
+class TargetVersions(Store):
     """Job types and organizations with the versions of their rows: ``ctid`` and ``xmin`` name one version of a row."""
 
     def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
@@ -163,7 +163,7 @@ LOCK: Final = 0x646A6F62 << 32
 _encode: Final = DjangoJSONEncoder().encode
 
 
-class Insertion(Store):
+class PostgreSQLInsertion(Store):
     """Writing new jobs."""
 
     queues_new_jobs: ClassVar[bool] = True
@@ -349,7 +349,7 @@ _LOG_AT_ONCE: Final = {
 AHEAD: Final = 8
 
 
-class BulkInsertion(Insertion):
+class BulkInsertion(PostgreSQLInsertion):
     """Writing many new jobs."""
 
     def _insert_all(self, news: Sequence[NewJob], now: dt.datetime) -> None:

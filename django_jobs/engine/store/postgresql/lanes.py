@@ -396,7 +396,7 @@ T = TypeVar("T")
 IN_FLIGHT_MARGIN_SECONDS: Final = 1
 
 
-class InFlightCounts(Store):
+class PostgreSQLInFlightCounts(Store):
     """Counts that begin at a mark."""
 
     def mark_in_flight(self, mark: InFlightMark | None = None) -> InFlightMark | None:

@@ -29,10 +29,10 @@ from django_jobs.engine.store.values import (
     After,
     Attempt,
     Condition,
+    JobRow,
     Move,
     Moved,
     NewStep,
-    Row,
     StoredStep,
     TenantColumn,
     Terms,
@@ -261,7 +261,7 @@ def _logged_waypoint() -> str:
 ReadRow: TypeAlias = tuple[Any, ...]
 
 
-class Moves(Store):
+class PostgreSQLMoves(Store):
     """Guarded changes of status."""
 
     passes_waypoints: ClassVar[bool] = True
@@ -361,12 +361,12 @@ def _way(slot: str, kind: str, values: list[Any], params: dict[str, Any]) -> Way
 # Claiming a job in the statement that reads it, where the answers to all questions that it raises are known.
 
 
-class KnownClaims(Moves):
+class KnownClaims(PostgreSQLMoves):
     """Claims without a question."""
 
     claims_known: ClassVar[bool] = True
 
-    def claim_known(self, item: Move, terms: Terms, known: Sequence[Row]) -> tuple[Moved, Row] | None:
+    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
         tenant = tenant_column()
         columns = claim_columns(tenant, self.sql_now())
         terms = replace(terms, only_if=Condition(_guard(self.alias, tenant), self._arrays(known)))
@@ -377,7 +377,7 @@ class KnownClaims(Moves):
         own = rows[0][-len(columns) :]
         return moved_from(rows[0], item, terms), claim_row(dict(zip(columns, own, strict=True)), tenant, asked)
 
-    def _arrays(self, known: Sequence[Row]) -> tuple[Any, ...]:
+    def _arrays(self, known: Sequence[JobRow]) -> tuple[Any, ...]:
         """Return the values of the guard, in the order of its columns."""
         prepare = dict(preparations())
         columns = [
@@ -446,7 +446,7 @@ _OWNED: Final = f"""FROM (
     ) AS owned"""
 
 
-class Steps(Store):
+class PostgreSQLSteps(Store):
     """One round trip, and one commit, for each step."""
 
     def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:

@@ -17,7 +17,7 @@ from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.base.backlog import LANE_ORDER
 from django_jobs.engine.store.base.jobs import COUNTS
 from django_jobs.engine.store.postgresql.core import array
-from django_jobs.engine.store.values import CLASSES_PER_DECADE, COUNTED_AS, LEAST, MOST, Horizon, Place, Tally
+from django_jobs.engine.store.values import CLASSES_PER_DECADE, COUNTED_AS, LEAST, MOST, Horizon, Tally, TallyKey
 from django_jobs.models import Batch, BatchChange, ExecutionLog, Installation, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Priority, Status
 
@@ -27,7 +27,7 @@ from django_jobs.statuses import FAILED_FOR_GOOD, Priority, Status
 _BOUND: Final = re.compile(r"(LIMIT|OFFSET) (\d+)(?=(?: OFFSET \d+)?\Z)")
 
 
-class Offsets(Store):
+class PostgreSQLOffsets(Store):
     """Hides limit and offset from the planner.
 
     Without statistics it takes a table's parts for smaller than these. It then reads all rows of the part, and sorts
@@ -68,7 +68,7 @@ class Offsets(Store):
 # it.
 
 
-class TypeWalks(Store):
+class PostgreSQLTypeWalks(Store):
     """Looking at the jobs of one type."""
 
     def of_type(self, job_type: str, behind: Any = None) -> QuerySet[Job]:
@@ -93,7 +93,7 @@ class TypeWalks(Store):
 # The same type by type: of several at once the planner may read every job, or walk all lanes of a priority.
 
 
-class BacklogCounts(Store):
+class PostgreSQLBacklogCounts(Store):
     """Counts that cost the same however many jobs wait."""
 
     def _sql_of_some(self, job_types: list[str], most: int, *, delayed: bool) -> tuple[str, list[Any]]:
@@ -139,7 +139,7 @@ FROM pg_current_snapshot() s
 """
 
 
-class LogOrder(Store):
+class PostgreSQLLogOrder(Store):
     """Reading the log so that nothing is overlooked. An organization's marks are ids of transactions."""
 
     def log_horizon(self) -> Horizon:
@@ -216,17 +216,17 @@ class _Row(NamedTuple):
     failed: int
 
 
-class Tallies(Store):
+class PostgreSQLTallies(Store):
     """Sums of what happened, in one statement: of some ten thousand rows only the sums travel."""
 
-    def tally(self, after: int, last: int) -> dict[Place, Tally]:
-        tallies: dict[Place, Tally] = defaultdict(Tally)
+    def tally(self, after: int, last: int) -> dict[TallyKey, Tally]:
+        tallies: dict[TallyKey, Tally] = defaultdict(Tally)
         with self.connection.cursor() as cursor:
             cursor.execute(_sql(), {"after": after, "last": last})
             rows = [_Row(**dict(zip(_columns(), values, strict=True))) for values in cursor.fetchall()]
         organizations = ExecutionLog._meta.get_field("organization").target_field
         for row in rows:
-            place = Place(
+            place = TallyKey(
                 span=int(Span.MINUTE),
                 starts_at=row.starts_at.astimezone(dt.UTC),
                 job_type=row.job_type,
@@ -311,7 +311,7 @@ def _columns() -> dict[str, str]:
 # Batches: locks that those who add jobs share, and adding up in one statement.
 
 
-class Batches(Store):
+class PostgreSQLBatches(Store):
     """Locks and counts of batches."""
 
     def share_batches(self, pks: Sequence[int]) -> list[Batch]:

@@ -6,7 +6,8 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.engine.alerts.rules import Attempts, Step, newest_of, total_of
+from django_jobs.engine.alerts.rules import AttemptCounts as Step
+from django_jobs.engine.alerts.rules import Attempts, newest_of, total_of
 
 MOMENT = dt.datetime(2026, 1, 5, 3, tzinfo=dt.UTC)
 

@@ -10,7 +10,6 @@ import pytest
 
 from django_jobs.engine.dispatch.limits import (
     RELAPSE_FAILURES,
-    Failure,
     breaker_state,
     count_completion,
     count_failure,
@@ -21,6 +20,7 @@ from django_jobs.engine.dispatch.limits import (
     seconds_to_change,
 )
 from django_jobs.engine.dispatch.limits import BreakerLimits as Limits
+from django_jobs.engine.dispatch.limits import FailedAttempt as Failure
 from django_jobs.models import Breaker
 from django_jobs.statuses import BreakerState
 
