@@ -14,7 +14,7 @@ from django_jobs.admin.base import is_system_admin, keys_of
 from django_jobs.admin.bounded_filters import BoundedFilter, cut
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.seen_organizations import organizations_of
-from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter, JobSearch
+from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
 from django_jobs.engine.insight.search import among_newest, holding
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.models import JobType, Schedule
@@ -38,18 +38,19 @@ class AddressedFilter(BoundedFilter):
         """Return the words for the asked value."""
         return cut(asked)
 
-    def search(self, asked: str) -> JobSearch:
-        """Return the search that the filter stands for."""
-        raise NotImplementedError
-
     def job_filter(self, asked: str) -> JobFilter:
         """Return the filter that names the same jobs, however old."""
-        return self.search(asked).as_filter()
+        raise NotImplementedError
 
     def needs_bound(self) -> bool:
-        """Return whether no index serves the search."""
+        """Return whether no index serves the filter."""
         asked = self.chosen()
-        return asked is not None and self.search(asked).needs_bound
+        return asked is not None and self.job_filter(asked).needs_bound
+
+    def is_selective(self) -> bool:
+        """Return whether an index leaves few jobs."""
+        asked = self.chosen()
+        return asked is not None and self.job_filter(asked).is_selective
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         asked = self.chosen()
@@ -62,9 +63,9 @@ class OwnerFilter(AddressedFilter):
     title = gettext_lazy("user")
     parameter_name = "owner"
 
-    def search(self, asked: str) -> JobSearch:
-        """Return the search for this value."""
-        return JobSearch(owner_name=asked)
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this value."""
+        return JobFilter(owner=asked)
 
 
 class FingerprintFilter(AddressedFilter):
@@ -77,18 +78,10 @@ class FingerprintFilter(AddressedFilter):
     def label_of(self, asked: str) -> str:
         return super().label_of(asked) or _("an error without a text")
 
-    def needs_bound(self) -> bool:
-        """Return whether a fingerprint is named, be it the blank one."""
-        return self.chosen() is not None
-
-    def search(self, asked: str) -> JobSearch:
-        """Return the search for this value."""
-        return JobSearch(fingerprint=asked)
-
     def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter that names the same jobs. Every fingerprint begins with nothing, so blank means blank."""
+        """Return the filter for this value. Every fingerprint begins with nothing, so blank means blank."""
         if asked:
-            return super().job_filter(asked)
+            return JobFilter(fingerprint_start=asked)
         return JobFilter(statuses=tuple(sorted(WITH_ERRORS)), error_fingerprint="")
 
 
@@ -101,9 +94,9 @@ class WorkerFilter(AddressedFilter):
     title = gettext_lazy("worker")
     parameter_name = "worker"
 
-    def search(self, asked: str) -> JobSearch:
-        """Return the search for this value."""
-        return JobSearch(worker_name=asked)
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this value."""
+        return JobFilter(worker=asked)
 
     def label_of(self, asked: str) -> str:
         facts = {"worker": super().label_of(asked), "count": format_number(LOOKED_AT)}
@@ -115,7 +108,7 @@ class WorkerFilter(AddressedFilter):
             return queryset
         if not is_system_admin(request):
             return queryset.none()
-        search = self.search(asked)
+        search = self.job_filter(asked)
         if request.GET.get("status") in IN_FLIGHT:
             return search.narrow(queryset)
         rows, is_bounded = search.among_newest(queryset, organizations_of(request))
@@ -129,20 +122,10 @@ class SubmittedByFilter(AddressedFilter):
     title = gettext_lazy("submitted by")
     parameter_name = "submitted_by"
 
-    def needs_bound(self) -> bool:
-        """Return False: an index serves each job."""
-        return False
-
-    def is_selective(self) -> bool:
-        """Return whether a job is named."""
-        return self.chosen() is not None
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        asked = self.chosen()
-        if asked is None:
-            return queryset
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this job's id."""
         parsed = parse_job_id(asked)
-        return queryset.none() if parsed is None else queryset.filter(submitted_by_id=parsed[0])
+        return NOTHING if parsed is None else JobFilter(submitted_by=parsed[0])
 
 
 class ScheduleFilter(AddressedFilter):
@@ -162,6 +145,13 @@ class ScheduleFilter(AddressedFilter):
     def needs_bound(self) -> bool:
         """Return False: the filter looks at the newest alone."""
         return False
+
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for the schedule that was read, by its name, type and organization."""
+        if self._found is None:
+            return NOTHING
+        tenants = None if self._found.organization_id is None else (self._found.organization_id,)
+        return JobFilter(schedule=self._found.name, job_types=(self._found.job_type_id,), organizations=tenants)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.chosen() is None:

@@ -10,8 +10,6 @@ from django_jobs.admin.addressed_filters import (
     NOTHING,
     AddressedFilter,
     PoolFilter,
-    ScheduleFilter,
-    SubmittedByFilter,
 )
 from django_jobs.admin.job_batch import BatchFilter
 from django_jobs.admin.job_filters import (
@@ -29,7 +27,6 @@ from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
 from django_jobs.models.batch import parse_batch_id
-from django_jobs.models.job import parse_job_id
 
 
 def filter_of(jobs: JobList) -> JobFilter:
@@ -46,7 +43,7 @@ def filter_of(jobs: JobList) -> JobFilter:
         if asked is not None:
             found = found.both(_filter_of(item, asked))
     if jobs.understood.meaning is not None:
-        return found.both(jobs.understood.meaning.search.as_filter())
+        return found.both(jobs.understood.meaning.search)
     return NOTHING if jobs.understood.problem else found
 
 
@@ -63,19 +60,6 @@ def _status(_item: Any, asked: str) -> JobFilter:
 
 def _created(item: CreatedFilter, asked: str) -> JobFilter:
     return JobFilter(created_after=database.now() - dt.timedelta(hours=item.hours[asked]))
-
-
-def _schedule(item: ScheduleFilter, _asked: str) -> JobFilter:
-    found = item._found  # noqa: SLF001  (the schedule that it read)
-    if found is None:
-        return NOTHING
-    tenants = None if found.organization_id is None else (found.organization_id,)
-    return JobFilter(schedule=found.name, job_types=(found.job_type_id,), organizations=tenants)
-
-
-def _submitted_by(_item: Any, asked: str) -> JobFilter:
-    parsed = parse_job_id(asked)
-    return NOTHING if parsed is None else JobFilter(submitted_by=parsed[0])
 
 
 def _batch(_item: Any, asked: str) -> JobFilter:
@@ -97,7 +81,5 @@ READERS: Final[dict[type[Any], Callable[[Any, str], JobFilter]]] = {
     CreatedFilter: _created,
     ErrorFilter: lambda _item, asked: JobFilter(has_error=asked == "yes"),
     PoolFilter: lambda _item, asked: JobFilter(pool=asked),
-    ScheduleFilter: _schedule,
-    SubmittedByFilter: _submitted_by,
     AddressedFilter: lambda item, asked: item.job_filter(asked),
 }

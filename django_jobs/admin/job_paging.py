@@ -20,7 +20,7 @@ from django_jobs.admin.job_filters import (
     StatusFilter,
     TypeFilter,
 )
-from django_jobs.engine.insight.filter import JobSearch
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import counting
 from django_jobs.engine.store.counting import capped_counts, newest_keys
 from django_jobs.engine.store.database import store
@@ -81,7 +81,7 @@ def named(keys: Collection[int]) -> QuerySet[Any]:
     return Job.primary.filter(pk__in=keys).order_by("-pk")
 
 
-def is_in_order(filters: Collection[Any], search: JobSearch | None, organizations: Collection[Any] | None) -> bool:
+def is_in_order(filters: Collection[Any], search: JobFilter | None, organizations: Collection[Any] | None) -> bool:
     """Return whether an index has the newest jobs first that these filters and the search leave.
 
     ``organizations`` are those whose jobs are listed; None: all. Of several no index has the newest first.
@@ -91,14 +91,14 @@ def is_in_order(filters: Collection[Any], search: JobSearch | None, organization
     asked = [(item, item.chosen()) for item in filters if hasattr(item, "chosen")]
     if any(choice is not None and (choice == RETRYING or not isinstance(item, _IN_ORDER)) for item, choice in asked):
         return False
-    return not has_error_chosen(filters) and (search is None or set(search.told()) <= {"organizations", "owner_name"})
+    return not has_error_chosen(filters) and (search is None or search.names <= {"organizations", "owner"})
 
 
-def is_looked_for(filters: Collection[Any], search: JobSearch | None) -> bool:
+def is_looked_for(filters: Collection[Any], search: JobFilter | None) -> bool:
     """Return whether jobs must be read one by one to see which of them match."""
     if has_error_chosen(filters) or any(getattr(item, "looks_back", None) for item in filters):
         return True
-    return search is not None and bool(search.looks_back or search.fingerprint or search.error_words)
+    return search is not None and bool(search.looks_back or search.fingerprint_start or search.error_text)
 
 
 def has_error_chosen(filters: Collection[Any]) -> bool:
@@ -106,14 +106,14 @@ def has_error_chosen(filters: Collection[Any]) -> bool:
     return any(isinstance(item, ErrorFilter) and item.chosen() == "yes" for item in filters)
 
 
-def look_for(rows: QuerySet[Any], search: JobSearch | None, *, has_error: bool) -> list[int]:
+def look_for(rows: QuerySet[Any], search: JobFilter | None, *, has_error: bool) -> list[int]:
     """Return the primary keys of the jobs, the newest first, up to one more than are counted.
 
     ``has_error`` says that all have an error. Completed jobs have none. Those that failed, and the others that did not
     complete, are looked for status by status, because each has an index of its own.
     """
     most = counting.MAX_COUNT + 1
-    if search is not None and (search.fingerprint or search.error_words):
+    if search is not None and (search.fingerprint_start or search.error_text):
         return newest_keys([rows.filter(status=status).order_by("-pk") for status in sorted(WITH_ERRORS)], most)
     if not has_error:
         return list(rows.order_by("-pk").values_list("pk", flat=True)[:most])

@@ -18,7 +18,7 @@ from django_jobs.admin.search_finders import Meaning
 from django_jobs.admin.search_words import PARAMETER, Pair, pair_text, pairs_of
 from django_jobs.admin.seen_organizations import Seen, seen_by
 from django_jobs.engine.access import may_hide_jobs
-from django_jobs.engine.insight.filter import LOOKED_AT, JobSearch
+from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
 from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 
@@ -96,7 +96,7 @@ def _of_parameter(pair: Pair, seen: Seen) -> Meaning | Understood:
         return Understood(problem=text, code="decided_by_job")
     facts = {"name": pair.key, "value": pair.value, "count": format_number(LOOKED_AT)}
     return Meaning(
-        search=JobSearch(parameters=((path, pair.value),)),
+        search=JobFilter(parameters=((path, pair.value),)),
         sentence=_("Jobs with %(name)s %(value)s among the newest %(count)s") % facts,
         text=f"{PARAMETER}{pair.key}:{pair.value}",
     )
@@ -124,10 +124,8 @@ def _others(pairs: list[Pair], term: str, seen: Seen) -> list[Meaning]:
 
 def _both(first: Meaning, second: Meaning) -> Meaning:
     """Return the jobs that match both. They ask for different things, or both for parameters."""
-    told = {name: value for name, value in second.search.told().items() if name != "parameters"}
-    search = replace(first.search, **told, parameters=first.search.parameters + second.search.parameters)
     sentence = _("%(first)s; and: %(second)s") % {"first": first.sentence, "second": second.sentence}
-    return Meaning(search=search, sentence=sentence, text=f"{first.text} {second.text}")
+    return Meaning(search=first.search.both(second.search), sentence=sentence, text=f"{first.text} {second.text}")
 
 
 #: What the value of each key may name; the first that knows it decides.

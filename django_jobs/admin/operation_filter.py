@@ -27,14 +27,6 @@ class OperationFilter(AddressedFilter):
         pair = pair_text(self.parameter_name, super().label_of(asked))
         return _("There is nothing of that name: %(pair)s") % {"pair": pair}
 
-    def needs_bound(self) -> bool:
-        """Return False: an index serves each operation."""
-        return False
-
-    def is_selective(self) -> bool:
-        """Return whether an operation is named."""
-        return self.chosen() is not None
-
     def job_filter(self, asked: str) -> JobFilter:
         """Return the filter of jobs that this stands for."""
         return NOTHING if self._found is None else JobFilter(operation=self._found.pk)

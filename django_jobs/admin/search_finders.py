@@ -21,7 +21,7 @@ from django_jobs.admin.numbers import format_number
 from django_jobs.admin.search_words import pair_text
 from django_jobs.admin.seen_organizations import Seen
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.filter import LOOKED_AT, JobSearch
+from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
@@ -41,7 +41,7 @@ _WORKER: Final = re.compile(r"\S+-\d+-[0-9a-f]{8}", re.ASCII)
 class Meaning:
     """Something that a text may mean, in a sentence. ``text`` is the search that means it and nothing else."""
 
-    search: JobSearch
+    search: JobFilter
     sentence: str
     text: str
 
@@ -66,15 +66,15 @@ def job_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the job with this id, whether or not there is one."""
     parsed = parse_job_id(term)
     if parsed is not None:
-        yield Meaning(search=JobSearch(job=parsed), sentence=_("The job %(job)s") % {"job": term}, text=term)
+        yield Meaning(search=JobFilter(job_ids=(parsed,)), sentence=_("The job %(job)s") % {"job": term}, text=term)
 
 
 def job_of_number(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the job with this number, if there is one."""
-    for pk in keys_of([term]):
-        if Job.primary.visible_to(seen.user).filter(pk=pk).exists():
-            sentence = _("The job with the number %(number)s") % {"number": pk}
-            yield Meaning(search=JobSearch(job=(pk, None)), sentence=sentence, text=pair_text("job", str(pk)))
+    for job in Job.primary.visible_to(seen.user).filter(pk__in=keys_of([term])).only("created_at"):
+        sentence = _("The job with the number %(number)s") % {"number": job.pk}
+        search = JobFilter(job_ids=((job.pk, job.created_at.year),))
+        yield Meaning(search=search, sentence=sentence, text=pair_text("job", str(job.pk)))
 
 
 def batch_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
@@ -82,7 +82,7 @@ def batch_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
     parsed = parse_batch_id(term)
     if parsed is not None:
         sentence = _("Jobs of the batch %(batch)s") % {"batch": term}
-        yield Meaning(search=JobSearch(batch=parsed), sentence=sentence, text=term)
+        yield Meaning(search=JobFilter(batch=parsed), sentence=sentence, text=term)
 
 
 def types_named(term: str, seen: Seen) -> Iterator[Meaning]:
@@ -91,7 +91,7 @@ def types_named(term: str, seen: Seen) -> Iterator[Meaning]:
     names = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
     for name in names:
         sentence = _("Jobs of type %(type)s") % {"type": name}
-        yield Meaning(search=JobSearch(job_types=(name,)), sentence=sentence, text=pair_text("type", name))
+        yield Meaning(search=JobFilter(job_types=(name,)), sentence=sentence, text=pair_text("type", name))
 
 
 def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
@@ -102,7 +102,7 @@ def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
     names = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ALIKE + 1])
     if names:
         yield Meaning(
-            search=JobSearch(job_types=tuple(names[:MAX_ALIKE])),
+            search=JobFilter(job_types=tuple(names[:MAX_ALIKE])),
             sentence=_that_begin(term, names),
             text=pair_text("type", f"{term}*"),
         )
@@ -153,7 +153,7 @@ def _of_organization(found: Any) -> Meaning:
     label, key = str(found), id_of(found)
     names = {"organization": label if label == key else f"{label} ({key})"}
     return Meaning(
-        search=JobSearch(organizations=(found.pk,)),
+        search=JobFilter(organizations=(found.pk,)),
         sentence=_("Jobs of the organization %(organization)s") % names,
         text=pair_text("organization", key),
     )
@@ -180,14 +180,14 @@ def owner(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs of the user with this name, if there are any."""
     if _jobs_of(seen.organizations).filter(owner_name=term).exists():
         sentence = _("Jobs of the user %(user)s") % {"user": term}
-        yield Meaning(search=JobSearch(owner_name=term), sentence=sentence, text=pair_text("owner", term))
+        yield Meaning(search=JobFilter(owner=term), sentence=sentence, text=pair_text("owner", term))
 
 
 def fingerprint(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the jobs whose error has this fingerprint, or one that begins so, if there are any."""
     if _FINGERPRINT.fullmatch(term.lower()) is None:
         return
-    search, organizations = JobSearch(fingerprint=term.lower()), seen.organizations
+    search, organizations = JobFilter(fingerprint_start=term.lower()), seen.organizations
     if search.among_newest(_jobs_of(organizations), organizations)[0].exists():
         sentence = _("Jobs that failed with the error %(fingerprint)s") % {"fingerprint": term}
         yield Meaning(search=search, sentence=sentence, text=pair_text("fingerprint", term.lower()))
@@ -205,7 +205,7 @@ def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
         return
     sentence = _("Jobs that the worker %(worker)s ran, among the newest %(count)s")
     yield Meaning(
-        search=JobSearch(worker_name=term),
+        search=JobFilter(worker=term),
         sentence=sentence % {"worker": term, "count": format_number(LOOKED_AT)},
         text=pair_text("worker", term),
     )
@@ -214,4 +214,4 @@ def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
 def words(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the failed jobs whose error has these words."""
     sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
-    yield Meaning(search=JobSearch(error_words=term), sentence=sentence, text=pair_text("error", term))
+    yield Meaning(search=JobFilter(error_text=term), sentence=sentence, text=pair_text("error", term))
