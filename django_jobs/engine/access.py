@@ -539,8 +539,8 @@ def organizations_named(names: set[str], user: Any, *, is_trusted: bool = False)
     keys = {name: key for name in names if (key := _key(field, name)) is not None}
     if not keys:
         return {}
-    found = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
-    return {name: found[key] for name, key in keys.items() if key in found}
+    keys_by_id = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
+    return {name: keys_by_id[key] for name, key in keys.items() if key in keys_by_id}
 
 
 def _key(field: str, text: str) -> Any:

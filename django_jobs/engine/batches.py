@@ -276,9 +276,9 @@ def _look_at(pks: Sequence[int]) -> list[_Seen]:
     seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "organization_id", "left", "is_complete"))
     grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
     changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
-    found = [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
-    _pace.note({item.pk: item.left if item.is_complete else None for item in found})
-    return found
+    due_batches = [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
+    _pace.note({item.pk: item.left if item.is_complete else None for item in due_batches})
+    return due_batches
 
 
 def _end_all(pks: Sequence[int]) -> list[Batch]:
@@ -469,10 +469,10 @@ def get_batch_status(batch_id: str | Batch, *, user: Any = None) -> BatchStatus:
     that grows with the number of its jobs.
     """
     batch = find_batch(batch_id, user)
-    found = describe_batch(batch.pk)
-    if found is None:
+    status = describe_batch(batch.pk)
+    if status is None:
         raise BatchNotFound(say("There is no batch %(batch)r.", code="unknown_batch", batch=batch.batch_id))
-    return found
+    return status
 
 
 def describe_batch(pk: int) -> BatchStatus | None:
@@ -518,14 +518,14 @@ _NONE = _Flying()
 
 def _in_flight(pks: Sequence[int]) -> dict[int, _Flying]:
     """Read what is in flight, which is never much, whatever batch it is of."""
-    found: dict[int, _Flying] = {}
+    flying_by_batch: dict[int, _Flying] = {}
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), queued_at__isnull=False, batch_id__in=pks).order_by()
     for pk, status, started_at in rows.values_list("batch_id", "status", "started_at") if pks else ():
-        own = found.setdefault(pk, _Flying())
-        own.counts[status] = own.counts.get(status, 0) + 1
+        flying = flying_by_batch.setdefault(pk, _Flying())
+        flying.counts[status] = flying.counts.get(status, 0) + 1
         if status == Status.RUNNING and started_at is not None:
-            own.started_at = min(own.started_at or started_at, started_at)
-    return found
+            flying.started_at = min(flying.started_at or started_at, started_at)
+    return flying_by_batch
 
 
 def _job_ids(pks: Sequence[int]) -> dict[int, str]:

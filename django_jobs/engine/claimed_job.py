@@ -129,8 +129,8 @@ class JobFields(logging.Filter):
 
 
 def _event_of(record: logging.LogRecord) -> str:
-    found = _EVENT.search(record.getMessage()) if record.name.partition(".")[0] == "django_jobs" else None
-    return found[1] if found else ""
+    event = _EVENT.search(record.getMessage()) if record.name.partition(".")[0] == "django_jobs" else None
+    return event[1] if event else ""
 
 
 def install() -> None:

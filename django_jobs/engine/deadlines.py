@@ -172,12 +172,12 @@ class _HostCall(Generic[T]):
 
 def _replace(lent: _Lent) -> None:
     """Give this thread a new connection in the place of one that was lent; in a transaction, one that was lost."""
-    own: Any = connections.create_connection(lent.item.alias)
+    connection: Any = connections.create_connection(lent.item.alias)
     if lent.in_atomic_block:  # as Django leaves one that was closed in a transaction
-        own.in_atomic_block = own.closed_in_transaction = own.needs_rollback = True
-        own.savepoint_ids, own.atomic_blocks = lent.savepoint_ids, lent.atomic_blocks
-        own.commit_on_exit = lent.item.commit_on_exit
-    connections[lent.item.alias] = own
+        connection.in_atomic_block = connection.closed_in_transaction = connection.needs_rollback = True
+        connection.savepoint_ids, connection.atomic_blocks = lent.savepoint_ids, lent.atomic_blocks
+        connection.commit_on_exit = lent.item.commit_on_exit
+    connections[lent.item.alias] = connection
 
 
 class _Helper(threading.Thread):

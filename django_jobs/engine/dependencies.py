@@ -113,9 +113,9 @@ def _mark_parents(pks: Sequence[int]) -> set[int]:
     pairs = list(unknown.values_list("child_id", "parent_id"))
     if not pairs:
         return set()
-    found = {job.pk for job in database.locked(_jobs({parent for _, parent in pairs}).only("pk"), skip=True)}
-    _jobs(found).update(has_children=True)
-    return {child for child, parent in pairs if parent not in found}
+    locked_parents = {job.pk for job in database.locked(_jobs({parent for _, parent in pairs}).only("pk"), skip=True)}
+    _jobs(locked_parents).update(has_children=True)
+    return {child for child, parent in pairs if parent not in locked_parents}
 
 
 def _leave_dead(orphans: Sequence[int]) -> set[int]:
@@ -165,15 +165,15 @@ class _Parent(NamedTuple):
 
 def _uncompleted_parents(children: Sequence[int]) -> dict[int, list[_Parent]]:
     """Return, by child, its parents that have not completed."""
-    found: dict[int, list[_Parent]] = defaultdict(list)
+    parents_by_child: dict[int, list[_Parent]] = defaultdict(list)
     # One plain join. With a subquery for each child, a database may read all jobs that ever died once for each of them.
     rows = (
         links().filter(child_id__in=children).exclude(parent__status=Status.COMPLETED) if children else links().none()
     )
     moments = ("parent__created_at", "parent__canceled_at", "parent__completed_at")
     for child, pk, status, created_at, *ends in rows.values_list("child_id", "parent_id", "parent__status", *moments):
-        found[child].append(_Parent(pk, status, created_at, next(filter(None, ends), None)))
-    return found
+        parents_by_child[child].append(_Parent(pk, status, created_at, next(filter(None, ends), None)))
+    return parents_by_child
 
 
 def _failed_parent(child: Job, parents: Iterable[_Parent]) -> _Parent | None:

@@ -221,10 +221,10 @@ def _stack_of(turn: _Turn) -> str:
 def stalled_duties(moment: dt.datetime) -> list[Stalled]:
     """Return the duties of all schedulers that make no round, by name."""
     rows = EngineLease.primary.filter(pk__startswith=_ROWS, expires_at__gte=moment)
-    found = [
+    stalled = [
         Stalled(duty, row.holder, dt.datetime.fromisoformat(since)) for row in rows for duty, since in row.state.items()
     ]
-    return sorted(found)
+    return sorted(stalled)
 
 
 # A duty of the leading scheduler that must not wait for the others: it has a thread and a connection of its own.

@@ -139,5 +139,5 @@ def _text_of(record: logging.LogRecord) -> str:
         return "\n".join(parts)
     except Exception as error:  # noqa: BLE001  (whatever the host's arguments raise)
         message: Any = record.msg
-        told = message if type(message) is str else type(message).__name__  # no code of the host's runs again
-        return f"(a line that cannot be formatted: {type(error).__name__}; {told})"
+        text = message if type(message) is str else type(message).__name__  # no code of the host's runs again
+        return f"(a line that cannot be formatted: {type(error).__name__}; {text})"

@@ -100,8 +100,8 @@ def submission(job_type: object, count: int | None = None) -> contextlib.Abstrac
 
     ``job_type`` is what the caller gave; ``count`` how many jobs a call for many asks for.
     """
-    found = Submission(_name_of(job_type) if _observers else "", count)
-    return _observed(found) if _observers else contextlib.nullcontext(found)
+    observed = Submission(_name_of(job_type) if _observers else "", count)
+    return _observed(observed) if _observers else contextlib.nullcontext(observed)
 
 
 def _name_of(job_type: object) -> str:
@@ -122,20 +122,24 @@ def _observed(found: Submission) -> Iterator[Submission]:
 
 def carried() -> dict[str, str]:
     """Return what the jobs that are submitted now are to carry."""
-    told = [_guarded(_carried_of, observer) or {} for observer in _observers]
-    return {name: text for found in told for name, text in found.items()}
+    carried_texts = [_guarded(_carried_of, observer) or {} for observer in _observers]
+    return {name: text for texts in carried_texts for name, text in texts.items()}
 
 
 def _carried_of(observer: Observer) -> dict[str, str]:
     """Return what of an observer's is carried: texts that are not too long, and that every database can store."""
-    found = {clean_text(name): clean_text(text) for name, text in observer.carried().items()}
-    return {name: text for name, text in found.items() if max(len(name), len(text)) <= MAX_CARRIED}
+    texts = {clean_text(name): clean_text(text) for name, text in observer.carried().items()}
+    return {name: text for name, text in texts.items() if max(len(name), len(text)) <= MAX_CARRIED}
 
 
 def carried_by(metadata: Any) -> dict[str, str]:
     """Return what a job carries. Whoever submits may write anything there: only texts are taken."""
-    found = metadata.get(CARRIED) if isinstance(metadata, dict) else None
-    return {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
+    carried_texts = metadata.get(CARRIED) if isinstance(metadata, dict) else None
+    return (
+        {name: text for name, text in carried_texts.items() if isinstance(text, str)}
+        if isinstance(carried_texts, dict)
+        else {}
+    )
 
 
 def without_carried(metadata: Any) -> Any:

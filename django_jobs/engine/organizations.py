@@ -52,9 +52,9 @@ def is_system(organization: Any) -> bool:
         return False
     if organization._state.adding and organization.pk is not None:
         return has_key(organization.pk)
-    own, wanted = _spelled(id_of(organization)), _spelled(name)
+    spelled, wanted = _spelled(id_of(organization)), _spelled(name)
     # Some databases do not tell such ids apart: then the row is the one that submissions find, and it is closed too.
-    return own == wanted or (own.casefold() == wanted.casefold() and has_key(organization.pk))
+    return spelled == wanted or (spelled.casefold() == wanted.casefold() and has_key(organization.pk))
 
 
 def _spelled(key: Any) -> str:
@@ -70,9 +70,13 @@ def has_key(pk: Any) -> bool:
 
 def rows() -> QuerySet[Any]:
     """Return the system organization's row, or none."""
-    found = database.rows(get_organization_model())
+    organizations = database.rows(get_organization_model())
     name = system_id()
-    return found.none() if name is None else found.filter(**{str(jobs_settings.ORGANIZATION_ID_FIELD): name})
+    return (
+        organizations.none()
+        if name is None
+        else organizations.filter(**{str(jobs_settings.ORGANIZATION_ID_FIELD): name})
+    )
 
 
 def without(organizations: QuerySet[Any]) -> QuerySet[Any]:
@@ -95,15 +99,15 @@ def find() -> Any:
     """
     if system_id() is None:
         return None
-    found = rows().first()
-    if found is not None or not can_be_made():
-        return found
+    matching = rows().first()
+    if matching is not None or not can_be_made():
+        return matching
     model: Any = get_organization_model()
     row = model(name=str(system_id()), title=TITLE)
     database.rows(model).bulk_create([row], ignore_conflicts=True)
     # A transaction that began before another process committed the row may not see it: a lock reads it as it is now.
-    found = rows().select_for_update() if database.connection().in_atomic_block else rows()
-    return found.first()
+    matching = rows().select_for_update() if database.connection().in_atomic_block else rows()
+    return matching.first()
 
 
 def missing() -> str:

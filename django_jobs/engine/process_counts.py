@@ -105,10 +105,10 @@ class ProcessCounts:
         return name if not name or self._knows(kind, name, most) else OTHER
 
     def _knows(self, kind: str, item: object, most: int) -> bool:
-        known = self._known[kind]
-        if item not in known and len(known) < most:
-            known.add(item)
-        return item in known
+        names = self._known[kind]
+        if item not in names and len(names) < most:
+            names.add(item)
+        return item in names
 
 
 _counting: list[ProcessCounts] = []

@@ -86,12 +86,12 @@ def use_ticket(ticket: str) -> Redeemed | None:
     if not ticket or len(ticket) > MAX_LENGTH:
         return None
     rows = SocketTicket.primary.filter(pk=_digest(ticket))
-    found = rows.first()
+    ticket_row = rows.first()
     # delete() would open a transaction around the one statement.
-    if found is None or not rows._raw_delete(rows.db) or found.expires_at <= database.now():  # noqa: SLF001
+    if ticket_row is None or not rows._raw_delete(rows.db) or ticket_row.expires_at <= database.now():  # noqa: SLF001
         return None
-    kind, _, sealed = found.credential.partition(":")
-    return Redeemed(found.user_id, Credential(kind, _unseal(sealed, ticket), found.session_auth_hash))
+    kind, _, sealed = ticket_row.credential.partition(":")
+    return Redeemed(ticket_row.user_id, Credential(kind, _unseal(sealed, ticket), ticket_row.session_auth_hash))
 
 
 def forget_expired_tickets() -> int:
@@ -173,12 +173,12 @@ class Seats:
         wanted = {key: pk for key, pk in zip(keys, user_pks, strict=True) if key is not None}
         taken = store().insert_sockets(wanted, self.process)
         new = {key: Seat(pk, key) for key, pk in zip(keys, user_pks, strict=True) if key in taken}
-        found: list[Seat | None] = []
+        seats: list[Seat | None] = []
         for key, pk in zip(keys, user_pks, strict=True):
             other = key if key is None or key in taken else self._take(pk, new)
-            found.append(None if other is None else new.setdefault(other, Seat(pk, other)))
+            seats.append(None if other is None else new.setdefault(other, Seat(pk, other)))
         self._held |= new  # only when all is done: after an interruption the call can be repeated
-        return found
+        return seats
 
     def _choose(self, user_pks: Sequence[Any]) -> list[uuid.UUID | None]:
         """Choose a free key for each of these users; None where this process holds all keys of the user."""
@@ -251,11 +251,11 @@ class Seats:
     def _regain(self, key: uuid.UUID, seat: Seat) -> bool:
         """Find another row for a seat that another process took over. Return False where none is free."""
         del self._held[key]
-        found = self._take(seat.user_pk)
-        if found is None:
+        regained = self._take(seat.user_pk)
+        if regained is None:
             return False
-        seat.id = found
-        self._held[found] = seat
+        seat.id = regained
+        self._held[regained] = seat
         return True
 
     def _mine(self) -> QuerySet[OpenSocket]:

@@ -255,10 +255,10 @@ def _counts(item: Moved) -> bool:
 def claim_known(item: Move, known: Sequence[JobRow], *, worker_name: str) -> tuple[Moved, JobRow] | None:
     """Move a queued job to Running and return what happened and its row as it was; see :class:`Claims` of the store."""
     terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
-    found = store().claim_known(_with_readiness(item), terms, known)
-    if found is not None:
-        announcer().changed([found[0]])
-    return found
+    claimed = store().claim_known(_with_readiness(item), terms, known)
+    if claimed is not None:
+        announcer().changed([claimed[0]])
+    return claimed
 
 
 def _passed(item: Moved, via: Waypoint) -> Moved:

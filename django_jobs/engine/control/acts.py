@@ -95,12 +95,12 @@ def cancel_many(
     mark: dict[str, Any] = {} if operation_id is None else {"operation_id": operation_id}
     waiting = [_canceled(job.pk, actor, message, mark) for job in jobs if job.status in WAITING]
     running = [job for job in jobs if job.status == Status.RUNNING and job.cancel_requested_at is None]
-    asked = Job.primary.filter(pk__in=[job.pk for job in running])
-    asked.update(cancel_requested_at=database.now(), canceled_by=actor.name, **mark)
-    told: dict[str, list[str]] = defaultdict(list)
+    still_running = Job.primary.filter(pk__in=[job.pk for job in running])
+    still_running.update(cancel_requested_at=database.now(), canceled_by=actor.name, **mark)
+    stopped_by_worker: dict[str, list[str]] = defaultdict(list)
     for job in running:
-        told[job.worker_name].append(job.name)
-    for name, job_ids in told.items():
+        stopped_by_worker[job.worker_name].append(job.name)
+    for name, job_ids in stopped_by_worker.items():
         database.on_commit(functools.partial(_tell_worker, name, job_ids))
     return CancelCounts(len(move(waiting, sources=WAITING, actor=actor)), len(running))
 
@@ -392,5 +392,5 @@ _PERFORM: Final[dict[str, Callable[[Order, Sequence[int]], Performed]]] = {
 
 def members(rows: QuerySet[Any], action: str, value: int | None, last_id: int | None = None) -> QuerySet[Job]:
     """Return those of the jobs that the action changes; with ``last_id``, of those up to that one."""
-    found: QuerySet[Job] = rows.filter(fitting(action, value))
-    return found if last_id is None else found.filter(pk__lte=last_id)
+    fitting_jobs: QuerySet[Job] = rows.filter(fitting(action, value))
+    return fitting_jobs if last_id is None else fitting_jobs.filter(pk__lte=last_id)

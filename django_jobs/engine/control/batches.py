@@ -58,17 +58,19 @@ def submit_to_batch(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Jo
 
 def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
     """Submit many jobs of the batch, in the name of its owner."""
-    told = {"organization": tenant_of(batch), "batch": batch}
+    target = {"organization": tenant_of(batch), "batch": batch}
     items = bulk.as_list(submissions)
     errors: dict[int, dict[str, list[str]]] = {
-        place: {name: [say("The batch tells it; leave it out.", code="not_taken")] for name in told if name in item}
+        place: {name: [say("The batch tells it; leave it out.", code="not_taken")] for name in target if name in item}
         for place, item in enumerate(items)
-        if isinstance(item, Mapping) and not told.keys().isdisjoint(item)
+        if isinstance(item, Mapping) and not target.keys().isdisjoint(item)
     }
     if errors:
-        flat = {f"{place}.{name}": texts for place, own in errors.items() for name, texts in own.items()}
+        flat = {
+            f"{place}.{name}": texts for place, item_errors in errors.items() for name, texts in item_errors.items()
+        }
         raise InvalidSubmission(flat, errors)
-    items = [{**item, **told} if isinstance(item, Mapping) else item for item in items]
+    items = [{**item, **target} if isinstance(item, Mapping) else item for item in items]
     return bulk.submit_jobs(items, user=owner_of(batch))
 
 
@@ -370,12 +372,12 @@ def _store(batch: Batch, **values: Any) -> None:
 def expire_batches() -> int:
     """Close batches that nobody closed in RETENTION_DAYS; they count as failed. Return how many."""
     pks = Batch.primary.filter(completed_at__isnull=True, closed_at__isnull=True, created_at__lt=_cutoff())
-    found = list(pks.order_by("pk")[:AT_ONCE])
-    for batch in found:
+    batch_pks = list(pks.order_by("pk")[:AT_ONCE])
+    for batch in batch_pks:
         change(batch, _expire, "closed_at", "expired_at")
         text = "batch_id=%s event=batch_expired organization=%s: nobody closed it in %s days"
         logger.warning(text, batch.batch_id, batch.organization_name, jobs_settings.RETENTION_DAYS)
-    return len(found)
+    return len(batch_pks)
 
 
 def _expire(row: Batch, now: dt.datetime) -> None:

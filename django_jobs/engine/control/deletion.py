@@ -162,14 +162,14 @@ def _has_ended(job: Job, before: dt.datetime | None) -> bool:
 
 def _followed_up(families: Iterable[_Family]) -> set[int]:
     """Return the parents whose children must be looked at, or are too many for their links to go in one statement."""
-    found: set[int] = set()
+    child_pks: set[int] = set()
     left = LINKS_AT_ONCE
     for family in families:
         if family.open or family.orphaned or family.children > left:
-            found.add(family.parent)
+            child_pks.add(family.parent)
         else:
             left -= family.children
-    return found
+    return child_pks
 
 
 def _delete(jobs: list[Job], followed_up: set[int]) -> None:

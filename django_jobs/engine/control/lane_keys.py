@@ -72,8 +72,8 @@ class _Walk:
         if self._place is None:
             return list(store().of_type(kind).values_list(*columns)[:AT_ONCE])
         organization_pk, pk = self._place
-        own = store().older_of_type(kind, organization_pk, pk)
-        rows = list(own.values_list(*columns)[:AT_ONCE])
+        older = store().older_of_type(kind, organization_pk, pk)
+        rows = list(older.values_list(*columns)[:AT_ONCE])
         if len(rows) < AT_ONCE:
             rows += store().of_type(kind, organization_pk).values_list(*columns)[: AT_ONCE - len(rows)]
         return rows
@@ -134,11 +134,11 @@ class LaneKeyWatch:
     def _find_changed(self) -> dict[str, str]:
         """Return the key of each type that has unfinished jobs of unknown lanes, and note in its row that it may."""
         rows = JobType.primary.order_by("pk")
-        found = dict(rows.exclude(keyed_by=F("concurrency_key")).values_list("pk", "concurrency_key"))
-        if found:
+        keyed_by = dict(rows.exclude(keyed_by=F("concurrency_key")).values_list("pk", "concurrency_key"))
+        if keyed_by:
             # From now on, a return to the key of before is no sign that nothing has to be done.
-            rows.order_by().filter(pk__in=list(found), keyed_by__isnull=False).update(keyed_by=None)
-        return found
+            rows.order_by().filter(pk__in=list(keyed_by), keyed_by__isnull=False).update(keyed_by=None)
+        return keyed_by
 
     def _current(self, changed: dict[str, str]) -> _Walk | None:
         """Return the walk that goes on, or the next one. One whose key is no longer the type's is given up."""

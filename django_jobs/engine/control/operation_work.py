@@ -70,9 +70,9 @@ class OutcomeCounts:
     def count_due(self) -> int:
         """Count the outcomes that were not counted for a while, and return how many it was."""
         self._forget()
-        found = Operation.primary.filter(is_settled=False).filter(_is_due(database.now()))
-        found = found.exclude(pk__in=list(self._rests_until)).order_by("counted_at", "pk")
-        operations = list(found[:AT_ONCE])
+        due = Operation.primary.filter(is_settled=False).filter(_is_due(database.now()))
+        due = due.exclude(pk__in=list(self._rests_until)).order_by("counted_at", "pk")
+        operations = list(due[:AT_ONCE])
         for operation in operations:
             started = time.monotonic()
             try:
@@ -97,11 +97,11 @@ class OutcomeCounts:
         return _allowed_by_outcome(operation, operation.stop_above, reading.outcome, since)
 
     def _read(self, operation: Operation) -> _Reading:
-        found = self._readings.get(operation.pk)
-        if found is None or time.monotonic() - found.at >= FRESH_SECONDS:
+        reading = self._readings.get(operation.pk)
+        if reading is None or time.monotonic() - reading.at >= FRESH_SECONDS:
             outcome = read(operation.pk)
-            found = self._readings[operation.pk] = _Reading(outcome, time.monotonic(), operation.changed)
-        return found
+            reading = self._readings[operation.pk] = _Reading(outcome, time.monotonic(), operation.changed)
+        return reading
 
     def _forget(self) -> None:
         now = time.monotonic()
@@ -375,11 +375,11 @@ def _count(operation: Operation, rows: QuerySet[Job]) -> None:
 def _ending(operation: Operation, values: dict[str, Any], now: dt.datetime, missing: str) -> dict[str, Any]:
     """Return what is noted at the end: also the jobs that did not match any more, for the reason ``missing``."""
     refused = Counter(values["refused"])
-    known = values["changed"] + refused.total()
+    counted = values["changed"] + refused.total()
     if operation.has_more:  # it was never counted how many they are
-        return {"state": State.DONE, "ended_at": now, "total": known, "has_more": False}
-    if operation.total > known:
-        refused[missing] += operation.total - known
+        return {"state": State.DONE, "ended_at": now, "total": counted, "has_more": False}
+    if operation.total > counted:
+        refused[missing] += operation.total - counted
     return {"state": State.DONE, "ended_at": now, "refused": _known(refused)}
 
 

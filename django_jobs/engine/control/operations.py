@@ -118,8 +118,8 @@ class OperationRequest:
 
         Where no index finds them, of the newest jobs alone: whoever asks waits for the answer.
         """
-        found = self.filters.listed(user)
-        return Newest(members(found.rows, self.action, self.stored_value), found.is_bounded)
+        newest = self.filters.listed(user)
+        return Newest(members(newest.rows, self.action, self.stored_value), newest.is_bounded)
 
     def count(self, user: Any) -> tuple[int, bool]:
         """Return how many jobs it would change now, however old, and whether there may be more than were counted."""
@@ -271,16 +271,16 @@ def read_speeds() -> dict[str, Speed]:
         tries_one_first=False,
         changed__gte=LEAST,
     )
-    found: defaultdict[str, list[float]] = defaultdict(list)
+    speeds: defaultdict[str, list[float]] = defaultdict(list)
     for action, changed, begun, ended in rows.order_by("-pk").values_list(
         "action", "changed", "started_at", "ended_at"
     )[:LOOKED_AT]:
         seconds = (ended - begun).total_seconds() if ended is not None else 0.0
-        if seconds > 0 and len(found[action]) < LATEST:
-            found[action].append(changed / seconds)
+        if seconds > 0 and len(speeds[action]) < LATEST:
+            speeds[action].append(changed / seconds)
     return {
-        str(action): Speed(per_second=max(found[action]), is_measured=True)
-        if found[action]
+        str(action): Speed(per_second=max(speeds[action]), is_measured=True)
+        if speeds[action]
         else Speed(per_second=USUAL[action], is_measured=False)
         for action in OperationAction
     }
@@ -289,17 +289,20 @@ def read_speeds() -> dict[str, Speed]:
 # What an operation does, as host code and API clients get it.
 
 
-def describe_operations(found: Sequence[Operation], user: Any = None) -> list[OperationStatus]:
+def describe_operations(operations: Sequence[Operation], user: Any = None) -> list[OperationStatus]:
     """Return what these operations do, as their rows say, of what this user may see; None sees all."""
-    has_open = any(item.is_open for item in found)
+    has_open = any(item.is_open for item in operations)
     opened, speeds = (under_way(user), read_speeds()) if has_open else ([], {})
-    filters = [_filter(item, hidden_from(user)) for item in found]
-    notes = notes_seen_by(user, found)
+    filters = [_filter(item, hidden_from(user)) for item in operations]
+    notes = notes_seen_by(user, operations)
     ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organizations or ()})
-    told = [item.filters if asked is None else as_given(asked, ids) for item, asked in zip(found, filters, strict=True)]
+    filters_by_id = [
+        item.filters if filter_of_item is None else as_given(filter_of_item, ids)
+        for item, filter_of_item in zip(operations, filters, strict=True)
+    ]
     return [
-        _describe(item, asked, notes[item.pk], same_as(item, opened), speeds.get(item.action))
-        for item, asked in zip(found, told, strict=True)
+        _describe(item, filter_of_item, notes[item.pk], same_as(item, opened), speeds.get(item.action))
+        for item, filter_of_item in zip(operations, filters_by_id, strict=True)
     ]
 
 
@@ -353,18 +356,18 @@ def ids_seen_by(user: Any, pks: set[Any]) -> dict[Any, str]:
     return current_ids(pks if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True)))
 
 
-def notes_seen_by(user: Any, found: Sequence[Operation]) -> dict[int, str]:
+def notes_seen_by(user: Any, operations: Sequence[Operation]) -> dict[int, str]:
     """Return the note of each of these operations, by key, without the error of a job that this user may not see.
 
     Who started an operation may have left the organization since. System admins and server code (None) read all.
     """
-    told = {item.pk: item.note for item in found}
-    asked = {item.pk: item.first_job_id for item in found if item.reason == Operation.Reason.FIRST_FAILED}
-    if user is None or not asked or organizations_seen_by(user) is None:
-        return told
-    jobs = Job.primary.visible_to(user).filter(pk__in=[pk for pk in asked.values() if pk is not None])
+    notes = {item.pk: item.note for item in operations}
+    first_jobs = {item.pk: item.first_job_id for item in operations if item.reason == Operation.Reason.FIRST_FAILED}
+    if user is None or not first_jobs or organizations_seen_by(user) is None:
+        return notes
+    jobs = Job.primary.visible_to(user).filter(pk__in=[pk for pk in first_jobs.values() if pk is not None])
     seen = {job.pk for job in jobs if may_view(user, job)}
-    return told | {pk: "" for pk, job_pk in asked.items() if job_pk not in seen}
+    return notes | {pk: "" for pk, job_pk in first_jobs.items() if job_pk not in seen}
 
 
 # Acting on all jobs that a filter names: retry, cancel, delete, change of priority, run now.

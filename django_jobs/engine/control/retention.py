@@ -302,10 +302,10 @@ class TypePruner:
             yield from self._look_at(organization_pk, after=self._marks[organization_pk].after)
 
     def _organizations(self) -> Iterator[Any]:
-        found = self._first_organization(None)
-        while found:
-            yield found[0]
-            found = self._first_organization(found[0])
+        organization = self._first_organization(None)
+        while organization:
+            yield organization[0]
+            organization = self._first_organization(organization[0])
 
     def _first_organization(self, behind: Any) -> list[Any]:
         with store().following_keys():
@@ -396,8 +396,8 @@ class Pruning:
     def _read_types(self) -> None:
         days = own_retention_days()
         self._of_types = {
-            name: self._of_types.get(name) or TypePruner(name, own, is_thorough=self._is_thorough)
-            for name, own in days.items()
+            name: self._of_types.get(name) or TypePruner(name, type_days, is_thorough=self._is_thorough)
+            for name, type_days in days.items()
         }
         for name, pruner in self._of_types.items():
             pruner.days = days[name]

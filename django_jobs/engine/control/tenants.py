@@ -73,15 +73,15 @@ class OrphanWatch:
 
     def _next_pages(self) -> list[tuple[Walk, list[Lane]]]:
         """Return the next pages of lanes and of which walk they are. After the last page, the next call begins anew."""
-        found: list[tuple[Walk, list[Lane]]] = []
+        pages: list[tuple[Walk, list[Lane]]] = []
         self._walks = self._walks or _all_walks()
-        while self._walks and len(found) < PAGES:
+        while self._walks and len(pages) < PAGES:
             walk = self._walks.pop(0)
             page = [step.lane for step in store().lanes(walk, backlog.LANES_AT_ONCE)]
-            found.append((walk, page))
+            pages.append((walk, page))
             if len(page) == backlog.LANES_AT_ONCE:
                 self._walks.insert(0, walk._replace(last=page[-1]))
-        return found
+        return pages
 
 
 def _all_walks() -> list[Walk]:
@@ -125,14 +125,14 @@ def _bury(pks: list[int]) -> int:
 
 def _waiting_descendants(pks: Iterable[int]) -> set[int]:
     """Return the waiting descendants, generation by generation, up to BATCH; the others end with their parents."""
-    found: set[int] = set()
+    descendants: set[int] = set()
     parents = set(pks)
-    while parents and len(found) < BATCH:
+    while parents and len(descendants) < BATCH:
         links = JobDependency.primary.filter(parent_id__in=parents)
         waiting = links.filter(child__status__in=sorted(WAITING)).order_by("child_id")
-        parents = set(waiting.values_list("child_id", flat=True)[:BATCH]) - found
-        found |= parents
-    return found
+        parents = set(waiting.values_list("child_id", flat=True)[:BATCH]) - descendants
+        descendants |= parents
+    return descendants
 
 
 def organization_pks(organization_id: str) -> list[Any]:
@@ -142,14 +142,16 @@ def organization_pks(organization_id: str) -> list[Any]:
     """
     id_field = str(jobs_settings.ORGANIZATION_ID_FIELD)
     tenants = database.rows(get_organization_model()).filter(**{id_field: organization_id})
-    found = [pk for pk, name in tenants.values_list("pk", id_field) if name == organization_id or type(name) is not str]
+    matching = [
+        pk for pk, name in tenants.values_list("pk", id_field) if name == organization_id or type(name) is not str
+    ]
     # No index serves this: it is one pass over the table, which only the erasure of a deleted tenant needs.
     remembered = Job.primary.filter(organization_name=organization_id).order_by()
     digests = remembered.annotate(digest=MD5("organization_name")).values_list("organization_id", "digest")
     exact = hashlib.md5(organization_id.encode(), usedforsecurity=False).hexdigest()
     # A living tenant that had this id once, and has another one now, is not meant.
     gone = _without_row({pk for pk, digest in digests.distinct() if digest == exact})
-    return [*found, *sorted(gone)]
+    return [*matching, *sorted(gone)]
 
 
 # Which tenants an id means, and what erasing one of them would delete.
@@ -208,9 +210,9 @@ def meant_by_key(text: str) -> Meant | None:
         return None
     if not is_storable_text(text) or (isinstance(key, int) and abs(key) >= LARGEST):
         return None
-    (found,) = _describe([key])
+    (tenant,) = _describe([key])
     left = any(model.primary.filter(organization_id=key).exists() for model in (OrganizationActivity, Batch, Schedule))
-    return found if found.is_living or found.ids or left else None
+    return tenant if tenant.is_living or tenant.ids or left else None
 
 
 def _describe(pks: list[Any]) -> list[Meant]:
@@ -260,8 +262,8 @@ def _count_files(pk: Any, rows: QuerySet[Job]) -> int | None:
 
 def _of(rows: QuerySet[Job], names: list[str]) -> list[str]:
     """Return those of the job ids that belong to the rows."""
-    found: list[str] = []
+    matching: list[str] = []
     for start in range(0, len(names), CHUNK):
         keys = {parsed[0]: name for name in names[start : start + CHUNK] if (parsed := parse_job_id(name))}
-        found += [keys[key] for key in rows.filter(pk__in=list(keys)).values_list("pk", flat=True)]
-    return found
+        matching += [keys[key] for key in rows.filter(pk__in=list(keys)).values_list("pk", flat=True)]
+    return matching

@@ -63,11 +63,11 @@ def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
 
 def deliver_about(signal: Signal, sender: type[Model], about: str, **facts: Any) -> None:
     """Do the same for a signal of something else; ``about`` names it in the log, as ``alert=7``."""
-    told = _Told(signal, sender, about, facts)
+    delivery = _Told(signal, sender, about, facts)
     if _background is None:
-        _send_signal(told)
+        _send_signal(delivery)
     else:
-        _background.put(told)
+        _background.put(delivery)
 
 
 def call(function: Callable[[], object]) -> None:
@@ -247,16 +247,16 @@ def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
         heard = {item.pk: _SIGNALS[item.to_status] for item in moved if item.to_status in wanted}
         database.on_commit(lambda: _send(heard))
     for prefix, tell in _watchers.items():
-        own = [item for item in moved if item.job_type.startswith(prefix) and item.to_status in _SIGNALS]
-        if own:
-            database.on_commit(partial(call, partial(tell, own)))
+        of_prefix = [item for item in moved if item.job_type.startswith(prefix) and item.to_status in _SIGNALS]
+        if of_prefix:
+            database.on_commit(partial(call, partial(tell, of_prefix)))
     _broadcast(lambda: [(item.organization_id, item.log_id, item.pk) for item in moved])
 
 
 def load() -> None:
     """Load what receivers are told with, if there are any, so that processes that are forked later share it."""
-    told = (signals.job_submitted, signals.job_attempt_failed, signals.job_progressed, *_SIGNALS.values())
-    if any(signal.has_listeners(Job) for signal in told):
+    job_signals = (signals.job_submitted, signals.job_attempt_failed, signals.job_progressed, *_SIGNALS.values())
+    if any(signal.has_listeners(Job) for signal in job_signals):
         from django_jobs.engine.insight import status  # noqa: F401
 
 
@@ -305,11 +305,11 @@ def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = Mappin
     from django_jobs.engine.insight import status
 
     try:
-        found = Job.primary.in_bulk(list(heard))
-        jobs = [found[pk] for pk in heard if pk in found]
-        for job, told in zip(jobs, status.describe_all(jobs), strict=True):
+        jobs_by_pk = Job.primary.in_bulk(list(heard))
+        jobs = [jobs_by_pk[pk] for pk in heard if pk in jobs_by_pk]
+        for job, status_told in zip(jobs, status.describe_all(jobs), strict=True):
             facts = {"exception": errors[job.pk]} if job.pk in errors else {}
-            deliver(heard[job.pk], told, **facts)
+            deliver(heard[job.pk], status_told, **facts)
     except Exception:
         logger.exception("event=signals_failed jobs=%s", len(heard))
 

@@ -90,8 +90,8 @@ def read_raised_errors(job_pks: Collection[int]) -> dict[int, RaisedError]:
     rows = ExecutionLog.primary.filter(job_id__in=job_pks).exclude(traceback="").order_by()
     last = list(rows.values("job_id").annotate(last=Max("pk")).values_list("last", flat=True))
     tails = ExecutionLog.primary.filter(pk__in=last).annotate(tail=Right("traceback", TAIL)).order_by()
-    found = {job_pk: raised_error(tail) for job_pk, tail in tails.values_list("job_id", "tail")}
-    return {job_pk: error for job_pk, error in found.items() if error.error_class}
+    errors = {job_pk: raised_error(tail) for job_pk, tail in tails.values_list("job_id", "tail")}
+    return {job_pk: error for job_pk, error in errors.items() if error.error_class}
 
 
 def last_traceback(job: Job) -> str:
@@ -221,8 +221,8 @@ def read_failures(
     The other arguments narrow them down to one type, one group, one organization, or some statuses.
     """
     rows = _jobs(user, job_type, error_fingerprint, organization_pk)
-    found, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(statuses)))
-    return Failures(rows=found, is_cut=is_cut, now=now, keys=_keys(found))
+    newest, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(statuses)))
+    return Failures(rows=newest, is_cut=is_cut, now=now, keys=_keys(newest))
 
 
 def failed_jobs(
@@ -249,13 +249,13 @@ def _newest(rows: QuerySet[Job], statuses: Iterable[str]) -> tuple[list[Row], bo
 
     Each status has an index in the order of ids, all of them together have none.
     """
-    found: list[Row] = []
+    rows_read: list[Row] = []
     for status in statuses:
         newest = rows.filter(status=status).order_by("-pk").values_list(*_COLUMNS)
-        if len(found) > BOUND:
-            newest = newest.filter(pk__gt=found[BOUND][0])
-        found = sorted([*found, *newest[: BOUND + 1]], reverse=True)[: BOUND + 1]
-    return found[:BOUND], len(found) > BOUND
+        if len(rows_read) > BOUND:
+            newest = newest.filter(pk__gt=rows_read[BOUND][0])
+        rows_read = sorted([*rows_read, *newest[: BOUND + 1]], reverse=True)[: BOUND + 1]
+    return rows_read[:BOUND], len(rows_read) > BOUND
 
 
 def _key(row: Row) -> Key:

@@ -82,8 +82,8 @@ def tell_batch(item: Id) -> list[str]:
 
 def tell_organizations(pks: Collection[Any]) -> list[str]:
     """Return the ids that these organizations have now; of a deleted one its primary key."""
-    known = organization_ids.current_ids(pks)
-    return [known.get(pk, str(pk)) for pk in pks]
+    ids = organization_ids.current_ids(pks)
+    return [ids.get(pk, str(pk)) for pk in pks]
 
 
 def in_words(texts: list[str]) -> str:
@@ -226,10 +226,10 @@ def write_batch_id(item: Id) -> str:
 def read_moment(value: Any) -> dt.datetime:
     """Return a moment in UTC, of ISO 8601; one without a zone is in the current one."""
     try:
-        found = value if isinstance(value, dt.datetime) else parse_datetime(value)
-        if found is None:
+        moment = value if isinstance(value, dt.datetime) else parse_datetime(value)
+        if moment is None:
             raise ValueError(value)
-        return (make_aware(found) if is_naive(found) else found).astimezone(dt.UTC)
+        return (make_aware(moment) if is_naive(moment) else moment).astimezone(dt.UTC)
     except (ValueError, TypeError) as error:
         raise ValueError(say(_("Give a moment such as 2026-01-31T08:00:00Z."), code="not_a_moment")) from error
     except OverflowError as error:
@@ -270,8 +270,8 @@ def restore_parameters(value: Any) -> tuple[Pair, ...] | None:
     """Return the stored values of parameters with their blanks; some are stored as an object."""
     if not isinstance(value, list):
         return read_parameters(value)
-    found = [read_name(text).partition(":") for text in value]
-    return tuple((_path(name), text) for name, _colon, text in found) or None
+    parts = [read_name(text).partition(":") for text in value]
+    return tuple((_path(name), text) for name, _colon, text in parts) or None
 
 
 def write_parameters(pairs: Iterable[Pair]) -> list[str]:
@@ -287,10 +287,10 @@ def _pair(text: Any) -> tuple[str, str]:
 
 
 def _path(name: Any) -> tuple[str, ...]:
-    found = path_of(name) if isinstance(name, str) else None
-    if found is None:
+    path = path_of(name) if isinstance(name, str) else None
+    if path is None:
         raise ValueError(say(_("Name a parameter, or a path such as customer.id."), code="not_a_path"))
-    return found
+    return path
 
 
 def _simple(value: Any) -> str:
@@ -387,8 +387,8 @@ Narrowing: TypeAlias = Callable[[Any], Any]
 
 def apply_condition(rows: Rows, condition: Condition, value: Any) -> Rows:
     """Return those of the rows for which the condition of this value holds."""
-    found = condition(value)
-    return rows.filter(found) if isinstance(found, Q) else found(rows)
+    narrowing = condition(value)
+    return rows.filter(narrowing) if isinstance(narrowing, Q) else narrowing(rows)
 
 
 def all_jobs(_value: bool) -> Q:
@@ -401,10 +401,10 @@ def with_ids(ids: Iterable[Id]) -> Q:
     by_year: dict[int, list[int]] = defaultdict(list)
     for pk, year in ids:
         by_year[year].append(pk)
-    found = Q(pk__in=[])
+    condition = Q(pk__in=[])
     for year, pks in by_year.items():
-        found |= Q(pk__in=pks) & made_in(year)
-    return found
+        condition |= Q(pk__in=pks) & made_in(year)
+    return condition
 
 
 def made_in(year: int, column: str = "created_at") -> Q:
@@ -417,10 +417,10 @@ def made_in(year: int, column: str = "created_at") -> Q:
 
 def in_statuses(statuses: Collection[str]) -> Q:
     """Return the condition that a job is in one of these statuses."""
-    found = Q(status__in=sorted(statuses))
+    condition = Q(status__in=sorted(statuses))
     # This condition is that of the partial index, which is used for no other wording.
     is_narrow = bool(statuses) and IN_FLIGHT.issuperset(map(Status, statuses))
-    return found & Q(status__in=sorted(IN_FLIGHT)) if is_narrow else found
+    return condition & Q(status__in=sorted(IN_FLIGHT)) if is_narrow else condition
 
 
 def of_batch(item: Id) -> Q:
@@ -548,11 +548,11 @@ class JobFilter:
         """
         nothing = {name for name, value in stored.items() if value == []}
         given = {name: value for name, value in stored.items() if name not in nothing}
-        found, errors = read_terms(given, BY_NAME.keys(), is_stored=True)
-        found |= {BY_NAME[name][0]: () for name in nothing & BY_NAME.keys()}
+        values, errors = read_terms(given, BY_NAME.keys(), is_stored=True)
+        values |= {BY_NAME[name][0]: () for name in nothing & BY_NAME.keys()}
         if errors:
             raise InvalidFilter(errors)
-        return cls(**found)
+        return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
         """Return the filter as a JSON object, to be stored."""
@@ -621,9 +621,9 @@ class JobFilter:
         """Return those of the jobs that match and, where a search is bounded, are among the newest of these
         organizations (None: of all). ``rows`` must be jobs of these organizations already.
         """
-        found = self.narrow(rows)
+        matching = self.narrow(rows)
         most = self.looks_back or (RECENT if self.needs_bound and not self.is_selective else None)
-        return Newest(found, False) if most is None else among_newest(found, organizations, most)
+        return Newest(matching, False) if most is None else among_newest(matching, organizations, most)
 
     @property
     def is_walked(self) -> bool:
@@ -658,8 +658,8 @@ class JobFilter:
 
     def asked(self) -> list[tuple[Term, Any]]:
         """Return what is asked for: each term with its value, which is not None."""
-        found = [(term, getattr(self, name)) for name, term in TERMS.items()]
-        return [(term, value) for term, value in found if value is not None]
+        pairs = [(term, getattr(self, name)) for name, term in TERMS.items()]
+        return [(term, value) for term, value in pairs if value is not None]
 
     def words(self, ids: Mapping[Any, str] | None = None) -> list[tuple[str, str]]:
         """Return what is asked for as labels and values, in the language of the reader.
@@ -668,8 +668,10 @@ class JobFilter:
         """
         if ids is None or self.organizations is None:
             return [term.tell(value) for term, value in self.asked()]
-        told = in_words([ids.get(pk, str(pk)) for pk in self.organizations])
-        return [(str(term.words), told) if term.name == PK else term.tell(value) for term, value in self.asked()]
+        organizations = in_words([ids.get(pk, str(pk)) for pk in self.organizations])
+        return [
+            (str(term.words), organizations) if term.name == PK else term.tell(value) for term, value in self.asked()
+        ]
 
     def _asks_for_hidden(self, user: Any) -> bool:
         """Return whether a parameter is asked for whose values this user may not read, or may not read of each job.
@@ -697,7 +699,7 @@ def read_terms(
     given: Mapping[str, Any], known: Collection[str], *, is_stored: bool = False
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Return the values by field, and what is wrong with them by the name in JSON."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     for name, value in given.items():
         if name not in known:
@@ -707,12 +709,12 @@ def read_terms(
         attribute, term = BY_NAME[name]
         try:
             if is_stored:
-                found[attribute] = term.restore(value)
+                values[attribute] = term.restore(value)
             else:
-                found[attribute] = None if value is None else term.kind.read(value)
+                values[attribute] = None if value is None else term.kind.read(value)
         except ValueError as error:
             errors[name] = [said(error)]
-    return found, errors
+    return values, errors
 
 
 # A filter as it comes from outside: by the names of the list's parameters, with the ids of organizations.
@@ -735,9 +737,9 @@ def read_filter(given: Any, user: Any = None) -> JobFilter:
     if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
         is_blank = say(_("Give a value: a blank one would name all jobs."), code="blank")
         raise InvalidFilter({name: [is_blank] for name in blank})
-    own = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
-    found, errors = read_terms(own, BY_NAME.keys() - {PK})
-    errors |= _read_organizations(given.get(ORGANIZATION), user, found)
+    terms = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
+    values, errors = read_terms(terms, BY_NAME.keys() - {PK})
+    errors |= _read_organizations(given.get(ORGANIZATION), user, values)
     text = None
     try:
         text = read_text(given.get(SEARCH) or "")
@@ -745,7 +747,7 @@ def read_filter(given: Any, user: Any = None) -> JobFilter:
         errors[SEARCH] = [said(error)]
     if errors:
         raise InvalidFilter(errors)
-    return JobFilter(**found).both(searched(text or ""))
+    return JobFilter(**values).both(searched(text or ""))
 
 
 def _is_blank(value: Any) -> bool:
@@ -791,11 +793,11 @@ def as_given(filters: JobFilter, ids: Mapping[Any, str]) -> dict[str, Any]:
 
     One without an id there is told by its key.
     """
-    found = filters.as_json()
-    if PK in found:
-        found[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organizations or ()]
-        del found[PK]
-    return found
+    given = filters.as_json()
+    if PK in given:
+        given[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organizations or ()]
+        del given[PK]
+    return given
 
 
 def without_secrets(filters: JobFilter, names: Names) -> JobFilter:
@@ -823,18 +825,18 @@ def in_one_spelling(stored: Mapping[str, Any]) -> JobFilter | Mapping[str, Any]:
 
 
 def _respelled(filters: JobFilter) -> JobFilter:
-    found = {name: _ordered(name, getattr(filters, name)) for name in TERMS}
-    if found["fingerprint_start"] or found["error_text"]:
-        wanted = WITH_ERRORS if found["statuses"] is None else WITH_ERRORS.intersection(found["statuses"])
-        found["statuses"] = tuple(sorted(map(str, wanted)))
-    start = found["fingerprint_start"]
-    if start and _WHOLE_FINGERPRINT.fullmatch(start) and found["error_fingerprint"] in (None, start):
-        found |= {"fingerprint_start": None, "error_fingerprint": start}
-    if found["statuses"] is not None and set(found["statuses"]) == set(Status.values):
-        found["statuses"] = None
-    found["everything"] = None
-    is_all = not filters.is_empty and all(value is None for value in found.values())
-    return dataclasses.replace(filters, **(found | {"everything": True if is_all else None}))
+    spelled = {name: _ordered(name, getattr(filters, name)) for name in TERMS}
+    if spelled["fingerprint_start"] or spelled["error_text"]:
+        wanted = WITH_ERRORS if spelled["statuses"] is None else WITH_ERRORS.intersection(spelled["statuses"])
+        spelled["statuses"] = tuple(sorted(map(str, wanted)))
+    start = spelled["fingerprint_start"]
+    if start and _WHOLE_FINGERPRINT.fullmatch(start) and spelled["error_fingerprint"] in (None, start):
+        spelled |= {"fingerprint_start": None, "error_fingerprint": start}
+    if spelled["statuses"] is not None and set(spelled["statuses"]) == set(Status.values):
+        spelled["statuses"] = None
+    spelled["everything"] = None
+    is_all = not filters.is_empty and all(value is None for value in spelled.values())
+    return dataclasses.replace(filters, **(spelled | {"everything": True if is_all else None}))
 
 
 def _ordered(name: str, value: Any) -> Any:

@@ -52,10 +52,10 @@ def oldest_waiting(rows: QuerySet[Job], priority: int, now: dt.datetime, **count
     if priority == Priority.NORMAL:
         return rows.aggregate(since=Min("ready_at", filter=is_due), **counts)
     of_tasks = Count("pk", filter=Q(job_type__type_name__startswith=TASK_PREFIX))
-    found = rows.aggregate(since=Min("ready_at", filter=is_due), of_tasks=of_tasks, **counts)
-    if found.pop("of_tasks"):
-        found |= rows.aggregate(since=Min(waits_since(), filter=is_due))
-    return found
+    oldest = rows.aggregate(since=Min("ready_at", filter=is_due), of_tasks=of_tasks, **counts)
+    if oldest.pop("of_tasks"):
+        oldest |= rows.aggregate(since=Min(waits_since(), filter=is_due))
+    return oldest
 
 
 # What happened within the last minutes, by steps of some seconds: from the newest rows of the Execution Log.
@@ -252,25 +252,25 @@ def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     """Count what waits to be dispatched, at most BOUND jobs of each priority, by a statement for each priority."""
     facts: dict[str, Any] = {"since": Min(waits_since(), filter=Q(ready_at__lte=now))}
     facts |= {status.name: Count("pk", filter=Q(status=str(status))) for status in DISPATCHABLE}
-    found = []
+    backlog = []
     for priority in Priority:
         rows = store().first_waiting(scope, priority, BOUND).aggregate(**facts)
-        found += [
+        backlog += [
             _Waiting(str(status), int(priority), rows[status.name], rows["since"])
             for status in sorted(DISPATCHABLE)
             if rows[status.name]
         ]
-    return found
+    return backlog
 
 
 def _read_depths(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
     """Count the same from the index alone, which does not tell statuses apart."""
-    found = []
+    depths = []
     for priority in Priority:
         rows = oldest_waiting(store().first_waiting(scope, priority, BOUND), priority, now, jobs=Count("pk"))
         if rows["jobs"]:
-            found.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
-    return found
+            depths.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
+    return depths
 
 
 def _read_in_flight(scope: QuerySet[Job]) -> list[_Waiting]:
@@ -295,9 +295,9 @@ def _count_rest(scope: QuerySet[Job]) -> dict[str, int]:
 def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: dt.datetime) -> dict[str, int]:
     """Estimate all but what is in flight. The depths count retries as Pending, so they are subtracted there."""
     ended = _kept_days(organizations, now).aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
-    asked = [scope.filter(status=status) for status in sorted(WITH_ERRORS)]
-    asked.append(scope.filter(status=Status.PENDING, ready_at__isnull=True))
-    *with_errors, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, asked))[0]
+    by_status = [scope.filter(status=status) for status in sorted(WITH_ERRORS)]
+    by_status.append(scope.filter(status=Status.PENDING, ready_at__isnull=True))
+    *with_errors, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, by_status))[0]
     counts = dict(zip(map(str, sorted(WITH_ERRORS)), with_errors, strict=True))
     return {
         **counts,
@@ -381,14 +381,14 @@ class Gauges:
 
 def read_gauges() -> Gauges:
     """Return the numbers of now."""
-    found = get_job_metrics()
+    metrics = get_job_metrics()
     workers, slots = _workers()
     held = open_breakers(most=MAX_TYPES, counts_waiting=False)
     rows = Alert.primary.filter(cleared_at__isnull=True).order_by().values_list("rule")
     return Gauges(
-        jobs={status: found["job_count_by_status"].get(status, 0) for status in map(str, Status)},
-        backlog=found["queue_depth_by_priority"],
-        oldest_waiting_seconds=found["oldest_waiting_seconds"] or 0.0,
+        jobs={status: metrics["job_count_by_status"].get(status, 0) for status in map(str, Status)},
+        backlog=metrics["queue_depth_by_priority"],
+        oldest_waiting_seconds=metrics["oldest_waiting_seconds"] or 0.0,
         workers=workers,
         slots=slots,
         breakers={
@@ -400,11 +400,11 @@ def read_gauges() -> Gauges:
 
 
 def _workers() -> tuple[dict[tuple[str, bool], int], dict[str, int]]:
-    known = pools.named()
+    pool_names = pools.named()
     workers: Counter[tuple[str, bool]] = Counter({(pool, False): 0 for pool in pools.names()})
     slots: Counter[str] = Counter(dict.fromkeys(pools.names(), 0))
     for worker in live_workers():
-        for pool in sorted({queue.pool for queue in pools.served_by(worker.queues.split(","), known)}):
+        for pool in sorted({queue.pool for queue in pools.served_by(worker.queues.split(","), pool_names)}):
             workers[pool, worker.quiet_since is not None] += 1
             slots[pool] += worker.slots if worker.quiet_since is None else 0
     return dict(workers), dict(slots)

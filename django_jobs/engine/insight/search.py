@@ -72,11 +72,11 @@ def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
 
     ``is_walked`` says that no index finds them, so that even a few could take long to find.
     """
-    known = 0
+    least = 0
     if not is_walked:
-        known, has_more = capped_count(rows)
+        least, has_more = capped_count(rows)
         if not has_more:
-            return known, False
+            return least, False
     oldest = Job.primary.order_by("pk").values_list("pk", flat=True).first() or 0
     count, end, stretch, until = 0, newest_pk(), STRETCH, time.monotonic() + SECONDS
     while end >= oldest:
@@ -85,7 +85,7 @@ def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
         end -= stretch
         now = time.monotonic()
         if now >= until and end >= oldest:
-            return max(count, known), True
+            return max(count, least), True
         stretch = _next(stretch, now - started)
     return count, False
 
@@ -195,26 +195,26 @@ def _bounds(organizations: Collection[Any], share: int) -> dict[Any, int]:
     """
     alias, now, to_python = database.alias(), time.monotonic(), get_organization_model()._meta.pk.to_python
     organizations = [to_python(pk) for pk in organizations]  # an address gives them as text
-    known = {pk: found for pk in organizations if (found := _remembered.get((alias, pk, share)))}
-    old = {pk: bound for pk, bound in known.items() if not bound.is_fresh(now)}
+    remembered = {pk: found for pk in organizations if (found := _remembered.get((alias, pk, share)))}
+    old = {pk: bound for pk, bound in remembered.items() if not bound.is_fresh(now)}
     if old and _are_kept(old, share, now):
         read = {pk: bound._replace(seen_at=now) for pk, bound in old.items()}
     else:
         read = _found(old, share, now)
-    read |= _found([pk for pk in organizations if pk not in known], share, now)
+    read |= _found([pk for pk in organizations if pk not in remembered], share, now)
     if len(_remembered) + len(read) > MAX_REMEMBERED:
         _remembered.clear()
     _remembered.update({(alias, pk, share): bound for pk, bound in read.items()})
-    return {pk: bound.too_old for pk, bound in (known | read).items() if bound.too_old is not None}
+    return {pk: bound.too_old for pk, bound in (remembered | read).items() if bound.too_old is not None}
 
 
 def _bound_of_all(most: int) -> int | None:
     """Return the primary key up to which jobs are too old; None where none is, because they were deleted."""
     key, now = (database.alias(), None, most), time.monotonic()
-    known = _remembered.get(key)
-    if known is None or not known.is_fresh(now):
-        known = _remembered[key] = _Bound(oldest_key(Job, most), 0, now, now)
-    return known.too_old
+    remembered = _remembered.get(key)
+    if remembered is None or not remembered.is_fresh(now):
+        remembered = _remembered[key] = _Bound(oldest_key(Job, most), 0, now, now)
+    return remembered.too_old
 
 
 def _are_kept(bounds: dict[Any, _Bound], share: int, now: float) -> bool:
@@ -231,8 +231,8 @@ def _found(organizations: Collection[Any], share: int, now: float) -> dict[Any, 
     if not organizations:
         return {}
     newest = newest_pk()
-    found = _keys_behind(share, organizations, Q())
-    return {pk: _Bound(found.get(pk), newest, now, now) for pk in organizations}
+    keys = _keys_behind(share, organizations, Q())
+    return {pk: _Bound(keys.get(pk), newest, now, now) for pk in organizations}
 
 
 def _keys_behind(most: int, organizations: Collection[Any], among: Q) -> dict[Any, int | None]:
@@ -281,13 +281,13 @@ def meanings_of(text: str) -> list[Any]:
     """
     if len(text) > 1 and text[0] == text[-1] == '"':
         return [text[1:-1]]
-    found: list[Any] = [text]
+    meanings: list[Any] = [text]
     if text in {"true", "false"}:
-        found.append(text == "true")
+        meanings.append(text == "true")
     elif len(text) <= MAX_NUMBER and _NUMBER.fullmatch(text):
         number = json.loads(text)
-        found += [number] if math.isfinite(number) else []
-    return found
+        meanings += [number] if math.isfinite(number) else []
+    return meanings
 
 
 def asks_for_hidden(path: Sequence[str], text: str, names: Names) -> bool:
@@ -295,7 +295,7 @@ def asks_for_hidden(path: Sequence[str], text: str, names: Names) -> bool:
     list, which some databases take for equal to the object or list itself.
     """
     is_named = not names.isdisjoint(name.casefold() for name in path)
-    return is_named or any(masked(found, names) != found for found in map(_in_json, meanings_of(text)))
+    return is_named or any(masked(value, names) != value for value in map(_in_json, meanings_of(text)))
 
 
 def _in_json(value: Any) -> Any:
@@ -321,8 +321,8 @@ def holding(rows: QuerySet[Any], column: str, path: Sequence[str], values: Seque
     wanted = Q()
     for value in values:
         wanted |= Q((name, value))
-    found: QuerySet[Any] = rows.alias(**{name: place}).filter(wanted)
-    return found
+    matching: QuerySet[Any] = rows.alias(**{name: place}).filter(wanted)
+    return matching
 
 
 # Names that somebody may have meant who gave one that is not there. What is read is bounded, however much there is.
@@ -349,9 +349,9 @@ def similar(text: str, names: Iterable[str]) -> list[str]:
     by_lower: dict[str, str] = {}
     for name in names:
         by_lower.setdefault(name.lower(), name)
-    found = difflib.get_close_matches(text.lower(), by_lower, MAX_SUGGESTED, CUTOFF)
+    matches = difflib.get_close_matches(text.lower(), by_lower, MAX_SUGGESTED, CUTOFF)
     begun = [low for low in by_lower if len(text) > 1 and low.startswith(text.lower())]
-    return [by_lower[low] for low in dict.fromkeys([*found, *sorted(begun)])][:MAX_SUGGESTED]
+    return [by_lower[low] for low in dict.fromkeys([*matches, *sorted(begun)])][:MAX_SUGGESTED]
 
 
 def similar_job_types(text: str) -> list[str]:
@@ -391,9 +391,9 @@ def near(rows: QuerySet[Any], field: str, text: str) -> list[str]:
     if len(text) > MAX_TEXT or not is_storable_text(text):
         return []
     values = rows.order_by().values_list(field, flat=True)
-    found = list(values[: MAX_COMPARED + 1])
-    if len(found) <= MAX_COMPARED:
-        return found
+    first_values = list(values[: MAX_COMPARED + 1])
+    if len(first_values) <= MAX_COMPARED:
+        return first_values
     spellings = dict.fromkeys([text, text.lower(), text.upper(), text.capitalize()])
     marks = dict.fromkeys([*spellings, *(word[:length] for word in spellings for length in BEGINNINGS)])
     near_by: dict[str, None] = {}

@@ -156,21 +156,21 @@ def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
     links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
     number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
     first = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1).order_by("parent_id")
-    found: dict[int, list[str]] = defaultdict(list)
+    names_by_child: dict[int, list[str]] = defaultdict(list)
     for child, parent, created_at in first.values_list("child_id", "parent_id", "parent__created_at") if jobs else ():
-        is_beyond = len(found[child]) == MAX_LISTED_PARENTS
-        found[child].append("…" if is_beyond else format_job_id(parent, created_at.year))
-    return found
+        is_beyond = len(names_by_child[child]) == MAX_LISTED_PARENTS
+        names_by_child[child].append("…" if is_beyond else format_job_id(parent, created_at.year))
+    return names_by_child
 
 
 def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
     """The ids of the parents of each of these jobs, in the order of their submission."""
     links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
-    found: dict[int, list[str]] = defaultdict(list)
+    names_by_child: dict[int, list[str]] = defaultdict(list)
     rows = links.order_by("parent_id").values_list("child_id", "parent_id", "parent__created_at")
     for child, parent, created_at in rows if jobs else ():
-        found[child].append(format_job_id(parent, created_at.year))
-    return found
+        names_by_child[child].append(format_job_id(parent, created_at.year))
+    return names_by_child
 
 
 class _Circumstances:
@@ -199,8 +199,8 @@ class _Circumstances:
     def _inactive(self, jobs: Sequence[Job]) -> set[Any]:
         """The organizations of these jobs that exist and are not active."""
         is_active = get_policy().is_active if self.withhold else may_start
-        asked = {job.organization_id for job in jobs} & self._tenants.keys()
-        return {pk for pk in asked if not is_active(self._tenants[pk])}
+        organization_pks = {job.organization_id for job in jobs} & self._tenants.keys()
+        return {pk for pk in organization_pks if not is_active(self._tenants[pk])}
 
     def reason(self, job: Job) -> str | None:
         """Return why the job does not run yet: the first of WAITING_REASONS that holds. None when it does not wait.
@@ -255,8 +255,8 @@ def _types(jobs: Sequence[Job]) -> dict[str, JobType]:
 
 def _held(types: Mapping[str, JobType]) -> dict[str, Any]:
     """Return those of these types whose breakers hold jobs, and whose; a statement only where one has a breaker."""
-    asked = [pk for pk, kind in types.items() if may_hold(kind)]
-    return held_types(asked) if asked else {}
+    type_names = [pk for pk, kind in types.items() if may_hold(kind)]
+    return held_types(type_names) if type_names else {}
 
 
 def _in_flight(jobs: Sequence[Job]) -> Counter[Any]:

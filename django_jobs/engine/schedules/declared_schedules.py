@@ -58,14 +58,14 @@ class ScheduleDifference:
 
 def declared_schedules() -> list[DeclaredSchedule]:
     """Return what code declares, in the order of the types; two of one name are wrong."""
-    found = [item for declaration in types.declared_types() for item in schedules_of(declaration)]
+    declared = [item for declaration in types.declared_types() for item in schedules_of(declaration)]
     first: dict[str, DeclaredSchedule] = {}
-    for number, item in enumerate(found):
+    for number, item in enumerate(declared):
         other = first.setdefault(item.name, item)
         if other is not item:
             text = say("name: %(name)r is declared by %(place)s too.", code="taken", name=item.name, place=other.place)
-            found[number] = DeclaredSchedule(item.name, item.values, (*item.problems, text), item.place)
-    return found
+            declared[number] = DeclaredSchedule(item.name, item.values, (*item.problems, text), item.place)
+    return declared
 
 
 def schedules_of(declaration: Declaration) -> list[DeclaredSchedule]:
@@ -139,11 +139,11 @@ def taken_names(*, using: str) -> list[str]:
 
 def _taken(rows: Any) -> dict[str, str]:
     """Return a sentence for each declared name that another schedule has: on MariaDB "Night" has "night", too."""
-    found = [(item, rows.filter(name=item.name).first()) for item in declared_schedules()]
+    declared = [(item, rows.filter(name=item.name).first()) for item in declared_schedules()]
     return {
         item.name: f"The schedule {item.name!r} that {item.place} declares is not there: {row.owner_name or 'somebody'}"
         f" made {row.name!r} (its id is {row.pk}). Rename or delete that, or declare another name."
-        for item, row in found
+        for item, row in declared
         if row is not None and not (row.made_by_code and row.name == item.name)
     }
 
@@ -166,11 +166,11 @@ def _model_in(using: str, apps: Any) -> Any:
 
 def _wanted() -> dict[str, dict[str, Any]]:
     """Return the columns of each declared schedule by its name. Raises ImproperlyConfigured for a wrong one."""
-    found = declared_schedules()
-    wrong = [f"{item.place}: {problem}" for item in found for problem in item.problems]
+    declared = declared_schedules()
+    wrong = [f"{item.place}: {problem}" for item in declared for problem in item.problems]
     if wrong:
         raise ImproperlyConfigured("Wrong declarations of schedules: " + "; ".join(wrong))
-    return {item.name: item.values for item in found}
+    return {item.name: item.values for item in declared}
 
 
 def _differences(

@@ -59,8 +59,8 @@ def visible_schedules(user: Any) -> QuerySet[Schedule]:
         which |= Q(owner_id=user.pk, organization_id=organization.pk)
         if not policy.is_organization_admin(user, organization):
             continue
-        own = rows.filter(organization_id=organization.pk)
-        kinds = JobType.primary.filter(pk__in=own.values("job_type_id"))
+        of_organization = rows.filter(organization_id=organization.pk)
+        kinds = JobType.primary.filter(pk__in=of_organization.values("job_type_id"))
         names = [kind.pk for kind in kinds if may_submit(user, organization, kind)]
         which |= Q(organization_id=organization.pk, job_type_id__in=names)
     return rows.filter(which)
@@ -108,13 +108,13 @@ def get_schedule(
     that code made. Raises ScheduleNotFound where there is none, and what :func:`check_rights` raises.
     """
     if isinstance(schedule, str):
-        found = _named(schedule, organization, user)
+        row = _named(schedule, organization, user)
     else:
-        found = Schedule.primary.filter(pk=schedule.pk if isinstance(schedule, Schedule) else schedule).first()
-    if found is None:
+        row = Schedule.primary.filter(pk=schedule.pk if isinstance(schedule, Schedule) else schedule).first()
+    if row is None:
         raise not_found(schedule)
-    check_rights(user, found, asked=schedule, stops=stops)
-    return found
+    check_rights(user, row, asked=schedule, stops=stops)
+    return row
 
 
 def not_found(schedule: object) -> ScheduleNotFound:
@@ -133,8 +133,8 @@ def _named(name: str, organization: Any, user: Any) -> Schedule | None:
     rows = Schedule.primary.filter(name=name, organization_key=key)
     if user is None and organization is None:
         rows = rows.filter(made_by_code=True)
-    found = rows.first()
-    return found if found is not None and found.name == name else None  # MariaDB finds similar names, too
+    row = rows.first()
+    return row if row is not None and row.name == name else None  # MariaDB finds similar names, too
 
 
 # What is wrong with the definition of a schedule, field by field.
@@ -319,11 +319,11 @@ def _check_what(given: Mapping[str, Any], user: Any, errors: Errors) -> dict[str
 
 def _check_values(type_name: str | None, given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     """Judge the parameters, by the type's serializer where there is one, and the priority."""
-    own = Errors()
-    fields = check_fields({name: given.get(name) for name in ("parameters", "priority")}, own)
-    if type_name is not None and "parameters" not in own:
-        own.update(parameters.validate(type_name, fields.parameters))
-    errors.update(own)
+    errors_of_values = Errors()
+    fields = check_fields({name: given.get(name) for name in ("parameters", "priority")}, errors_of_values)
+    if type_name is not None and "parameters" not in errors_of_values:
+        errors_of_values.update(parameters.validate(type_name, fields.parameters))
+    errors.update(errors_of_values)
     return {"parameters": fields.parameters, "priority": fields.priority}
 
 
@@ -335,14 +335,14 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
             errors["organization"] = [say(text, code="required")]
             return None, None
         return targets.read_kind(given.get("job_type"), errors, authorizer), None
-    [found] = targets.read_all_targets([(given.get("job_type"), organization)], authorizer)
-    if isinstance(found, Errors):
-        errors.add(found)
+    [target] = targets.read_all_targets([(given.get("job_type"), organization)], authorizer)
+    if isinstance(target, Errors):
+        errors.add(target)
         return None, None
-    if not manages(user, found.organization):
+    if not manages(user, target.organization):
         text = _("You may not manage the schedules of this organization.")
         raise PermissionDenied(say(text, code="not_manager"))
-    return found.kind, found.organization
+    return target.kind, target.organization
 
 
 def is_same(one: object, other: object) -> bool:
@@ -450,9 +450,9 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
         raise refusal(errors)
     values |= _owner(user)
     for _attempt in range(MAX_TRIES):
-        found = database.in_transaction(lambda: _update(values, user) or _create(values, user))
-        if found is not None:
-            return found
+        row = database.in_transaction(lambda: _update(values, user) or _create(values, user))
+        if row is not None:
+            return row
     text = gettext_noop("Others change this schedule at this moment; try again.")
     raise InvalidSchedule({"name": [say(text, code="busy")]})
 
@@ -463,10 +463,10 @@ def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
     _check_taken(values, errors)
     if errors:
         raise refusal(errors)
-    found = database.in_transaction(lambda: _create(values | _owner(user), user))
-    if found is None:
+    row = database.in_transaction(lambda: _create(values | _owner(user), user))
+    if row is None:
         raise InvalidSchedule({"name": [TAKEN]})
-    return found
+    return row
 
 
 def change_schedule(schedule: str | int | Schedule, changes: Mapping[str, Any], *, user: Any = None) -> Schedule:
@@ -514,11 +514,11 @@ def take_over(schedule: str | int | Schedule, *, user: Any) -> Schedule:
     Their rights are checked as for a schedule that they make. Raises ScheduleNotFound, InvalidSchedule and
     PermissionDenied.
     """
-    found = get_schedule(schedule, user=user)
-    _, errors = check_definition(values_of(found), user)
+    row = get_schedule(schedule, user=user)
+    _, errors = check_definition(values_of(row), user)
     if errors:
         raise refusal(errors)
-    return _set(found, user, _owner(user))
+    return _set(row, user, _owner(user))
 
 
 def pause_schedule(schedule: str | int | Schedule, *, user: Any = None) -> Schedule:
@@ -572,7 +572,7 @@ def _check_taken(values: Mapping[str, Any], errors: Errors, before: Schedule | N
     A user who may not make it for this organization or type is not told the names of its schedules.
     """
     may_know = errors.keys().isdisjoint({"name", *COLUMNS})
-    if may_know and any(found != before for found in _of_name(values)):
+    if may_know and any(row != before for row in _of_name(values)):
         errors["name"] = [TAKEN]
 
 

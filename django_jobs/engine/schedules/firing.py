@@ -142,21 +142,21 @@ def ask_ahead(schedule_pk: int) -> dict[Any, bool]:
     PolicyFailed where it does not for a schedule's one organization.
     """
     schedule = Schedule.primary.filter(pk=schedule_pk).select_related("job_type", "organization", "owner").first()
-    found: dict[Any, bool] = {}
+    answers: dict[Any, bool] = {}
     if schedule is None or (schedule.organization_id is not None and schedule.organization is None):
-        return found
+        return answers
     with fresh_reads():
         if schedule.organization is not None:
             targets.ask_ahead(schedule.organization, schedule.owner, schedule.job_type)
-            return found
+            return answers
         for organization in itertools.chain.from_iterable(_pages()):
-            found[organization.pk] = True
+            answers[organization.pk] = True
             try:
                 targets.ask_ahead(organization, schedule.owner, schedule.job_type)
             except PolicyFailed as error:
                 complain(error)
-                found[organization.pk] = False
-    return found
+                answers[organization.pk] = False
+    return answers
 
 
 def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, tenants: Mapping[Any, bool]) -> Result:
@@ -228,11 +228,11 @@ class _Firing:
         while page := list(itertools.islice(keys, PAGE)):
             busy = self._unfinished([str(pk) for pk in page])
             wanted = [model(pk=pk) for pk in page if str(pk) not in busy and tenants[pk]]
-            found = self._submit_each(wanted, run_at)
+            submitted = self._submit_each(wanted, run_at)
             self.result.skipped[UNFINISHED_JOB] += len(busy)
             self.result.skipped[POLICY_FAILED] += len(page) - len(busy) - len(wanted)
-            self.result.skipped.update(found.skipped.values())
-            self._note(found.submitted)
+            self.result.skipped.update(submitted.skipped.values())
+            self._note(submitted.submitted)
         self.result.skipped += Counter()  # without those that are 0
 
     def _submit_each(self, wanted: list[Any], run_at: Callable[[Any], dt.datetime] | None) -> bulk.ForEach:
@@ -326,11 +326,11 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
             is_for_all = organization_pk is None
             fire = partial(_try_to_fire, pk, now, rests_until, is_for_all=is_for_all)
             try:
-                found = beside(("schedule", pk) if is_for_all else organization_pk, fire)
+                firing = beside(("schedule", pk) if is_for_all else organization_pk, fire)
             except Late:
                 rests_until[pk] = max(rests_until.get(pk, 0.0), time.monotonic() + LATE_REST)
                 continue
-            fired += [] if found is None else [found]
+            fired += [] if firing is None else [firing]
     return fired
 
 
@@ -344,7 +344,7 @@ def _try_to_fire(
     pk: int, now: dt.datetime | None, rests_until: dict[int, float], *, is_for_all: bool
 ) -> ScheduleFiring | None:
     try:
-        found = fire_one(pk, now, is_for_all=is_for_all)
+        firing = fire_one(pk, now, is_for_all=is_for_all)
     except Exception as error:  # noqa: BLE001  (the others are to fire)
         broke_before = pk in rests_until
         rests_until[pk] = time.monotonic() + REST
@@ -352,7 +352,7 @@ def _try_to_fire(
         _note_broken(pk, error, is_told=broke_before or is_refusal(error))
         return None
     rests_until.pop(pk, None)
-    return found
+    return firing
 
 
 def _note_broken(pk: int, error: Exception, *, is_told: bool) -> None:

@@ -223,9 +223,9 @@ def _locale(language: str) -> str | None:
 
 def _walls(cron: str, start: dt.datetime, *, reverse: bool = False) -> Iterator[dt.datetime]:
     """Yield the local times behind ``start`` (before it, in reverse) that an expression names, without a zone."""
-    found = _read(cron, start, reverse=reverse)
+    walls = _read(cron, start, reverse=reverse)
     try:
-        yield from found
+        yield from walls
     except (OverflowError, ValueError):  # the calendar of Python ends
         return
 
@@ -241,10 +241,10 @@ class Cron:
         """Yield the firings after a moment, in their order."""
         last = moment
         try:
-            for found in self._in_order(moment):
-                if found > last:
-                    last = found
-                    yield found
+            for following in self._in_order(moment):
+                if following > last:
+                    last = following
+                    yield following
         except (OverflowError, ValueError):  # the calendar of Python ends
             return
 
@@ -253,18 +253,18 @@ class Cron:
         margin = MAX_SHIFT if self._is_for_every_hour else dt.timedelta()  # a second pass is that much later
         local = until.astimezone(self.zone)
         start = _wall(local) + (_overlap(local) if local.fold else dt.timedelta()) + _SECOND
-        found: list[dt.datetime] = []
+        moments: list[dt.datetime] = []
         for wall in _walls(self.expression, start, reverse=True):
             first = self._first(wall)
-            oldest = found[0] if len(found) == limit else after
+            oldest = moments[0] if len(moments) == limit else after
             if first + margin <= max(oldest, after):
                 break
             for moment in self._moments(wall):
-                if after < moment <= until and moment not in found:
-                    heapq.heappush(found, moment)
-            while len(found) > limit:
-                heapq.heappop(found)
-        return sorted(found)
+                if after < moment <= until and moment not in moments:
+                    heapq.heappush(moments, moment)
+            while len(moments) > limit:
+                heapq.heappop(moments)
+        return sorted(moments)
 
     @functools.cached_property
     def _is_for_every_hour(self) -> bool:
@@ -276,8 +276,8 @@ class Cron:
         start = _wall(local) - (dt.timedelta() if local.fold else _overlap(local))
         held: list[dt.datetime] = []  # second passes wait until the first has come to its end
         for wall in _walls(self.expression, start):
-            for found in self._moments(wall):
-                heapq.heappush(held, found)
+            for wall_moment in self._moments(wall):
+                heapq.heappush(held, wall_moment)
             while held and held[0] <= self._first(wall):
                 yield heapq.heappop(held)
         yield from sorted(held)
@@ -333,8 +333,8 @@ def next_runs(
     """
     _check(cron, count, after)
     zone = zone_of(timezone or settings.TIME_ZONE)
-    found = Cron(normalized_cron(cron), zone).after(after or dt.datetime.now(dt.UTC))
-    return [moment.astimezone(zone) for moment in itertools.islice(found, count)]
+    moments = Cron(normalized_cron(cron), zone).after(after or dt.datetime.now(dt.UTC))
+    return [moment.astimezone(zone) for moment in itertools.islice(moments, count)]
 
 
 def _check(cron: object, count: object, after: object) -> None:
@@ -369,19 +369,19 @@ class Rule:
         if self.starts_at is not None:
             moment = max(moment, self.starts_at - _TICK)
         try:
-            found = next(Cron(self.cron, zone_of(self.timezone)).after(moment), None) if self.cron else None
-            found = self._interval_after(moment) if self.every else found
+            next_moment = next(Cron(self.cron, zone_of(self.timezone)).after(moment), None) if self.cron else None
+            next_moment = self._interval_after(moment) if self.every else next_moment
         except OverflowError:  # the calendar of Python ends
             return None
-        return found if found is None or self.ends_at is None or found <= self.ends_at else None
+        return next_moment if next_moment is None or self.ends_at is None or next_moment <= self.ends_at else None
 
     def upcoming(self, moment: dt.datetime, count: int) -> list[dt.datetime]:
         """Return the next firings after a moment, at most ``count``, in the schedule's time zone."""
-        found: list[dt.datetime] = []
-        while len(found) < min(count, MAX_COUNT) and (following := self.next_after(moment)) is not None:
-            found.append(self.local(following))
+        moments: list[dt.datetime] = []
+        while len(moments) < min(count, MAX_COUNT) and (following := self.next_after(moment)) is not None:
+            moments.append(self.local(following))
             moment = following
-        return found
+        return moments
 
     def latest(self, after: dt.datetime, until: dt.datetime, limit: int = MAX_MISSED) -> list[dt.datetime]:
         """Return the latest firings after the one moment and up to the other, at most ``limit``, in their order."""
@@ -395,8 +395,8 @@ class Rule:
         step = dt.timedelta(seconds=int(self.every or 0))
         last = self._origin + (until - self._origin) // step * step
         count = min(limit, (last - max(after, self._origin - _TICK)) // step + 1)
-        found = [last - number * step for number in range(count)]
-        return [moment for moment in reversed(found) if moment > after and self._is_firing(moment)]
+        moments = [last - number * step for number in range(count)]
+        return [moment for moment in reversed(moments) if moment > after and self._is_firing(moment)]
 
     def local(self, moment: dt.datetime) -> dt.datetime:
         """Return a moment in the schedule's time zone."""
