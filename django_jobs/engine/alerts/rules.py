@@ -117,62 +117,37 @@ def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[s
     return {row["job_type"] for row in rows}
 
 
-def read_steps(
-    span: Span, since: Mapping[str, dt.datetime], until: dt.datetime | None = None
-) -> dict[str, list[AttemptCounts]]:
-    """Return the steps of each of these types since its moment in which attempts ended, the newest first."""
+def read_steps(since: Mapping[str, dt.datetime]) -> dict[str, list[AttemptCounts]]:
+    """Return the minutes of each of these types since its moment in which attempts ended, the newest first."""
     if not since:
         return {}
     types: dict[dt.datetime, list[str]] = defaultdict(list)
     for name, moment in since.items():
         types[moment].append(name)
     wanted = (Q(job_type__in=names, starts_at__gte=moment) for moment, names in types.items())
-    rows = _rows(span, min(types)).filter(functools.reduce(operator.or_, wanted))
-    if until is not None:
-        rows = rows.filter(starts_at__lt=until)
-    found: dict[str, list[AttemptCounts]] = defaultdict(list)
-    read = rows.order_by("-starts_at").values_list("job_type", "starts_at", "completed", "failed")
-    for job_type, starts_at, completed, failed in read[:MAX_ROWS]:
+    rows = _rows(Span.MINUTE, min(types)).filter(functools.reduce(operator.or_, wanted)).order_by("-starts_at")
+    steps: dict[str, list[AttemptCounts]] = defaultdict(list)
+    for job_type, starts_at, completed, failed in rows.values_list("job_type", "starts_at", "completed", "failed")[
+        :MAX_ROWS
+    ]:
         if completed or failed:
-            found[job_type].append(AttemptCounts(starts_at, Attempts(completed + failed, failed)))
-    return found
+            steps[job_type].append(AttemptCounts(starts_at, Attempts(completed + failed, failed)))
+    return steps
 
 
-def begin_of_streak(
-    job_type: str, share: float, now: dt.datetime, after: dt.datetime | None = None
-) -> dt.datetime | None:
-    """Return in which minute of the last day, and ``after`` a moment, a type's last failures began; None without any.
+def begin_of_streak(steps: Iterable[AttemptCounts], share: float) -> dt.datetime | None:
+    """Return the minute from which the most attempts failed beyond this share; None where none is.
 
-    Going back, a minute belongs to them if this share of its attempts failed. The newest minutes may be better: where
-    few attempts come, one that completed just now does not end what fails otherwise.
+    The steps are the newest first. The streak ends, going back, where fewer than this share failed since. The newest
+    minutes may be better: where few attempts come, one that completed just now does not end what fails otherwise.
     """
-    this_hour = start_of(Span.HOUR, now)
-    hours = read_steps(Span.HOUR, {job_type: this_hour - DAY}).get(job_type, [])
-    hour = this_hour
-    for step in hours:
-        if step.starts_at < this_hour and step.attempts.share < share:
-            break
-        hour = min(hour, step.starts_at)
-    began = _streak_around(hour, job_type, share)
-    if began is None and (older := _begin(hours, share)) is not None:
-        began = _streak_around(older, job_type, share)
-    if after is not None and (began is None or began < after):
-        began = _begin(read_steps(Span.MINUTE, {job_type: after}).get(job_type, []), share)
-    return began
-
-
-def _streak_around(hour: dt.datetime, job_type: str, share: float) -> dt.datetime | None:
-    """Return in which minute of this hour, or of the one before, the last failures of this hour began."""
-    return _begin(read_steps(Span.MINUTE, {job_type: hour - HOUR}, hour + HOUR).get(job_type, []), share)
-
-
-def _begin(steps: Iterable[AttemptCounts], share: float) -> dt.datetime | None:
-    """Return when the newest row of steps began of whose attempts this share failed; the newest steps may be better."""
     began: dt.datetime | None = None
+    excess = most = 0.0
     for step in steps:
-        if step.attempts.share >= share:
-            began = step.starts_at
-        elif began is not None:
+        excess += step.attempts.failed - share * step.attempts.ended
+        if excess >= most:
+            most, began = excess, step.starts_at
+        elif began is not None and excess < 0:
             break
     return began
 
@@ -551,11 +526,9 @@ def _types_to_judge(look: RuleContext) -> set[str]:
 def _failing_of(names: set[str], look: RuleContext, over: Mapping[str, dt.datetime]) -> Iterator[str]:
     """Yield those of these types that fail; ``over`` is when their alarms were over for the last time."""
     least, window, day = look.thresholds["attempts"], look.ago(look.thresholds["seconds"]), look.moment - DAY
-    steps = read_steps(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
+    steps = read_steps({name: max(window, over.get(name, window)) for name in names})
     rare = [name for name in names if total_of(steps.get(name, [])).ended < least]
-    hours = read_steps(Span.HOUR, dict.fromkeys(rare, start_of(Span.HOUR, day)))
-    back = {name: newest_of(found, least)[-1].starts_at for name, found in hours.items()}
-    minutes = read_steps(Span.MINUTE, {name: max(begin, day, over.get(name, day)) for name, begin in back.items()})
+    minutes = read_steps({name: max(day, over.get(name, day)) for name in rare})
     steps |= {name: newest_of(minutes.get(name, []), least) for name in rare}
     yield from (name for name in names if _is_failing(look, name, steps[name]))
 
@@ -569,8 +542,11 @@ def _is_failing(look: RuleContext, name: str, steps: list[AttemptCounts]) -> boo
 
 
 def _began(look: RuleContext, name: str, over: dt.datetime | None) -> dt.datetime | None:
-    known = since_of(look.open.get(name, {}))
-    return known or begin_of_streak(name, look.thresholds["share"], look.moment, over)
+    """Return since when a type fails, as its open alarm says; else in which minute of the last day that began."""
+    if since := since_of(look.open.get(name, {})):
+        return since
+    day = look.moment - DAY
+    return begin_of_streak(read_steps({name: max(day, over or day)}).get(name, []), look.thresholds["share"])
 
 
 def _about_jobs(look: RuleContext, kind: JobType, since: dt.datetime) -> dict[str, Any]:
