@@ -14,18 +14,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import BooleanField, CharField, F, IntegerField, JSONField, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Now
-from django.utils import timezone
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.alerts import thresholds
 from django_jobs.engine.alerts.records import KEPT
 from django_jobs.engine.alerts.thresholds import since_of
-from django_jobs.engine.insight.inspection import Leader
+from django_jobs.engine.insight.inspection import Leader, leader
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids
-from django_jobs.models import Alert, Breaker, EngineLease, JobType, get_organization_model
+from django_jobs.models import Alert, Breaker, JobType, get_organization_model
 from django_jobs.statuses import BreakerState
 
 #: The facts that everybody may know who sees the alarm.
@@ -115,16 +113,12 @@ MAX_AGE: Final = 10.0
 MAX_REMEMBERED: Final = 1_000
 #: So many alarms that are over are read, the newest.
 MAX_OVER: Final = 500
-_LEASE: Final = "scheduler"
 #: The alarms whose subject is a job type. Whether it may run is told as it is now: people act on that.
 _ABOUT_TYPES: Final = (thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN)
 
 
 def read_alerts(user: Any, *, has_over: bool = False) -> AlertsSeen:
-    """Return what the user may know, read now: in one statement for the alarms, and one for the user's organizations.
-
-    With ``has_over``, those that are over are read as well, in one statement more.
-    """
+    """Return what the user may know, read now. With ``has_over``, those that are over are read as well."""
     found = read_all_alerts(has_over=has_over)
     organizations = organizations_seen_by(user)
     return found if organizations is None else seen_by(found, _keys_of(organizations))
@@ -181,19 +175,19 @@ def _keys_of(organizations: QuerySet[Any]) -> frozenset[str]:
 
 
 def _read(*, has_over: bool) -> AlertsSeen:
-    rows = list(_open_rows())
-    now, leader = _leader_of([row for row in rows if row[0] is None])
+    now = database.now()
+    scheduler = leader(now)
     opened = [
         AlertSeen(
             pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts | _switches(rule, *switches)
         )
-        for pk, rule, subject, raised, seen, facts, breaker, *switches in rows
-        if pk is not None and rule in thresholds.RULES and not _is_closed(rule, breaker)
+        for pk, rule, subject, raised, seen, facts, breaker, *switches in _open_rows()
+        if rule in thresholds.RULES and not _is_closed(rule, breaker)
     ]
-    if not leader.is_alive and thresholds.is_on(thresholds.NO_SCHEDULER):
-        opened.append(_no_scheduler(now, leader))
+    if not scheduler.is_alive and thresholds.is_on(thresholds.NO_SCHEDULER):
+        opened.append(_no_scheduler(now, scheduler))
     over = list(_over(now)) if has_over else []
-    return AlertsSeen(moment=now, leader=leader, open=sorted(_once(opened), key=_urgency), over=over)
+    return AlertsSeen(moment=now, leader=scheduler, open=sorted(_once(opened), key=_urgency), over=over)
 
 
 def _is_closed(rule: str, breaker: str | None) -> bool:
@@ -213,40 +207,21 @@ def _urgency(alert: AlertSeen) -> tuple[int, float]:
 
 
 def _open_rows() -> Iterator[tuple[Any, ...]]:
-    """Yield the open alarms and, without a key, the scheduler's row with the database's time, in one statement.
+    """Return the rows of the open alarms. Behind the facts stands how the type is that an alarm is about.
 
-    Behind the facts stand the state of the breaker of the type that an alarm is about, and whether the type is paused
-    and enabled.
+    That is the state of its breaker, and whether the type is paused and enabled.
     """
     names = ("pk", "rule", "subject", "raised_at", "seen_at", "facts")
     kinds = JobType.primary.filter(pk=OuterRef("subject"))
     breakers = Breaker.primary.filter(pk=OuterRef("subject"))
     stands = {"breaker": Subquery(breakers.values("state")[:1])}
     stands |= {name: Subquery(kinds.values(name)[:1]) for name in ("is_paused", "is_enabled")}
-    alerts = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**stands).values_list(*names, *stands)
-    lease = EngineLease.primary.filter(pk=_LEASE).order_by()
-    scheduler = lease.annotate(
-        none=Value(None, output_field=IntegerField()),
-        now=Now(),
-        nothing=Value({}, output_field=JSONField()),
-        no_state=Value(None, output_field=CharField()),
-        paused=Value(None, output_field=BooleanField()),
-        enabled=Value(None, output_field=BooleanField()),
-    ).values_list("none", "name", "holder", "now", F("ticked_at"), "nothing", "no_state", "paused", "enabled")
-    yield from alerts.union(scheduler, all=True)
+    rows = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**stands)
+    return iter(rows.values_list(*names, *stands))
 
 
-def _leader_of(rows: list[tuple[Any, ...]]) -> tuple[dt.datetime, Leader]:
-    """Return the database's time and who leads, by the scheduler's row; without one, this machine's time and nobody."""
-    if not rows:
-        return timezone.now(), Leader(holder="", seconds_since_tick=None)
-    _, _, holder, now, ticked_at, *_ = rows[0]
-    silent = None if ticked_at is None else max(0.0, (now - ticked_at).total_seconds())
-    return now, Leader(holder=holder, seconds_since_tick=silent)
-
-
-def _no_scheduler(now: dt.datetime, leader: Leader) -> AlertSeen:
-    silent = leader.seconds_since_tick
+def _no_scheduler(now: dt.datetime, scheduler: Leader) -> AlertSeen:
+    silent = scheduler.seconds_since_tick
     since = now if silent is None else now - dt.timedelta(seconds=silent)
     facts = {"since": since.isoformat(), "has_run": silent is not None}
     return AlertSeen(rule=thresholds.NO_SCHEDULER, raised_at=since, seen_at=now, facts=facts)
