@@ -15,7 +15,7 @@ from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.held_retries import Button
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import OpenPages, with_page
-from django_jobs.engine.alerts import thresholds
+from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_lately
 from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
 from django_jobs.statuses import Status
@@ -24,9 +24,7 @@ from django_jobs.statuses import Status
 SHOWN_ON_INDEX: Final = 5
 #: Organizations that are named; the others are counted.
 MAX_NAMED: Final = 5
-_ABOUT_PROCESSES: Final = frozenset(
-    {thresholds.NO_WORKER, thresholds.QUEUE_WAITING, thresholds.NO_SCHEDULER, thresholds.DUTY_STALLED}
-)
+_ABOUT_PROCESSES: Final = frozenset({rules.NO_WORKER, rules.QUEUE_WAITING, rules.NO_SCHEDULER, rules.DUTY_STALLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +114,9 @@ class _Concerned:
         return self._schedules.get(alert.facts.get("schedule") or 0, "")
 
     def _url(self, alert: AlertSeen, key: str) -> str:
-        if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
+        if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
             return self._links.failures(alert.subject, organization=key)
-        if alert.rule == thresholds.DEAD_LETTERS:
+        if alert.rule == rules.DEAD_LETTERS:
             return self._links.failures(organization=key, status=str(Status.DEAD_LETTER))
         return self._links.jobs_of_organization(key)
 
@@ -171,25 +169,25 @@ def _lasted(alert: AlertSeen, seconds: float, found: AlertsSeen) -> str:
 
 
 def _subject_url(links: Links, alert: AlertSeen) -> str:
-    if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
+    if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
         return links.job_type(alert.subject)
-    if alert.rule == thresholds.SCHEDULE_CANNOT_FIRE:
+    if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
         return links.schedule(alert.facts.get("schedule"))
-    if alert.rule in {thresholds.NO_WORKER, thresholds.QUEUE_WAITING}:
+    if alert.rule in {rules.NO_WORKER, rules.QUEUE_WAITING}:
         return links.types_of_pool(alert.facts.get("pool", alert.subject))
     return ""
 
 
 def _buttons(links: Links, alert: AlertSeen, back: str, schedule: str, *, may_act: bool) -> Iterator[Button]:
     """Yield the alarm's buttons. ``schedule`` is the address of its schedule, empty for who may not open that."""
-    if alert.rule == thresholds.BREAKER_OPEN and may_act:
+    if alert.rule == rules.BREAKER_OPEN and may_act:
         fields = {"next": back}
         yield Button(words=_("Close now"), url=links.close_breaker(alert.subject), fields=fields)
-    if alert.rule in {thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN}:
+    if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
         yield from _about_type(links, alert, back, may_act=may_act)
-    if alert.rule == thresholds.DEAD_LETTERS:
+    if alert.rule == rules.DEAD_LETTERS:
         yield Button(words=_("See failures"), url=links.failures())
-    if alert.rule == thresholds.SCHEDULE_CANNOT_FIRE:
+    if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
         yield Button(words=_("See what to do"), url=schedule)
     if alert.rule in _ABOUT_PROCESSES and may_act:
         yield Button(words=_("Workers"), url=links.workers())
@@ -204,7 +202,7 @@ def _about_type(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> 
     elif may_act:
         yield Button(words=_("Pause type"), url=links.failure_act(), fields={**fields, "action": "pause_type"})
     yield Button(words=_("See failures"), url=links.failures(alert.subject))
-    if may_act and alert.rule == thresholds.TYPE_FAILING:
+    if may_act and alert.rule == rules.TYPE_FAILING:
         fingerprint = str(alert.facts.get("fingerprint") or "")
         own = {"action": "retry_one", **({"fingerprint": fingerprint} if fingerprint else {})}
         yield Button(words=_("Retry one"), url=links.failure_act(), fields={**fields, **own})

@@ -29,7 +29,7 @@ from django_jobs.admin.monitor_tiles import make_tiles
 from django_jobs.admin.monitor_traffic import Traffic, read_traffic
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.alerts.reading import read_alerts
-from django_jobs.engine.alerts.thresholds import TYPE_FAILING
+from django_jobs.engine.alerts.rules import TYPE_FAILING
 from django_jobs.engine.insight.inspection import open_breakers
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor

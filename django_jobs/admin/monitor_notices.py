@@ -14,7 +14,7 @@ from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.numbers import format_number
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.alerts.thresholds import NO_SCHEDULER, NO_WORKER
+from django_jobs.engine.alerts.rules import NO_SCHEDULER, NO_WORKER
 from django_jobs.engine.insight.inspection import PROBLEM, Leader
 from django_jobs.engine.insight.problems import examine_pools
 from django_jobs.engine.insight.rollups import LEASE, rollups_behind

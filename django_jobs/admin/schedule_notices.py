@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.monitor_notices import Notice
-from django_jobs.engine.alerts.thresholds import SCHEDULE_CANNOT_FIRE
+from django_jobs.engine.alerts.rules import SCHEDULE_CANNOT_FIRE
 from django_jobs.engine.insight.inspection import MAX_NAMED_SCHEDULES, first_faulty, named
 
 

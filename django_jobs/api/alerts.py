@@ -14,8 +14,8 @@ from django_jobs.api.fields import WordField, check_parameters
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.schedules.answers import moment
 from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_alerts
+from django_jobs.engine.alerts.rules import RULES
 from django_jobs.engine.alerts.telling import plain_text
-from django_jobs.engine.alerts.thresholds import RULES
 from django_jobs.models import Alert
 
 #: Facts that are told in another form, or are of no use to a client.

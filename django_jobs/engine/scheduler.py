@@ -16,7 +16,7 @@ from django.db import Error
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import dependencies
 from django_jobs.engine.alerts import telling
-from django_jobs.engine.alerts.evaluation import Evaluator
+from django_jobs.engine.alerts.records import Evaluator
 from django_jobs.engine.control import batches, lane_keys, operation_work, tenants
 from django_jobs.engine.control.retention import Sweeps, SweepThreads, forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.dispatch import backlog, dispatcher, tickets

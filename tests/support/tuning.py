@@ -169,9 +169,9 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "sockets_a_user": ("django_jobs.engine.sockets", "SOCKETS_A_USER"),
     "visibility_answer_seconds": ("django_jobs.realtime.fan_out", "ANSWER_SECONDS"),
     # Alerts
-    "alert_rules": ("django_jobs.engine.alerts.evaluation", "EVALUATED"),
-    "alert_clear_seconds": ("django_jobs.engine.alerts.evaluation", "CLEAR_SECONDS"),
-    "alert_pause_seconds": ("django_jobs.engine.alerts.evaluation", "PAUSE"),
+    "alert_rules": ("django_jobs.engine.alerts.records", "EVALUATED"),
+    "alert_clear_seconds": ("django_jobs.engine.alerts.records", "CLEAR_SECONDS"),
+    "alert_pause_seconds": ("django_jobs.engine.alerts.records", "PAUSE"),
     "alert_reading_seconds": ("django_jobs.engine.alerts.reading", "MAX_AGE"),
     "mail_first_pause_seconds": ("django_jobs.engine.alerts.telling", "FIRST_PAUSE"),
     "mail_longest_pause_seconds": ("django_jobs.engine.alerts.telling", "LONGEST_PAUSE"),

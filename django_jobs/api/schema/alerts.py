@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from django_jobs.api.alerts import AlertSerializer
 from django_jobs.api.schema.answers import reading
-from django_jobs.engine.alerts.thresholds import RULES
+from django_jobs.engine.alerts.rules import RULES
 
 ALERT: Final[dict[str, Any]] = {
     "id": 17,

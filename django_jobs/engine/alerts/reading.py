@@ -17,9 +17,8 @@ from typing import Any, Final
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.alerts import thresholds
-from django_jobs.engine.alerts.records import KEPT
-from django_jobs.engine.alerts.thresholds import since_of
+from django_jobs.engine.alerts import rules
+from django_jobs.engine.alerts.rules import since_of
 from django_jobs.engine.insight.inspection import Leader, leader
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids
@@ -92,7 +91,7 @@ def seen_by(found: AlertsSeen, keys: Collection[str]) -> AlertsSeen:
 
 def _reduced(alert: AlertSeen, keys: Collection[str]) -> AlertSeen | None:
     """Return what such a user may know of one alarm; None where none of the organizations is concerned."""
-    if alert.rule == thresholds.NO_SCHEDULER:
+    if alert.rule == rules.NO_SCHEDULER:
         return dataclasses.replace(alert, is_partial=True)
     own = {key: count for key, count in alert.organizations.items() if key in keys}
     if not own:
@@ -111,10 +110,12 @@ def _reduced(alert: AlertSeen, keys: Collection[str]) -> AlertSeen | None:
 #: Seconds for which what was read may be shown again where :func:`read_lately` is asked.
 MAX_AGE: Final = 10.0
 MAX_REMEMBERED: Final = 1_000
+#: How long an alarm that is over is kept.
+KEPT: Final = dt.timedelta(days=1)
 #: So many alarms that are over are read, the newest.
 MAX_OVER: Final = 500
 #: The alarms whose subject is a job type. Whether it may run is told as it is now: people act on that.
-_ABOUT_TYPES: Final = (thresholds.TYPE_FAILING, thresholds.BREAKER_OPEN)
+_ABOUT_TYPES: Final = (rules.TYPE_FAILING, rules.BREAKER_OPEN)
 
 
 def read_alerts(user: Any, *, has_over: bool = False) -> AlertsSeen:
@@ -182,9 +183,9 @@ def _read(*, has_over: bool) -> AlertsSeen:
             pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts | _switches(rule, *switches)
         )
         for pk, rule, subject, raised, seen, facts, breaker, *switches in _open_rows()
-        if rule in thresholds.RULES and not _is_closed(rule, breaker)
+        if rule in rules.RULES and not _is_closed(rule, breaker)
     ]
-    if not scheduler.is_alive and thresholds.is_on(thresholds.NO_SCHEDULER):
+    if not scheduler.is_alive and rules.is_on(rules.NO_SCHEDULER):
         opened.append(_no_scheduler(now, scheduler))
     over = list(_over(now)) if has_over else []
     return AlertsSeen(moment=now, leader=scheduler, open=sorted(_once(opened), key=_urgency), over=over)
@@ -192,7 +193,7 @@ def _read(*, has_over: bool) -> AlertsSeen:
 
 def _is_closed(rule: str, breaker: str | None) -> bool:
     """Return whether an alarm is about a breaker that was closed since the rules were evaluated."""
-    return rule == thresholds.BREAKER_OPEN and breaker == BreakerState.CLOSED
+    return rule == rules.BREAKER_OPEN and breaker == BreakerState.CLOSED
 
 
 def _switches(rule: str, is_paused: bool | None, is_enabled: bool | None) -> dict[str, bool]:
@@ -203,7 +204,7 @@ def _switches(rule: str, is_paused: bool | None, is_enabled: bool | None) -> dic
 
 
 def _urgency(alert: AlertSeen) -> tuple[int, float]:
-    return thresholds.BY_URGENCY.index(alert.rule), -alert.since.timestamp()
+    return rules.BY_URGENCY.index(alert.rule), -alert.since.timestamp()
 
 
 def _open_rows() -> Iterator[tuple[Any, ...]]:
@@ -224,7 +225,7 @@ def _no_scheduler(now: dt.datetime, scheduler: Leader) -> AlertSeen:
     silent = scheduler.seconds_since_tick
     since = now if silent is None else now - dt.timedelta(seconds=silent)
     facts = {"since": since.isoformat(), "has_run": silent is not None}
-    return AlertSeen(rule=thresholds.NO_SCHEDULER, raised_at=since, seen_at=now, facts=facts)
+    return AlertSeen(rule=rules.NO_SCHEDULER, raised_at=since, seen_at=now, facts=facts)
 
 
 def _over(now: dt.datetime) -> Iterator[AlertSeen]:
@@ -232,16 +233,16 @@ def _over(now: dt.datetime) -> Iterator[AlertSeen]:
     rows = Alert.primary.filter(cleared_at__gte=now - KEPT).order_by("-cleared_at", "-pk")
     for row in rows.values_list(*names)[:MAX_OVER]:
         alert = AlertSeen(**dict(zip(names, row, strict=True)))
-        if alert.rule in thresholds.RULES:
+        if alert.rule in rules.RULES:
             yield alert
 
 
 def _once(alerts: list[AlertSeen]) -> list[AlertSeen]:
     """Leave out that a type fails where its breaker tells the same: for all that are concerned."""
-    held = {alert.subject: alert for alert in alerts if alert.rule == thresholds.BREAKER_OPEN}
+    held = {alert.subject: alert for alert in alerts if alert.rule == rules.BREAKER_OPEN}
 
     def is_told(alert: AlertSeen) -> bool:
-        breaker = held.get(alert.subject) if alert.rule == thresholds.TYPE_FAILING else None
+        breaker = held.get(alert.subject) if alert.rule == rules.TYPE_FAILING else None
         holds_all = breaker is not None and not breaker.facts.get("organization")
         return breaker is not None and (holds_all or set(alert.organizations) <= set(breaker.organizations))
 

@@ -1,4 +1,4 @@
-"""The rules of alarms. Each looks and returns what it found, or None where it cannot tell yet."""
+"""The rules of alarms: what the setting ALERTS says of them, and how each looks for what is wrong."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ import math
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import F, Q, Sum
 
 from django_jobs import pools
+from django_jobs.conf import jobs_settings
 from django_jobs.engine import duties
-from django_jobs.engine.alerts import records, thresholds
-from django_jobs.engine.alerts.thresholds import (
-    MAX_FINDINGS,
-    TYPE_FAILING,
-    AlertFinding,
-    RuleContext,
-    one_line,
-    since_of,
-)
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
@@ -42,10 +36,200 @@ from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of, waits_since
 from django_jobs.engine.transitions import exception_in
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import JobType, Schedule, Span
+from django_jobs.models import Alert, JobType, Schedule, Span
 from django_jobs.statuses import WITH_ERRORS, BreakerState, Priority, Status
 
-# The rules, a module for each. Each looks and returns what it found, or None where it cannot tell yet.
+TYPE_FAILING: Final = "type_failing"
+QUEUE_WAITING: Final = "queue_waiting"
+NO_WORKER: Final = "no_worker"
+NO_SCHEDULER: Final = "no_scheduler"
+DEAD_LETTERS: Final = "dead_letters"
+SCHEDULE_CANNOT_FIRE: Final = "schedule_cannot_fire"
+BREAKER_OPEN: Final = "breaker_open"
+DUTY_STALLED: Final = "duty_stalled"
+#: The key beside the rules that says whether ADMINS get mails, and where the host is.
+MAIL: Final = "mail"
+BASE_URL: Final = "base_url"
+
+DAY_SECONDS: Final = 86_400
+MILLION: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number that a rule goes by: its default, and the least and the most that make sense."""
+
+    default: float
+    least: float
+    most: float
+    is_whole: bool = True
+
+    def is_met_by(self, value: object) -> bool:
+        """Return whether this is a number that makes sense."""
+        kinds = int if self.is_whole else int | float
+        return not isinstance(value, bool) and isinstance(value, kinds) and self.least <= value <= self.most
+
+    @property
+    def words(self) -> str:
+        """Return which numbers make sense, for people."""
+        return f"a {'whole ' if self.is_whole else ''}number from {self.least:,} to {self.most:,}"
+
+
+#: Every rule, with its thresholds.
+RULES: Final[Mapping[str, Mapping[str, Threshold]]] = {
+    TYPE_FAILING: {
+        "share": Threshold(0.5, 0.01, 1, is_whole=False),
+        "attempts": Threshold(5, 1, MILLION),
+        "seconds": Threshold(900, 60, DAY_SECONDS),
+    },
+    QUEUE_WAITING: {"seconds": Threshold(300, 10, 7 * DAY_SECONDS), "busy_seconds": Threshold(3_600, 60, DAY_SECONDS)},
+    NO_WORKER: {"seconds": Threshold(60, 10, 7 * DAY_SECONDS)},
+    NO_SCHEDULER: {},
+    DEAD_LETTERS: {"count": Threshold(100, 1, MILLION), "seconds": Threshold(3_600, 60, DAY_SECONDS)},
+    SCHEDULE_CANNOT_FIRE: {},
+    BREAKER_OPEN: {},
+    DUTY_STALLED: {},
+}
+#: In this order alarms are told: what stops everything, what stops something, what may wait until the morning.
+BY_URGENCY: Final = (
+    NO_SCHEDULER,
+    DUTY_STALLED,
+    NO_WORKER,
+    BREAKER_OPEN,
+    TYPE_FAILING,
+    QUEUE_WAITING,
+    DEAD_LETTERS,
+    SCHEDULE_CANNOT_FIRE,
+)
+
+
+def thresholds_of(rule: str) -> dict[str, Any] | None:
+    """Return the thresholds of a rule as the host set them; None where it is switched off.
+
+    What system checks refuse has its default.
+    """
+    given = _given()
+    value = given.get(rule, {})
+    if rule in given and (value is None or value is False):
+        return None
+    chosen = value if isinstance(value, Mapping) else {}
+    return {
+        name: chosen[name] if name in chosen and known.is_met_by(chosen[name]) else known.default
+        for name, known in RULES[rule].items()
+    }
+
+
+def is_on(rule: str) -> bool:
+    """Return whether the host has not switched the rule off."""
+    return thresholds_of(rule) is not None
+
+
+def problems() -> Iterator[str]:
+    """Yield what is wrong with the setting, each as the end of a sentence about ``DJANGO_JOBS['ALERTS']``."""
+    given = jobs_settings.ALERTS
+    if not isinstance(given, Mapping):
+        yield f"must be a dict of rules by their names, not {given!r}"
+        return
+    for rule, value in given.items():
+        if rule == MAIL:
+            yield from _problems_of_mail(value)
+        elif rule not in RULES:
+            yield f"has an unknown rule {rule!r}. There are {', '.join(RULES)}, and {MAIL!r}"
+        elif value is not None and value is not False:
+            yield from _problems_of(rule, value)
+
+
+def _problems_of(rule: str, value: object) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield f"has {value!r} for {rule!r}, which must be a dict of thresholds, or None to switch the rule off"
+        return
+    known = RULES[rule]
+    for name, number in value.items():
+        if name not in known:
+            yield f"has an unknown threshold {name!r} of {rule!r}. There are {', '.join(known) or 'none'}"
+        elif not known[name].is_met_by(number):
+            yield f"has {number!r} for {name!r} of {rule!r}, which must be {known[name].words}"
+
+
+def _problems_of_mail(value: object) -> Iterator[str]:
+    if value is None or isinstance(value, bool):
+        return
+    if not isinstance(value, Mapping) or not value or set(value) - {BASE_URL}:
+        yield f"has {value!r} for {MAIL!r}, which must be True, False, or {{{BASE_URL!r}: 'https://example.com'}}"
+    elif not str(value.get(BASE_URL, "https://")).startswith(("http://", "https://")):
+        yield f"has {value[BASE_URL]!r} for {BASE_URL!r} of {MAIL!r}, which must begin with https:// or http://"
+
+
+def is_mail_on() -> bool:
+    """Return whether alarms are told by mail: to ADMINS where there are some, unless the host switched it off."""
+    return bool(settings.ADMINS) and bool(_given().get(MAIL, True))
+
+
+def mail_base_url() -> str:
+    """Return the address of the host's site, as the host says it; blank where it does not."""
+    chosen = _given().get(MAIL)
+    return str(chosen.get(BASE_URL, "")) if isinstance(chosen, Mapping) else ""
+
+
+def _given() -> Mapping[str, Any]:
+    given = jobs_settings.ALERTS
+    return given if isinstance(given, Mapping) else {}
+
+
+# What a rule is given to look with, and what it returns.
+
+
+#: How many subjects of one rule may be wrong at once. There is no use in more sentences.
+MAX_FINDINGS: Final = 50
+#: Characters of an error.
+MAX_ERROR: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFinding:
+    """Something that is wrong with a subject. ``facts`` can be stored as JSON."""
+
+    subject: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What all rules of one evaluation share: its moment, and what was found."""
+
+    moment: dt.datetime
+    #: The subjects that were found in this round, by rule.
+    found: dict[str, Collection[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleContext:
+    """What one rule looks with: the round, its thresholds, and the facts of its open alarms by subject."""
+
+    round: Round
+    thresholds: Mapping[str, Any]
+    open: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def moment(self) -> dt.datetime:
+        """Return when the rules are evaluated, by the database's clock."""
+        return self.round.moment
+
+    def ago(self, seconds: float) -> dt.datetime:
+        """Return the moment so many seconds before."""
+        return self.moment - dt.timedelta(seconds=seconds)
+
+
+def since_of(facts: Mapping[str, Any]) -> dt.datetime | None:
+    """Return since when something is wrong, as facts have it; None where they do not say."""
+    text = facts.get("since")
+    return dt.datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def one_line(text: str) -> str:
+    """Return an error in one line, as long as a sentence can have it."""
+    shown = " ".join(text.split())
+    return f"{shown[:MAX_ERROR]}…" if len(shown) > MAX_ERROR else shown
 
 
 # Sums of the attempts of job types, from the activity rows: how many ended lately, and how many of these failed.
@@ -251,6 +435,12 @@ def counts_by_organization(organizations: Iterable[Any]) -> dict[str, int]:
     return {str(pk): count for pk, count in Counter(organizations).most_common(MAX_ORGANIZATIONS)}
 
 
+def cleared_moments(rule: str) -> dict[str, dt.datetime]:
+    """Return when alarms of this rule were over for the last time, by subject, as far as they are kept."""
+    over = Alert.primary.filter(rule=rule, cleared_at__isnull=False).order_by("cleared_at")
+    return {subject: cleared for subject, cleared in over.values_list("subject", "cleared_at") if cleared}
+
+
 # A breaker that holds the jobs of its type. While it recovers, its alarm stays, and no new one is raised.
 
 
@@ -307,9 +497,9 @@ MAX_NAMED: Final = 5
 def find_dead_letters(look: RuleContext) -> list[AlertFinding]:
     """Return a finding, without a subject, where so many jobs died in the window."""
     since = look.ago(look.thresholds["seconds"])
-    told = look.round.found.get(thresholds.TYPE_FAILING, ())
+    told = look.round.found.get(TYPE_FAILING, ())
     counted = deaths_since(since)
-    if counted and (over := records.cleared_moments(thresholds.TYPE_FAILING)):
+    if counted and (over := cleared_moments(TYPE_FAILING)):
         counted = deaths_since(since, {name: over[name] for name in counted.keys() & over})
     deaths = {name: count for name, count in counted.items() if name not in told}
     total, least = sum(deaths.values()), look.thresholds["count"]
@@ -409,7 +599,7 @@ def find_queue_waiting(look: RuleContext) -> list[AlertFinding] | None:
     if rollups_behind() > BATCH:
         return None
     slots = read_slots(live_workers())
-    unserved = look.round.found.get(thresholds.NO_WORKER, ())
+    unserved = look.round.found.get(NO_WORKER, ())
     free, busy = _by_load(slots, {queue for queue in pools.all_queues() if queue.pool not in unserved})
     return [
         *_findings(look, slots, free, "seconds", needs_room=True),
@@ -493,7 +683,7 @@ CERTAIN: Final = 0.5
 def find_type_failing(look: RuleContext) -> list[AlertFinding]:
     """Return the types most of whose recent attempts failed."""
     names = _types_to_judge(look)
-    over = records.cleared_moments(TYPE_FAILING) if names else {}
+    over = cleared_moments(TYPE_FAILING) if names else {}
     # Those that are told already come first: they stay, however many there are.
     failing = sorted(_failing_of(names, look, over), key=lambda name: (name not in look.open, name))[:MAX_FINDINGS]
     kinds = JobType.primary.in_bulk(failing)
@@ -589,12 +779,12 @@ Rule: TypeAlias = Callable[[RuleContext], list[AlertFinding] | None]
 #: The rules that the scheduler evaluates, by name. That no scheduler runs is found by whoever reads the alarms.
 EVALUATED: Final[Mapping[str, Rule]] = {
     # First, since what holds a duty up may hold up another rule.
-    thresholds.DUTY_STALLED: find_duty_stalled,
-    thresholds.NO_WORKER: find_no_worker,
-    thresholds.BREAKER_OPEN: find_breaker_open,
-    thresholds.TYPE_FAILING: find_type_failing,
+    DUTY_STALLED: find_duty_stalled,
+    NO_WORKER: find_no_worker,
+    BREAKER_OPEN: find_breaker_open,
+    TYPE_FAILING: find_type_failing,
     # Behind the failing types, whose deaths it leaves out, and behind the pools without workers.
-    thresholds.DEAD_LETTERS: find_dead_letters,
-    thresholds.QUEUE_WAITING: find_queue_waiting,
-    thresholds.SCHEDULE_CANNOT_FIRE: find_schedule_cannot_fire,
+    DEAD_LETTERS: find_dead_letters,
+    QUEUE_WAITING: find_queue_waiting,
+    SCHEDULE_CANNOT_FIRE: find_schedule_cannot_fire,
 }

@@ -21,9 +21,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.alerts import thresholds
+from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertSeen, names_of_concerned
-from django_jobs.engine.alerts.thresholds import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
+from django_jobs.engine.alerts.rules import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
 from django_jobs.engine.insight import events
 from django_jobs.engine.store import database
 from django_jobs.models import Alert
@@ -37,14 +37,14 @@ from django_jobs.texts import left_to_right
 Facts = Mapping[str, Any]
 #: What a rule is called, as a heading and by a screen reader.
 LABELS: Final[Mapping[str, Any]] = {
-    thresholds.TYPE_FAILING: gettext_lazy("A job type fails"),
-    thresholds.QUEUE_WAITING: gettext_lazy("A queue waits"),
-    thresholds.NO_WORKER: gettext_lazy("No worker"),
-    thresholds.NO_SCHEDULER: gettext_lazy("No scheduler"),
-    thresholds.DEAD_LETTERS: gettext_lazy("Many dead letters"),
-    thresholds.SCHEDULE_CANNOT_FIRE: gettext_lazy("A schedule cannot fire"),
-    thresholds.BREAKER_OPEN: gettext_lazy("A breaker is open"),
-    thresholds.DUTY_STALLED: gettext_lazy("A duty of the scheduler is stalled"),
+    rules.TYPE_FAILING: gettext_lazy("A job type fails"),
+    rules.QUEUE_WAITING: gettext_lazy("A queue waits"),
+    rules.NO_WORKER: gettext_lazy("No worker"),
+    rules.NO_SCHEDULER: gettext_lazy("No scheduler"),
+    rules.DEAD_LETTERS: gettext_lazy("Many dead letters"),
+    rules.SCHEDULE_CANNOT_FIRE: gettext_lazy("A schedule cannot fire"),
+    rules.BREAKER_OPEN: gettext_lazy("A breaker is open"),
+    rules.DUTY_STALLED: gettext_lazy("A duty of the scheduler is stalled"),
 }
 
 
@@ -96,7 +96,7 @@ def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
 
 
 def _subject(alert: AlertSeen) -> str:
-    names = {thresholds.NO_WORKER: _("Pool %(name)s"), thresholds.QUEUE_WAITING: _("Queue %(name)s")}
+    names = {rules.NO_WORKER: _("Pool %(name)s"), rules.QUEUE_WAITING: _("Queue %(name)s")}
     return names.get(alert.rule, "%(name)s") % {"name": alert.subject} if alert.subject else ""
 
 
@@ -248,21 +248,21 @@ def _own_breaker_open(facts: Facts, since: str) -> str:
 
 
 _WHOLE: Final[Mapping[str, Callable[[Facts, str], str]]] = {
-    thresholds.TYPE_FAILING: _type_failing,
-    thresholds.QUEUE_WAITING: _queue_waiting,
-    thresholds.NO_WORKER: _no_worker,
-    thresholds.NO_SCHEDULER: _no_scheduler,
-    thresholds.DEAD_LETTERS: _dead_letters,
-    thresholds.SCHEDULE_CANNOT_FIRE: _schedule_cannot_fire,
-    thresholds.BREAKER_OPEN: _breaker_open,
-    thresholds.DUTY_STALLED: _duty_stalled,
+    rules.TYPE_FAILING: _type_failing,
+    rules.QUEUE_WAITING: _queue_waiting,
+    rules.NO_WORKER: _no_worker,
+    rules.NO_SCHEDULER: _no_scheduler,
+    rules.DEAD_LETTERS: _dead_letters,
+    rules.SCHEDULE_CANNOT_FIRE: _schedule_cannot_fire,
+    rules.BREAKER_OPEN: _breaker_open,
+    rules.DUTY_STALLED: _duty_stalled,
 }
 #: For those who see some of the organizations only.
 _OWN: Final[Mapping[str, Callable[[Facts, str], str]]] = {
     **_WHOLE,
-    thresholds.TYPE_FAILING: _own_type_failing,
-    thresholds.DEAD_LETTERS: _own_dead_letters,
-    thresholds.BREAKER_OPEN: _own_breaker_open,
+    rules.TYPE_FAILING: _own_type_failing,
+    rules.DEAD_LETTERS: _own_dead_letters,
+    rules.BREAKER_OPEN: _own_breaker_open,
 }
 
 
@@ -272,18 +272,18 @@ _OWN: Final[Mapping[str, Callable[[Facts, str], str]]] = {
 def advice_on(alert: AlertSeen) -> str:
     """Return what system admins can do; blank where the error says it."""
     texts = {
-        thresholds.NO_SCHEDULER: _(
+        rules.NO_SCHEDULER: _(
             "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
         ),
-        thresholds.QUEUE_WAITING: _(
+        rules.QUEUE_WAITING: _(
             "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
         ),
-        thresholds.DUTY_STALLED: _(
+        rules.DUTY_STALLED: _(
             "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
         ),
-        thresholds.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
+        rules.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
     }
-    return _start_workers(alert) if alert.rule == thresholds.NO_WORKER else texts.get(alert.rule, "")
+    return _start_workers(alert) if alert.rule == rules.NO_WORKER else texts.get(alert.rule, "")
 
 
 def _start_workers(alert: AlertSeen) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.actors import SCHEDULER
     from django_jobs.engine.actors import SYSTEM
     from django_jobs.engine.actors import WORKER
-    from django_jobs.engine.alerts.evaluation import CLEAR_SECONDS as ALERT_CLEAR_SECONDS
+    from django_jobs.engine.alerts.records import CLEAR_SECONDS as ALERT_CLEAR_SECONDS
     from django_jobs.engine.alerts.telling import MOST as MAILS_OF_A_WINDOW
     from django_jobs.engine.alerts.telling import LATE as MAIL_LATE
     from django_jobs.engine.alerts.telling import LOOK as MAIL_LOOK
