@@ -21,7 +21,6 @@ from django_jobs.engine.alerts.reading import KEPT
 from django_jobs.engine.alerts.rules import (
     EVALUATED,
     NO_SCHEDULER,
-    AlertFinding,
     Round,
     Rule,
     RuleContext,
@@ -29,6 +28,7 @@ from django_jobs.engine.alerts.rules import (
     thresholds_of,
 )
 from django_jobs.engine.alerts.telling import announce
+from django_jobs.engine.insight.inspection import Finding
 from django_jobs.engine.store import database
 from django_jobs.models import Alert, EngineLease
 
@@ -50,7 +50,7 @@ def read_open() -> list[Alert]:
     return list(Alert.primary.filter(open_key__isnull=False).order_by("pk"))
 
 
-def raise_alert(rule: str, finding: AlertFinding, now: dt.datetime) -> Alert | None:
+def raise_alert(rule: str, finding: Finding, now: dt.datetime) -> Alert | None:
     """Store a new alarm and return it; None where another scheduler was first."""
     subject = finding.subject[:MAX_SUBJECT]
     alert = Alert(rule=rule, subject=subject, raised_at=now, seen_at=now, facts=finding.facts)
@@ -163,7 +163,7 @@ class Evaluator:
                 shared.found[name] = {item.subject for item in found}
                 yield from _settle(name, mine, found, now)
 
-    def _look(self, name: str, rule: Rule, look: RuleContext) -> list[AlertFinding] | None:
+    def _look(self, name: str, rule: Rule, look: RuleContext) -> list[Finding] | None:
         try:
             found = rule(look)
         except Exception as error:
@@ -195,7 +195,7 @@ def _is_long_ago(seen_at: dt.datetime, now: dt.datetime) -> bool:
     return abs(now - seen_at) >= dt.timedelta(seconds=CLEAR_SECONDS)
 
 
-def _settle(rule: str, opened: list[Alert], found: list[AlertFinding], now: dt.datetime) -> Iterator[Alert]:
+def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> Iterator[Alert]:
     """Write what a rule found beside its open alarms. Yield the alarms that were raised or cleared."""
     wanted = {item.subject[:MAX_SUBJECT]: item for item in found}
     held: list[Alert] = []

@@ -23,6 +23,7 @@ from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
     FAULTY,
     MAX_WAITING,
+    Finding,
     OpenBreaker,
     jobs,
     open_breakers,
@@ -176,21 +177,13 @@ def _given() -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
-# What a rule is given to look with, and what it returns.
+# What a rule is given to look with.
 
 
 #: How many subjects of one rule may be wrong at once. There is no use in more sentences.
 MAX_FINDINGS: Final = 50
 #: Characters of an error.
 MAX_ERROR: Final = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertFinding:
-    """Something that is wrong with a subject. ``facts`` can be stored as JSON."""
-
-    subject: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -450,7 +443,7 @@ MAX_COUNTED: Final = 10
 LATELY: Final = 24 * 3_600
 
 
-def find_breaker_open(look: RuleContext) -> list[AlertFinding]:
+def find_breaker_open(look: RuleContext) -> list[Finding]:
     """Return the types whose breakers hold their jobs."""
     held = [
         item
@@ -460,7 +453,7 @@ def find_breaker_open(look: RuleContext) -> list[AlertFinding]:
     return [_finding(look, item, is_counted=number < MAX_COUNTED) for number, item in enumerate(held)]
 
 
-def _finding(look: RuleContext, item: OpenBreaker, *, is_counted: bool) -> AlertFinding:
+def _finding(look: RuleContext, item: OpenBreaker, *, is_counted: bool) -> Finding:
     """Return what a breaker holds. Concerned is whose jobs failed, and where it is counted, whose jobs wait for it.
 
     Where it holds one organization, it is that one alone.
@@ -483,7 +476,7 @@ def _finding(look: RuleContext, item: OpenBreaker, *, is_counted: bool) -> Alert
     }
     if is_counted:
         facts |= {"waiting": min(waits.total(), MAX_WAITING), "has_more_waiting": has_more}
-    return AlertFinding(subject=item.job_type, facts=facts)
+    return Finding(subject=item.job_type, facts=facts)
 
 
 # Many new Dead Letters in a window, of types that are not told as failing, and none that was told so before.
@@ -494,7 +487,7 @@ CALM: Final = 0.5
 MAX_NAMED: Final = 5
 
 
-def find_dead_letters(look: RuleContext) -> list[AlertFinding]:
+def find_dead_letters(look: RuleContext) -> list[Finding]:
     """Return a finding, without a subject, where so many jobs died in the window."""
     since = look.ago(look.thresholds["seconds"])
     told = look.round.found.get(TYPE_FAILING, ())
@@ -514,17 +507,17 @@ def find_dead_letters(look: RuleContext) -> list[AlertFinding]:
         "organizations": counts_by_organization(row.organization for row in rows),
         "has_more": is_cut,
     }
-    return [AlertFinding(facts=facts)]
+    return [Finding(facts=facts)]
 
 
 # A duty of a scheduler that makes no round.
 
 
-def find_duty_stalled(look: RuleContext) -> list[AlertFinding]:
+def find_duty_stalled(look: RuleContext) -> list[Finding]:
     """Return the duties that are stalled, by name; of several schedulers' the one that is for longest."""
     found = {item.duty: item for item in sorted(duties.stalled_duties(look.moment), key=lambda item: item.since)[::-1]}
     return [
-        AlertFinding(subject=duty, facts={"scheduler": item.scheduler, "since": item.since.isoformat()})
+        Finding(subject=duty, facts={"scheduler": item.scheduler, "since": item.since.isoformat()})
         for duty, item in sorted(found.items())[:MAX_FINDINGS]
     ]
 
@@ -535,7 +528,7 @@ def find_duty_stalled(look: RuleContext) -> list[AlertFinding]:
 MAX_WAITING_COUNTED: Final = 10_000
 
 
-def find_no_worker(look: RuleContext) -> list[AlertFinding]:
+def find_no_worker(look: RuleContext) -> list[Finding]:
     """Return the pools without a worker of which jobs have been due for so long."""
     served = {queue for worker in working(live_workers()) for queue in worker.queues.split(",")}
     by_pool: dict[str, list[str]] = defaultdict(list)
@@ -577,7 +570,7 @@ def _plain_workers(pool: str) -> int:
         return 0
 
 
-def _no_worker_finding(pool: str, types: list[str]) -> AlertFinding:
+def _no_worker_finding(pool: str, types: list[str]) -> Finding:
     (count,) = store().count_waiting([types], MAX_WAITING_COUNTED + 1)
     queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING_COUNTED + 1].count()
     facts = {
@@ -585,7 +578,7 @@ def _no_worker_finding(pool: str, types: list[str]) -> AlertFinding:
         "has_more_waiting": count + queued > MAX_WAITING_COUNTED,
         "is_configured": pool in pools.names(),
     }
-    return AlertFinding(subject=pool, facts=facts)
+    return Finding(subject=pool, facts=facts)
 
 
 # A queue whose due jobs wait too long for no reason, or behind workers that are busy all the time.
@@ -594,7 +587,7 @@ def _no_worker_finding(pool: str, types: list[str]) -> AlertFinding:
 # jobs count if none of their type has started for ``seconds``; where no worker is free, for ``busy_seconds``.
 
 
-def find_queue_waiting(look: RuleContext) -> list[AlertFinding] | None:
+def find_queue_waiting(look: RuleContext) -> list[Finding] | None:
     """Return the queues whose jobs wait; None while it is not counted which types go on."""
     if rollups_behind() > BATCH:
         return None
@@ -616,11 +609,11 @@ def _by_load(slots: list[LiveWorker], queues: set[Queue]) -> tuple[set[Queue], s
 
 def _findings(
     look: RuleContext, slots: list[LiveWorker], queues: set[Queue], name: str, *, needs_room: bool
-) -> Iterator[AlertFinding]:
+) -> Iterator[Finding]:
     seconds = look.thresholds[name]
     places = find_idle(look.ago(seconds), queues, needs_room=needs_room) if queues else {}
     for queue, types in _by_queue(places).items():
-        yield AlertFinding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
+        yield Finding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
 
 
 def _by_queue(places: Mapping[QueuedType, int]) -> dict[Queue, dict[str, int]]:
@@ -650,10 +643,10 @@ def _facts(queue: Queue, types: dict[str, int], slots: list[LiveWorker], seconds
 # A schedule that is on, and could not submit its jobs the last time.
 
 
-def find_schedule_cannot_fire(_look: RuleContext) -> list[AlertFinding]:
+def find_schedule_cannot_fire(_look: RuleContext) -> list[Finding]:
     """Return the first schedules that cannot fire, by name."""
     rows = Schedule.primary.filter(FAULTY).order_by("name", "pk")
-    return [AlertFinding(subject=str(row), facts=_schedule_facts(row)) for row in rows[:MAX_FINDINGS]]
+    return [Finding(subject=str(row), facts=_schedule_facts(row)) for row in rows[:MAX_FINDINGS]]
 
 
 def _schedule_facts(row: Schedule) -> dict[str, Any]:
@@ -680,7 +673,7 @@ def _schedule_facts(row: Schedule) -> dict[str, Any]:
 CERTAIN: Final = 0.5
 
 
-def find_type_failing(look: RuleContext) -> list[AlertFinding]:
+def find_type_failing(look: RuleContext) -> list[Finding]:
     """Return the types most of whose recent attempts failed."""
     names = _types_to_judge(look)
     over = cleared_moments(TYPE_FAILING) if names else {}
@@ -691,7 +684,7 @@ def find_type_failing(look: RuleContext) -> list[AlertFinding]:
     since = {name: began for name, began in begins.items() if began is not None}
     counted = attempts_since(since)
     return [
-        AlertFinding(
+        Finding(
             subject=name,
             facts={
                 "since": began.isoformat(),
@@ -773,7 +766,7 @@ def _error(rows: list[FailingJob], known: Mapping[str, Any]) -> dict[str, str]:
 
 
 #: Returns what is wrong, or None where that cannot be told yet.
-Rule: TypeAlias = Callable[[RuleContext], list[AlertFinding] | None]
+Rule: TypeAlias = Callable[[RuleContext], list[Finding] | None]
 
 
 #: The rules that the scheduler evaluates, by name. That no scheduler runs is found by whoever reads the alarms.

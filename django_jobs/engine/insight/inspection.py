@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db.models import Count, Min, Q, QuerySet
@@ -38,21 +38,24 @@ PROBLEM: Final = "PROBLEM"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A finding. ``level`` is OK, WARNING or PROBLEM; ``text`` says what is so and what to do, and has the code."""
+    """What is so with a subject. `jobs_check` prints ``level`` (OK, WARNING or PROBLEM) and ``text``.
 
-    level: str
-    subject: str
-    text: str
+    The text says what to do, and has the code. ``facts`` are its values; of an alarm they are stored as JSON.
+    """
+
+    level: str = PROBLEM
+    subject: str = ""
+    text: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.text, Text):
+            object.__setattr__(self, "facts", self.text.values)
 
     @property
     def code(self) -> str:
         """What is so, in a word."""
         return code_of(self.text, "")
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The values that the text names."""
-        return self.text.values if isinstance(self.text, Text) else {}
 
 
 # Looking at schedules: how many there are, which fire next, and which cannot.

@@ -310,7 +310,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.alerts.telling import send_to_admins
     from django_jobs.engine.alerts.telling import announce as announce_alert
     from django_jobs.engine.alerts.records import Evaluator as AlertEvaluator
-    from django_jobs.engine.alerts.rules import AlertFinding
     from django_jobs.engine.alerts.telling import mail_about
     from django_jobs.engine.alerts.telling import UntoldAlerts as Entry
     from django_jobs.engine.alerts.telling import Mailer as AlertMailer

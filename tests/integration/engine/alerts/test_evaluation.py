@@ -14,7 +14,7 @@ from tests.support import verbs
 from tests.support.alerts import evaluate, let_fail, let_pass, make_alert, only
 from tests.support.schedules import make_schedule
 from tests.support.tuning import Tuning
-from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, AlertFinding, Pruner, Scheduler
+from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, Finding, Pruner, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -58,7 +58,7 @@ def test_raising_and_clearing_are_announced_once(faulty: Schedule, caplog: pytes
 def test_what_was_raised_is_announced_also_if_the_scheduler_ends_then(
     faulty: Schedule, caplog: pytest.LogCaptureFixture, settings: Any, tuning: Tuning
 ) -> None:
-    def end(_look: Any) -> list[AlertFinding]:
+    def end(_look: Any) -> list[Finding]:
         raise SystemExit
 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"no_scheduler": None}}
@@ -93,7 +93,7 @@ def test_what_comes_back_after_it_was_over_is_another_alarm(faulty: Schedule) ->
 
 
 def test_of_two_schedulers_one_raises_an_alarm() -> None:
-    now, finding = timezone.now(), AlertFinding(subject="a type")
+    now, finding = timezone.now(), Finding(subject="a type")
     assert verbs.raise_alert("type_failing", finding, now) is not None
     assert verbs.raise_alert("type_failing", finding, now) is None
     assert Alert.objects.count() == 1
@@ -109,11 +109,11 @@ def test_of_two_schedulers_one_clears_an_alarm() -> None:
 def test_subjects_that_differ_in_case_have_alarms_of_their_own() -> None:
     now = timezone.now()
     for subject in ("Mail", "mail"):
-        assert verbs.raise_alert("type_failing", AlertFinding(subject=subject), now) is not None
+        assert verbs.raise_alert("type_failing", Finding(subject=subject), now) is not None
 
 
 def test_an_alarm_whose_subject_is_too_long_is_one_alarm(tuning: Tuning) -> None:
-    tuning.set(alert_rules={"schedule_cannot_fire": lambda _look: [AlertFinding(subject="x" * 300)]})
+    tuning.set(alert_rules={"schedule_cannot_fire": lambda _look: [Finding(subject="x" * 300)]})
     evaluator = AlertEvaluator()
     (first,) = evaluate(evaluator)
     let_pass()
@@ -135,7 +135,7 @@ def test_an_alarm_of_a_rule_that_is_no_more_is_over() -> None:
 def test_a_rule_that_fails_keeps_its_alarms_and_stops_no_other(
     settings: Any, tuning: Tuning, faulty: Schedule, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(look: object) -> list[AlertFinding]:
+    def fail(look: object) -> list[Finding]:
         raise ValueError("no")
 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"queue_waiting": None, "no_worker": None}}
