@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import F, Q, Sum
 
 from django_jobs import pools
@@ -30,13 +29,22 @@ from django_jobs.engine.insight.inspection import (
     waiting,
     waiting_by_organization,
 )
-from django_jobs.engine.insight.problems import LiveWorker, QueuedType, find_idle, read_slots
+from django_jobs.engine.insight.problems import (
+    LiveWorker,
+    QueuedType,
+    by_load,
+    find_idle,
+    is_served,
+    plain_workers,
+    queues_of,
+    read_slots,
+    types_by_pool,
+)
 from django_jobs.engine.insight.rollups import BATCH, activities, rollups_behind
-from django_jobs.engine.ports import Queue, get_broker
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import start_of, waits_since
 from django_jobs.engine.transitions import exception_in
-from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Alert, JobType, Schedule, Span
 from django_jobs.statuses import WITH_ERRORS, BreakerState, Priority, Status
 
@@ -530,25 +538,13 @@ MAX_WAITING_COUNTED: Final = 10_000
 
 def find_no_worker(look: RuleContext) -> list[Finding]:
     """Return the pools without a worker of which jobs have been due for so long."""
-    served = {queue for worker in working(live_workers()) for queue in worker.queues.split(",")}
-    by_pool: dict[str, list[str]] = defaultdict(list)
-    for name, pool in JobType.primary.filter(is_enabled=True, is_paused=False).order_by("pk").values_list("pk", "pool"):
-        by_pool[pool].append(name)
+    served = queues_of(working(live_workers()))
     since = look.ago(look.thresholds["seconds"])
     return [
         _no_worker_finding(pool, types)
-        for pool, types in _without_workers(by_pool, served).items()
-        if _do_any_wait(types, since) and not _plain_workers(pool)
+        for pool, types in types_by_pool(JobType.primary.filter(is_enabled=True, is_paused=False)).items()
+        if not is_served(pool, served) and _do_any_wait(types, since) and not _has_plain_workers(pool)
     ][:MAX_FINDINGS]
-
-
-def _without_workers(by_pool: Mapping[str, list[str]], served: Collection[str]) -> dict[str, list[str]]:
-    known = pools.names()
-    return {
-        pool: types
-        for pool, types in by_pool.items()
-        if pool not in known or set(served).isdisjoint(pools.queue_names(pool))
-    }
 
 
 def _do_any_wait(types: list[str], since: dt.datetime) -> bool:
@@ -560,14 +556,9 @@ def _do_any_wait(types: list[str], since: dt.datetime) -> bool:
     )
 
 
-def _plain_workers(pool: str) -> int:
-    """Return how many of RQ's own workers serve a pool; they announce themselves to nobody but the broker."""
-    if pool not in pools.names():
-        return 0
-    try:
-        return sum(get_broker().other_workers(pools.queue_names(pool)).values())
-    except (BrokerUnavailable, ImproperlyConfigured):
-        return 0
+def _has_plain_workers(pool: str) -> bool:
+    """Return whether RQ's own workers serve a pool; they announce themselves to nobody but the broker."""
+    return pool in pools.names() and any(plain_workers(pools.queue_names(pool)).values())
 
 
 def _no_worker_finding(pool: str, types: list[str]) -> Finding:
@@ -593,18 +584,11 @@ def find_queue_waiting(look: RuleContext) -> list[Finding] | None:
         return None
     slots = read_slots(live_workers())
     unserved = look.round.found.get(NO_WORKER, ())
-    free, busy = _by_load(slots, {queue for queue in pools.all_queues() if queue.pool not in unserved})
+    free, busy = by_load(slots, {queue for queue in pools.all_queues() if queue.pool not in unserved})
     return [
         *_findings(look, slots, free, "seconds", needs_room=True),
         *_findings(look, slots, busy, "busy_seconds", needs_room=False),
     ]
-
-
-def _by_load(slots: list[LiveWorker], queues: set[Queue]) -> tuple[set[Queue], set[Queue]]:
-    """Return the queues that a worker with a free slot serves, or nobody; and those whose workers are all busy."""
-    known = frozenset().union(*(item.queues for item in slots))
-    free = frozenset().union(*(item.queues for item in slots if item.free))
-    return queues & free | queues - known, queues & known - free
 
 
 def _findings(

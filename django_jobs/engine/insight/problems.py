@@ -15,7 +15,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs import pools
@@ -494,13 +494,19 @@ def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = Non
     rows = JobType.primary.all() if pools.configured() else JobType.primary.exclude(pool=DEFAULT_POOL)
     if types is not None:
         rows = rows.filter(pk__in=list(types))
-    by_pool: dict[str, list[str]] = defaultdict(list)
-    for name, pool in rows.order_by("pk").values_list("pk", "pool"):
-        by_pool[pool].append(name)
+    by_pool = types_by_pool(rows)
     served, quiet = queues_of(working(workers)), queues_of(workers)
     for pool in pools.names() if pools.configured() else ():
         yield _examine(pool, by_pool.pop(pool, []), served, quiet)
     yield from (_tell_unknown(pool, names) for pool, names in by_pool.items())
+
+
+def types_by_pool(rows: QuerySet[JobType]) -> dict[str, list[str]]:
+    """Return the names of these job types by their pools."""
+    by_pool: dict[str, list[str]] = defaultdict(list)
+    for name, pool in rows.order_by("pk").values_list("pk", "pool"):
+        by_pool[pool].append(name)
+    return by_pool
 
 
 def queues_of(workers: Iterable[Worker]) -> set[str]:
@@ -513,11 +519,16 @@ def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
     return _why_unserved(pool, queues_of(working(workers)), queues_of(workers))
 
 
+def is_served(pool: str, queues: set[str]) -> bool:
+    """Return whether any of these queues is one of the pool; a pool that is not configured has none."""
+    return pool in pools.names() and not queues.isdisjoint(pools.queue_names(pool))
+
+
 def _why_unserved(pool: str, served: set[str], quiet: set[str]) -> str:
     """``served`` are the queues of workers that take jobs, ``quiet`` those of the others too."""
-    if not served.isdisjoint(pools.queue_names(pool)):
+    if is_served(pool, served):
         return ""
-    if not quiet.isdisjoint(pools.queue_names(pool)):
+    if is_served(pool, quiet):
         text = _("all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s")
         return say(text, code="workers_quiet", advice=say(RESUME))
     return say(_("no live worker, and jobs of it wait. Start `%(command)s`."), code="no_worker", command=_command(pool))
@@ -536,7 +547,7 @@ def _examine(pool: str, types: Sequence[str], served: set[str], quiet: set[str])
         return Finding(level=OK, subject=subject, text=text)
     if _do_any_of_types_wait(types):
         return Finding(level=PROBLEM, subject=subject, text=problem)
-    if not quiet.isdisjoint(pools.queue_names(pool)):
+    if is_served(pool, quiet):
         text = say(
             "all its workers are quiet: they were ordered to take no new jobs; no job of it waits. %(advice)s",
             code="workers_quiet",
@@ -640,11 +651,16 @@ def read_slots(workers: Sequence[Worker]) -> list[LiveWorker]:
     ]
 
 
+def by_load(slots: Sequence[LiveWorker], queues: set[Queue]) -> tuple[set[Queue], set[Queue]]:
+    """Return the queues that a worker with a free slot serves, or nobody; and those whose workers are all busy."""
+    served = frozenset().union(*(item.queues for item in slots))
+    free = frozenset().union(*(item.queues for item in slots if item.free))
+    return queues & free | queues - served, queues & served - free
+
+
 def look_for_neglected(slots: Sequence[LiveWorker], seconds: float = STUCK_SECONDS) -> Counter[QueuedType]:
     """Count what is neglected for so long, for the queues of which no worker is known, or one has a free slot."""
-    known = frozenset().union(*(item.queues for item in slots))
-    free = frozenset().union(*(item.queues for item in slots if item.free))
-    queues = [queue for queue in pools.all_queues() if queue in free or queue not in known]
+    queues, _busy = by_load(slots, set(pools.all_queues()))
     since = database.now() - dt.timedelta(seconds=seconds)
     return count_neglected(since, queues) if queues else Counter()
 
@@ -843,7 +859,7 @@ def _foreign() -> Finding:
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
     """Tell for each queue who serves it. Of a pool without workers :func:`examine_pools` tells, in one finding."""
     names = _queues_to_examine(workers)
-    plain = _plain_workers(list(names))
+    plain = plain_workers(list(names))
     for name, option in names.items():
         subject = f"queue {name}"
         mine = [worker for worker in workers if name in worker.queues.split(",")]
@@ -895,7 +911,7 @@ def _queues_to_examine(workers: list[Worker]) -> dict[str, str]:
     return found
 
 
-def _plain_workers(queues: list[str]) -> Mapping[str, int]:
+def plain_workers(queues: list[str]) -> Mapping[str, int]:
     """Return how many of RQ's own workers take from each queue; nothing if the broker cannot be asked."""
     try:
         return get_broker().other_workers(queues)
