@@ -31,6 +31,9 @@ _FOR_ALL: Final = ("since", "next_try_at", "state", "seconds", "job_type", "sche
 _FOR_SOLE: Final = ("error",)
 
 
+_STORED: Final = ("rule", "subject", "raised_at", "seen_at", "cleared_at", "facts")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSeen:
     """An alarm as a user may know it.
@@ -46,6 +49,11 @@ class AlertSeen:
     cleared_at: dt.datetime | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     is_partial: bool = False
+
+    @classmethod
+    def of(cls, row: Alert) -> AlertSeen:
+        """Return the alarm of a row, all of it."""
+        return cls(pk=row.pk, **{name: getattr(row, name) for name in _STORED})
 
     @property
     def is_open(self) -> bool:
@@ -229,12 +237,8 @@ def _no_scheduler(now: dt.datetime, scheduler: Leader) -> AlertSeen:
 
 
 def _over(now: dt.datetime) -> Iterator[AlertSeen]:
-    names = ("pk", "rule", "subject", "raised_at", "seen_at", "cleared_at", "facts")
     rows = Alert.primary.filter(cleared_at__gte=now - KEPT).order_by("-cleared_at", "-pk")
-    for row in rows.values_list(*names)[:MAX_OVER]:
-        alert = AlertSeen(**dict(zip(names, row, strict=True)))
-        if alert.rule in rules.RULES:
-            yield alert
+    yield from (AlertSeen.of(row) for row in rows[:MAX_OVER] if row.rule in rules.RULES)
 
 
 def _once(alerts: list[AlertSeen]) -> list[AlertSeen]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts import rules
@@ -64,11 +65,11 @@ def words_of(alert: AlertSeen, now: dt.datetime) -> Words:
     """Return the alarm in the active language and time zone."""
     facts = alert.facts
     since = moment_in_words(alert.since, now)
-    text = _OWN[alert.rule](facts, since) if alert.is_partial else _WHOLE[alert.rule](facts, since)
+    values = _values(alert, since)
     return Words(
         label=str(LABELS[alert.rule]),
         subject=_subject(alert),
-        text=text,
+        text=" ".join(_SENTENCES[name] % values for name in _said(alert)),
         error=str(facts.get("exception") or facts.get("error") or ""),
         concerned=_concerned(alert),
         advice="" if alert.is_partial else advice_on(alert),
@@ -121,169 +122,126 @@ def _minutes(facts: Facts) -> str:
     return _number(int(minutes) if minutes == int(minutes) else minutes)
 
 
-def _type_failing(facts: Facts, since: str) -> str:
-    failed, attempts = facts.get("failed", 0), facts.get("attempts", 0)
-    text = ngettext(
+def _values(alert: AlertSeen, since: str) -> dict[str, Any]:
+    """Return what sentences name. ``jobs``, ``attempts_in_all`` and ``failed_in_all`` choose singular or plural."""
+    facts = alert.facts
+    jobs = facts.get("count", facts.get("waiting", 0))
+    if alert.is_partial:
+        jobs = sum(alert.organizations.values())
+    return {
+        "since": since,
+        "minutes": _minutes(facts),
+        "scheduler": facts.get("scheduler", ""),
+        "organization": facts.get("organization", ""),
+        "jobs": jobs,
+        "count": _number(jobs, has_more=facts.get("has_more_waiting")),
+        "attempts_in_all": facts.get("attempts", 0),
+        "failed_in_all": facts.get("failed", 0),
+        **{name: _number(facts.get(name, 0)) for name in ("failed", "attempts", "free", "slots")},
+    }
+
+
+#: The sentences, by the rule or by what else is to be said. Users who see some organizations only read those with own_.
+_SENTENCES: Final[Mapping[str, Any]] = {
+    rules.TYPE_FAILING: ngettext_lazy(
         "%(failed)s of %(attempts)s attempt failed since %(since)s.",
         "%(failed)s of %(attempts)s attempts failed since %(since)s.",
-        attempts,
-    )
-    told = text % {"failed": _number(failed), "attempts": _number(attempts), "since": since}
-    if facts.get("is_disabled"):
-        return f"{told} {_('The type is disabled: what is retried waits until it is enabled.')}"
-    if facts.get("is_paused"):
-        return f"{told} {_('The type is paused: what is retried waits until it is resumed.')}"
-    return told
-
-
-def _own_jobs(facts: Facts) -> int:
-    return sum(count for count in facts.get("organizations", {}).values() if isinstance(count, int))
-
-
-def _own_type_failing(facts: Facts, since: str) -> str:
-    count = _own_jobs(facts)
-    text = ngettext(
+        "attempts_in_all",
+    ),
+    "own_type_failing": ngettext_lazy(
         "Most attempts have failed since %(since)s; %(count)s job of yours failed.",
         "Most attempts have failed since %(since)s; %(count)s jobs of yours failed.",
-        count,
-    )
-    return text % {"since": since, "count": _number(count)}
-
-
-def _queue_waiting(facts: Facts, since: str) -> str:
-    count = facts.get("waiting", 0)
-    values = {
-        "count": _number(count),
-        "minutes": _minutes(facts),
-        "free": _number(facts.get("free", 0)),
-        "slots": _number(facts.get("slots", 0)),
-        "since": since,
-    }
-    waits = ngettext(
+        "jobs",
+    ),
+    "disabled": gettext_lazy("The type is disabled: what is retried waits until it is enabled."),
+    "paused": gettext_lazy("The type is paused: what is retried waits until it is resumed."),
+    rules.QUEUE_WAITING: ngettext_lazy(
         "At least %(count)s job has been due for more than %(minutes)s min, and no limit holds it back.",
         "At least %(count)s jobs have been due for more than %(minutes)s min, and no limit holds them back.",
-        count,
-    )
-    if not facts.get("slots"):
-        reason = _("No live worker serves the queue. Noticed at %(since)s.")
-    elif facts.get("free"):
-        reason = _("Of the %(slots)s slots of its workers %(free)s are free. Noticed at %(since)s.")
-    else:
-        reason = _("All %(slots)s slots of its workers are busy, and none started meanwhile. Noticed at %(since)s.")
-    return f"{waits % values} {reason % values}"
-
-
-def _no_worker(facts: Facts, since: str) -> str:
-    count = facts.get("waiting", 0)
-    text = ngettext(
+        "jobs",
+    ),
+    "no_slots": gettext_lazy("No live worker serves the queue. Noticed at %(since)s."),
+    "free_slots": gettext_lazy("Of the %(slots)s slots of its workers %(free)s are free. Noticed at %(since)s."),
+    "busy_slots": gettext_lazy(
+        "All %(slots)s slots of its workers are busy, and none started meanwhile. Noticed at %(since)s."
+    ),
+    rules.NO_WORKER: ngettext_lazy(
         "No live worker serves this pool, and %(count)s job waits. Noticed at %(since)s.",
         "No live worker serves this pool, and %(count)s jobs wait. Noticed at %(since)s.",
-        count,
-    )
-    return text % {"since": since, "count": _number(count, has_more=facts.get("has_more_waiting"))}
-
-
-def _no_scheduler(facts: Facts, since: str) -> str:
-    halted = _("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still.")
-    if not facts.get("has_run"):
-        return f"{_('The scheduler has never run.')} {halted}"
-    return f"{_('The scheduler has been silent since %(since)s.') % {'since': since}} {halted}"
-
-
-def _dead_letters(facts: Facts, since: str) -> str:
-    count = facts.get("count", 0)
-    text = ngettext(
+        "jobs",
+    ),
+    rules.NO_SCHEDULER: gettext_lazy("The scheduler has never run."),
+    "silent": gettext_lazy("The scheduler has been silent since %(since)s."),
+    "halted": gettext_lazy("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still."),
+    rules.DEAD_LETTERS: ngettext_lazy(
         "%(count)s job died within %(minutes)s min. Noticed at %(since)s.",
         "%(count)s jobs died within %(minutes)s min. Noticed at %(since)s.",
-        count,
-    )
-    return text % {"count": _number(count), "minutes": _minutes(facts), "since": since}
-
-
-def _own_dead_letters(facts: Facts, since: str) -> str:
-    count = _own_jobs(facts)
-    text = ngettext(
+        "jobs",
+    ),
+    "own_dead_letters": ngettext_lazy(
         "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
         "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
-        count,
-    )
-    return text % {"count": _number(count), "minutes": _minutes(facts), "since": since}
-
-
-def _schedule_cannot_fire(_facts: Facts, since: str) -> str:
-    return _("This schedule has not been able to fire since %(since)s.") % {"since": since}
-
-
-def _duty_stalled(facts: Facts, since: str) -> str:
-    text = _("This duty of the scheduler %(scheduler)s has made no round since %(since)s.")
-    return text % {"scheduler": facts.get("scheduler", ""), "since": since}
-
-
-def _breaker_open(facts: Facts, since: str) -> str:
-    count, failures = facts.get("waiting", 0), facts.get("failed", 0)
-    failed = ngettext(
+        "jobs",
+    ),
+    rules.SCHEDULE_CANNOT_FIRE: gettext_lazy("This schedule has not been able to fire since %(since)s."),
+    rules.DUTY_STALLED: gettext_lazy("This duty of the scheduler %(scheduler)s has made no round since %(since)s."),
+    rules.BREAKER_OPEN: ngettext_lazy(
         "Held by its breaker since %(since)s; its last attempt failed.",
         "Held by its breaker since %(since)s; its last %(failed)s attempts failed.",
-        failures,
-    )
-    if facts.get("state") == BreakerState.RECOVERING:
-        failed = _("Held by its breaker since %(since)s. A job got through now, so that more and more of them start.")
-    alone = _("It holds the jobs of %(organization)s alone.") if facts.get("organization") else ""
-    waits = ngettext("%(count)s job waits.", "%(count)s jobs wait.", count)
-    values = {
-        "since": since,
-        "failed": _number(failures),
-        "organization": facts.get("organization", ""),
-        "count": _number(count, has_more=facts.get("has_more_waiting")),
-    }
-    told = [failed, alone, waits if "waiting" in facts else ""]
-    return " ".join(text % values for text in told if text)
-
-
-def _own_breaker_open(facts: Facts, since: str) -> str:
-    if facts.get("state") == BreakerState.RECOVERING:
-        return _("On hold since %(since)s. A job got through now, so that more and more start.") % {"since": since}
-    text = _("On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through.")
-    return text % {"since": since}
-
-
-_WHOLE: Final[Mapping[str, Callable[[Facts, str], str]]] = {
-    rules.TYPE_FAILING: _type_failing,
-    rules.QUEUE_WAITING: _queue_waiting,
-    rules.NO_WORKER: _no_worker,
-    rules.NO_SCHEDULER: _no_scheduler,
-    rules.DEAD_LETTERS: _dead_letters,
-    rules.SCHEDULE_CANNOT_FIRE: _schedule_cannot_fire,
-    rules.BREAKER_OPEN: _breaker_open,
-    rules.DUTY_STALLED: _duty_stalled,
+        "failed_in_all",
+    ),
+    "own_breaker_open": gettext_lazy(
+        "On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through."
+    ),
+    "recovering": gettext_lazy(
+        "Held by its breaker since %(since)s. A job got through now, so that more and more of them start."
+    ),
+    "own_recovering": gettext_lazy("On hold since %(since)s. A job got through now, so that more and more start."),
+    "alone": gettext_lazy("It holds the jobs of %(organization)s alone."),
+    "waiting": ngettext_lazy("%(count)s job waits.", "%(count)s jobs wait.", "jobs"),
 }
-#: For those who see some of the organizations only.
-_OWN: Final[Mapping[str, Callable[[Facts, str], str]]] = {
-    **_WHOLE,
-    rules.TYPE_FAILING: _own_type_failing,
-    rules.DEAD_LETTERS: _own_dead_letters,
-    rules.BREAKER_OPEN: _own_breaker_open,
-}
+
+
+def _said(alert: AlertSeen) -> Iterator[str]:
+    """Yield the names of the sentences that are said of an alarm."""
+    rule, facts = alert.rule, alert.facts
+    first = "recovering" if facts.get("state") == BreakerState.RECOVERING else rule
+    first = "silent" if rule == rules.NO_SCHEDULER and facts.get("has_run") else first
+    if alert.is_partial and f"own_{first}" in _SENTENCES:
+        yield f"own_{first}"
+        return
+    yield first
+    if rule == rules.TYPE_FAILING and (facts.get("is_disabled") or facts.get("is_paused")):
+        yield "disabled" if facts.get("is_disabled") else "paused"
+    elif rule == rules.QUEUE_WAITING:
+        yield "no_slots" if not facts.get("slots") else "free_slots" if facts.get("free") else "busy_slots"
+    elif rule == rules.NO_SCHEDULER:
+        yield "halted"
+    elif rule == rules.BREAKER_OPEN:
+        yield from ["alone"] if facts.get("organization") else []
+        yield from ["waiting"] if "waiting" in facts else []
 
 
 # What system admins can do about an alarm beside pressing buttons, in the reader's language.
 
 
+_ADVICE: Final[Mapping[str, Any]] = {
+    rules.NO_SCHEDULER: gettext_lazy(
+        "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
+    ),
+    rules.QUEUE_WAITING: gettext_lazy(
+        "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
+    ),
+    rules.DUTY_STALLED: gettext_lazy(
+        "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
+    ),
+    rules.BREAKER_OPEN: gettext_lazy("Mend what they call: the breaker closes by itself then."),
+}
+
+
 def advice_on(alert: AlertSeen) -> str:
     """Return what system admins can do; blank where the error says it."""
-    texts = {
-        rules.NO_SCHEDULER: _(
-            "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
-        ),
-        rules.QUEUE_WAITING: _(
-            "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
-        ),
-        rules.DUTY_STALLED: _(
-            "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
-        ),
-        rules.BREAKER_OPEN: _("Mend what they call: the breaker closes by itself then."),
-    }
-    return _start_workers(alert) if alert.rule == rules.NO_WORKER else texts.get(alert.rule, "")
+    return _start_workers(alert) if alert.rule == rules.NO_WORKER else str(_ADVICE.get(alert.rule, ""))
 
 
 def _start_workers(alert: AlertSeen) -> str:
@@ -313,15 +271,7 @@ def announce(alert: Alert) -> None:
 
 
 def _send(alert: Alert) -> None:
-    seen = AlertSeen(
-        pk=alert.pk,
-        rule=alert.rule,
-        subject=alert.subject,
-        raised_at=alert.raised_at,
-        seen_at=alert.seen_at,
-        cleared_at=alert.cleared_at,
-        facts=alert.facts,
-    )
+    seen = AlertSeen.of(alert)
     text = plain_text(seen, alert.cleared_at or alert.seen_at)
     events.deliver_about(job_alert, Alert, f"alert={alert.pk}", alert=seen, text=text)
 
@@ -385,16 +335,9 @@ class UntoldAlerts:
     @property
     def seen(self) -> AlertSeen:
         """Return the alarm as a mail tells it: of an error the text that tenants may read."""
-        row = self.newest
-        facts = {name: value for name, value in row.facts.items() if name != "exception"}
-        return AlertSeen(
-            pk=row.pk,
-            rule=row.rule,
-            subject=row.subject,
-            raised_at=row.raised_at,
-            seen_at=row.seen_at,
-            cleared_at=row.cleared_at,
-            facts=facts,
+        seen = AlertSeen.of(self.newest)
+        return dataclasses.replace(
+            seen, facts={name: value for name, value in seen.facts.items() if name != "exception"}
         )
 
 
