@@ -20,10 +20,10 @@ from django_jobs.engine import duties
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
-    FAULTY,
     MAX_WAITING,
     Finding,
     OpenBreaker,
+    first_faulty,
     jobs,
     open_breakers,
     waiting,
@@ -417,17 +417,6 @@ def failing_jobs(job_types: Iterable[str], since: dt.datetime) -> tuple[list[Fai
     return found, is_cut
 
 
-def commonest_fingerprint(rows: list[FailingJob]) -> str | None:
-    """Return the fingerprint that most of these jobs have; None where there is none."""
-    found = Counter(row.fingerprint for row in rows).most_common(1)
-    return found[0][0] if found else None
-
-
-def newest_with(rows: list[FailingJob], fingerprint: str) -> FailingJob:
-    """Return the newest of these jobs that has the fingerprint; there must be one."""
-    return max((row for row in rows if row.fingerprint == fingerprint), key=lambda row: row.pk)
-
-
 def counts_by_organization(organizations: Iterable[Any]) -> dict[str, int]:
     """Return how often each organization's key comes, as facts have it: by the key's text, the most frequent first.
 
@@ -533,9 +522,6 @@ def find_duty_stalled(look: RuleContext) -> list[Finding]:
 # A pool whose jobs wait while no live worker serves it. Quiet workers serve nothing.
 
 
-MAX_WAITING_COUNTED: Final = 10_000
-
-
 def find_no_worker(look: RuleContext) -> list[Finding]:
     """Return the pools without a worker of which jobs have been due for so long."""
     served = queues_of(working(live_workers()))
@@ -562,11 +548,11 @@ def _has_plain_workers(pool: str) -> bool:
 
 
 def _no_worker_finding(pool: str, types: list[str]) -> Finding:
-    (count,) = store().count_waiting([types], MAX_WAITING_COUNTED + 1)
-    queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING_COUNTED + 1].count()
+    (count,) = store().count_waiting([types], MAX_WAITING + 1)
+    queued = jobs().filter(status=Status.QUEUED, job_type_id__in=types)[: MAX_WAITING + 1].count()
     facts = {
-        "waiting": min(MAX_WAITING_COUNTED, count + queued),
-        "has_more_waiting": count + queued > MAX_WAITING_COUNTED,
+        "waiting": min(MAX_WAITING, count + queued),
+        "has_more_waiting": count + queued > MAX_WAITING,
         "is_configured": pool in pools.names(),
     }
     return Finding(subject=pool, facts=facts)
@@ -629,8 +615,7 @@ def _facts(queue: Queue, types: dict[str, int], slots: list[LiveWorker], seconds
 
 def find_schedule_cannot_fire(_look: RuleContext) -> list[Finding]:
     """Return the first schedules that cannot fire, by name."""
-    rows = Schedule.primary.filter(FAULTY).order_by("name", "pk")
-    return [Finding(subject=str(row), facts=_schedule_facts(row)) for row in rows[:MAX_FINDINGS]]
+    return [Finding(subject=str(row), facts=_schedule_facts(row)) for row in first_faulty(MAX_FINDINGS)]
 
 
 def _schedule_facts(row: Schedule) -> dict[str, Any]:
@@ -732,17 +717,17 @@ def _error(rows: list[FailingJob], known: Mapping[str, Any]) -> dict[str, str]:
     One that is known is not read again, while jobs of that organization still fail with it.
     """
     names = ("fingerprint", "error", "exception", "error_of")
-    fingerprint = commonest_fingerprint(rows)
-    concerned = {str(row.organization) for row in rows if row.fingerprint == fingerprint}
-    is_known = fingerprint == known.get("fingerprint") and known.get("error_of") in concerned
-    if fingerprint is None or is_known:
+    commonest = Counter(row.fingerprint for row in rows).most_common(1)
+    alike = [row for row in rows if row.fingerprint == commonest[0][0]]
+    is_known = alike and alike[0].fingerprint == known.get("fingerprint")
+    if not alike or (is_known and known.get("error_of") in {str(row.organization) for row in alike}):
         return {name: str(known.get(name, "")) for name in names}
-    newest = newest_with(rows, fingerprint)
+    newest = max(alike, key=lambda row: row.pk)
     job = jobs().filter(pk=newest.pk).only("error_message").first()
     if job is None:
         return dict.fromkeys(names, "")
     exception = exception_in(last_traceback(job)) or job.error_message
-    values = (fingerprint, one_line(job.error_message), one_line(exception), str(newest.organization))
+    values = (newest.fingerprint, one_line(job.error_message), one_line(exception), str(newest.organization))
     return dict(zip(names, values, strict=True))
 
 
