@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from django_jobs.engine.alerts.rules import AttemptCounts as Step
-from django_jobs.engine.alerts.rules import Attempts, newest_of, total_of
+from django_jobs.engine.alerts.rules import Attempts, begin_of_streak, newest_of, total_of
 
 MOMENT = dt.datetime(2026, 1, 5, 3, tzinfo=dt.UTC)
 
@@ -37,3 +37,20 @@ def test_the_newest_steps_are_as_many_as_have_enough_attempts() -> None:
 
 def test_where_there_are_not_enough_all_steps_are_the_newest() -> None:
     assert newest_of(steps((2, 2), (1, 1)), 5) == steps((2, 2), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("counts", "began"),
+    [
+        ([(2, 2), (2, 2), (50, 0)], 1),
+        ([(1, 0), (2, 2), (2, 2)], 2),  # one that completed just now
+        ([(5, 5), (1, 0), (5, 5), (50, 0)], 2),  # a better minute between
+        ([(5, 5), (100, 0), (500, 500)], 0),  # another outage, which was over
+        ([(3, 0)], None),
+    ],
+)
+def test_a_streak_began_in_the_minute_from_which_the_most_attempts_failed(
+    counts: list[tuple[int, int]], began: int | None
+) -> None:
+    expected = None if began is None else steps(*counts)[began].starts_at
+    assert begin_of_streak(steps(*counts), 0.5) == expected
