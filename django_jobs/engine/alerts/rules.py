@@ -302,15 +302,15 @@ def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[s
     return {row["job_type"] for row in rows}
 
 
-def read_steps(since: Mapping[str, dt.datetime]) -> dict[str, list[AttemptCounts]]:
-    """Return the minutes of each of these types since its moment in which attempts ended, the newest first."""
+def read_steps(span: Span, since: Mapping[str, dt.datetime]) -> dict[str, list[AttemptCounts]]:
+    """Return the steps of each of these types since its moment in which attempts ended, the newest first."""
     if not since:
         return {}
     types: dict[dt.datetime, list[str]] = defaultdict(list)
     for name, moment in since.items():
         types[moment].append(name)
     wanted = (Q(job_type__in=names, starts_at__gte=moment) for moment, names in types.items())
-    rows = _rows(Span.MINUTE, min(types)).filter(functools.reduce(operator.or_, wanted)).order_by("-starts_at")
+    rows = _rows(span, min(types)).filter(functools.reduce(operator.or_, wanted)).order_by("-starts_at")
     steps: dict[str, list[AttemptCounts]] = defaultdict(list)
     for job_type, starts_at, completed, failed in rows.values_list("job_type", "starts_at", "completed", "failed")[
         :MAX_ROWS
@@ -678,9 +678,12 @@ def _types_to_judge(look: RuleContext) -> set[str]:
 def _failing_of(names: set[str], look: RuleContext, over: Mapping[str, dt.datetime]) -> Iterator[str]:
     """Yield those of these types that fail; ``over`` is when their alarms were over for the last time."""
     least, window, day = look.thresholds["attempts"], look.ago(look.thresholds["seconds"]), look.moment - DAY
-    steps = read_steps({name: max(window, over.get(name, window)) for name in names})
+    steps = read_steps(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
     rare = [name for name in names if total_of(steps.get(name, [])).ended < least]
-    minutes = read_steps({name: max(day, over.get(name, day)) for name in rare})
+    # The hours say how far back the minutes are read: those of a day, of many types, would be more than MAX_ROWS.
+    hours = read_steps(Span.HOUR, dict.fromkeys(rare, start_of(Span.HOUR, day)))
+    back = {name: newest_of(steps_of_type, least)[-1].starts_at for name, steps_of_type in hours.items()}
+    minutes = read_steps(Span.MINUTE, {name: max(begin, day, over.get(name, day)) for name, begin in back.items()})
     steps |= {name: newest_of(minutes.get(name, []), least) for name in rare}
     yield from (name for name in names if _is_failing(look, name, steps[name]))
 
@@ -698,7 +701,8 @@ def _began(look: RuleContext, name: str, over: dt.datetime | None) -> dt.datetim
     if since := since_of(look.open.get(name, {})):
         return since
     day = look.moment - DAY
-    return begin_of_streak(read_steps({name: max(day, over or day)}).get(name, []), look.thresholds["share"])
+    minutes = read_steps(Span.MINUTE, {name: max(day, over or day)})
+    return begin_of_streak(minutes.get(name, []), look.thresholds["share"])
 
 
 def _about_jobs(look: RuleContext, kind: JobType, since: dt.datetime) -> dict[str, Any]:
