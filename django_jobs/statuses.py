@@ -28,6 +28,16 @@ class Status(TextChoices):
     DEAD_LETTER = "Dead Letter", _("Dead Letter")  #: will not run again by itself
 
 
+class LogReason(TextChoices):
+    """Why a job's status changed, where code asks for it later. Sentences for people stand in the row's message."""
+
+    DIED_ALONE = "died_alone"  #: returned: its worker died before it began, with nothing else in hand
+    UNSEEN = "unseen"  #: returned: it vanished with its worker, and its handler was not seen to begin
+    SPARED = "spared"  #: failed while the breaker of its type was open, and spent no retry
+    WORKER_LOST = "worker_lost"
+    NOT_LOADABLE = "not_loadable"  #: its worker could not load the handler
+
+
 class ActorKind(TextChoices):
     """What kind of actor changed a job's status; tells a user called "scheduler" from the scheduler."""
 

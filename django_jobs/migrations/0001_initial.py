@@ -20,6 +20,13 @@ ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL
 
 ACTORS = [("user", "User"), ("system", "System"), ("worker", "Worker"), ("scheduler", "Scheduler")]
 LIMIT = [MinValueValidator(1, "Leave it blank for no limit; to stop a type, pause it."), MaxValueValidator(1000000)]
+REASONS = [
+    ("died_alone", "Died Alone"),
+    ("unseen", "Unseen"),
+    ("spared", "Spared"),
+    ("worker_lost", "Worker Lost"),
+    ("not_loadable", "Not Loadable"),
+]
 SECONDS = [MinValueValidator(1), MaxValueValidator(2592000)]
 SPANS = [(60, "Minute"), (3600, "Hour"), (86400, "Day")]
 STATUSES = ["Pending", "Queued", "Running", "Completed", "Failed", "Timed Out", "Canceled", "Dead Letter"]
@@ -470,6 +477,9 @@ class Migration(migrations.Migration):
             actor=models.CharField(max_length=150),
             actor_kind=models.CharField(choices=ACTORS, db_default="system", default="system", max_length=9),
             message=models.TextField(blank=True, db_default="", default=""),
+            reason=models.CharField(
+                blank=True, choices=REASONS, db_default="", default="", editable=False, max_length=12
+            ),
             attempt=models.PositiveIntegerField(db_default=0, default=0),
             worker_name=models.CharField(blank=True, db_default="", default="", max_length=100),
             traceback=models.TextField(blank=True, db_default="", default=""),

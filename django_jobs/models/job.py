@@ -26,6 +26,7 @@ from django_jobs.statuses import (
     WAITING,
     WITH_ERRORS,
     ActorKind,
+    LogReason,
     Priority,
     RunAfter,
     Status,
@@ -455,6 +456,7 @@ class ExecutionLog(StoredModel):
     actor = models.CharField(max_length=150)
     actor_kind = models.CharField(max_length=9, choices=ActorKind.choices, default=ActorKind.SYSTEM)
     message = models.TextField(blank=True)
+    reason = models.CharField(max_length=12, choices=LogReason.choices, blank=True, editable=False)
     attempt = models.PositiveIntegerField(default=0)
     worker_name = models.CharField(max_length=100, blank=True)
     traceback = models.TextField(blank=True)

@@ -51,6 +51,7 @@ class Change(NamedTuple):
     to_status: str
     attempt: int
     message: str
+    reason: str
     actor_kind: str
     worker_name: str
     timestamp: dt.datetime

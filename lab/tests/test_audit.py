@@ -19,7 +19,7 @@ from tests.support import record as records
 from tests.support.brokers import MemoryBroker, end, job_in, pending_job, raised, reread, running_job, start
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import LEASE_OVER, NOW, WORKER_LOST
+from tests.support.verbs import LEASE_OVER, NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -147,5 +147,5 @@ def test_attempts_that_ran_at_once_are_found_unless_the_lease_was_lost(record: P
     write(record, f"begin {job.pk} 1 77 1.0", f"begin {job.pk} 2 78 2.0", f"alive {job.pk} 1 77 3.0")
 
     assert f"Attempts 1 and 2 of job {job.pk} ran at once." in audit(record=record)
-    log_of(job).filter(to_status=Status.FAILED).update(message=f"{WORKER_LOST}: {LEASE_OVER}")
+    log_of(job).filter(to_status=Status.FAILED).update(message=LEASE_OVER)
     assert audit(record=record, at_rest=False) == []

@@ -113,6 +113,10 @@ def messages_of(job: Job, to_status: str) -> list[str]:
     return [row["message"] for row in get_job_history(job.name) if row["to_status"] == to_status]
 
 
+def reasons_of(job: Job, to_status: str) -> list[str]:
+    return [row.reason for row in job.history.order_by("id") if row.to_status == to_status]
+
+
 def wait_for_idle_workers(process: ManagedProcess, count: int) -> list[psutil.Process]:
     """The worker's child processes, once so many run."""
     wait_until(lambda: len(process.children()) >= count, PATIENCE, f"{count} children of {process}")

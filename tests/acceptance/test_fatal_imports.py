@@ -8,10 +8,9 @@ import redis
 from rq.suspension import resume, suspend
 
 from django_jobs.models import Job, JobType
-from django_jobs.statuses import Status
-from tests.acceptance.steps import Stage, messages_of, path_of, wait_for_all, wait_for_status
+from django_jobs.statuses import LogReason, Status
+from tests.acceptance.steps import Stage, messages_of, path_of, reasons_of, wait_for_all, wait_for_status
 from tests.support.factories import make_job_type
-from tests.support.verbs import WORKER_LOST
 from tests.support.workers import ProcessPool
 
 SETTINGS = {"HANDLER_MODULES": ["tests.support.handlers", "tests.support.coroutines", "tests.support.fatal_import"]}
@@ -42,7 +41,6 @@ def test_a_job_whose_import_kills_its_worker_ends_as_dead_letter_and_its_bystand
     wait_for_all(bystanders)
     rows = Job.objects.filter(pk__in=[job.pk for job in bystanders])
     assert set(rows.values_list("retry_count", flat=True)) == {0}
-    assert messages_of(culprit, Status.FAILED)
-    told = messages_of(culprit, Status.FAILED)
-    assert all(text.startswith(WORKER_LOST) and re.search(r"\b3\b", text) for text in told)
+    assert set(reasons_of(culprit, Status.FAILED)) == {LogReason.WORKER_LOST}
+    assert all(re.search(r"\b3\b", text) for text in messages_of(culprit, Status.FAILED))
     assert path_of(culprit).count(Status.RUNNING) <= 5

@@ -21,7 +21,7 @@ from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import After, JobRow, Move, Moved
 from django_jobs.engine.transitions import kind_of
 from django_jobs.models import Breaker, ExecutionLog, Job, JobType
-from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BreakerState, Priority, Status
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BreakerState, LogReason, Priority, Status
 from django_jobs.texts import say
 
 # Attempts that failed while the breaker of their type was open, and cost their jobs no retry.
@@ -32,8 +32,6 @@ from django_jobs.texts import say
 # completes any more, it is a Dead Letter after as many days as it has retries, and one more.
 
 
-#: How the message of such an attempt begins; the Execution Log is searched for it.
-SPARED: Final = "No retry spent, since the breaker of the job type is open"
 SPARED_FOR: Final = dt.timedelta(days=1)
 #: A try that failed lets others try for more than one pause, and for more and more of them; up to so many seconds.
 PAUSES: Final = 1.5
@@ -57,7 +55,10 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
         pk=item.pk,
         to_status=Status.PENDING,
         attempt=item.attempt,
-        message=say(f"{SPARED}: %(text)s", code="spared", text=item.message),
+        message=say(
+            "No retry spent, since the breaker of the job type is open: %(text)s", code="spared", text=item.message
+        ),
+        reason=LogReason.SPARED,
         traceback=item.traceback,
         values={**values, "next_retry_at": None, "ready_at": After(delay), "worker_name": ""},
     )
@@ -75,7 +76,7 @@ def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:
         return 0, None
     logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
     paid = logs.filter(to_status__in=sorted(WITH_ERRORS)).last()
-    spared = logs.filter(to_status=Status.PENDING, message__startswith=SPARED, id__gt=0 if paid is None else paid.pk)
+    spared = logs.filter(reason=LogReason.SPARED, id__gt=0 if paid is None else paid.pk)
     times = list(spared.values_list("timestamp", flat=True))
     return len(times), times[0] if times else None
 
@@ -237,6 +238,7 @@ class _Ends:
             to_status=Status.PENDING,
             attempt=item.attempt,
             message=say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message),
+            reason=item.reason,
             traceback=item.traceback,
             values=values,
         )

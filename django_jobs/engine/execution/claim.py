@@ -35,7 +35,7 @@ from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import Status, SubmitBy
+from django_jobs.statuses import LogReason, Status, SubmitBy
 from django_jobs.texts import say
 
 #: Seconds for which an answer holds.
@@ -242,6 +242,7 @@ def refuse_claims(job: JobRow, refusal: Refusal) -> Move:
         to_status=refusal.to_status,
         attempt=job.attempt,
         message=refusal.message,
+        reason=LogReason.NOT_LOADABLE if refusal.is_not_loadable else "",
         traceback=refusal.detail,
         values=values,
     )
@@ -264,7 +265,7 @@ def examine_claims(job: JobRow) -> Handler | Refusal:
     except handlers.HandlerNotAllowed as error:
         return Refusal(Status.DEAD_LETTER, say("Handler not allowed.", code="handler_not_allowed"), detail=str(error))
     except handlers.HandlerNotLoadable as error:
-        text = say(f"{handlers.NOT_LOADABLE}.", code="handler_not_loadable")
+        text = say("Handler not loadable.", code="handler_not_loadable")
         return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
 
 
@@ -303,7 +304,7 @@ def handler_of(job: JobRow) -> Handler:
 def _not_loadable_since(job: JobRow) -> float:
     """Return for how many seconds workers have not been able to load the handler; a retry begins anew."""
     logs = ExecutionLog.primary.filter(job_id=job.pk).order_by("id")
-    not_loadable = Q(to_status=Status.PENDING, message__startswith=handlers.NOT_LOADABLE)
+    not_loadable = Q(reason=LogReason.NOT_LOADABLE)
     other = logs.exclude(Q(to_status=Status.QUEUED) | not_loadable).last()
     first = logs.filter(not_loadable, id__gt=0 if other is None else other.pk).first()
     return 0.0 if first is None else (database.now() - first.timestamp).total_seconds()

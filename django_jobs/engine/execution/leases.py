@@ -25,7 +25,7 @@ from django_jobs.engine.store.values import INCREMENT, NOW, After, JobRow, Move,
 from django_jobs.engine.transitions import claim_known, move
 from django_jobs.models import ExecutionLog, Job, Worker
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import AWAITING_TURN, Status
+from django_jobs.statuses import LogReason, Status
 from django_jobs.texts import say
 
 
@@ -96,10 +96,6 @@ def _end(worker: Worker) -> int:
 # the second time is charged for it as for a handler that kills its process.
 
 
-#: How the message of a return to the queue begins that counts at the next death; the Execution Log is searched for it.
-DIED_ALONE: Final = "Handed back: its worker died before it began"
-
-
 def start_unbegun(
     attempts: Collection[tuple[int, int]],
     worker_name: str,
@@ -144,14 +140,13 @@ def end_unbegun(attempts: Sequence[tuple[int, int]], reason: str, worker_name: s
     is_alone = is_suspect and len(attempts) == 1
     if is_alone and _died_alone_before(attempts[0][0]):
         return settle.settle_lost(attempts, f"{reason}, before its handler began", worker_name)
-    text = DIED_ALONE if is_alone else "Handed back before it began"
+    text = "Handed back: its worker died before it began" if is_alone else "Handed back before it began"
     message = say(f"{text}: %(reason)s", code="died_alone" if is_alone else "unbegun", reason=reason)
-    return settle.return_to_queue(attempts, message, worker_name)
+    return settle.return_to_queue(attempts, message, worker_name, LogReason.DIED_ALONE if is_alone else "")
 
 
 def _died_alone_before(pk: int) -> bool:
-    logs = ExecutionLog.primary.filter(job_id=pk, to_status__in=sorted(AWAITING_TURN))
-    return logs.filter(message__startswith=DIED_ALONE).exists()
+    return ExecutionLog.primary.filter(job_id=pk, reason=LogReason.DIED_ALONE).exists()
 
 
 # The end of attempts that vanished together with whoever knew whether their handlers had begun.
@@ -159,10 +154,6 @@ def _died_alone_before(pk: int) -> bool:
 # Of those that ran for a moment, the database knows it (``leases.note_begun``). The others either had not begun, and
 # owe nothing; or they began in the last moment. Which it was cannot be told, so that the first time costs nothing. A
 # job that vanishes like that again may be what takes its machines down in that moment, and pays from then on.
-
-
-#: How the message of such a return to the queue begins; the Execution Log is searched for it.
-UNSEEN: Final = "Handed back: its handler was not seen to begin"
 
 
 def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name: str, actor: Actor) -> list[Moved]:
@@ -176,8 +167,8 @@ def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name
         lost = [pair for pair in attempts if pair[0] in guilty]
         others = [pair for pair in attempts if pair[0] not in guilty]
         moved = settle.settle_lost(lost, reason, worker_name, actor=actor)
-        text = say(f"{UNSEEN}; %(reason)s", code="unseen", reason=reason)
-        return moved + settle.return_to_queue(others, text, worker_name, actor=actor)
+        text = say("Handed back: its handler was not seen to begin; %(reason)s", code="unseen", reason=reason)
+        return moved + settle.return_to_queue(others, text, worker_name, LogReason.UNSEEN, actor=actor)
 
     return database.in_transaction(store) if attempts else []
 
@@ -185,7 +176,7 @@ def end_vanished(attempts: Collection[tuple[int, int]], reason: str, worker_name
 def _begun_or_returned(attempts: Collection[tuple[int, int]]) -> set[int]:
     pks = [pk for pk, _ in attempts]
     begun = Job.primary.filter(pk__in=pks, begun_attempt=F("attempt")).values_list("pk", flat=True)
-    logs = ExecutionLog.primary.filter(job_id__in=pks, to_status__in=sorted(AWAITING_TURN), message__startswith=UNSEEN)
+    logs = ExecutionLog.primary.filter(job_id__in=pks, reason=LogReason.UNSEEN)
     return {*begun, *logs.values_list("job_id", flat=True)}
 
 

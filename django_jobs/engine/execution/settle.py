@@ -24,7 +24,7 @@ from django_jobs.engine.store.values import NOW, After, Move, Moved
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import RetryLater
 from django_jobs.models import ExecutionLog, Job, JobType
-from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, LogReason, Status
 from django_jobs.texts import Text, code_of, say
 
 _HAS_RATE = Q(max_starts__isnull=False) | Q(max_starts_per_key__isnull=False)
@@ -99,7 +99,6 @@ def _last_message(item: retry_policy.Outcome) -> dict[str, str]:
 # The moves by which running jobs leave Running, made from the outcomes of their attempts.
 
 
-WORKER_LOST: Final = "Worker lost"
 STOPPED: Final = say("Stopped on request", code="stopped")
 KILLED: Final = "its process was killed, because the handler did not stop"
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
@@ -166,22 +165,22 @@ def _killed(message: str) -> Text:
     return say(f"%(text)s: {KILLED}", code=f"{code_of(message)}_killed", text=message)
 
 
-def back_to_queue_move(job: Job, text: str, traceback: str = "") -> Move:
+def back_to_queue_move(job: Job, text: str, traceback: str = "", reason: str = "") -> Move:
     values = {**_ENDED, "queued_at": NOW, "started_at": None, "worker_name": ""}
-    return _to(job, Status.QUEUED, values, text, traceback)
+    return replace(_to(job, Status.QUEUED, values, text, traceback), reason=reason)
 
 
 def lost_move(job: Job, reason: str, traceback: str = "") -> Move:
     # The first loss is probably the fault of the machine, a second one that of the job.
     retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
     # Equal losses count as equal errors, at whatever line each of them came.
-    text = say(f"{WORKER_LOST}: %(reason)s", code="worker_lost", reason=reason)
-    return replace(_retry(job, Status.FAILED, text, "", retry_after), traceback=traceback)
+    text = say("Worker lost: %(reason)s", code="worker_lost", reason=reason)
+    item = _retry(job, Status.FAILED, text, "", retry_after)
+    return replace(item, reason=LogReason.WORKER_LOST, traceback=traceback)
 
 
 def _was_lost_before(job: Job) -> bool:
-    logs = ExecutionLog.primary.filter(job_id=job.pk, to_status=Status.FAILED)
-    return logs.filter(message__startswith=WORKER_LOST).exists()
+    return ExecutionLog.primary.filter(job_id=job.pk, reason=LogReason.WORKER_LOST).exists()
 
 
 def timed_out(job: Job, traceback: str) -> Move:
@@ -393,14 +392,20 @@ def settle_timed_out(overdue: Attempts, worker_name: str, tracebacks: Tracebacks
 
 
 def return_to_queue(
-    items: Attempts, text: str, worker_name: str, actor: Actor = WORKER, tracebacks: Tracebacks = NO_TRACEBACKS
+    items: Attempts,
+    text: str,
+    worker_name: str,
+    reason: str = "",
+    *,
+    actor: Actor = WORKER,
+    tracebacks: Tracebacks = NO_TRACEBACKS,
 ) -> list[Moved]:
     """Take running attempts back to the front of the queue; it costs their jobs no retry.
 
     Of a type with a rate of starts they wait for dispatch again.
     """
     return _end_unreported(
-        items, lambda job, trace: back_to_queue_move(job, text, trace), worker_name, actor, tracebacks
+        items, lambda job, trace: back_to_queue_move(job, text, trace, reason), worker_name, actor, tracebacks
     )
 
 

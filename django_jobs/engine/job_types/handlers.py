@@ -18,12 +18,12 @@ from django_jobs.engine.claimed_job import Handler
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import waits_since_of
 from django_jobs.models import ExecutionLog, Job
-from django_jobs.statuses import Status
+from django_jobs.statuses import LogReason, Status
 from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
 
-#: How the message of HandlerNotLoadable begins; the Execution Log is searched for it.
+#: How the message of HandlerNotLoadable begins.
 NOT_LOADABLE: Final = "Handler not loadable"
 #: Seconds after which another worker may try.
 NOT_LOADABLE_DELAY: Final = 5.0
@@ -227,6 +227,10 @@ def _said(pks: Sequence[int]) -> dict[int, str]:
         return {}
     logs = ExecutionLog.primary.filter(job_id=OuterRef("pk")).order_by("-id")
     rows = Job.primary.filter(pk__in=pks).order_by()
-    last = rows.annotate(said=Subquery(logs.values("message")[:1]), detail=Subquery(logs.values("traceback")[:1]))
-    found = last.values_list("pk", "said", "detail")
-    return {pk: detail or said for pk, said, detail in found if said and said.startswith(NOT_LOADABLE)}
+    last = rows.annotate(
+        reason=Subquery(logs.values("reason")[:1]),
+        message=Subquery(logs.values("message")[:1]),
+        detail=Subquery(logs.values("traceback")[:1]),
+    )
+    not_loadable = last.filter(reason=LogReason.NOT_LOADABLE)
+    return {pk: detail or message for pk, message, detail in not_loadable.values_list("pk", "message", "detail")}

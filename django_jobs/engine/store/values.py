@@ -223,6 +223,7 @@ class Move:
     to_status: str
     attempt: int | None = None
     message: str = ""
+    reason: str = ""
     traceback: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     error: BaseException | None = None

@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from django_jobs.statuses import Priority, Status
+from django_jobs.statuses import AWAITING_TURN, LogReason, Priority, Status
 from lab.faults.endurance.judgment import Evidence, lost_leases
 from lab.faults.endurance.mix import KINDS
 from tests.support.record import Event
-from tests.support.verbs import WORKER_LOST
 
 Lines = Iterator[str]
 #: A job as findings name it, by its key or by its id.
@@ -64,7 +63,8 @@ def _runs(evidence: Evidence) -> Mapping[str, int]:
         change.message.split(":")[0]
         for history in evidence.tables.histories.values()
         for change in history
-        if change.from_status == Status.RUNNING and change.message.startswith((WORKER_LOST, "Handed back"))
+        if change.from_status == Status.RUNNING
+        and (change.reason == LogReason.WORKER_LOST or change.to_status in AWAITING_TURN)
     )
     return {
         "handlers begun": sum(event.what == "begin" for event in evidence.events),
@@ -107,7 +107,7 @@ def _waits(evidence: Evidence) -> Iterator[tuple[float, int, str]]:
         if later is None or event.at <= later:
             signs[event.pk, event.attempt] = event.at
     for pk, history in evidence.tables.histories.items():
-        first = next((change for change in history if change.message.startswith(WORKER_LOST)), None)
+        first = next((change for change in history if change.reason == LogReason.WORKER_LOST), None)
         is_urgent = evidence.tables.jobs[pk].priority == Priority.CRITICAL
         if is_urgent and first is not None and (pk, first.attempt) in signs and (pk, first.attempt + 1) in begun:
             yield begun[pk, first.attempt + 1] - signs[pk, first.attempt], pk, first.message

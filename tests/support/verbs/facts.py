@@ -77,12 +77,10 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.leases import LEASE_OVER
     from django_jobs.engine.execution.settle import KILLED
     from django_jobs.engine.execution.settle import STOPPED
-    from django_jobs.engine.execution.settle import WORKER_LOST
     from django_jobs.engine.execution.claim import POLICY_CACHE_SECONDS
     from django_jobs.engine.execution.settle import LARGE_BYTES as LARGE_RESULT_BYTES
     from django_jobs.engine.execution.settle import EXHAUSTED
     from django_jobs.engine.execution.shares import MIN_SHARE
-    from django_jobs.engine.execution.breaker import SPARED
     from django_jobs.engine.execution.breaker import SPARED_FOR
     from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
     from django_jobs.engine.insight.inspection import PROBLEM

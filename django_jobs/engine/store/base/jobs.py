@@ -495,6 +495,7 @@ class _Change:
             actor=terms.actor.name,
             actor_kind=terms.actor.kind,
             message=self.item.message,
+            reason=self.item.reason,
             attempt=self.job.attempt,
             worker_name=terms.worker_name,
             traceback=self.item.traceback,

@@ -79,7 +79,7 @@ def tasks() -> str:
 
 
 #: What a move says of itself, beside the fields that it writes.
-SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "traceback": "text"}
+SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "reason": "text", "traceback": "text"}
 #: Fields of :class:`Moved` that the statement tells, and where it has them from.
 TOLD: Final = {
     "pk": "id",
@@ -232,6 +232,7 @@ def _logged(said: Mapping[str, Way]) -> str:
         "actor": "%(actor)s",
         "actor_kind": "%(actor_kind)s",
         "message": str(said["message"]),
+        "reason": str(said["reason"]),
         "attempt": "attempt",
         "worker_name": "%(worker_name)s",
         "traceback": str(said["traceback"]),

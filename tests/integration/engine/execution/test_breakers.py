@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_jobs import get_job_history
 from django_jobs.exceptions import RetryLater
-from django_jobs.models import Breaker, Job, JobType, Organization
-from django_jobs.statuses import BreakerState
+from django_jobs.models import Breaker, ExecutionLog, Job, JobType, Organization
+from django_jobs.statuses import BreakerState, LogReason
 from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.breakers import (
@@ -163,8 +163,9 @@ def test_what_is_interrupted_while_it_is_open_waits_unless_it_is_a_try(fragile: 
     ended, returned_early = attempts(fragile, 2)
     open_by_failures(fragile)
     assert end(outcomes.Interrupted(claimed=ended, text="The worker was shut down")).status == "Pending"
-    verbs.return_to_queue([(returned_early.pk, 1)], "Handed back before it began", WORKER)
+    verbs.return_to_queue([(returned_early.pk, 1)], "Handed back before it began", WORKER, LogReason.UNSEEN)
     assert Job.objects.get(pk=returned_early.pk).status == "Pending"
+    assert ExecutionLog.objects.filter(job_id=returned_early.pk).latest("id").reason == LogReason.UNSEEN
     Job.objects.filter(status="Pending").delete()
     pending_job(fragile)
     tried = claim_try(fragile)

@@ -8,7 +8,7 @@ import pytest
 
 from django_jobs import get_job_history
 from django_jobs.models import ExecutionLog, Job, JobType
-from django_jobs.statuses import BreakerState, Priority
+from django_jobs.statuses import BreakerState, LogReason, Priority
 from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.breakers import (
@@ -129,7 +129,7 @@ def test_a_job_is_spared_for_a_day_and_then_pays_and_is_spared_again(fragile: Jo
     for payment in (1, 2):
         spared = end(raised(claim_try(fragile)))
         assert (spared.status, spared.retry_count) == ("Pending", payment - 1)
-        logs = ExecutionLog.objects.filter(job_id=job.pk, message__startswith=verbs.SPARED)
+        logs = ExecutionLog.objects.filter(job_id=job.pk, reason=LogReason.SPARED)
         logs.update(timestamp=verbs.now() - verbs.SPARED_FOR - dt.timedelta(seconds=1))
         failed = end(raised(claim_try(fragile)))
         assert (failed.status, failed.retry_count) == ("Failed", payment)
