@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobs.models import Job
+from django_jobs.models import EngineLease, Job
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import is_small, make_queued
 from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
 from tests.support.stores import store_name
-from tests.support.verbs import Ticket
+from tests.support.verbs import Interpose, Ticket
 from tests.support.waiting import wait_until
 
 PATIENCE = 60.0
@@ -111,6 +111,42 @@ def test_a_worker_that_lives_keeps_the_job_whose_row_a_silent_transaction_held(
     assert sum(rescued) == 0
     job.refresh_from_db()
     assert job.status == "Running"
+
+
+def test_a_dispatcher_that_is_silent_with_its_lock_is_ended_long_before_a_lease_is_over(
+    full_broker: CrowdedBroker, settings: Any, interpose: Interpose
+) -> None:
+    if is_small():
+        pytest.skip("SQLite has one writer")
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 1_000}
+    EngineLease.objects.get_or_create(pk=verbs.DISPATCH_LEASE)
+    take, holds, may_go_on = verbs.take_dispatch_lock, threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def take_and_fall_silent(seconds: float) -> EngineLease | None:
+        lease = take(seconds)
+        if threading.current_thread() is silent:
+            holds.set()
+            assert may_go_on.wait(PATIENCE)
+        return lease
+
+    def make_pass() -> None:
+        try:
+            verbs.fill_window()
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    interpose("take_dispatch_lock", take_and_fall_silent)
+    silent = threading.Thread(target=make_pass, daemon=True)
+    silent.start()
+    assert holds.wait(PATIENCE)
+    assert verbs.fill_window() is None
+    wait_until(lambda: verbs.fill_window() is not None, PATIENCE, "a pass of another process")
+    may_go_on.set()
+    silent.join(PATIENCE)
+    assert [verbs.is_lost_connection(error) for error in errors] == [True]
 
 
 def test_a_hosts_own_limit_is_the_same_after_a_transaction_of_ours() -> None:

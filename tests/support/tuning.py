@@ -374,7 +374,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "claims_clock": ("django_jobs.worker.claims", "time"),
     "counting_clock": ("django_jobs.engine.insight.search", "time"),
     "delays_clock": ("django_jobs.engine.dispatch.backlog", "time"),
-    "dispatch_lock_clock": ("django_jobs.engine.dispatch.in_flight", "time"),
     "duty_clock": ("django_jobs.engine.duties", "time"),
     "enforcement_clock": ("django_jobs.worker.supervisor", "time"),
     "exit_codes_clock": ("django_jobs.worker.processes", "time"),

@@ -24,7 +24,6 @@ from django_jobs.engine.dispatch.new_jobs import BUDGET_SECONDS, TimeBudget
 from django_jobs.engine.dispatch.tickets import Queued
 from django_jobs.engine.duties import DutyThread
 from django_jobs.engine.ports import BrokerState, Queue, get_broker
-from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Condition, Move, Moved
@@ -84,14 +83,14 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
     to give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
     for each other for as long as a backlog lasts.
     """
-    moved = database.in_transaction(turns.fill_window)
+    moved = turns.fill_window()
     if moved is None and budget.is_limited:
         budget.spend(get_broker().ring)
     for pause, seconds in _tries(budget) if moved is None else ():
         time.sleep(pause)
         if budget.is_spent() or not is_needed():
             return None
-        moved = database.in_transaction(functools.partial(turns.fill_window, seconds))
+        moved = turns.fill_window(seconds)
         if moved is not None:
             break
     return None if moved is None else _with_tickets(moved, budget)
@@ -99,7 +98,7 @@ def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
 
 def _pass_at_once(budget: TimeBudget) -> Queued | None:
     """Make one pass and push its tickets; return None if another process has the lock."""
-    moved = database.in_transaction(turns.fill_window)
+    moved = turns.fill_window()
     return None if moved is None else _with_tickets(moved, budget)
 
 
@@ -112,7 +111,7 @@ def _with_tickets(queued: Queued, budget: TimeBudget) -> Queued:
     if not queued.overfull:
         return queued
     held = tickets.call_back_tickets(queued.overfull)
-    if anew := database.in_transaction(turns.fill_window):
+    if anew := turns.fill_window():
         budget.spend(functools.partial(tickets.push_queued, anew))
         queued = anew._replace(moved=queued.moved + anew.moved)
     get_broker().push(held)  # nobody waits behind them
@@ -168,7 +167,7 @@ def dispatch_freed(*, has_ended: bool) -> bool:
             while (seen := broker.look()).rings != rings:
                 if rings is not None and time.monotonic() > until:
                     return True
-                moved = database.in_transaction(functools.partial(turns.fill_window, in_flight.LOCK_WAIT_SECONDS))
+                moved = turns.fill_window(in_flight.LOCK_WAIT_SECONDS)
                 if moved is None:
                     time.sleep(AGAIN_SECONDS)
                     return True

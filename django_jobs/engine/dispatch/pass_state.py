@@ -241,11 +241,10 @@ def _read_limits(
 
 @dataclass
 class PassState:
-    """The state of one pass, made under the dispatcher's lock; ``has_lock`` is False where that is stuck."""
+    """The state of one pass, made under the dispatcher's lock."""
 
     in_flight: InFlight
     marks: LaneMarks = field(default_factory=LaneMarks)
-    has_lock: bool = True
     #: Whether types with rates are left out, so that what is known of those stays as it is.
     leaves_rates: bool = False
     #: The jobs that were picked, by priority and lane: until they are moved, the lanes still begin with them.
@@ -265,10 +264,7 @@ class PassState:
 
     @functools.cached_property
     def limits(self) -> QueueLimits:
-        """What the limits leave. Without the lock nothing of a limited type goes."""
-        if not self.has_lock:
-            limited = {name: kind._replace(is_enabled=False) for name, kind in self.kinds.items() if kind.has_limits}
-            return QueueLimits({**self.kinds, **limited})
+        """What the limits leave."""
         queued = in_flight.queued_of(_rates_of(self.kinds))
         return _read_limits(self.kinds, self.in_flight, queued, self.marks.written)
 

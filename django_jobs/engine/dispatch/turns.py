@@ -344,7 +344,7 @@ BY_URGENCY: Final = tuple(sorted(map(int, Priority), reverse=True))
 
 
 def fill_window(seconds: float = 0.0) -> Queued | None:
-    """Queue as many jobs as the broker has room for. In a transaction.
+    """Queue as many jobs as the broker has room for.
 
     Return None if other processes have the lock for so many seconds.
     """
@@ -359,7 +359,7 @@ def fill_window(seconds: float = 0.0) -> Queued | None:
 def take_share(
     queues: Collection[Queue], count: int, start: Callable[[Sequence[Candidate]], tuple[T, Collection[int]]]
 ) -> tuple[T, list[Moved]] | None:
-    """Have ``start`` move up to ``count`` jobs for these queues. In a transaction.
+    """Have ``start`` move up to ``count`` jobs for these queues.
 
     ``start`` returns what the caller wants, and the keys of what it left. Of that as much is queued as the broker has
     room for, and the rest has the next turns. Return what ``start`` did, and what was queued; None if other processes
@@ -470,19 +470,23 @@ def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bo
 
 
 def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
-    """Pick jobs and move them under the dispatcher's lock; None if others have it for so many seconds."""
-    lease = in_flight.take_lock(seconds)
-    has_lock = lease is not None
-    if lease is None and in_flight.is_lock_stuck():
-        lease = in_flight.look_at_lock()
-    if lease is None:
-        return None
-    unseen = new_jobs.unseen_at_once()  # before the count, which sees what is stored by then
-    state = PassState(count_in_flight(has_lock=has_lock), backlog.read_marks(lease.state), has_lock)
-    state.in_flight.unseen = unseen
-    in_flight.leave_out_held(state.in_flight, state.marks.written)
-    done = work(state)
-    written = state.to_write()
-    if has_lock and written is not None:
-        EngineLease.primary.filter(pk=lease.pk).update(state=written)
-    return done
+    """Pick jobs and move them under the dispatcher's lock; None if others have it for so many seconds.
+
+    The server ends a holder that is silent for a while, as a process that is frozen.
+    """
+
+    def make_pass() -> T | None:
+        lease = in_flight.take_lock(seconds)
+        if lease is None:
+            return None
+        unseen = new_jobs.unseen_at_once()  # before the count, which sees what is stored by then
+        state = PassState(count_in_flight(), backlog.read_marks(lease.state))
+        state.in_flight.unseen = unseen
+        in_flight.leave_out_held(state.in_flight, state.marks.written)
+        done = work(state)
+        written = state.to_write()
+        if written is not None:
+            EngineLease.primary.filter(pk=lease.pk).update(state=written)
+        return done
+
+    return database.in_transaction(make_pass, in_flight.LOCK_SILENCE_SECONDS)

@@ -21,7 +21,6 @@ from django_jobs.engine.dispatch import backlog, tenant_shares, tickets, turns
 from django_jobs.engine.execution import breaker, claim, leases
 from django_jobs.engine.execution.claim import ahead_name, claimed_job
 from django_jobs.engine.ports import Queue, Ticket
-from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Candidate, JobRow, Waypoint
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
@@ -58,9 +57,9 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
     until = time.monotonic() + ASK_SECONDS
     claim.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
     start = functools.partial(_start, taker=taker, in_pools={queue.pool for queue in queues})
-    share = database.in_transaction(lambda: turns.take_share(queues, count, start))
+    share = turns.take_share(queues, count, start)
     if tenant_shares.ask() and share == ([], []):
-        share = database.in_transaction(lambda: turns.take_share(queues, count, start))
+        share = turns.take_share(queues, count, start)
     if share is None:
         return None
     claimed, queued = share

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import logging
+import math
 import socket
 import struct
 import threading
@@ -72,9 +73,12 @@ def locked(queryset: Q, *, skip: bool = False) -> Q:
     return store().locked(queryset, skip=skip)
 
 
-def in_transaction(function: Callable[[], T]) -> T:
-    """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once."""
-    return store().in_transaction(function)
+def in_transaction(function: Callable[[], T], silence: float = math.inf) -> T:
+    """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once.
+
+    The server ends one of which it hears nothing for ``silence`` seconds, or for half of LEASE_SECONDS.
+    """
+    return store().in_transaction(function, silence)
 
 
 def retried(function: Callable[[], T]) -> T:

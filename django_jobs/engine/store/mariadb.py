@@ -46,9 +46,9 @@ class MariaDBStore(Store):
     def sql_now(self) -> str:
         return "UTC_TIMESTAMP(6)"
 
-    def in_transaction(self, function: Callable[[], T]) -> T:
+    def in_transaction(self, function: Callable[[], T], silence: float = math.inf) -> T:
         with self.connection.execute_wrapper(_by_primary_key):
-            return super().in_transaction(function)
+            return super().in_transaction(function, silence)
 
     @contextlib.contextmanager
     def transaction(self, silence: int) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
+import math
 import os
 import random
 import socket
@@ -139,10 +140,11 @@ class Transactions:
         """Have what is read in the block, in the order of an index and up to a limit, read by that index."""
         yield
 
-    def in_transaction(self, function: Callable[[], T]) -> T:
+    def in_transaction(self, function: Callable[[], T], silence: float = math.inf) -> T:
         """Run ``function`` in a transaction; again when it lost a race. Inside a caller's transaction: once.
 
-        Where it can, the server ends a transaction of ours of which it hears nothing for half of LEASE_SECONDS.
+        Where it can, the server ends a transaction of ours of which it hears nothing for half of LEASE_SECONDS, or for
+        ``silence`` seconds where that is less.
         A process that is frozen in its midst, or whose interpreter a handler holds, would else hold its rows for as
         long as that lasts: nobody could rescue its jobs, nor renew their leases in time where the process lives.
         """
@@ -151,7 +153,7 @@ class Transactions:
                 return function()
 
         def run() -> T:
-            with self.transaction(max(1, int(float(jobs_settings.LEASE_SECONDS) / 2))):
+            with self.transaction(max(1, int(min(silence, float(jobs_settings.LEASE_SECONDS) / 2)))):
                 return function()
 
         return self.retried(run)

@@ -12,7 +12,6 @@ from django_jobs.models import EngineLease, Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, MemoryBroker, end, pending_job, pending_jobs, returned, running_job, start
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import Interpose
 
 
 class Double(AccessPolicy):
@@ -223,18 +222,6 @@ def test_a_raised_limit_lets_more_go_and_a_lowered_one_takes_none_back(
     assert queued() == {(organization.pk, 0): 3}
     type(kind).objects.filter(pk=kind.pk).update(max_running=2)
     assert queued() == {(organization.pk, 0): 3}
-
-
-def test_without_the_lock_nothing_of_a_limited_type_goes(
-    broker: MemoryBroker, organization: Organization, monkeypatch: pytest.MonkeyPatch, interpose: Interpose
-) -> None:
-    plain, kind = make_job_type(), make_job_type(max_running=10)
-    waiting(broker, (plain, organization, 0), (kind, organization, 0))
-    EngineLease.objects.get_or_create(pk=verbs.DISPATCH_LEASE)
-    monkeypatch.setattr(verbs.store(), "first_locked", lambda *_: None)
-    interpose("is_dispatch_stuck", lambda: True)
-    verbs.dispatch()
-    assert set(Job.objects.filter(status="Queued").values_list("job_type", flat=True)) == {plain.pk}
 
 
 def test_types_at_their_rates_hold_up_no_other_type_of_their_organization(
