@@ -30,7 +30,7 @@ from django_jobs.admin.submission_form import SubmissionForm
 from django_jobs.engine.control import switches
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.insight.problems import unknown_permissions
-from django_jobs.engine.job_types.types import RETRY_FIELDS, AccessFields, DefaultFields, StateFields, TextFields
+from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
 from django_jobs.models.job_type import MAX_RETRIES
@@ -48,12 +48,12 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
     ordering = ("type_name",)
     sortable_by = ("type_name", "max_retries", "pool")
     fieldsets = (
-        (None, {"fields": ("type_name", *TextFields.__annotations__, "handler_method")}),
-        (gettext_lazy("What its jobs get"), {"fields": tuple(DefaultFields.__annotations__)}),
-        (gettext_lazy("Who may submit it"), {"fields": tuple(AccessFields.__annotations__)}),
+        (None, {"fields": ("type_name", "display_name", "description", "handler_method")}),
+        (gettext_lazy("What its jobs get"), {"fields": ("default_priority", "default_timeout")}),
+        (gettext_lazy("Who may submit it"), {"fields": ("submit_by", "requires_permission")}),
         (gettext_lazy("Retries"), {"fields": (*RETRY_FIELDS, "schedule")}),
         *LIMITS,
-        (gettext_lazy("State"), {"fields": tuple(StateFields.__annotations__)}),
+        (gettext_lazy("State"), {"fields": ("is_enabled", "is_paused")}),
     )
     change_form_template = "admin/django_jobs/jobtype/change_form.html"
 

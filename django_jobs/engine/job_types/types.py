@@ -21,45 +21,26 @@ from django.utils.module_loading import autodiscover_modules
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class TextFields(TypedDict, total=False):
-    """What people read of a type: text, or a lazy translation of one."""
+class JobTypeFields(TypedDict, total=False):
+    """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
 
+    # Text for people, or a lazy translation of one.
     display_name: Any
     description: Any
-
-
-class DefaultFields(TypedDict, total=False):
-    """What a job of the type gets where its submission says nothing else."""
-
+    # What a job of the type gets where its submission says nothing else.
     default_priority: str | int
     default_timeout: int
-
-
-class RetryFields(TypedDict, total=False):
-    """How a failed attempt is tried again. Each job keeps a copy, in a field of the same name, from its submission."""
-
+    # How a failed attempt is tried again: RETRY_FIELDS.
     max_retries: int
     retry_delay: int
-
-
-class AccessFields(TypedDict, total=False):
-    """Who may submit the type."""
-
+    # Which users may submit the type.
     submit_by: str
     requires_permission: str
-
-
-class LimitFields(TypedDict, total=False):
-    """How often the type may be submitted."""
-
+    # How often the type may be submitted.
     deduplication_window: int
     rate_limit: int | None
     rate_limit_window: int
-
-
-class FlowFields(TypedDict, total=False):
-    """How many of its jobs may run and start at once; the others wait."""
-
+    # How many of its jobs may run and start at once; the others wait.
     max_running: int | None
     max_running_per_organization: int | None
     concurrency_key: str
@@ -67,54 +48,23 @@ class FlowFields(TypedDict, total=False):
     max_starts: int | None
     max_starts_per_key: int | None
     max_starts_window: int
-
-
-class BreakerFields(TypedDict, total=False):
-    """When its jobs are held because they fail one after the other."""
-
+    # When its jobs are held because they fail one after the other.
     breaker_failures: int
     breaker_pause: int
-
-
-class PoolFields(TypedDict, total=False):
-    """Which workers run its jobs."""
-
+    # Which workers run its jobs.
     pool: str
-
-
-class RetentionFields(TypedDict, total=False):
-    """How long its ended jobs are kept."""
-
+    # How long its ended jobs are kept.
     retention_days: int | None
-
-
-class StateFields(TypedDict, total=False):
-    """Options that say whether the type takes submissions and starts jobs."""
-
+    # Whether the type takes submissions, and whether it starts jobs.
     is_enabled: bool
     is_paused: bool
-
-
-class JobTypeFields(
-    TextFields,
-    DefaultFields,
-    RetryFields,
-    AccessFields,
-    LimitFields,
-    FlowFields,
-    BreakerFields,
-    PoolFields,
-    RetentionFields,
-    StateFields,
-    total=False,
-):
-    """What a declaration may say of its type; what it does not say is the model's default, and ``submit_by`` code."""
 
 
 #: Defaults of a declaration that differ from those of a row that is made by hand.
 DECLARED_DEFAULTS: Final = {"submit_by": "code"}
 DECLARED_FIELDS: Final = tuple(JobTypeFields.__annotations__)
-RETRY_FIELDS: Final = tuple(RetryFields.__annotations__)
+#: Each job keeps a copy of these, in a field of the same name, from its submission.
+RETRY_FIELDS: Final = ("max_retries", "retry_delay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
