@@ -36,7 +36,8 @@ from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher, in_flight, tickets
 from django_jobs.engine.execution import context, leases
 from django_jobs.engine.execution.claim import claim_jobs
-from django_jobs.engine.execution.run import context_for, run_handler
+from django_jobs.engine.execution.context import JobContext
+from django_jobs.engine.execution.run import run_handler
 from django_jobs.engine.execution.settle import settle_all
 from django_jobs.engine.insight import events
 from django_jobs.engine.ports import ForeignEntry, Queue, RunningTicket, Ticket, drain_broadcasts, get_broker
@@ -365,7 +366,7 @@ def run_ticket() -> None:
     for claimed in claim_jobs([ticket], worker_name, set_aside=_put_behind_others):
         runner = CheckpointRunner(claimed, worker_name)
         with runner.kept_alive():
-            ended = run_handler(claimed, context_for(claimed, runner))
+            ended = run_handler(claimed, JobContext(claimed, runner))
         settle_all([ended], worker_name)
     dispatcher.dispatch_without_budget()
     events.stop()

@@ -9,13 +9,15 @@ from typing import IO, Any, Final
 
 from django.utils import timezone
 
-from django_jobs.conf import jobs_settings
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
+from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import context
 from django_jobs.engine.execution.context import JobContext, ResultReference
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
 from django_jobs.engine.execution.steps import MAX_STEPS, MemoryNotes
 from django_jobs.engine.json_storage import storable
+from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
 from django_jobs.exceptions import JobCanceled
@@ -44,16 +46,17 @@ class RecordingContext(JobContext):
 
     def __init__(
         self,
-        runner: RecordingRunner,
+        claimed: Claimed,
         tenant: Any,
         *,
         parents: Mapping[str, Any],
         notes: MemoryNotes,
         batch: BatchStatus | None,
         batch_id: str | None,
-        **fields: Any,
     ) -> None:
-        super().__init__(runner=runner, notes=notes, submit=self._record, **fields)
+        runner = RecordingRunner()
+        super().__init__(claimed, runner, notes)
+        self.metadata = claimed.metadata
         self._notes = notes
         self._tenant = tenant
         self.progress = runner.progress
@@ -91,7 +94,7 @@ class RecordingContext(JobContext):
         self.outputs[reference] = data.encode() if isinstance(data, str) else data
         return reference
 
-    def _record(self, job_type: Any, parameters: Any, keywords: Mapping[str, Any]) -> Job:
+    def _submit(self, job_type: Any, parameters: Any, keywords: Mapping[str, Any]) -> Job:
         """Check the values as a submission does, except for what only the database knows, and keep the job."""
         fields = {name: value for name, value in keywords.items() if name != "user"}
         refuse_unknown("context.submit_job", fields)
@@ -194,8 +197,13 @@ def make_context(
     if tenant is not None:
         values["organization"] = id_of(tenant)
     values.setdefault("organization_pk", values["organization"] if tenant is None else tenant.pk)
-    known: dict[str, Any] = {"parents": results, "notes": notes, "batch": batch, "batch_id": batch_id}
-    return RecordingContext(RecordingRunner(), tenant, parameters=stored, **known, **values)
+    ticket = Ticket(0, 0, values["attempt"], 0, DEFAULT_POOL)
+    claimed = Claimed(pk=0, ticket=ticket, handler=_no_handler, parameters=stored, worker_name="", **values)
+    return RecordingContext(claimed, tenant, parents=results, notes=notes, batch=batch, batch_id=batch_id)
+
+
+def _no_handler(context: Any) -> None:
+    """Do nothing: the test calls its handler itself."""
 
 
 def _result(name: str, result: Any) -> Any:

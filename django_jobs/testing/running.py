@@ -16,8 +16,8 @@ from django_jobs.engine.control import batches
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
 from django_jobs.engine.dispatch import backlog, dispatcher, pass_state, window
 from django_jobs.engine.execution import claim, coroutines, retry_policy, settle
-from django_jobs.engine.execution.context import ProgressBuffer
-from django_jobs.engine.execution.run import attempt_handler, context_for, run_handler
+from django_jobs.engine.execution.context import JobContext, ProgressBuffer
+from django_jobs.engine.execution.run import attempt_handler, run_handler
 from django_jobs.engine.insight.status import describe_all
 from django_jobs.engine.ports import Ticket, broker_in_place
 from django_jobs.engine.store import database
@@ -125,7 +125,7 @@ class _TestRun:
 
     def _attempt(self, claimed: Claimed) -> retry_policy.Outcome:
         runner = _Runner(claimed)
-        context = context_for(claimed, runner)
+        context = JobContext(claimed, runner)
         if not held_open():
             ended = run_handler(claimed, context)
             runner.write()

@@ -21,10 +21,10 @@ from django.db import connections, reset_queries
 from django_jobs.engine import machine
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.execution import breaker, leases
+from django_jobs.engine.execution.context import JobContext
 from django_jobs.engine.execution.retry_policy import NotBegun, Outcome
 from django_jobs.engine.execution.run import (
     attempt_beside_others,
-    context_for,
     ended_by,
     restore_connections,
     run_handler,
@@ -365,7 +365,7 @@ def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrup
     """Run a job in a slot. Whatever goes wrong, the shared slot is freed and the outcome handed over."""
     try:
         outcome: Outcome = _begin(state, slot, claimed) or run_handler(
-            claimed, context_for(claimed, _runner(state, claimed, interrupter))
+            claimed, JobContext(claimed, _runner(state, claimed, interrupter))
         )
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
@@ -376,7 +376,7 @@ def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrup
 async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupter: TaskInterrupter) -> None:
     """Run a coroutine in a slot, in the loop that runs already; else as :func:`run_in`."""
     try:
-        context = context_for(claimed, _runner(state, claimed, interrupter))
+        context = JobContext(claimed, _runner(state, claimed, interrupter))
         outcome = await attempt_beside_others(claimed, context, interrupter, _CoroutinePlace(state, slot, claimed))
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)

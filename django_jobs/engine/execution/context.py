@@ -22,13 +22,14 @@ from django.db.models.functions import Cast, Length
 from django.utils.text import get_valid_filename
 
 from django_jobs.conf import output_storage
-from django_jobs.engine import transitions
+from django_jobs.engine import observers, transitions
 from django_jobs.engine.execution import coroutines
-from django_jobs.engine.execution.steps import Checkpoint, Done, MemoryNotes, Step, Steps, refuse_coroutine
+from django_jobs.engine.execution.steps import Checkpoint, DatabaseNotes, Done, Step, Steps, refuse_coroutine
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.ports import get_broadcaster
 from django_jobs.engine.store import database
+from django_jobs.engine.submission.submit import submit_from_handler
 from django_jobs.exceptions import InvalidStep, JobCanceled, OrganizationGone
 from django_jobs.models import Job, JobDependency
 from django_jobs.models.job import format_job_id, parse_job_id
@@ -36,6 +37,7 @@ from django_jobs.statuses import Status
 from django_jobs.texts import say
 
 if TYPE_CHECKING:
+    from django_jobs.engine.claimed_job import Claimed
     from django_jobs.engine.execution.steps import Notes
     from django_jobs.engine.submission.values import ContextFields
     from django_jobs.models import JobType
@@ -301,9 +303,7 @@ class DurableWork:
     job_id: str
     _runner: Runner
 
-    def __init__(self, notes: Notes | None) -> None:
-        """Without ``notes``, what is done is remembered as long as this object is there."""
-        notes = notes or MemoryNotes()
+    def __init__(self, notes: Notes) -> None:
         self._steps = Steps(notes)
         self._checkpoint = Checkpoint(notes)
 
@@ -459,7 +459,6 @@ async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 #: Submits a job of this type, with these parameters and keywords, from a handler.
-Submit = Callable[[Any, Any, Mapping[str, Any]], "Job"]
 #: Characters of a progress message.
 MAX_MESSAGE: Final = 255
 
@@ -474,34 +473,19 @@ class JobContext(DurableWork):
     the attempt's limit.
     """
 
-    def __init__(  # noqa: PLR0913  (all facts of one attempt)
-        self,
-        *,
-        job_id: str,
-        job_type: str,
-        organization: str,
-        organization_pk: Any,
-        parameters: Any,
-        metadata: Any,
-        attempt: int,
-        timeout_seconds: int,
-        runner: Runner,
-        notes: Notes | None = None,
-        submit: Submit | None = None,
-        worker_name: str = "",
-    ) -> None:
-        super().__init__(notes)
-        self.job_id = job_id
-        self.job_type = job_type
-        self.organization = organization
-        self.parameters = parameters
-        self.metadata = metadata
-        self.attempt = attempt
-        self.timeout_seconds = timeout_seconds
-        self.organization_pk = organization_pk
+    def __init__(self, claimed: Claimed, runner: Runner, notes: Notes | None = None) -> None:
+        """Without ``notes``, steps and checkpoint are rows. To be made in the thread in which the handler begins."""
+        super().__init__(notes or DatabaseNotes(claimed))
+        self.job_id = claimed.job_id
+        self.job_type = claimed.job_type
+        self.organization = claimed.organization
+        self.parameters = claimed.parameters
+        self.metadata = observers.seen_by_handlers(claimed.metadata)
+        self.attempt = claimed.attempt
+        self.timeout_seconds = claimed.timeout_seconds
+        self.organization_pk = claimed.organization_pk
+        self._claimed = claimed
         self._runner = runner
-        self._submit = submit
-        self._worker_name = worker_name
         self._has_ended = False
         #: Whether the handler began to save a file.
         self.has_saved = False
@@ -545,7 +529,7 @@ class JobContext(DurableWork):
         """
         # a host imports this class before the apps are ready
 
-        return self._read(lambda: read_parent_results(self._pk()))
+        return self._read(lambda: read_parent_results(self._claimed.pk))
 
     @cached_property
     def batch_id(self) -> str | None:
@@ -555,7 +539,7 @@ class JobContext(DurableWork):
         """
         from django_jobs.engine import batches  # a host imports this class before the apps are ready
 
-        return self._read(lambda: batches.batch_id_of(self._pk()))
+        return self._read(lambda: batches.batch_id_of(self._claimed.pk))
 
     @property
     def batch(self) -> BatchStatus | None:
@@ -565,7 +549,7 @@ class JobContext(DurableWork):
         """
         from django_jobs.engine import batches  # a host imports this class before the apps are ready
 
-        return self._read(lambda: batches.batch_of(self._pk()))
+        return self._read(lambda: batches.batch_of(self._claimed.pk))
 
     def _read(self, read: Callable[[], T]) -> T:
         self._refuse_late()
@@ -592,13 +576,7 @@ class JobContext(DurableWork):
     def _ask_whether_owned(self) -> bool:
         from django_jobs.engine.execution import leases
 
-        return leases.is_owned(self._pk(), self.attempt, self._worker_name)
-
-    def _pk(self) -> int:
-        from django_jobs.models.job import parse_job_id
-
-        parsed = parse_job_id(self.job_id)
-        return 0 if parsed is None else parsed[0]
+        return leases.is_owned(self._claimed.pk, self.attempt, self._claimed.worker_name)
 
     def update_progress(self, percent: float, message: str | None = None) -> None:
         """Report progress (0 to 100) and what is being done. Cheap: call it as often as you like.
@@ -640,9 +618,10 @@ class JobContext(DurableWork):
         the earlier one submitted, whatever the window. Raises what ``submit_job`` raises.
         """
         self._refuse_late()
-        if self._submit is None:
-            raise RuntimeError("This context belongs to no running job; django_jobs.testing.make_context makes one.")
         return self._submit(job_type, parameters, keywords)
+
+    def _submit(self, job_type: Any, parameters: Any, keywords: Mapping[str, Any]) -> Job:
+        return submit_from_handler(self._claimed, job_type, parameters, keywords)
 
     async def asubmit_job(
         self, job_type: str | JobType, parameters: Mapping[str, Any] | None = None, **keywords: Unpack[ContextFields]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import decimal
-import functools
 import inspect
 import logging
 import time
@@ -17,14 +16,13 @@ from django.db import connections
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import coroutines, handler_logs, retry_policy, steps
-from django_jobs.engine.execution.context import MAX_REFERENCE, JobContext, Runner
+from django_jobs.engine.execution import coroutines, handler_logs, retry_policy
+from django_jobs.engine.execution.context import MAX_REFERENCE, JobContext
 from django_jobs.engine.execution.retry_policy import place_of
 from django_jobs.engine.job_types.masking import mask_of
 from django_jobs.engine.json_storage import NotStorable, clean_text, storable
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store_of
-from django_jobs.engine.submission import submit
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled, JobTimedOut, RetryLater, WorkerStopping
 from django_jobs.texts import say
 
@@ -216,24 +214,6 @@ def _judged(claimed: Claimed, error: BaseException) -> retry_policy.Outcome:
             told = retry_policy.readable(error, claimed.mask)
             return retry_policy.Postponed(claimed=claimed, delay=error.seconds, text=told)
     return _raised(claimed, error)
-
-
-def context_for(claimed: Claimed, runner: Runner) -> JobContext:
-    """Return the context for the handler of this attempt."""
-    return JobContext(
-        job_id=claimed.job_id,
-        job_type=claimed.job_type,
-        organization=claimed.organization,
-        organization_pk=claimed.organization_pk,
-        parameters=claimed.parameters,
-        metadata=observers.seen_by_handlers(claimed.metadata),
-        attempt=claimed.attempt,
-        timeout_seconds=claimed.timeout_seconds,
-        runner=runner,
-        notes=steps.DatabaseNotes(claimed),
-        submit=functools.partial(submit.submit_from_handler, claimed),
-        worker_name=claimed.worker_name,
-    )
 
 
 def _call(claimed: Claimed, context: JobContext) -> Any:

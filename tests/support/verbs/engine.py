@@ -130,7 +130,7 @@ if TYPE_CHECKING:
 
     # Run
     from django_jobs.engine.execution.run import attempt_handler as attempt
-    from django_jobs.engine.execution.run import context_for
+    from django_jobs.engine.execution.context import JobContext as context_for  # noqa: N813
     from django_jobs.engine.execution.run import run_handler as run
     from django_jobs.engine.execution.context import write as write_progress
     from django_jobs.engine.execution.context import ProgressBuffer

@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from django_jobs import JobContext, PermanentError, job_handler
 from django_jobs.engine.job_types import parameters
+from django_jobs.testing import make_context
 from tests.support import handlers, verbs
 from tests.support.serializers import Order
 
@@ -42,17 +43,7 @@ def declared(nothing_declared: object) -> None:
 
 
 def context(type_name: str, values: Any) -> JobContext:
-    return JobContext(
-        job_id="JOB-2026-00001",
-        job_type=type_name,
-        organization="ORG-2026-00001",
-        organization_pk=1,
-        parameters=values,
-        metadata={},
-        attempt=1,
-        timeout_seconds=300,
-        runner=None,  # type: ignore[arg-type]
-    )
+    return make_context(values, job_type=type_name)
 
 
 @pytest.mark.parametrize("name", ["plain", "of_no_code"])
