@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 from collections.abc import Mapping
 from typing import IO, Any, Final
@@ -12,15 +13,17 @@ from django.utils import timezone
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import context
+from django_jobs.engine.execution import steps as work
 from django_jobs.engine.execution.context import JobContext, ResultReference
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
-from django_jobs.engine.execution.steps import MAX_STEPS, MemoryNotes
+from django_jobs.engine.execution.steps import MAX_STEPS, Notes
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store.organization_ids import id_of
+from django_jobs.engine.store.values import NewStep, StoredStep
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
-from django_jobs.exceptions import JobCanceled
+from django_jobs.exceptions import AttemptLost, JobCanceled
 from django_jobs.models import Job
 from django_jobs.values import BatchStatus
 
@@ -34,6 +37,44 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "attempt": 1,
     "timeout_seconds": 300,
 }
+
+
+class MemoryNotes(Notes):
+    """The notes of a context that belongs to no job."""
+
+    def __init__(self, steps: Mapping[str, Any] | None = None, checkpoint: Mapping[str, Any] | None = None) -> None:
+        """``steps`` are the results of those that an earlier attempt has done, by name and in their order."""
+        self.may_have_more, self.thread = True, None
+        self.steps = [StoredStep(place, *step) for place, step in enumerate((steps or {}).items(), start=1)]
+        self.saved = dict(checkpoint or {})
+        #: Whether another worker has the job by now.
+        self.is_lost = False
+
+    def require_commits(self, what: str) -> None:
+        """Nothing is committed here."""
+
+    def steps_from(self, position: int) -> list[StoredStep]:
+        """Return a page of the steps in memory."""
+        return [step for step in self.steps if step.position >= position][: work.PAGE]
+
+    def store_step(self, step: NewStep) -> Any:
+        """Keep a step."""
+        self._require_job()
+        self.steps.append(StoredStep(step.position, step.name, json.loads(step.result), step.digest))
+        return json.loads(step.result)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return a copy of the checkpoint."""
+        return json.loads(json.dumps(self.saved))  # type: ignore[no-any-return]
+
+    def save_checkpoint(self, data: str) -> None:
+        """Keep the checkpoint."""
+        self._require_job()
+        self.saved = json.loads(data)
+
+    def _require_job(self) -> None:
+        if self.is_lost:
+            raise AttemptLost
 
 
 class RecordingContext(JobContext):

@@ -307,10 +307,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.engine.execution.steps", "MAX_STEPS"),
         ("django_jobs.testing.contexts", "MAX_STEPS"),
     ),
-    "steps_page_rows": (
-        ("django_jobs.engine.execution.steps", "PAGE"),
-        ("django_jobs.engine.execution.steps", "PAGE"),
-    ),
+    "steps_page_rows": ("django_jobs.engine.execution.steps", "PAGE"),
     "work_notes_first_pause_seconds": ("django_jobs.engine.execution.steps", "FIRST_PAUSE"),
     # Workers
     "burst_last_look_seconds": ("django_jobs.worker.child", "LAST_LOOK_SECONDS"),

@@ -17,7 +17,7 @@ import time
 import types
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, Error, transaction
@@ -47,41 +47,22 @@ FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 
 
-class Notes(Protocol):
-    """What steps and checkpoints ask for. A test's context has one in memory."""
+class Notes:
+    """The rows of a running job's steps and checkpoint. To be made in its handler's thread, as the handler begins."""
 
-    #: Whether an earlier attempt may have left something.
-    may_have_more: bool
     #: The handler's own thread; None where that makes no difference.
     thread: int | None
 
-    def require_commits(self, what: str) -> None:
-        """Raise InvalidStep where what is stored now would not be committed at once."""
-
-    def steps_from(self, position: int) -> list[StoredStep]:
-        """Return the first PAGE stored steps of this position and later ones, in their order."""
-
-    def store_step(self, step: NewStep) -> Any:
-        """Store a step, and return its result as later attempts will read it. Raises AttemptLost."""
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the checkpoint that was saved last."""
-
-    def save_checkpoint(self, data: str) -> None:
-        """Store JSON as the checkpoint. Raises AttemptLost."""
-
-
-class DatabaseNotes(Notes):
-    """The notes of a job that runs. To be made in the thread, and at the moment, in which its handler begins."""
-
     def __init__(self, claimed: Claimed) -> None:
         self._attempt = Attempt(claimed.pk, claimed.attempt, claimed.worker_name)
+        #: Whether an earlier attempt may have left something.
         self.may_have_more = claimed.attempt > 1
         self.thread = threading.get_ident()
         #: Open when the handler begins: a test's transactions, which take the place of commits there.
         self._depth = _open_blocks()
 
     def require_commits(self, what: str) -> None:
+        """Raise InvalidStep where what is stored now would not be committed at once."""
         if _open_blocks() > self._depth or _commits_nothing():
             text = (
                 "%(what)s cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
@@ -90,61 +71,29 @@ class DatabaseNotes(Notes):
             raise InvalidStep(say(text, code="in_transaction", what=what))
 
     def steps_from(self, position: int) -> list[StoredStep]:
+        """Return the first PAGE stored steps of this position and later ones, in their order."""
         from django_jobs.models import JobStep
 
         rows = JobStep.primary.filter(job_id=self._attempt.pk, position__gte=position).order_by("position")
         return [StoredStep(*row) for row in rows.values_list(*StoredStep._fields)[:PAGE]]
 
     def store_step(self, step: NewStep) -> Any:
+        """Store a step, and return its result as later attempts will read it. Raises AttemptLost."""
         stored = _insisting(lambda: store().insert_step(self._attempt, step))
         if stored is None:
             raise AttemptLost
         return stored.result
 
     def checkpoint(self) -> dict[str, Any]:
+        """Return the checkpoint that was saved last."""
         from django_jobs.models import JobCheckpoint
 
         found = JobCheckpoint.primary.filter(pk=self._attempt.pk).values_list("data", flat=True).first()
         return found if isinstance(found, dict) else {}
 
     def save_checkpoint(self, data: str) -> None:
+        """Store JSON as the checkpoint. Raises AttemptLost."""
         if not _insisting(lambda: store().save_checkpoint(self._attempt, data)):
-            raise AttemptLost
-
-
-class MemoryNotes(Notes):
-    """The notes of a context that belongs to no job."""
-
-    may_have_more = True
-    thread = None
-
-    def __init__(self, steps: Mapping[str, Any] | None = None, checkpoint: Mapping[str, Any] | None = None) -> None:
-        """``steps`` are the results of those that an earlier attempt has done, by name and in their order."""
-        self.steps = [StoredStep(place, *step) for place, step in enumerate((steps or {}).items(), start=1)]
-        self.saved = dict(checkpoint or {})
-        #: Whether another worker has the job by now.
-        self.is_lost = False
-
-    def require_commits(self, what: str) -> None:
-        """Nothing is committed here."""
-
-    def steps_from(self, position: int) -> list[StoredStep]:
-        return [step for step in self.steps if step.position >= position][:PAGE]
-
-    def store_step(self, step: NewStep) -> Any:
-        self._require_job()
-        self.steps.append(StoredStep(step.position, step.name, json.loads(step.result), step.digest))
-        return json.loads(step.result)
-
-    def checkpoint(self) -> dict[str, Any]:
-        return json.loads(json.dumps(self.saved))  # type: ignore[no-any-return]
-
-    def save_checkpoint(self, data: str) -> None:
-        self._require_job()
-        self.saved = json.loads(data)
-
-    def _require_job(self) -> None:
-        if self.is_lost:
             raise AttemptLost
 
 
@@ -221,14 +170,14 @@ class Checkpoint:
         except NotStorable as error:
             raise InvalidStep(said(error)) from error
 
-    def save(self, text: str) -> None:
-        """Store what :meth:`text` returned. Raises AttemptLost."""
+    def save(self, text: str | None = None) -> None:
+        """Store the dict, or what :meth:`text` returned of it. Raises AttemptLost, and InvalidStep in a transaction."""
+        self._notes.require_commits(WHAT)
+        if text is None:
+            self.read()
+            text = self.text()
         self._notes.save_checkpoint(text)
         self._saved = text
-
-    def require_commits(self) -> None:
-        """Raise InvalidStep inside a transaction."""
-        self._notes.require_commits(WHAT)
 
     def unsaved(self, job_id: str) -> str | None:
         """Return the JSON to be stored with the end of the attempt; None where nothing changed, or it cannot be."""
@@ -275,13 +224,6 @@ _NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
 _inside: contextvars.ContextVar[Steps | None] = contextvars.ContextVar("django_jobs_step", default=None)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Done:
-    """A step that need not be done again."""
-
-    result: Any
-
-
 class Call(NamedTuple):
     """What a handler asked to be done as a step, with its arguments as they were then."""
 
@@ -320,7 +262,11 @@ class Step:
     coroutine: Coroutine[Any, Any, Any] | None = None
     has_begun: bool = False
     has_ended: bool = False
-    done: Done | None = None
+    #: Whether its result is stored, so that it need not be done again.
+    is_done: bool = False
+    result: Any = None
+    #: For how long its function ran in this attempt.
+    seconds: float = 0.0
 
     @property
     def title(self) -> str:
@@ -444,16 +390,16 @@ class Steps:
         with self._taking, contextlib.suppress(ValueError):
             self._open[step.call.name, step.call.digest].remove(step)
 
-    def done(self, step: Step) -> Done | None:
-        """Return what is stored of a step; None where it is still to be done. Raises StepOrderChanged."""
+    def is_done(self, step: Step) -> bool:
+        """Return whether the result of a step is stored; it then has that result. Raises StepOrderChanged."""
         self._notes.require_commits(f"Step {step.title!r}")
         with self._reading:
-            if step.done is None and not step.has_begun:
+            if not step.is_done and not step.has_begun:
                 self._look_for(step)
-        if step.done is None and step.coroutine is not None and step.call.was_changed():
+        if not step.is_done and step.coroutine is not None and step.call.was_changed():
             text = "The arguments of step %(step)r were changed between its call and its beginning."
             raise InvalidStep(say(text, code="arguments_changed", step=step.title))
-        return step.done
+        return step.is_done
 
     def _look_for(self, step: Step) -> None:
         while step.label not in self._stored and self._read_to is not None:
@@ -462,7 +408,7 @@ class Steps:
         if stored is None:
             self._begin(step)
         elif stored.digest in {"", step.call.digest}:
-            step.done = Done(self._stored.pop(step.label).result)
+            step.is_done, step.result = True, self._stored.pop(step.label).result
         else:
             text = f"Step %(step)r of this job had other arguments in an earlier attempt. {_ORDER}"
             raise StepOrderChanged(say(text, code="other_arguments", step=step.title))
@@ -486,37 +432,23 @@ class Steps:
         step.has_begun = True
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Stopwatch]:
-        """Return a ``with`` block for a step's function, which may call no other step."""
+    def running(self, step: Step) -> Iterator[None]:
+        """Return a ``with`` block for a step's function, which may call no other step. It takes the time."""
         _inside.set(self)
-        watch = Stopwatch()
-        try:
-            yield watch
-        finally:
-            watch.stop()
+        began = time.monotonic()
+        yield
+        step.seconds = time.monotonic() - began
 
-    def store(self, step: Step, value: Any, seconds: float) -> Any:
+    def store(self, step: Step, value: Any) -> Any:
         """Store the value that a step's function returned; return it as every attempt gets it."""
         try:
             text = encoded(value, f"The result of step {step.title!r}", MAX_BYTES)[0]
         except NotStorable as error:
             text = "%(text)s Let it return little, such as the id of what it made."
             raise InvalidStep(say(text, code=error.code, text=said(error), step=step.title)) from error
-        result = self._notes.store_step(NewStep(step.position, step.label, text, seconds, step.call.digest))
-        step.done = Done(result)
-        return result
-
-
-class Stopwatch:
-    """How long a step's function ran."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self.seconds = 0.0
-
-    def stop(self) -> None:
-        """Note the time."""
-        self.seconds = time.monotonic() - self._began
+        new = NewStep(step.position, step.label, text, step.seconds, step.call.digest)
+        step.is_done, step.result = True, self._notes.store_step(new)
+        return step.result
 
 
 def refuse_coroutine(step: Step, value: Any) -> None:
