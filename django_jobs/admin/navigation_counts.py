@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -15,6 +13,7 @@ from django_jobs.engine.alerts.reading import read_lately
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.models import Batch, Job
@@ -30,32 +29,21 @@ WORKERS: Final = "workers"
 
 #: How old a number may be.
 SECONDS: Final = 5.0
-#: For so many people who each see other jobs, numbers are kept at a time.
-MOST_KEPT: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    until: float
-    counts: Mapping[str, CappedCount]
-
-
-_kept: dict[Any, _Kept] = {}
+#: By who sees them, and which numbers these are.
+_kept: Final[Memory[tuple[Any, frozenset[str]], Mapping[str, CappedCount]]] = Memory(1_000)
 
 
 def read_counts(user: Any, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
     """Return the wanted numbers of the jobs that this user may see, by name, as they were some seconds ago at most."""
     is_system_admin = get_policy().is_system_admin(user)
     key = ("all" if is_system_admin else user.pk, wanted)
-    now = time.monotonic()
-    found = _kept.get(key)
-    if found is None or found.until <= now:
-        if len(_kept) >= MOST_KEPT:
-            _kept.clear()
+    counts = _kept.fresh(key)
+    if counts is None:
         organizations = None if is_system_admin else visible_organizations(None, user)
-        counts = {name: _READERS[name](user, organizations) for name in sorted(wanted)}
-        found = _kept[key] = _Kept(now + SECONDS, counts)
-    return found.counts
+        counts = _kept.put(key, {name: _READERS[name](user, organizations) for name in sorted(wanted)}, SECONDS)
+    return counts
 
 
 def forget() -> None:

@@ -234,7 +234,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "tenant_deletion_jobs": ("django_jobs.engine.control.tenants", "BATCH"),
     "tenant_deletion_pages": ("django_jobs.engine.control.tenants", "PAGES"),
     # Submitting and dispatching
-    "answer_cache_entries": ("django_jobs.engine.dispatch.tenant_shares", "MAX_ANSWERS"),
+    "answer_cache_entries": ("django_jobs.engine.dispatch.tenant_shares", "_answers.most"),
     "backlog_lanes_at_once": ("django_jobs.engine.dispatch.backlog", "LANES_AT_ONCE"),
     "backlog_lanes_of_type": ("django_jobs.engine.dispatch.backlog", "LANES_OF_TYPE"),
     "broker_answer_seconds": ("django_jobs.broker.queues", "connect.__defaults__"),
@@ -375,8 +375,11 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "enforcement_clock": ("django_jobs.worker.supervisor", "time"),
     "exit_codes_clock": ("django_jobs.worker.processes", "time"),
     "file_deletions_clock": ("django_jobs.engine.control.deletion", "time"),
-    "first_turns_clock": ("django_jobs.engine.dispatch.turns", "time"),
-    "shares_clock": ("django_jobs.engine.dispatch.tenant_shares", "time"),
+    "first_turns_clock": ("django_jobs.engine.memory", "time"),
+    "shares_clock": (
+        ("django_jobs.engine.dispatch.tenant_shares", "time"),
+        ("django_jobs.engine.memory", "time"),
+    ),
     "foreign_log_clock": ("django_jobs.broker.queues", "time"),
     "foreign_logged_at": ("django_jobs.broker.queues", "_log._last"),
     "flow_clock": ("django_jobs.engine.dispatch.dispatcher", "time"),
@@ -461,25 +464,6 @@ LASTING_MEMORIES: Final[dict[str, Any]] = {
 #: A worker whose handler will not stop in any case is killed a second after its time, not five.
 SHORT_GRACE: Final[dict[str, Any]] = {"stop_margin_seconds": 1.0, "timeout_grace_seconds": 1.0}
 
-#: What has a process forget what it remembers of workers, of answers and of a slow Redis.
-FORGETTING: Final[tuple[Place, ...]] = (
-    ("django_jobs.admin.navigation_counts", "forget"),
-    ("django_jobs.engine.alerts.reading", "forget"),
-    ("django_jobs.engine.dispatch.turns", "forget"),
-    ("django_jobs.engine.dispatch.rates", "forget_start_times"),
-    ("django_jobs.engine.dispatch.in_flight", "forget_held"),
-    ("django_jobs.engine.dispatch.in_flight", "forget_in_flight"),
-    ("django_jobs.engine.dispatch.backlog", "forget_marks"),
-    ("django_jobs.engine.dispatch.window", "forget_pools"),
-    ("django_jobs.engine.dispatch.new_jobs", "REST.end"),
-    ("django_jobs.engine.dispatch.new_jobs", "TRIES.forget"),
-    ("django_jobs.engine.dispatch.tenant_shares", "forget"),
-    ("django_jobs.engine.dispatch.window", "forget_window"),
-    ("django_jobs.engine.execution.claim", "forget_verdicts"),
-    ("django_jobs.engine.insight.search", "forget"),
-    ("django_jobs.engine.store.organization_ids", "forget"),
-)
-
 
 class Tuning:
     """Sets knobs until its end."""
@@ -510,11 +494,9 @@ class Tuning:
 
 def forget_everything() -> None:
     """Let the engine remember as little as in a new process."""
-    from django_jobs.engine import observers
+    from django_jobs.engine import memory, observers
 
-    for place in FORGETTING:
-        owner, name = _found(place)
-        getattr(owner, name)()
+    memory.forget_all()
     for observer in observers.all_of_them():
         observers.remove(observer)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +19,7 @@ from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.rules import since_of
 from django_jobs.engine.insight.inspection import Leader, leader
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.models import Alert, Breaker, JobType, get_organization_model
@@ -117,7 +117,6 @@ def _reduced(alert: AlertSeen, keys: Collection[str]) -> AlertSeen | None:
 
 #: Seconds for which what was read may be shown again where :func:`read_lately` is asked.
 MAX_AGE: Final = 10.0
-MAX_REMEMBERED: Final = 1_000
 #: How long an alarm that is over is kept.
 KEPT: Final = dt.timedelta(days=1)
 #: So many alarms that are over are read, the newest.
@@ -133,33 +132,30 @@ def read_alerts(user: Any, *, has_over: bool = False) -> AlertsSeen:
     return found if organizations is None else seen_by(found, _keys_of(organizations))
 
 
-_lately: dict[str, tuple[float, AlertsSeen]] = {}
-_organizations: dict[tuple[str, Any], tuple[float, frozenset[str] | None]] = {}
+_lately: Final[Memory[str, AlertsSeen]] = Memory(100)
+#: The keys of the organizations that a user sees, by database and user. None stands for all of them.
+_organizations: Final[Memory[tuple[str, Any], tuple[frozenset[str] | None]]] = Memory(1_000)
 
 
 def read_all_alerts(*, has_over: bool = False) -> AlertsSeen:
     """Return all alarms, read now. :func:`read_lately` goes by them afterwards."""
     found = _read(has_over=has_over)
-    _lately[database.alias()] = time.monotonic() + MAX_AGE, dataclasses.replace(found, over=[])
+    _lately.put(database.alias(), dataclasses.replace(found, over=[]), MAX_AGE)
     return found
 
 
 def read_lately(user: Any) -> AlertsSeen:
     """Return the open alarms that the user may know, as they were within MAX_AGE. Each process remembers its own."""
-    alias, now = database.alias(), time.monotonic()
-    expires, found = _lately.get(alias, (0.0, None))
-    if found is None or expires <= now:
-        found = read_all_alerts()
+    alias = database.alias()
+    found = _lately.fresh(alias) or read_all_alerts()
     if not found.open:
         return found
-    key = alias, user.pk
-    until, keys = _organizations.get(key, (0.0, None))
-    if until <= now:
+    scope = _organizations.fresh((alias, user.pk))
+    if scope is None:
         organizations = organizations_seen_by(user)
-        keys = None if organizations is None else _keys_of(organizations)
-        if len(_organizations) >= MAX_REMEMBERED:
-            _organizations.clear()
-        _organizations[key] = now + MAX_AGE, keys
+        scope = (None if organizations is None else _keys_of(organizations),)
+        _organizations.put((alias, user.pk), scope, MAX_AGE)
+    (keys,) = scope
     return found if keys is None else seen_by(found, keys)
 
 

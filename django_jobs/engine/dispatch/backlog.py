@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from django_jobs.engine.actors import SCHEDULER, SYSTEM
 from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.dispatch.in_flight import LaneKey
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import (
@@ -199,6 +200,7 @@ def anything_may_wait(priorities: Sequence[int]) -> bool:
     return _asking.lasts() or bool(_asking.after(lambda: store().waiting_priorities(priorities)))
 
 
+@forgets
 def forget_marks() -> None:
     """Forget what this process noted, as one that has just started."""
     global _cursors, _seen, _slow_walks, _useless_walks, _wants_whole

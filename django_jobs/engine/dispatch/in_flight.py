@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch import rates, window
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import LANE_BEGIN, InFlightJob, InFlightMark, Lane, LaneMark
@@ -141,6 +142,7 @@ def read_in_flight(rows: QuerySet[Job, T], limit: int | None = None) -> list[T]:
     return _free.walking_all(lambda: list(rows[:limit]))
 
 
+@forgets
 def forget_in_flight() -> None:
     """Forget the marks, as a process that has just started."""
     _locked.forget()
@@ -177,6 +179,7 @@ MOST_SECONDS: Final = 60.0
 
 #: By job, until when this process' notes hold, in seconds since the epoch.
 _noted: Final[dict[int, float]] = {}
+forgets(_noted.clear)
 
 
 def note_held(pks: Iterable[int], seconds: float) -> None:
@@ -216,11 +219,6 @@ def leave_out_held(counts: InFlight, state: Mapping[str, Any]) -> None:
         counts.queued[Queue(window.pool_of(job_type), priority)][organization_pk, job_type] -= 1
     for queue, tickets in counts.queued.items():
         counts.queued[queue] = +tickets
-
-
-def forget_held() -> None:
-    """Forget the notes, as a process that has just started."""
-    _noted.clear()
 
 
 # That one dispatcher works at a time: a row's lock, for as long as a transaction lasts.

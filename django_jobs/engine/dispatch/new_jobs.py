@@ -13,6 +13,7 @@ from django_jobs.engine.dispatch import tenant_shares, window
 from django_jobs.engine.dispatch.backlog import Rest
 from django_jobs.engine.dispatch.limits import flow_of
 from django_jobs.engine.dispatch.window import Window
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -232,8 +233,10 @@ BUDGET_SECONDS: Final = 0.3
 #: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
 #: milliseconds where a distant standby has to confirm it.
 REST: Final = Rest(0.05)
+forgets(REST.end)
 #: Where the system is not idle, the condition is asked in vain, and costs a seventh of a submission.
 TRIES: Final = Tries(7)
+forgets(TRIES.forget)
 #: For so many seconds this goes by what the workers asked for, since reading that takes a statement.
 WINDOW_SECONDS: Final = 2.0
 

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.db.models import Q
 
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.models import Job
@@ -603,6 +604,7 @@ def seconds_until_next_start() -> float:
     return _next_at - time.monotonic()
 
 
+@forgets
 def forget_start_times() -> None:
     """Forget the moment, before a pass that may start more is made, or as a process that has just started."""
     global _next_at  # noqa: PLW0603

@@ -7,7 +7,6 @@ a default takes its place. The log says so once a minute, and ``jobs_check`` ask
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import access
 from django_jobs.engine.access import COMPLAINT_PAUSE, AccessPolicy
 from django_jobs.engine.deadlines import Late
+from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
 from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, get_organization_model
 from django_jobs.texts import code_of, said, say
 
-#: Seconds for which an answer holds, about a share and about a start; and how many are remembered.
+#: Seconds for which an answer holds, about a share and about a start.
 ANSWER_SECONDS: Final = 5.0
 START_SECONDS: Final = 1.0
 #: Seconds for which a pass goes by an answer that holds no more: with many tenants and a slow policy, a new one takes
@@ -33,7 +33,6 @@ START_SECONDS: Final = 1.0
 OLD_SECONDS: Final = 60.0
 #: For so long a process asks after a pass.
 ASK_SECONDS: Final = 0.25
-MAX_ANSWERS: Final = 10_000
 ASKED_AT_ONCE: Final = 1_000
 DEFAULT_WEIGHT: Final = 1.0
 #: The questions, and the least and the most that their answers count for. No database counts more jobs than that.
@@ -69,23 +68,13 @@ class BadAnswer:
         return f"{text} {ADVICE[self.question]}"
 
 
-class _Answer(NamedTuple):
-    expires: float
-    value: float
-
-
 #: By database, policy, organization and question.
-_answers: Final[dict[tuple[Any, ...], _Answer]] = {}
-_last_complaints: Final[dict[str, float]] = {}
+_answers: Final[Memory[tuple[Any, ...], float]] = Memory(10_000)
+#: The questions about which the log has complained lately.
+_complaints: Final[Memory[str, bool]] = Memory(100)
 #: The keys of organizations that passes met whose answers are missing or too old, in that order.
 _met: Final[dict[Any, None]] = {}
-
-
-def forget() -> None:
-    """Forget all answers and complaints, as a process that has just started."""
-    _answers.clear()
-    _last_complaints.clear()
-    _met.clear()
+forgets(_met.clear)
 
 
 def known_shares(organizations: Iterable[Any]) -> dict[Any, Share]:
@@ -141,8 +130,9 @@ def _ask_about(policy: AccessPolicy, organization: Any, asked: Sequence[str]) ->
         access.ask_beside(organization.pk, ask_all)
     except Late:
         for question in asked:
-            late = _Answer(time.monotonic() + START_SECONDS, _default(question))
-            _answers.setdefault(_key(policy, question, organization.pk), late)
+            key = _key(policy, question, organization.pk)
+            if key not in _answers:
+                _answers.put(key, _default(question), START_SECONDS)
 
 
 def share_of(organization: Any) -> Share:
@@ -232,17 +222,14 @@ def _default(question: str) -> float:
 
 def _remembered(policy: AccessPolicy, question: str, organization: Any) -> float:
     key = _key(policy, question, organization.pk)
-    known = _answers.get(key)
-    if known is not None and time.monotonic() < known.expires:
-        return known.value
+    answer = _answers.fresh(key)
+    if answer is not None:
+        return answer
     value, bad = _ask(policy, question, organization)
     if bad is not None:
         _complain(bad)
-    if len(_answers) >= MAX_ANSWERS:
-        _answers.clear()
     holds = START_SECONDS if question == START else ANSWER_SECONDS
-    _answers[key] = _Answer(time.monotonic() + holds, value)
-    return value
+    return _answers.put(key, value, holds)
 
 
 def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float, BadAnswer | None]:
@@ -277,8 +264,8 @@ def _shown(answer: float) -> str:
 
 def _complain(bad: BadAnswer) -> None:
     """Log an answer that does not count, at most once a minute for each question, since it is asked again and again."""
-    if time.monotonic() - _last_complaints.get(bad.question, -math.inf) >= COMPLAINT_PAUSE:
-        _last_complaints[bad.question] = time.monotonic()
+    if not _complaints.fresh(bad.question):
+        _complaints.put(bad.question, True, COMPLAINT_PAUSE)
         access.logger.error(
             "event=access_policy_failed question=%s organization=%s taken=%g: %s",
             bad.question,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -21,6 +20,7 @@ from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
 from django_jobs.engine.dispatch.window import QueueRoom, Window
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.ports import BrokerState, Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import ALL_TYPES, NOW, Candidate, Lane, Move, Moved, Walk
@@ -44,7 +44,6 @@ from django_jobs.texts import say
 #: For so long after a new job that did not go first those of its organization take turns unasked; of so many of them
 #: that is noted. It spares whoever submits a backlog the question about each job.
 TURN_SECONDS: Final = 0.05
-MOST_NOTED: Final = 1000
 
 
 class Contest(NamedTuple):
@@ -75,7 +74,7 @@ def contest_first_turns(slots: int, in_flight: Collection[Any], waiting: Mapping
     return Contest(sum(share.weight for share in waiting.values()), slots - 1 - beside)
 
 
-_taking_turns: Final[dict[Any, float]] = {}
+_taking_turns: Final[Memory[Any, bool]] = Memory(1_000)
 
 
 def has_first_turn(job: Job, queue: Queue, seen: BrokerState, size: Window) -> bool:
@@ -83,21 +82,14 @@ def has_first_turn(job: Job, queue: Queue, seen: BrokerState, size: Window) -> b
     least = seen.first_weights.get(queue, math.inf)
     if not least < math.inf or size.taken(queue, seen.depths) >= size.largest(queue) + size.slots[queue]:
         return False
-    if time.monotonic() < _taking_turns.get(job.organization_id, -math.inf):
+    if _taking_turns.fresh(job.organization_id):
         return False
     return tenant_shares.weight_for(job) >= least
 
 
 def note_turn(job: Job) -> None:
     """Note that a new job did not go first: its organization has other jobs, and is not asked about for a moment."""
-    if len(_taking_turns) >= MOST_NOTED:
-        _taking_turns.clear()
-    _taking_turns[job.organization_id] = time.monotonic() + TURN_SECONDS
-
-
-def forget() -> None:
-    """Forget which organizations take turns, as a process that has just started."""
-    _taking_turns.clear()
+    _taking_turns.put(job.organization_id, True, TURN_SECONDS)
 
 
 # The rule of fairness: within a priority, organizations take turns, and each has a limit of jobs in flight.

@@ -21,6 +21,7 @@ from django.db import Error
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine import machine
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.models import JobType, Worker
@@ -135,6 +136,7 @@ def pool_of(job_type: str) -> str:
     return _pools().get(job_type, DEFAULT_POOL) if are_several() else DEFAULT_POOL
 
 
+@forgets
 def forget_pools(**_: Any) -> None:
     """Forget it, as a process that has just started, or since this process changed a type. Also a signal's receiver."""
     global _memory  # noqa: PLW0603  (a process-wide memory)
@@ -345,6 +347,7 @@ def note_full(broker: object, queue: Queue, taken: int | None = None) -> None:
         _full = _full._replace(looked=now)
 
 
+@forgets
 def forget_window() -> None:
     """Forget what the workers asked for and that the broker was full, as a process that has just started."""
     global _known, _full

@@ -26,6 +26,7 @@ from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.dispatch.new_jobs import Tries
 from django_jobs.engine.execution import breaker, leases
 from django_jobs.engine.job_types import handlers
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
@@ -316,6 +317,7 @@ def question(job: JobRow) -> tuple[Any, ...]:
     return (*asked, job.submitted_by_id is not None, job.pool)
 
 
+@forgets
 def forget_verdicts() -> None:
     """Forget all that is known, so that organization and policy are asked anew."""
     forget_answers()

@@ -20,6 +20,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import find_job
 from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.memory import forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import LAST_KEY, capped_count
 from django_jobs.engine.store.database import store
@@ -133,7 +134,8 @@ class _Bound(NamedTuple):
 
 
 #: The bounds by database, organization (None: all) and how many jobs are searched.
-_remembered: dict[tuple[str, Any, int], _Bound] = {}
+_remembered: Final[dict[tuple[str, Any, int], _Bound]] = {}
+forgets(_remembered.clear)
 
 
 def newest_pk() -> int:
@@ -175,11 +177,6 @@ def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, mos
     for pk, too_old in bounds.items():
         wanted |= Q(organization_id=pk, pk__gt=too_old, pk__lt=LAST_KEY)
     return Newest(rows.filter(wanted), bool(bounds))
-
-
-def forget() -> None:
-    """Forget the bounds that are remembered."""
-    _remembered.clear()
 
 
 def doubt() -> None:

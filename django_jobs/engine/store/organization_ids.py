@@ -6,17 +6,16 @@ gone, and it never identifies a tenant.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
 
 #: Seconds for which log lines may name a tenant by an id that was read before.
 MAX_AGE: Final = 1.0
-MAX_REMEMBERED: Final = 10_000
 
 
 def id_of(tenant: Any) -> str:
@@ -61,7 +60,8 @@ def is_gone(job: Job) -> bool:
     return job.__dict__["_organization_now"] is None
 
 
-_remembered: dict[tuple[str, Any], tuple[float, str | None]] = {}
+#: Of a deleted tenant the id is empty.
+_recent: Final[Memory[tuple[str, Any], str]] = Memory(10_000)
 
 
 def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
@@ -69,21 +69,14 @@ def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
 
     Each process asks for a tenant once a second at most, however many jobs it has.
     """
-    now, alias = time.monotonic(), database.alias()
-    known = {pk: _remembered.get((alias, pk), (0.0, None)) for pk in remembered}
-    old = [pk for pk, (expires, _) in known.items() if expires <= now]
+    alias = database.alias()
+    ids_now = {pk: _recent.fresh((alias, pk)) for pk in remembered}
+    old = [pk for pk, name in ids_now.items() if name is None]
     if old:
         try:
             ids: dict[Any, str] = current_ids(old)
         except Exception:  # noqa: BLE001  (the host's manager; the line is worth more than the name in it)
             ids = {}
-        if len(_remembered) + len(old) > MAX_REMEMBERED:
-            _remembered.clear()
         for pk in old:
-            known[pk] = _remembered[alias, pk] = (now + MAX_AGE, ids.get(pk))
-    return {pk: known[pk][1] or name for pk, name in remembered.items()}
-
-
-def forget() -> None:
-    """Empty the cache of :func:`recent_ids`."""
-    _remembered.clear()
+            ids_now[pk] = _recent.put((alias, pk), ids.get(pk, ""), MAX_AGE)
+    return {pk: ids_now[pk] or name for pk, name in remembered.items()}

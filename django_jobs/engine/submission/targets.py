@@ -16,6 +16,7 @@ from django_jobs.engine import organizations
 from django_jobs.engine.access import AccessPolicy, get_policy, holds, organizations_seen_by
 from django_jobs.engine.job_types import types
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.organization_ids import read_tenants
@@ -92,7 +93,6 @@ def _field(name: str) -> Any:
 # What a submission names: its job type and its organization, as they are now, or what is wrong with the names.
 
 
-MAX_REMEMBERED = 2_000
 READ_AT_ONCE = 2_000
 
 
@@ -236,7 +236,7 @@ def _read_tenants(keys: set[tuple[str, Any]]) -> dict[tuple[str, Any], Any]:
 # What follows is the short way: a submission was a third cheaper once it no longer read both rows each time. What is
 # remembered is exact, because the INSERT asks whether these very versions of the rows are still the valid ones.
 
-_remembered: dict[tuple[Any, ...], TargetRows] = {}
+_remembered: Final[Memory[tuple[Any, ...], TargetRows]] = Memory(2_000)
 
 
 def _recall(job_type: object, organization: object) -> Targets | None:
@@ -250,7 +250,8 @@ def _recall(job_type: object, organization: object) -> Targets | None:
     if not by_pk and not is_name(tenant_id):
         return None
     key = (database.alias(), model, kind_name, id_field, tenant_id)
-    rows = _remembered.get(key) or _read_rows(key)
+    known = _remembered.get(key)
+    rows = known.value if known else _read_rows(key)
     if rows is None:
         return None
     kind = JobType.from_db(key[0], [*rows.kind], [*rows.kind.values()])
@@ -267,12 +268,7 @@ def forget_targets() -> bool:
 
 def _read_rows(key: tuple[Any, ...]) -> TargetRows | None:
     rows = store().read_targets(*key[2:])
-    if rows is None:
-        return None
-    if len(_remembered) >= MAX_REMEMBERED:
-        _remembered.clear()
-    _remembered[key] = rows
-    return rows
+    return None if rows is None else _remembered.put(key, rows)
 
 
 @functools.cache

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.fair_turns import turns as weighted_turns
     from django_jobs.engine.dispatch.pass_state import Credits as TurnCredits
     from django_jobs.engine.dispatch.turns import contest_first_turns
-    from django_jobs.engine.dispatch.tenant_shares import forget as forget_tenant_shares
+    from django_jobs.engine.memory import forget_all as forget_tenant_shares
     from django_jobs.engine.dispatch.tenant_shares import share_of
     from django_jobs.engine.dispatch.tenant_shares import shares_of
     from django_jobs.engine.dispatch.tenant_shares import Share
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.in_flight import read_in_flight
     from django_jobs.engine.dispatch.backlog import forget_marks as forget_lane_marks
     from django_jobs.engine.dispatch.backlog import read_marks as read_lane_marks
-    from django_jobs.engine.dispatch.in_flight import forget_held as forget_held_jobs
+    from django_jobs.engine.memory import forget_all as forget_held_jobs
     from django_jobs.engine.dispatch.in_flight import note_held as note_held_jobs
     from django_jobs.engine.dispatch.window import forget_window
     from django_jobs.engine.dispatch.window import live_workers
@@ -281,7 +281,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.problems import count_neglected
     from django_jobs.engine.insight.search import among_newest
     from django_jobs.engine.insight.search import doubt as doubt_newest_jobs
-    from django_jobs.engine.insight.search import forget as forget_newest_jobs
+    from django_jobs.engine.memory import forget_all as forget_newest_jobs
     from django_jobs.engine.control.operations import read_speeds as read_operation_speeds
     from django_jobs.engine.control.operations import Speed as OperationSpeed
     from django_jobs.engine.insight.failures import last_traceback
