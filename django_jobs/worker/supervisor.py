@@ -27,7 +27,7 @@ from django_jobs.health.notes import HealthNotes
 from django_jobs.texts import say
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.lease_renewer import LeaseRenewer, OrderReader
-from django_jobs.worker.options import ReloadWatch, WorkerOptions
+from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, code_of
 from django_jobs.worker.shared import Caution, OccupiedSlot, SharedSlots, StopRequest
 
@@ -123,12 +123,8 @@ class Supervisor:
         options: WorkerOptions,
         notes: HealthNotes | None = None,
         fork_server: ForkServer | None = None,
-        reload_watch: ReloadWatch | None = None,
     ) -> None:
-        """``reload_watch`` has noted how the files were before the fork server, which has loaded them.
-
-        Without a fork server each child is a fresh interpreter.
-        """
+        """Without a fork server each child is a fresh interpreter."""
         #: By this name it is given orders. A supervisor that is started again has another one.
         self.name = uuid.uuid4().hex
         self.options = dataclasses.replace(options, supervisor=self.name)
@@ -146,7 +142,6 @@ class Supervisor:
         self._fork_server = fork_server
         self._last_death = ""
         self._stop_signals = 0
-        self._reload = reload_watch
         #: Why it ended without having done its work; empty for an orderly end.
         self.failure = ""
 
@@ -158,8 +153,6 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._on_stop_signal)
         text = "event=supervisor_started pool=%s processes=%s threads=%s"
         logger.info(text, self.options.pool, self.options.processes, self.options.threads)
-        if self._reload is not None:
-            self._reload.look_first()  # also at what the system checks have loaded
         self._fill()
         events.work_in_background()
         database.start_line_watch()
@@ -175,8 +168,6 @@ class Supervisor:
         if self._fork_server is not None:
             self._fork_server.close()
         logger.info("event=supervisor_left")
-        if self._reload is not None and self._reload.changed and not self.failure:
-            self._reload.start_anew()
 
     def _goes_on(self) -> bool:
         """Look after the children once; whether there is more to do. No mistake ends it: running jobs depend on it."""
@@ -223,8 +214,6 @@ class Supervisor:
 
     def _start_threads(self) -> list[threading.Thread]:
         self.leases.start()
-        if self._reload is not None:
-            self._reload.start()
         if not self.options.scheduler:
             return []
         scheduler = Scheduler(f"{self.host}-{threading.get_native_id()}")
@@ -245,8 +234,6 @@ class Supervisor:
         """Start the children that are missing."""
         if self._stop_since is not None or time.monotonic() < self._not_before:
             return
-        if self._reload is not None and self._reload.is_broken:
-            return  # a process that starts now would fail at what is in the files
         while len(self.children) < self.options.processes:
             try:
                 child = ChildProcess(self.host, self.options, self._fork_server, self._cautions.until)
@@ -259,9 +246,6 @@ class Supervisor:
             logger.info("event=child_started worker=%s pid=%s", child.name, child.pid)
 
     def _tick(self) -> None:
-        if self._reload is not None and self._reload.changed and self._stop_since is None:
-            logger.info("event=reloading file=%s", self._reload.changed)
-            self._begin_stop()
         if (self._stop_signals or self.orders.is_stop) and self._stop_since is None:
             self._begin_stop()
         self._reap()

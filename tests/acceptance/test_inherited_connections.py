@@ -22,7 +22,7 @@ def inherited(worker: ManagedProcess) -> int:
     return inherited_sockets(psutil.Process(worker.pid))
 
 
-@pytest.mark.parametrize("options", [[], ["--skip-checks"], ["--reload"], ["--reload", "--skip-checks"]], ids=str)
+@pytest.mark.parametrize("options", [[], ["--skip-checks"]], ids=str)
 def test_what_forks_the_children_is_connected_to_nothing(processes: ProcessPool, options: list[str]) -> None:
     plain = processes.worker(*options)
     probed = processes.worker("--health-port", str(free_port()), *options)

@@ -1,15 +1,13 @@
-"""`jobs_worker --reload`: a change starts it anew, and one that does not load is told and waited out."""
+"""`jobs_worker --reload`: a change starts it anew, and one that does not load is waited out."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import psutil
 import pytest
 
 from django_jobs.models import JobType
@@ -17,7 +15,6 @@ from django_jobs.statuses import Status
 from tests.acceptance.steps import PATIENCE, Stage, assert_stays, wait_for_status
 from tests.support.factories import make_job_type
 from tests.support.waiting import wait_until
-from tests.support.worker_children import inherited_sockets
 from tests.support.workers import MANAGE_PY, ManagedProcess, ProcessPool
 
 SETTINGS: Final = """
@@ -75,39 +72,32 @@ def wait_for_word(stage: Stage, kind: JobType, word: str) -> None:
     wait_until(runs_it, PATIENCE, f"the code of {word!r}")
 
 
-def test_a_file_that_does_not_load_is_told_and_waited_out_and_the_next_change_starts_it_anew(
+def test_a_change_starts_it_anew_and_a_file_that_does_not_load_is_waited_out(
     processes: ProcessPool, stage: Stage, workshop: Path
 ) -> None:
     kind = make_job_type()
     kind.handler_method = "workshop.jobs.work"
     kind.save()
     worker = start(processes, workshop)
-    word = "old"
-    wait_for_word(stage, kind, word)
-    # The first is loaded by the checks alone, the second by whatever starts.
-    for name in ("urls.py", "jobs.py"):
-        since = len(worker.log())
-        change(workshop / name, "def work(:\n")
-        wait_for_news(worker, since, "waiting for the next change")
-        assert "SyntaxError" in worker.log()[since:]
-        result = wait_for_status(stage.submit(kind), Status.COMPLETED).result
-        assert result["word"] == word
-        os.kill(result["pid"], signal.SIGKILL)
-        wait_for_news(worker, since, "event=child_ended")
-        # One that could not start does not take its place.
-        waiting = stage.submit(kind)
-        assert_stays(waiting, {Status.PENDING, Status.QUEUED}, 1)
-
-        word = f"new since {name}"
-        jobs = FILES["jobs.py"].replace("old", word)
-        if name != "jobs.py":
-            (workshop / "jobs.py").write_text(jobs)
-        change(workshop / name, jobs if name == "jobs.py" else FILES[name] + "\n")
-        wait_for_news(worker, since, "event=supervisor_started")
-        wait_for_word(stage, kind, word)
-        wait_for_status(waiting, Status.COMPLETED)
+    wait_for_word(stage, kind, "old")
+    since = len(worker.log())
+    # It is loaded by the checks alone.
+    change(workshop / "urls.py", "def work(:\n")
+    wait_for_news(worker, since, "SyntaxError")
+    waiting = stage.submit(kind)
+    assert_stays(waiting, {Status.PENDING, Status.QUEUED}, 1)
+    (workshop / "jobs.py").write_text(FILES["jobs.py"].replace("old", "new"))
+    change(workshop / "urls.py", FILES["urls.py"] + "\n")
+    assert wait_for_status(waiting, Status.COMPLETED).result["word"] == "new"
     assert "event=worker_failed" not in worker.log()
-    wait_until(worker.children, 2 * PATIENCE, "a child of it")
-    assert inherited_sockets(psutil.Process(worker.pid)) == 0  # also none of the supervisor before
-    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
+    assert worker.stop() == 0
+    assert not worker.children()
+
+
+def test_a_change_lets_the_running_job_end(processes: ProcessPool, stage: Stage, workshop: Path) -> None:
+    worker = start(processes, workshop)
+    running = stage.submit(make_job_type("take_seconds"), seconds=3)
+    wait_for_status(running, Status.RUNNING)
+    change(workshop / "jobs.py", FILES["jobs.py"] + "\n")
+    assert wait_for_status(running, Status.COMPLETED).attempt == 1
     assert worker.stop() == 0

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any, NoReturn
 
+from django.apps import apps
 from django.core.management.base import CommandError, CommandParser
+from django.utils import autoreload
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
@@ -19,9 +25,6 @@ from django_jobs.worker.child import prepare_fork_server
 from django_jobs.worker.options import WorkerOptions, parse_queues
 from django_jobs.worker.processes import ForkServer
 
-if TYPE_CHECKING:
-    from django_jobs.worker.options import ReloadWatch
-
 #: A larger number is a typing error.
 MAX_PROCESSES = MAX_THREADS = 1_000
 
@@ -30,14 +33,10 @@ class Command(ProbedCommand):
     help = "Runs jobs: a supervised pool of RQ workers, and the scheduler."
 
     _fork_server: ForkServer | None = None
-    _reload: ReloadWatch | None = None
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options.get("reload"):
-            from django_jobs.worker.options import ReloadWatch
-
-            self._reload = ReloadWatch()
-            self._reload.look_first()
+            _run_reloading()
         # Before all else, so that no child has what it does not need: the system checks load the URLs, and by that the
         # API, the admin and the views; what answers probes has threads; and whoever asks the broker has a line to it.
         self._fork_server = prepare_fork_server()
@@ -90,13 +89,46 @@ class Command(ProbedCommand):
         # Here, since what only the supervisor needs is loaded after its children's server was forked.
         from django_jobs.worker.supervisor import Supervisor
 
-        supervisor = Supervisor(wanted, self.notes, self._fork_server, self._reload)
+        supervisor = Supervisor(wanted, self.notes, self._fork_server)
         if self.health is not None:
             self.health.count()
             self.health.work()
         supervisor.run()
         if supervisor.failure:
             raise CommandError(supervisor.failure)
+
+
+def _run_reloading() -> NoReturn:
+    """Run this command without ``--reload``, and start it anew when Django's reloader sees that a file changed.
+
+    Django's ``run_with_reloader`` kills what it runs. This one lets the worker end its jobs in order.
+    """
+    command = [word for word in autoreload.get_child_arguments() if word != "--reload"]
+    reloader = autoreload.get_reloader()
+    for config in apps.get_app_configs():
+        # Only the children load the modules of the handlers, so that the apps' folders are watched as well.
+        if "site-packages" not in config.path:
+            reloader.watch_dir(config.path, "**/*.py")
+    # In a group of its own, since a second signal, as from a terminal's Ctrl+C, would kill its jobs.
+    worker = subprocess.Popen(command, process_group=0)  # noqa: S603  (our own command line)
+
+    def start_anew(**_change: Any) -> bool:
+        nonlocal worker
+        worker.terminate()
+        worker.wait()
+        if not reloader.should_stop:
+            worker = subprocess.Popen(command, process_group=0)  # noqa: S603
+        return True  # this process stays
+
+    def stop(number: int, _frame: object) -> None:
+        reloader.stop()
+        worker.send_signal(number)
+
+    autoreload.file_changed.connect(start_anew, sender=reloader)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    reloader.run(threading.current_thread())
+    sys.exit(worker.wait())
 
 
 def _greeting(wanted: WorkerOptions) -> str:

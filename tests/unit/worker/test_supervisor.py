@@ -14,7 +14,6 @@ from django.db import OperationalError
 
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker import supervisor as module
-from django_jobs.worker.options import ReloadWatch
 from django_jobs.worker.processes import RECYCLED
 from tests.support import verbs
 from tests.support.fake_children import NEIGHBOUR, STUCK, FakeChild, options
@@ -246,20 +245,6 @@ def test_a_burst_goes_on_with_another_child_after_one_that_was_recycled(interpos
     boss._tick()
     assert not boss._is_over()
     assert (len(boss.children), boss.failure) == (1, "")
-
-
-def test_a_change_with_which_the_project_would_not_start_is_waited_out(
-    interpose: Interpose, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boss, watch, seen = Supervisor(options()), ReloadWatch(), list[tuple[str, int]]()
-    boss._reload = watch
-    interpose("ChildProcess", lambda *_: FakeChild())
-    for file, problem in [("first.py", "SyntaxError"), ("second.py", "")]:
-        monkeypatch.setattr("django_jobs.worker.options.problem_at_start", lambda problem=problem: problem)
-        watch.look_at(file)
-        boss._fill()
-        seen.append((watch.changed, len(boss.children)))
-    assert seen == [("", 0), ("second.py", 1)]
 
 
 @pytest.mark.parametrize(("running", "stops"), [([], True), ([(7, 1)], False)], ids=["by itself", "by a handler"])
