@@ -8,8 +8,8 @@ import functools
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -82,78 +82,41 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
 # How often this process looks whether a batch whose jobs end here has ended.
 
 
-#: Seconds between two looks at a batch that is far from its end.
+#: Seconds between two looks at a batch.
 PAUSE: Final = 0.5
-#: A batch that waits for so few jobs is looked at after each of them, so that what follows it begins at once.
-NEAR: Final = 50
-#: One that waits for more is looked at when this process has ended such a part of them, since others may have ended as
-#: many each.
-PART: Final = 3
 #: Batches that are remembered. What is forgotten is looked at once more than needed, or left to the scheduler.
 MAX_REMEMBERED: Final = 10_000
 
 
-class Pace:
-    """Remembers when each batch was looked at, how far it was from its end, and which are to be looked at later."""
+class BatchLooks:
+    """Remembers when each batch was looked at, and which are to be looked at later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._looked: dict[int, tuple[float, int | None]] = {}
-        #: How many jobs of each moved here since then.
-        self._moved: Counter[int] = Counter()
+        self._looked: dict[int, float] = {}
         self._waiting: set[int] = set()
 
-    def due(self, moved: Mapping[int, int]) -> list[int]:
-        """Return those of these batches, of which so many jobs moved, that are to be looked at; put off the others."""
+    def due(self, pks: Collection[int]) -> list[int]:
+        """Return those of these batches at which nobody looked for PAUSE, to be looked at now; put off the others."""
         now = time.monotonic()
         with self._lock:
-            self._moved.update(moved)
-            due = sorted(pk for pk in moved if self._is_due(pk, now))
-            if len(self._waiting) >= MAX_REMEMBERED:  # a process that is no worker never asks for them
+            if len(self._looked) + len(self._waiting) >= MAX_REMEMBERED:  # a process that is no worker never asks
+                self._looked.clear()
                 self._waiting.clear()
-            self._waiting.update(moved)
-            self._waiting.difference_update(due)
-            return due
-
-    def _is_due(self, pk: int, now: float) -> bool:
-        looked, left = self._looked.get(pk, (0.0, None))
-        if now - looked >= PAUSE:
-            return True
-        return left is not None and (left <= NEAR or left <= PART * self._moved[pk])
+            due = {pk for pk in pks if now - self._looked.get(pk, -PAUSE) >= PAUSE}
+            self._looked.update(dict.fromkeys(due, now))
+            self._waiting.update(pks)
+            self._waiting -= due
+            return sorted(due)
 
     def waiting(self) -> list[int]:
         """Return those that were put off and whose time has come; they are no longer put off."""
-        if not self._waiting:
-            return []
-        now = time.monotonic()
-        with self._lock:
-            due = sorted(pk for pk in self._waiting if now - self._looked.get(pk, (0.0, None))[0] >= PAUSE)
-            self._waiting.difference_update(due)
-            return due
-
-    def note(self, left: Mapping[int, int | None]) -> None:
-        """Note that batches are looked at now, and how many jobs each waits for; None: it is open, and cannot end."""
-        now = time.monotonic()
-        with self._lock:
-            if len(self._looked) >= MAX_REMEMBERED:
-                self._looked.clear()
-                self._moved.clear()
-            for pk in left:
-                self._moved.pop(pk, None)
-            self._looked.update({pk: (now, count) for pk, count in left.items()})
+        return self.due(self._waiting.copy()) if self._waiting else []
 
     def put_off(self, pks: Iterable[int]) -> None:
         """Note that these are to be looked at again."""
         with self._lock:
             self._waiting.update(pks)
-
-    def forget(self, pks: Iterable[int]) -> None:
-        """Forget batches that have ended."""
-        with self._lock:
-            for pk in pks:
-                self._looked.pop(pk, None)
-                self._moved.pop(pk, None)
-                self._waiting.discard(pk)
 
 
 # Adding up the counts of batches, and seeing that one has ended.
@@ -178,22 +141,19 @@ TICK_SECONDS: Final = 0.5
 #: After this time it is tried again to submit what follows a batch, where that was refused for now.
 WAITING: Final = dt.timedelta(seconds=10)
 
-_pace = Pace()
+_looks = BatchLooks()
 
 
-def count_after_commit(moved: Mapping[int, int]) -> None:
-    """End batches whose last jobs ended just now: how many jobs moved, by the batch's key.
-
-    Never raises: the scheduler looks again.
-    """
-    due = _pace.due(moved)
+def count_after_commit(pks: Collection[int]) -> None:
+    """End those of these batches whose last jobs ended just now. Never raises: the scheduler looks again."""
+    due = _looks.due(pks)
     if due:
         _look(due)
 
 
 def count_waiting() -> int:
     """Look at the batches that could wait, where their time has come; return at how many. Never raises."""
-    due = _pace.waiting()
+    due = _looks.waiting()
     return _look(due) if due else 0
 
 
@@ -224,7 +184,7 @@ def _look(pks: Sequence[int]) -> int:
             _count(some, only_ends=True)
     except Exception as error:  # noqa: BLE001  (the caller has committed what it wanted; a policy may have failed)
         logger.warning("event=batches_not_counted error=%r", error)
-        _pace.put_off(pks)
+        _looks.put_off(pks)
     return len(pks)
 
 
@@ -247,7 +207,7 @@ def _count(pks: Sequence[int], *, only_ends: bool) -> int:
         try:
             count += len(beside(organization_pk, functools.partial(_end_all, some)))
         except Late:
-            _pace.put_off(some)
+            _looks.put_off(some)
     return count
 
 
@@ -266,19 +226,14 @@ class _Seen(NamedTuple):
 
 
 def _look_at(pks: Sequence[int]) -> list[_Seen]:
-    """Look at these batches, and note how far from their ends they are.
-
-    The rows are read before the changes: whoever adds up in between sees all that is missing here.
-    """
+    """Look at these batches: the rows before the changes, so that what is added up in between is not missed."""
     ended = F("completed") + F("canceled") + F("dead_letter")
     rows = Batch.primary.filter(pk__in=pks).order_by().annotate(left=F("total") - ended)
     is_complete = Q(closed_at__isnull=False, retry_position__isnull=True)
     seen = list(rows.annotate(is_complete=is_complete).values_list("pk", "organization_id", "left", "is_complete"))
     grouped: Any = BatchChange.primary.filter(batch_id__in=pks).order_by().values_list("batch_id")
     changes = dict(grouped.annotate(left=Sum(F("total") - ended)))
-    due_batches = [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
-    _pace.note({item.pk: item.left if item.is_complete else None for item in due_batches})
-    return due_batches
+    return [_Seen(pk, of, left + changes.get(pk, 0), is_complete) for pk, of, left, is_complete in seen]
 
 
 def _end_all(pks: Sequence[int]) -> list[Batch]:
@@ -289,7 +244,7 @@ def _end_all(pks: Sequence[int]) -> list[Batch]:
 def _end_owned(pks: Sequence[int]) -> list[Batch]:
     """Add up and end batches to which nobody adds a job at this moment, nor will before the transaction ends."""
     owned = store().own_batches(sorted(pks))
-    _pace.put_off(set(pks) - set(owned))
+    _looks.put_off(set(pks) - set(owned))
     return _write_counts(owned, database.now(), are_owned=True)
 
 
@@ -325,7 +280,7 @@ def end_owned(batch: Batch) -> Batch:
 def look_again(batch: Batch) -> None:
     """Have somebody look at the batch once the open transaction is committed: it may have ended."""
     _remind([batch], database.now())
-    database.on_commit(lambda: count_after_commit({batch.pk: 0}))
+    database.on_commit(lambda: count_after_commit([batch.pk]))
 
 
 def _write_counts(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> list[Batch]:
@@ -366,7 +321,6 @@ def _end(batches: Sequence[Batch], now: dt.datetime) -> None:
         level = logging.WARNING if batch.fault else logging.INFO
         text = "batch_id=%s event=batch_ended state=%s total=%s organization=%s %s"
         logger.log(level, text, batch.batch_id, batch.state, batch.total, batch.organization_name, batch.fault)
-    _pace.forget(batch.pk for batch in batches)
 
 
 def _remind(batches: Sequence[Batch], at: dt.datetime) -> None:

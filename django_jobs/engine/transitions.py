@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -123,7 +122,7 @@ class Announcer(Protocol):
 class _MoveHooks:
     announcer: Announcer
     follow_up: Callable[[], object]
-    count_batches: Callable[[Mapping[int, int]], object]
+    count_batches: Callable[[Collection[int]], object]
 
 
 _hooks = _MoveHooks()
@@ -132,7 +131,7 @@ _hooks = _MoveHooks()
 def connect_hooks(
     announcer: Announcer,
     follow_up: Callable[[], object],
-    count_batches: Callable[[Mapping[int, int]], object],
+    count_batches: Callable[[Collection[int]], object],
 ) -> None:
     """Register who tells the world of changes, who looks at the relatives of jobs that ended or began anew, and who
     adds up the counts of batches, by their keys.
@@ -145,9 +144,9 @@ def announcer() -> Announcer:
     return _hooks.announcer
 
 
-def count_batches(moved: Mapping[int, int]) -> None:
-    """Count what happened to batches, now or soon: how many jobs moved, by the batch's key. Never raises."""
-    _hooks.count_batches(moved)
+def count_batches(pks: Collection[int]) -> None:
+    """Count what happened to these batches, now or soon. Never raises."""
+    _hooks.count_batches(pks)
 
 
 def follow_up() -> None:
@@ -242,7 +241,7 @@ def move(  # noqa: PLR0913  (all terms of a move)
     announcer().changed(steps, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
         database.once_on_commit(follow_up)
-    batches = Counter(item.batch_id for item in moved if item.batch_id is not None and _counts(item))
+    batches = {item.batch_id for item in moved if item.batch_id is not None and _counts(item)}
     if batches:
         database.on_commit(lambda: count_batches(batches))
     return moved

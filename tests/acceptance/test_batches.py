@@ -97,7 +97,7 @@ def test_a_burst_runs_what_follows_a_batch(processes: ProcessPool, stage: Stage)
     kind = make_job_type("echo")
     with create_batch(stage.organization, then={"job_type": make_job_type("tell_batch").pk}) as batch:
         batch.submit_many([{"job_type": kind.pk, "parameters": {"n": number}} for number in range(10)])
-    seldom = tuned(batch_near_end_jobs=-1, batch_part_divisor=0)
+    seldom = tuned(batch_pause_seconds=3600.0)
     worker = processes.worker("--burst", "--no-scheduler", environ=seldom)
     assert worker.wait(2 * PATIENCE) == 0
     status = get_batch_status(batch)

@@ -157,7 +157,7 @@ def test_a_claim_that_gets_no_answer_is_handed_back_after_a_while_and_does_not_r
 def test_a_batch_at_which_nobody_looked_after_its_last_job_ends_beside_what_runs(
     duties: Housekeeper, tuning: Tuning
 ) -> None:
-    tuning.set(batch_near_end_jobs=-1, batch_part_divisor=0, batch_pause_seconds=3600.0)
+    tuning.set(batch_pause_seconds=3600.0)
     batch = make_batch(make_organization(), "Completed", "Completed")
     for job in Job.objects.all():
         end(returned(start(job)))

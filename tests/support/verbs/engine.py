@@ -170,7 +170,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dependencies import follow_up
     from django_jobs.engine.dependencies import follow_up_in_tick
     from django_jobs.engine.batches import count_in_tick as count_batches
-    from django_jobs.engine.batches import Pace as BatchPace
+    from django_jobs.engine.batches import BatchLooks
     from django_jobs.engine.batches import describe_batch
 
     # Control

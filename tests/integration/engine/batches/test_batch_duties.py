@@ -22,7 +22,7 @@ from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.plans import explained
 from tests.support.replicas import lagging_replica
 from tests.support.tuning import Tuning
-from tests.support.verbs import REMEMBERED_PACES, BatchPace
+from tests.support.verbs import REMEMBERED_LOOKS, BatchLooks
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -155,12 +155,11 @@ def test_what_a_replica_does_not_know_yet_refuses_nothing(organization: Organiza
 
 
 def test_what_a_process_that_never_looks_again_remembers_is_bounded() -> None:
-    pace = BatchPace()
-    for pk in range(3 * REMEMBERED_PACES):
-        pace.note({pk: None})
-        pace.due({pk: 1})
-    assert len(pace._waiting) <= REMEMBERED_PACES
-    assert len(pace._moved) <= REMEMBERED_PACES
+    looks = BatchLooks()
+    for pk in range(3 * REMEMBERED_LOOKS):
+        looks.due([pk])
+        looks.due([pk])
+    assert len(looks._waiting) + len(looks._looked) <= REMEMBERED_LOOKS + 1
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="This is PostgreSQL's plan.")
