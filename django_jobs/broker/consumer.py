@@ -42,7 +42,6 @@ from django_jobs.broker.queues import (
 from django_jobs.broker.rq_worker import CANCEL_COMMAND, TicketWorker
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.ports import (
-    NO_WEIGHTS,
     Broker,
     BrokerState,
     Consumer,
@@ -75,9 +74,7 @@ class RQBroker(Broker):
         #: Whether Redis answered that it cannot do something, and has taken no tickets since.
         self._is_refused = False
 
-    def push(
-        self, items: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
-    ) -> None:
+    def push(self, items: Sequence[Ticket], *, front: bool = False) -> None:
         known = pools.names()
         by_queue: dict[Queue, list[str]] = defaultdict(list)
         for ticket in items:
@@ -86,7 +83,7 @@ class RQBroker(Broker):
 
         def push_all(client: Redis) -> None:
             for queue, ids in by_queue.items():
-                push(client, queue.name, ids, front=front, first_weight=first_weights.get(queue))
+                push(client, queue.name, ids, front=front)
 
         self._call(push_all)
         if self._is_refused:
@@ -103,9 +100,8 @@ class RQBroker(Broker):
         known = pools.named()
 
         def read(client: Redis) -> BrokerState:
-            rings, counts, weights = look(client, list(known.values()))
-            least = {queue: weight for queue, weight in zip(known, weights, strict=True) if weight is not None}
-            return BrokerState(dict(zip(known, counts, strict=True)), rings, least)
+            rings, counts = look(client, list(known.values()))
+            return BrokerState(dict(zip(known, counts, strict=True)), rings)
 
         return self._call(read)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import django_rq
 import redis
@@ -30,7 +30,7 @@ from rq.utils import utcformat
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine.ports import FIRST_SECONDS, ForeignEntry, Queue, SetAside, Ticket
+from django_jobs.engine.ports import ForeignEntry, Queue, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 from django_jobs.texts import say
@@ -148,16 +148,14 @@ local function write_hash(id)
 end
 """
 
-# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list. Notes a
-# weight beside them, if it is given.
+# Pushes any number of tickets to one queue in one round trip: first their hashes, then their ids into the list.
 _PUSH: Final = f"""{_HASH}
 local ids = {{}}
-for i = 8, #ARGV do
+for i = 6, #ARGV do
   write_hash(ARGV[i])
   ids[#ids + 1] = ARGV[i]
 end
 redis.call('SADD', KEYS[2], KEYS[1])
-if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[7]) end
 if ARGV[1] == '1' then
   for i = #ids, 1, -1 do redis.call('LPUSH', KEYS[1], ids[i]) end
 else
@@ -193,21 +191,13 @@ end
 return {0, taken}
 """
 
-# Returns the bell's count, the queues' lengths and the weights noted for them, empty where there is none. A bell that
-# somebody overwrote may be no number; it counts as 0. A weight that lasts for longer than ARGV[1] milliseconds is none
-# that a pass noted. By its first line it is refused where Redis takes no writes, since it is full or a replica: what
-# was queued after such a look would get no ticket.
+# Returns the bell's count and the queues' lengths. A bell that somebody overwrote may be no number; it counts as 0. By
+# its first line it is refused where Redis takes no writes, since it is full or a replica: what was queued after such a
+# look would get no ticket.
 _LOOK: Final = """#!lua
-local counts, weights = {}, {}
-local half = (#KEYS - 1) / 2
-for i = 1, half do
-  counts[i] = redis.call('LLEN', KEYS[1 + i])
-  local key = KEYS[1 + half + i]
-  local weight, left = redis.pcall('GET', key), redis.call('PTTL', key)
-  local is_noted = type(weight) == 'string' and #weight < 32 and left >= 0 and left <= tonumber(ARGV[1])
-  weights[i] = is_noted and weight or ''
-end
-return {tonumber(redis.pcall('GET', KEYS[1])) or 0, counts, weights}
+local counts = {}
+for i = 2, #KEYS do counts[i - 1] = redis.call('LLEN', KEYS[i]) end
+return {tonumber(redis.pcall('GET', KEYS[1])) or 0, counts}
 """
 
 # Counts the bell up. One that is no number is replaced by the time, a number that nobody has read there yet.
@@ -218,21 +208,10 @@ end
 """
 
 
-def look(connection: Redis, names: Sequence[str]) -> tuple[int, list[int], list[float | None]]:
-    """Return the bell's count, how many entries wait in each queue, and the weight that was noted for each, if any."""
-    keys = [BELL, *map(queue_key, names), *map(weight_key, names)]
-    found: Any = connection.eval(_LOOK, len(keys), *keys, round(FIRST_SECONDS * 1000))
-    rings, counts, weights = found
-    return rings, counts, [*map(_weight, weights)]
-
-
-def _weight(raw: bytes) -> float | None:
-    """Return a weight; None where none is noted, or somebody else wrote something."""
-    try:
-        weight = float(raw)
-    except ValueError:
-        return None
-    return weight if weight > 0 else None
+def look(connection: Redis, names: Sequence[str]) -> tuple[int, list[int]]:
+    """Return the bell's count, and how many entries wait in each queue."""
+    rings, counts = cast("tuple[int, list[int]]", connection.eval(_LOOK, 1 + len(names), BELL, *map(queue_key, names)))
+    return rings, counts
 
 
 def ring(connection: Redis) -> None:
@@ -292,17 +271,9 @@ def queue_key(name: str) -> str:
     return f"{RQQueue.redis_queue_namespace_prefix}{name}"
 
 
-def weight_key(name: str) -> str:
-    """Return the key of the least weight with which an organization goes first in a queue."""
-    return f"{RQ_KEY_PREFIX}:django_jobs:first_weight:{name}"
-
-
-def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool, first_weight: float | None = None) -> None:
-    """Add tickets at the back of a queue, or in their order at its front, and note a weight for FIRST_SECONDS."""
-    keys = [queue_key(name), RQQueue.redis_queues_keys, weight_key(name)]
-    weight = "" if first_weight is None else repr(first_weight)
-    values = [*_hash_values(name, front=front), weight, round(FIRST_SECONDS * 1000)]
-    connection.eval(_PUSH, len(keys), *keys, *values, *ids)
+def push(connection: Redis, name: str, ids: Sequence[str], *, front: bool) -> None:
+    """Add tickets at the back of a queue, or in their order at its front."""
+    connection.eval(_PUSH, 2, queue_key(name), RQQueue.redis_queues_keys, *_hash_values(name, front=front), *ids)
 
 
 def call_back(connection: Redis, name: str, most: int, is_foreign: Callable[[str], bool]) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from django_jobs import pools
@@ -80,32 +79,21 @@ class RunningTicket:
     started: float
 
 
-#: Where no organization goes first.
-NO_WEIGHTS: Final[Mapping[Queue, float]] = MappingProxyType({})
-#: For so long a broker tells with which weights organizations go first.
-FIRST_SECONDS: Final = 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class BrokerState:
     """What a dispatcher reads of the broker: how many entries wait, by queue, and how often its bell was rung."""
 
     depths: dict[Queue, int]
     rings: int
-    #: By queue, the least weight with which an organization goes first; :mod:`.dispatch.first_turns` says what that is.
-    first_weights: Mapping[Queue, float] = field(default_factory=dict)
 
 
 class Broker(Protocol):
     """A place where tickets wait. Every method raises BrokerUnavailable when the broker does not answer in time."""
 
-    def push(
-        self, tickets: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
-    ) -> None:
+    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         """Add tickets at the back of their queues, or in their order at the front.
 
-        Those of a pool that is not configured are left out: it has no queues. For FIRST_SECONDS :meth:`look` tells
-        the ``first_weights`` of queues that got some.
+        Those of a pool that is not configured are left out: it has no queues.
         """
 
     def disconnect(self) -> None:

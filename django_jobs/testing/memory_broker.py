@@ -10,8 +10,6 @@ from typing import Final
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.ports import (
-    FIRST_SECONDS,
-    NO_WEIGHTS,
     Broker,
     BrokerState,
     ForeignEntry,
@@ -28,16 +26,10 @@ NEWEST: Final = 3
 class MemoryBroker(MemoryState, Broker):
     """Tickets in this process. :class:`django_jobs.engine.ports.Broker` says what the methods mean."""
 
-    def push(
-        self, tickets: Sequence[Ticket], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
-    ) -> None:
+    def push(self, tickets: Sequence[Ticket], *, front: bool = False) -> None:
         self.reach()
         known = pools.names()
-        added = [(ticket.queue, ticket) for ticket in tickets if ticket.pool in known]
-        self.add(added, front=front)
-        until = time.monotonic() + FIRST_SECONDS
-        with self.changed:
-            self.noted |= {queue: (first_weights[queue], until) for queue, _ in added if queue in first_weights}
+        self.add([(ticket.queue, ticket) for ticket in tickets if ticket.pool in known], front=front)
 
     def disconnect(self) -> None:
         """Do nothing: it has no lines."""
@@ -46,10 +38,7 @@ class MemoryBroker(MemoryState, Broker):
         return self.is_down
 
     def look(self) -> BrokerState:
-        now = time.monotonic()
-        with self.changed:
-            weights = {queue: weight for queue, (weight, until) in self.noted.items() if now < until}
-        return BrokerState(self.depths(), self.rings, weights)
+        return BrokerState(self.depths(), self.rings)
 
     def ring(self) -> None:
         self.reach()

@@ -29,8 +29,6 @@ class MemoryState:
         self.is_suspended = False
         self.rings = 0
         self.leader: tuple[str, float] | None = None
-        #: By queue, the least weight with which an organization goes first, and until when this is told.
-        self.noted: dict[Queue, tuple[float, float]] = {}
         #: What each worker in the list runs, by its name, and what listening ones do at a hint.
         self.workers: dict[str, list[RunningTicket]] = {}
         self.listeners: dict[str, Callable[[list[str]], None]] = {}
@@ -96,7 +94,6 @@ class MemoryState:
         """Lose all data, as Redis does at FLUSHALL."""
         self.lose_tickets()
         self.marker = None
-        self.noted = {}
 
 
 def by_urgency() -> list[Queue]:

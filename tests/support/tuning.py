@@ -373,7 +373,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "enforcement_clock": ("django_jobs.worker.supervisor", "time"),
     "exit_codes_clock": ("django_jobs.worker.processes", "time"),
     "file_deletions_clock": ("django_jobs.engine.control.deletion", "time"),
-    "first_turns_clock": ("django_jobs.engine.memory", "time"),
     "shares_clock": (
         ("django_jobs.engine.dispatch.tenant_shares", "time"),
         ("django_jobs.engine.memory", "time"),
@@ -412,7 +411,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "seen_tasks_clock": ("django_jobs.tasks.job_types", "time"),
     "supervisor_clock": ("django_jobs.worker.supervisor", "time"),
     "sweep_clock": ("django_jobs.engine.control.retention", "time"),
-    "test_broker_clock": ("django_jobs.testing.memory_broker", "time"),
     "thread_slots_clock": ("django_jobs.worker.slots", "time"),
     "type_retention_clock": ("django_jobs.engine.control.retention", "time"),
     "visibility_clock": ("django_jobs.realtime.fan_out", "time"),

@@ -257,22 +257,16 @@ def _dispatch_new(job: Job) -> int | None:
     if budget.is_spent():
         return 0
     size = window.read_window()
-    taken, may_go_first = size.taken(queue, seen.depths), turns.has_first_turn(job, queue, seen, size)
+    taken = size.taken(queue, seen.depths)
     has_room = taken < size.size(queue, job.job_type_id)
     may_change = has_room or not (size.is_settled(queue, seen.depths) or window.is_full_still(broker, queue, taken))
-    if not (may_change or may_go_first):
+    if not may_change:
         window.note_full(broker, queue)
         return 0
-    most = size.most_at_once
-    if may_go_first:
-        if moved := _queue_without_turn(job, new_jobs.goes_first(job, most)):
-            tickets.push_tickets(moved, front=True)
-            return len(moved)
-        turns.note_turn(job)
-    if has_room and (moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, most))):
+    if has_room and (moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, size.most_at_once))):
         tickets.push_tickets(moved)
         return len(moved)
-    if not may_change or _is_put_off():
+    if _is_put_off():
         return 0
     count = make_passes(seen.rings, budget, lambda: _may_go(job, budget))
     if count == 0 and not has_room:

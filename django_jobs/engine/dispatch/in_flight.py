@@ -49,22 +49,19 @@ RENEWAL_SECONDS: Final = 0.25
 class InFlight:
     """How many jobs are queued for each queue, and how many of each organization and lane are queued or running.
 
-    ``queued`` counts them by organization and job type. ``organizations`` are those that have any in flight, by the
-    pool where these run.
+    ``queued`` counts them by organization and job type.
     ``unseen`` is how many more an organization may have, that are queued at this moment and cannot be counted yet.
     """
 
     queued: dict[Queue, Counter[tuple[Any, str]]] = field(default_factory=lambda: defaultdict(Counter))
     by_organization: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
     by_lane: Counter[Lane] = field(default_factory=Counter)
-    organizations: dict[str, set[Any]] = field(default_factory=lambda: defaultdict(set))
     unseen: int = 0
 
     def add(self, queue: Queue, lane: Lane) -> None:
         """Count one more job, which is about to be queued."""
         self.queued[queue][lane.organization_pk, lane.job_type] += 1
         self.by_organization[lane.organization_pk] += 1
-        self.organizations[queue.pool].add(lane.organization_pk)
 
 
 class _Known(NamedTuple):
@@ -115,10 +112,9 @@ def count_in_flight(*, has_lock: bool = True) -> InFlight:
     mark = marks.current()
     counts = InFlight()
     for item in store().count_in_flight(mark) if mark else marks.walking_all(store().count_in_flight):
-        pool = window.pool_of(item.lane.job_type)
         if item.queued:
+            pool = window.pool_of(item.lane.job_type)
             counts.queued[Queue(pool, item.priority)][item.lane.organization_pk, item.lane.job_type] += item.queued
-        counts.organizations[pool].add(item.lane.organization_pk)
         counts.by_organization[item.lane.organization_pk] += item.total
         counts.by_lane[item.lane] += item.total
     return counts

@@ -96,8 +96,8 @@ class TimeBudget:
 
 # Which new jobs go without the dispatcher, since they take nobody's turn.
 #
-# :func:`takes_no_turn` and :func:`goes_first` decide for a job that was just submitted, and :func:`goes_at_once` for
-# one that is about to be. Whose turn it is among those that wait, :mod:`.round_robin` says.
+# :func:`takes_no_turn` decides for a job that was just submitted, and :func:`goes_at_once` for one that is about to be.
+# Whose turn it is among those that wait, :mod:`.turns` says.
 
 
 _PRIORITIES: Final = tuple(map(int, Priority))
@@ -148,36 +148,6 @@ def _rule(ask: Store, own: int) -> Condition:
     has_room = any_of(ask.has_fewer_in_flight(_ORGANIZATION, _FAR), all_of(*may_go_near))
     is_first = [ask.nothing_else_waits(priority, _JOB) for priority in (own, *higher)]
     return all_of(ask.needs_no_pass(_TYPE), has_room, ask.is_due(_JOB), *is_first)
-
-
-def goes_first(job: Job, most_at_once: int) -> Condition | None:
-    """Return the condition under which a new job may be queued before its turn; None if it has to wait for one.
-
-    Its organization is one of those that :mod:`.first_turns` tells of, and goes first if it has nothing in flight, and
-    if no other job waits of it with its priority, nor any job at all with a higher one. Near its limit, as
-    :func:`takes_no_turn` says, it leaves room for one job of each higher priority, and nothing of it waits with a lower
-    one.
-
-    A pass that has counted before this job is queued may fill the limit with what the organization submits meanwhile:
-    then it has one job too many.
-    """
-    higher = sum(priority > job.priority for priority in _PRIORITIES)
-    limit = tenant_shares.limit_for(job) - (_MOST_UNSEEN if _queues_new_jobs() else 0)
-    if not _needs_no_pass(job) or limit <= max(1, higher):
-        return None
-    ask = store()
-    rule = _rule_first(ask, job.priority, is_near=limit <= most_at_once)
-    values = {_JOB: job.pk, _TYPE: job.job_type_id, _ORGANIZATION: ask.key_to_database(job.organization_id)}
-    return Condition(rule.sql, tuple([values.get(param, param) for param in rule.params]))
-
-
-@functools.cache
-def _rule_first(ask: Store, own: int, *, is_near: bool) -> Condition:
-    higher = [ask.nothing_waits(priority) for priority in _PRIORITIES if priority > own]
-    of_it = [ask.nothing_waits_of(_ORGANIZATION, own, besides=_JOB)]
-    of_it += [ask.nothing_waits_of(_ORGANIZATION, priority) for priority in _PRIORITIES if priority < own and is_near]
-    is_idle = ask.has_nothing_in_flight(_ORGANIZATION)
-    return all_of(ask.needs_no_pass(_TYPE), is_idle, ask.is_due(_JOB), *higher, *of_it)
 
 
 def goes_at_once(job: Job, size: Window) -> Condition | None:

@@ -249,9 +249,6 @@ class PassState:
     leaves_rates: bool = False
     #: The jobs that were picked, by priority and lane: until they are moved, the lanes still begin with them.
     picked: dict[tuple[int, Lane], set[int]] = field(default_factory=lambda: defaultdict(set))
-    #: Which of them go before what the broker holds, and by queue the least weight with which a new job does.
-    first: set[int] = field(default_factory=set)
-    first_weights: dict[Queue, float] = field(default_factory=dict)
     _credits: dict[str, Credits] = field(default_factory=dict)
 
     @functools.cached_property

@@ -167,11 +167,6 @@ def limit_for(job: Job) -> int:
     return share_of(job.organization).limit if are_limits_asked() else default_limit()
 
 
-def weight_for(job: Job) -> float:
-    """Return what a new job's organization weighs."""
-    return share_of(job.organization).weight if _overridden(_policy(), WEIGHT) else DEFAULT_WEIGHT
-
-
 def are_limits_asked() -> bool:
     """Return whether the policy is asked how much may be in flight."""
     return bool(_overridden(_policy(), LIMIT))

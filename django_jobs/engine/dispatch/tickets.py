@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db import Error
@@ -16,7 +16,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import in_flight, window
 from django_jobs.engine.dispatch.new_jobs import BUDGET_SECONDS, TimeBudget
-from django_jobs.engine.ports import NO_WEIGHTS, Queue, Ticket, get_broker
+from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store.values import After, Move, Moved, place_in_lane
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
@@ -40,14 +40,10 @@ CALLED_BACK: Final = say(
 class Queued(NamedTuple):
     """What a pass queued, in the order of turns.
 
-    The jobs with the keys ``first`` go before what the broker holds. ``first_weights`` are, by queue, the least weights
-    with which an organization goes first. The tickets of queues that are ``overfull`` are to be called back, where
-    more than so many wait.
+    The tickets of queues that are ``overfull`` are to be called back, where more than so many wait.
     """
 
     moved: list[Moved]
-    first: Collection[int]
-    first_weights: Mapping[Queue, float]
     overfull: Mapping[Queue, int]
 
 
@@ -70,28 +66,24 @@ def take_back_tickets(moved: Iterable[Moved], message: str) -> None:
 
 def push_queued(queued: Queued) -> None:
     """Give what a pass queued its tickets; if the broker cannot take them, put the jobs back to Pending."""
-    for front in (True, False):
-        items = [item for item in queued.moved if (item.pk in queued.first) is front]
-        if items:
-            push_tickets(items, front=front, first_weights=queued.first_weights)
+    if queued.moved:
+        push_tickets(queued.moved)
 
 
-def push_tickets(
-    moved: Iterable[Moved], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS
-) -> None:
+def push_tickets(moved: Iterable[Moved], *, front: bool = False) -> None:
     """Give Queued jobs their tickets; if the broker cannot take them, put the jobs back to Pending."""
     items = list(moved)
     try:
-        _push(items, front=front, first_weights=first_weights)
+        _push(items, front=front)
     except BrokerUnavailable as error:
         withdraw_tickets([item.pk for item in items], _not_taken(error))
 
 
-def _push(moved: Sequence[Moved], *, front: bool = False, first_weights: Mapping[Queue, float] = NO_WEIGHTS) -> None:
+def _push(moved: Sequence[Moved], *, front: bool = False) -> None:
     tickets = [
         Ticket(item.pk, item.year, item.attempt + 1, item.priority, window.pool_of(item.job_type)) for item in moved
     ]
-    get_broker().push(tickets, front=front, first_weights=first_weights)
+    get_broker().push(tickets, front=front)
 
 
 def _not_taken(error: BrokerUnavailable) -> str:

@@ -18,79 +18,15 @@ from django_jobs.engine.dispatch.limits import MANY
 from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
-from django_jobs.engine.dispatch.window import QueueRoom, Window
+from django_jobs.engine.dispatch.window import QueueRoom
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
-from django_jobs.engine.memory import Memory
-from django_jobs.engine.ports import BrokerState, Queue
+from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import ALL_TYPES, NOW, Candidate, Lane, Move, Moved, Walk
 from django_jobs.engine.transitions import move
-from django_jobs.models import EngineLease, Job, get_organization_model
+from django_jobs.models import EngineLease, get_organization_model
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 from django_jobs.texts import say
-
-# Who goes first: an organization that has nothing in flight although a slot is due to it at any moment.
-#
-# A job waits behind the tickets that the broker holds. Beside the backlog of another organization, one that submits a
-# job now and then would wait for all of those each time. Where no more organizations compete than there are slots, or
-# its weight makes up for that, it is due a slot of its own. While it has none, its next job goes before what the broker
-# holds, and a new one needs no pass of the dispatcher.
-#
-# The others lose nothing that is due to them: of each organization one job at most goes first at a time, and at least
-# one slot is left to those behind. What a pass found holds for a moment, in which more organizations may come than it
-# knew of. So a new job goes past a full window only while there are fewer of them than slots.
-
-
-#: For so long after a new job that did not go first those of its organization take turns unasked; of so many of them
-#: that is noted. It spares whoever submits a backlog the question about each job.
-TURN_SECONDS: Final = 0.05
-
-
-class Contest(NamedTuple):
-    """Who competes for the slots of a queue: what organizations weigh of which jobs wait, and how many slots are left.
-
-    One slot is left out for whoever asks, and one for each organization that has jobs in flight and none that waits.
-    """
-
-    weight: float
-    slots: int
-
-    @property
-    def least_weight(self) -> float:
-        """The weight with which one more organization goes first; infinite where none does."""
-        return self.weight / self.slots if self.slots > 0 else math.inf
-
-    def lets_first(self, share: Share) -> bool:
-        """Return whether an organization of which jobs wait goes first."""
-        return self.slots > 0 and share.weight * self.slots >= self.weight - share.weight
-
-
-def contest_first_turns(slots: int, in_flight: Collection[Any], waiting: Mapping[Any, Share]) -> Contest:
-    """Return the contest for so many slots.
-
-    ``in_flight`` are organizations that have jobs in flight there, ``waiting`` the shares of all of which jobs wait.
-    """
-    beside = sum(pk not in waiting for pk in in_flight)
-    return Contest(sum(share.weight for share in waiting.values()), slots - 1 - beside)
-
-
-_taking_turns: Final[Memory[Any, bool]] = Memory(1_000)
-
-
-def has_first_turn(job: Job, queue: Queue, seen: BrokerState, size: Window) -> bool:
-    """Return whether a new job goes first if its organization has nothing in flight, as the last pass left it."""
-    least = seen.first_weights.get(queue, math.inf)
-    if not least < math.inf or size.taken(queue, seen.depths) >= size.largest(queue) + size.slots[queue]:
-        return False
-    if _taking_turns.fresh(job.organization_id):
-        return False
-    return tenant_shares.weight_for(job) >= least
-
-
-def note_turn(job: Job) -> None:
-    """Note that a new job did not go first: its organization has other jobs, and is not asked about for a moment."""
-    _taking_turns.put(job.organization_id, True, TURN_SECONDS)
-
 
 # The rule of fairness: within a priority, organizations take turns, and each has a limit of jobs in flight.
 #
@@ -104,20 +40,14 @@ def note_turn(job: Job) -> None:
 IN_ORDER_AT_ONCE: Final = 400
 
 
-def pick(
-    queue: Queue, job_types: Collection[str], room: QueueRoom, state: PassState, size: Window | None = None
-) -> list[Candidate]:
+def pick(queue: Queue, job_types: Collection[str], room: QueueRoom, state: PassState) -> list[Candidate]:
     """Return the jobs of these types that may go now to a queue, as far as there is room.
 
     One of each organization in turn, by their weights, from behind the one served last. What is picked is counted in
     ``state``, whose cursors get the organization that was served last. Where more organizations wait than a page holds,
     each page gets one round: else those of the next one would wait for many rounds of this one. What room is left when
     all have been seen goes to all of them.
-
-    With the ``size`` of the window, ``state`` gets which of these jobs go first.
     """
-    if len(job_types) > backlog.TYPES_AT_ONCE:  # then not all organizations are seen
-        size = None
     picked: list[Candidate] = []
     known = OpenLanes({}, {})
     cursor, is_all = None, False
@@ -125,12 +55,12 @@ def pick(
         is_all = page.is_all
         own = _open_lanes(page.lanes)
         known = OpenLanes(known.lanes | own.lanes, known.shares | own.shares)
-        cursor = _take(queue, own, room, picked, state, size, is_page=not is_all) or cursor
+        cursor = _take(queue, own, room, picked, state, is_page=not is_all) or cursor
         if room.is_over():
             break
     else:
         if not is_all:
-            cursor = _take(queue, known, room, picked, state, size, is_page=False) or cursor
+            cursor = _take(queue, known, room, picked, state, is_page=False) or cursor
     if cursor is not None:  # also of one that is alone: who comes next has the next turn
         state.marks.cursors[cursor_key(queue)] = str(cursor)
     return picked
@@ -202,7 +132,6 @@ def _take(
     room: QueueRoom,
     picked: list[Candidate],
     state: PassState,
-    size: Window | None,
     *,
     is_page: bool,
 ) -> Any:
@@ -221,7 +150,6 @@ def _take(
     order = [pk for pk in dict.fromkeys(lane.organization_pk for lane in lanes) if pk in queues]
     rooms = {pk: share.limit - unseen - in_flight[pk] for pk, share in shares.items()}
     places = TypeTurns({} if is_page else queues, weights, rooms, state, cursor_key(queue))
-    first = _first(queue, known.shares, state, None if is_page else size)
     last = served = None
     going = turns(order, weights, state.credits(cursor_key(queue)), is_page=is_page)
     for last in going:
@@ -232,9 +160,6 @@ def _take(
             continue
         served = last
         picked.append(found)
-        if last in first:
-            first.remove(last)
-            state.first.add(found.pk)
         state.take(queue, found)
         places.take(found)
         if not room.take(found.lane.job_type):
@@ -243,17 +168,6 @@ def _take(
     places.end()
     # Who came last on a page and got nothing, since those before took the last places, is first on the next one.
     return served if is_page and served is not None and last != served else going.cursor
-
-
-def _first(queue: Queue, shares: Mapping[Any, Share], state: PassState, size: Window | None) -> set[Any]:
-    """Return the organizations of which the next job goes first, and keep which weight a new one needs for that."""
-    slots = 0 if size is None else size.slots[queue]
-    around = {queue.pool} if size is None else {rival.pool for rival in size.rivals[queue]}
-    in_flight = set().union(*(state.in_flight.organizations.get(pool, ()) for pool in around))
-    contest = contest_first_turns(slots, in_flight, shares)
-    state.first_weights[queue] = contest.least_weight
-    counts = state.in_flight.by_organization
-    return {pk for pk, share in shares.items() if not counts[pk] and contest.lets_first(share)}
 
 
 def _most_of_organization(room: int, weights: list[float], *, is_page: bool) -> int:
@@ -343,7 +257,7 @@ def fill_window(seconds: float = 0.0) -> Queued | None:
 
     def work(state: PassState) -> Queued:
         picked, overfull = _pick_for_window(state)
-        return Queued(_queue(picked, state), state.first, state.first_weights, overfull)
+        return Queued(_queue(picked, state), overfull)
 
     return _under_lock(work, seconds)
 
@@ -450,9 +364,9 @@ def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int
     for queue, job_types in waiting.items():
         room = size.room(queue, job_types, queued)
         if not room.is_over():
-            picked += pick(queue, job_types, room, state, size)
+            picked += pick(queue, job_types, room, state)
     shared = [queue for queue in overfull if _is_shared(queue, waiting.get(queue, ()), state)]
-    return picked, {queue: size.most_slow(queue) for queue in shared}
+    return picked, {queue: size.sizes[queue] for queue in shared}
 
 
 def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bool:

@@ -266,17 +266,10 @@ class Window:
     def is_overfull(self, queue: Queue, tickets: Tickets) -> bool:
         """Return whether a queue holds far more work than was expected when its tickets were issued.
 
-        That are OVERFULL windows, or more tickets of types that are not quick than :meth:`most_slow`.
+        That are OVERFULL windows, or more tickets of types that are not quick than fill one.
         """
         slow = sum(count for (_, job_type), count in tickets.items() if job_type not in self.quick[queue])
-        return slow > self.most_slow(queue) or self.parts(queue, tickets) > OVERFULL
-
-    def most_slow(self, queue: Queue) -> int:
-        """Return how many tickets of types that are not quick a queue may hold.
-
-        Beside what the window has room for, that is one for each slot but one: so many organizations may go first.
-        """
-        return self.sizes[queue] + max(0, self.slots[queue] - 1)
+        return slow > self.sizes[queue] or self.parts(queue, tickets) > OVERFULL
 
     def may_be_overfull(self, depths: Mapping[Queue, int]) -> bool:
         """Return whether any queue may hold far more work than was expected, for somebody who knows no types."""

@@ -210,15 +210,6 @@ def test_what_a_worker_takes_meanwhile_is_not_called_back(
     assert (broker.call_back(ONE.queue, 0), found) == ([TWO], [ONE])
 
 
-def test_a_look_tells_the_weights_that_came_with_tickets(broker: Broker) -> None:
-    assert broker.look().first_weights == {}
-    broker.push([ONE], first_weights={ONE.queue: 0.5, URGENT.queue: 2.0})
-    broker.push([LOW])
-    assert broker.look().first_weights == {ONE.queue: 0.5}  # of a queue that got none, nothing was told
-    broker.push([TWO], first_weights={TWO.queue: 3.0}, front=True)
-    assert broker.look().first_weights == {ONE.queue: 3.0}
-
-
 def test_what_is_most_urgent_is_taken_first(broker: Broker, consumer: Consumer) -> None:
     broker.push([LOW, ONE, URGENT])
     assert taken(consumer) == [URGENT, ONE, LOW]

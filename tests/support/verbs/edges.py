@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from django_jobs.broker.consumer import RQBroker
     from django_jobs.broker.rq_guard import install_pages as install_rq_pages
     from django_jobs.broker.rq_worker import TicketWorker
-    from django_jobs.broker.queues import weight_key as queue_weight_key
     from django_jobs.testing.contexts import RecordingRunner
     from django_jobs.testing.memory_broker import MemoryBroker
 

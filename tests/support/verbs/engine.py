@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.dispatcher import refill_if_empty
     from django_jobs.engine.dispatch.dispatcher import wake
     from django_jobs.engine.dispatch.new_jobs import goes_at_once
-    from django_jobs.engine.dispatch.new_jobs import goes_first
     from django_jobs.engine.dispatch.new_jobs import takes_no_turn
     from django_jobs.engine.dispatch.new_jobs import at_once as dispatch_at_once
     from django_jobs.engine.dispatch.dispatcher import dispatch_freed
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.turns import pick as pick_jobs
     from django_jobs.engine.dispatch.fair_turns import turns as weighted_turns
     from django_jobs.engine.dispatch.pass_state import Credits as TurnCredits
-    from django_jobs.engine.dispatch.turns import contest_first_turns
     from django_jobs.engine.memory import forget_all as forget_tenant_shares
     from django_jobs.engine.dispatch.tenant_shares import share_of
     from django_jobs.engine.dispatch.tenant_shares import shares_of

@@ -96,7 +96,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.job_types.masking import MASK
     from django_jobs.engine.job_types.parameters import MAX_FIELDS
     from django_jobs.engine.observers import CARRIED
-    from django_jobs.engine.ports import FIRST_SECONDS as FIRST_TURN_SECONDS
     from django_jobs.engine.process_counts import ATTEMPTS
     from django_jobs.engine.process_counts import MAX_TYPES as COUNTED_TYPES
     from django_jobs.engine.process_counts import ENDED

@@ -91,18 +91,15 @@ class Conditions(InFlightCounts):
         """Return the condition that no job waits with a priority, due or not."""
         return self._nothing_waits("TRUE", (priority,))
 
-    def nothing_waits_of(self, organization_key: Any, priority: int, besides: Any = 0) -> Condition:
-        """Return the condition that no job of an organization waits with a priority, due or not.
-
-        The one with the key ``besides`` does not count.
-        """
+    def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
+        """Return the condition that no job of an organization waits with a priority, due or not."""
         # Asked type by type, since the index has the type before the organization.
         first = (
             f"SELECT id FROM {self.jobs_table} WHERE {self.in_lane} AND job_type_id = kinds.type_name "
-            f"AND organization_id = %s AND id <> %s {LANE_ORDER} LIMIT 1"
+            f"AND organization_id = %s {LANE_ORDER} LIMIT 1"
         )
         sql = f"NOT EXISTS (SELECT 1 FROM {self.types_table} kinds WHERE ({first}) IS NOT NULL)"
-        return Condition(sql, (priority, organization_key, besides))
+        return Condition(sql, (priority, organization_key))
 
     def _nothing_waits(self, which: str, params: tuple[Any, ...]) -> Condition:
         first = f"SELECT id FROM {self.jobs_table} WHERE {self.in_lane} AND {which} {LANE_ORDER} LIMIT 1"
@@ -112,11 +109,6 @@ class Conditions(InFlightCounts):
         """Return the condition that fewer jobs of an organization than ``count`` are queued or running."""
         sql = f"(SELECT COUNT(*) FROM {self.jobs_table} WHERE {self.in_flight} AND organization_id = %s) < %s"
         return Condition(sql, (organization_key, count))
-
-    def has_nothing_in_flight(self, organization_key: Any) -> Condition:
-        """Return the condition that no job of an organization is queued or running."""
-        sql = f"NOT EXISTS (SELECT 1 FROM {self.jobs_table} WHERE {self.in_flight} AND organization_id = %s)"
-        return Condition(sql, (organization_key,))
 
     def is_idle(self, organization_key: Any, most_of_it: Any, priorities: Sequence[int], most_queued: Any) -> Condition:
         """Return the condition that fewer than FEW_IN_FLIGHT jobs are queued or running.

@@ -326,15 +326,15 @@ class LaneWalks(LaneStatements):
         rows = self.fetch(_heads_sql(self.jobs_table, key, 1 << (most - 1).bit_length()), params)
         return [Candidate(taken[number - 1][0], since, pk, attempt) for number, since, pk, attempt in rows]
 
-    def nothing_waits_of(self, organization_key: Any, priority: int, besides: Any = 0) -> Condition:
+    def nothing_waits_of(self, organization_key: Any, priority: int) -> Condition:
         first = (
             f"SELECT priority, job_type_id, organization_id FROM {self.jobs_table} WHERE ready_at IS NOT NULL AND "
-            f"({', '.join(INDEX[:4])}) >= (false, %s, kinds.type_name, %s) AND id <> %s "
+            f"({', '.join(INDEX[:4])}) >= (false, %s, kinds.type_name, %s) "
             f"ORDER BY {', '.join(INDEX)} LIMIT 1"
         )
         own = "priority = %s AND job_type_id = kinds.type_name AND organization_id = %s"
         sql = f"NOT EXISTS (SELECT 1 FROM {self.types_table} kinds, LATERAL ({first}) AS first WHERE {own})"
-        return Condition(sql, (priority, organization_key, besides, priority, organization_key))
+        return Condition(sql, (priority, organization_key, priority, organization_key))
 
     def _columns(self, marks: Mapping[Lane, LaneMark]) -> dict[str, list[Any]]:
         return {

@@ -260,18 +260,6 @@ def test_where_nobody_else_waits_tickets_stay_and_so_do_as_many_as_there_are_slo
     assert broker.pks() == tickets
 
 
-def test_a_job_that_went_first_past_a_full_window_calls_nothing_back(broker: MemoryBroker) -> None:
-    announce(4)
-    kind = make_job_type()
-    pending_jobs(kind, make_organization(), 10)
-    verbs.dispatch()
-    tickets = broker.pks()
-    job = pending_job(kind)
-    verbs.dispatch_new(job)
-    verbs.dispatch_without_budget()
-    assert broker.pks() == [job.pk, *tickets]
-
-
 def test_what_is_more_urgent_stays_where_it_is(broker: MemoryBroker, overlong: list[Job]) -> None:
     job = pending_job(overlong[0].job_type, priority="Low")
     verbs.dispatch_new(job)

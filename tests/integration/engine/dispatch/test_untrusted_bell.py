@@ -53,25 +53,3 @@ def test_what_no_leader_wrote_keeps_nobody_from_leading(
     assert broker.lead("one", 60.0, rings=False)
     broker.stop_leading("one")
     assert broker.lead("two", 60.0, rings=False)
-
-
-@pytest.mark.parametrize("value", ["abc", "", "0x10", "1" * 100, "0", "-1", "nan"])
-def test_a_weight_that_is_none_lets_nobody_go_first(redis_client: redis.Redis, value: str) -> None:
-    redis_client.set(verbs.queue_weight_key("jobs-normal"), value, px=900)
-    assert RQBroker().look().first_weights == {}
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda client, key: client.set(key, "1.0"),
-        lambda client, key: client.set(key, "1.0", ex=3600),
-        lambda client, key: client.rpush(key, "1.0"),
-    ],
-    ids=["a weight that lasts for ever", "a weight that lasts for an hour", "a list"],
-)
-def test_what_no_pass_wrote_lets_nobody_go_first(
-    redis_client: redis.Redis, write: Callable[[redis.Redis, str], object]
-) -> None:
-    write(redis_client, verbs.queue_weight_key("jobs-normal"))
-    assert RQBroker().look().first_weights == {}
