@@ -410,17 +410,12 @@ def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
         return NotBegun(claimed=claimed, text=LEASE_OVER)
     if claimed.is_canceled:
         return NotBegun(claimed=claimed, text=CANCELED)
-    if claimed.breaker_failures and _is_held(state, claimed):
+    if claimed.breaker_failures and breaker.is_known_open(claimed):
         return NotBegun(claimed=claimed, text=OTHERS_FAILED)
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):
         return NotBegun(claimed=claimed, text=leases.HELD_UP)
     return None
-
-
-def _is_held(state: ChildState, claimed: Claimed) -> bool:
-    """Return whether the breaker of the job's type opened since its claim, or will when what ended here is stored."""
-    return breaker.is_known_open(claimed) or breaker.have_failed_too_often(state.batch.ended_unsettled(), claimed)
 
 
 def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:

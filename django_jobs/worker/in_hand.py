@@ -383,11 +383,6 @@ class JobsInHand:
             ended, self._ended = self._ended, []
             return ended
 
-    def ended_unsettled(self) -> list[Outcome]:
-        """Return all outcomes that wait to be settled, the newest last."""
-        with self._lock:
-            return list(self._ended)
-
     def take_waiting(self) -> list[Claimed]:
         """Take out all jobs that have not started."""
         with self._lock:

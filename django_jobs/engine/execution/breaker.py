@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from django.db.models import Q
 
@@ -97,8 +97,6 @@ logger = logging.getLogger("django_jobs")
 
 #: Why a queued job does not start, or an attempt that had not begun goes back.
 NOT_STARTED: Final = say("The breaker of the job type is open", code="breaker_open")
-#: By database and type: a number, and for which organization it is; None: for all, or of several.
-_Notes: TypeAlias = dict[tuple[str, str], tuple[float, Any]]
 #: What is written of a breaker.
 WRITTEN: Final = (
     "state",
@@ -114,10 +112,9 @@ WRITTEN: Final = (
     "tries_since",
     "recovering_since",
 )
-#: When this process last learned that a breaker is open, on the clock of ``engine.machine``, and whose jobs it holds.
-_learned: _Notes = {}
-#: How many attempts had failed in a row when this process last stored how some ended, and whose they were.
-_counted: _Notes = {}
+#: When this process last learned that a breaker is open, on the clock of ``engine.machine``, and whose jobs it holds:
+#: of one organization, or of all (None). By database and type.
+_learned: Final[dict[tuple[str, str], tuple[float, Any]]] = {}
 
 
 def not_startable(jobs: Sequence[JobRow]) -> set[int]:
@@ -146,8 +143,6 @@ def count_completions(items: Iterable[retry_policy.Returned], moved: Iterable[Mo
         item for item in items if item.claimed.breaker_failures and (item.claimed.pk, item.claimed.attempt) in stored
     ]
     types = {item.claimed.job_type for item in own}
-    for pk in types:
-        _counted.pop((database.alias(), pk), None)
     counts = Q(failures__gt=0) | Q(others_failures__gt=0) | Q(state=BreakerState.OPEN)
     rows = Breaker.primary.filter(counts, pk__in=types)
     concerned = set(rows.values_list("pk", flat=True)) if types else set()
@@ -244,11 +239,9 @@ class _Ends:
         )
 
     def write(self) -> None:
-        """Write what changed, and note in this process which breakers are open, and what was counted."""
+        """Write what changed, and note in this process which breakers are open."""
         Breaker.primary.bulk_update([self._rows[pk] for pk in sorted(self._changed)], WRITTEN)
         for row in self._rows.values():
-            counted = row.failures if row.state == BreakerState.CLOSED else 0
-            _counted[database.alias(), row.pk] = counted, row.organization_id
             if row.state == BreakerState.OPEN:
                 _learned[database.alias(), row.pk] = machine.uptime_seconds(), row.organization_id
 
@@ -292,20 +285,3 @@ def is_known_open(claimed: Claimed) -> bool:
     """Return whether this process learned after a job was claimed that the breaker of its type is open."""
     learned, whose = _learned.get((database.alias(), claimed.job_type), (-math.inf, None))
     return learned >= claimed.claimed_at and whose in {None, claimed.organization_pk}
-
-
-def have_failed_too_often(ended: Sequence[retry_policy.Outcome], claimed: Claimed) -> bool:
-    """Return whether a breaker opens for a job when these ends are stored, as far as this process knows."""
-    failures, whose = _counted.get((database.alias(), claimed.job_type), (0, None))
-    organizations = {whose} if failures else set()
-    for item in reversed(ended):
-        if item.claimed.job_type != claimed.job_type:
-            continue
-        if isinstance(item, retry_policy.Returned):
-            return False
-        if isinstance(item, retry_policy.TimedOut) or getattr(item, "kind", "") == retry_policy.TRANSIENT:
-            failures += 1
-            organizations.add(item.claimed.organization_pk)
-        if failures >= claimed.breaker_failures:
-            return len(organizations) > 1 or not organizations.isdisjoint({None, claimed.organization_pk})
-    return False

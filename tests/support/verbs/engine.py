@@ -123,7 +123,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.shares import Taker as ShareTaker
     from django_jobs.engine.execution.leases import start_unbegun
     from django_jobs.engine.execution.leases import start_known_unbegun as start_known
-    from django_jobs.engine.execution.breaker import have_failed_too_often
     from django_jobs.engine.execution.breaker import is_known_open as is_breaker_known_open
 
     # Run

@@ -231,30 +231,6 @@ def test_ends_of_plain_types_ask_nothing_of_breakers() -> None:
     assert [query for query in queries if any(name in query["sql"].split("WHERE")[0] for name in tables)] == []
 
 
-def failing(claimed: Claimed, count: int) -> list[outcomes.Outcome]:
-    return [raised(claimed)] * count
-
-
-def test_a_process_starts_no_more_of_a_set_whose_jobs_fail(fragile: JobType) -> None:
-    claimed = attempts(fragile, 1)[0]
-    other = running_job(organization=Organization.objects.get(pk=claimed.organization_pk))[1]
-    assert not verbs.have_failed_too_often(failing(claimed, FAILURES - 1), claimed)
-    assert not verbs.have_failed_too_often(failing(other, FAILURES), claimed)
-    assert verbs.have_failed_too_often([*failing(claimed, FAILURES), raised(other)], claimed)
-    assert not verbs.have_failed_too_often([*failing(claimed, FAILURES), returned(claimed)], claimed)
-    assert not verbs.have_failed_too_often([raised(claimed, "Permanent")] * FAILURES, claimed)
-
-
-def test_a_process_adds_what_it_learned_when_it_last_stored_ends(fragile: JobType) -> None:
-    claimed = attempts(fragile, 4)
-    end(raised(claimed[0]))
-    assert not verbs.have_failed_too_often(failing(claimed[1], FAILURES - 2), claimed[1])
-    assert verbs.have_failed_too_often(failing(claimed[1], FAILURES - 1), claimed[1])
-    end(returned(claimed[1]))
-    assert not verbs.have_failed_too_often(failing(claimed[2], FAILURES - 1), claimed[2])
-    assert verbs.have_failed_too_often(failing(claimed[2], FAILURES), claimed[2])
-
-
 def test_a_process_knows_of_what_it_claimed_before_it_learned_that_it_is_open(fragile: JobType) -> None:
     (before,) = attempts(fragile, 1)
     assert not verbs.is_breaker_known_open(before)
@@ -316,10 +292,7 @@ def test_a_process_begins_others_jobs_of_a_set_in_which_one_organizations_fail(
 ) -> None:
     mine = [running_job(job_type=fragile, organization=organization)[1] for _ in range(FAILURES + 1)]
     (theirs,) = attempts(fragile, 1)
-    ended = [raised(claimed) for claimed in mine[:FAILURES]]
-    assert verbs.have_failed_too_often(ended, mine[-1])
-    assert not verbs.have_failed_too_often(ended, theirs)
-    for outcome in ended:
-        end(outcome)
+    for claimed in mine[:FAILURES]:
+        end(raised(claimed))
     assert verbs.is_breaker_known_open(dataclasses.replace(mine[-1], claimed_at=0.0))
     assert not verbs.is_breaker_known_open(dataclasses.replace(theirs, claimed_at=0.0))
