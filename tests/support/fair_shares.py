@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from tests.support import verbs
-from tests.support.verbs import TurnCredits
 
 MOST_ROOM = 300
 
@@ -36,17 +34,15 @@ def serve(
     """
     served: list[int] = []
     cursor: int | None = None
-    state: dict[str, Any] = {}
+    leads: dict[str, float] = {}
     number = 0
     while len(served) < count:
         number += 1
-        credits_ = TurnCredits.from_json(state)
         order = behind(cursor, [key for key in weights if present(key, number)])
         jobs = next(room)
         size = page(jobs) if callable(page) else page
-        picked, cursor = _pass(order, weights, credits_, jobs, size, cursor, one_round)
+        picked, cursor = _pass(order, weights, leads, jobs, size, cursor, one_round)
         served += picked
-        state = credits_.to_json()
     return served[:count]
 
 
@@ -60,7 +56,7 @@ def behind(cursor: int | None, keys: Sequence[int]) -> list[int]:
 def _pass(
     order: Sequence[int],
     weights: Mapping[int, float],
-    credits_: TurnCredits,
+    leads: dict[str, float],
     room: int,
     page: int | None,
     cursor: int | None,
@@ -69,8 +65,8 @@ def _pass(
     picked: list[int] = []
     size = page or len(order) or 1
     for start in range(0, len(order), size):
-        going = verbs.weighted_turns(
-            order[start : start + size], weights, credits_, is_page=one_round and size < len(order)
+        going = verbs.WeightedTurns(
+            order[start : start + size], weights, leads, is_page=one_round and size < len(order)
         )
         for key in going:
             picked.append(key)

@@ -1,223 +1,139 @@
-"""Turns among organizations, some of which weigh more than others."""
+"""Turns among organizations, some of which weigh more than others: a weighted round robin."""
 
 from __future__ import annotations
 
 import heapq
-from abc import ABC, abstractmethod
+import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from django_jobs.engine.dispatch.pass_state import FORGIVEN, TINY, Credits, PassState
+from django_jobs.engine.dispatch.pass_state import PassState
 from django_jobs.engine.store.values import Candidate, Lane
-
-# Whose turn it is, where some weigh more than others.
-#
-# Where a pass knows all that wait, turns go by start-time fair queueing (P. Goyal, H. Vin and H. Cheng, 1996): with
-# each job of a key of weight w its next turn moves 1/w ahead, and the key goes next whose turn is the earliest. Over
-# any stretch in which two keys have jobs, neither gets ahead of its share by more than one job of each; and the jobs of
-# a heavy key lie between those of others, not in a row. A key that comes and goes with single jobs gains nothing by it.
-#
-# Where it knows only some, a page, that would give as much to a page of light keys as to one of heavy keys. There each
-# key gets in its visit what it is due for one round, and keeps what is left of a job: deficit round robin (M. Shreedhar
-# and G. Varghese, 1995). The lengths of rounds follow the mean weight, so that pages and rounds of few jobs are rare.
-#
-# Where all weigh the same, each of these is one job each in turn, and nothing is kept.
-
 
 K = TypeVar("K")
 
+#: So many keys are remembered, the newest. The mean weight is that of about so many that were visited last.
+MOST_KEYS: Final = 1_000
+#: Under this name the mean weight is remembered. No key has it as its text.
+MEAN: Final = ""
+#: Sums of fractions are less exact than this.
+TINY: Final = 1e-6
 
-def turns(order: Sequence[K], weights: Mapping[K, float], credits_: Credits, *, is_page: bool = False) -> Turns[K]:
-    """Return an iterable of whose turn it is, again and again, for one job each time.
 
-    ``order`` begins behind the key after which the last pass ended, its ``cursor``. ``weights`` are above 0; a key that
-    they do not name has the weight 1. Without ``is_page``, all keys that have jobs and may go must be in ``order``, and
-    turns go on until each of them is dropped. With it they end after one round, which the next page follows. Afterwards
-    ``end`` has to be called; it changes ``credits_``.
+class Turns(Generic[K]):
+    """Yields whose turn it is, again and again, for one job each time. Call :meth:`end` after the last job.
+
+    This is stride scheduling (C. Waldspurger and W. Weihl, Stride Scheduling: Deterministic Proportional-Share Resource
+    Management, 1995). Each job moves a key of weight w by a stride of 1/w. The key that has moved the least goes next.
+
+    ``order`` begins behind the ``cursor`` of the last pass, the key with which it ended. ``weights`` are above 0; a key
+    that they do not name has the weight 1. ``leads`` stay between passes: how far each key is ahead, by its text.
+
+    A pass that knows some of the keys only, a page, lets them go one after the other. Each moves by one round, in which
+    a key of mean weight has one job. A negative lead is what a key has left of a round that was interrupted.
     """
-    weighing = [float(weights.get(key, 1.0)) for key in order]
-    if is_page:
-        return PageTurns(order, weighing, credits_)
-    return EvenTurns(order, weighing, credits_) if len(set(weighing)) <= 1 else WeightedTurns(order, weighing, credits_)
 
-
-class Turns(ABC, Generic[K]):
-    """Yields keys, whose turn it is.
-
-    ``cursor`` is the key behind which the next pass begins; with None it begins where this one did.
-    """
-
-    def __init__(self, order: Sequence[K], weights: Sequence[float], credits_: Credits) -> None:
-        self.order, self.weights, self.credits = order, weights, credits_
-        self.cursor: K | None = None
+    def __init__(
+        self, order: Sequence[K], weights: Mapping[K, float], leads: dict[str, float], *, is_page: bool = False
+    ) -> None:
+        self.order, self._leads, self._is_page = order, leads, is_page
+        self._weights = [float(weights.get(key, 1.0)) for key in order]
+        self._mean = leads.get(MEAN) or sum(self._weights) / max(1, len(order)) or 1.0
+        self._round = 1.0 / self._mean if is_page else 0.0
+        self._moved = [0.0] * len(order)
+        if leads:  # the texts of 800 keys cost a millisecond, in each pass
+            self._moved = [self._begin(str(key), 1.0 / of) for key, of in zip(order, self._weights, strict=True)]
         self._dropped: set[K] = set()
-        #: The key that has its turn now, unless it was dropped in it.
-        self._current: K | None = None
+        self.cursor: K | None = None
+        #: How far all keys have moved; the place of the key that has its turn; how many of a page had their rounds.
+        self._clock, self._turn, self._visited = 0.0, -1, 0
 
-    @abstractmethod
     def __iter__(self) -> Iterator[K]:
-        """Yield the next key."""
+        """Yield the next key, until each is dropped, or has had its round."""
+        return self._of_page() if self._is_page else self._of_all()
 
-    def drop(self, key: K, *, is_empty: bool = True) -> None:
-        """Give a key no more turns. In a key's turn, call it instead of taking a job: the turn is not counted then.
-
-        Say ``is_empty=False`` if it has jobs left that must not go now.
-        """
+    def drop(self, key: K) -> None:
+        """Give a key no more turns. In a key's turn, call it instead of taking a job: the turn is not counted then."""
         self._dropped.add(key)
-        if key == self._current:
-            self._current = None
-            self._take_back()
-
-    @abstractmethod
-    def end(self) -> None:
-        """Note in the credits how to go on. Call it once, after the last job was taken."""
-
-    @abstractmethod
-    def _take_back(self) -> None:
-        """Undo what the turn that was just given has counted."""
-
-    def _texts(self) -> list[str]:
-        return [str(key) for key in self.order]
-
-
-class EvenTurns(Turns[K]):
-    """One job each in turn. What keys of this order are ahead of each other is at most a job, and soon forgiven."""
-
-    _taken = 0
-
-    def __iter__(self) -> Iterator[K]:
-        dropped, order = self._dropped, self.order
-        while order:
-            for key in order:
-                if key not in dropped:
-                    self._current = self.cursor = key
-                    self._taken += 1
-                    yield key
-            if dropped:
-                order = [key for key in order if key not in dropped]
 
     def end(self) -> None:
-        if self.credits.waits and self.order:
-            time = self._taken / len(self.order) / self.weights[0]
-            self.credits.pass_time(time, set(self._texts()), FORGIVEN)
+        """Note in the leads how to go on."""
+        self._count()
+        if self._is_page and self._visited < len(self.order) and not self._has_turns(self._visited):
+            self._end_visit()
+        is_even = len(set(self._weights)) <= 1
+        if is_even and not self._leads:  # the cursor says all
+            return
+        kept = {text: round(lead, 6) for text, lead in self._ends().items() if abs(lead) > TINY}
+        self._leads.clear()
+        if self._is_page or not is_even or any(lead > 1.0 / self._weights[0] + TINY for lead in kept.values()):
+            self._leads.update([*kept.items()][-MOST_KEYS:])
 
-    def _take_back(self) -> None:
-        self._taken -= 1
+    def _begin(self, text: str, stride: float) -> float:
+        """Return where a key begins: within its first stride, also if its weight has changed.
 
+        Where no more keys can be remembered, one that is not begins at random within it. At 0 each would get a job in
+        each round.
+        """
+        lead = self._leads.get(text)
+        if lead is None:
+            return random.random() * stride if len(self._leads) >= MOST_KEYS else 0.0  # noqa: S311
+        return max(0.0, lead + self._round) if lead < 0.0 else min(lead, stride)
 
-class WeightedTurns(Turns[K]):
-    """The key whose turn is the earliest; of those that are equal, the first in the order."""
-
-    def __init__(self, order: Sequence[K], weights: Sequence[float], credits_: Credits) -> None:
-        super().__init__(order, weights, credits_)
-        self._times = self._first_times()
-        #: The time of the last turn; and before that, with the time of the key that has it.
-        self._clock, self._place, self._before = 0.0, 0, (0.0, 0.0)
-
-    def __iter__(self) -> Iterator[K]:
-        order, times, dropped = self.order, self._times, self._dropped
-        strides = [1.0 / weight for weight in self.weights]
-        heap = [(time, place) for place, time in enumerate(times)]
+    def _of_all(self) -> Iterator[K]:
+        heap = [(moved, place) for place, moved in enumerate(self._moved)]
         heapq.heapify(heap)
         while heap:
-            time, place = heap[0]
-            key = order[place]
-            if key not in dropped:
-                self._before, self._clock, self._place = (self._clock, time), time, place
-                times[place] = time + strides[place]
-                self._current = self.cursor = key
-                yield key
-            if key in dropped:
+            _, self._turn = heap[0]
+            if (key := self.order[self._turn]) in self._dropped:
                 heapq.heappop(heap)
-            else:
-                heapq.heapreplace(heap, (times[place], place))
+                continue
+            self.cursor = key
+            yield key
+            place = self._turn
+            self._count()
+            heapq.heapreplace(heap, (self._moved[place], place))
 
-    def end(self) -> None:
-        texts = self._texts()
-        self.credits.pass_time(self._clock, set(texts))
-        for key, time in zip(texts, self._times, strict=True):
-            self.credits.set_wait(key, max(0.0, time - self._clock))
-        self.credits.shrink(is_page=False)
+    def _of_page(self) -> Iterator[K]:
+        while self._visited < len(self.order):
+            while self._has_turns(self._visited):
+                self._turn = self._visited
+                yield self.order[self._turn]
+                self._count()
+            self._end_visit()
 
-    def _take_back(self) -> None:
-        self._clock, self._times[self._place] = self._before
+    def _has_turns(self, place: int) -> bool:
+        return self.order[place] not in self._dropped and self._moved[place] < self._round - TINY
 
-    def _first_times(self) -> list[float]:
-        """Return when each key's first turn is: no later than after one job of it, also if its weight has changed."""
-        waits = self.credits.waits
-        if not waits:
-            return [0.0] * len(self.order)
-        pairs = zip(self._texts(), self.weights, strict=True)
-        times = [min(waits.get(key, 0.0), 1.0 / weight) for key, weight in pairs]
-        earliest = min([0.0, *times])  # a page's round may have ended before a key got all that it was due
-        return [time - earliest for time in times]
-
-
-class PageTurns(Turns[K]):
-    """What each key is due for one round, one key after the other."""
-
-    def __init__(self, order: Sequence[K], weights: Sequence[float], credits_: Credits) -> None:
-        super().__init__(order, weights, credits_)
-        self._emptied: set[K] = set()
-        #: How many keys had their visit; how many jobs the one that has it now may take yet, and what it was due.
-        self._visited, self._is_open, self._credit, self._due = 0, False, 0.0, 0.0
-        if weights:
-            credits_.begin_page(sum(weights) / len(weights))
-
-    def __iter__(self) -> Iterator[K]:
-        for key in self.order:
-            self._open(str(key))
-            while self._credit >= 1.0 - TINY and key not in self._dropped:
-                self._credit -= 1.0
-                self._current = key
-                yield key
-            self._close()
-
-    def drop(self, key: K, *, is_empty: bool = True) -> None:
-        super().drop(key, is_empty=is_empty)
-        if is_empty:
-            self._emptied.add(key)
-
-    def end(self) -> None:
-        if self._is_open:
-            self._stop()
-        self.credits.shrink(is_page=True)
-
-    def _take_back(self) -> None:
-        self._credit += 1.0
-
-    def _open(self, text: str) -> None:
-        """Begin the visit of the next key."""
-        weight = self.weights[self._visited]
-        self.credits.visit(text, weight)
-        self._due = weight * self.credits.round_length
-        self._credit = self.credits.credit(text, weight)
-        self._is_open = True
-
-    def _close(self) -> None:
-        """Keep what is left to the key. Without jobs it keeps nothing, and while it must not go one job at most."""
-        key, credit = self.order[self._visited], self._credit
-        if key in self._dropped:
-            credit = min(1.0, credit)
-        starts_anew = key in self._emptied or (self._due >= 1.0 - TINY and abs(credit) <= TINY)
-        if not self.credits.is_crowded or str(key) in self.credits.waits:
-            self._keep(1.0 if starts_anew or self.credits.is_crowded else credit)
-        self.cursor, self._is_open = key, False
+    def _end_visit(self) -> None:
+        self.cursor = self.order[self._visited]
         self._visited += 1
 
-    def _stop(self) -> None:
-        """End in the midst of a key's visit. If more is due to it, the next pass begins with it and gives it that."""
-        key = self.order[self._visited]
-        if self._credit >= 1.0 - TINY and key not in self._dropped:
-            self.credits.revisit(str(key), self.weights[self._visited])
-            self._keep(self._credit - self._due)
-        else:
-            self._close()
+    def _count(self) -> None:
+        """Count the last turn, unless its key was dropped in it."""
+        if self._turn >= 0 and self.order[self._turn] not in self._dropped:
+            self._clock = self._moved[self._turn]
+            self._moved[self._turn] += 1.0 / self._weights[self._turn]
+        self._turn = -1
 
-    def _keep(self, credit: float) -> None:
-        place = self._visited
-        self.credits.set_wait(str(self.order[place]), (1.0 - credit) / self.weights[place])
+    def _ends(self) -> dict[str, float]:
+        """Return all leads as this pass leaves them, the newest last."""
+        texts = [str(key) for key in self.order]
+        if not self._is_page:
+            present = dict(zip(texts, self._moved, strict=True))
+            leads = {text: lead for text, lead in self._leads.items() if text not in present and text != MEAN} | present
+            return {text: max(0.0, lead - self._clock) for text, lead in leads.items()}
+        leads = dict(self._leads)
+        for place, text in enumerate(texts[: self._visited + 1]):
+            lead = self._moved[place] - self._round
+            if place < self._visited or lead < 0.0:
+                leads.pop(text, None)
+                leads[text] = max(0.0, lead) if place < self._visited else lead
+        for weight in self._weights[: self._visited]:
+            self._mean += (weight - self._mean) / MOST_KEYS
+        leads.pop(MEAN, None)
+        return {**leads, MEAN: self._mean}
 
 
 # Turns among organizations for the places of one type.
@@ -276,7 +192,7 @@ class TypeTurns:
     def _share_out(self, job_type: str, waiting: Mapping[Any, int], weights: Mapping[Any, float], left: int) -> None:
         name = self._name(job_type)
         order = _behind(waiting, self._state.marks.cursors.get(name))
-        going = turns(order, weights, self._state.credits(name))
+        going = Turns(order, weights, self._state.leads(name))
         granted: Counter[Any] = Counter()
         self._order[job_type] = []
         for pk in going if left > 0 else ():
@@ -315,10 +231,10 @@ class TypeTurns:
     def _forget_others(self) -> None:
         """Forget what is kept of types that have no limits any more."""
         begin, state = f"{self._queue_name}{OF}", self._state
-        for name in [*state.marks.cursors, *state.kept_credits()]:
+        for name in [*state.marks.cursors, *state.kept_leads()]:
             if name.startswith(begin) and name.removeprefix(begin) not in state.kinds:
                 state.marks.cursors.pop(name, None)
-                state.credits(name).clear()
+                state.leads(name).clear()
 
     def _name(self, job_type: str) -> str:
         return f"{self._queue_name}{OF}{job_type}"

@@ -261,8 +261,8 @@ def look_at_lock() -> EngineLease | None:
 #: Where the row has the marks. Other parts have what they keep there beside it, and all other keys are of cursors.
 KEPT_LANES: Final = "type_lanes"
 KEPT_RATES: Final = "rates"
-KEPT_CREDITS: Final = "credits"
-KEPT: Final = (KEPT_RATES, KEPT_CREDITS, rates.NEXT_START, HELD, RATES_LOST)
+KEPT_LEADS: Final = "leads"
+KEPT: Final = (KEPT_RATES, KEPT_LEADS, rates.NEXT_START, HELD, RATES_LOST)
 
 LaneKey: TypeAlias = tuple[int, Lane]
 
@@ -285,7 +285,7 @@ def rates_of(state: Mapping[str, Any]) -> Any:
 def _is_sound(name: str, value: Any) -> bool:
     if name in {KEPT_RATES, RATES_LOST}:
         return True
-    if name == KEPT_CREDITS:
+    if name == KEPT_LEADS:
         return isinstance(value, dict)
     if name == HELD:
         return is_held_sound(value)

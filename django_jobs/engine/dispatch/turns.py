@@ -12,7 +12,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
 from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
-from django_jobs.engine.dispatch.fair_turns import TypeTurns, turns
+from django_jobs.engine.dispatch.fair_turns import Turns, TypeTurns
 from django_jobs.engine.dispatch.in_flight import count_in_flight
 from django_jobs.engine.dispatch.limits import MANY
 from django_jobs.engine.dispatch.pass_state import PassState
@@ -151,12 +151,12 @@ def _take(
     rooms = {pk: share.limit - unseen - in_flight[pk] for pk, share in shares.items()}
     places = TypeTurns({} if is_page else queues, weights, rooms, state, cursor_key(queue))
     last = served = None
-    going = turns(order, weights, state.credits(cursor_key(queue)), is_page=is_page)
+    going = Turns(order, weights, state.leads(cursor_key(queue)), is_page=is_page)
     for last in going:
         has_room = in_flight[last] < shares[last].limit - unseen
         found = _next(queues[last], state, places) if has_room else None
         if found is None:
-            going.drop(last, is_empty=has_room)
+            going.drop(last)
             continue
         served = last
         picked.append(found)

@@ -60,8 +60,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.turns import fill_window
     from django_jobs.engine.dispatch.turns import take_share as take_turns_share
     from django_jobs.engine.dispatch.turns import pick as pick_jobs
-    from django_jobs.engine.dispatch.fair_turns import turns as weighted_turns
-    from django_jobs.engine.dispatch.pass_state import Credits as TurnCredits
+    from django_jobs.engine.dispatch.fair_turns import Turns as WeightedTurns
     from django_jobs.engine.memory import forget_all as forget_tenant_shares
     from django_jobs.engine.dispatch.tenant_shares import share_of
     from django_jobs.engine.dispatch.tenant_shares import shares_of
