@@ -1,4 +1,17 @@
-"""From the backlog to the broker: fairly between organizations, and only as much as the window allows."""
+"""From the backlog to the broker: passes of the dispatcher, who makes them, and when.
+
+A pass moves jobs from the backlog to the broker's queues, in one transaction under a row lock:
+
+1. take the dispatcher's lock (:mod:`.in_flight`), so that one process works at a time;
+2. count the jobs that are queued or running, and read what the last pass left (:mod:`.pass_state`);
+3. compute how much room the window of each queue has (:mod:`.window`);
+4. pick jobs, the most urgent queue first: organizations take turns by weighted round robin (:mod:`.turns`), within the
+   limits of types and keys (:mod:`.limits`) and their rates of starts (:mod:`.rates`);
+5. move these jobs to Queued, write what the next pass needs into the lock's row, and commit.
+
+After the commit the same process pushes the tickets (:mod:`.tickets`). A ticket that a worker pops before the commit
+would match no row.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +45,6 @@ from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType
 from django_jobs.pools import of_pool, served_by
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
-
-# Passes of the dispatcher, one process at a time: what has a turn becomes Queued, and gets its tickets.
-#
-# One dispatcher works at a time, held by a row lock. Jobs become Queued and are committed; only then are their tickets
-# pushed, because a ticket that is popped before the commit would match no row.
-
 
 #: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
 PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
@@ -188,10 +195,7 @@ def _name() -> str:
     return _names.setdefault(os.getpid(), uuid.uuid4().hex)
 
 
-# From the backlog to the broker: fairly between organizations, and only as much as the window allows.
-#
-# Here is for whom passes are made, and when; :mod:`.passes` makes them. Which jobs go next is for :mod:`.round_robin`
-# to say; how many, for :mod:`.window`.
+# For whom passes are made: new jobs, workers that took tickets, bursts, the scheduler.
 
 
 logger = logging.getLogger("django_jobs")
