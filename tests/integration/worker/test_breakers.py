@@ -1,4 +1,4 @@
-"""What a worker child has claimed of a type does not begin once its breaker is open, or about to be."""
+"""What a worker child has claimed of a type does not begin once its breaker is open."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_claimed(child: Child, count: int, kind: object) -> None:
 
 
 @pytest.mark.parametrize("threads", THREADS)
-def test_a_set_of_jobs_that_all_fail_ends_soon_after_the_failures_that_open_it(
+def test_of_a_set_of_jobs_that_all_fail_only_those_pay_that_open_the_breaker(
     make_child: Callable[[int], Child], threads: int
 ) -> None:
     kind = make_fragile_type()
@@ -39,7 +39,6 @@ def test_a_set_of_jobs_that_all_fail_ends_soon_after_the_failures_that_open_it(
     assert breaker_of(kind).state == BreakerState.OPEN
     assert Job.objects.filter(status="Failed").count() == FAILURES
     assert set(Job.objects.exclude(status="Failed").values_list("status", flat=True)) == {"Pending"}
-    assert breaker_of(kind).failures <= 2 * FAILURES + threads
 
 
 @pytest.mark.parametrize("threads", THREADS)
