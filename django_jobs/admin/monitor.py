@@ -110,7 +110,7 @@ class MonitorAdmin(SeesJobs):
         now = read_now(organizations, moment)
         traffic = read_traffic(organizations, chosen, moment)
         known = None if is_system_admin(request) else [item.name for item in traffic.types]
-        alarms, held = read_alerts(request.user), open_breakers(known, counts_waiting=False)
+        alarms, held = read_alerts(request.user, now=moment), open_breakers(known, counts_waiting=False)
         if known is not None:  # that another tenant is held is nobody else's business
             held = [item for item in held if item.organization_pk in {None, *(organizations or ())}]
         health = read_health(

@@ -125,11 +125,14 @@ MAX_OVER: Final = 500
 _ABOUT_TYPES: Final = (rules.TYPE_FAILING, rules.BREAKER_OPEN)
 
 
-def read_alerts(user: Any, *, has_over: bool = False) -> AlertsSeen:
-    """Return what the user may know, read now. With ``has_over``, those that are over are read as well."""
-    found = read_all_alerts(has_over=has_over)
+def read_alerts(user: Any, *, has_over: bool = False, now: dt.datetime | None = None) -> AlertsSeen:
+    """Return what the user may know, read now. With ``has_over``, those that are over are read as well.
+
+    ``now`` is the database's time, where it was read before.
+    """
+    alarms = read_all_alerts(has_over=has_over, now=now)
     organizations = organizations_seen_by(user)
-    return found if organizations is None else seen_by(found, _keys_of(organizations))
+    return alarms if organizations is None else seen_by(alarms, _keys_of(organizations))
 
 
 _lately: Final[Memory[str, AlertsSeen]] = Memory(100)
@@ -137,9 +140,9 @@ _lately: Final[Memory[str, AlertsSeen]] = Memory(100)
 _organizations: Final[Memory[tuple[str, Any], tuple[frozenset[str] | None]]] = Memory(1_000)
 
 
-def read_all_alerts(*, has_over: bool = False) -> AlertsSeen:
+def read_all_alerts(*, has_over: bool = False, now: dt.datetime | None = None) -> AlertsSeen:
     """Return all alarms, read now. :func:`read_lately` goes by them afterwards."""
-    found = _read(has_over=has_over)
+    found = _read(now or database.now(), has_over=has_over)
     _lately.put(database.alias(), dataclasses.replace(found, over=[]), MAX_AGE)
     return found
 
@@ -179,8 +182,7 @@ def _keys_of(organizations: QuerySet[Any]) -> frozenset[str]:
     return frozenset(map(str, organizations.values_list("pk", flat=True)))
 
 
-def _read(*, has_over: bool) -> AlertsSeen:
-    now = database.now()
+def _read(now: dt.datetime, *, has_over: bool) -> AlertsSeen:
     scheduler = leader(now)
     opened = [
         AlertSeen(
