@@ -668,7 +668,7 @@ def _submit(batch: Batch, given: dict[str, Any]) -> Job:
     if values.get("unique_key") is None:
         values["deduplication_window"] = 0
     values.setdefault("on_duplicate", "return")
-    return submit.submit(given["job_type"], tenant_of(batch), values, owner, Authorizer(owner))
+    return submit.submit_or_find(given["job_type"], tenant_of(batch), values, owner, Authorizer(owner))[0]
 
 
 def tenant_of(batch: Batch) -> Any:

@@ -147,14 +147,9 @@ class RecordingContext(JobContext):
             pk=FIRST_SUBMITTED + len(self.submitted),
             job_type_id=shown(job_type),
             organization_name=self.organization,
-            input_parameters=values.parameters,
-            metadata=values.metadata,
-            run_at=values.run_at,
-            expires_at=values.expires_at,
             created_at=timezone.now(),
+            **values.columns,
         )
-        if values.priority is not None:
-            job.priority = values.priority
         self.submitted.append(job)
         return job
 

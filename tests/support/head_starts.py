@@ -16,7 +16,7 @@ HOUR: Final = dt.timedelta(hours=1)
 
 def ahead_job(hours: int, kind: JobType, organization: Organization, **given: Any) -> Job:
     """A submitted job with a head start of so many hours; ``given`` is the rest of the submission."""
-    return verbs.submit_single(kind, organization, {**given, "head_start": hours}, None, Authorizer(None))
+    return verbs.submit_single(kind, organization, {**given, "head_start": hours}, None, Authorizer(None))[0]
 
 
 def make_task_type(name: str) -> JobType:

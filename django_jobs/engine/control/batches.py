@@ -22,7 +22,7 @@ from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.submission import building, bulk
-from django_jobs.engine.submission.submit import submit
+from django_jobs.engine.submission.submit import submit_or_find
 from django_jobs.engine.submission.targets import Authorizer, may_cancel_batch, may_manage_batch
 from django_jobs.engine.submission.values import refuse_unknown
 from django_jobs.exceptions import (
@@ -53,7 +53,7 @@ def submit_to_batch(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Jo
         raise TypeError("batch.submit() got an unexpected keyword argument 'batch'.")
     refuse_unknown("batch.submit", given.keys() - {"parameters"})
     owner = owner_of(batch)
-    return submit(job_type, tenant_of(batch), {**given, "batch": batch}, owner, Authorizer(owner))
+    return submit_or_find(job_type, tenant_of(batch), {**given, "batch": batch}, owner, Authorizer(owner))[0]
 
 
 def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:

@@ -322,9 +322,9 @@ def _check_values(type_name: str | None, given: Mapping[str, Any], errors: Error
     errors_of_values = Errors()
     fields = check_fields({name: given.get(name) for name in ("parameters", "priority")}, errors_of_values)
     if type_name is not None and "parameters" not in errors_of_values:
-        errors_of_values.update(parameters.validate(type_name, fields.parameters))
+        errors_of_values.update(parameters.validate(type_name, fields.columns["input_parameters"]))
     errors.update(errors_of_values)
-    return {"parameters": fields.parameters, "priority": fields.priority}
+    return {"parameters": fields.columns["input_parameters"], "priority": fields.columns.get("priority")}
 
 
 def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[JobType | None, Any]:

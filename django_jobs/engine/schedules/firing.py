@@ -34,7 +34,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
 from django_jobs.engine.store.database import fresh_reads
 from django_jobs.engine.submission import bulk, targets
-from django_jobs.engine.submission.submit import submit
+from django_jobs.engine.submission.submit import submit_or_find
 from django_jobs.engine.submission.targets import Authorizer
 from django_jobs.exceptions import JobsError, OrganizationNotFound, PermissionDenied, PolicyFailed, RetryableRefusal
 from django_jobs.models import Job, Schedule, ScheduledJob, ScheduleFiring
@@ -218,7 +218,8 @@ class _Firing:
             self.result.skipped[UNFINISHED_JOB] += 1
             return
         given = {**self._given, "run_at": self._run_at(organization) if self._schedule.jitter else None}
-        job = submit(self._schedule.job_type_id, organization, given, self.user, Authorizer(self.user))
+        name = self._schedule.job_type_id
+        job, _ = submit_or_find(name, organization, given, self.user, Authorizer(self.user))
         self._note([job])
 
     def submit_for_each(self, tenants: Mapping[Any, bool]) -> None:

@@ -302,7 +302,11 @@ def submit_each(
 
 
 def _own_fields(fields: Fields, found: Targets, run_at: Callable[[Any], dt.datetime] | None) -> Fields:
-    return fields if run_at is None else dataclasses.replace(fields, run_at=run_at(found.organization))
+    return (
+        fields
+        if run_at is None
+        else dataclasses.replace(fields, columns={**fields.columns, "run_at": run_at(found.organization)})
+    )
 
 
 def _as_list(organizations: object) -> list[Any]:

@@ -249,18 +249,16 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
         "run_after": run_after,
         "batch": batch,
     }
-    return submit(job_type, organization, given, user, Authorizer(user))
-
-
-def submit(job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer) -> Job:
-    """Submit one job with these values for an owner, and return it; the authorizer judges whether the owner may."""
-    return submit_or_find(job_type, organization, given, user, authorizer)[0]
+    return submit_or_find(job_type, organization, given, user, Authorizer(user))[0]
 
 
 def submit_or_find(
     job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer
 ) -> tuple[Job, bool]:
-    """Do the same, and return the job and whether it is new: not where an earlier job does the same work."""
+    """Submit one job with these values for an owner; the authorizer judges whether the owner may.
+
+    Return the job and whether it is new: not where an earlier job does the same work.
+    """
     with naming("submit_job", job_type), observers.submission(job_type) as submission:
         job, is_new = _submit(job_type, organization, given, user, authorizer)
         submission.jobs = [job]
@@ -295,7 +293,7 @@ def _submit(
 
 
 def judge(job_type: object, organization: Any, given: Mapping[str, Any], user: Any) -> None:
-    """Raise what :func:`submit` would raise for these values, and store nothing. Limits and equal work do not count."""
+    """Raise what a submission of these values would raise, and store nothing. Limits and equal work do not count."""
     errors = Errors()
     fields, authorizer = check_fields(given, errors), Authorizer(user)
     _build(targets.read_targets_now(job_type, organization, errors, authorizer), fields, user, errors)
@@ -391,7 +389,8 @@ def submit_from_handler(claimed: Claimed, job_type: object, parameters: Any, key
             owner = keywords["user"] if "user" in keywords else _owner(claimed)
             authorizer = Authorizer(owner, is_code="user" not in keywords)
             organization = get_organization_model()(pk=claimed.organization_pk)
-            return submit(job_type, organization, {**given, "parameters": parameters}, owner, authorizer)
+            values = {**given, "parameters": parameters}
+            return submit_or_find(job_type, organization, values, owner, authorizer)[0]
     finally:
         current_job.reset(token)
 

@@ -129,27 +129,29 @@ def readable(value: object) -> str:
         return f"This {type(value).__name__}"
 
 
-def check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
-    """Return the options that are given, as :class:`~.fields.Fields` takes them; nothing where none is."""
+def _check_options(given: Mapping[str, Any], fields: Fields, errors: Errors) -> None:
+    """Put the options that are given into the fields."""
     if given.keys().isdisjoint(_ALL_OPTIONS):
-        return {}
+        return
     on_duplicate, run_after = given.get("on_duplicate", "raise"), given.get("run_after", RunAfter.COMPLETED)
     if (
         on_duplicate == "raise"
         and run_after == RunAfter.COMPLETED
         and all(given.get(name) is None for name in _OPTIONS)
     ):
-        return {}
-    return {
-        "on_duplicate": _check_word("on_duplicate", on_duplicate, ON_DUPLICATE, errors),
-        "unique_key": _check_unique_key(given.get("unique_key"), errors),
-        "deduplication_window": _check_number(given, "deduplication_window", 0, MAX_SECONDS, errors),
-        "timeout": _check_number(given, "timeout", 1, MAX_SECONDS, errors),
+        return
+    fields.on_duplicate = _check_word("on_duplicate", on_duplicate, ON_DUPLICATE, errors)
+    fields.unique_key = _check_unique_key(given.get("unique_key"), errors)
+    fields.deduplication_window = _check_number(given, "deduplication_window", 0, MAX_SECONDS, errors)
+    fields.batch = _check_batch(given.get("batch"), errors)
+    columns = {
+        "timeout_seconds": _check_number(given, "timeout", 1, MAX_SECONDS, errors),
         "max_retries": _check_number(given, "max_retries", 0, MAX_RETRIES, errors),
         "expires_at": _check_expiry(given, errors),
         "run_after": _check_word("run_after", run_after, RunAfter.values, errors),
-        "batch": _check_batch(given.get("batch"), errors),
+        "batch_id": fields.batch and fields.batch.pk,
     }
+    fields.columns.update({name: value for name, value in columns.items() if value is not None})
 
 
 def _check_batch(value: object, errors: Errors) -> BatchName | None:
@@ -253,28 +255,20 @@ _NO_PARENTS: Final[Mapping[str, int]] = MappingProxyType({})
 
 @dataclass(slots=True, kw_only=True)
 class Fields:
-    """The values that were found good, as they are stored. None stands for what the job type says.
+    """The values that were found good.
 
-    ``head_start`` is in hours (``engine.store.values``); only a task's number gives one.
+    ``columns`` are those of the job's row; what the job type says stands in them only where something else is given.
     ``parents`` holds the job id and the primary key of each job to wait for, ``encoded`` the JSON text of the columns
     that hold JSON, as far as it is known, and ``canonical`` that of the parameters by which equal work is known.
     """
 
-    parameters: Any
-    metadata: Any
-    priority: int | None
-    run_at: dt.datetime | None
+    columns: dict[str, Any]
     parents: Mapping[str, int]
     encoded: Mapping[str, str]
     canonical: str | None = None
     on_duplicate: str = "raise"
     unique_key: str | None = None
     deduplication_window: int | None = None
-    timeout: int | None = None
-    max_retries: int | None = None
-    expires_at: dt.datetime | None = None
-    run_after: str = RunAfter.COMPLETED
-    head_start: int = 0
     batch: BatchName | None = None
 
 
@@ -286,36 +280,44 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
     max_bytes = max_parameters_bytes() if max_bytes is None else max_bytes
     text, parameters, is_canonical = _check_object(given.get("parameters"), "parameters", max_bytes, errors)
     metadata_text, metadata, _ = _check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors)
-    return Fields(
-        parameters=parameters,
-        metadata=metadata,
+    run_at = check_moment(given.get("run_at"), "run_at", errors)
+    fields = Fields(
+        columns={"input_parameters": parameters, "metadata": metadata, "run_at": run_at},
         encoded={"input_parameters": text, "metadata": metadata_text},
         canonical=text if is_canonical else None,
-        priority=_check_priority(given.get("priority"), errors),
-        head_start=given.get("head_start", 0),
-        run_at=check_moment(given.get("run_at"), "run_at", errors),
         parents=_check_parents(given.get("depends_on"), errors),
-        **check_options(given, errors),
     )
+    if given.get("priority") is not None:
+        fields.columns["priority"] = _check_priority(given["priority"], errors)
+    if given.get("head_start"):  # in hours (``engine.store.values``); only a task's number gives one
+        fields.columns["head_start"] = given["head_start"]
+    _check_options(given, fields, errors)
+    return fields
 
 
 def of_user(fields: Fields) -> Fields:
     """Return these values as a user may submit them: without the keys of metadata that are for code alone."""
-    if OF_CODE.isdisjoint(fields.metadata):
+    metadata = fields.columns["metadata"]
+    if OF_CODE.isdisjoint(metadata):
         return fields
-    metadata = {name: value for name, value in fields.metadata.items() if name not in OF_CODE}
-    return replace(fields, metadata=metadata, encoded={**fields.encoded, "metadata": json.dumps(metadata)})
+    metadata = {name: value for name, value in metadata.items() if name not in OF_CODE}
+    return _with_metadata(fields, metadata, json.dumps(metadata))
 
 
 def carrying(fields: Fields, carried: Mapping[str, str]) -> Fields:
     """Return these values with what the job is to carry, which counts for no limit. What the caller gave stays."""
-    if CARRIED in fields.metadata:
+    metadata = fields.columns["metadata"]
+    if CARRIED in metadata:
         return fields
     text = json.dumps({CARRIED: carried})
-    if fields.metadata:
+    if metadata:
         text = f"{fields.encoded['metadata'][:-1]}, {text[1:]}"
-    metadata = {**fields.metadata, CARRIED: carried}
-    return replace(fields, metadata=metadata, encoded={**fields.encoded, "metadata": text})
+    return _with_metadata(fields, {**metadata, CARRIED: carried}, text)
+
+
+def _with_metadata(fields: Fields, metadata: Mapping[str, Any], text: str) -> Fields:
+    columns, encoded_texts = {**fields.columns, "metadata": metadata}, {**fields.encoded, "metadata": text}
+    return replace(fields, columns=columns, encoded=encoded_texts)
 
 
 def max_parameters_bytes() -> int:
@@ -343,8 +345,6 @@ def _check_object(value: object, name: str, max_bytes: int, errors: Errors) -> E
 
 
 def _check_priority(priority: object, errors: Errors) -> int | None:
-    if priority is None:
-        return None
     try:
         return int(Priority.parse(priority))
     except ValueError:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.job_types.parameters import validated_data as validated_parameters
     from django_jobs.engine.job_types.handlers import find_unloadable
     from django_jobs.engine.job_types.handlers import unloadable_reasons
+    from django_jobs.engine.submission.targets import work_of
     from django_jobs.engine.submission.building import work_hash
     from django_jobs.engine.submission.same_work import after_migrate
     from django_jobs.engine.submission.same_work import find_duplicates
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.submission.same_work import replace_job
     from django_jobs.engine.submission.targets import submittable
     from django_jobs.engine.submission.targets import Authorizer
-    from django_jobs.engine.submission.submit import submit as submit_single
+    from django_jobs.engine.submission.submit import submit_or_find as submit_single
     from django_jobs.engine.submission.targets import forget_targets
     from django_jobs.engine.submission.targets import TargetsChanged
     from django_jobs.engine.json_storage import NotStorable

@@ -188,7 +188,8 @@ class PostgreSQLInsertion(Store):
     def _insert_alone(self, new: NewJob) -> bool:
         job, submitter, given = new.job, new.submitter, new.job.__dict__
         sent = self._columns_to_send(given)
-        params = {name: _as_json(given[name]) if name in _json_columns() else given[name] for name in sent}
+        params = {name: given[name] for name in sent}
+        params |= {name: new.encoded.get(name) or _as_json(given[name]) for name in _json_columns() & sent}
         params |= {name: prepare(given[name], self.connection) for name, prepare in preparations() if name in sent}
         params |= {"waits": bool(new.parents), "window": new.window, "run_at": job.run_at, "job_hash": job.job_hash}
         params |= {"submitter": submitter.name, "submitter_kind": submitter.kind}
