@@ -1,6 +1,6 @@
 """What this process counts of jobs, where somebody asked for it: numbers that only grow, by job type.
 
-A process that is not asked counts nothing. A worker's child counts too, and its supervisor adds that up.
+What happened to jobs is told by their history, which one scheduler sums up. The ends of children alone are in no row.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store.organization_ids import recent_ids
-from django_jobs.engine.store.values import class_of
 from django_jobs.statuses import Status
 
 if TYPE_CHECKING:
-    from django_jobs.engine.store.values import Moved, Tally, TallyKey
+    from django_jobs.engine.store.values import Tally, TallyKey
 
 #: What is counted. Of ATTEMPTS the detail is how they ended, of ENDED how jobs did; of histograms it is a class.
 ATTEMPTS: Final = "attempts"
@@ -63,14 +62,10 @@ class Key(NamedTuple):
 
 
 class ProcessCounts:
-    """Numbers that several threads add to. With ``organizations``, so many of them are counted by name.
+    """Numbers that several threads add to. With ``organizations``, so many of them are counted by name."""
 
-    ``is_bounded`` limits how many different keys there can be; a child's are few, since it hands them on at once.
-    """
-
-    def __init__(self, *, organizations: int = 0, is_bounded: bool = True) -> None:
+    def __init__(self, *, organizations: int = 0) -> None:
         self.organizations = organizations
-        self._is_bounded = is_bounded
         self._lock = threading.Lock()
         self._numbers: dict[Key, float] = {}
         self._known: dict[str, set[object]] = {"type": set(), "organization": set(), "pair": set()}
@@ -79,14 +74,8 @@ class ProcessCounts:
         """Add to the numbers."""
         with self._lock:
             for key, number in numbers:
-                bounded = self._bounded(key) if self._is_bounded else key
+                bounded = self._bounded(key)
                 self._numbers[bounded] = self._numbers.get(bounded, 0) + number
-
-    def take(self) -> dict[Key, float]:
-        """Return the numbers, and begin anew at nothing."""
-        with self._lock:
-            taken, self._numbers = self._numbers, {}
-        return taken
 
     def read(self) -> dict[Key, float]:
         """Return the numbers as they are."""
@@ -124,36 +113,6 @@ def stop() -> None:
     _counting.clear()
 
 
-def is_counting() -> bool:
-    """Return whether this process counts."""
-    return bool(_counting)
-
-
-def count(numbers: Iterable[tuple[Key, float]]) -> None:
-    """Count what another process has counted."""
-    for counts in _counting:
-        counts.add(numbers)
-
-
-def count_moves(moved: Iterable[Moved]) -> None:
-    """Count the attempts that ended by these committed moves."""
-    if not _counting:  # as in most processes: each set of moves comes by here
-        return
-    ended = [item for item in moved if item.from_status == Status.RUNNING and item.to_status in OUTCOMES]
-    organizations = _shown_ids({item.organization_id: item.organization_name for item in ended})
-    for counts in _counting:
-        counts.add(
-            (Key(ATTEMPTS, item.job_type, organizations[item.organization_id], OUTCOMES[item.to_status]), 1)
-            for item in ended
-        )
-
-
-def count_run(job_type: str, seconds: float) -> None:
-    """Count a handler that ran for so long, however it ended."""
-    for counts in _counting:
-        counts.add([(Key(RUNS, job_type, detail=class_of(seconds)), 1), (Key(RUN_SECONDS, job_type), seconds)])
-
-
 def count_exit(*, is_clean: bool) -> None:
     """Count a child that ended."""
     for counts in _counting:
@@ -183,7 +142,13 @@ def _of_tally(job_type: str, organization: str, tally: Tally) -> Iterable[tuple[
     for detail, number in zip(ENDS, (tally.completed, tally.died, tally.canceled), strict=True):
         if number:
             yield Key(ENDED, job_type, organization, detail), number
-    for detail, number in tally.wait_histogram.items():
-        yield Key(WAITS, job_type, detail=detail), number
-    if tally.wait_histogram:
-        yield Key(WAIT_SECONDS, job_type), tally.wait_seconds
+    for status, number in tally.attempts.items():
+        yield Key(ATTEMPTS, job_type, organization, OUTCOMES[status]), number
+    for classes, sums, histogram, seconds in (
+        (WAITS, WAIT_SECONDS, tally.wait_histogram, tally.wait_seconds),
+        (RUNS, RUN_SECONDS, tally.attempt_histogram, tally.attempt_seconds),
+    ):
+        for detail, number in histogram.items():
+            yield Key(classes, job_type, detail=detail), number
+        if histogram:
+            yield Key(sums, job_type), seconds

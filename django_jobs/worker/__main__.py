@@ -9,20 +9,18 @@ import django
 from django_jobs.worker.stacks import leave_stacks_in
 
 
-def main(name: str, options: str, shared_slots: str, stacks: str, *counts_and_supervisor: str) -> None:
+def main(name: str, options: str, shared_slots: str, stacks: str, supervisor: str) -> None:
     """Run the child ``name``, and end with its exit code.
 
-    ``shared_slots``, ``stacks`` and what may come after them are inherited descriptors; the last is a process id, the
-    supervisor's.
+    ``shared_slots`` and ``stacks`` are inherited descriptors, ``supervisor`` is a process id.
     """
-    *counts, supervisor = map(int, counts_and_supervisor)
     leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
     from django_jobs.worker import child, processes
 
     processes.give_back_memory()
-    child.start_child(name, options, supervisor, int(shared_slots), *counts)
+    child.start_child(name, options, int(supervisor), int(shared_slots))
 
 
 if __name__ == "__main__":

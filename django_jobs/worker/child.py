@@ -41,7 +41,6 @@ from django_jobs.worker.claims import Claims, Refiller
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import RECYCLED, FailureTracker, ForkServer, WorkerFailed, code_of
-from django_jobs.worker.reported_counts import CountsSender
 from django_jobs.worker.shared import Caution, LoopStep, SharedSlots, StopRequest
 from django_jobs.worker.slots import make_slots
 from django_jobs.worker.stacks import leave_stacks_in
@@ -87,8 +86,6 @@ class StopRelay:
     def tick(self) -> None:
         """Look once."""
         self._state.loop_watch.look()
-        if self._state.counts is not None:
-            self._state.counts.send_when_due()
         self._pass_requests_on()
         self._tell_whose_lease_is_over()
         is_orphan = os.getppid() != self._supervisor
@@ -370,26 +367,25 @@ class Child:
 
 def start_forked_child(arguments: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
     """Run a child in this process, which was forked for it: :func:`start` with these arguments and descriptors."""
-    (name, options, supervisor), (shared_slots, stacks, *counts) = arguments, descriptors
+    (name, options, supervisor), (shared_slots, stacks) = arguments, descriptors
     leave_stacks_in(stacks)
     os.environ.update(processes.child_environment())  # for what handlers start, as in a fresh process
     if "numpy" in sys.modules:  # else all children draw the same numbers; Python's own are seeded anew
         sys.modules["numpy"].random.seed()
-    start_child(name, options, supervisor, shared_slots, *counts)
+    start_child(name, options, supervisor, shared_slots)
 
 
-def start_child(name: str, options: str, supervisor: int, shared_slots: int, counts: int | None = None) -> NoReturn:
+def start_child(name: str, options: str, supervisor: int, shared_slots: int) -> NoReturn:
     """Run the child ``name`` in this process, and end it with the exit code.
 
-    ``options`` are JSON, ``supervisor`` is a process id, ``shared_slots`` and ``counts`` are descriptors that this
-    process has got; without ``counts`` it counts nothing.
+    ``options`` are JSON, ``supervisor`` is a process id, ``shared_slots`` a descriptor that this process has got.
     """
     given = WorkerOptions.from_json(options)
     slots = SharedSlots(shared_slots, given.slots)
-    exit_after(lambda: run_child(name, given, slots, supervisor, counts), name)
+    exit_after(lambda: run_child(name, given, slots, supervisor), name)
 
 
-def run_child(name: str, options: WorkerOptions, slots: SharedSlots, supervisor: int, counts: int | None = None) -> int:
+def run_child(name: str, options: WorkerOptions, slots: SharedSlots, supervisor: int) -> int:
     """Run the child ``name`` and return its exit code; ``supervisor`` is a process id. Raises WorkerFailed."""
     claimed_job.install()
     database.prepare_lines()
@@ -400,13 +396,8 @@ def run_child(name: str, options: WorkerOptions, slots: SharedSlots, supervisor:
     events.work_in_background()
     events.tell_process_started("child")
     state = ChildState(name, options, ports.get_broker().consumer(name, options.queues), slots)
-    state.counts = None if counts is None else CountsSender(counts)
     child = Child(state, supervisor)
-    try:
-        child.run()
-    finally:
-        if state.counts is not None:
-            state.counts.send()
+    child.run()
     events.stop()
     return RECYCLED if child.is_recycled else 0
 

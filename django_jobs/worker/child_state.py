@@ -17,7 +17,6 @@ from django.db import Error
 from django.db.models import F
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import process_counts
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import settle
 from django_jobs.engine.execution.context import ProgressBuffer
@@ -29,7 +28,6 @@ from django_jobs.models.job import parse_job_id
 from django_jobs.worker.in_hand import Doubts, HeldTickets, JobsInHand, PrefetchEstimator, PublishedTickets
 from django_jobs.worker.interruption import RunningJobs
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.reported_counts import CountsSender
 from django_jobs.worker.shared import LoopStep, SharedSlots
 
 # Finds a coroutine that blocks the event loop, so that none of its neighbors can go on, and names it in the log.
@@ -199,8 +197,6 @@ class ChildState:
         self.doubts, self.held = Doubts(), HeldTickets()
         self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
-        #: Tells the supervisor what this process counts; None where nobody wants to know.
-        self.counts: CountsSender | None = None
         #: Called when the end of a job was stored that may let another one start.
         self.room_was_made: Callable[[], object] = lambda: None
         #: Called when this process has told that it wants far fewer tickets.
@@ -242,7 +238,6 @@ class ChildState:
         with self._counting:
             self.jobs_run += 1
         self.prefetch.ran(outcome.claimed.job_type, outcome.seconds)
-        process_counts.count_run(outcome.claimed.job_type, outcome.seconds)
 
     def settle(self) -> None:
         """Store the outcomes that wait for it."""

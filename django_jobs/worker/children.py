@@ -18,7 +18,6 @@ from django_jobs.worker import processes, stacks
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, Process
-from django_jobs.worker.reported_counts import CountsReceiver
 from django_jobs.worker.shared import Caution, LoopStep, OccupiedSlot, SharedSlots, StopRequest
 from django_jobs.worker.stacks import StackFile
 
@@ -108,9 +107,6 @@ NO_CAUTION: Final[Mapping[Caution, float]] = MappingProxyType({})
 class ChildProcess:
     """One child, from its start to its end."""
 
-    #: Hears what it counts, where that is wanted.
-    counts: CountsReceiver | None = None
-
     def __init__(
         self,
         host: str,
@@ -130,7 +126,6 @@ class ChildProcess:
             self.slots.note_caution(caution, until)
         self.watch = ChildWatch(self.slots)
         self.stacks = StackFile()
-        self.counts = CountsReceiver() if options.counts else None
         self.started = time.monotonic()
         #: Why, how (`lost`, `timed_out` or `interrupted`) and for which attempt the supervisor kills it, if it does.
         self.killed: tuple[str, str, tuple[int, int] | None] | None = None
@@ -140,8 +135,6 @@ class ChildProcess:
 
     def _started(self, options: WorkerOptions, fork_server: ForkServer | None) -> Process:
         arguments, descriptors = [self.name, options.to_json()], [self.slots.descriptor, self.stacks.descriptor]
-        if self.counts is not None:
-            descriptors.append(self.counts.descriptor)
         try:
             if fork_server is None or fork_server.is_lost:
                 return processes.start_fresh("django_jobs.worker", arguments, descriptors)
@@ -149,9 +142,6 @@ class ChildProcess:
         except OSError:
             self.close()
             raise
-        finally:
-            if self.counts is not None:
-                self.counts.child_has_started()
 
     @property
     def pid(self) -> int:
@@ -245,15 +235,8 @@ class ChildProcess:
             tracebacks=stacks.tracebacks(self.stacks.read(), running, what, was_asked=self.killed is not None),
         )
 
-    def take_counts(self) -> None:
-        """Count here what it has reported."""
-        if self.counts is not None:
-            self.counts.receive()
-
     def close(self) -> None:
         """Release what was shared with it; to be called when it is gone."""
-        if self.counts is not None:
-            self.counts.close()
         self.slots.close()
         self.stacks.close()
 

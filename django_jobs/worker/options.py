@@ -27,8 +27,6 @@ class WorkerOptions:
     scheduler: bool = True
     max_jobs: int | None = None
     max_memory: int | None = None
-    #: Whether children count what they do, for the supervisor's metrics.
-    counts: bool = False
     #: The name by which the supervisor of these processes is given orders.
     supervisor: str = ""
 

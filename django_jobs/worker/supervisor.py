@@ -255,7 +255,6 @@ class Supervisor:
         for child, item in running:
             stop_what_must(child, item, self.leases)
         for child in self.children:
-            child.take_counts()
             child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
             self._cautions.tell(child.slots)
             child.slots.board.note_quiet(is_quiet=self.orders.is_quiet)
@@ -302,7 +301,6 @@ class Supervisor:
             if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
                 self._not_before = time.monotonic() + 1.0
             self.leases.report(loss)
-            child.take_counts()
             process_counts.count_exit(is_clean=clean)
             child.close()
 

@@ -122,8 +122,8 @@ class EverydayShops:
             for number, name in enumerate(KINDS):
                 tally, ended = Tally(organization_name=self.organizations[0].name), int(busy * (160 - 25 * number))
                 seconds = 0.5 + number + busy
-                tally.ran(seconds * ended, verbs.histogram_class(seconds), ended)
-                tally.waited(busy * ended, verbs.histogram_class(busy), ended)
+                tally.measure("run", seconds * ended, verbs.histogram_class(seconds), ended)
+                tally.measure("wait", busy * ended, verbs.histogram_class(busy), ended)
                 failed = ended // 40 + (ended // 3 if hours < 4 and name == "welcome_mail" else 0)
                 counts = {"submitted": ended + failed // 2, "started": ended + failed, "completed": ended}
                 for counter, count in {**counts, "failed": failed, "died": failed // 4}.items():

@@ -43,7 +43,7 @@ def count(kind: JobType, organization: Organization, ago: float = 0, **measures:
     """What the scheduler would have counted so many seconds ago."""
     tally = Tally(organization_name=organization.name)
     for seconds in measures.pop("ran", []):
-        tally.ran(seconds, verbs.histogram_class(seconds))
+        tally.measure("run", seconds, verbs.histogram_class(seconds))
     for name, number in measures.items():
         tally.count(name, number)
     at = verbs.start_of_span(Span.MINUTE, timezone.now() - dt.timedelta(seconds=ago))

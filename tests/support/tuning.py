@@ -315,8 +315,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "claim_doubt_seconds": ("django_jobs.worker.in_hand", "DOUBT_SECONDS"),
     "claim_flow_seconds": ("django_jobs.worker.claims", "FLOW_SECONDS"),
     "claim_second_look_seconds": ("django_jobs.worker.claims", "SECOND_LOOK_SECONDS"),
-    "counts_a_report": ("django_jobs.worker.reported_counts", "AT_ONCE"),
-    "counts_report_seconds": ("django_jobs.worker.reported_counts", "REPORT_SECONDS"),
     "hand_back_seconds": ("django_jobs.worker.housekeeper", "HAND_BACK_SECONDS"),
     "held_ticket_seconds": ("django_jobs.worker.in_hand", "HELD_SECONDS"),
     "housekeeper_window_seconds": ("django_jobs.worker.housekeeper", "WINDOW_SECONDS"),

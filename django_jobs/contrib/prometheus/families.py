@@ -32,12 +32,6 @@ class Described(Generic[F]):
 _COUNTER, _GAUGE, _HISTOGRAM = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 # Of the process that is scraped.
-ATTEMPTS: Final = Described(
-    _COUNTER, "attempts", "Attempts whose end this process stored.", ("job_type", "outcome"), by_organization=True
-)
-RUN_SECONDS: Final = Described(
-    _HISTOGRAM, "run_seconds", "How long handlers ran in this worker, however they ended.", ("job_type",)
-)
 CHILD_EXITS: Final = Described(_COUNTER, "child_exits", "Child processes of this worker that ended.", ("how",))
 CHILDREN: Final = Described(_GAUGE, "children", "Child processes of this worker that live.")
 CHILDREN_WANTED: Final = Described(_GAUGE, "children_wanted", "Child processes that this worker should have.")
@@ -51,6 +45,12 @@ SUBMITTED: Final = Described(
 )
 ENDED: Final = Described(
     _COUNTER, "ended", "Jobs that ended, by the history.", ("job_type", "outcome"), by_organization=True
+)
+ATTEMPTS: Final = Described(
+    _COUNTER, "attempts", "Attempts that ended, by the history.", ("job_type", "outcome"), by_organization=True
+)
+RUN_SECONDS: Final = Described(
+    _HISTOGRAM, "run_seconds", "How long attempts took that were not handed back, by the history.", ("job_type",)
 )
 WAIT_SECONDS: Final = Described(
     _HISTOGRAM, "wait_seconds", "How long first attempts waited since they could start, by the history.", ("job_type",)
@@ -70,7 +70,7 @@ BREAKERS: Final = Described(
 ALERTS: Final = Described(_GAUGE, "alerts", "Alarms that are open.", ("rule",))
 
 ALL: Final[tuple[Described[Any], ...]] = (
-    *(ATTEMPTS, RUN_SECONDS, CHILD_EXITS, CHILDREN, CHILDREN_WANTED, DATABASE_UP, BROKER_UP, LEADS),
-    *(SUBMITTED, ENDED, WAIT_SECONDS),
+    *(CHILD_EXITS, CHILDREN, CHILDREN_WANTED, DATABASE_UP, BROKER_UP, LEADS),
+    *(SUBMITTED, ENDED, ATTEMPTS, RUN_SECONDS, WAIT_SECONDS),
     *(GAUGES_AGE, JOBS, BACKLOG, OLDEST, DEAD_LETTERS, WORKERS, SLOTS, BREAKERS, ALERTS),
 )

@@ -20,7 +20,6 @@ from django.db.models import Model
 from django.dispatch import Signal
 
 from django_jobs import signals
-from django_jobs.engine import process_counts
 from django_jobs.engine.ports import get_broadcaster
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import recent_ids
@@ -236,8 +235,6 @@ def changed(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     """Announce these changes once they are committed, and only then. No log record's level is above ``loudest``."""
     if not moved:
         return
-    if process_counts.is_counting():
-        database.on_commit(lambda: process_counts.count_moves(moved))
     targets = {item.to_status for item in moved}
     if logger.isEnabledFor(min(loudest, max(_LEVELS[Status(status)] for status in targets))):
         database.on_commit(lambda: _log(moved, loudest))

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -449,20 +450,24 @@ class Tally:
     run_histogram: dict[str, int] = dataclasses.field(default_factory=dict)
     wait_seconds: float = 0.0
     wait_histogram: dict[str, int] = dataclasses.field(default_factory=dict)
+    # Of attempts that ended; no row keeps these, so that they are counted by whoever sums up.
+    #: By the status that the job went to.
+    attempts: Counter[str] = dataclasses.field(default_factory=Counter)
+    #: Of those that were not handed back, where the job has not begun another one since.
+    attempt_seconds: float = 0.0
+    attempt_histogram: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
         """Add to one of COUNTERS."""
         setattr(self, name, getattr(self, name) + number)
 
-    def ran(self, seconds: float, key: str, number: int = 1) -> None:
-        """Add runs that took this many seconds together, each counted in this class of the histogram."""
-        self.run_seconds += seconds
-        self.run_histogram[key] = self.run_histogram.get(key, 0) + number
+    def measure(self, what: str, seconds: float, key: str, number: int = 1) -> None:
+        """Add a ``run``, ``wait`` or ``attempt``, or several that took so many seconds together.
 
-    def waited(self, seconds: float, key: str, number: int = 1) -> None:
-        """Add waits that took this many seconds together, each counted in this class of the histogram."""
-        self.wait_seconds += seconds
-        self.wait_histogram[key] = self.wait_histogram.get(key, 0) + number
+        Each is counted in this class of the histogram.
+        """
+        setattr(self, f"{what}_seconds", getattr(self, f"{what}_seconds") + seconds)
+        merge_histograms(getattr(self, f"{what}_histogram"), {key: number})
 
     def add_runs(self, other: Any) -> None:
         """Add only what another tally, or a row, tells of ends and run times."""

@@ -72,7 +72,6 @@ class Command(ProbedCommand):
             scheduler=not options["no_scheduler"],
             max_jobs=at_least_one("--max-jobs", options["max_jobs"]),
             max_memory=at_least_one("--max-memory", options["max_memory"]),
-            counts=self.health is not None,
         )
         await_database(self.stderr, is_burst=wanted.burst)
         try:

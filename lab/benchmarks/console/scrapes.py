@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
-from django_jobs.models import JobType
+from django_jobs.models import JobType, Span
 from tests.support import verbs
 from tests.support.addresses import free_port
 from tests.support.probes import ask, value_of
 from tests.support.verbs import (
     OUTCOMES,
-    RUN_SECONDS,
-    RUNS,
-    WAIT_SECONDS,
-    WAITS,
-    CountKey,
+    ActivityPlace,
     ExposedMetrics,
     HealthNotes,
     HealthPort,
     ProcessCounts,
+    Tally,
 )
 from tests.support.waiting import wait_until
 
@@ -49,11 +47,12 @@ def measure(times: int) -> Iterator[str]:
 
 
 def _count_all_types() -> None:
+    minute = verbs.start_of_span(Span.MINUTE, verbs.now())
     for name in JobType.objects.values_list("pk", flat=True):
-        histograms = ((RUNS, RUN_SECONDS), (WAITS, WAIT_SECONDS))
-        verbs.count_in_process([(CountKey(classes, name, detail="0"), 1) for classes, _ in histograms])
-        verbs.count_in_process([(CountKey(sums, name), 1.0) for _, sums in histograms])
-        verbs.count_in_process([(CountKey("attempts", name, "", outcome), 1) for outcome in OUTCOMES.values()])
+        tally = Tally(attempts=Counter(OUTCOMES.keys()))
+        tally.measure("attempt", 1.0, "0")
+        tally.measure("wait", 1.0, "0")
+        verbs.count_history({ActivityPlace(int(Span.MINUTE), minute, name, None): tally})
 
 
 def _told(what: str, times: int, call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> str:

@@ -91,13 +91,6 @@ def test_running_jobs_have_their_grace_when_the_worker_stops_and_an_orphans_all_
     assert seen == [None, None, last]
 
 
-def test_what_was_counted_is_told_meanwhile(state: ChildState, relay: StopRelay) -> None:
-    told: list[str] = []
-    state.counts = SimpleNamespace(send_when_due=lambda: told.append("counts"))  # type: ignore[assignment]
-    relay.tick()
-    assert told == ["counts"]
-
-
 @pytest.fixture
 def clock(interpose: Interpose) -> SimpleNamespace:
     """The clock of leases, which goes on by hand."""

@@ -348,8 +348,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.ports import RunningTicket
     from django_jobs.engine.ports import Taken as TakenTicket
     from django_jobs.engine.ports import Ticket
-    from django_jobs.engine.process_counts import count as count_in_process
-    from django_jobs.engine.process_counts import is_counting
+    from django_jobs.engine.process_counts import count_history
     from django_jobs.engine.process_counts import start as start_counting
     from django_jobs.engine.process_counts import stop as stop_counting
     from django_jobs.engine.process_counts import Key as CountKey

@@ -169,7 +169,7 @@ def test_a_child_that_could_not_be_forked_leaves_nothing_open() -> None:
     server: Any = FakeServer()
     server.fails, before = True, psutil.Process().num_fds()
     with pytest.raises(OSError, match="memory"):
-        ChildProcess("host", options(counts=True), server)
+        ChildProcess("host", options(), server)
     assert psutil.Process().num_fds() == before
 
 

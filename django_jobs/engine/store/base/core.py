@@ -391,9 +391,14 @@ def _first_id(rows: QuerySet[ExecutionLog]) -> int:
 
 CHUNK: Final = 2_000
 #: A row of the same status twice tells that something else was changed.
-_COUNTED: Final = Q(from_status="") | (Q(to_status__in=sorted(COUNTED_AS)) & ~Q(from_status=F("to_status")))
+_COUNTED: Final = Q(from_status="") | (
+    (Q(to_status__in=sorted(COUNTED_AS)) | Q(from_status=Status.RUNNING)) & ~Q(from_status=F("to_status"))
+)
 _READ_OF_EVENTS: Final = ("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
-_READ_OF_JOBS: Final = ("job_type_id", "organization_name", "created_at", "run_at", "started_at", "completed_at")
+_READ_OF_JOBS: Final = (
+    *("job_type_id", "organization_name", "attempt"),
+    *("created_at", "run_at", "started_at", "completed_at"),
+)
 
 
 class Tallies(Transactions):
@@ -424,18 +429,26 @@ class Tallies(Transactions):
 
 
 def _count(found: Tally, event: ExecutionLog, job: Job, freed_at: dt.datetime | None) -> None:
+    if event.from_status == Status.RUNNING:
+        found.attempts[event.to_status] += 1
+        if event.to_status not in COUNTED_AS:  # handed back
+            return
     found.count(COUNTED_AS[event.to_status] if event.from_status else "submitted")
     # What dies on another way had its last attempt counted before, or never had one.
     if (event.from_status, event.to_status) == FAILED_FOR_GOOD:
         found.count("failed")
     if event.to_status == Status.COMPLETED and job.completed_at is not None:
         seconds = _seconds(job.started_at or job.completed_at, job.completed_at)
-        found.ran(seconds, class_of(seconds))
+        found.measure("run", seconds, class_of(seconds))
+        found.measure("attempt", seconds, class_of(seconds))
+    elif event.from_status == Status.RUNNING and job.attempt == event.attempt and job.started_at is not None:
+        seconds = _seconds(job.started_at, event.timestamp)
+        found.measure("attempt", seconds, class_of(seconds))
     elif _is_first_start(event):
         # A job that asked to run later has another `run_at` by now, which is not what its first attempt waited for.
         due = [moment for moment in (job.created_at, job.run_at, freed_at) if moment and moment <= event.timestamp]
         seconds = _seconds(max(due, default=event.timestamp), event.timestamp)
-        found.waited(seconds, class_of(seconds))
+        found.measure("wait", seconds, class_of(seconds))
 
 
 def _is_first_start(event: ExecutionLog) -> bool:

@@ -209,7 +209,8 @@ class _Row(NamedTuple):
     job_type: str
     organization: Any
     organization_name: str
-    counted_as: str
+    counted_as: str | None
+    ended_as: str | None
     histogram_key: int | None
     number: int
     seconds: float
@@ -238,11 +239,16 @@ class PostgreSQLTallies(Store):
 
 def _add(found: Tally, row: _Row) -> None:
     found.organization_name = row.organization_name
-    found.count(row.counted_as, row.number)
+    if row.counted_as is not None:
+        found.count(row.counted_as, row.number)
     found.count("failed", row.failed)
-    if row.histogram_key is not None:
-        measure = found.ran if row.counted_as == "completed" else found.waited
-        measure(row.seconds, str(row.histogram_key), row.number)
+    measured = ["attempt"] if row.ended_as else ["wait"]
+    if row.ended_as:
+        found.attempts[row.ended_as] += row.number
+    if row.counted_as == "completed":
+        measured.append("run")
+    for what in measured if row.histogram_key is not None else ():
+        found.measure(what, row.seconds, str(row.histogram_key), row.number)
 
 
 @functools.cache
@@ -251,6 +257,7 @@ def _sql() -> str:
     cases = " ".join(f"WHEN to_status = '{status}' THEN '{name}'" for status, name in COUNTED_AS.items())
     counted = ", ".join(f"'{status}'" for status in COUNTED_AS)
     is_first_start = f"to_status = '{Status.RUNNING}' AND attempt = 1"
+    has_run = f"from_status = '{Status.RUNNING}'"
     is_failed_for_good = "from_status = '{}' AND to_status = '{}'".format(*FAILED_FOR_GOOD)
     # Jobs are looked up by an array of ids: in a join the planner might rather read all jobs. A job that asked to run
     # later has another `run_at` by now, which is not what its first attempt waited for; `greatest` ignores NULL.
@@ -258,9 +265,10 @@ def _sql() -> str:
         WITH events AS MATERIALIZED (
             SELECT job_id, from_status, to_status, "timestamp", attempt, organization_id FROM "{log}"
             WHERE id > %(after)s AND id <= %(last)s
-                AND (from_status = '' OR (to_status IN ({counted}) AND from_status <> to_status))
+                AND (from_status = '' OR ((to_status IN ({counted}) OR {has_run}) AND from_status <> to_status))
         ), jobs AS MATERIALIZED (
-            SELECT id, job_type_id, organization_name, created_at, run_at, started_at, completed_at FROM "{job}"
+            SELECT id, job_type_id, organization_name, created_at, run_at, started_at, completed_at,
+                attempt AS last_attempt FROM "{job}"
             WHERE id = ANY (ARRAY(SELECT DISTINCT job_id FROM events))
         ), links AS MATERIALIZED (
             SELECT child_id, parent_id FROM "{link}"
@@ -273,9 +281,12 @@ def _sql() -> str:
         ), measured AS (
             SELECT date_trunc('minute', "timestamp") AS starts_at, job_type_id, organization_id, organization_name,
                 CASE WHEN from_status = '' THEN 'submitted' {cases} END AS counted_as,
+                CASE WHEN {has_run} THEN to_status END AS ended_as,
                 {is_failed_for_good} AS is_failed_for_good,
                 CASE WHEN to_status = '{Status.COMPLETED}'
                     THEN extract(epoch FROM completed_at - coalesce(started_at, completed_at))
+                    WHEN {has_run} AND to_status IN ({counted}) AND attempt = last_attempt
+                    THEN extract(epoch FROM "timestamp" - started_at)
                     WHEN {is_first_start}
                     THEN extract(epoch FROM "timestamp" - coalesce(greatest(
                         CASE WHEN created_at <= "timestamp" THEN created_at END,
@@ -285,7 +296,7 @@ def _sql() -> str:
             FROM events JOIN jobs ON jobs.id = job_id LEFT JOIN freed ON child_id = job_id
         )
         SELECT {", ".join(f"{sql} AS {name}" for name, sql in _columns().items())}
-        FROM measured GROUP BY starts_at, job_type_id, organization_id, counted_as, histogram_key
+        FROM measured GROUP BY starts_at, job_type_id, organization_id, counted_as, ended_as, histogram_key
     """
 
 
@@ -301,6 +312,7 @@ def _columns() -> dict[str, str]:
         "organization": "organization_id",
         "organization_name": "max(organization_name)",
         "counted_as": "counted_as",
+        "ended_as": "ended_as",
         "histogram_key": key,
         "number": "count(*)",
         "seconds": "sum(greatest(seconds, 0))",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 
 import pytest
 
 from django_jobs.models import ExecutionLog, Job, JobType, Organization, Span
 from tests.support import verbs
-from tests.support.brokers import end, job_in, pending_job, raised, start
+from tests.support.brokers import end, job_in, pending_job, raised, running_job, start
 from tests.support.factories import make_organization
 from tests.support.verbs import ActivityPlace, Store, Tally
 
@@ -103,6 +104,32 @@ def test_every_kind_of_end_is_counted(each_store: Store) -> None:
 def test_what_fails_for_good_at_once_failed_and_died(each_store: Store) -> None:
     end(raised(start(pending_job()), "Permanent"))
     assert total(each_store.tally(0, 10**9)) == {"submitted": 1, "started": 1, "failed": 1, "died": 1}
+
+
+def test_attempts_are_counted_by_how_they_ended_and_measured_unless_they_were_handed_back(each_store: Store) -> None:
+    end(raised(start(pending_job()), "Permanent"))
+    for status in ("Completed", "Failed", "Timed Out", "Canceled"):
+        job_in(status)
+    returned = running_job()[0]
+    assert verbs.hand_back([(returned.pk, 1)], "", returned.worker_name) == []
+    started = NOON + dt.timedelta(seconds=2)
+    Job.objects.exclude(pk=returned.pk).filter(started_at__isnull=False).update(
+        started_at=started, completed_at=started + dt.timedelta(seconds=3)
+    )
+    ExecutionLog.objects.filter(from_status="Running").update(timestamp=started + dt.timedelta(seconds=3))
+    found = each_store.tally(0, 10**9).values()
+    ended = sum((tally.attempts for tally in found), Counter[str]())
+    times = sum((Counter(tally.attempt_histogram) for tally in found), Counter[str]())
+    assert ended == {"Completed": 1, "Failed": 1, "Timed Out": 1, "Dead Letter": 1, "Queued": 1}
+    assert times == {verbs.histogram_class(3): 4}
+    assert sum(tally.attempt_seconds for tally in found) == pytest.approx(12)
+
+
+def test_an_attempt_whose_job_has_begun_another_one_is_not_measured(each_store: Store) -> None:
+    failed = job_in("Failed", max_retries=1)
+    Job.objects.filter(pk=failed.pk).update(attempt=2)
+    (tally,) = each_store.tally(0, 10**9).values()
+    assert (tally.attempts, tally.attempt_histogram) == ({"Failed": 1}, {})
 
 
 def test_a_change_of_something_else_than_the_status_is_no_end(each_store: Store) -> None:
