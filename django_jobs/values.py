@@ -166,9 +166,6 @@ class OperationStatus:
     outcome: dict[str, int]
     outcome_is_exact: bool
     eta_seconds: float | None = field(metadata={"help_text": "How long it will take, about."})
-    same_under_way: int | None = field(
-        metadata={"help_text": "Another open operation that does the same to the same jobs; null: there is none."}
-    )
     started_at: dt.datetime
     ended_at: dt.datetime | None
 

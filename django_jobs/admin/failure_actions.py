@@ -22,7 +22,7 @@ from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
-from django_jobs.engine.control.operations import OperationRequest, same_under_way
+from django_jobs.engine.control.operations import OperationRequest
 from django_jobs.engine.insight.failures import failed_jobs
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
@@ -133,11 +133,6 @@ class FailureActions(SeesJobs):
                 self.message_user(request, told_of, messages.ERROR, extra_tags="invalid_rate")
             return back
         asked = failure_operations.request_of(action, chosen, form.cleaned_data["rate"])
-        same = same_under_way(asked, request.user)
-        if same is not None:
-            text = _("Nothing was started: {user} is at it already, see {operation}.")
-            self._tell_of(request, text, same, messages.WARNING, "under_way")
-            return back
         try:
             if action in ASKING and CONFIRMED not in request.POST:
                 return self._ask(request, action, asked, back.url)

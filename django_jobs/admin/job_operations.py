@@ -12,7 +12,6 @@ from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,16 +20,14 @@ from django_jobs.admin.base import View
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_list_filter import filter_of
 from django_jobs.admin.job_under_way import JobsUnderWay, rate_field
-from django_jobs.admin.operation_notices import link_to
-from django_jobs.admin.operation_words import CONSEQUENCES, QUESTIONS, amount_words, title_of
+from django_jobs.admin.operation_words import CONSEQUENCES, QUESTIONS, title_of
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import Action
-from django_jobs.engine.control.operations import OperationRequest, same_under_way
+from django_jobs.engine.control.operations import OperationRequest
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
-from django_jobs.models import Operation
 from django_jobs.statuses import Priority
 from django_jobs.texts import code_of, told
 
@@ -138,9 +135,6 @@ class JobOperations(JobsUnderWay):
 
     def _start(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
         asked = form.request(action, filters)
-        same = same_under_way(asked, request.user)
-        if same is not None:
-            return self._refuse_same(request, same)
         try:
             started = operations.start_operation(asked, user=request.user)
         except MayNot as error:
@@ -175,27 +169,11 @@ class JobOperations(JobsUnderWay):
             form=form,
             parts=filters.words(),
             **self.counted(action, found),
-            # Which priority is meant, and so whether it is the same, is only known once it was chosen.
-            same=None if action == Action.SET_PRIORITY else self._same(asked, request),
             consequence=CONSEQUENCES[action],
             is_severe=action == Action.DELETE,
             label=Action(action).label,
             back_url=self._list(request),
         )
-
-    def _same(self, asked: OperationRequest, request: HttpRequest) -> tuple[str, SafeString, str] | None:
-        """Return by whom an operation is that does the same already, a link to it, and how far it is."""
-        found = same_under_way(asked, request.user)
-        if found is None:
-            return None
-        return found.user_name, link_to(self.links, found, title_of(found)), amount_words(found)
-
-    def _refuse_same(self, request: HttpRequest, same: Operation) -> HttpResponse:
-        text = _("Nothing was started: {user} is at it already, see {operation}.")
-        link = link_to(self.links, same, title_of(same))
-        text = format_html(text, operation=link, user=same.user_name)
-        self.message_user(request, text, messages.WARNING, extra_tags="under_way")
-        return HttpResponseRedirect(self._list(request))
 
     def _refuse(self, request: HttpRequest, error: MayNot) -> HttpResponse:
         self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)

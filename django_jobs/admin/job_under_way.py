@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -13,16 +12,13 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.base import OwnPages, View, keys_of
-from django_jobs.admin.job_list import JobList
-from django_jobs.admin.job_list_filter import filter_of
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
-from django_jobs.admin.operation_notices import for_list, with_filter, with_keys
+from django_jobs.admin.operation_notices import for_list
 from django_jobs.admin.operation_time import time_told
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import Action
 from django_jobs.engine.control.operations import MAX_PER_MINUTE
-from django_jobs.models import Operation
 
 
 class JobsUnderWay(OwnPages):
@@ -41,15 +37,14 @@ class JobsUnderWay(OwnPages):
         response = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None) or {}
         if "cl" in context:
-            context["under_way"] = for_list(request.user, self.links, _acts_on_all_of(context["cl"]))
+            context["under_way"] = for_list(request.user, self.links)
         return response
 
     def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
-        """Return the part that tells of operations. Which of them are on just the jobs of the list, the page knows."""
+        """Return the part that tells of operations."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        pks = keys_of(request.GET.get("same", "").split(","))
-        context = {"under_way": for_list(request.user, self.links, with_keys(pks))}
+        context = {"under_way": for_list(request.user, self.links)}
         return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
 
     def _tell_time(self, request: HttpRequest) -> HttpResponse:
@@ -80,14 +75,6 @@ class JobsUnderWay(OwnPages):
             "time": text,
             "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
         }
-
-
-def _acts_on_all_of(jobs: JobList) -> Callable[[Operation], bool]:
-    """Return what tells whether an operation acts on just the jobs of the list."""
-    try:
-        return with_filter(filter_of(jobs))
-    except (AttributeError, TypeError):  # it has a filter of the host's, which no operation has
-        return with_keys(())
 
 
 def rate_field() -> forms.IntegerField:

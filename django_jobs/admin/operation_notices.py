@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from django.utils.html import format_html
@@ -18,7 +17,6 @@ from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_words import amount_words, note_organizations, outcome_words, state_badge, title_of
 from django_jobs.engine.control.operations import under_way
-from django_jobs.engine.insight.filter import JobFilter, in_one_spelling
 from django_jobs.models import Operation
 
 #: Operations that a page lists; of the others it tells how many they are.
@@ -58,45 +56,16 @@ def link_to(links: Links, operation: Operation, title: str) -> SafeString:
     return format_html('<a href="{}"><bdi>{}</bdi></a>', address, title)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnderWay:
-    """The open operations as the list of jobs tells of them: those that act on just the jobs that it shows first."""
-
-    same: list[Row]
-    others: list[Row]
-    more: int
-    url: str
-    same_pks: str
-
-
-def for_list(user: Any, links: Links, is_same: Callable[[Operation], bool]) -> UnderWay | None:
-    """Return what the list of jobs says of the operations that are under way; None where there is none.
-
-    ``is_same`` tells which act on just the jobs that the list shows.
-    """
+def for_list(user: Any, links: Links) -> dict[str, Any] | None:
+    """Return what the list of jobs says of the operations that are under way; None where there is none."""
     found = under_way(user)
     if not found:
         return None
-    same = [item for item in found if is_same(item)]
-    others = [item for item in found if item not in same]
-    return UnderWay(
-        same=rows_of(links, same, user),
-        others=rows_of(links, others[:SHOWN], user),
-        more=len(others[SHOWN:]),
-        url=links.operations(),
-        same_pks=",".join(str(item.pk) for item in same),
-    )
-
-
-def with_filter(filters: JobFilter) -> Callable[[Operation], bool]:
-    """Return what tells whether an operation names the same jobs as this filter."""
-    named = in_one_spelling((JobFilter(everything=True) if filters.is_empty else filters).as_json())
-    return lambda item: in_one_spelling(item.filters) == named
-
-
-def with_keys(pks: Collection[int]) -> Callable[[Operation], bool]:
-    """Return what tells whether an operation is one of these."""
-    return lambda item: item.pk in pks
+    return {
+        "rows": rows_of(links, found[:SHOWN], user),
+        "more": len(found[SHOWN:]),
+        "url": links.operations(),
+    }
 
 
 def monitor_notices(user: Any, links: Links) -> list[Notice]:

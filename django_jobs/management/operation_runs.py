@@ -52,8 +52,6 @@ class OperationRun:
         """Start it, and tell that. Raises what the engine raises."""
         operation = operations.start_operation(self._asked, user=self._user)
         self._tell(operation)
-        if (same := self._status(operation).same_under_way) is not None:
-            self._command.stderr.write(f"Operation {same} is under way, and does the same to the same jobs.")
         return operation
 
     def wait(self, operation: Operation) -> None:

@@ -79,7 +79,7 @@ def test_a_typed_rate_tells_how_long_it_takes_and_the_list_follows_what_is_under
     page.get_by_role("button", name="Cancel").click()
     page.goto(f"{LIST}?type=letters")
     told = page.get_by_role("region", name="Operations under way")
-    expect(told).to_contain_text("Under way on just these jobs:")
+    expect(told).to_contain_text("Under way:")
     Operation.objects.update(per_minute=None)
     wait_until(lambda: not verbs.work_off_operations(), 60, "the end of the operation")
     expect(told).to_contain_text("No operation is under way any more.")

@@ -63,6 +63,3 @@ class EstimateSerializer(serializers.Serializer[Any]):
         help_text="Whether there may be more, since counting all would take too long."
     )
     eta_seconds = serializers.FloatField(help_text="How long it would take, about; of a capped count, at least.")
-    same_under_way = serializers.IntegerField(
-        allow_null=True, help_text="An open operation that does the same to the same jobs; null: there is none."
-    )

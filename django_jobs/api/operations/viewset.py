@@ -23,7 +23,7 @@ from django_jobs.api.serializers import NothingSerializer
 from django_jobs.api.throttles import count_search
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operations import OperationRequest, describe_operations, same_under_way
+from django_jobs.engine.control.operations import OperationRequest, describe_operations
 from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
@@ -133,9 +133,9 @@ def _bodies(found: list[Operation], user: Any) -> list[dict[str, Any]]:
 
 
 def _estimate(asked: OperationRequest, user: Any) -> dict[str, Any]:
-    found, same = operations.estimate(asked, user=user), same_under_way(asked, user)
+    found = operations.estimate(asked, user=user)
     facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
-    return dict(EstimateSerializer({**facts, "same_under_way": None if same is None else same.pk}).data)
+    return dict(EstimateSerializer(facts).data)
 
 
 def _asked(serializer: NewOperationSerializer, user: Any) -> OperationRequest:

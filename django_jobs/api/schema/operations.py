@@ -21,7 +21,6 @@ _ESTIMATE: Final[dict[str, Any]] = {
     "count": 2956,
     "count_capped": False,
     "eta_seconds": 295.6,
-    "same_under_way": None,
 }
 OPERATION: Final[dict[str, Any]] = {
     "id": 7,
@@ -47,7 +46,6 @@ OPERATION: Final[dict[str, Any]] = {
     "outcome": {"Completed": 2801, "Dead Letter": 155},
     "outcome_is_exact": True,
     "eta_seconds": None,
-    "same_under_way": None,
     "started_at": "2026-01-05T09:00:00.120000Z",
     "ended_at": "2026-01-05T09:05:01.300000Z",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from django_jobs.engine.access import AccessPolicy, get_policy, may_view, organi
 from django_jobs.engine.actors import SYSTEM, actor_for
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.acts import Action, members
-from django_jobs.engine.insight.filter import JobFilter, as_given, in_one_spelling, without_secrets
+from django_jobs.engine.insight.filter import JobFilter, as_given, without_secrets
 from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_time
 from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
 from django_jobs.engine.store import database
@@ -182,7 +182,7 @@ class OperationRights:
         return self._known[key]
 
 
-# Operations that are under way, and which of them does already what somebody asks for.
+# Operations that are under way.
 
 
 #: So many of the newest open operations are looked at.
@@ -193,39 +193,6 @@ def under_way(user: Any) -> list[Operation]:
     """Return the open operations that this user may see, the latest first; None sees all."""
     rows = operations_seen_by(user).filter(state__in=sorted(OPEN)).select_related("user")
     return list(rows[:LOOKED_AT])
-
-
-def same_under_way(request: OperationRequest, user: Any) -> Operation | None:
-    """Return an open operation that does the same to the same jobs, however these are named, and that this user may
-    see.
-    """
-    asked = (request.action, request.stored_value, in_one_spelling(request.filters.as_json()))
-    return _same(under_way(user), asked, getattr(user, "pk", None))
-
-
-def same_as(operation: Operation, among: Iterable[Operation]) -> Operation | None:
-    """Return another one of these open operations that does the same to the same jobs; None for one that is over."""
-    if not operation.is_open:
-        return None
-    others = (item for item in among if item.pk != operation.pk)
-    return _same(others, _asked(operation), operation.user_id)
-
-
-def _same(found: Iterable[Operation], asked: tuple[Any, ...], user_pk: Any) -> Operation | None:
-    return next((item for item in found if _asked(item) == asked and _reaches_as_far(item, user_pk)), None)
-
-
-def _asked(operation: Operation) -> tuple[Any, ...]:
-    return operation.action, operation.value, in_one_spelling(operation.filters)
-
-
-def _reaches_as_far(operation: Operation, user_pk: Any) -> bool:
-    """Return whether the operation acts on all jobs that this user's would: a filter means the own organizations."""
-    if is_by_system(operation):
-        return True
-    if operation.user is None:
-        return False
-    return operation.user_id == user_pk or get_policy().is_system_admin(operation.user)
 
 
 # How fast operations go: as the last ones of the same action did, or as is usual where none tells.
@@ -291,8 +258,7 @@ def read_speeds() -> dict[str, Speed]:
 
 def describe_operations(operations: Sequence[Operation], user: Any = None) -> list[OperationStatus]:
     """Return what these operations do, as their rows say, of what this user may see; None sees all."""
-    has_open = any(item.is_open for item in operations)
-    opened, speeds = (under_way(user), read_speeds()) if has_open else ([], {})
+    speeds = read_speeds() if any(item.is_open for item in operations) else {}
     filters = [_filter(item, hidden_from(user)) for item in operations]
     notes = notes_seen_by(user, operations)
     ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organizations or ()})
@@ -301,7 +267,7 @@ def describe_operations(operations: Sequence[Operation], user: Any = None) -> li
         for item, filter_of_item in zip(operations, filters, strict=True)
     ]
     return [
-        _describe(item, filter_of_item, notes[item.pk], same_as(item, opened), speeds.get(item.action))
+        _describe(item, filter_of_item, notes[item.pk], speeds.get(item.action))
         for item, filter_of_item in zip(operations, filters_by_id, strict=True)
     ]
 
@@ -313,9 +279,7 @@ def seconds_left(operation: Operation, speed: Speed | None) -> float | None:
     return speed.seconds_for(max(0, operation.total - operation.changed - operation.refusals), operation.per_minute)
 
 
-def _describe(
-    item: Operation, filters: dict[str, Any], note: str, same: Operation | None, speed: Speed | None
-) -> OperationStatus:
+def _describe(item: Operation, filters: dict[str, Any], note: str, speed: Speed | None) -> OperationStatus:
     return OperationStatus(
         id=item.pk,
         action=item.action,
@@ -336,7 +300,6 @@ def _describe(
         outcome=item.outcome,
         outcome_is_exact=sum(item.outcome.values()) >= item.changed,
         eta_seconds=seconds_left(item, speed),
-        same_under_way=None if same is None else same.pk,
         started_at=item.started_at,
         ended_at=item.ended_at,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, get_type_hints
@@ -806,39 +805,3 @@ def without_secrets(filters: JobFilter, names: Names) -> JobFilter:
         return filters
     pairs = ((path, MASK if asks_for_hidden(path, text, names) else text) for path, text in filters.parameters)
     return dataclasses.replace(filters, parameters=tuple(pairs))
-
-
-# One spelling for filters that name the same jobs, so that two of them can be compared.
-#
-# Equal is only what is so for every job: no database is asked, and no difference of case is overlooked.
-
-
-_WHOLE_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
-
-
-def in_one_spelling(stored: Mapping[str, Any]) -> JobFilter | Mapping[str, Any]:
-    """Return a stored filter so that it equals those which name the same jobs; as it is where it cannot be read."""
-    try:
-        return _respelled(JobFilter.from_json(stored))
-    except InvalidFilter:
-        return stored
-
-
-def _respelled(filters: JobFilter) -> JobFilter:
-    spelled = {name: _ordered(name, getattr(filters, name)) for name in TERMS}
-    if spelled["fingerprint_start"] or spelled["error_text"]:
-        wanted = WITH_ERRORS if spelled["statuses"] is None else WITH_ERRORS.intersection(spelled["statuses"])
-        spelled["statuses"] = tuple(sorted(map(str, wanted)))
-    start = spelled["fingerprint_start"]
-    if start and _WHOLE_FINGERPRINT.fullmatch(start) and spelled["error_fingerprint"] in (None, start):
-        spelled |= {"fingerprint_start": None, "error_fingerprint": start}
-    if spelled["statuses"] is not None and set(spelled["statuses"]) == set(Status.values):
-        spelled["statuses"] = None
-    spelled["everything"] = None
-    is_all = not filters.is_empty and all(value is None for value in spelled.values())
-    return dataclasses.replace(filters, **(spelled | {"everything": True if is_all else None}))
-
-
-def _ordered(name: str, value: Any) -> Any:
-    """Return the choices of a term each once and in one order; a batch is a single one."""
-    return tuple(sorted(set(value), key=str)) if isinstance(value, tuple) and name != "batch" else value

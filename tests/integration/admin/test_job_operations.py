@@ -16,7 +16,7 @@ from django_jobs import schedule_job
 from django_jobs.models import ExecutionLog, Job, JobType, Membership, Operation
 from django_jobs.statuses import Priority, Status
 from tests.support import admin, verbs
-from tests.support.admin import chosen, codes_on, codes_said, said, text, url
+from tests.support.admin import chosen, codes_on, codes_said, text, url
 from tests.support.batches import make_batch
 from tests.support.brokers import job_in, pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
@@ -161,55 +161,18 @@ def test_who_sees_no_jobs_is_told_nothing(page: str) -> None:
     assert admin.staff_of(make_organization(), permissions=[]).get(f"{LIST}{page}").status_code == 403
 
 
-def test_who_asks_for_what_is_under_way_is_told_so_and_nothing_is_started(root: Client, kind: JobType) -> None:
-    pending_job(job_type=kind)
-    page = url("operation", "change", started(root, "cancel").pk)
-    asking = text(root, page_of("cancel"))
-    told = asking.partition('data-code="under_way">')[2].partition("</p>")[0]
-    assert told.startswith("<bdi>root</bdi>")
-    assert re.search(rf'<a href="{page}"><bdi>[^<]*\bmails</bdi></a>', told)
-    assert 'type="submit" class="default"' not in asking
-    answer = root.post(page_of("cancel"), {"rate": ""}, follow=True)
-    assert codes_said(answer) == ["under_way"]
-    assert ("root" in said(answer)[0], f'<a href="{page}"' in said(answer)[0]) == (True, True)
-    assert Operation.objects.count() == 1
-    assert "under_way" not in codes_on(text(root, page_of("retry")))
-
-
-def test_another_priority_may_be_asked_for_meanwhile(root: Client, kind: JobType) -> None:
-    pending_job(job_type=kind)
-    started(root, "set_priority", value="2")
-    started(root, "set_priority", value="3")
-    assert root.post(page_of("set_priority"), {"value": "3"})["Location"].startswith(LIST)
-    assert Operation.objects.count() == 2
-
-
-def test_the_list_tells_what_is_under_way_first_what_is_on_just_its_jobs(root: Client, kind: JobType) -> None:
+def test_the_list_tells_what_is_under_way(root: Client, kind: JobType) -> None:
     pending_job(job_type=kind)
     assert "djobs-under-way" not in text(root, LIST)
-    begun = [started(root, "cancel"), started(root, "set_priority", value="3")]
-    other = started(root, "cancel", "status=Pending")
+    begun = [started(root, "cancel"), started(root, "cancel")]
     told = root.get(f"{LIST}?type=mails").context["under_way"]
-    assert [row[1] for row in told.same] == [url("operation", "change", item.pk) for item in begun[::-1]]
-    assert [row[1] for row in told.others] == [url("operation", "change", other.pk)]
-    page = text(root, f"{LIST}?type=mails")
-    assert codes_on(page) == ["same", "others"]
-    assert f"{LIST}under-way/?same={begun[1].pk},{begun[0].pk}" in page
-    part = text(root, f"{LIST}under-way/?same={begun[1].pk},{begun[0].pk}")
-    assert (codes_on(part), "<html" in part) == (["same", "others"], False)
-    for item in (*begun, other):
+    assert [row[1] for row in told["rows"]] == [url("operation", "change", item.pk) for item in begun[::-1]]
+    assert f'data-djobs-refresh="{LIST}under-way/"' in text(root, LIST)
+    part = text(root, f"{LIST}under-way/")
+    assert (codes_on(part), "<html" in part) == (["under_way"], False)
+    for item in begun:
         finish(item)
-    assert "data-djobs-over" in text(root, f"{LIST}under-way/?same=x,")
-
-
-def test_a_list_with_a_filter_of_the_host_tells_what_is_under_way(
-    root: Client, kind: JobType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pending_job(job_type=kind)
-    started(root, "cancel")
-    monkeypatch.setattr(JobAdmin, "list_filter", (*JobAdmin.list_filter, "is_orphaned"))
-    told = root.get(f"{LIST}?type=mails&is_orphaned__exact=0").context["under_way"]
-    assert (len(told.same), len(told.others)) == (0, 1)
+    assert "data-djobs-over" in text(root, f"{LIST}under-way/")
 
 
 def test_of_many_the_list_tells_some_and_leads_to_the_others(root: Client, kind: JobType) -> None:
@@ -219,7 +182,7 @@ def test_of_many_the_list_tells_some_and_leads_to_the_others(root: Client, kind:
         operation.pk, operation.filters = None, {"job_type": [f"type_{number}"]}
         operation.save(force_insert=True)
     told = root.get(LIST).context["under_way"]
-    assert (len(told.same), len(told.others), told.more) == (0, 3, 2)
+    assert (len(told["rows"]), told["more"]) == (3, 2)
     assert re.search(rf'<a href="{url("operation", "changelist")}">[^<]*\b2\b', text(root, LIST))
 
 

@@ -66,25 +66,8 @@ def test_a_dry_run_counts_and_stores_nothing(boss: APIClient, mine: Organization
     dead(mails, 3, mine)
     answer = post(boss, rate=60, dry_run=True)
     assert answer.status_code == 200
-    assert answer.json() == {"count": 3, "count_capped": False, "eta_seconds": 3.0, "same_under_way": None}
+    assert answer.json() == {"count": 3, "count_capped": False, "eta_seconds": 3.0}
     assert not Operation.objects.exists()
-
-
-def test_which_operation_does_the_same_is_said_before_and_after_the_start(
-    root: APIClient, boss: APIClient, mine: Organization, mails: JobType
-) -> None:
-    dead(mails, 1, mine)
-    filters = [{"status": ["Failed", "Dead Letter"]}, {"status": ["Dead Letter", "Failed"]}]
-    first = post(root, filters=filters[0]).json()
-    assert first["same_under_way"] is None
-    assert post(root, filters=filters[1], dry_run=True).json()["same_under_way"] == first["id"]
-    assert post(root, filters=filters[1]).json()["same_under_way"] == first["id"]
-    assert post(root, "delete", filters=filters[1]).json()["same_under_way"] is None
-    # What one names is narrowed to one's own organizations, and other people's operations are not told.
-    own = {"organization": "ORG-MINE", "status": "Dead Letter"}
-    assert post(root, filters=own).json()["same_under_way"] is None
-    assert post(root, filters=own, dry_run=True).json()["same_under_way"] is not None
-    assert post(boss, filters=own, dry_run=True).json()["same_under_way"] is None
 
 
 def test_the_answer_has_the_fields_of_the_status_and_no_others(

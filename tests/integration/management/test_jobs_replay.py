@@ -54,16 +54,6 @@ def test_each_option_narrows_or_slows_it(mails: JobType) -> None:
     assert (Operation.objects.get().total, told["try_first"]) == (1, True)
 
 
-def test_that_another_one_does_the_same_is_told(mails: JobType) -> None:
-    dead(mails, 1)
-    replay("--type", "mails")
-    first, told = Operation.objects.get(), StringIO()
-    call_command("jobs_replay", "--type", "mails", stdout=StringIO(), stderr=told)
-    assert f"Operation {first.pk} " in told.getvalue()
-    newest = Operation.objects.latest("pk").pk
-    assert json.loads(replay("--type", "mails", "--json"))["same_under_way"] == newest
-
-
 def test_it_has_an_option_for_each_filter_of_rest() -> None:
     assert set(verbs.FILTER_HELP) == set(NAMES_OUTSIDE) - {"all"}
     assert {f"--{name.replace('_', '-')}" for name in NAMES_OUTSIDE} <= set(option_strings())

@@ -307,19 +307,6 @@ def test_a_user_is_told_of_no_names_that_they_may_not_know(letters: JobType) -> 
     assert call("jobs_cancel", "--organization", "acme", "--yes", "--user", "ann").reason == "unknown_organization"
 
 
-def test_a_user_is_told_of_no_operation_that_they_may_not_know(letters: JobType) -> None:
-    acme = make_organization(name="acme")
-    pending_job(letters, organization=acme)
-    make_user("admin", admin_of=[acme])
-    filters = ("--type", "print_letters", "--yes", "--json")
-    of_the_system = call("jobs_cancel", *filters).facts["id"]
-    answer = call("jobs_cancel", *filters, "--user", "admin")
-    assert (answer.code, answer.facts["same_under_way"], answer.err) == (0, None, "")
-    of_the_user = answer.facts["id"]
-    assert call("jobs_cancel", *filters, "--user", "admin").facts["same_under_way"] == of_the_user
-    assert call("jobs_cancel", *filters).facts["same_under_way"] == of_the_system
-
-
 def test_an_operation_is_stopped(letters: JobType) -> None:
     pending_job(letters)
     call("jobs_cancel", "--all", "--yes")

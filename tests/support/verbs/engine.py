@@ -208,8 +208,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operations import set_rate as set_operation_rate
     from django_jobs.engine.control.operations import start_operation
     from django_jobs.engine.control.operations import stop as stop_operation
-    from django_jobs.engine.control.operations import under_way as operation_under_way
-    from django_jobs.engine.control.operations import same_under_way as same_operation_under_way
     from django_jobs.engine.control.retention import Pruning
     from django_jobs.engine.control.retention import Pruner
     from django_jobs.engine.control.saved_tenants import may_reuse_keys
