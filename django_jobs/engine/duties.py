@@ -17,7 +17,6 @@ from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.store import database
-from django_jobs.engine.store.database import SET_BACK
 from django_jobs.models import EngineLease
 
 # Which scheduler leads: the one that the lease row names, until its moment is over.
@@ -25,6 +24,8 @@ from django_jobs.models import EngineLease
 
 LEASE: Final = "scheduler"
 LEADER_SECONDS: Final = 10.0
+#: A lease that ends so much later than any that is given now was written before the database's clock was set back.
+SET_BACK: Final = dt.timedelta(seconds=5)
 
 
 def take_lead(name: str, now: dt.datetime) -> bool:
@@ -51,11 +52,6 @@ def resign_lead(name: str) -> None:
     EngineLease.primary.filter(pk=LEASE, holder=name).update(holder="", expires_at=None)
 
 
-def was_clock_set_back() -> bool:
-    """Return whether the last leader worked at a moment that is still to come."""
-    return EngineLease.primary.filter(pk=LEASE, ticked_at__gt=database.now() + SET_BACK).exists()
-
-
 # Whether a scheduler has been at work for so long that every worker that lives could renew its leases meanwhile.
 #
 # Before that, a lease that has run out may be one of a worker that lives as well as ever: nobody could renew anything
@@ -71,25 +67,15 @@ class Steadiness:
         #: When the database last told its time, on time.monotonic's clock and on its own.
         self._answered: tuple[float, dt.datetime] | None = None
 
-    @property
-    def is_first_answer(self) -> bool:
-        """Whether the database has not told its time yet."""
-        return self._answered is None
-
-    def gained(self, moment: float, now: dt.datetime) -> float:
-        """Return how many seconds the database's clock gained on this machine's since the database last answered.
+    def note_answer(self, moment: float, now: dt.datetime) -> None:
+        """Note that the database answered at this moment, and told this time.
 
         While this machine was suspended, the database's clock went on, and the machine's monotonic clock did not. A
-        leap of the database's clock counts as well, because leases go by that clock; one that was set back lost time.
+        leap of the database's clock counts as well, because leases go by that clock.
         """
-        if self._answered is None:
-            return 0.0
-        last_moment, last = self._answered
-        return (now - last).total_seconds() - (moment - last_moment)
-
-    def note_answer(self, moment: float, now: dt.datetime) -> None:
-        """Note that the database answered at this moment, and told this time."""
-        self.note_sign(asleep=max(0.0, self.gained(moment, now)))
+        last_moment, last = self._answered or (moment, now)
+        gained = (now - last).total_seconds() - (moment - last_moment)
+        self.note_sign(asleep=max(0.0, gained))
         self._answered = moment, now
 
     def note_sign(self, asleep: float = 0.0) -> None:

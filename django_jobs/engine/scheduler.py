@@ -28,7 +28,6 @@ from django_jobs.engine.duties import (
     Steadiness,
     resign_lead,
     take_lead,
-    was_clock_set_back,
 )
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Neighbors
@@ -56,8 +55,6 @@ class Scheduler:
     def __init__(self, name: str) -> None:
         self.name = name
         self._steadiness = Steadiness()
-        #: When the database's clock was set back, on ours: leases from before last for longer than they should.
-        self._set_back_at: float | None = None
         self._duty_watch = DutyWatch(name)
         self._sweeps = Sweeps()
         self._clockwork = clockwork.Clockwork()
@@ -124,9 +121,6 @@ class Scheduler:
         One that stands by sees just as well whether the database answers, so that it is steady when it comes to lead.
         """
         now, moment = database.now(), time.monotonic()
-        has_lost = self._steadiness.gained(moment, now) < -database.SET_BACK.total_seconds()
-        if has_lost or (self._steadiness.is_first_answer and was_clock_set_back()):
-            self._set_back_at = moment
         leads = take_lead(self.name, now)
         self._steadiness.note_answer(moment, now)
         return leads
@@ -184,8 +178,6 @@ class Scheduler:
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""
-        if self._set_back_at is not None:
-            backlog.make_due()
         return 0 if self._tickets.is_foreign else dispatcher.dispatch_without_budget()
 
     def _watch(self) -> int:
@@ -196,15 +188,8 @@ class Scheduler:
         return count
 
     def _rescue(self) -> int:
-        """Rescue what ran out; once, when everybody could renew since the clock was set back, also what is overlong."""
-        if not self.is_steady():
-            return 0
-        since = self._set_back_at
-        could_renew = since is not None and time.monotonic() - since >= float(jobs_settings.LEASE_SECONDS)
-        count = leases.rescue_expired(also_overlong=could_renew)
-        if could_renew and not count:
-            self._set_back_at = None
-        return count
+        """Rescue what ran out, once everybody could renew."""
+        return leases.rescue_expired() if self.is_steady() else 0
 
     def _roll_up(self) -> int:
         if time.monotonic() < self._next_rolling_up:

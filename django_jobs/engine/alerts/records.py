@@ -190,11 +190,6 @@ def _facts(alerts: list[Alert]) -> dict[str, dict[str, object]]:
     return {alert.subject: alert.facts for alert in alerts}
 
 
-def _is_long_ago(seen_at: dt.datetime, now: dt.datetime) -> bool:
-    """Return whether a rule did not hold for CLEAR_SECONDS. A moment ahead is one from before a clock was set back."""
-    return abs(now - seen_at) >= dt.timedelta(seconds=CLEAR_SECONDS)
-
-
 def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> Iterator[Alert]:
     """Write what a rule found beside its open alarms. Yield the alarms that were raised or cleared."""
     wanted = {item.subject[:MAX_SUBJECT]: item for item in found}
@@ -204,7 +199,7 @@ def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.dateti
         if finding is not None:
             alert.facts = finding.facts
             held.append(alert)
-        elif _is_long_ago(alert.seen_at, now) and clear(alert, now):
+        elif now - alert.seen_at >= dt.timedelta(seconds=CLEAR_SECONDS) and clear(alert, now):
             yield alert
     refresh(held, now)
     for finding in wanted.values():

@@ -30,7 +30,6 @@ from django_jobs.engine.store.values import (
     Move,
     Moved,
     Walk,
-    place_in_lane,
 )
 from django_jobs.engine.transitions import move
 from django_jobs.models import Job
@@ -467,28 +466,6 @@ def _from_some_key(marks: LaneMarks, walk: Walk, organization_pk: Any, found: li
 def bound_of(full: frozenset[Lane], passed: frozenset[tuple[Any, str]]) -> LaneBound:
     """Return the bound of the dispatcher's walk."""
     return LaneBound(KEYS_PER_ORGANIZATION, full, passed)
-
-
-# What was submitted before the database's clock was set back is due at once, as it was then.
-
-
-BATCH: Final = 5_000
-
-
-def make_due() -> int:
-    """Make jobs due that were submitted at a moment still to come, and asked for none; return how many there were.
-
-    What asked for a moment (``run_at``) starts at that, and a retry may come later by what the clock was set back.
-    """
-
-    def store() -> int:
-        now = database.now()
-        waiting = Job.primary.filter(status=Status.PENDING, ready_at__gt=now)
-        rows = waiting.filter(run_at__isnull=True, created_at__gt=now)
-        pks = list(database.locked(rows, skip=True).values_list("pk", flat=True)[:BATCH])
-        return Job.primary.filter(pk__in=pks).update(ready_at=place_in_lane(now), is_delayed=False)
-
-    return database.in_transaction(store)
 
 
 # Bringing jobs whose moment has come into the lanes that dispatch walks.

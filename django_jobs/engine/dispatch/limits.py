@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.rates import StartRates
 from django_jobs.engine.store import database
-from django_jobs.engine.store.database import SET_BACK, store
+from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Candidate, Lane
 from django_jobs.models import Breaker, Job, JobType
 from django_jobs.statuses import BreakerState, Status
@@ -211,9 +211,9 @@ def count_completion(row: Breaker, organization_pk: Any, began: dt.datetime | No
 
 
 def is_time_to_try(row: Breaker, limits: BreakerLimits, now: dt.datetime) -> bool:
-    """Return whether an open breaker may let a job go. The pause may have been cut, or the clock set back."""
+    """Return whether an open breaker may let a job go. The pause may have been cut."""
     at = row.next_try_at
-    return at is None or at <= now or at > now + dt.timedelta(seconds=limits.pause) + SET_BACK
+    return at is None or at <= now or at > now + dt.timedelta(seconds=limits.pause)
 
 
 def most_at_once(row: Breaker, now: dt.datetime) -> int:
@@ -229,11 +229,9 @@ def seconds_to_change(row: Breaker, now: dt.datetime) -> float:
 
 
 def _recovered_for(row: Breaker, now: dt.datetime) -> float:
-    """Return for how many seconds it has recovered; RECOVERY_SECONDS where the clock went back far behind that."""
+    """Return for how many seconds it has recovered."""
     since = row.recovering_since
-    if since is None or since > now + SET_BACK:
-        return RECOVERY_SECONDS
-    return max(0.0, (now - since).total_seconds())
+    return RECOVERY_SECONDS if since is None else max(0.0, (now - since).total_seconds())
 
 
 def _began_by(began: dt.datetime | None, moment: dt.datetime | None) -> bool:
@@ -330,9 +328,7 @@ def limits_of(kind: JobType) -> BreakerLimits:
 def _close(pks: set[str], now: dt.datetime) -> None:
     """Close these, unless they were opened again meanwhile."""
     since = now - dt.timedelta(seconds=RECOVERY_SECONDS)
-    has_recovered = Q(state=BreakerState.RECOVERING) & (
-        Q(recovering_since__lte=since) | Q(recovering_since__gt=now + SET_BACK)
-    )
+    has_recovered = Q(state=BreakerState.RECOVERING, recovering_since__lte=since)
     is_over = has_recovered | Q(job_type__in=JobType.primary.filter(breaker_failures=0))
     values = dict.fromkeys(("opened_at", "next_try_at", "tries_since", "recovering_since", "organization"))
     rows = Breaker.primary.filter(is_over, pk__in=pks)

@@ -380,30 +380,21 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     return [ticket for ticket in tickets if (ticket.pk, ticket.attempt) in stuck]
 
 
-def rescue_expired(*, also_overlong: bool = False) -> int:
+def rescue_expired() -> int:
     """End the attempts whose leases ran out, since their workers count as lost; return how many there were.
 
-    Those that were not seen to begin go back to the queue (:mod:`.vanished`). ``also_overlong`` ends those too whose
-    leases last for longer than any that is given now, as after the database's clock was set back. Call it so only when
-    every living worker could renew since then.
+    Those that were not seen to begin go back to the queue (:mod:`.vanished`).
     """
-    now = database.now()
-    longest = dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS)) + database.SET_BACK
-    over = Q(lease_expires_at__lt=now) | Q(lease_expires_at__isnull=True)
-    rows = Job.primary.filter(over | Q(lease_expires_at__gt=now + longest) if also_overlong else over)
-    expired = rows.filter(status=Status.RUNNING).order_by("pk")
+    over = Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True)
+    expired = Job.primary.filter(over, status=Status.RUNNING).order_by("pk")
     found = in_flight.read_in_flight(expired.values_list("pk", flat=True), BATCH)
-
-    def is_over(job: Job, now: dt.datetime) -> bool:
-        expires = job.lease_expires_at
-        return expires is None or expires < now or (also_overlong and expires > now + longest)
 
     def store() -> int:
         now = database.now()
         lost: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for job in database.locked(Job.primary.filter(pk__in=found), skip=True):
             # Judged again under the lock: the worker may have renewed the lease meanwhile.
-            if job.status == Status.RUNNING and is_over(job, now):
+            if job.status == Status.RUNNING and (job.lease_expires_at is None or job.lease_expires_at < now):
                 lost[job.worker_name].append((job.pk, job.attempt))
         moved = [end_vanished(lost[name], LEASE_OVER, name, SCHEDULER) for name in sorted(lost)]
         return len({item.pk for items in moved for item in items})

@@ -51,7 +51,7 @@ from django_jobs.engine.store.database import store
 from django_jobs.engine.store.organization_ids import read_tenants, recent_ids
 from django_jobs.engine.store.values import ALL_TYPES, Candidate, Lane, LaneBound, Walk, waits_since
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, PolicyFailed
-from django_jobs.models import Batch, ExecutionLog, JobType, Worker
+from django_jobs.models import Batch, ExecutionLog, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, Status
 from django_jobs.texts import Text, say
 from django_jobs.texts import marked as _
@@ -723,6 +723,10 @@ def _tell(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) -> Text:
 # Diagnostics of the running setup: one finding for each subject. They change nothing at the broker.
 
 
+#: So many of the newest jobs are looked at, whether they were submitted at a moment that is still to come.
+NEWEST_JOBS: Final = 1_000
+
+
 def examine() -> Iterator[Finding]:
     """Yield the findings. What cannot be read is a problem."""
     try:
@@ -743,6 +747,7 @@ def examine() -> Iterator[Finding]:
     text = say("%(database)s answers; installation %(installation)s.", code="answers", database=name, installation=mine)
     yield Finding(level=OK, subject="database", text=text)
     yield from _examine_schema()
+    yield from _examine_clock(now)
     if store().hides_changes():
         text = say("lets equal jobs be accepted twice (django_jobs.E020).", code="hides_changes")
         yield Finding(level=PROBLEM, subject="isolation level", text=text)
@@ -767,6 +772,26 @@ def _examine_schema() -> Iterator[Finding]:
     if late:
         level = PROBLEM if schema.lacks_columns() else WARNING
         yield Finding(level=level, subject="schema", text=schema.behind(late))
+
+
+def _examine_clock(now: dt.datetime) -> Iterator[Finding]:
+    """Yield a problem where moments that the database told before are still to come."""
+    ahead = now + duties.SET_BACK
+    newest = Job.primary.order_by("-pk").values_list("created_at", flat=True)[:NEWEST_JOBS]
+    created = sum(moment > ahead for moment in newest)
+    running = Job.primary.filter(status=Status.RUNNING, started_at__gt=ahead).count()
+    fired = Schedule.primary.filter(last_fired_at__gt=ahead).count()
+    if created or running or fired:
+        text = say(
+            "the database's clock was set back. Moments that are still to come: %(created)d of the newest jobs were "
+            "submitted, %(running)d that run have started, %(fired)d schedules have fired. Wait until then, or go by "
+            "the page on operations.",
+            code="clock_set_back",
+            created=created,
+            running=running,
+            fired=fired,
+        )
+        yield Finding(level=PROBLEM, subject="clock", text=text)
 
 
 def _examine_tenants() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What schedules need now and then: a short history, and a new start after the clock was wrong."""
+"""The scheduler's part in schedules: it fires what is due, and keeps the history of firings short."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from django.db.models import Q
-
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.duties import DutyThread
 from django_jobs.engine.schedules import firing
-from django_jobs.engine.schedules.definitions import MOST_AHEAD, next_run
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
-from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 
 #: So many of a schedule's newest firings are kept, and a few more until the next look at them.
@@ -61,56 +57,6 @@ def _delete_surplus(schedule_pk: int) -> int:
     return 0 if first is None else rows.filter(pk__lte=first).delete()[0]
 
 
-def start_anew() -> int:
-    """Free the schedules whose marks lie more than a day ahead: they were made by a clock that was wrong.
-
-    Else they would not fire until that moment comes. They go on from now; what was due meanwhile is not caught up.
-    """
-    now = database.now()
-    ahead = Q(last_fired_at__gt=now + MOST_AHEAD) | Q(created_at__gt=now + MOST_AHEAD)
-    pks = list(Schedule.primary.filter(ahead).values_list("pk", flat=True))
-    return sum(database.in_transaction(lambda pk=pk: _start_anew(pk, now)) for pk in pks)  # type: ignore[misc]
-
-
-def correct_next_runs() -> int:
-    """Correct the schedules that wait for a later moment than their rule says, by more than a day.
-
-    Somebody changed or resumed them while the clock was wrong: no other mark of theirs tells.
-    """
-    now = database.now()
-    rows = Schedule.primary.filter(next_run_at__gt=now + MOST_AHEAD).order_by("pk")
-    pks = [row.pk for row in rows.iterator() if _waits_too_long(row, now)]
-    return sum(database.in_transaction(lambda pk=pk: _correct(pk, now)) for pk in pks)  # type: ignore[misc]
-
-
-def _waits_too_long(schedule: Schedule, now: dt.datetime) -> bool:
-    try:
-        due = next_run(schedule, now)
-    except InvalidSchedule:  # its firing will tell
-        return False
-    return due is not None and schedule.next_run_at is not None and due + MOST_AHEAD < schedule.next_run_at
-
-
-def _correct(pk: int, now: dt.datetime) -> int:
-    schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
-    if schedule is None or not _waits_too_long(schedule, now):
-        return 0
-    schedule.next_run_at = next_run(schedule, now)
-    schedule.save(using=database.alias(), update_fields=["next_run_at"])
-    return 1
-
-
-def _start_anew(pk: int, now: dt.datetime) -> int:
-    schedule = database.locked(Schedule.primary.filter(pk=pk), skip=True).first()
-    if schedule is None:
-        return 0
-    schedule.last_fired_at = None
-    schedule.created_at = min(schedule.created_at, now.replace(microsecond=0))
-    schedule.next_run_at = next_run(schedule, now)
-    schedule.save(using=database.alias(), update_fields=["last_fired_at", "created_at", "next_run_at"])
-    return 1
-
-
 # The scheduler's part in schedules: it looks once a second for what is due within the next, and waits exactly.
 #
 # In a scheduler that runs in a loop this has a thread and a connection of its own, since a host's access policy, which
@@ -121,10 +67,8 @@ logger = logging.getLogger("django_jobs")
 
 #: Seconds between two looks, where nothing is due in between.
 LOOK: Final = 1.0
-#: Seconds between two times of upkeep.
+#: Seconds between two times at which the history is made short.
 UPKEEP_PAUSE: Final = 60.0
-#: Seconds between two times at which the next moments are compared with the rules.
-CORRECTION_PAUSE: Final = 3_600.0
 DUTY: Final = "fire_schedules"
 
 
@@ -134,7 +78,6 @@ class Clockwork:
     def __init__(self) -> None:
         self._history = FiringCleanup()
         self._next_upkeep = 0.0
-        self._next_correction = 0.0
         self._rests_until: dict[int, float] = {}
 
     def fire(self) -> int:
@@ -169,16 +112,10 @@ class Clockwork:
         return count, 0.0 if count else LOOK
 
     def keep_up(self) -> None:
-        """Once a minute, delete what is too much of the history, and look for marks of a clock that was wrong."""
+        """Once a minute, delete what is too much of the history."""
         if time.monotonic() < self._next_upkeep:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_PAUSE
-        anew = start_anew()
-        if time.monotonic() >= self._next_correction:
-            self._next_correction = time.monotonic() + CORRECTION_PAUSE
-            anew += correct_next_runs()
-        if anew:
-            logger.warning("event=schedules_start_anew count=%s their moments were those of a wrong clock", anew)
         self._history.prune()
 
 

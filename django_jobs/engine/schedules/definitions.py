@@ -392,8 +392,6 @@ DECLARED: Final = say(
     gettext_noop("Code declares this schedule for every organization. Pause it, and make one for this organization."),
     code="declared",
 )
-#: A mark that lies further ahead was made by a clock that was wrong.
-MOST_AHEAD: Final = dt.timedelta(days=1)
 _JUDGED_TOGETHER: Final = ({"cron", "every"}, {"starts_at", "ends_at"})
 #: Columns whose change is that of another one, and stands in no history.
 _TOLD_BY_OTHERS: Final = {"owner_name", "organization_key", "next_run_at", "fault", "faulty_since"}
@@ -654,11 +652,7 @@ def _titles(columns: list[str]) -> list[str]:
 
 def next_run(schedule: Any, now: dt.datetime) -> dt.datetime | None:
     """Return when a schedule fires next: after now, and after its last firing, also where the clock was set back."""
-    if not schedule.is_enabled:
-        return None
-    last = schedule.last_fired_at
-    is_behind = last is not None and now < last <= now + MOST_AHEAD
-    return rule_of(schedule).next_after(last if is_behind else now)
+    return rule_of(schedule).next_after(max(now, schedule.last_fired_at or now)) if schedule.is_enabled else None
 
 
 # When a rule would fire that is not stored yet.

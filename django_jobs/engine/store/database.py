@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 Q = TypeVar("Q", bound=QuerySet[Any])
 T = TypeVar("T")
 
-#: A moment that lies further ahead than it could be, by so much, was written before the database's clock was set back.
-SET_BACK: Final = dt.timedelta(seconds=5)
 #: Seconds after which a server hears of a transaction in which the host's code takes long.
 HEARD_SECONDS: Final = 0.5
 

@@ -91,7 +91,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.rates import StartLimit
     from django_jobs.engine.dispatch.backlog import bring_due
     from django_jobs.engine.dispatch.backlog import expire_jobs
-    from django_jobs.engine.dispatch.backlog import make_due as make_due_at_once
     from django_jobs.engine.dispatch.dispatcher import FlowClock
     from django_jobs.engine.dispatch.dispatcher import FlowThread
     from django_jobs.engine.dispatch.rates import note_next_start as note_flow_time

@@ -79,11 +79,3 @@ def test_an_alarm_of_a_rule_that_is_gone_keeps_no_other_from_being_told(listen: 
     make_alert("rule_of_another_release", "", {})
     AlertEvaluator().evaluate()
     assert told == ["schedule_cannot_fire"]
-
-
-def test_an_alarm_is_over_although_the_clock_was_set_back() -> None:
-    AlertEvaluator().evaluate()
-    Schedule.objects.update(fault="")
-    let_pass(-3600)
-    AlertEvaluator().evaluate()
-    assert Alert.objects.get().cleared_at is not None

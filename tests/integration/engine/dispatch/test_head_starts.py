@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -209,25 +208,6 @@ def test_after_it_was_told_to_run_now(broker: MemoryBroker, kind: JobType, organ
     other, job = pending_job(kind, organization), ahead_job(24, kind, organization, run_at=verbs.now() + HOUR)
     assert verbs.run_now([job.pk], SYSTEM, "now") == 1
     assert dispatched(broker) == [job.pk, other.pk]
-
-
-def test_after_the_clock_was_set_back(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
-    job = ahead_job(1, kind, organization)
-    moment = verbs.now() + dt.timedelta(hours=3)
-    Job.objects.filter(pk=job.pk).update(created_at=moment, ready_at=moment - HOUR)
-    assert verbs.make_due_at_once() == 1
-    assert abs(verbs.now() - HOUR - place_of(job)) < HOUR / 60
-
-
-def test_after_the_clock_was_set_back_while_it_was_put_off(
-    broker: MemoryBroker, kind: JobType, organization: Organization
-) -> None:
-    job = ahead_job(1, kind, organization)
-    moment = verbs.now() + dt.timedelta(hours=3)
-    Job.objects.filter(pk=job.pk).update(created_at=moment, ready_at=moment, is_delayed=True)
-    assert verbs.make_due_at_once() == 1
-    verbs.bring_due()
-    assert abs(verbs.now() - HOUR - place_of(job)) < HOUR / 60
 
 
 def test_a_priority_that_somebody_gives_has_no_place_within_it(

@@ -13,7 +13,7 @@ from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.schedules import HOUR, MINUTE, NOON, make_schedule
 from tests.support.tuning import Tuning
-from tests.support.verbs import Clockwork, Scheduler
+from tests.support.verbs import Scheduler
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -173,17 +173,6 @@ def test_a_new_rule_fires_after_the_last_firing_also_where_the_clock_was_set_bac
     changed = verbs.change_schedule(schedule, {"cron": "*/2 * * * *"})
     assert changed.next_run_at is not None
     assert ahead < changed.next_run_at <= ahead + 2 * MINUTE
-
-
-def test_marks_of_a_clock_that_was_a_year_ahead_are_dropped(organization: Organization) -> None:
-    schedule = make_schedule(None, organization, every=60)
-    now = dt.datetime.now(dt.UTC)
-    year = dt.timedelta(days=365)
-    Schedule.objects.update(last_fired_at=now + year, created_at=now + year, next_run_at=now + year)
-    Clockwork().keep_up()
-    assert reread(schedule).last_fired_at is None
-    assert schedule.next_run_at is not None
-    assert now < schedule.next_run_at <= now + MINUTE + MINUTE
 
 
 def test_jobs_are_the_owners(organization: Organization) -> None:

@@ -1,4 +1,4 @@
-"""The history of firings stays short, and moments of a wrong clock do not last."""
+"""The history of firings stays short."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import datetime as dt
 
 import pytest
 
-from django_jobs.models import Organization, Schedule, ScheduleFiring
+from django_jobs.models import Organization, ScheduleFiring
 from tests.support import verbs
 from tests.support.schedules import NOON, make_schedule
-from tests.support.verbs import Clockwork, FiringHistory
+from tests.support.verbs import FiringHistory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -46,19 +46,3 @@ def test_of_a_schedule_that_fires_often_the_newest_thousand_stay(organization: O
     for _ in range(verbs.FIRINGS_LOOKED_AT - 1):
         history.note(other.pk)
     assert history.prune() == 5
-
-
-def test_a_next_moment_that_a_wrong_clock_reckoned_is_corrected(organization: Organization) -> None:
-    make_schedule(None, organization, name="hourly", cron="0 * * * *")
-    make_schedule(None, organization, name="yearly", cron="0 0 1 1 *")
-    make_schedule(None, organization, name="lost", cron="0 * * * *")
-    now = dt.datetime.now(dt.UTC)
-    Schedule.objects.exclude(name="yearly").update(next_run_at=now + dt.timedelta(days=365))
-    Schedule.objects.filter(name="lost").update(timezone="Mars/Phobos")
-    Schedule.objects.filter(name="yearly").update(next_run_at=dt.datetime(now.year + 1, 1, 1, tzinfo=dt.UTC))
-    before = dict(Schedule.objects.values_list("name", "next_run_at"))
-    Clockwork().keep_up()
-    after = dict(Schedule.objects.values_list("name", "next_run_at"))
-    assert [name for name, moment in after.items() if moment != before[name]] == ["hourly"]
-    assert after["hourly"] is not None
-    assert after["hourly"] < dt.datetime.now(dt.UTC) + dt.timedelta(hours=1, seconds=1)
