@@ -41,7 +41,7 @@ from django_jobs.worker.claims import Claims, Refiller
 from django_jobs.worker.housekeeper import Housekeeper
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import RECYCLED, FailureTracker, ForkServer, WorkerFailed, code_of
-from django_jobs.worker.shared import Caution, LoopStep, SharedSlots, StopRequest
+from django_jobs.worker.shared import LoopStep, SharedSlots, StopRequest
 from django_jobs.worker.slots import make_slots
 from django_jobs.worker.stacks import leave_stacks_in
 
@@ -289,7 +289,7 @@ class Child:
     def _take_and_claim(self) -> int:
         """Take a set of tickets and claim what can start; 0 where there is nothing to do."""
         busy = self.state.batch.busy()  # first, since a job that ends meanwhile must count once at least
-        size = min(self._set_size(), self._jobs_left() - busy)
+        size = min(self.slots.room(), self._jobs_left() - busy)
         if size <= 0:
             self.slots.wait_for_room()
             return 1
@@ -314,16 +314,6 @@ class Child:
         if not taken and self.state.options.burst:
             return self._look_for_more()
         return len(taken)
-
-    def _set_size(self) -> int:
-        """Return how many tickets to take. Who is to be careful takes one, while nothing runs or is to be stored."""
-        size = self.slots.room()
-        if not (self.state.shared_slots.is_cautious(Caution.WITH_ALL) or self.claims.is_next_alone()):
-            return size
-        if self.state.batch.busy():
-            return 0
-        self.slots.wait()
-        return min(size, 1)
 
     def _look_for_more(self) -> int:
         """Dispatch for a burst, since the backlog may hold more than the broker shows; return 0 once it is over.

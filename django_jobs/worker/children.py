@@ -7,8 +7,6 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
@@ -18,7 +16,7 @@ from django_jobs.worker import processes, stacks
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, Process
-from django_jobs.worker.shared import Caution, LoopStep, OccupiedSlot, SharedSlots, StopRequest
+from django_jobs.worker.shared import LoopStep, OccupiedSlot, SharedSlots, StopRequest
 from django_jobs.worker.stacks import StackFile
 
 #: A child whose threads show no pulse for so long runs only the code that holds its interpreter.
@@ -101,8 +99,6 @@ class ChildWatch:
 
 logger = logging.getLogger("django_jobs")
 
-NO_CAUTION: Final[Mapping[Caution, float]] = MappingProxyType({})
-
 
 class ChildProcess:
     """One child, from its start to its end."""
@@ -112,18 +108,12 @@ class ChildProcess:
         host: str,
         options: WorkerOptions,
         fork_server: ForkServer | None = None,
-        cautions: Mapping[Caution, float] = NO_CAUTION,
     ) -> None:
-        """Have the server fork it, or else start a fresh interpreter. Raises OSError where neither is possible.
-
-        It begins with these ``cautions``, each until a moment.
-        """
+        """Have the server fork it, or else start a fresh interpreter. Raises OSError where neither is possible."""
         # A new name at every start, because RQ refuses the name of a killed worker for minutes.
         place = host if options.pool == DEFAULT_POOL else f"{options.pool}@{host}"
         self.name = f"{place}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.slots = SharedSlots.create(options.slots)
-        for caution, until in cautions.items():
-            self.slots.note_caution(caution, until)
         self.watch = ChildWatch(self.slots)
         self.stacks = StackFile()
         self.started = time.monotonic()
@@ -228,6 +218,7 @@ class ChildProcess:
             started=frozenset(item.key for item in running),
             ended=self.slots.ended(),
             in_hand=in_hand,
+            examined=next((pair for pair in in_hand if pair[0] == self.slots.board.examined), None),
             gave_up=self.process.returncode in {0, RECYCLED, *REASONS} and not in_hand,
             reason=reason,
             how=how,

@@ -20,7 +20,7 @@ from django_jobs.engine.store.database import store
 from django_jobs.pools import served_by
 from django_jobs.statuses import Priority
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.shared import Caution, LoopStep
+from django_jobs.worker.shared import LoopStep
 
 # The child's third thread: while handlers run, it fills the broker again after tickets were taken, and asks again what
 # the next claims will want to know.
@@ -168,24 +168,14 @@ class Claims:
         #: Tickets that were claimed, and of which the broker need keep nothing once their jobs have ended.
         self.done: list[Ticket] = []
         self.expects_backlog = False
-        self._is_next_alone = False
-
-    def is_next_alone(self) -> bool:
-        """Return whether one ticket is to be claimed next, while nothing runs: its handler may have to be loaded."""
-        return self._is_next_alone and self._is_careful()
-
-    def _is_careful(self) -> bool:
-        return self._state.shared_slots.is_cautious(Caution.WITH_UNLOADED)
 
     def by_tickets(self, tickets: Sequence[Ticket]) -> list[str]:
         """Claim the jobs of these tickets; return the types of those that it got."""
         self._state.doubts.add(tickets)
         hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
         with self._state.step(LoopStep.CLAIMING), hands:
-            may_load = not self._is_careful() or (self._is_next_alone and len(tickets) == 1)
-            set_aside = self._state.held.add
-            claimed = claim_jobs(tickets, self._state.name, self._fits, may_load=may_load, set_aside=set_aside)
-            self._is_next_alone = not (may_load or claimed)
+            set_aside, examining = self._state.held.add, self._state.shared_slots.board.examine
+            claimed = claim_jobs(tickets, self._state.name, self._fits, set_aside=set_aside, examining=examining)
             if not self.expects_backlog:
                 self._ask(tickets[0].priority)  # before a handler begins: it may be waited for
             self._state.put(self._state.doubts.answered(tickets, claimed))

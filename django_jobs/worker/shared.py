@@ -16,8 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django_jobs.engine import machine
-
 # Memory that a child shares with its supervisor: which jobs run in it since when, which ended lately, which of them
 # are to stop, when their leases were renewed, and what it is about to claim.
 #
@@ -95,17 +93,8 @@ def _renewed_at(slots: int) -> int:
 
 
 def _hands_at(slots: int) -> int:
-    """Return where that stands which is about to be claimed, behind all moments."""
-    return _renewed_at(slots) + (1 + len(Caution)) * _MOMENT.size
-
-
-class Caution(enum.IntEnum):
-    """How careful a child is to be, so that a job that kills its process stands alone."""
-
-    #: Jobs whose handlers it has not loaded yet are claimed one by one, while nothing else runs: an import may kill.
-    WITH_UNLOADED = 1
-    #: All jobs are.
-    WITH_ALL = 2
+    """Return where that stands which is about to be claimed, behind that moment."""
+    return _renewed_at(slots) + _MOMENT.size
 
 
 class SharedSlots:
@@ -163,25 +152,11 @@ class SharedSlots:
 
     def note_renewal(self, moment: float) -> None:
         """Note that the child's leases were renewed after this moment, which is on the clock of ``engine.machine``."""
-        self._write_moment(0, moment)
+        _MOMENT.pack_into(self._memory, _renewed_at(self.count), moment)
 
     def renewed(self) -> float:
         """Return the moment that was noted last; 0 where none was."""
-        return self._moment(0)
-
-    def note_caution(self, caution: Caution, until: float) -> None:
-        """Ask the child for this caution until a moment."""
-        self._write_moment(caution, until)
-
-    def is_cautious(self, caution: Caution) -> bool:
-        """Return whether the child is to be as careful as this."""
-        return machine.uptime_seconds() < self._moment(caution)
-
-    def _write_moment(self, place: int, moment: float) -> None:
-        _MOMENT.pack_into(self._memory, _renewed_at(self.count) + _MOMENT.size * place, moment)
-
-    def _moment(self, place: int) -> float:
-        offset = _renewed_at(self.count) + _MOMENT.size * place
+        offset = _renewed_at(self.count)
         # Read until two readings agree, because the other process may write meanwhile.
         while (moment := _MOMENT.unpack_from(self._memory, offset)) != _MOMENT.unpack_from(self._memory, offset):
             continue
@@ -235,7 +210,7 @@ class SharedSlots:
 
 #: The most tickets that are claimed at once.
 MAX_SET: Final = 300
-_LOOP, _PULSE, _SET, _BOARD_COUNT, _REVOKED, _QUIET, _WRITING, _WORDS = range(8)
+_LOOP, _PULSE, _SET, _BOARD_COUNT, _REVOKED, _QUIET, _WRITING, _EXAMINED, _WORDS = range(9)
 _STEPS: Final = 8
 SIZE: Final = 8 * (_WORDS + 2 * MAX_SET)
 
@@ -289,6 +264,10 @@ class ChildBoard:
         with self._counting:
             self._words[_WRITING] += change
 
+    def examine(self, pk: int) -> None:
+        """Show about which job the policy is asked, or whose handler is loaded; 0: about none."""
+        self._words[_EXAMINED] = pk
+
     def put(self, attempts: Iterable[tuple[int, int]]) -> int:
         """Show the set of (job, attempt) that was claimed last, and return its number.
 
@@ -339,6 +318,11 @@ class ChildBoard:
     def is_writing(self) -> bool:
         """Whether a thread may keep all others from writing to the database."""
         return self._words[_WRITING] > 0
+
+    @property
+    def examined(self) -> int:
+        """About which job the policy was being asked, or whose handler was being loaded; 0: about none."""
+        return self._words[_EXAMINED]
 
     def claimed(self) -> tuple[int, list[tuple[int, int]]]:
         """Return the number of the set that was claimed last, and its (job, attempt); none while it is written."""

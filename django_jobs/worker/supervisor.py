@@ -1,4 +1,4 @@
-"""How careful the children of a supervisor are to be: after a death that no handler explains, for some seconds."""
+"""The supervisor of a worker: it starts children, watches over them, and ends in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import claimed_job, machine, process_counts
+from django_jobs.engine import claimed_job, process_counts
 from django_jobs.engine.control import batches
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
@@ -29,34 +29,7 @@ from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.lease_renewer import LeaseRenewer, OrderReader
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, code_of
-from django_jobs.worker.shared import Caution, OccupiedSlot, SharedSlots, StopRequest
-
-#: After a death that no handler explains the children are careful for so long: who kills them then stands alone.
-CAUTION_SECONDS: Final = 30.0
-
-
-class Cautions:
-    """The cautions of one supervisor."""
-
-    def __init__(self) -> None:
-        #: Until when the children have each, on the clock that all processes of a machine share.
-        self.until = dict.fromkeys(Caution, 0.0)
-
-    def note_death(self, loss: Loss) -> None:
-        """Ask for a caution if a child died of what no handler explains."""
-        is_explained = loss.gave_up or (loss.started and not loss.in_hand)
-        if loss.how != "lost" or is_explained:
-            return
-        now = machine.uptime_seconds()
-        # Mostly it is an import that kills during a claim; not where several were claimed in spite of caution.
-        is_import = loss.in_hand and (len(loss.in_hand) == 1 or now >= self.until[Caution.WITH_UNLOADED])
-        self.until[Caution.WITH_UNLOADED if is_import else Caution.WITH_ALL] = now + CAUTION_SECONDS
-
-    def tell(self, slots: SharedSlots) -> None:
-        """Tell a child that shares these slots."""
-        for caution, until in self.until.items():
-            slots.note_caution(caution, until)
-
+from django_jobs.worker.shared import OccupiedSlot, StopRequest
 
 # What a supervisor does about a handler that does not stop, and about a child that does not get on.
 
@@ -137,7 +110,6 @@ class Supervisor:
         self._stop_since: float | None = None
         self._stop_scheduler = threading.Event()
         self._not_before = 0.0
-        self._cautions = Cautions()
         self._burst_rounds = 0
         self._fork_server = fork_server
         self._last_death = ""
@@ -236,7 +208,7 @@ class Supervisor:
             return
         while len(self.children) < self.options.processes:
             try:
-                child = ChildProcess(self.host, self.options, self._fork_server, self._cautions.until)
+                child = ChildProcess(self.host, self.options, self._fork_server)
             except OSError as error:  # for the moment there is no memory, process or descriptor left
                 logger.error("event=child_not_started error=%r", error)  # noqa: TRY400
                 self._not_before = time.monotonic() + 1.0
@@ -256,7 +228,6 @@ class Supervisor:
             stop_what_must(child, item, self.leases)
         for child in self.children:
             child.slots.note_renewal(self.leases.renewed.get(child.name, 0.0))
-            self._cautions.tell(child.slots)
             child.slots.board.note_quiet(is_quiet=self.orders.is_quiet)
             watch_board(child, self.leases)
             child.go_on_killing()
@@ -306,7 +277,6 @@ class Supervisor:
 
     def _note_death(self, code: int | None, loss: Loss) -> None:
         self._last_death = loss.reason
-        self._cautions.note_death(loss)
         if code in REASONS and not loss.started and not self.failure:
             self.failure = REASONS[code]
             if self._stop_since is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import redis
 from rq.suspension import resume, suspend
 
@@ -23,11 +24,12 @@ def fatal_type() -> JobType:
     return JobType.objects.get(pk=kind.pk)
 
 
+@pytest.mark.parametrize("options", [(), ("--threads", "4")], ids=["main thread", "threads"])
 def test_a_job_whose_import_kills_its_worker_ends_as_dead_letter_and_its_bystanders_pay_nothing(
-    processes: ProcessPool, stage: Stage, redis_client: redis.Redis
+    processes: ProcessPool, stage: Stage, redis_client: redis.Redis, options: tuple[str, ...]
 ) -> None:
     kind = make_job_type("echo", deduplication_window=0)
-    processes.worker("--processes", "1", settings=SETTINGS, environ=DYING)
+    processes.worker("--processes", "1", *options, settings=SETTINGS, environ=DYING)
     # So many that the child learns how fast they are, and takes the next ones in sets.
     wait_for_all([stage.submit(kind) for _ in range(60)])
 
@@ -40,7 +42,9 @@ def test_a_job_whose_import_kills_its_worker_ends_as_dead_letter_and_its_bystand
     wait_for_status(culprit, Status.DEAD_LETTER, timeout=90)
     wait_for_all(bystanders)
     rows = Job.objects.filter(pk__in=[job.pk for job in bystanders])
-    assert set(rows.values_list("retry_count", flat=True)) == {0}
+    # In other threads some may run at that moment: which of them killed the process cannot be told.
+    running = set() if not options else {1, 2}
+    assert set(rows.values_list("retry_count", flat=True)) - running == {0}
     assert set(reasons_of(culprit, Status.FAILED)) == {LogReason.WORKER_LOST}
     assert all(re.search(r"\b3\b", text) for text in messages_of(culprit, Status.FAILED))
     assert path_of(culprit).count(Status.RUNNING) <= 5

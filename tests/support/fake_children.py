@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from tests.support.verbs import Caution, ChildProcess, LoopStep, OccupiedSlot, StopRequest, WorkerOptions
+from tests.support.verbs import ChildProcess, LoopStep, OccupiedSlot, StopRequest, WorkerOptions
 
 STUCK = OccupiedSlot(slot=0, pk=7, attempt=2, stop_request=StopRequest.NONE, started=0.0, timeout=1)
 NEIGHBOUR = OccupiedSlot(slot=1, pk=8, attempt=1, stop_request=StopRequest.NONE, started=0.0, timeout=100)
@@ -42,16 +42,13 @@ class FakeChild(ChildProcess):
         self.process = SimpleNamespace(pid=1234, returncode=returncode, poll=lambda: returncode)
         self.requests: list[tuple[tuple[int, int], StopRequest]] = []
         self.renewals: list[float] = []
-        #: Until when it was to be careful, and how.
-        self.cautions: dict[Caution, float] = {}
         self.in_hand: frozenset[tuple[int, int]] = frozenset()
         self.slots = SimpleNamespace(  # type: ignore[assignment]
             ended=lambda: frozenset({(9, 1)}),
             in_hand=lambda: self.in_hand,
             request_stop=self._note,
             note_renewal=self.renewals.append,
-            note_caution=self.cautions.__setitem__,
-            board=SimpleNamespace(note_quiet=self._note_quiet),
+            board=SimpleNamespace(note_quiet=self._note_quiet, examined=8),
             close=lambda: None,
         )
         #: Whether it was told to take no new jobs.

@@ -288,12 +288,8 @@ def known_claims() -> list[JobRow]:
 
     They have no parameters and no metadata.
     """
-    return [job for job in policy_allows(MAX_KNOWN) if is_loaded(job)]
-
-
-def is_loaded(job: JobRow) -> bool:
-    """Return whether this process has loaded the handler of a job."""
-    return job.handler_method is not None and handlers.loaded_handler(job.handler_method) is not None
+    allowed = policy_allows(MAX_KNOWN)
+    return [job for job in allowed if job.handler_method and handlers.loaded_handler(job.handler_method) is not None]
 
 
 def handler_of(job: JobRow) -> Handler:
@@ -336,8 +332,8 @@ def claim_jobs(
     worker_name: str,
     fits: Callable[[Sequence[str]], int] = len,
     *,
-    may_load: bool = True,
     set_aside: Callable[[Sequence[Ticket]], object] | None = None,
+    examining: Callable[[int], object] = lambda _: None,
 ) -> list[Claimed]:
     """Start the jobs of these tickets for this worker, and return those that run, in the tickets' order.
 
@@ -345,17 +341,17 @@ def claim_jobs(
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
     void, and so is one that lay in another pool's queue than that of the job's type. Those whose rows another
     transaction holds are given to ``set_aside``, so that nobody waits behind them. Without it they go to the backs of
-    their queues, and a claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer. Without ``may_load``
-    the tickets from the first one on go back whose handler this process has not loaded yet, since its import may be
-    what ends processes.
+    their queues, and a claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer.
+
+    ``examining`` gets the key of each job before the policy is asked about it and its handler is loaded, since either
+    may end the process; 0 when that is over.
     """
     if len(tickets) == 1 and (claimed := _claim_known(tickets[0], worker_name)) is not None:
         return [claimed]
     queued, wanted = _read_queued(tickets)
     count = max(1, fits([ahead_name(job) for job in queued]))
-    if not may_load:
-        count = min(count, sum(1 for _ in itertools.takewhile(is_loaded, queued)))
-    accepted, refused = _judge(queued[:count], wanted, worker_name)
+    accepted, refused = _judge(queued[:count], wanted, worker_name, examining)
+    examining(0)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     started = _start(accepted, worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
@@ -429,7 +425,9 @@ def _is_for_pool(ticket: Ticket, job: JobRow) -> bool:
     return job.pool == ticket.pool or job.pool not in pools.names()
 
 
-def _judge(jobs: Sequence[JobRow], wanted: dict[int, Ticket], worker_name: str) -> tuple[list[Claimed], list[Move]]:
+def _judge(
+    jobs: Sequence[JobRow], wanted: dict[int, Ticket], worker_name: str, examining: Callable[[int], object]
+) -> tuple[list[Claimed], list[Move]]:
     """Return which of the jobs may run now, and the moves of the others. Jobs of a kind are judged once."""
     verdicts: dict[tuple[Any, ...], Handler | Refusal] = {}
     accepted: list[Claimed] = []
@@ -444,6 +442,7 @@ def _judge(jobs: Sequence[JobRow], wanted: dict[int, Ticket], worker_name: str) 
             continue
         key = question(job)
         if key not in verdicts:
+            examining(job.pk)
             verdicts[key] = examine_claims(job)
         verdict = verdicts[key]
         if isinstance(verdict, Refusal):

@@ -91,9 +91,9 @@ def _end(worker: Worker) -> int:
 
 # Attempts that a worker had in hand when it died, and whose handlers had not begun.
 #
-# Mostly such a job is a bystander, so that it is handed back. But the import of its handler, or what comes before that,
-# may be what kills workers, and then that would go on for ever. So a job that was alone in a dying worker's hands for
-# the second time is charged for it as for a handler that kills its process.
+# Mostly such a job is a bystander, so that it is handed back. But the import of its handler, or what the policy does
+# about it, may be what kills workers, and then that would go on for ever. So a job that a worker examined when it died,
+# or that was alone in its hands, is charged from the second time on as a handler that kills its process.
 
 
 def start_unbegun(
@@ -132,21 +132,17 @@ def _values(worker_name: str) -> dict[str, Any]:
     return values | {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
 
 
-def end_unbegun(attempts: Sequence[tuple[int, int]], reason: str, worker_name: str, *, is_suspect: bool) -> list[Moved]:
-    """Hand attempts back that had not begun; charge one that is alone and was so before.
-
-    ``is_suspect`` says that nothing else is known that the worker may have died of.
-    """
-    is_alone = is_suspect and len(attempts) == 1
-    if is_alone and _died_alone_before(attempts[0][0]):
-        return settle.settle_lost(attempts, f"{reason}, before its handler began", worker_name)
-    text = "Handed back: its worker died before it began" if is_alone else "Handed back before it began"
-    message = say(f"{text}: %(reason)s", code="died_alone" if is_alone else "unbegun", reason=reason)
-    return settle.return_to_queue(attempts, message, worker_name, LogReason.DIED_ALONE if is_alone else "")
-
-
-def _died_alone_before(pk: int) -> bool:
-    return ExecutionLog.primary.filter(job_id=pk, reason=LogReason.DIED_ALONE).exists()
+def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] | None, loss: Loss) -> list[Moved]:
+    """Hand attempts back that had not begun; charge the suspect, if there is one, if it was that before."""
+    others = [pair for pair in attempts if pair != suspect]
+    text = say("Handed back before it began: %(reason)s", code="unbegun", reason=loss.reason)
+    moved = _return(others, text, loss)
+    if suspect is None:
+        return moved
+    if ExecutionLog.primary.filter(job_id=suspect[0], reason=LogReason.DIED_ALONE).exists():
+        return moved + settle.settle_lost([suspect], f"{loss.reason}, before its handler began", loss.worker_name)
+    text = say("Handed back: its worker died before it began: %(reason)s", code="died_alone", reason=loss.reason)
+    return moved + settle.return_to_queue([suspect], text, loss.worker_name, LogReason.DIED_ALONE)
 
 
 # The end of attempts that vanished together with whoever knew whether their handlers had begun.
@@ -276,7 +272,8 @@ class Loss:
     or not. ``how`` is ``lost`` (the worker died), ``timed_out`` (it was killed because a handler ran too long) or
     ``interrupted`` (it ended in order, which costs no retry). ``culprit`` is the pair for which it was killed, if it
     was; the others had no part in that. ``tracebacks`` has the stacks that it left, by the pairs that ran.
-    ``in_hand`` are those that it was about to claim; ``gave_up``: it ended by itself, in order.
+    ``in_hand`` are those that it was about to claim, and ``examined`` the one of them whose handler it was about to
+    load; ``gave_up``: it ended by itself, in order.
     """
 
     worker_name: str
@@ -286,6 +283,7 @@ class Loss:
     culprit: tuple[int, int] | None = None
     ended: frozenset[tuple[int, int]] = frozenset()
     in_hand: frozenset[tuple[int, int]] = frozenset()
+    examined: tuple[int, int] | None = None
     gave_up: bool = False
     tracebacks: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
@@ -304,14 +302,24 @@ def release_worker(loss: Loss) -> bool:
     innocent = [pair for pair in begun if pair not in guilty]
     ended = [pair for pair in held if pair in loss.ended - loss.started]
     waiting = [pair for pair in held if pair not in loss.started | loss.ended]
-    is_explained = loss.gave_up or loss.started or ended or len(loss.in_hand) > 1
-    is_suspect = loss.how == "lost" and not is_explained
-    moved = end_unbegun(waiting, loss.reason, loss.worker_name, is_suspect=is_suspect)
+    moved = _end_unbegun(waiting, _suspect(waiting, ended, loss), loss)
     text = say("Handed back: %(reason)s (another job)", code="bystander", reason=loss.reason)
     moved += _return(innocent, text, loss)
     moved += _end_unstored(ended, loss)
     moved += _end_guilty(guilty, loss)
     return {item.pk for item in moved} >= {pk for pk, _ in held}
+
+
+def _suspect(
+    waiting: Sequence[tuple[int, int]], ended: Collection[tuple[int, int]], loss: Loss
+) -> tuple[int, int] | None:
+    """Return the one of those that had not begun which may be what the worker died of, if there is one."""
+    if loss.how != "lost":
+        return None
+    if loss.examined in waiting:
+        return loss.examined
+    is_explained = loss.gave_up or loss.started or ended or len(loss.in_hand) > 1
+    return waiting[0] if len(waiting) == 1 and not is_explained else None
 
 
 def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:

@@ -32,7 +32,7 @@ class IdleChild(Child):
 
     def __init__(self, *queues: str) -> None:
         board = SimpleNamespace(get_on=lambda: None, enter=lambda _: None, is_quiet=False)
-        shared: Any = SimpleNamespace(is_cautious=lambda _: False, board=board)
+        shared: Any = SimpleNamespace(board=board)
         options = WorkerOptions(burst=True, queues=queues)
         self.state = ChildState(WORKER, options, MemoryBroker().consumer(WORKER, queues), shared)
         self.state.stopping = SimpleNamespace(wait=lambda _: None, is_set=lambda: False)  # type: ignore[assignment]

@@ -22,7 +22,6 @@ from tests.support.brokers import (
     MemoryBroker,
     pending_job,
     queue_for,
-    queue_up,
     reread,
     returned,
     running_job,
@@ -33,7 +32,6 @@ from tests.support.quick_types import make_room
 from tests.support.tuning import Tuning
 from tests.support.verbs import (
     DATABASE_AWAY,
-    Caution,
     Child,
     ChildState,
     ForeignEntry,
@@ -341,76 +339,6 @@ def test_claims_that_got_no_answer_are_given_up_before_the_next_ones(child: Chil
     child.claims.resolve_doubts()
     assert [reread(job).status for job in jobs] == ["Queued"] * 2
     assert child.state.doubts.tickets() == []
-
-
-def test_a_child_that_is_asked_for_caution_takes_one_at_a_time_and_nothing_beside_others(
-    child: Child, kind: JobType
-) -> None:
-    make_room(child, kind.pk, 50)
-    room = child.slots.room()
-    sizes = [child._set_size()]
-    child.state.shared_slots.note_caution(Caution.WITH_ALL, verbs.uptime() + 60)
-    sizes.append(child._set_size())
-    child.state.batch.running = 1
-    sizes.append(child._set_size())
-    assert sizes == [room, 1, 0]
-    assert room >= 50
-
-
-@pytest.mark.parametrize("child", [2], indirect=True, ids=["threads"])
-def test_a_cautious_child_stores_how_its_jobs_ended_before_it_takes_the_next(child: Child) -> None:
-    """Else an import that ends the process would be taken for the storing of how they ended."""
-    child.state.shared_slots.note_caution(Caution.WITH_ALL, verbs.uptime() + 60)
-    job, claimed = running_job()
-    child.state.batch.add_ended(returned(claimed))
-    assert child._set_size() == 1
-    assert reread(job).status == "Completed"
-
-
-def test_a_child_that_is_careful_with_what_it_has_not_loaded_claims_the_rest_in_sets(
-    child: Child, broker: MemoryBroker, kind: JobType, tuning: Tuning
-) -> None:
-    """A process that has run a type before does not die of claiming a job of it."""
-    new = make_job_type("new", handler_method="tests.support.handlers.echo")
-    for item in (kind, new):
-        make_room(child, item.pk, 10)
-    room = child.slots.room()
-    jobs = [pending_job(item) for item in (kind, kind, new, new, kind)]
-    broker.push([ticket_of(queue_up(job)) for job in jobs])
-    tuning.set(loaded_handlers={})
-    verbs.resolve_handler(kind.handler_method)
-    child.state.shared_slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() + 60)
-
-    def take() -> tuple[int, list[int]]:
-        size = child._set_size()
-        child._take_and_claim()
-        claimed = []
-        while (item := child.state.batch.next()) is not None:
-            claimed.append([job.pk for job in jobs].index(item.pk))
-            child.state.batch.finish()
-        return size, claimed
-
-    rounds = [take() for _ in range(4)]
-    #: The size of each set, and what was claimed of it.
-    assert rounds == [(room, [0, 1]), (room, []), (1, [2]), (room, [3, 4])]
-    assert broker.pks() == []
-
-
-def test_what_it_has_not_loaded_waits_until_nothing_runs_and_for_no_longer_than_the_caution_lasts(
-    child: Child, broker: MemoryBroker, kind: JobType, tuning: Tuning
-) -> None:
-    make_room(child, kind.pk, 10)
-    broker.push([ticket_of(queue_up(pending_job(kind)))])
-    tuning.set(loaded_handlers={})
-    slots = child.state.shared_slots
-    slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() + 60)
-    child._take_and_claim()
-    child.state.batch.running = 1
-    room = child.slots.room()
-    sizes = [child._set_size()]
-    slots.note_caution(Caution.WITH_UNLOADED, verbs.uptime() - 1)
-    sizes.append(child._set_size())
-    assert (sizes, len(broker.pks())) == ([0, room], 1)
 
 
 def test_a_burst_that_is_to_be_quiet_is_over(child: Child, kind: JobType) -> None:

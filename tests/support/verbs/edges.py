@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from django_jobs.worker.claims import Refiller
     from django_jobs.worker.interruption import RunningJobs
     from django_jobs.worker.child_state import Settler
-    from django_jobs.worker.shared import Caution
     from django_jobs.worker.shared import OccupiedSlot
     from django_jobs.worker.shared import SharedSlots
     from django_jobs.worker.shared import StopRequest

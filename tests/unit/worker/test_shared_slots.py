@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from django_jobs.worker.shared import REMEMBERED
-from tests.support import verbs
-from tests.support.verbs import MAX_SET, Caution, SharedSlots, StopRequest
+from tests.support.verbs import MAX_SET, SharedSlots, StopRequest
 
 
 @pytest.fixture
@@ -104,18 +103,6 @@ def test_what_is_about_to_be_claimed_is_seen_until_it_is(slots: SharedSlots) -> 
         assert slots.in_hand() == set(many[:MAX_SET])
         raise ZeroDivisionError
     assert slots.in_hand() == frozenset()
-
-
-@pytest.mark.parametrize("caution", Caution)
-def test_caution_is_asked_for_until_a_moment(slots: SharedSlots, caution: Caution) -> None:
-    def asked() -> list[Caution]:
-        return [item for item in Caution if slots.is_cautious(item)]
-
-    assert asked() == []
-    slots.note_caution(caution, verbs.uptime() + 60)
-    assert (asked(), slots.renewed(), slots.in_hand()) == ([caution], 0, frozenset())
-    slots.note_caution(caution, verbs.uptime() - 1)
-    assert asked() == []
 
 
 def test_the_thread_of_a_handler_is_seen(slots: SharedSlots) -> None:

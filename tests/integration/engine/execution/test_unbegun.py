@@ -55,6 +55,31 @@ def test_of_several_in_hand_none_pays_however_often_that_happens(reasons: Reason
     assert reasons(jobs[0]) == ["unbegun"] * 3
 
 
+@pytest.mark.parametrize("beside", ["nothing", "a handler ran", "another's end was not stored"])
+def test_of_several_in_hand_the_one_that_was_examined_pays_from_the_second_time_on(
+    beside: str, reasons: Reasons
+) -> None:
+    """It is what may have ended the process, whatever else went on there."""
+    culprit, bystander = job_in("Queued", job_type=make_job_type(max_retries=5)), job_in("Queued")
+    for _ in range(2):
+        other, claimed = running_job()
+        pairs = frozenset({(other.pk, claimed.attempt)} if beside != "nothing" else ())
+        fields = {"ended": pairs} if beside == "another's end was not stored" else {"started": pairs}
+        die(culprit, bystander, examined=(culprit.pk, reread(culprit).attempt + 1), **fields)
+    assert [(job.status, job.retry_count) for job in map(reread, (culprit, bystander))] == [
+        ("Failed", 1),
+        ("Queued", 0),
+    ]
+    assert (reasons(culprit), reasons(bystander)) == (["died_alone", "worker_lost"], ["unbegun"] * 2)
+
+
+def test_what_was_examined_in_a_process_that_its_supervisor_killed_pays_nothing() -> None:
+    job = job_in("Queued")
+    for _ in range(2):
+        die(job, examined=(job.pk, reread(job).attempt + 1), how="interrupted")
+    assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
+
+
 @pytest.mark.parametrize("why", ["a handler ran", "another's end was not stored", "it was killed", "it gave up"])
 def test_a_job_does_not_pay_where_something_else_explains_the_death(why: str) -> None:
     job = job_in("Queued")
