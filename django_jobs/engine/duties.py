@@ -218,8 +218,6 @@ def stalled_duties(moment: dt.datetime) -> list[Stalled]:
 
 #: Seconds between two looks whether this scheduler leads, and after a turn that failed.
 LOOK: Final = 1.0
-#: Seconds to wait for a turn that goes on when the scheduler ends.
-JOIN_SECONDS: Final = 2.0
 
 
 class DutyThread:
@@ -254,10 +252,13 @@ class DutyThread:
         self._woken.set()
 
     def stop(self) -> None:
-        """End after the turn that goes on, and wait for that a moment: its transaction ends with the process."""
+        """End after the turn that goes on."""
         self._is_stopped = True
         self.wake()
-        self._thread.join(JOIN_SECONDS)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the turn that goes on."""
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._is_stopped:

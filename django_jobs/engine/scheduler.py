@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from django.db import Error
 
@@ -18,7 +19,7 @@ from django_jobs.engine import dependencies
 from django_jobs.engine.alerts import telling
 from django_jobs.engine.alerts.records import Evaluator
 from django_jobs.engine.control import batches, lane_keys, operation_work, tenants
-from django_jobs.engine.control.retention import Sweeps, SweepThreads, forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.control.retention import Sweeps, forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.dispatch import backlog, dispatcher, tickets
 from django_jobs.engine.duties import (
     LOOK,
@@ -39,6 +40,8 @@ logger = logging.getLogger("django_jobs")
 
 #: Seconds until a duty that found nothing to delete looks again.
 FORGET_PAUSE = 60.0
+#: Seconds to wait at the end for turns that go on: the transactions of what hangs end with the process.
+JOIN_SECONDS = 2.0
 #: The more events are counted at once, the fewer rows are written.
 ROLLUP_PAUSE = 5.0
 #: The duty that evaluates the rules of alarms.
@@ -60,7 +63,7 @@ class Scheduler:
         self._clockwork = clockwork.Clockwork()
         self._operations = operation_work.OperationWork()
         #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
-        self._threads: tuple[SweepThreads | DutyThread, ...] | None = None
+        self._threads: tuple[DutyThread, ...] | None = None
         self._leads, self._next_rolling_up = False, 0.0
         self._ticked = time.monotonic()
         self._forgets_next: dict[Callable[[], int], float] = {}
@@ -73,18 +76,21 @@ class Scheduler:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set. What deletes, fires schedules, or waits for a moment is beside it, in threads."""
-        self._threads = (
-            SweepThreads(self._sweeps.steps(), lambda: self._leads, self._attempt, self._sweeps.rest),
-            clockwork.ClockworkThread(self._clockwork, lambda: self._leads, self._attempt),
-            dispatcher.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
-            operation_work.OperationThread(self._operations, lambda: self._leads, self._attempt),
-            self._mails,
+        steps: dict[str, Callable[[], tuple[int, float]]] = {
+            **{name: partial(self._sweeps.turn, name) for name in self._sweeps.steps()},
+            clockwork.DUTY: self._clockwork.step,
+            operation_work.DUTY: self._operations.step,
             # Alarms tell also of a tick that hangs.
-            DutyThread(WATCH, lambda: (self._watch(), LOOK), lambda: self._leads, self._attempt),
+            WATCH: lambda: (self._watch(), LOOK),
+        }
+        self._threads = (
+            *(DutyThread(name, step, lambda: self._leads, self._attempt) for name, step in steps.items()),
+            dispatcher.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
+            self._mails,
             DutyThread(WATCH_DUTY, self._duty_watch.step, lambda: True, self._attempt),
         )
-        for threads in self._threads:
-            threads.start()
+        for thread in self._threads:
+            thread.start()
         while not stop.is_set():
             started = time.monotonic()
             with database.waiting_on_line(database.LINE_DUTY_SECONDS):
@@ -92,8 +98,11 @@ class Scheduler:
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
         self._leads = False
-        for threads in self._threads:
-            threads.stop()
+        for thread in self._threads:
+            thread.stop()
+        until = time.monotonic() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         self.resign()
 
     def tick(self) -> dict[str, int]:

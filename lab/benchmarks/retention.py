@@ -47,15 +47,14 @@ def say(what: str, jobs: int, act: Callable[[], int]) -> None:
 def in_its_thread() -> int:
     """Delete all as the scheduler does in the long run: step by step, with the rests between."""
     from django_jobs.models import Job
-    from tests.support.verbs import Sweeps, SweepThreads
+    from tests.support.verbs import DutyThread, Sweeps
 
     count, sweeps = Job.objects.count(), Sweeps()
-    steps = {"prune": sweeps.steps()["prune"]}
-    threads = SweepThreads(steps, lambda: True, lambda _, step: step(), sweeps.rest)
-    threads.start()
+    thread = DutyThread("prune", lambda: sweeps.turn("prune"), lambda: True, lambda _, turn: turn())
+    thread.start()
     while Job.objects.exists():
         time.sleep(0.05)
-    threads.stop()
+    thread.stop()
     return count
 
 

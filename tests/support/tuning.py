@@ -227,7 +227,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "schedule_rest_seconds": ("django_jobs.engine.schedules.firing", "REST"),
     "schedule_round_seconds": ("django_jobs.engine.schedules.firing", "ROUND_SECONDS"),
     "schedules_a_look": ("django_jobs.engine.schedules.firing", "TURNS"),
-    "sweep_join_seconds": ("django_jobs.engine.control.retention", "JOIN_SECONDS"),
     "sweep_step_seconds": ("django_jobs.engine.control.retention", "STEP_SECONDS"),
     "tenant_deletion_jobs": ("django_jobs.engine.control.tenants", "BATCH"),
     "tenant_deletion_pages": ("django_jobs.engine.control.tenants", "PAGES"),

@@ -11,7 +11,7 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +20,7 @@ from django.db.models import Count, F, Q, QuerySet
 
 from django_jobs.engine.control.acts import Action, Performed, Refusal, members, order_of, perform
 from django_jobs.engine.control.operations import OperationRights, State, is_by_system
-from django_jobs.engine.duties import LOOK, DutyThread
+from django_jobs.engine.duties import LOOK
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
@@ -505,15 +505,6 @@ class OperationWork:
 def _ends_round(error: Exception) -> bool:
     """Return whether the line to the database is lost: no other operation could go on with it."""
     return database.is_lost_connection(error) and not database.was_too_slow(error)
-
-
-class OperationThread(DutyThread):
-    """A thread that works off operations whenever ``leads`` says so."""
-
-    def __init__(
-        self, work: OperationWork, leads: Callable[[], bool], report: Callable[[str, Callable[[], int]], int]
-    ) -> None:
-        super().__init__(DUTY, work.step, leads, report)
 
 
 def work_off() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -444,8 +443,6 @@ logger = logging.getLogger("django_jobs")
 STEP_SECONDS: Final = 0.25
 #: Seconds until a file is tried again that the storage refused to delete.
 FILES_PAUSE: Final = 10.0
-#: Seconds to wait for a step that runs when the scheduler ends.
-JOIN_SECONDS: Final = 2.0
 
 Step = Callable[[], int]
 
@@ -466,9 +463,16 @@ class Sweeps:
             "forget_duplicates": lambda: same_work.forget_expired_keys(STEP_SECONDS),
         }
 
-    def rest(self, name: str) -> float:
-        """Return for how many seconds a sweep rests after each second of work."""
-        return self._pruner.rest() if name == "prune" else 1.0
+    def turn(self, name: str) -> tuple[int, float]:
+        """Do one step of a sweep; return how much it deleted, and for how many seconds to rest.
+
+        A rest as long as the step takes half of one connection.
+        """
+        started = time.monotonic()
+        count = self.steps()[name]()
+        took = time.monotonic() - started if count else 0.0
+        rest = self._pruner.rest() if name == "prune" else 1.0
+        return count, took * rest or float(jobs_settings.SCHEDULER_INTERVAL)
 
     def _prune(self) -> int:
         if time.monotonic() < self._next_pruning:
@@ -485,54 +489,3 @@ class Sweeps:
         if self._files.is_through:
             self._next_files = time.monotonic() + FILES_PAUSE
         return count
-
-
-class SweepThreads:
-    """A thread for each sweep. After each step it rests ``rest(name)`` times as long as that took.
-
-    A rest as long as the step takes half of one connection.
-    """
-
-    def __init__(
-        self,
-        steps: dict[str, Step],
-        leads: Callable[[], bool],
-        report: Callable[[str, Step], int],
-        rest: Callable[[str], float],
-    ) -> None:
-        self._leads = leads
-        self._report = report
-        self._rest = rest
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=item, name=item[0], daemon=True) for item in steps.items()
-        ]
-
-    def start(self) -> None:
-        """Start to sweep, whenever ``leads`` says so."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """End after the steps that run, and wait for those a moment: what hangs there ends with the process."""
-        self._stop.set()
-        until = time.monotonic() + JOIN_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-
-    def _run(self, name: str, step: Step) -> None:
-        while not self._stop.wait(self._turn(name, step)):
-            pass
-        database.drop_connections()
-
-    def _turn(self, name: str, step: Step) -> float:
-        """Do one step, and return for how many seconds to rest. Who does not lead holds no connection."""
-        started = time.monotonic()
-        if not self._leads():
-            database.drop_connections()
-            return float(jobs_settings.SCHEDULER_INTERVAL)
-        database.mend_connections()
-        with database.waiting_on_line(database.LINE_DUTY_SECONDS):
-            count = self._report(name, step)
-        took = time.monotonic() - started if count else 0.0
-        return took * self._rest(name) or float(jobs_settings.SCHEDULER_INTERVAL)

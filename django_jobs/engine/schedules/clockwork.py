@@ -6,11 +6,9 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.duties import DutyThread
 from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
@@ -117,12 +115,3 @@ class Clockwork:
             return
         self._next_upkeep = time.monotonic() + UPKEEP_PAUSE
         self._history.prune()
-
-
-class ClockworkThread(DutyThread):
-    """A thread that fires whenever ``leads`` says so."""
-
-    def __init__(
-        self, clockwork: Clockwork, leads: Callable[[], bool], report: Callable[[str, Callable[[], int]], int]
-    ) -> None:
-        super().__init__(DUTY, clockwork.step, leads, report)

@@ -210,7 +210,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.retention import Pruning
     from django_jobs.engine.control.retention import Pruner
     from django_jobs.engine.control.saved_tenants import may_reuse_keys
-    from django_jobs.engine.control.retention import SweepThreads
+    from django_jobs.engine.duties import DutyThread
     from django_jobs.engine.control.retention import Sweeps
     from django_jobs.engine.control.switches import pause_type
     from django_jobs.engine.control.switches import resume_type
@@ -228,7 +228,6 @@ if TYPE_CHECKING:
 
     # Schedules
     from django_jobs.engine.schedules.clockwork import Clockwork
-    from django_jobs.engine.schedules.clockwork import ClockworkThread
     from django_jobs.engine.schedules.declared_schedules import schedules_of
     from django_jobs.engine.schedules.declared_schedules import sync_declared_schedules
     from django_jobs.engine.schedules.definitions import check_definition

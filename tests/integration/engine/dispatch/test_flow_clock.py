@@ -170,6 +170,7 @@ def thread() -> Iterator[Callable[[Callable[[], bool]], FlowThread]]:
     yield start
     for item in begun:
         item.stop()
+        item.join(30.0)
 
 
 @pytest.mark.django_db(transaction=True)

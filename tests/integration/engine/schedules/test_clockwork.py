@@ -11,7 +11,7 @@ import pytest
 from django_jobs.models import Organization, Schedule, ScheduleFiring
 from tests.support.schedules import HOUR, make_schedule
 from tests.support.tuning import Tuning
-from tests.support.verbs import Clockwork, ClockworkThread
+from tests.support.verbs import Clockwork, DutyThread
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -69,7 +69,7 @@ def test_the_thread_fires_while_it_leads_and_not_before(organization: Organizati
         asked.release()
         return leads.is_set()
 
-    thread = ClockworkThread(Clockwork(), is_leading, do)
+    thread = DutyThread("fire", Clockwork().step, is_leading, do)
     thread.start()
     try:
         assert asked.acquire(timeout=30)
@@ -79,3 +79,4 @@ def test_the_thread_fires_while_it_leads_and_not_before(organization: Organizati
         wait_until(ScheduleFiring.objects.exists, 30.0, "a firing")
     finally:
         thread.stop()
+        thread.join(30.0)

@@ -1,19 +1,17 @@
-"""Sweeps in threads of their own: only of a leader, at half speed, and none of them holds up another."""
+"""Duties in threads of their own: only of a leader, and sweeps at half speed."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, SweepThreads
-from tests.support.waiting import wait_until
+from tests.support.verbs import DutyThread, Interpose, Sweeps
 
-Start = Callable[..., SweepThreads]
+Start = Callable[..., DutyThread]
 
 
 @pytest.fixture(autouse=True)
@@ -23,33 +21,18 @@ def no_database(interpose: Interpose) -> None:
 
 
 @pytest.fixture
-def start(tuning: Tuning) -> Iterator[Start]:
-    begun: list[SweepThreads] = []
-    tuning.set(sweep_join_seconds=0.01)
+def start() -> Iterator[Start]:
+    begun: list[DutyThread] = []
 
-    def start(leads: Callable[[], bool] = lambda: True, **steps: Callable[[], int]) -> SweepThreads:
-        threads = SweepThreads(steps, leads, lambda _, step: step(), lambda _: 1.0)
-        threads.start()
-        begun.append(threads)
-        return threads
+    def start(step: Callable[[], int], leads: Callable[[], bool] = lambda: True) -> DutyThread:
+        thread = DutyThread("sweep", lambda: (step(), 0.01), leads, lambda _, turn: turn())
+        thread.start()
+        begun.append(thread)
+        return thread
 
     yield start
-    for threads in begun:
-        threads.stop()
-
-
-def test_one_that_hangs_holds_up_neither_the_others_nor_the_end(start: Start) -> None:
-    is_free = threading.Event()
-    swept: list[int] = []
-
-    def sweep() -> int:
-        swept.append(1)
-        return 1
-
-    threads = start(delete_files=lambda: int(is_free.wait(60)), prune=sweep)
-    wait_until(lambda: len(swept) > 3, 60, "the other sweep")
-    threads.stop()
-    is_free.set()
+    for thread in begun:
+        thread.stop()
 
 
 def test_who_does_not_lead_sweeps_nothing(start: Start) -> None:
@@ -64,18 +47,19 @@ def test_who_does_not_lead_sweeps_nothing(start: Start) -> None:
         swept.set()
         return 1
 
-    start(leads, prune=sweep).stop()
+    thread = start(sweep, leads)
     assert asked.wait(60)
+    thread.stop()
+    thread.join(60)
     assert not swept.is_set()
 
 
-def test_it_rests_for_that_part_of_the_time_for_which_it_swept(tuning: Tuning) -> None:
+@pytest.mark.parametrize(("count", "rest"), [(5, 0.3), (0, 1.0)])
+def test_it_rests_for_as_long_as_it_swept_or_until_the_next_tick(
+    count: int, rest: float, interpose: Interpose, tuning: Tuning
+) -> None:
     moments = iter([10.0, 10.3])
     tuning.set(sweep_clock=SimpleNamespace(monotonic=lambda: next(moments)))
-    threads: Any = SweepThreads({}, lambda: True, lambda _, step: step(), lambda _: 0.5)
-    assert threads._turn("prune", lambda: 5) == pytest.approx(0.15)
-
-
-def test_where_nothing_is_left_it_looks_again_in_the_scheduler_s_rhythm() -> None:
-    threads: Any = SweepThreads({}, lambda: True, lambda _, step: step(), lambda _: 0.5)
-    assert threads._turn("prune", lambda: 0) == 1.0
+    interpose("forget_expired_keys", lambda _seconds: count)
+    swept, seconds = Sweeps().turn("forget_duplicates")
+    assert (swept, round(seconds, 3)) == (count, rest)
