@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from django_jobs.admin.formatting import ago, as_json, line, linked, moment, zone_of
 from django_jobs.admin.schedule_columns import job_link, job_names, outcome_badge, until
 from django_jobs.admin.schedule_words import rule_words
+from django_jobs.engine.job_types.declared_types import changed_from
 from django_jobs.engine.job_types.masking import Names, masked
-from django_jobs.engine.schedules.declared_schedules import changed_by_hand, is_declared
+from django_jobs.engine.schedules.declared_schedules import is_declared
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
@@ -122,7 +123,7 @@ def read_declared(schedule: Schedule, names: Names) -> Declared | None:
     """Return which fields an administrator changed and which follow the code; None where no code declared it."""
     if not isinstance(schedule.declared, dict):
         return None
-    by_hand = changed_by_hand(schedule)
+    by_hand = changed_from(schedule, schedule.declared)
     changed = [
         (_title(name), _shown(name, getattr(schedule, name), names), _shown(name, said, names))
         for name, said in by_hand.items()

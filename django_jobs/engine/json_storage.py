@@ -160,3 +160,11 @@ def clean_text(value: object, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         return text[: limit - 1] + "…"
     return text
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two values of a field say the same: in JSON 1 and true do not, as they do in Python."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one == other
+    first, second = (json.dumps(value, cls=DjangoJSONEncoder, sort_keys=True) for value in (one, other))
+    return first == second

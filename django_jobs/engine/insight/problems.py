@@ -249,7 +249,7 @@ def _examine_declarations() -> Finding:
     except ImproperlyConfigured as error:
         text = say("%(error)s", code="wrong_declarations", error=str(error))
         return Finding(level=PROBLEM, subject=DECLARED, text=text)
-    missing = [item.type_name for item in found if item.is_missing]
+    missing = [item.name for item in found if item.is_missing]
     if missing:
         text = say(
             "without a row: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`.",
@@ -257,7 +257,7 @@ def _examine_declarations() -> Finding:
             types=_named(missing),
         )
         return Finding(level=PROBLEM, subject=DECLARED, text=text)
-    outdated = [item.type_name for item in found if item.is_written]
+    outdated = [item.name for item in found if item.is_written]
     if outdated:
         text = say(
             "their rows are not up to date: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`.",

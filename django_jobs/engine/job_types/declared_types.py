@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.handlers import has_scheme, path_problem
 from django_jobs.engine.job_types.parameters import names_read_by
 from django_jobs.engine.job_types.types import Declaration
+from django_jobs.engine.json_storage import is_same
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NEEDS_KEY, key_problem, pool_problem
 from django_jobs.texts import code_of, say
@@ -98,7 +100,7 @@ def stored_value(name: str, value: Any) -> Any:
         return field.get_prep_value(field.clean(value, None))
 
 
-# Writing declared job types into the database, field by field; what administrators have changed stays.
+# How rows differ from what the code says: what administrators have changed stays.
 
 
 logger = logging.getLogger("django_jobs")
@@ -106,16 +108,87 @@ logger = logging.getLogger("django_jobs")
 MAX_TRIES: Final = 5
 
 
+class NoTable(ImproperlyConfigured):
+    """The database has no table of job types: nobody has migrated it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How the row of a declared type or schedule differs from what the code says.
+
+    ``fields`` will follow the code; ``kept`` were changed by an administrator and stay. ``is_undeclared`` tells of a
+    schedule that code declares no more: it will be disabled, unless an administrator changed it. ``is_written`` tells
+    whether a synchronization writes the row; it may do so only to remember what the code says.
+    """
+
+    name: str
+    is_missing: bool = False
+    is_undeclared: bool = False
+    fields: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    is_written: bool = True
+
+
+def difference(name: str, row: Any, wanted: Mapping[str, Any], before: Mapping[str, Any]) -> Difference:
+    """Return how a row, if there is one, differs from the values that the code wants.
+
+    ``before`` are values that a row has which is older than its declaration: fields with these follow the code.
+    """
+    if row is None:
+        return Difference(name=name, is_missing=True)
+    values, last = as_json(wanted), {**before, **(row.declared or {})}
+    said = {field: last[field] for field in values if field in last}
+    follow = said.keys() - changed_from(row, said)
+    is_written = not is_same(row.declared, values)
+    differing = sorted(changed_from(row, values))
+    fields = tuple(field for field in differing if is_written and field in follow)
+    kept = tuple(field for field in differing if field not in fields)
+    return Difference(name=name, fields=fields, kept=kept, is_written=is_written)
+
+
+def changed_from(row: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was ``said`` of fields that hold something else now."""
+    now = as_json({field: getattr(row, field) for field in said})
+    return {field: value for field, value in said.items() if not is_same(now[field], value)}
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's values as JSON keeps them."""
+    return {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in values.items()}
+
+
+def notable(found: Iterable[Difference]) -> list[Difference]:
+    """Return the differences of which something is to be told, by name."""
+    return sorted((item for item in found if item.is_written or item.kept), key=lambda item: item.name)
+
+
+def model_in(name: str, using: str, apps: Any) -> Any:
+    """Return a model of ours from ``apps``; None where this database has no table of it, or one of an older release."""
+    try:
+        model = apps.get_model("django_jobs", name)
+    except LookupError:
+        return None
+    columns, of_this_release = (
+        {field.column for field in kind._meta.concrete_fields}
+        for kind in (model, current_apps.get_model("django_jobs", name))
+    )
+    # A migration may have been faked, or undone.
+    has_table = model._meta.db_table in connections[using].introspection.table_names()
+    return model if router.allow_migrate_model(using, model) and has_table and columns >= of_this_release else None
+
+
+# Writing declared job types into the database, field by field.
+
+
 def _wanted(declaration: Declaration) -> dict[str, Any]:
     """Return every field as the code wants it: what it says, and defaults for what it does not say."""
     said = {name: stored_value(name, value) for name, value in declaration.fields.items()}
-    unsaid = {name: _default(name) for name in types.DECLARED_FIELDS} | types.DECLARED_DEFAULTS
-    return unsaid | said | {"handler_method": declaration.path}
+    return _defaults() | types.DECLARED_DEFAULTS | said | {"handler_method": declaration.path}
 
 
-def _default(name: str) -> Any:
-    field: Any = JobType._meta.get_field(name)
-    return field.get_prep_value(field.get_default())
+def _defaults() -> dict[str, Any]:
+    fields: list[Any] = [JobType._meta.get_field(name) for name in types.DECLARED_FIELDS]
+    return {field.name: field.get_prep_value(field.get_default()) for field in fields}
 
 
 def ensure_type(declaration: Declaration, *, using: str) -> None:
@@ -134,29 +207,8 @@ def ensure_type(declaration: Declaration, *, using: str) -> None:
             other=row.pk,
         )
         raise ImproperlyConfigured(text)
-    if row is None:
-        _create([declaration], JobType, using)
-    else:
-        _update(row, _wanted(declaration), JobType, using)
-
-
-class NoTable(ImproperlyConfigured):
-    """The database has no table of job types: nobody has migrated it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """How the row of a declared type differs from what the code says.
-
-    ``fields`` will follow the code; ``kept`` were changed by an administrator and stay. ``is_written`` tells whether a
-    synchronization writes the row; it may do so only to remember what the code says.
-    """
-
-    type_name: str
-    is_missing: bool = False
-    fields: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    is_written: bool = True
+    wanted = _wanted(declaration)
+    _write(difference(declaration.type_name, row, wanted, _defaults()), wanted, JobType, using)
 
 
 def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[Difference]:
@@ -164,28 +216,19 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
 
     Also those of tasks that are found, so that no transaction makes one, for which others would wait. A field that no
     longer holds what the code declared last was changed by an administrator and stays. A type that code declared once
-    keeps its row, since it may have jobs. Return what was found, as :func:`differences` does. Raises
+    keeps its row, since it may have jobs. Return what was found, as :func:`type_differences` does. Raises
     ImproperlyConfigured for a wrong declaration.
     """
-    model = _model_in(using, apps)
+    model = model_in("JobType", using, apps)
     if model is None:
         return []
-    rows = {row.pk: row for row in model._default_manager.using(using).all()}
-    found = types.declared_types()
-    _refuse_wrong(found)
-    elsewhere = types.found_elsewhere()
-    found += elsewhere
-    missing = [declaration for declaration in found if declaration.type_name not in rows]
-    _create(missing, model, using)
-    taken = _taken_names(elsewhere, rows, model, using)
-    done = [Difference(type_name=item.type_name, is_missing=True) for item in missing if item.type_name not in taken]
-    done += [
-        _update(rows[declaration.type_name], _wanted(declaration), model, using)
-        for declaration in found
-        if declaration.type_name in rows
-    ]
-    _tell_undeclared(rows, {declaration.type_name for declaration in found})
-    return _notable(done)
+    wanted, found = _compare(model, using, with_tasks=True)
+    for name in undeclared_types(using=using):
+        logger.warning(
+            "event=job_type_no_longer_declared job_type=%s its row stays: disable it, or delete it when it has no jobs",
+            name,
+        )
+    return notable([_write(item, wanted[item.name], model, using) for item in found])
 
 
 def type_differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
@@ -193,24 +236,10 @@ def type_differences(*, using: str, with_tasks: bool = True) -> list[Difference]
 
     Raises ImproperlyConfigured for a wrong declaration, and NoTable where there is no table of job types.
     """
-    model = _model_in(using, current_apps)
+    model = model_in("JobType", using, current_apps)
     if model is None:
         raise NoTable(f"The database {using!r} has no table of job types; run `manage.py migrate`.")
-    rows = {row.pk: row for row in model._default_manager.using(using).all()}
-    found = types.declared_types()
-    _refuse_wrong(found)
-    elsewhere = types.found_elsewhere() if with_tasks else []
-    found += elsewhere
-    taken = _taken_names(elsewhere, rows, model, using)
-    return _notable(
-        [
-            _difference(rows[item.type_name], _known(_wanted(item), model))
-            if item.type_name in rows
-            else Difference(type_name=item.type_name, is_missing=True)
-            for item in found
-            if item.type_name not in taken
-        ]
-    )
+    return notable(_compare(model, using, with_tasks=with_tasks)[1])
 
 
 def undeclared_types(*, using: str) -> list[str]:
@@ -221,23 +250,17 @@ def undeclared_types(*, using: str) -> list[str]:
     return [name for name, path in found if name not in names and not has_scheme(path)]
 
 
-def _notable(found: list[Difference]) -> list[Difference]:
-    notable = [item for item in found if item.is_written or item.kept]
-    return sorted(notable, key=lambda item: item.type_name)
-
-
-def _model_in(using: str, apps: Any) -> Any:
-    """Return the model of job types from ``apps``; None where this database has no table of it."""
-    try:
-        model = apps.get_model("django_jobs", "JobType")
-    except LookupError:
-        return None
-    return model if router.allow_migrate_model(using, model) and _is_there(model, using) else None
-
-
-def _is_there(model: Any, using: str) -> bool:
-    """Return whether the table exists: a migration may have been faked, or undone."""
-    return model._meta.db_table in connections[using].introspection.table_names()
+def _compare(model: Any, using: str, *, with_tasks: bool) -> tuple[dict[str, dict[str, Any]], list[Difference]]:
+    """Return what the code wants of each type, and how the rows differ from that."""
+    declared = types.declared_types()
+    _refuse_wrong(declared)
+    tasks = types.found_elsewhere() if with_tasks else []
+    rows = model._default_manager.using(using)
+    present = {row.pk: row for row in rows.all()}
+    taken = _taken_names({item.type_name for item in tasks} - present.keys(), rows)
+    wanted = {item.type_name: _wanted(item) for item in (*declared, *tasks) if item.type_name not in taken}
+    before = _defaults()
+    return wanted, [difference(name, present.get(name), values, before) for name, values in wanted.items()]
 
 
 def _refuse_wrong(found: list[Declaration]) -> None:
@@ -249,81 +272,35 @@ def _refuse_wrong(found: list[Declaration]) -> None:
         raise ImproperlyConfigured("Wrong declarations of job types: " + "; ".join(wrong))
 
 
-def _create(missing: list[Declaration], model: Any, using: str) -> None:
-    if not missing:
-        return
-    rows = []
-    for declaration in missing:
-        wanted = _known(_wanted(declaration), model)
-        rows.append(model(type_name=declaration.type_name, declared=wanted, **wanted))
-        logger.info("event=job_type_declared job_type=%s handler=%s", declaration.type_name, declaration.path)
-    # Another process that migrates at this moment may make the same rows.
-    model._default_manager.using(using).bulk_create(rows, ignore_conflicts=True)
-
-
-def _taken_names(found: list[Declaration], known: Collection[str], model: Any, using: str) -> set[str]:
+def _taken_names(missing: set[str], rows: Any) -> set[str]:
     """Return those names that this database takes for those of other types, as MariaDB does, which ignores case.
 
-    Their tasks cannot be enqueued. The names that are ``known`` have rows of their own.
+    Their tasks cannot be enqueued.
     """
-    names = {declaration.type_name for declaration in found if declaration.type_name not in known}
-    rows = model._default_manager.using(using)
-    there = set(rows.filter(pk__in=names).values_list("pk", flat=True)) if names else set()
-    taken = {name for name in sorted(names - there) if there and rows.filter(pk=name).exists()}
+    is_any = bool(missing) and rows.filter(pk__in=missing).exists()
+    taken = {name for name in sorted(missing) if is_any and rows.filter(pk=name).exists()}
     for name in sorted(taken):
         logger.warning("event=job_type_left_out job_type=%s its name is that of another type to this database", name)
     return taken
 
 
-def _known(values: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Return the values of fields that the table has: in the middle of migrations it may lack some."""
-    names = {field.name for field in model._meta.concrete_fields}
-    return {name: value for name, value in values.items() if name in names}
-
-
-def _update(row: Any, wanted: dict[str, Any], model: Any, using: str) -> Difference:
+def _write(item: Difference, wanted: dict[str, Any], model: Any, using: str) -> Difference:
     """Write what the code has changed, unless an administrator saves other values of these fields meanwhile."""
-    wanted = _known(wanted, model)
-    found = _difference(row, wanted)
-    for _ in range(MAX_TRIES):
-        if not found.is_written:
-            break
-        changed = {name: wanted[name] for name in found.fields}
-        guard = {name: getattr(row, name) for name in changed}
-        rows = model._default_manager.using(using).filter(pk=row.pk, **guard)
-        if rows.update(**changed, declared=wanted):
-            # Without any, the row only remembers what the code says now.
-            if found.fields:
-                logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(found.fields))
-            break
-        row = model._default_manager.using(using).filter(pk=row.pk).first()
+    every = model._default_manager.using(using)
+    if item.is_missing:
+        # Another process that migrates at this moment may make the same row.
+        every.bulk_create([model(type_name=item.name, declared=wanted, **wanted)], ignore_conflicts=True)
+        logger.info("event=job_type_declared job_type=%s handler=%s", item.name, wanted["handler_method"])
+        return item
+    for _ in range(MAX_TRIES if item.is_written else 0):
+        row = every.filter(pk=item.name).first()
         if row is None:
-            return Difference(type_name=found.type_name, is_written=False)
-        found = _difference(row, wanted)
-    return found
-
-
-def _difference(row: Any, wanted: dict[str, Any]) -> Difference:
-    last = row.declared if isinstance(row.declared, dict) else {}
-    differing = sorted(name for name, value in wanted.items() if getattr(row, name) != value)
-    # Of a row that is older than its declaration, only fields with default values follow the code.
-    held_by_code = {name for name in wanted if getattr(row, name) == last.get(name, _before(name))}
-    is_written = last != wanted
-    fields = tuple(name for name in differing if is_written and name in held_by_code)
-    kept = tuple(name for name in differing if name not in fields)
-    return Difference(type_name=row.pk, fields=fields, kept=kept, is_written=is_written)
-
-
-def _before(name: str) -> Any:
-    return None if name == "handler_method" else _default(name)
-
-
-def _tell_undeclared(rows: dict[str, Any], names: set[str]) -> None:
-    for row in rows.values():
-        if row.declared is not None and row.pk not in names and row.is_enabled and not has_scheme(row.handler_method):
-            logger.warning(
-                "event=job_type_no_longer_declared job_type=%s handler=%s its row stays: disable it, or delete it "
-                "when it has no jobs",
-                row.pk,
-                row.handler_method,
-            )
+            return Difference(name=item.name, is_written=False)
+        item = difference(item.name, row, wanted, _defaults())
+        rows = every.filter(pk=row.pk, **{name: getattr(row, name) for name in item.fields})
+        if rows.update(declared=wanted, **{name: wanted[name] for name in item.fields}):
+            # Without any, the row only remembers what the code says now.
+            if item.fields:
+                logger.info("event=job_type_updated job_type=%s fields=%s", row.pk, ",".join(item.fields))
+            break
+    return item

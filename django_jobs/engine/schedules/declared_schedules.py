@@ -13,12 +13,20 @@ from typing import Any, Final
 
 from django.apps import apps as current_apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
+from django.db import transaction
 
 from django_jobs.engine.job_types import types
+from django_jobs.engine.job_types.declared_types import (
+    Difference,
+    as_json,
+    changed_from,
+    difference,
+    model_in,
+    notable,
+)
 from django_jobs.engine.job_types.types import Declaration
 from django_jobs.engine.schedules import definitions
-from django_jobs.engine.schedules.definitions import is_same, next_run
+from django_jobs.engine.schedules.definitions import next_run
 from django_jobs.engine.schedules.timetable import Every
 from django_jobs.engine.store import database
 from django_jobs.texts import code_of, say
@@ -37,23 +45,6 @@ class DeclaredSchedule:
     values: dict[str, Any]
     problems: tuple[str, ...]
     place: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleDifference:
-    """How the row of a declared schedule differs from what the code says.
-
-    ``fields`` will follow the code; ``kept`` were changed by an administrator and stay. ``is_undeclared`` tells that
-    code declares it no more: it will be disabled, unless an administrator changed it. ``is_written`` tells whether a
-    synchronization writes the row.
-    """
-
-    name: str
-    is_missing: bool = False
-    is_undeclared: bool = False
-    fields: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    is_written: bool = True
 
 
 def declared_schedules() -> list[DeclaredSchedule]:
@@ -97,13 +88,13 @@ def _said(item: Any) -> dict[str, Any] | None:
     return dict(item) if isinstance(item, Mapping) else None
 
 
-def sync_declared_schedules(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[ScheduleDifference]:
+def sync_declared_schedules(*, using: str, apps: Any = current_apps, **kwargs: Any) -> list[Difference]:
     """Make the rows that are missing, update those whose declaration changed, and disable what is declared no more.
 
     For ``post_migrate``, after the types. A field that no longer holds what the code declared last was changed by an
     administrator and stays. Return what was found. Raises ImproperlyConfigured for a wrong declaration.
     """
-    model = _model_in(using, apps)
+    model = model_in("Schedule", using, apps)
     if model is None:
         return []
     wanted = _wanted()
@@ -115,25 +106,25 @@ def sync_declared_schedules(*, using: str, apps: Any = current_apps, **kwargs: A
         found = _differences(rows, wanted, taken)
         for item in found:
             if item.is_written:
-                _write(item, rows, wanted, model, using)
+                _write(item, rows.get(item.name), wanted.get(item.name, {}), model, using)
             elif item.is_undeclared:
                 logger.warning("event=schedule_no_longer_declared schedule=%s it goes on as changed by hand", item.name)
     return found
 
 
-def differences(*, using: str) -> list[ScheduleDifference]:
+def schedule_differences(*, using: str) -> list[Difference]:
     """Return what a synchronization would do, and what it would leave; nothing is written.
 
     Raises ImproperlyConfigured for a wrong declaration.
     """
-    model = _model_in(using, current_apps)
+    model = model_in("Schedule", using, current_apps)
     rows = {} if model is None else {row.name: row for row in _rows(model, using)}
     return _differences(rows, _wanted(), {} if model is None else _taken(_rows(model, using)))
 
 
 def taken_names(*, using: str) -> list[str]:
     """Return a sentence for each declared schedule that cannot be made, since a person made one of its name."""
-    model = _model_in(using, current_apps)
+    model = model_in("Schedule", using, current_apps)
     return [] if model is None else list(_taken(_rows(model, using)).values())
 
 
@@ -153,17 +144,6 @@ def _rows(model: Any, using: str) -> Any:
     return model._default_manager.using(using).filter(organization__isnull=True)
 
 
-def _model_in(using: str, apps: Any) -> Any:
-    """Return the model of schedules from ``apps``; None where this database has no table of it, or an older one."""
-    try:
-        model = apps.get_model("django_jobs", "Schedule")
-    except LookupError:
-        return None
-    has_table = model._meta.db_table in connections[using].introspection.table_names()
-    is_migrated = has_table and hasattr(model, "made_by_code")
-    return model if router.allow_migrate_model(using, model) and is_migrated else None
-
-
 def _wanted() -> dict[str, dict[str, Any]]:
     """Return the columns of each declared schedule by its name. Raises ImproperlyConfigured for a wrong one."""
     declared = declared_schedules()
@@ -173,37 +153,13 @@ def _wanted() -> dict[str, dict[str, Any]]:
     return {item.name: item.values for item in declared}
 
 
-def _differences(
-    rows: dict[str, Any], wanted: dict[str, dict[str, Any]], taken: Mapping[str, str]
-) -> list[ScheduleDifference]:
-    found = [
-        _difference(rows[name], values) if name in rows else ScheduleDifference(name=name, is_missing=True)
-        for name, values in wanted.items()
-        if name not in taken
-    ]
+def _differences(rows: dict[str, Any], wanted: dict[str, dict[str, Any]], taken: Mapping[str, str]) -> list[Difference]:
+    found = [difference(name, rows.get(name), values, {}) for name, values in wanted.items() if name not in taken]
     left = [row for name, row in rows.items() if name not in wanted and row.declared is not None and row.is_enabled]
-    found += [_undeclared(row) for row in left]
-    return sorted((item for item in found if item.is_written or item.kept), key=lambda item: item.name)
-
-
-def _difference(row: Any, values: dict[str, Any]) -> ScheduleDifference:
-    last = row.declared if isinstance(row.declared, dict) else {}
-    differing = sorted(name for name, value in values.items() if not is_same(getattr(row, name), value))
-    is_written = not is_same(last, _stored(values))
-    fields = tuple(name for name in differing if is_written and _is_as_declared(row, name, last))
-    kept = tuple(name for name in differing if name not in fields)
-    return ScheduleDifference(name=row.name, fields=fields, kept=kept, is_written=is_written)
-
-
-def _undeclared(row: Any) -> ScheduleDifference:
-    kept = tuple(sorted(name for name in row.declared if not _is_as_declared(row, name, row.declared)))
-    return ScheduleDifference(name=row.name, is_undeclared=True, kept=kept, is_written=not kept)
-
-
-def changed_by_hand(row: Any) -> dict[str, Any]:
-    """Return the fields of a declared schedule that an administrator changed, with what the code said last."""
-    said: dict[str, Any] = row.declared if isinstance(row.declared, dict) else {}
-    return {name: value for name, value in said.items() if not _is_as_declared(row, name, said)}
+    for row in left:
+        kept = tuple(sorted(changed_from(row, row.declared)))
+        found.append(Difference(name=row.name, is_undeclared=True, kept=kept, is_written=not kept))
+    return notable(found)
 
 
 def is_declared(name: str) -> bool:
@@ -211,33 +167,20 @@ def is_declared(name: str) -> bool:
     return any(item.name == name for item in declared_schedules())
 
 
-def _is_as_declared(row: Any, name: str, last: Mapping[str, Any]) -> bool:
-    """Return whether a field still holds what the code said last."""
-    return name in last and is_same(_stored({name: getattr(row, name)})[name], last[name])
-
-
-def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON keeps them."""
-    return {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in values.items()}
-
-
-def _write(item: ScheduleDifference, rows: Any, wanted: dict[str, dict[str, Any]], model: Any, using: str) -> None:
+def _write(item: Difference, row: Any, values: dict[str, Any], model: Any, using: str) -> None:
     now = database.now()
     if item.is_missing:
-        values = wanted[item.name]
         anchor = now.replace(microsecond=0)
-        row = model(name=item.name, made_by_code=True, declared=_stored(values), created_at=anchor, **values)
+        row = model(name=item.name, made_by_code=True, declared=as_json(values), created_at=anchor, **values)
         row.next_run_at = next_run(row, now)
         model._default_manager.using(using).bulk_create([row], ignore_conflicts=True)
         logger.info("event=schedule_declared schedule=%s job_type=%s", item.name, values["job_type_id"])
         return
-    row = rows[item.name]
     if item.is_undeclared:
         row.is_enabled, row.declared = False, {**row.declared, "is_enabled": False}
         logger.warning("event=schedule_no_longer_declared schedule=%s it is disabled; delete it", item.name)
     else:
-        values = wanted[item.name]
-        row.declared = _stored(values)
+        row.declared = as_json(values)
         for name in item.fields:
             setattr(row, name, values[name])
     if item.is_undeclared or {*definitions.RULE, "is_enabled"}.intersection(item.fields):

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, IntegrityError, transaction
 from django.db.models import CharField, F, Q, QuerySet
 from django.db.models.functions import Cast
@@ -31,7 +29,7 @@ from django_jobs.engine.control.audit import Act
 from django_jobs.engine.english import in_english
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.job_types.masking import hidden_from, masked
-from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.json_storage import clean_text, is_same, is_storable_text
 from django_jobs.engine.schedules import timetable
 from django_jobs.engine.schedules.timetable import Every, Rule, rule_of
 from django_jobs.engine.store import database
@@ -343,14 +341,6 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
         text = _("You may not manage the schedules of this organization.")
         raise PermissionDenied(say(text, code="not_manager"))
     return target.kind, target.organization
-
-
-def is_same(one: object, other: object) -> bool:
-    """Return whether two values of a field say the same: in JSON 1 and true do not, as they do in Python."""
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return one == other
-    first, second = (json.dumps(value, cls=DjangoJSONEncoder, sort_keys=True) for value in (one, other))
-    return first == second
 
 
 def check_hidden(before: Schedule, values: Mapping[str, Any], user: Any, errors: Errors) -> None:

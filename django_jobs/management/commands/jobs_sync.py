@@ -10,7 +10,6 @@ from django.core.management.base import CommandParser
 from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.declared_types import Difference
 from django_jobs.engine.schedules import declared_schedules
-from django_jobs.engine.schedules.declared_schedules import ScheduleDifference
 from django_jobs.engine.store import database
 from django_jobs.management.base import told_plainly
 from django_jobs.management.json_answers import ShellCommand
@@ -33,73 +32,52 @@ class Command(ShellCommand):
                 found = declared_types.type_differences(using=using)
             except declared_types.NoTable as error:
                 raise Unavailable(str(error)) from error
-            schedules = declared_schedules.differences(using=using)
+            schedules = declared_schedules.schedule_differences(using=using)
             if not options["check"]:
                 found = declared_types.sync_declared_types(using=using)
                 schedules = declared_schedules.sync_declared_schedules(using=using)
             left, taken = declared_types.undeclared_types(using=using), declared_schedules.taken_names(using=using)
         if self.as_json:
-            self.say(_facts(found, schedules, left, is_check=options["check"]), "")
+            types, others = [_facts(item) for item in found], [_facts(item) for item in schedules]
+            facts = {"check": options["check"], "job_types": types, "schedules": others, "undeclared": left}
+            self.say(facts, "")
         else:
             would_be = "would be " if options["check"] else ""
-            self._tell(found, left, would_be)
-            self._tell_schedules(schedules, would_be)
+            self._tell(found, "", would_be)
+            for name in left:
+                self.stdout.write(f"{name}: left, though no code declares it; disable it, or delete it without jobs")
+            if not any(item.is_written for item in found):
+                self.stdout.write("The rows of all declared job types are up to date.")
+            self._tell(schedules, "schedule ", would_be)
         if taken:
             raise Refused(" ".join(taken), code="name_taken")
-        written = [item.type_name for item in found if item.is_written]
+        written = [item.name for item in found if item.is_written]
         written += [f"schedule {item.name}" for item in schedules if item.is_written]
         if options["check"] and written:
             names = ", ".join(written)
             text = f"Not up to date: {names}. Run `manage.py migrate` or `manage.py jobs_sync`."
             raise Refused(text, code="not_up_to_date")
 
-    def _tell(self, found: Sequence[Difference], left: Sequence[str], would_be: str) -> None:
+    def _tell(self, found: Sequence[Difference], kind: str, would_be: str) -> None:
         for item in found:
-            if item.is_missing:
-                self.stdout.write(f"{item.type_name}: {would_be}created")
-            elif item.is_written:
-                what = ", ".join(item.fields) or "what the code says is remembered"
-                self.stdout.write(f"{item.type_name}: {would_be}updated ({what})")
-            if item.kept:
-                self.stdout.write(f"{item.type_name}: left as an administrator has it ({', '.join(item.kept)})")
-        for name in left:
-            self.stdout.write(f"{name}: left, though no code declares it; disable it, or delete it without jobs")
-        if not any(item.is_written for item in found):
-            self.stdout.write("The rows of all declared job types are up to date.")
-
-    def _tell_schedules(self, found: Sequence[ScheduleDifference], would_be: str) -> None:
-        for item in found:
-            name = f"schedule {item.name}"
+            name, left = kind + item.name, f"left as an administrator has it ({', '.join(item.kept)})"
+            if item.is_undeclared:
+                self.stdout.write(f"{name}: {left if item.kept else would_be + 'disabled'}, since no code declares it")
+                continue
             if item.is_missing:
                 self.stdout.write(f"{name}: {would_be}created")
-            elif item.is_undeclared:
-                what = (
-                    f"left as an administrator has it ({', '.join(item.kept)})" if item.kept else f"{would_be}disabled"
-                )
-                self.stdout.write(f"{name}: {what}, since no code declares it")
             elif item.is_written:
                 what = ", ".join(item.fields) or "what the code says is remembered"
                 self.stdout.write(f"{name}: {would_be}updated ({what})")
-            if item.kept and not item.is_undeclared:
-                self.stdout.write(f"{name}: left as an administrator has it ({', '.join(item.kept)})")
+            if item.kept:
+                self.stdout.write(f"{name}: {left}")
 
 
-def _facts(
-    found: Sequence[Difference], schedules: Sequence[ScheduleDifference], left: Sequence[str], *, is_check: bool
-) -> dict[str, Any]:
-    """Return the answer for programs."""
-    types = [{"name": item.type_name, "change": _change(item), **_fields(item)} for item in found]
-    others = [{"name": item.name, "change": _change(item), **_fields(item)} for item in schedules]
-    return {"check": is_check, "job_types": types, "schedules": others, "undeclared": list(left)}
-
-
-def _change(item: Difference | ScheduleDifference) -> str:
+def _facts(item: Difference) -> dict[str, Any]:
+    """Return a difference for programs."""
+    change = "updated" if item.is_written else "unchanged"
     if item.is_missing:
-        return "created"
-    if isinstance(item, ScheduleDifference) and item.is_undeclared:
-        return "unchanged" if item.kept else "disabled"
-    return "updated" if item.is_written else "unchanged"
-
-
-def _fields(item: Difference | ScheduleDifference) -> dict[str, list[str]]:
-    return {"fields": list(item.fields), "kept": list(item.kept)}
+        change = "created"
+    elif item.is_undeclared:
+        change = "unchanged" if item.kept else "disabled"
+    return {"name": item.name, "change": change, "fields": list(item.fields), "kept": list(item.kept)}
