@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Aggregate, Count, IntegerField, Min, Q, QuerySet, Subquery, Sum
+from django.db.models import Aggregate, Count, Min, Q, QuerySet, Sum
 
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
@@ -27,16 +26,15 @@ from django_jobs.engine.job_types.declared_types import own_retention_days
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
 from django_jobs.engine.process_counts import MAX_TYPES
 from django_jobs.engine.store import database, values
+from django_jobs.engine.store.counting import capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import COUNTED_AS, Tally, start_of, waits_since
 from django_jobs.models import Alert, ExecutionLog, Job, Span
 from django_jobs.statuses import (
     AWAITING_RETRY,
-    DISPATCHABLE,
     FAILED_FOR_GOOD,
+    FINAL,
     IN_FLIGHT,
-    TERMINAL,
-    WITH_COMPLETED_AT,
     WITH_ERRORS,
     Priority,
     Status,
@@ -114,54 +112,12 @@ class Recent:
     per_minute: float
 
 
-class _EndedRun(NamedTuple):
-    """A job that completed or died."""
-
-    job_type: str
-    status: str
-    started_at: Any
-    completed_at: Any
-
-    @property
-    def seconds(self) -> float:
-        return float((self.completed_at - (self.started_at or self.completed_at)).total_seconds())
-
-
-def read_recent_runs(scope: QuerySet[Job], now: dt.datetime) -> Recent:
-    """From the jobs themselves."""
-    rows = scope.filter(status__in=sorted(WITH_COMPLETED_AT), completed_at__gte=now - RECENTLY)
-    runs = [_EndedRun(*row) for row in rows.values_list("job_type_id", "status", "started_at", "completed_at")]
-    by_type: dict[str, list[float]] = defaultdict(list)
-    died: Counter[str] = Counter()
-    for run in runs:
-        if run.status == Status.COMPLETED:
-            by_type[run.job_type].append(run.seconds)
-        else:
-            died[run.job_type] += 1
-    completed = {job_type: len(seconds) for job_type, seconds in by_type.items()}
-    return Recent(
-        times=_times([item for seconds in by_type.values() for item in seconds]),
-        times_by_type={job_type: _times(by_type[job_type]) for job_type in sorted(by_type)},
-        failure_rates=_failure_rates(completed, died),
-        per_minute=sum(completed.values()) / (RECENTLY.total_seconds() / 60),
-    )
-
-
-def _times(seconds: Sequence[float]) -> dict[str, float | None]:
-    """Average and 95th percentile (nearest rank); None where nothing ran."""
-    ordered = sorted(seconds)
-    if not ordered:
-        return {"average_seconds": None, "p95_seconds": None}
-    rank = math.ceil(_PERCENTILE * len(ordered))
-    return {"average_seconds": round(sum(ordered) / len(ordered), 6), "p95_seconds": round(ordered[rank - 1], 6)}
-
-
 def _failure_rates(completed: Mapping[str, int], died: Mapping[str, int]) -> dict[str, float]:
     types = sorted(completed.keys() | died.keys())
     return {kind: died.get(kind, 0) / (died.get(kind, 0) + completed.get(kind, 0)) for kind in types}
 
 
-def recall_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> Recent:
+def read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> Recent:
     """From the roll-ups of whole minutes, the last of which is not over."""
     since = start_of(Span.MINUTE, now - RECENTLY)
     sums: dict[str, Tally] = defaultdict(Tally)
@@ -191,18 +147,20 @@ class _Ended(NamedTuple):
 
 
 def _times_of(tally: Tally) -> dict[str, float | None]:
+    """Average and 95th percentile; None where nothing ran."""
     if not tally.completed:
-        return _times([])
+        return {"average_seconds": None, "p95_seconds": None}
     p95 = values.percentile(tally.run_histogram, _PERCENTILE)
     return {"average_seconds": round(tally.run_seconds / tally.completed, 6), "p95_seconds": p95}
 
 
 # Counts and times for people and dashboards.
 #
-# Exact while what is asked about is at most BOUND jobs. Beyond that reading stays as cheap as it was:
+# Reading stays as cheap however many jobs there are:
 #
 # - what waits is counted up to BOUND a priority; what waits for parents, failed or died up to BOUND;
-# - Completed and Canceled are what the roll-ups counted within RETENTION_DAYS or the type's own days, to a day;
+# - of more than BOUND jobs in all, Completed and Canceled are what the roll-ups counted within RETENTION_DAYS or the
+#   type's own days, to a day;
 # - run times, failure rates and throughput are the roll-ups' of the last hour, to a minute, some seconds late; the 95th
 #   percentile is at most 13 % off.
 
@@ -213,21 +171,19 @@ BOUND: Final = 10_000
 def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, Any]:
     """Return counts and times of the jobs of an organization, or of all that ``user`` may see.
 
-    Run times, failure rates and throughput are those of the last hour. A failure rate is the share of Dead Letters
-    among the jobs that completed or died, from 0 to 1. ``organization`` is an id or an instance. ``active_workers``
-    counts all workers, whoever asks. Raises JobNotFound when the organization does not exist, or the user may see
-    nothing of it.
+    Run times, failure rates and throughput are those of the last hour, some seconds late. A failure rate is the share
+    of Dead Letters among the jobs that completed or died, from 0 to 1. ``organization`` is an id or an instance.
+    ``active_workers`` counts all workers, whoever asks. Raises JobNotFound when the organization does not exist, or the
+    user may see nothing of it.
     """
     organizations = visible_organizations(organization, user)
     scope = jobs() if organizations is None else jobs().filter(organization_id__in=organizations)
     now = database.now()
-    is_large = _is_large(scope)
-    backlog = _read_depths(scope, now) if is_large else _read_backlog(scope, now)
+    backlog = _read_backlog(scope, now)
     in_flight = _read_in_flight(scope)
-    rest = _estimate_rest(scope, organizations, now) if is_large else _count_rest(scope)
-    recent = recall_recent_runs(organizations, now) if is_large else read_recent_runs(scope, now)
+    recent = read_recent_runs(organizations, now)
     return {
-        "job_count_by_status": _counts(backlog, in_flight, rest),
+        "job_count_by_status": _counts(backlog, in_flight, _count_rest(scope, organizations, now)),
         "queue_depth_by_priority": _depths(backlog, in_flight),
         "processing_time": recent.times,
         "processing_time_by_type": recent.times_by_type,
@@ -249,28 +205,16 @@ class _Waiting(NamedTuple):
 
 
 def _read_backlog(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
-    """Count what waits to be dispatched, at most BOUND jobs of each priority, by a statement for each priority."""
-    facts: dict[str, Any] = {"since": Min(waits_since(), filter=Q(ready_at__lte=now))}
-    facts |= {status.name: Count("pk", filter=Q(status=str(status))) for status in DISPATCHABLE}
+    """Count what waits to be dispatched, at most BOUND jobs of each priority, from the index alone.
+
+    It does not tell statuses apart: what waits for a retry counts as Pending.
+    """
     backlog = []
-    for priority in Priority:
-        rows = store().first_waiting(scope, priority, BOUND).aggregate(**facts)
-        backlog += [
-            _Waiting(str(status), int(priority), rows[status.name], rows["since"])
-            for status in sorted(DISPATCHABLE)
-            if rows[status.name]
-        ]
-    return backlog
-
-
-def _read_depths(scope: QuerySet[Job], now: dt.datetime) -> list[_Waiting]:
-    """Count the same from the index alone, which does not tell statuses apart."""
-    depths = []
     for priority in Priority:
         rows = oldest_waiting(store().first_waiting(scope, priority, BOUND), priority, now, jobs=Count("pk"))
         if rows["jobs"]:
-            depths.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
-    return depths
+            backlog.append(_Waiting(str(Status.PENDING), int(priority), rows["jobs"], rows["since"]))
+    return backlog
 
 
 def _read_in_flight(scope: QuerySet[Job]) -> list[_Waiting]:
@@ -279,32 +223,19 @@ def _read_in_flight(scope: QuerySet[Job]) -> list[_Waiting]:
     return [_Waiting(*row) for row in counted.values_list("status", "priority", "count", "since")]
 
 
-def _is_large(scope: QuerySet[Job]) -> bool:
-    """Return whether there are more than BOUND jobs, by reading so many entries of an index at most."""
-    return bool(scope.order_by("-pk").values_list("pk", flat=True)[BOUND : BOUND + 1])
-
-
-#: What is neither in the backlog nor in flight: jobs that have ended, and jobs that wait for parents.
-_REST: Final = Q(status__in=sorted(TERMINAL)) | Q(status__in=sorted(DISPATCHABLE), ready_at__isnull=True)
-
-
-def _count_rest(scope: QuerySet[Job]) -> dict[str, int]:
-    return dict(scope.filter(_REST).values_list("status").annotate(total=Count("pk")))
-
-
-def _estimate_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: dt.datetime) -> dict[str, int]:
-    """Estimate all but what is in flight. The depths count retries as Pending, so they are subtracted there."""
-    ended = _kept_days(organizations, now).aggregate(completed=Sum("completed"), canceled=Sum("canceled"))
-    by_status = [scope.filter(status=status) for status in sorted(WITH_ERRORS)]
-    by_status.append(scope.filter(status=Status.PENDING, ready_at__isnull=True))
-    *with_errors, blocked = scope.order_by("-pk").values_list(*map(_UpToBound, by_status))[0]
-    counts = dict(zip(map(str, sorted(WITH_ERRORS)), with_errors, strict=True))
-    return {
-        **counts,
-        str(Status.COMPLETED): ended["completed"] or 0,
-        str(Status.CANCELED): ended["canceled"] or 0,
-        str(Status.PENDING): blocked - sum(counts[status] for status in AWAITING_RETRY),
-    }
+def _count_rest(scope: QuerySet[Job], organizations: list[Any] | None, now: dt.datetime) -> dict[str, int]:
+    """Count all but what is in flight. The backlog counts retries as Pending, so they are subtracted there."""
+    statuses = sorted(WITH_ERRORS)
+    parts = [scope.order_by("-pk"), scope.filter(status=Status.PENDING, ready_at__isnull=True).order_by()]
+    parts += [scope.filter(status=status).order_by() for status in statuses]
+    total, blocked, *with_errors = capped_counts(parts, BOUND)
+    counts = {str(status): min(count, BOUND) for status, count in zip(statuses, with_errors, strict=True)}
+    if total > BOUND:
+        ended = _kept_days(organizations, now).aggregate(Completed=Sum("completed"), Canceled=Sum("canceled"))
+    else:
+        ended = dict(scope.filter(status__in=sorted(FINAL)).order_by().values_list("status").annotate(Count("pk")))
+    counts[str(Status.PENDING)] = min(blocked, BOUND) - sum(counts[status] for status in AWAITING_RETRY)
+    return counts | {status: count or 0 for status, count in ended.items()}
 
 
 def _kept_days(organizations: list[Any] | None, now: dt.datetime) -> QuerySet[Any]:
@@ -318,16 +249,6 @@ def _kept_days(organizations: list[Any] | None, now: dt.datetime) -> QuerySet[An
     for days, names in types.items():
         kept |= Q(job_type__in=names, starts_at__gte=starts[days])
     return activities(organizations, Span.DAY, min([usual, *starts.values()])).filter(kept)
-
-
-class _UpToBound(Subquery):
-    """Counts rows up to BOUND in a subquery, so that several counts are one statement."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) bounded)"
-    output_field = IntegerField()
-
-    def __init__(self, rows: QuerySet[Job]) -> None:
-        super().__init__(rows.order_by().values("pk")[:BOUND])
 
 
 def _counts(backlog: Sequence[_Waiting], in_flight: Sequence[_Waiting], rest: Mapping[str, int]) -> dict[str, int]:

@@ -192,10 +192,9 @@ def test_metrics_of_many_jobs_say_what_those_of_few_say(tuning: Tuning) -> None:
     exact = get_job_metrics(organization)
     tuning.set(metrics_counted_jobs=2)
     estimated = get_job_metrics(organization)
-    assert estimated["failure_rate_by_type"] == exact["failure_rate_by_type"] == {kind.pk: pytest.approx(1 / 3)}
-    assert estimated["job_count_by_status"] == exact["job_count_by_status"]
-    average = exact["processing_time"]["average_seconds"]
-    assert estimated["processing_time"]["average_seconds"] == pytest.approx(average, abs=1e-6)
+    for found in (exact, estimated):
+        del found["timestamp"], found["throughput_per_minute"]
+    assert estimated == exact
 
 
 def test_erasing_an_organization_erases_its_activity() -> None:

@@ -6,15 +6,18 @@ import pytest
 
 from django_jobs import get_job_metrics
 from django_jobs.exceptions import JobNotFound
+from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_organization, make_system_admin, make_user
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
+@pytest.mark.usefixtures("alone")
 def test_one_organization_by_its_id_or_itself() -> None:
     job_in("Completed")
     job = job_in("Completed")
+    verbs.catch_up_rollups()
     for organization in (job.organization, job.organization_name):
         found = get_job_metrics(organization)
         assert found["job_count_by_status"]["Completed"] == 1
