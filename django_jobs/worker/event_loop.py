@@ -377,26 +377,13 @@ async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupte
     """Run a coroutine in a slot, in the loop that runs already; else as :func:`run_in`."""
     try:
         context = JobContext(claimed, _runner(state, claimed, interrupter))
-        outcome = await attempt_beside_others(claimed, context, interrupter, _CoroutinePlace(state, slot, claimed))
+        begin = functools.partial(_begin, state, slot, claimed)
+        end = functools.partial(state.shared_slots.end, slot)
+        outcome = await attempt_beside_others(claimed, context, interrupter, begin, end)
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
         outcome = ended_by(claimed, error)
     _hand_over(state, slot, outcome, interrupter)
-
-
-class _CoroutinePlace:
-    """The shared slot of a coroutine."""
-
-    def __init__(self, state: ChildState, slot: int, claimed: Claimed) -> None:
-        self._state = state
-        self._slot = slot
-        self._claimed = claimed
-
-    def begin(self) -> NotBegun | None:
-        return _begin(self._state, self._slot, self._claimed)
-
-    def end(self) -> None:
-        self._state.shared_slots.end(self._slot)
 
 
 def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> SlotRunner:

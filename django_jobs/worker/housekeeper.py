@@ -107,7 +107,7 @@ class Housekeeper:
                 self._guarded("strangers", self._return_unknown)
             if self._is_due("progress", float(jobs_settings.PROGRESS_INTERVAL)):
                 self._guarded("progress", self._flush_progress)
-            self._guarded("batches", self._count_batches)
+            self._guarded("batches", batches.count_waiting)
             self._guarded("held", self._put_back_held)
             if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
                 self._guarded("heartbeat", self._beat)
@@ -120,7 +120,7 @@ class Housekeeper:
     def _is_idle(self) -> bool:
         return self._state.batch.is_empty() and not (self._handed_back or self._state.settler.has_unsettled())
 
-    def _guarded(self, what: str, duty: Callable[[], None]) -> None:
+    def _guarded(self, what: str, duty: Callable[[], object]) -> None:
         try:
             with database.waiting_on_line():
                 duty()
@@ -167,9 +167,6 @@ class Housekeeper:
             interrupter = self._state.running.interrupters().get(key)
             if interrupter is not None:
                 interrupter.request(AttemptLost)
-
-    def _count_batches(self) -> None:
-        batches.count_waiting()
 
     def _wanted(self) -> dict[str, int]:
         return self._state.prefetch.quick_types(self._state.options.threads)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django.db import Error, connections, reset_queries
 from django.db.backends.signals import connection_created
@@ -132,6 +132,7 @@ class ThreadSlots:
         return self._state.options.threads
 
     def fits(self, job_types: Sequence[str]) -> int:
+        """Return how many of the jobs of these types, the first ones first, should start soon."""
         return self._state.prefetch.fits(job_types, self._state.batch.free(), self._limit)
 
     def _pause(self) -> float:
@@ -177,27 +178,16 @@ class ThreadSlots:
         """Run jobs in this thread, one after the other, until the slots are closed."""
         own, batch = connections.all(), self._state.batch
         rested = time.monotonic()
-
-        def turn() -> None:
-            nonlocal rested
-            claimed = batch.wait_for_next(IDLE_SECONDS)
-            if claimed is None:
-                database.drop_connections()
-                return
-            try:
-                self._run(slot, claimed, own, rested)
-            finally:
-                rested = time.monotonic()
-
         while not batch.is_closed:
-            self._guarded(turn)
-
-    def _guarded(self, function: Any) -> None:
-        """Call a function, so that no mistake ends this thread, nor what a handler's library raises in it too late."""
-        try:
-            function()
-        except BaseException:
-            logger.exception("event=slot_failed worker=%s", self._state.name)
+            try:
+                claimed = batch.wait_for_next(IDLE_SECONDS)
+                if claimed is None:
+                    database.drop_connections()
+                else:
+                    self._run(slot, claimed, own, rested)
+                    rested = time.monotonic()
+            except BaseException:  # no mistake ends this thread, nor what a handler's library raises in it too late
+                logger.exception("event=slot_failed worker=%s", self._state.name)
 
     def _run(self, slot: int, claimed: Claimed, own: Sequence[Any], rested: float) -> None:
         interrupter = Interrupter(on_main_thread=False, connections=own)
@@ -208,21 +198,24 @@ class ThreadSlots:
             ending.callback(self._state.batch.finish)
             ending.callback(self._state.running.remove, claimed)
             if time.monotonic() - rested >= RESTED_SECONDS:
-                self._guarded(mend_rested)
+                mend_rested()
             else:
                 database.mend_connections()
             run_in(self._state, slot, claimed, interrupter)
 
     def store(self) -> None:
+        """Raise what kept the ends of handlers from being stored for too long; a thread stores them."""
         self._commit.check()
 
     def wait_for_room(self) -> None:
+        """Wait until there may be more room than when it was last asked for, or for a moment."""
         if self._pause():
             self._state.stopping.wait(self._pause())
         else:
             self._state.batch.wait_for_finish(self._finished, self._enough, LOOK_SECONDS)
 
     def wait(self) -> None:
+        """Wait until nothing runs, and how what ran in threads ended is stored."""
         self._state.batch.wait_until_idle()
         self._commit.store()
 
@@ -243,32 +236,7 @@ class ThreadSlots:
 SIGNALS: Final = (SIGNAL, signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
 
 
-class Slots(Protocol):
-    """One or more places in which handlers run."""
-
-    def room(self) -> int:
-        """Return how many tickets to take now."""
-
-    def fits(self, job_types: Sequence[str]) -> int:
-        """Return how many of the jobs of these types, the first ones first, should start soon."""
-
-    def run_batch(self) -> None:
-        """Start the claimed jobs; return when the main thread may take the next ones."""
-
-    def store(self) -> None:
-        """Store how handlers ended; where a thread does that, only raise what kept it from doing so for too long."""
-
-    def wait_for_room(self) -> None:
-        """Wait until there may be more room than when it was last asked for, or for a moment."""
-
-    def wait(self) -> None:
-        """Wait until nothing runs, and how what ran in threads ended is stored."""
-
-    def close(self) -> None:
-        """Let go of what the slots hold."""
-
-
-def make_slots(state: ChildState) -> Slots:
+def make_slots(state: ChildState) -> MainThreadSlot | ThreadSlots:
     """Return the slots of a child: its main thread, or as many threads as its options say."""
     connection_created.connect(state.running.note_connection)
     return MainThreadSlot(state) if state.options.threads == 1 else ThreadSlots(state)
@@ -284,12 +252,15 @@ class MainThreadSlot:
         signal.signal(signal.SIGALRM, self._on_alarm)
 
     def room(self) -> int:
+        """Return how many tickets to take now."""
         return self._state.prefetch.set_size()
 
     def fits(self, job_types: Sequence[str]) -> int:
+        """Return how many of the jobs of these types, the first ones first, should start soon."""
         return self._state.prefetch.fits(job_types)
 
     def run_batch(self) -> None:
+        """Run the claimed jobs."""
         receivers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
         while (claimed := self._state.batch.next()) is not None:
             interrupter = Interrupter(on_main_thread=True, connections=self._connections)
@@ -315,6 +286,7 @@ class MainThreadSlot:
             interrupter.on_signal(frame)
 
     def store(self) -> None:
+        """Store how handlers ended."""
         self._state.settle()
 
     def wait_for_room(self) -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django.db import connections
 
@@ -76,16 +76,6 @@ MAX_TRACEBACK = 60_000
 ATTEMPT_LOST: Final = say("Handed back: its worker could not be sure to own it", code="attempt_lost")
 
 
-class HandlerPlace(Protocol):
-    """Where one of several handlers runs, as those see it who look after it from outside."""
-
-    def begin(self) -> retry_policy.Outcome | None:
-        """Show that the handler begins; or return why it must not."""
-
-    def end(self) -> None:
-        """Show that it has ended; once or more."""
-
-
 def run_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outcome:
     """Run the handler and return how it ended. Its connections are made fit for the next job."""
     ended = attempt_handler(claimed, context)
@@ -118,19 +108,24 @@ def attempt_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outco
 
 
 async def attempt_beside_others(
-    claimed: Claimed, context: JobContext, neighborhood: coroutines.Neighborhood, place: HandlerPlace
+    claimed: Claimed,
+    context: JobContext,
+    neighborhood: coroutines.Neighborhood,
+    begin: Callable[[], retry_policy.Outcome | None],
+    end: Callable[[], object],
 ) -> retry_policy.Outcome:
     """Run a coroutine function in the loop that runs already, and return how it ended.
 
-    The calling task is one of its own, whose context nobody else uses. The place is taken right before the handler's
-    first line, and free right after its last one if nothing of it goes on; then the neighbors run, or begin.
+    The calling task is one of its own, whose context nobody else uses. ``begin`` is called right before the handler's
+    first line, and returns why it must not run, if so. ``end`` is called right after its last line if nothing of it
+    goes on; then the neighbors run, or begin.
     """
     started, refused = time.monotonic(), None
 
     async def handle() -> Any:
         nonlocal started, refused
         started = time.monotonic()
-        refused = place.begin() or _expired(claimed, started)
+        refused = begin() or _expired(claimed, started)
         if refused is not None:
             return None
         observers.begin(claimed)
@@ -138,7 +133,7 @@ async def attempt_beside_others(
             return await claimed.handler(context)
         finally:
             if neighborhood.leaves_nothing():
-                place.end()
+                end()
 
     claimed.mask = mask_of(claimed.parameters)
     handler_logs.begin(claimed)

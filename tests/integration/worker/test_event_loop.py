@@ -103,7 +103,7 @@ def test_coroutines_wait_for_each_other_in_one_thread(child: Child) -> None:
 
     assert child.run(meet, meet, meet, meet, meet, meet) == ["Completed"] * 6
     assert len(set(there)) == 1
-    assert not child.slots._loop._tasks  # type: ignore[attr-defined]
+    assert not child.slots._loop._tasks  # type: ignore[union-attr]
     assert (child.state.batch.is_empty(), child.state.shared_slots.occupied(), bool(child.state.running)) == (
         True,
         [],
@@ -643,7 +643,7 @@ def test_an_interrupted_coroutine_ends_after_what_it_called_in_any_thread(
 
 def test_a_call_in_another_thread_leaves_no_transaction_to_the_next_job(child: Child, tuning: Tuning) -> None:
     tuning.set(call_threads=1)
-    child.slots._loop._other_threads = OtherThreads(1)  # type: ignore[attr-defined]  # it is the next one's as well
+    child.slots._loop._other_threads = OtherThreads(1)  # type: ignore[union-attr]  # it is the next one's as well
     seen: list[tuple[int, bool]] = []
 
     def leave_open() -> None:
@@ -771,7 +771,7 @@ def test_a_task_that_is_made_while_what_is_left_behind_ends_is_canceled_as_well(
 
     assert child.run(leave_it) == ["Completed"]
     assert ends == ["first", "second"]
-    assert not child.slots._loop._tasks  # type: ignore[attr-defined]
+    assert not child.slots._loop._tasks  # type: ignore[union-attr]
 
 
 def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:

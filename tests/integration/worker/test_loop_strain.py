@@ -110,7 +110,7 @@ def test_what_a_handler_sets_in_the_loop_is_not_the_next_jobs(child: Child, what
 
 def test_a_run_that_a_neighbor_cancels_before_it_begins_keeps_no_slot(child: Child) -> None:
     """Nobody would hand its job back, since this process seemed to run it."""
-    loop = child.slots._loop  # type: ignore[attr-defined]
+    loop = child.slots._loop  # type: ignore[union-attr]
     jobs: list[Job] = []
 
     async def cancel_what_begins(context: Any) -> None:

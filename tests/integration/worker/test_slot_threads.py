@@ -110,7 +110,7 @@ def test_what_ends_while_others_are_stored_is_stored_without_a_further_end(
 
 def test_the_thread_that_stores_ends_keeps_no_log_of_its_queries(threaded: Child, settings: Any) -> None:
     settings.DEBUG = True
-    commit = threaded.slots._commit  # type: ignore[attr-defined]
+    commit = threaded.slots._commit  # type: ignore[union-attr]
     logged: list[int] = []
     store = commit.store
 
@@ -119,7 +119,7 @@ def test_the_thread_that_stores_ends_keeps_no_log_of_its_queries(threaded: Child
         if threading.current_thread().name == "group commit":
             logged.append(len(connection.queries_log))
 
-    commit.store = count
+    commit.store = count  # type: ignore[method-assign]
     for _ in range(3):
         threaded.run()
     wait_until(lambda: logged, 30, "the thread that stores")

@@ -401,7 +401,7 @@ def test_what_many_threads_ended_is_stored_in_sets(
     jobs = [running_job() for _ in range(10)]
     for _, claimed in jobs:
         claimed.handler = meet
-    with child.slots._commit._storing:  # type: ignore[attr-defined]
+    with child.slots._commit._storing:  # type: ignore[union-attr]
         child.state.batch.put([claimed for _, claimed in jobs])
         child.slots.run_batch()
         child.state.batch.wait_until_idle()
