@@ -6,7 +6,7 @@ import sys
 
 import django
 
-from django_jobs.worker.stacks import leave_stacks_in
+from django_jobs.worker import processes
 
 
 def main(name: str, options: str, shared_slots: str, stacks: str, supervisor: str) -> None:
@@ -14,10 +14,10 @@ def main(name: str, options: str, shared_slots: str, stacks: str, supervisor: st
 
     ``shared_slots`` and ``stacks`` are inherited descriptors, ``supervisor`` is a process id.
     """
-    leave_stacks_in(int(stacks))
+    processes.leave_stacks_in(int(stacks))
     django.setup()  # before the engine's modules, which need the models
 
-    from django_jobs.worker import child, processes
+    from django_jobs.worker import child
 
     processes.give_back_memory()
     child.start_child(name, options, int(supervisor), int(shared_slots))

@@ -43,7 +43,6 @@ from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import RECYCLED, FailureTracker, ForkServer, WorkerFailed, code_of
 from django_jobs.worker.shared import LoopStep, SharedSlots, StopRequest
 from django_jobs.worker.slots import make_slots
-from django_jobs.worker.stacks import leave_stacks_in
 
 # The child's thread that stops handlers: on request, when a lease is over, and when the worker's grace is over.
 #
@@ -358,7 +357,7 @@ class Child:
 def start_forked_child(arguments: Sequence[Any], descriptors: Sequence[int]) -> NoReturn:
     """Run a child in this process, which was forked for it: :func:`start` with these arguments and descriptors."""
     (name, options, supervisor), (shared_slots, stacks) = arguments, descriptors
-    leave_stacks_in(stacks)
+    processes.leave_stacks_in(stacks)
     os.environ.update(processes.child_environment())  # for what handlers start, as in a fresh process
     if "numpy" in sys.modules:  # else all children draw the same numbers; Python's own are seeded anew
         sys.modules["numpy"].random.seed()

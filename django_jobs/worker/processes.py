@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import faulthandler
 import functools
 import gc
 import json
@@ -56,6 +57,22 @@ def give_back_memory() -> None:
 def _peak() -> float:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / MEGABYTE if sys.platform == "darwin" else most / 1024  # kilobytes elsewhere
+
+
+# The Python stacks of a process that is about to be killed, or that crashed; they show what it was doing.
+#
+# The child's ``faulthandler`` writes them to a file that it shares with its supervisor. It does so from a signal
+# handler in C, so that it works also while a job's handler holds the interpreter's lock. A process that is stopped, or
+# waits in the kernel, writes nothing.
+
+
+STACKS_SIGNAL: Final = signal.SIGUSR2
+
+
+def leave_stacks_in(descriptor: int) -> None:
+    """Make this process write all threads' stacks there at the signal, and when the interpreter crashes."""
+    faulthandler.enable(file=descriptor, all_threads=True)
+    faulthandler.register(STACKS_SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
 # Why a child leaves: as an exit code for its supervisor, and as a sentence for people.

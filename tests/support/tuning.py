@@ -337,7 +337,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.worker.in_hand", "SHOWN_AFTER_SECONDS"),
         ("django_jobs.worker.housekeeper", "SHOWN_AFTER_SECONDS"),
     ),
-    "stack_answer_seconds": ("django_jobs.worker.stacks", "ANSWER_SECONDS"),
+    "stack_answer_seconds": ("django_jobs.worker.children", "ANSWER_SECONDS"),
     "stalled_child_seconds": ("django_jobs.worker.supervisor", "STALL_SECONDS"),
     "stop_margin_seconds": ("django_jobs.worker.supervisor", "STOP_MARGIN_SECONDS"),
     "timeout_grace_seconds": ("django_jobs.worker.shared", "TIMEOUT_GRACE_SECONDS"),

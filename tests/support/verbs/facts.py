@@ -166,7 +166,7 @@ if TYPE_CHECKING:
     from django_jobs.worker.in_hand import LARGE_AHEAD_SECONDS
     from django_jobs.worker.claims import SECOND_LOOK_SECONDS
     from django_jobs.worker.child_state import SET_TRIES
-    from django_jobs.worker.stacks import SIGNAL as STACKS_SIGNAL
-    from django_jobs.worker.stacks import OWN_THREAD
+    from django_jobs.worker.processes import STACKS_SIGNAL
+    from django_jobs.worker.children import OWN_THREAD
     from django_jobs.worker.supervisor import STOP_MARGIN_SECONDS
     from django_jobs.worker.slots import PAUSE_SECONDS as SLOT_PAUSE_SECONDS

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.worker import stacks
-from django_jobs.worker.stacks import StackFile, tracebacks
+from django_jobs.worker import children
+from django_jobs.worker.children import StackFile, tracebacks
 from tests.support import verbs
 from tests.support.tuning import Tuning
 from tests.support.verbs import OccupiedSlot, StopRequest
@@ -47,7 +47,7 @@ def file() -> Iterator[StackFile]:
 
 
 def start(code: str, file: StackFile) -> subprocess.Popen[bytes]:
-    command = f"from django_jobs.worker.stacks import leave_stacks_in; leave_stacks_in({file.descriptor}); {code}"
+    command = f"from django_jobs.worker.processes import leave_stacks_in; leave_stacks_in({file.descriptor}); {code}"
     process = subprocess.Popen([sys.executable, "-c", command], pass_fds=[file.descriptor], stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
@@ -74,7 +74,7 @@ def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, tuning: Tuning
         began = time.monotonic()
         wait_until(lambda: not file.is_awaited([ITEM]), 30, "the end of waiting")
         process.kill()
-    assert time.monotonic() - began >= stacks.ANSWER_SECONDS
+    assert time.monotonic() - began >= children.ANSWER_SECONDS
     assert file.read() == ""
 
 
@@ -85,7 +85,7 @@ def test_a_process_that_pauses_while_it_writes_has_not_finished(file: StackFile,
     file.ask()
     os.write(file.descriptor, first.encode())
     assert file.is_awaited([ITEM])
-    time.sleep(2 * stacks.QUIET_SECONDS)
+    time.sleep(2 * children.QUIET_SECONDS)
     assert not file.is_awaited([OTHER])
     assert file.is_awaited([OTHER, ITEM])
     os.write(file.descriptor, f"\n\n{second}".encode())
@@ -103,7 +103,7 @@ def test_the_handlers_own_thread_comes_first_and_is_named() -> None:
     told = tracebacks(RAW, [ITEM, OTHER], "It did not stop: process 1 was killed", was_asked=True)
     text = told[7, 2]
     assert (text.code, text.values["what"]) == ("stacks", "It did not stop: process 1 was killed")
-    parts = ("It did not stop: process 1 was killed", stacks.OWN_THREAD, "in stuck", "in other", "in main")
+    parts = ("It did not stop: process 1 was killed", children.OWN_THREAD, "in stuck", "in other", "in main")
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert told[8, 1].index("in other") < told[8, 1].index("in stuck")
@@ -113,7 +113,7 @@ def test_a_thread_that_seemed_to_have_no_frame_is_shown_as_it_was_when_it_had_on
     for raw in (WITHOUT_FRAME + RAW, RAW + WITHOUT_FRAME):
         with subtests.test(raw=raw):
             text = tracebacks(raw, [ITEM], "It was killed", was_asked=True)[7, 2]
-            own = text.partition(stacks.OWN_THREAD)[2].partition("\n\n")[0]
+            own = text.partition(children.OWN_THREAD)[2].partition("\n\n")[0]
             assert "in stuck" in own
             assert text.count("in other") == text.count("in main") == 1
             assert "<no Python frame>" not in text
@@ -133,7 +133,7 @@ def test_a_process_is_asked_again_where_a_handlers_thread_seemed_to_have_no_fram
         assert file.is_awaited([OTHER, ITEM])
         wait_until(lambda: not file.is_awaited([OTHER, ITEM]), 30, "it to be quiet")
         assert not file.is_to_be_asked_again([OTHER])
-    assert asked == stacks.MAX_QUESTIONS
+    assert asked == children.MAX_QUESTIONS
     assert "<no Python frame>" in tracebacks(file.read(), [ITEM], "It was killed", was_asked=True)[7, 2]
 
 
@@ -146,7 +146,7 @@ def test_a_process_that_showed_the_frame_when_asked_again_is_asked_no_more(file:
 
 def test_what_the_interpreter_says_of_a_crash_stays_on_top() -> None:
     told = tracebacks(f"Fatal Python error: Aborted\n\n{RAW}", [ITEM], "process 1 was killed", was_asked=False)
-    assert told[7, 2].index("Aborted") < told[7, 2].index(stacks.OWN_THREAD)
+    assert told[7, 2].index("Aborted") < told[7, 2].index(children.OWN_THREAD)
 
 
 def test_whatever_came_makes_a_text_of_bounded_size(subtests: pytest.Subtests) -> None:
@@ -155,4 +155,4 @@ def test_whatever_came_makes_a_text_of_bounded_size(subtests: pytest.Subtests) -
         with subtests.test(raw=raw):
             text = tracebacks(raw, [ITEM], "It was killed", was_asked=True)[7, 2]
             assert text.startswith("It was killed.")
-            assert len(text) < stacks.MAX_TEXT + 200
+            assert len(text) < children.MAX_TEXT + 200
