@@ -1,4 +1,4 @@
-"""What a supervisor tells its children: how long their leases last, and when to be careful."""
+"""What a supervisor tells its children, such as how long their leases last; and what it does about their deaths."""
 
 from __future__ import annotations
 
