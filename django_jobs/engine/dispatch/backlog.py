@@ -221,11 +221,10 @@ def note_taken(moved: Iterable[Moved]) -> None:
     _taken.update((item.priority, Lane(item.organization_id, item.job_type, item.lane_key)) for item in moved)
 
 
-def read_marks(state: Any) -> LaneMarks:
+def read_marks(state: Mapping[str, Any]) -> LaneMarks:
     """Return what a pass that begins now knows, from what was written by those before it."""
     global _seen, _wants_whole  # noqa: PLW0603  (process-wide notes)
     wants_whole, _wants_whole = _wants_whole, False
-    state = in_flight.checked_state(state)
     cursors = {
         name: value for name, value in state.items() if name != in_flight.KEPT_LANES and name not in in_flight.KEPT
     }

@@ -429,8 +429,7 @@ class FlowClock:
         """
         rows = EngineLease.primary.filter(pk=in_flight.LOCK_LEASE)
         found = rows.values_list(f"state__{rates.NEXT_START}", Moment()).first()
-        # Somebody may have edited it.
-        if found is None or not isinstance(found[0], int | float) or found[0] == self._done:
+        if found is None or found[0] is None or found[0] == self._done:
             return None, math.inf
         return found[0], found[0] - (found[1] - _EPOCH).total_seconds()
 

@@ -243,6 +243,6 @@ class TypeTurns:
 def _behind(keys: Iterable[Any], cursor: Any) -> list[Any]:
     """Return the keys in an order that is always the same, those behind the cursor, a text, first."""
     ordered = sorted(keys, key=str)
-    if not isinstance(cursor, str):
+    if cursor is None:
         return ordered
     return [key for key in ordered if str(key) > cursor] + [key for key in ordered if str(key) <= cursor]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
@@ -18,7 +15,7 @@ from django_jobs.engine.dispatch import rates, window
 from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import LANE_BEGIN, InFlightJob, InFlightMark, Lane, LaneMark
+from django_jobs.engine.store.values import InFlightJob, InFlightMark, Lane, LaneMark
 from django_jobs.models import EngineLease, Job, get_organization_model
 from django_jobs.statuses import IN_FLIGHT, Status
 
@@ -199,13 +196,6 @@ def held_to_write(state: Mapping[str, Any]) -> dict[str, float]:
     return {str(pk): until for pk, until in known_held(state).items()}
 
 
-def is_held_sound(value: Any) -> bool:
-    """Return whether the row may have this: somebody may have edited it."""
-    return isinstance(value, dict) and all(
-        pk.isdecimal() and isinstance(until, int | float) for pk, until in value.items()
-    )
-
-
 def leave_out_held(counts: InFlight, state: Mapping[str, Any]) -> None:
     """Count the tickets of jobs that are held as if there were none."""
     if not (held := known_held(state)):
@@ -221,8 +211,6 @@ def leave_out_held(counts: InFlight, state: Mapping[str, Any]) -> None:
 
 
 LOCK_LEASE: Final = "dispatcher"
-#: Where the state of a row says that it was made anew though jobs have started: what was known of rates is lost.
-RATES_LOST: Final = "rates_lost"
 #: A holder of which the server hears nothing for so long is ended, since nobody makes passes meanwhile.
 LOCK_SILENCE_SECONDS: Final = 3.0
 #: How long a process waits in line for the lock. A pass or a share takes milliseconds, or tens of them; many processes
@@ -231,11 +219,14 @@ LOCK_WAIT_SECONDS: Final = 0.25
 
 
 def take_lock(seconds: float = 0.0) -> EngineLease | None:
-    """Return the row, locked until the transaction ends; None when other dispatchers have it for so many seconds."""
+    """Return the row, locked until the transaction ends; None when other dispatchers have it for so many seconds.
+
+    It may have been deleted. Where jobs have started by then, what was known of their rates is lost.
+    """
     rows = EngineLease.primary.filter(pk=LOCK_LEASE)
     lease = store().first_locked(rows, seconds)
     if lease is None and not rows.exists():
-        state = {RATES_LOST: True} if _has_anything_started() else {}
+        state = {KEPT_RATES: rates.LOST_RATES} if _has_anything_started() else {}
         EngineLease.primary.bulk_create([EngineLease(name=LOCK_LEASE, state=state)], ignore_conflicts=True)
         lease = store().first_locked(rows, seconds)
     return lease
@@ -254,60 +245,21 @@ def look_at_lock() -> EngineLease | None:
 
 
 # What a pass of the dispatcher leaves to the next one, in the row of the dispatchers' lock.
-#
-# The row may have been deleted, or edited by somebody. What no pass could have written counts as not there.
 
 
 #: Where the row has the marks. Other parts have what they keep there beside it, and all other keys are of cursors.
 KEPT_LANES: Final = "type_lanes"
 KEPT_RATES: Final = "rates"
 KEPT_LEADS: Final = "leads"
-KEPT: Final = (KEPT_RATES, KEPT_LEADS, rates.NEXT_START, HELD, RATES_LOST)
+KEPT: Final = (KEPT_RATES, KEPT_LEADS, rates.NEXT_START, HELD)
 
 LaneKey: TypeAlias = tuple[int, Lane]
-
-
-def checked_state(state: Any) -> dict[str, Any]:
-    """Return the parts of a row's state that are as passes write them: somebody may have edited it.
-
-    Rates are not looked into here; what is no such value counts as lost there.
-    """
-    if not isinstance(state, dict):
-        return {RATES_LOST: True}
-    return {name: value for name, value in state.items() if _is_sound(name, value)}
-
-
-def rates_of(state: Mapping[str, Any]) -> Any:
-    """Return what the last pass left of rates of starts."""
-    return rates.LOST_RATES if state.get(RATES_LOST) else state.get(KEPT_RATES)
-
-
-def _is_sound(name: str, value: Any) -> bool:
-    if name in {KEPT_RATES, RATES_LOST}:
-        return True
-    if name == KEPT_LEADS:
-        return isinstance(value, dict)
-    if name == HELD:
-        return is_held_sound(value)
-    if name == rates.NEXT_START:
-        return isinstance(value, int | float)
-    try:
-        if name != KEPT_LANES:
-            get_organization_model()._meta.pk.to_python(value)
-            return isinstance(value, str)
-        marks_of(value)
-        moments = value["rests_until"] + value["saved_at"] + value.get("useless_until", 0.0) + value.get("whole", 0.0)
-        return math.isfinite(moments)
-    except (KeyError, OverflowError, TypeError, ValidationError, ValueError):
-        return False
 
 
 def marks_of(kept: Mapping[str, Any]) -> list[tuple[LaneKey, LaneMark, int]]:
     """Return the marks that were written, and how much was taken from their lanes."""
     found = []
     for priority, pk, job_type, lane_key, ready_at, job_pk, weight in kept["marks"]:
-        if ready_at != LANE_BEGIN.ready_at:
-            dt.datetime.fromisoformat(ready_at)
-        lane = Lane(get_organization_model()._meta.pk.to_python(pk), str(job_type), int(lane_key))
-        found.append(((int(priority), lane), LaneMark(ready_at, int(job_pk)), int(weight)))
+        lane = Lane(get_organization_model()._meta.pk.to_python(pk), job_type, lane_key)
+        found.append(((priority, lane), LaneMark(ready_at, job_pk), weight))
     return found

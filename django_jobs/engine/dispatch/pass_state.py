@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,9 @@ from django_jobs.engine.dispatch.in_flight import (
     KEPT,
     KEPT_LEADS,
     KEPT_RATES,
-    RATES_LOST,
     InFlight,
-    checked_state,
     held_to_write,
     look_at_lock,
-    rates_of,
 )
 from django_jobs.engine.dispatch.limits import QueueLimits, TypeFlow, flow_of, read_held, read_special
 from django_jobs.engine.dispatch.rates import NEXT_START, StartLimit, note_next_start, read_rates, recent, started_at
@@ -58,7 +54,7 @@ def limits_of(types: Iterable[JobType]) -> QueueLimits:
         return QueueLimits(kinds)
     lease = look_at_lock()
     queued = store().queued_jobs(of_starts) if (of_starts := _rates_of(kinds)) else []
-    written = {} if lease is None else checked_state(lease.state)
+    written = {} if lease is None else lease.state
     return _read_limits(kinds, in_flight.count_in_flight(has_lock=False), queued, written, closes=False)
 
 
@@ -88,7 +84,7 @@ def _read_limits(
         jobs = [
             (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt) for item in queued
         ]
-        rates = read_rates(rates_of(written), of_starts, jobs, now, started_at, recent)
+        rates = read_rates(written.get(KEPT_RATES), of_starts, jobs, now, started_at, recent)
     has_breaker = any(kind.breaker_failures for kind in kinds.values())
     return QueueLimits(kinds, counts.by_lane, rates, read_held(closes=closes) if has_breaker else None)
 
@@ -128,20 +124,14 @@ class PassState:
         return {queue: sorted(found[queue]) for queue in sorted(found, key=lambda queue: (-queue.priority, queue.pool))}
 
     def leads(self, name: str) -> dict[str, float]:
-        """Return how far organizations are ahead in the queue with this name; changes of it are kept.
-
-        What no pass could have written there counts as nothing.
-        """
+        """Return how far organizations are ahead in the queue with this name; changes of it are kept."""
         if name not in self._leads:
-            kept = (self.marks.written.get(KEPT_LEADS) or {}).get(name)
-            numbers = kept.values() if isinstance(kept, dict) else ()
-            is_sound = all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
-            self._leads[name] = {**kept} if isinstance(kept, dict) and is_sound else {}
+            self._leads[name] = {**self.marks.written.get(KEPT_LEADS, {}).get(name, {})}
         return self._leads[name]
 
     def kept_leads(self) -> list[str]:
         """Return the queues of which earlier passes left how far organizations are ahead."""
-        return list(self.marks.written.get(KEPT_LEADS) or {})
+        return list(self.marks.written.get(KEPT_LEADS, {}))
 
     def take(self, queue: Queue, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
@@ -159,7 +149,6 @@ class PassState:
         kept = {name: self.marks.written.get(name) for name in KEPT}
         kept[HELD] = held_to_write(self.marks.written)
         if "limits" in self.__dict__ and not self.leaves_rates:
-            kept[RATES_LOST] = None
             kept[KEPT_RATES] = self.limits.rates_to_keep()
             kept[NEXT_START] = moment = self.limits.next_at()
             if moment is not None:

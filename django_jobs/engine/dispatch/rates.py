@@ -488,17 +488,14 @@ def read_rates(
     ``kept`` is what the last pass left; ``queued`` all that is Queued of the types that have ``limits``; ``now`` the
     database's clock in seconds since the epoch, read no earlier than ``queued``. What was in hand and is queued no more
     counts as ``started_at`` says, if that is given and knows it, and else as started now, which is never too early; see
-    :func:`.start_records.started_at`. Where ``kept`` is LOST, or nothing that a pass has left, what started lately
-    counts as ``recent`` tells.
+    :func:`.started_at`. Where ``kept`` is LOST_RATES, what started lately counts as ``recent`` tells.
     """
-    queued = [*queued]
-    try:
-        return _read(kept or NOTHING_KEPT, limits, queued, now, started_at)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        found = _read(NOTHING_KEPT, limits, queued, now, None)
-        for name, organization_pk, lane_key, moment in recent(limits) if recent else ():
-            found.count_start(name, organization_pk, lane_key, moment)
-        return found
+    if kept != LOST_RATES:
+        return _read(kept or NOTHING_KEPT, limits, [*queued], now, started_at)
+    found = _read(NOTHING_KEPT, limits, [*queued], now, None)
+    for name, organization_pk, lane_key, moment in recent(limits) if recent else ():
+        found.count_start(name, organization_pk, lane_key, moment)
+    return found
 
 
 def _read(

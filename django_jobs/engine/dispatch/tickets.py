@@ -190,7 +190,7 @@ class TicketWatch:
         waiting = broker.waiting_ids() if tickets else {}
         missing = {ticket.id: ticket for ticket in tickets if ticket.id not in waiting.get(ticket.pool, ())}
         if missing and (lease := in_flight.look_at_lock()):  # workers keep the tickets of what is held for a while
-            held = in_flight.known_held(in_flight.checked_state(lease.state))
+            held = in_flight.known_held(lease.state)
             missing = {ticket_id: ticket for ticket_id, ticket in missing.items() if emptied or ticket.pk not in held}
         lost = [ticket for ticket in missing.values() if emptied or ticket.id in self._missing]
         self._missing = set(missing) - {ticket.id for ticket in lost}
