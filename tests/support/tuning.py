@@ -391,7 +391,10 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "newest_jobs_clock": ("django_jobs.engine.insight.search", "time"),
     "plan_clock": ("django_jobs.engine.store.postgresql.core", "time"),
     "policy_clock": ("django_jobs.engine.execution.claim", "time"),
-    "pools_clock": ("django_jobs.engine.dispatch.window", "time"),
+    "pools_clock": (
+        ("django_jobs.engine.dispatch.window", "time"),
+        ("django_jobs.engine.memory", "time"),
+    ),
     "probe_clock": ("django_jobs.health.notes", "time"),
     "refiller_clock": ("django_jobs.worker.claims", "time"),
     "retention_clock": ("django_jobs.engine.control.retention", "time"),
@@ -411,7 +414,10 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "thread_slots_clock": ("django_jobs.worker.slots", "time"),
     "type_retention_clock": ("django_jobs.engine.control.retention", "time"),
     "visibility_clock": ("django_jobs.realtime.fan_out", "time"),
-    "window_clock": ("django_jobs.engine.dispatch.window", "time"),
+    "window_clock": (
+        ("django_jobs.engine.dispatch.window", "time"),
+        ("django_jobs.engine.memory", "time"),
+    ),
 }
 
 #: Holds for every test, so that a slow machine passes it, but where a test is about these.

@@ -114,12 +114,12 @@ def _with_tickets(queued: Queued, budget: TimeBudget) -> Queued:
 
     Return what was queued.
     """
-    budget.spend(functools.partial(tickets.push_queued, queued))
+    budget.spend(functools.partial(tickets.push_tickets, queued.moved))
     if not queued.overfull:
         return queued
     held = tickets.call_back_tickets(queued.overfull)
     if anew := turns.fill_window():
-        budget.spend(functools.partial(tickets.push_queued, anew))
+        budget.spend(functools.partial(tickets.push_tickets, anew.moved))
         queued = anew._replace(moved=queued.moved + anew.moved)
     get_broker().push(held)  # nobody waits behind them
     return queued
@@ -178,7 +178,7 @@ def dispatch_freed(*, has_ended: bool) -> bool:
                 if moved is None:
                     time.sleep(AGAIN_SECONDS)
                     return True
-                tickets.push_queued(moved)
+                tickets.push_tickets(moved.moved)
                 rings = None if tenant_shares.ask() else seen.rings
                 time.sleep(PAUSE_SECONDS)
                 broker.lead(_name(), LEAD_SECONDS, rings=False)
@@ -255,7 +255,7 @@ def dispatch_new(job: Job) -> int:
 
 def _dispatch_new(job: Job) -> int | None:
     broker, budget, queue = get_broker(), TimeBudget(BUDGET_SECONDS), _queue_of(job)
-    if window.was_just_full(broker, queue) or budget.is_spent():
+    if window.was_just_full(queue) or budget.is_spent():
         return 0
     seen: BrokerState = budget.spend(broker.look)
     if budget.is_spent():
@@ -263,9 +263,9 @@ def _dispatch_new(job: Job) -> int | None:
     size = window.read_window()
     taken = size.taken(queue, seen.depths)
     has_room = taken < size.size(queue, job.job_type_id)
-    may_change = has_room or not (size.is_settled(queue, seen.depths) or window.is_full_still(broker, queue, taken))
+    may_change = has_room or not (size.is_settled(queue, seen.depths) or window.is_full_still(queue, taken))
     if not may_change:
-        window.note_full(broker, queue)
+        window.note_full(queue)
         return 0
     if has_room and (moved := _queue_without_turn(job, new_jobs.takes_no_turn(job, size.most_at_once))):
         tickets.push_tickets(moved)
@@ -274,7 +274,7 @@ def _dispatch_new(job: Job) -> int | None:
         return 0
     count = make_passes(seen.rings, budget, lambda: _may_go(job, budget))
     if count == 0 and not has_room:
-        window.note_full(broker, queue, taken)
+        window.note_full(queue, taken)
     return count
 
 

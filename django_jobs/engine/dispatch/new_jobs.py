@@ -230,6 +230,6 @@ def _answers(queue: Queue) -> bool:
     broker = get_broker()
     is_slow = TimeBudget(BUDGET_SECONDS).is_spent()
     try:
-        return not (is_slow or broker.failed_just_now() or window.was_just_full(broker, queue))
+        return not (is_slow or broker.failed_just_now() or window.was_just_full(queue))
     except BrokerUnavailable:
         return False

@@ -64,19 +64,13 @@ def take_back_tickets(moved: Iterable[Moved], message: str) -> None:
         logger.warning("event=withdrawal_failed error=%r", error)
 
 
-def push_queued(queued: Queued) -> None:
-    """Give what a pass queued its tickets; if the broker cannot take them, put the jobs back to Pending."""
-    if queued.moved:
-        push_tickets(queued.moved)
-
-
-def push_tickets(moved: Iterable[Moved], *, front: bool = False) -> None:
+def push_tickets(moved: Sequence[Moved], *, front: bool = False) -> None:
     """Give Queued jobs their tickets; if the broker cannot take them, put the jobs back to Pending."""
-    items = list(moved)
     try:
-        _push(items, front=front)
+        if moved:
+            _push(moved, front=front)
     except BrokerUnavailable as error:
-        withdraw_tickets([item.pk for item in items], _not_taken(error))
+        withdraw_tickets([item.pk for item in moved], _not_taken(error))
 
 
 def _push(moved: Sequence[Moved], *, front: bool = False) -> None:

@@ -8,20 +8,18 @@ import logging
 import math
 import os
 import socket
-import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from django.db import Error
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine import machine
-from django_jobs.engine.memory import forgets
+from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.models import JobType, Worker
@@ -108,18 +106,8 @@ logger = logging.getLogger("django_jobs")
 MEMORY_SECONDS: Final = 1.0
 
 
-class _Memory(NamedTuple):
-    """The pools of the types that do not run in the default one, of which database, and until when that holds."""
-
-    alias: str
-    holds_until: float
-    pools: Mapping[str, str]
-
-
-_NOTHING: Final = _Memory("", 0.0, MappingProxyType({}))
-_memory: _Memory = _NOTHING
-#: Held by who reads: others go on with what they have.
-_reading: Final = threading.Lock()
+#: The pools of the types that do not run in the default one, by database.
+_other_pools: Final[Memory[str, Mapping[str, str]]] = Memory(10)
 
 
 def are_several() -> bool:
@@ -136,29 +124,21 @@ def pool_of(job_type: str) -> str:
     return _pools().get(job_type, DEFAULT_POOL) if are_several() else DEFAULT_POOL
 
 
-@forgets
 def forget_pools(**_: Any) -> None:
-    """Forget it, as a process that has just started, or since this process changed a type. Also a signal's receiver."""
-    global _memory  # noqa: PLW0603  (a process-wide memory)
-    _memory = _NOTHING
+    """Forget it, since this process changed a type. A signal's receiver."""
+    _other_pools.clear()
 
 
 def _pools() -> Mapping[str, str]:
-    global _memory  # noqa: PLW0603
-    known, alias = _memory, database.alias()
-    if known.alias == alias and time.monotonic() < known.holds_until:
-        return known.pools
-    if not _reading.acquire(blocking=known.alias != alias):
-        return known.pools
-    try:
-        asked = time.monotonic()
-        rows = JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool")
-        _memory = known = _Memory(alias, asked + MEMORY_SECONDS, dict(rows))
-    except Error as error:  # what was known is better than a ticket that is not pushed
-        logger.warning("event=pools_unread error=%r", error)
-    finally:
-        _reading.release()
-    return known.pools
+    alias = database.alias()
+    known = _other_pools.get(alias)
+    if known is None or time.monotonic() >= known.expires:
+        try:
+            rows = JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool")
+            return _other_pools.put(alias, dict(rows), MEMORY_SECONDS)
+        except Error as error:  # what was known is better than a ticket that is not pushed
+            logger.warning("event=pools_unread error=%r", error)
+    return known.value if known else {}
 
 
 # How many tickets the broker should hold: what the live workers ask for, each for the queues that it serves.
@@ -302,49 +282,40 @@ def read_window(seconds: float = CACHE_SECONDS) -> Window:
     return _known[1]
 
 
-class _Full(NamedTuple):
-    """The broker had no room for a queue when somebody looked, and when a pass found that at so many tickets."""
-
-    broker: object = None
-    queue: Queue | None = None
-    looked: float = -math.inf
-    passed: float = -math.inf
-    taken: int = 0
+#: The queues for which the broker had no room when somebody looked; and at how many tickets a pass found that.
+_full: Final[Memory[Queue, bool]] = Memory(100)
+_full_at: Final[Memory[Queue, int]] = Memory(100)
 
 
-_full: _Full = _Full()
-
-
-def was_just_full(broker: object, queue: Queue) -> bool:
+def was_just_full(queue: Queue) -> bool:
     """Return whether the broker had no room for this queue within FULL_SECONDS.
 
     Then its tickets have still to be taken. The worker that takes the last one looks at the backlog again after a
     longer pause than that, so a new job is not overlooked.
     """
-    return _full.broker is broker and _full.queue == queue and time.monotonic() < _full.looked + FULL_SECONDS
+    return _full.fresh(queue) is not None
 
 
-def is_full_still(broker: object, queue: Queue, taken: int) -> bool:
+def is_full_still(queue: Queue, taken: int) -> bool:
     """Return whether a pass found no room within CACHE_SECONDS, and no fewer tickets wait than then."""
-    is_known = _full.broker is broker and _full.queue == queue and taken >= _full.taken
-    return is_known and time.monotonic() < _full.passed + CACHE_SECONDS
+    full_at = _full_at.fresh(queue)
+    return full_at is not None and taken >= full_at
 
 
-def note_full(broker: object, queue: Queue, taken: int | None = None) -> None:
+def note_full(queue: Queue, taken: int | None = None) -> None:
     """Note that the broker has no room for this queue; as a pass found, if it is said how many tickets are taken."""
-    global _full  # noqa: PLW0603  (a process-wide note)
-    now = time.monotonic()
-    if taken is not None or _full.broker is not broker or _full.queue != queue:
-        _full = _Full(broker, queue, now, -math.inf if taken is None else now, taken or 0)
-    else:
-        _full = _full._replace(looked=now)
+    _full.put(queue, True, FULL_SECONDS)
+    if taken is not None:
+        _full_at.put(queue, taken, CACHE_SECONDS)
 
 
 @forgets
 def forget_window() -> None:
     """Forget what the workers asked for and that the broker was full, as a process that has just started."""
-    global _known, _full
-    _known, _full = None, _Full()
+    global _known  # noqa: PLW0603
+    _known = None
+    _full.clear()
+    _full_at.clear()
 
 
 def live_workers() -> list[Worker]:

@@ -99,7 +99,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.in_flight import take_lock as take_dispatch_lock
     from django_jobs.engine.dispatch.new_jobs import TimeBudget
     from django_jobs.engine.dispatch.backlog import Rest
-    from django_jobs.engine.dispatch.tickets import push_queued
     from django_jobs.engine.dispatch.tickets import push_tickets
     from django_jobs.engine.dispatch.tickets import withdraw_tickets
     from django_jobs.engine.dispatch.tickets import Queued

@@ -121,7 +121,7 @@ def test_what_the_broker_cannot_take_goes_back_and_is_dispatched_later(broker: M
     verbs.use_broker(PushFails())
     queued = verbs.fill_window()
     assert queued is not None
-    verbs.push_queued(queued)
+    verbs.push_tickets(queued.moved)
     row = reread(job)
     assert (row.status, row.queued_at, row.ready_at is not None) == ("Pending", None, True)
     assert "read only" in get_job_history(job)[-1]["message"]
