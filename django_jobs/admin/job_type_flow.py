@@ -22,7 +22,7 @@ from django_jobs.admin.job_waits import key_words
 from django_jobs.admin.monitor_notices import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control.switches import close_breaker
-from django_jobs.engine.dispatch.pass_state import limits_of
+from django_jobs.engine.dispatch.limits import limits_of
 from django_jobs.engine.insight.inspection import LimitsInUse, jobs, open_breakers, read_in_use
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.job_types.parameters import is_rekeyed

@@ -14,7 +14,7 @@ from django_jobs.engine import dependencies
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.control import batches
 from django_jobs.engine.control.lane_keys import LaneKeyWatch
-from django_jobs.engine.dispatch import backlog, dispatcher, pass_state, window
+from django_jobs.engine.dispatch import backlog, dispatcher, turns, window
 from django_jobs.engine.execution import claim, coroutines, retry_policy, settle
 from django_jobs.engine.execution.context import JobContext, ProgressBuffer
 from django_jobs.engine.execution.run import attempt_handler, run_handler
@@ -97,7 +97,7 @@ class _TestRun:
             if self._retries:
                 self._make_retries_due()
             window.forget_pools()  # a test may have changed a type's a moment ago
-            with pass_state.without_rates():  # no time passes here
+            with turns.without_rates():  # no time passes here
                 dispatcher.dispatch()
             self._commits.run()
             ticket = self.broker.take()

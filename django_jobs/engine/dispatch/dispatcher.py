@@ -3,7 +3,7 @@
 A pass moves jobs from the backlog to the broker's queues, in one transaction under a row lock:
 
 1. take the dispatcher's lock (:mod:`.in_flight`), so that one process works at a time;
-2. count the jobs that are queued or running, and read what the last pass left (:mod:`.pass_state`);
+2. count the jobs that are queued or running, and read what the last pass left (:mod:`.backlog`);
 3. compute how much room the window of each queue has (:mod:`.window`);
 4. pick jobs, the most urgent queue first: organizations take turns by weighted round robin (:mod:`.turns`), within the
    limits of types and keys (:mod:`.limits`) and their rates of starts (:mod:`.rates`);

@@ -15,6 +15,8 @@ from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine.dispatch import in_flight, rates
+from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.dispatch.rates import StartRates
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -129,7 +131,7 @@ class FailedAttempt:
 
 def breaker_state(row: Breaker, now: dt.datetime) -> BreakerState:
     """Return the state at this moment: a recovery ends by itself, before anybody writes that down."""
-    if row.state == BreakerState.RECOVERING and not 0 <= _recovered_for(row, now) < RECOVERY_SECONDS:
+    if row.state == BreakerState.RECOVERING and _recovered_for(row, now) >= RECOVERY_SECONDS:
         return BreakerState.CLOSED
     return BreakerState(row.state)
 
@@ -210,15 +212,15 @@ def count_completion(row: Breaker, organization_pk: Any, began: dt.datetime | No
     row.failures = 0
 
 
-def is_time_to_try(row: Breaker, limits: BreakerLimits, now: dt.datetime) -> bool:
+def is_time_to_try(row: Breaker, pause: int, now: dt.datetime) -> bool:
     """Return whether an open breaker may let a job go. The pause may have been cut."""
     at = row.next_try_at
-    return at is None or at <= now or at > now + dt.timedelta(seconds=limits.pause)
+    return at is None or at <= now or at > now + dt.timedelta(seconds=pause)
 
 
 def most_at_once(row: Breaker, now: dt.datetime) -> int:
     """Return how many jobs may be queued or running while the breaker recovers: twice as many with each second."""
-    return FIRST_AT_ONCE << int(max(0.0, _recovered_for(row, now)))
+    return FIRST_AT_ONCE << int(_recovered_for(row, now))
 
 
 def seconds_to_change(row: Breaker, now: dt.datetime) -> float:
@@ -279,7 +281,7 @@ class OpenBreakers:
             return 0
         if row.state == BreakerState.RECOVERING:
             return max(0, most_at_once(row, self.now) - in_flight)
-        return int(is_time_to_try(row, limits_of(row.job_type), self.now) and not _is_try_queued(row))
+        return int(is_time_to_try(row, row.job_type.breaker_pause, self.now) and not _is_try_queued(row))
 
     def next_change(self) -> float | None:
         """Return after how many seconds more jobs may go than now, if nothing else happens; None if no more ever do."""
@@ -318,11 +320,6 @@ def read_held(*, closes: bool = True) -> OpenBreakers:
 def is_holding(row: Breaker, now: dt.datetime) -> bool:
     """Return whether jobs of the type wait for this breaker."""
     return may_hold(row.job_type) and breaker_state(row, now) != BreakerState.CLOSED
-
-
-def limits_of(kind: JobType) -> BreakerLimits:
-    """Return what the type says of its breaker."""
-    return BreakerLimits(failures=kind.breaker_failures, pause=kind.breaker_pause)
 
 
 def _close(pks: set[str], now: dt.datetime) -> None:
@@ -495,3 +492,38 @@ class QueueLimits:
         name = kind.type_name
         left = MANY if kind.max_running is None else kind.max_running - self._of_type[name]
         return min(left, self._allowed[name] - self._taken[name]) if name in self._allowed else left
+
+
+def limits_of(types: Iterable[JobType]) -> QueueLimits:
+    """Return what the limits of these types leave at this moment, for somebody who only wants to know."""
+    kinds = {kind.pk: flow_of(kind) for kind in types}
+    if not any(kind.has_limits for kind in kinds.values()):
+        return QueueLimits(kinds)
+    lease = in_flight.look_at_lock()
+    counts = in_flight.count_in_flight(has_lock=False)
+    return read_limits(kinds, counts, {} if lease is None else lease.state, has_lock=False)
+
+
+def read_limits(
+    kinds: Mapping[str, TypeFlow], counts: InFlight, written: Mapping[str, Any], *, has_lock: bool = True
+) -> QueueLimits:
+    """Return what limits leave by what is in flight, and by the state of the dispatcher's row."""
+    of_starts = {
+        name: rates.StartLimit(
+            kind.max_starts, kind.max_starts_per_key if kind.concurrency_key else None, max(1, kind.max_starts_window)
+        )
+        for name, kind in kinds.items()
+        if kind.has_rate
+    }
+    start_rates = None
+    if of_starts:
+        queued = in_flight.queued_of(of_starts) if has_lock else store().queued_jobs(of_starts)
+        jobs = [
+            (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt) for item in queued
+        ]
+        now = database.now().timestamp()  # no earlier than what is queued was read
+        start_rates = rates.read_rates(
+            written.get(in_flight.KEPT_RATES), of_starts, jobs, now, rates.started_at, rates.recent
+        )
+    has_breaker = any(kind.breaker_failures for kind in kinds.values())
+    return QueueLimits(kinds, counts.by_lane, start_rates, read_held(closes=has_lock) if has_breaker else None)

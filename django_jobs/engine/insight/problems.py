@@ -24,8 +24,7 @@ from django_jobs.engine import duties
 from django_jobs.engine.access import cause_of
 from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
-from django_jobs.engine.dispatch.limits import QueueLimits
-from django_jobs.engine.dispatch.pass_state import limits_of
+from django_jobs.engine.dispatch.limits import QueueLimits, limits_of
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.dispatch.window import ROUNDING, live_workers, read_window, working
 from django_jobs.engine.insight.inspection import (

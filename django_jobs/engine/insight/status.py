@@ -14,8 +14,7 @@ from django.db.models.functions import RowNumber
 
 from django_jobs.engine.access import find_job, find_organization_pk, get_policy, may_start
 from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.dispatch.limits import may_hold
-from django_jobs.engine.dispatch.pass_state import limits_of
+from django_jobs.engine.dispatch.limits import limits_of, may_hold
 from django_jobs.engine.dispatch.tenant_shares import shares_of
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.inspection import held_types, is_held

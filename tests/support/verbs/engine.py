@@ -61,14 +61,14 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.turns import fill_window
     from django_jobs.engine.dispatch.turns import take_share as take_turns_share
     from django_jobs.engine.dispatch.turns import pick as pick_jobs
-    from django_jobs.engine.dispatch.fair_turns import Turns as WeightedTurns
+    from django_jobs.engine.dispatch.turns import Turns as WeightedTurns
     from django_jobs.engine.memory import forget_all as forget_tenant_shares
     from django_jobs.engine.dispatch.tenant_shares import share_of
     from django_jobs.engine.dispatch.tenant_shares import shares_of
     from django_jobs.engine.dispatch.tenant_shares import Share
     from django_jobs.engine.dispatch.backlog import bound_of as backlog_bound
     from django_jobs.engine.dispatch.backlog import pages as backlog_pages
-    from django_jobs.engine.dispatch.pass_state import limits_of
+    from django_jobs.engine.dispatch.limits import limits_of
     from django_jobs.engine.dispatch.in_flight import count_in_flight
     from django_jobs.engine.dispatch.in_flight import forget_in_flight
     from django_jobs.engine.dispatch.in_flight import queued_of as queued_jobs_of

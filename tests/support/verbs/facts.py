@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.new_jobs import REST_SECONDS as BROKER_REST_SECONDS
     from django_jobs.engine.dispatch.turns import OTHER_KEY
     from django_jobs.engine.dispatch.turns import QUEUED
-    from django_jobs.engine.dispatch.fair_turns import OF as TYPE_TURNS_OF
+    from django_jobs.engine.dispatch.turns import OF as TYPE_TURNS_OF
     from django_jobs.engine.dispatch.window import FULL_SECONDS as FULL_WINDOW_SECONDS
     from django_jobs.engine.dispatch.window import MIN_WINDOW
     from django_jobs.engine.execution.claim import ALL_IN_USE_SECONDS

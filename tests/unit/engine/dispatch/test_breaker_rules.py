@@ -162,7 +162,7 @@ def test_a_try_that_fails_after_another_has_completed_costs_nothing_and_does_not
     ids=["early", "due", "a pause that was cut"],
 )
 def test_a_job_may_try_after_the_pause(now: float, pause: int, is_time: bool) -> None:
-    assert is_time_to_try(opened(), Limits(failures=3, pause=pause), at(now)) == is_time
+    assert is_time_to_try(opened(), pause, at(now)) == is_time
 
 
 def test_it_tells_when_more_may_go() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_jobs.engine.dispatch.fair_turns import MOST_KEYS
+from django_jobs.engine.dispatch.turns import MOST_KEYS
 from tests.support import verbs
 from tests.support.fair_shares import rooms, serve, worst_deviation
 
