@@ -105,7 +105,7 @@ def _of(count: int, most: int | None) -> str:
 
 
 def _rows(kind: JobType) -> list[tuple[str, str]]:
-    count = None if kind.max_starts is None else limits_of([kind]).starts(kind.pk)
+    count = None if kind.max_starts is None else limits_of([kind]).rates.counted(kind.pk)
     if count is None:
         return []
     name = _("Starts in %(duration)s") % {"duration": format_duration(kind.max_starts_window)}

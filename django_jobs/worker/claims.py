@@ -141,7 +141,7 @@ class Refiller:
 
     def _look_again(self, priority: int) -> None:
         if time.monotonic() >= self._flows_until:
-            dispatcher.refill_if_empty(priority, self._in_pools)
+            dispatcher.refill(priority, self._in_pools, if_empty=True)
         else:
             dispatcher.dispatch_freed(has_ended=False)
 

@@ -59,9 +59,9 @@ def make_passes(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -
     A caller with a budget makes one pass, and works for nobody who rings meanwhile. These look again by themselves.
     There is one more where the policy lets organizations start about which it had not been asked before.
     """
-    total, moved = None, _pass(budget, is_needed)
-    while moved is not None:
-        total = (total or 0) + len(moved.moved)
+    total, queued = None, turns.fill_window() or _after_others(budget, is_needed)
+    while queued is not None:
+        total = (total or 0) + len(_with_tickets(queued, budget).moved)
         if not tenant_shares.ask():
             if budget.is_limited:
                 return total
@@ -70,7 +70,7 @@ def make_passes(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -
                 return total
             rings = seen.rings
         # Whoever has the lock now looks at the bell after its pass.
-        moved = _pass_at_once(budget)
+        queued = turns.fill_window()
     return total
 
 
@@ -82,31 +82,24 @@ def _anything_may_go(seen: BrokerState) -> bool:
     return bool(priorities) and backlog.anything_may_wait(priorities)
 
 
-def _pass(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
-    """Make one pass and push its tickets; return None if another process had the lock for too long, or did the work.
+def _after_others(budget: TimeBudget, is_needed: Callable[[], bool]) -> Queued | None:
+    """Make a pass after others; return what it queued. None if they have the lock for too long, or did the work.
 
     One process works at a time. Whoever finds another at work tries again for a short while, and leaves as soon as a
     pass is no longer needed: each that began after the caller's commit does its work. One with a budget, who may have
     to give up, rings before; who is in the background hears that after its pass. Did these ring, too, they would go on
     for each other for as long as a backlog lasts.
     """
-    moved = turns.fill_window()
-    if moved is None and budget.is_limited:
+    if budget.is_limited:
         budget.spend(get_broker().ring)
-    for pause, seconds in _tries(budget) if moved is None else ():
+    for pause, seconds in _tries(budget):
         time.sleep(pause)
         if budget.is_spent() or not is_needed():
             return None
-        moved = turns.fill_window(seconds)
-        if moved is not None:
-            break
-    return None if moved is None else _with_tickets(moved, budget)
-
-
-def _pass_at_once(budget: TimeBudget) -> Queued | None:
-    """Make one pass and push its tickets; return None if another process has the lock."""
-    moved = turns.fill_window()
-    return None if moved is None else _with_tickets(moved, budget)
+        queued = turns.fill_window(seconds)
+        if queued is not None:
+            return queued
+    return None
 
 
 def _with_tickets(queued: Queued, budget: TimeBudget) -> Queued:
@@ -209,7 +202,9 @@ def wake(priority: int = Priority.CRITICAL) -> int:
     For a caller who must not wait long: once the broker has taken BUDGET_SECONDS, the rest is left to the scheduler.
     Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
-    return 0 if _is_put_off() else _dispatch_if_room(priority, 1.0, TimeBudget(BUDGET_SECONDS))
+    if _is_put_off():
+        return 0
+    return _quietly(lambda: _dispatch_if_room(priority, 1.0, TimeBudget(BUDGET_SECONDS)))
 
 
 @contextlib.contextmanager
@@ -242,7 +237,7 @@ def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
     Tickets may be called back even if nothing waits. Return how many jobs went.
     """
     _quietly(backlog.bring_due)
-    return _quietly(lambda: _dispatch_if_room_or_raise(priority, 1.0, TimeBudget(), calls_back=True))
+    return _quietly(lambda: _dispatch_if_room(priority, 1.0, TimeBudget(), calls_back=True))
 
 
 def dispatch_new(job: Job) -> int:
@@ -303,21 +298,15 @@ def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:
     return moved
 
 
-def refill(priority: int, in_pools: Collection[str] = ()) -> int:
+def refill(priority: int, in_pools: Collection[str] = (), *, if_empty: bool = False) -> int:
     """Dispatch for a worker that took tickets of this priority, once half of the window is free; return how many went.
 
-    Waiting for half of it makes jobs go in sets, which cost less each. Only room of these pools counts, where any is
-    named: of the others the window may be empty for ever.
+    Waiting for half of it makes jobs go in sets, which cost less each. ``if_empty`` waits until no ticket takes up room
+    of this priority, or of a lower one. Only room of these pools counts, where any is named: of the others the window
+    may be empty for ever.
     """
-    return _dispatch_if_room(priority, 0.5, TimeBudget(), in_pools)
-
-
-def refill_if_empty(priority: int, in_pools: Collection[str] = ()) -> int:
-    """Dispatch if the broker holds no ticket that takes up room of this priority, or of a lower one.
-
-    Return how many jobs went.
-    """
-    return _dispatch_if_room(priority, 0.0, TimeBudget(), in_pools)
+    share = 0.0 if if_empty else 0.5
+    return _quietly(lambda: _dispatch_if_room(priority, share, TimeBudget(), in_pools))
 
 
 def anything_queued(queues: Collection[str] = ()) -> bool:
@@ -328,7 +317,7 @@ def anything_queued(queues: Collection[str] = ()) -> bool:
     does not answer is not one without work.
     """
     backlog.bring_due()
-    if _dispatch_if_room_or_raise(Priority.LOW, 1.0, TimeBudget()) is None:
+    if _dispatch_if_room(Priority.LOW, 1.0, TimeBudget()) is None:
         return True
     rows = Job.primary.filter(status=Status.QUEUED)
     if queues or window.are_several():
@@ -341,11 +330,7 @@ def anything_queued(queues: Collection[str] = ()) -> bool:
     return rows.exists()
 
 
-def _dispatch_if_room(priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = ()) -> int:
-    return _quietly(lambda: _dispatch_if_room_or_raise(priority, share, budget, in_pools))
-
-
-def _dispatch_if_room_or_raise(
+def _dispatch_if_room(
     priority: int, share: float, budget: TimeBudget, in_pools: Collection[str] = (), *, calls_back: bool = False
 ) -> int | None:
     if budget.is_spent():

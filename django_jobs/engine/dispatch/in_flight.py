@@ -55,11 +55,6 @@ class InFlight:
     by_lane: Counter[Lane] = field(default_factory=Counter)
     unseen: int = 0
 
-    def add(self, queue: Queue, lane: Lane) -> None:
-        """Count one more job, which is about to be queued."""
-        self.queued[queue][lane.organization_pk, lane.job_type] += 1
-        self.by_organization[lane.organization_pk] += 1
-
 
 class _Known(NamedTuple):
     """A mark, when it is to be renewed, and when a whole walk is due."""
@@ -189,11 +184,6 @@ def known_held(state: Mapping[str, Any]) -> dict[int, float]:
     for pk in _noted.keys() - held.keys():
         _noted.pop(pk, None)
     return held
-
-
-def held_to_write(state: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the row is to have of them."""
-    return {str(pk): until for pk, until in known_held(state).items()}
 
 
 def leave_out_held(counts: InFlight, state: Mapping[str, Any]) -> None:

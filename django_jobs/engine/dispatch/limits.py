@@ -376,7 +376,7 @@ class QueueLimits:
         for lane, count in in_flight.items():
             if lane.job_type in kinds:
                 self._count(lane, count)
-        self._rates, self._held = rates or StartRates({}, 0), held or OpenBreakers()
+        self.rates, self._held = rates or StartRates({}, 0), held or OpenBreakers()
         self._allowed = self._held.more_allowed(self._of_type)
         self._allowed_of_one = self._held.more_allowed_of_one(self._of_organization)
         self._taken: Counter[str] = Counter()
@@ -392,7 +392,7 @@ class QueueLimits:
     def left_of_type(self, job_type: str) -> int:
         """Return how many more jobs of a type may be queued, whoever's they are."""
         kind = self._kinds.get(job_type)
-        return MANY if kind is None else min(self._left_of_type(kind), self._rates.left_of_type(job_type))
+        return MANY if kind is None else min(self._left_of_type(kind), self.rates.left_of_type(job_type))
 
     def left_of_organization(self, job_type: str, organization_pk: Any) -> int:
         """Return how many more jobs of a type an organization may have queued, by the limit of each organization."""
@@ -420,12 +420,8 @@ class QueueLimits:
         if kind.concurrency_key:
             left = min(left, kind.max_running_per_key - self._of_key[lane])
         if left > 0 and kind.has_rate:
-            left = min(left, self._rates.left(lane.job_type, lane.organization_pk, lane.key))
+            left = min(left, self.rates.left(lane.job_type, lane.organization_pk, lane.key))
         return max(0, left)
-
-    def starts(self, job_type: str) -> int | None:
-        """Return how many are queued or started in the window of a type's rate of starts; None without such a limit."""
-        return self._rates.counted(job_type)
 
     def take(self, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
@@ -434,7 +430,7 @@ class QueueLimits:
             self._count(item.lane)
             self._taken[item.lane.job_type] += 1
             self._taken_of_one[item.lane.organization_pk, item.lane.job_type] += 1
-            self._rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
+            self.rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
 
     def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
         """Take back the starts of what was picked and did not move, whose row was in use; note what goes to try.
@@ -447,20 +443,16 @@ class QueueLimits:
             if item.pk in moved:
                 tries[lane.job_type] += self._held.may_try(lane.job_type, lane.organization_pk)
             elif lane.job_type in self._kinds:
-                self._rates.put_back(lane.job_type, lane.organization_pk, lane.key, item.pk, item.attempt)
+                self.rates.put_back(lane.job_type, lane.organization_pk, lane.key, item.pk, item.attempt)
         self._held.note_tries(tries)
 
     def next_at(self) -> float | None:
         """Return when more may go though nothing else happens, in seconds since the epoch; None if nothing waits so."""
-        found = [self._rates.next_at()]
+        found = [self.rates.next_at()]
         change = self._held.next_change()
         if change is not None and self._held.now is not None:
             found.append(self._held.now.timestamp() + change)
         return min((moment for moment in found if moment is not None), default=None)
-
-    def rates_to_keep(self) -> dict[str, Any]:
-        """Return what the next pass has to know of the rates; empty if that is nothing."""
-        return self._rates.to_keep()
 
     def _count(self, lane: Lane, count: int = 1) -> None:
         self._of_type[lane.job_type] += count

@@ -11,13 +11,13 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
 from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
-from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_RATES, InFlight, held_to_write
+from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_RATES, InFlight, known_held
 from django_jobs.engine.dispatch.limits import MANY, QueueLimits, TypeFlow, read_limits, read_special
 from django_jobs.engine.dispatch.rates import NEXT_START, note_next_start
 from django_jobs.engine.dispatch.tenant_shares import Share
@@ -90,27 +90,19 @@ class PassState:
             self._leads[name] = {**self.marks.written.get(KEPT_LEADS, {}).get(name, {})}
         return self._leads[name]
 
-    def kept_leads(self) -> list[str]:
-        """Return the queues of which earlier passes left how far organizations are ahead."""
-        return list(self.marks.written.get(KEPT_LEADS, {}))
-
     def take(self, queue: Queue, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
-        self.in_flight.add(queue, item.lane)
+        self.in_flight.queued[queue][item.organization_pk, item.lane.job_type] += 1
+        self.in_flight.by_organization[item.organization_pk] += 1
         self.picked[queue.priority, item.lane].add(item.pk)
         self.limits.take(item)
-
-    def settle(self, picked: Collection[Candidate], moved: Collection[int]) -> None:
-        """Note which of the jobs that were picked have moved."""
-        if picked:
-            self.limits.settle(picked, moved)
 
     def to_write(self) -> dict[str, Any] | None:
         """Return the new state of the dispatcher's row; None if it may stay as it is. Note when more may go."""
         kept = {name: self.marks.written.get(name) for name in KEPT}
-        kept[HELD] = held_to_write(self.marks.written)
+        kept[HELD] = {str(pk): until for pk, until in known_held(self.marks.written).items()}
         if "limits" in self.__dict__ and not self.leaves_rates:
-            kept[KEPT_RATES] = self.limits.rates_to_keep()
+            kept[KEPT_RATES] = self.limits.rates.to_keep()
             kept[NEXT_START] = moment = self.limits.next_at()
             if moment is not None:
                 note_next_start(moment - database.now().timestamp())
@@ -343,7 +335,7 @@ class TypeTurns:
     def _forget_others(self) -> None:
         """Forget what is kept of types that have no limits any more."""
         begin, state = f"{self._queue_name}{OF}", self._state
-        for name in [*state.marks.cursors, *state.kept_leads()]:
+        for name in [*state.marks.cursors, *state.marks.written.get(KEPT_LEADS, {})]:
             if name.startswith(begin) and name.removeprefix(begin) not in state.kinds:
                 state.marks.cursors.pop(name, None)
                 state.leads(name).clear()
@@ -381,18 +373,19 @@ def pick(queue: Queue, job_types: Collection[str], room: QueueRoom, state: PassS
     all have been seen goes to all of them.
     """
     picked: list[Candidate] = []
-    known = OpenLanes({}, {})
+    lanes: dict[Lane, None] = {}
+    shares: dict[Any, Share] = {}
     cursor, is_all = None, False
     for page in _pages(queue, job_types, room.most, state):
-        is_all = page.is_all
-        own = _open_lanes(page.lanes)
-        known = OpenLanes(known.lanes | own.lanes, known.shares | own.shares)
-        cursor = _take(queue, own, room, picked, state, is_page=not is_all) or cursor
+        is_all, of_page = page.is_all, _shares_of(page.lanes)
+        lanes |= dict.fromkeys(page.lanes)
+        shares |= of_page
+        cursor = _take(queue, page.lanes, of_page, room, picked, state, is_page=not is_all) or cursor
         if room.is_over():
             break
     else:
         if not is_all:
-            cursor = _take(queue, known, room, picked, state, is_page=False) or cursor
+            cursor = _take(queue, lanes, shares, room, picked, state, is_page=False) or cursor
     if cursor is not None:  # also of one that is alone: who comes next has the next turn
         state.marks.cursors[cursor_key(queue)] = str(cursor)
     return picked
@@ -429,38 +422,28 @@ def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassSta
     if not tenant_shares.are_limits_asked():
         limit, by_organization = tenant_shares.default_limit() - state.in_flight.unseen, state.in_flight.by_organization
         passed |= {(pk, ALL_TYPES) for pk, count in by_organization.items() if count >= limit}
-    after = _organization_pk(state.marks.cursors.get(cursor_key(queue)))
+    cursor = state.marks.cursors.get(cursor_key(queue))
+    after = None if cursor is None else get_organization_model()._meta.pk.to_python(cursor)
     walk = Walk(queue.priority, kinds, after, bound=backlog.bound_of(state.limits.full(), passed))
     yield from backlog.pages(walk, wanted, state.marks)
 
 
-def _organization_pk(text: Any) -> Any:
-    return None if text is None else get_organization_model()._meta.pk.to_python(text)
-
-
-class OpenLanes(NamedTuple):
-    """Lanes that are open, in their order, and the shares of their organizations."""
-
-    lanes: dict[Lane, None]
-    shares: dict[Any, Share]
-
-
-def _open_lanes(lanes: list[Lane]) -> OpenLanes:
-    """Leave out lanes whose organization is inactive or gone, or of which that is not known yet.
+def _shares_of(lanes: list[Lane]) -> dict[Any, Share]:
+    """Return the shares of the lanes' organizations, but of those that are inactive or gone, or not known yet to start.
 
     Jobs of an organization that is gone would take its neighbors' turns; :mod:`django_jobs.engine.control.tenants` ends
     them. A type that no longer exists is no reason to wait: the claim ends its jobs.
     """
     if not lanes:
-        return OpenLanes({}, {})
+        return {}
     tenants = database.rows(get_organization_model())
-    shares = tenant_shares.known_shares(tenants.filter(pk__in={lane.organization_pk for lane in lanes}))
-    return OpenLanes({lane: None for lane in lanes if lane.organization_pk in shares}, shares)
+    return tenant_shares.known_shares(tenants.filter(pk__in={lane.organization_pk for lane in lanes}))
 
 
 def _take(
     queue: Queue,
-    known: OpenLanes,
+    lanes: Iterable[Lane],
+    shares: Mapping[Any, Share],
     room: QueueRoom,
     picked: list[Candidate],
     state: PassState,
@@ -472,8 +455,8 @@ def _take(
     Of each organization the job goes first that has been ready the longest.
     """
     in_flight, unseen = state.in_flight.by_organization, state.in_flight.unseen
-    shares = {pk: share for pk, share in known.shares.items() if in_flight[pk] < share.limit - unseen}
-    lanes = [lane for lane in known.lanes if lane.organization_pk in shares]
+    shares = {pk: share for pk, share in shares.items() if in_flight[pk] < share.limit - unseen}
+    lanes = [lane for lane in lanes if lane.organization_pk in shares]
     if not lanes or room.is_over():
         return None
     weights = {pk: share.weight for pk, share in shares.items()}
@@ -586,12 +569,7 @@ def fill_window(seconds: float = 0.0) -> Queued | None:
 
     Return None if other processes have the lock for so many seconds.
     """
-
-    def work(state: PassState) -> Queued:
-        picked, overfull = _pick_for_window(state)
-        return Queued(_queue(picked, state), overfull)
-
-    return _under_lock(work, seconds)
+    return _under_lock(_fill, seconds)
 
 
 def take_share(
@@ -667,7 +645,8 @@ def _queue(picked: Sequence[Candidate], state: PassState) -> list[Moved]:
     moved = _without_other_lanes(moved, {item.pk: item.lane.key for item in picked})
     moved.sort(key=lambda item: order[item.pk])
     backlog.note_taken(moved)
-    state.settle(picked, order.keys() & {item.pk for item in moved})
+    if picked:
+        state.limits.settle(picked, order.keys() & {item.pk for item in moved})
     return moved
 
 
@@ -683,8 +662,8 @@ def _without_other_lanes(moved: Sequence[Moved], keys: Mapping[int, int]) -> lis
     return [item for item in moved if item.pk not in strays]
 
 
-def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int]]:
-    """Return what goes to the broker, and the queues of which tickets are to be called back, if more than so many wait.
+def _fill(state: PassState) -> Queued:
+    """Queue what the broker has room for, and name the queues of which tickets are to be called back.
 
     Those hold more than was expected, and more than one organization has jobs for them. The next one must not wait for
     all that.
@@ -698,7 +677,7 @@ def _pick_for_window(state: PassState) -> tuple[list[Candidate], dict[Queue, int
         if not room.is_over():
             picked += pick(queue, job_types, room, state)
     shared = [queue for queue in overfull if _is_shared(queue, waiting.get(queue, ()), state)]
-    return picked, {queue: size.sizes[queue] for queue in shared}
+    return Queued(_queue(picked, state), {queue: size.sizes[queue] for queue in shared})
 
 
 def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bool:

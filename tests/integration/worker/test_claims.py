@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_child_that_comes_back_from_a_long_job_has_the_broker_filled_before_it
     assert asked == [3, 3]
 
 
-@pytest.mark.parametrize("look", [verbs.refill, verbs.refill_if_empty])
+@pytest.mark.parametrize("look", [verbs.refill, functools.partial(verbs.refill, if_empty=True)])
 def test_a_child_is_given_tickets_also_while_those_of_less_urgent_queues_wait_for_others(
     child: Child,
     kind: JobType,

@@ -24,8 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, interpose: Interpose, tuning: Tuning)
         return False
 
     interpose("dispatch_freed", dispatch)
-    interpose("refill", lambda *_: found.append("refill"))
-    interpose("refill_if_empty", lambda *_: found.append("look"))
+    interpose("refill", lambda *_, if_empty=False: found.append("look" if if_empty else "refill"))
     tuning.set(claim_second_look_seconds=0.0, claim_flow_seconds=600.0)
     monkeypatch.setattr(verbs.store(), "has_one_writer", False)
     return found
@@ -46,7 +45,7 @@ def test_ends_ring_and_tickets_that_are_taken_soon_after_do_not(asked: list[Any]
 
 
 def test_of_what_is_asked_at_once_the_most_urgent_counts(asked: list[Any], interpose: Interpose) -> None:
-    interpose("refill", lambda priority, *_: asked.append(priority))
+    interpose("refill", lambda priority, *_, if_empty=False: asked.append("look" if if_empty else priority))
     refiller = Refiller()
     for priority in (2, 3, 1):
         refiller.ask(priority)
@@ -57,8 +56,7 @@ def test_of_what_is_asked_at_once_the_most_urgent_counts(asked: list[Any], inter
 @pytest.mark.usefixtures("asked")
 def test_a_worker_fills_the_queues_of_its_own_pools_alone(interpose: Interpose) -> None:
     filled: list[Any] = []
-    interpose("refill", lambda _, in_pools=(): filled.append(in_pools))
-    interpose("refill_if_empty", lambda _, in_pools=(): filled.append(in_pools))
+    interpose("refill", lambda _, in_pools=(), **__: filled.append(in_pools))
     Refiller(in_pools={"gpu"})._refill()
     assert filled == [{"gpu"}, {"gpu"}]
 
@@ -71,8 +69,7 @@ def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writ
     child.refiller = Refiller()
     child.claims = Claims(child.state, child.slots.fits, child.refiller.ask)
     begun: list[int] = []
-    interpose("refill", lambda *_: begun.append(child.state.batch.busy()))
-    interpose("refill_if_empty", lambda *_: begun.append(-1))
+    interpose("refill", lambda *_, if_empty=False: begun.append(-1 if if_empty else child.state.batch.busy()))
     pending_job()
     verbs.dispatch()
     child.run()

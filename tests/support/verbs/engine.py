@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.dispatcher import dispatch_new
     from django_jobs.engine.dispatch.dispatcher import dispatch_without_budget
     from django_jobs.engine.dispatch.dispatcher import refill
-    from django_jobs.engine.dispatch.dispatcher import refill_if_empty
     from django_jobs.engine.dispatch.dispatcher import wake
     from django_jobs.engine.dispatch.new_jobs import goes_at_once
     from django_jobs.engine.dispatch.new_jobs import takes_no_turn

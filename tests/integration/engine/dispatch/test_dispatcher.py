@@ -198,12 +198,12 @@ def test_a_worker_that_looks_a_second_time_gets_tickets_if_the_broker_has_none(
     broker: MemoryBroker, kind: JobType
 ) -> None:
     first = pending_job(kind)
-    assert verbs.refill_if_empty(Priority.NORMAL) == 1
+    assert verbs.refill(Priority.NORMAL, if_empty=True) == 1
     pending_job(kind)
-    assert verbs.refill_if_empty(Priority.NORMAL) == 0
+    assert verbs.refill(Priority.NORMAL, if_empty=True) == 0
     broker.take_all()
     start_queued(first)
-    assert verbs.refill_if_empty(Priority.NORMAL) == 1
+    assert verbs.refill(Priority.NORMAL, if_empty=True) == 1
 
 
 def test_workers_of_some_queues_do_not_take_up_the_room_of_those_of_others(broker: MemoryBroker, kind: JobType) -> None:

@@ -106,13 +106,14 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(
         asked.set()
         return may_answer.wait(30)
 
-    def refill(*_: object) -> None:
+    def refill(*_: object, if_empty: bool = False) -> None:
+        if if_empty:
+            return
         before.append(len(questions))
         refilled.release()
 
     answer_by(answer_slowly)
     interpose("refill", refill)
-    interpose("refill_if_empty", lambda *_: None)
     for number in range(20):
         verbs.known_handler(row._replace(organization=f"organization-{number}"))
     refiller = Refiller()
@@ -141,8 +142,7 @@ def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
         return True
 
     answer_by(is_active)
-    interpose("refill", lambda *_: None)
-    interpose("refill_if_empty", lambda *_: None)
+    interpose("refill", lambda *_, **__: None)
     verbs.known_handler(row)
     refiller = Refiller()
     refiller.start()
