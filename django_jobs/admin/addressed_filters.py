@@ -22,7 +22,7 @@ from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
 
 #: What an address means that names something that there is not.
-NOTHING: Final = JobFilter(job_ids=())
+NOTHING: Final = JobFilter(job_id=())
 
 
 class AddressedFilter(BoundedFilter):
@@ -82,7 +82,7 @@ class FingerprintFilter(AddressedFilter):
         """Return the filter for this value. Every fingerprint begins with nothing, so blank means blank."""
         if asked:
             return JobFilter(fingerprint_start=asked)
-        return JobFilter(statuses=tuple(sorted(WITH_ERRORS)), error_fingerprint="")
+        return JobFilter(status=tuple(sorted(WITH_ERRORS)), error_fingerprint="")
 
 
 class WorkerFilter(AddressedFilter):
@@ -151,7 +151,7 @@ class ScheduleFilter(AddressedFilter):
         if self._found is None:
             return NOTHING
         tenants = None if self._found.organization_id is None else (self._found.organization_id,)
-        return JobFilter(schedule=self._found.name, job_types=(self._found.job_type_id,), organizations=tenants)
+        return JobFilter(schedule=self._found.name, job_type=(self._found.job_type_id,), organization_pk=tenants)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.chosen() is None:

@@ -32,9 +32,9 @@ def request_of(button: str, chosen: Chosen, rate: int | None = None) -> Operatio
     """Return what this button asks for, of what is chosen; ``rate`` is in jobs a minute, None as fast as it goes."""
     action, statuses = BUTTONS[button]
     filters = JobFilter(
-        statuses=tuple(sorted(statuses & chosen.statuses)),
-        job_types=(chosen.job_type,),
-        organizations=None if chosen.organization is None else (chosen.organization.pk,),
+        status=tuple(sorted(statuses & chosen.statuses)),
+        job_type=(chosen.job_type,),
+        organization_pk=None if chosen.organization is None else (chosen.organization.pk,),
         error_fingerprint=chosen.fingerprint,
     )
     return OperationRequest(action=action, filters=filters, rate=rate)

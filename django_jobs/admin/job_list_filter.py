@@ -55,7 +55,7 @@ def _filter_of(item: Any, asked: str) -> JobFilter:
 
 
 def _status(_item: Any, asked: str) -> JobFilter:
-    return JobFilter(statuses=tuple(sorted(SEVERAL[asked])) if asked in SEVERAL else (asked,))
+    return JobFilter(status=tuple(sorted(SEVERAL[asked])) if asked in SEVERAL else (asked,))
 
 
 def _created(item: CreatedFilter, asked: str) -> JobFilter:
@@ -68,16 +68,16 @@ def _batch(_item: Any, asked: str) -> JobFilter:
 
 
 def _organization(_item: Any, asked: str) -> JobFilter:
-    return JobFilter(organizations=(get_organization_model()._meta.pk.to_python(asked),))
+    return JobFilter(organization_pk=(get_organization_model()._meta.pk.to_python(asked),))
 
 
 #: The first kind that fits a filter of the list reads it.
 READERS: Final[dict[type[Any], Callable[[Any, str], JobFilter]]] = {
     BatchFilter: _batch,
     StatusFilter: _status,
-    TypeFilter: lambda _item, asked: JobFilter(job_types=(asked,)),
+    TypeFilter: lambda _item, asked: JobFilter(job_type=(asked,)),
     OrganizationFilter: _organization,
-    PriorityFilter: lambda _item, asked: JobFilter(priorities=(int(asked),)),
+    PriorityFilter: lambda _item, asked: JobFilter(priority=(int(asked),)),
     CreatedFilter: _created,
     ErrorFilter: lambda _item, asked: JobFilter(has_error=asked == "yes"),
     PoolFilter: lambda _item, asked: JobFilter(pool=asked),

@@ -80,7 +80,7 @@ class OperationForm(forms.Form):
         share = given.get("stop_above")
         return OperationRequest(
             action=action,
-            filters=JobFilter(everything=True) if given.get("everything") else filters,
+            filters=JobFilter(all=True) if given.get("everything") else filters,
             value=given.get("value"),
             rate=given["rate"],
             stop_above=None if share is None else share / 100,
@@ -130,7 +130,7 @@ class JobOperations(JobsUnderWay):
         form = OperationForm(given, action=action, names_all=names_all)
         if request.method == "POST" and form.is_valid():
             return self._start(request, form, action, filters)
-        asked = JobFilter(everything=True) if names_all else filters
+        asked = JobFilter(all=True) if names_all else filters
         return self._ask(request, form, action, asked)
 
     def _start(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:

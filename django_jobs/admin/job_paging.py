@@ -91,14 +91,14 @@ def is_in_order(filters: Collection[Any], search: JobFilter | None, organization
     asked = [(item, item.chosen()) for item in filters if hasattr(item, "chosen")]
     if any(choice is not None and (choice == RETRYING or not isinstance(item, _IN_ORDER)) for item, choice in asked):
         return False
-    return not has_error_chosen(filters) and (search is None or search.names <= {"organizations", "owner"})
+    return not has_error_chosen(filters) and (search is None or search.asked().keys() <= {"organization_pk", "owner"})
 
 
 def is_looked_for(filters: Collection[Any], search: JobFilter | None) -> bool:
     """Return whether jobs must be read one by one to see which of them match."""
     if has_error_chosen(filters) or any(getattr(item, "looks_back", None) for item in filters):
         return True
-    return search is not None and bool(search.looks_back or search.fingerprint_start or search.error_text)
+    return search is not None and bool(search.looks_back or search.fingerprint_start or search.error)
 
 
 def has_error_chosen(filters: Collection[Any]) -> bool:
@@ -113,7 +113,7 @@ def look_for(rows: QuerySet[Any], search: JobFilter | None, *, has_error: bool) 
     complete, are looked for status by status, because each has an index of its own.
     """
     most = counting.MAX_COUNT + 1
-    if search is not None and (search.fingerprint_start or search.error_text):
+    if search is not None and (search.fingerprint_start or search.error):
         return newest_keys([rows.filter(status=status).order_by("-pk") for status in sorted(WITH_ERRORS)], most)
     if not has_error:
         return list(rows.order_by("-pk").values_list("pk", flat=True)[:most])

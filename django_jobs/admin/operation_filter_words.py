@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.utils.html import format_html, format_html_join
@@ -14,7 +14,7 @@ from django_jobs.admin.formatting import linked
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control.operations import ids_seen_by
-from django_jobs.engine.insight.filter import PK, SHOWN, JobFilter, Term, without_secrets
+from django_jobs.engine.insight.filter import PK, SHOWN, TERMS, JobFilter, without_secrets
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store.organization_ids import read_tenants
@@ -33,15 +33,17 @@ def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
         asked = without_secrets(JobFilter.from_json(operation.filters), hidden_from(pages.user)).asked()
     except InvalidFilter as error:
         return str(error)
-    return format_html_join(BREAK, "{}: {}", ((term.words, _values(term, value, pages)) for term, value in asked))
+    return format_html_join(
+        BREAK, "{}: {}", ((TERMS[name].label, _values(name, value, pages)) for name, value in asked.items())
+    )
 
 
-def _values(term: Term, value: Any, pages: OpenPages) -> SafeString:
-    """Return the first values of a term, as links where there is something to open, and how many more there are."""
-    texts = _ids(value, pages) if term.name == PK else term.kind.tell(value)
-    # The id of a batch is a pair itself.
-    keys = list(value)[:SHOWN] if isinstance(value, tuple) and term.name != "batch" else [value]
-    find = FINDERS.get(term.name)
+def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
+    """Return the first values of a field, as links where there is something to open, and how many more there are."""
+    term = TERMS[name]
+    texts = term.tell(value, ids_seen_by(pages.user, set(value)) if name == PK else {})
+    keys = term.values_of(value)[:SHOWN]
+    find = FINDERS.get(name)
     addresses = find(keys, pages) if find is not None else {}
     items = [
         (linked(addresses.get(key, ""), format_html("<bdi>{}</bdi>", text)),)
@@ -51,12 +53,6 @@ def _values(term: Term, value: Any, pages: OpenPages) -> SafeString:
     if more <= 0:
         return shown
     return format_html("{} {}", shown, ngettext("and %(more)s more", "and %(more)s more", more) % {"more": more})
-
-
-def _ids(pks: Collection[Any], pages: OpenPages) -> list[str]:
-    """Return the ids of these organizations; of one that is gone, or that the reader may not know of, its key."""
-    ids = ids_seen_by(pages.user, set(pks))
-    return [ids.get(pk, str(pk)) for pk in pks]
 
 
 def _types(names: list[str], pages: OpenPages) -> Addresses:

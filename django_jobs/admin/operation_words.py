@@ -117,7 +117,7 @@ def note_organizations(found: Collection[Operation], user: Any) -> None:
 
 def _organizations(operation: Operation) -> tuple[Any, ...]:
     try:
-        return JobFilter.from_json(operation.filters).organizations or ()
+        return JobFilter.from_json(operation.filters).organization_pk or ()
     except InvalidFilter:
         return ()
 

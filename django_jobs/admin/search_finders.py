@@ -66,14 +66,14 @@ def job_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the job with this id, whether or not there is one."""
     parsed = parse_job_id(term)
     if parsed is not None:
-        yield Meaning(search=JobFilter(job_ids=(parsed,)), sentence=_("The job %(job)s") % {"job": term}, text=term)
+        yield Meaning(search=JobFilter(job_id=(parsed,)), sentence=_("The job %(job)s") % {"job": term}, text=term)
 
 
 def job_of_number(term: str, seen: Seen) -> Iterator[Meaning]:
     """Yield the job with this number, if there is one."""
     for job in Job.primary.visible_to(seen.user).filter(pk__in=keys_of([term])).only("created_at"):
         sentence = _("The job with the number %(number)s") % {"number": job.pk}
-        search = JobFilter(job_ids=((job.pk, job.created_at.year),))
+        search = JobFilter(job_id=((job.pk, job.created_at.year),))
         yield Meaning(search=search, sentence=sentence, text=pair_text("job", str(job.pk)))
 
 
@@ -91,7 +91,7 @@ def types_named(term: str, seen: Seen) -> Iterator[Meaning]:
     names = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
     for name in names:
         sentence = _("Jobs of type %(type)s") % {"type": name}
-        yield Meaning(search=JobFilter(job_types=(name,)), sentence=sentence, text=pair_text("type", name))
+        yield Meaning(search=JobFilter(job_type=(name,)), sentence=sentence, text=pair_text("type", name))
 
 
 def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
@@ -102,7 +102,7 @@ def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
     names = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ALIKE + 1])
     if names:
         yield Meaning(
-            search=JobFilter(job_types=tuple(names[:MAX_ALIKE])),
+            search=JobFilter(job_type=tuple(names[:MAX_ALIKE])),
             sentence=_that_begin(term, names),
             text=pair_text("type", f"{term}*"),
         )
@@ -153,7 +153,7 @@ def _of_organization(found: Any) -> Meaning:
     label, key = str(found), id_of(found)
     names = {"organization": label if label == key else f"{label} ({key})"}
     return Meaning(
-        search=JobFilter(organizations=(found.pk,)),
+        search=JobFilter(organization_pk=(found.pk,)),
         sentence=_("Jobs of the organization %(organization)s") % names,
         text=pair_text("organization", key),
     )
@@ -214,4 +214,4 @@ def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
 def words(term: str, _seen: Seen) -> Iterator[Meaning]:
     """Yield the failed jobs whose error has these words."""
     sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
-    yield Meaning(search=JobFilter(error_text=term), sentence=sentence, text=pair_text("error", term))
+    yield Meaning(search=JobFilter(error=term), sentence=sentence, text=pair_text("error", term))

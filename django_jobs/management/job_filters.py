@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django_jobs.engine.access import organizations_named
-from django_jobs.engine.insight.filter import (
-    CHOICE,
-    JOB_IDS,
-    KEYS,
-    MAY_BE_BLANK,
-    MOMENT,
-    NAMES,
-    NAMES_OUTSIDE,
-    NUMBER,
-    ORGANIZATION,
-    PARAMETERS,
-    PRIORITIES,
-    STATUSES,
-    TERMS,
-    TEXT,
-    ValueKind,
-)
+from django_jobs.engine.insight.filter import NAMES_OUTSIDE, ORGANIZATION, PK, STATUSES, TERMS, TEXT, Term
 from django_jobs.engine.insight.search import similar_job_types, similar_organizations
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.exceptions import InvalidOperation
@@ -31,45 +14,15 @@ from django_jobs.management.refusals import did_you_mean, quoted
 from django_jobs.models import JobType
 from django_jobs.texts import Text, say
 
-
-def _yes_or_no(text: str) -> bool:
-    if text.lower() not in ("yes", "no"):
-        raise ArgumentTypeError("use yes or no")
-    return text.lower() == "yes"
-
-
 ALL: Final = "all"
 FILTERS: Final = tuple(name for name in NAMES_OUTSIDE if name != ALL)
-_KINDS: Final = {term.name: term.kind for term in TERMS.values()} | {ORGANIZATION: KEYS}
 #: Other names of options.
 ALSO: Final = {"job_type": "--type", "error_fingerprint": "--fingerprint"}
-#: What each option is for, by the name of its filter; the names are those of REST.
-HELP: Final = {
-    "status": "In this status",
-    "job_type": "Of this job type",
-    "organization": "Of this organization",
-    "priority": "Of this priority",
-    "owner": "Of this user",
-    "job_id": "This job, such as JOB-2026-00001",
-    "batch": "Of this batch",
-    "created_after": "Submitted at this moment or later, such as 2026-01-31T08:00:00Z",
-    "created_before": "Submitted before this moment",
-    "error_fingerprint": "With this kind of error; blank: errors without a text",
-    "fingerprint_start": "With a kind of error whose fingerprint begins so",
-    "error": "Whose error contains this text",
-    "has_error": "Which have an error, or have none",
-    "pool": "Of the types of this pool",
-    "schedule": "Which schedules of this name submitted, of all organizations",
-    "worker": "Whose latest worker has this name, or one that begins so",
-    "submitted_by": "Which the handler of the job with this number submitted",
-    "operation": "Which the operation with this number acted on last",
-    "parameters": "With this value of a parameter",
-    "search": "This job, or whose error contains this text",
+_TERMS: Final = {
+    **TERMS,
+    ORGANIZATION: TERMS[PK],
+    "search": Term(TEXT, "", "", "This job, or whose error contains this text"),
 }
-METAVARS: Final = {NUMBER: "N", CHOICE: "yes|no", PARAMETERS: "NAME:VALUE", MOMENT: "MOMENT"}
-READERS: Final[dict[ValueKind, Callable[[str], Any]]] = {NUMBER: int, CHOICE: _yes_or_no}
-#: The kinds of values of which an option may have several, by being repeated.
-REPEATED: Final = (STATUSES, NAMES, KEYS, PRIORITIES, JOB_IDS, PARAMETERS)
 FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
 #: The beginning of what is said of a job type that is not there.
 NO_TYPE: Final = "No job type"
@@ -84,17 +37,15 @@ def add_filters(parser: Any, statuses: Iterable[str], default: str | None = None
 
 
 def _add_filter(parser: Any, name: str, statuses: list[str], default: str | None) -> None:
-    kind = _KINDS.get(name, TEXT)
-    is_repeated = kind in REPEATED
+    kind = _TERMS[name].kind
     by_default = f", by default {default}" if kind == STATUSES and default else ""
     parser.add_argument(
         *filter(None, [_option(name), ALSO.get(name)]),
         dest=name,
-        action="append" if is_repeated else "store",
+        action="append" if kind.is_repeated else "store",
         choices=statuses if kind == STATUSES else None,
-        type=READERS.get(kind, str),
-        metavar=METAVARS.get(kind, "TEXT"),
-        help=f"{HELP.get(name, name)}{by_default}{'; may be repeated' if is_repeated else ''}.",
+        metavar=kind.metavar,
+        help=f"{_TERMS[name].help}{by_default}{'; may be repeated' if kind.is_repeated else ''}.",
     )
 
 
@@ -105,23 +56,14 @@ def _option(name: str) -> str:
 def given_filters(options: dict[str, Any], default: str | None = None) -> dict[str, Any]:
     """Return the filter as the options give it, empty where they give none.
 
-    ``default`` is the status that is meant where another option is given, and no status. Raises InvalidOperation for a
-    blank value, which would ask for nothing, and so name more jobs than was meant.
+    ``default`` is the status that is meant where another option is given, and no status.
     """
     given = {name: options[name] for name in FILTERS if options[name] is not None}
-    if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
-        raise InvalidOperation(
-            {name: [say("Give a value: a blank one would name all jobs.", code="blank")] for name in blank}
-        )
     if options[ALL]:
         given[ALL] = True
     if given and default:
         given.setdefault("status", [default])
     return given
-
-
-def _is_blank(value: Any) -> bool:
-    return any(isinstance(item, str) and not item.strip() for item in (value if isinstance(value, list) else [value]))
 
 
 def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> tuple[Text, list[str]]:
@@ -145,7 +87,10 @@ def known_filters() -> str:
 
 def _names_meant(given: dict[str, Any]) -> tuple[str, list[str]]:
     """Return what to say of types and organizations that are not there, and the names that look like them."""
-    types, organizations = (list(filter(is_storable_text, given.get(name, []))) for name in ("job_type", ORGANIZATION))
+    types, organizations = (
+        [item for item in given.get(name, []) if item.strip() and is_storable_text(item)]
+        for name in ("job_type", ORGANIZATION)
+    )
     there = set(JobType.primary.filter(pk__in=types).values_list("pk", flat=True)) if types else set()
     text, meant = "", []
     for name in types:

@@ -104,7 +104,7 @@ class Console:
         self.operations = [finish(begin(self.retried, self.operator)).pk]
         paused = begin(self.dead, self.operator, rate=60)
         verbs.pause_operation(paused)
-        waiting = JobFilter(job_types=(self.kind.pk,), statuses=(Status.PENDING, Status.QUEUED))
+        waiting = JobFilter(job_type=(self.kind.pk,), status=(Status.PENDING, Status.QUEUED))
         self.operations += [paused.pk, start_operation(waiting, self.staff, "cancel").pk]
 
     def _save_filters(self) -> None:

@@ -232,7 +232,7 @@ class EverydayShops:
             days = {"date_range": ["2025-01-01", f"2025-01-{number + 1:02}"]}
             job = job_in(Status.TIMED_OUT, job_type=reports, organization=tenant, parameters=days)
             age(job, 120 + 631 * number % (6 * HOUR))
-        timed_out = JobFilter(job_types=(reports.pk,), statuses=(Status.TIMED_OUT,))
+        timed_out = JobFilter(job_type=(reports.pk,), status=(Status.TIMED_OUT,))
         operation = start_operation(timed_out, self.operator, "cancel", rate=60)
         for _round in range(5):
             later(operation, 9)

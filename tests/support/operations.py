@@ -25,9 +25,7 @@ def dead(kind: JobType, count: int, organization: Organization | None = None, **
 
 def group_of(job: Job) -> JobFilter:
     """The dead letters of the job's type with its error."""
-    return JobFilter(
-        statuses=(Status.DEAD_LETTER,), job_types=(job.job_type_id,), error_fingerprint=job.error_fingerprint
-    )
+    return JobFilter(status=(Status.DEAD_LETTER,), job_type=(job.job_type_id,), error_fingerprint=job.error_fingerprint)
 
 
 def begin(job: Job, user: User | None, rate: int | None = FAST, action: str = "retry", **terms: Any) -> Operation:

@@ -28,11 +28,11 @@ from django_jobs.statuses import Status
 
 #: By parameter: the field of the filter, and what makes its value. The organization and the search are looked up.
 TERMS: Final[dict[str, tuple[str, Any]]] = {
-    "status": ("statuses", tuple),
-    "job_type": ("job_types", tuple),
-    "priority": ("priorities", lambda value: (value,)),
+    "status": ("status", tuple),
+    "job_type": ("job_type", tuple),
+    "priority": ("priority", lambda value: (value,)),
     "owner": ("owner", str),
-    "job_id": ("job_ids", tuple),
+    "job_id": ("job_id", tuple),
     "batch": ("batch", read_batch_id),
     "created_after": ("created_after", lambda value: value),
     "created_before": ("created_before", lambda value: value),
@@ -75,7 +75,7 @@ class JobListFilter(ListFilter):
         rows: QuerySet[Any] = filters.narrow(queryset)
         if filters.is_walked:
             user = getattr(self.request, "user", None)
-            rows = among_newest(rows, filters.organizations or visible_organizations(None, user), RECENT).rows
+            rows = among_newest(rows, filters.organization_pk or visible_organizations(None, user), RECENT).rows
         order = {"created_at": "pk", "-created_at": "-pk"}.get(self.form.cleaned_data["ordering"])
         return rows.order_by(order) if order else rows
 
@@ -84,7 +84,7 @@ class JobListFilter(ListFilter):
         given = self.form.cleaned_data
         found = {field: make(given[name]) for name, (field, make) in TERMS.items() if given[name] not in (None, "", [])}
         if self._organizations:
-            found["organizations"] = tuple(self._organizations.values())
+            found["organization_pk"] = tuple(self._organizations.values())
         return JobFilter(**found).both(searched(given["search"]))
 
 

@@ -261,7 +261,7 @@ def describe_operations(operations: Sequence[Operation], user: Any = None) -> li
     speeds = read_speeds() if any(item.is_open for item in operations) else {}
     filters = [_filter(item, hidden_from(user)) for item in operations]
     notes = notes_seen_by(user, operations)
-    ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organizations or ()})
+    ids = ids_seen_by(user, {pk for item in filters if item is not None for pk in item.organization_pk or ()})
     filters_by_id = [
         item.filters if filter_of_item is None else as_given(filter_of_item, ids)
         for item, filter_of_item in zip(operations, filters, strict=True)
@@ -483,7 +483,7 @@ def set_rate(operation: Operation, rate: int | None, *, user: Any = None) -> boo
 
     Raises InvalidOperation for a rate that cannot be.
     """
-    OperationRequest(action=Action.CANCEL, filters=JobFilter(everything=True), rate=rate).check()
+    OperationRequest(action=Action.CANCEL, filters=JobFilter(all=True), rate=rate).check()
     text = "As fast as it goes." if rate is None else f"{rate} a minute."
     return _switch(operation, OPEN, user, text, per_minute=rate, released_until=database.now())
 

@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar, get_type_hints
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -28,8 +28,8 @@ from django_jobs.engine.access import (
 from django_jobs.engine.insight.search import RECENT, Newest, among_newest, asks_for_hidden, having, holding, path_of
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
 from django_jobs.engine.json_storage import clean_text, unstorable_part
-from django_jobs.engine.store import organization_ids
 from django_jobs.engine.store.counting import created_between
+from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.batch import format_batch_id, parse_batch_id
@@ -44,45 +44,14 @@ from django_jobs.texts import in_current_zone, listed, said, say
 SHOWN: Final = 5
 
 
-def tell_value(value: Any) -> list[str]:
-    """Return a value, or each of several, as text for people."""
-    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
-
-
-def tell_flag(value: bool) -> list[str]:
+def tell_flag(value: bool) -> str:
     """Return Yes or No."""
-    return [_("Yes") if value else _("No")]
+    return _("Yes") if value else _("No")
 
 
-def tell_statuses(found: Iterable[str]) -> list[str]:
-    """Return the labels of these statuses."""
-    return [str(Status(item).label) for item in found]
-
-
-def tell_priorities(found: Iterable[int]) -> list[str]:
-    """Return the labels of these priorities."""
-    return [Priority(item).word for item in found]
-
-
-def tell_fingerprint(value: str) -> list[str]:
-    """Return a fingerprint."""
-    return [value or _("an error without a text")]
-
-
-def tell_moment(moment: dt.datetime) -> list[str]:
+def tell_moment(moment: dt.datetime) -> str:
     """Return a moment in the current time zone."""
-    return [formats.date_format(in_current_zone(moment), "DATETIME_FORMAT")]
-
-
-def tell_batch(item: Id) -> list[str]:
-    """Return the id of a batch."""
-    return [write_batch_id(item)]
-
-
-def tell_organizations(pks: Collection[Any]) -> list[str]:
-    """Return the ids that these organizations have now; of a deleted one its primary key."""
-    ids = organization_ids.current_ids(pks)
-    return [ids.get(pk, str(pk)) for pk in pks]
+    return formats.date_format(in_current_zone(moment), "DATETIME_FORMAT")
 
 
 def in_words(texts: list[str]) -> str:
@@ -99,7 +68,6 @@ def in_words(texts: list[str]) -> str:
 # A reader raises ValueError with a sentence for people, and its code, where a value cannot be.
 
 
-T = TypeVar("T")
 #: A primary key and the year of the row's making, which an id such as ``JOB-2026-00001`` tells.
 Id = tuple[int, int]
 
@@ -110,18 +78,6 @@ Pair = tuple[tuple[str, ...], str]
 MAX_VALUES: Final = 500
 #: Characters of a text.
 MAX_TEXT: Final = 200
-
-
-def several(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...] | None]:
-    """Return a reader of one value or a list of up to MAX_VALUES; None where none is given."""
-
-    def read_all(given: Any) -> tuple[T, ...] | None:
-        values = [item for item in (given if isinstance(given, list | tuple) else [given]) if item not in ("", None)]
-        if len(values) > MAX_VALUES:
-            raise ValueError(say(_("At most %(most)s values are accepted."), code="too_many", most=MAX_VALUES))
-        return tuple(dict.fromkeys(read(item) for item in values)) or None
-
-    return read_all
 
 
 def read_text(value: Any) -> str | None:
@@ -154,7 +110,7 @@ def read_name(text: Any) -> str:
     return text
 
 
-def read_flag(value: Any) -> bool | None:
+def read_yes(value: Any) -> bool | None:
     """Return True for true, and None for false, which asks for nothing."""
     if not isinstance(value, bool):
         raise ValueError(say(_("Give true or false."), code="not_true_or_false"))
@@ -162,17 +118,20 @@ def read_flag(value: Any) -> bool | None:
 
 
 def read_choice(value: Any) -> bool:
-    """Return true or false."""
-    if not isinstance(value, bool):
+    """Return true or false, also for the words that people type."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    choice = words.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(choice, bool):
         raise ValueError(say(_("Give true or false."), code="not_true_or_false"))
-    return value
+    return choice
 
 
 def read_number(value: Any) -> int:
     """Return a whole number above zero, such as a primary key."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
         raise ValueError(say(_("Give a number."), code="not_a_number"))
-    return value
+    return number
 
 
 def read_status(text: Any) -> str:
@@ -203,11 +162,6 @@ def read_job_id(text: Any) -> Id:
     return parsed
 
 
-def write_job_ids(ids: Iterable[Id]) -> list[str]:
-    """Return the job ids as text."""
-    return [format_job_id(*item) for item in ids]
-
-
 def read_batch_id(text: Any) -> Id:
     """Return the key and the year of a batch id; ValueError when the text is none."""
     parsed = parse_batch_id(text.strip() if isinstance(text, str) else text)
@@ -215,11 +169,6 @@ def read_batch_id(text: Any) -> Id:
         pattern = "%(value)r is not a batch id such as BATCH-2026-00001."
         raise ValueError(say(pattern, code="not_a_batch_id", value=clean_text(text, 50)))
     return parsed
-
-
-def write_batch_id(item: Id) -> str:
-    """Return the batch id as text."""
-    return format_batch_id(*item)
 
 
 def read_moment(value: Any) -> dt.datetime:
@@ -235,9 +184,9 @@ def read_moment(value: Any) -> dt.datetime:
         raise ValueError(say("This moment is out of range.", code="out_of_range")) from error
 
 
-def write_moment(moment: dt.datetime) -> str:
-    """Return the moment as ISO 8601."""
-    return moment.isoformat()
+def read_organization_id(value: Any) -> str:
+    """Return an organization's id as text; some hosts' ids are numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_name(value)
 
 
 def read_organization_pk(value: Any) -> Any:
@@ -248,41 +197,25 @@ def read_organization_pk(value: Any) -> Any:
         raise ValueError(say(_("This is no key of an organization."), code="not_a_key")) from error
 
 
-def write_organization_pks(pks: Iterable[Any]) -> list[Any]:
-    """Return primary keys as JSON has them: numbers as they are, others as text."""
-    return [pk if isinstance(pk, int) else str(pk) for pk in pks]
-
-
-def read_parameters(value: Any) -> tuple[Pair, ...] | None:
-    """Return the wanted values of parameters, of an object or of texts such as ``customer.id:17``."""
-    if isinstance(value, dict):
-        pairs = [(path, _simple(item)) for path, item in value.items()]
-    else:
-        texts = value if isinstance(value, list | tuple) else [value]
-        pairs = [_pair(item) for item in texts if item not in ("", None)]
-    if len(pairs) > MAX_VALUES:
-        raise ValueError(say(_("At most %(most)s values are accepted."), code="too_many", most=MAX_VALUES))
-    return tuple((_path(name), text) for name, text in pairs) or None
-
-
-def restore_parameters(value: Any) -> tuple[Pair, ...] | None:
-    """Return the stored values of parameters with their blanks; some are stored as an object."""
-    if not isinstance(value, list):
-        return read_parameters(value)
-    parts = [read_name(text).partition(":") for text in value]
-    return tuple((_path(name), text) for name, _colon, text in parts) or None
-
-
-def write_parameters(pairs: Iterable[Pair]) -> list[str]:
-    """Return the wanted values as texts such as ``customer.id:17``, since a name may have several."""
-    return [f"{'.'.join(path)}:{text}" for path, text in pairs]
-
-
-def _pair(text: Any) -> tuple[str, str]:
-    name, colon, value = text.partition(":") if isinstance(text, str) else ("", "", "")
+def read_pair(value: Any) -> Pair:
+    """Return a parameter and its value, of a text such as ``customer.id:17`` or an item of an object."""
+    if isinstance(value, tuple):
+        return _path(value[0]), _simple(value[1])
+    name, colon, text = value.partition(":") if isinstance(value, str) else ("", "", "")
     if not colon or not name.strip():
         raise ValueError(say(_("Write a parameter as name:value."), code="not_a_parameter"))
-    return name.strip(), read_name(value.strip())
+    return _path(name.strip()), read_name(text.strip())
+
+
+def restore_pair(stored: Any) -> Pair:
+    """Return a stored parameter and its value with its blanks."""
+    name, _colon, text = read_name(stored).partition(":")
+    return _path(name), text
+
+
+def write_pair(pair: Pair) -> str:
+    """Return a parameter and its value as a text such as ``customer.id:17``."""
+    return f"{'.'.join(pair[0])}:{pair[1]}"
 
 
 def _path(name: Any) -> tuple[str, ...]:
@@ -312,38 +245,47 @@ def _same(value: Any) -> Any:
 
 
 class ValueKind(NamedTuple):
-    """How the values of a field are read, which raises ValueError, written as JSON, and told to people.
+    """How a value of a field is read, which raises ValueError, written as JSON, and told to people (else as written).
 
     ``restored`` reads what was written, where that is not to be understood as what people give.
     """
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any] = _same
-    tell: Callable[[Any], list[str]] = tell_value
+    tell: Callable[[Any], Any] | None = None
     restored: Callable[[Any], Any] | None = None
+    is_repeated: bool = False
+    metavar: str = "TEXT"
 
-    def restore(self, stored: Any) -> Any:
-        """Return the value that was written so; None where it asks for nothing."""
-        return None if stored is None else (self.restored or self.read)(stored)
+    def read_given(self, given: Any, *, is_stored: bool = False) -> Any:
+        """Return the value that is given, or the values of which a list or an object may be given; None for nothing."""
+        read = self.restored if is_stored and self.restored else self.read
+        if given is None or not self.is_repeated:
+            return None if given is None else read(given)
+        given = list(given.items()) if isinstance(given, dict) else given
+        values = [item for item in (given if isinstance(given, list | tuple) else [given]) if item not in ("", None)]
+        if len(values) > MAX_VALUES:
+            raise ValueError(say(_("At most %(most)s values are accepted."), code="too_many", most=MAX_VALUES))
+        return tuple(dict.fromkeys(map(read, values))) or None
 
 
-STATUSES: Final = ValueKind(several(read_status), list, tell_statuses)
-NAMES: Final = ValueKind(several(read_name), list)
-PRIORITIES: Final = ValueKind(several(read_priority), list, tell_priorities)
-KEYS: Final = ValueKind(
-    several(read_organization_pk),
-    write_organization_pks,
-    tell_organizations,
-)
-JOB_IDS: Final = ValueKind(several(read_job_id), write_job_ids, write_job_ids)
-BATCH: Final = ValueKind(read_batch_id, write_batch_id, tell_batch)
-MOMENT: Final = ValueKind(read_moment, write_moment, tell_moment)
+STATUSES: Final = ValueKind(read_status, tell=lambda status: Status(status).label, is_repeated=True)
+NAMES: Final = ValueKind(read_name, is_repeated=True)
+PRIORITIES: Final = ValueKind(read_priority, tell=lambda number: Priority(number).word, is_repeated=True)
+#: Numbers stay what they are in JSON, other primary keys are texts.
+KEYS: Final = ValueKind(read_organization_pk, lambda pk: pk if isinstance(pk, int) else str(pk), is_repeated=True)
+JOB_IDS: Final = ValueKind(read_job_id, lambda item: format_job_id(*item), is_repeated=True)
+BATCH: Final = ValueKind(read_batch_id, lambda item: format_batch_id(*item))
+MOMENT: Final = ValueKind(read_moment, dt.datetime.isoformat, tell_moment, metavar="MOMENT")
 TEXT: Final = ValueKind(read_text, restored=restore_text)
-FINGERPRINT: Final = ValueKind(read_fingerprint, tell=tell_fingerprint, restored=read_name)
-NUMBER: Final = ValueKind(read_number)
-CHOICE: Final = ValueKind(read_choice, tell=tell_flag)
-FLAG: Final = ValueKind(read_flag, tell=tell_flag)
-PARAMETERS: Final = ValueKind(read_parameters, write_parameters, write_parameters, restore_parameters)
+FINGERPRINT: Final = ValueKind(
+    read_fingerprint, tell=lambda value: value or _("an error without a text"), restored=read_name
+)
+NUMBER: Final = ValueKind(read_number, metavar="N")
+CHOICE: Final = ValueKind(read_choice, tell=tell_flag, metavar="yes|no")
+YES: Final = ValueKind(read_yes, tell=tell_flag)
+IDS: Final = ValueKind(read_organization_id, is_repeated=True)
+PARAMETERS: Final = ValueKind(read_pair, write_pair, restored=restore_pair, is_repeated=True, metavar="NAME:VALUE")
 
 
 class Term(NamedTuple):
@@ -352,28 +294,41 @@ class Term(NamedTuple):
     ``is_walked`` tells that no index finds the jobs: a list looks at the newest jobs alone then.
     """
 
-    name: str
     kind: ValueKind
     condition: str | Condition
-    words: Any
+    label: Any
+    help: str
     is_walked: bool = False
 
     def restore(self, stored: Any) -> Any:
         """Return the value that was stored; ValueError where it would ask for nothing."""
-        value = self.kind.restore(stored)
+        if stored == [] and self.kind.is_repeated:
+            return ()
+        value = self.kind.read_given(stored, is_stored=True)
         if value is None:
             raise ValueError(say("%(value)s asks for nothing.", code="required", value=clean_text(repr(stored), 50)))
         return value
+
+    def write(self, value: Any) -> Any:
+        """Return the value as JSON has it."""
+        return list(map(self.kind.write, value)) if self.kind.is_repeated else self.kind.write(value)
+
+    def values_of(self, value: Any) -> list[Any]:
+        """Return the values one by one."""
+        return list(value) if self.kind.is_repeated else [value]
+
+    def tell(self, value: Any, ids: Mapping[Any, str]) -> list[str]:
+        """Return each value as text for people; ``ids`` are those of organizations, by primary key."""
+        if self.kind == KEYS:
+            return [ids.get(pk, str(pk)) for pk in value]
+        return [str((self.kind.tell or self.kind.write)(item)) for item in self.values_of(value)]
 
     def narrow(self, rows: Rows, value: Any) -> Rows:
         """Return those of the rows that have this value. A text as condition is a look-up that finds it."""
         if isinstance(self.condition, str):
             return rows.filter(**{self.condition: value})
-        return apply_condition(rows, self.condition, value)
-
-    def tell(self, value: Any) -> tuple[str, str]:
-        """Return the label and the value, in the language of the reader."""
-        return str(self.words), in_words(self.kind.tell(value))
+        narrowing = self.condition(value)
+        return rows.filter(narrowing) if isinstance(narrowing, Q) else narrowing(rows)
 
 
 # Which jobs each part of a filter finds.
@@ -382,17 +337,6 @@ class Term(NamedTuple):
 #: A condition of a value, or what narrows rows by it.
 Condition: TypeAlias = Callable[[Any], "Q | Narrowing"]
 Narrowing: TypeAlias = Callable[[Any], Any]
-
-
-def apply_condition(rows: Rows, condition: Condition, value: Any) -> Rows:
-    """Return those of the rows for which the condition of this value holds."""
-    narrowing = condition(value)
-    return rows.filter(narrowing) if isinstance(narrowing, Q) else narrowing(rows)
-
-
-def all_jobs(_value: bool) -> Q:
-    """Return the condition that holds for every job."""
-    return Q()
 
 
 def with_ids(ids: Iterable[Id]) -> Q:
@@ -498,45 +442,92 @@ SEARCH: Final = "search"
 LOOKED_AT: Final = 10_000
 
 
+#: What each field of a filter asks for. A new filter is an entry here, and a field of the class.
+TERMS: Final[dict[str, Term]] = {
+    "all": Term(YES, lambda _yes: Q(), gettext_lazy("all jobs"), "All jobs, where no other filter names any"),
+    "status": Term(STATUSES, in_statuses, gettext_lazy("status"), "In this status"),
+    "job_type": Term(NAMES, "job_type_id__in", gettext_lazy("type"), "Of this job type"),
+    PK: Term(KEYS, "organization_id__in", gettext_lazy("organization"), "Of this organization"),
+    "priority": Term(PRIORITIES, "priority__in", gettext_lazy("priority"), "Of this priority"),
+    "owner": Term(TEXT, "owner_name", gettext_lazy("owner"), "Of this user"),
+    "job_id": Term(JOB_IDS, with_ids, gettext_lazy("job"), "This job, such as JOB-2026-00001"),
+    "batch": Term(BATCH, of_batch, gettext_lazy("batch"), "Of this batch, such as BATCH-2026-00001"),
+    "created_after": Term(
+        MOMENT,
+        submitted_after,
+        gettext_lazy("since"),
+        "Submitted at this moment or later, such as 2026-01-31T08:00:00Z",
+    ),
+    "created_before": Term(MOMENT, submitted_before, gettext_lazy("before"), "Submitted before this moment"),
+    "error_fingerprint": Term(
+        FINGERPRINT,
+        "error_fingerprint",
+        gettext_lazy("kind of error"),
+        "With this kind of error; blank: errors without a text",
+    ),
+    "fingerprint_start": Term(
+        TEXT, like_errors, gettext_lazy("kind of error begins with"), "With a kind of error whose fingerprint begins so"
+    ),
+    "error": Term(
+        TEXT, with_error_text, gettext_lazy("error contains"), "Whose error contains this text", is_walked=True
+    ),
+    "has_error": Term(CHOICE, with_error, gettext_lazy("has an error"), "Which have an error, or have none"),
+    "pool": Term(TEXT, in_pool, gettext_lazy("pool"), "Of the types of this pool"),
+    "schedule": Term(
+        TEXT,
+        of_schedule,
+        gettext_lazy("schedule"),
+        "Which schedules of this name submitted, of all organizations",
+        is_walked=True,
+    ),
+    "worker": Term(
+        TEXT,
+        "worker_name__startswith",
+        gettext_lazy("worker"),
+        "Whose latest worker has this name, or one that begins so",
+        is_walked=True,
+    ),
+    "submitted_by": Term(
+        NUMBER,
+        "submitted_by_id",
+        gettext_lazy("submitted by"),
+        "Which the handler of the job with this number submitted",
+    ),
+    "operation": Term(
+        NUMBER, "operation_id", gettext_lazy("operation"), "Which the operation with this number acted on last"
+    ),
+    "parameters": Term(
+        PARAMETERS, with_parameters, gettext_lazy("parameter"), "With this value of a parameter", is_walked=True
+    ),
+}
+#: The names that a filter from outside may have.
+NAMES_OUTSIDE: Final = (*(ORGANIZATION if name == PK else name for name in TERMS), SEARCH)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
     """Names the jobs that have all of these things. ``organizations`` are primary keys."""
 
-    everything: Annotated[bool | None, Term("all", FLAG, all_jobs, gettext_lazy("all jobs"))] = None
-    statuses: Annotated[Texts, Term("status", STATUSES, in_statuses, gettext_lazy("status"))] = None
-    job_types: Annotated[Texts, Term("job_type", NAMES, "job_type_id__in", gettext_lazy("type"))] = None
-    organizations: Annotated[Keys, Term(PK, KEYS, "organization_id__in", gettext_lazy("organization"))] = None
-    priorities: Annotated[Numbers, Term("priority", PRIORITIES, "priority__in", gettext_lazy("priority"))] = None
-    owner: Annotated[str | None, Term("owner", TEXT, "owner_name", gettext_lazy("owner"))] = None
-    job_ids: Annotated[Ids, Term("job_id", JOB_IDS, with_ids, gettext_lazy("job"))] = None
-    batch: Annotated[Id | None, Term("batch", BATCH, of_batch, gettext_lazy("batch"))] = None
-    created_after: Annotated[Moment, Term("created_after", MOMENT, submitted_after, gettext_lazy("since"))] = None
-    created_before: Annotated[Moment, Term("created_before", MOMENT, submitted_before, gettext_lazy("before"))] = None
-    error_fingerprint: Annotated[
-        str | None, Term("error_fingerprint", FINGERPRINT, "error_fingerprint", gettext_lazy("kind of error"))
-    ] = None
-    fingerprint_start: Annotated[
-        str | None, Term("fingerprint_start", TEXT, like_errors, gettext_lazy("kind of error begins with"))
-    ] = None
-    error_text: Annotated[
-        str | None, Term("error", TEXT, with_error_text, gettext_lazy("error contains"), is_walked=True)
-    ] = None
-    has_error: Annotated[bool | None, Term("has_error", CHOICE, with_error, gettext_lazy("has an error"))] = None
-    pool: Annotated[str | None, Term("pool", TEXT, in_pool, gettext_lazy("pool"))] = None
-    schedule: Annotated[str | None, Term("schedule", TEXT, of_schedule, gettext_lazy("schedule"), is_walked=True)] = (
-        None
-    )
-    #: The whole name or its beginning.
-    worker: Annotated[
-        str | None, Term("worker", TEXT, "worker_name__startswith", gettext_lazy("worker"), is_walked=True)
-    ] = None
-    submitted_by: Annotated[
-        int | None, Term("submitted_by", NUMBER, "submitted_by_id", gettext_lazy("submitted by"))
-    ] = None
-    operation: Annotated[int | None, Term("operation", NUMBER, "operation_id", gettext_lazy("operation"))] = None
-    parameters: Annotated[
-        Pairs, Term("parameters", PARAMETERS, with_parameters, gettext_lazy("parameter"), is_walked=True)
-    ] = None
+    all: bool | None = None
+    status: Texts = None
+    job_type: Texts = None
+    organization_pk: Keys = None
+    priority: Numbers = None
+    owner: str | None = None
+    job_id: Ids = None
+    batch: Id | None = None
+    created_after: Moment = None
+    created_before: Moment = None
+    error_fingerprint: str | None = None
+    fingerprint_start: str | None = None
+    error: str | None = None
+    has_error: bool | None = None
+    pool: str | None = None
+    schedule: str | None = None
+    worker: str | None = None
+    submitted_by: int | None = None
+    operation: int | None = None
+    parameters: Pairs = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobFilter:
@@ -545,17 +536,20 @@ class JobFilter:
         Raises InvalidFilter for what this release does not know, and for what would ask for nothing: the filter
         without it would name more jobs.
         """
-        nothing = {name for name, value in stored.items() if value == []}
-        given = {name: value for name, value in stored.items() if name not in nothing}
-        values, errors = read_terms(given, BY_NAME.keys(), is_stored=True)
-        values |= {BY_NAME[name][0]: () for name in nothing & BY_NAME.keys()}
+        values: dict[str, Any] = {}
+        errors: dict[str, list[str]] = {}
+        for name, value in stored.items():
+            try:
+                values[name] = _term(name).restore(value)
+            except ValueError as error:
+                errors[name] = [said(error)]
         if errors:
             raise InvalidFilter(errors)
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
         """Return the filter as a JSON object, to be stored."""
-        return {term.name: term.kind.write(value) for term, value in self.asked()}
+        return {name: TERMS[name].write(value) for name, value in self.asked().items()}
 
     @property
     def is_storable(self) -> bool:
@@ -578,7 +572,7 @@ class JobFilter:
             rows = rows.filter(organization_id__in=organizations)
         if self._asks_for_hidden(user):
             return rows.none()
-        return dataclasses.replace(self, organizations=None).narrow(rows)
+        return dataclasses.replace(self, organization_pk=None).narrow(rows)
 
     def listed(self, user: Any = None) -> Newest:
         """Return the same jobs for a list: where no index finds them, of the newest jobs alone."""
@@ -587,17 +581,17 @@ class JobFilter:
 
     def narrow(self, rows: Rows) -> Rows:
         """Return those of these jobs that have all of these things."""
-        for term, value in self.asked():
-            rows = term.narrow(rows, value)
+        for name, value in self.asked().items():
+            rows = TERMS[name].narrow(rows, value)
         return rows
 
     def organizations_for(self, user: Any) -> Collection[Any] | None:
         """Return the keys of the organizations in question that this user may see; None for all."""
         seen = None if user is None else organizations_seen_by(user)
         if seen is None:
-            return self.organizations
-        if self.organizations is not None:
-            seen = seen.filter(pk__in=self.organizations)
+            return self.organization_pk
+        if self.organization_pk is not None:
+            seen = seen.filter(pk__in=self.organization_pk)
         return list(seen.values_list("pk", flat=True))
 
     @property
@@ -608,13 +602,13 @@ class JobFilter:
     @property
     def needs_bound(self) -> bool:
         """Return whether finding a page of these jobs could mean to read all jobs."""
-        return bool(self.job_types or self.fingerprint_start or self.error_text) or self.error_fingerprint is not None
+        return bool(self.job_type or self.fingerprint_start or self.error) or self.error_fingerprint is not None
 
     @property
     def is_selective(self) -> bool:
         """Return whether an index leaves so few jobs that other conditions need no bound."""
-        single = (self.job_ids, self.batch, self.operation, self.submitted_by)
-        return bool(self.organizations) or any(value is not None for value in single)
+        single = (self.job_id, self.batch, self.operation, self.submitted_by)
+        return bool(self.organization_pk) or any(value is not None for value in single)
 
     def among_newest(self, rows: QuerySet[Any], organizations: Collection[Any] | None) -> Newest:
         """Return those of the jobs that match and, where a search is bounded, are among the newest of these
@@ -628,48 +622,38 @@ class JobFilter:
     def is_walked(self) -> bool:
         """Return whether something is asked for that no index finds."""
         is_among_all = self.has_error is not None and self.error_fingerprint is None
-        return is_among_all or any(term.is_walked for term, _value in self.asked())
+        return is_among_all or any(TERMS[name].is_walked for name in self.asked())
 
     def both(self, other: JobFilter) -> JobFilter:
         """Return the filter of the jobs that both name. Of two single values that differ, it names none."""
-        mine = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        theirs = {item.name: getattr(other, item.name) for item in dataclasses.fields(other)}
-        nothing: dict[str, Any] = {}
-        for name, value in theirs.items():
-            if value is None or value == mine[name]:
+        both = self.asked()
+        for name, value in other.asked().items():
+            mine = both.setdefault(name, value)
+            if value == mine:
                 continue
-            if mine[name] is None:
-                mine[name] = value
-            elif name == "parameters":
-                mine[name] = (*mine[name], *value)
-            elif isinstance(value, tuple) and name != "batch":
-                mine[name] = tuple(item for item in mine[name] if item in value)
+            if name == "parameters":
+                both[name] = tuple(dict.fromkeys((*mine, *value)))
+            elif TERMS[name].kind.is_repeated:
+                both[name] = tuple(item for item in mine if item in value)
             elif name in ("created_after", "created_before"):
-                mine[name] = max(mine[name], value) if name == "created_after" else min(mine[name], value)
+                both[name] = max(mine, value) if name == "created_after" else min(mine, value)
             else:
-                nothing = {"job_ids": ()}
-        return dataclasses.replace(self, **(mine | nothing))
+                return JobFilter(job_id=())
+        return JobFilter(**both)
 
-    @property
-    def names(self) -> set[str]:
-        """Return the fields by which something is asked for."""
-        return {name for name in TERMS if getattr(self, name) is not None}
-
-    def asked(self) -> list[tuple[Term, Any]]:
-        """Return what is asked for: each term with its value, which is not None."""
-        pairs = [(term, getattr(self, name)) for name, term in TERMS.items()]
-        return [(term, value) for term, value in pairs if value is not None]
+    def asked(self) -> dict[str, Any]:
+        """Return what is asked for: each field with its value, which is not None."""
+        pairs = {name: getattr(self, name) for name in TERMS}
+        return {name: value for name, value in pairs.items() if value is not None}
 
     def words(self, ids: Mapping[Any, str] | None = None) -> list[tuple[str, str]]:
         """Return what is asked for as labels and values, in the language of the reader.
 
         ``ids`` are those of organizations, by primary key, where they were read before.
         """
-        if ids is None or self.organizations is None:
-            return [term.tell(value) for term, value in self.asked()]
-        organizations = in_words([ids.get(pk, str(pk)) for pk in self.organizations])
+        ids = current_ids(self.organization_pk or ()) if ids is None else ids
         return [
-            (str(term.words), organizations) if term.name == PK else term.tell(value) for term, value in self.asked()
+            (str(TERMS[name].label), in_words(TERMS[name].tell(value, ids))) for name, value in self.asked().items()
         ]
 
     def _asks_for_hidden(self, user: Any) -> bool:
@@ -685,68 +669,49 @@ class JobFilter:
         return any(asks_for_hidden(path, text, hidden) for path, text in self.parameters or ())
 
 
-TERMS: Final[dict[str, Term]] = {
-    name: hint.__metadata__[0] for name, hint in get_type_hints(JobFilter, include_extras=True).items()
-}
-#: Each field with what it asks for, by the name in JSON.
-BY_NAME: Final = {term.name: (name, term) for name, term in TERMS.items()}
-#: The names that a filter from outside may have.
-NAMES_OUTSIDE: Final = (*(ORGANIZATION if name == PK else name for name in BY_NAME), SEARCH)
-
-
-def read_terms(
-    given: Mapping[str, Any], known: Collection[str], *, is_stored: bool = False
-) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Return the values by field, and what is wrong with them by the name in JSON."""
-    values: dict[str, Any] = {}
-    errors: dict[str, list[str]] = {}
-    for name, value in given.items():
-        if name not in known:
-            text = _("There is no such filter; use one of: %(names)s.")
-            errors[clean_text(name, 50)] = [say(text, code="unknown_filter", names=", ".join(NAMES_OUTSIDE))]
-            continue
-        attribute, term = BY_NAME[name]
-        try:
-            if is_stored:
-                values[attribute] = term.restore(value)
-            else:
-                values[attribute] = None if value is None else term.kind.read(value)
-        except ValueError as error:
-            errors[name] = [said(error)]
-    return values, errors
-
-
-# A filter as it comes from outside: by the names of the list's parameters, with the ids of organizations.
-
-
 #: The blank fingerprint is that of errors without a text.
 MAY_BE_BLANK: Final = ("error_fingerprint",)
+
+
+def _term(name: str) -> Term:
+    """Return what the field of this name asks for."""
+    if name not in TERMS:
+        text = _("There is no such filter; use one of: %(names)s.")
+        raise ValueError(say(text, code="unknown_filter", names=", ".join(NAMES_OUTSIDE)))
+    return TERMS[name]
 
 
 def read_filter(given: Any, user: Any = None) -> JobFilter:
     """Return the filter that an object from outside means, of what this user may know of.
 
-    Its names are those of the list's parameters. Raises InvalidFilter with what is wrong by name, as a blank value,
-    which would be left out, so that more jobs were named than was meant; None is a name that is not given.
+    Its names are those of the list's parameters, with the ids of organizations. Raises InvalidFilter with what is wrong
+    by name, as a blank value, which would be left out, so that more jobs were named than was meant; None is a name that
+    is not given.
     """
     if not isinstance(given, Mapping):
         raise InvalidFilter(
             {"filters": [say(_("Give an object with the parameters of the list of jobs."), code="not_an_object")]}
         )
-    if blank := [name for name, value in given.items() if name not in MAY_BE_BLANK and _is_blank(value)]:
-        is_blank = say(_("Give a value: a blank one would name all jobs."), code="blank")
-        raise InvalidFilter({name: [is_blank] for name in blank})
-    terms = {name: value for name, value in given.items() if name not in (ORGANIZATION, SEARCH)}
-    values, errors = read_terms(terms, BY_NAME.keys() - {PK})
-    errors |= _read_organizations(given.get(ORGANIZATION), user, values)
-    text = None
-    try:
-        text = read_text(given.get(SEARCH) or "")
-    except ValueError as error:
-        errors[SEARCH] = [said(error)]
+    values: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}
+    search = ""
+    for name, value in given.items():
+        try:
+            if name not in MAY_BE_BLANK and _is_blank(value):
+                raise ValueError(say(_("Give a value: a blank one would name all jobs."), code="blank"))
+            if name == ORGANIZATION:
+                values[PK] = _read_organizations(value, user)
+            elif name == SEARCH:
+                search = read_text(value or "") or ""
+            else:
+                values[name] = _term("" if name == PK else name).kind.read_given(value)
+        except InvalidFilter as error:
+            errors |= error.errors
+        except ValueError as error:
+            errors[clean_text(name, 50)] = [said(error)]
     if errors:
         raise InvalidFilter(errors)
-    return JobFilter(**values).both(searched(text or ""))
+    return JobFilter(**values).both(searched(search))
 
 
 def _is_blank(value: Any) -> bool:
@@ -756,25 +721,16 @@ def _is_blank(value: Any) -> bool:
     return isinstance(value, list | tuple | dict) and all(isinstance(item, str) and not item.strip() for item in value)
 
 
-def _read_organizations(given: Any, user: Any, found: dict[str, Any]) -> dict[str, list[str]]:
-    """Put the keys of the organizations with these ids into ``found``; return what is wrong with them."""
-    try:
-        names = several(_read_id)(given)
-    except ValueError as error:
-        return {ORGANIZATION: [said(error)]}
+def _read_organizations(given: Any, user: Any) -> tuple[Any, ...] | None:
+    """Return the keys of the organizations with these ids; None where none is given."""
+    names = IDS.read_given(given)
     if names is None:
-        return {}
+        return None
     keys = organizations_named(set(names), user, is_trusted=user is None)
     unknown = [name for name in names if name not in keys]
     if unknown:
-        return {ORGANIZATION: [unknown_organization(name) for name in unknown]}
-    found["organizations"] = tuple(keys[name] for name in names)
-    return {}
-
-
-def _read_id(value: Any) -> str:
-    """Return an organization's id as text; some hosts' ids are numbers."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_name(value)
+        raise InvalidFilter({ORGANIZATION: [unknown_organization(name) for name in unknown]})
+    return tuple(keys[name] for name in names)
 
 
 def searched(text: str) -> JobFilter:
@@ -782,9 +738,9 @@ def searched(text: str) -> JobFilter:
     if not text.strip():
         return JobFilter()
     try:
-        return JobFilter(job_ids=(read_job_id(text.strip()),))
+        return JobFilter(job_id=(read_job_id(text.strip()),))
     except ValueError:
-        return JobFilter(error_text=text)
+        return JobFilter(error=text)
 
 
 def as_given(filters: JobFilter, ids: Mapping[Any, str]) -> dict[str, Any]:
@@ -794,7 +750,7 @@ def as_given(filters: JobFilter, ids: Mapping[Any, str]) -> dict[str, Any]:
     """
     given = filters.as_json()
     if PK in given:
-        given[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organizations or ()]
+        given[ORGANIZATION] = [ids.get(pk, str(pk)) for pk in filters.organization_pk or ()]
         del given[PK]
     return given
 

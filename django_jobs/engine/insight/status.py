@@ -308,9 +308,9 @@ def list_jobs(
     _check_range("offset", offset, 0, MAX_OFFSET)
     statuses = None if status is None else _statuses(status)
     filters = JobFilter(
-        organizations=None if organization is None else (find_organization_pk(organization, user),),
-        statuses=statuses,
-        job_types=None if job_type is None else _type_names(job_type),
+        organization_pk=None if organization is None else (find_organization_pk(organization, user),),
+        status=statuses,
+        job_type=None if job_type is None else _type_names(job_type),
     )
     page = for_list(filters.rows(user), results=results).order_by("-pk")[offset : offset + limit]
     return describe_all(list(page), user=user, listed=True)

@@ -164,7 +164,7 @@ class Replay(Command):
 
     def engine(self, engine: Engine) -> None:
         user, _ = User.objects.get_or_create(username="root", is_superuser=True)
-        filters = JobFilter(statuses=("Dead Letter",), job_types=(self.kind,), error_fingerprint=self.fingerprint)
+        filters = JobFilter(status=("Dead Letter",), job_type=(self.kind,), error_fingerprint=self.fingerprint)
         verbs.start_operation(OperationRequest(action="retry", filters=filters), user=user)
         verbs.work_off_operations()
         assert not Operation.objects.filter(state=Operation.State.RUNNING).exists()

@@ -286,8 +286,8 @@ def test_what_was_done_about_a_group_stays_on_its_page(root: Client, kind: JobTy
 def test_operations_on_other_jobs_are_not_linked(root: Client, kind: JobType, mine: Organization) -> None:
     job = die(kind, mine)
     boss = make_user("ada", is_superuser=True)
-    running = start(JobFilter(statuses=("Pending", "Dead Letter")), boss, "delete")
-    elsewhere = start(JobFilter(job_types=(make_job_type().pk, kind.pk), statuses=("Dead Letter",)), boss)
+    running = start(JobFilter(status=("Pending", "Dead Letter")), boss, "delete")
+    elsewhere = start(JobFilter(job_type=(make_job_type().pk, kind.pk), status=("Dead Letter",)), boss)
     shown = text(root, group(job))
     assert url("operation", "change", running.pk) not in shown
     assert url("operation", "change", elsewhere.pk) in shown

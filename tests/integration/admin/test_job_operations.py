@@ -425,13 +425,13 @@ def test_each_filter_of_the_list_is_known(root: Client, kind: JobType) -> None:
 
 
 def test_every_field_of_a_filter_is_told_in_words(kind: JobType) -> None:
-    assert all(str(term.words) for term in FILTER_TERMS.values())
-    assert JobFilter(statuses=("Failed",)).words() == [(str(FILTER_TERMS["statuses"].words), "Failed")]
+    assert all(str(term.label) for term in FILTER_TERMS.values())
+    assert JobFilter(status=("Failed",)).words() == [(str(FILTER_TERMS["status"].label), "Failed")]
     assert Job.objects.count() == 0
 
 
 def test_an_organization_of_a_filter_is_told_by_its_id_and_one_that_is_gone_by_its_key() -> None:
-    ((_, told),) = JobFilter(organizations=(1, 2)).words({1: "ORG-2026-00001"})
+    ((_, told),) = JobFilter(organization_pk=(1, 2)).words({1: "ORG-2026-00001"})
     assert set(re.findall(r"[\w-]+", told)) >= {"ORG-2026-00001", "2"}
 
 

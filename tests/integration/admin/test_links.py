@@ -355,7 +355,7 @@ def test_an_operations_filter_leads_nobody_to_what_they_do_not_see(
 def test_who_has_left_an_organization_is_led_to_nothing_of_it(kind: JobType, mine: Organization) -> None:
     boss = make_user("boss", admin_of=[mine], permissions=VIEW, is_staff=True)
     job = die(kind, mine)
-    started = start_operation(JobFilter(organizations=(mine.pk,)), boss, try_first=True)
+    started = start_operation(JobFilter(organization_pk=(mine.pk,)), boss, try_first=True)
     Operation.objects.update(first_job_id=job.pk)
     address, client = url("operation", "change", started.pk), admin.client_of(boss)
     page = text(client, address)

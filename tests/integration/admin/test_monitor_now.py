@@ -58,7 +58,7 @@ def oldest_minutes(client: Client) -> str:
 def test_operations_that_are_under_way_are_told_with_a_link(root: Client, mine: Organization) -> None:
     kind = make_job_type(type_name="mails")
     pending_job(kind, mine)
-    begun = [start(JobFilter(job_types=("mails",)), None, "cancel") for _ in range(5)]
+    begun = [start(JobFilter(job_type=("mails",)), None, "cancel") for _ in range(5)]
     verbs.pause_operation(begun[-1])
     said = noticed(root)
     assert "mails" in said["paused"]

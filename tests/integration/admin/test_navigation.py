@@ -131,7 +131,7 @@ def test_numbers_say_what_waits_or_runs_and_which_batches_are_open(organization:
 
 def test_operations_that_are_under_way_are_counted_for_who_sees_them(organization: Organization) -> None:
     kind = make_job_type()
-    begun = [start(JobFilter(job_types=(kind.pk,)), None, "cancel") for _ in [pending_job(kind, organization)] * 3]
+    begun = [start(JobFilter(job_type=(kind.pk,)), None, "cancel") for _ in [pending_job(kind, organization)] * 3]
     verbs.pause_operation(begun[0])
     verbs.stop_operation(begun[1])
     assert counts(superuser())["operations"] == "2"
@@ -143,7 +143,7 @@ def test_an_operation_that_somebody_stops_is_counted_no_more(
 ) -> None:
     client, kind = superuser(), make_job_type()
     pending_job(kind, organization)
-    operation = start(JobFilter(job_types=(kind.pk,)), None, "cancel")
+    operation = start(JobFilter(job_type=(kind.pk,)), None, "cancel")
     assert counts(client)["operations"] == "1"
     with django_capture_on_commit_callbacks(execute=True):
         client.post(url("operation", "stop", operation.pk))

@@ -11,7 +11,7 @@ from tests.support.verbs import JobFilter, OperationRequest
 
 
 def begin(action: str, **terms: object) -> None:
-    filters = JobFilter(job_types=("mails",))
+    filters = JobFilter(job_type=("mails",))
     verbs.start_operation(OperationRequest(action=action, filters=filters, **terms))  # type: ignore[arg-type]
 
 

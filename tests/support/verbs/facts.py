@@ -128,7 +128,6 @@ if TYPE_CHECKING:
     from django_jobs.management.alarms import MAX_ALARMS
     from django_jobs.management.given_ids import MAX_TEXT as MAX_IDS_TEXT
     from django_jobs.management.hindrances import MAX_BREAKERS
-    from django_jobs.management.job_filters import HELP as FILTER_HELP
     from django_jobs.models.job_type import MAX_AT_ONCE as TYPE_MAX_AT_ONCE
     from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
     from django_jobs.models.job_type import MAX_RATE as TYPE_MAX_RATE

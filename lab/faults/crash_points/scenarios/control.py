@@ -122,7 +122,7 @@ def operation(action: str) -> Callable[[], Given]:
     def prepare() -> Given:
         jobs = [dead(SAVING if action == Operation.Action.DELETE else PLAIN) for _ in range(3)]
         last = jobs[-1]
-        filters = JobFilter(job_types=(last.job_type_id,), error_fingerprint=last.error_fingerprint)
+        filters = JobFilter(job_type=(last.job_type_id,), error_fingerprint=last.error_fingerprint)
         verbs.start_operation(OperationRequest(action=action, filters=filters), user=admin())
         return [job.pk for job in jobs]
 

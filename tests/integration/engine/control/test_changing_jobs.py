@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 def test_jobs_that_leave_the_filter_in_every_way_are_left_as_they_are(kind: JobType, system_admin: User) -> None:
     jobs = [pending_job(kind) for _ in range(6)]
     operation = start_on(
-        JobFilter(statuses=("Pending",), job_types=(kind.pk,), priorities=(1,)), system_admin, "cancel", rate=1
+        JobFilter(status=("Pending",), job_type=(kind.pk,), priority=(1,)), system_admin, "cancel", rate=1
     )
     work_off()
     _first, runs, completed, urgent, other_type, gone = map(reread, jobs)
@@ -72,7 +72,7 @@ def test_a_type_or_an_organization_that_goes_meanwhile_ends_it_in_peace(kind: Jo
 
 def test_two_operations_of_different_actions_do_one_thing_to_each_job(kind: JobType, system_admin: User) -> None:
     jobs = [pending_job(kind) for _ in range(4)]
-    named = JobFilter(statuses=("Pending",), job_types=(kind.pk,))
+    named = JobFilter(status=("Pending",), job_type=(kind.pk,))
     cancel, hurry = (
         start_on(named, system_admin, "cancel", rate=60),
         start_on(named, system_admin, "set_priority", value="High"),

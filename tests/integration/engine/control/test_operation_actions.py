@@ -32,7 +32,7 @@ def _broker(broker: MemoryBroker) -> None:
 
 
 def do(action: str, system_admin: User, value: str | None = None) -> Operation:
-    return finish(start_on(JobFilter(job_types=("mails",)), system_admin, action, value=value))
+    return finish(start_on(JobFilter(job_type=("mails",)), system_admin, action, value=value))
 
 
 def told(job: Job, operation: Operation) -> list[tuple[str, str, bool]]:

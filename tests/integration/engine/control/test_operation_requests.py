@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("broker")
     ids=str,
 )
 def test_what_cannot_be_is_refused_by_field(terms: dict[str, Any], field: str, system_admin: User) -> None:
-    request = OperationRequest(**{"action": "retry", "filters": JobFilter(everything=True), **terms})
+    request = OperationRequest(**{"action": "retry", "filters": JobFilter(all=True), **terms})
     with pytest.raises(InvalidOperation) as caught:
         verbs.start_operation(request, user=system_admin)
     assert list(caught.value.errors) == [field]
@@ -44,7 +44,7 @@ def test_what_cannot_be_is_refused_by_field(terms: dict[str, Any], field: str, s
 
 @pytest.mark.parametrize(
     "filters",
-    [JobFilter(owner=""), JobFilter(everything=False), JobFilter(job_types=("",))],
+    [JobFilter(owner=""), JobFilter(all=False), JobFilter(job_type=("",))],
     ids=["text", "all", "types"],
 )
 @pytest.mark.parametrize("act", [verbs.estimate_operation, verbs.start_operation])

@@ -78,7 +78,7 @@ def test_jobs_that_the_host_hides_from_the_user_are_left_alone(
 def test_members_cancel_their_own_jobs_alone(kind: JobType, organization: Organization) -> None:
     ada = make_user("ada", member_of=[organization])
     own, other = (pending_job(kind, organization, user=owner) for owner in (ada, None))
-    operation = finish(start(JobFilter(job_types=(kind.pk,)), ada, "cancel"))
+    operation = finish(start(JobFilter(job_type=(kind.pk,)), ada, "cancel"))
     assert (operation.changed, operation.refused) == (1, {"not_permitted": 1})
     assert [reread(job).status for job in (own, other)] == [Status.CANCELED, Status.PENDING]
 

@@ -101,7 +101,7 @@ def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
     jobs = dead(kind, 6)
     Job.objects.filter(pk=jobs[4].pk).update(error_message="a timeout")
     Job.objects.filter(pk=jobs[0].pk).delete()
-    operation = start(JobFilter(error_text="timeout"), system_admin)
+    operation = start(JobFilter(error="timeout"), system_admin)
     Operation.objects.update(last_id=jobs[5].pk)
     tuning.set(operation_stretch_rows=2)
     work = OperationWork()
@@ -112,7 +112,7 @@ def test_what_no_index_finds_is_looked_for_in_bounded_stretches(
 
 def test_what_is_too_much_to_count_is_counted_on_the_way(kind: JobType, system_admin: User, tuning: Tuning) -> None:
     jobs = dead(kind, 3)
-    operation = start(JobFilter(error_text=jobs[0].error_message), system_admin)
+    operation = start(JobFilter(error=jobs[0].error_message), system_admin)
     Operation.objects.update(total=1, has_more=True)
     tuning.set(operation_counted_rows=0, operation_turn_jobs=2)
     work = OperationWork()

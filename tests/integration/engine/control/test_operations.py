@@ -208,7 +208,7 @@ def test_what_left_the_group_since_it_was_listed_is_not_deleted(
 
 def test_where_no_job_matches_nothing_is_started(kind: JobType, system_admin: User) -> None:
     with pytest.raises(InvalidOperation) as caught:
-        start_on(JobFilter(job_types=(kind.pk,)), system_admin)
+        start_on(JobFilter(job_type=(kind.pk,)), system_admin)
     assert list(caught.value.errors) == ["filters"]
 
 
@@ -219,7 +219,7 @@ def test_a_text_with_blanks_acts_on_no_more_jobs_than_were_counted(
     jobs = dead(kind, 3)
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(error_message="timeout")
     Job.objects.filter(pk=jobs[2].pk).update(error_message=f"a{text}")
-    operation = finish(start_on(JobFilter(error_text=text), system_admin, "delete"))
+    operation = finish(start_on(JobFilter(error=text), system_admin, "delete"))
     assert (operation.total, operation.changed) == (1, 1)
     assert Job.objects.count() == 2
 

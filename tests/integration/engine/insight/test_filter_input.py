@@ -27,7 +27,7 @@ def mails() -> JobType:
 
 
 def test_from_outside_organizations_are_named_by_their_ids(mine: Organization) -> None:
-    assert verbs.read_filter({"organization": "ORG-MINE"}).organizations == (mine.pk,)
+    assert verbs.read_filter({"organization": "ORG-MINE"}).organization_pk == (mine.pk,)
 
 
 def test_another_tenants_organization_is_refused_like_an_unknown_one(mine: Organization) -> None:
