@@ -228,7 +228,9 @@ def sync_declared_types(*, using: str, apps: Any = current_apps, **kwargs: Any) 
             "event=job_type_no_longer_declared job_type=%s its row stays: disable it, or delete it when it has no jobs",
             name,
         )
-    return notable([_write(item, wanted[item.name], model, using) for item in found])
+    done = [_write(item, wanted[item.name], model, using) for item in found]
+    taken = _taken_names({item.name for item in done if item.is_missing}, model._default_manager.using(using))
+    return notable(item for item in done if item.name not in taken)
 
 
 def type_differences(*, using: str, with_tasks: bool = True) -> list[Difference]:
@@ -277,8 +279,8 @@ def _taken_names(missing: set[str], rows: Any) -> set[str]:
 
     Their tasks cannot be enqueued.
     """
-    is_any = bool(missing) and rows.filter(pk__in=missing).exists()
-    taken = {name for name in sorted(missing) if is_any and rows.filter(pk=name).exists()}
+    there = set(rows.filter(pk__in=missing).values_list("pk", flat=True))
+    taken = {name for name in missing - there if there and rows.filter(pk=name).exists()}
     for name in sorted(taken):
         logger.warning("event=job_type_left_out job_type=%s its name is that of another type to this database", name)
     return taken
