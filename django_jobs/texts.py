@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.timezone import localtime
-from django.utils.translation import get_language_bidi, gettext, pgettext
+from django.utils.translation import get_language_bidi, gettext, override, pgettext
 
 
 def marked(pattern: str) -> str:
@@ -58,6 +58,12 @@ def said(error: BaseException) -> Text:
     if isinstance(text, Text) and text.code:
         return text
     return say("%(text)s", code=getattr(error, "code", ""), text=str(error))
+
+
+def in_english(text: object) -> str:
+    """Return a text, which may be a lazy translation, as it stands in the code, whatever language is active."""
+    with override(None):
+        return str(text)
 
 
 def translated(text: Any) -> str:

@@ -17,13 +17,12 @@ from django_jobs.admin.base import OwnPages, View
 from django_jobs.admin.formatting import badge, state_badge
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control import batches
-from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.problems import reason_of
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
-from django_jobs.texts import told
+from django_jobs.texts import in_english, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias, TypeVar
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import Error, connections
 from django.db.models import QuerySet
@@ -25,7 +26,7 @@ from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.organizations import closed, closes
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
-from django_jobs.exceptions import BatchNotFound, JobNotFound, PolicyFailed
+from django_jobs.exceptions import BatchNotFound, JobNotFound, PermissionDenied, PolicyFailed
 from django_jobs.models import Batch, Job, JobType, Membership, get_organization_model
 from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import SubmitBy
@@ -560,3 +561,22 @@ def _key(field: str, text: str) -> Any:
 def unknown_organization(name: Any) -> str:
     """Return the one error for an organization that does not exist and for one that the user may not know of."""
     return say("There is no organization %(name)r.", code="unknown_organization", name=clean_text(name, 140))
+
+
+# In whose name a job, a batch or a schedule acts.
+
+
+def find_owner(row: Any) -> Any:
+    """Return the user who owns this; None where nobody does, and where the user is gone."""
+    return None if row.owner_id is None else database.rows(get_user_model()).filter(pk=row.owner_id).first()
+
+
+def owner_of(row: Any, named: str) -> Any:
+    """Return the user in whose name this acts; None for server code. Raises PermissionDenied if the user is gone."""
+    if row.owner_id is None and not row.owner_name:
+        return None
+    owner = find_owner(row)
+    if owner is None:
+        text = "%(owner)s, the owner of %(named)s, no longer exists."
+        raise PermissionDenied(say(text, code="owner_gone", owner=row.owner_name, named=named))
+    return owner

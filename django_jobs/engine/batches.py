@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from django.contrib.auth import get_user_model
 from django.db import Error
 from django.db.models import F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
@@ -20,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import transitions
-from django_jobs.engine.access import beside, find_batch, get_policy, may_hang
+from django_jobs.engine.access import beside, find_batch, get_policy, may_hang, owner_of
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.deadlines import Late
@@ -659,7 +658,7 @@ def _write_ending(batch: Batch, **values: Any) -> None:
 
 
 def _submit(batch: Batch, given: dict[str, Any]) -> Job:
-    owner = owner_of(batch)
+    owner = owner_of(batch, batch.batch_id)
     values = {key: value for key, value in given.items() if key != "job_type"}
     for name in _MOMENTS:
         if isinstance(values.get(name), str):
@@ -674,15 +673,3 @@ def _submit(batch: Batch, given: dict[str, Any]) -> Job:
 def tenant_of(batch: Batch) -> Any:
     """Return an instance with the key of the batch's tenant, which a submission reads anew."""
     return get_organization_model()(pk=batch.organization_id)
-
-
-def owner_of(batch: Batch) -> Any:
-    """Return the user in whose name the batch's jobs are submitted; None: nobody's. Raises PermissionDenied if gone."""
-    if batch.owner_id is None and not batch.owner_name:
-        return None
-    users = database.rows(get_user_model())
-    owner = None if batch.owner_id is None else users.filter(pk=batch.owner_id).first()
-    if owner is None:
-        text = "%(owner)s, the owner of %(batch)s, no longer exists."
-        raise PermissionDenied(say(text, code="owner_gone", owner=batch.owner_name, batch=batch.batch_id))
-    return owner

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations import OperationRequest, describe_operations
-from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation
@@ -17,7 +16,7 @@ from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused
 from django_jobs.models import Operation
 from django_jobs.statuses import Status
-from django_jobs.texts import say
+from django_jobs.texts import in_english, say
 from django_jobs.values import OperationStatus
 
 PAUSE_SECONDS: Final = 1.0

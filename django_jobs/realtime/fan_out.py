@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from django_jobs.engine.access import may_hide_jobs
+from django_jobs.engine.memory import Memory
 from django_jobs.realtime.authorization import UserAndJob, may_view, reassigned
 from django_jobs.realtime.database_threads import DatabaseThread
 from django_jobs.realtime.events import Event
@@ -74,7 +74,7 @@ class VisibilityCache:
 
     def __init__(self, read: Callable[..., Awaitable[dict[UserAndJob, bool]]]) -> None:
         self._read = read
-        self._answers: dict[UserAndJob, tuple[float, bool]] = {}
+        self._answers: Memory[UserAndJob, bool] = Memory(MAX_REMEMBERED)
 
     async def hidden(self, wanted: Callable[[], Mapping[UserAndJob, Any]]) -> Collection[UserAndJob]:
         """Return those of the wanted (user, job) pairs whose job is hidden from the user.
@@ -86,20 +86,9 @@ class VisibilityCache:
             return ()
         found: dict[UserAndJob, bool] = {}
         while missing := {pair: user for pair, user in wanted().items() if pair not in found}:
-            known = self._recall(missing)
-            new = {pair: user for pair, user in missing.items() if pair not in known}
-            answers = await self._read(may_view, new) if new else {}
-            self._remember(answers)
-            found |= known | answers
+            known = {pair: self._answers.fresh(pair) for pair in missing}
+            found |= {pair: is_shown for pair, is_shown in known.items() if is_shown is not None}
+            new = {pair: user for pair, user in missing.items() if pair not in found}
+            for pair, is_shown in (await self._read(may_view, new) if new else {}).items():
+                found[pair] = self._answers.put(pair, is_shown, ANSWER_SECONDS)
         return {pair for pair, is_shown in found.items() if not is_shown}
-
-    def _recall(self, pairs: Collection[UserAndJob]) -> dict[UserAndJob, bool]:
-        now = time.monotonic()
-        known = {pair: self._answers[pair] for pair in pairs if pair in self._answers}
-        return {pair: is_shown for pair, (expires, is_shown) in known.items() if expires > now}
-
-    def _remember(self, answers: Mapping[UserAndJob, bool]) -> None:
-        if len(self._answers) + len(answers) > MAX_REMEMBERED:
-            self._answers.clear()
-        expires = time.monotonic() + ANSWER_SECONDS
-        self._answers |= {pair: (expires, is_shown) for pair, is_shown in answers.items()}

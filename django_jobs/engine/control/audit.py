@@ -14,11 +14,10 @@ from django.utils import translation
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import actor_for
-from django_jobs.engine.english import in_english
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
-from django_jobs.texts import code_of
+from django_jobs.texts import code_of, in_english
 
 logger = logging.getLogger("django_jobs")
 

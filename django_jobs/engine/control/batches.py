@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import beside, complain, find_batch, get_policy
+from django_jobs.engine.access import beside, complain, find_batch, get_policy, owner_of
 from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
-from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, owner_of, tenant_of
+from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, tenant_of
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.control.acts import cancel_many, retry_many
 from django_jobs.engine.control.operations import OperationRights, is_built_in
@@ -52,7 +52,7 @@ def submit_to_batch(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Jo
     if "batch" in given:
         raise TypeError("batch.submit() got an unexpected keyword argument 'batch'.")
     refuse_unknown("batch.submit", given.keys() - {"parameters"})
-    owner = owner_of(batch)
+    owner = owner_of(batch, batch.batch_id)
     return submit_or_find(job_type, tenant_of(batch), {**given, "batch": batch}, owner, Authorizer(owner))[0]
 
 
@@ -71,7 +71,7 @@ def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[
         }
         raise InvalidSubmission(flat, errors)
     items = [{**item, **target} if isinstance(item, Mapping) else item for item in items]
-    return bulk.submit_jobs(items, user=owner_of(batch))
+    return bulk.submit_jobs(items, user=owner_of(batch, batch.batch_id))
 
 
 def close(batch: Batch) -> None:

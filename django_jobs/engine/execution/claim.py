@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from django.contrib.auth import get_user_model
 from django.db import Error
 from django.db.models import Q
 
@@ -203,7 +202,7 @@ def _ask_policy(job: JobRow) -> Refusal | None:
         return Refusal(Status.PENDING, say("The organization is not active", code="organization_inactive"))
     if not job.owner_name and job.owner_id is None:
         return None
-    owner = get_user_model()._default_manager.filter(pk=job.owner_id).first() if job.owner_id else None
+    owner = access.find_owner(job)
     if owner is None:
         return Refusal(Status.DEAD_LETTER, say("The owner no longer exists", code="owner_gone"))
     kind = JobType.primary.get(pk=job.job_type_id)

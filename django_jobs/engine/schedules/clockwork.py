@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import time
 from collections import Counter
 from typing import Final
@@ -61,8 +60,6 @@ def _delete_surplus(schedule_pk: int) -> int:
 # is asked at each firing, may be slow and must not hold up other duties.
 
 
-logger = logging.getLogger("django_jobs")
-
 #: Seconds between two looks, where nothing is due in between.
 LOOK: Final = 1.0
 #: Seconds between two times at which the history is made short.
@@ -80,15 +77,7 @@ class Clockwork:
 
     def fire(self) -> int:
         """Fire what is due, each schedule once, and return how many did. At rest this is one statement."""
-        self.keep_up()
-        return self.fire_round() if self.seconds_until_due() <= 0 else 0
-
-    def fire_round(self) -> int:
-        """Fire what is due, each schedule once, and return how many did."""
-        fired = firing.fire_round(rests_until=self._rests_until)
-        for item in fired:
-            self._history.note(item.schedule_id)
-        return len(fired)
+        return self.step()[0]
 
     def seconds_until_due(self) -> float:
         """Return in how many seconds something is due that does not rest: at most LOOK, and 0 or less for what is."""
@@ -105,9 +94,11 @@ class Clockwork:
         until_due = self.seconds_until_due()
         if until_due > 0:
             return 0, until_due
-        count = self.fire_round()
+        fired = firing.fire_round(rests_until=self._rests_until)
+        for item in fired:
+            self._history.note(item.schedule_id)
         # What is due and did not fire is held by another scheduler, or rests from now on because its firing broke.
-        return count, 0.0 if count else LOOK
+        return len(fired), 0.0 if fired else LOOK
 
     def keep_up(self) -> None:
         """Once a minute, delete what is too much of the history."""

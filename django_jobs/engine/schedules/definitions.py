@@ -17,7 +17,6 @@ from django.conf import settings
 from django.db import Error, IntegrityError, transaction
 from django.db.models import CharField, F, Q, QuerySet
 from django.db.models.functions import Cast
-from django.utils import timezone as clock
 from django.utils.translation import gettext_noop
 from django.utils.translation import gettext_noop as _
 
@@ -26,7 +25,6 @@ from django_jobs.engine.access import find_organization_pk, get_policy, organiza
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.audit import Act
-from django_jobs.engine.english import in_english
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.job_types.masking import hidden_from, masked
 from django_jobs.engine.json_storage import clean_text, is_same, is_storable_text
@@ -35,11 +33,11 @@ from django_jobs.engine.schedules.timetable import Every, Rule, rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.submission import targets
 from django_jobs.engine.submission.targets import Authorizer, may_submit
-from django_jobs.engine.submission.values import Errors, check_fields
+from django_jobs.engine.submission.values import Errors, check_fields, check_moment, check_word
 from django_jobs.exceptions import InvalidSchedule, JobNotFound, PermissionDenied, ScheduleNotFound
 from django_jobs.models import JobType, Schedule, ScheduleFiring, get_organization_model
 from django_jobs.models.schedule import MAX_JITTER, CatchUp, Overlap
-from django_jobs.texts import say
+from django_jobs.texts import in_english, say
 
 
 def visible_schedules(user: Any) -> QuerySet[Schedule]:
@@ -273,17 +271,12 @@ def _check_times(values: dict[str, Any], errors: Errors) -> None:
 
 
 def _check_moment(field: str, given: Mapping[str, Any], errors: Errors) -> dt.datetime | None:
-    value = given.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, dt.datetime) or clock.is_naive(value):
-        errors[field] = [say(_("Give a datetime with a time zone."), code="not_aware")]
-        return None
-    if not YEARS[0] <= value.year <= YEARS[1]:  # beyond, no other time zone and not every database has it
-        text = _("Give a moment in the years %(first)d to %(last)d.")
-        errors[field] = [say(text, code="out_of_range", first=YEARS[0], last=YEARS[1])]
-        return None
-    return value.astimezone(dt.UTC)
+    moment = check_moment(given.get(field), field, errors)
+    if moment is None or YEARS[0] <= moment.year <= YEARS[1]:  # beyond, not every time zone and database has it
+        return moment
+    text = _("Give a moment in the years %(first)d to %(last)d.")
+    errors[field] = [say(text, code="out_of_range", first=YEARS[0], last=YEARS[1])]
+    return None
 
 
 def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
@@ -296,11 +289,7 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
         errors["is_enabled"] = [say("Give True or False.", code="not_true_or_false")]
     words: dict[str, Any] = {"catch_up": (CatchUp, CatchUp.ONCE), "overlap": (Overlap, Overlap.SKIP)}
     for field, (choices, default) in words.items():
-        values[field] = given.get(field, default)
-        if values[field] not in choices.values:
-            errors[field] = [say(f"Use one of {', '.join(choices.values)}.", code="invalid_choice")]
-        else:
-            values[field] = str(values[field])
+        values[field] = check_word(field, given.get(field, default), choices.values, errors)
     return values
 
 

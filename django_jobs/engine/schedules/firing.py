@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from django.contrib.auth import get_user_model
 from django.db import Error
 from django.db.models import Exists, F, OuterRef, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import organizations
-from django_jobs.engine.access import beside, cause_of, complain, may_hang
+from django_jobs.engine.access import beside, cause_of, complain, may_hang, owner_of
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.dispatch import dispatcher
@@ -36,7 +35,7 @@ from django_jobs.engine.store.database import fresh_reads
 from django_jobs.engine.submission import bulk, targets
 from django_jobs.engine.submission.submit import submit_or_find
 from django_jobs.engine.submission.targets import Authorizer
-from django_jobs.exceptions import JobsError, OrganizationNotFound, PermissionDenied, PolicyFailed, RetryableRefusal
+from django_jobs.exceptions import JobsError, OrganizationNotFound, PolicyFailed, RetryableRefusal
 from django_jobs.models import Job, Schedule, ScheduledJob, ScheduleFiring
 from django_jobs.models.organization import get_organization_model
 from django_jobs.models.schedule import CatchUp, Overlap
@@ -166,24 +165,12 @@ def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, tenants: 
     """
     firing = _Firing(schedule, due, now)
     with fresh_reads():
-        firing.user = _owner(schedule)
+        firing.user = owner_of(schedule, schedule.name)
         if schedule.organization_id is None:
             firing.submit_for_each(tenants)
         else:
             firing.submit_one(get_organization_model()(pk=schedule.organization_id))
     return firing.result
-
-
-def _owner(schedule: Schedule) -> Any:
-    """Return the user in whose name jobs are submitted; None for server code."""
-    if schedule.owner_id is None and not schedule.owner_name:
-        return None
-    users = get_user_model()._default_manager.using(database.alias())
-    owner = users.filter(pk=schedule.owner_id).first() if schedule.owner_id is not None else None
-    if owner is None:
-        text = "%(owner)s, in whose name it fires, no longer exists."
-        raise PermissionDenied(say(text, code="owner_gone", owner=schedule.owner_name))
-    return owner
 
 
 def offset_of(schedule_name: str, organization_key: object, jitter: int) -> dt.timedelta:

@@ -8,6 +8,7 @@ import heapq
 import itertools
 import re
 import zoneinfo
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -112,10 +113,9 @@ CODES: Final = ("no_minute", "no_hour", "no_day_of_month", "no_month", "no_day_o
 _ANY: Final = ("0", "0", "*", "*", "*")
 MAX_LENGTH: Final = 200
 HOURS: Final = 24
-#: Clocks are set back by so much at most.
-MAX_SHIFT: Final = dt.timedelta(hours=3)
+#: So far back the latest firings are looked for at first.
+LOOKED_BACK: Final = dt.timedelta(hours=3)
 _MINUTE: Final = dt.timedelta(minutes=1)
-_SECOND: Final = dt.timedelta(seconds=1)
 #: From where an expression is tried out, to see whether it ever fires.
 _START: Final = dt.datetime(2023, 12, 31, 23, 59)  # noqa: DTZ001  (local times have no zone here)
 
@@ -173,10 +173,10 @@ def _is_readable(cron: str) -> bool:
     return True
 
 
-def _read(cron: str, start: dt.datetime, *, reverse: bool = False) -> CronSim:
+def _read(cron: str, start: dt.datetime) -> CronSim:
     """Return what walks the calendar. Raises InvalidSchedule: what is stored may come from another version."""
     try:
-        return CronSim(cron, start, reverse=reverse)
+        return CronSim(cron, start)
     except CronSimError as error:
         text = say(_("%(cron)s cannot be read: %(error)s."), code="unreadable", cron=repr(cron), error=error)
         raise InvalidSchedule({"cron": [text]}) from None
@@ -221,11 +221,10 @@ def _locale(language: str) -> str | None:
     return next(iter(exact or [name for name in spoken if name.partition("_")[0] == kind]), None)
 
 
-def _walls(cron: str, start: dt.datetime, *, reverse: bool = False) -> Iterator[dt.datetime]:
-    """Yield the local times behind ``start`` (before it, in reverse) that an expression names, without a zone."""
-    walls = _read(cron, start, reverse=reverse)
+def _walls(cron: str, start: dt.datetime) -> Iterator[dt.datetime]:
+    """Yield the local times behind ``start`` that an expression names, without a zone."""
     try:
-        yield from walls
+        yield from _read(cron, start)
     except (OverflowError, ValueError):  # the calendar of Python ends
         return
 
@@ -250,21 +249,13 @@ class Cron:
 
     def latest(self, after: dt.datetime, until: dt.datetime, limit: int) -> list[dt.datetime]:
         """Return the latest firings after the one moment and up to the other, at most ``limit``, in their order."""
-        margin = MAX_SHIFT if self._is_for_every_hour else dt.timedelta()  # a second pass is that much later
-        local = until.astimezone(self.zone)
-        start = _wall(local) + (_overlap(local) if local.fold else dt.timedelta()) + _SECOND
-        moments: list[dt.datetime] = []
-        for wall in _walls(self.expression, start, reverse=True):
-            first = self._first(wall)
-            oldest = moments[0] if len(moments) == limit else after
-            if first + margin <= max(oldest, after):
-                break
-            for moment in self._moments(wall):
-                if after < moment <= until and moment not in moments:
-                    heapq.heappush(moments, moment)
-            while len(moments) > limit:
-                heapq.heappop(moments)
-        return sorted(moments)
+        back = LOOKED_BACK
+        while True:
+            start = until - min(back, until - after)
+            moments = deque(itertools.takewhile(lambda moment: moment <= until, self.after(start)), limit)
+            if len(moments) == limit or start == after:
+                return list(moments)
+            back *= 8
 
     @functools.cached_property
     def _is_for_every_hour(self) -> bool:

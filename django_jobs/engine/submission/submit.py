@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib.auth import get_user_model
 from django.db import OperationalError
 
 from django_jobs.engine import observers, transitions
+from django_jobs.engine.access import owner_of
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.dispatch import dispatcher, new_jobs, tickets
 from django_jobs.engine.store import database
@@ -22,7 +22,7 @@ from django_jobs.engine.submission import building, same_work, targets
 from django_jobs.engine.submission.building import PreparedJob
 from django_jobs.engine.submission.targets import Authorizer, TargetsChanged
 from django_jobs.engine.submission.values import Errors, Fields, check_fields, naming, refuse_unknown
-from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, PermissionDenied, RetryableRefusal
+from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobsError, RetryableRefusal
 from django_jobs.models import Batch, Job, JobType, get_organization_model
 from django_jobs.texts import say
 
@@ -386,20 +386,10 @@ def submit_from_handler(claimed: Claimed, job_type: object, parameters: Any, key
     token = current_job.set(claimed)  # threads that the handler started do not know the job
     try:
         with fresh_reads():  # a refusal would end the running job
-            owner = keywords["user"] if "user" in keywords else _owner(claimed)
+            owner = keywords["user"] if "user" in keywords else owner_of(claimed, claimed.job_id)
             authorizer = Authorizer(owner, is_code="user" not in keywords)
             organization = get_organization_model()(pk=claimed.organization_pk)
             values = {**given, "parameters": parameters}
             return submit_or_find(job_type, organization, values, owner, authorizer)[0]
     finally:
         current_job.reset(token)
-
-
-def _owner(claimed: Claimed) -> Any:
-    if claimed.owner_id is None and not claimed.owner_name:
-        return None
-    owner = get_user_model()._default_manager.filter(pk=claimed.owner_id).first()
-    if owner is None:
-        text = "%(owner)s, the owner of %(job)s, no longer exists."
-        raise PermissionDenied(say(text, code="owner_gone", owner=claimed.owner_name, job=claimed.job_id))
-    return owner

@@ -112,7 +112,7 @@ def check_moment(value: object, field: str, errors: Errors) -> dt.datetime | Non
     if value is None:
         return None
     if not isinstance(value, dt.datetime) or timezone.is_naive(value):
-        errors[field] = [say("Give a datetime with a time zone.", code="not_aware")]
+        errors[field] = [say(_("Give a datetime with a time zone."), code="not_aware")]
         return None
     try:
         return value.astimezone(dt.UTC)
@@ -140,7 +140,7 @@ def _check_options(given: Mapping[str, Any], fields: Fields, errors: Errors) -> 
         and all(given.get(name) is None for name in _OPTIONS)
     ):
         return
-    fields.on_duplicate = _check_word("on_duplicate", on_duplicate, ON_DUPLICATE, errors)
+    fields.on_duplicate = check_word("on_duplicate", on_duplicate, ON_DUPLICATE, errors)
     fields.unique_key = _check_unique_key(given.get("unique_key"), errors)
     fields.deduplication_window = _check_number(given, "deduplication_window", 0, MAX_SECONDS, errors)
     fields.batch = _check_batch(given.get("batch"), errors)
@@ -148,7 +148,7 @@ def _check_options(given: Mapping[str, Any], fields: Fields, errors: Errors) -> 
         "timeout_seconds": _check_number(given, "timeout", 1, MAX_SECONDS, errors),
         "max_retries": _check_number(given, "max_retries", 0, MAX_RETRIES, errors),
         "expires_at": _check_expiry(given, errors),
-        "run_after": _check_word("run_after", run_after, RunAfter.values, errors),
+        "run_after": check_word("run_after", run_after, RunAfter.values, errors),
         "batch_id": fields.batch and fields.batch.pk,
     }
     fields.columns.update({name: value for name, value in columns.items() if value is not None})
@@ -167,7 +167,8 @@ def _check_batch(value: object, errors: Errors) -> BatchName | None:
     return BatchName(parsed[0], str(name))
 
 
-def _check_word(field: str, value: object, words: Iterable[str], errors: Errors) -> str:
+def check_word(field: str, value: object, words: Iterable[str], errors: Errors) -> str:
+    """Return the word. One that is none of ``words`` is an error of the field."""
     if isinstance(value, str) and value in words:
         return str(value)
     *others, last = map(repr, map(str, words))

@@ -6,7 +6,7 @@ from django.utils import translation
 
 from django_jobs.admin.capped_counts import NOT_COUNTED
 from django_jobs.admin.numbers import format_exact, format_number, format_percent
-from django_jobs.engine.english import in_english
+from django_jobs.texts import in_english
 from tests.support.verbs import CappedCount
 
 
