@@ -286,7 +286,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "line_silent_seconds": ("django_jobs.engine.store.database", "SILENT_SECONDS"),
     "line_watch_start": ("django_jobs.engine.store.database", "start_line_watch"),
     "organization_ids_seconds": ("django_jobs.engine.store.organization_ids", "MAX_AGE"),
-    "plan_seconds": ("django_jobs.engine.store.postgresql.core", "PLAN_SECONDS"),
     # Attempts of jobs
     "handler_begun_seconds": (
         ("django_jobs.engine.execution.leases", "BEGUN_SECONDS"),
@@ -389,7 +388,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "loop_clock": ("django_jobs.worker.child_state", "time"),
     "mail_clock": ("django_jobs.engine.alerts.telling", "time"),
     "newest_jobs_clock": ("django_jobs.engine.insight.search", "time"),
-    "plan_clock": ("django_jobs.engine.store.postgresql.core", "time"),
     "policy_clock": ("django_jobs.engine.execution.claim", "time"),
     "pools_clock": (
         ("django_jobs.engine.dispatch.window", "time"),

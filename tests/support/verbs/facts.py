@@ -119,7 +119,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.postgresql.inserts import SHAPES as INSERTION_SHAPES
     from django_jobs.engine.store.postgresql.inserts import AHEAD as ROWS_AHEAD
     from django_jobs.engine.store.postgresql.core import FEW as FEW_ROWS
-    from django_jobs.engine.store.postgresql.core import PLAN_SECONDS
     from django_jobs.engine.store.postgresql.core import MARK as STATEMENT_MARK
     from django_jobs.engine.submission.values import MAX_METADATA_BYTES
     from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 from django.db import connections, models, transaction
 
@@ -183,9 +182,7 @@ def _element(value: Any) -> str:
 # it: ``DATABASES["default"]["OPTIONS"]["prepare_threshold"]`` set to a number.
 
 
-#: A plain comment is enough to have a statement planned anew: seconds after which that is done anyhow.
-PLAN_SECONDS: Final = 30
-#: It begins the comment.
+#: It begins a comment, of which another one is enough to have a statement planned anew.
 MARK: Final = "-- django_jobs "
 #: Up to so many jobs one plan does for all.
 FEW: Final = 4
@@ -245,7 +242,7 @@ def _fetch_prepared(connection: Any, sql: str, params: Params, size: int) -> lis
     connection.validate_thread_sharing()
     connection.validate_no_broken_transaction()
     make_cursor, whole = _psycopg()
-    sql = f"{sql} {MARK}{_age(connection.connection)}.{size}"
+    sql = f"{sql} {MARK}{size}"
     typed: Any
     if isinstance(params, Mapping):
         typed = {name: _typed(value, whole) for name, value in params.items()}
@@ -255,37 +252,6 @@ def _fetch_prepared(connection: Any, sql: str, params: Params, size: int) -> lis
         cursor = make_cursor(connection.connection)
         cursor.execute(sql, typed, prepare=True)
         return list(cursor.fetchall())
-
-
-#: The age for which each connection prepares.
-_ages: Final[WeakKeyDictionary[Any, int]] = WeakKeyDictionary()
-
-
-def _age(raw: Any) -> int:
-    """Return the age of a connection's plans. What was prepared for the one before is deallocated when it changes.
-
-    Where the host forbids psycopg to deallocate (``prepared_max`` None), there is one age: plans stay until PostgreSQL
-    itself finds them out of date.
-    """
-    if getattr(raw, "prepared_max", None) is None:
-        return 0
-    age = int(time.monotonic() / PLAN_SECONDS)
-    if _ages.get(raw) != age:
-        _ages[raw] = age
-        _deallocate_superseded(raw)
-    return age
-
-
-def _deallocate_superseded(raw: Any) -> None:
-    """Have psycopg deallocate our texts, which are those of an earlier age, after its next statement.
-
-    It would do so by itself only for what is more than ``prepared_max``, a hundred on each connection. It has no public
-    name for this; should these go, that bound remains.
-    """
-    prepared = getattr(raw, "_prepared", None)
-    names, flush = getattr(prepared, "_names", {}), getattr(prepared, "_to_flush", None)
-    if flush is not None:
-        flush.extend([names.pop(key) for key in list(names) if MARK.encode() in key[0]])
 
 
 def _typed(value: Any, whole: Callable[[int], Any]) -> Any:

@@ -140,13 +140,11 @@ def test_what_is_prepared_is_not_planned_each_time(
     organizations: list[Organization],
     job_types: list[JobType],
     monkeypatch: pytest.MonkeyPatch,
-    tuning: Tuning,
 ) -> None:
     """PostgreSQL compares what a plan for these values and one for any would cost, and may never keep the latter."""
     multiply(first_job(organizations, job_types), COUNT, organizations, job_types, columns)
     analyze()
     drain()
-    tuning.set(plan_seconds=1e9)
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 5)
     connection.close()
     for _ in range(8):

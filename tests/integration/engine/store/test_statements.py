@@ -11,15 +11,12 @@ from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 
 from django_jobs import submit_job, submit_jobs
-from django_jobs.engine.store.postgresql import core
 from django_jobs.models import Job
 from tests.support import verbs
 from tests.support.brokers import end, pending_job, reread, returned, start
-from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.pooling import skip_behind_pgbouncer
 from tests.support.stores import store_name
-from tests.support.tuning import Tuning
 from tests.support.verbs import INCREMENT, NOW, After, Move
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -184,40 +181,8 @@ def test_a_large_set_is_planned_for_its_size() -> None:
     assert prepared_by_the_server("large set") == 0
 
 
-@pytest.fixture
-def clock(tuning: Tuning) -> Clock:
-    clock = Clock()
-    tuning.set(plan_clock=clock)
-    return clock
-
-
 @pytest.mark.usefixtures("_may_prepare")
-def test_what_a_day_prepared_does_not_pile_up_on_the_server(clock: Clock) -> None:
-    for size in range(2880):
-        verbs.store().fetch("SELECT %s -- of a day", [size], newest=2 ** (size % 3))
-        clock.now += verbs.PLAN_SECONDS
-    assert prepared_by_the_server("-- of a day") <= 3
-
-
-@pytest.mark.usefixtures("_may_prepare")
-def test_what_is_not_the_engines_stays_prepared(clock: Clock) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("nothing is prepared here")
-    for _ in range(2):
-        core._psycopg()[0](connection.connection).execute("SELECT 7 AS hosts -- 1.2", prepare=True)
-        verbs.store().fetch("SELECT 1 -- engines", [])
-        clock.now += verbs.PLAN_SECONDS
-    assert (prepared_by_the_server("AS hosts"), prepared_by_the_server("-- engines")) == (1, 1)
-
-
-@pytest.mark.usefixtures("_may_prepare")
-def test_where_nothing_may_be_deallocated_one_text_is_kept(clock: Clock) -> None:
-    """As behind a PgBouncer that knows no DEALLOCATE, for which psycopg asks for ``prepared_max`` None."""
-    if connection.vendor != "postgresql":
-        pytest.skip("nothing is prepared here")
-    before, connection.connection.prepared_max = connection.connection.prepared_max, None
-    for _ in range(200):
-        verbs.store().fetch("SELECT 1 -- for ever", [])
-        clock.now += verbs.PLAN_SECONDS
-    connection.connection.prepared_max = before
-    assert prepared_by_the_server("-- for ever") == 1
+def test_a_statement_is_planned_anew_for_a_table_twice_as_large() -> None:
+    for size in range(100):
+        verbs.store().fetch("SELECT %s -- of a table", [size], newest=2 ** (size % 3))
+    assert prepared_by_the_server("-- of a table") == {"postgresql": 3}.get(connection.vendor, 0)
