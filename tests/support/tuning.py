@@ -411,7 +411,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "sweep_clock": ("django_jobs.engine.control.retention", "time"),
     "thread_slots_clock": ("django_jobs.worker.slots", "time"),
     "type_retention_clock": ("django_jobs.engine.control.retention", "time"),
-    "visibility_clock": ("django_jobs.realtime.fan_out", "time"),
+    "visibility_clock": ("django_jobs.engine.memory", "time"),
     "window_clock": (
         ("django_jobs.engine.dispatch.window", "time"),
         ("django_jobs.engine.memory", "time"),
