@@ -242,57 +242,41 @@ MAX_TYPES: Final = 100
 MAX_ROWS: Final = 10_000
 #: The quantile of the normal distribution for a certainty of 95 %.
 _Z: Final = 1.96
-HOUR: Final = dt.timedelta(hours=1)
 DAY: Final = dt.timedelta(days=1)
 
 
 class Attempts(NamedTuple):
-    """How many attempts ended, and how many of them failed."""
-
-    ended: int = 0
-    failed: int = 0
-
-    @property
-    def share(self) -> float:
-        """Return the share that failed; 0 where none ended."""
-        return self.failed / self.ended if self.ended else 0.0
-
-    @property
-    def sure_share(self) -> float:
-        """Return the least share of failures that these numbers prove: the lower bound of Wilson's score interval.
-
-        Of 5 of 5 it is 0.57, of 4 of 5 it is 0.38, of 60 of 100 it is 0.50.
-        """
-        if not self.ended:
-            return 0.0
-        square = _Z * _Z / self.ended
-        spread = _Z * math.sqrt(self.share * (1 - self.share) / self.ended + square / (4 * self.ended))
-        return (self.share + square / 2 - spread) / (1 + square)
-
-
-class AttemptCounts(NamedTuple):
-    """The attempts of one minute or hour, and when it began."""
+    """How many attempts ended, how many of them failed, and when their minute or hour began."""
 
     starts_at: dt.datetime
-    attempts: Attempts
+    ended: int
+    failed: int
 
 
-def total_of(steps: Iterable[AttemptCounts]) -> Attempts:
-    """Return the attempts of all these steps together."""
-    found = list(steps)
-    return Attempts(sum(step.attempts.ended for step in found), sum(step.attempts.failed for step in found))
+def sum_of(minutes: Iterable[Attempts]) -> tuple[int, int]:
+    """Return how many attempts ended in all these minutes together, and how many of them failed."""
+    rows = list(minutes)
+    return sum(row.ended for row in rows), sum(row.failed for row in rows)
 
 
-def newest_of(steps: Iterable[AttemptCounts], least: int) -> list[AttemptCounts]:
-    """Return the first of these steps that have so many attempts together; all of them where they have fewer."""
-    chosen: list[AttemptCounts] = []
+def newest_of(minutes: Iterable[Attempts], least: int) -> list[Attempts]:
+    """Return the first of these minutes that have so many attempts together; all of them where they have fewer."""
+    chosen: list[Attempts] = []
     count = 0
-    for step in steps:
-        chosen.append(step)
-        count += step.attempts.ended
+    for row in minutes:
+        chosen.append(row)
+        count += row.ended
         if count >= least:
             break
     return chosen
+
+
+def is_beyond_chance(ended: int, failed: int, share: float) -> bool:
+    """Return whether more attempts failed than chance explains where this share fails: Wilson's score test.
+
+    For a share of a half these are 5 of 5, 7 of 8, 15 of 20, 60 of 100.
+    """
+    return failed - share * ended >= _Z * math.sqrt(ended * share * (1 - share))
 
 
 def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[str]:
@@ -302,61 +286,24 @@ def types_with_failures(span: Span, since: dt.datetime, least: int = 1) -> set[s
     return {row["job_type"] for row in rows}
 
 
-def read_steps(span: Span, since: Mapping[str, dt.datetime]) -> dict[str, list[AttemptCounts]]:
-    """Return the steps of each of these types since its moment in which attempts ended, the newest first."""
+def read_attempts(span: Span, since: Mapping[str, dt.datetime]) -> dict[str, list[Attempts]]:
+    """Return when attempts of each of these types ended since its moment, the newest first."""
+    attempts: dict[str, list[Attempts]] = defaultdict(list)
+    if since:
+        names = ("job_type", "starts_at", "completed", "failed")
+        rows = _rows(span, min(since.values())).filter(_since(since)).exclude(completed=0, failed=0)
+        for job_type, starts_at, completed, failed in rows.order_by("-starts_at").values_list(*names)[:MAX_ROWS]:
+            attempts[job_type].append(Attempts(starts_at, completed + failed, failed))
+    return attempts
+
+
+def count_attempts(span: Span, since: Mapping[str, dt.datetime]) -> dict[str, tuple[int, int]]:
+    """Return of each of these types how many attempts ended since its moment, and how many of them failed."""
     if not since:
         return {}
-    types: dict[dt.datetime, list[str]] = defaultdict(list)
-    for name, moment in since.items():
-        types[moment].append(name)
-    wanted = (Q(job_type__in=names, starts_at__gte=moment) for moment, names in types.items())
-    rows = _rows(span, min(types)).filter(functools.reduce(operator.or_, wanted)).order_by("-starts_at")
-    steps: dict[str, list[AttemptCounts]] = defaultdict(list)
-    for job_type, starts_at, completed, failed in rows.values_list("job_type", "starts_at", "completed", "failed")[
-        :MAX_ROWS
-    ]:
-        if completed or failed:
-            steps[job_type].append(AttemptCounts(starts_at, Attempts(completed + failed, failed)))
-    return steps
-
-
-def begin_of_streak(steps: Iterable[AttemptCounts], share: float) -> dt.datetime | None:
-    """Return the minute from which the most attempts failed beyond this share; None where none is.
-
-    The steps are the newest first. The streak ends, going back, where fewer than this share failed since. The newest
-    minutes may be better: where few attempts come, one that completed just now does not end what fails otherwise.
-    """
-    began: dt.datetime | None = None
-    excess = most = 0.0
-    for step in steps:
-        excess += step.attempts.failed - share * step.attempts.ended
-        if excess >= most:
-            most, began = excess, step.starts_at
-        elif began is not None and excess < 0:
-            break
-    return began
-
-
-def attempts_since(moments: Mapping[str, dt.datetime]) -> dict[str, Attempts]:
-    """Return the attempts of each type since a minute: whole hours, and the minutes before the first of these.
-
-    After two days, when minutes are deleted, those before the first whole hour are no longer counted.
-    """
-    if not moments:
-        return {}
-    hours, minutes = Q(), Q()
-    for name, since in moments.items():
-        hour = start_of(Span.HOUR, since + HOUR - dt.timedelta(microseconds=1))
-        hours |= Q(job_type=name, starts_at__gte=hour)
-        minutes |= Q(job_type=name, starts_at__gte=since, starts_at__lt=hour)
-    found = dict.fromkeys(moments, Attempts())
-    for span, wanted in ((Span.HOUR, hours), (Span.MINUTE, minutes)):
-        sums = _rows(span, min(moments.values())).filter(wanted).values("job_type")
-        for row in sums.annotate(done=Sum("completed"), failures=Sum("failed")):
-            before = found[row["job_type"]]
-            failed = row["failures"]
-            found[row["job_type"]] = Attempts(before.ended + row["done"] + failed, before.failed + failed)
-    return found
+    sums = _rows(span, min(since.values())).filter(_since(since)).values("job_type")
+    rows = sums.annotate(done=Sum("completed"), failures=Sum("failed"))
+    return {row["job_type"]: (row["done"] + row["failures"], row["failures"]) for row in rows}
 
 
 def deaths_since(since: dt.datetime, after: Mapping[str, dt.datetime] | None = None) -> dict[str, int]:
@@ -374,6 +321,14 @@ def deaths_since(since: dt.datetime, after: Mapping[str, dt.datetime] | None = N
 
 def _rows(span: Span, since: dt.datetime) -> Any:
     return activities(None, span, since).order_by()
+
+
+def _since(moments: Mapping[str, dt.datetime]) -> Q:
+    types: dict[dt.datetime, list[str]] = defaultdict(list)
+    for name, moment in moments.items():
+        types[moment].append(name)
+    wanted = (Q(job_type__in=names, starts_at__gte=moment) for moment, names in types.items())
+    return functools.reduce(operator.or_, wanted)
 
 
 # The newest jobs of job types whose last attempts failed: the commonest error, and whose jobs fail.
@@ -638,27 +593,26 @@ def _schedule_facts(row: Schedule) -> dict[str, Any]:
 # over once fewer of the newest attempts fail.
 
 
-#: Failures are certain from this share on, however high the threshold is: no share of 1 can be proven.
+#: Beyond a higher share no failures need to be certain: no share of 1 can be proven.
 CERTAIN: Final = 0.5
 
 
 def find_type_failing(look: RuleContext) -> list[Finding]:
     """Return the types most of whose recent attempts failed."""
     names = _types_to_judge(look)
-    over = cleared_moments(TYPE_FAILING) if names else {}
+    failing = _failing_of(names, look, cleared_moments(TYPE_FAILING) if names else {})
     # Those that are told already come first: they stay, however many there are.
-    failing = sorted(_failing_of(names, look, over), key=lambda name: (name not in look.open, name))[:MAX_FINDINGS]
-    kinds = JobType.primary.in_bulk(failing)
-    begins = {name: _began(look, name, over.get(name)) for name in failing if name in kinds}
-    since = {name: began for name, began in begins.items() if began is not None}
-    counted = attempts_since(since)
+    chosen = sorted(failing, key=lambda name: (name not in look.open, name))[:MAX_FINDINGS]
+    kinds = JobType.primary.in_bulk(chosen)
+    since = {name: since_of(look.open.get(name, {})) or failing[name] for name in chosen if name in kinds}
+    counts = _counts_of(look, since)
     return [
         Finding(
             subject=name,
             facts={
                 "since": began.isoformat(),
-                "attempts": counted[name].ended,
-                "failed": counted[name].failed,
+                "attempts": counts[name][0],
+                "failed": counts[name][1],
                 "is_paused": kinds[name].is_paused,
                 "is_disabled": not kinds[name].is_enabled,
                 **_about_jobs(look, kinds[name], began),
@@ -675,34 +629,39 @@ def _types_to_judge(look: RuleContext) -> set[str]:
     return names | types_with_failures(Span.HOUR, day, (least + 1) // 2) | set(look.open)
 
 
-def _failing_of(names: set[str], look: RuleContext, over: Mapping[str, dt.datetime]) -> Iterator[str]:
-    """Yield those of these types that fail; ``over`` is when their alarms were over for the last time."""
+def _failing_of(names: set[str], look: RuleContext, over: Mapping[str, dt.datetime]) -> dict[str, dt.datetime]:
+    """Return those of these types that fail, each with the first of its recent minutes in which an attempt failed.
+
+    ``over`` is when their alarms were over for the last time.
+    """
     least, window, day = look.thresholds["attempts"], look.ago(look.thresholds["seconds"]), look.moment - DAY
-    steps = read_steps(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
-    rare = [name for name in names if total_of(steps.get(name, [])).ended < least]
+    recent = read_attempts(Span.MINUTE, {name: max(window, over.get(name, window)) for name in names})
+    rare = [name for name in names if sum_of(recent.get(name, []))[0] < least]
     # The hours say how far back the minutes are read: those of a day, of many types, would be more than MAX_ROWS.
-    hours = read_steps(Span.HOUR, dict.fromkeys(rare, start_of(Span.HOUR, day)))
-    back = {name: newest_of(steps_of_type, least)[-1].starts_at for name, steps_of_type in hours.items()}
-    minutes = read_steps(Span.MINUTE, {name: max(begin, day, over.get(name, day)) for name, begin in back.items()})
-    steps |= {name: newest_of(minutes.get(name, []), least) for name in rare}
-    yield from (name for name in names if _is_failing(look, name, steps[name]))
+    hours = read_attempts(Span.HOUR, dict.fromkeys(rare, start_of(Span.HOUR, day)))
+    back = {name: newest_of(rows, least)[-1].starts_at for name, rows in hours.items()}
+    minutes = read_attempts(Span.MINUTE, {name: max(begin, day, over.get(name, day)) for name, begin in back.items()})
+    recent |= {name: newest_of(minutes.get(name, []), least) for name in rare}
+    failing = (name for name in names if _is_failing(look, name, recent[name]))
+    return {name: min(row.starts_at for row in recent[name] if row.failed) for name in failing}
 
 
-def _is_failing(look: RuleContext, name: str, steps: list[AttemptCounts]) -> bool:
-    """Return whether these steps, and the newest of them, are failing. An open alarm needs no new proof."""
-    share, least, total = look.thresholds["share"], look.thresholds["attempts"], total_of(steps)
-    if total.ended < least or total_of(newest_of(steps, least)).share < share:
+def _is_failing(look: RuleContext, name: str, recent: list[Attempts]) -> bool:
+    """Return whether these attempts, and the newest of them, are failing. An open alarm needs no new proof."""
+    share, least = look.thresholds["share"], look.thresholds["attempts"]
+    (ended, failed), newest = sum_of(recent), sum_of(newest_of(recent, least))
+    if ended < least or newest[1] / newest[0] < share:
         return False
-    return name in look.open or (total.share >= share and total.sure_share >= min(share, CERTAIN))
+    return name in look.open or (failed / ended >= share and is_beyond_chance(ended, failed, min(share, CERTAIN)))
 
 
-def _began(look: RuleContext, name: str, over: dt.datetime | None) -> dt.datetime | None:
-    """Return since when a type fails, as its open alarm says; else in which minute of the last day that began."""
-    if since := since_of(look.open.get(name, {})):
-        return since
+def _counts_of(look: RuleContext, since: Mapping[str, dt.datetime]) -> dict[str, tuple[int, int]]:
+    """Return the attempts of each type since a minute: by the minutes, which are kept for two days, else by hours."""
     day = look.moment - DAY
-    minutes = read_steps(Span.MINUTE, {name: max(day, over or day)})
-    return begin_of_streak(minutes.get(name, []), look.thresholds["share"])
+    lately = {name: began for name, began in since.items() if began >= day}
+    before = {name: start_of(Span.HOUR, began) for name, began in since.items() if began < day}
+    counts = count_attempts(Span.MINUTE, lately) | count_attempts(Span.HOUR, before)
+    return {name: counts.get(name, (0, 0)) for name in since}
 
 
 def _about_jobs(look: RuleContext, kind: JobType, since: dt.datetime) -> dict[str, Any]:

@@ -56,11 +56,11 @@ def test_failures_before_which_nearly_all_completed_are_none(kind: JobType, orga
     assert evaluate() == []
 
 
-def test_it_began_when_the_first_failure_of_the_streak_came(kind: JobType, organization: Organization) -> None:
-    count(kind, organization, ago=3 * 3_600, completed=50)
-    for minute in range(100):
+def test_it_began_in_the_first_recent_minute_with_a_failure(kind: JobType, organization: Organization) -> None:
+    count(kind, organization, ago=840, completed=5)
+    for minute in range(10):
         count(kind, organization, ago=minute * 60, failed=2)
-    assert the_alarm().facts["failed"] == 200
+    assert (the_alarm().facts["failed"], the_alarm().facts["attempts"]) == (20, 20)
 
 
 def test_an_attempt_that_completed_just_now_does_not_hide_what_fails(kind: JobType, organization: Organization) -> None:
