@@ -169,7 +169,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "sockets_a_user": ("django_jobs.engine.sockets", "SOCKETS_A_USER"),
     "visibility_answer_seconds": ("django_jobs.realtime.fan_out", "ANSWER_SECONDS"),
     # Alerts
-    "alert_rules": ("django_jobs.engine.alerts.records", "EVALUATED"),
+    "alert_rules": ("django_jobs.engine.alerts.records", "RULES"),
     "alert_clear_seconds": ("django_jobs.engine.alerts.records", "CLEAR_SECONDS"),
     "alert_pause_seconds": ("django_jobs.engine.alerts.records", "PAUSE"),
     "alert_reading_seconds": ("django_jobs.engine.alerts.reading", "MAX_AGE"),

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -19,10 +19,8 @@ from django.db import IntegrityError, transaction
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.alerts.reading import KEPT
 from django_jobs.engine.alerts.rules import (
-    EVALUATED,
     NO_SCHEDULER,
-    Round,
-    Rule,
+    RULES,
     RuleContext,
     is_on,
     thresholds_of,
@@ -45,11 +43,6 @@ def key_of(rule: str, subject: str) -> str:
     return hashlib.blake2b(f"{rule}\0{subject}".encode("utf-8", "replace"), digest_size=32).hexdigest()
 
 
-def read_open() -> list[Alert]:
-    """Return all open alarms."""
-    return list(Alert.primary.filter(open_key__isnull=False).order_by("pk"))
-
-
 def raise_alert(rule: str, finding: Finding, now: dt.datetime) -> Alert | None:
     """Store a new alarm and return it; None where another scheduler was first."""
     subject = finding.subject[:MAX_SUBJECT]
@@ -61,13 +54,6 @@ def raise_alert(rule: str, finding: Finding, now: dt.datetime) -> Alert | None:
     except IntegrityError:
         return None
     return alert
-
-
-def refresh(alerts: Sequence[Alert], now: dt.datetime) -> None:
-    """Store the facts of these open alarms, which hold now, in one statement."""
-    for alert in alerts:
-        alert.seen_at = now
-    Alert.primary.bulk_update(alerts, ["seen_at", "facts"])
 
 
 def note_evaluation(now: dt.datetime) -> dt.datetime | None:
@@ -125,7 +111,6 @@ class Evaluator:
     """Evaluates the rules, once in PAUSE seconds."""
 
     def __init__(self) -> None:
-        self._rules = dict(EVALUATED)
         self._next = 0.0
         self._failing: set[str] = set()
 
@@ -148,24 +133,23 @@ class Evaluator:
 
     def _changes(self, now: dt.datetime) -> Iterator[Alert]:
         """Yield each alarm as it is raised or cleared, so that it is announced also if the database goes away then."""
-        opened = read_open()
-        shared = Round(moment=now)
+        opened = list(Alert.primary.filter(open_key__isnull=False).order_by("pk"))
+        subjects: dict[str, Collection[str]] = {}
+        active = {name: thresholds for name in RULES if (thresholds := thresholds_of(name)) is not None}
         yield from _silence(now)
-        yield from (alert for alert in opened if alert.rule not in self._rules and clear(alert, now))
-        for name, rule in self._rules.items():
+        yield from (alert for alert in opened if alert.rule not in active and clear(alert, now))
+        for name, thresholds in active.items():
             mine = [alert for alert in opened if alert.rule == name]
-            settings = thresholds_of(name)
-            if settings is None:
-                yield from (alert for alert in mine if clear(alert, now))
-                continue
-            found = self._look(name, rule, RuleContext(round=shared, thresholds=settings, open=_facts(mine)))
+            facts = {alert.subject: alert.facts for alert in mine}
+            found = self._find(name, RuleContext(moment=now, found=subjects, thresholds=thresholds, open=facts))
             if found is not None:
-                shared.found[name] = {item.subject for item in found}
+                subjects[name] = {item.subject for item in found}
                 yield from _settle(name, mine, found, now)
 
-    def _look(self, name: str, rule: Rule, look: RuleContext) -> list[Finding] | None:
+    def _find(self, name: str, look: RuleContext) -> list[Finding] | None:
+        rule = RULES[name]
         try:
-            found = rule(look)
+            found = None if rule.find is None else rule.find(look)
         except Exception as error:
             if database.is_lost_connection(error):
                 raise
@@ -186,10 +170,6 @@ def _silence(now: dt.datetime) -> list[Alert]:
     return [store_past(NO_SCHEDULER, before, now)]
 
 
-def _facts(alerts: list[Alert]) -> dict[str, dict[str, object]]:
-    return {alert.subject: alert.facts for alert in alerts}
-
-
 def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.datetime) -> Iterator[Alert]:
     """Write what a rule found beside its open alarms. Yield the alarms that were raised or cleared."""
     wanted = {item.subject[:MAX_SUBJECT]: item for item in found}
@@ -197,11 +177,11 @@ def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.dateti
     for alert in opened:
         finding = wanted.pop(alert.subject, None)
         if finding is not None:
-            alert.facts = finding.facts
+            alert.facts, alert.seen_at = finding.facts, now
             held.append(alert)
         elif now - alert.seen_at >= dt.timedelta(seconds=CLEAR_SECONDS) and clear(alert, now):
             yield alert
-    refresh(held, now)
+    Alert.primary.bulk_update(held, ["seen_at", "facts"])
     for finding in wanted.values():
         raised = raise_alert(rule, finding, now)
         if raised is not None:

@@ -1,4 +1,7 @@
-"""The rules of alarms: what the setting ALERTS says of them, and how each looks for what is wrong."""
+"""The rules of alarms: what the setting ALERTS says of them, how each looks for what is wrong, and what is said of it.
+
+A new alarm is one more section here, with its finder and its sentences, and one more entry of RULES at the end.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.conf import settings
 from django.db.models import F, Q, Sum
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from django_jobs import pools
-from django_jobs.conf import jobs_settings
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import duties
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.failures import last_traceback
@@ -63,6 +68,8 @@ BASE_URL: Final = "base_url"
 DAY_SECONDS: Final = 86_400
 MILLION: Final = 1_000_000
 
+Facts: TypeAlias = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
@@ -84,32 +91,22 @@ class Threshold:
         return f"a {'whole ' if self.is_whole else ''}number from {self.least:,} to {self.most:,}"
 
 
-#: Every rule, with its thresholds.
-RULES: Final[Mapping[str, Mapping[str, Threshold]]] = {
-    TYPE_FAILING: {
-        "share": Threshold(0.5, 0.01, 1, is_whole=False),
-        "attempts": Threshold(5, 1, MILLION),
-        "seconds": Threshold(900, 60, DAY_SECONDS),
-    },
-    QUEUE_WAITING: {"seconds": Threshold(300, 10, 7 * DAY_SECONDS), "busy_seconds": Threshold(3_600, 60, DAY_SECONDS)},
-    NO_WORKER: {"seconds": Threshold(60, 10, 7 * DAY_SECONDS)},
-    NO_SCHEDULER: {},
-    DEAD_LETTERS: {"count": Threshold(100, 1, MILLION), "seconds": Threshold(3_600, 60, DAY_SECONDS)},
-    SCHEDULE_CANNOT_FIRE: {},
-    BREAKER_OPEN: {},
-    DUTY_STALLED: {},
-}
-#: In this order alarms are told: what stops everything, what stops something, what may wait until the morning.
-BY_URGENCY: Final = (
-    NO_SCHEDULER,
-    DUTY_STALLED,
-    NO_WORKER,
-    BREAKER_OPEN,
-    TYPE_FAILING,
-    QUEUE_WAITING,
-    DEAD_LETTERS,
-    SCHEDULE_CANNOT_FIRE,
-)
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule: its name for people, its thresholds, what it finds, and what is said of that.
+
+    ``find`` returns what is wrong, or None where that cannot be told yet; without ``find``, whoever reads the alarms
+    finds it. ``say`` returns the sentences for an alarm's facts, and for a reader who sees some organizations only.
+    ``advice`` is what system admins can do beside pressing buttons, or returns it; blank where the error says it.
+    """
+
+    label: Any
+    find: Callable[[RuleContext], list[Finding] | None] | None
+    say: Callable[[Facts, bool], Iterable[Any]]
+    advice: Any = ""
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    #: How the subject is named.
+    subject: Any = "%(name)s"
 
 
 def thresholds_of(rule: str) -> dict[str, Any] | None:
@@ -124,7 +121,7 @@ def thresholds_of(rule: str) -> dict[str, Any] | None:
     chosen = value if isinstance(value, Mapping) else {}
     return {
         name: chosen[name] if name in chosen and known.is_met_by(chosen[name]) else known.default
-        for name, known in RULES[rule].items()
+        for name, known in RULES[rule].thresholds.items()
     }
 
 
@@ -152,7 +149,7 @@ def _problems_of(rule: str, value: object) -> Iterator[str]:
     if not isinstance(value, Mapping):
         yield f"has {value!r} for {rule!r}, which must be a dict of thresholds, or None to switch the rule off"
         return
-    known = RULES[rule]
+    known = RULES[rule].thresholds
     for name, number in value.items():
         if name not in known:
             yield f"has an unknown threshold {name!r} of {rule!r}. There are {', '.join(known) or 'none'}"
@@ -194,27 +191,18 @@ MAX_FINDINGS: Final = 50
 MAX_ERROR: Final = 300
 
 
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What all rules of one evaluation share: its moment, and what was found."""
-
-    moment: dt.datetime
-    #: The subjects that were found in this round, by rule.
-    found: dict[str, Collection[str]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleContext:
-    """What one rule looks with: the round, its thresholds, and the facts of its open alarms by subject."""
+    """What one rule looks with: its thresholds, and the facts of its open alarms by subject.
 
-    round: Round
+    ``moment`` is when the rules are evaluated, by the database's clock. ``found`` has the subjects that the rules
+    before it found in this round.
+    """
+
+    moment: dt.datetime
+    found: Mapping[str, Collection[str]]
     thresholds: Mapping[str, Any]
-    open: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def moment(self) -> dt.datetime:
-        """Return when the rules are evaluated, by the database's clock."""
-        return self.round.moment
+    open: Mapping[str, Facts]
 
     def ago(self, seconds: float) -> dt.datetime:
         """Return the moment so many seconds before."""
@@ -363,7 +351,7 @@ def failing_jobs(job_types: Iterable[str], since: dt.datetime) -> tuple[list[Fai
     for name in job_types:
         rows = jobs().filter(job_type=name, status__in=sorted(WITH_ERRORS)).order_by("error_fingerprint", "-pk")
         last = ""
-        for _ in range(MAX_PAGES):
+        for _page in range(MAX_PAGES):
             page = [FailingJob(*row) for row in rows.filter(error_fingerprint__gt=last).values_list(*_READ)[:PAGE]]
             found += [row for row in page if row.started_at and row.started_at >= since]
             if len(page) < PAGE:
@@ -431,6 +419,33 @@ def _finding(look: RuleContext, item: OpenBreaker, *, is_counted: bool) -> Findi
     return Finding(subject=item.job_type, facts=facts)
 
 
+def say_breaker_open(facts: Facts, is_partial: bool) -> Iterator[Any]:
+    """Say since when the breaker holds, for whom, and what waits."""
+    is_recovering = facts.get("state") == BreakerState.RECOVERING
+    if is_partial:
+        yield (
+            gettext_lazy("On hold since %(since)s. A job got through now, so that more and more start.")
+            if is_recovering
+            else gettext_lazy(
+                "On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through."
+            )
+        )
+        return
+    yield (
+        gettext_lazy("Held by its breaker since %(since)s. A job got through now, so that more and more of them start.")
+        if is_recovering
+        else ngettext_lazy(
+            "Held by its breaker since %(since)s; its last attempt failed.",
+            "Held by its breaker since %(since)s; its last %(failed)s attempts failed.",
+            "failed_in_all",
+        )
+    )
+    if facts.get("organization"):
+        yield gettext_lazy("It holds the jobs of %(organization)s alone.")
+    if "waiting" in facts:
+        yield ngettext_lazy("%(count)s job waits.", "%(count)s jobs wait.", "jobs")
+
+
 # Many new Dead Letters in a window, of types that are not told as failing, and none that was told so before.
 
 
@@ -442,7 +457,7 @@ MAX_NAMED: Final = 5
 def find_dead_letters(look: RuleContext) -> list[Finding]:
     """Return a finding, without a subject, where so many jobs died in the window."""
     since = look.ago(look.thresholds["seconds"])
-    told = look.round.found.get(TYPE_FAILING, ())
+    told = look.found.get(TYPE_FAILING, ())
     counted = deaths_since(since)
     if counted and (over := cleared_moments(TYPE_FAILING)):
         counted = deaths_since(since, {name: over[name] for name in counted.keys() & over})
@@ -513,6 +528,26 @@ def _no_worker_finding(pool: str, types: list[str]) -> Finding:
     return Finding(subject=pool, facts=facts)
 
 
+def advise_on_pool(pool: str, facts: Facts) -> Any:
+    """Say which workers to start."""
+    if not facts.get("is_configured", True):
+        return _("Add this pool to DJANGO_JOBS['POOLS'] and start its workers, or give its job types another pool.")
+    option = "" if pool == DEFAULT_POOL else f" --pool {pool}"
+    return _("Start “manage.py jobs_worker%(option)s”, and look at its log if it ends.") % {"option": option}
+
+
+# Nobody leads. Whoever reads the alarms finds that, since nobody evaluates the rules then.
+
+
+def say_no_scheduler(facts: Facts, _is_partial: bool) -> Iterator[Any]:
+    """Say since when none runs, and what stands still."""
+    if facts.get("has_run"):
+        yield gettext_lazy("The scheduler has been silent since %(since)s.")
+    else:
+        yield gettext_lazy("The scheduler has never run.")
+    yield gettext_lazy("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still.")
+
+
 # A queue whose due jobs wait too long for no reason, or behind workers that are busy all the time.
 #
 # What a limit, a rate, a pause, a breaker or an organization's share holds does not count. Neither do types that go on:
@@ -524,7 +559,7 @@ def find_queue_waiting(look: RuleContext) -> list[Finding] | None:
     if rollups_behind() > BATCH:
         return None
     slots = read_slots(live_workers())
-    unserved = look.round.found.get(NO_WORKER, ())
+    unserved = look.found.get(NO_WORKER, ())
     free, busy = by_load(slots, {queue for queue in pools.all_queues() if queue.pool not in unserved})
     return [
         *_findings(look, slots, free, "seconds", needs_room=True),
@@ -563,6 +598,23 @@ def _facts(queue: Queue, types: dict[str, int], slots: list[LiveWorker], seconds
         "free": sum(item.free for item in mine),
         "slots": sum(item.total for item in mine),
     }
+
+
+def say_queue_waiting(facts: Facts, _is_partial: bool) -> Iterator[Any]:
+    """Say how many wait for how long, and what the workers do."""
+    yield ngettext_lazy(
+        "At least %(count)s job has been due for more than %(minutes)s min, and no limit holds it back.",
+        "At least %(count)s jobs have been due for more than %(minutes)s min, and no limit holds them back.",
+        "jobs",
+    )
+    if not facts.get("slots"):
+        yield gettext_lazy("No live worker serves the queue. Noticed at %(since)s.")
+    elif facts.get("free"):
+        yield gettext_lazy("Of the %(slots)s slots of its workers %(free)s are free. Noticed at %(since)s.")
+    else:
+        yield gettext_lazy(
+            "All %(slots)s slots of its workers are busy, and none started meanwhile. Noticed at %(since)s."
+        )
 
 
 # A schedule that is on, and could not submit its jobs the last time.
@@ -694,22 +746,113 @@ def _error(rows: list[FailingJob], known: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(names, values, strict=True))
 
 
-# Which rules there are, in the order in which they are evaluated.
+def say_type_failing(facts: Facts, is_partial: bool) -> Iterator[Any]:
+    """Say how many attempts failed, and whether the type starts any more."""
+    if is_partial:
+        yield ngettext_lazy(
+            "Most attempts have failed since %(since)s; %(count)s job of yours failed.",
+            "Most attempts have failed since %(since)s; %(count)s jobs of yours failed.",
+            "jobs",
+        )
+        return
+    yield ngettext_lazy(
+        "%(failed)s of %(attempts)s attempt failed since %(since)s.",
+        "%(failed)s of %(attempts)s attempts failed since %(since)s.",
+        "attempts_in_all",
+    )
+    if facts.get("is_disabled"):
+        yield gettext_lazy("The type is disabled: what is retried waits until it is enabled.")
+    elif facts.get("is_paused"):
+        yield gettext_lazy("The type is paused: what is retried waits until it is resumed.")
 
 
-#: Returns what is wrong, or None where that cannot be told yet.
-Rule: TypeAlias = Callable[[RuleContext], list[Finding] | None]
-
-
-#: The rules that the scheduler evaluates, by name. That no scheduler runs is found by whoever reads the alarms.
-EVALUATED: Final[Mapping[str, Rule]] = {
-    # First, since what holds a duty up may hold up another rule.
-    DUTY_STALLED: find_duty_stalled,
-    NO_WORKER: find_no_worker,
-    BREAKER_OPEN: find_breaker_open,
-    TYPE_FAILING: find_type_failing,
-    # Behind the failing types, whose deaths it leaves out, and behind the pools without workers.
-    DEAD_LETTERS: find_dead_letters,
-    QUEUE_WAITING: find_queue_waiting,
-    SCHEDULE_CANNOT_FIRE: find_schedule_cannot_fire,
+#: Every rule, in the order in which they are evaluated and told: what stops everything, what stops something, what may
+#: wait until the morning. Stalled duties come before the other rules, which such a duty may hold up. Dead Letters are
+#: behind the failing types, whose deaths they leave out, and waiting queues behind the pools without workers.
+RULES: Final[Mapping[str, Rule]] = {
+    NO_SCHEDULER: Rule(
+        label=gettext_lazy("No scheduler"),
+        find=None,
+        say=say_no_scheduler,
+        advice=gettext_lazy(
+            "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
+        ),
+    ),
+    DUTY_STALLED: Rule(
+        label=gettext_lazy("A duty of the scheduler is stalled"),
+        find=find_duty_stalled,
+        say=lambda *_: [
+            gettext_lazy("This duty of the scheduler %(scheduler)s has made no round since %(since)s."),
+        ],
+        advice=gettext_lazy(
+            "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
+        ),
+    ),
+    NO_WORKER: Rule(
+        label=gettext_lazy("No worker"),
+        find=find_no_worker,
+        say=lambda *_: [
+            ngettext_lazy(
+                "No live worker serves this pool, and %(count)s job waits. Noticed at %(since)s.",
+                "No live worker serves this pool, and %(count)s jobs wait. Noticed at %(since)s.",
+                "jobs",
+            )
+        ],
+        advice=advise_on_pool,
+        thresholds={"seconds": Threshold(60, 10, 7 * DAY_SECONDS)},
+        subject=gettext_lazy("Pool %(name)s"),
+    ),
+    BREAKER_OPEN: Rule(
+        label=gettext_lazy("A breaker is open"),
+        find=find_breaker_open,
+        say=say_breaker_open,
+        advice=gettext_lazy("Mend what they call: the breaker closes by itself then."),
+    ),
+    TYPE_FAILING: Rule(
+        label=gettext_lazy("A job type fails"),
+        find=find_type_failing,
+        say=say_type_failing,
+        thresholds={
+            "share": Threshold(0.5, 0.01, 1, is_whole=False),
+            "attempts": Threshold(5, 1, MILLION),
+            "seconds": Threshold(900, 60, DAY_SECONDS),
+        },
+    ),
+    QUEUE_WAITING: Rule(
+        label=gettext_lazy("A queue waits"),
+        find=find_queue_waiting,
+        say=say_queue_waiting,
+        advice=gettext_lazy(
+            "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
+        ),
+        thresholds={
+            "seconds": Threshold(300, 10, 7 * DAY_SECONDS),
+            "busy_seconds": Threshold(3_600, 60, DAY_SECONDS),
+        },
+        subject=gettext_lazy("Queue %(name)s"),
+    ),
+    DEAD_LETTERS: Rule(
+        label=gettext_lazy("Many dead letters"),
+        find=find_dead_letters,
+        say=lambda _facts, is_partial: [
+            ngettext_lazy(
+                "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
+                "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
+                "jobs",
+            )
+            if is_partial
+            else ngettext_lazy(
+                "%(count)s job died within %(minutes)s min. Noticed at %(since)s.",
+                "%(count)s jobs died within %(minutes)s min. Noticed at %(since)s.",
+                "jobs",
+            )
+        ],
+        thresholds={"count": Threshold(100, 1, MILLION), "seconds": Threshold(3_600, 60, DAY_SECONDS)},
+    ),
+    SCHEDULE_CANNOT_FIRE: Rule(
+        label=gettext_lazy("A schedule cannot fire"),
+        find=find_schedule_cannot_fire,
+        say=lambda *_: [gettext_lazy("This schedule has not been able to fire since %(since)s.")],
+    ),
 }
+BY_URGENCY: Final = tuple(RULES)

@@ -19,34 +19,17 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
+from django.utils.translation import ngettext
 
-from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertSeen, names_of_concerned
 from django_jobs.engine.alerts.rules import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
 from django_jobs.engine.insight import events
 from django_jobs.engine.store import database
 from django_jobs.models import Alert
 from django_jobs.signals import job_alert
-from django_jobs.statuses import BreakerState
 from django_jobs.texts import left_to_right
 
 # Alarms in sentences, in the reader's language. For answers that are never translated, :func:`plain_text`.
-
-
-Facts = Mapping[str, Any]
-#: What a rule is called, as a heading and by a screen reader.
-LABELS: Final[Mapping[str, Any]] = {
-    rules.TYPE_FAILING: gettext_lazy("A job type fails"),
-    rules.QUEUE_WAITING: gettext_lazy("A queue waits"),
-    rules.NO_WORKER: gettext_lazy("No worker"),
-    rules.NO_SCHEDULER: gettext_lazy("No scheduler"),
-    rules.DEAD_LETTERS: gettext_lazy("Many dead letters"),
-    rules.SCHEDULE_CANNOT_FIRE: gettext_lazy("A schedule cannot fire"),
-    rules.BREAKER_OPEN: gettext_lazy("A breaker is open"),
-    rules.DUTY_STALLED: gettext_lazy("A duty of the scheduler is stalled"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +46,22 @@ class Words:
 
 def words_of(alert: AlertSeen, now: dt.datetime) -> Words:
     """Return the alarm in the active language and time zone."""
-    facts = alert.facts
-    since = moment_in_words(alert.since, now)
-    values = _values(alert, since)
+    facts, rule = alert.facts, RULES[alert.rule]
+    values = _values(alert, moment_in_words(alert.since, now))
     return Words(
-        label=str(LABELS[alert.rule]),
-        subject=_subject(alert),
-        text=" ".join(_SENTENCES[name] % values for name in _said(alert)),
+        label=str(rule.label),
+        subject=rule.subject % {"name": alert.subject} if alert.subject else "",
+        text=" ".join(sentence % values for sentence in rule.say(facts, alert.is_partial)),
         error=str(facts.get("exception") or facts.get("error") or ""),
         concerned=_concerned(alert),
         advice="" if alert.is_partial else advice_on(alert),
     )
+
+
+def advice_on(alert: AlertSeen) -> str:
+    """Return what system admins can do; blank where the error says it."""
+    advice = RULES[alert.rule].advice
+    return str(advice(alert.subject, alert.facts) if callable(advice) else advice)
 
 
 def plain_text(alert: AlertSeen, now: dt.datetime) -> str:
@@ -96,11 +84,6 @@ def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
     return _("%(day)s, %(time)s") % {"day": date_format(local, "MONTH_DAY_FORMAT"), "time": clock}
 
 
-def _subject(alert: AlertSeen) -> str:
-    names = {rules.NO_WORKER: _("Pool %(name)s"), rules.QUEUE_WAITING: _("Queue %(name)s")}
-    return names.get(alert.rule, "%(name)s") % {"name": alert.subject} if alert.subject else ""
-
-
 def _concerned(alert: AlertSeen) -> str:
     count = len([key for key, jobs in alert.organizations.items() if jobs])
     if not count or alert.is_partial:
@@ -117,7 +100,7 @@ def _number(count: Any, *, has_more: Any = False) -> str:
     return f"{number}+" if has_more else number
 
 
-def _minutes(facts: Facts) -> str:
+def _minutes(facts: Mapping[str, Any]) -> str:
     minutes = round(facts.get("seconds", 0) / 60, 1)
     return _number(int(minutes) if minutes == int(minutes) else minutes)
 
@@ -139,116 +122,6 @@ def _values(alert: AlertSeen, since: str) -> dict[str, Any]:
         "failed_in_all": facts.get("failed", 0),
         **{name: _number(facts.get(name, 0)) for name in ("failed", "attempts", "free", "slots")},
     }
-
-
-#: The sentences, by the rule or by what else is to be said. Users who see some organizations only read those with own_.
-_SENTENCES: Final[Mapping[str, Any]] = {
-    rules.TYPE_FAILING: ngettext_lazy(
-        "%(failed)s of %(attempts)s attempt failed since %(since)s.",
-        "%(failed)s of %(attempts)s attempts failed since %(since)s.",
-        "attempts_in_all",
-    ),
-    "own_type_failing": ngettext_lazy(
-        "Most attempts have failed since %(since)s; %(count)s job of yours failed.",
-        "Most attempts have failed since %(since)s; %(count)s jobs of yours failed.",
-        "jobs",
-    ),
-    "disabled": gettext_lazy("The type is disabled: what is retried waits until it is enabled."),
-    "paused": gettext_lazy("The type is paused: what is retried waits until it is resumed."),
-    rules.QUEUE_WAITING: ngettext_lazy(
-        "At least %(count)s job has been due for more than %(minutes)s min, and no limit holds it back.",
-        "At least %(count)s jobs have been due for more than %(minutes)s min, and no limit holds them back.",
-        "jobs",
-    ),
-    "no_slots": gettext_lazy("No live worker serves the queue. Noticed at %(since)s."),
-    "free_slots": gettext_lazy("Of the %(slots)s slots of its workers %(free)s are free. Noticed at %(since)s."),
-    "busy_slots": gettext_lazy(
-        "All %(slots)s slots of its workers are busy, and none started meanwhile. Noticed at %(since)s."
-    ),
-    rules.NO_WORKER: ngettext_lazy(
-        "No live worker serves this pool, and %(count)s job waits. Noticed at %(since)s.",
-        "No live worker serves this pool, and %(count)s jobs wait. Noticed at %(since)s.",
-        "jobs",
-    ),
-    rules.NO_SCHEDULER: gettext_lazy("The scheduler has never run."),
-    "silent": gettext_lazy("The scheduler has been silent since %(since)s."),
-    "halted": gettext_lazy("Retries, delayed jobs, schedules, the rescue of lost jobs and these alarms stand still."),
-    rules.DEAD_LETTERS: ngettext_lazy(
-        "%(count)s job died within %(minutes)s min. Noticed at %(since)s.",
-        "%(count)s jobs died within %(minutes)s min. Noticed at %(since)s.",
-        "jobs",
-    ),
-    "own_dead_letters": ngettext_lazy(
-        "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
-        "Many jobs died within %(minutes)s min, %(count)s of yours among them. Noticed at %(since)s.",
-        "jobs",
-    ),
-    rules.SCHEDULE_CANNOT_FIRE: gettext_lazy("This schedule has not been able to fire since %(since)s."),
-    rules.DUTY_STALLED: gettext_lazy("This duty of the scheduler %(scheduler)s has made no round since %(since)s."),
-    rules.BREAKER_OPEN: ngettext_lazy(
-        "Held by its breaker since %(since)s; its last attempt failed.",
-        "Held by its breaker since %(since)s; its last %(failed)s attempts failed.",
-        "failed_in_all",
-    ),
-    "own_breaker_open": gettext_lazy(
-        "On hold since %(since)s: its last attempts failed, and its jobs wait until one gets through."
-    ),
-    "recovering": gettext_lazy(
-        "Held by its breaker since %(since)s. A job got through now, so that more and more of them start."
-    ),
-    "own_recovering": gettext_lazy("On hold since %(since)s. A job got through now, so that more and more start."),
-    "alone": gettext_lazy("It holds the jobs of %(organization)s alone."),
-    "waiting": ngettext_lazy("%(count)s job waits.", "%(count)s jobs wait.", "jobs"),
-}
-
-
-def _said(alert: AlertSeen) -> Iterator[str]:
-    """Yield the names of the sentences that are said of an alarm."""
-    rule, facts = alert.rule, alert.facts
-    first = "recovering" if facts.get("state") == BreakerState.RECOVERING else rule
-    first = "silent" if rule == rules.NO_SCHEDULER and facts.get("has_run") else first
-    if alert.is_partial and f"own_{first}" in _SENTENCES:
-        yield f"own_{first}"
-        return
-    yield first
-    if rule == rules.TYPE_FAILING and (facts.get("is_disabled") or facts.get("is_paused")):
-        yield "disabled" if facts.get("is_disabled") else "paused"
-    elif rule == rules.QUEUE_WAITING:
-        yield "no_slots" if not facts.get("slots") else "free_slots" if facts.get("free") else "busy_slots"
-    elif rule == rules.NO_SCHEDULER:
-        yield "halted"
-    elif rule == rules.BREAKER_OPEN:
-        yield from ["alone"] if facts.get("organization") else []
-        yield from ["waiting"] if "waiting" in facts else []
-
-
-# What system admins can do about an alarm beside pressing buttons, in the reader's language.
-
-
-_ADVICE: Final[Mapping[str, Any]] = {
-    rules.NO_SCHEDULER: gettext_lazy(
-        "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
-    ),
-    rules.QUEUE_WAITING: gettext_lazy(
-        "Look whether Redis answers, at the workers' logs, and whether RQ is suspended (“rq resume”)."
-    ),
-    rules.DUTY_STALLED: gettext_lazy(
-        "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
-    ),
-    rules.BREAKER_OPEN: gettext_lazy("Mend what they call: the breaker closes by itself then."),
-}
-
-
-def advice_on(alert: AlertSeen) -> str:
-    """Return what system admins can do; blank where the error says it."""
-    return _start_workers(alert) if alert.rule == rules.NO_WORKER else str(_ADVICE.get(alert.rule, ""))
-
-
-def _start_workers(alert: AlertSeen) -> str:
-    if not alert.facts.get("is_configured", True):
-        return _("Add this pool to DJANGO_JOBS['POOLS'] and start its workers, or give its job types another pool.")
-    option = "" if alert.subject == DEFAULT_POOL else f" --pool {alert.subject}"
-    return _("Start “manage.py jobs_worker%(option)s”, and look at its log if it ends.") % {"option": option}
 
 
 # Where every alarm passes once when it is raised, and once when it is over: a log line and the signal ``job_alert``.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.alerts.telling import WINDOW as MAIL_WINDOW
     from django_jobs.engine.alerts.telling import MAX_HANGING as MAX_HANGING_MAILS
     from django_jobs.engine.alerts.records import LEASE as ALERT_LEASE
-    from django_jobs.engine.alerts.rules import EVALUATED as ALERT_RULES
+    from django_jobs.engine.alerts.rules import RULES as ALERT_RULES
     from django_jobs.engine.batches import MAX_REMEMBERED as REMEMBERED_LOOKS
     from django_jobs.engine.control.operation_work import UNDER_WAY as OUTCOMES_UNDER_WAY
     from django_jobs.engine.control.operations import MAX_PER_MINUTE as OPERATIONS_A_MINUTE

@@ -31,7 +31,7 @@ def test_rules_and_thresholds_that_make_sense_are_fine(settings: Any, value: Any
     [
         (None, "must be a dict of rules"),
         (["no_worker"], "must be a dict of rules"),
-        ({"no_workers": {}}, "unknown rule 'no_workers'. There are type_failing, "),
+        ({"no_workers": {}}, "unknown rule 'no_workers'. There are no_scheduler, "),
         ({7: {}}, "unknown rule 7"),
         ({"no_worker": True}, "must be a dict of thresholds, or None"),
         ({"no_worker": 60}, "must be a dict of thresholds, or None"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 from typing import Any
@@ -63,7 +64,8 @@ def test_what_was_raised_is_announced_also_if_the_scheduler_ends_then(
 
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"no_scheduler": None}}
     rule = "schedule_cannot_fire"
-    tuning.set(alert_rules={rule: verbs.ALERT_RULES[rule], "no_worker": end})
+    rules = verbs.ALERT_RULES
+    tuning.set(alert_rules={rule: rules[rule], "no_worker": dataclasses.replace(rules["no_worker"], find=end)})
     evaluator = AlertEvaluator()
     with pytest.raises(SystemExit):
         evaluator.evaluate()
@@ -113,7 +115,9 @@ def test_subjects_that_differ_in_case_have_alarms_of_their_own() -> None:
 
 
 def test_an_alarm_whose_subject_is_too_long_is_one_alarm(tuning: Tuning) -> None:
-    tuning.set(alert_rules={"schedule_cannot_fire": lambda _look: [Finding(subject="x" * 300)]})
+    name = "schedule_cannot_fire"
+    rule = dataclasses.replace(verbs.ALERT_RULES[name], find=lambda _look: [Finding(subject="x" * 300)])
+    tuning.set(alert_rules={name: rule})
     evaluator = AlertEvaluator()
     (first,) = evaluate(evaluator)
     let_pass()
@@ -141,7 +145,8 @@ def test_a_rule_that_fails_keeps_its_alarms_and_stops_no_other(
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "ALERTS": {"queue_waiting": None, "no_worker": None}}
     make_alert("type_failing", "a type")
     let_pass()
-    tuning.set(alert_rules={**verbs.ALERT_RULES, "type_failing": fail})
+    failing = dataclasses.replace(verbs.ALERT_RULES["type_failing"], find=fail)
+    tuning.set(alert_rules={**verbs.ALERT_RULES, "type_failing": failing})
     evaluator = AlertEvaluator()
     assert {alert.rule for alert in evaluate(evaluator)} == {"type_failing", "schedule_cannot_fire"}
     evaluate(evaluator)
