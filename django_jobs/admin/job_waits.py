@@ -19,7 +19,7 @@ from django_jobs.admin.monitor_notices import pool_in_words
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import read_in_use
-from django_jobs.engine.insight.problems import why_unserved
+from django_jobs.engine.insight.problems import unserved, why_unserved
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.job_types.parameters import is_rekeyed
@@ -90,8 +90,8 @@ def _unknown_pool(job: Job) -> str:
 def _unserved_in_words(job: Job) -> str:
     """Return that no worker serves the pool of a job's type, and what to do; "" where one does, or the type is gone."""
     kind = type_of(job)
-    problem = why_unserved(kind.pool, live_workers()) if kind is not None else ""
-    return pool_in_words(kind.pool, problem) if kind is not None and problem else ""
+    code = why_unserved(kind.pool, live_workers()) if kind is not None else ""
+    return pool_in_words(kind.pool, unserved(kind.pool, code)) if kind is not None and code else ""
 
 
 def no_pool_in_words(pool: str, type_url: str) -> SafeString:

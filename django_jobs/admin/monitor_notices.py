@@ -15,13 +15,13 @@ from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.numbers import format_number
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts.rules import NO_SCHEDULER, NO_WORKER
-from django_jobs.engine.insight.inspection import PROBLEM, Leader
+from django_jobs.engine.insight.inspection import PROBLEM, Finding, Leader
 from django_jobs.engine.insight.problems import examine_pools
 from django_jobs.engine.insight.rollups import LEASE, rollups_behind
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, JobType, Worker
-from django_jobs.texts import code_of, listed, translated
+from django_jobs.texts import listed, translated
 
 #: How many paused job types are named.
 PAUSED_SHOWN: Final = 5
@@ -114,18 +114,17 @@ def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:
 
 def about_pools(alive: Sequence[Worker], types: Collection[str] | None) -> list[Notice]:
     """Return a notice for each pool whose jobs wait in vain, as `jobs_check` finds them."""
-    found = [item for item in examine_pools(alive, types) if item.level == PROBLEM]
-    return [_about_pool(item.subject.removeprefix("pool "), item.text) for item in found]
+    found = [(item, item.subject.removeprefix("pool ")) for item in examine_pools(alive, types)]
+    return [
+        Notice(level="warning", code=item.code, alarm=f"{NO_WORKER}:{pool}", text=pool_in_words(pool, item))
+        for item, pool in found
+        if item.level == PROBLEM
+    ]
 
 
-def _about_pool(pool: str, problem: str) -> Notice:
-    text = pool_in_words(pool, problem)
-    return Notice(level="warning", code=code_of(problem), alarm=f"{NO_WORKER}:{pool}", text=text)
-
-
-def pool_in_words(pool: str, problem: str) -> str:
+def pool_in_words(pool: str, found: Finding) -> str:
     """Return what is wrong with a pool, as a finding of `jobs_check` says it, in the active language."""
-    told = re.sub("`([^`]*)`", r"“\1”", translated(problem))
+    told = re.sub("`([^`]*)`", r"“\1”", translated(found.text))
     # Translators: a pool, and what is wrong with it.
     return _("Pool %(pool)s: %(problem)s") % {"pool": pool, "problem": told}
 

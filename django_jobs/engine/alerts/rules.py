@@ -38,7 +38,7 @@ from django_jobs.engine.insight.problems import (
     LiveWorker,
     QueuedType,
     by_load,
-    find_idle,
+    count_waiting_freely,
     is_served,
     plain_workers,
     queues_of,
@@ -571,7 +571,7 @@ def _findings(
     look: RuleContext, slots: list[LiveWorker], queues: set[Queue], name: str, *, needs_room: bool
 ) -> Iterator[Finding]:
     seconds = look.thresholds[name]
-    places = find_idle(look.ago(seconds), queues, needs_room=needs_room) if queues else {}
+    places = count_waiting_freely(look.ago(seconds), queues, needs_room=needs_room, are_idle=True) if queues else {}
     for queue, types in _by_queue(places).items():
         yield Finding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
 

@@ -25,7 +25,7 @@ from django_jobs.engine.store.values import Lane, waits_since
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Batch, Breaker, EngineLease, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, TERMINAL, UNFINISHED, BreakerState, Priority, Status
-from django_jobs.texts import Text, code_of, say
+from django_jobs.texts import Text, code_of
 from django_jobs.values import BatchStatus
 
 # What the diagnostics of the running setup report.
@@ -61,7 +61,6 @@ class Finding:
 # Looking at schedules: how many there are, which fire next, and which cannot.
 
 
-SCHEDULES: Final = "schedules"
 #: How many are named; the others are counted.
 MAX_NAMED_SCHEDULES: Final = 5
 #: Characters of a reason.
@@ -106,16 +105,6 @@ def named(found: list[Schedule]) -> str:
     """Return the schedules of :func:`first_faulty` in one line of text."""
     shown = "; ".join(f"{row} ({row.fault[:MAX_REASON].rstrip('.')})" for row in found[:MAX_NAMED_SCHEDULES])
     return f"{shown}; and more" if len(found) > MAX_NAMED_SCHEDULES else shown
-
-
-def examine_schedules() -> Iterator[Finding]:
-    """Yield a finding where enabled schedules could not submit their jobs the last time."""
-    found = first_faulty()
-    if found:
-        text = say(
-            "cannot fire: %(schedules)s. Mend, pause or delete them.", code="cannot_fire", schedules=named(found)
-        )
-        yield Finding(level=PROBLEM, subject=SCHEDULES, text=text)
 
 
 # How much of their limits job types use now, and which limit a waiting job has reached. Reads only.
@@ -234,8 +223,6 @@ def _read(flows: Collection[TypeFlow]) -> list[LimitsInUse]:
 MAX_WAITING: Final = 10_000
 #: Characters of an error in a finding.
 MAX_ERROR: Final = 200
-#: What to do about a breaker that holds jobs.
-ADVICE: Final = "Mend what they call; it closes by itself then. To let all go at once, close it on the admin's monitor."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,30 +270,6 @@ def held_types(types: Collection[str] | None = None) -> dict[str, Any]:
 def is_held(held: Mapping[str, Any], job_type: str, organization_pk: Any) -> bool:
     """Return whether the jobs of a type and an organization are among those ``held``."""
     return job_type in held and held[job_type] in {None, organization_pk}
-
-
-def examine_breakers() -> Iterator[Finding]:
-    """Yield a finding for each breaker that holds jobs."""
-    for item in open_breakers():
-        when, advice = "its jobs start at a growing rate", ""
-        if item.next_try_at is not None:
-            when, advice = f"next try at {item.next_try_at:%Y-%m-%d %H:%M:%S} UTC", f"{ADVICE} "
-        text = say(
-            "of %(job_type)s is %(state)s%(for_whom)s since %(since)s UTC, %(when)s; jobs that wait: %(waiting)s. "
-            "%(advice)sIts attempts failed with: %(error)s",
-            code=f"breaker_{item.state.lower()}",
-            job_type=item.job_type,
-            state=item.state.lower(),
-            for_whom=for_whom(item),
-            organization=item.organization,
-            since=f"{item.since:%Y-%m-%d %H:%M:%S}",
-            when=when,
-            next_try_at=item.next_try_at,
-            waiting=waiting_in_words(item),
-            advice=advice,
-            error=item.error_message[:MAX_ERROR],
-        )
-        yield Finding(level=WARNING, subject="breaker", text=text)
 
 
 def for_whom(item: OpenBreaker) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import itertools
 import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
@@ -28,17 +29,20 @@ from django_jobs.engine.dispatch.limits import QueueLimits, limits_of
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.dispatch.window import ROUNDING, live_workers, read_window, working
 from django_jobs.engine.insight.inspection import (
+    MAX_ERROR,
     OK,
     PROBLEM,
     WARNING,
     Finding,
-    Leader,
-    examine_breakers,
-    examine_schedules,
+    first_faulty,
+    for_whom,
     held_types,
     jobs,
     leader,
+    named,
+    open_breakers,
     waiting,
+    waiting_in_words,
 )
 from django_jobs.engine.insight.rollups import types_started_since
 from django_jobs.engine.job_types import declared_types, handlers
@@ -52,8 +56,170 @@ from django_jobs.engine.store.values import ALL_TYPES, Candidate, Lane, LaneBoun
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, PolicyFailed
 from django_jobs.models import Batch, ExecutionLog, Job, JobType, Schedule, Worker
 from django_jobs.statuses import IN_FLIGHT, Status
-from django_jobs.texts import Text, say
 from django_jobs.texts import marked as _
+from django_jobs.texts import say
+
+# What is said of the running setup: by what it is about and the code, how grave it is, and the sentence with its facts.
+
+
+def _ok(pattern: str) -> tuple[str, str]:
+    return OK, pattern
+
+
+def _warning(pattern: str) -> tuple[str, str]:
+    return WARNING, pattern
+
+
+def _problem(pattern: str) -> tuple[str, str]:
+    return PROBLEM, pattern
+
+
+#: What to do about quiet workers.
+RESUME: Final = _("Resume them on the admin's page of workers, or start another one.")
+_SENTENCES: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "database": {
+        "answers": _ok("%(database)s answers; installation %(installation)s."),
+        "unreadable": _problem("cannot be read (%(error)s). Is it running, and has `manage.py migrate` been run?"),
+    },
+    "isolation level": {"hides_changes": _problem("lets equal jobs be accepted twice (django_jobs.E020).")},
+    "organizations": {
+        "swapped": _problem(
+            "are those of another table than %(before)r, for which the tables were made (django_jobs.E019). Set "
+            "DJANGO_JOBS_ORGANIZATION_MODEL back."
+        ),
+    },
+    "shares": {
+        "not_asked": _ok("all organizations weigh the same, with up to %(limit)s jobs in flight each."),
+        "in_order": _ok("weights and limits of organizations are in order."),
+        "bad_answers": _warning("the access policy gives answers that do not count. %(told)s%(more)s"),
+        "policy_failed": _problem("the access policy cannot be asked: %(error)r. Until it can, all weigh the same."),
+    },
+    "broker": {
+        "answers": _ok("answers; tickets waiting: %(tickets)d."),
+        "wrong_setting": _problem("%(error)s"),
+        "unavailable": _problem("%(error)s. Mend that, or correct the URL in RQ_QUEUES; until then jobs stay Pending."),
+    },
+    "broker owner": {
+        "owned": _ok("belongs to this database."),
+        "no_owner": _warning(
+            "has no owner yet, or was emptied; the first worker or scheduler claims it for this database."
+        ),
+        "foreign": _problem("belongs to installation %(installation)s. %(advice)s (RQ_QUEUES names N)."),
+    },
+    "eviction policy": {
+        "no_eviction": _ok("noeviction."),
+        "unreadable": _warning("may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction."),
+        "evicts": _problem(
+            "is %(policy)s, which drops tickets when memory is short. Set maxmemory-policy to noeviction."
+        ),
+    },
+    "foreign jobs": {
+        "none": _ok("none in our queues."),
+        "foreign_jobs": _warning(
+            "set aside from our queues: %(set_aside)s%(newest)s%(waiting)s. They are no tickets of ours. Give RQ jobs "
+            "of yours queues of their own, and see who may write to Redis."
+        ),
+    },
+    "queue": {
+        "served": _ok("worker processes: %(workers)d."),
+        "partly_quiet": _ok("worker processes: %(workers)d, and %(quiet)d that are quiet."),
+        "workers_quiet": _warning("worker processes: %(quiet)d, all of them quiet: they take no new jobs. %(advice)s"),
+        "plain_workers": _warning(
+            "served by plain rqworkers: %(workers)d in RQ's list. They are for a trial; run `jobs_worker`."
+        ),
+        "no_worker": _problem("no live worker takes its jobs. Start `%(command)s`, or one with `--queues %(queue)s`."),
+    },
+    "pool": {
+        "served": _ok("has workers; job types: %(types)d."),
+        "workers_quiet": _problem(
+            _("all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s")
+        ),
+        "workers_quiet_none_waits": _warning(
+            "all its workers are quiet: they were ordered to take no new jobs; no job of it waits. %(advice)s"
+        ),
+        "no_worker": _problem(_("no live worker, and jobs of it wait. Start `%(command)s`.")),
+        "no_worker_none_waits": _warning("no live worker; no job of it waits. Start `%(command)s`."),
+        "unknown_pool": _problem(
+            _(
+                "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s: their jobs wait. Add it there "
+                "and start `%(command)s`, or give these types another pool."
+            )
+        ),
+        "unknown_pool_of_many": _problem(
+            _(
+                "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s and %(rest)s more: their jobs "
+                "wait. Add it there and start `%(command)s`, or give these types another pool."
+            )
+        ),
+    },
+    "scheduler": {
+        "ticks": _ok("%(holder)s, ticked %(seconds).0f s ago."),
+        "never_ticked": _problem(
+            "never ticked: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or "
+            "`jobs_scheduler`."
+        ),
+        "silent": _problem(
+            "last ticked %(seconds).0f s ago: no retries, no rescue. Run `manage.py jobs_worker` without "
+            "--no-scheduler, or `jobs_scheduler`."
+        ),
+        "duty_stalled": _problem(
+            "%(duty)s of %(scheduler)s has made no round for %(seconds).0f s. Its log says where it hangs."
+        ),
+    },
+    "waiting jobs": {
+        "none": _ok("none that a free worker should have taken."),
+        "all_busy": _ok("all %(slots)d slots are busy."),
+        "neglected": _problem("%(told)s"),
+    },
+    "batches": {
+        "none": _ok("none expired or lacks its follow-up since a day ago."),
+        "troubled": _warning("%(batches)s%(more)s. Their pages in the admin tell more, and submit what is missing."),
+    },
+    "declared job types": {
+        "up_to_date": _ok("each has its row."),
+        "not_up_to_date": _warning(
+            "their rows are not up to date: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`."
+        ),
+        "without_row": _problem("without a row: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`."),
+        "wrong_declarations": _problem("%(error)s"),
+    },
+    "handlers": {
+        "loadable": _ok("all that are enabled can be loaded."),
+        # During a deployment that is normal for a moment.
+        "put_back": _warning(
+            "a worker could not load that of %(jobs)d jobs, which wait for one that can: %(reasons)s. Restart workers "
+            "of an older release, or mend the import; after 10 minutes these jobs end as Dead Letters."
+        ),
+        "unloadable": _problem(
+            "cannot run here: %(types)s. Jobs that wait: %(waiting)d. Mend the import or the path, or disable the type."
+        ),
+    },
+    "permissions": {
+        "unknown_permission": _warning(
+            "job types require some that do not exist, so that only system admins and code may submit them: %(types)s. "
+            "Correct the names, or migrate their apps."
+        ),
+    },
+    "breaker": {
+        "breaker_open": _warning(
+            "of %(job_type)s is open%(for_whom)s since %(since)s UTC, next try at %(next_try_at)s UTC; jobs that wait: "
+            "%(waiting)s. Mend what they call; it closes by itself then. To let all go at once, close it on the "
+            "admin's monitor. Its attempts failed with: %(error)s"
+        ),
+        "breaker_recovering": _warning(
+            "of %(job_type)s is recovering%(for_whom)s since %(since)s UTC, its jobs start at a growing rate; jobs "
+            "that wait: %(waiting)s. Its attempts failed with: %(error)s"
+        ),
+    },
+    "schedules": {"cannot_fire": _problem("cannot fire: %(schedules)s. Mend, pause or delete them.")},
+}
+
+
+def finding_of(about: str, code: str, name: str = "", **facts: Any) -> Finding:
+    """Return a finding about a subject, such as a queue of this name."""
+    level, pattern = _SENTENCES[about][code]
+    return Finding(level=level, subject=f"{about} {name}".rstrip(), text=say(pattern, code=code, **facts))
+
 
 # Whether the permissions that job types require exist, so that somebody beside system admins can have them.
 
@@ -156,25 +322,15 @@ def examine_batches(now: dt.datetime) -> Finding:
     """Return the finding for batches."""
     found, has_more = troubled_batches(now)
     if not found:
-        return Finding(
-            level=OK, subject="batches", text=say("none expired or lacks its follow-up since a day ago.", code="none")
-        )
+        return finding_of("batches", "none")
     names = recent_ids({batch.organization_id: batch.organization_name for batch in found})
     told = [f"{batch.batch_id} of {names[batch.organization_id]}: {trouble(batch)}" for batch in found]
-    more = "; and more" if has_more else ""
-    text = say(
-        "%(batches)s%(more)s. Their pages in the admin tell more, and submit what is missing.",
-        code="troubled",
-        batches="; ".join(told),
-        more=more,
-    )
-    return Finding(level=WARNING, subject="batches", text=text)
+    return finding_of("batches", "troubled", batches="; ".join(told), more="; and more" if has_more else "")
 
 
 # Diagnostics of the organizations' shares: whether the access policy answers with weights and limits that count.
 
 
-SHARES: Final = "shares"
 #: How many organizations the policy is asked about, and how many bad answers are told.
 ASKED: Final = 100
 MAX_NAMED_SHARES: Final = 3
@@ -184,30 +340,14 @@ def examine_shares() -> Finding:
     """Ask the policy for the shares of some busy organizations, and report what does not count."""
     try:
         if not tenant_shares.are_asked():
-            text = say(
-                "all organizations weigh the same, with up to %(limit)s jobs in flight each.",
-                code="not_asked",
-                limit=tenant_shares.default_limit(),
-            )
-            return Finding(level=OK, subject=SHARES, text=text)
+            return finding_of("shares", "not_asked", limit=tenant_shares.default_limit())
         bad = list(itertools.islice(tenant_shares.bad_answers(_busy_organizations()), MAX_NAMED_SHARES + 1))
     except (PolicyFailed, ImproperlyConfigured) as error:
-        text = say(
-            "the access policy cannot be asked: %(error)r. Until it can, all weigh the same.",
-            code="policy_failed",
-            error=cause_of(error),
-        )
-        return Finding(level=PROBLEM, subject=SHARES, text=text)
+        return finding_of("shares", "policy_failed", error=cause_of(error))
     if not bad:
-        text = say("weights and limits of organizations are in order.", code="in_order")
-        return Finding(level=OK, subject=SHARES, text=text)
-    text = say(
-        "the access policy gives answers that do not count. %(told)s%(more)s",
-        code="bad_answers",
-        told=" ".join(map(str, bad[:MAX_NAMED_SHARES])),
-        more=" There are more." if len(bad) > MAX_NAMED_SHARES else "",
-    )
-    return Finding(level=WARNING, subject=SHARES, text=text)
+        return finding_of("shares", "in_order")
+    more = " There are more." if len(bad) > MAX_NAMED_SHARES else ""
+    return finding_of("shares", "bad_answers", told=" ".join(map(str, bad[:MAX_NAMED_SHARES])), more=more)
 
 
 def _busy_organizations() -> list[Any]:
@@ -221,9 +361,6 @@ def _busy_organizations() -> list[Any]:
 # Diagnostics of job types: whether declared ones have their rows, handlers can be loaded, and permissions exist.
 
 
-DECLARED: Final = "declared job types"
-HANDLERS: Final = "handlers"
-PERMISSIONS: Final = "permissions"
 #: How many are named; the others are counted.
 MAX_NAMED_TYPES: Final = 5
 
@@ -231,40 +368,30 @@ MAX_NAMED_TYPES: Final = 5
 def examine_types() -> Iterator[Finding]:
     """Yield one finding for the declarations, one or two for the handlers, and one for permissions that are missing."""
     yield _examine_declarations()
-    unloadable_here = _unloadable_here()
+    unloadable_here, put_back = _unloadable_here(), handlers.find_unloadable()
     if unloadable_here:
-        yield _tell_unloadable(unloadable_here)
-    said = handlers.find_unloadable()
-    if said:
-        yield _tell_put_back(said)
-    if not unloadable_here and not said:
-        yield Finding(level=OK, subject=HANDLERS, text=say("all that are enabled can be loaded.", code="loadable"))
+        named = _named([f"{name} ({problem.rstrip('.')})" for name, problem in unloadable_here.items()])
+        count = waiting().filter(job_type_id__in=list(unloadable_here)).count()
+        yield finding_of("handlers", "unloadable", types=named, waiting=count)
+    if put_back:
+        reasons = _named(sorted({message.rstrip(".") for message in put_back.values()}))
+        yield finding_of("handlers", "put_back", jobs=len(put_back), reasons=reasons)
+    if not unloadable_here and not put_back:
+        yield finding_of("handlers", "loadable")
     yield from _examine_permissions()
 
 
 def _examine_declarations() -> Finding:
+    about = "declared job types"
     try:
         found = declared_types.type_differences(using=database.alias(), with_tasks=False)
     except ImproperlyConfigured as error:
-        text = say("%(error)s", code="wrong_declarations", error=str(error))
-        return Finding(level=PROBLEM, subject=DECLARED, text=text)
-    missing = [item.name for item in found if item.is_missing]
-    if missing:
-        text = say(
-            "without a row: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`.",
-            code="without_row",
-            types=_named(missing),
-        )
-        return Finding(level=PROBLEM, subject=DECLARED, text=text)
-    outdated = [item.name for item in found if item.is_written]
-    if outdated:
-        text = say(
-            "their rows are not up to date: %(types)s. Run `manage.py migrate` or `manage.py jobs_sync`.",
-            code="not_up_to_date",
-            types=_named(outdated),
-        )
-        return Finding(level=WARNING, subject=DECLARED, text=text)
-    return Finding(level=OK, subject=DECLARED, text=say("each has its row.", code="up_to_date"))
+        return finding_of(about, "wrong_declarations", error=str(error))
+    if missing := [item.name for item in found if item.is_missing]:
+        return finding_of(about, "without_row", types=_named(missing))
+    if outdated := [item.name for item in found if item.is_written]:
+        return finding_of(about, "not_up_to_date", types=_named(outdated))
+    return finding_of(about, "up_to_date")
 
 
 def _unloadable_here() -> dict[str, str]:
@@ -272,31 +399,6 @@ def _unloadable_here() -> dict[str, str]:
     rows = JobType.primary.filter(is_enabled=True).order_by("pk")
     asked = {name: path_problem(path) for name, path in rows.values_list("pk", "handler_method")}
     return {name: problem for name, problem in asked.items() if problem}
-
-
-def _tell_unloadable(problems: dict[str, str]) -> Finding:
-    count = waiting().filter(job_type_id__in=list(problems)).count()
-    named = _named([f"{name} ({problem.rstrip('.')})" for name, problem in problems.items()])
-    text = say(
-        "cannot run here: %(types)s. Jobs that wait: %(waiting)d. Mend the import or the path, or disable the type.",
-        code="unloadable",
-        types=named,
-        waiting=count,
-    )
-    return Finding(level=PROBLEM, subject=HANDLERS, text=text)
-
-
-def _tell_put_back(said: dict[int, str]) -> Finding:
-    """Report handlers that a worker could not load. During a deployment that is normal for a moment."""
-    named = _named(sorted({message.rstrip(".") for message in said.values()}))
-    text = say(
-        "a worker could not load that of %(jobs)d jobs, which wait for one that can: %(reasons)s. Restart workers of "
-        "an older release, or mend the import; after 10 minutes these jobs end as Dead Letters.",
-        code="put_back",
-        jobs=len(said),
-        reasons=named,
-    )
-    return Finding(level=WARNING, subject=HANDLERS, text=text)
 
 
 def _examine_permissions() -> Iterator[Finding]:
@@ -307,13 +409,7 @@ def _examine_permissions() -> Iterator[Finding]:
     unknown = set(unknown_permissions(required.values()))
     named = _named([f"{name} ({permission})" for name, permission in required.items() if permission in unknown])
     if named:
-        text = say(
-            "job types require some that do not exist, so that only system admins and code may submit them: %(types)s. "
-            "Correct the names, or migrate their apps.",
-            code="unknown_permission",
-            types=named,
-        )
-        yield Finding(level=WARNING, subject=PERMISSIONS, text=text)
+        yield finding_of("permissions", "unknown_permission", types=named)
 
 
 def _named(items: Sequence[str]) -> str:
@@ -354,36 +450,26 @@ class QueuedType(NamedTuple):
     job_type: str
 
 
-def count_neglected(since: dt.datetime, queues: Collection[Queue]) -> Counter[QueuedType]:
+def count_waiting_freely(
+    since: dt.datetime, queues: Collection[Queue], *, needs_room: bool = True, are_idle: bool = False
+) -> Counter[QueuedType]:
     """Count the jobs for these queues that were due before ``since`` and that nothing holds back.
 
-    Tickets are counted exactly, due jobs up to a bound; see the module.
-    """
-    found = _old_tickets(since, queues)
-    looked = _Look(since)
-    for queue, job_types in looked.waiting_types(queues).items():
-        found.update(QueuedType(queue, item.lane.job_type) for item in looked.may_go(queue, job_types))
-    return found
+    Tickets are counted exactly, due jobs up to a bound; see the module. Without ``needs_room``, also jobs count for
+    which a queue has no room: only busy workers hold them back.
 
-
-def find_idle(since: dt.datetime, queues: Collection[Queue], *, needs_room: bool) -> Counter[QueuedType]:
-    """Find jobs for these queues that were due before ``since``, that nothing holds back, and whose types did not
-    start any job since.
-
-    It costs little: the types that go on are not walked, and of each queue no more lanes than it takes to find some
-    jobs. So a number is the least there is. Without ``needs_room``, also jobs count for which a queue has no room:
-    only busy workers hold them back.
+    With ``are_idle``, only types count that did not start any job since. That costs little: the types that go on are
+    not walked, and of each queue no more lanes than it takes to find some jobs.
     """
     tickets = _old_tickets(since, queues)
-    looked = _Look(since, needs_room=needs_room, is_brief=True)
-    waiting = looked.waiting_types(queues)
-    started = types_started_since(
-        since, {name for names in waiting.values() for name in names} | {place.job_type for place in tickets}
-    )
+    look = _Look(since, needs_room=needs_room, is_brief=are_idle)
+    types = look.waiting_types(queues)
+    names = {name for names in types.values() for name in names} | {place.job_type for place in tickets}
+    started = types_started_since(since, names) if are_idle else set()
     found = Counter({place: count for place, count in tickets.items() if place.job_type not in started})
-    for queue, names in waiting.items():
-        if idle := [name for name in names if name not in started]:
-            found.update(QueuedType(queue, item.lane.job_type) for item in looked.may_go(queue, idle))
+    for queue, of_queue in types.items():
+        if wanted := [name for name in of_queue if name not in started]:
+            found.update(QueuedType(queue, item.lane.job_type) for item in look.may_go(queue, wanted))
     return found
 
 
@@ -481,8 +567,6 @@ class _Look:
 
 #: How many types are named; the others are counted.
 MAX_NAMED_POOLS: Final = 5
-#: What to do about quiet workers.
-RESUME: Final = _("Resume them on the admin's page of workers, or start another one.")
 
 
 def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = None) -> Iterator[Finding]:
@@ -494,10 +578,31 @@ def examine_pools(workers: Sequence[Worker], types: Collection[str] | None = Non
     if types is not None:
         rows = rows.filter(pk__in=list(types))
     by_pool = types_by_pool(rows)
-    served, quiet = queues_of(working(workers)), queues_of(workers)
     for pool in pools.names() if pools.configured() else ():
-        yield _examine(pool, by_pool.pop(pool, []), served, quiet)
-    yield from (_tell_unknown(pool, names) for pool, names in by_pool.items())
+        names = by_pool.pop(pool, [])
+        code = why_unserved(pool, workers)
+        if not code:
+            yield finding_of("pool", "served", pool, types=len(names))
+        else:
+            yield unserved(pool, code if _do_any_of_types_wait(names) else f"{code}_none_waits")
+    for pool, names in by_pool.items():
+        rest = len(names) - MAX_NAMED_POOLS
+        code = "unknown_pool_of_many" if rest > 0 else "unknown_pool"
+        yield unserved(pool, code, types=", ".join(names[:MAX_NAMED_POOLS]), rest=rest)
+
+
+def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
+    """Return the code why nobody takes what waits in a pool; "" where one of the live ``workers`` takes it."""
+    if is_served(pool, queues_of(working(workers))):
+        return ""
+    return "workers_quiet" if is_served(pool, queues_of(workers)) else "no_worker"
+
+
+def unserved(pool: str, code: str, **facts: Any) -> Finding:
+    """Return the finding for a pool that nobody serves, and what to do."""
+    option = "" if pool == DEFAULT_POOL else f" --pool {pool}"
+    way = {"advice": say(RESUME)} if "quiet" in code else {"command": f"manage.py jobs_worker{option}"}
+    return finding_of("pool", code, pool, **way, **facts)
 
 
 def types_by_pool(rows: QuerySet[JobType]) -> dict[str, list[str]]:
@@ -513,48 +618,9 @@ def queues_of(workers: Iterable[Worker]) -> set[str]:
     return {queue for worker in workers for queue in worker.queues.split(",")}
 
 
-def why_unserved(pool: str, workers: Sequence[Worker]) -> str:
-    """Return why nobody takes what waits in a pool, and what to do; "" where one of the live ``workers`` takes it."""
-    return _why_unserved(pool, queues_of(working(workers)), queues_of(workers))
-
-
 def is_served(pool: str, queues: set[str]) -> bool:
     """Return whether any of these queues is one of the pool; a pool that is not configured has none."""
     return pool in pools.names() and not queues.isdisjoint(pools.queue_names(pool))
-
-
-def _why_unserved(pool: str, served: set[str], quiet: set[str]) -> str:
-    """``served`` are the queues of workers that take jobs, ``quiet`` those of the others too."""
-    if is_served(pool, served):
-        return ""
-    if is_served(pool, quiet):
-        text = _("all its workers are quiet: they were ordered to take no new jobs, and jobs of it wait. %(advice)s")
-        return say(text, code="workers_quiet", advice=say(RESUME))
-    return say(_("no live worker, and jobs of it wait. Start `%(command)s`."), code="no_worker", command=_command(pool))
-
-
-def _command(pool: str) -> str:
-    return f"manage.py jobs_worker{'' if pool == DEFAULT_POOL else f' --pool {pool}'}"
-
-
-def _examine(pool: str, types: Sequence[str], served: set[str], quiet: set[str]) -> Finding:
-    """``served`` are the queues of workers that take jobs, ``quiet`` those of the others too."""
-    subject = f"pool {pool}"
-    problem = _why_unserved(pool, served, quiet)
-    if not problem:
-        text = say("has workers; job types: %(types)d.", code="served", types=len(types))
-        return Finding(level=OK, subject=subject, text=text)
-    if _do_any_of_types_wait(types):
-        return Finding(level=PROBLEM, subject=subject, text=problem)
-    if is_served(pool, quiet):
-        text = say(
-            "all its workers are quiet: they were ordered to take no new jobs; no job of it waits. %(advice)s",
-            code="workers_quiet",
-            advice=RESUME,
-        )
-        return Finding(level=WARNING, subject=subject, text=text)
-    text = say("no live worker; no job of it waits. Start `%(command)s`.", code="no_worker", command=_command(pool))
-    return Finding(level=WARNING, subject=subject, text=text)
 
 
 def _do_any_of_types_wait(types: Sequence[str]) -> bool:
@@ -564,25 +630,6 @@ def _do_any_of_types_wait(types: Sequence[str]) -> bool:
     )
 
 
-def _tell_unknown(pool: str, types: Sequence[str]) -> Finding:
-    rest = len(types) - MAX_NAMED_POOLS
-    text = _(
-        "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s: their jobs wait. Add it there and "
-        "start `%(command)s`, or give these types another pool."
-    )
-    if rest > 0:
-        text = _(
-            "is not in DJANGO_JOBS['POOLS'], but is that of the job types %(types)s and %(rest)s more: their jobs "
-            "wait. Add it there and start `%(command)s`, or give these types another pool."
-        )
-    values = {
-        "types": ", ".join(types[:MAX_NAMED_POOLS]),
-        "rest": rest,
-        "command": f"manage.py jobs_worker --pool {pool}",
-    }
-    return Finding(level=PROBLEM, subject=f"pool {pool}", text=say(text, code="unknown_pool", **values))
-
-
 # Diagnostics of what waits: whether jobs wait for long that nothing holds back, while workers of their pool are free.
 #
 # A busy system looks neglected for moments: between the end of a job and the start of the next one a slot and a place
@@ -590,7 +637,6 @@ def _tell_unknown(pool: str, types: Sequence[str]) -> Finding:
 # one finds it too, and nothing has moved between them.
 
 
-WAITING_JOBS: Final = "waiting jobs"
 #: Seconds. If a due job waits longer while workers are free, something is wrong.
 STUCK_SECONDS: Final = 60
 #: Seconds between two looks. In less, a scheduler makes two ticks as a rule.
@@ -621,18 +667,17 @@ def examine_waiting(workers: Sequence[Worker]) -> Finding:
     ``workers`` are those that live. Take PAUSE_SECONDS longer where there is something to report.
     """
     slots = read_slots(workers)
-    first = look_for_neglected(slots)
-    if not first:
-        return Finding(level=OK, subject=WAITING_JOBS, text=_nothing(slots))
-    last = newest_entry()
-    time.sleep(PAUSE_SECONDS)
-    slots = read_slots(live_workers())
-    again = {place: count for place, count in look_for_neglected(slots).items() if place in first}
-    started = Started(last)
-    stuck = {place: count for place, count in again.items() if not started.is_moving(place, slots)}
-    if not stuck:
-        return Finding(level=OK, subject=WAITING_JOBS, text=_nothing(slots))
-    return Finding(level=PROBLEM, subject=WAITING_JOBS, text=_tell(stuck, slots))
+    if first := _look_for_neglected(slots):
+        last = ExecutionLog.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
+        time.sleep(PAUSE_SECONDS)
+        slots = read_slots(live_workers())
+        again = {place: count for place, count in _look_for_neglected(slots).items() if place in first}
+        started = Started(last)
+        if stuck := {place: count for place, count in again.items() if not started.is_moving(place, slots)}:
+            return _tell_stuck(stuck, slots)
+    if slots and not any(item.free for item in slots):
+        return finding_of("waiting jobs", "all_busy", slots=sum(item.total for item in slots))
+    return finding_of("waiting jobs", "none")
 
 
 def read_slots(workers: Sequence[Worker]) -> list[LiveWorker]:
@@ -657,16 +702,11 @@ def by_load(slots: Sequence[LiveWorker], queues: set[Queue]) -> tuple[set[Queue]
     return queues & free | queues - served, queues & served - free
 
 
-def look_for_neglected(slots: Sequence[LiveWorker], seconds: float = STUCK_SECONDS) -> Counter[QueuedType]:
-    """Count what is neglected for so long, for the queues of which no worker is known, or one has a free slot."""
+def _look_for_neglected(slots: Sequence[LiveWorker]) -> Counter[QueuedType]:
+    """Count what is neglected, for the queues of which no worker is known, or one has a free slot."""
     queues, _busy = by_load(slots, set(pools.all_queues()))
-    since = database.now() - dt.timedelta(seconds=seconds)
-    return count_neglected(since, queues) if queues else Counter()
-
-
-def newest_entry() -> int:
-    """Return the key of the newest entry of the history; 0 where it is empty."""
-    return ExecutionLog.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
+    since = database.now() - dt.timedelta(seconds=STUCK_SECONDS)
+    return count_waiting_freely(since, queues) if queues else Counter()
 
 
 class Started:
@@ -685,38 +725,22 @@ class Started:
         return place.job_type in self._types or 0 < total <= self._pools[place.queue.pool]
 
 
-def _nothing(slots: Sequence[LiveWorker]) -> Text:
-    if slots and not any(item.free for item in slots):
-        return say("all %(slots)d slots are busy.", code="all_busy", slots=sum(item.total for item in slots))
-    return say("none that a free worker should have taken.", code="none")
-
-
-def _tell(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) -> Text:
+def _tell_stuck(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) -> Finding:
     """Say how many jobs of which pools wait, and what to do."""
-    told: list[Text] = []
+    facts: list[dict[str, Any]] = []
+    told: list[str] = []
     advice: list[str] = []
     for pool in pools.names():
-        of_pool = {place: count for place, count in stuck.items() if place.queue.pool == pool}
-        if of_pool:
-            queues = {place.queue for place in of_pool}
+        if of_pool := {place: count for place, count in stuck.items() if place.queue.pool == pool}:
+            queues, count = {place.queue for place in of_pool}, sum(of_pool.values())
             mine = [item for item in slots if not queues.isdisjoint(item.queues)]
             free, total = sum(item.free for item in mine), sum(item.total for item in mine)
-            told.append(
-                say(
-                    "%(jobs)d or more%(of_pool)s were due more than %(seconds)d s ago, and slots are free: %(free)d of "
-                    "%(total)d.",
-                    of_pool=f" of pool {pool}" if pools.configured() else "",
-                    pool=pool,
-                    jobs=sum(of_pool.values()),
-                    free=free,
-                    total=total,
-                    seconds=STUCK_SECONDS,
-                )
-            )
+            facts.append({"pool": pool, "jobs": count, "free": free, "total": total})
+            where = f" of pool {pool}" if pools.configured() else ""
+            due = f"{count} or more{where} were due more than {STUCK_SECONDS} s ago"
+            told.append(f"{due}, and slots are free: {free} of {total}.")
             advice.append(LOOK if mine else START)
-    facts = [{name: item.values[name] for name in ("pool", "jobs", "free", "total")} for item in told]
-    text = " ".join([*told, *dict.fromkeys(advice)])
-    return say("%(text)s", code="neglected", text=text, pools=facts)
+    return finding_of("waiting jobs", "neglected", told=" ".join([*told, *dict.fromkeys(advice)]), pools=facts)
 
 
 # Diagnostics of the running setup: one finding for each subject. They change nothing at the broker.
@@ -732,32 +756,20 @@ def examine() -> Iterator[Finding]:
         now = database.now()
         mine = installation_id()
     except Error as error:
-        yield Finding(
-            level=PROBLEM,
-            subject="database",
-            text=say(
-                "cannot be read (%(error)s). Is it running, and has `manage.py migrate` been run?",
-                code="unreadable",
-                error=type(error).__name__,
-            ),
-        )
+        yield finding_of("database", "unreadable", error=type(error).__name__)
         return
-    name = database.connection().display_name
-    text = say("%(database)s answers; installation %(installation)s.", code="answers", database=name, installation=mine)
-    yield Finding(level=OK, subject="database", text=text)
+    yield finding_of("database", "answers", database=database.connection().display_name, installation=mine)
     yield from _examine_schema()
     yield from _examine_clock(now)
     if store().hides_changes():
-        text = say("lets equal jobs be accepted twice (django_jobs.E020).", code="hides_changes")
-        yield Finding(level=PROBLEM, subject="isolation level", text=text)
+        yield finding_of("isolation level", "hides_changes")
     yield from _examine_tenants()
     yield examine_shares()
     yield from _examine_broker(mine)
     workers = live_workers()
     yield from _examine_queues(workers)
     yield from examine_pools(workers)
-    yield _examine_scheduler(leader(now))
-    yield from _examine_duties(now)
+    yield from _examine_scheduler(now)
     yield examine_waiting(workers)
     yield examine_batches(now)
     yield from examine_types()
@@ -796,88 +808,45 @@ def _examine_clock(now: dt.datetime) -> Iterator[Finding]:
 def _examine_tenants() -> Iterator[Finding]:
     before = swapped_from()
     if before is not None:
-        text = say(
-            "are those of another table than %(before)r, for which the tables were made (django_jobs.E019). Set "
-            "DJANGO_JOBS_ORGANIZATION_MODEL back.",
-            code="swapped",
-            before=before,
-        )
-        yield Finding(level=PROBLEM, subject="organizations", text=text)
+        yield finding_of("organizations", "swapped", before=before)
 
 
 def _examine_broker(mine: str) -> Iterator[Finding]:
-    checks: list[Callable[[], Finding]] = [_reachable, lambda: _owner(mine), _eviction, _foreign]
-    for check in checks:
-        try:
-            yield check()
-        except BrokerUnavailable as error:
-            text = say(
-                "%(error)s. Mend that, or correct the URL in RQ_QUEUES; until then jobs stay Pending.",
-                code=error.code,
-                error=str(error),
-            )
-            yield Finding(level=PROBLEM, subject="broker", text=text)
-            return
-        except ImproperlyConfigured as error:
-            text = say("%(error)s", code="wrong_setting", error=str(error))
-            yield Finding(level=PROBLEM, subject="broker", text=text)
-            return
-
-
-def _reachable() -> Finding:
-    total = sum(get_broker().depths().values())
-    text = say("answers; tickets waiting: %(tickets)d.", code="answers", tickets=total)
-    return Finding(level=OK, subject="broker", text=text)
+    """Ask the broker until it fails."""
+    try:
+        yield finding_of("broker", "answers", tickets=sum(get_broker().depths().values()))
+        yield _owner(mine)
+        yield _eviction()
+        yield _foreign()
+    except BrokerUnavailable as error:
+        yield finding_of("broker", "unavailable", error=str(error))
+    except ImproperlyConfigured as error:
+        yield finding_of("broker", "wrong_setting", error=str(error))
 
 
 def _owner(mine: str) -> Finding:
     theirs = get_broker().installation()
     if theirs is None:
-        text = say(
-            "has no owner yet, or was emptied; the first worker or scheduler claims it for this database.",
-            code="no_owner",
-        )
-        return Finding(level=WARNING, subject="broker owner", text=text)
+        return finding_of("broker owner", "no_owner")
     if theirs != mine:
-        text = say(
-            "belongs to installation %(installation)s. %(advice)s (RQ_QUEUES names N).",
-            code=ForeignBroker.code,
-            installation=theirs,
-            advice=ForeignBroker.advice,
-        )
-        return Finding(level=PROBLEM, subject="broker owner", text=text)
-    return Finding(level=OK, subject="broker owner", text=say("belongs to this database.", code="owned"))
+        return finding_of("broker owner", "foreign", installation=theirs, advice=ForeignBroker.advice)
+    return finding_of("broker owner", "owned")
 
 
 def _eviction() -> Finding:
-    policy, subject = get_broker().eviction_policy(), "eviction policy"
+    policy = get_broker().eviction_policy()
     if policy == "noeviction":
-        return Finding(level=OK, subject=subject, text=say("noeviction.", code="no_eviction"))
-    if not policy:
-        text = say(
-            "may not be asked (CONFIG is closed). See to it that maxmemory-policy is noeviction.", code="unreadable"
-        )
-        return Finding(level=WARNING, subject=subject, text=text)
-    text = say(
-        "is %(policy)s, which drops tickets when memory is short. Set maxmemory-policy to noeviction.",
-        code="evicts",
-        policy=policy,
-    )
-    return Finding(level=PROBLEM, subject=subject, text=text)
+        return finding_of("eviction policy", "no_eviction")
+    return finding_of("eviction policy", "evicts" if policy else "unreadable", policy=policy)
 
 
 def _foreign() -> Finding:
-    subject, waiting_ids, aside = "foreign jobs", get_broker().foreign_ids(), get_broker().set_aside()
-    if not waiting_ids and not aside.count:
-        return Finding(level=OK, subject=subject, text=say("none in our queues.", code="none"))
-    text = f"set aside from our queues: {aside}"
-    if aside.newest:
-        text += f" (newest: {', '.join(aside.newest)})"
-    if waiting_ids:
-        text += f"; waiting there: {len(waiting_ids)} (first: {waiting_ids[0][:80]!a})"
-    text += ". They are no tickets of ours. Give RQ jobs of yours queues of their own, and see who may write to Redis."
-    found = say("%(found)s", code="foreign_jobs", found=text, waiting=len(waiting_ids), set_aside=aside.count)
-    return Finding(level=WARNING, subject=subject, text=found)
+    ids, aside = get_broker().foreign_ids(), get_broker().set_aside()
+    if not ids and not aside.count:
+        return finding_of("foreign jobs", "none")
+    newest = f" (newest: {', '.join(aside.newest)})" if aside.newest else ""
+    waiting_ids = f"; waiting there: {len(ids)} (first: {ids[0][:80]!a})" if ids else ""
+    return finding_of("foreign jobs", "foreign_jobs", set_aside=aside, newest=newest, waiting=waiting_ids)
 
 
 def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
@@ -885,37 +854,19 @@ def _examine_queues(workers: list[Worker]) -> Iterator[Finding]:
     names = _queues_to_examine(workers)
     plain = plain_workers(list(names))
     for name, option in names.items():
-        subject = f"queue {name}"
         mine = [worker for worker in workers if name in worker.queues.split(",")]
-        if count := len(working(mine)):
-            text = say("worker processes: %(workers)d.", code="served", workers=count)
-            if quiet := len(mine) - count:
-                pattern = "worker processes: %(workers)d, and %(quiet)d that are quiet."
-                text = say(pattern, code="served", workers=count, quiet=quiet)
-            yield Finding(level=OK, subject=subject, text=text)
+        count = len(working(mine))
+        if count == len(mine) > 0:
+            yield finding_of("queue", "served", name, workers=count)
+        elif count:
+            yield finding_of("queue", "partly_quiet", name, workers=count, quiet=len(mine) - count)
         elif mine:
-            text = say(
-                "worker processes: %(quiet)d, all of them quiet: they take no new jobs. %(advice)s",
-                code="workers_quiet",
-                quiet=len(mine),
-                advice=RESUME,
-            )
-            yield Finding(level=PROBLEM if _do_any_of_queue_wait(name) else WARNING, subject=subject, text=text)
+            found = finding_of("queue", "workers_quiet", name, quiet=len(mine), advice=RESUME)
+            yield dataclasses.replace(found, level=PROBLEM) if _do_any_of_queue_wait(name) else found
         elif plain.get(name):
-            text = say(
-                "served by plain rqworkers: %(workers)d in RQ's list. They are for a trial; run `jobs_worker`.",
-                code="plain_workers",
-                workers=plain[name],
-            )
-            yield Finding(level=WARNING, subject=subject, text=text)
+            yield finding_of("queue", "plain_workers", name, workers=plain[name])
         else:
-            text = say(
-                "no live worker takes its jobs. Start `%(command)s`, or one with `--queues %(queue)s`.",
-                code="no_worker",
-                command=f"manage.py jobs_worker{option}",
-                queue=name,
-            )
-            yield Finding(level=PROBLEM, subject=subject, text=text)
+            yield finding_of("queue", "no_worker", name, command=f"manage.py jobs_worker{option}", queue=name)
 
 
 def _do_any_of_queue_wait(name: str) -> bool:
@@ -943,29 +894,33 @@ def plain_workers(queues: list[str]) -> Mapping[str, int]:
         return {}
 
 
-def _examine_duties(now: dt.datetime) -> Iterator[Finding]:
+def _examine_scheduler(now: dt.datetime) -> Iterator[Finding]:
+    """Yield whether a scheduler leads, and which duties of one are stalled."""
+    found = leader(now)
+    code = "ticks" if found.is_alive else "never_ticked" if found.seconds_since_tick is None else "silent"
+    yield finding_of("scheduler", code, holder=found.holder or "none leads now", seconds=found.seconds_since_tick)
     for item in duties.stalled_duties(now):
         seconds = (now - item.since).total_seconds()
-        text = say(
-            "%(duty)s of %(scheduler)s has made no round for %(seconds).0f s. Its log says where it hangs.",
-            code="duty_stalled",
-            duty=item.duty,
-            scheduler=item.scheduler,
-            seconds=seconds,
+        yield finding_of("scheduler", "duty_stalled", duty=item.duty, scheduler=item.scheduler, seconds=seconds)
+
+
+def examine_breakers() -> Iterator[Finding]:
+    """Yield a finding for each breaker that holds jobs."""
+    for item in open_breakers():
+        yield finding_of(
+            "breaker",
+            "breaker_recovering" if item.next_try_at is None else "breaker_open",
+            job_type=item.job_type,
+            for_whom=for_whom(item),
+            organization=item.organization,
+            since=f"{item.since:%Y-%m-%d %H:%M:%S}",
+            next_try_at=item.next_try_at and f"{item.next_try_at:%Y-%m-%d %H:%M:%S}",
+            waiting=waiting_in_words(item),
+            error=item.error_message[:MAX_ERROR],
         )
-        yield Finding(level=PROBLEM, subject="scheduler", text=text)
 
 
-def _examine_scheduler(found: Leader) -> Finding:
-    since = found.seconds_since_tick
-    if found.is_alive:
-        holder = found.holder or "none leads now"
-        text = say("%(holder)s, ticked %(seconds).0f s ago.", code="ticks", holder=holder, seconds=since)
-        return Finding(level=OK, subject="scheduler", text=text)
-    text = say(
-        "%(last)s: no retries, no rescue. Run `manage.py jobs_worker` without --no-scheduler, or `jobs_scheduler`.",
-        code="never_ticked" if since is None else "silent",
-        last="never ticked" if since is None else f"last ticked {since:.0f} s ago",
-        seconds=since,
-    )
-    return Finding(level=PROBLEM, subject="scheduler", text=text)
+def examine_schedules() -> Iterator[Finding]:
+    """Yield a finding where enabled schedules could not submit their jobs the last time."""
+    if found := first_faulty():
+        yield finding_of("schedules", "cannot_fire", schedules=named(found))

@@ -66,7 +66,7 @@ def test_a_pool_whose_workers_are_all_quiet_is_a_problem_once_its_jobs_wait(
     gpu: JobType, organization: Organization
 ) -> None:
     verbs.announce_worker("gpu-1", queue_names("gpu"), slots=1, window=1, quiet_since=timezone.now())
-    assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet")
+    assert findings()["pool gpu"][:2] == ("WARNING", "workers_quiet_none_waits")
     submit_job(gpu, organization)
     assert findings()["pool gpu"][:2] == ("PROBLEM", "workers_quiet")
 

@@ -249,7 +249,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.rollups import add_activity
     from django_jobs.engine.insight.problems import examine_batches
     from django_jobs.engine.insight.problems import troubled_batches
-    from django_jobs.engine.insight.inspection import examine_breakers
+    from django_jobs.engine.insight.problems import examine_breakers
     from django_jobs.engine.insight.inspection import held_types
     from django_jobs.engine.insight.inspection import open_breakers
     from django_jobs.engine.insight.search import count_in_time
@@ -269,7 +269,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.inspection import read_full_types
     from django_jobs.engine.insight.inspection import read_in_use as read_limits_in_use
     from django_jobs.engine.insight.inspection import Reached as ReachedLimit
-    from django_jobs.engine.insight.problems import count_neglected
+    from django_jobs.engine.insight.problems import count_waiting_freely as count_neglected
     from django_jobs.engine.insight.search import among_newest
     from django_jobs.engine.insight.search import doubt as doubt_newest_jobs
     from django_jobs.engine.memory import forget_all as forget_newest_jobs
@@ -281,7 +281,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.rollups import forget_old as forget_old_rollups
     from django_jobs.engine.insight.rollups import roll_up
     from django_jobs.engine.insight.rollups import rollups_behind
-    from django_jobs.engine.insight.inspection import examine_schedules
+    from django_jobs.engine.insight.problems import examine_schedules
     from django_jobs.engine.insight.problems import examine_shares
     from django_jobs.engine.insight.events import work_in_background as deliver_signals_in_background
     from django_jobs.engine.insight.events import stop as stop_signal_delivery

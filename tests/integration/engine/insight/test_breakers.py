@@ -56,9 +56,9 @@ def test_none_is_told_of_a_type_whose_breaker_is_switched_off(held: JobType) -> 
 def test_the_diagnostics_warn_of_it(held: JobType) -> None:
     (finding,) = [item for item in verbs.examine() if item.subject == "breaker"]
     assert (finding.level, finding.code) == ("WARNING", "breaker_open")
-    wanted = {"job_type": held.pk, "waiting": "3", "next_try_at": breaker_of(held).next_try_at, "error": "it failed"}
+    moment = f"{breaker_of(held).next_try_at:%Y-%m-%d %H:%M:%S}"
+    wanted = {"job_type": held.pk, "waiting": "3", "next_try_at": moment, "error": "it failed"}
     assert {name: finding.facts[name] for name in wanted} == wanted
-    assert f"{breaker_of(held).next_try_at:%Y-%m-%d %H:%M:%S} UTC" in finding.text
 
 
 def test_the_diagnostics_tell_of_none_that_is_closed() -> None:
