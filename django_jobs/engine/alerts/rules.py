@@ -92,7 +92,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class AlertRule:
     """A rule: its name for people, its thresholds, what it finds, and what is said of that.
 
     ``find`` returns what is wrong, or None where that cannot be told yet; without ``find``, whoever reads the alarms
@@ -769,8 +769,8 @@ def say_type_failing(facts: Facts, is_partial: bool) -> Iterator[Any]:
 #: Every rule, in the order in which they are evaluated and told: what stops everything, what stops something, what may
 #: wait until the morning. Stalled duties come before the other rules, which such a duty may hold up. Dead Letters are
 #: behind the failing types, whose deaths they leave out, and waiting queues behind the pools without workers.
-RULES: Final[Mapping[str, Rule]] = {
-    NO_SCHEDULER: Rule(
+RULES: Final[Mapping[str, AlertRule]] = {
+    NO_SCHEDULER: AlertRule(
         label=gettext_lazy("No scheduler"),
         find=None,
         say=say_no_scheduler,
@@ -778,7 +778,7 @@ RULES: Final[Mapping[str, Rule]] = {
             "Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log."
         ),
     ),
-    DUTY_STALLED: Rule(
+    DUTY_STALLED: AlertRule(
         label=gettext_lazy("A duty of the scheduler is stalled"),
         find=find_duty_stalled,
         say=lambda *_: [
@@ -788,7 +788,7 @@ RULES: Final[Mapping[str, Rule]] = {
             "The scheduler's log says where the duty hangs. Restart that process if the duty does not go on."
         ),
     ),
-    NO_WORKER: Rule(
+    NO_WORKER: AlertRule(
         label=gettext_lazy("No worker"),
         find=find_no_worker,
         say=lambda *_: [
@@ -802,13 +802,13 @@ RULES: Final[Mapping[str, Rule]] = {
         thresholds={"seconds": Threshold(60, 10, 7 * DAY_SECONDS)},
         subject=gettext_lazy("Pool %(name)s"),
     ),
-    BREAKER_OPEN: Rule(
+    BREAKER_OPEN: AlertRule(
         label=gettext_lazy("A breaker is open"),
         find=find_breaker_open,
         say=say_breaker_open,
         advice=gettext_lazy("Mend what they call: the breaker closes by itself then."),
     ),
-    TYPE_FAILING: Rule(
+    TYPE_FAILING: AlertRule(
         label=gettext_lazy("A job type fails"),
         find=find_type_failing,
         say=say_type_failing,
@@ -818,7 +818,7 @@ RULES: Final[Mapping[str, Rule]] = {
             "seconds": Threshold(900, 60, DAY_SECONDS),
         },
     ),
-    QUEUE_WAITING: Rule(
+    QUEUE_WAITING: AlertRule(
         label=gettext_lazy("A queue waits"),
         find=find_queue_waiting,
         say=say_queue_waiting,
@@ -831,7 +831,7 @@ RULES: Final[Mapping[str, Rule]] = {
         },
         subject=gettext_lazy("Queue %(name)s"),
     ),
-    DEAD_LETTERS: Rule(
+    DEAD_LETTERS: AlertRule(
         label=gettext_lazy("Many dead letters"),
         find=find_dead_letters,
         say=lambda _facts, is_partial: [
@@ -849,7 +849,7 @@ RULES: Final[Mapping[str, Rule]] = {
         ],
         thresholds={"count": Threshold(100, 1, MILLION), "seconds": Threshold(3_600, 60, DAY_SECONDS)},
     ),
-    SCHEDULE_CANNOT_FIRE: Rule(
+    SCHEDULE_CANNOT_FIRE: AlertRule(
         label=gettext_lazy("A schedule cannot fire"),
         find=find_schedule_cannot_fire,
         say=lambda *_: [gettext_lazy("This schedule has not been able to fire since %(since)s.")],

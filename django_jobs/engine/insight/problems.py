@@ -81,6 +81,13 @@ _SENTENCES: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "answers": _ok("%(database)s answers; installation %(installation)s."),
         "unreadable": _problem("cannot be read (%(error)s). Is it running, and has `manage.py migrate` been run?"),
     },
+    "clock": {
+        "clock_set_back": _problem(
+            "the database's clock was set back. Moments that are still to come: %(created)d of the newest jobs were "
+            "submitted, %(running)d that run have started, %(fired)d schedules have fired. Wait until then, or go by "
+            "the page on operations."
+        ),
+    },
     "isolation level": {"hides_changes": _problem("lets equal jobs be accepted twice (django_jobs.E020).")},
     "organizations": {
         "swapped": _problem(
@@ -793,16 +800,7 @@ def _examine_clock(now: dt.datetime) -> Iterator[Finding]:
     running = Job.primary.filter(status=Status.RUNNING, started_at__gt=ahead).count()
     fired = Schedule.primary.filter(last_fired_at__gt=ahead).count()
     if created or running or fired:
-        text = say(
-            "the database's clock was set back. Moments that are still to come: %(created)d of the newest jobs were "
-            "submitted, %(running)d that run have started, %(fired)d schedules have fired. Wait until then, or go by "
-            "the page on operations.",
-            code="clock_set_back",
-            created=created,
-            running=running,
-            fired=fired,
-        )
-        yield Finding(level=PROBLEM, subject="clock", text=text)
+        yield finding_of("clock", "clock_set_back", created=created, running=running, fired=fired)
 
 
 def _examine_tenants() -> Iterator[Finding]:
