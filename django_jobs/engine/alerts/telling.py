@@ -146,7 +146,7 @@ def announce(alert: Alert) -> None:
 def _send(alert: Alert) -> None:
     seen = AlertSeen.of(alert)
     text = plain_text(seen, alert.cleared_at or alert.seen_at)
-    events.deliver_about(job_alert, Alert, f"alert={alert.pk}", alert=seen, text=text)
+    events.deliver(job_alert, Alert, f"alert={alert.pk}", alert=seen, text=text)
 
 
 # One mail to ADMINS, as Django's ``mail_admins`` sends it, over a connection that waits for no server for ever.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import SimpleQueue
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import close_old_connections, reset_queries
 from django.db.models import Model
@@ -28,7 +28,6 @@ from django_jobs.models import Job
 from django_jobs.signals import worker_process_started
 from django_jobs.statuses import AWAITING_RETRY, AWAITING_TURN, TERMINAL, Status
 from django_jobs.texts import code_of
-from django_jobs.values import JobStatus
 
 if TYPE_CHECKING:
     from django_jobs.engine.actors import Actor
@@ -42,61 +41,36 @@ MAX_WAITING = 10_000
 DRAIN_SECONDS = 5.0
 
 
-class _Told(NamedTuple):
-    """A signal, its sender, by which words the log names what it is about, and what receivers are told."""
+def deliver(signal: Signal, sender: type[Model] | None, about: str, **facts: Any) -> None:
+    """Call the receivers of a signal with these facts, at once or in the background.
 
-    signal: Signal
-    sender: type[Model]
-    about: str
-    facts: dict[str, Any]
-
-
-#: What waits to be told: a signal with its facts, or a call that sends signals of its own.
-_Waiting: TypeAlias = _Told | Callable[[], object]
+    ``about`` names in the log what the signal is about, such as ``alert=7``.
+    """
+    call(partial(_send_robust, signal, sender, about, facts), about)
 
 
-def deliver(signal: Signal, status: JobStatus, **facts: Any) -> None:
-    """Call the receivers of a job's signal, at once or in the background. They get the ``facts`` beside the status."""
-    deliver_about(signal, Job, f"job_id={status.job_id}", status=status, **facts)
-
-
-def deliver_about(signal: Signal, sender: type[Model], about: str, **facts: Any) -> None:
-    """Do the same for a signal of something else; ``about`` names it in the log, as ``alert=7``."""
-    delivery = _Told(signal, sender, about, facts)
+def call(function: Callable[[], object], about: str = "about=tasks") -> None:
+    """Call what sends signals, at once or in the background. Its errors are logged."""
     if _background is None:
-        _send_signal(delivery)
+        _call(function, about, (Exception, Interruption))
     else:
-        _background.put(delivery)
+        _background.put(function, about)
 
 
-def call(function: Callable[[], object]) -> None:
-    """Call what sends signals of its own, at once or in the background. Its errors are logged."""
-    if _background is None:
-        _call(function)
-    else:
-        _background.put(function)
-
-
-def _call(function: Callable[[], object]) -> None:
+def _call(function: Callable[[], object], about: str, caught: type[BaseException] | tuple[Any, ...]) -> None:
     try:
         function()
-    except (Exception, Interruption) as error:  # noqa: BLE001  (receivers must not harm jobs)
-        _complain(None, "unknown", error)
+    except caught as error:  # receivers must not harm jobs, nor may one of theirs be taken for one of the handler
+        _complain(about, "unknown", error)
 
 
-def _send_signal(told: _Told) -> None:
-    try:
-        answers = told.signal.send_robust(sender=told.sender, **told.facts)
-    except Interruption as error:  # raised by a receiver: it must not be taken for one of the handler
-        _complain(told, "unknown", error)
-        return
-    for receiver, answer in answers:
+def _send_robust(signal: Signal, sender: type[Model] | None, about: str, facts: dict[str, Any]) -> None:
+    for receiver, answer in signal.send_robust(sender=sender, **facts):
         if isinstance(answer, Exception):
-            _complain(told, getattr(receiver, "__qualname__", repr(receiver)), answer)
+            _complain(about, getattr(receiver, "__qualname__", repr(receiver)), answer)
 
 
-def _complain(told: _Told | None, receiver: str, error: BaseException) -> None:
-    about = "about=tasks" if told is None else told.about
+def _complain(about: str, receiver: str, error: BaseException) -> None:
     logger.error("event=receiver_failed %s receiver=%s", about, receiver, exc_info=error)
 
 
@@ -107,19 +81,19 @@ class _Background:
     """
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Callable[[], object], str]] = SimpleQueue()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._dropping = False
 
-    def put(self, told: _Waiting) -> None:
+    def put(self, function: Callable[[], object], about: str) -> None:
         if self._waiting.qsize() >= MAX_WAITING:
             if not self._dropping:
                 self._dropping = True
                 logger.warning("event=signals_dropped waiting=%s", MAX_WAITING)
             return
         self._dropping = False
-        self._waiting.put(told)
+        self._waiting.put((function, about))
         if self._thread is None:
             self._start()
 
@@ -127,7 +101,7 @@ class _Background:
         if self._thread is None:
             return
         done = threading.Event()
-        self._waiting.put(done.set)
+        self._waiting.put((done.set, ""))
         done.wait(timeout)
 
     def _start(self) -> None:
@@ -138,15 +112,9 @@ class _Background:
 
     def _run(self) -> None:
         while True:
-            item = self._waiting.get()
-            try:
-                if callable(item):
-                    item()
-                else:
-                    _send_signal(item)
-            except BaseException as error:  # noqa: BLE001  (not even a receiver's SystemExit ends this thread)
-                _complain(None if callable(item) else item, "unknown", error)
-            del item  # an error in it would keep its frames alive
+            function, about = self._waiting.get()
+            _call(function, about, BaseException)  # not even a receiver's SystemExit ends this thread
+            del function  # an error in it would keep its frames alive
             reset_queries()
             close_old_connections()
 
@@ -170,10 +138,7 @@ def stop(timeout: float = DRAIN_SECONDS) -> None:
 
 def tell_process_started(kind: str) -> None:
     """Call the receivers of ``worker_process_started``, at once. An error of one is logged."""
-    for receiver, answer in worker_process_started.send_robust(sender=None, kind=kind):
-        if isinstance(answer, Exception):
-            name = getattr(receiver, "__qualname__", repr(receiver))
-            logger.error("event=receiver_failed process=%s receiver=%s", kind, name, exc_info=answer)
+    _send_robust(worker_process_started, None, f"process={kind}", {"kind": kind})
 
 
 # The announcer of changes: after the commit of each change of status a log line, a signal, a broadcast and a count.
@@ -306,7 +271,7 @@ def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = Mappin
         jobs = [jobs_by_pk[pk] for pk in heard if pk in jobs_by_pk]
         for job, status_told in zip(jobs, status.describe_all(jobs), strict=True):
             facts = {"exception": errors[job.pk]} if job.pk in errors else {}
-            deliver(heard[job.pk], status_told, **facts)
+            deliver(heard[job.pk], Job, f"job_id={job.name}", status=status_told, **facts)
     except Exception:
         logger.exception("event=signals_failed jobs=%s", len(heard))
 
