@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from django_jobs.admin import batch_notices, breaker_notices, navigation, operation_notices, schedule_notices
+from django_jobs.admin import batch_notices, breaker_notices, navigation, operation_notices
 from django_jobs.admin.alert_panel import panel_of
 from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin, sees_jobs
 from django_jobs.admin.capped_counts import CappedCount
@@ -124,7 +124,6 @@ class MonitorAdmin(SeesJobs):
         notices = [
             *health.notices,
             *breaker_notices.monitor_notices(moment, held, links, is_system_admin=known is None),
-            *(schedule_notices.monitor_notices(links) if known is None else []),
             *batch_notices.monitor_notices(moment, organizations, links),
             *operation_notices.monitor_notices(request.user, links),
         ]

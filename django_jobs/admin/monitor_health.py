@@ -87,7 +87,6 @@ def read_health(
     tickets = _read_tickets()
     told = [
         *notices.about_broker(tickets),
-        *notices.about_scheduler(found),
         *notices.about_workers(alive, waiting),
         *notices.about_pools(alive, types),
         *(notices.about_set_aside() if types is None and tickets is not None else []),

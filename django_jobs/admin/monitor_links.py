@@ -83,10 +83,6 @@ class Links:
         query = {"batch": batch_id, "status": status, "type": job_type}
         return self._list("job", {name: value for name, value in query.items() if value})
 
-    def faulty_schedules(self) -> str:
-        """Return the address of the list of schedules that cannot fire; empty where this site has none."""
-        return self._list_if_any("schedule", {"state": "faulty"})
-
     def types_of_pool(self, pool: str) -> str:
         """Return the address of the list of this pool's job types; empty where this site has none."""
         return self._list_if_any("jobtype", {"pool": pool})

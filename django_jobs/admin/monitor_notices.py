@@ -11,11 +11,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.numbers import format_number
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine.alerts.rules import NO_SCHEDULER, NO_WORKER
-from django_jobs.engine.insight.inspection import PROBLEM, Finding, Leader
+from django_jobs.engine.alerts.rules import NO_WORKER
+from django_jobs.engine.insight.inspection import PROBLEM, Finding
 from django_jobs.engine.insight.problems import examine_pools
 from django_jobs.engine.insight.rollups import LEASE, rollups_behind
 from django_jobs.engine.ports import get_broker
@@ -78,25 +77,6 @@ def about_set_aside() -> list[Notice]:
         "newest; “Entries that are not ours” in docs/operations.md says how to look at them and forget them."
     )
     return [Notice(level="warning", code="set_aside", text=text, advice=advice)]
-
-
-def about_scheduler(found: Leader) -> list[Notice]:
-    """Return a notice if no scheduler has ticked lately."""
-    if found.is_alive:
-        return []
-    since = found.seconds_since_tick
-    text = _(
-        "The scheduler has never run. Retries, delayed jobs, the rescue of lost ones, operations and these charts "
-        "stand still."
-    )
-    if since is not None:
-        text = _(
-            "The scheduler has been silent for %(duration)s. Retries, delayed jobs, the rescue of lost ones, "
-            "operations and these charts stand still."
-        ) % {"duration": brief_duration(since)}
-    advice = _("Run “manage.py jobs_worker”, which has one, or “manage.py jobs_scheduler”, and look at its log.")
-    code = "scheduler_never_ran" if since is None else "scheduler_silent"
-    return [Notice(level="warning", code=code, alarm=NO_SCHEDULER, text=text, advice=advice)]
 
 
 def about_workers(alive: Sequence[Worker], waiting: int) -> list[Notice]:

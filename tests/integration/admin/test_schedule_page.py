@@ -15,8 +15,6 @@ from tests.support.admin import codes_on, page_of, text, url
 from tests.support.alerts import scheduler_ticks
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
 from tests.support.handlers import do_nothing
-from tests.support.monitor import noticed
-from tests.support.monitor import page as monitor_page
 from tests.support.schedule_pages import LIST, form, page
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -198,14 +196,3 @@ def test_metadata_that_name_a_schedule_of_other_work_are_not_believed(
         with subtests.test(metadata=metadata):
             shown = page_of(root, submit_job(job_type, tenant, metadata=metadata))
             assert not re.search(r"/schedule/\d+/change/", shown)
-
-
-def test_the_monitor_tells_system_admins_what_cannot_fire(root: Client, kind: JobType, mine: Organization) -> None:
-    made = schedule_job("nightly", kind, mine, every=60)
-    assert "schedule_cannot_fire" not in noticed(root)
-    Schedule.objects.update(fault="The type is gone.")
-    told = noticed(root)["schedule_cannot_fire"]
-    assert (f"nightly #{made.pk}" in told, "The type is gone" in told) == (True, True)
-    assert f"{LIST}?state=faulty" in monitor_page(root)
-    viewer = admin.staff_of(mine, permissions=["django_jobs.view_job"])
-    assert "schedule_cannot_fire" not in codes_on(monitor_page(viewer))
