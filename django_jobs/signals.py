@@ -25,7 +25,7 @@ job_finished: Final = Signal(use_caching=True)
 job_attempt_failed: Final = Signal(use_caching=True)
 #: The progress of a running job was written; at most once per PROGRESS_INTERVAL.
 job_progressed: Final = Signal(use_caching=True)
-#: An alarm was raised, or is over, as ``alert.is_open`` says; ``sender`` is the model Alert, ``alert`` an AlertSeen,
+#: An alarm was raised, or is over, as ``alert.is_open`` says; ``sender`` is the model Alert, ``alert`` its row,
 #: ``text`` the alarm in one line of English. The scheduler that stored it sends this.
 job_alert: Final = Signal(use_caching=True)
 #: A process of ``jobs_worker`` or ``jobs_scheduler`` is about to work; ``sender`` is None, ``kind`` is "child",

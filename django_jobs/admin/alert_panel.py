@@ -16,8 +16,9 @@ from django_jobs.admin.held_retries import Button
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import OpenPages, with_page
 from django_jobs.engine.alerts import rules
-from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_lately
+from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_lately
 from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
+from django_jobs.models import Alert
 from django_jobs.statuses import Status
 
 #: So many alarms are told on the index; the page of alarms has them all.
@@ -96,7 +97,7 @@ class _Concerned:
     Also the pages of schedules that cannot fire, for a reader who manages these without managing all jobs.
     """
 
-    def __init__(self, request: HttpRequest, site: str, alerts: Collection[AlertSeen]) -> None:
+    def __init__(self, request: HttpRequest, site: str, alerts: Collection[Alert]) -> None:
         self._links = Links(site)
         self._names = names_of_concerned(alerts, MAX_NAMED)
         opens = OpenPages(request, site)
@@ -104,16 +105,16 @@ class _Concerned:
         pks = {alert.facts["schedule"] for alert in alerts if alert.facts.get("schedule") is not None}
         self._schedules = opens.schedules(pks) if alerts and not is_system_admin(request) else {}
 
-    def told(self, alert: AlertSeen) -> list[SafeString]:
+    def told(self, alert: Alert) -> list[SafeString]:
         """Return the first of those that an alarm concerns, each with links to what it is about and to its page."""
         keys = [key for key in list(alert.organizations)[:MAX_NAMED] if key in self._names]
         return [with_page(self._names[key], self._url(alert, key), self._pages.get(key, "")) for key in keys]
 
-    def schedule(self, alert: AlertSeen) -> str:
+    def schedule(self, alert: Alert) -> str:
         """Return the address of the alarm's schedule, for who manages it without managing all jobs."""
         return self._schedules.get(alert.facts.get("schedule") or 0, "")
 
-    def _url(self, alert: AlertSeen, key: str) -> str:
+    def _url(self, alert: Alert, key: str) -> str:
         if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
             return self._links.failures(alert.subject, organization=key)
         if alert.rule == rules.DEAD_LETTERS:
@@ -135,7 +136,7 @@ def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, mos
 
 
 def _row(
-    request: HttpRequest, links: Links, alert: AlertSeen, found: AlertsSeen, back: str, concerned: _Concerned | None
+    request: HttpRequest, links: Links, alert: Alert, found: AlertsSeen, back: str, concerned: _Concerned | None
 ) -> AlertRow:
     named = concerned.told(alert) if concerned is not None else []
     may_act = is_system_admin(request)
@@ -158,7 +159,7 @@ def _row(
     )
 
 
-def _lasted(alert: AlertSeen, seconds: float, found: AlertsSeen) -> str:
+def _lasted(alert: Alert, seconds: float, found: AlertsSeen) -> str:
     values = {"duration": brief_duration(seconds)}
     if alert.cleared_at is None:
         return _("For %(duration)s now") % values
@@ -168,7 +169,7 @@ def _lasted(alert: AlertSeen, seconds: float, found: AlertsSeen) -> str:
     }
 
 
-def _subject_url(links: Links, alert: AlertSeen) -> str:
+def _subject_url(links: Links, alert: Alert) -> str:
     if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
         return links.job_type(alert.subject)
     if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
@@ -178,7 +179,7 @@ def _subject_url(links: Links, alert: AlertSeen) -> str:
     return ""
 
 
-def _buttons(links: Links, alert: AlertSeen, back: str, schedule: str, *, may_act: bool) -> Iterator[Button]:
+def _buttons(links: Links, alert: Alert, back: str, schedule: str, *, may_act: bool) -> Iterator[Button]:
     """Yield the alarm's buttons. ``schedule`` is the address of its schedule, empty for who may not open that."""
     if alert.rule == rules.BREAKER_OPEN and may_act:
         fields = {"next": back}
@@ -193,7 +194,7 @@ def _buttons(links: Links, alert: AlertSeen, back: str, schedule: str, *, may_ac
         yield Button(words=_("Workers"), url=links.workers())
 
 
-def _about_type(links: Links, alert: AlertSeen, back: str, *, may_act: bool) -> Iterator[Button]:
+def _about_type(links: Links, alert: Alert, back: str, *, may_act: bool) -> Iterator[Button]:
     fields = {"job_type": alert.subject, "next": back}
     if may_act and alert.facts.get("is_disabled"):
         yield Button(words=_("Enable type"), url=links.failure_act(), fields={**fields, "action": "enable_type"})

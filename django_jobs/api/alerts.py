@@ -13,7 +13,7 @@ from django_jobs.api.base import JobsView
 from django_jobs.api.fields import WordField, check_parameters
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.schedules.answers import moment
-from django_jobs.engine.alerts.reading import AlertSeen, AlertsSeen, names_of_concerned, read_alerts
+from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts
 from django_jobs.engine.alerts.rules import RULES
 from django_jobs.engine.alerts.telling import plain_text
 from django_jobs.models import Alert
@@ -69,12 +69,12 @@ class AlertViewSet(JobsView, GenericViewSet[Alert]):
         return self.get_paginated_response(rows_of(page, found))
 
 
-def _matches(alert: AlertSeen, wanted: dict[str, Any]) -> bool:
+def _matches(alert: Alert, wanted: dict[str, Any]) -> bool:
     is_open = wanted["is_open"]
     return wanted.get("rule") in {None, alert.rule} and is_open in {None, alert.is_open}
 
 
-def rows_of(alerts: Sequence[AlertSeen], found: AlertsSeen) -> list[dict[str, Any]]:
+def rows_of(alerts: Sequence[Alert], found: AlertsSeen) -> list[dict[str, Any]]:
     """Return alarms as a client reads them, with the ids of organizations in one statement."""
     names = names_of_concerned(alerts)
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import datetime as dt
 import uuid
 from typing import Any
 
@@ -238,10 +240,35 @@ class Alert(StoredModel):
     def __str__(self) -> str:
         return f"{self.rule} {self.subject}".rstrip()
 
+    #: Whether its facts are those that a reader may know who sees some organizations only.
+    is_partial = False
+
     @property
     def is_open(self) -> bool:
         """Return whether it is still wrong."""
         return self.cleared_at is None
+
+    @property
+    def since(self) -> dt.datetime:
+        """Return since when it is wrong, which may be earlier than when that was found."""
+        text = self.facts.get("since")
+        return dt.datetime.fromisoformat(text) if text else self.raised_at
+
+    @property
+    def key(self) -> str:
+        """Return what tells it from the other open ones."""
+        return f"{self.rule}:{self.subject}"
+
+    @property
+    def organizations(self) -> dict[str, int]:
+        """Return the concerned organizations' keys as texts, each with a number of jobs."""
+        return self.facts.get("organizations") or {}
+
+    def with_facts(self, facts: dict[str, Any], *, is_partial: bool = False) -> Alert:
+        """Return the alarm as somebody is told it, with these facts."""
+        told = copy.copy(self)
+        told.facts, told.is_partial = facts, is_partial
+        return told
 
 
 # Tickets that open a websocket once, and the websockets that are open.

@@ -17,7 +17,6 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.alerts import rules
-from django_jobs.engine.alerts.rules import since_of
 from django_jobs.engine.insight.inspection import Leader, leader
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
@@ -31,52 +30,6 @@ _FOR_ALL: Final = ("since", "next_try_at", "state", "seconds", "job_type", "sche
 _FOR_SOLE: Final = ("error",)
 
 
-_STORED: Final = ("rule", "subject", "raised_at", "seen_at", "cleared_at", "facts")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertSeen:
-    """An alarm as a user may know it.
-
-    With ``is_partial``, its facts are about the user's own organizations. ``pk`` is None where it is no row.
-    """
-
-    pk: int | None = None
-    rule: str
-    subject: str = ""
-    raised_at: dt.datetime
-    seen_at: dt.datetime
-    cleared_at: dt.datetime | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    is_partial: bool = False
-
-    @classmethod
-    def of(cls, row: Alert) -> AlertSeen:
-        """Return the alarm of a row, all of it."""
-        return cls(pk=row.pk, **{name: getattr(row, name) for name in _STORED})
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether it is still wrong."""
-        return self.cleared_at is None
-
-    @property
-    def since(self) -> dt.datetime:
-        """Return since when it is wrong, which may be earlier than when that was found."""
-        return since_of(self.facts) or self.raised_at
-
-    @property
-    def key(self) -> str:
-        """Return what tells it from the other open ones."""
-        return f"{self.rule}:{self.subject}"
-
-    @property
-    def organizations(self) -> dict[str, int]:
-        """Return the concerned organizations' keys as texts, each with a number of jobs."""
-        found = self.facts.get("organizations")
-        return found if isinstance(found, dict) else {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsSeen:
     """The alarms at one moment: the open ones, the most urgent first, and those that are over, the last one first.
@@ -86,8 +39,8 @@ class AlertsSeen:
 
     moment: dt.datetime
     leader: Leader
-    open: list[AlertSeen]
-    over: list[AlertSeen] = field(default_factory=list)
+    open: list[Alert]
+    over: list[Alert] = field(default_factory=list)
 
 
 def seen_by(found: AlertsSeen, keys: Collection[str]) -> AlertsSeen:
@@ -97,17 +50,17 @@ def seen_by(found: AlertsSeen, keys: Collection[str]) -> AlertsSeen:
     return dataclasses.replace(found, open=opened, over=over)
 
 
-def _reduced(alert: AlertSeen, keys: Collection[str]) -> AlertSeen | None:
+def _reduced(alert: Alert, keys: Collection[str]) -> Alert | None:
     """Return what such a user may know of one alarm; None where none of the organizations is concerned."""
     if alert.rule == rules.NO_SCHEDULER:
-        return dataclasses.replace(alert, is_partial=True)
+        return alert.with_facts(alert.facts, is_partial=True)
     own = {key: count for key, count in alert.organizations.items() if key in keys}
     if not own:
         return None
     is_sole = len(own) == len(alert.organizations) and not alert.facts.get("has_more")
     names = (*_FOR_ALL, *_FOR_SOLE) if is_sole and alert.facts.get("error_of") in own else _FOR_ALL
     facts = {name: alert.facts[name] for name in names if name in alert.facts}
-    return dataclasses.replace(alert, facts={**facts, "organizations": own}, is_partial=True)
+    return alert.with_facts({**facts, "organizations": own}, is_partial=True)
 
 
 # Reading the alarms that a user may know: those that are open, and those that were over within the last day.
@@ -162,7 +115,7 @@ def read_lately(user: Any) -> AlertsSeen:
     return found if keys is None else seen_by(found, keys)
 
 
-def names_of_concerned(alerts: Iterable[AlertSeen], most: int | None = None) -> dict[str, str]:
+def names_of_concerned(alerts: Iterable[Alert], most: int | None = None) -> dict[str, str]:
     """Return the ids that concerned organizations have now, by the texts of their keys, in one statement.
 
     Of each alarm those of the first ``most`` are looked up, or all. Deleted organizations are missing.
@@ -184,66 +137,49 @@ def _keys_of(organizations: QuerySet[Any]) -> frozenset[str]:
 
 def _read(now: dt.datetime, *, has_over: bool) -> AlertsSeen:
     scheduler = leader(now)
-    opened = [
-        AlertSeen(
-            pk=pk, rule=rule, subject=subject, raised_at=raised, seen_at=seen, facts=facts | _switches(rule, *switches)
-        )
-        for pk, rule, subject, raised, seen, facts, breaker, *switches in _open_rows()
-        if rule in rules.RULES and not _is_closed(rule, breaker)
-    ]
+    opened = list(_open_rows())
     if not scheduler.is_alive and rules.is_on(rules.NO_SCHEDULER):
         opened.append(_no_scheduler(now, scheduler))
-    over = list(_over(now)) if has_over else []
+    over = _over(now) if has_over else []
     return AlertsSeen(moment=now, leader=scheduler, open=sorted(_once(opened), key=_urgency), over=over)
 
 
-def _is_closed(rule: str, breaker: str | None) -> bool:
-    """Return whether an alarm is about a breaker that was closed since the rules were evaluated."""
-    return rule == rules.BREAKER_OPEN and breaker == BreakerState.CLOSED
-
-
-def _switches(rule: str, is_paused: bool | None, is_enabled: bool | None) -> dict[str, bool]:
-    """Return how the type stands that an alarm is about, as facts; nothing where there is none, or it is gone."""
-    if rule not in _ABOUT_TYPES or is_paused is None:
-        return {}
-    return {"is_paused": bool(is_paused), "is_disabled": not is_enabled}
-
-
-def _urgency(alert: AlertSeen) -> tuple[int, float]:
+def _urgency(alert: Alert) -> tuple[int, float]:
     return rules.BY_URGENCY.index(alert.rule), -alert.since.timestamp()
 
 
-def _open_rows() -> Iterator[tuple[Any, ...]]:
-    """Return the rows of the open alarms. Behind the facts stands how the type is that an alarm is about.
-
-    That is the state of its breaker, and whether the type is paused and enabled.
-    """
-    names = ("pk", "rule", "subject", "raised_at", "seen_at", "facts")
+def _open_rows() -> Iterator[Alert]:
+    """Yield the open alarms. Those about a type say whether it is paused or disabled now."""
     kinds = JobType.primary.filter(pk=OuterRef("subject"))
     breakers = Breaker.primary.filter(pk=OuterRef("subject"))
     stands = {"breaker": Subquery(breakers.values("state")[:1])}
     stands |= {name: Subquery(kinds.values(name)[:1]) for name in ("is_paused", "is_enabled")}
-    rows = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**stands)
-    return iter(rows.values_list(*names, *stands))
+    rows: Any = Alert.primary.filter(open_key__isnull=False).order_by().annotate(**stands)
+    for row in rows:
+        if row.rule not in rules.RULES or (row.rule == rules.BREAKER_OPEN and row.breaker == BreakerState.CLOSED):
+            continue  # a rule of another release; a breaker that was closed since the rules were evaluated
+        if row.rule in _ABOUT_TYPES and row.is_paused is not None:
+            row.facts |= {"is_paused": bool(row.is_paused), "is_disabled": not row.is_enabled}
+        yield row
 
 
-def _no_scheduler(now: dt.datetime, scheduler: Leader) -> AlertSeen:
+def _no_scheduler(now: dt.datetime, scheduler: Leader) -> Alert:
     silent = scheduler.seconds_since_tick
     since = now if silent is None else now - dt.timedelta(seconds=silent)
     facts = {"since": since.isoformat(), "has_run": silent is not None}
-    return AlertSeen(rule=rules.NO_SCHEDULER, raised_at=since, seen_at=now, facts=facts)
+    return Alert(rule=rules.NO_SCHEDULER, raised_at=since, seen_at=now, facts=facts)
 
 
-def _over(now: dt.datetime) -> Iterator[AlertSeen]:
-    rows = Alert.primary.filter(cleared_at__gte=now - KEPT).order_by("-cleared_at", "-pk")
-    yield from (AlertSeen.of(row) for row in rows[:MAX_OVER] if row.rule in rules.RULES)
+def _over(now: dt.datetime) -> list[Alert]:
+    rows = Alert.primary.filter(cleared_at__gte=now - KEPT, rule__in=list(rules.RULES))
+    return list(rows.order_by("-cleared_at", "-pk")[:MAX_OVER])
 
 
-def _once(alerts: list[AlertSeen]) -> list[AlertSeen]:
+def _once(alerts: list[Alert]) -> list[Alert]:
     """Leave out that a type fails where its breaker tells the same: for all that are concerned."""
     held = {alert.subject: alert for alert in alerts if alert.rule == rules.BREAKER_OPEN}
 
-    def is_told(alert: AlertSeen) -> bool:
+    def is_told(alert: Alert) -> bool:
         breaker = held.get(alert.subject) if alert.rule == rules.TYPE_FAILING else None
         holds_all = breaker is not None and not breaker.facts.get("organization")
         return breaker is not None and (holds_all or set(alert.organizations) <= set(breaker.organizations))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 import threading
@@ -21,7 +20,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_jobs.engine.alerts.reading import AlertSeen, names_of_concerned
+from django_jobs.engine.alerts.reading import names_of_concerned
 from django_jobs.engine.alerts.rules import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
 from django_jobs.engine.insight import events
 from django_jobs.engine.store import database
@@ -44,7 +43,7 @@ class Words:
     advice: str = ""
 
 
-def words_of(alert: AlertSeen, now: dt.datetime) -> Words:
+def words_of(alert: Alert, now: dt.datetime) -> Words:
     """Return the alarm in the active language and time zone."""
     facts, rule = alert.facts, RULES[alert.rule]
     values = _values(alert, moment_in_words(alert.since, now))
@@ -58,13 +57,13 @@ def words_of(alert: AlertSeen, now: dt.datetime) -> Words:
     )
 
 
-def advice_on(alert: AlertSeen) -> str:
+def advice_on(alert: Alert) -> str:
     """Return what system admins can do; blank where the error says it."""
     advice = RULES[alert.rule].advice
     return str(advice(alert.subject, alert.facts) if callable(advice) else advice)
 
 
-def plain_text(alert: AlertSeen, now: dt.datetime) -> str:
+def plain_text(alert: Alert, now: dt.datetime) -> str:
     """Return the alarm in one line of English, with moments in UTC."""
     with translation.override(None), timezone.override(dt.UTC):
         words = words_of(alert, now)
@@ -84,7 +83,7 @@ def moment_in_words(moment: dt.datetime, now: dt.datetime) -> str:
     return _("%(day)s, %(time)s") % {"day": date_format(local, "MONTH_DAY_FORMAT"), "time": clock}
 
 
-def _concerned(alert: AlertSeen) -> str:
+def _concerned(alert: Alert) -> str:
     count = len([key for key, jobs in alert.organizations.items() if jobs])
     if not count or alert.is_partial:
         return ""
@@ -105,7 +104,7 @@ def _minutes(facts: Mapping[str, Any]) -> str:
     return _number(int(minutes) if minutes == int(minutes) else minutes)
 
 
-def _values(alert: AlertSeen, since: str) -> dict[str, Any]:
+def _values(alert: Alert, since: str) -> dict[str, Any]:
     """Return what sentences name. ``jobs``, ``attempts_in_all`` and ``failed_in_all`` choose singular or plural."""
     facts = alert.facts
     jobs = facts.get("count", facts.get("waiting", 0))
@@ -144,9 +143,8 @@ def announce(alert: Alert) -> None:
 
 
 def _send(alert: Alert) -> None:
-    seen = AlertSeen.of(alert)
-    text = plain_text(seen, alert.cleared_at or alert.seen_at)
-    events.deliver(job_alert, Alert, f"alert={alert.pk}", alert=seen, text=text)
+    text = plain_text(alert, alert.cleared_at or alert.seen_at)
+    events.deliver(job_alert, Alert, f"alert={alert.pk}", alert=alert, text=text)
 
 
 # One mail to ADMINS, as Django's ``mail_admins`` sends it, over a connection that waits for no server for ever.
@@ -206,12 +204,10 @@ class UntoldAlerts:
         return len([row for row in self.rows if row.raise_mailed_at is None]) - 1
 
     @property
-    def seen(self) -> AlertSeen:
+    def seen(self) -> Alert:
         """Return the alarm as a mail tells it: of an error the text that tenants may read."""
-        seen = AlertSeen.of(self.newest)
-        return dataclasses.replace(
-            seen, facts={name: value for name, value in seen.facts.items() if name != "exception"}
-        )
+        facts = {name: value for name, value in self.newest.facts.items() if name != "exception"}
+        return self.newest.with_facts(facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +242,7 @@ def summary_of(entries: Sequence[UntoldAlerts], now: dt.datetime) -> Mail:
     return Mail(text % values, "\n\n".join(part for part in parts if part) + "\n")
 
 
-def _headline(seen: AlertSeen, words: Words) -> str:
+def _headline(seen: Alert, words: Words) -> str:
     text = _("Alarm: %(what)s") if seen.is_open else _("Over: %(what)s")
     return (text % {"what": _what(words)})[:MAX_SUBJECT]
 
@@ -262,7 +258,7 @@ def _line(entry: UntoldAlerts, now: dt.datetime) -> str:
     return f"- {_headline(seen, words)}. {one_line(f'{words.text} {words.error}'.strip())}"
 
 
-def _sentences(entry: UntoldAlerts, seen: AlertSeen, words: Words, now: dt.datetime) -> Iterator[str]:
+def _sentences(entry: UntoldAlerts, seen: Alert, words: Words, now: dt.datetime) -> Iterator[str]:
     yield words.text
     if words.error:
         yield one_line(words.error)

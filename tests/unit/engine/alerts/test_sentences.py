@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils.translation import override
 
-from django_jobs.engine.alerts.reading import AlertSeen
 from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
+from django_jobs.models import Alert
 
 NOON = dt.datetime(2026, 5, 1, 12, 0, tzinfo=dt.UTC)
 
@@ -23,7 +23,7 @@ def test_a_time_keeps_its_zone_beside_it_in_both_directions(language: str | None
 
 def words(rule: str, facts: dict[str, Any], *, is_partial: bool = False) -> Words:
     """What is said of an alarm of the subject "mails", which was raised at noon."""
-    alert = AlertSeen(rule=rule, subject="mails", raised_at=NOON, seen_at=NOON, facts=facts, is_partial=is_partial)
+    alert = Alert(rule=rule, subject="mails", raised_at=NOON, seen_at=NOON).with_facts(facts, is_partial=is_partial)
     with override("en"):
         return words_of(alert, NOON)
 
