@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,18 +101,12 @@ def describe_all(jobs: Sequence[Job], *, user: Any = None, listed: bool = False)
     ``listed`` keeps a list small: an error is cut after 500 characters and the parents' ids after 100, each with an
     ellipsis, and ``result`` is None where its column was deferred.
     """
-    parents = _first_parents(jobs) if listed else _parents(jobs)
+    parents = _parents(jobs, listed=listed)
     around = _Circumstances(jobs, user)
-    described = [_describe(job, parents[job.pk], around) for job in jobs]
-    return [_in_list(status) for status in described] if listed else described
+    return [_describe(job, parents[job.pk], around, listed=listed) for job in jobs]
 
 
-def _in_list(status: JobStatus) -> JobStatus:
-    """Return the status with its error cut."""
-    return dataclasses.replace(status, error_message=clean_text(status.error_message, MAX_LISTED_ERROR))
-
-
-def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus:
+def _describe(job: Job, parents: list[str], around: _Circumstances, *, listed: bool) -> JobStatus:
     withheld = around.withhold and job.organization_id in around.inactive
     reference = MASK if job.output_reference and "output_reference" in around.hidden else job.output_reference
     return JobStatus(
@@ -137,7 +130,7 @@ def _describe(job: Job, parents: list[str], around: _Circumstances) -> JobStatus
         next_retry_at=job.next_retry_at,
         output_reference=None if withheld else reference or None,
         result=None if withheld else _result(job, around.hidden),
-        error_message=job.error_message,
+        error_message=clean_text(job.error_message, MAX_LISTED_ERROR) if listed else job.error_message,
         error_type=job.error_type,
         cancel_requested=job.cancel_requested_at is not None,
         depends_on=parents,
@@ -150,25 +143,20 @@ def _result(job: Job, hidden: Names) -> Any:
     return None if "result" in job.get_deferred_fields() else masked(job.result, hidden)
 
 
-def _first_parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
-    """The ids of the first parents of each of these jobs, and an ellipsis where there are more."""
-    links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
-    number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
-    first = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1).order_by("parent_id")
-    names_by_child: dict[int, list[str]] = defaultdict(list)
-    for child, parent, created_at in first.values_list("child_id", "parent_id", "parent__created_at") if jobs else ():
-        is_beyond = len(names_by_child[child]) == MAX_LISTED_PARENTS
-        names_by_child[child].append("…" if is_beyond else format_job_id(parent, created_at.year))
-    return names_by_child
+def _parents(jobs: Sequence[Job], *, listed: bool) -> dict[int, list[str]]:
+    """The ids of the parents of each of these jobs, in the order of their submission.
 
-
-def _parents(jobs: Sequence[Job]) -> dict[int, list[str]]:
-    """The ids of the parents of each of these jobs, in the order of their submission."""
+    In a list these are the first ones, and an ellipsis where there are more.
+    """
     links = JobDependency.primary.filter(child_id__in=[job.pk for job in jobs])
+    if listed:
+        number = Window(RowNumber(), partition_by="child_id", order_by="parent_id")
+        links = links.annotate(number=number).filter(number__lte=MAX_LISTED_PARENTS + 1)
     names_by_child: dict[int, list[str]] = defaultdict(list)
     rows = links.order_by("parent_id").values_list("child_id", "parent_id", "parent__created_at")
     for child, parent, created_at in rows if jobs else ():
-        names_by_child[child].append(format_job_id(parent, created_at.year))
+        is_beyond = listed and len(names_by_child[child]) == MAX_LISTED_PARENTS
+        names_by_child[child].append("…" if is_beyond else format_job_id(parent, created_at.year))
     return names_by_child
 
 
