@@ -36,7 +36,6 @@ from django_jobs.engine.insight.inspection import (
 )
 from django_jobs.engine.insight.problems import (
     LiveWorker,
-    QueuedType,
     by_load,
     count_waiting_freely,
     is_served,
@@ -561,43 +560,29 @@ def find_queue_waiting(look: RuleContext) -> list[Finding] | None:
     slots = read_slots(live_workers())
     unserved = look.found.get(NO_WORKER, ())
     free, busy = by_load(slots, {queue for queue in pools.all_queues() if queue.pool not in unserved})
-    return [
-        *_findings(look, slots, free, "seconds", needs_room=True),
-        *_findings(look, slots, busy, "busy_seconds", needs_room=False),
-    ]
-
-
-def _findings(
-    look: RuleContext, slots: list[LiveWorker], queues: set[Queue], name: str, *, needs_room: bool
-) -> Iterator[Finding]:
-    seconds = look.thresholds[name]
-    places = count_waiting_freely(look.ago(seconds), queues, needs_room=needs_room, are_idle=True) if queues else {}
-    for queue, types in _by_queue(places).items():
-        yield Finding(subject=f"{queue.pool}/{_label(queue)}", facts=_facts(queue, types, slots, seconds))
-
-
-def _by_queue(places: Mapping[QueuedType, int]) -> dict[Queue, dict[str, int]]:
-    found: dict[Queue, dict[str, int]] = defaultdict(dict)
-    for place, count in places.items():
-        found[place.queue][place.job_type] = count
+    found: list[Finding] = []
+    for queues, seconds in ((free, look.thresholds["seconds"]), (busy, look.thresholds["busy_seconds"])):
+        types: dict[Queue, Counter[str]] = defaultdict(Counter)
+        since, needs_room = look.ago(seconds), queues is free
+        waits = count_waiting_freely(since, queues, needs_room=needs_room, are_idle=True) if queues else {}
+        for place, count in waits.items():
+            types[place.queue][place.job_type] = count
+        found += [_queue_finding(queue, types[queue], slots, seconds) for queue in types]
     return found
 
 
-def _label(queue: Queue) -> str:
-    return Priority(queue.priority).word
-
-
-def _facts(queue: Queue, types: dict[str, int], slots: list[LiveWorker], seconds: int) -> dict[str, Any]:
-    mine = [item for item in slots if queue in item.queues]
-    return {
+def _queue_finding(queue: Queue, types: Counter[str], slots: list[LiveWorker], seconds: int) -> Finding:
+    priority, mine = Priority(queue.priority).word, [item for item in slots if queue in item.queues]
+    facts = {
         "pool": queue.pool,
-        "priority": _label(queue),
-        "waiting": sum(types.values()),
+        "priority": priority,
+        "waiting": types.total(),
         "seconds": seconds,
-        "types": dict(sorted(types.items(), key=lambda item: -item[1])[:MAX_NAMED]),
+        "types": dict(types.most_common(MAX_NAMED)),
         "free": sum(item.free for item in mine),
         "slots": sum(item.total for item in mine),
     }
+    return Finding(subject=f"{queue.pool}/{priority}", facts=facts)
 
 
 def say_queue_waiting(facts: Facts, _is_partial: bool) -> Iterator[Any]:
