@@ -144,7 +144,7 @@ def announce(alert: Alert) -> None:
 
 def _send(alert: Alert) -> None:
     text = plain_text(alert, alert.cleared_at or alert.seen_at)
-    events.deliver(job_alert, Alert, f"alert={alert.pk}", alert=alert, text=text)
+    events.deliver(job_alert, Alert, f"alert={alert.pk}", {"alert": alert, "text": text})
 
 
 # One mail to ADMINS, as Django's ``mail_admins`` sends it, over a connection that waits for no server for ever.

@@ -41,7 +41,7 @@ MAX_WAITING = 10_000
 DRAIN_SECONDS = 5.0
 
 
-def deliver(signal: Signal, sender: type[Model] | None, about: str, **facts: Any) -> None:
+def deliver(signal: Signal, sender: type[Model], about: str, facts: dict[str, Any]) -> None:
     """Call the receivers of a signal with these facts, at once or in the background.
 
     ``about`` names in the log what the signal is about, such as ``alert=7``.
@@ -270,8 +270,8 @@ def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = Mappin
         jobs_by_pk = Job.primary.in_bulk(list(heard))
         jobs = [jobs_by_pk[pk] for pk in heard if pk in jobs_by_pk]
         for job, status_told in zip(jobs, status.describe_all(jobs), strict=True):
-            facts = {"exception": errors[job.pk]} if job.pk in errors else {}
-            deliver(heard[job.pk], Job, f"job_id={job.name}", status=status_told, **facts)
+            facts = {"status": status_told} | ({"exception": errors[job.pk]} if job.pk in errors else {})
+            deliver(heard[job.pk], Job, f"job_id={job.name}", facts)
     except Exception:
         logger.exception("event=signals_failed jobs=%s", len(heard))
 
