@@ -196,15 +196,15 @@ logger = logging.getLogger("django_jobs")
 _put_off: Final[ContextVar[list[bool] | None]] = ContextVar("django_jobs_put_off", default=None)
 
 
-def wake(priority: int = Priority.CRITICAL) -> int:
-    """Dispatch what may go if the broker has room for this priority or a lower one; return how many jobs went.
+def wake() -> int:
+    """Dispatch what may go if the broker has room for any of it; return how many jobs went.
 
     For a caller who must not wait long: once the broker has taken BUDGET_SECONDS, the rest is left to the scheduler.
     Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
     if _is_put_off():
         return 0
-    return _quietly(lambda: _dispatch_if_room(priority, 1.0, TimeBudget(BUDGET_SECONDS)))
+    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, TimeBudget(BUDGET_SECONDS)))
 
 
 @contextlib.contextmanager
@@ -231,13 +231,13 @@ def _is_put_off() -> bool:
     return wanted is not None
 
 
-def dispatch_without_budget(priority: int = Priority.CRITICAL) -> int:
+def dispatch_without_budget() -> int:
     """Bring in what is due by now, and do what :func:`wake` does, however slow the broker is. For background processes.
 
     Tickets may be called back even if nothing waits. Return how many jobs went.
     """
     _quietly(backlog.bring_due)
-    return _quietly(lambda: _dispatch_if_room(priority, 1.0, TimeBudget(), calls_back=True))
+    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, TimeBudget(), calls_back=True))
 
 
 def dispatch_new(job: Job) -> int:

@@ -17,7 +17,7 @@ from django_jobs.engine.ports import Queue
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import InFlightJob, InFlightMark, Lane, LaneMark
 from django_jobs.models import EngineLease, Job, get_organization_model
-from django_jobs.statuses import IN_FLIGHT, Status
+from django_jobs.statuses import Status
 
 # What is in flight, that is queued or running: how much it is, and where to find it.
 #
@@ -211,22 +211,15 @@ LOCK_WAIT_SECONDS: Final = 0.25
 def take_lock(seconds: float = 0.0) -> EngineLease | None:
     """Return the row, locked until the transaction ends; None when other dispatchers have it for so many seconds.
 
-    It may have been deleted. Where jobs have started by then, what was known of their rates is lost.
+    Where it is new, what started before is not known: it may have been deleted.
     """
     rows = EngineLease.primary.filter(pk=LOCK_LEASE)
     lease = store().first_locked(rows, seconds)
     if lease is None and not rows.exists():
-        state = {KEPT_RATES: rates.LOST_RATES} if _has_anything_started() else {}
-        EngineLease.primary.bulk_create([EngineLease(name=LOCK_LEASE, state=state)], ignore_conflicts=True)
+        new = EngineLease(name=LOCK_LEASE, state={KEPT_RATES: rates.LOST_RATES})
+        EngineLease.primary.bulk_create([new], ignore_conflicts=True)
         lease = store().first_locked(rows, seconds)
     return lease
-
-
-def _has_anything_started() -> bool:
-    """Return whether any job runs or has completed, by the indexes of those."""
-    in_flight = Job.primary.filter(status__in=sorted(IN_FLIGHT)).order_by("queued_at")
-    completed = Job.primary.filter(status=Status.COMPLETED).order_by("pk")
-    return any(list(rows.values_list("pk")[:1]) for rows in (in_flight, completed))
 
 
 def look_at_lock() -> EngineLease | None:

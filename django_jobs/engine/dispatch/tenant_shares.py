@@ -245,16 +245,8 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
     value = min(max(answer, least), most)
     if value == answer:
         return value, None
-    problem = say("it answered %(answer)s", code="out_of_range", answer=_shown(answer))
+    problem = say("it answered %(answer)s", code="out_of_range", answer=f"{answer:g}")
     return value, BadAnswer(question, id_of(organization), problem, value)
-
-
-def _shown(answer: float) -> str:
-    """Return a number in few characters."""
-    try:
-        return f"{answer:g}"
-    except OverflowError:
-        return "a number that no float can hold"
 
 
 def _complain(bad: BadAnswer) -> None:
