@@ -422,11 +422,7 @@ def _next_lanes(marks: LaneMarks, walk: Walk, count: int) -> tuple[list[LaneStep
 
 
 def _page_of(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep], *, is_all: bool) -> LanePage:
-    return LanePage(_some(marks, walk, steps), {step.lane.organization_pk for step in steps if step.is_due}, is_all)
-
-
-def _some(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep]) -> list[Lane]:
-    """Return the lanes with something due, and of an organization with many lanes some."""
+    """Return the page of the lanes with something due; of an organization with many lanes it has some."""
     chosen: list[Lane] = []
     open_steps = [step for step in steps if step.is_due and walk.bound.is_open(step.lane)]
     for organization_pk, own in itertools.groupby(open_steps, lambda step: step.lane.organization_pk):
@@ -439,7 +435,7 @@ def _some(marks: LaneMarks, walk: Walk, steps: Sequence[LaneStep]) -> list[Lane]
             if len(by_type[kind]) >= walk.bound.most:
                 by_type[kind] = _from_some_key(marks, walk, organization_pk, by_type[kind])
             chosen += by_type[kind]
-    return chosen
+    return LanePage(chosen, {step.lane.organization_pk for step in steps if step.is_due}, is_all)
 
 
 def _from_some_key(marks: LaneMarks, walk: Walk, organization_pk: Any, found: list[Lane]) -> list[Lane]:
