@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django_jobs.engine import machine
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
+from django_jobs.engine.store.values import JobRow
 
 if TYPE_CHECKING:
     from django_jobs.engine.log_lines import LineBuffer
@@ -70,17 +71,9 @@ class Claimed:
     timeout_seconds: int
     #: In whose name it was claimed.
     worker_name: str
-    #: So many of the attempts before this one are known to have saved no file, from the first one on.
-    fileless_attempts: int = 0
-    #: How many failures open the breaker of its type; 0: it has none.
-    breaker_failures: int = 0
-    #: Whether its end may let another job start, by a limit of its type.
-    is_limited: bool = False
-    owner_id: Any = None
-    owner_name: str = ""
+    #: Its row as it was before the claim, with what its type says.
+    row: JobRow
     given_back: GivenBack = field(default_factory=GivenBack)
-    #: The handler must begin before this moment of the monotonic clock; None: at any time.
-    starts_before: float | None = None
     #: A moment before the claim, on the clock of ``engine.machine``: its lease lasts at least from then on.
     claimed_at: float = field(default_factory=machine.uptime_seconds)
     #: Which of the sets that its process claimed it belongs to; 0: the process does not number them.

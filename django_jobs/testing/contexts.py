@@ -21,7 +21,7 @@ from django_jobs.engine.execution.steps import MAX_STEPS, Notes
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.engine.store.values import NewStep, StoredStep
+from django_jobs.engine.store.values import JobRow, NewStep, StoredStep
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
 from django_jobs.exceptions import AttemptLost, JobCanceled
 from django_jobs.models import Job
@@ -234,7 +234,8 @@ def make_context(
         values["organization"] = id_of(tenant)
     values.setdefault("organization_pk", values["organization"] if tenant is None else tenant.pk)
     ticket = Ticket(0, 0, values["attempt"], 0, DEFAULT_POOL)
-    claimed = Claimed(pk=0, ticket=ticket, handler=_no_handler, parameters=stored, worker_name="", **values)
+    row = JobRow._make([None] * len(JobRow._fields))  # nobody asks it of a job that is in no database
+    claimed = Claimed(pk=0, ticket=ticket, handler=_no_handler, parameters=stored, worker_name="", row=row, **values)
     return RecordingContext(claimed, tenant, parents=results, notes=notes, batch=batch, batch_id=batch_id)
 
 

@@ -244,7 +244,7 @@ class ChildState:
         ended = self.batch.take_ended()
         with database.waiting_on_line():
             self.settler.settle(ended)
-        if any(outcome.claimed.is_limited for outcome in ended):
+        if any(outcome.claimed.row.is_limited for outcome in ended):
             self.room_was_made()
 
     @contextlib.contextmanager

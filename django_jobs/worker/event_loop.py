@@ -397,7 +397,7 @@ def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
         return NotBegun(claimed=claimed, text=LEASE_OVER)
     if claimed.is_canceled:
         return NotBegun(claimed=claimed, text=CANCELED)
-    if claimed.breaker_failures and breaker.is_known_open(claimed):
+    if claimed.row.breaker_failures and breaker.is_known_open(claimed):
         return NotBegun(claimed=claimed, text=OTHERS_FAILED)
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):

@@ -35,7 +35,7 @@ from django_jobs.models import ExecutionLog
 from django_jobs.statuses import Status
 from lab.benchmarks import setting
 from lab.benchmarks.live_setting import admins_headers, make_organizations, server, without_layer
-from tests.support.verbs import NOW, Claimed, Interrupter, Move, ProgressBuffer, SlotRunner, Ticket
+from tests.support.verbs import NOW, Interrupter, Move, ProgressBuffer, SlotRunner, Ticket
 
 SOCKETS = 1_000
 EVENTS_A_SECOND = 200
@@ -201,20 +201,8 @@ def progress() -> None:
     job = submit_job("nothing", organization, run_at=timezone.now() + dt.timedelta(days=1))
     buffer = ProgressBuffer("bench")
     runner = SlotRunner((job.pk, 1), buffer, Interrupter(on_main_thread=True))
-    claimed = Claimed(
-        pk=job.pk,
-        job_id=job.name,
-        ticket=Ticket(job.pk, job.created_at.year, 1, job.priority, "default"),
-        job_type="nothing",
-        handler=print,
-        organization_pk=organization.pk,
-        organization=organization.name,
-        parameters={},
-        metadata={},
-        attempt=1,
-        timeout_seconds=60,
-        worker_name="bench",
-    )
+    ticket = Ticket(job.pk, job.created_at.year, 1, job.priority, "default")
+    claimed = verbs.claimed_job(verbs.store().claim_rows([job.pk])[0], ticket, print, "bench")
     context = JobContext(claimed, runner)
     done = threading.Event()
 

@@ -90,7 +90,7 @@ def test_what_is_replaced_in_between_runs_with_the_new_values(
         verbs.claim([ticket_of(queue_up(submit(number * 10, user)))], WORKER)
     job = queue_up(submit(30, users[0]))
     (found,) = claim_while(job, lambda: queue_up(submit(31, users[owner])), monkeypatch)
-    assert (found.pk, found.parameters, found.owner_id) == (job.pk, {"number": 31}, users[owner].pk)
+    assert (found.pk, found.parameters, found.row.owner_id) == (job.pk, {"number": 31}, users[owner].pk)
     assert_histories_are_chains()
 
 

@@ -74,7 +74,7 @@ def test_a_job_like_another_is_known_by_the_keys_and_ids_of_tenants(
     read = mock.Mock(wraps=verbs.store().claim_rows)
     monkeypatch.setattr(verbs.store(), "claim_rows", read)
     (found,) = verbs.claim([second], WORKER)
-    assert (found.organization_pk, found.organization, found.owner_id) == (tenant.pk, "acme", owner.pk)
+    assert (found.organization_pk, found.organization, found.row.owner_id) == (tenant.pk, "acme", owner.pk)
     assert (found.organization_pk, found.handler) == (like.organization_pk, like.handler)
     assert any(call.args[0] for call in read.mock_calls) is not verbs.store().claims_known
 

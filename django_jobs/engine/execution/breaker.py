@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from django.db.models import Q
@@ -18,7 +18,7 @@ from django_jobs.engine.dispatch.limits import BreakerLimits, FailedAttempt, cou
 from django_jobs.engine.execution import retry_policy
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import After, JobRow, Move, Moved
+from django_jobs.engine.store.values import After, JobRow, Move
 from django_jobs.engine.transitions import kind_of
 from django_jobs.models import Breaker, ExecutionLog, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, BreakerState, LogReason, Priority, Status
@@ -136,13 +136,9 @@ def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
     return moment is not None and since is not None and moment >= since
 
 
-def count_completions(items: Iterable[retry_policy.Returned], moved: Iterable[Moved]) -> None:
-    """Count the attempts among these that were stored as completed; in the transaction that stores them."""
-    stored = {(item.pk, item.attempt) for item in moved}
-    own = [
-        item for item in items if item.claimed.breaker_failures and (item.claimed.pk, item.claimed.attempt) in stored
-    ]
-    types = {item.claimed.job_type for item in own}
+def count_completions(completed: Sequence[retry_policy.Returned]) -> None:
+    """Count these attempts, of types that have a breaker; in the transaction that stores them as completed."""
+    types = {item.claimed.job_type for item in completed}
     counts = Q(failures__gt=0) | Q(others_failures__gt=0) | Q(state=BreakerState.OPEN)
     rows = Breaker.primary.filter(counts, pk__in=types)
     concerned = set(rows.values_list("pk", flat=True)) if types else set()
@@ -151,7 +147,7 @@ def count_completions(items: Iterable[retry_policy.Returned], moved: Iterable[Mo
     now, locked = database.now(), _locked(concerned)
     for row in locked.values():
         was_open = row.state == BreakerState.OPEN
-        for item in own:
+        for item in completed:
             if item.claimed.job_type == row.pk:
                 count_completion(row, item.claimed.organization_pk, _began(item, now), now)
         if was_open and row.state == BreakerState.RECOVERING:

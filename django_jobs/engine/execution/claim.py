@@ -463,7 +463,7 @@ def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued:
     for job in store().claim_rows(list(changed)):
         item = changed[job.pk]
         item.parameters, item.metadata, item.timeout_seconds = job.input_parameters, job.metadata, job.timeout_seconds
-        item.owner_id, item.owner_name, item.starts_before = job.owner_id, job.owner_name, job.starts_before
+        item.row = job
 
 
 def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
@@ -489,10 +489,5 @@ def claimed_job(job: JobRow, ticket: Ticket, handler: Handler, worker_name: str)
         attempt=job.attempt + 1,
         timeout_seconds=job.timeout_seconds,
         worker_name=worker_name,
-        fileless_attempts=job.fileless_attempts,
-        breaker_failures=job.breaker_failures or 0,
-        is_limited=bool(job.is_limited),
-        owner_id=job.owner_id,
-        owner_name=job.owner_name,
-        starts_before=job.starts_before,
+        row=job,
     )

@@ -56,8 +56,8 @@ class Outcome:
         so no later one counts either.
         """
         claimed = self.claimed
-        counts = self.saved_nothing and claimed.fileless_attempts == claimed.attempt - 1
-        return claimed.attempt if counts else claimed.fileless_attempts
+        counts = self.saved_nothing and claimed.row.fileless_attempts == claimed.attempt - 1
+        return claimed.attempt if counts else claimed.row.fileless_attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

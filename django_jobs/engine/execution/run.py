@@ -149,7 +149,7 @@ async def attempt_beside_others(
 
 def _expired(claimed: Claimed, now: float) -> retry_policy.NotBegun | None:
     """Return the end of a job that waited behind another one until it expired; its next claim ends it."""
-    if claimed.starts_before is None or now < claimed.starts_before:
+    if claimed.row.starts_before is None or now < claimed.row.starts_before:
         return None
     return retry_policy.NotBegun(
         claimed=claimed, text=say("Handed back before it began: it has expired", code="expired")

@@ -50,15 +50,15 @@ def _waiting(item: Move) -> Move:
 
 def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Moved]:
     """Move the jobs of these attempts to Completed, count that for the breakers of their types and store their logs."""
-    if not any(item.claimed.breaker_failures or item.log for item in items):
+    if not any(item.claimed.row.breaker_failures or item.log for item in items):
         return _move(items, worker_name)
 
     def store() -> list[Moved]:
         moved = _move(items, worker_name)
-        if any(item.claimed.breaker_failures for item in items):
-            breaker.count_completions(items, moved)
-        stored = {(found.pk, found.attempt) for found in moved}
-        handler_logs.save_with_ends(item for item in items if (item.claimed.pk, item.claimed.attempt) in stored)
+        stored = {(item.pk, item.attempt) for item in moved}
+        completed = [item for item in items if _key(item) in stored]
+        breaker.count_completions([item for item in completed if item.claimed.row.breaker_failures])
+        handler_logs.save_with_ends(completed)
         return moved
 
     return database.in_transaction(store)
@@ -308,7 +308,7 @@ def _settle_others(items: Sequence[retry_policy.Outcome], worker_name: str) -> l
         by_pk = {item.claimed.pk: item for item in items}
         jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()}, worker_name)
         moves = [begun(move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs]
-        types = {item.claimed.job_type for item in items if item.claimed.breaker_failures}
+        types = {item.claimed.job_type for item in items if item.claimed.row.breaker_failures}
         steps.save_checkpoints_with_ends([by_pk[job.pk] for job in jobs])
         handler_logs.save_with_ends([by_pk[job.pk] for job in jobs])
         moves = returned_by_dispatch(jobs, breaker.count_ends(jobs, moves, types))

@@ -386,7 +386,7 @@ def submit_from_handler(claimed: Claimed, job_type: object, parameters: Any, key
     token = current_job.set(claimed)  # threads that the handler started do not know the job
     try:
         with fresh_reads():  # a refusal would end the running job
-            owner = keywords["user"] if "user" in keywords else owner_of(claimed, claimed.job_id)
+            owner = keywords["user"] if "user" in keywords else owner_of(claimed.row, claimed.job_id)
             authorizer = Authorizer(owner, is_code="user" not in keywords)
             organization = get_organization_model()(pk=claimed.organization_pk)
             values = {**given, "parameters": parameters}

@@ -263,7 +263,7 @@ def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_lon
     for handler in (never, never_async):
         job, claimed = running_job()
         claimed.handler = handler
-        claimed.starts_before = time.monotonic()
+        claimed.row = claimed.row._replace(starts_before=time.monotonic())
         child.state.batch.put([claimed])
         child.slots.run_batch()
         child.slots.wait()

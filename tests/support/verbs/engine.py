@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.claimed_job import current_job
     from django_jobs.engine.claimed_job import Claimed
     from django_jobs.engine.execution.claim import claim_jobs as claim
+    from django_jobs.engine.execution.claim import claimed_job
     from django_jobs.engine.execution.claim import likeness as claim_likeness
     from django_jobs.engine.execution.claim import forget_verdicts as forget_claim_verdicts
     from django_jobs.engine.execution.claim import known_handler

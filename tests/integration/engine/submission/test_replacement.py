@@ -129,8 +129,8 @@ def test_a_claim_that_has_read_what_is_replaced_meanwhile_runs_what_is_asked_for
     interpose("get_policy", lambda: SimpleNamespace(is_active=is_active))
     (claimed,) = verbs.claim([ticket_of(first)], WORKER)
     assert (claimed.parameters, claimed.timeout_seconds) == ({"n": 2}, 9)
-    assert (claimed.owner_id, claimed.owner_name) == (user.pk, user.username)
-    assert claimed.starts_before is not None
+    assert (claimed.row.owner_id, claimed.row.owner_name) == (user.pk, user.username)
+    assert claimed.row.starts_before is not None
 
 
 def test_a_job_that_was_picked_and_then_got_a_later_moment_is_not_dispatched(

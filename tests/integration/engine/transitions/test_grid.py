@@ -27,20 +27,10 @@ STOPPED: Final = "by an orderly shutdown"
 
 def attempt_of(job: Job) -> Claimed:
     """What a worker would hold that believes to run the job's present attempt."""
-    return Claimed(
-        pk=job.pk,
-        job_id=job.name,
-        ticket=ticket_of(job),
-        job_type=job.job_type_id,
-        handler=handlers.do_nothing,
-        organization_pk=job.organization_id,
-        organization=job.organization_name,
-        parameters={},
-        metadata={},
-        attempt=job.attempt,
-        timeout_seconds=job.timeout_seconds,
-        worker_name=WORKER,
-    )
+    (row,) = verbs.store().claim_rows([job.pk])
+    claimed = verbs.claimed_job(row, ticket_of(job), handlers.do_nothing, WORKER)
+    claimed.attempt = job.attempt
+    return claimed
 
 
 def pair(job: Job) -> list[tuple[int, int]]:
