@@ -20,7 +20,7 @@ from django.db import connections, reset_queries
 
 from django_jobs.engine import machine
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import breaker, leases
+from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.context import JobContext
 from django_jobs.engine.execution.retry_policy import NotBegun, Outcome
 from django_jobs.engine.execution.run import (
@@ -356,7 +356,6 @@ class TaskInterrupter(Interrupter):
 
 LEASE_OVER: Final = say("Handed back before it began: its lease was over", code="lease_over")
 CANCELED: Final = say("Handed back before it began: it was canceled", code="canceled")
-OTHERS_FAILED: Final = say("Handed back before it began: others of its type failed", code="breaker_open")
 #: Nothing that was claimed less than so many seconds ago is asked about its lease.
 FRESH_SECONDS: Final = 1.0
 
@@ -397,8 +396,6 @@ def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
         return NotBegun(claimed=claimed, text=LEASE_OVER)
     if claimed.is_canceled:
         return NotBegun(claimed=claimed, text=CANCELED)
-    if claimed.row.breaker_failures and breaker.is_known_open(claimed):
-        return NotBegun(claimed=claimed, text=OTHERS_FAILED)
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
     if state.shared_slots.board.is_revoked(claimed.set_number):
         return NotBegun(claimed=claimed, text=leases.HELD_UP)

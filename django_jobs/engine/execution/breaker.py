@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import math
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db.models import Q
 
-from django_jobs.engine import machine
-from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.dispatch.limits import BreakerLimits, FailedAttempt, count_completion, count_failure, holds_jobs
 from django_jobs.engine.execution import retry_policy
@@ -51,15 +49,12 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
     waits = pause > 0 and _others_wait(job, now)
     delay = _delay(times, pause) if waits else 0.0
     values: dict[str, Any] = {name: value for name, value in item.values.items() if name != "retry_count"}
-    return Move(
-        pk=item.pk,
+    text = "No retry spent, since the breaker of the job type is open: %(text)s"
+    return replace(
+        item,
         to_status=Status.PENDING,
-        attempt=item.attempt,
-        message=say(
-            "No retry spent, since the breaker of the job type is open: %(text)s", code="spared", text=item.message
-        ),
+        message=say(text, code="spared", text=item.message),
         reason=LogReason.SPARED,
-        traceback=item.traceback,
         values={**values, "next_retry_at": None, "ready_at": After(delay), "worker_name": ""},
     )
 
@@ -112,9 +107,6 @@ WRITTEN: Final = (
     "tries_since",
     "recovering_since",
 )
-#: When this process last learned that a breaker is open, on the clock of ``engine.machine``, and whose jobs it holds:
-#: of one organization, or of all (None). By database and type.
-_learned: Final[dict[tuple[str, str], tuple[float, Any]]] = {}
 
 
 def not_startable(jobs: Sequence[JobRow]) -> set[int]:
@@ -130,6 +122,12 @@ def not_startable(jobs: Sequence[JobRow]) -> set[int]:
         (job, row) for job in jobs if (row := open_rows.get(job.job_type_id)) and holds_jobs(row, job.organization_id)
     ]
     return {job.pk for job, row in held if not _is_since(job.queued_at, row.tries_since)}
+
+
+def for_dispatch(item: Move) -> Move:
+    """Return the move to Queued as one to Pending, where its job is ready at once."""
+    values = {**item.values, "queued_at": None, "ready_at": After(0.0)}
+    return replace(item, to_status=Status.PENDING, values=values)
 
 
 def _is_since(moment: dt.datetime | None, since: dt.datetime | None) -> bool:
@@ -178,7 +176,7 @@ def count_ends(
     made = [
         ends.counted(job, item) if item.to_status in failing else item for job, item in zip(jobs, moves, strict=True)
     ]
-    ends.write()
+    Breaker.primary.bulk_update(ends.changed.values(), WRITTEN)
     return [ends.unless_held(job, item) for job, item in zip(jobs, made, strict=True)]
 
 
@@ -188,7 +186,8 @@ class _Ends:
     def __init__(self, limits: Mapping[str, BreakerLimits], rows: Mapping[str, Breaker]) -> None:
         self._limits, self._rows = limits, rows
         self._now = database.now()
-        self._changed: set[str] = set()
+        #: To be written.
+        self.changed: dict[str, Breaker] = {}
 
     def counted(self, job: Job, item: Move) -> Move:
         """Count a failed attempt; return its move."""
@@ -206,7 +205,7 @@ class _Ends:
             began=job.started_at,
         )
         is_charged = count_failure(row, failure, limits, self._now)
-        self._changed.add(row.pk)
+        self.changed[row.pk] = row
         if row.state == BreakerState.OPEN and not (was_open and row.organization_id == held):
             _tell_opening(row, limits)
         if is_charged:
@@ -223,23 +222,8 @@ class _Ends:
         is_held = holds_jobs(row, job.organization_id)
         if not is_held or _is_since(job.started_at, row.tries_since):
             return item
-        values: dict[str, Any] = {**item.values, "queued_at": None, "ready_at": After(0.0)}
-        return Move(
-            pk=item.pk,
-            to_status=Status.PENDING,
-            attempt=item.attempt,
-            message=say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message),
-            reason=item.reason,
-            traceback=item.traceback,
-            values=values,
-        )
-
-    def write(self) -> None:
-        """Write what changed, and note in this process which breakers are open."""
-        Breaker.primary.bulk_update([self._rows[pk] for pk in sorted(self._changed)], WRITTEN)
-        for row in self._rows.values():
-            if row.state == BreakerState.OPEN:
-                _learned[database.alias(), row.pk] = machine.uptime_seconds(), row.organization_id
+        message = say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message)
+        return replace(for_dispatch(item), message=message)
 
 
 def _limits(types: Collection[str]) -> dict[str, BreakerLimits]:
@@ -275,9 +259,3 @@ def _tell_opening(row: Breaker, limits: BreakerLimits) -> None:
 def _tell_recovery(job_type: str) -> None:
     database.on_commit(lambda: logger.warning("event=breaker_recovering job_type=%s", job_type))
     database.once_on_commit(dispatcher.wake)
-
-
-def is_known_open(claimed: Claimed) -> bool:
-    """Return whether this process learned after a job was claimed that the breaker of its type is open."""
-    learned, whose = _learned.get((database.alias(), claimed.job_type), (-math.inf, None))
-    return learned >= claimed.claimed_at and whose in {None, claimed.organization_pk}

@@ -35,14 +35,9 @@ def returned_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Mov
     asked = {job.job_type_id for job, item in zip(jobs, moves, strict=True) if item.to_status == Status.QUEUED}
     rated = set(JobType.primary.filter(_HAS_RATE, pk__in=asked).values_list("pk", flat=True)) if asked else set()
     return [
-        _waiting(item) if item.to_status == Status.QUEUED and job.job_type_id in rated else item
+        breaker.for_dispatch(item) if item.to_status == Status.QUEUED and job.job_type_id in rated else item
         for job, item in zip(jobs, moves, strict=True)
     ]
-
-
-def _waiting(item: Move) -> Move:
-    values = {**item.values, "queued_at": None, "ready_at": After(0.0)}
-    return replace(item, to_status=Status.PENDING, values=values)
 
 
 # Storing attempts whose handlers returned.

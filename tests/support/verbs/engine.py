@@ -121,7 +121,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.shares import Taker as ShareTaker
     from django_jobs.engine.execution.leases import start_unbegun
     from django_jobs.engine.execution.leases import start_known_unbegun as start_known
-    from django_jobs.engine.execution.breaker import is_known_open as is_breaker_known_open
 
     # Run
     from django_jobs.engine.execution.run import attempt_handler as attempt

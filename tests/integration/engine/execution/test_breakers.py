@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable
@@ -231,16 +230,6 @@ def test_ends_of_plain_types_ask_nothing_of_breakers() -> None:
     assert [query for query in queries if any(name in query["sql"].split("WHERE")[0] for name in tables)] == []
 
 
-def test_a_process_knows_of_what_it_claimed_before_it_learned_that_it_is_open(fragile: JobType) -> None:
-    (before,) = attempts(fragile, 1)
-    assert not verbs.is_breaker_known_open(before)
-    open_by_failures(fragile)
-    pending_job(fragile)
-    assert verbs.is_breaker_known_open(before)
-    assert not verbs.is_breaker_known_open(claim_try(fragile))
-    assert not verbs.is_breaker_known_open(dataclasses.replace(before, job_type="another"))
-
-
 def test_for_one_organizations_failures_its_tickets_alone_do_not_start(
     fragile: JobType, organization: Organization
 ) -> None:
@@ -285,14 +274,3 @@ def test_once_several_organizations_have_the_failures_all_are_held(
         end(raised(claimed))
     row = breaker_of(fragile)
     assert (row.state, row.organization_id) == (BreakerState.OPEN, None)
-
-
-def test_a_process_begins_others_jobs_of_a_set_in_which_one_organizations_fail(
-    fragile: JobType, organization: Organization
-) -> None:
-    mine = [running_job(job_type=fragile, organization=organization)[1] for _ in range(FAILURES + 1)]
-    (theirs,) = attempts(fragile, 1)
-    for claimed in mine[:FAILURES]:
-        end(raised(claimed))
-    assert verbs.is_breaker_known_open(dataclasses.replace(mine[-1], claimed_at=0.0))
-    assert not verbs.is_breaker_known_open(dataclasses.replace(theirs, claimed_at=0.0))
