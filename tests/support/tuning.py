@@ -388,7 +388,10 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "loop_clock": ("django_jobs.worker.child_state", "time"),
     "mail_clock": ("django_jobs.engine.alerts.telling", "time"),
     "newest_jobs_clock": ("django_jobs.engine.insight.search", "time"),
-    "policy_clock": ("django_jobs.engine.execution.claim", "time"),
+    "policy_clock": (
+        ("django_jobs.engine.execution.claim", "time"),
+        ("django_jobs.engine.memory", "time"),
+    ),
     "pools_clock": (
         ("django_jobs.engine.dispatch.window", "time"),
         ("django_jobs.engine.memory", "time"),

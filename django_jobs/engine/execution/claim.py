@@ -25,11 +25,11 @@ from django_jobs.engine.dispatch import backlog
 from django_jobs.engine.dispatch.new_jobs import Tries
 from django_jobs.engine.execution import breaker, leases
 from django_jobs.engine.job_types import handlers
-from django_jobs.engine.memory import forgets
+from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.values import NOW, After, JobRow, Move, Moved
+from django_jobs.engine.store.values import NOW, After, JobRow, Move
 from django_jobs.engine.submission.targets import may_own, may_submit
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
@@ -61,10 +61,9 @@ class Refusal:
 
 
 class Answer(NamedTuple):
-    """What the policy said of jobs like this one, when it was asked that, and when that expires."""
+    """What the policy said of jobs like this one, and when it was asked that."""
 
     asked: float
-    expires: float
     refusal: Refusal | None
     job: JobRow
 
@@ -72,16 +71,9 @@ class Answer(NamedTuple):
 #: The main loop and the refiller ask at the same time. Held by who writes answers, or walks through them.
 _writing: Final = threading.Lock()
 #: The newest last.
-_answers: dict[tuple[Any, ...], Answer] = {}
+_answers: Final[Memory[tuple[Any, ...], Answer]] = Memory(MAX_ANSWERS)
 #: One job of each kind for which an answer was wanted since they were last asked for again.
-_used: dict[tuple[Any, ...], JobRow] = {}
-
-
-def forget_answers() -> None:
-    """Forget all answers, so that organization and policy are asked anew."""
-    with _writing:
-        _answers.clear()
-    _used.clear()
+_wanted: Final[Memory[tuple[Any, ...], JobRow]] = Memory(MAX_ANSWERS)
 
 
 def refusal_of(job: JobRow) -> Refusal | None:
@@ -92,28 +84,14 @@ def refusal_of(job: JobRow) -> Refusal | None:
 
 def answer_to(job: JobRow) -> Answer | None:
     """Return the answer for a job that has not expired, and note that it was wanted."""
-    if len(_used) > MAX_ANSWERS:
-        _used.clear()
-    answer = _answers.get(want_answers(job))
-    return answer if answer is not None and time.monotonic() < answer.expires else None
+    return _answers.fresh(want_answers(job))
 
 
 def want_answers(job: JobRow) -> tuple[Any, ...]:
     """Note that an answer for this job was wanted; return its key."""
     key = _key(job)
-    _used[key] = _kind(job)
+    _wanted.put(key, _kind(job))
     return key
-
-
-def policy_allows(count: int) -> list[JobRow]:
-    """Return one of each kind of jobs that may run, of so many answers at most, the newest.
-
-    They have no parameters and no metadata.
-    """
-    now, alias = time.monotonic(), database.alias()
-    with _writing:
-        newest = list(itertools.islice(reversed(_answers.items()), count))
-    return [answer.job for key, answer in newest if answer.refusal is None and now < answer.expires and key[0] == alias]
 
 
 def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
@@ -124,38 +102,30 @@ def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
     """
     soon = time.monotonic() + ASK_AGAIN_SECONDS
     with contextlib.suppress(KeyError):  # another thread has taken out the last
-        while _used:  # emptied also where there is no answer: what still waits is wanted again
-            key, job = _used.popitem()
-            answer = _answers.get(key)
-            if answer is None or answer.expires < soon:
-                _ask_now(key, job)
+        while _wanted:  # emptied also where there is no answer: what still waits is wanted again
+            key, wanted = _wanted.popitem()
+            if key not in _answers or _answers[key].expires < soon:
+                _ask_now(key, wanted.value)
                 if is_called_away():
-                    _used.clear()
+                    _wanted.clear()
 
 
 def _ask_now(key: tuple[Any, ...], job: JobRow) -> Refusal | None:
     asked = time.monotonic()
 
     def ask() -> Refusal | None:
-        refusal = _ask_quietly(job)
-        _remember(key, Answer(asked, time.monotonic() + POLICY_CACHE_SECONDS, refusal, _kind(job)))
-        return refusal
+        answer = Answer(asked, _ask_quietly(job), _kind(job))
+        with _writing:
+            before = _answers.get(key)
+            if before is None or before.value.asked <= asked:  # else another thread has asked later, and was answered
+                _answers.pop(key, None)
+                _answers.put(key, answer, POLICY_CACHE_SECONDS)
+        return answer.refusal
 
     try:
         return access.ask_beside(job.organization_id, ask)
     except Late:
         return Refusal(Status.PENDING, UNANSWERED, POLICY_CACHE_SECONDS)
-
-
-def _remember(key: tuple[Any, ...], answer: Answer) -> None:
-    """Remember an answer, but for one to a question that another thread has asked later and has got answered."""
-    with _writing:
-        if len(_answers) > MAX_ANSWERS:
-            _answers.clear()
-        if key in _answers and _answers[key].asked > answer.asked:
-            return
-        _answers.pop(key, None)
-        _answers[key] = answer
 
 
 def _kind(job: JobRow) -> JobRow:
@@ -287,14 +257,12 @@ def known_claims() -> list[JobRow]:
 
     They have no parameters and no metadata.
     """
-    allowed = policy_allows(MAX_KNOWN)
+    now, alias = time.monotonic(), database.alias()
+    with _writing:
+        newest = list(itertools.islice(reversed(_answers.items()), MAX_KNOWN))
+    valid = [answer for key, (ends, answer) in newest if now < ends and key[0] == alias]
+    allowed = [answer.job for answer in valid if answer.refusal is None]
     return [job for job in allowed if job.handler_method and handlers.loaded_handler(job.handler_method) is not None]
-
-
-def handler_of(job: JobRow) -> Handler:
-    """Return the handler of a job that is like one of :func:`known`."""
-    want_answers(job)
-    return handlers.resolve_handler(job.handler_method or "")
 
 
 def _not_loadable_since(job: JobRow) -> float:
@@ -315,7 +283,8 @@ def question(job: JobRow) -> tuple[Any, ...]:
 @forgets
 def forget_verdicts() -> None:
     """Forget all that is known, so that organization and policy are asked anew."""
-    forget_answers()
+    _answers.clear()
+    _wanted.clear()
     likeness.forget()
 
 
@@ -352,7 +321,7 @@ def claim_jobs(
     accepted, refused = _judge(queued[:count], wanted, worker_name, examining)
     examining(0)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
-    started = _start(accepted, worker_name)
+    started = leases.start_unbegun([(item.pk, item.attempt) for item in accepted], worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
     _put_back([wanted[job.pk] for job in queued[count:]], front=True)
     if held := _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
@@ -380,7 +349,8 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
     if found is None:
         return None
     moved, row = found
-    claimed = claimed_job(row, ticket, handler_of(row), worker_name)
+    want_answers(row)
+    claimed = claimed_job(row, ticket, handlers.resolve_handler(row.handler_method or ""), worker_name)
     claimed.job_id, claimed.attempt = moved.job_id, moved.attempt  # the row's, since a ticket may be forged
     _read_replaced([claimed], {moved.pk: moved.queued_at}, [row])
     return claimed
@@ -449,11 +419,6 @@ def _judge(
         else:
             accepted.append(claimed_job(job, wanted[job.pk], verdict, worker_name))
     return accepted, refused
-
-
-def _start(accepted: Sequence[Claimed], worker_name: str) -> list[Moved]:
-    """Move them to Running under a lease. Rows that another transaction holds do not move."""
-    return leases.start_unbegun([(item.pk, item.attempt) for item in accepted], worker_name)
 
 
 def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[JobRow]) -> None:

@@ -28,7 +28,7 @@ pytestmark = [
 
 FIELDS: Final[dict[str, Any]] = {"parameters": {"month": 3}, "metadata": {"trace": "x"}, "timeout": 77}
 #: What differs from one job to the next.
-APART: Final = {"pk", "job_id", "ticket", "claimed_at", "given_back", "starts_before"}
+APART: Final = {"row", "pk", "job_id", "ticket", "claimed_at", "given_back", "starts_before"}
 
 
 @pytest.fixture
@@ -133,6 +133,8 @@ def test_what_is_claimed_and_stored_is_the_same(
     assert (claimed.pk, claimed.job_id, claimed.ticket) == (job.pk, job.name, ticket_of(job))
     compared = {field.name for field in fields(Claimed)} - APART
     assert {name: getattr(claimed, name) for name in compared} == {name: getattr(first, name) for name in compared}
+    of_the_job = ("pk", "created_at", "queued_at")
+    assert claimed.row == first.row._replace(**{name: getattr(claimed.row, name) for name in of_the_job})
     assert claimed.parameters == {"month": 3}
     histories = [[(row["to_status"], row["actor"], row["attempt"]) for row in get_job_history(pk)] for pk in names(job)]
     assert histories[0] == histories[1]
