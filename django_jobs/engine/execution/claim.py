@@ -33,7 +33,7 @@ from django_jobs.engine.store.values import NOW, After, JobRow, Move
 from django_jobs.engine.submission.targets import may_own, may_submit
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
+from django_jobs.models import ExecutionLog, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import LogReason, Status, SubmitBy
 from django_jobs.texts import say
@@ -324,7 +324,8 @@ def claim_jobs(
     started = leases.start_unbegun([(item.pk, item.attempt) for item in accepted], worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
     _put_back([wanted[job.pk] for job in queued[count:]], front=True)
-    if held := _still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
+    # These did not move only because another transaction holds their rows.
+    if held := leases.still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
         (set_aside or _put_back)(held)
         if set_aside is None and not moved:
             time.sleep(ALL_IN_USE_SECONDS)
@@ -429,15 +430,6 @@ def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued:
         item = changed[job.pk]
         item.parameters, item.metadata, item.timeout_seconds = job.input_parameters, job.metadata, job.timeout_seconds
         item.row = job
-
-
-def _still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
-    """Return the tickets of jobs that did not move only because another transaction holds their rows."""
-    if not tickets:
-        return []
-    rows = Job.primary.filter(pk__in=[item.pk for item in tickets], status=Status.QUEUED)
-    attempts = dict(rows.values_list("pk", "attempt"))
-    return [item for item in tickets if attempts.get(item.pk) == item.attempt - 1]
 
 
 def claimed_job(job: JobRow, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:

@@ -197,45 +197,37 @@ def output_belongs_to(reference: str, organization_pk: object, job_id: str) -> b
     return reference.startswith(prefix) and bool(re.fullmatch(r"[A-Za-z0-9_-]{22}/[^/\\]+", rest))
 
 
-def _files_in(path: str) -> list[str]:
-    """Return the names of the files in a folder; none where it was deleted meanwhile."""
+def _listed(path: str) -> tuple[list[str], list[str]] | None:
+    """Return the names of the folders and of the files in a folder; None where there is none."""
     try:
-        return list(output_storage().listdir(path)[1])
+        folders, files = output_storage().listdir(path)
+        return list(folders), list(files)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return None
 
 
 def jobs_with_files(organization_pk: object) -> list[str]:
     """Return the ids of the tenant's jobs that have a folder."""
-    try:
-        return list(output_storage().listdir(f"{ROOT}/{organization_pk}")[0])
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return (_listed(f"{ROOT}/{organization_pk}") or ([], []))[0]
 
 
 def count_files(organization_pk: object, job_id: str) -> int:
     """Return how many files a job has; each lies in a folder of its own."""
-    try:
-        return len(output_storage().listdir(output_folder(organization_pk, job_id))[0])
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
+    return len((_listed(output_folder(organization_pk, job_id)) or ([],))[0])
 
 
 def delete_outputs(organization_pk: object, job_id: str) -> int:
     """Delete the files of a job and return how many there were."""
-    storage = output_storage()
-    count = 0
-    try:
-        tokens, _ = storage.listdir(output_folder(organization_pk, job_id))
-    except (FileNotFoundError, NotADirectoryError):
+    storage, folder, count = output_storage(), output_folder(organization_pk, job_id), 0
+    listed = _listed(folder)
+    if listed is None:
         return 0
-    for token in tokens:
-        path = f"{output_folder(organization_pk, job_id)}/{token}"
-        for name in _files_in(path):
+    for path in [f"{folder}/{token}" for token in listed[0]]:
+        for name in (_listed(path) or ([], []))[1]:
             storage.delete(f"{path}/{name}")
             count += 1
         storage.delete(path)
-    storage.delete(output_folder(organization_pk, job_id))
+    storage.delete(folder)
     return count
 
 
@@ -368,19 +360,14 @@ class JobContext:
         Raises OrganizationGone when the tenant was deleted; that ends the job without a retry. In an async handler the
         event loop waits for the read.
         """
-        self._refuse_late()
-        with self._runner.shielded():
-            tenant = coroutines.outside_loop(self._read_organization)
-        if tenant is None:
-            raise OrganizationGone(self.organization, self.organization_pk)
-        return tenant
-
-    def _read_organization(self) -> Any:
         from django_jobs.engine.store.organization_ids import (
             read_tenants,  # a host imports this class before apps are ready
         )
 
-        return next(iter(read_tenants([self.organization_pk]).values()), None)
+        tenant = self._read(lambda: next(iter(read_tenants([self.organization_pk]).values()), None))
+        if tenant is None:
+            raise OrganizationGone(self.organization, self.organization_pk)
+        return tenant
 
     @cached_property
     def parents(self) -> dict[str, Any]:
@@ -390,8 +377,6 @@ class JobContext:
         was deleted is missing. Results of up to 1 MB in all are here; in the place of each that does not fit is a
         ``ResultReference``, whose ``load()`` reads that one. In an async handler the event loop waits for the read.
         """
-        # a host imports this class before the apps are ready
-
         return self._read(lambda: read_parent_results(self._claimed.pk))
 
     @cached_property

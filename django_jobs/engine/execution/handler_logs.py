@@ -110,38 +110,25 @@ def save_with_ends(ended: Iterable[Outcome]) -> None:
 
     What the database refuses holds up no end.
     """
-    rows = [_row(item.claimed, item.log) for item in ended if item.log is not None]
-    for part in _parts(rows):
-        try:
-            with transaction.atomic(using=database.alias()):
-                AttemptLog.primary.bulk_create(part, ignore_conflicts=True)
-        except DatabaseError as error:
-            if database.is_lost_connection(error) or database.is_lost_race(error):
-                raise
-            logger.warning("event=handler_logs_not_saved attempts=%s error=%r", len(part), error)
-
-
-def _row(claimed: Claimed, kept: KeptLines) -> AttemptLog:
-    return AttemptLog(
-        job_id=claimed.pk,
-        attempt=claimed.attempt,
-        first_lines=[list(line) for line in kept.first],
-        last_lines=[list(line) for line in kept.last],
-        kept=len(kept.first) + len(kept.last),
-        dropped=kept.dropped,
-    )
-
-
-def _parts(rows: list[AttemptLog]) -> Iterator[list[AttemptLog]]:
-    """Yield the rows in parts that one insert takes."""
-    part: list[AttemptLog] = []
-    size = 0
-    for row in rows:
-        length = len(json.dumps([row.first_lines, row.last_lines]))
-        if part and size + length > INSERT_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += length
-    if part:
-        yield part
+    rows = [
+        AttemptLog(
+            job_id=item.claimed.pk,
+            attempt=item.claimed.attempt,
+            first_lines=[list(line) for line in item.log.first],
+            last_lines=[list(line) for line in item.log.last],
+            kept=len(item.log.first) + len(item.log.last),
+            dropped=item.log.dropped,
+        )
+        for item in ended
+        if item.log is not None
+    ]
+    if not rows:
+        return
+    largest = max(len(json.dumps([row.first_lines, row.last_lines])) for row in rows)
+    try:
+        with transaction.atomic(using=database.alias()):
+            AttemptLog.primary.bulk_create(rows, max(1, INSERT_BYTES // largest), ignore_conflicts=True)
+    except DatabaseError as error:
+        if database.is_lost_connection(error) or database.is_lost_race(error):
+            raise
+        logger.warning("event=handler_logs_not_saved attempts=%s error=%r", len(rows), error)

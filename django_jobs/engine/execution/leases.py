@@ -371,6 +371,15 @@ def _running(attempts: Collection[tuple[int, int]], **of: str) -> set[tuple[int,
     return set(rows.values_list("pk", "attempt")) & set(attempts)
 
 
+def still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Return the tickets of jobs that are queued for these attempts, whoever holds their rows."""
+    if not tickets:
+        return []
+    rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
+    attempts = dict(rows.values_list("pk", "attempt"))
+    return [ticket for ticket in tickets if attempts.get(ticket.pk) == ticket.attempt - 1]
+
+
 def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     """Give up a claim whose answer was lost, so that nobody knows whether it was committed; no job of it runs here.
 
@@ -380,10 +389,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     held = _held([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
     text = say("Handed back: the answer to its claim was lost", code="claim_lost")
     stuck = hand_back(held, text, worker_name)
-    rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
-    queued = dict(rows.values_list("pk", "attempt"))
-    left = [ticket for ticket in tickets if queued.get(ticket.pk) == ticket.attempt - 1]
-    if left:
+    if left := still_queued(tickets):
         get_broker().push(left, front=True)
     return [ticket for ticket in tickets if (ticket.pk, ticket.attempt) in stuck]
 

@@ -202,12 +202,10 @@ MAX_BACK_OFF: Final = 30 * 24 * 3600.0
 MAX_DOUBLINGS: Final = 22
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What an error means. ``kind`` is Transient or Permanent; ``retry_after`` the seconds that the error asks for."""
 
     kind: str
-    text: str
     retry_after: float | None = None
 
 
@@ -220,22 +218,18 @@ def back_off(retry: int, delay: float, jitter: float) -> float:
     return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 
-def classify(error: BaseException, mask: Callable[[str], str] = str) -> Verdict:
-    """Return what this error means for its job: by its class, or by the HTTP status that it carries.
-
-    ``mask`` returns a text without what nobody is to read.
-    """
-    text = readable(error, mask)
+def classify(error: BaseException) -> Verdict:
+    """Return what this error means for its job: by its class, or by the HTTP status that it carries."""
     if isinstance(error, RetryableRefusal):
-        return Verdict(kind=TRANSIENT, text=text, retry_after=_bounded(error.retry_after, MAX_BACK_OFF))
+        return Verdict(TRANSIENT, _bounded(error.retry_after, MAX_BACK_OFF))
     if isinstance(error, TransientError | BrokerUnavailable):
-        return Verdict(kind=TRANSIENT, text=text)
+        return Verdict(TRANSIENT)
     if isinstance(error, JobsError | ValidationError | DjangoPermissionDenied | ObjectDoesNotExist | Http404):
-        return Verdict(kind=PERMANENT, text=text)
-    if _is_rest_framework_client_error(error):
-        return Verdict(kind=PERMANENT, text=text)
+        return Verdict(PERMANENT)
     status, headers = _http_answer(error)
-    return Verdict(kind=TRANSIENT, text=text, retry_after=_retry_after(headers) if status in RETRYABLE_HTTP else None)
+    if _is_of_rest_framework(error, "APIException") and (status or 0) // 100 == CLIENT_ERROR:
+        return Verdict(PERMANENT)
+    return Verdict(TRANSIENT, _retry_after(headers) if status in RETRYABLE_HTTP else None)
 
 
 def readable(error: BaseException, mask: Callable[[str], str] = str) -> str:
@@ -262,28 +256,12 @@ def _readable(error: BaseException) -> str:
 
 def is_expected(error: BaseException) -> bool:
     """Return whether the error was made for those who read it: its text tells what is wrong, wherever it came from."""
-    return isinstance(error, JobsError | ValidationError) or _is_rest_framework_validation(error)
+    return isinstance(error, JobsError | ValidationError) or _is_of_rest_framework(error, "ValidationError")
 
 
-def _is_rest_framework_client_error(error: BaseException) -> bool:
-    if not _is_rest_framework_loaded():
-        return False
-    from rest_framework.exceptions import APIException
-
-    return isinstance(error, APIException) and error.status_code // 100 == CLIENT_ERROR
-
-
-def _is_rest_framework_validation(error: BaseException) -> bool:
-    if not _is_rest_framework_loaded():
-        return False
-    from rest_framework.exceptions import ValidationError as RestValidationError
-
-    return isinstance(error, RestValidationError)
-
-
-def _is_rest_framework_loaded() -> bool:
-    """Return whether an error can be one of DRF's. A child that has not loaded it is not to do so for that."""
-    return "rest_framework.exceptions" in sys.modules
+def _is_of_rest_framework(error: BaseException, name: str) -> bool:
+    """Return whether it is such an error of DRF. A child that has not loaded DRF is not to do so for that."""
+    return isinstance(error, getattr(sys.modules.get("rest_framework.exceptions"), name, ()))
 
 
 def _http_answer(error: BaseException) -> tuple[int | None, Any]:

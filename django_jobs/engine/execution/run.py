@@ -242,11 +242,11 @@ def _unstorable(claimed: Claimed, error: NotStorable) -> retry_policy.Raised:
 
 
 def _raised(claimed: Claimed, error: BaseException) -> retry_policy.Raised:
-    verdict = retry_policy.classify(error, claimed.mask)
+    verdict = retry_policy.classify(error)
     return retry_policy.Raised(
         claimed=claimed,
         kind=verdict.kind,
-        text=verdict.text,
+        text=retry_policy.readable(error, claimed.mask),
         traceback=_traceback(claimed.mask),
         retry_after=verdict.retry_after,
         place="" if retry_policy.is_expected(error) else place_of(error),

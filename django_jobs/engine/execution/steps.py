@@ -255,8 +255,6 @@ class Step:
     position: int
     #: Its name, with its number where that comes again; no other step of the job has it.
     label: str
-    #: Whether the order of the calls says which step it is; else its name and arguments say it alone.
-    has_place: bool
     call: Call
     #: What is awaited for it in an async handler.
     coroutine: Coroutine[Any, Any, Any] | None = None
@@ -369,7 +367,7 @@ class Steps:
             raise InvalidStep(_twice_text(call.name))
         self._labels.add(label)
         self._order_is_known &= has_place
-        return Step(len(self._labels), label, has_place, call)
+        return Step(len(self._labels), label, call)
 
     def _places(self, name: str) -> Iterator[str]:
         """Yield the labels of the next places of a name."""
