@@ -276,8 +276,7 @@ def _not_loadable_since(job: JobRow) -> float:
 
 def question(job: JobRow) -> tuple[Any, ...]:
     """Return what the answer depends on: jobs for which this is equal are judged once in a claim."""
-    asked = (job.job_type_id, job.organization_id, job.organization, job.owner_id, job.owner_name)
-    return (*asked, job.submitted_by_id is not None, job.pool)
+    return (*_key(job), job.pool)
 
 
 @forgets

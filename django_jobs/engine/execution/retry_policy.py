@@ -9,7 +9,8 @@ import re
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, Final, NamedTuple
@@ -141,50 +142,36 @@ _STANDARD: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "plats
 _NUMBER: Final = re.compile(r"\d{5,}|0x[0-9a-f]+", re.IGNORECASE)
 
 
-class _Frame(NamedTuple):
-    """A function that was running when the exception was raised."""
-
-    module: str
-    code: CodeType
-
-    @property
-    def package(self) -> str:
-        return self.module.partition(".")[0]
-
-    @property
-    def is_installed(self) -> bool:
-        return _INSTALLED.search(self.code.co_filename) is not None
-
-    @property
-    def is_foreign(self) -> bool:
-        """Return whether it is of Python's standard library, or of the engine."""
-        path = self.code.co_filename
-        is_standard = path.startswith((*_STANDARD, "<frozen ")) and not self.is_installed
-        return is_standard or self.package == _ENGINE
-
-
 def place_of(error: BaseException) -> str:
     """Return module and function of the deepest frame that is the host's own code; "" where there is no frame.
 
     The host's own is what is not installed as a library, and the handler's package wherever that lies. Where there is
     none of these, the deepest frame counts.
     """
-    frames = list(_frames(error))
+    walked = traceback.walk_tb(error.__traceback__)
+    frames = [(str(frame.f_globals.get("__name__", "")), frame.f_code) for frame, _ in walked]
     if not frames:
         return ""
-    candidates = [frame for frame in frames if not frame.is_foreign]
+    candidates = [(module, code) for module, code in frames if not _is_foreign(module, code)]
     # The first one is the handler: a host may be installed as a package, like its libraries.
-    own = [frame for frame in candidates if not frame.is_installed or frame.package == candidates[0].package]
-    deepest = (own or candidates or frames)[-1]
-    return _NUMBER.sub("<n>", f"{deepest.module}.{deepest.code.co_qualname}")
+    package = _package(candidates[0][0]) if candidates else ""
+    own = [item for item in candidates if not _is_installed(item[1]) or _package(item[0]) == package]
+    module, code = (own or candidates or frames)[-1]
+    return _NUMBER.sub("<n>", f"{module}.{code.co_qualname}")
 
 
-def _frames(error: BaseException) -> Iterator[_Frame]:
-    traceback: Any = error.__traceback__
-    while traceback is not None:
-        frame = traceback.tb_frame
-        yield _Frame(str(frame.f_globals.get("__name__", "")), frame.f_code)
-        traceback = traceback.tb_next
+def _is_foreign(module: str, code: CodeType) -> bool:
+    """Return whether it is of Python's standard library, or of the engine."""
+    is_standard = code.co_filename.startswith((*_STANDARD, "<frozen ")) and not _is_installed(code)
+    return is_standard or _package(module) == _ENGINE
+
+
+def _is_installed(code: CodeType) -> bool:
+    return _INSTALLED.search(code.co_filename) is not None
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 # Judging an error: whether another try is worth it, when, and what a tenant may read of it. No database is used.
