@@ -232,7 +232,7 @@ class ChildState:
     def ended(self, outcome: Outcome) -> None:
         """Take over the outcome of a handler."""
         key = (outcome.claimed.pk, outcome.claimed.attempt)
-        object.__setattr__(outcome, "unwritten", self.progress.drop(key))
+        outcome.unwritten = self.progress.drop(key)
         self.batch.add_ended(outcome)  # first of all, so that no mistake below loses it
         self.shown.forget(key)
         with self._counting:

@@ -29,7 +29,7 @@ from django_jobs.exceptions import BrokerUnavailable, JobsError, RetryableRefusa
 # How an attempt can end, as values, before anything is written.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """Base: which attempt ended and how long its handler ran, in seconds."""
 
@@ -61,7 +61,7 @@ class Outcome:
         return claimed.attempt if counts else claimed.row.fileless_attempts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Returned(Outcome):
     """The handler returned; ``result`` is storable JSON or None."""
 
@@ -69,7 +69,7 @@ class Returned(Outcome):
     output_reference: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Raised(Outcome):
     """The handler failed. ``kind`` is Transient or Permanent; ``retry_after`` overrules the back-off."""
 
@@ -81,19 +81,19 @@ class Raised(Outcome):
     place: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TimedOut(Outcome):
     """The handler was stopped because it ran too long."""
 
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Canceled(Outcome):
     """The handler stopped because it was told to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Postponed(Outcome):
     """The handler asked for another run after ``delay`` seconds."""
 
@@ -101,7 +101,7 @@ class Postponed(Outcome):
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Interrupted(Outcome):
     """A shutdown, or the kill of another job's process, ended the attempt; its job goes back to the queue."""
 

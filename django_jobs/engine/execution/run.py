@@ -157,12 +157,12 @@ def _expired(claimed: Claimed, now: float) -> retry_policy.NotBegun | None:
 
 
 def _with_facts(ended: retry_policy.Outcome, context: JobContext, started: float) -> retry_policy.Outcome:
-    object.__setattr__(ended, "seconds", time.monotonic() - started)
-    object.__setattr__(ended, "started", started)
-    object.__setattr__(ended, "log", handler_logs.end(ended.claimed))
-    object.__setattr__(ended, "saved_nothing", not context.has_saved)
+    ended.seconds = time.monotonic() - started
+    ended.started = started
+    ended.log = handler_logs.end(ended.claimed)
+    ended.saved_nothing = not context.has_saved
     if isinstance(ended, retry_policy.Interrupted | retry_policy.Postponed):
-        object.__setattr__(ended, "checkpoint", context.unsaved_checkpoint())
+        ended.checkpoint = context.unsaved_checkpoint()
     if ended.claimed.observed:
         observers.end(ended.claimed, retry_policy.ending_of(ended))
     return ended

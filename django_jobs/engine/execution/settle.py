@@ -240,7 +240,7 @@ def _let_go(items: Sequence[retry_policy.Outcome], stored: set[tuple[int, int]])
     for item in items:
         if item.error is not None and _key(item) not in stored:
             transitions.announcer().refused(item.claimed, item.error)
-        object.__setattr__(item, "error", None)
+        item.error = None
 
 
 def settle_all(ended: Sequence[retry_policy.Outcome], worker_name: str) -> None:
