@@ -60,7 +60,7 @@ def let_go(kind: JobType, room: int = 1_000) -> list[Moved]:
         running = Job.primary.filter(job_type=kind, status__in=sorted(IN_FLIGHT))
         of_each = Counter((pk, kind.pk) for pk in running.values_list("organization_id", flat=True))
         in_flight = of_each.total()
-        allowed = [*held.more_allowed({kind.pk: in_flight}).values(), *held.more_allowed_of_one(of_each).values()]
+        allowed = held.more_allowed({**of_each, (None, kind.pk): in_flight}).values()
         count = min([room - in_flight, *allowed])
         rows = verbs.store().waiting_jobs().filter(job_type=kind, ready_at__lte=verbs.now()).order_by("ready_at", "pk")
         moves = [Move(pk=job.pk, to_status=Status.QUEUED, values=QUEUED) for job in rows[: max(0, count)]]

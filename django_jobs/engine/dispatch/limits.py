@@ -257,20 +257,15 @@ class OpenBreakers:
     now: dt.datetime | None = None
     rows: dict[str, Breaker] = field(default_factory=dict)
 
-    def more_allowed(self, in_flight: Mapping[str, int]) -> dict[str, int]:
-        """Return how many more jobs of each of these types may be queued now; a type that is not named has no bound.
+    def more_allowed(self, in_flight: Mapping[tuple[Any, str], int]) -> dict[tuple[Any, str], int]:
+        """Return how many more jobs may be queued now, by organization and type; what is not named has no bound.
 
-        That are types of which all organizations are held. ``in_flight`` is how many jobs of a type are queued or
-        running. While a breaker is open, what was let go before it opened may still run, and a try may hang. So a try
-        goes whenever it is time, unless an earlier one waits for a worker still.
+        Where all organizations are held, None stands for them. ``in_flight`` is how many jobs are queued or running.
+        While a breaker is open, what was let go before it opened may still run, and a try may hang. So a try goes
+        whenever it is time, unless an earlier one waits for a worker still.
         """
-        of_all = {pk: row for pk, row in self.rows.items() if row.organization_id is None}
-        return {pk: self._more(row, in_flight.get(pk, 0)) for pk, row in of_all.items()}
-
-    def more_allowed_of_one(self, in_flight: Mapping[tuple[Any, str], int]) -> dict[tuple[Any, str], int]:
-        """Return the same by organization and type, where one organization is held alone."""
-        of_one = {(row.organization_id, pk): row for pk, row in self.rows.items() if row.organization_id is not None}
-        return {key: self._more(row, in_flight.get(key, 0)) for key, row in of_one.items()}
+        held = {(row.organization_id, pk): row for pk, row in self.rows.items()}
+        return {key: self._more(row, in_flight.get(key, 0)) for key, row in held.items()}
 
     def may_try(self, job_type: str, organization_pk: Any) -> bool:
         """Return whether a job of this type and organization tries, if it goes while the breaker is open."""
@@ -370,17 +365,14 @@ class QueueLimits:
         ``rates`` are those of starts, and ``held`` the breakers that are not closed.
         """
         self._kinds = kinds
-        self._of_type: Counter[str] = Counter()
-        self._of_organization: Counter[tuple[Any, str]] = Counter()
+        #: By organization and type, where None stands for all organizations; and by lane.
+        self._in_flight: Counter[tuple[Any, str]] = Counter()
         self._of_key: Counter[Lane] = Counter()
         for lane, count in in_flight.items():
             if lane.job_type in kinds:
                 self._count(lane, count)
         self.rates, self._held = rates or StartRates({}, 0), held or OpenBreakers()
-        self._allowed = self._held.more_allowed(self._of_type)
-        self._allowed_of_one = self._held.more_allowed_of_one(self._of_organization)
-        self._taken: Counter[str] = Counter()
-        self._taken_of_one: Counter[tuple[Any, str]] = Counter()
+        self._allowed = self._held.more_allowed(self._in_flight)
 
     def is_open(self, job_type: str) -> bool:
         """Return whether any job of a type may be queued."""
@@ -392,14 +384,16 @@ class QueueLimits:
     def left_of_type(self, job_type: str) -> int:
         """Return how many more jobs of a type may be queued, whoever's they are."""
         kind = self._kinds.get(job_type)
-        return MANY if kind is None else min(self._left_of_type(kind), self.rates.left_of_type(job_type))
+        if kind is None:
+            return MANY
+        return min(self._left_of(None, job_type, kind.max_running), self.rates.left_of_type(job_type))
 
     def left_of_organization(self, job_type: str, organization_pk: Any) -> int:
         """Return how many more jobs of a type an organization may have queued, by the limit of each organization."""
         kind = self._kinds.get(job_type)
-        if kind is None or kind.max_running_per_organization is None:
+        if kind is None:
             return MANY
-        return max(0, kind.max_running_per_organization - self._of_organization[organization_pk, job_type])
+        return max(0, self._left_of(organization_pk, job_type, kind.max_running_per_organization))
 
     def is_at_ease(self, job_type: str) -> bool:
         """Return whether a type has neither a rate of starts nor a breaker that is not closed."""
@@ -413,10 +407,10 @@ class QueueLimits:
             return MANY
         if not kind.is_open:
             return 0
-        left = min(self._left_of_type(kind), self._left_of_one((lane.organization_pk, lane.job_type)))
-        if kind.max_running_per_organization is not None:
-            own = self._of_organization[lane.organization_pk, lane.job_type]
-            left = min(left, kind.max_running_per_organization - own)
+        left = min(
+            self._left_of(None, lane.job_type, kind.max_running),
+            self._left_of(lane.organization_pk, lane.job_type, kind.max_running_per_organization),
+        )
         if kind.concurrency_key:
             left = min(left, kind.max_running_per_key - self._of_key[lane])
         if left > 0 and kind.has_rate:
@@ -428,8 +422,9 @@ class QueueLimits:
         kind = self._kinds.get(item.lane.job_type)
         if kind is not None and kind.has_limits:
             self._count(item.lane)
-            self._taken[item.lane.job_type] += 1
-            self._taken_of_one[item.lane.organization_pk, item.lane.job_type] += 1
+            for organization_pk in (None, item.organization_pk):
+                if (organization_pk, item.lane.job_type) in self._allowed:
+                    self._allowed[organization_pk, item.lane.job_type] -= 1
             self.rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
 
     def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
@@ -455,8 +450,8 @@ class QueueLimits:
         return min((moment for moment in found if moment is not None), default=None)
 
     def _count(self, lane: Lane, count: int = 1) -> None:
-        self._of_type[lane.job_type] += count
-        self._of_organization[lane.organization_pk, lane.job_type] += count
+        self._in_flight[None, lane.job_type] += count
+        self._in_flight[lane.organization_pk, lane.job_type] += count
         self._of_key[lane] += count
 
     def full(self) -> frozenset[Lane]:
@@ -470,20 +465,18 @@ class QueueLimits:
 
     def passed(self) -> frozenset[tuple[Any, str]]:
         """Return the organizations and types of which no more jobs may be queued."""
-        found = [key for key in self._allowed_of_one if self._left_of_one(key) <= 0]
-        for (organization_pk, job_type), count in self._of_organization.items():
-            limit = self._kinds[job_type].max_running_per_organization
-            if limit is not None and count >= limit:
-                found.append((organization_pk, job_type))
+        found = [key for key, left in self._allowed.items() if key[0] is not None and left <= 0]
+        for key, count in self._in_flight.items():
+            limit = self._kinds[key[1]].max_running_per_organization
+            if key[0] is not None and limit is not None and count >= limit:
+                found.append(key)
         return frozenset(found)
 
-    def _left_of_one(self, key: tuple[Any, str]) -> int:
-        return self._allowed_of_one[key] - self._taken_of_one[key] if key in self._allowed_of_one else MANY
-
-    def _left_of_type(self, kind: TypeFlow) -> int:
-        name = kind.type_name
-        left = MANY if kind.max_running is None else kind.max_running - self._of_type[name]
-        return min(left, self._allowed[name] - self._taken[name]) if name in self._allowed else left
+    def _left_of(self, organization_pk: Any, job_type: str, limit: int | None) -> int:
+        """Return how many more may go of an organization, or of all for None, by a limit and the breaker."""
+        key = organization_pk, job_type
+        left = MANY if limit is None else limit - self._in_flight[key]
+        return min(left, self._allowed.get(key, MANY))
 
 
 def limits_of(types: Iterable[JobType]) -> QueueLimits:

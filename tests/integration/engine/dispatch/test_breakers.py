@@ -38,17 +38,17 @@ def test_where_all_are_closed_none_is_held() -> None:
 
 def test_none_goes_until_it_is_time_to_try(held: JobType) -> None:
     found = verbs.read_held_breakers()
-    assert found.more_allowed({}) == {held.pk: 0}
+    assert found.more_allowed({}) == {(None, held.pk): 0}
     assert PAUSE - 10 < (found.next_change() or 0) <= PAUSE
 
 
 def test_one_goes_to_try_whatever_is_in_flight_and_the_next_after_the_pause(held: JobType) -> None:
     let_pass(held, PAUSE)
     found = verbs.read_held_breakers()
-    assert (found.more_allowed({held.pk: 40}), found.next_change()) == ({held.pk: 1}, None)
+    assert (found.more_allowed({(None, held.pk): 40}), found.next_change()) == ({(None, held.pk): 1}, None)
     found.note_tries({held.pk: 1, "another": 2})
     later = verbs.read_held_breakers()
-    assert later.more_allowed({}) == {held.pk: 0}
+    assert later.more_allowed({}) == {(None, held.pk): 0}
     assert PAUSE - 10 < (later.next_change() or 0) <= PAUSE
 
 
@@ -64,7 +64,7 @@ def test_a_try_says_nothing_of_a_breaker_that_was_opened_again_meanwhile(held: J
 def test_where_none_was_picked_it_is_time_still(held: JobType) -> None:
     let_pass(held, PAUSE)
     verbs.read_held_breakers().note_tries({held.pk: 0})
-    assert verbs.read_held_breakers().more_allowed({}) == {held.pk: 1}
+    assert verbs.read_held_breakers().more_allowed({}) == {(None, held.pk): 1}
 
 
 def test_a_try_that_waits_for_a_worker_is_followed_by_none(held: JobType) -> None:
@@ -73,14 +73,14 @@ def test_a_try_that_waits_for_a_worker_is_followed_by_none(held: JobType) -> Non
     assert len(let_go(held)) == 1
     let_pass(held, PAUSE - 1)
     Breaker.objects.update(next_try_at=None)
-    assert verbs.read_held_breakers().more_allowed({}) == {held.pk: 0}
+    assert verbs.read_held_breakers().more_allowed({}) == {(None, held.pk): 0}
 
 
 def test_a_try_that_hangs_is_followed_by_another(held: JobType) -> None:
     pending_job(held)
     claim_try(held)
     let_pass(held, PAUSE)
-    assert verbs.read_held_breakers().more_allowed({held.pk: 1}) == {held.pk: 1}
+    assert verbs.read_held_breakers().more_allowed({(None, held.pk): 1}) == {(None, held.pk): 1}
 
 
 @pytest.mark.parametrize("fields", [{"is_paused": True}, {"is_enabled": False}], ids=["paused", "disabled"])
@@ -88,7 +88,7 @@ def test_of_a_type_that_is_closed_none_tries(held: JobType, fields: dict[str, bo
     let_pass(held, PAUSE)
     JobType.objects.filter(pk=held.pk).update(**fields)
     found = verbs.read_held_breakers()
-    assert (found.more_allowed({}), found.next_change()) == ({held.pk: 0}, None)
+    assert (found.more_allowed({}), found.next_change()) == ({(None, held.pk): 0}, None)
 
 
 def test_while_it_recovers_ever_more_are_in_flight(held: JobType, interpose: Interpose) -> None:
@@ -96,11 +96,11 @@ def test_while_it_recovers_ever_more_are_in_flight(held: JobType, interpose: Int
     now = verbs.now()
     interpose("now", lambda: now)  # else the next second may begin meanwhile
     Breaker.objects.update(recovering_since=now - dt.timedelta(seconds=0.5))
-    assert verbs.read_held_breakers().more_allowed({held.pk: 1}) == {held.pk: 1}
+    assert verbs.read_held_breakers().more_allowed({(None, held.pk): 1}) == {(None, held.pk): 1}
     let_pass(held, 3)
     found = verbs.read_held_breakers()
-    assert found.more_allowed({held.pk: 1}) == {held.pk: 15}
-    assert found.more_allowed({held.pk: 99}) == {held.pk: 0}
+    assert found.more_allowed({(None, held.pk): 1}) == {(None, held.pk): 15}
+    assert found.more_allowed({(None, held.pk): 99}) == {(None, held.pk): 0}
     assert 0 < (found.next_change() or 0) <= 1
 
 
