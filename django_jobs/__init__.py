@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.job_types.types import job_handler
     from django_jobs.engine.schedules.definitions import schedule_job, unschedule
     from django_jobs.engine.schedules.timetable import every, next_runs
-    from django_jobs.engine.submission.bulk import submit_for_each, submit_jobs
-    from django_jobs.engine.submission.submit import submit_job
+    from django_jobs.engine.submission.submit import submit_for_each, submit_job, submit_jobs
     from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
     from django_jobs.models.organization import get_organization_model
     from django_jobs.statuses import Priority, Status
@@ -76,9 +75,9 @@ _HOMES = {
     "unschedule": "django_jobs.engine.schedules.definitions",
     "every": "django_jobs.engine.schedules.timetable",
     "next_runs": "django_jobs.engine.schedules.timetable",
-    "submit_for_each": "django_jobs.engine.submission.bulk",
+    "submit_for_each": "django_jobs.engine.submission.submit",
     "submit_job": "django_jobs.engine.submission.submit",
-    "submit_jobs": "django_jobs.engine.submission.bulk",
+    "submit_jobs": "django_jobs.engine.submission.submit",
     "wait_for_job": "django_jobs.engine.insight.status",
     "JobCanceled": "django_jobs.exceptions",
     "PermanentError": "django_jobs.exceptions",

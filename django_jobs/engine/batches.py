@@ -21,14 +21,14 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import transitions
 from django_jobs.engine.access import beside, find_batch, get_policy, may_hang, owner_of
 from django_jobs.engine.actors import name_of
-from django_jobs.engine.claimed_job import current_job
+from django_jobs.engine.claimed_job import current_job, submitter
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.json_storage import NotStorable, encoded, is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.jobs import COUNTS
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.store.organization_ids import recent_ids
-from django_jobs.engine.submission import building, submit, targets
+from django_jobs.engine.submission import same_work, submit, targets
 from django_jobs.engine.submission.targets import Authorizer, belongs
 from django_jobs.engine.submission.values import Errors, SubmissionFields, max_parameters_bytes
 from django_jobs.exceptions import (
@@ -368,7 +368,7 @@ def create_batch(
         )
     if open_to not in OpenTo.values:
         raise InvalidSubmission({"open_to": [say("Use 'owner' or 'members'.", code="invalid_choice")]})
-    submitted_by_id, submitted_by_attempt = building.submitter()
+    submitted_by_id, submitted_by_attempt = submitter()
     batch = Batch(
         name=name,
         organization=tenant,
@@ -379,9 +379,9 @@ def create_batch(
         submitted_by_id=submitted_by_id,
         submitted_by_attempt=submitted_by_attempt,
     )
-    if building.is_later_attempt():  # what is given back is not judged again
+    if same_work.is_later_attempt():  # what is given back is not judged again
         batch.then, batch.on_failure = stored_ending("then", then), stored_ending("on_failure", on_failure)
-        earlier = building.batch_given_back(batch)
+        earlier = same_work.batch_given_back(batch)
         if earlier is not None:
             return earlier
     _check_tenant(tenant, user)

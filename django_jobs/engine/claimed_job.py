@@ -93,6 +93,12 @@ class Claimed:
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
 
 
+def submitter() -> tuple[int | None, int | None]:
+    """Return the job whose handler submits now, and its attempt; two Nones outside handlers."""
+    claimed = current_job.get()
+    return (None, None) if claimed is None else (claimed.pk, claimed.attempt)
+
+
 # Adds the running job to log records, also to those that a handler writes.
 
 

@@ -9,8 +9,7 @@ from rest_framework.serializers import as_serializer_error
 
 from django_jobs.api.serializers import SubmissionSerializer
 from django_jobs.engine.access import organizations_named, unknown_organization
-from django_jobs.engine.submission.bulk import submit_jobs
-from django_jobs.engine.submission.submit import submit_job
+from django_jobs.engine.submission.submit import submit_job, submit_jobs
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Job
 from django_jobs.texts import say

@@ -21,8 +21,8 @@ from django_jobs.engine.control.operations import OperationRights, is_built_in
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.submission import building, bulk
-from django_jobs.engine.submission.submit import submit_or_find
+from django_jobs.engine.submission import same_work
+from django_jobs.engine.submission.submit import as_list, submit_jobs, submit_or_find
 from django_jobs.engine.submission.targets import Authorizer, may_cancel_batch, may_manage_batch
 from django_jobs.engine.submission.values import refuse_unknown
 from django_jobs.exceptions import (
@@ -59,7 +59,7 @@ def submit_to_batch(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Jo
 def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:
     """Submit many jobs of the batch, in the name of its owner."""
     target = {"organization": tenant_of(batch), "batch": batch}
-    items = bulk.as_list(submissions)
+    items = as_list(submissions)
     errors: dict[int, dict[str, list[str]]] = {
         place: {name: [say("The batch tells it; leave it out.", code="not_taken")] for name in target if name in item}
         for place, item in enumerate(items)
@@ -71,14 +71,14 @@ def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[
         }
         raise InvalidSubmission(flat, errors)
     items = [{**item, **target} if isinstance(item, Mapping) else item for item in items]
-    return bulk.submit_jobs(items, user=owner_of(batch, batch.batch_id))
+    return submit_jobs(items, user=owner_of(batch, batch.batch_id))
 
 
 def close(batch: Batch) -> None:
     """Take no more jobs but those of its own jobs. A handler may close again what its earlier attempt closed."""
 
     def run(row: Batch, now: dt.datetime) -> None:
-        if row.closed_at is not None and not building.is_own(row):
+        if row.closed_at is not None and not same_work.is_own(row):
             raise InvalidTransition(
                 row.batch_id, row.state, "close", say(_("it is closed already"), code="already_closed")
             )

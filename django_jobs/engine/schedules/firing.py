@@ -32,8 +32,7 @@ from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
 from django_jobs.engine.store.database import fresh_reads
-from django_jobs.engine.submission import bulk, targets
-from django_jobs.engine.submission.submit import submit_or_find
+from django_jobs.engine.submission import submit, targets
 from django_jobs.engine.submission.targets import Authorizer
 from django_jobs.exceptions import JobsError, OrganizationNotFound, PolicyFailed, RetryableRefusal
 from django_jobs.models import Job, Schedule, ScheduledJob, ScheduleFiring
@@ -99,8 +98,8 @@ LIMITS: Final = frozenset({"rate_limited", "queue_full"})
 #: What a firing says of organizations that got no job, by the reason.
 REASONS: Final = {
     UNFINISHED_JOB: "the last job is unfinished",
-    bulk.INACTIVE: "the organization is not active",
-    bulk.DUPLICATE: "the same work is there already",
+    submit.INACTIVE: "the organization is not active",
+    submit.DUPLICATE: "the same work is there already",
     "rate_limited": "the rate limit is reached",
     "queue_full": "the backlog is full",
     POLICY_FAILED: "the access policy failed",
@@ -119,7 +118,7 @@ class Result:
     def is_for_nobody(self) -> bool:
         """Return whether no organization could have a job: none is there, or active, or within its limits."""
         reasons = set(self.skipped)
-        return not self.submitted and (reasons <= {bulk.INACTIVE} or bool(reasons & LIMITS))
+        return not self.submitted and (reasons <= {submit.INACTIVE} or bool(reasons & LIMITS))
 
     def note(self) -> str:
         """Return why organizations got no job, in words."""
@@ -206,7 +205,7 @@ class _Firing:
             return
         given = {**self._given, "run_at": self._run_at(organization) if self._schedule.jitter else None}
         name = self._schedule.job_type_id
-        job, _ = submit_or_find(name, organization, given, self.user, Authorizer(self.user))
+        job, _ = submit.submit_or_find(name, organization, given, self.user, Authorizer(self.user))
         self._note([job])
 
     def submit_for_each(self, tenants: Mapping[Any, bool]) -> None:
@@ -223,14 +222,14 @@ class _Firing:
             self._note(submitted.submitted)
         self.result.skipped += Counter()  # without those that are 0
 
-    def _submit_each(self, wanted: list[Any], run_at: Callable[[Any], dt.datetime] | None) -> bulk.ForEach:
+    def _submit_each(self, wanted: list[Any], run_at: Callable[[Any], dt.datetime] | None) -> submit.ForEach:
         """Submit for these organizations; for those that are left where one was deleted since they were read."""
-        submit = partial(bulk.submit_each, given=self._given, user=self.user, run_at=run_at)
+        submit_each = partial(submit.submit_each, given=self._given, user=self.user, run_at=run_at)
         try:
-            return submit(self._schedule.job_type_id, wanted)
+            return submit_each(self._schedule.job_type_id, wanted)
         except OrganizationNotFound:
             left = database.rows(get_organization_model()).filter(pk__in=[item.pk for item in wanted])
-            return submit(self._schedule.job_type_id, list(left.order_by("pk")))
+            return submit_each(self._schedule.job_type_id, list(left.order_by("pk")))
 
     def _run_at(self, organization: Any) -> dt.datetime:
         return self._spread_from + offset_of(self._schedule.name, organization.pk, self._schedule.jitter)

@@ -6,9 +6,9 @@ import datetime as dt
 import functools
 import math
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 from django.apps import apps as current_apps
 from django.db import router
@@ -19,6 +19,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import transitions
 from django_jobs.engine.access import AccessPolicy, find_job, get_policy
 from django_jobs.engine.actors import Actor, submitter_of
+from django_jobs.engine.claimed_job import GivenBack, current_job, submitter
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.json_storage import canonical
@@ -26,12 +27,10 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import created_between
 from django_jobs.engine.store.database import store, store_of
 from django_jobs.engine.store.values import Move, place_in_lane
-from django_jobs.engine.submission import building
-from django_jobs.engine.submission.building import PreparedJob
-from django_jobs.engine.submission.targets import Targets
+from django_jobs.engine.submission.targets import PreparedJob, Targets
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import DuplicateJob, JobNotFound, QueueFull, RateLimited
-from django_jobs.models import DuplicateGate, DuplicateKey, Job, JobType
+from django_jobs.models import Batch, DuplicateGate, DuplicateKey, Job, JobType
 from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Priority, Status
 from django_jobs.texts import say
 
@@ -73,12 +72,6 @@ def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
     """Raise it without the earlier job's id, when the policy does not show that job to ``user``."""
     if not is_duplicate_visible(duplicate.existing, user):
         raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
-
-
-def prolong_key(jobs: Mapping[str, int], expires_at: dt.datetime) -> None:
-    """Let these jobs, by their keys, keep the same work out until that moment, where they still do."""
-    rows = DuplicateKey.primary.all()
-    rows.filter(pk__in=list(jobs), job_id__in=list(jobs.values())).update(expires_at=expires_at)
 
 
 def release_keys(jobs: Iterable[Job]) -> None:
@@ -128,6 +121,92 @@ def _forget(old: list[str], now: dt.datetime) -> int:
     return keys.filter(pk__in=expired).delete()[0]
 
 
+# Giving a handler back what an earlier attempt of its job submitted, when a later attempt submits the same work.
+#
+# Each job remembers which job's handler submitted it, and in which attempt; so does each batch. A first attempt takes
+# no statement. A job that was canceled or is a Dead Letter is not given back, nor is a batch that was canceled.
+
+
+#: Hashes looked for in one statement.
+GIVEN_BACK_AT_ONCE: Final = 2_000
+#: What is equal of batches that two attempts make by the same call.
+_SAME: Final = ("organization_id", "owner_id", "name", "then", "on_failure", "open_to")
+
+Made = TypeVar("Made", Job, Batch)
+
+
+def is_own(made: Job | Batch) -> bool:
+    """Return whether an earlier attempt of the job that runs here submitted this job, or made this batch."""
+    pk, attempt = submitter()
+    return attempt is not None and made.submitted_by_id == pk and (made.submitted_by_attempt or 0) < attempt
+
+
+def is_later_attempt() -> bool:
+    """Return whether a handler runs here whose job was tried before, so that there may be something to give back."""
+    claimed = current_job.get()
+    return claimed is not None and claimed.attempt > 1
+
+
+def give_back(requests: Sequence[PreparedJob]) -> None:
+    """Set each request's ``existing`` to the job that an earlier attempt of the running job submitted, if there is one.
+
+    Jobs of equal work, which a type without a window may have, are given back one after the other. Outside of handlers,
+    and in first attempts, this asks nothing.
+    """
+    claimed = current_job.get()
+    if claimed is None or claimed.attempt <= 1:
+        return
+    keys = sorted({request.job.job_hash for request in requests})
+    earlier = _submitted_earlier(claimed.pk, claimed.attempt, keys)
+    with claimed.given_back.lock:
+        for request in requests:
+            request.existing = _next(claimed.given_back, earlier[request.job.job_hash], request.window)
+
+
+def take_back(requests: Iterable[PreparedJob]) -> None:
+    """Have what these got back, of which one is refused, given back to those that submit the same work next."""
+    claimed = current_job.get()
+    for request in requests:
+        if claimed is not None and request.existing is not None:
+            claimed.given_back.take_back((request.existing._meta.model_name, request.existing.pk))
+
+
+def batch_given_back(asked: Batch) -> Batch | None:
+    """Return the batch that an earlier attempt made by the same call, or None; one after the other, as jobs."""
+    claimed = current_job.get()
+    if claimed is None or claimed.attempt <= 1:
+        return None
+    rows = Batch.primary.filter(submitted_by_id=claimed.pk, submitted_by_attempt__lt=claimed.attempt)
+    earlier = rows.filter(canceled_at__isnull=True).order_by("pk")
+    same = [batch for batch in earlier if all(getattr(batch, name) == getattr(asked, name) for name in _SAME)]
+    with claimed.given_back.lock:
+        return _next(claimed.given_back, same, 0)
+
+
+def _submitted_earlier(pk: int, attempt: int, keys: list[str]) -> dict[str, list[Job]]:
+    found: dict[str, list[Job]] = defaultdict(list)
+    rows = Job.primary.filter(submitted_by_id=pk, submitted_by_attempt__lt=attempt)
+    for start in range(0, len(keys), GIVEN_BACK_AT_ONCE):
+        chunk = rows.filter(job_hash__in=keys[start : start + GIVEN_BACK_AT_ONCE]).exclude(
+            status__in=sorted(UNSUCCESSFUL)
+        )
+        for job in chunk.order_by("pk"):
+            found[job.job_hash].append(job)
+    return found
+
+
+def _next(given: GivenBack, earlier: list[Made], window: int) -> Made | None:
+    connection = database.connection()
+    transaction = connection.atomic_blocks[0] if connection.atomic_blocks else None
+    for made in earlier:
+        key = (made._meta.model_name, made.pk)
+        if not given.has(key, transaction):
+            given.add(key, transaction)
+            return made
+    # Within a window, the same work is one job however often it is submitted.
+    return earlier[-1] if earlier and window else None
+
+
 # Replacing: an earlier job that has not started gets the values of a later submission of the same work.
 #
 # The job's row is locked while it is judged, so replacements come one after the other and the last one counts. A job
@@ -158,16 +237,12 @@ _TAKEN: Final = (
 )
 
 
-def replace_job(existing: Job, request: PreparedJob) -> Job | None:
-    """Give the earlier job the values of this submission, unless it has started, and return it.
-
-    Return None where it has started, was deleted, was canceled or is a Dead Letter: then there is to be a new job.
-    """
-    return replace_jobs([existing.pk], request).get(existing.pk)
-
-
 def replace_jobs(pks: Collection[int], request: PreparedJob) -> dict[int, Job]:
-    """Do the same for many jobs that differ only in their organizations; return those that are left, by key."""
+    """Give earlier jobs, which differ only in their organizations, the values of this submission of the same work.
+
+    Return them by key, without those that have started, were deleted, were canceled or are Dead Letters: there is to be
+    a new job in their place.
+    """
     ordered = sorted(pks)
     found: dict[int, Job] = {}
     for start in range(0, len(ordered), REPLACED_AT_ONCE):
@@ -186,7 +261,9 @@ def _replace(pks: Sequence[int], request: PreparedJob) -> dict[int, Job]:
     now = database.now()
     actor = submitter_of(request.job)
     _write(waiting, request.job, now, actor)
-    prolong_key({job.job_hash: job.pk for job in waiting}, now + dt.timedelta(seconds=request.window))
+    # They keep the same work out until the new window ends, where they still do.
+    keys = DuplicateKey.primary.filter(pk__in=[job.job_hash for job in waiting], job_id__in=[job.pk for job in waiting])
+    keys.update(expires_at=now + dt.timedelta(seconds=request.window))
     replaced = rows.in_bulk([job.pk for job in waiting])
     for job in replaced.values():
         transitions.announcer().replaced(job, actor)
@@ -197,7 +274,7 @@ def _replace(pks: Sequence[int], request: PreparedJob) -> dict[int, Job]:
 
 def _is_repeated(job: Job, asked: Job) -> bool:
     """Return whether an earlier attempt of the running job submitted just this."""
-    return building.is_own(job) and canonical(job.input_parameters) == canonical(asked.input_parameters)
+    return is_own(job) and canonical(job.input_parameters) == canonical(asked.input_parameters)
 
 
 def _has_started(job: Job) -> bool:
@@ -246,33 +323,35 @@ RATE: Final = _("This organization may submit %(limit)d %(type)s in %(window)d s
 LIMITS_AT_ONCE: Final = 2_000
 
 
-def check_limits(asked: Iterable[Targets]) -> None:
+def check_limits(requests: Sequence[PreparedJob]) -> None:
     """Raise RateLimited or QueueFull when these submissions together exceed what is left of a limit."""
-    targets = list(asked)
-    _check_rates(targets)
-    _check_backlogs(targets)
+    limited = [request for request in requests if request.targets.kind.rate_limit is not None]
+    if limited:
+        _check_rates(limited)
+    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
+    if limit is not None:
+        _check_backlogs(requests, int(limit))
 
 
-def _check_rates(targets: list[Targets]) -> None:
-    limited = [item for item in targets if item.kind.rate_limit is not None]
-    if not limited:
-        return
-    counts = Counter(map(_pair, limited))
-    kinds = {item.kind.pk: item.kind for item in limited}
+def _check_rates(limited: Sequence[PreparedJob]) -> None:
+    counts = Counter((request.targets.kind.pk, request.targets.organization.pk) for request in limited)
     for (kind_pk, organization_pk), count in counts.items():
-        delay = _seconds_until_free(kinds[kind_pk], organization_pk, count)
+        first = _first(limited, organization_pk, kind_pk)
+        kind = first.targets.kind
+        delay = _seconds_until_free(kind, organization_pk, count)
         if delay is not None:
-            index = next(i for i, item in enumerate(targets) if _pair(item) == (kind_pk, organization_pk))
-            limit, window = kinds[kind_pk].rate_limit, kinds[kind_pk].rate_limit_window
-            raise RateLimited(
-                say(RATE, code="rate_limited", limit=limit, type=kind_pk, window=window, delay=math.ceil(delay)),
-                delay,
-                index,
-            )
+            facts = {"limit": kind.rate_limit, "type": kind_pk, "window": kind.rate_limit_window}
+            text = say(RATE, code="rate_limited", delay=math.ceil(delay), **facts)
+            raise RateLimited(text, delay, first.place)
 
 
-def _pair(item: Targets) -> tuple[Any, Any]:
-    return item.kind.pk, item.organization.pk
+def _first(requests: Sequence[PreparedJob], organization_pk: Any, kind_pk: str | None = None) -> PreparedJob:
+    """Return the first of an organization, and of a type where one is named."""
+    return next(
+        request
+        for request in requests
+        if request.targets.organization.pk == organization_pk and kind_pk in {None, request.targets.kind.pk}
+    )
 
 
 def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> float | None:
@@ -290,22 +369,12 @@ def _seconds_until_free(kind: JobType, organization_pk: Any, count: int) -> floa
     return None
 
 
-def _check_backlogs(targets: list[Targets]) -> None:
-    limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
-    if limit is None:
-        return
-    for organization_pk, count in Counter(item.organization.pk for item in targets).items():
-        if waiting(organization_pk, int(limit)) + count > int(limit):
-            index = next(i for i, item in enumerate(targets) if item.organization.pk == organization_pk)
-            raise QueueFull(
-                say(
-                    _("This organization has %(limit)d jobs waiting, as many as it may; try again later."),
-                    code="queue_full",
-                    limit=limit,
-                ),
-                FULL_RETRY_SECONDS,
-                index,
-            )
+def _check_backlogs(requests: Sequence[PreparedJob], limit: int) -> None:
+    for organization_pk, count in Counter(request.targets.organization.pk for request in requests).items():
+        if waiting(organization_pk, limit) + count > limit:
+            text = _("This organization has %(limit)d jobs waiting, as many as it may; try again later.")
+            place = _first(requests, organization_pk).place
+            raise QueueFull(say(text, code="queue_full", limit=limit), FULL_RETRY_SECONDS, place)
 
 
 def full_limits(targets: Sequence[Targets]) -> dict[Any, str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -14,24 +17,24 @@ from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import organizations
-from django_jobs.engine.access import AccessPolicy, get_policy, holds, organizations_seen_by
+from django_jobs.engine import observers, organizations
+from django_jobs.engine.access import AccessPolicy, get_policy, holds, may_hide_jobs, may_view, organizations_seen_by
+from django_jobs.engine.actors import name_of
+from django_jobs.engine.claimed_job import current_job, submitter
 from django_jobs.engine.job_types import types
+from django_jobs.engine.job_types.parameters import lane_key
 from django_jobs.engine.json_storage import canonical, is_storable_text
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.organization_ids import read_tenants
-from django_jobs.engine.store.values import TargetRows, Versions
-from django_jobs.engine.submission.values import Errors, shown
-from django_jobs.exceptions import JobTypeNotFound, OrganizationNotFound, PermissionDenied
-from django_jobs.models import Job, JobType, get_organization_model
-from django_jobs.statuses import SubmitBy
+from django_jobs.engine.store.values import NewJob, TargetRows, Versions
+from django_jobs.engine.submission.values import Errors, Fields, carrying, of_user, shown
+from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, OrganizationNotFound, PermissionDenied
+from django_jobs.models import Batch, BatchChange, Job, JobType, get_organization_model
+from django_jobs.statuses import AWAITING_TURN, RETRYABLE_BY_HAND, UNSUCCESSFUL, OpenTo, RunAfter, Status, SubmitBy
 from django_jobs.texts import marked as _
 from django_jobs.texts import say
-
-if TYPE_CHECKING:
-    from django_jobs.models import Batch
 
 # What a submission may give as the names of its type and organization, and the keys by which their rows are found.
 
@@ -78,24 +81,21 @@ def key_of_tenant(organization: Any) -> tuple[str, Any] | None:
         return None if organization.pk is None else ("pk", organization.pk)
     if not may_be_id(organization) or not (is_name(organization) or not isinstance(organization, str)):
         return None
-    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    name, meta = str(jobs_settings.ORGANIZATION_ID_FIELD), get_organization_model()._meta
+    field: Any = meta.pk if name == "pk" else meta.get_field(name)
     try:
-        value = _field(name).to_python(organization)
+        value = field.to_python(organization)
     except ValidationError:  # no value that this kind of id could have
         return None
     is_too_large = isinstance(value, int) and not -MAX_WHOLE <= value < MAX_WHOLE  # which SQLite's driver cannot send
     return None if is_too_large else (name, value)
 
 
-def _field(name: str) -> Any:
-    meta = get_organization_model()._meta
-    return meta.pk if name == "pk" else meta.get_field(name)
-
-
 # What a submission names: its job type and its organization, as they are now, or what is wrong with the names.
 
 
-READ_AT_ONCE = 2_000
+#: Rows that are read in one statement: so many values every database takes.
+READ_AT_ONCE: Final = 2_000
 
 
 class TargetsChanged(Exception):
@@ -140,6 +140,16 @@ def common_of(kind: JobType, organization: Any) -> Common:
 def work_of(job_type: str, organization_pk: object) -> str:
     """Return how the canonical JSON of a list begins whose last items say what is to be done."""
     return canonical([job_type, str(organization_pk)])[:-1]
+
+
+def work_hash(work: str, parameters: Any, unique_key: str | None = None, text: str | None = None) -> str:
+    """Return the SHA-256 of type, organization and canonical parameters: equal work has equal hashes.
+
+    ``work`` is what :func:`work_of` tells of type and organization. A ``unique_key`` takes the place of the
+    parameters, and is equal to none. ``text`` is the canonical JSON of the parameters, where it is known.
+    """
+    what = text or canonical(parameters) if unique_key is None else f'"unique_key",{canonical(unique_key)}'
+    return hashlib.sha256(f"{work},{what}]".encode()).hexdigest()
 
 
 @functools.cache
@@ -215,13 +225,21 @@ def _read_pairs(wanted: Sequence[tuple[object, object]], authorizer: Authorizer)
             found.append(Targets(kind, tenant, common_of(kind, tenant)))
             continue
         if kind is None:
-            text = _missing("job type", job_type, is_id=isinstance(job_type, str | JobType))
-            own.note("job_type", text, JobTypeNotFound)
+            is_missing = kind_key is not None and kind_key not in kinds
+            own.note("job_type", _no_kind(job_type, authorizer, is_missing=is_missing), JobTypeNotFound)
         if tenant is None:
             own.note("organization", _no_organization(organization, authorizer), OrganizationNotFound)
         found.append(own)
-    _point_at_declarations(wanted, kinds, found, authorizer)
     return found
+
+
+def _no_kind(job_type: object, authorizer: Authorizer, *, is_missing: bool) -> str:
+    """Return that there is no such type; to those who look after the code also that the code declares a missing one."""
+    name = shown(job_type)
+    if is_missing and types.declaration_of(name) is not None and authorizer.may_know_the_code():
+        text = "There is no job type %(name)r (declared in code, run migrate or jobs_sync)."
+        return say(text, code="not_synced", name=name)
+    return _missing("job type", job_type, is_id=isinstance(job_type, str | JobType))
 
 
 def _no_organization(organization: Any, authorizer: Authorizer) -> str:
@@ -238,22 +256,6 @@ def _missing(what: str, named: object, *, is_id: bool) -> str:
         text = f"Give the {'name' if what == 'job type' else 'id'} of {'an' if what[0] == 'o' else 'a'} {what}."
         return say(text, code="required")
     return say(f"There is no {what} %(name)r.", code=f"unknown_{what.replace(' ', '_')}", name=shown(named))
-
-
-def _point_at_declarations(
-    wanted: Sequence[tuple[object, object]],
-    kinds: Mapping[str, JobType],
-    found: Sequence[Targets | Errors],
-    authorizer: Authorizer,
-) -> None:
-    """Tell those who look after the code of a type that has no row though the code declares it."""
-    for (job_type, _options), own in zip(wanted, found, strict=True):
-        if not isinstance(own, Errors):
-            continue
-        name = key_of_kind(job_type)
-        if name and name not in kinds and types.declaration_of(name) is not None and authorizer.may_know_the_code():
-            text = "There is no job type %(name)r (declared in code, run migrate or jobs_sync)."
-            own["job_type"] = [say(text, code="not_synced", name=name)]
 
 
 def _read_kinds(names: set[str]) -> dict[str, JobType]:
@@ -340,6 +342,87 @@ def _is_plain(model: Any, id_field: str) -> bool:
     connection = database.connection()
     converts_none = not any(field.get_db_converters(connection) for field in model._meta.concrete_fields)
     return bool(is_text and model._meta.managed and not model._meta.parents and hides_none and converts_none)
+
+
+# The job that a submission would become, made of its values, its type and its organization.
+
+
+@dataclass(slots=True, kw_only=True)
+class PreparedJob(NewJob):
+    """A submission that may become a row: the new job, what it was made of, and what it asks of the same work."""
+
+    #: Made when it is first asked for: of many, while the server inserts those before it.
+    job: Job = field(init=False)
+    #: Among many: at which place of the list.
+    place: int
+    targets: Targets
+    fields: Fields
+    builder: Builder
+    #: The earlier job of the same work, in whose favor this one is not inserted.
+    existing: Job | None = None
+    #: The earlier job that is no longer to keep the same work out: it has started, and this one is to be replaced next.
+    supersedes: Job | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the job: Python asks this for what is not there yet."""
+        if name != "job":
+            raise AttributeError(name)
+        self.job = self.builder.job(self.fields, self.targets)
+        return self.job
+
+
+class Builder:
+    """Makes the requests of one submitter: ``user`` is the owner, or None."""
+
+    def __init__(self, user: Any) -> None:
+        self.user = user
+        submitted_by_id, submitted_by_attempt = submitter()
+        self._submitter = {
+            "owner_id": getattr(user, "pk", None),
+            "owner_name": name_of(user),
+            "submitted_by_id": submitted_by_id,
+            "submitted_by_attempt": submitted_by_attempt,
+        }
+        #: Jobs of the same work that the user may see, as far as that was asked.
+        self.shown: set[int] = set()
+        self._carried = observers.carried()
+        self._is_heard = is_heard(Job)
+
+    def build(self, fields: Fields, found: Targets, place: int = 0) -> PreparedJob:
+        """Return the request of these values, for this type and organization."""
+        if self.user is not None:
+            fields = of_user(fields)
+        if self._carried:
+            fields = carrying(fields, self._carried)
+        request = PreparedJob(
+            builder=self,
+            versions=found.versions,
+            parents=sorted(fields.parents.values()) if fields.parents else (),
+            window=found.common.window if fields.deduplication_window is None else fields.deduplication_window,
+            encoded={} if self._is_heard else fields.encoded,  # who hears of a new job may change what it holds
+            targets=found,
+            fields=fields,
+            place=place,
+        )
+        if self._is_heard:
+            _ = request.job  # who listens hears of it before anything is judged or written
+        return request
+
+    def job(self, fields: Fields, found: Targets) -> Job:
+        """Return the new job of these values."""
+        common, given = found.common, fields.columns["input_parameters"]
+        values = {**common.values, **self._submitter, **fields.columns}
+        values["job_hash"] = work_hash(common.work, given, fields.unique_key, fields.canonical)
+        if common.concurrency_key:
+            values["lane_key"] = lane_key(common.concurrency_key, given)
+        if not self._is_heard:
+            job: Job = unheard(Job, values)
+            job._state.fields_cache = {"job_type": found.kind}
+            return job
+        make: Callable[..., Job] = Job
+        job = make(*values.values())
+        job.job_type = found.kind
+        return job
 
 
 # Who may submit which job type, and who may close, cancel and retry a batch.
@@ -471,3 +554,168 @@ def _by_default_rule(policy: AccessPolicy, user: Any, kinds: list[JobType], orga
     for role in {kind.submit_by for kind in kinds}:
         roles[role] = any(asked[SubmitBy(role)](user, tenant) for tenant in organizations)
     return [kind for kind in kinds if roles[kind.submit_by] and holds(user, kind.requires_permission)]
+
+
+# Adding new jobs to their batches, in the transaction that stores them.
+#
+# The batch's row is locked in a way that others who add jobs share. Whoever closes or ends the batch waits for them,
+# and so knows of every job that counts. A job that fails or waits decides what follows the batch, and when. So a user
+# adds jobs only where they may cancel the batch, or where it is open to members.
+
+
+class BatchTakesNoJobs(InvalidSubmission):
+    """Some of the batches take no jobs; ``by_batch`` has by their keys why."""
+
+    def __init__(self, by_batch: Mapping[int, str]) -> None:
+        super().__init__({"batch": list(by_batch.values())})
+        self.by_batch = by_batch
+
+
+def may_add(user: Any, batch: Batch, organization: Any) -> bool:
+    """Return whether a job of this owner may come into the batch of their organization. Server code, None, may add.
+
+    A batch of server code takes no user's jobs, since it may submit what no user may. The job whose handler made the
+    batch may add to it, and so may the batch's own jobs, whoever owns them.
+    """
+    if user is None:
+        return True
+    if batch.open_to == OpenTo.MEMBERS:
+        is_open = belongs(user, organization)
+    else:
+        is_open = bool(batch.owner_name) and may_cancel_batch(user, batch)
+    return is_open or submitter()[0] == (batch.submitted_by_id or 0) or _runs_for(batch)
+
+
+def may_replace(existing: Job, user: Any, organization: Any) -> bool:
+    """Return whether a submission of this owner may change the earlier job of the same work, as far as its batch says.
+
+    A job that has started is not changed: there is a new one.
+    """
+    if user is None or existing.batch_id is None or existing.status not in AWAITING_TURN:
+        return True
+    batch = Batch.primary.filter(pk=existing.batch_id).first()
+    return batch is None or may_add(user, batch, organization)
+
+
+def lock_batches(pks: Iterable[int]) -> None:
+    """Hold these batches open until the transaction ends. Raise BatchTakesNoJobs where one takes no jobs."""
+    wanted = sorted(set(pks))
+    found = {batch.pk: batch for batch in store().share_batches(wanted)} if wanted else {}
+    hindrances = {pk: text for pk in wanted if (text := _hindrance(found.get(pk)))}
+    if hindrances:
+        raise BatchTakesNoJobs(hindrances)
+
+
+def _hindrance(batch: Batch | None) -> str | None:
+    """Return why the batch takes no jobs, in words; None where it does."""
+    if batch is None:
+        return say("This batch was deleted.", code="deleted")
+    if batch.canceled_at is not None:
+        return say("%(batch)s was canceled: it takes no more jobs.", code="canceled", batch=batch.batch_id)
+    if batch.closed_at is None or _runs_for(batch):
+        return None
+    if batch.completed_at is not None:
+        text = "%(batch)s has ended: it takes no more jobs. Make another batch."
+        return say(text, code="ended", batch=batch.batch_id)
+    text = "%(batch)s is closed: only its own jobs may add jobs to it now."
+    return say(text, code="closed", batch=batch.batch_id)
+
+
+def _runs_for(batch: Batch) -> bool:
+    """Return whether the handler that runs here belongs to a job of the batch, which cannot end before that job.
+
+    One that was retried after the batch had ended makes it run again, though its row may not say so yet.
+    """
+    claimed = current_job.get()
+    if claimed is None:
+        return False
+    rows = Job.primary.filter(pk=claimed.pk, batch_id=batch.pk, status=Status.RUNNING, attempt=claimed.attempt)
+    return rows.exists()
+
+
+def count_members(pks: Iterable[int]) -> None:
+    """Note how many jobs each batch got: as many as its key stands here."""
+    counts = Counter(pks)
+    if counts:
+        now = database.now()
+        changes = [BatchChange(batch_id=pk, changed_at=now, total=number) for pk, number in sorted(counts.items())]
+        BatchChange.primary.bulk_create(changes)
+
+
+# The jobs to wait for and the batch that a submission names.
+
+
+class References(NamedTuple):
+    """What exists of what submissions name: the jobs to wait for and the batches, by their ids."""
+
+    parents: Mapping[str, Job]
+    batches: Mapping[str, Batch]
+
+
+def read_references(requests: Sequence[PreparedJob], user: Any) -> References:
+    """Return what exists of what these name. Raises PermissionDenied for a batch to which the user may not add jobs."""
+    wanted = {item.fields.batch.pk for item in requests if item.fields.batch is not None}
+    rows = Batch.primary.filter(pk__in=wanted).defer("then", "on_failure", "fault") if wanted else ()
+    batches = {batch.batch_id: batch for batch in rows}
+    named = {item.fields.batch.batch_id: item.targets.organization for item in requests if item.fields.batch}
+    for name, organization in named.items():
+        batch = batches.get(name)
+        if batch is None or batch.organization_id != organization.pk:
+            continue  # it is not told that there is one
+        if not may_add(user, batch, organization):
+            text = say(_("You may not add jobs to %(batch)s."), code="not_owner", batch=batch.batch_id)
+            raise PermissionDenied(text)
+    return References(_read_parents(requests, user), batches)
+
+
+def check_references(request: PreparedJob, known: References, errors: Errors) -> None:
+    """Note what is wrong with the jobs and the batch that a request names."""
+    if request.fields.parents:
+        _check_parents(request, known.parents, errors)
+    if request.fields.batch is not None:
+        _check_batch(request.fields.batch.batch_id, request.targets, known.batches, errors)
+
+
+def _check_batch(name: str, found: Targets, known: Mapping[str, Batch], errors: Errors) -> None:
+    """Whether the batch still takes jobs is asked under its lock, when the job is stored."""
+    batch = known.get(name)
+    if batch is None or batch.organization_id != found.organization.pk:  # not told apart: it is none of theirs
+        errors["batch"] = [say("There is no batch %(batch)s in this organization.", code="unknown_batch", batch=name)]
+
+
+def _read_parents(requests: Iterable[PreparedJob], user: Any) -> dict[str, Job]:
+    """Return the jobs to wait for that exist, by id, without those that the policy hides from ``user``."""
+    wanted = sorted({pk for request in requests for pk in request.parents})
+    if not wanted:
+        return {}
+    rows = Job.primary.only("pk", "created_at", "status", "organization_id")
+    found: dict[str, Job] = {}
+    for start in range(0, len(wanted), READ_AT_ONCE):
+        found |= {job.name: job for job in rows.filter(pk__in=wanted[start : start + READ_AT_ONCE])}
+    if user is None or not may_hide_jobs():
+        return found
+    return {name: job for name, job in found.items() if may_view(user, job)}
+
+
+def _check_parents(request: PreparedJob, known: Mapping[str, Job], errors: Errors) -> None:
+    """Note which of the jobs to wait for cannot be waited for; ``known`` are those that exist, by id."""
+    must_complete = request.fields.columns.get("run_after") != RunAfter.ENDED
+    organization_pk = request.targets.organization.pk
+    problems = [
+        problem
+        for name in request.fields.parents
+        if (problem := _parent_problem(name, known, organization_pk, must_complete=must_complete))
+    ]
+    if problems:
+        errors["depends_on"] = [*errors.get("depends_on", ()), *problems]
+
+
+def _parent_problem(name: str, known: Mapping[str, Job], organization_pk: Any, *, must_complete: bool) -> str | None:
+    parent = known.get(name)
+    if parent is None or parent.organization_id != organization_pk:  # not told apart: it is none of theirs
+        return say("There is no job %(job)s in this organization.", code="unknown_job", job=name)
+    if must_complete and parent.status in UNSUCCESSFUL:
+        hope = " unless somebody retries it" if parent.status in RETRYABLE_BY_HAND else ""
+        text = f"%(job)s has ended as %(status)s: it will not complete{hope}."
+        return say(text, code="will_not_complete", job=name, status=parent.status)
+    return None

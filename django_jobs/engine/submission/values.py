@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypedDict
@@ -18,7 +17,6 @@ from django_jobs.engine.json_storage import Encoded, NotStorable, clean_text, en
 from django_jobs.engine.observers import CARRIED
 from django_jobs.exceptions import (
     InvalidSubmission,
-    JobsError,
     JobTypeDisabled,
     JobTypeNotFound,
     OrganizationInactive,
@@ -75,16 +73,6 @@ def cause_of(causes: Iterable[type[InvalidSubmission]]) -> type[InvalidSubmissio
 def shown(named: object) -> str:
     """Return the name by which a type or an organization was asked for, as a message may quote it."""
     return clean_text(getattr(named, "pk", named), 140)
-
-
-@contextlib.contextmanager
-def naming(call: str, job_type: object) -> Iterator[None]:
-    """Let a refusal say which call it refused; the error text of a handler's job quotes that."""
-    try:
-        yield
-    except JobsError as refusal:
-        refusal.refused_call = f"{call}({shown(job_type)!r})"
-        raise
 
 
 # What few submissions say: each option judged by itself, and made storable.

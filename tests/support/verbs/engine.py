@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from django_jobs.engine.job_types.handlers import find_unloadable
     from django_jobs.engine.job_types.handlers import unloadable_reasons
     from django_jobs.engine.submission.targets import work_of
-    from django_jobs.engine.submission.building import work_hash
+    from django_jobs.engine.submission.targets import work_hash
     from django_jobs.engine.submission.same_work import after_migrate
     from django_jobs.engine.submission.same_work import find_duplicates
     from django_jobs.engine.submission.same_work import forget_expired_keys
     from django_jobs.engine.submission.submit import submit_from_handler
     from django_jobs.engine.submission.submit import insert_jobs as insert_all
     from django_jobs.engine.submission.same_work import waiting as count_waiting
-    from django_jobs.engine.submission.bulk import submit_each
-    from django_jobs.engine.submission.same_work import replace_job
+    from django_jobs.engine.submission.submit import submit_each
+    from django_jobs.engine.submission.same_work import replace_jobs
     from django_jobs.engine.submission.targets import submittable
     from django_jobs.engine.submission.targets import Authorizer
     from django_jobs.engine.submission.submit import submit_or_find as submit_single

@@ -242,13 +242,13 @@ def test_one_that_dies_while_it_is_to_be_replaced_is_followed_by_another(
 ) -> None:
     first = replacing(kind, organization, 1)
 
-    replace = verbs.replace_job
+    replace = verbs.replace_jobs
 
-    def after_a_cancel(job: Job, request: Any) -> Job | None:
-        cancel_job(job)
-        return replace(job, request)
+    def after_a_cancel(pks: Any, request: Any) -> dict[int, Job]:
+        cancel_job(first)
+        return replace(pks, request)
 
-    interpose("replace_job", after_a_cancel)
+    interpose("replace_jobs", after_a_cancel)
     second = replacing(kind, organization, 2)
     assert (second != first, second.input_parameters, reread(first).status) == (True, {"n": 2}, "Canceled")
 
