@@ -345,6 +345,16 @@ class Migration(migrations.Migration):
                         fields=["expires_at"],
                         name="djobs_expiring",
                     ),
+                    Index(
+                        condition=Q(("completed_at__isnull", False)),
+                        fields=["job_type", "completed_at", "id"],
+                        name="djobs_ended",
+                    ),
+                    Index(
+                        condition=Q(("canceled_at__isnull", False)),
+                        fields=["job_type", "canceled_at", "id"],
+                        name="djobs_canceled",
+                    ),
                     Index(condition=Q(("owner__isnull", False)), fields=["owner"], name="djobs_owned"),
                 ],
                 "constraints": [

@@ -298,6 +298,15 @@ class Job(models.Model):
                 condition=Q(expires_at__isnull=False, status__in=sorted(WAITING)),
                 name="djobs_expiring",
             ),
+            # What ended, by type and moment: retention.
+            models.Index(
+                fields=["job_type", "completed_at", "id"],
+                condition=Q(completed_at__isnull=False),
+                name="djobs_ended",
+            ),
+            models.Index(
+                fields=["job_type", "canceled_at", "id"], condition=Q(canceled_at__isnull=False), name="djobs_canceled"
+            ),
             # Emptying `owner` when a user is deleted.
             models.Index(fields=["owner"], condition=Q(owner__isnull=False), name="djobs_owned"),
         ]

@@ -88,8 +88,8 @@ def _work_off(organizations: list[Organization], count: int) -> None:
 def _delete(jobs: int) -> None:
     """Delete so many, which have ended."""
     pruner = Pruner(days=0)
-    while jobs > 0 and not pruner.is_through:
-        jobs -= pruner.prune_batch()
+    while jobs > 0 and (deleted := pruner.prune(0.0)):
+        jobs -= deleted
 
 
 def _compare_with_compact() -> None:

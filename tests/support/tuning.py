@@ -212,10 +212,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "operation_turn_jobs": ("django_jobs.engine.control.operation_work", "BATCH"),
     "retention_batch_jobs": ("django_jobs.engine.control.retention", "BATCH"),
     "retention_refused_seconds": ("django_jobs.engine.control.retention", "REFUSED_SECONDS"),
-    "retention_rest_factor": (
-        ("django_jobs.engine.control.retention", "SECONDS_PER_SECOND"),
-        ("django_jobs.engine.control.retention", "SECONDS_PER_SECOND"),
-    ),
     "rollup_forgotten_rows": ("django_jobs.engine.insight.rollups", "FORGOTTEN_AT_ONCE"),
     "rollup_pause_seconds": ("django_jobs.engine.scheduler", "ROLLUP_PAUSE"),
     "rollup_rows": (
@@ -411,9 +407,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "stop_relay_clock": ("django_jobs.worker.child", "time"),
     "seen_tasks_clock": ("django_jobs.tasks.job_types", "time"),
     "supervisor_clock": ("django_jobs.worker.supervisor", "time"),
-    "sweep_clock": ("django_jobs.engine.control.retention", "time"),
     "thread_slots_clock": ("django_jobs.worker.slots", "time"),
-    "type_retention_clock": ("django_jobs.engine.control.retention", "time"),
     "visibility_clock": ("django_jobs.engine.memory", "time"),
     "window_clock": (
         ("django_jobs.engine.dispatch.window", "time"),

@@ -14,8 +14,11 @@ from django.db.models.functions import MD5, Coalesce
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.actors import SCHEDULER
+from django_jobs.engine.alerts import records as alert_records
+from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.dispatch import backlog, in_flight, turns
 from django_jobs.engine.execution import context
+from django_jobs.engine.insight import rollups
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -158,6 +161,7 @@ def organization_pks(organization_id: str) -> list[Any]:
 
 
 CHUNK = 500
+ERASED_AT_ONCE = 1_000
 #: No database holds such a key.
 LARGEST = 2**63
 
@@ -236,12 +240,30 @@ def _jobs(pk: Any) -> QuerySet[Job]:
     return Job.primary.filter(organization_id=pk).order_by()
 
 
+def _ended_jobs(pk: Any, before: dt.datetime | None) -> QuerySet[Job]:
+    rows = _jobs(pk).filter(status__in=sorted(TERMINAL))
+    if before is None:
+        return rows
+    ended = Coalesce("completed_at", "canceled_at")
+    return rows.annotate(ended=ended).filter(Q(ended__isnull=True) | Q(ended__lt=before))
+
+
+def erase_jobs(pk: Any, before: dt.datetime | None = None) -> int:
+    """Delete the jobs that ended before this moment, or all that ended, and their counts then; return how many went."""
+    count = last = 0
+    rows = _ended_jobs(pk, before).order_by("pk").values_list("pk", flat=True)
+    while pks := list(rows.filter(pk__gt=last)[:ERASED_AT_ONCE]):
+        count += len(delete_rows(pks, ended_before=before).job_ids)
+        last = pks[-1]
+    if before is None:
+        rollups.forget_organization(pk)
+        alert_records.forget_organization(pk)
+    return count
+
+
 def measure(pk: Any, cutoff: dt.datetime | None) -> DeletionSize:
     """Count what would be deleted: the jobs that ended before ``cutoff``, or all that ended where it is None."""
-    rows = _jobs(pk).filter(status__in=sorted(TERMINAL))
-    if cutoff is not None:
-        ended = Coalesce("completed_at", "canceled_at")
-        rows = rows.annotate(ended=ended).filter(Q(ended__isnull=True) | Q(ended__lt=cutoff))
+    rows = _ended_jobs(pk, cutoff)
     count = rows.count()
     return DeletionSize(
         jobs=count,

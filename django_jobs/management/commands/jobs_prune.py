@@ -11,8 +11,8 @@ from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import batches
 from django_jobs.engine.control.deletion import FileSweep
-from django_jobs.engine.control.retention import Pruner, Pruning
-from django_jobs.engine.control.tenants import Meant, meant_by_id, meant_by_key, measure
+from django_jobs.engine.control.retention import Pruner
+from django_jobs.engine.control.tenants import Meant, erase_jobs, meant_by_id, meant_by_key, measure
 from django_jobs.engine.insight.events import on_one_line
 from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
@@ -109,8 +109,7 @@ class Command(ShellCommand):
 
     def _prune(self, days: float | None, organization_pk: Any, whose: str) -> None:
         erases = organization_pk is not None
-        pruner = Pruner(days, organization_pk) if erases else Pruning(days, is_thorough=True)
-        count = pruner.prune(math.inf)
+        count = erase_jobs(organization_pk, _cutoff(days)) if erases else Pruner(days).prune(math.inf)
         logger.info("event=jobs_deleted count=%s organization=%s by=jobs_prune", count, on_one_line(whose))
         FileSweep().step()
         left = FileDeletion.primary.count()

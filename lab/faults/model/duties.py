@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from django_jobs.models import JobType, Organization
@@ -160,14 +161,10 @@ class Delete(Command):
 @dataclass(frozen=True)
 class Prune(Command):
     def model(self, table: Table, seen: Seen) -> None:
-        old = list(table.old())
-        # A clock that went back hides old jobs behind younger ones, for as long as these are young.
-        table.delete([pk for pk in old if pk not in seen] if table.went_back else old)
+        table.delete(list(table.old()))
 
     def engine(self, engine: Engine) -> None:
-        pruner = Pruner()
-        while pruner.prune_batch() or not pruner.is_through:
-            pass
+        Pruner().prune(math.inf)
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,6 @@ class Clock(Command):
 
     def model(self, table: Table, seen: Seen) -> None:
         table.now += self.seconds
-        table.went_back = table.went_back or self.seconds < 0
 
     def engine(self, engine: Engine) -> None:
         engine.move_clock(self.seconds)

@@ -34,7 +34,6 @@ class Table:
 
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     now: int = 0
-    went_back: bool = False
     paused: set[str] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
     #: By the work: the job that was accepted last, and until when it keeps the same work out.
@@ -213,6 +212,6 @@ class Table:
         """The jobs that retention deletes."""
         cutoff = self.now - RETENTION
         for job in self.jobs.values():
-            is_old = job.status in TERMINAL and job.ended[0] < cutoff and job.created < cutoff
+            is_old = job.status in TERMINAL and job.ended[0] < cutoff
             if is_old and not self.is_needed(job.pk):
                 yield job.pk

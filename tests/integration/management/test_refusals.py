@@ -52,7 +52,7 @@ def test_a_database_without_tables_is_told_with_what_to_do(
 ) -> None:
     interpose("installation_id", failing(MISSING))
     interpose("snapshot", failing(MISSING))
-    monkeypatch.setattr(Pruner, "prune_batch", failing(MISSING))
+    monkeypatch.setattr(Pruner, "prune", failing(MISSING))
     with pytest.raises(CommandError, match=r"\(ProgrammingError: relation .*exist\).*`manage.py migrate`") as caught:
         run(command)
     assert (verbs.code_of(caught.value.args[0]), "LINE 1" in str(caught.value)) == ("unavailable", False)

@@ -205,7 +205,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operations import set_rate as set_operation_rate
     from django_jobs.engine.control.operations import start_operation
     from django_jobs.engine.control.operations import stop as stop_operation
-    from django_jobs.engine.control.retention import Pruning
+    from django_jobs.engine.control.tenants import erase_jobs
     from django_jobs.engine.control.retention import Pruner
     from django_jobs.engine.control.saved_tenants import may_reuse_keys
     from django_jobs.engine.duties import DutyThread
@@ -215,7 +215,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.switches import set_active as set_organization_active
     from django_jobs.engine.control.tenants import organization_pks
     from django_jobs.engine.control.tenants import OrphanWatch
-    from django_jobs.engine.control.retention import TypePruner
     from django_jobs.engine.control.acts import run_now
     from django_jobs.engine.control.acts import set_priority
     from django_jobs.engine.control.switches import give_order

@@ -62,16 +62,10 @@ class TypeWalks(Transactions):
         rows = Job.primary.filter(job_type_id=job_type).order_by("organization_id", "-pk")
         return rows if behind is None else rows.filter(organization_id__gt=behind)
 
-    def newer_of_type(self, job_type: str, organization_pk: Any, pk: int) -> QuerySet[Job]:
-        """Return an organization's jobs of a type that are newer than one with this key, the oldest first."""
-        return self._of_both(job_type, organization_pk).filter(pk__gt=pk).order_by("pk")
-
     def older_of_type(self, job_type: str, organization_pk: Any, pk: int) -> QuerySet[Job]:
         """Return an organization's jobs of a type that are older than one with this key, the newest first."""
-        return self._of_both(job_type, organization_pk).filter(pk__lt=pk).order_by("-pk")
-
-    def _of_both(self, job_type: str, organization_pk: Any) -> QuerySet[Job]:
-        return Job.primary.filter(job_type_id=job_type, organization_id=organization_pk)
+        rows = Job.primary.filter(job_type_id=job_type, organization_id=organization_pk, pk__lt=pk)
+        return rows.order_by("-pk")
 
 
 # The backlog, lane by lane: see :mod:`django_jobs.engine.store.values`.

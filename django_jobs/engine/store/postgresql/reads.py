@@ -79,14 +79,8 @@ class PostgreSQLTypeWalks(Store):
         rows = Job.primary.extra(where=[where], params=params)  # noqa: S610  (no value is in it)
         return rows.order_by("job_type_id", "organization_id", "-pk")
 
-    def newer_of_type(self, job_type: str, organization_pk: Any, pk: int) -> QuerySet[Job]:
-        return self._of_both(job_type, organization_pk).filter(pk__gt=pk).order_by("-job_type_id", "pk")
-
     def older_of_type(self, job_type: str, organization_pk: Any, pk: int) -> QuerySet[Job]:
-        return self._of_both(job_type, organization_pk).filter(pk__lt=pk).order_by("job_type_id", "-pk")
-
-    def _of_both(self, job_type: str, organization_pk: Any) -> QuerySet[Job]:
-        rows = Job.primary.filter(organization_id=organization_pk)
+        rows = Job.primary.filter(organization_id=organization_pk, pk__lt=pk).order_by("job_type_id", "-pk")
         return rows.extra(where=["job_type_id = ANY(%s::text[])"], params=[array([job_type])])
 
 

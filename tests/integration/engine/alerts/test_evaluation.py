@@ -15,7 +15,7 @@ from tests.support import verbs
 from tests.support.alerts import evaluate, let_fail, let_pass, make_alert, only
 from tests.support.schedules import make_schedule
 from tests.support.tuning import Tuning
-from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, Finding, Pruner, Scheduler
+from tests.support.verbs import ALERT_CLEAR_SECONDS, AlertEvaluator, Finding, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -184,7 +184,7 @@ def test_of_an_organization_that_is_erased_nothing_is_told(organization: Organiz
     }
     make_alert("type_failing", "a type", facts)
     make_alert("no_worker", "default", {"waiting": 3})
-    Pruner(organization_pk=organization.pk).prune_batch()
+    verbs.erase_jobs(organization.pk)
     assert [alert.facts for alert in Alert.objects.order_by("pk")] == [
         {"organizations": {"999": 1}, "failed": 6},
         {"waiting": 3},

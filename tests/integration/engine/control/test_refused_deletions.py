@@ -52,7 +52,7 @@ def test_the_others_of_its_batch_go_and_one_warning_names_it(
     jobs = make_ended(7)
     refer(jobs[2])
     pruner = Pruner(days=0)
-    assert [pruner.prune_batch() for _ in range(4)] == [6, 0, 0, 0]
+    assert [pruner.prune(1e9) for _ in range(4)] == [6, 0, 0, 0]
     assert left() == [jobs[2].pk]
     warnings = [record.getMessage() for record in caplog.records if "event=job_not_deleted" in record.getMessage()]
     assert [text.split()[0] for text in warnings] == [f"job_id={jobs[2].name}"]
@@ -64,7 +64,7 @@ def test_it_holds_up_no_later_batch(refer: Refer, tuning: Tuning) -> None:
     refer(jobs[0])
     refer(jobs[1])
     pruner = Pruner(days=0)
-    assert [pruner.prune_batch() for _ in range(3)] == [2, 2, 0]
+    assert pruner.prune(1e9) == 4
     assert left() == [jobs[0].pk, jobs[1].pk]
 
 
@@ -73,9 +73,9 @@ def test_it_goes_in_time_when_nothing_refers_to_it_any_more(refer: Refer, tuning
     (job,) = make_ended(1)
     refer(job)
     pruner = Pruner(days=0)
-    assert pruner.prune_batch() == 0
+    assert pruner.prune(1e9) == 0
     execute("DELETE FROM host_note")
-    assert pruner.prune_batch() == 1
+    assert pruner.prune(1e9) == 1
 
 
 def test_deleting_it_by_hand_says_that_it_stays(refer: Refer) -> None:

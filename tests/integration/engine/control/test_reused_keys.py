@@ -19,7 +19,6 @@ from tests.support import verbs
 from tests.support.brokers import job_in
 from tests.support.factories import make_job_type, make_organization
 from tests.support.refusals import refused
-from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -50,7 +49,7 @@ def test_a_new_tenant_does_not_get_a_dead_ones_jobs_by_its_key(key: int) -> None
 
 
 def test_once_erased_the_key_is_free(key: int) -> None:
-    Pruner(organization_pk=key).prune_batch()
+    verbs.erase_jobs(key)
     Organization(pk=key, name="HEIR").save()
     assert not Job.objects.exists()
 

@@ -22,7 +22,7 @@ def slow_storage(interpose: Interpose, tuning: Tuning) -> Clock:
         clock.now += 0.2
         return 1
 
-    tuning.set(retention_clock=clock, file_deletions_clock=clock)
+    tuning.set(file_deletions_clock=clock)
     interpose("delete_outputs", delete_all)
     return clock
 
@@ -31,7 +31,7 @@ def prune(count: int) -> None:
     """Delete so many ended jobs, whose files are left to the scheduler."""
     for _ in range(count):
         job_in("Completed")
-    assert Pruner(days=0).prune_batch() == count
+    assert Pruner(days=0).prune(1e9) == count
     assert not Job.objects.exists()
 
 
@@ -61,13 +61,3 @@ def test_a_command_deletes_all_of_them(slow_storage: Clock) -> None:
 def test_a_storage_that_hangs_costs_one_job_a_tick(slow_storage: Clock) -> None:
     prune(2)
     assert steps_of(FileSweep(), 0.1) == [1, 1]
-
-
-def test_time_is_up_before_a_long_walk_past_jobs_that_stay_has_ended(slow_storage: Clock, tuning: Tuning) -> None:
-    tuning.set(retention_batch_jobs=1)
-    for _ in range(2):
-        job_in("Pending")
-    pruner = Pruner(days=0)
-    assert (pruner.prune_batch(0.0), pruner.is_through) == (0, False)
-    assert [pruner.prune_batch(0.0), pruner.prune_batch(0.0)] == [0, 0]
-    assert pruner.is_through

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -14,12 +13,11 @@ from django.db.models import F
 from django_jobs.models import Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import job_in, pending_job
-from tests.support.clocks import Clock
 from tests.support.factories import make_job_type, make_organization
 from tests.support.job_copies import copies
 from tests.support.statements import before_statement, statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import Pruner, Pruning, Scheduler, TypePruner
+from tests.support.verbs import Pruner, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -34,13 +32,6 @@ def short() -> JobType:
 @pytest.fixture
 def long() -> JobType:
     return make_job_type(retention_days=365)
-
-
-@pytest.fixture
-def clock(tuning: Tuning) -> Clock:
-    found = Clock()
-    tuning.set(type_retention_clock=found)
-    return found
 
 
 def ended(kind: JobType, organization: Organization, days: float, status: str = "Completed") -> Job:
@@ -64,9 +55,9 @@ def test_each_type_goes_by_its_own_days(short: JobType, long: JobType, organizat
     for kind, days in ((long, 366), (plain, 31), (short, 8)):
         ended(kind, organization, days, status)
     kept = [ended(kind, organization, days, status) for kind, days in ((long, 364), (plain, 29), (short, 6))]
-    pruning = Pruning()
-    assert pruning.prune(FOREVER) == 3
-    assert pruning.is_through
+    pruner = Pruner()
+    assert pruner.prune(FOREVER) == 3
+    assert pruner.is_through
     assert left() == {job.pk for job in kept}
 
 
@@ -76,37 +67,33 @@ def test_what_has_not_ended_or_ended_late_or_is_needed_stays(short: JobType, org
     pending_job(job_type=short, organization=organization, depends_on=parent)
     Job.objects.update(created_at=F("created_at") - dt.timedelta(days=50))
     age(parent, 50)
-    assert Pruning().prune(FOREVER) == 0
+    assert Pruner().prune(FOREVER) == 0
     assert {waiting.pk, late.pk, parent.pk} < left()
 
 
-def test_what_stayed_goes_once_it_may(short: JobType, organization: Organization, clock: Clock) -> None:
+def test_what_stayed_goes_once_it_may(short: JobType, organization: Organization) -> None:
     late = ended(short, organization, 6)
     Job.objects.update(created_at=F("created_at") - dt.timedelta(days=50))
-    pruner = TypePruner(short.pk, 7)
+    pruner = Pruner()
     assert pruner.prune(FOREVER) == 0
     age(late, 2)
-    clock.now += 1
     assert pruner.prune(FOREVER) == 1
 
 
 def test_days_that_change_count_at_once(short: JobType, organization: Organization) -> None:
     ended(short, organization, 6)
-    pruning = Pruning()
-    assert pruning.prune(FOREVER) == 0
+    pruner = Pruner()
+    assert pruner.prune(FOREVER) == 0
     JobType.objects.update(retention_days=5)
-    assert pruning.prune(FOREVER) == 1
+    assert pruner.prune(FOREVER) == 1
 
 
-def test_a_type_that_gives_up_its_own_days_goes_by_the_setting(
-    long: JobType, organization: Organization, tuning: Tuning
-) -> None:
-    tuning.set(retention_rest_factor=1e9)
+def test_a_type_that_gives_up_its_own_days_goes_by_the_setting(long: JobType, organization: Organization) -> None:
     ended(long, organization, 100)
-    pruning = Pruning()
-    assert [pruning.prune(FOREVER) for _ in range(2)] == [0, 0]
+    pruner = Pruner()
+    assert pruner.prune(FOREVER) == 0
     JobType.objects.update(retention_days=None)
-    assert sum(pruning.prune(FOREVER) for _ in range(2)) == 1
+    assert pruner.prune(FOREVER) == 1
 
 
 def test_jobs_of_many_organizations_go_in_sets(short: JobType, organization: Organization, tuning: Tuning) -> None:
@@ -116,35 +103,8 @@ def test_jobs_of_many_organizations_go_in_sets(short: JobType, organization: Org
         for _ in range(5):
             ended(short, owner, 8)
     kept = {ended(short, owner, 1).pk for owner in owners}
-    assert Pruning().prune(FOREVER) == 15
+    assert Pruner().prune(FOREVER) == 15
     assert left() == kept
-
-
-def test_nobody_looks_at_an_organization_again_until_something_grows_old_there(
-    short: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> None:
-    looks: list[object] = []
-    rows = verbs.store().newer_of_type
-
-    def slow(job_type: str, organization_pk: object, after: int) -> Any:
-        looks.append(organization_pk)
-        clock.now += 3600.0
-        return rows(job_type, organization_pk, after)
-
-    monkeypatch.setattr(verbs.store(), "newer_of_type", slow)
-    for _ in range(5):
-        ended(short, make_organization(), 3)
-    job = ended(short, organization, 5)
-    pruner = TypePruner(short.pk, 7)
-    pruner.prune(FOREVER)
-    assert set(looks) == {*Organization.objects.values_list("pk", flat=True)}
-    assert len(set(looks)) == 6
-    looks.clear()
-    pruner.prune(FOREVER)
-    assert looks == []
-    pruner.days = 4
-    assert pruner.prune(FOREVER) == 1
-    assert (looks, job.pk in left()) == ([organization.pk], False)
 
 
 def test_many_young_jobs_of_its_own_and_other_types_cost_no_look(
@@ -153,12 +113,12 @@ def test_many_young_jobs_of_its_own_and_other_types_cost_no_look(
     tuning.set(retention_batch_jobs=10)
     other = ended(make_job_type(), organization, 20)
     ended(short, organization, 8)
-    alone = statements_of(lambda: TypePruner(short.pk, 7).prune(FOREVER))
+    alone = statements_of(lambda: Pruner().prune(FOREVER))
     copies(other, 2_000)
     ended(short, organization, 8)
     copies(ended(short, organization, 3), 2_000)
     found: list[int] = []
-    beside = statements_of(lambda: found.append(TypePruner(short.pk, 7).prune(FOREVER)))
+    beside = statements_of(lambda: found.append(Pruner().prune(FOREVER)))
     assert (found, Job.objects.count()) == ([1], 4_002)
     assert beside <= alone
 
@@ -166,7 +126,7 @@ def test_many_young_jobs_of_its_own_and_other_types_cost_no_look(
 def test_jobs_from_the_future_are_passed_over(short: JobType, organization: Organization) -> None:
     future = ended(short, organization, -400)
     ended(short, organization, 8)
-    assert TypePruner(short.pk, 7).prune(FOREVER) == 1
+    assert Pruner().prune(FOREVER) == 1
     assert left() == {future.pk}
 
 
@@ -193,19 +153,19 @@ def test_a_pass_that_takes_long_goes_on_where_it_was(
     tuning.set(retention_batch_jobs=2)
     for _ in range(5):
         ended(short, organization, 8)
-    pruning = Pruning()
-    counts = []
-    while not pruning.is_through:
-        counts.append(pruning.prune(0.0))
+    pruner = Pruner()
+    counts = [pruner.prune(0.0)]
+    while not pruner.is_through:
+        counts.append(pruner.prune(0.0))
     assert [count for count in counts if count] == [2, 2, 1]
 
 
-def test_an_error_ends_a_pass_and_the_next_one_begins_anew(short: JobType, organization: Organization) -> None:
+def test_what_an_error_ended_is_done_by_the_next_pass(short: JobType, organization: Organization) -> None:
     ended(short, organization, 8)
-    pruner = TypePruner(short.pk, 7)
+    pruner = Pruner()
     with before_statement("SELECT", Job, lambda: 1 / 0, number=2), pytest.raises(ZeroDivisionError):
         pruner.prune(FOREVER)
-    assert pruner.prune(FOREVER) == 1
+    assert sum(pruner.prune(FOREVER) for _ in range(2)) == 1
 
 
 def test_it_rests_the_less_the_further_a_type_is_behind(
@@ -214,21 +174,15 @@ def test_it_rests_the_less_the_further_a_type_is_behind(
     tuning.set(retention_batch_jobs=1)
     for _ in range(3):
         ended(short, organization, 100)
-    pruning = Pruning()
-    pruning.prune(0.0)
-    pruning.prune(0.0)
-    assert pruning.rest() == verbs.RETENTION_LEAST_REST
-    pruning.prune(FOREVER)
-    assert pruning.rest() == 1.0
+    pruner = Pruner()
+    while not pruner.prune(0.0):
+        pass
+    assert pruner.rest() == verbs.RETENTION_LEAST_REST
+    pruner.prune(FOREVER)
+    assert pruner.rest() == 1.0
 
 
 def test_the_scheduler_does_it(short: JobType, organization: Organization, tuning: Tuning) -> None:
     tuning.set(sweep_step_seconds=60.0)
     ended(short, organization, 8)
     assert Scheduler("one").tick()["prune"] == 1
-
-
-def test_the_others_pruner_leaves_it_alone(short: JobType, long: JobType, organization: Organization) -> None:
-    ended(short, organization, 100)
-    ended(long, organization, 100)
-    assert Pruner().prune(FOREVER) == 0

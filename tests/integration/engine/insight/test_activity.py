@@ -15,7 +15,6 @@ from tests.support.brokers import end, job_in, pending_job, raised, reread, retu
 from tests.support.factories import make_job_type, make_organization
 from tests.support.families import kill
 from tests.support.tuning import Tuning
-from tests.support.verbs import Pruner
 
 pytestmark = pytest.mark.usefixtures("broker", "alone")
 
@@ -203,8 +202,8 @@ def test_erasing_an_organization_erases_its_activity() -> None:
     job_in("Completed", job_type=kind, organization=organization)
     at(MOMENT)
     roll_up()
-    Pruner(organization_pk=organization.pk).prune_batch()
-    Pruner(organization_pk=organization.pk).prune_batch()
+    verbs.erase_jobs(organization.pk)
+    verbs.erase_jobs(organization.pk)
     assert not OrganizationActivity.objects.filter(organization=organization).exists()
     assert OrganizationActivity.objects.filter(span=Span.DAY).count() == 1
     assert TypeActivity.objects.get(span=Span.DAY).submitted == 2
@@ -214,7 +213,7 @@ def test_pruning_an_organizations_older_jobs_leaves_its_activity() -> None:
     job = job_in("Completed")
     at(MOMENT)
     roll_up()
-    Pruner(days=1, organization_pk=job.organization_id).prune_batch()
+    verbs.erase_jobs(job.organization_id, MOMENT - dt.timedelta(days=1))
     assert of_organization(job, Span.DAY).completed == 1
 
 

@@ -193,7 +193,7 @@ def test_retention_reads_only_what_it_looks_at_though_the_jobs_were_counted_when
     vacuum()
     analyze()
     multiply(job, COUNT, organizations, job_types, WAITING)
-    assert bad_plans({"prune": Deed(lambda _: Pruner().prune_batch(1))}) == []
+    assert bad_plans({"prune": Deed(lambda _: Pruner().prune(1))}) == []
 
 
 def test_a_look_costs_what_it_shows(organizations: list[Organization], job_types: list[JobType]) -> None:

@@ -45,7 +45,6 @@ def test_those_of_one_organization_go_on_behind_one() -> None:
     own = many(kind, organization, 4)
     many(kind, make_organization(), 2)
     many(make_job_type(), organization, 2)
-    assert keys(verbs.store().newer_of_type(kind.pk, organization.pk, own[1])) == own[2:]
     assert keys(verbs.store().older_of_type(kind.pk, organization.pk, own[2])) == own[1::-1]
 
 
@@ -60,7 +59,6 @@ def test_each_is_read_by_the_index_of_types(share: int) -> None:
     walks: dict[str, Callable[[], QuerySet[Job]]] = {
         "all": lambda: verbs.store().of_type(kind.pk),
         "behind": lambda: verbs.store().of_type(kind.pk, organization.pk),
-        "newer": lambda: verbs.store().newer_of_type(kind.pk, organization.pk, own[0] - 1),
         "older": lambda: verbs.store().older_of_type(kind.pk, organization.pk, own[-1] + 1),
     }
     for walk in walks.values():

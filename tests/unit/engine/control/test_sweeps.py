@@ -59,7 +59,7 @@ def test_it_rests_for_as_long_as_it_swept_or_until_the_next_tick(
     count: int, rest: float, interpose: Interpose, tuning: Tuning
 ) -> None:
     moments = iter([10.0, 10.3])
-    tuning.set(sweep_clock=SimpleNamespace(monotonic=lambda: next(moments)))
+    tuning.set(retention_clock=SimpleNamespace(monotonic=lambda: next(moments)))
     interpose("forget_expired_keys", lambda _seconds: count)
     swept, seconds = Sweeps().turn("forget_duplicates")
     assert (swept, round(seconds, 3)) == (count, rest)
