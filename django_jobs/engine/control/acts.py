@@ -51,28 +51,15 @@ def cancel_job(job_id: str | Job, *, user: Any = None) -> Job:
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_cancel(user, job):
         raise PermissionDenied(say("You may not cancel %(job)s.", code="permission_denied", job=job.name))
-    actor = actor_for(user)
-    worker_name = database.in_transaction(lambda: _cancel(job.name, actor))
-    if worker_name:
-        database.on_commit(lambda: _tell_worker(worker_name, [job.name]))
+    database.in_transaction(lambda: _cancel(job.name, actor_for(user)))
     return find_job(job.name)
 
 
-def _cancel(job_id: str, actor: Actor) -> str:
-    """Return the name of the worker that must be told, if the job runs."""
+def _cancel(job_id: str, actor: Actor) -> None:
     job = find_among(database.locked(Job.primary.all()), job_id)
-    if job.status in WAITING:
-        move([_canceled(job.pk, actor)], sources=WAITING, actor=actor)
-        return ""
-    if job.status == Status.RUNNING:
-        if job.cancel_requested_at is None:
-            job.cancel_requested_at = database.now()
-            job.canceled_by = actor.name
-            job.save(update_fields=["cancel_requested_at", "canceled_by"], using=database.alias())
-        return str(job.worker_name)
-    if job.status != Status.CANCELED:
+    if job.status in TERMINAL and job.status != Status.CANCELED:
         raise InvalidTransition(job.name, job.status, "cancel")
-    return ""
+    cancel_many([job.pk], actor)
 
 
 class CancelCounts(NamedTuple):
@@ -132,23 +119,16 @@ def retry_job(job_id: str | Job, *, user: Any = None) -> Job:
     job = find_job(job_id, user)
     if user is not None and not get_policy().can_retry(user, job):
         raise PermissionDenied(say("You may not retry %(job)s.", code="permission_denied", job=job.name))
-    actor = actor_for(user)
-    database.in_transaction(lambda: _retry(job, actor))
-    database.once_on_commit(dispatcher.wake)
+    database.in_transaction(lambda: _retry(job, actor_for(user)))
     return find_job(job.name)
 
 
 def _retry(job: Job, actor: Actor) -> None:
-    hindrance = dependencies.hindrance(job)
-    if hindrance is not None and job.status in RETRYABLE_BY_HAND:
-        raise InvalidTransition(job.name, job.status, "retry", hindrance)
-    has_parents = JobDependency.primary.filter(child_id=job.pk).exists()
-    item = _reset(job.pk, RETRY_MESSAGE, has_parents=has_parents)
-    moved = move([item], sources=RETRYABLE_BY_HAND, actor=actor)
-    if not moved:
-        raise InvalidTransition(job.name, find_job(job.name).status, "retry")
-    if has_parents or moved[0].has_children:
-        transitions.note_relatives([job.pk])
+    if retry_many([job.pk], message=RETRY_MESSAGE, actor=actor, sources=RETRYABLE_BY_HAND).moved:
+        return
+    status = find_job(job.name).status
+    hindrance = dependencies.hindrance(job) if status in RETRYABLE_BY_HAND else ""
+    raise InvalidTransition(job.name, status, "retry", hindrance or "")
 
 
 def _reset(pk: int, message: str, *, has_parents: bool, operation_id: int | None = None) -> Move:
