@@ -172,83 +172,6 @@ def retry_many(
     return Retried(len(moved), len(held))
 
 
-# Changing when, and how urgently, waiting jobs run. The caller's transaction holds their rows.
-#
-# What is changed is ready from now on: a walk over its lane may have passed the place that it had there. A job that has
-# a ticket goes back to Pending, and gets a new ticket from the lane of its new priority; the old ticket is void.
-
-
-def set_priority(
-    pks: Sequence[int], priority: Priority, actor: Actor, message: str, operation_id: int | None = None
-) -> int:
-    """Give these jobs another priority, as far as they wait, and return how many got it."""
-    jobs = _read(pks)
-    now = database.now()
-    # Who says one of the four priorities says no place within it.
-    values: dict[str, Any] = {"priority": priority, "head_start": 0, "operation_id": operation_id}
-    queued = [job.pk for job in jobs if job.status == Status.QUEUED]
-    waiting = [job for job in jobs if job.status in DISPATCHABLE]
-    withdrawn = {**values, "ready_at": now, "queued_at": None}
-    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=withdrawn) for pk in queued]
-    moved = move(moves, sources=[Status.QUEUED], actor=actor)
-    ready = [job.pk for job in waiting if job.ready_at is not None and job.ready_at <= now]
-    held = [job.pk for job in waiting if job.ready_at is None or job.ready_at > now]
-    Job.primary.filter(pk__in=ready).update(**values, ready_at=now, is_delayed=False)
-    Job.primary.filter(pk__in=held).update(**values)
-    _note(waiting, actor, message)
-    if moved or ready:
-        database.once_on_commit(dispatcher.wake)
-    return len(moved) + len(waiting)
-
-
-def run_now(pks: Sequence[int], actor: Actor, message: str, operation_id: int | None = None) -> int:
-    """Let these jobs run without waiting for a moment, as far as they do, and return how many that were.
-
-    Those that wait for other jobs go on waiting for these alone.
-    """
-    now = database.now()
-    waiting = [job for job in _read(pks) if job.status in DISPATCHABLE]
-    pending = [job for job in waiting if job.status == Status.PENDING]
-    failed = [job.pk for job in waiting if job.status != Status.PENDING and job.ready_at is not None]
-    ready = [job.pk for job in pending if job.ready_at is not None]
-    held = [job.pk for job in pending if job.ready_at is None]
-    due: dict[str, Any] = {"ready_at": place_in_lane(now), "is_delayed": False, "operation_id": operation_id}
-    Job.primary.filter(pk__in=ready).update(**due, run_at=now)
-    Job.primary.filter(pk__in=failed).update(**due, next_retry_at=now)
-    Job.primary.filter(pk__in=held).update(run_at=now, operation_id=operation_id)
-    changed = {*ready, *failed, *held}
-    _note([job for job in waiting if job.pk in changed], actor, message)
-    if ready or failed:
-        database.once_on_commit(dispatcher.wake)
-    return len(changed)
-
-
-def _read(pks: Sequence[int]) -> list[Job]:
-    rows = Job.primary.filter(pk__in=pks).only("pk", "status", "ready_at", "attempt", "organization_id")
-    return list(database.locked(rows, skip=True))
-
-
-def _note(jobs: Sequence[Job], actor: Actor, message: str) -> None:
-    """Write into the Execution Log of each job that something else than its status was changed."""
-    now = database.now()
-    ExecutionLog.primary.bulk_create(
-        [
-            ExecutionLog(
-                job_id=job.pk,
-                from_status=job.status,
-                to_status=job.status,
-                timestamp=now,
-                actor=actor.name,
-                actor_kind=actor.kind,
-                message=message,
-                attempt=job.attempt,
-                organization_id=job.organization_id,
-            )
-            for job in jobs
-        ]
-    )
-
-
 # What an operation does to a set of jobs whose rows it holds, and which jobs that fits.
 
 
@@ -287,34 +210,18 @@ def order_of(operation: Operation) -> Order:
     return Order(operation.action, actor, operation.value, operation.pk)
 
 
-def fitting(action: str, value: int | None = None) -> Q:
-    """Return the condition that an action, with its value, changes a job."""
-    return _FITTING[action](value)
-
-
-def perform(order: Order, pks: Sequence[int]) -> Performed:
-    """Do it to these jobs, whose rows the open transaction holds and which it fits."""
-    return _PERFORM[order.action](order, pks) if pks else Performed()
-
-
 def _retry_members(order: Order, pks: Sequence[int]) -> Performed:
+    message = order.message(RETRY_MESSAGE)
     done = retry_many(
-        pks,
-        message=order.message(RETRY_MESSAGE),
-        actor=order.actor,
-        sources=RETRYABLE_BY_HAND,
-        operation_id=order.operation_id,
+        pks, message=message, actor=order.actor, sources=RETRYABLE_BY_HAND, operation_id=order.operation_id
     )
-    changed = len(pks) - done.held - done.moved
-    refused: Counter[str] = Counter({Refusal.DEAD_PARENT: done.held, Refusal.CHANGED: changed})
-    return Performed(done.moved, 0, refused)
+    return Performed(done.moved, 0, Counter({Refusal.DEAD_PARENT: done.held}))
 
 
 def _cancel_members(order: Order, pks: Sequence[int]) -> Performed:
     message = order.message(CANCEL_MESSAGE)
     done = cancel_many(pks, order.actor, message=message, operation_id=order.operation_id)
-    changed = done.canceled + done.asked
-    return Performed(changed, done.asked, Counter({Refusal.CHANGED: len(pks) - changed}))
+    return Performed(done.canceled + done.asked, done.asked)
 
 
 def _delete_members(order: Order, pks: Sequence[int]) -> Performed:
@@ -325,17 +232,81 @@ def _delete_members(order: Order, pks: Sequence[int]) -> Performed:
     return Performed(len(gone), 0, Counter({Refusal.KEPT: len(pks) - len(gone)}))
 
 
+# Changing when, and how urgently, waiting jobs run. The caller's transaction holds their rows.
+#
+# What is changed is ready from now on: a walk over its lane may have passed the place that it had there. A job that has
+# a ticket goes back to Pending, and gets a new ticket from the lane of its new priority; the old ticket is void.
+
+
 def _set_priority(order: Order, pks: Sequence[int]) -> Performed:
+    """Give these jobs another priority, as far as they wait."""
     priority = Priority(order.value or 0)
     text = say("Priority changed to %(priority)s", code="priority_changed", priority=priority.word)
-    message = order.message(text)
-    changed = set_priority(pks, priority, order.actor, message, order.operation_id)
-    return Performed(changed, 0, Counter({Refusal.CHANGED: len(pks) - changed}))
+    jobs, now, message = _read(pks), database.now(), order.message(text)
+    # Who says one of the four priorities says no place within it.
+    values: dict[str, Any] = {"priority": priority, "head_start": 0, "operation_id": order.operation_id}
+    queued = [job.pk for job in jobs if job.status == Status.QUEUED]
+    waiting = [job for job in jobs if job.status in DISPATCHABLE]
+    withdrawn = {**values, "ready_at": now, "queued_at": None}
+    moves = [Move(pk=pk, to_status=Status.PENDING, message=message, values=withdrawn) for pk in queued]
+    moved = move(moves, sources=[Status.QUEUED], actor=order.actor)
+    ready = [job.pk for job in waiting if job.ready_at is not None and job.ready_at <= now]
+    held = [job.pk for job in waiting if job.ready_at is None or job.ready_at > now]
+    Job.primary.filter(pk__in=ready).update(**values, ready_at=now, is_delayed=False)
+    Job.primary.filter(pk__in=held).update(**values)
+    _note(waiting, order.actor, message)
+    if moved or ready:
+        database.once_on_commit(dispatcher.wake)
+    return Performed(len(moved) + len(waiting))
 
 
 def _run_now(order: Order, pks: Sequence[int]) -> Performed:
-    changed = run_now(pks, order.actor, order.message(say("To run now", code="run_now")), order.operation_id)
-    return Performed(changed, 0, Counter({Refusal.CHANGED: len(pks) - changed}))
+    """Let these jobs run without waiting for a moment, as far as they do.
+
+    Those that wait for other jobs go on waiting for these alone.
+    """
+    now = database.now()
+    waiting = [job for job in _read(pks) if job.status in DISPATCHABLE]
+    pending = [job for job in waiting if job.status == Status.PENDING]
+    failed = [job.pk for job in waiting if job.status != Status.PENDING and job.ready_at is not None]
+    ready = [job.pk for job in pending if job.ready_at is not None]
+    held = [job.pk for job in pending if job.ready_at is None]
+    due: dict[str, Any] = {"ready_at": place_in_lane(now), "is_delayed": False, "operation_id": order.operation_id}
+    Job.primary.filter(pk__in=ready).update(**due, run_at=now)
+    Job.primary.filter(pk__in=failed).update(**due, next_retry_at=now)
+    Job.primary.filter(pk__in=held).update(run_at=now, operation_id=order.operation_id)
+    changed = {*ready, *failed, *held}
+    message = order.message(say("To run now", code="run_now"))
+    _note([job for job in waiting if job.pk in changed], order.actor, message)
+    if ready or failed:
+        database.once_on_commit(dispatcher.wake)
+    return Performed(len(changed))
+
+
+def _read(pks: Sequence[int]) -> list[Job]:
+    rows = Job.primary.filter(pk__in=pks).only("pk", "status", "ready_at", "attempt", "organization_id")
+    return list(database.locked(rows, skip=True))
+
+
+def _note(jobs: Sequence[Job], actor: Actor, message: str) -> None:
+    """Write into the Execution Log of each job that something else than its status was changed."""
+    now = database.now()
+    ExecutionLog.primary.bulk_create(
+        [
+            ExecutionLog(
+                job_id=job.pk,
+                from_status=job.status,
+                to_status=job.status,
+                timestamp=now,
+                actor=actor.name,
+                actor_kind=actor.kind,
+                message=message,
+                attempt=job.attempt,
+                organization_id=job.organization_id,
+            )
+            for job in jobs
+        ]
+    )
 
 
 def _to_cancel(_value: int | None) -> Q:
@@ -354,23 +325,32 @@ def _to_run_now(_value: int | None) -> Q:
     )
 
 
-_FITTING: Final[dict[str, Callable[[int | None], Q]]] = {
-    Action.RETRY: lambda _: Q(status__in=sorted(RETRYABLE_BY_HAND)),
-    Action.CANCEL: _to_cancel,
-    Action.DELETE: lambda _: Q(status__in=sorted(TERMINAL)),
-    Action.SET_PRIORITY: _to_change,
-    Action.RUN_NOW: _to_run_now,
+class JobAct(NamedTuple):
+    """What the access policy is asked, which jobs it changes with its value, and doing it."""
+
+    question: str
+    fits: Callable[[int | None], Q]
+    perform: Callable[[Order, Sequence[int]], Performed]
+
+
+#: What can be done to jobs. Who may start a job over may also say when, and how urgently, it runs.
+JOB_ACTS: Final[dict[str, JobAct]] = {
+    Action.RETRY: JobAct("can_retry", lambda _: Q(status__in=sorted(RETRYABLE_BY_HAND)), _retry_members),
+    Action.CANCEL: JobAct("can_cancel", _to_cancel, _cancel_members),
+    Action.DELETE: JobAct("can_delete", lambda _: Q(status__in=sorted(TERMINAL)), _delete_members),
+    Action.SET_PRIORITY: JobAct("can_retry", _to_change, _set_priority),
+    Action.RUN_NOW: JobAct("can_retry", _to_run_now, _run_now),
 }
-_PERFORM: Final[dict[str, Callable[[Order, Sequence[int]], Performed]]] = {
-    Action.RETRY: _retry_members,
-    Action.CANCEL: _cancel_members,
-    Action.DELETE: _delete_members,
-    Action.SET_PRIORITY: _set_priority,
-    Action.RUN_NOW: _run_now,
-}
+
+
+def perform(order: Order, pks: Sequence[int]) -> Performed:
+    """Do it to these jobs, whose rows the open transaction holds and which it fits."""
+    done = JOB_ACTS[order.action].perform(order, pks) if pks else Performed()
+    done.refused[Refusal.CHANGED] += len(pks) - done.changed - done.refused.total()
+    return done
 
 
 def members(rows: QuerySet[Any], action: str, value: int | None, last_id: int | None = None) -> QuerySet[Job]:
     """Return those of the jobs that the action changes; with ``last_id``, of those up to that one."""
-    fitting_jobs: QuerySet[Job] = rows.filter(fitting(action, value))
+    fitting_jobs: QuerySet[Job] = rows.filter(JOB_ACTS[action].fits(value))
     return fitting_jobs if last_id is None else fitting_jobs.filter(pk__lte=last_id)

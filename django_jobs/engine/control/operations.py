@@ -16,7 +16,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import AccessPolicy, get_policy, may_view, organizations_seen_by
 from django_jobs.engine.actors import SYSTEM, actor_for
 from django_jobs.engine.control import audit
-from django_jobs.engine.control.acts import Action, members
+from django_jobs.engine.control.acts import JOB_ACTS, Action, members
 from django_jobs.engine.insight.filter import JobFilter, as_given, without_secrets
 from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_time
 from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
@@ -134,14 +134,6 @@ def _is_whole(value: Any) -> bool:
 # Who may do what an operation does: the access policy is asked for each job.
 
 
-#: By action: what the policy is asked. Who may start a job over may also say when, and how urgently, it runs.
-QUESTIONS: Final[dict[str, str]] = {
-    Operation.Action.RETRY: "can_retry",
-    Operation.Action.CANCEL: "can_cancel",
-    Operation.Action.DELETE: "can_delete",
-    Operation.Action.SET_PRIORITY: "can_retry",
-    Operation.Action.RUN_NOW: "can_retry",
-}
 #: What the built-in answers depend on.
 _ASKED: Final = ("organization_id", "job_type_id", "owner_id")
 #: Columns that few policies read.
@@ -154,7 +146,7 @@ def is_built_in(action: str) -> bool:
     A host's own answer may depend on anything.
     """
     policy = type(get_policy())
-    return all(getattr(policy, name) is getattr(AccessPolicy, name) for name in ("can_view", QUESTIONS[action]))
+    return all(getattr(policy, name) is getattr(AccessPolicy, name) for name in ("can_view", JOB_ACTS[action].question))
 
 
 class OperationRights:
@@ -162,7 +154,7 @@ class OperationRights:
 
     def __init__(self, action: str, user: Any) -> None:
         self._user = user
-        self._ask: Callable[[Any, Job], bool] = getattr(get_policy(), QUESTIONS[action])
+        self._ask: Callable[[Any, Job], bool] = getattr(get_policy(), JOB_ACTS[action].question)
         self.is_built_in = user is None or is_built_in(action)
         self._known: dict[tuple[Any, ...], bool] = {}
 

@@ -215,8 +215,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.switches import set_active as set_organization_active
     from django_jobs.engine.control.tenants import organization_pks
     from django_jobs.engine.control.tenants import OrphanWatch
-    from django_jobs.engine.control.acts import run_now
-    from django_jobs.engine.control.acts import set_priority
     from django_jobs.engine.control.switches import give_order
     from django_jobs.engine.control.switches import note_worker_left as note_order_left
     from django_jobs.engine.control.switches import note_order_obeyed

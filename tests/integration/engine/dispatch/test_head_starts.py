@@ -25,7 +25,7 @@ from tests.support.brokers import (
 )
 from tests.support.factories import make_job_type, make_organization
 from tests.support.head_starts import HOUR, ahead_job, make_task_type, place_of
-from tests.support.verbs import SYSTEM, outcomes
+from tests.support.verbs import SYSTEM, OperationOrder, outcomes
 
 #: What tasks of the numbers 51, 100 and 75 have.
 HOURS = (0, 49, 24)
@@ -206,7 +206,7 @@ def test_after_it_was_replaced(broker: MemoryBroker, kind: JobType, organization
 
 def test_after_it_was_told_to_run_now(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     other, job = pending_job(kind, organization), ahead_job(24, kind, organization, run_at=verbs.now() + HOUR)
-    assert verbs.run_now([job.pk], SYSTEM, "now") == 1
+    assert verbs.perform_operation(OperationOrder("run_now", SYSTEM), [job.pk]).changed == 1
     assert dispatched(broker) == [job.pk, other.pk]
 
 
@@ -216,6 +216,6 @@ def test_a_priority_that_somebody_gives_has_no_place_within_it(
     waiting, queued = ahead_job(99, kind, organization), queue_up(ahead_job(99, kind, organization))
     later = ahead_job(99, kind, organization, run_at=verbs.now() + HOUR)
     pks = [waiting.pk, queued.pk, later.pk]
-    assert verbs.set_priority(pks, Priority.HIGH, SYSTEM, "hurry") == 3
+    assert verbs.perform_operation(OperationOrder("set_priority", SYSTEM, Priority.HIGH), pks).changed == 3
     assert {reread(job).head_start for job in (waiting, queued, later)} == {0}
     assert all(abs(verbs.now() - place_of(job)) < HOUR / 60 for job in (waiting, queued))
