@@ -35,7 +35,7 @@ REFUSED_SECONDS: Final = 24 * 3600.0
 LEAST_REST: Final = 0.1
 
 
-class _Walk(NamedTuple):
+class _RetentionWalk(NamedTuple):
     """The jobs of one type by the moment of their end, behind the last one that was looked at."""
 
     job_type: str
@@ -65,7 +65,7 @@ class Pruner:
     def __init__(self, days: float | None = None) -> None:
         self._days = days
         #: What is left of the pass.
-        self._walks: deque[_Walk] = deque()
+        self._walks: deque[_RetentionWalk] = deque()
         #: By how many seconds a job that this pass deleted was older than it had to be, at most.
         self._behind = 0.0
         self._refused: set[int] = set()
@@ -99,11 +99,11 @@ class Pruner:
 
     def _begin_pass(self) -> None:
         names = JobType.primary.order_by("pk").values_list("pk", flat=True)
-        self._walks.extend(_Walk(name, moment) for name in names for moment in ("completed_at", "canceled_at"))
+        self._walks.extend(_RetentionWalk(name, moment) for name in names for moment in ("completed_at", "canceled_at"))
         if time.monotonic() >= self._tries_refused_at:
             self._refused.clear()
 
-    def _delete_next(self, walk: _Walk, own_days: Mapping[str, int]) -> int:
+    def _delete_next(self, walk: _RetentionWalk, own_days: Mapping[str, int]) -> int:
         """Delete the next jobs of a type that are old, and return how many; where there may be more, go on in turn."""
         days = self._days if self._days is not None else float(jobs_settings.RETENTION_DAYS)
         cutoff = database.now() - dt.timedelta(days=own_days.get(walk.job_type, days))
