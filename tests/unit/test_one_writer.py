@@ -16,7 +16,7 @@ WRITERS: Final = {PACKAGE / "engine" / "transitions", PACKAGE / "engine" / "stor
 #: ``Job(status=…)`` makes a row that does not exist yet, a filter only reads, and a response has a status of HTTP.
 READERS: Final = frozenset(
     {
-        *("Job", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "deliver_about"),
+        *("Job", "JobFilter", "filter", "exclude", "get", "Q", "Count", "JobStatus", "send_robust", "deliver_about"),
         *("Response", "HttpResponse", "JsonResponse"),
         # What it is called, what is asked for, and what is said of it.
         *("in_words", "Chosen", "NamedOutcome", "query", "failures", "format", "format_html", "jobs_of", "say"),
