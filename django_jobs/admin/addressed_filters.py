@@ -11,21 +11,18 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs import pools
 from django_jobs.admin.base import is_system_admin, keys_of
-from django_jobs.admin.bounded_filters import BoundedFilter, cut
+from django_jobs.admin.bounded_filters import NOTHING, ListedJobsFilter, cut
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.seen_organizations import organizations_of
 from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
 from django_jobs.engine.insight.search import among_newest, holding
 from django_jobs.engine.schedules.definitions import visible_schedules
-from django_jobs.models import JobType, Schedule
+from django_jobs.models import Schedule
 from django_jobs.models.job import parse_job_id
 from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
 
-#: What an address means that names something that there is not.
-NOTHING: Final = JobFilter(job_id=())
 
-
-class AddressedFilter(BoundedFilter):
+class AddressedFilter(ListedJobsFilter):
     """Narrows the list to the jobs that have the value in the address."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -37,24 +34,6 @@ class AddressedFilter(BoundedFilter):
     def label_of(self, asked: str) -> str:
         """Return the words for the asked value."""
         return cut(asked)
-
-    def job_filter(self, asked: str) -> JobFilter:
-        """Return the filter that names the same jobs, however old."""
-        raise NotImplementedError
-
-    def needs_bound(self) -> bool:
-        """Return whether no index serves the filter."""
-        asked = self.chosen()
-        return asked is not None and self.job_filter(asked).needs_bound
-
-    def is_selective(self) -> bool:
-        """Return whether an index leaves few jobs."""
-        asked = self.chosen()
-        return asked is not None and self.job_filter(asked).is_selective
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        asked = self.chosen()
-        return queryset if asked is None else self.job_filter(asked).narrow(queryset)
 
 
 class OwnerFilter(AddressedFilter):
@@ -166,7 +145,7 @@ class ScheduleFilter(AddressedFilter):
         return holding(rows, "metadata", ("schedule",), [self._found.name])
 
 
-class PoolFilter(BoundedFilter):
+class PoolFilter(ListedJobsFilter):
     """Narrows the list to the jobs of one pool's types. It is there where pools are configured."""
 
     title = gettext_lazy("pool")
@@ -176,12 +155,9 @@ class PoolFilter(BoundedFilter):
         names = pools.names()
         return [(name, name) for name in names] if len(names) > 1 else []
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        if chosen is None:
-            return queryset
-        kinds = list(JobType.primary.filter(pool=chosen).values_list("pk", flat=True))
-        return queryset.filter(job_type_id__in=kinds)
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this pool."""
+        return JobFilter(pool=asked)
 
 
 FILTERS: Final = (PoolFilter, OwnerFilter, WorkerFilter, FingerprintFilter, ScheduleFilter, SubmittedByFilter)

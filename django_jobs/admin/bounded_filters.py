@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 
+from django_jobs.engine.insight.filter import JobFilter
+
+#: What an address means that names something that there is not.
+NOTHING: Final = JobFilter(job_id=())
 #: Characters of an asked value that are shown.
 MAX_SHOWN: Final = 100
 
@@ -54,7 +59,27 @@ def cut(asked: str) -> str:
     return asked if len(asked) <= MAX_SHOWN else f"{asked[:MAX_SHOWN]}…"
 
 
-class CountedFilter(BoundedFilter):
+class ListedJobsFilter(BoundedFilter):
+    """A filter of the jobs list. ``job_filter`` says which jobs a choice names, for the list and for acting on all."""
+
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter that names the jobs of this choice, however old."""
+        raise NotImplementedError
+
+    def needs_bound(self) -> bool:
+        asked = self.chosen()
+        return asked is not None and self.job_filter(asked).needs_bound
+
+    def is_selective(self) -> bool:
+        asked = self.chosen()
+        return asked is not None and self.job_filter(asked).is_selective
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        asked = self.chosen()
+        return queryset if asked is None else self.job_filter(asked).narrow(queryset)
+
+
+class CountedFilter(ListedJobsFilter):
     """A filter that has beside each choice how many jobs it leaves, where the list has counted them."""
 
     def choices(self, changelist: Any) -> Iterator[Any]:

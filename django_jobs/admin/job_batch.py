@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.bounded_filters import BoundedFilter
+from django_jobs.admin.bounded_filters import NOTHING, ListedJobsFilter
 from django_jobs.admin.formatting import line
 from django_jobs.admin.monitor_links import Links
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.models import Batch, Job
 from django_jobs.models.batch import parse_batch_id
 
 
-class BatchFilter(BoundedFilter):
+class BatchFilter(ListedJobsFilter):
     """Narrows the list to the jobs of the batch that the address names. It is shown only then: pages of batches lead
     here, and the search finds the jobs of any batch by its id.
     """
@@ -35,18 +36,9 @@ class BatchFilter(BoundedFilter):
             self._found = None
         return [(asked, str(self._found) if self._found else _("There is no such batch."))]
 
-    def needs_bound(self) -> bool:
-        """Return False: an index serves each batch."""
-        return False
-
-    def is_selective(self) -> bool:
-        """Return whether a batch is chosen."""
-        return self.chosen() is not None
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.chosen() is None:
-            return queryset
-        return queryset.filter(batch_id=self._found.pk) if self._found else queryset.none()
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this batch."""
+        return NOTHING if self._found is None else JobFilter(batch=parse_batch_id(asked))
 
 
 def batch_line(site: str, job: Job) -> SafeString | str:

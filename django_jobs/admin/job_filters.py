@@ -12,13 +12,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
-from django_jobs.admin.bounded_filters import BoundedFilter, CountedFilter
+from django_jobs.admin.bounded_filters import CountedFilter, ListedJobsFilter
 from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.insight.filter import with_error
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
-from django_jobs.engine.store.counting import created_between
-from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Priority, Status
+from django_jobs.models import get_organization_model
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Priority, Status
 
 #: At most so many choices are offered. The list's search finds any organization.
 MAX_LISTED: Final = 50
@@ -43,23 +43,17 @@ class StatusFilter(CountedFilter):
             (RETRYING, gettext("Failed or Timed Out, to be retried")),
         ]
 
-    def needs_bound(self) -> bool:
-        """Return False: an index serves each status."""
-        return False
-
     def is_selective(self) -> bool:
         """Return whether the status is a rare one: each but Completed has an index of its own."""
         return self.chosen() not in {None, str(Status.COMPLETED)}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        status = self.chosen()
-        if status is None:
-            return queryset
-        if status in SEVERAL:
-            return _in_several(queryset, SEVERAL[status])
-        rows = queryset.filter(status=status)
-        # This condition is that of the partial index, which is used for no other wording.
-        return rows.filter(status__in=sorted(IN_FLIGHT)) if status in IN_FLIGHT else rows
+        several = SEVERAL.get(self.chosen() or "")
+        return super().queryset(request, queryset) if several is None else _in_several(queryset, several)
+
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this choice."""
+        return JobFilter(status=tuple(sorted(SEVERAL.get(asked, {asked}))))
 
 
 def _in_several(rows: QuerySet[Any], wanted: Collection[Status]) -> QuerySet[Any]:
@@ -96,20 +90,16 @@ class TypeFilter(CountedFilter):
         chosen = self.chosen()
         return queryset if chosen is None else queryset.filter(**{self.path: chosen})
 
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this type."""
+        return JobFilter(job_type=(asked,))
+
 
 class OrganizationFilter(CountedFilter):
     """Narrows the list to one organization."""
 
     title: Any = gettext_lazy("organization")
     parameter_name = "organization"
-
-    def needs_bound(self) -> bool:
-        """Return False: an index serves each organization."""
-        return False
-
-    def is_selective(self) -> bool:
-        """Return whether an organization is chosen."""
-        return self.chosen() is not None
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         field = jobs_settings.ORGANIZATION_ID_FIELD
@@ -129,9 +119,9 @@ class OrganizationFilter(CountedFilter):
         except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # no value that a key could have
             return []
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        return queryset if chosen is None else queryset.filter(organization_id=chosen)
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this organization."""
+        return JobFilter(organization_pk=(get_organization_model()._meta.pk.to_python(asked),))
 
 
 class PriorityFilter(CountedFilter):
@@ -140,27 +130,19 @@ class PriorityFilter(CountedFilter):
     title: Any = gettext_lazy("priority")
     parameter_name = "priority"
 
-    def needs_bound(self) -> bool:
-        """Return whether Normal is chosen: the other priorities have an index."""
-        return self.chosen() == str(Priority.NORMAL.value)
-
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(str(priority.value), str(priority.label)) for priority in sorted(Priority, reverse=True)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        return queryset if chosen is None else queryset.filter(priority=int(chosen))
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for this priority."""
+        return JobFilter(priority=(int(asked),))
 
 
-class CreatedFilter(BoundedFilter):
+class CreatedFilter(ListedJobsFilter):
     """Narrows the list to the jobs that were submitted lately."""
 
     title: Any = gettext_lazy("created")
     parameter_name = "created"
-
-    def needs_bound(self) -> bool:
-        """Return False: ids are in the order of submission."""
-        return False
 
     hours: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
 
@@ -172,14 +154,12 @@ class CreatedFilter(BoundedFilter):
             ("30d", gettext("In the last 30 days")),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.chosen()
-        if chosen is None:
-            return queryset
-        return created_between(queryset, after=database.now() - dt.timedelta(hours=self.hours[chosen]))
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for the time since then."""
+        return JobFilter(created_after=database.now() - dt.timedelta(hours=self.hours[asked]))
 
 
-class ErrorFilter(BoundedFilter):
+class ErrorFilter(ListedJobsFilter):
     """Narrows the list to the jobs that have an error, or have none."""
 
     title: Any = gettext_lazy("has error")
@@ -188,17 +168,9 @@ class ErrorFilter(BoundedFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", gettext("Yes")), ("no", gettext("No"))]
 
-    def needs_bound(self) -> bool:
-        """Return whether jobs with an error are asked for: they may be rare, and no index finds them."""
-        return self.chosen() == "yes"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.chosen():
-            case "yes":
-                return queryset.filter(with_error(True))
-            case "no":
-                return queryset.filter(with_error(False))
-        return queryset
+    def job_filter(self, asked: str) -> JobFilter:
+        """Return the filter for jobs with an error, or without one."""
+        return JobFilter(has_error=asked == "yes")
 
 
 FILTERS: Final = (StatusFilter, TypeFilter, OrganizationFilter, PriorityFilter, CreatedFilter, ErrorFilter)

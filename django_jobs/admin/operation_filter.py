@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.addressed_filters import NOTHING, AddressedFilter
+from django_jobs.admin.addressed_filters import AddressedFilter
 from django_jobs.admin.base import keys_of
+from django_jobs.admin.bounded_filters import NOTHING
 from django_jobs.admin.search_words import pair_text
 from django_jobs.engine.control import operations
 from django_jobs.engine.insight.filter import JobFilter

@@ -602,7 +602,8 @@ class JobFilter:
     @property
     def needs_bound(self) -> bool:
         """Return whether finding a page of these jobs could mean to read all jobs."""
-        return bool(self.job_type or self.fingerprint_start or self.error) or self.error_fingerprint is not None
+        asked = (self.job_type, self.pool, self.fingerprint_start, self.error, self.has_error)
+        return any(asked) or Priority.NORMAL in (self.priority or ()) or self.error_fingerprint is not None
 
     @property
     def is_selective(self) -> bool:
