@@ -7,6 +7,7 @@ a default takes its place. The log says so once a minute, and ``jobs_check`` ask
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -245,7 +246,8 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
     value = min(max(answer, least), most)
     if value == answer:
         return value, None
-    problem = say("it answered %(answer)s", code="out_of_range", answer=f"{answer:g}")
+    shown = min(max(answer, -sys.float_info.max), sys.float_info.max)  # an integer may be larger than any float
+    problem = say("it answered %(answer)s", code="out_of_range", answer=f"{shown:g}")
     return value, BadAnswer(question, id_of(organization), problem, value)
 
 

@@ -208,6 +208,7 @@ BAD_LIMITS: Final[list[tuple[Any, int, str, str]]] = [
     (0, 1, "out_of_range", "0"),
     (-5, 1, "out_of_range", "-5"),
     (10**30, 2**31 - 1, "out_of_range", "1e+30"),
+    (10**400, 2**31 - 1, "out_of_range", ""),
     (2.5, 100, "not_whole", "float"),
     (True, 100, "not_whole", "bool"),
     (None, 100, "not_whole", "None"),
