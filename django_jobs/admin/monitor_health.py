@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django_jobs.admin import monitor_notices as notices
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.monitor_notices import Notice
-from django_jobs.engine.dispatch.window import FRESH_SECONDS
+from django_jobs.engine import timing
 from django_jobs.engine.insight.inspection import Leader, jobs
 from django_jobs.engine.ports import get_broker
 from django_jobs.exceptions import BrokerUnavailable
@@ -122,7 +122,7 @@ def _load(worker: Worker, running: list[Job], count: int, now: dt.datetime, most
     seconds = max(0.0, (now - worker.last_seen).total_seconds())
     return WorkerLoad(
         worker=worker,
-        is_alive=seconds <= FRESH_SECONDS,
+        is_alive=seconds <= timing.WORKER_GONE_SECONDS,
         seconds_since_beat=seconds,
         jobs=running[:most],
         more=max(0, max(count, len(running)) - min(len(running), most)),

@@ -16,7 +16,6 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from django_jobs import pools
 from django_jobs.broker import rq_worker
 from django_jobs.broker.queues import (
-    BLOCK_SECONDS,
     MARKER,
     are_foreign_run,
     as_bytes,
@@ -41,6 +40,7 @@ from django_jobs.broker.queues import (
 )
 from django_jobs.broker.rq_worker import CANCEL_COMMAND, TicketWorker
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import timing
 from django_jobs.engine.ports import (
     Broker,
     BrokerState,
@@ -62,8 +62,6 @@ from django_jobs.texts import say
 T = TypeVar("T")
 
 logger = logging.getLogger("django_jobs")
-
-BREAK_SECONDS = 1.0
 
 
 class RQBroker(Broker):
@@ -181,7 +179,7 @@ class RQBroker(Broker):
             with errors_translated():
                 return function(shared())
         except BrokerUnavailable as error:
-            self._broken_until = time.monotonic() + BREAK_SECONDS
+            self._broken_until = time.monotonic() + timing.BROKER_BREAK_SECONDS
             if isinstance(error.__cause__, redis.ResponseError) and not self._is_refused:
                 self._is_refused = True
                 logger.warning("event=broker_refuses error=%s", error)
@@ -193,8 +191,6 @@ class RQBroker(Broker):
 # RQ's own loop is not used; it makes about fifteen round trips a job.
 
 
-#: How long a worker waits before it looks again whether `rq suspend` still holds.
-SUSPENDED_SECONDS = 0.5
 #: What a queue is for that is none of ours.
 _UNKNOWN: Final = Queue(DEFAULT_POOL, int(Priority.NORMAL))
 
@@ -205,7 +201,7 @@ class RQConsumer(Consumer):
     def __init__(self, worker_name: str, queues: Sequence[str]) -> None:
         self.queues: Sequence[str] = list(queues)
         self._calls = connect()
-        self._blocking: Redis = connect(answer_seconds=BLOCK_SECONDS + 3)
+        self._blocking: Redis = connect(answer_seconds=timing.BROKER_BLOCK_SECONDS + 3)
         self._waiting: Redis | None = None
         self._blocked_id: int | None = None
         self._known = pools.by_queue_name()
@@ -233,7 +229,7 @@ class RQConsumer(Consumer):
         with errors_translated():
             found = take(self._calls, self.queues, count, _ids(done))
             if found is None:
-                time.sleep(SUSPENDED_SECONDS)
+                time.sleep(timing.RQ_SUSPENDED_LOOK_SECONDS)
                 return Taken()
             return self._read(found) if found else self._wait(count)
 
@@ -250,7 +246,7 @@ class RQConsumer(Consumer):
         client = self._waiting = self._blocking.client()  # type: ignore[no-untyped-call]  # one connection, whose id wakes it
         try:
             self._blocked_id = client.client_id()
-            found, suspended = wait(client, self.queues, count, BLOCK_SECONDS)
+            found, suspended = wait(client, self.queues, count, timing.BROKER_BLOCK_SECONDS)
         except redis.ResponseError as error:
             if "UNBLOCKED" in str(error):
                 return Taken()

@@ -30,17 +30,13 @@ from rq.utils import utcformat
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.ports import ForeignEntry, Queue, SetAside, Ticket
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.statuses import Priority
 from django_jobs.texts import say
 
 # Connections to Redis, as the host configured them in RQ_QUEUES, on which no call waits for long.
-
-
-CONNECT_SECONDS = 0.5
-ANSWER_SECONDS = 1.0
-BLOCK_SECONDS = 2
 
 
 def queue_name(priority: int, pool: str = DEFAULT_POOL) -> str:
@@ -53,7 +49,7 @@ def queue_names() -> list[str]:
     return pools.queue_names()
 
 
-def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
+def connect(answer_seconds: float = timing.BROKER_ANSWER_SECONDS) -> Redis:
     """Return a new client with its own pool. No call takes longer than connecting and ``answer_seconds``.
 
     Where the server is a replica by now, and takes no writes, the connection ends: its address may lead to another one.
@@ -75,7 +71,7 @@ def connect(answer_seconds: float = ANSWER_SECONDS) -> Redis:
     unsaid: dict[str, Any] = {"driver_info": None} if is_new else {"lib_name": None, "lib_version": None}
     client.connection_pool.connection_kwargs.update(
         socket_timeout=answer_seconds,
-        socket_connect_timeout=CONNECT_SECONDS,
+        socket_connect_timeout=timing.BROKER_CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[redis.ReadOnlyError],
         **unsaid,
@@ -359,7 +355,6 @@ MAX_REMEMBERED: Final = 1000
 MAX_ID_BYTES: Final = 500
 SHOWN_CHARACTERS: Final = 100
 NEWEST: Final = 3
-LOGGED_EVERY_SECONDS: Final = 10.0
 KEY: Final = f"{RQ_KEY_PREFIX}:django_jobs:set_aside:"
 
 
@@ -415,7 +410,7 @@ def look_for_foreign(connection: Redis, names: Sequence[str]) -> SetAside:
 
 
 class _RateLimitedLog:
-    """Logs the first entry at once, and then at most one line in LOGGED_EVERY_SECONDS: there may be a flood of them."""
+    """Logs the first entry at once, and then at most one line in FOREIGN_ENTRY_LOG_SECONDS: many may come."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -426,7 +421,7 @@ class _RateLimitedLog:
         """Log these entries now, or count them for the next line."""
         with self._lock:
             self._unlogged += len(found)
-            if not found or time.monotonic() - self._last < LOGGED_EVERY_SECONDS:
+            if not found or time.monotonic() - self._last < timing.FOREIGN_ENTRY_LOG_SECONDS:
                 return
             count, self._unlogged, self._last = self._unlogged, 0, time.monotonic()
         first = found[0]

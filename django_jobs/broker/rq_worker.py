@@ -31,9 +31,9 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from django_jobs import pools
 from django_jobs.broker.queues import complete, job_key, shown_foreign
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import claimed_job, machine, observers
+from django_jobs.engine import claimed_job, machine, observers, timing
 from django_jobs.engine.claimed_job import Claimed
-from django_jobs.engine.dispatch import dispatcher, in_flight, tickets
+from django_jobs.engine.dispatch import dispatcher, in_flight
 from django_jobs.engine.execution import context, leases
 from django_jobs.engine.execution.claim import claim_jobs
 from django_jobs.engine.execution.context import JobContext
@@ -74,8 +74,6 @@ def plain_workers_by_queue(client: Redis, queues: Sequence[str]) -> Counter[str]
 
 logger = logging.getLogger("django_jobs")
 
-#: After so long what a killed worker ran disappears from RQ's lists.
-PUBLISHED_SECONDS: Final = 60
 #: What a message to a worker's channel says when it is our hint to cancel jobs.
 CANCEL_COMMAND: Final = "cancel-jobs"
 
@@ -191,12 +189,12 @@ class TicketWorker(SimpleWorker):
 
     def _publish(self, item: Published, pipeline: Any) -> None:
         job, execution = self._execution(item)
-        execution.save(ttl=PUBLISHED_SECONDS, pipeline=pipeline)
+        execution.save(ttl=timing.RQ_PUBLISHED_SECONDS, pipeline=pipeline)
         StartedJobRegistry(item.queue, connection=self.calls).add_execution(
-            execution, pipeline=pipeline, ttl=PUBLISHED_SECONDS, xx=False
+            execution, pipeline=pipeline, ttl=timing.RQ_PUBLISHED_SECONDS, xx=False
         )
         pipeline.sadd(execution.worker_executions_key, execution.composite_key)
-        pipeline.expire(execution.worker_executions_key, PUBLISHED_SECONDS)
+        pipeline.expire(execution.worker_executions_key, timing.RQ_PUBLISHED_SECONDS)
         started = execution.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         complete(pipeline, item.queue, item.ticket_id)  # there is none where it was claimed without a ticket
         pipeline.hset(job.key, mapping={"status": "started", "worker_name": self.name, "started_at": started})
@@ -379,7 +377,7 @@ def _put_behind_others(held: Sequence[Ticket]) -> None:
 
     This process ends before anybody else would write its notes down. Whatever fails is left to the scheduler.
     """
-    in_flight.note_held([ticket.pk for ticket in held], tickets.HELD_SECONDS)
+    in_flight.note_held([ticket.pk for ticket in held], timing.HELD_TICKET_SECONDS)
     with contextlib.suppress(BrokerUnavailable, Error):
         get_broker().push(held)
         dispatcher.dispatch()

@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.deadlines import Late, TimeLimit
 from django_jobs.engine.json_storage import clean_text, is_storable_text
 from django_jobs.engine.organizations import closed, closes
@@ -187,9 +188,6 @@ ANSWER_KINDS: Final[dict[str, Callable[[str, Any], Any]]] = {
 
 logger = logging.getLogger("django_jobs")
 
-COMPLAINT_PAUSE = 60.0
-#: For so long whoever works for all tenants waits for what is about one of them.
-PATIENCE: Final = 0.5
 #: Of so many tenants something may go on beside.
 MAX_BESIDE: Final = 8
 _beside: Final = TimeLimit(MAX_BESIDE, hangs_up=False)
@@ -341,13 +339,13 @@ def _is_hosts(policy: type[AccessPolicy], question: str) -> bool:
 def beside(organization_pk: Any, function: Callable[[], T]) -> T:
     """Do what is about one tenant and may wait for long, for a caller who works for all of them.
 
-    Raises Late if it takes longer than PATIENCE. It goes on then in a thread of its own, and nothing else about the
-    tenant begins meanwhile. In a caller's transaction, which would be lost, it is waited for. Where it lost its own
-    transaction to a policy that hangs it is done once more: nothing waits for that policy then.
+    Raises Late if it takes longer than TENANT_PATIENCE_SECONDS. It goes on then in a thread of its own, and nothing
+    else about the tenant begins meanwhile. In a caller's transaction, which would be lost, it is waited for. Where it
+    lost its own transaction to a policy that hangs it is done once more: nothing waits for that policy then.
     """
 
     def again() -> T:
-        with database.waiting_on_line(database.LINE_DUTY_SECONDS):
+        with database.waiting_on_line(timing.DUTY_STATEMENT_SECONDS):
             try:
                 return function()
             except PolicyLate:
@@ -355,7 +353,7 @@ def beside(organization_pk: Any, function: Callable[[], T]) -> T:
 
     if any(item.in_atomic_block for item in connections.all(initialized_only=True)):
         return function()
-    return _beside.call(organization_pk, PATIENCE, again)
+    return _beside.call(organization_pk, timing.TENANT_PATIENCE_SECONDS, again)
 
 
 def ask_beside(organization_pk: Any, question: Callable[[], T]) -> T:
@@ -439,7 +437,7 @@ _last_complaint: float = -math.inf
 def complain(error: Exception) -> None:
     """Log that the policy fails, at most once a minute, because it is asked for every job."""
     global _last_complaint  # noqa: PLW0603  (a process-wide note)
-    if time.monotonic() - _last_complaint >= COMPLAINT_PAUSE:
+    if time.monotonic() - _last_complaint >= timing.POLICY_COMPLAINT_SECONDS:
         _last_complaint = time.monotonic()
         report(error)
 

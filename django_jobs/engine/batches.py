@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils.dateparse import parse_datetime
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import transitions
+from django_jobs.engine import timing, transitions
 from django_jobs.engine.access import beside, find_batch, get_policy, may_hang, owner_of
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job, submitter
@@ -81,8 +81,6 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
 # How often this process looks whether a batch whose jobs end here has ended.
 
 
-#: Seconds between two looks at a batch.
-PAUSE: Final = 0.5
 #: Batches that are remembered. What is forgotten is looked at once more than needed, or left to the scheduler.
 MAX_REMEMBERED: Final = 10_000
 
@@ -96,13 +94,15 @@ class BatchLooks:
         self._waiting: set[int] = set()
 
     def due(self, pks: Collection[int]) -> list[int]:
-        """Return those of these batches at which nobody looked for PAUSE, to be looked at now; put off the others."""
+        """Return the batches at which nobody looked for BATCH_LOOK_SECONDS; put off the others."""
         now = time.monotonic()
         with self._lock:
             if len(self._looked) + len(self._waiting) >= MAX_REMEMBERED:  # a process that is no worker never asks
                 self._looked.clear()
                 self._waiting.clear()
-            due = {pk for pk in pks if now - self._looked.get(pk, -PAUSE) >= PAUSE}
+            due = {
+                pk for pk in pks if now - self._looked.get(pk, -timing.BATCH_LOOK_SECONDS) >= timing.BATCH_LOOK_SECONDS
+            }
             self._looked.update(dict.fromkeys(due, now))
             self._waiting.update(pks)
             self._waiting -= due
@@ -136,9 +136,6 @@ logger = logging.getLogger("django_jobs")
 AT_ONCE: Final = 200
 #: Changes that one tick of the scheduler reads, and for how long it works on them.
 READ_AT_ONCE: Final = 5_000
-TICK_SECONDS: Final = 0.5
-#: After this time it is tried again to submit what follows a batch, where that was refused for now.
-WAITING: Final = dt.timedelta(seconds=10)
 
 _looks = BatchLooks()
 
@@ -157,8 +154,8 @@ def count_waiting() -> int:
 
 
 def count_in_tick() -> int:
-    """Add up the batches of which somebody left changes, for TICK_SECONDS; return how many were written."""
-    until = time.monotonic() + TICK_SECONDS
+    """Add up the batches of which somebody left changes, for BATCH_TICK_SECONDS; return how many were written."""
+    until = time.monotonic() + timing.BATCH_TICK_SECONDS
     due = BatchChange.primary.filter(changed_at__lte=database.now()).order_by("pk")
     pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
     total = 0
@@ -315,7 +312,7 @@ def _end(batches: Sequence[Batch], now: dt.datetime) -> None:
     if new:
         Batch.primary.filter(pk__in=[batch.pk for batch in new]).update(completed_at=now)
     waiting = [batch for batch in batches if not follow_ending(batch)]
-    _remind(waiting, now + WAITING)
+    _remind(waiting, now + timing.BATCH_FOLLOWER_RETRY)
     for batch in new:
         level = logging.WARNING if batch.fault else logging.INFO
         text = "batch_id=%s event=batch_ended state=%s total=%s organization=%s %s"

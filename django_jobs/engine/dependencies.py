@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.db import Error
 from django.db.models import Case, F, Q, QuerySet, When
 
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.store import database
@@ -258,13 +259,6 @@ logger = logging.getLogger("django_jobs")
 TASKS_AT_ONCE: Final = 100
 #: Children that one transaction looks at.
 PAGE: Final = 500
-#: A transaction takes up further levels of small families for so many seconds.
-LEVELS_SECONDS: Final = 0.05
-#: Seconds that whoever changed something, such as a web request, goes on with what follows from it.
-COMMIT_SECONDS: Final = 0.3
-#: Seconds that a tick of the scheduler may take for it.
-TICK_SECONDS: Final = 0.5
-PAUSES = (0.005, 0.02, 0.1)
 
 
 def hindrance(job: Job) -> str | None:
@@ -287,13 +281,13 @@ def without_hope(pks: Iterable[int]) -> set[int]:
 
 def follow_up_after_commit() -> int:
     """Follow up what was committed just now, for a short time: the caller may be a web request or a worker."""
-    return follow_up(COMMIT_SECONDS)
+    return follow_up(timing.FAMILY_CALL_SECONDS)
 
 
 def follow_up_in_tick() -> int:
     """Follow up what others left, for a part of a tick of the scheduler."""
     # Mostly nothing was: to see that takes no transaction.
-    return follow_up(TICK_SECONDS) if DependencyTask.primary.exists() else 0
+    return follow_up(timing.FAMILY_TICK_SECONDS) if DependencyTask.primary.exists() else 0
 
 
 def follow_up(seconds: float = math.inf) -> int:
@@ -322,9 +316,9 @@ _here = _Here()
 
 
 def _follow_up(until: float) -> int:
-    """Walk the tasks until a walk gets none done. If some wait for a lock, walk again after each of PAUSES."""
+    """Walk the tasks until a walk gets none done. Where some wait for a lock, pause for FAMILY_RETRY_SECONDS."""
     total = 0
-    pauses = iter(PAUSES)
+    pauses = iter(timing.FAMILY_RETRY_SECONDS)
     while True:
         done, skipped = _walk(until)
         total += done
@@ -367,7 +361,7 @@ class _Step(NamedTuple):
 
 def _one_transaction(after: int) -> _Step:
     """Work off a page of the tasks behind the id ``after``, or several levels of descendants where they are few."""
-    until = time.monotonic() + LEVELS_SECONDS
+    until = time.monotonic() + timing.FAMILY_TRANSACTION_SECONDS
     done = held = released = looked_at = 0
     while True:
         step = _one_page(after)

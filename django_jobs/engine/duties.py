@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.store import database
 from django_jobs.models import EngineLease
 
@@ -23,9 +24,6 @@ from django_jobs.models import EngineLease
 
 
 LEASE: Final = "scheduler"
-LEADER_SECONDS: Final = 10.0
-#: A lease that ends so much later than any that is given now was written before the database's clock was set back.
-SET_BACK: Final = dt.timedelta(seconds=5)
 
 
 def take_lead(name: str, now: dt.datetime) -> bool:
@@ -35,10 +33,10 @@ def take_lead(name: str, now: dt.datetime) -> bool:
     the database was set back.
     """
     rows = EngineLease.primary.filter(pk=LEASE)
-    lease = dt.timedelta(seconds=LEADER_SECONDS)
+    lease = dt.timedelta(seconds=timing.LEADER_SECONDS)
     values = {"holder": name, "ticked_at": now, "expires_at": now + lease}
     free = Q(holder=name) | Q(holder="") | Q(expires_at__isnull=True) | Q(expires_at__lt=now)
-    free |= Q(expires_at__gt=now + lease + SET_BACK)
+    free |= Q(expires_at__gt=now + lease + timing.CLOCK_SET_BACK)
     if rows.filter(free).update(**values):
         return True
     if rows.exists():
@@ -107,11 +105,6 @@ class Steadiness:
 logger = logging.getLogger("django_jobs")
 
 WATCH_DUTY: Final = "watch_duties"
-#: A duty that makes no round for so many seconds is told.
-STALLED_SECONDS: Final = 30.0
-LOOK_SECONDS: Final = 5.0
-#: What a scheduler told others counts for so long; it tells it again at each look.
-TOLD: Final = dt.timedelta(seconds=30)
 #: Under such names it is told.
 _ROWS: Final = "stalled:"
 
@@ -173,9 +166,9 @@ class DutyWatch:
         now = time.monotonic()
         turns = dict(list(self._turns.items()))
         since = {duty: turn.began for duty, turn in turns.items()} | dict(list(self._unfinished.items()))
-        seconds = {duty: now - began for duty, began in since.items() if now - began >= STALLED_SECONDS}
+        seconds = {duty: now - began for duty, began in since.items() if now - began >= timing.DUTY_STALLED_SECONDS}
         if not seconds and not self._stalled:
-            return 0, LOOK_SECONDS
+            return 0, timing.DUTY_LOOK_SECONDS
         for duty in self._stalled.keys() - seconds.keys():
             logger.warning("event=duty_goes_on duty=%s", duty)
         for duty in seconds.keys() - self._stalled.keys():
@@ -184,7 +177,7 @@ class DutyWatch:
         moment = database.now()
         self._stalled = {duty: moment - dt.timedelta(seconds=lasts) for duty, lasts in seconds.items()}
         self._tell(moment)
-        return len(seconds), LOOK_SECONDS
+        return len(seconds), timing.DUTY_LOOK_SECONDS
 
     def _tell(self, moment: dt.datetime) -> None:
         """Leave a note for those who evaluate alarms, and for ``jobs_check``."""
@@ -193,7 +186,7 @@ class DutyWatch:
             rows.delete()
             return
         state = {duty: since.isoformat() for duty, since in self._stalled.items()}
-        values = {"holder": self._scheduler, "expires_at": moment + TOLD, "state": state}
+        values = {"holder": self._scheduler, "expires_at": moment + timing.DUTY_REPORT, "state": state}
         if not rows.update(**values):
             EngineLease.primary.filter(pk__startswith=_ROWS, expires_at__lt=moment).delete()
             EngineLease.primary.create(name=self._row, **values)
@@ -216,10 +209,6 @@ def stalled_duties(moment: dt.datetime) -> list[Stalled]:
 # A duty of the leading scheduler that must not wait for the others: it has a thread and a connection of its own.
 
 
-#: Seconds between two looks whether this scheduler leads, and after a turn that failed.
-LOOK: Final = 1.0
-
-
 class DutyThread:
     """A thread that takes turns whenever ``leads`` says so.
 
@@ -238,7 +227,7 @@ class DutyThread:
         self._step = step
         self._leads = leads
         self._report = report
-        self._pause = LOOK
+        self._pause = timing.LEADERSHIP_LOOK_SECONDS
         self._is_stopped = False
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -270,10 +259,10 @@ class DutyThread:
         """Take a turn, and return for how many seconds to rest. Who does not lead holds no connection."""
         if not self._leads():
             database.drop_connections()
-            return LOOK
+            return timing.LEADERSHIP_LOOK_SECONDS
         database.mend_connections()
-        self._pause = LOOK
-        with database.waiting_on_line(database.LINE_DUTY_SECONDS):
+        self._pause = timing.LEADERSHIP_LOOK_SECONDS
+        with database.waiting_on_line(timing.DUTY_STATEMENT_SECONDS):
             self._report(self._name, self._do)
         return self._pause
 

@@ -15,21 +15,13 @@ from functools import partial
 from django.db import Error
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import dependencies
+from django_jobs.engine import dependencies, timing
 from django_jobs.engine.alerts import telling
 from django_jobs.engine.alerts.records import Evaluator
 from django_jobs.engine.control import batches, lane_keys, operation_work, tenants
 from django_jobs.engine.control.retention import Sweeps, forget_activity, forget_sockets, forget_workers
 from django_jobs.engine.dispatch import backlog, dispatcher, tickets
-from django_jobs.engine.duties import (
-    LOOK,
-    WATCH_DUTY,
-    DutyThread,
-    DutyWatch,
-    Steadiness,
-    resign_lead,
-    take_lead,
-)
+from django_jobs.engine.duties import WATCH_DUTY, DutyThread, DutyWatch, Steadiness, resign_lead, take_lead
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Neighbors
 from django_jobs.engine.insight import rollups
@@ -38,12 +30,6 @@ from django_jobs.engine.store import database
 
 logger = logging.getLogger("django_jobs")
 
-#: Seconds until a duty that found nothing to delete looks again.
-FORGET_PAUSE = 60.0
-#: Seconds to wait at the end for turns that go on: the transactions of what hangs end with the process.
-JOIN_SECONDS = 2.0
-#: The more events are counted at once, the fewer rows are written.
-ROLLUP_PAUSE = 5.0
 #: The duty that evaluates the rules of alarms.
 WATCH = "watch"
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
@@ -81,7 +67,7 @@ class Scheduler:
             clockwork.DUTY: self._clockwork.step,
             operation_work.DUTY: self._operations.step,
             # Alarms tell also of a tick that hangs.
-            WATCH: lambda: (self._watch(), LOOK),
+            WATCH: lambda: (self._watch(), timing.LEADERSHIP_LOOK_SECONDS),
         }
         self._threads = (
             *(DutyThread(name, step, lambda: self._leads, self._attempt) for name, step in steps.items()),
@@ -93,14 +79,14 @@ class Scheduler:
             thread.start()
         while not stop.is_set():
             started = time.monotonic()
-            with database.waiting_on_line(database.LINE_DUTY_SECONDS):
+            with database.waiting_on_line(timing.DUTY_STATEMENT_SECONDS):
                 self.tick()
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
         self._leads = False
         for thread in self._threads:
             thread.stop()
-        until = time.monotonic() + JOIN_SECONDS
+        until = time.monotonic() + timing.SCHEDULER_JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         self.resign()
@@ -205,7 +191,7 @@ class Scheduler:
             return 0
         count = rollups.catch_up()
         if rollups.rollups_behind() < rollups.BATCH:
-            self._next_rolling_up = time.monotonic() + ROLLUP_PAUSE
+            self._next_rolling_up = time.monotonic() + timing.ROLLUP_SECONDS
         return count
 
     def _forget(self, duty: Callable[[], int]) -> int:
@@ -214,7 +200,7 @@ class Scheduler:
             return 0
         count = duty()
         if not count:
-            self._forgets_next[duty] = time.monotonic() + FORGET_PAUSE
+            self._forgets_next[duty] = time.monotonic() + timing.FORGET_SECONDS
         return count
 
     def _do(self, name: str, duty: Callable[[], int]) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
+from django_jobs.engine import timing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.models import OpenSocket, SocketTicket
@@ -28,7 +29,6 @@ from django_jobs.models import OpenSocket, SocketTicket
 # A ticket opens one socket. The socket ends with the session or the token that asked for the ticket.
 
 
-LIFETIME_SECONDS: Final = 60
 #: No ticket has more characters. A longer text is refused without a look at the database.
 MAX_LENGTH: Final = 100
 BATCH: Final = 1_000
@@ -62,7 +62,7 @@ ANOTHER: Final = Credential()
 
 
 def make_ticket(user: Any, credential: Credential = ANOTHER) -> str:
-    """Return a new ticket for this user, good for LIFETIME_SECONDS, in characters that a subprotocol may have.
+    """Return a new ticket for this user, good for SOCKET_PASS_SECONDS, in characters that a subprotocol may have.
 
     Pass the credential that the user's request came with. The ticket, and the socket that it opens, end with it.
     """
@@ -72,7 +72,7 @@ def make_ticket(user: Any, credential: Credential = ANOTHER) -> str:
         user_id=user.pk,
         credential=f"{credential.kind}:{_seal(credential.secret, ticket)}" if credential.kind else "",
         session_auth_hash=credential.auth_hash,
-        expires_at=database.now() + dt.timedelta(seconds=LIFETIME_SECONDS),
+        expires_at=database.now() + dt.timedelta(seconds=timing.SOCKET_PASS_SECONDS),
     )
     return ticket
 
@@ -130,11 +130,6 @@ def _pad(data: bytes, ticket: str) -> bytes:
 
 
 SOCKETS_A_USER: Final = 20
-RENEW_SECONDS: Final = 20.0
-#: A seat that was not renewed for this long is free.
-FREE_AFTER: Final = dt.timedelta(seconds=70)
-#: After this long the row of a process that died is deleted.
-FORGOTTEN_AFTER: Final = dt.timedelta(minutes=10)
 
 _NAMESPACE: Final = uuid.UUID("6a1f4c2e-3d0b-5c8e-9a57-1f2f6f0c7d11")
 
@@ -208,7 +203,7 @@ class Seats:
                 is_mine = bool(store().insert_sockets({key: user_pk}, self.process))
             elif process == self.process:  # this process inserted it before, and the database's answer was lost
                 is_mine = True
-            elif seen_at < now - FREE_AFTER:
+            elif seen_at < now - timing.SEAT_FREE:
                 stale = _rows().filter(pk=key, seen_at=seen_at)
                 is_mine = bool(database.retried(functools.partial(stale.update, process=self.process, seen_at=now)))
             else:
@@ -264,7 +259,7 @@ class Seats:
 
 def forget_dead_sockets() -> int:
     """Delete at most BATCH rows of processes that died, and return how many were deleted."""
-    dead = _rows().filter(seen_at__lt=database.now() - FORGOTTEN_AFTER).values_list("pk", flat=True)[:BATCH]
+    dead = _rows().filter(seen_at__lt=database.now() - timing.SEAT_FORGOTTEN).values_list("pk", flat=True)[:BATCH]
     return _rows().filter(pk__in=list(dead)).delete()[0]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from django_jobs.engine.sockets import RENEW_SECONDS
+from django_jobs.engine import timing
 from django_jobs.realtime import event_log, events, joins
 from django_jobs.realtime.authorization import Target, authorize_all
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread
@@ -238,6 +238,6 @@ class Hub:
         self._failures.worked("recheck")
 
     async def _renew(self) -> None:
-        await asyncio.sleep(RENEW_SECONDS)
+        await asyncio.sleep(timing.SEAT_RENEWAL_SECONDS)
         await self.presence.renew()
         self._failures.worked("renew")

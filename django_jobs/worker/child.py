@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from django.core.cache import caches
 from django.db import Error, connections, reset_queries
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import claimed_job, observers, ports
+from django_jobs.engine import claimed_job, observers, ports, timing
 from django_jobs.engine.dispatch import dispatcher, tickets
 from django_jobs.engine.execution import leases
 from django_jobs.engine.insight import events
@@ -51,8 +51,6 @@ from django_jobs.worker.slots import make_slots
 
 logger = logging.getLogger("django_jobs")
 
-TICK_SECONDS = 0.05
-
 
 class StopRelay:
     """Looks every 50 ms which handlers are to stop, and interrupts them again and again until they do."""
@@ -75,7 +73,7 @@ class StopRelay:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        while not self._quit.wait(TICK_SECONDS):
+        while not self._quit.wait(timing.CHILD_TICK_SECONDS):
             self._state.shared_slots.board.pulse()
             try:
                 self.tick()
@@ -137,13 +135,6 @@ class StopRelay:
 # A worker child's main loop: it takes tickets in sets, claims what it can start at once, runs it and settles it.
 
 
-#: How long a burst waits for tickets that may be under way, and how often it looks.
-LAST_LOOK_SECONDS: Final = 1.0
-LOOK_AGAIN_SECONDS: Final = 0.01
-#: How often a quiet worker looks whether it is to take jobs again.
-QUIET_SECONDS: Final = 0.2
-
-
 class Child:
     """One process. Its main thread runs this loop; the housekeeper does what must not wait for a handler."""
 
@@ -200,7 +191,7 @@ class Child:
         """Take nothing for a moment, since this worker is to be quiet. What runs in threads goes on."""
         with self.state.step(LoopStep.SETTLING):
             self.slots.store()
-        self.state.stopping.wait(QUIET_SECONDS)
+        self.state.stopping.wait(timing.QUIET_WORKER_LOOK_SECONDS)
 
     def _announce(self) -> None:
         while not self.state.stopping.is_set():
@@ -328,8 +319,8 @@ class Child:
             is_any_left = dispatcher.anything_queued(self.state.options.queues)
         now = time.monotonic()
         since = self._missing_since = (self._missing_since or now) if is_any_left else None
-        if since is not None and now - since <= LAST_LOOK_SECONDS:
-            self.state.stopping.wait(LOOK_AGAIN_SECONDS)
+        if since is not None and now - since <= timing.BURST_LAST_LOOK_SECONDS:
+            self.state.stopping.wait(timing.BURST_LOOK_SECONDS)
             return 1
         if is_busy:
             self.slots.wait_for_room()

@@ -11,12 +11,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
 
 from django.db import Error
 from django.db.models import F
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution import settle
 from django_jobs.engine.execution.context import ProgressBuffer
@@ -34,11 +34,6 @@ from django_jobs.worker.shared import LoopStep, SharedSlots
 
 
 logger = logging.getLogger("django_jobs")
-
-#: A loop that stands still for so long is told of, once.
-BLOCKED_SECONDS: Final = 1.0
-#: A process that nobody saw for so long, and that used little of a processor meanwhile, was frozen.
-FROZEN_SECONDS: Final = 0.5
 
 
 class LoopWatch:
@@ -65,7 +60,7 @@ class LoopWatch:
         if self._was_frozen(now):
             self._beaten = now  # from now on it has the time to beat
         seconds = now - self._beaten
-        if self._thread is None or seconds < BLOCKED_SECONDS:
+        if self._thread is None or seconds < timing.LOOP_BLOCKED_SECONDS:
             self._is_told = False
         elif not self._is_told and self._thread.is_alive():
             self._is_told = True
@@ -79,7 +74,7 @@ class LoopWatch:
         used = time.process_time()
         unseen, worked = now - self._looked, used - self._used
         self._looked, self._used = now, used
-        return unseen > FROZEN_SECONDS and worked < unseen / 2
+        return unseen > timing.CHILD_FROZEN_SECONDS and worked < unseen / 2
 
 
 # Storing how attempts ended, whatever state the database is in.
@@ -89,7 +84,6 @@ class LoopWatch:
 SET_TRIES = 2
 #: After so many failures of one attempt its large result is given up.
 LARGE_TRIES = 5
-AGAIN_SECONDS = 0.05
 
 
 class Settler:
@@ -148,7 +142,7 @@ class Settler:
         deadline = time.monotonic() + float(jobs_settings.LEASE_SECONDS)
         while self._unsettled and time.monotonic() < deadline:
             self.settle_again()
-            time.sleep(AGAIN_SECONDS)
+            time.sleep(timing.SETTLE_RETRY_SECONDS)
 
     def has_unsettled(self) -> bool:
         """Return whether outcomes wait for another try."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.texts import Text, say
 from django_jobs.worker import processes
@@ -21,15 +22,6 @@ from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
 from django_jobs.worker.processes import REASONS, RECYCLED, STACKS_SIGNAL, ForkServer, Process
 from django_jobs.worker.shared import LoopStep, OccupiedSlot, SharedSlots, StopRequest
-
-#: A child whose threads show no pulse for so long runs only the code that holds its interpreter.
-HELD_SECONDS: Final = 0.25
-#: After so many seconds others are no longer waited for that can do nothing meanwhile.
-LONG_HELD_SECONDS: Final = 1.0
-#: How long a revocation needs to be seen by the child, at the most. Processors need a millionth of it.
-SEEN_SECONDS: Final = 0.04
-#: Of the time between two looks no more counts: this process may have been frozen.
-LONGEST_LOOK_SECONDS: Final = 0.5
 
 
 class _Still:
@@ -57,7 +49,7 @@ class ChildWatch:
     def look(self) -> None:
         """Look once."""
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, LONGEST_LOOK_SECONDS), now
+        passed, self._looked = min(now - self._looked, timing.LONGEST_CHILDREN_LOOK_SECONDS), now
         self._loop.look(self._slots.board.loop, passed)
         self._pulses.look(self._slots.board.pulses, passed)
 
@@ -79,14 +71,14 @@ class ChildWatch:
                 self._slots.board.revoke(number)
                 self._revoked, self._revoked_at, self._is_returned = number, time.monotonic(), False
             return []
-        if self._is_returned or time.monotonic() - self._revoked_at < SEEN_SECONDS:
+        if self._is_returned or time.monotonic() - self._revoked_at < timing.REVOCATION_SEEN_SECONDS:
             return []
         self._is_returned = True
         begun = {item.key for item in self._slots.occupied()}
         begun |= self._slots.ended()  # later, since a handler may end meanwhile
         return [pair for pair in claimed if pair not in begun]
 
-    def is_held(self, seconds: float = HELD_SECONDS) -> bool:
+    def is_held(self, seconds: float = timing.INTERPRETER_HELD_SECONDS) -> bool:
         """Return whether a handler has held the interpreter for so long."""
         if self._pulses.seconds < seconds:
             return False
@@ -94,7 +86,7 @@ class ChildWatch:
 
     def keeps_others_from_writing(self) -> bool:
         """Return whether a handler has held the interpreter for long while another thread wrote to the database."""
-        return self._slots.board.is_writing and self.is_held(LONG_HELD_SECONDS)
+        return self._slots.board.is_writing and self.is_held(timing.INTERPRETER_LONG_HELD_SECONDS)
 
 
 # The stacks that a child wrote, for the Execution Logs of the jobs that ran in it.
@@ -104,10 +96,6 @@ class ChildWatch:
 # seems to have no frame, and the process is asked again.
 
 
-#: How long the supervisor waits for a process to write its stacks. On a busy machine it may not run for a second.
-ANSWER_SECONDS: Final = 3.0
-#: A process that has written the stacks of its handlers, and then nothing for so long, has finished.
-QUIET_SECONDS: Final = 0.04
 #: How often a process is asked at most.
 MAX_QUESTIONS: Final = 3
 #: What ``faulthandler`` writes of a thread without a frame.
@@ -141,9 +129,9 @@ class StackFile:
         now, size = time.monotonic(), os.fstat(self.descriptor).st_size
         if size != self._size:
             self._size, self._grown_at = size, now
-        if now - self._asked >= ANSWER_SECONDS:
+        if now - self._asked >= timing.STACKS_SECONDS:
             return False
-        is_quiet = self._size > self._size_before and now - self._grown_at > QUIET_SECONDS
+        is_quiet = self._size > self._size_before and now - self._grown_at > timing.STACKS_QUIET_SECONDS
         return not (is_quiet and self._has_threads_of(running))
 
     def _has_threads_of(self, running: Iterable[OccupiedSlot]) -> bool:
@@ -313,7 +301,7 @@ class ChildProcess:
         grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS)
         is_first, now = self.condemned_at is None, time.monotonic()
         self.condemned_at = self.condemned_at or now
-        is_vain = len(self.running()) <= 1 or self.watch.is_held(LONG_HELD_SECONDS)
+        is_vain = len(self.running()) <= 1 or self.watch.is_held(timing.INTERPRETER_LONG_HELD_SECONDS)
         if is_vain or now - self.condemned_at > grace:
             self.kill(reason, how, item.key)
         if is_first:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from django.db import Error, connections
 
-from django_jobs.engine.dispatch import dispatcher, window
+from django_jobs.engine import timing
+from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution import claim, leases, shares
 from django_jobs.engine.execution.claim import claim_jobs
 from django_jobs.engine.ports import Ticket
@@ -27,14 +28,6 @@ from django_jobs.worker.shared import LoopStep
 
 
 logger = logging.getLogger("django_jobs")
-
-#: Far longer than a submission relies on the broker having been full.
-SECOND_LOOK_SECONDS = 5 * window.FULL_SECONDS
-#: For so long it is waited for where the database has one writer.
-REST_SECONDS = 0.25
-#: For so long after the end of a job that is counted by limits, tickets that were taken are no reason to wait in line
-#: for the lock: mostly the limits keep the window from being full, and whoever has the lock makes a pass.
-FLOW_SECONDS = 0.5
 
 
 class Refiller:
@@ -77,7 +70,9 @@ class Refiller:
         self._asked.set()
         if self._is_waited_for:
             with self._rests:
-                self._rests.wait_for(lambda: not (self._is_at_work or self._asked.is_set()), REST_SECONDS)
+                self._rests.wait_for(
+                    lambda: not (self._is_at_work or self._asked.is_set()), timing.ONE_WRITER_REST_SECONDS
+                )
 
     def ask_in_place_of_ended(self) -> None:
         """Ask for a pass, since jobs ended that were counted by limits."""
@@ -118,7 +113,7 @@ class Refiller:
                 self._rests.notify_all()
         with database.waiting_on_line(), contextlib.suppress(Error):  # the next claim asks
             claim.ask_again(self._asked.is_set)
-        if not self._is_waited_for and not self._asked.wait(SECOND_LOOK_SECONDS):
+        if not self._is_waited_for and not self._asked.wait(timing.SECOND_LOOK_SECONDS):
             with database.waiting_on_line():
                 self._look_again(priority)
 
@@ -128,7 +123,7 @@ class Refiller:
             self._has_ended = False
         started = time.monotonic()
         if has_ended:
-            self._flows_until = started + FLOW_SECONDS
+            self._flows_until = started + timing.FREED_PLACE_SECONDS
         if self._is_pass_due:
             self._is_pass_due = False
             dispatcher.dispatch_without_budget()
@@ -136,7 +131,7 @@ class Refiller:
             if dispatcher.refill(priority, self._in_pools):
                 self._note_seconds(time.monotonic() - started)
         elif dispatcher.dispatch_freed(has_ended=has_ended):
-            self._flows_until = time.monotonic() + FLOW_SECONDS
+            self._flows_until = time.monotonic() + timing.FREED_PLACE_SECONDS
             self._asked.set()
 
     def _look_again(self, priority: int) -> None:
@@ -206,7 +201,7 @@ class Claims:
     def before_waiting(self) -> None:
         """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
         # Until then the refiller looks once more by itself.
-        if time.monotonic() - self._refilled >= SECOND_LOOK_SECONDS:
+        if time.monotonic() - self._refilled >= timing.SECOND_LOOK_SECONDS:
             self._ask(max((queue.priority for queue in self._queues), default=Priority.LOW))
 
     def _ask(self, priority: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections, reset_queries
 
-from django_jobs.engine import machine
+from django_jobs.engine import machine, timing
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.context import JobContext
@@ -116,14 +116,6 @@ def _call(refused: threading.Event, function: Callable[..., Any], /, *args: Any,
 # The thread in which a coroutine's ``sync_to_async`` calls run, with its connections; it stays for the next one.
 
 
-#: A thread that had nothing to do for so long closes its connections.
-IDLE_SECONDS: Final = 5.0
-#: A connection that rested for so long is asked whether it answers, before a handler gets it.
-RESTED_SECONDS: Final = 0.5
-#: A call that outlives its handler by so long is left behind. What it asked a database is ended within a second.
-HUNG_SECONDS: Final = 3.0
-
-
 class _Executor(ThreadPoolExecutor):
     """One thread, which starts with the first call; tells whether there was one, the last future and what goes on."""
 
@@ -167,7 +159,7 @@ class SyncThread:
         """
         if self._timer is not None:
             self._timer.cancel()
-        if self._executor.last is not None and time.monotonic() - self._rested >= RESTED_SECONDS:
+        if self._executor.last is not None and time.monotonic() - self._rested >= timing.RESTED_CONNECTION_SECONDS:
             self._executor.submit(mend_rested)
             self._rested = time.monotonic()
         self._before = self._executor.last
@@ -188,8 +180,8 @@ class SyncThread:
         return bool(here or self._elsewhere.under_way())
 
     async def calls_ended(self) -> None:
-        """Return once no call of the handler is under way, here or elsewhere; after HUNG_SECONDS in any case."""
-        deadline = time.monotonic() + HUNG_SECONDS
+        """Return once no call of the handler is under way, here or elsewhere; after HUNG_CALL_SECONDS in any case."""
+        deadline = time.monotonic() + timing.HUNG_CALL_SECONDS
         if self._executor.last is not self._before:
             await self._executor.calls.ended(deadline)
         await self._elsewhere.ended(deadline)
@@ -213,7 +205,7 @@ class SyncThread:
         if was_called or is_interrupted:
             self._executor.submit(self._restore, is_interrupted)
             self._rested = time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest)
+        self._timer = asyncio.get_running_loop().call_later(timing.IDLE_CONNECTION_SECONDS, self._rest)
         return self
 
     def _restore(self, is_interrupted: bool) -> None:
@@ -247,9 +239,6 @@ def mend_rested() -> None:
 
 
 logger = logging.getLogger("django_jobs")
-
-#: How long the tasks that a handler left behind may take to end, once they are canceled.
-LEFT_BEHIND_SECONDS: Final = 1.0
 
 
 class TaskInterrupter(Interrupter):
@@ -290,7 +279,7 @@ class TaskInterrupter(Interrupter):
         await self._sync_thread.calls_ended()
 
     async def _end_tasks(self) -> None:
-        canceled, deadline = set[asyncio.Task[Any]](), time.monotonic() + LEFT_BEHIND_SECONDS
+        canceled, deadline = set[asyncio.Task[Any]](), time.monotonic() + timing.LEFT_BEHIND_TASK_SECONDS
         while left := {task for task in self._made if not task.done()}:
             for task in left - canceled:
                 task.cancel()
@@ -356,8 +345,6 @@ class TaskInterrupter(Interrupter):
 
 LEASE_OVER: Final = say("Handed back before it began: its lease was over", code="lease_over")
 CANCELED: Final = say("Handed back before it began: it was canceled", code="canceled")
-#: Nothing that was claimed less than so many seconds ago is asked about its lease.
-FRESH_SECONDS: Final = 1.0
 
 
 def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
@@ -404,7 +391,7 @@ def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
 
 def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:
     """Return whether the lease ran out before the handler began, as in a process that was frozen meanwhile."""
-    is_fresh = machine.uptime_seconds() - claimed.claimed_at < FRESH_SECONDS
+    is_fresh = machine.uptime_seconds() - claimed.claimed_at < timing.FRESH_CLAIM_SECONDS
     return not is_fresh and leases.has_lease_run_out(claimed, state.shared_slots.renewed())
 
 
@@ -416,10 +403,6 @@ def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Inte
 
 
 # The thread in whose event loop the coroutines of a child run, many at a time.
-
-
-#: How often the loop shows that it moves.
-BEAT_SECONDS: Final = 0.1
 
 
 class EventLoop:
@@ -488,7 +471,7 @@ class EventLoop:
     def _beat(self) -> None:
         self._state.loop_watch.beat()
         if self._loop is not None:
-            self._loop.call_later(BEAT_SECONDS, self._beat)
+            self._loop.call_later(timing.LOOP_BEAT_SECONDS, self._beat)
 
     def _start_more(self) -> None:
         assert self._loop is not None  # noqa: S101  (this runs in it)

@@ -18,7 +18,7 @@ from typing import Final
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import batches, machine
+from django_jobs.engine import batches, machine, timing
 from django_jobs.engine.dispatch import in_flight, window
 from django_jobs.engine.dispatch.window import Supervision
 from django_jobs.engine.execution import leases
@@ -28,21 +28,11 @@ from django_jobs.exceptions import AttemptLost, BrokerUnavailable, JobCanceled
 from django_jobs.texts import say
 from django_jobs.worker import processes
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.in_hand import SHOWN_AFTER_SECONDS
 
 logger = logging.getLogger("django_jobs")
 
-TICK_SECONDS = 0.05
 WAITED_BEHIND: Final = say("Handed back: it waited behind a slower job", code="waited_behind")
 WORKER_QUIET: Final = say("Handed back: its worker was told to be quiet", code="worker_quiet")
-#: While nothing runs, waits or is to be stored: waking up is most of what an idle worker costs.
-IDLE_TICK_SECONDS = 0.2
-HAND_BACK_SECONDS = 0.1
-#: How long a job may wait for its turn where several run at a time, and so one that is slow holds up no other.
-WAITED_SECONDS = 0.25
-HEARTBEAT_SECONDS = 5.0
-WINDOW_SECONDS = 0.25
-UNSETTLED_SECONDS = 0.1
 
 
 class Housekeeper:
@@ -99,9 +89,11 @@ class Housekeeper:
         drain_broadcasts()
 
     def _run(self) -> None:
-        while not self._quit.wait(IDLE_TICK_SECONDS if self._is_idle() else TICK_SECONDS):
+        while not self._quit.wait(
+            timing.HOUSEKEEPER_IDLE_TICK_SECONDS if self._is_idle() else timing.HOUSEKEEPER_TICK_SECONDS
+        ):
             self._guarded("hand_back", self._hand_back)
-            if self._state.settler.has_unsettled() and self._is_due("unsettled", UNSETTLED_SECONDS):
+            if self._state.settler.has_unsettled() and self._is_due("unsettled", timing.UNSETTLED_LOOK_SECONDS):
                 self._guarded("settle", self._state.settler.settle_again)
             if self._is_due("unknown", float(jobs_settings.LEASE_SECONDS) / 3):
                 self._guarded("strangers", self._return_unknown)
@@ -109,7 +101,7 @@ class Housekeeper:
                 self._guarded("progress", self._flush_progress)
             self._guarded("batches", batches.count_waiting)
             self._guarded("held", self._put_back_held)
-            if self._is_due("heartbeat", HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
+            if self._is_due("heartbeat", timing.HEARTBEAT_SECONDS) or self._window_changed() or self._quiet_changed():
                 self._guarded("heartbeat", self._beat)
             elif self._state.shown.has_ended() or self._is_any_unseen():
                 self._guarded("show", self._show)
@@ -140,7 +132,9 @@ class Housekeeper:
     def _hand_back(self) -> None:
         """Hand back what waits behind jobs that run longer than expected, and store the ends before them."""
         batch, threads = self._state.batch, self._state.options.threads
-        is_overdue = batch.is_overdue(HAND_BACK_SECONDS, WAITED_SECONDS if threads > 1 else math.inf)
+        is_overdue = batch.is_overdue(
+            timing.HAND_BACK_LOOK_SECONDS, timing.WAITED_BEHIND_SECONDS if threads > 1 else math.inf
+        )
         is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in batch.waiting()], threads)
         if is_overdue or self._state.is_quiet:
             waiting = batch.give_up_waiting() if is_overdue else batch.take_waiting()
@@ -181,7 +175,7 @@ class Housekeeper:
         told, wanted = self._quick_types, self._wanted()
         wants_less, self._wants_less = self._wants_less, _has_much_less(wanted, told)
         is_changed = _has_much_less(told, wanted) or (wants_less and self._wants_less)
-        return is_changed and self._is_due("window", WINDOW_SECONDS)
+        return is_changed and self._is_due("window", timing.WANTED_WINDOW_SECONDS)
 
     def _put_back_held(self, *, all_of_them: bool = False) -> None:
         """Put tickets back whose rows others held a while ago; if that fails, the scheduler misses them."""
@@ -191,14 +185,14 @@ class Housekeeper:
     def _quiet_changed(self) -> bool:
         """Return whether this worker became quiet, or took up work again, and has not told so yet."""
         is_told = (self._quiet_since is not None) == self._state.is_quiet
-        return not is_told and self._is_due("quiet", WINDOW_SECONDS)
+        return not is_told and self._is_due("quiet", timing.WANTED_WINDOW_SECONDS)
 
     def _beat(self) -> None:
         self.announce()
         self._show()
 
     def _is_any_unseen(self) -> bool:
-        return self._is_due("unseen", SHOWN_AFTER_SECONDS) and self._state.shown.is_any_missing()
+        return self._is_due("unseen", timing.SHOWN_JOB_SECONDS) and self._state.shown.is_any_missing()
 
     def _show(self) -> None:
         self._state.consumer.beat(self._state.shown.update())

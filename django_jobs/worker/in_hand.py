@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.execution.retry_policy import Outcome
@@ -22,18 +23,9 @@ from django_jobs.worker.shared import MAX_SET, SharedSlots
 # Run times are exponentially weighted moving means: each new run weighs a fifth, the mean of all earlier ones the rest.
 
 
-#: A child claims only what it expects to start within so many seconds: for so long others wait behind that.
-AHEAD_SECONDS: Final = 0.03
-#: It claims for this long where it starts so many meanwhile: then claims cost more than waits.
-LARGE_AHEAD_SECONDS: Final = 0.05
 LARGE_SET: Final = 100
-#: The broker should hold what a slot finishes in so many seconds, and while a refill takes longer: in that time.
-WINDOW_SECONDS: Final = 0.02
-MAX_WINDOW_SECONDS: Final = 0.25
 #: Of so many job types others are told that they are quick: a host may have thousands.
 MOST_TYPES: Final = 100
-#: What claiming and settling one of many jobs takes, in seconds.
-JOB_OVERHEAD_SECONDS: Final = 0.0001
 #: The weight of the newest run.
 _WEIGHT: Final = 0.2
 #: A run that takes so many times the mean replaces it.
@@ -85,24 +77,28 @@ class PrefetchEstimator:
 
     def _ahead_seconds(self, slots: int) -> float:
         """Return within how many seconds so many busy slots should start what is claimed."""
-        return LARGE_AHEAD_SECONDS if self._rate(slots) * LARGE_AHEAD_SECONDS >= LARGE_SET else AHEAD_SECONDS
+        return (
+            timing.LARGE_CLAIM_AHEAD_SECONDS
+            if self._rate(slots) * timing.LARGE_CLAIM_AHEAD_SECONDS >= LARGE_SET
+            else timing.CLAIM_AHEAD_SECONDS
+        )
 
     def _rate(self, slots: int) -> float:
         """Return how many jobs so many busy slots run in a second."""
-        return 0.0 if self._any is None else slots / (self._any + JOB_OVERHEAD_SECONDS)
+        return 0.0 if self._any is None else slots / (self._any + timing.JOB_OVERHEAD_SECONDS)
 
     def quick_types(self, slots: int) -> dict[str, int]:
         """Return how many tickets the broker should hold for so many slots, by the job types that ran last.
 
         A type that is not named has one a slot. Each run takes longer than the window, or nothing is known of it.
         """
-        seconds = min(max(WINDOW_SECONDS, self._refill or 0.0), MAX_WINDOW_SECONDS)
+        seconds = min(max(timing.SLOT_WINDOW_SECONDS, self._refill or 0.0), timing.LONGEST_SLOT_WINDOW_SECONDS)
         latest = list(self._types.items())[-MOST_TYPES:]
         return {name: slots * count for name, mean in latest if (count := _within(seconds, mean)) > 1}
 
 
 def _within(seconds: float, mean: float) -> int:
-    return max(1, min(MAX_SET, math.ceil(seconds / (mean + JOB_OVERHEAD_SECONDS))))
+    return max(1, min(MAX_SET, math.ceil(seconds / (mean + timing.JOB_OVERHEAD_SECONDS))))
 
 
 def _mean(known: float | None, seconds: float) -> float:
@@ -113,15 +109,6 @@ def _mean(known: float | None, seconds: float) -> float:
 
 
 # Tickets that a child has taken and may not have claimed: no answer came yet, or somebody holds their rows.
-
-
-#: A ticket whose row another transaction holds is kept for so long. Each further time that is twice as long, up to the
-#: second number. For the third number of seconds after that, its job still counts as held.
-HELD_SECONDS: Final = 0.25
-MOST_HELD_SECONDS: Final = 4.0
-RECENT_SECONDS: Final = 2.0
-#: After so many seconds without an answer a claim is given up. Any statement of it is over by then.
-DOUBT_SECONDS: Final = 20.0
 
 
 class Doubts:
@@ -157,7 +144,7 @@ class Doubts:
     def known(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of what the main loop may have claimed. What is too old is given up and never runs."""
         with self._lock:
-            oldest = time.monotonic() - DOUBT_SECONDS
+            oldest = time.monotonic() - timing.DOUBTED_CLAIM_SECONDS
             self._given_up |= {(ticket.pk, ticket.attempt) for ticket, since in self._since.items() if since < oldest}
             return {(ticket.pk, ticket.attempt) for ticket in self._since} - self._given_up
 
@@ -182,14 +169,14 @@ class HeldTickets:
         """Keep tickets that were found to be held."""
         with self._lock:
             now = time.monotonic()
-            recent = now - RECENT_SECONDS
+            recent = now - timing.HELD_ROW_RECENT_SECONDS
             self._until = {item: of for item, of in self._until.items() if item in self._kept or of[0] > recent}
             for ticket in tickets:
-                _, before = self._until.get(ticket, (0.0, HELD_SECONDS / 2))
-                seconds = min(2 * before, MOST_HELD_SECONDS)
+                _, before = self._until.get(ticket, (0.0, timing.HELD_ROW_SECONDS / 2))
+                seconds = min(2 * before, timing.LONGEST_HELD_ROW_SECONDS)
                 self._until[ticket] = now + seconds, seconds
                 self._kept.add(ticket)
-                in_flight.note_held([ticket.pk], seconds + RECENT_SECONDS)
+                in_flight.note_held([ticket.pk], seconds + timing.HELD_ROW_RECENT_SECONDS)
         self.found_more()
 
     def take_due(self, *, takes_all: bool = False) -> list[Ticket]:
@@ -202,10 +189,6 @@ class HeldTickets:
 
 
 # Which of a child's tickets the broker's tools show as running.
-
-
-#: A job that runs for longer than this is shown; nobody would see a shorter one.
-SHOWN_AFTER_SECONDS: Final = 0.5
 
 
 class PublishedTickets:
@@ -235,7 +218,7 @@ class PublishedTickets:
     def is_any_missing(self) -> bool:
         """Return whether something has run for long enough to be shown, and is not."""
         occupied = self._slots.occupied()
-        return any(item.seconds > SHOWN_AFTER_SECONDS and item.key not in self._shown for item in occupied)
+        return any(item.seconds > timing.SHOWN_JOB_SECONDS and item.key not in self._shown for item in occupied)
 
     def update(self) -> list[RunningTicket]:
         """Return what is to be shown from now on."""
@@ -243,7 +226,7 @@ class PublishedTickets:
             self._ended.pop()
         occupied = {item.key: item for item in self._slots.occupied()}
         for key, item in occupied.items():
-            if item.seconds > SHOWN_AFTER_SECONDS and key not in self._shown:
+            if item.seconds > timing.SHOWN_JOB_SECONDS and key not in self._shown:
                 claimed = self._running.claimed(key)
                 if claimed is not None:
                     self._shown[key] = RunningTicket(claimed.ticket, started=time.time() - item.seconds)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar
 
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed, current_job
 from django_jobs.engine.store.database import store_of
 from django_jobs.exceptions import AttemptLost, Interruption, JobCanceled
@@ -78,12 +79,6 @@ def _handler(code: dis.Bytecode, offset: int) -> int | None:
 
 logger = logging.getLogger("django_jobs")
 
-REPEAT_SECONDS: Final = 2.0
-#: How long a signal may need to be seen. A second one before that would hold up the first.
-SIGNAL_SECONDS: Final = 0.5
-#: For so long a signal that comes where the handler's own blocks would miss the exception is put off to the next one.
-#: A loop that does nothing is at no other place.
-PUT_OFF_SECONDS: Final = 1.0
 SIGNAL: Final = signal.SIGUSR1
 
 
@@ -136,7 +131,7 @@ class Interrupter:
         Psycopg, which waits in C, looks for signals only after a tenth of a second without any.
         """
         now = time.monotonic()
-        if now - self._signaled_at < SIGNAL_SECONDS:
+        if now - self._signaled_at < timing.INTERRUPT_SIGNAL_SECONDS:
             return False
         self._signaled_at = now
         return True
@@ -219,7 +214,7 @@ class Interrupter:
         if self._put_off_since is None:
             self._put_off_since = now
         self._signaled_at = -math.inf  # the relay sends the next one at its next look
-        return now - self._put_off_since < PUT_OFF_SECONDS
+        return now - self._put_off_since < timing.INTERRUPT_PUT_OFF_SECONDS
 
     def check(self) -> None:
         """Raise what was asked for, here; called whenever the handler calls its context."""
@@ -232,7 +227,7 @@ class Interrupter:
         return self._wanted if self._open and not self._shields else None
 
     def _was_raised_just_now(self) -> bool:
-        return time.monotonic() - self._raised_at < REPEAT_SECONDS
+        return time.monotonic() - self._raised_at < timing.INTERRUPT_REPEAT_SECONDS
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

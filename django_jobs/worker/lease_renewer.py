@@ -9,12 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import machine
+from django_jobs.engine import machine, timing
 from django_jobs.engine.control import switches
 from django_jobs.engine.dispatch import dispatcher, in_flight, tickets, window
 from django_jobs.engine.execution import leases
@@ -25,9 +24,6 @@ from django_jobs.models import WorkerOrder
 from django_jobs.worker.shared import OccupiedSlot
 
 logger = logging.getLogger("django_jobs")
-
-#: How often it looks for an order, by the primary key, in the thread that renews leases.
-PAUSE_SECONDS: Final = 2.0
 
 
 class OrderReader:
@@ -57,7 +53,7 @@ class OrderReader:
         """Look for an order, if the last look was some seconds ago, and note that it was read."""
         if not self._supervisor or time.monotonic() < self._next_look:
             return
-        self._next_look = time.monotonic() + PAUSE_SECONDS
+        self._next_look = time.monotonic() + timing.ORDER_LOOK_SECONDS
         found = switches.read_orders(self._supervisor)
         if found is None:
             return
@@ -79,10 +75,6 @@ class OrderReader:
 
 
 RENEWALS_TO_BE_LOST = 2
-#: After so many seconds what could not be done because a row was in use is tried again.
-AGAIN_SECONDS = 0.25
-#: For so long it deals with losses that were reported before it leaves, and for as long its thread may then take.
-LEAVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +135,13 @@ class LeaseRenewer:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread once it has dealt with the reported losses; wait for at most twice ``LEAVE_SECONDS``."""
-        deadline = time.monotonic() + LEAVE_SECONDS
+        """End the thread once it has dealt with the reported losses; wait for RELEASE_LEAVE_SECONDS twice at most."""
+        deadline = time.monotonic() + timing.RELEASE_LEAVE_SECONDS
         while self._losses and time.monotonic() < deadline:
             time.sleep(0.05)
         self._stop.set()
         self._wake.set()
-        self._thread.join(timeout=LEAVE_SECONDS)
+        self._thread.join(timeout=timing.RELEASE_LEAVE_SECONDS)
 
     def is_lost(self, worker_name: str, item: OccupiedSlot) -> bool:
         """Return whether two renewals in a row missed this attempt: its job belongs to another worker now."""
@@ -168,8 +160,8 @@ class LeaseRenewer:
     def _round(self) -> None:
         with database.waiting_on_line():
             self._work()
-        pause = min(leases.BEGUN_SECONDS / 2, max(0.05, self._next_renewal - time.monotonic()))
-        self._wake.wait(min(pause, AGAIN_SECONDS) if self._losses or self._to_hand_back else pause)
+        pause = min(timing.NOTED_BEGUN_SECONDS / 2, max(0.05, self._next_renewal - time.monotonic()))
+        self._wake.wait(min(pause, timing.RELEASE_RETRY_SECONDS) if self._losses or self._to_hand_back else pause)
         self._wake.clear()
 
     def _work(self) -> None:
@@ -231,7 +223,7 @@ class LeaseRenewer:
     def _renew(self) -> float:
         """Renew the leases and return in how many seconds to do it again."""
         # It tells of cancels, too: no handler has more than its grace only because nobody heard of one.
-        grace = max(AGAIN_SECONDS, float(jobs_settings.CANCEL_GRACE_SECONDS))
+        grace = max(timing.RELEASE_RETRY_SECONDS, float(jobs_settings.CANCEL_GRACE_SECONDS))
         pause = min(float(jobs_settings.LEASE_SECONDS) / 6, grace)
         began, moment, workers = time.monotonic(), machine.uptime_seconds(), self._living()
         if any(last.missed(name, item) for last in self.renewals[-1:] for name, item in self.running):
@@ -251,7 +243,7 @@ class LeaseRenewer:
             (item.pk, item.attempt): now - item.cancel_seconds for item in held if item.cancel_seconds is not None
         }
         # Where a row was in use, its lease is renewed soon.
-        return pause if all(item.is_renewed for item in held) else min(pause, AGAIN_SECONDS)
+        return pause if all(item.is_renewed for item in held) else min(pause, timing.RELEASE_RETRY_SECONDS)
 
 
 def _fill_places() -> None:

@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 from django.db import Error
 
+from django_jobs.engine import timing
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.texts import say
 
@@ -78,10 +79,6 @@ def leave_stacks_in(descriptor: int) -> None:
 # Why a child leaves: as an exit code for its supervisor, and as a sentence for people.
 
 
-#: How long a burst tries again what fails; somebody waits for its end.
-BURST_SECONDS: Final = 3.0
-#: How often the same failure is logged. It is tried again every second.
-LOGGED_EVERY_SECONDS: Final = 60.0
 # Codes that other programs, and handlers that call os._exit, are not likely to use.
 FOREIGN_BROKER, BROKER_AWAY, DATABASE_AWAY, MISTAKE, SUSPENDED = 113, 114, 115, 116, 118
 #: No failure: the child has run as many jobs, or holds as much memory, as it may, and is to be replaced.
@@ -127,7 +124,7 @@ class FailureTracker:
     """Knows since when a worker has failed at its work. A burst leaves after a while, any other worker never."""
 
     def __init__(self, *, is_burst: bool) -> None:
-        self._seconds = BURST_SECONDS if is_burst else math.inf
+        self._seconds = timing.BURST_RETRY_SECONDS if is_burst else math.inf
         self._since: float | None = None
         self._log_next: dict[type[Exception], float] = {}
 
@@ -141,7 +138,7 @@ class FailureTracker:
         now = time.monotonic()
         if now < self._log_next.get(type(error), -math.inf):
             return False
-        self._log_next[type(error)] = now + LOGGED_EVERY_SECONDS
+        self._log_next[type(error)] = now + timing.FAILURE_LOG_SECONDS
         return True
 
     def failed(self, error: Exception) -> None:
@@ -283,8 +280,6 @@ logger = logging.getLogger("django_jobs")
 #: What the server runs in a new child: arguments that JSON can hold, and the descriptors that go with them.
 Begin = Callable[[Any, Sequence[int]], NoReturn]
 
-#: For so long the server may take to fork, and to leave. It takes milliseconds.
-ANSWER_SECONDS: Final = 5.0
 #: Bytes of the arguments of a child.
 MAX_ARGUMENTS: Final = 65_536
 MAX_DESCRIPTORS: Final = 8
@@ -302,7 +297,7 @@ class ForkServer:
     def __init__(self, begin: Begin) -> None:
         """Fork it from this process, which must be alone in itself. Raises OSError where the system cannot do that."""
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(ANSWER_SECONDS)
+        self._socket.settimeout(timing.FORK_SERVER_SECONDS)
         self._process: ForkedProcess | None = None
 
         def serve() -> NoReturn:
@@ -385,7 +380,7 @@ class ForkServer:
             return
         if number is not None:
             process.send_signal(number)
-        deadline = time.monotonic() + ANSWER_SECONDS
+        deadline = time.monotonic() + timing.FORK_SERVER_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         if process.poll() is None:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from django_jobs.engine import timing
+
 # Memory that a child shares with its supervisor: which jobs run in it since when, which ended lately, which of them
 # are to stop, when their leases were renewed, and what it is about to claim.
 #
@@ -37,8 +39,6 @@ _COUNT: Final = struct.Struct("=i")
 #: How many attempts that ended last are remembered, beside one for each slot. A child stores how they ended before it
 #: ends more.
 REMEMBERED: Final = 1024
-#: A handler that ignores its timeout is killed after so many seconds more.
-TIMEOUT_GRACE_SECONDS: Final = 5.0
 
 
 class StopRequest(enum.IntEnum):
@@ -75,7 +75,7 @@ class OccupiedSlot:
     @property
     def ignores_timeout(self) -> bool:
         """Return whether the handler still runs although its timeout and the grace after it are over."""
-        return self.seconds > self.timeout + TIMEOUT_GRACE_SECONDS
+        return self.seconds > self.timeout + timing.TIMEOUT_GRACE_SECONDS
 
 
 def _size(slots: int) -> int:

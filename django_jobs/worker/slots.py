@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.db import Error, connections, reset_queries
 from django.db.backends.signals import connection_created
 
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.execution.retry_policy import NotBegun
 from django_jobs.engine.store import database
@@ -21,7 +22,7 @@ from django_jobs.exceptions import JobTimedOut
 from django_jobs.texts import say
 from django_jobs.worker import interruption
 from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.event_loop import IDLE_SECONDS, RESTED_SECONDS, EventLoop, mend_rested, run_in
+from django_jobs.worker.event_loop import EventLoop, mend_rested, run_in
 from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
 from django_jobs.worker.shared import MAX_SET
 
@@ -87,12 +88,6 @@ class GroupCommit:
 
 
 # Several handlers at a time in threads that stay, each with its own connections to databases.
-
-
-#: How long no job is started after a thread could not be started.
-PAUSE_SECONDS: Final = 1.0
-#: How long the main loop waits for room before it looks again, whatever happens.
-LOOK_SECONDS: Final = 0.5
 
 
 class ThreadSlots:
@@ -168,7 +163,7 @@ class ThreadSlots:
     def _hand_back(self, error: Exception) -> None:
         """Give back what waits for a thread: another worker may have one, and so may this one a little later."""
         logger.error("event=thread_not_started worker=%s error=%r", self._state.name, error)
-        self._not_before = time.monotonic() + PAUSE_SECONDS
+        self._not_before = time.monotonic() + timing.THREAD_START_RETRY_SECONDS
         text = say("Handed back: its worker could not start a thread (%(error)s)", code="no_thread", error=str(error))
         for claimed in self._state.batch.take_waiting():
             self._state.batch.add_ended(NotBegun(claimed=claimed, text=text))
@@ -180,7 +175,7 @@ class ThreadSlots:
         rested = time.monotonic()
         while not batch.is_closed:
             try:
-                claimed = batch.wait_for_next(IDLE_SECONDS)
+                claimed = batch.wait_for_next(timing.IDLE_CONNECTION_SECONDS)
                 if claimed is None:
                     database.drop_connections()
                 else:
@@ -197,7 +192,7 @@ class ThreadSlots:
             ending.callback(self._commit.ask)
             ending.callback(self._state.batch.finish)
             ending.callback(self._state.running.remove, claimed)
-            if time.monotonic() - rested >= RESTED_SECONDS:
+            if time.monotonic() - rested >= timing.RESTED_CONNECTION_SECONDS:
                 mend_rested()
             else:
                 database.mend_connections()
@@ -212,7 +207,7 @@ class ThreadSlots:
         if self._pause():
             self._state.stopping.wait(self._pause())
         else:
-            self._state.batch.wait_for_finish(self._finished, self._enough, LOOK_SECONDS)
+            self._state.batch.wait_for_finish(self._finished, self._enough, timing.ROOM_LOOK_SECONDS)
 
     def wait(self) -> None:
         """Wait until nothing runs, and how what ran in threads ended is stored."""

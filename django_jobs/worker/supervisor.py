@@ -15,10 +15,10 @@ from typing import Final
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import claimed_job, process_counts
+from django_jobs.engine import claimed_job, process_counts, timing
 from django_jobs.engine.control import batches
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution.leases import BEGUN_SECONDS, Loss
+from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.insight import events
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.engine.store import database
@@ -36,9 +36,6 @@ from django_jobs.worker.shared import OccupiedSlot, StopRequest
 
 logger = logging.getLogger("django_jobs")
 
-#: A child that claims or settles for so long without getting on is killed. Longer than handlers take to be imported; a
-#: line that got no answer is given up long before.
-STALL_SECONDS: Final = 300.0
 IGNORED_CANCEL: Final = say("The handler did not stop when it was canceled", code="ignored_cancel")
 IGNORED_TIMEOUT: Final = say("The handler did not stop at its timeout", code="ignored_timeout")
 SHUT_DOWN: Final = say("The worker was shut down", code="worker_stopped")
@@ -64,7 +61,7 @@ def watch_board(child: ChildProcess, leases: LeaseRenewer) -> None:
     Hand back what waits behind a handler that holds the interpreter.
     """
     child.watch.look()
-    step = child.watch.stalled(STALL_SECONDS)
+    step = child.watch.stalled(timing.CHILD_STALL_SECONDS)
     if step is not None and child.killed is None and not child.is_frozen():
         logger.error("event=child_stalled worker=%s pid=%s step=%s", child.name, child.pid, step.name.lower())
         reason = say("Its loop stood still while %(step)s", code="loop_stalled", step=step.name.lower())
@@ -80,12 +77,7 @@ def watch_board(child: ChildProcess, leases: LeaseRenewer) -> None:
 # The supervisor: it starts children, notices at once when one dies, kills what does not stop, and ends in order.
 
 
-TICK_SECONDS = 0.05
-#: How long after the children's own grace for running jobs the supervisor kills them.
-STOP_MARGIN_SECONDS = 5.0
 MAX_BURST_ROUNDS = 10
-#: A child that dies sooner than this is not replaced at once.
-HEALTHY_SECONDS = 2.0
 
 
 class Supervisor:
@@ -131,7 +123,7 @@ class Supervisor:
         events.tell_process_started("supervisor")
         threads = self._start_threads()
         while self._goes_on():
-            time.sleep(TICK_SECONDS)
+            time.sleep(timing.SUPERVISOR_TICK_SECONDS)
         self._stop_scheduler.set()
         self.leases.stop()
         for thread in threads:
@@ -223,7 +215,7 @@ class Supervisor:
         self._reap()
         running = [(child, item) for child in self.children for item in child.running()]
         self.leases.running = [(child.name, item) for child, item in running]
-        self.leases.begun = frozenset(item.key for _, item in running if item.seconds >= BEGUN_SECONDS)
+        self.leases.begun = frozenset(item.key for _, item in running if item.seconds >= timing.NOTED_BEGUN_SECONDS)
         for child, item in running:
             stop_what_must(child, item, self.leases)
         for child in self.children:
@@ -247,7 +239,7 @@ class Supervisor:
     def _finish_stop(self) -> None:
         if self._stop_since is None:
             return
-        grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS) + STOP_MARGIN_SECONDS
+        grace = float(jobs_settings.SHUTDOWN_GRACE_SECONDS) + timing.STOP_MARGIN_SECONDS
         if self._stop_signals > 1 or time.monotonic() - self._stop_since > grace:
             for child in self.children:
                 child.kill(SHUT_DOWN, "interrupted")
@@ -269,7 +261,7 @@ class Supervisor:
             )
             if not clean:
                 self._note_death(child.process.returncode, loss)
-            if not clean and time.monotonic() - child.started < HEALTHY_SECONDS:
+            if not clean and time.monotonic() - child.started < timing.HEALTHY_CHILD_SECONDS:
                 self._not_before = time.monotonic() + 1.0
             self.leases.report(loss)
             process_counts.count_exit(is_clean=clean)

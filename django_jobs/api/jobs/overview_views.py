@@ -11,7 +11,7 @@ from django_jobs.api.credentials import credential_of
 from django_jobs.api.fields import check_parameters
 from django_jobs.api.jobs.answers import metrics_of
 from django_jobs.api.jobs.base import JobScope
-from django_jobs.engine import sockets
+from django_jobs.engine import sockets, timing
 
 
 class OverviewMixin(JobScope):
@@ -28,5 +28,5 @@ class OverviewMixin(JobScope):
         """A ticket that opens one websocket as you, within a minute, for as long as your session or token holds."""
         self.refuse_fields(request)
         ticket = sockets.make_ticket(request.user, credential_of(request))
-        body = {"ticket": ticket, "expires_in": sockets.LIFETIME_SECONDS}
+        body = {"ticket": ticket, "expires_in": timing.SOCKET_PASS_SECONDS}
         return Response(body, headers={"Cache-Control": "no-store"})

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from django_jobs.engine import timing
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.insight.inspection import Leader, leader
@@ -68,10 +69,6 @@ def _reduced(alert: Alert, keys: Collection[str]) -> Alert | None:
 # That no scheduler is alive is no row: whoever reads finds it, since nobody evaluates the rules then.
 
 
-#: Seconds for which what was read may be shown again where :func:`read_lately` is asked.
-MAX_AGE: Final = 10.0
-#: How long an alarm that is over is kept.
-KEPT: Final = dt.timedelta(days=1)
 #: So many alarms that are over are read, the newest.
 MAX_OVER: Final = 500
 #: The alarms whose subject is a job type. Whether it may run is told as it is now: people act on that.
@@ -96,12 +93,12 @@ _organizations: Final[Memory[tuple[str, Any], tuple[frozenset[str] | None]]] = M
 def read_all_alerts(*, has_over: bool = False, now: dt.datetime | None = None) -> AlertsSeen:
     """Return all alarms, read now. :func:`read_lately` goes by them afterwards."""
     found = _read(now or database.now(), has_over=has_over)
-    _lately.put(database.alias(), dataclasses.replace(found, over=[]), MAX_AGE)
+    _lately.put(database.alias(), dataclasses.replace(found, over=[]), timing.ALERTS_MEMORY_SECONDS)
     return found
 
 
 def read_lately(user: Any) -> AlertsSeen:
-    """Return the open alarms that the user may know, as they were within MAX_AGE. Each process remembers its own."""
+    """Return the open alarms that the user may know, as they were within ALERTS_MEMORY_SECONDS."""
     alias = database.alias()
     found = _lately.fresh(alias) or read_all_alerts()
     if not found.open:
@@ -110,7 +107,7 @@ def read_lately(user: Any) -> AlertsSeen:
     if scope is None:
         organizations = organizations_seen_by(user)
         scope = (None if organizations is None else _keys_of(organizations),)
-        _organizations.put((alias, user.pk), scope, MAX_AGE)
+        _organizations.put((alias, user.pk), scope, timing.ALERTS_MEMORY_SECONDS)
     (keys,) = scope
     return found if keys is None else seen_by(found, keys)
 
@@ -171,7 +168,7 @@ def _no_scheduler(now: dt.datetime, scheduler: Leader) -> Alert:
 
 
 def _over(now: dt.datetime) -> list[Alert]:
-    rows = Alert.primary.filter(cleared_at__gte=now - KEPT, rule__in=list(rules.RULES))
+    rows = Alert.primary.filter(cleared_at__gte=now - timing.ALERT_KEPT, rule__in=list(rules.RULES))
     return list(rows.order_by("-cleared_at", "-pk")[:MAX_OVER])
 
 

@@ -1,8 +1,8 @@
 """The rows of alarms, and the duty of the leading scheduler that evaluates the rules.
 
 An alarm is raised once, kept up to date while its rule holds, cleared once, and deleted a day later. It is cleared when
-its rule did not hold for CLEAR_SECONDS, so that one that comes and goes stays. A rule that fails, or that cannot tell
-yet, leaves its alarms as they are, and keeps no other rule from being evaluated.
+its rule did not hold for ALERT_CLEAR_SECONDS, so that one that comes and goes stays. A rule that fails, or that cannot
+tell yet, leaves its alarms as they are, and keeps no other rule from being evaluated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.alerts.reading import KEPT
+from django_jobs.engine import timing
 from django_jobs.engine.alerts.rules import (
     NO_SCHEDULER,
     RULES,
@@ -81,7 +81,9 @@ def clear(alert: Alert, now: dt.datetime) -> bool:
 
 def forget_old(now: dt.datetime) -> int:
     """Delete alarms that have been over for a day; return how many went."""
-    pks = list(Alert.primary.filter(cleared_at__lt=now - KEPT).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+    pks = list(
+        Alert.primary.filter(cleared_at__lt=now - timing.ALERT_KEPT).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]
+    )
     return Alert.primary.filter(pk__in=pks).delete()[0] if pks else 0
 
 
@@ -98,27 +100,21 @@ def forget_organization(organization_pk: Any) -> None:
 
 logger = logging.getLogger("django_jobs")
 
-#: Seconds between two evaluations.
-PAUSE: Final = 10.0
-#: Seconds for which a rule must not hold before its alarm is over.
-CLEAR_SECONDS: Final = 30
-#: After so many seconds without an evaluation, or so many leases, no scheduler ran.
-SILENCE_SECONDS: Final = 180.0
 SILENCE_LEASES: Final = 6
 
 
 class Evaluator:
-    """Evaluates the rules, once in PAUSE seconds."""
+    """Evaluates the rules, once in ALERT_LOOK_SECONDS."""
 
     def __init__(self) -> None:
         self._next = 0.0
         self._failing: set[str] = set()
 
     def in_tick(self) -> int:
-        """Evaluate the rules, once in PAUSE seconds. Return how many alarms were raised or cleared."""
+        """Evaluate the rules, once in ALERT_LOOK_SECONDS. Return how many alarms were raised or cleared."""
         if time.monotonic() < self._next:
             return 0
-        self._next = time.monotonic() + PAUSE
+        self._next = time.monotonic() + timing.ALERT_LOOK_SECONDS
         return self.evaluate()
 
     def evaluate(self) -> int:
@@ -164,7 +160,9 @@ class Evaluator:
 def _silence(now: dt.datetime) -> list[Alert]:
     """Return an alarm, which is over, that no scheduler ran, if the rules were not evaluated for long until now."""
     before = note_evaluation(now)
-    silence = dt.timedelta(seconds=max(SILENCE_SECONDS, SILENCE_LEASES * float(jobs_settings.LEASE_SECONDS)))
+    silence = dt.timedelta(
+        seconds=max(timing.SCHEDULER_SILENCE_SECONDS, SILENCE_LEASES * float(jobs_settings.LEASE_SECONDS))
+    )
     if before is None or now - before < silence or not is_on(NO_SCHEDULER):
         return []
     return [store_past(NO_SCHEDULER, before, now)]
@@ -179,7 +177,7 @@ def _settle(rule: str, opened: list[Alert], found: list[Finding], now: dt.dateti
         if finding is not None:
             alert.facts, alert.seen_at = finding.facts, now
             held.append(alert)
-        elif now - alert.seen_at >= dt.timedelta(seconds=CLEAR_SECONDS) and clear(alert, now):
+        elif now - alert.seen_at >= dt.timedelta(seconds=timing.ALERT_CLEAR_SECONDS) and clear(alert, now):
             yield alert
     Alert.primary.bulk_update(held, ["seen_at", "facts"])
     for finding in wanted.values():

@@ -20,6 +20,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_jobs.engine import timing
 from django_jobs.engine.alerts.reading import names_of_concerned
 from django_jobs.engine.alerts.rules import BY_URGENCY, RULES, is_mail_on, mail_base_url, one_line
 from django_jobs.engine.insight import events
@@ -150,16 +151,13 @@ def _send(alert: Alert) -> None:
 # One mail to ADMINS, as Django's ``mail_admins`` sends it, over a connection that waits for no server for ever.
 
 
-#: For so long a mail server may take for each of its answers, unless the host says how long: EMAIL_TIMEOUT, or in
-#: MAILERS the option ``timeout``. Django has no limit of its own.
-ANSWER_SECONDS: Final = 30.0
-
-
 def send_to_admins(subject: str, text: str) -> None:
     """Send a mail to ADMINS. Raises what the host's mail backend raises."""
     connection = default_connection()
-    if getattr(connection, "timeout", ANSWER_SECONDS) is None:  # the backends that have no such thing are left alone
-        connection.timeout = ANSWER_SECONDS
+    if (
+        getattr(connection, "timeout", timing.MAIL_ANSWER_SECONDS) is None
+    ):  # the backends that have no such thing are left alone
+        connection.timeout = timing.MAIL_ANSWER_SECONDS
     message = mail.EmailMessage(
         subject=f"{settings.EMAIL_SUBJECT_PREFIX}{subject}", body=text, from_email=settings.SERVER_EMAIL, to=_admins()
     )
@@ -292,29 +290,17 @@ def _link() -> str:
 # lost with a mail server that refuses, or a scheduler that ends. A mail may come twice, where a scheduler dies right
 # after it.
 #
-# Within WINDOW there are MOST mails at most. While the alarms to tell are fewer than the mails that are left, each has
-# its own; else one summary tells all. When no mail is left, they wait. An alarm that comes again within QUIET of its
-# last mail waits for the end of that, and is told as it is then.
+# Within timing.MAIL_WINDOW there are MOST mails at most. While the alarms to tell are fewer than the mails that are
+# left, each has its own; else one summary tells all. When no mail is left, they wait. An alarm that comes again within
+# timing.MAIL_QUIET of its last mail waits for the end of that, and is told as it is then.
 
 
 DUTY: Final = "mail_alerts"
-WINDOW: Final = dt.timedelta(minutes=10)
 MOST: Final = 6
-QUIET: Final = dt.timedelta(minutes=30)
-#: An alarm that was over for longer before anybody was told is not told any more.
-LATE: Final = dt.timedelta(hours=1)
-#: Seconds between two looks; a scheduler that raises an alarm looks at once.
-LOOK: Final = 10.0
-#: Seconds between two looks whether a mail has gone, and after which it is given up and tried again.
-POLL: Final = 0.25
-PATIENCE: Final = 60.0
-#: Seconds before the next try after the first failure, which are doubled with each further one, and the most.
-FIRST_PAUSE: Final = 5.0
-LONGEST_PAUSE: Final = 600.0
 #: So many threads may hang in a mail backend that has no limit of time. While they do, one more is tried after
-#: LONGEST_PAUSE, another one after twice that, and so on, up to once in LONGEST_HANGING_PAUSE seconds.
+#: timing.LONGEST_MAIL_RETRY_SECONDS, another one after twice that, and so on, up to once in
+#: timing.LONGEST_HANGING_MAIL_RETRY_SECONDS seconds.
 MAX_HANGING: Final = 3
-LONGEST_HANGING_PAUSE: Final = 86_400.0
 
 
 class Sending(threading.Thread):
@@ -353,7 +339,7 @@ class Mailer:
             if not done and self._sending is None:
                 return count
             if not done:
-                time.sleep(min(rest, POLL))
+                time.sleep(min(rest, timing.MAIL_POLL_SECONDS))
 
     def step(self) -> tuple[int, float]:
         """Begin, or look after, one mail. Return how many have gone, and for how many seconds to rest."""
@@ -361,20 +347,22 @@ class Mailer:
             return 0, self._rest()
         sending = self._sending
         assert sending is not None  # noqa: S101  (it was begun)
-        sending.join(POLL)
+        sending.join(timing.MAIL_POLL_SECONDS)
         if not sending.is_alive():
             return self._ended(sending)
-        if time.monotonic() - sending.began > PATIENCE:
+        if time.monotonic() - sending.began > timing.MAIL_PATIENCE_SECONDS:
             self._hanging.append(sending)
-            return self._failed(TimeoutError(f"no answer within {PATIENCE:.0f} s; give the mail backend a timeout"))
-        return 0, POLL
+            return self._failed(
+                TimeoutError(f"no answer within {timing.MAIL_PATIENCE_SECONDS:.0f} s; give the mail backend a timeout")
+            )
+        return 0, timing.MAIL_POLL_SECONDS
 
     def _rest(self) -> float:
         """Return the seconds until the next look. A mail that hangs may go at last, which must be noted soon."""
         pause = self._not_before - time.monotonic()
         if pause <= 0:
-            return LOOK
-        return min(pause, LOOK) if self._hanging else pause
+            return timing.MAIL_LOOK_SECONDS
+        return min(pause, timing.MAIL_LOOK_SECONDS) if self._hanging else pause
 
     def _begin(self) -> bool:
         self._note_late()
@@ -393,7 +381,7 @@ class Mailer:
             pause = self._pause()
             if thread.error is None:
                 note(thread.entries, database.now())
-                pause = FIRST_PAUSE
+                pause = timing.MAIL_RETRY_SECONDS
             self._hanging.remove(thread)
             self._not_before = min(self._not_before, time.monotonic() + pause)
 
@@ -411,7 +399,9 @@ class Mailer:
         self._failures += 1
         pause = self._pause()
         if (excess := len(self._hanging) - MAX_HANGING) >= 0:
-            pause = min(LONGEST_HANGING_PAUSE, LONGEST_PAUSE * 2 ** min(excess, 10))
+            pause = min(
+                timing.LONGEST_HANGING_MAIL_RETRY_SECONDS, timing.LONGEST_MAIL_RETRY_SECONDS * 2 ** min(excess, 10)
+            )
         self._not_before = time.monotonic() + pause
         level = logging.WARNING if self._failures == 1 else logging.INFO
         logger.log(level, "event=alert_mail_failed failures=%s again_in=%.0f error=%r", self._failures, pause, error)
@@ -419,7 +409,9 @@ class Mailer:
 
     def _pause(self) -> float:
         """Return for how many seconds to wait after so many failures."""
-        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10)))
+        return float(
+            min(timing.LONGEST_MAIL_RETRY_SECONDS, timing.MAIL_RETRY_SECONDS * 2 ** min(self._failures - 1, 10))
+        )
 
 
 def next_mail(now: dt.datetime) -> tuple[Mail, Sequence[UntoldAlerts]] | None:
@@ -447,7 +439,7 @@ def _entries(now: dt.datetime) -> Iterator[UntoldAlerts]:
     """Yield what is to be told, but for what came again too soon."""
     is_untold = Q(open_key__isnull=False, raise_mailed_at=None)
     is_over = Q(cleared_at__isnull=False, clear_mailed_at=None)
-    is_over &= Q(raise_mailed_at__isnull=False) | Q(cleared_at__gte=now - LATE)
+    is_over &= Q(raise_mailed_at__isnull=False) | Q(cleared_at__gte=now - timing.MAIL_LATE)
     grouped: dict[tuple[str, str], list[Alert]] = defaultdict(list)
     for row in Alert.primary.filter(is_untold | is_over, rule__in=list(RULES)).order_by("pk"):
         grouped[row.rule, row.subject].append(row)
@@ -465,7 +457,7 @@ def _told_lately(now: dt.datetime) -> set[tuple[str, str]]:
 
     What is still to come was written before the clock was set back, and holds up nothing.
     """
-    rows = Alert.primary.filter(raise_mailed_at__range=(now - QUIET, now))
+    rows = Alert.primary.filter(raise_mailed_at__range=(now - timing.MAIL_QUIET, now))
     return set(rows.values_list("rule", "subject"))
 
 
@@ -473,7 +465,9 @@ def _count_of_mails(now: dt.datetime) -> int:
     """Return how many mails went lately: what one told has one moment."""
     moments: set[dt.datetime | None] = set()
     for name in ("raise_mailed_at", "clear_mailed_at"):
-        moments |= set(Alert.primary.filter(**{f"{name}__range": (now - WINDOW, now)}).values_list(name, flat=True))
+        moments |= set(
+            Alert.primary.filter(**{f"{name}__range": (now - timing.MAIL_WINDOW, now)}).values_list(name, flat=True)
+        )
     return len(moments)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.access import beside, complain, find_batch, get_policy, owner_of
 from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
 from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, tenant_of
@@ -232,9 +233,6 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
 
 #: Jobs that one transaction cancels or retries.
 PAGE: Final = 500
-#: Seconds that whoever asked for it works on it, and that a tick of the scheduler does.
-CALL_SECONDS: Final = 0.3
-TICK_SECONDS: Final = 0.5
 #: Batches of which one tick works on.
 AT_ONCE: Final = 50
 RETRIED: Final = say("Retried by hand, with its batch", code="retried_with_batch")
@@ -248,7 +246,7 @@ def batch_duties_in_tick() -> int:
     """Add up what others left, and go on with what is canceled or retried; return how much was done."""
     counted = count_in_tick()
     pks = list(Batch.primary.filter(_BEGUN).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    return counted + (work_for(TICK_SECONDS, pks) if pks else 0)
+    return counted + (work_for(timing.BATCH_CONTROL_TICK_SECONDS, pks) if pks else 0)
 
 
 def begin_batch_duty(pk: int) -> None:
@@ -258,7 +256,7 @@ def begin_batch_duty(pk: int) -> None:
     their jobs.
     """
     if not store().has_old_view():
-        work_for(CALL_SECONDS, [pk])
+        work_for(timing.BATCH_CALL_SECONDS, [pk])
 
 
 def work_for(seconds: float, pks: Iterable[int]) -> int:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db.models import F
 
+from django_jobs.engine import timing
 from django_jobs.engine.dispatch import backlog, dispatcher
 from django_jobs.engine.job_types.parameters import lane_key
 from django_jobs.engine.store import database
@@ -29,12 +30,6 @@ from django_jobs.statuses import FINAL
 #: Entries of the index that one statement reads, and jobs that one transaction writes.
 AT_ONCE: Final = 2_000
 WRITTEN_AT_ONCE: Final = 200
-#: Seconds that one call may take.
-TICK_SECONDS: Final = 0.25
-#: Seconds after a walk until the same type is walked again, for submissions that took long.
-AGAIN_SECONDS: Final = (60.0, 600.0)
-#: Who was not called for so long did not lead.
-GAP_SECONDS: Final = 60.0
 
 
 class _WalkPosition(NamedTuple):
@@ -112,13 +107,13 @@ class LaneKeyWatch:
         self._called_at = -math.inf
 
     def rewrite(self) -> int:
-        """Go on for TICK_SECONDS; return how many jobs came into another lane."""
+        """Go on for LANE_KEYS_TICK_SECONDS; return how many jobs came into another lane."""
         now = time.monotonic()
-        if now - self._called_at > GAP_SECONDS:
+        if now - self._called_at > timing.LANE_KEYS_GAP_SECONDS:
             self._begin(now)
         changed = self._find_changed()
         count = 0
-        while time.monotonic() < now + TICK_SECONDS and (walk := self._current(changed)) is not None:
+        while time.monotonic() < now + timing.LANE_KEYS_TICK_SECONDS and (walk := self._current(changed)) is not None:
             count += walk.step()
             if walk.is_through:
                 self._walk = None
@@ -166,6 +161,6 @@ class LaneKeyWatch:
             again.insert(0, time.monotonic() + 1)
         rows = JobType.primary.filter(pk=walk.type_name, concurrency_key=walk.key, keyed_by__isnull=True)
         if is_change and not walk.missed and rows.update(keyed_by=walk.key):
-            again[:] = [time.monotonic() + seconds for seconds in AGAIN_SECONDS]
+            again[:] = [time.monotonic() + seconds for seconds in timing.LANE_KEYS_AGAIN_SECONDS]
             backlog.want_whole_walk()
             database.once_on_commit(dispatcher.wake)

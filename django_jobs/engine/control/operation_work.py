@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 from django.db import Error, IntegrityError
 from django.db.models import Count, F, Q, QuerySet
 
+from django_jobs.engine import timing
 from django_jobs.engine.control.acts import Action, Performed, Refusal, members, order_of, perform
 from django_jobs.engine.control.operations import OperationRights, State, is_by_system
-from django_jobs.engine.duties import LOOK
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
@@ -34,16 +34,8 @@ from django_jobs.texts import say
 OperationState: Final = Operation.State
 #: Actions after which nothing becomes of the jobs that would be told.
 UNCOUNTED: Final = frozenset({Action.DELETE, Action.SET_PRIORITY})
-#: Seconds between two counts of an operation that goes on, of one that has ended, and of one that ended an hour ago
-#: or is paused and did nothing for an hour.
-OPEN_PAUSE: Final = 2
-ENDED_PAUSE: Final = 5
-OLD_PAUSE: Final = 60
-OLD: Final = dt.timedelta(hours=1)
 #: After a count, the operation is not counted for so many times the time that it took.
 COUNT_REST_FACTOR: Final = 20.0
-#: Seconds for which a count tells whether too many fail.
-FRESH_SECONDS: Final = 1.0
 #: Operations that are counted in one round.
 AT_ONCE: Final = 5
 #: A share of failures is judged when so many jobs have come to an end.
@@ -98,7 +90,7 @@ class OutcomeCounts:
 
     def _read(self, operation: Operation) -> _Reading:
         reading = self._readings.get(operation.pk)
-        if reading is None or time.monotonic() - reading.at >= FRESH_SECONDS:
+        if reading is None or time.monotonic() - reading.at >= timing.OPERATION_COUNT_FRESH_SECONDS:
             outcome = read(operation.pk)
             reading = self._readings[operation.pk] = _Reading(outcome, time.monotonic(), operation.changed)
         return reading
@@ -106,7 +98,9 @@ class OutcomeCounts:
     def _forget(self) -> None:
         now = time.monotonic()
         self._rests_until = {pk: until for pk, until in self._rests_until.items() if until > now}
-        self._readings = {pk: item for pk, item in self._readings.items() if now - item.at < FRESH_SECONDS}
+        self._readings = {
+            pk: item for pk, item in self._readings.items() if now - item.at < timing.OPERATION_COUNT_FRESH_SECONDS
+        }
 
 
 def _is_due(now: dt.datetime) -> Q:
@@ -114,10 +108,14 @@ def _is_due(now: dt.datetime) -> Q:
         return Q(counted_at__isnull=True) | Q(counted_at__lt=now - dt.timedelta(seconds=seconds))
 
     ended = Q(ended_at__isnull=False)
-    recent = Q(ended_at__gte=now - OLD)
+    recent = Q(ended_at__gte=now - timing.OLD_OPERATION)
     just_ended = Q(counted_at__lt=F("ended_at"))
-    idle = Q(state=OperationState.PAUSED, released_until__lt=now - OLD)
-    return (~ended & ~idle & older(OPEN_PAUSE)) | (recent & (just_ended | older(ENDED_PAUSE))) | older(OLD_PAUSE)
+    idle = Q(state=OperationState.PAUSED, released_until__lt=now - timing.OLD_OPERATION)
+    return (
+        (~ended & ~idle & older(timing.OPEN_OPERATION_COUNT_SECONDS))
+        | (recent & (just_ended | older(timing.ENDED_OPERATION_COUNT_SECONDS)))
+        | older(timing.OLD_OPERATION_COUNT_SECONDS)
+    )
 
 
 def count_outcomes(operation: Operation) -> None:
@@ -171,8 +169,8 @@ def _allowed_by_first(operation: Operation) -> int:
 #
 # A batch and the note of how far the operation came are one transaction, so that no job is counted twice or left out.
 # The access policy is asked before that, so that nobody who pauses or stops an operation waits for a slow policy. Rows
-# of jobs that somebody holds are tried again with the next batches, each for HELD_SECONDS. With another leader, or
-# after a pause, that time begins anew: while nobody tried, it did not pass.
+# of jobs that somebody holds are tried again with the next batches, each for timing.OPERATION_HELD_ROW_SECONDS. With
+# another leader, or after a pause, that time begins anew: while nobody tried, it did not pass.
 
 
 #: Jobs that one operation changes at most before the next operation gets its turn.
@@ -181,10 +179,6 @@ BATCH: Final = 1_000
 STRETCH: Final = 100_000
 #: Where no index finds the jobs, they are counted exactly only if no more keys than these are left.
 COUNTED: Final = 1_000_000
-#: An operation that was held up catches up at most so many seconds' worth of jobs at once.
-MEMORY_SECONDS: Final = 5.0
-#: Seconds for which a job is tried again whose row somebody holds.
-HELD_SECONDS: Final = 10.0
 
 
 class _Walked(NamedTuple):
@@ -336,9 +330,9 @@ def _known(refused: Counter[str]) -> dict[str, int]:
 
 
 def still_held(held: Mapping[str, float], busy: Iterable[int], now: dt.datetime) -> dict[str, float]:
-    """Return which of these jobs, that others hold now, are tried again: not those held for HELD_SECONDS."""
+    """Return which of these held jobs are tried again: not those held for OPERATION_HELD_ROW_SECONDS."""
     moment = now.timestamp()
-    ends = {str(pk): held.get(str(pk), moment + HELD_SECONDS) for pk in busy}
+    ends = {str(pk): held.get(str(pk), moment + timing.OPERATION_HELD_ROW_SECONDS) for pk in busy}
     return {pk: until for pk, until in ends.items() if moment < until}
 
 
@@ -354,7 +348,7 @@ def _due(operation: Operation, now: dt.datetime) -> int:
 
 def _most(per_minute: int) -> int:
     """Return how many jobs a turn may change."""
-    return min(BATCH, max(1, int(per_minute * MEMORY_SECONDS / 60)))
+    return min(BATCH, max(1, int(per_minute * timing.OPERATION_CATCH_UP_SECONDS / 60)))
 
 
 def _released(operation: Operation, changed: int, now: dt.datetime) -> dt.datetime:
@@ -404,8 +398,6 @@ DUTY: Final = "operate"
 ASKED: Final = 50
 #: An operation is paused when the database has refused its statements so many times in a row.
 FAILURES: Final = 3
-#: Seconds that a tick of a scheduler without threads may spend on operations.
-TICK_SECONDS: Final = 0.5
 #: Of the time, the thread rests so many parts for each part of work: others use the database, too.
 REST_FACTOR: Final = 0.25
 
@@ -425,8 +417,8 @@ class OperationWork:
         self._is_uncounted = False
 
     def work_off(self) -> int:
-        """Work for TICK_SECONDS at most; return how many jobs changed."""
-        until = time.monotonic() + TICK_SECONDS
+        """Work for OPERATION_TICK_SECONDS at most; return how many jobs changed."""
+        until = time.monotonic() + timing.OPERATION_TICK_SECONDS
         total = 0
         while changed := self.do_round():
             total += changed
@@ -438,7 +430,7 @@ class OperationWork:
         """Do one round; return how many jobs changed, and for how many seconds to rest."""
         started = time.monotonic()
         changed = self.do_round()
-        return changed, REST_FACTOR * (time.monotonic() - started) if changed else LOOK
+        return changed, REST_FACTOR * (time.monotonic() - started) if changed else timing.LEADERSHIP_LOOK_SECONDS
 
     def do_round(self) -> int:
         """Work off the next batch of each open operation, within its rate; return how many jobs it came by."""
@@ -508,5 +500,5 @@ def _ends_round(error: Exception) -> bool:
 
 
 def work_off() -> int:
-    """Work for TICK_SECONDS at most, as a scheduler does that has just started; return how many jobs changed."""
+    """Work as a scheduler that has just started, for OPERATION_TICK_SECONDS; return how many jobs changed."""
     return OperationWork().work_off()

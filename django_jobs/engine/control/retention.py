@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import sockets
+from django_jobs.engine import sockets, timing
 from django_jobs.engine.control import deletion, operations, switches
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.insight import rollups
@@ -27,12 +27,6 @@ from django_jobs.models import Job, JobType, Worker
 
 #: Jobs looked at and deleted at once.
 BATCH: Final = 1_000
-#: Seconds between two passes.
-PAUSE: Final = 60.0
-#: Seconds after which jobs that the database refused to delete are tried again: for each it takes a transaction.
-REFUSED_SECONDS: Final = 24 * 3600.0
-#: The least rest after a second of work, however far behind it is.
-LEAST_REST: Final = 0.1
 
 
 class _RetentionWalk(NamedTuple):
@@ -81,7 +75,10 @@ class Pruner:
 
         So it keeps up with any number of jobs that it can delete at all, some minutes late where these are many.
         """
-        return max(LEAST_REST, min(1.0, PAUSE / max(PAUSE, self._behind)))
+        return max(
+            timing.RETENTION_REST_SECONDS,
+            min(1.0, timing.RETENTION_PAUSE_SECONDS / max(timing.RETENTION_PAUSE_SECONDS, self._behind)),
+        )
 
     def prune(self, seconds: float) -> int:
         """Delete old jobs until the end of the pass, for so many seconds; return how many."""
@@ -116,7 +113,7 @@ class Pruner:
             return 0
         deleted = delete_rows(pks, ended_before=cutoff)
         if deleted.refused and not self._refused:
-            self._tries_refused_at = time.monotonic() + REFUSED_SECONDS
+            self._tries_refused_at = time.monotonic() + timing.RETENTION_REFUSED_SECONDS
         self._refused.update(deleted.refused)
         if deleted.job_ids:
             self._behind = max(self._behind, (cutoff - rows[0][0]).total_seconds())
@@ -124,10 +121,6 @@ class Pruner:
 
 
 # Deleting what the engine keeps for itself: activity, operations, workers, sockets and their tickets.
-
-
-#: After so many seconds without a sign, the announcement of a worker is deleted.
-WORKER_FORGOTTEN_SECONDS: Final = 120
 
 
 def forget_activity() -> int:
@@ -145,7 +138,7 @@ def forget_workers() -> int:
 
     Returns how many rows went.
     """
-    now, silence = database.now(), dt.timedelta(seconds=WORKER_FORGOTTEN_SECONDS)
+    now, silence = database.now(), dt.timedelta(seconds=timing.WORKER_FORGOTTEN_SECONDS)
     # The last sign of one that died before the clock was set back is still to come.
     silent = Q(last_seen__lt=now - silence) | Q(last_seen__gt=now + silence)
     return Worker.primary.filter(silent).delete()[0] + switches.forget_old_orders()
@@ -160,10 +153,6 @@ def forget_workers() -> int:
 
 logger = logging.getLogger("django_jobs")
 
-#: Seconds that one step of a sweep may take.
-STEP_SECONDS: Final = 0.25
-#: Seconds until a file is tried again that the storage refused to delete.
-FILES_PAUSE: Final = 10.0
 
 Step = Callable[[], int]
 
@@ -181,7 +170,7 @@ class Sweeps:
         return {
             "prune": self._prune,
             "delete_files": self._delete_files,
-            "forget_duplicates": lambda: same_work.forget_expired_keys(STEP_SECONDS),
+            "forget_duplicates": lambda: same_work.forget_expired_keys(timing.SWEEP_STEP_SECONDS),
         }
 
     def turn(self, name: str) -> tuple[int, float]:
@@ -198,15 +187,15 @@ class Sweeps:
     def _prune(self) -> int:
         if time.monotonic() < self._next_pruning:
             return 0
-        count = self._pruner.prune(STEP_SECONDS)
+        count = self._pruner.prune(timing.SWEEP_STEP_SECONDS)
         if self._pruner.is_through:
-            self._next_pruning = time.monotonic() + PAUSE
+            self._next_pruning = time.monotonic() + timing.RETENTION_PAUSE_SECONDS
         return count
 
     def _delete_files(self) -> int:
         if time.monotonic() < self._next_files:
             return 0
-        count = self._files.step(STEP_SECONDS)
+        count = self._files.step(timing.SWEEP_STEP_SECONDS)
         if self._files.is_through:
-            self._next_files = time.monotonic() + FILES_PAUSE
+            self._next_files = time.monotonic() + timing.FILE_RETRY_SECONDS
         return count

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from django_jobs.engine import timing
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.alerts import reading
 from django_jobs.engine.control import audit
 from django_jobs.engine.dispatch import dispatcher, limits
-from django_jobs.engine.dispatch.window import FRESH_SECONDS
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.store import database
 from django_jobs.exceptions import JobTypeNotFound, PermissionDenied
@@ -138,8 +138,6 @@ def close_breaker(type_name: str, *, user: Any = None) -> bool:
 logger = logging.getLogger("django_jobs")
 
 Order = WorkerOrder.Order
-#: How long it is told what came of an order to a supervisor that is gone.
-TOLD: Final = dt.timedelta(days=1)
 #: What the history says of an order, in English.
 MESSAGES: Final = {
     Order.QUIET: say("Ordered to take no new jobs.", code="quiet"),
@@ -156,7 +154,10 @@ def give_order(supervisor: str, order: WorkerOrder.Order, user: Any = None) -> W
     refuse_other_orders(user)
     now = database.now()
     with transaction.atomic(using=database.alias()):
-        fresh = (now - dt.timedelta(seconds=FRESH_SECONDS), now + dt.timedelta(seconds=FRESH_SECONDS))
+        fresh = (
+            now - dt.timedelta(seconds=timing.WORKER_GONE_SECONDS),
+            now + dt.timedelta(seconds=timing.WORKER_GONE_SECONDS),
+        )
         is_name = bool(supervisor) and is_storable_text(supervisor)
         worker = Worker.primary.filter(supervisor=supervisor, last_seen__range=fresh).first() if is_name else None
         if worker is None:
@@ -212,7 +213,7 @@ def forget_old_orders() -> int:
 
     What is told by a process that lives is not looked for again and again: those that are quiet for days are few.
     """
-    old = WorkerOrder.primary.filter(ordered_at__lt=database.now() - TOLD)
+    old = WorkerOrder.primary.filter(ordered_at__lt=database.now() - timing.ORDER_ANSWER_KEPT)
     pks = list(old.values_list("pk", flat=True))
     living = set(Worker.primary.filter(supervisor__in=pks).values_list("supervisor", flat=True)) if pks else set()
     gone = [pk for pk in pks if pk not in living]

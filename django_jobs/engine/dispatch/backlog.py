@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SCHEDULER, SYSTEM
 from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.dispatch.in_flight import LaneKey
@@ -43,8 +44,6 @@ T = TypeVar("T")
 
 #: How many times as long as it took something slow is left out.
 REST_FACTOR: Final = 20
-#: For how long that is at most: what was slow may have waited for somebody.
-MAX_REST_SECONDS: Final = 30.0
 
 
 class Rest:
@@ -66,7 +65,7 @@ class Rest:
         finally:
             ended = time.monotonic()
             if ended - began > self.slow_seconds:
-                self._until = ended + min(REST_FACTOR * (ended - began), MAX_REST_SECONDS)
+                self._until = ended + min(REST_FACTOR * (ended - began), timing.LONGEST_REST_SECONDS)
 
     def end(self) -> None:
         """End the rest."""
@@ -90,24 +89,14 @@ class Rest:
 # tables to plan by marks.
 
 
-#: A whole walk whose statements take longer than so many seconds each, and so many for each lane, is followed by walks
-#: from marks.
-SLOW_SECONDS: Final = 0.003
-LANE_SECONDS: Final = 0.0002
 #: So many of them in a row: any statement is slow now and then on a busy machine.
 SLOW_WALKS: Final = 3
 #: Walks from marks are no faster where they take more than this part of a whole one.
 USELESS_PART: Final = 0.5
-#: For how long that is at most, as long as a twentieth of the time becomes no tenth by it; and in any case.
-BOUND_SECONDS: Final = 2.0
 #: How many lanes get marks: those from which most was taken.
 MARKED_LANES: Final = 40
 #: How many lanes a process notes from which it took jobs. One whose jobs all go without a pass writes nothing down.
 NOTED_LANES: Final = 10_000
-#: How often marks are written: beside a snapshot each version of the row stays, too, and readers walk past it.
-SAVE_SECONDS: Final = 0.5
-#: While walks are fast, what was taken is forgotten after so many seconds.
-FORGET_SECONDS: Final = 60.0
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 #: How much this process took from each lane since it last wrote that down, and when that is forgotten.
@@ -118,7 +107,7 @@ _slow_walks: int = 0
 #: How many walks of this process from marks in a row were no faster than whole ones.
 _useless_walks: int = 0
 #: Asking whether anything waits.
-_asking: Final = Rest(SLOW_SECONDS)
+_asking: Final = Rest(timing.SLOW_WALK_SECONDS)
 #: Whether this process' next pass should walk from the beginnings, though that may not be due.
 _wants_whole: bool = False
 #: When this process first saw what the row has, by its own clock: which writing that is, and seconds.
@@ -261,7 +250,7 @@ class LaneMarks:
         now = time.time()
         was_fast = not store().marks_lanes or _is_near(self.useless_until) or self._was_fast()
         if not self.is_whole and self._is_useless():
-            self.useless_until = now + MAX_REST_SECONDS / 2
+            self.useless_until = now + timing.LONGEST_REST_SECONDS / 2
             return {**state, in_flight.KEPT_LANES: self._none()}
         if self.is_whole and was_fast and self.walked >= self._marked_types():
             _forget_taken()
@@ -269,10 +258,10 @@ class LaneMarks:
             return state if state != self.written else None
         if self.is_whole and not was_fast:
             self.whole = self.seconds / self.asked
-            bounded = max(BOUND_SECONDS, REST_FACTOR / 2 * self.seconds)
-            self.rests_until = now + min(REST_FACTOR * self.seconds, bounded, MAX_REST_SECONDS)
+            bounded = max(timing.WALK_MARK_SECONDS, REST_FACTOR / 2 * self.seconds)
+            self.rests_until = now + min(REST_FACTOR * self.seconds, bounded, timing.LONGEST_REST_SECONDS)
         # By this process' own clock: by that of another machine, each pass might be due.
-        is_due = (self.is_whole and not was_fast) or time.monotonic() - _seen[1] >= SAVE_SECONDS
+        is_due = (self.is_whole and not was_fast) or time.monotonic() - _seen[1] >= timing.MARKS_SAVE_SECONDS
         if is_due:
             self.saved_at = now
             _seen = now, time.monotonic()
@@ -289,7 +278,7 @@ class LaneMarks:
     def _was_fast(self) -> bool:
         """Return whether walks are fast; a whole one that was slow tells that only after others in a row."""
         global _slow_walks  # noqa: PLW0603  (a process-wide note)
-        is_fast = self.seconds <= SLOW_SECONDS * self.asked + LANE_SECONDS * self.stepped
+        is_fast = self.seconds <= timing.SLOW_WALK_SECONDS * self.asked + timing.SLOW_LANE_SECONDS * self.stepped
         if not self.is_whole or self.marks:
             return is_fast
         _slow_walks = 0 if is_fast else _slow_walks + 1
@@ -325,14 +314,14 @@ class LaneMarks:
 
 def _is_near(moment: float) -> bool:
     """Return whether a moment is still to come, and was not written by a machine whose clock differs much."""
-    return 0 < moment - time.time() < MAX_REST_SECONDS
+    return 0 < moment - time.time() < timing.LONGEST_REST_SECONDS
 
 
 def _forget_taken() -> None:
     """Forget from time to time what was taken while walks were fast."""
     global _forgets_at  # noqa: PLW0603
     if time.monotonic() >= _forgets_at:
-        _forgets_at = time.monotonic() + FORGET_SECONDS
+        _forgets_at = time.monotonic() + timing.TAKEN_LANES_SECONDS
         _taken.clear()
 
 
@@ -459,10 +448,6 @@ def bound_of(full: frozenset[Lane], passed: frozenset[tuple[Any, str]]) -> LaneB
 
 
 DELAYED_AT_ONCE: Final = 1_000
-#: How long one call may take, about.
-SECONDS: Final = 0.5
-#: What is brought so many seconds after it was due may lie behind a mark. Less than the margin of marks.
-LATE_SECONDS: Final = 1.5
 
 #: When this process last brought all that was due.
 _brought_at: float = -math.inf
@@ -480,9 +465,9 @@ def bring_due() -> int:
     while True:
         found, brought = _bring_batch()
         total += brought
-        if found < DELAYED_AT_ONCE or brought < found or time.monotonic() >= began + SECONDS:
+        if found < DELAYED_AT_ONCE or brought < found or time.monotonic() >= began + timing.DELAYED_JOBS_SECONDS:
             break
-    if total and began - _brought_at > LATE_SECONDS:
+    if total and began - _brought_at > timing.LATE_DUE_SECONDS:
         want_whole_walk()
     if brought == found < DELAYED_AT_ONCE:
         _brought_at = began
@@ -502,17 +487,15 @@ def _bring_batch() -> tuple[int, int]:
 
 
 EXPIRED_AT_ONCE: Final = 500
-#: How long a tick of the scheduler may spend on it.
-TICK_SECONDS: Final = 0.5
 EXPIRED: Final = say("Expired", code="expired")
 
 
 def expire_jobs() -> int:
-    """End waiting jobs whose time is over, for TICK_SECONDS at most; how many ended.
+    """End waiting jobs whose time is over, for EXPIRY_TICK_SECONDS at most; how many ended.
 
     Rows that somebody holds are left for the next call.
     """
-    until = time.monotonic() + TICK_SECONDS
+    until = time.monotonic() + timing.EXPIRY_TICK_SECONDS
     total = 0
     while True:
         ended = _one_batch()

@@ -31,9 +31,10 @@ from typing import Final
 from django.db import Error
 from django.db.models import Q
 
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, rates, tenant_shares, tickets, turns, window
-from django_jobs.engine.dispatch.new_jobs import BUDGET_SECONDS, TimeBudget
+from django_jobs.engine.dispatch.new_jobs import TimeBudget
 from django_jobs.engine.dispatch.tickets import Queued
 from django_jobs.engine.duties import DutyThread
 from django_jobs.engine.ports import BrokerState, Queue, get_broker
@@ -46,10 +47,6 @@ from django_jobs.models import EngineLease, Job, JobType
 from django_jobs.pools import of_pool, served_by
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
-#: The seconds between tries while another dispatcher has the lock. A pass takes milliseconds; these, a second.
-PAUSES: Final = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, *[0.128] * 7)
-#: Where one may wait in line: the pauses of who submits, before it does so once; and how often others do.
-PAUSES_BEFORE_LINE: Final = (0.002, 0.004)
 TIMES_IN_LINE: Final = 4
 
 
@@ -125,10 +122,12 @@ def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
     first, since mostly another's pass does its work.
     """
     if not store().waits_in_line:
-        return [(pause, 0.0) for pause in PAUSES]
-    in_line = (0.0, in_flight.LOCK_WAIT_SECONDS)
+        return [(pause, 0.0) for pause in timing.PASS_RETRY_SECONDS]
+    in_line = (0.0, timing.LOCK_WAIT_SECONDS)
     return (
-        [*((pause, 0.0) for pause in PAUSES_BEFORE_LINE), in_line] if budget.is_limited else [in_line] * TIMES_IN_LINE
+        [*((pause, 0.0) for pause in timing.SUBMISSION_PASS_RETRY_SECONDS), in_line]
+        if budget.is_limited
+        else [in_line] * TIMES_IN_LINE
     )
 
 
@@ -139,15 +138,6 @@ def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
 # leader makes passes for as long as the bell is rung (flat combining: D. Hendler, I. Incze, N. Shavit and M. Tzafrir,
 # 2010). Where a leader dies, its lead runs out, and the workers look again by themselves meanwhile.
 
-
-#: For so long the lead is taken, and kept at each pass.
-LEAD_SECONDS: Final = 0.3
-#: For so long one call leads, if others ring all the time.
-MOST_SECONDS: Final = 0.5
-#: So many seconds pass between two passes, so that each serves several ends.
-PAUSE_SECONDS: Final = 0.003
-#: For so long it waits where somebody else had the dispatchers' lock.
-AGAIN_SECONDS: Final = 0.02
 
 _names: Final[dict[int, str]] = {}
 
@@ -160,21 +150,21 @@ def dispatch_freed(*, has_ended: bool) -> bool:
     may have begun before the end was stored.
     Raises BrokerUnavailable, and errors of the database.
     """
-    broker, until = get_broker(), time.monotonic() + MOST_SECONDS
+    broker, until = get_broker(), time.monotonic() + timing.LONGEST_LEAD_SECONDS
     rings: int | None = None
-    while broker.lead(_name(), LEAD_SECONDS, rings=has_ended and rings is None):
+    while broker.lead(_name(), timing.LEAD_SECONDS, rings=has_ended and rings is None):
         try:
             while (seen := broker.look()).rings != rings:
                 if rings is not None and time.monotonic() > until:
                     return True
-                moved = turns.fill_window(in_flight.LOCK_WAIT_SECONDS)
+                moved = turns.fill_window(timing.LOCK_WAIT_SECONDS)
                 if moved is None:
-                    time.sleep(AGAIN_SECONDS)
+                    time.sleep(timing.LOCK_RETRY_SECONDS)
                     return True
                 tickets.push_tickets(moved.moved)
                 rings = None if tenant_shares.ask() else seen.rings
-                time.sleep(PAUSE_SECONDS)
-                broker.lead(_name(), LEAD_SECONDS, rings=False)
+                time.sleep(timing.PASS_PAUSE_SECONDS)
+                broker.lead(_name(), timing.LEAD_SECONDS, rings=False)
         finally:
             broker.stop_leading(_name())
         # Somebody may have rung, and found this process in the lead, just before it gave that up.
@@ -204,7 +194,7 @@ def wake() -> int:
     """
     if _is_put_off():
         return 0
-    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, TimeBudget(BUDGET_SECONDS)))
+    return _quietly(lambda: _dispatch_if_room(Priority.CRITICAL, 1.0, TimeBudget(timing.SUBMISSION_BROKER_SECONDS)))
 
 
 @contextlib.contextmanager
@@ -249,7 +239,7 @@ def dispatch_new(job: Job) -> int:
 
 
 def _dispatch_new(job: Job) -> int | None:
-    broker, budget, queue = get_broker(), TimeBudget(BUDGET_SECONDS), _queue_of(job)
+    broker, budget, queue = get_broker(), TimeBudget(timing.SUBMISSION_BROKER_SECONDS), _queue_of(job)
     if window.was_just_full(queue) or budget.is_spent():
         return 0
     seen: BrokerState = budget.spend(broker.look)
@@ -369,12 +359,6 @@ def dispatch() -> int:
 # rate or a breaker, it asks for one of those once in some seconds, and does nothing else.
 
 
-#: Seconds between two looks at what the passes of other processes wrote.
-LOOK: Final = 0.1
-#: At most one pass is made in so many seconds.
-PASS_SECONDS: Final = 0.02
-#: How often to ask whether any type has a rate or a breaker, in seconds.
-USE_SECONDS: Final = 3.0
 DUTY: Final = "start_waiting"
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -394,17 +378,17 @@ class FlowClock:
     def step(self) -> tuple[int, float]:
         """Make a pass if one may start more, and return how many jobs went, and in how many seconds to look again."""
         if not self._may_be_used():
-            return 0, USE_SECONDS
+            return 0, timing.START_CLOCK_USE_SECONDS
         written, until_written = self._written()
         wait = max(min(until_written, rates.seconds_until_next_start()), self._passes_at - time.monotonic())
         if wait > 0:
-            return 0, min(wait, LOOK)
+            return 0, min(wait, timing.START_CLOCK_LOOK_SECONDS)
         if until_written <= 0:
             self._done = written
         # Before the pass, which notes the next moment.
         rates.forget_start_times()
-        self._passes_at = time.monotonic() + PASS_SECONDS
-        return dispatch_without_budget(), PASS_SECONDS
+        self._passes_at = time.monotonic() + timing.START_CLOCK_PASS_SECONDS
+        return dispatch_without_budget(), timing.START_CLOCK_PASS_SECONDS
 
     def _written(self) -> tuple[float | None, float]:
         """Return the moment that the last pass of any process wrote, and in how many seconds that is.
@@ -422,7 +406,7 @@ class FlowClock:
         """Return whether any type has a rate or a breaker, as it was lately; a noted moment is of one that has."""
         now = time.monotonic()
         if now >= self._asks_at:
-            self._asks_at = now + USE_SECONDS
+            self._asks_at = now + timing.START_CLOCK_USE_SECONDS
             self._is_used = JobType.primary.filter(_IN_USE).exists()
         return self._is_used or math.isfinite(rates.seconds_until_next_start())
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from django.db.models import QuerySet
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.dispatch import rates, window
 from django_jobs.engine.memory import forgets
 from django_jobs.engine.ports import Queue
@@ -34,12 +35,8 @@ from django_jobs.statuses import Status
 
 T = TypeVar("T")
 
-#: A whole walk that takes longer is followed by walks from a mark.
-SLOW_SECONDS: Final = 0.002
 #: How many times as long as a whole walk took the next one has to wait.
 REST_FACTOR: Final = 100
-#: How long a mark serves: what was queued since then is walked each time.
-RENEWAL_SECONDS: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -89,7 +86,7 @@ class _Marks:
         began = time.monotonic()
         found = walk()
         seconds = time.monotonic() - began
-        self._known = _kept(store().mark_in_flight(), seconds) if seconds > SLOW_SECONDS else None
+        self._known = _kept(store().mark_in_flight(), seconds) if seconds > timing.SLOW_COUNT_SECONDS else None
         return found
 
 
@@ -142,16 +139,16 @@ def _renewed(known: _Known, now: float) -> _Known | None:
     mark = store().mark_in_flight(known.mark)
     if mark is None:
         return None
-    return known._replace(mark=mark, serves_until=now + RENEWAL_SECONDS)
+    return known._replace(mark=mark, serves_until=now + timing.COUNT_MARK_SECONDS)
 
 
 def _kept(mark: InFlightMark | None, seconds: float) -> _Known | None:
     """Return a mark after a whole walk that took so long; None if that was fast, or the store has no marks."""
-    if mark is None or seconds <= SLOW_SECONDS:
+    if mark is None or seconds <= timing.SLOW_COUNT_SECONDS:
         return None
     now = time.monotonic()
     rest = min(REST_FACTOR * seconds, float(jobs_settings.LEASE_SECONDS) / 3)
-    return _Known(mark, now + RENEWAL_SECONDS, now + rest)
+    return _Known(mark, now + timing.COUNT_MARK_SECONDS, now + rest)
 
 
 # Queued jobs that nobody can claim for now, since others' transactions hold their rows.
@@ -162,8 +159,6 @@ def _kept(mark: InFlightMark | None, seconds: float) -> _Known | None:
 
 #: Under which name the row has them.
 HELD: Final = "held"
-#: No note is for longer: one that seems to be comes from a machine whose clock differs much.
-MOST_SECONDS: Final = 60.0
 
 #: By job, until when this process' notes hold, in seconds since the epoch.
 _noted: Final[dict[int, float]] = {}
@@ -180,7 +175,7 @@ def known_held(state: Mapping[str, Any]) -> dict[int, float]:
     now = time.time()
     found = {int(pk): until for pk, until in (state.get(HELD) or {}).items()}
     found |= dict(_noted)  # a copy, since another thread may add to it
-    held = {pk: until for pk, until in found.items() if now < until < now + MOST_SECONDS}
+    held = {pk: until for pk, until in found.items() if now < until < now + timing.LONGEST_NOTE_SECONDS}
     for pk in _noted.keys() - held.keys():
         _noted.pop(pk, None)
     return held
@@ -201,11 +196,6 @@ def leave_out_held(counts: InFlight, state: Mapping[str, Any]) -> None:
 
 
 LOCK_LEASE: Final = "dispatcher"
-#: A holder of which the server hears nothing for so long is ended, since nobody makes passes meanwhile.
-LOCK_SILENCE_SECONDS: Final = 3.0
-#: How long a process waits in line for the lock. A pass or a share takes milliseconds, or tens of them; many processes
-#: may be in line, and the server logs each wait that is in vain.
-LOCK_WAIT_SECONDS: Final = 0.25
 
 
 def take_lock(seconds: float = 0.0) -> EngineLease | None:

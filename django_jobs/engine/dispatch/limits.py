@@ -15,6 +15,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import timing
 from django_jobs.engine.dispatch import in_flight, rates
 from django_jobs.engine.dispatch.in_flight import InFlight
 from django_jobs.engine.dispatch.rates import StartRates
@@ -103,8 +104,6 @@ def _sql(alias: str) -> tuple[str, tuple[Any, ...]]:
 # timeout. All others, such as permanent errors, cancels and lost workers, say nothing of a provider.
 
 
-#: Seconds after the first completed attempt until the breaker is closed.
-RECOVERY_SECONDS: Final = 10.0
 #: How many jobs may be in flight when it begins to recover; doubled with each second.
 FIRST_AT_ONCE: Final = 2
 #: So many failures in a row open a recovering breaker again; fewer, if that many would open a closed one.
@@ -131,7 +130,7 @@ class FailedAttempt:
 
 def breaker_state(row: Breaker, now: dt.datetime) -> BreakerState:
     """Return the state at this moment: a recovery ends by itself, before anybody writes that down."""
-    if row.state == BreakerState.RECOVERING and _recovered_for(row, now) >= RECOVERY_SECONDS:
+    if row.state == BreakerState.RECOVERING and _recovered_for(row, now) >= timing.BREAKER_RECOVERY_SECONDS:
         return BreakerState.CLOSED
     return BreakerState(row.state)
 
@@ -233,7 +232,7 @@ def seconds_to_change(row: Breaker, now: dt.datetime) -> float:
 def _recovered_for(row: Breaker, now: dt.datetime) -> float:
     """Return for how many seconds it has recovered."""
     since = row.recovering_since
-    return RECOVERY_SECONDS if since is None else max(0.0, (now - since).total_seconds())
+    return timing.BREAKER_RECOVERY_SECONDS if since is None else max(0.0, (now - since).total_seconds())
 
 
 def _began_by(began: dt.datetime | None, moment: dt.datetime | None) -> bool:
@@ -319,7 +318,7 @@ def is_holding(row: Breaker, now: dt.datetime) -> bool:
 
 def _close(pks: set[str], now: dt.datetime) -> None:
     """Close these, unless they were opened again meanwhile."""
-    since = now - dt.timedelta(seconds=RECOVERY_SECONDS)
+    since = now - dt.timedelta(seconds=timing.BREAKER_RECOVERY_SECONDS)
     has_recovered = Q(state=BreakerState.RECOVERING, recovering_since__lte=since)
     is_over = has_recovered | Q(job_type__in=JobType.primary.filter(breaker_failures=0))
     values = dict.fromkeys(("opened_at", "next_try_at", "tries_since", "recovering_since", "organization"))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from django_jobs import pools
+from django_jobs.engine import timing
 from django_jobs.engine.dispatch import tenant_shares, window
 from django_jobs.engine.dispatch.backlog import Rest
 from django_jobs.engine.dispatch.limits import flow_of
@@ -61,8 +62,6 @@ class Tries:
 
 T = TypeVar("T")
 
-#: After a budget was spent, callers with a budget leave the broker alone for so many seconds in this process.
-REST_SECONDS: Final = 1.0
 
 _rests_until: float = -math.inf
 
@@ -87,7 +86,7 @@ class TimeBudget:
         finally:
             self._left -= time.monotonic() - started
             if self._left < 0:
-                _rests_until = time.monotonic() + REST_SECONDS
+                _rests_until = time.monotonic() + timing.BROKER_REST_SECONDS
 
     def is_spent(self) -> bool:
         """Return whether the caller must go on without the broker: the budget, or one before it, was spent."""
@@ -198,8 +197,6 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
 # A new job of an idle system is queued by the statement that stores it, so that one commit does for both.
 
 
-#: What the broker may cost a caller who submits. A call that has begun may still take its whole timeout.
-BUDGET_SECONDS: Final = 0.3
 #: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
 #: milliseconds where a distant standby has to confirm it.
 REST: Final = Rest(0.05)
@@ -207,8 +204,6 @@ forgets(REST.end)
 #: Where the system is not idle, the condition is asked in vain, and costs a seventh of a submission.
 TRIES: Final = Tries(7)
 forgets(TRIES.forget)
-#: For so many seconds this goes by what the workers asked for, since reading that takes a statement.
-WINDOW_SECONDS: Final = 2.0
 
 
 def at_once(new: NewJob) -> Condition | None:
@@ -222,13 +217,13 @@ def at_once(new: NewJob) -> Condition | None:
     job, queue = new.job, Queue(new.job.job_type.pool, new.job.priority)
     if new.parents or job.run_at is not None or job.batch_id is not None or not _answers(queue):
         return None
-    return goes_at_once(new.job, window.read_window(WINDOW_SECONDS)) if TRIES.is_due() else None
+    return goes_at_once(new.job, window.read_window(timing.SUBMISSION_WINDOW_SECONDS)) if TRIES.is_due() else None
 
 
 def _answers(queue: Queue) -> bool:
     """Return whether the broker has neither failed nor been slow nor full just now."""
     broker = get_broker()
-    is_slow = TimeBudget(BUDGET_SECONDS).is_spent()
+    is_slow = TimeBudget(timing.SUBMISSION_BROKER_SECONDS).is_spent()
     try:
         return not (is_slow or broker.failed_just_now() or window.was_just_full(queue))
     except BrokerUnavailable:

@@ -394,7 +394,7 @@ class TypeRates:
 # Types with ``max_starts`` or ``max_starts_per_key`` are queued by the dispatcher alone, under its lock, and by no
 # other way: what starts between two passes without having been seen is not counted. What each pass knows is kept for
 # the next one in the row of that lock. Nothing here asks the database or the clock. How one limit counts, and why it is
-# exact, :mod:`.start_windows` says; what keys share, :mod:`.type_rates`.
+# exact, is told above; so is what keys share.
 
 
 #: What is Queued: type, organization's primary key, lane key, job, attempt.
@@ -573,8 +573,8 @@ def recent(limits: Mapping[str, StartLimit]) -> Iterator[tuple[str, Any, int, fl
 # When a pass of the dispatcher may start more than the last one, though nothing else happens until then.
 #
 # A type that is at its rate of starts may start more at a moment that the pass knows. It notes that for its own process
-# here, and for the leading scheduler in the row of the dispatchers' lock, under KEY, in seconds since the epoch by the
-# database's clock. Who acts on it is :mod:`.flow_clock`.
+# here, and for the leading scheduler in the row of the dispatchers' lock, in seconds since the epoch by the database's
+# clock. The FlowClock of :mod:`.dispatcher` acts on it.
 
 
 #: Where the state of the dispatchers' row has the moment; there is none where nothing is at its rate.

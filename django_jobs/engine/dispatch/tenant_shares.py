@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 from django.db import Error
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import access
-from django_jobs.engine.access import COMPLAINT_PAUSE, AccessPolicy
+from django_jobs.engine import access, timing
+from django_jobs.engine.access import AccessPolicy
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.store import database
@@ -26,14 +26,6 @@ from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, get_organization_model
 from django_jobs.texts import code_of, said, say
 
-#: Seconds for which an answer holds, about a share and about a start.
-ANSWER_SECONDS: Final = 5.0
-START_SECONDS: Final = 1.0
-#: Seconds for which a pass goes by an answer that holds no more: with many tenants and a slow policy, a new one takes
-#: its time. A claim asks again before a job starts.
-OLD_SECONDS: Final = 60.0
-#: For so long a process asks after a pass.
-ASK_SECONDS: Final = 0.25
 ASKED_AT_ONCE: Final = 1_000
 DEFAULT_WEIGHT: Final = 1.0
 #: The questions, and the least and the most that their answers count for. No database counts more jobs than that.
@@ -87,7 +79,11 @@ def known_shares(organizations: Iterable[Any]) -> dict[Any, Share]:
     asked = [] if policy is None else _overridden(policy, START, *BOUNDS)
     for organization in organizations:
         found = {name: _answers.get(_key(policy, name, organization.pk)) for name in asked}
-        answers = {name: answer for name, answer in found.items() if answer and now < answer.expires + OLD_SECONDS}
+        answers = {
+            name: answer
+            for name, answer in found.items()
+            if answer and now < answer.expires + timing.OLD_SHARE_ANSWER_SECONDS
+        }
         if len(answers) < len(asked) or any(answer.expires <= now for answer in answers.values()):
             _met[organization.pk] = None
         if len(answers) < len(asked):
@@ -99,7 +95,7 @@ def known_shares(organizations: Iterable[Any]) -> dict[Any, Share]:
     return shares
 
 
-def ask(seconds: float = ASK_SECONDS) -> bool:
+def ask(seconds: float = timing.SHARE_ASK_SECONDS) -> bool:
     """Ask for so long about organizations that passes have met; return whether another pass may find more to do.
 
     Those come first of which nothing is known. Nobody may hold the dispatcher's lock for this.
@@ -133,7 +129,7 @@ def _ask_about(policy: AccessPolicy, organization: Any, asked: Sequence[str]) ->
         for question in asked:
             key = _key(policy, question, organization.pk)
             if key not in _answers:
-                _answers.put(key, _default(question), START_SECONDS)
+                _answers.put(key, _default(question), timing.START_ANSWER_SECONDS)
 
 
 def share_of(organization: Any) -> Share:
@@ -224,7 +220,7 @@ def _remembered(policy: AccessPolicy, question: str, organization: Any) -> float
     value, bad = _ask(policy, question, organization)
     if bad is not None:
         _complain(bad)
-    holds = START_SECONDS if question == START else ANSWER_SECONDS
+    holds = timing.START_ANSWER_SECONDS if question == START else timing.SHARE_ANSWER_SECONDS
     return _answers.put(key, value, holds)
 
 
@@ -254,7 +250,7 @@ def _ask(policy: AccessPolicy, question: str, organization: Any) -> tuple[float,
 def _complain(bad: BadAnswer) -> None:
     """Log an answer that does not count, at most once a minute for each question, since it is asked again and again."""
     if not _complaints.fresh(bad.question):
-        _complaints.put(bad.question, True, COMPLAINT_PAUSE)
+        _complaints.put(bad.question, True, timing.POLICY_COMPLAINT_SECONDS)
         access.logger.error(
             "event=access_policy_failed question=%s organization=%s taken=%g: %s",
             bad.question,

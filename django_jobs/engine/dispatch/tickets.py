@@ -13,9 +13,10 @@ from django.db.models import OuterRef, Q, Subquery
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import in_flight, window
-from django_jobs.engine.dispatch.new_jobs import BUDGET_SECONDS, TimeBudget
+from django_jobs.engine.dispatch.new_jobs import TimeBudget
 from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store.values import After, Move, Moved, place_in_lane
 from django_jobs.engine.transitions import move
@@ -29,8 +30,6 @@ from django_jobs.texts import say
 
 logger = logging.getLogger("django_jobs")
 
-#: For so long a job whose row is in use counts as held: its ticket may lie behind many.
-HELD_SECONDS: Final = 30.0
 #: Why a job that was queued waits again.
 CALLED_BACK: Final = say(
     "Called back: those before it take longer than expected, and others wait for their turn", code="called_back"
@@ -50,7 +49,7 @@ class Queued(NamedTuple):
 def push_new(moved: Sequence[Moved]) -> str:
     """Give jobs that were stored as Queued their tickets. Return why the broker did not take them; empty if it did."""
     try:
-        TimeBudget(BUDGET_SECONDS).spend(lambda: _push(moved))
+        TimeBudget(timing.SUBMISSION_BROKER_SECONDS).spend(lambda: _push(moved))
     except BrokerUnavailable as error:
         return _not_taken(error)
     return ""
@@ -98,7 +97,7 @@ def call_back_tickets(overfull: Mapping[Queue, int]) -> list[Ticket]:
         for pk, attempt, queued_at, run_at, created_at, head_start in found
     }
     held = places.keys() - {item.pk for item in _withdraw(places, CALLED_BACK)}
-    in_flight.note_held(held, HELD_SECONDS)
+    in_flight.note_held(held, timing.HELD_TICKET_SECONDS)
     return [ticket for ticket in tickets if ticket.pk in held]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
 from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
@@ -601,7 +602,7 @@ def take_share(
                 end_turns(queue, served, cursors, state.marks)
         return started, _queue(fitting, state)
 
-    return _under_lock(work, in_flight.LOCK_WAIT_SECONDS)
+    return _under_lock(work, timing.LOCK_WAIT_SECONDS)
 
 
 def _fitting(items: Sequence[Candidate], room: QueueRoom) -> list[Candidate]:
@@ -706,4 +707,4 @@ def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:
             EngineLease.primary.filter(pk=lease.pk).update(state=written)
         return done
 
-    return database.in_transaction(make_pass, in_flight.LOCK_SILENCE_SECONDS)
+    return database.in_transaction(make_pass, timing.LOCK_SILENCE_SECONDS)

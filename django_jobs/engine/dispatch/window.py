@@ -18,7 +18,7 @@ from django.db import Error
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine import machine
+from django_jobs.engine import machine, timing
 from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
@@ -102,9 +102,6 @@ def workers_gone_from_here() -> list[Worker]:
 
 logger = logging.getLogger("django_jobs")
 
-#: Seconds after which the types are read anew.
-MEMORY_SECONDS: Final = 1.0
-
 
 #: The pools of the types that do not run in the default one, by database.
 _other_pools: Final[Memory[str, Mapping[str, str]]] = Memory(10)
@@ -135,7 +132,7 @@ def _pools() -> Mapping[str, str]:
     if known is None or time.monotonic() >= known.expires:
         try:
             rows = JobType.primary.exclude(pool=DEFAULT_POOL).values_list("pk", "pool")
-            return _other_pools.put(alias, dict(rows), MEMORY_SECONDS)
+            return _other_pools.put(alias, dict(rows), timing.POOLS_MEMORY_SECONDS)
         except Error as error:  # what was known is better than a ticket that is not pushed
             logger.warning("event=pools_unread error=%r", error)
     return known.value if known else {}
@@ -146,11 +143,6 @@ def _pools() -> Mapping[str, str]:
 
 #: How many tickets of a queue the broker should hold while no worker is known that serves it.
 MIN_WINDOW: Final = 8
-CACHE_SECONDS: Final = 0.25
-#: A worker process that gave no sign for so long counts as gone.
-FRESH_SECONDS: Final = 30
-#: How long a submission relies on the broker having had no room. Less than the pause of a worker's refiller.
-FULL_SECONDS: Final = 0.004
 
 
 #: What of a window counts as nothing: a sum of parts of one is no exact number.
@@ -274,7 +266,7 @@ class Window:
 _known: tuple[float, Window] | None = None
 
 
-def read_window(seconds: float = CACHE_SECONDS) -> Window:
+def read_window(seconds: float = timing.WINDOW_MEMORY_SECONDS) -> Window:
     """Return what the workers ask for, as it was within so many seconds."""
     global _known  # noqa: PLW0603  (a process-wide cache)
     if _known is None or time.monotonic() >= _known[0] + seconds:
@@ -288,7 +280,7 @@ _full_at: Final[Memory[Queue, int]] = Memory(100)
 
 
 def was_just_full(queue: Queue) -> bool:
-    """Return whether the broker had no room for this queue within FULL_SECONDS.
+    """Return whether the broker had no room for this queue within BROKER_FULL_SECONDS.
 
     Then its tickets have still to be taken. The worker that takes the last one looks at the backlog again after a
     longer pause than that, so a new job is not overlooked.
@@ -297,16 +289,16 @@ def was_just_full(queue: Queue) -> bool:
 
 
 def is_full_still(queue: Queue, taken: int) -> bool:
-    """Return whether a pass found no room within CACHE_SECONDS, and no fewer tickets wait than then."""
+    """Return whether a pass found no room within WINDOW_MEMORY_SECONDS, and no fewer tickets wait than then."""
     full_at = _full_at.fresh(queue)
     return full_at is not None and taken >= full_at
 
 
 def note_full(queue: Queue, taken: int | None = None) -> None:
     """Note that the broker has no room for this queue; as a pass found, if it is said how many tickets are taken."""
-    _full.put(queue, True, FULL_SECONDS)
+    _full.put(queue, True, timing.BROKER_FULL_SECONDS)
     if taken is not None:
-        _full_at.put(queue, taken, CACHE_SECONDS)
+        _full_at.put(queue, taken, timing.WINDOW_MEMORY_SECONDS)
 
 
 @forgets
@@ -319,8 +311,8 @@ def forget_window() -> None:
 
 
 def live_workers() -> list[Worker]:
-    """Return the worker processes that were seen within FRESH_SECONDS, by name."""
-    now, fresh = database.now(), dt.timedelta(seconds=FRESH_SECONDS)
+    """Return the worker processes that were seen within WORKER_GONE_SECONDS, by name."""
+    now, fresh = database.now(), dt.timedelta(seconds=timing.WORKER_GONE_SECONDS)
     # Of one that died before the clock was set back, the last sign is still to come.
     return list(Worker.primary.filter(last_seen__range=(now - fresh, now + fresh)).order_by("name"))
 

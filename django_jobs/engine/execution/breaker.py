@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.db.models import Q
 
+from django_jobs.engine import timing
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.dispatch.limits import BreakerLimits, FailedAttempt, count_completion, count_failure, holds_jobs
 from django_jobs.engine.execution import retry_policy
@@ -30,10 +31,8 @@ from django_jobs.texts import say
 # completes any more, it is a Dead Letter after as many days as it has retries, and one more.
 
 
-SPARED_FOR: Final = dt.timedelta(days=1)
 #: A try that failed lets others try for more than one pause, and for more and more of them; up to so many seconds.
 PAUSES: Final = 1.5
-MAX_SECONDS: Final = 3600.0
 MAX_DOUBLINGS: Final = 12
 
 
@@ -44,7 +43,7 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
     With 0 it is ready at once, behind others.
     """
     times, first = _spared_before(job)
-    if first is not None and now - first > SPARED_FOR:
+    if first is not None and now - first > timing.BREAKER_SPARES:
         return item
     waits = pause > 0 and _others_wait(job, now)
     delay = _delay(times, pause) if waits else 0.0
@@ -62,7 +61,7 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
 def _delay(times: int, pause: int) -> float:
     """Return for how many seconds a job lets others try that was spared so many times before."""
     shortest = PAUSES * pause
-    return max(shortest, min(shortest * 2.0 ** min(times, MAX_DOUBLINGS), MAX_SECONDS))
+    return max(shortest, min(shortest * 2.0 ** min(times, MAX_DOUBLINGS), timing.LONGEST_BREAKER_SECONDS))
 
 
 def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:

@@ -17,7 +17,7 @@ from django.db import Error
 from django.db.models import Q
 
 from django_jobs import pools
-from django_jobs.engine import access
+from django_jobs.engine import access, timing
 from django_jobs.engine.actors import WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.deadlines import Late
@@ -38,13 +38,7 @@ from django_jobs.models.job import format_job_id
 from django_jobs.statuses import LogReason, Status, SubmitBy
 from django_jobs.texts import say
 
-#: Seconds for which an answer holds.
-POLICY_CACHE_SECONDS: Final = 1.0
 UNANSWERED: Final = say("The access policy has not answered yet", code="policy_silent")
-#: Seconds after which a job is tried again whose policy failed.
-POLICY_FAILED_DELAY: Final = 5.0
-#: Answers that hold for no longer are asked for again before the next share of a backlog is taken.
-ASK_AGAIN_SECONDS: Final = 0.3
 #: Answers that are remembered.
 MAX_ANSWERS: Final = 10_000
 
@@ -77,7 +71,7 @@ _wanted: Final[Memory[tuple[Any, ...], JobRow]] = Memory(MAX_ANSWERS)
 
 
 def refusal_of(job: JobRow) -> Refusal | None:
-    """Ask organization and policy, or take their answer of less than POLICY_CACHE_SECONDS ago."""
+    """Ask organization and policy, or take their answer of less than CLAIM_ANSWER_SECONDS ago."""
     answer = answer_to(job)
     return _ask_now(_key(job), job) if answer is None else answer.refusal
 
@@ -100,7 +94,7 @@ def ask_again(is_called_away: Callable[[], bool] = lambda: False) -> None:
     So that those who go on wanting it need not wait for it. Who is called away still asks one question at most; what
     is left then is asked by those who want it.
     """
-    soon = time.monotonic() + ASK_AGAIN_SECONDS
+    soon = time.monotonic() + timing.CLAIM_ANSWER_RENEWAL_SECONDS
     with contextlib.suppress(KeyError):  # another thread has taken out the last
         while _wanted:  # emptied also where there is no answer: what still waits is wanted again
             key, wanted = _wanted.popitem()
@@ -119,13 +113,13 @@ def _ask_now(key: tuple[Any, ...], job: JobRow) -> Refusal | None:
             before = _answers.get(key)
             if before is None or before.value.asked <= asked:  # else another thread has asked later, and was answered
                 _answers.pop(key, None)
-                _answers.put(key, answer, POLICY_CACHE_SECONDS)
+                _answers.put(key, answer, timing.CLAIM_ANSWER_SECONDS)
         return answer.refusal
 
     try:
         return access.ask_beside(job.organization_id, ask)
     except Late:
-        return Refusal(Status.PENDING, UNANSWERED, POLICY_CACHE_SECONDS)
+        return Refusal(Status.PENDING, UNANSWERED, timing.CLAIM_ANSWER_SECONDS)
 
 
 def _kind(job: JobRow) -> JobRow:
@@ -159,7 +153,7 @@ def _ask_quietly(job: JobRow) -> Refusal | None:
         access.complain(error)
         name = type(access.cause_of(error)).__name__
         text = say("The access policy failed (%(error)s)", code="policy_failed", error=name)
-        return Refusal(Status.PENDING, text, POLICY_FAILED_DELAY)
+        return Refusal(Status.PENDING, text, timing.POLICY_FAILED_RETRY_SECONDS)
 
 
 def _ask_policy(job: JobRow) -> Refusal | None:
@@ -189,8 +183,6 @@ def _ask_policy(job: JobRow) -> Refusal | None:
 
 #: So many answers of the policy, the newest, may let a job start in the statement that reads it.
 MAX_KNOWN: Final = 50
-#: Seconds after which a job ends whose handler no worker could load.
-NOT_LOADABLE_SECONDS: Final = 600
 #: Whether jobs are like those that were claimed before, as one after the other is claimed: with many owners few are.
 likeness: Final = Tries(63)
 
@@ -198,7 +190,7 @@ likeness: Final = Tries(63)
 def refuse_claims(job: JobRow, refusal: Refusal) -> Move:
     """Return the move of a job that may not run."""
     # This is judged for each job, since each has waited for its own time.
-    if refusal.is_not_loadable and _not_loadable_since(job) > NOT_LOADABLE_SECONDS:
+    if refusal.is_not_loadable and _not_loadable_since(job) > timing.NOT_LOADABLE_END_SECONDS:
         text = say(
             "%(text)s No worker could load it for 10 minutes.", code="handler_not_loadable", text=refusal.message
         )
@@ -236,7 +228,7 @@ def examine_claims(job: JobRow) -> Handler | Refusal:
         return Refusal(Status.DEAD_LETTER, say("Handler not allowed.", code="handler_not_allowed"), detail=str(error))
     except handlers.HandlerNotLoadable as error:
         text = say("Handler not loadable.", code="handler_not_loadable")
-        return Refusal(Status.PENDING, text, handlers.NOT_LOADABLE_DELAY, is_not_loadable=True, detail=str(error))
+        return Refusal(Status.PENDING, text, timing.NOT_LOADABLE_RETRY_SECONDS, is_not_loadable=True, detail=str(error))
 
 
 def known_handler(job: JobRow) -> Handler | None:
@@ -290,10 +282,6 @@ def forget_verdicts() -> None:
 # Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason.
 
 
-#: How long a claim pauses that met only rows in use: their tickets may be all that the broker has.
-ALL_IN_USE_SECONDS: Final = 0.02
-
-
 def claim_jobs(
     tickets: Sequence[Ticket],
     worker_name: str,
@@ -308,7 +296,7 @@ def claim_jobs(
     tickets go back to the front of the broker's queues. A ticket whose job is no longer queued for that attempt is
     void, and so is one that lay in another pool's queue than that of the job's type. Those whose rows another
     transaction holds are given to ``set_aside``, so that nobody waits behind them. Without it they go to the backs of
-    their queues, and a claim that meets only such rows takes :data:`ALL_IN_USE_SECONDS` longer.
+    their queues, and a claim that meets only such rows takes :data:`CLAIM_IN_USE_SECONDS` longer.
 
     ``examining`` gets the key of each job before the policy is asked about it and its handler is loaded, since either
     may end the process; 0 when that is over.
@@ -327,7 +315,7 @@ def claim_jobs(
     if held := leases.still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
         (set_aside or _put_back)(held)
         if set_aside is None and not moved:
-            time.sleep(ALL_IN_USE_SECONDS)
+            time.sleep(timing.CLAIM_IN_USE_SECONDS)
     _read_replaced(accepted, {item.pk: item.queued_at for item in started}, queued)
     running = {item.pk: item.job_id for item in started}
     for item in accepted:

@@ -8,11 +8,12 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import connections
 
+from django_jobs.engine import timing
 from django_jobs.engine.store import database
 from django_jobs.exceptions import Interruption
 
@@ -20,9 +21,6 @@ T = TypeVar("T")
 
 #: The task in which an async handler itself runs; tasks that it makes inherit the value.
 _own_task: contextvars.ContextVar[asyncio.Task[Any] | None] = contextvars.ContextVar("django_jobs_task", default=None)
-
-WATCH_SECONDS: Final = 0.25
-REPEAT_SECONDS: Final = 2.0
 
 
 def run(awaitable: Awaitable[Any], remind: Callable[[], None]) -> Any:
@@ -70,16 +68,16 @@ async def _watched(remind: Callable[[], None]) -> AsyncIterator[None]:
 
 
 async def _watch(remind: Callable[[], None], due: list[Interruption], task: asyncio.Task[Any] | None) -> None:
-    pause = WATCH_SECONDS
+    pause = timing.COROUTINE_WATCH_SECONDS
     while task is not None:
         await asyncio.sleep(pause)
         try:
             remind()
-            pause = WATCH_SECONDS
+            pause = timing.COROUTINE_WATCH_SECONDS
         except Interruption as error:
             due.append(error)
             task.cancel()
-            pause = REPEAT_SECONDS
+            pause = timing.COROUTINE_CANCEL_REPEAT_SECONDS
 
 
 class Neighborhood(Protocol):

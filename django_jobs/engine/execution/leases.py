@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db.models import F, Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import machine
+from django_jobs.engine import machine, timing
 from django_jobs.engine.actors import SCHEDULER, WORKER, Actor
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.dispatch import dispatcher, in_flight, window
@@ -54,9 +54,6 @@ def has_lease_run_out(claimed: Claimed, renewed: float) -> bool:
 
 logger = logging.getLogger("django_jobs")
 
-#: Seconds between two looks.
-PAUSE: Final = 3.0
-
 
 class Neighbors:
     """Looks at once, and then every few seconds, which workers of this machine are gone."""
@@ -71,7 +68,7 @@ class Neighbors:
         """
         if time.monotonic() < self._next:
             return 0
-        self._next = time.monotonic() + PAUSE
+        self._next = time.monotonic() + timing.LEASE_LOOK_SECONDS
         count = sum(map(_end, window.workers_gone_from_here()))
         if count:
             dispatcher.dispatch_without_budget()  # for the first loss they run again at once; nobody may lead now
@@ -180,8 +177,6 @@ def _begun_or_returned(attempts: Collection[tuple[int, int]]) -> set[int]:
 
 
 BATCH = 500
-#: A handler that has run for so many seconds is noted as begun.
-BEGUN_SECONDS: Final = 1.0
 UNSTORED: Final = "its handler had ended, and how was not stored"
 LEASE_OVER: Final = "its lease ran out"
 
@@ -242,7 +237,7 @@ def note_begun(attempts: Collection[tuple[int, int]], worker_names: Collection[s
     Those that do not run in one of these names are not noted.
 
     The others' rows are in use: note them again later. The claim does not write this, since most handlers end at once;
-    whoever watches over handlers calls it for those that run for :data:`BEGUN_SECONDS`.
+    whoever watches over handlers calls it for those that run for :data:`NOTED_BEGUN_SECONDS`.
     """
     wanted = set(attempts)
     if not wanted:
@@ -397,7 +392,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
 def rescue_expired() -> int:
     """End the attempts whose leases ran out, since their workers count as lost; return how many there were.
 
-    Those that were not seen to begin go back to the queue (:mod:`.vanished`).
+    Those that were not seen to begin go back to the queue.
     """
     over = Q(lease_expires_at__lt=database.now()) | Q(lease_expires_at__isnull=True)
     expired = Job.primary.filter(over, status=Status.RUNNING).order_by("pk")

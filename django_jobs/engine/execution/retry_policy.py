@@ -20,6 +20,7 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.log_lines import KeptLines
@@ -183,9 +184,7 @@ RETRYABLE_HTTP: Final = frozenset({408, 429, 500, 502, 503, 504})
 CLIENT_ERROR: Final = 4
 #: Characters of an error's text.
 MAX_TEXT: Final = 4000
-#: Seconds.
-MAX_BACK_OFF: Final = 30 * 24 * 3600.0
-#: Enough to get from one second past MAX_BACK_OFF; a thousand would overflow a float.
+#: Enough to get from one second past timing.LONGEST_BACK_OFF_SECONDS; a thousand would overflow a float.
 MAX_DOUBLINGS: Final = 22
 
 
@@ -199,16 +198,17 @@ class Verdict(NamedTuple):
 def back_off(retry: int, delay: float, jitter: float) -> float:
     """Return the seconds before the ``retry``-th retry, counted from 1: exponential back-off with jitter.
 
-    The ``delay`` is doubled with each retry up to MAX_BACK_OFF. Then it is spread by ± ``jitter``, a part of 1.
+    The ``delay`` is doubled with each retry, up to LONGEST_BACK_OFF_SECONDS. Then it is spread by ± ``jitter``,
+    a part of 1.
     """
-    base = min(delay * 2.0 ** min(retry - 1, MAX_DOUBLINGS), MAX_BACK_OFF)
+    base = min(delay * 2.0 ** min(retry - 1, MAX_DOUBLINGS), timing.LONGEST_BACK_OFF_SECONDS)
     return base * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  (spreads retries)
 
 
 def classify(error: BaseException) -> Verdict:
     """Return what this error means for its job: by its class, or by the HTTP status that it carries."""
     if isinstance(error, RetryableRefusal):
-        return Verdict(TRANSIENT, _bounded(error.retry_after, MAX_BACK_OFF))
+        return Verdict(TRANSIENT, _bounded(error.retry_after, timing.LONGEST_BACK_OFF_SECONDS))
     if isinstance(error, TransientError | BrokerUnavailable):
         return Verdict(TRANSIENT)
     if isinstance(error, JobsError | ValidationError | DjangoPermissionDenied | ObjectDoesNotExist | Http404):

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import transitions
+from django_jobs.engine import timing, transitions
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import tickets
 from django_jobs.engine.execution import breaker, handler_logs, retry_policy, steps
@@ -210,8 +210,6 @@ def _retry(job: Job, status: str, text: str, traceback: str, retry_after: float 
 LARGE_BYTES: Final = 1_048_576
 #: How the message begins where a job that failed is tried no more.
 EXHAUSTED: Final = "Retries exhausted"
-#: How long to wait for rows in use before the next try.
-IN_USE_SECONDS: Final = 0.02
 #: Attempts, each as (job, attempt), and the tracebacks of those without an outcome.
 Attempts = Sequence[tuple[int, int]]
 Tracebacks = Mapping[tuple[int, int], str]
@@ -246,7 +244,7 @@ def _let_go(items: Sequence[retry_policy.Outcome], stored: set[tuple[int, int]])
 def settle_all(ended: Sequence[retry_policy.Outcome], worker_name: str) -> None:
     """Settle these attempts, again and again while rows are in use; for callers with nothing else to do."""
     while ended := settle(ended, worker_name):
-        time.sleep(IN_USE_SECONDS)
+        time.sleep(timing.SETTLE_IN_USE_SECONDS)
 
 
 def _key(item: retry_policy.Outcome) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_jobs.conf import DEFAULT_POOL
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.dispatch import backlog, tenant_shares, tickets, turns
@@ -27,8 +28,6 @@ from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 #: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
 MIN_SHARE: Final = 16
-#: For so long the policy is asked again before a share; what it is not asked about goes by tickets.
-ASK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def take_share(queues: Collection[Queue], count: int, taker: Taker) -> list[Clai
 
     Return None if another process has the dispatcher's lock.
     """
-    until = time.monotonic() + ASK_SECONDS
+    until = time.monotonic() + timing.SHARE_POLICY_SECONDS
     claim.ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
     start = functools.partial(_start, taker=taker, in_pools={queue.pool for queue in queues})
     share = turns.take_share(queues, count, start)

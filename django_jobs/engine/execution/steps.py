@@ -24,6 +24,7 @@ from django.db import DatabaseError, Error, transaction
 from django.db.models import Model
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.execution import coroutines
 from django_jobs.engine.json_storage import NotStorable, encoded, unstorable_part
 from django_jobs.engine.store import database
@@ -42,9 +43,6 @@ logger = logging.getLogger("django_jobs")
 
 #: Stored steps that a later attempt reads at once.
 PAGE: Final = 100
-#: Between two tries of storing something while the database is away.
-FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 1.0
 
 
 class Notes:
@@ -113,7 +111,7 @@ def _insisting(function: Callable[[], T]) -> T:
     What is to be stored has happened: without it, the next attempt would do it again. After that time nobody can say
     whether the attempt still owns its job. In a transaction, which is a test's, there is one try.
     """
-    deadline, pause = time.monotonic() + float(jobs_settings.LEASE_SECONDS), FIRST_PAUSE
+    deadline, pause = time.monotonic() + float(jobs_settings.LEASE_SECONDS), timing.STEP_RETRY_SECONDS
     while True:
         try:
             return function()
@@ -126,7 +124,7 @@ def _insisting(function: Callable[[], T]) -> T:
             logger.warning("event=step_delayed error=%r", error)
             database.mend_connections()
             time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, timing.LONGEST_STEP_RETRY_SECONDS)
 
 
 # A handler's own note for its next attempt.

@@ -20,6 +20,7 @@ from django.db.models import Model
 from django.dispatch import Signal
 
 from django_jobs import signals
+from django_jobs.engine import timing
 from django_jobs.engine.ports import get_broadcaster
 from django_jobs.engine.store import database
 from django_jobs.engine.store.organization_ids import recent_ids
@@ -38,7 +39,6 @@ logger = logging.getLogger("django_jobs")
 
 #: How many signals wait in the background. Further ones are dropped.
 MAX_WAITING = 10_000
-DRAIN_SECONDS = 5.0
 
 
 def deliver(signal: Signal, sender: type[Model], about: str, facts: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ def work_in_background() -> None:
     _background = _background or _Background()
 
 
-def stop(timeout: float = DRAIN_SECONDS) -> None:
+def stop(timeout: float = timing.SIGNALS_DRAIN_SECONDS) -> None:
     """Deliver what still waits, for at most ``timeout`` seconds. From now on call receivers at once again."""
     global _background
     background, _background = _background, None

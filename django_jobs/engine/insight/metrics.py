@@ -18,6 +18,7 @@ from django.db.models import Aggregate, Count, Min, Q, QuerySet, Sum
 
 from django_jobs import pools
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import jobs, open_breakers
@@ -98,7 +99,6 @@ def _counted_as(before: str, after: str) -> list[str]:
 # How the jobs ran that ended within the last hour: their times, how many failed, how many a minute.
 
 
-RECENTLY: Final = dt.timedelta(hours=1)
 _PERCENTILE: Final = 0.95
 
 
@@ -119,7 +119,7 @@ def _failure_rates(completed: Mapping[str, int], died: Mapping[str, int]) -> dic
 
 def read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> Recent:
     """From the roll-ups of whole minutes, the last of which is not over."""
-    since = start_of(Span.MINUTE, now - RECENTLY)
+    since = start_of(Span.MINUTE, now - timing.METRICS_RECENT)
     sums: dict[str, Tally] = defaultdict(Tally)
     ended = activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0))
     for item in map(_Ended._make, ended.values_list(*_Ended._fields)):

@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import duties
+from django_jobs.engine import duties, timing
 from django_jobs.engine.access import cause_of
 from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
@@ -278,8 +278,6 @@ def _has_own(kind: Any, name: str, *known: Any) -> bool:
 # Diagnostics of batches: those that nobody closed in time, and those whose follow-up could not be submitted.
 
 
-#: How long it is told.
-TOLD_FOR: Final = dt.timedelta(days=1)
 #: Of the batches that ended in that time, so many of the newest are looked at.
 LOOKED_AT: Final = 10_000
 #: How many are named.
@@ -293,7 +291,7 @@ def troubled_batches(now: dt.datetime, organizations: Collection[Any] | None = N
     ``organizations`` are the primary keys of the tenants in question; None means all. What expired and has not ended
     is told once it has: that takes as long as its last job.
     """
-    ended = Batch.primary.filter(completed_at__gte=now - TOLD_FOR).order_by("-completed_at", "-pk")
+    ended = Batch.primary.filter(completed_at__gte=now - timing.BATCH_PROBLEM_KEPT).order_by("-completed_at", "-pk")
     if organizations is not None:
         ended = ended.filter(organization_id__in=organizations)
     bound = ended.values_list("completed_at", flat=True)[LOOKED_AT : LOOKED_AT + 1].first()
@@ -644,10 +642,6 @@ def _do_any_of_types_wait(types: Sequence[str]) -> bool:
 # one finds it too, and nothing has moved between them.
 
 
-#: Seconds. If a due job waits longer while workers are free, something is wrong.
-STUCK_SECONDS: Final = 60
-#: Seconds between two looks. In less, a scheduler makes two ticks as a rule.
-PAUSE_SECONDS: Final = 2.5
 #: Of what started between them so many entries of the history are read, the newest.
 MAX_STARTS: Final = 5_000
 #: What to do.
@@ -671,12 +665,12 @@ class LiveWorker(NamedTuple):
 def examine_waiting(workers: Sequence[Worker]) -> Finding:
     """Report jobs that wait too long, unless workers of their pool are busy or something holds the jobs back.
 
-    ``workers`` are those that live. Take PAUSE_SECONDS longer where there is something to report.
+    ``workers`` are those that live. Take PROBLEM_LOOK_SECONDS longer where there is something to report.
     """
     slots = read_slots(workers)
     if first := _look_for_neglected(slots):
         last = ExecutionLog.primary.order_by("-pk").values_list("pk", flat=True).first() or 0
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(timing.PROBLEM_LOOK_SECONDS)
         slots = read_slots(live_workers())
         again = {place: count for place, count in _look_for_neglected(slots).items() if place in first}
         started = Started(last)
@@ -712,7 +706,7 @@ def by_load(slots: Sequence[LiveWorker], queues: set[Queue]) -> tuple[set[Queue]
 def _look_for_neglected(slots: Sequence[LiveWorker]) -> Counter[QueuedType]:
     """Count what is neglected, for the queues of which no worker is known, or one has a free slot."""
     queues, _busy = by_load(slots, set(pools.all_queues()))
-    since = database.now() - dt.timedelta(seconds=STUCK_SECONDS)
+    since = database.now() - dt.timedelta(seconds=timing.STUCK_JOB_SECONDS)
     return count_waiting_freely(since, queues) if queues else Counter()
 
 
@@ -744,7 +738,7 @@ def _tell_stuck(stuck: Mapping[QueuedType, int], slots: Sequence[LiveWorker]) ->
             free, total = sum(item.free for item in mine), sum(item.total for item in mine)
             facts.append({"pool": pool, "jobs": count, "free": free, "total": total})
             where = f" of pool {pool}" if pools.configured() else ""
-            due = f"{count} or more{where} were due more than {STUCK_SECONDS} s ago"
+            due = f"{count} or more{where} were due more than {timing.STUCK_JOB_SECONDS} s ago"
             told.append(f"{due}, and slots are free: {free} of {total}.")
             advice.append(LOOK if mine else START)
     return finding_of("waiting jobs", "neglected", told=" ".join([*told, *dict.fromkeys(advice)]), pools=facts)
@@ -794,7 +788,7 @@ def _examine_schema() -> Iterator[Finding]:
 
 def _examine_clock(now: dt.datetime) -> Iterator[Finding]:
     """Yield a problem where moments that the database told before are still to come."""
-    ahead = now + duties.SET_BACK
+    ahead = now + timing.CLOCK_SET_BACK
     newest = Job.primary.order_by("-pk").values_list("created_at", flat=True)[:NEWEST_JOBS]
     created = sum(moment > ahead for moment in newest)
     running = Job.primary.filter(status=Status.RUNNING, started_at__gt=ahead).count()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db.models import Max, QuerySet
 
-from django_jobs.engine import process_counts
+from django_jobs.engine import process_counts, timing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import COUNTERS, HISTOGRAMS, SUMS, Horizon, Tally, TallyKey, start_of
@@ -128,15 +128,13 @@ def _on_conflict(*unique: str) -> dict[str, Any]:
 LEASE: Final = "rollups"
 #: So many ids of the log are read at once.
 BATCH: Final = 50_000
-#: How long a tick of the scheduler may spend on catching up.
-TICK_SECONDS: Final = 0.5
 KEPT: Final = {Span.MINUTE: dt.timedelta(days=2), Span.HOUR: dt.timedelta(days=60), Span.DAY: dt.timedelta(days=1_100)}
 FORGOTTEN_AT_ONCE: Final = 2_000
 
 
 def catch_up() -> int:
-    """Count what is new in the log, for TICK_SECONDS at most; by how many ids it came forward."""
-    until = time.monotonic() + TICK_SECONDS
+    """Count what is new in the log, for ROLLUP_TICK_SECONDS at most; by how many ids it came forward."""
+    until = time.monotonic() + timing.ROLLUP_TICK_SECONDS
     total = 0
     while count := roll_up():
         total += count

@@ -17,6 +17,7 @@ from django.db.models.fields.json import KeyTransform
 from django.utils.translation import gettext as _
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.access import find_job
 from django_jobs.engine.job_types.masking import Names, masked
 from django_jobs.engine.json_storage import is_storable_text
@@ -35,17 +36,8 @@ from django_jobs.texts import say
 # however rare or old the counted jobs are, and the clock is read between two of them.
 
 
-#: How long a statement may take that looks through jobs while somebody waits for the answer.
-WALK_SECONDS: Final = 5.0
-
-#: No further statement begins after so many seconds.
-SECONDS: Final = 1.0
 #: Keys that the first statement looks through. The next one doubles them if an index made it fast.
 STRETCH: Final = 100_000
-#: A statement that took less than so many seconds was fast.
-FAST_SECONDS: Final = 0.05
-#: Of one that took longer than so many seconds, the next one looks through half as many keys.
-SLOW_SECONDS: Final = 0.2
 
 
 @contextmanager
@@ -59,10 +51,10 @@ def walked_in_time(name: str, *, is_walked: bool) -> Iterator[None]:
         return
     began = time.monotonic()
     try:
-        with store().limited(WALK_SECONDS):
+        with store().limited(timing.SEARCH_STATEMENT_SECONDS):
             yield
     except OperationalError as error:
-        if time.monotonic() - began < WALK_SECONDS:
+        if time.monotonic() - began < timing.SEARCH_STATEMENT_SECONDS:
             raise
         text = _("It takes too long to find these jobs. Narrow them to an organization, a type or a period.")
         raise InvalidFilter({name: [say(text, code="too_slow")]}) from error
@@ -79,7 +71,7 @@ def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
         if not has_more:
             return least, False
     oldest = Job.primary.order_by("pk").values_list("pk", flat=True).first() or 0
-    count, end, stretch, until = 0, newest_pk(), STRETCH, time.monotonic() + SECONDS
+    count, end, stretch, until = 0, newest_pk(), STRETCH, time.monotonic() + timing.SEARCH_SECONDS
     while end >= oldest:
         started = time.monotonic()
         count += rows.order_by().filter(pk__gt=end - stretch, pk__lte=end).count()
@@ -92,9 +84,9 @@ def count_in_time(rows: QuerySet[Any], *, is_walked: bool) -> tuple[int, bool]:
 
 
 def _next(stretch: int, seconds: float) -> int:
-    if seconds < FAST_SECONDS:
+    if seconds < timing.FAST_SEARCH_SECONDS:
         return stretch * 2
-    return max(1, stretch // 2) if seconds > SLOW_SECONDS else stretch
+    return max(1, stretch // 2) if seconds > timing.SLOW_SEARCH_SECONDS else stretch
 
 
 # Narrows a search that no index serves to the newest jobs, so that its cost does not grow with the history.
@@ -109,10 +101,6 @@ def _next(stretch: int, seconds: float) -> int:
 RECENT: Final = 100_000
 #: For more organizations than this, the newest jobs of all are searched: a condition for each would be too many.
 MAX_ORGANIZATIONS: Final = 200
-#: Seconds for which a bound is taken as it is. Then it is kept where few jobs have come since it was found.
-MAX_AGE: Final = 10.0
-#: Seconds after which a bound is found anew all the same: jobs may have been deleted among those that it leaves.
-MAX_KEPT: Final = 300.0
 #: The share of the jobs to search by which they may have become more before a bound is found anew.
 FEW: Final = 0.1
 MAX_REMEMBERED: Final = 10_000
@@ -127,10 +115,10 @@ class _Bound(NamedTuple):
     seen_at: float
 
     def is_fresh(self, now: float) -> bool:
-        return now < self.seen_at + MAX_AGE
+        return now < self.seen_at + timing.SEARCH_BOUND_SECONDS
 
     def may_be_kept(self, now: float) -> bool:
-        return now < self.found_at + MAX_KEPT
+        return now < self.found_at + timing.LONGEST_SEARCH_BOUND_SECONDS
 
 
 #: The bounds by database, organization (None: all) and how many jobs are searched.
@@ -182,7 +170,7 @@ def among_newest(rows: QuerySet[Any], organizations: Collection[Any] | None, mos
 def doubt() -> None:
     """Look at the next use of each bound that is remembered whether many jobs have come since."""
     for key, bound in _remembered.items():
-        _remembered[key] = bound._replace(seen_at=-MAX_AGE)
+        _remembered[key] = bound._replace(seen_at=-timing.SEARCH_BOUND_SECONDS)
 
 
 def _bounds(organizations: Collection[Any], share: int) -> dict[Any, int]:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from django.db.models import Count, QuerySet, Window
 from django.db.models.functions import RowNumber
 
+from django_jobs.engine import timing
 from django_jobs.engine.access import find_job, find_organization_pk, get_policy, may_start
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.dispatch.limits import limits_of, may_hold
@@ -329,10 +330,6 @@ def _type_names(wanted: str | JobType | Iterable[str | JobType]) -> tuple[str, .
 # Waits for a job's end, in a thread or in an event loop.
 
 
-FIRST_LOOK = 0.01
-LONGEST_PAUSE = 0.25
-
-
 def wait_for_job(job_id: str | Job, timeout: float = 300, *, user: Any = None) -> JobStatus:
     """Wait until the job is Completed and return its status; ``timeout`` is in seconds.
 
@@ -353,7 +350,7 @@ class Wait:
         self._timeout = timeout
         self._user = user
         self._deadline = time.monotonic() + timeout
-        self._pause = FIRST_LOOK
+        self._pause = timing.STATUS_LOOK_SECONDS
         self._first = True
 
     def look(self) -> JobStatus | float:
@@ -373,7 +370,7 @@ class Wait:
             raise TimeoutError(
                 say(text, code="not_completed", job=job.name, timeout=self._timeout, status=str(job.status))
             )
-        pause, self._pause = min(self._pause, left), min(self._pause * 1.5, LONGEST_PAUSE)
+        pause, self._pause = min(self._pause, left), min(self._pause * 1.5, timing.LONGEST_STATUS_LOOK_SECONDS)
         return pause
 
     def _ended(self, job: Job) -> JobStatus:

@@ -14,6 +14,7 @@ from django.apps import apps
 from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Handler
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import waits_since_of
@@ -25,8 +26,6 @@ logger = logging.getLogger("django_jobs")
 
 #: How the message of HandlerNotLoadable begins.
 NOT_LOADABLE: Final = "Handler not loadable"
-#: Seconds after which another worker may try.
-NOT_LOADABLE_DELAY: Final = 5.0
 
 
 #: How the handler of a type begins that runs a task of Django's interface; behind it comes ``:`` and the task's path.
@@ -212,7 +211,7 @@ def find_unloadable() -> dict[int, str]:
     """Return the same for the jobs that wait now, up to MAX_FOUND; one pass over the backlog."""
     now = database.now()
     rows: QuerySet[Job] = Job.primary.order_by().filter(status=Status.PENDING)
-    until = now + dt.timedelta(seconds=NOT_LOADABLE_DELAY)
+    until = now + dt.timedelta(seconds=timing.NOT_LOADABLE_RETRY_SECONDS)
     rows = rows.filter(ready_at__gt=now, ready_at__lte=until).exclude(run_at=F("ready_at"), run_at__isnull=False)
     return _said(list(rows.values_list("pk", flat=True)[:MAX_FOUND]))
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Final
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
@@ -60,10 +61,6 @@ def _delete_surplus(schedule_pk: int) -> int:
 # is asked at each firing, may be slow and must not hold up other duties.
 
 
-#: Seconds between two looks, where nothing is due in between.
-LOOK: Final = 1.0
-#: Seconds between two times at which the history is made short.
-UPKEEP_PAUSE: Final = 60.0
 DUTY: Final = "fire_schedules"
 
 
@@ -80,13 +77,13 @@ class Clockwork:
         return self.step()[0]
 
     def seconds_until_due(self) -> float:
-        """Return in how many seconds something is due that does not rest: at most LOOK, and 0 or less for what is."""
+        """Return in how many seconds a schedule is due that does not rest, at most CLOCKWORK_LOOK_SECONDS."""
         at_rest = firing.resting(self._rests_until)
         rows = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at")
         for pk, soonest, now in rows.values_list("pk", "next_run_at", Moment())[: len(at_rest) + 1]:
             if pk not in at_rest:
-                return min(LOOK, float((soonest - now) / dt.timedelta(seconds=1)))
-        return LOOK
+                return min(timing.CLOCKWORK_LOOK_SECONDS, float((soonest - now) / dt.timedelta(seconds=1)))
+        return timing.CLOCKWORK_LOOK_SECONDS
 
     def step(self) -> tuple[int, float]:
         """Fire what is due, each schedule once, and return how many did, and in how many seconds to look again."""
@@ -98,11 +95,11 @@ class Clockwork:
         for item in fired:
             self._history.note(item.schedule_id)
         # What is due and did not fire is held by another scheduler, or rests from now on because its firing broke.
-        return len(fired), 0.0 if fired else LOOK
+        return len(fired), 0.0 if fired else timing.CLOCKWORK_LOOK_SECONDS
 
     def keep_up(self) -> None:
         """Once a minute, delete what is too much of the history."""
         if time.monotonic() < self._next_upkeep:
             return
-        self._next_upkeep = time.monotonic() + UPKEEP_PAUSE
+        self._next_upkeep = time.monotonic() + timing.CLOCKWORK_UPKEEP_SECONDS
         self._history.prune()

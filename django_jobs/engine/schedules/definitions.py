@@ -21,6 +21,7 @@ from django.utils.translation import gettext_noop
 from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.access import find_organization_pk, get_policy, organizations_seen_by
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.control import audit
@@ -144,8 +145,6 @@ HIDDEN: Final = say(
     ),
     code="hidden",
 )
-#: Seconds between two firings by cron at least, and firings that are compared with a longer limit.
-SHORTEST_CRON: Final = 60
 COMPARED: Final = 100
 #: In which years a schedule may begin and end.
 YEARS: Final = (1970, 9_000)
@@ -189,7 +188,7 @@ def check_interval(values: Mapping[str, Any], errors: Errors) -> None:
     seconds = [values["every"]]
     if field == "cron":
         rule = Rule(**{name: values[name] for name in RULE}, anchor=dt.datetime.now(dt.UTC))
-        runs = rule.upcoming(rule.anchor, COMPARED) if least > SHORTEST_CRON else []
+        runs = rule.upcoming(rule.anchor, COMPARED) if least > timing.SHORTEST_CRON_SECONDS else []
         seconds = [(later - run).total_seconds() for run, later in itertools.pairwise(runs)]
     if any(item < least for item in seconds):
         text = _("A user's schedule fires at most once in %(count)d seconds.")

@@ -19,7 +19,7 @@ from django.db.models import Exists, F, OuterRef, Window
 from django.db.models.functions import RowNumber
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import organizations
+from django_jobs.engine import organizations, timing
 from django_jobs.engine.access import beside, cause_of, complain, may_hang, owner_of
 from django_jobs.engine.actors import actor_for
 from django_jobs.engine.deadlines import Late
@@ -278,12 +278,6 @@ def _pages() -> Iterator[list[Any]]:
 
 #: Schedules of one organization that one look finds.
 TURNS: Final = 10
-#: Seconds after which a round that has given each organization a turn ends, for those that became due meanwhile.
-ROUND_SECONDS: Final = 0.5
-#: Seconds for which a schedule rests whose firing broke, so that it does not hold up the others again and again.
-REST: Final = 30.0
-#: Seconds until it is looked at again whether a firing goes on that takes long.
-LATE_REST: Final = 1.0
 _TICK: Final = dt.timedelta(microseconds=1)
 T = TypeVar("T")
 Outcome = ScheduleFiring.Outcome
@@ -304,7 +298,7 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
     turn = Window(RowNumber(), partition_by=[F("organization_key")], order_by=[F("next_run_at"), F("pk")])
     rows = due.annotate(turn=turn).filter(turn__lte=TURNS).order_by("turn", "next_run_at", "pk")
     fired: list[ScheduleFiring] = []
-    ends_at = time.monotonic() + ROUND_SECONDS
+    ends_at = time.monotonic() + timing.FIRING_ROUND_SECONDS
     found_due: Any = rows.values_list("pk", "turn", "organization_id")
     with dispatcher.one_pass():
         for pk, number, organization_pk in found_due:
@@ -315,7 +309,7 @@ def fire_round(now: dt.datetime | None = None, rests_until: dict[int, float] | N
             try:
                 firing = beside(("schedule", pk) if is_for_all else organization_pk, fire)
             except Late:
-                rests_until[pk] = max(rests_until.get(pk, 0.0), time.monotonic() + LATE_REST)
+                rests_until[pk] = max(rests_until.get(pk, 0.0), time.monotonic() + timing.FIRING_LATE_SECONDS)
                 continue
             fired += [] if firing is None else [firing]
     return fired
@@ -334,7 +328,7 @@ def _try_to_fire(
         firing = fire_one(pk, now, is_for_all=is_for_all)
     except Exception as error:  # noqa: BLE001  (the others are to fire)
         broke_before = pk in rests_until
-        rests_until[pk] = time.monotonic() + REST
+        rests_until[pk] = time.monotonic() + timing.FIRING_REST_SECONDS
         database.mend_connections()
         _note_broken(pk, error, is_told=broke_before or is_refusal(error))
         return None

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
 
+from django_jobs.engine import timing
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 
@@ -81,8 +82,6 @@ def _parts(querysets: Sequence[QuerySet[Any]], most: int) -> tuple[list[str], li
 _NEAR: Final = 5_000
 _LOOKUPS: Final = 12
 _HALVING: Final = 4
-#: How far ids and times of submission may be out of step: as long as one call that submits many jobs takes.
-_SLACK: Final = dt.timedelta(minutes=2)
 
 #: No key is larger. A database that knows nothing of the keys takes what has one end for a third of all rows, and what
 #: has two for a few: it then finds them by the index.
@@ -99,10 +98,10 @@ def created_between(queryset: Rows, after: dt.datetime | None = None, before: dt
     """
     made: Any = queryset.model.primary.order_by("pk").values_list("pk", "created_at")
     if after is not None:
-        first = _around(made, _shifted(after, -_SLACK))[0]
+        first = _around(made, _shifted(after, -timing.ID_ORDER_SLACK))[0]
         queryset = queryset.filter(pk__gt=first, pk__lt=LAST_KEY, created_at__gte=after)
     if before is not None:
-        last = _around(made, _shifted(before, _SLACK))[1]
+        last = _around(made, _shifted(before, timing.ID_ORDER_SLACK))[1]
         queryset = queryset.filter(created_at__lt=before)
         queryset = queryset if last is None else queryset.filter(pk__lte=last)
     return queryset

@@ -23,6 +23,7 @@ from django.db.backends.signals import connection_created
 from django.db.models import QuerySet
 
 from django_jobs.conf import primary_alias
+from django_jobs.engine import timing
 from django_jobs.engine.store.base.core import socket_of
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 Q = TypeVar("Q", bound=QuerySet[Any])
 T = TypeVar("T")
-
-#: Seconds after which a server hears of a transaction in which the host's code takes long.
-HEARD_SECONDS: Final = 0.5
 
 
 def alias() -> str:
@@ -107,7 +105,7 @@ def heard(items: Iterable[T]) -> Iterator[T]:
     last = time.monotonic()
     for item in items:
         yield item
-        if time.monotonic() - last >= HEARD_SECONDS and connection().in_atomic_block:
+        if time.monotonic() - last >= timing.TRANSACTION_SIGN_SECONDS and connection().in_atomic_block:
             now()
             last = time.monotonic()
 
@@ -331,13 +329,6 @@ def _prepare_one(connection: Any, **kwargs: Any) -> None:
 
 logger = logging.getLogger("django_jobs")
 
-#: For how long a server may be silent about one statement of a worker's own.
-SILENT_SECONDS: Final = 10.0
-#: For how long it may be silent about one of a scheduler's duties, which are larger.
-LINE_DUTY_SECONDS: Final = 30.0
-#: How long a server has to cancel the statement before the line is hung up.
-CANCEL_SECONDS: Final = 2.5
-LOOK_SECONDS: Final = 0.5
 #: Of Linux's ``struct tcp_info``: milliseconds since data was last sent, and received.
 _LAST_DATA: Final = struct.Struct("=44xI4xI")
 
@@ -360,14 +351,14 @@ _lines: weakref.WeakSet[_Line] = weakref.WeakSet()
 def waiting_on_line(seconds: float | None = None) -> Iterator[None]:
     """Say that the engine, and no handler, uses this thread's connection inside the block.
 
-    The server may be silent for so many seconds; for ``SILENT_SECONDS`` where none are named.
+    The server may be silent for so many seconds; for ``WORKER_STATEMENT_SECONDS`` where none are named.
     """
     line = getattr(_of_thread, "line", None)
     if line is None:
         line = _of_thread.line = _Line()
         _lines.add(line)
     line.connection = connection()
-    before, line.seconds = line.seconds, SILENT_SECONDS if seconds is None else seconds
+    before, line.seconds = line.seconds, timing.WORKER_STATEMENT_SECONDS if seconds is None else seconds
     try:
         yield
     finally:
@@ -387,7 +378,7 @@ def start_line_watch() -> None:
 
 def _look_for_ever() -> None:
     while True:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(timing.LINE_LOOK_SECONDS)
         look()
 
 
@@ -413,7 +404,7 @@ def _look_at(line: _Line) -> None:
         line.canceled = raw
         logger.warning("event=line_silent alias=%s seconds=%.0f", line.connection.alias, silence)
         threading.Thread(target=_cancel, args=[line], name="line watch: cancel", daemon=True).start()
-    elif silence >= limit + CANCEL_SECONDS and line.connection.connection is raw:
+    elif silence >= limit + timing.STATEMENT_CANCEL_SECONDS and line.connection.connection is raw:
         store_of(line.connection.alias).hang_up(line.connection)
 
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Final, TypeVar
 from django.db import DatabaseError, Error, transaction
 from django.db.models import QuerySet
 
+from django_jobs.engine import timing
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.core import CONNECT_SECONDS, END_SECONDS
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.job import GATES
 from django_jobs.statuses import DISPATCHABLE
@@ -104,7 +104,7 @@ class MariaDBStore(Store):
 
     def worker_options(self) -> dict[str, Any]:
         # No limit of reading: it would be one for the statements of handlers, too.
-        return {"connect_timeout": CONNECT_SECONDS}
+        return {"connect_timeout": timing.DATABASE_CONNECT_SECONDS}
 
     def prepare_for_worker(self, connection: Any) -> None:
         # While a statement is under way, the driver tells no other thread.
@@ -135,7 +135,7 @@ class MariaDBStore(Store):
         if number is None:
             return
         with contextlib.closing(connection.copy()) as other:
-            seconds = math.ceil(END_SECONDS)
+            seconds = math.ceil(timing.STATEMENT_END_SECONDS)
             other.settings_dict["OPTIONS"] |= dict.fromkeys(_TIMEOUTS, seconds)
             with other.cursor() as cursor:
                 cursor.execute("SELECT CONNECTION_ID()")

@@ -10,12 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
 from django_jobs.models import Job, get_organization_model
-
-#: Seconds for which log lines may name a tenant by an id that was read before.
-MAX_AGE: Final = 1.0
 
 
 def id_of(tenant: Any) -> str:
@@ -65,7 +63,7 @@ _recent: Final[Memory[tuple[str, Any], str]] = Memory(10_000)
 
 
 def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
-    """Return for log lines the ids that these tenants had within MAX_AGE, by primary key; else the ids that are given.
+    """Return the ids that these tenants had within ORGANIZATION_ID_SECONDS, by primary key; else those that are given.
 
     Each process asks for a tenant once a second at most, however many jobs it has.
     """
@@ -78,5 +76,5 @@ def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
         except Exception:  # noqa: BLE001  (the host's manager; the line is worth more than the name in it)
             ids = {}
         for pk in old:
-            ids_now[pk] = _recent.put((alias, pk), ids.get(pk, ""), MAX_AGE)
+            ids_now[pk] = _recent.put((alias, pk), ids.get(pk, ""), timing.ORGANIZATION_ID_SECONDS)
     return {pk: ids_now[pk] or name for pk, name in remembered.items()}

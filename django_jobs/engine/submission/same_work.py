@@ -16,7 +16,7 @@ from django.db.models import Count, QuerySet
 from django.utils.translation import gettext_noop as _
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import transitions
+from django_jobs.engine import timing, transitions
 from django_jobs.engine.access import AccessPolicy, find_job, get_policy
 from django_jobs.engine.actors import Actor, submitter_of
 from django_jobs.engine.claimed_job import GivenBack, current_job, submitter
@@ -316,8 +316,6 @@ def _withdraw(pks: Sequence[int], values: dict[str, Any], actor: Actor) -> None:
 # No lock is held until the caller commits. So concurrent submitters may exceed a limit, by at most their number.
 
 
-#: Seconds after which whoever met a full backlog may try again.
-FULL_RETRY_SECONDS: Final = 10.0
 RATE: Final = _("This organization may submit %(limit)d %(type)s in %(window)d seconds; try again in %(delay)d s.")
 #: Organizations counted in one statement.
 LIMITS_AT_ONCE: Final = 2_000
@@ -374,7 +372,7 @@ def _check_backlogs(requests: Sequence[PreparedJob], limit: int) -> None:
         if waiting(organization_pk, limit) + count > limit:
             text = _("This organization has %(limit)d jobs waiting, as many as it may; try again later.")
             place = _first(requests, organization_pk).place
-            raise QueueFull(say(text, code="queue_full", limit=limit), FULL_RETRY_SECONDS, place)
+            raise QueueFull(say(text, code="queue_full", limit=limit), timing.FULL_BACKLOG_RETRY_SECONDS, place)
 
 
 def full_limits(targets: Sequence[Targets]) -> dict[Any, str]:

@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django.db.models import Model
 from django.utils.translation import gettext_noop as _
 
-from django_jobs.engine import observers, transitions
+from django_jobs.engine import observers, timing, transitions
 from django_jobs.engine.access import get_policy, owner_of
 from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.dispatch import dispatcher, new_jobs, tickets
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
 
 
 MAX_TRIES: Final = 10
-#: Seconds. Before its n-th try, a submission pauses for a random time of up to n - 2 of these.
-PAUSE: Final = 0.002
 
 
 def submit_job(  # noqa: PLR0913  (all that one submission may say)
@@ -156,7 +154,7 @@ def submit_or_find(
             except TargetsChanged:
                 targets.forget_targets()
                 if trial:  # many processes submit the same work at once: let one of them get through
-                    time.sleep(random.uniform(0, PAUSE * trial))  # noqa: S311
+                    time.sleep(random.uniform(0, timing.SUBMISSION_RETRY_SECONDS * trial))  # noqa: S311
             except DuplicateJob:
                 raise
             except JobsError:

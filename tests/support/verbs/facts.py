@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from django_jobs.broker.queues import LEADER as LEADER_KEY
     from django_jobs.broker.queues import MARKER
     from django_jobs.contrib.sentry.events import SCOPES as SENTRY_SCOPES
-    from django_jobs.engine.access import COMPLAINT_PAUSE
+    from django_jobs.engine.timing import POLICY_COMPLAINT_SECONDS as COMPLAINT_PAUSE
     from django_jobs.engine.actors import SCHEDULER
     from django_jobs.engine.actors import SYSTEM
     from django_jobs.engine.actors import WORKER
-    from django_jobs.engine.alerts.records import CLEAR_SECONDS as ALERT_CLEAR_SECONDS
+    from django_jobs.engine.timing import ALERT_CLEAR_SECONDS
     from django_jobs.engine.alerts.telling import MOST as MAILS_OF_A_WINDOW
-    from django_jobs.engine.alerts.telling import LATE as MAIL_LATE
-    from django_jobs.engine.alerts.telling import LOOK as MAIL_LOOK
-    from django_jobs.engine.alerts.telling import QUIET as MAIL_QUIET
-    from django_jobs.engine.alerts.telling import WINDOW as MAIL_WINDOW
+    from django_jobs.engine.timing import MAIL_LATE
+    from django_jobs.engine.timing import MAIL_LOOK_SECONDS as MAIL_LOOK
+    from django_jobs.engine.timing import MAIL_QUIET
+    from django_jobs.engine.timing import MAIL_WINDOW
     from django_jobs.engine.alerts.telling import MAX_HANGING as MAX_HANGING_MAILS
     from django_jobs.engine.alerts.records import LEASE as ALERT_LEASE
     from django_jobs.engine.alerts.rules import RULES as ALERT_RULES
@@ -42,57 +42,57 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operations import MAX_PER_MINUTE as OPERATIONS_A_MINUTE
     from django_jobs.engine.control.operation_work import AT_ONCE as OPERATIONS_AT_ONCE
     from django_jobs.engine.control.operation_work import FAILURES as OPERATION_FAILURES
-    from django_jobs.engine.control.retention import LEAST_REST as RETENTION_LEAST_REST
-    from django_jobs.engine.control.retention import PAUSE as RETENTION_PAUSE
+    from django_jobs.engine.timing import RETENTION_REST_SECONDS as RETENTION_LEAST_REST
+    from django_jobs.engine.timing import RETENTION_PAUSE_SECONDS as RETENTION_PAUSE
     from django_jobs.engine.control.tenants import NOT_FOUND as TENANT_NOT_FOUND
     from django_jobs.engine.dispatch.backlog import TYPES_PER_ORGANIZATION
-    from django_jobs.engine.dispatch.limits import RECOVERY_SECONDS as BREAKER_RECOVERY_SECONDS
-    from django_jobs.engine.dispatch.backlog import LATE_SECONDS
+    from django_jobs.engine.timing import BREAKER_RECOVERY_SECONDS
+    from django_jobs.engine.timing import LATE_DUE_SECONDS as LATE_SECONDS
     from django_jobs.engine.dispatch.in_flight import LOCK_LEASE as DISPATCH_LEASE
-    from django_jobs.engine.dispatch.in_flight import LOCK_WAIT_SECONDS as DISPATCH_LOCK_WAIT_SECONDS
+    from django_jobs.engine.timing import LOCK_WAIT_SECONDS as DISPATCH_LOCK_WAIT_SECONDS
     from django_jobs.engine.dispatch.backlog import EXPIRED
     from django_jobs.engine.dispatch.backlog import EXPIRED_AT_ONCE
-    from django_jobs.engine.dispatch.dispatcher import LOOK as FLOW_LOOK
-    from django_jobs.engine.dispatch.dispatcher import PASS_SECONDS as FLOW_PASS_SECONDS
-    from django_jobs.engine.dispatch.dispatcher import USE_SECONDS as FLOW_USE_SECONDS
-    from django_jobs.engine.dispatch.in_flight import RENEWAL_SECONDS as IN_FLIGHT_RENEWAL_SECONDS
+    from django_jobs.engine.timing import START_CLOCK_LOOK_SECONDS as FLOW_LOOK
+    from django_jobs.engine.timing import START_CLOCK_PASS_SECONDS as FLOW_PASS_SECONDS
+    from django_jobs.engine.timing import START_CLOCK_USE_SECONDS as FLOW_USE_SECONDS
+    from django_jobs.engine.timing import COUNT_MARK_SECONDS as IN_FLIGHT_RENEWAL_SECONDS
     from django_jobs.engine.dispatch.in_flight import KEPT_LANES
-    from django_jobs.engine.dispatch.backlog import BOUND_SECONDS as MARK_BOUND_SECONDS
-    from django_jobs.engine.dispatch.backlog import MAX_REST_SECONDS as MARK_REST_SECONDS
-    from django_jobs.engine.dispatch.backlog import SAVE_SECONDS as MARK_SAVE_SECONDS
-    from django_jobs.engine.dispatch.window import MEMORY_SECONDS as POOL_MEMORY_SECONDS
-    from django_jobs.engine.dispatch.backlog import MAX_REST_SECONDS
+    from django_jobs.engine.timing import WALK_MARK_SECONDS as MARK_BOUND_SECONDS
+    from django_jobs.engine.timing import LONGEST_REST_SECONDS as MARK_REST_SECONDS
+    from django_jobs.engine.timing import MARKS_SAVE_SECONDS as MARK_SAVE_SECONDS
+    from django_jobs.engine.timing import POOLS_MEMORY_SECONDS as POOL_MEMORY_SECONDS
+    from django_jobs.engine.timing import LONGEST_REST_SECONDS as MAX_REST_SECONDS
     from django_jobs.engine.dispatch.new_jobs import TRIES as SHORT_WAY_TRIES
-    from django_jobs.engine.dispatch.tenant_shares import ANSWER_SECONDS as LIMIT_ANSWER_SECONDS
-    from django_jobs.engine.dispatch.new_jobs import REST_SECONDS as BROKER_REST_SECONDS
+    from django_jobs.engine.timing import SHARE_ANSWER_SECONDS as LIMIT_ANSWER_SECONDS
+    from django_jobs.engine.timing import BROKER_REST_SECONDS
     from django_jobs.engine.dispatch.turns import OTHER_KEY
     from django_jobs.engine.dispatch.turns import QUEUED
     from django_jobs.engine.dispatch.turns import OF as TYPE_TURNS_OF
-    from django_jobs.engine.dispatch.window import FULL_SECONDS as FULL_WINDOW_SECONDS
+    from django_jobs.engine.timing import BROKER_FULL_SECONDS as FULL_WINDOW_SECONDS
     from django_jobs.engine.dispatch.window import MIN_WINDOW
-    from django_jobs.engine.execution.claim import ALL_IN_USE_SECONDS
+    from django_jobs.engine.timing import CLAIM_IN_USE_SECONDS as ALL_IN_USE_SECONDS
     from django_jobs.engine.execution.claim import MAX_KNOWN as KNOWN_VERDICTS
     from django_jobs.engine.execution.run import ATTEMPT_LOST
     from django_jobs.engine.execution.leases import UNSTORED
     from django_jobs.engine.execution.leases import LEASE_OVER
     from django_jobs.engine.execution.settle import KILLED
     from django_jobs.engine.execution.settle import STOPPED
-    from django_jobs.engine.execution.claim import POLICY_CACHE_SECONDS
+    from django_jobs.engine.timing import CLAIM_ANSWER_SECONDS as POLICY_CACHE_SECONDS
     from django_jobs.engine.execution.settle import LARGE_BYTES as LARGE_RESULT_BYTES
     from django_jobs.engine.execution.settle import EXHAUSTED
     from django_jobs.engine.execution.shares import MIN_SHARE
-    from django_jobs.engine.execution.breaker import SPARED_FOR
+    from django_jobs.engine.timing import BREAKER_SPARES as SPARED_FOR
     from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
     from django_jobs.engine.insight.inspection import PROBLEM
     from django_jobs.engine.insight.filter import TERMS as FILTER_TERMS
     from django_jobs.engine.insight.filter import NAMES_OUTSIDE
     from django_jobs.engine.insight.problems import JOBS_OF_LANE as NEGLECTED_JOBS_OF_LANE
     from django_jobs.engine.insight.problems import MAX_HOPPED as NEGLECTED_MAX_HOPPED
-    from django_jobs.engine.insight.search import MAX_AGE as NEWEST_JOBS_MAX_AGE
-    from django_jobs.engine.insight.search import MAX_KEPT as NEWEST_JOBS_MAX_KEPT
+    from django_jobs.engine.timing import SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_AGE
+    from django_jobs.engine.timing import LONGEST_SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_KEPT
     from django_jobs.engine.control.operations import USUAL as USUAL_SPEEDS
     from django_jobs.engine.insight.rollups import LEASE as ROLLUP_LEASE
-    from django_jobs.engine.job_types.handlers import NOT_LOADABLE_DELAY
+    from django_jobs.engine.timing import NOT_LOADABLE_RETRY_SECONDS as NOT_LOADABLE_DELAY
     from django_jobs.engine.job_types.masking import MASK
     from django_jobs.engine.job_types.parameters import MAX_FIELDS
     from django_jobs.engine.observers import CARRIED
@@ -109,13 +109,13 @@ if TYPE_CHECKING:
     from django_jobs.engine.schedules.clockwork import KEPT as FIRINGS_KEPT
     from django_jobs.engine.schedules.clockwork import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
     from django_jobs.engine.sockets import SOCKETS_A_USER
-    from django_jobs.engine.sockets import FORGOTTEN_AFTER as SOCKET_FORGOTTEN_AFTER
-    from django_jobs.engine.sockets import FREE_AFTER as SOCKET_FREE_AFTER
+    from django_jobs.engine.timing import SEAT_FORGOTTEN as SOCKET_FORGOTTEN_AFTER
+    from django_jobs.engine.timing import SEAT_FREE as SOCKET_FREE_AFTER
     from django_jobs.engine.store.values import COUNTERS
     from django_jobs.engine.store.base.core import MAX_TRIES as TRANSACTION_TRIES
     from django_jobs.engine.store.values import ALL_TYPES
     from django_jobs.engine.store.values import LANE_BEGIN
-    from django_jobs.engine.store.database import SILENT_SECONDS as SILENT_LINE_SECONDS
+    from django_jobs.engine.timing import WORKER_STATEMENT_SECONDS as SILENT_LINE_SECONDS
     from django_jobs.engine.store.postgresql.inserts import SHAPES as INSERTION_SHAPES
     from django_jobs.engine.store.postgresql.inserts import AHEAD as ROWS_AHEAD
     from django_jobs.engine.store.postgresql.core import FEW as FEW_ROWS
@@ -155,16 +155,16 @@ if TYPE_CHECKING:
     from django_jobs.worker.processes import SUSPENDED as WORKERS_SUSPENDED
     from django_jobs.worker.processes import MAX_ARGUMENTS as FORK_MAX_ARGUMENTS
     from django_jobs.worker.processes import NAME as FORK_SERVER_NAME
-    from django_jobs.worker.housekeeper import HAND_BACK_SECONDS
+    from django_jobs.engine.timing import HAND_BACK_LOOK_SECONDS as HAND_BACK_SECONDS
     from django_jobs.worker.housekeeper import WAITED_BEHIND
     from django_jobs.worker.interruption import SIGNAL as INTERRUPTION_SIGNAL
     from django_jobs.tasks.job_types import LOOK_AGAIN_SECONDS as LOOK_AT_TASKS_AGAIN_SECONDS
-    from django_jobs.worker.in_hand import AHEAD_SECONDS
-    from django_jobs.worker.in_hand import JOB_OVERHEAD_SECONDS
-    from django_jobs.worker.in_hand import LARGE_AHEAD_SECONDS
-    from django_jobs.worker.claims import SECOND_LOOK_SECONDS
+    from django_jobs.engine.timing import CLAIM_AHEAD_SECONDS as AHEAD_SECONDS
+    from django_jobs.engine.timing import JOB_OVERHEAD_SECONDS
+    from django_jobs.engine.timing import LARGE_CLAIM_AHEAD_SECONDS as LARGE_AHEAD_SECONDS
+    from django_jobs.engine.timing import SECOND_LOOK_SECONDS
     from django_jobs.worker.child_state import SET_TRIES
     from django_jobs.worker.processes import STACKS_SIGNAL
     from django_jobs.worker.children import OWN_THREAD
-    from django_jobs.worker.supervisor import STOP_MARGIN_SECONDS
-    from django_jobs.worker.slots import PAUSE_SECONDS as SLOT_PAUSE_SECONDS
+    from django_jobs.engine.timing import STOP_MARGIN_SECONDS
+    from django_jobs.engine.timing import THREAD_START_RETRY_SECONDS as SLOT_PAUSE_SECONDS

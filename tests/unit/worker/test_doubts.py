@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.in_hand import DOUBT_SECONDS, HELD_SECONDS, MOST_HELD_SECONDS, Doubts, HeldTickets
+from django_jobs.engine import timing
+from django_jobs.worker.in_hand import Doubts, HeldTickets
 from tests.support.tuning import Tuning
 from tests.support.verbs import Ticket
 
@@ -40,7 +41,7 @@ def test_what_was_in_doubt_for_too_long_is_given_up_and_does_not_run_when_the_an
 ) -> None:
     doubts = Doubts()
     doubts.add([FIRST])
-    clock.now += DOUBT_SECONDS
+    clock.now += timing.DOUBTED_CLAIM_SECONDS
     doubts.add([SECOND])
     assert doubts.known() == {(1, 1), (2, 1)}
     clock.now += 0.1
@@ -66,13 +67,13 @@ def test_a_ticket_that_is_found_to_be_held_again_and_again_comes_back_ever_later
         held.add([FIRST])
         began = clock.now
         while not held.take_due():
-            clock.now += HELD_SECONDS
+            clock.now += timing.HELD_ROW_SECONDS
         pauses.append(clock.now - began)
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
     assert held.take_due() == []
-    clock.now += MOST_HELD_SECONDS
+    clock.now += timing.LONGEST_HELD_ROW_SECONDS
     held.add([FIRST])
-    clock.now += HELD_SECONDS
+    clock.now += timing.HELD_ROW_SECONDS
     assert held.take_due() == [FIRST]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker import supervisor
+from django_jobs.engine import timing
 from tests.support import verbs
 from tests.support.fake_children import FakeChild
 from tests.support.tuning import Tuning
@@ -109,14 +109,14 @@ def test_a_child_that_stands_still_is_seen(clock: SimpleNamespace, leases: Lease
     child.slots = SharedSlots.create(1)
     child.watch = ChildWatch(child.slots)
     child.slots.board.enter(LoopStep.SETTLING)
-    while child.killed is None and clock.now < 2 * supervisor.STALL_SECONDS:
+    while child.killed is None and clock.now < 2 * timing.CHILD_STALL_SECONDS:
         clock.now += 0.5
         verbs.watch_board(child, leases)
     child.slots.close()
     assert killed(child) == ("loop_stalled", "interrupted", None)
     assert child.killed is not None
     assert "settling" in child.killed[0]
-    assert clock.now > supervisor.STALL_SECONDS
+    assert clock.now > timing.CHILD_STALL_SECONDS
 
 
 def test_a_child_that_keeps_others_from_writing_is_killed_and_nobody_pays_for_it(leases: LeaseRenewer) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from django_jobs.engine import timing
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.worker.child import exit_after
-from django_jobs.worker.processes import LOGGED_EVERY_SECONDS
 from tests.support.tuning import Tuning
 from tests.support.verbs import FOREIGN_BROKER, Child, FailureTracker, Interpose, WorkerFailed
 
@@ -50,7 +50,7 @@ def test_an_hour_of_failures_is_told_at_once_and_then_once_a_minute(
     for _ in range(3600):
         clock.seconds += 1
         child._round()
-    assert len(caplog.records) == 1 + 3600 / LOGGED_EVERY_SECONDS
+    assert len(caplog.records) == 1 + 3600 / timing.FAILURE_LOG_SECONDS
     assert {record.levelno for record in caplog.records} <= {logging.WARNING, logging.ERROR}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from django_jobs.engine import timing
 from django_jobs.worker import children
 from django_jobs.worker.children import StackFile, tracebacks
 from tests.support import verbs
@@ -74,7 +75,7 @@ def test_a_frozen_process_is_waited_for_a_moment(file: StackFile, tuning: Tuning
         began = time.monotonic()
         wait_until(lambda: not file.is_awaited([ITEM]), 30, "the end of waiting")
         process.kill()
-    assert time.monotonic() - began >= children.ANSWER_SECONDS
+    assert time.monotonic() - began >= timing.STACKS_SECONDS
     assert file.read() == ""
 
 
@@ -85,7 +86,7 @@ def test_a_process_that_pauses_while_it_writes_has_not_finished(file: StackFile,
     file.ask()
     os.write(file.descriptor, first.encode())
     assert file.is_awaited([ITEM])
-    time.sleep(2 * children.QUIET_SECONDS)
+    time.sleep(2 * timing.STACKS_QUIET_SECONDS)
     assert not file.is_awaited([OTHER])
     assert file.is_awaited([OTHER, ITEM])
     os.write(file.descriptor, f"\n\n{second}".encode())

@@ -22,6 +22,7 @@ from django.db.models.functions import Now
 from django.db.models.sql import Query
 
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import timing
 from django_jobs.engine.store.values import COUNTED_AS, Horizon, Tally, TallyKey, class_of, start_of
 from django_jobs.models import ExecutionLog, Job, JobDependency, OpenSocket, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
@@ -266,12 +267,6 @@ def _converters(alias: str) -> tuple[Callable[..., Any], ...]:
 # The line between a process and its database server: how to end what the server does at the other end of it.
 
 
-#: How long a new connection may take.
-CONNECT_SECONDS: Final = 10
-#: What ends a statement may itself meet a server that does not answer: it waits for so many seconds.
-END_SECONDS: Final = 1.0
-
-
 class Lines:
     """What a database can do about a statement that is under way."""
 
@@ -324,12 +319,11 @@ def socket_of(number: int) -> socket.socket:
 # In which order rows of the Execution Log become visible.
 #
 # Ids are handed out before their transaction commits, so a lower id may become visible after a higher one. Where the
-# database does not tell which transactions are open, a transaction is taken to have ended after OPEN_SECONDS. The ids
-# of one job are in order everywhere, because each change of a job waits for the one before.
+# database does not tell which transactions are open, a transaction is taken to have ended after
+# timing.OPEN_TRANSACTION_SECONDS. The ids of one job are in order everywhere, because each change of a job waits for
+# the one before.
 
 
-#: After so long a transaction is taken to have ended.
-OPEN_SECONDS: Final = 60.0
 #: How many polls make up this time.
 OPEN_POLLS: Final = 4
 
@@ -340,7 +334,7 @@ class LogOrder(Transactions):
     def log_horizon(self) -> Horizon:
         """Return which transactions may still be open, to be read outside a transaction of one's own."""
         now = self.now().timestamp()
-        return Horizon(next_id=now, oldest_open=now - OPEN_SECONDS)
+        return Horizon(next_id=now, oldest_open=now - timing.OPEN_TRANSACTION_SECONDS)
 
     def last_event(self, organization_pk: Any) -> int:
         """Return the id of an organization's newest row, 0 without any."""
@@ -364,7 +358,9 @@ class LogOrder(Transactions):
         moment = seen.values_list("timestamp", flat=True).first()
         if moment is None:
             return rows
-        return rows.filter(id__gt=_first_id(seen.filter(timestamp__lt=moment - dt.timedelta(seconds=OPEN_SECONDS))))
+        return rows.filter(
+            id__gt=_first_id(seen.filter(timestamp__lt=moment - dt.timedelta(seconds=timing.OPEN_TRANSACTION_SECONDS)))
+        )
 
     def log_mark(self, organization_pk: Any) -> int:
         """Return a mark of this moment: what becomes visible later is found behind it."""

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from django.db import connections, models, transaction
 
+from django_jobs.engine import timing
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.core import CONNECT_SECONDS, END_SECONDS, Params
+from django_jobs.engine.store.base.core import Params
 
 # Columns of our tables as SQL names and fills them, read from the models.
 
@@ -282,11 +283,8 @@ def _libpq_has_pipelines() -> bool:
 # Ending a statement on PostgreSQL: a cancel request goes over a connection of its own.
 
 
-#: A peer that was silent for so many seconds is probed.
-IDLE_SECONDS: Final = 5
 #: After so many probes without an answer, each so many seconds after the one before, it counts as gone.
 PROBES: Final = 3
-PROBE_SECONDS: Final = 2
 #: A pooler in between tells the driver another process id than that of the server's process.
 _LOOK: Final = "SELECT set_config('client_connection_check_interval', '2s', false) WHERE pg_backend_pid() = %s"
 #: libpq's PQTRANS_ACTIVE.
@@ -303,12 +301,12 @@ class PostgreSQLLines(Store):
     knows_activity: ClassVar[bool] = True
 
     def worker_options(self) -> dict[str, Any]:
-        silence = IDLE_SECONDS + PROBES * PROBE_SECONDS
+        silence = timing.KEEPALIVE_IDLE_SECONDS + PROBES * timing.KEEPALIVE_PROBE_SECONDS
         return {
-            "connect_timeout": CONNECT_SECONDS,
+            "connect_timeout": timing.DATABASE_CONNECT_SECONDS,
             "keepalives": 1,
-            "keepalives_idle": IDLE_SECONDS,
-            "keepalives_interval": PROBE_SECONDS,
+            "keepalives_idle": timing.KEEPALIVE_IDLE_SECONDS,
+            "keepalives_interval": timing.KEEPALIVE_PROBE_SECONDS,
             "keepalives_count": PROBES,
             "tcp_user_timeout": 1000 * silence,
         }
@@ -343,7 +341,7 @@ class PostgreSQLLines(Store):
         raw, state = connection.connection, _state(connection)
         if state is None or state.transaction_status != _ACTIVE:
             return
-        raw.cancel_safe(timeout=END_SECONDS)
+        raw.cancel_safe(timeout=timing.STATEMENT_END_SECONDS)
         # Another thread that waits for the statement reads the answer itself.
         if connections[connection.alias] is connection:
             _read_to_the_end(state)
@@ -356,7 +354,7 @@ def _state(connection: Any) -> Any:
 
 def _read_to_the_end(state: Any) -> None:
     """Read what the server still sends, so that it has ended the statement, and the connection can be rolled back."""
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + timing.STATEMENT_END_SECONDS
     poll = select.poll()
     poll.register(state.socket, select.POLLIN)
     while state.transaction_status == _ACTIVE:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from django.db.models import QuerySet
 
+from django_jobs.engine import timing
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.base.backlog import LANE_ORDER, NO_MARKS
 from django_jobs.engine.store.postgresql.core import columns_of
@@ -218,10 +219,6 @@ def named(condition: str) -> str:
 # index, in the order of all columns.
 
 
-#: A job gets its moment by a statement, and is seen after its commit: no mark is younger than so many seconds.
-MARGIN_SECONDS: Final = 2
-
-
 class LaneWalks(LaneStatements):
     """Hops from lane to lane by the index, inside the database."""
 
@@ -277,7 +274,7 @@ class LaneWalks(LaneStatements):
         full, passed = list(walk.bound.full), list(walk.bound.passed)
         return {
             "priority": walk.priority,
-            "margin": MARGIN_SECONDS,
+            "margin": timing.WALK_MARGIN_SECONDS,
             "types": list(walk.job_types),
             "most": walk.bound.most,
             "after": None if walk.after is None else self.key_to_database(walk.after),
@@ -392,9 +389,6 @@ def _heads_sql(jobs: str, key: str, bound: int) -> str:
 
 T = TypeVar("T")
 
-#: How far a mark lies back. A move to Queued that takes longer from its statement to its commit may be overlooked.
-IN_FLIGHT_MARGIN_SECONDS: Final = 1
-
 
 class PostgreSQLInFlightCounts(Store):
     """Counts that begin at a mark."""
@@ -404,7 +398,7 @@ class PostgreSQLInFlightCounts(Store):
         ((since, pks),) = self._ask(
             "WITH mark AS (SELECT statement_timestamp() - %s * interval '1 second' AS since) "
             f"SELECT since, ARRAY(SELECT id FROM {rows} AND (queued_at >= since) IS NOT TRUE) FROM mark",
-            [IN_FLIGHT_MARGIN_SECONDS, *params],
+            [timing.COUNT_MARGIN_SECONDS, *params],
         )
         return InFlightMark(since, pks)
 

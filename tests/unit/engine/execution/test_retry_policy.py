@@ -18,7 +18,8 @@ from rest_framework import exceptions as rest
 from rest_framework.exceptions import ErrorDetail
 
 from django_jobs import exceptions
-from django_jobs.engine.execution.retry_policy import MAX_BACK_OFF, back_off, readable
+from django_jobs.engine import timing
+from django_jobs.engine.execution.retry_policy import back_off, readable
 from tests.support import verbs
 
 RETRYABLE = [408, 429, 500, 502, 503, 504]
@@ -82,7 +83,11 @@ def test_what_will_not_pass_is_permanent(subtests: pytest.Subtests) -> None:
 
 def test_no_delay_of_a_refusal_lies_beyond_all_calendars(subtests: pytest.Subtests) -> None:
     error_cases: list[type[exceptions.RetryableRefusal]] = [exceptions.QueueFull, exceptions.RateLimited]
-    asked_cases: list[tuple[float, float | None]] = [(-5, 0.0), (1e300, MAX_BACK_OFF), (float("inf"), None)]
+    asked_cases: list[tuple[float, float | None]] = [
+        (-5, 0.0),
+        (1e300, timing.LONGEST_BACK_OFF_SECONDS),
+        (float("inf"), None),
+    ]
     for error in error_cases:
         for asked, given in asked_cases:
             with subtests.test(error=error, asked=asked, given=given):
@@ -173,10 +178,10 @@ def test_the_back_off_is_spread_by_the_jitter(subtests: pytest.Subtests) -> None
 
 
 def test_the_back_off_is_bounded() -> None:
-    assert back_off(101, 30 * 24 * 3600, 0.0) == MAX_BACK_OFF
+    assert back_off(101, 30 * 24 * 3600, 0.0) == timing.LONGEST_BACK_OFF_SECONDS
 
 
-@pytest.mark.parametrize(("delay", "seconds"), [(0, 0.0), (1, MAX_BACK_OFF)])
+@pytest.mark.parametrize(("delay", "seconds"), [(0, 0.0), (1, timing.LONGEST_BACK_OFF_SECONDS)])
 def test_no_retry_is_too_late_for_a_back_off(delay: float, seconds: float) -> None:
     assert back_off(2_000, delay, 0.0) == seconds
 
