@@ -78,23 +78,12 @@ class OccupiedSlot:
         return self.seconds > self.timeout + timing.TIMEOUT_GRACE_SECONDS
 
 
-def _size(slots: int) -> int:
-    return _board_at(slots) + SIZE
-
-
-def _board_at(slots: int) -> int:
-    """Return where the board starts, at a multiple of eight."""
-    return -(-(_hands_at(slots) + _COUNT.size + _ENDED.size * MAX_SET) // 8) * 8
-
-
-def _renewed_at(slots: int) -> int:
-    """Return where the moment of the last renewal stands."""
-    return _SLOT.size * slots + _ENDED.size * (REMEMBERED + slots)
-
-
-def _hands_at(slots: int) -> int:
-    """Return where that stands which is about to be claimed, behind that moment."""
-    return _renewed_at(slots) + _MOMENT.size
+def _places(slots: int) -> tuple[int, int, int]:
+    """Return where the moment of the last renewal stands, what is about to be claimed, and the board."""
+    renewed = _SLOT.size * slots + _ENDED.size * (REMEMBERED + slots)
+    hands = renewed + _MOMENT.size
+    board = -(-(hands + _COUNT.size + _ENDED.size * MAX_SET) // 8) * 8  # at a multiple of eight
+    return renewed, hands, board
 
 
 class SharedSlots:
@@ -103,9 +92,10 @@ class SharedSlots:
     def __init__(self, descriptor: int, count: int) -> None:
         self.descriptor = descriptor
         self.count = count
-        self._memory = mmap.mmap(descriptor, _size(count))
+        self._renewed_at, self._hands_at, board = _places(count)
+        self._memory = mmap.mmap(descriptor, board + SIZE)
         #: What the child shows of its main loop, its threads and its claims.
-        self.board = ChildBoard(self._memory, _board_at(count))
+        self.board = ChildBoard(self._memory, board)
         self._next = 0
         self._lock = threading.Lock()
 
@@ -113,7 +103,7 @@ class SharedSlots:
     def create(cls, count: int) -> SharedSlots:
         """Return new slots, all of them free, whose descriptor the child is to inherit."""
         with tempfile.TemporaryFile() as file:
-            file.truncate(_size(count))
+            file.truncate(_places(count)[-1] + SIZE)
             return cls(os.dup(file.fileno()), count)
 
     def begin(self, slot: int, pk: int, attempt: int, timeout: float) -> None:
@@ -137,7 +127,7 @@ class SharedSlots:
 
     def ended(self) -> frozenset[tuple[int, int]]:
         """Return (job, attempt) of the handlers that ended last; only right of a child that is gone."""
-        memory = self._memory[_SLOT.size * self.count : _renewed_at(self.count)]
+        memory = self._memory[_SLOT.size * self.count : self._renewed_at]
         return frozenset(pair for pair in _ENDED.iter_unpack(memory) if pair[0])
 
     def request_stop(self, item: OccupiedSlot, request: StopRequest) -> None:
@@ -152,11 +142,11 @@ class SharedSlots:
 
     def note_renewal(self, moment: float) -> None:
         """Note that the child's leases were renewed after this moment, which is on the clock of ``engine.machine``."""
-        _MOMENT.pack_into(self._memory, _renewed_at(self.count), moment)
+        _MOMENT.pack_into(self._memory, self._renewed_at, moment)
 
     def renewed(self) -> float:
         """Return the moment that was noted last; 0 where none was."""
-        offset = _renewed_at(self.count)
+        offset = self._renewed_at
         # Read until two readings agree, because the other process may write meanwhile.
         while (moment := _MOMENT.unpack_from(self._memory, offset)) != _MOMENT.unpack_from(self._memory, offset):
             continue
@@ -166,7 +156,7 @@ class SharedSlots:
     def in_hands(self, attempts: Sequence[tuple[int, int]]) -> Iterator[None]:
         """Let the supervisor know which attempts the block is about to claim, for when the child dies in it."""
         held = attempts[:MAX_SET]
-        offset = _hands_at(self.count)
+        offset = self._hands_at
         numbers = [number for pair in held for number in pair]
         struct.pack_into("=" + "qi" * len(held), self._memory, offset + _COUNT.size, *numbers)
         _COUNT.pack_into(self._memory, offset, len(held))  # last, so that nobody reads half of them
@@ -177,7 +167,7 @@ class SharedSlots:
 
     def in_hand(self) -> frozenset[tuple[int, int]]:
         """Return (job, attempt) of what the child was about to claim; only right of a child that is gone."""
-        offset = _hands_at(self.count)
+        offset = self._hands_at
         (count,) = _COUNT.unpack_from(self._memory, offset)
         start = offset + _COUNT.size
         return frozenset(_ENDED.iter_unpack(self._memory[start : start + _ENDED.size * count]))

@@ -12,7 +12,7 @@ import pytest
 import django_jobs
 
 PACKAGE: Final = Path(django_jobs.__file__).parent
-WRITERS: Final = {PACKAGE / "engine" / "transitions", PACKAGE / "engine" / "store"}
+WRITERS: Final = {PACKAGE / "engine" / "store"}
 #: ``Job(status=…)`` makes a row that does not exist yet, a filter only reads, and a response has a status of HTTP.
 READERS: Final = frozenset(
     {
