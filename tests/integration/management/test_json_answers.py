@@ -134,7 +134,7 @@ def test_a_database_that_is_away_is_an_error_for_programs(
         raise OperationalError("no route\nto host")
 
     interpose("snapshot", fail)
-    interpose("Pruning", fail)
+    interpose("Pruner", fail)
     interpose("declaration_differences", fail)
     interpose("OperationRun", fail)
     answer = call(command, "--json")

@@ -1,4 +1,4 @@
-"""What a worker child has claimed of a type does not begin once its breaker is open."""
+"""A set of jobs that fail opens their breaker in a worker's child."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django_jobs.models import Job
 from django_jobs.statuses import BreakerState
 from tests.integration.worker.test_slots import Child, make_child
 from tests.support.attempts import raising
-from tests.support.breakers import FAILURES, breaker_of, make_fragile_type, open_by_failures
+from tests.support.breakers import FAILURES, breaker_of, make_fragile_type
 from tests.support.brokers import running_job
 
 __all__ = ["make_child"]
@@ -39,19 +39,3 @@ def test_of_a_set_of_jobs_that_all_fail_only_those_pay_that_open_the_breaker(
     assert breaker_of(kind).state == BreakerState.OPEN
     assert Job.objects.filter(status="Failed").count() == FAILURES
     assert set(Job.objects.exclude(status="Failed").values_list("status", flat=True)) == {"Pending"}
-
-
-@pytest.mark.parametrize("threads", THREADS)
-def test_what_was_claimed_before_it_opened_does_not_begin(
-    make_child: Callable[[int], Child], threads: int, reasons: Callable[[Job], list[str]]
-) -> None:
-    kind = make_fragile_type()
-    job, claimed = running_job(job_type=kind)
-    open_by_failures(kind)
-    child = make_child(threads)
-    child.state.batch.put([claimed])
-    child.slots.run_batch()
-    child.slots.wait()
-    child.state.settle()
-    assert Job.objects.get(pk=job.pk).status == "Pending"
-    assert reasons(job)[-1] == "breaker_open"
