@@ -141,12 +141,21 @@ def __getattr__(name: str) -> Any:
     except Exception as error:
         if type(error).__name__ != "AppRegistryNotReady":  # by its name: Django need not be imported for it
             raise
+        if name == "JobContext":
+            return _EarlyClass(name, (), {"__module__": __name__, "__doc__": f"See {_HOMES[name]}.{name}."})
         if name[0].isupper():
             raise type(error)(
                 f"django_jobs.{name} can be imported once the apps are ready: not in an apps.py or __init__.py, but in "
                 "a module that those do not import, in AppConfig.ready(), or under `if TYPE_CHECKING:` for a type."
             ) from error
         return _early(name)
+
+
+class _EarlyClass(type):
+    """A class in the place of one that cannot be imported before the apps are ready: for annotations and isinstance."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, getattr(import_module(_HOMES[cls.__name__]), cls.__name__))
 
 
 def _early(name: str) -> Any:

@@ -93,6 +93,16 @@ print(get_organization_model() is Organization, asyncio.run(aget_job_status("JOB
     assert python(code) == "True JOB-1"
 
 
+def test_a_handlers_context_that_was_imported_before_the_apps_were_ready_is_one_of_its_class() -> None:
+    code = f"""{CONFIGURED}
+from django_jobs import JobContext as early
+django.setup()
+from django_jobs import JobContext
+print(early.__name__, isinstance(JobContext.__new__(JobContext), early), isinstance(1, early))
+"""
+    assert python(code) == "JobContext True False"
+
+
 def test_a_class_that_needs_the_apps_says_where_it_can_be_had() -> None:
     code = f"""{CONFIGURED}
 import django_jobs
