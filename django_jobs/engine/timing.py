@@ -95,8 +95,9 @@ LOCK_SILENCE_SECONDS: Final = 3.0
 LOCK_WAIT_SECONDS: Final = 0.25
 #: Something slow is left out for so long at most: it may have waited for somebody.
 LONGEST_REST_SECONDS: Final = 30.0
-#: A whole walk of the backlog is slow if its statements take longer than this each, and than the next for each lane.
+#: A whole walk of the backlog is slow if each of its statements takes longer than this.
 SLOW_WALK_SECONDS: Final = 0.003
+#: Each lane of a walk may take this on top.
 SLOW_LANE_SECONDS: Final = 0.0002
 #: Walks from marks follow a slow walk for so long, at the least. Below LONGEST_REST_SECONDS.
 WALK_MARK_SECONDS: Final = 2.0
@@ -151,9 +152,9 @@ SHARE_POLICY_SECONDS: Final = 0.05
 COROUTINE_WATCH_SECONDS: Final = 0.25
 #: A coroutine that swallowed its cancellation is canceled again after this.
 COROUTINE_CANCEL_REPEAT_SECONDS: Final = 2.0
-#: First pause between two tries of storing a step while the database is away, and the longest one. Below
-#: LONGEST_STEP_RETRY_SECONDS.
+#: First pause between two tries to store a step while the database is away. Below LONGEST_STEP_RETRY_SECONDS.
 STEP_RETRY_SECONDS: Final = 0.05
+#: The longest of these pauses.
 LONGEST_STEP_RETRY_SECONDS: Final = 1.0
 #: A settling that met rows in use pauses for so long.
 SETTLE_IN_USE_SECONDS: Final = 0.02
@@ -231,11 +232,13 @@ LANE_KEYS_TICK_SECONDS: Final = 0.25
 LANE_KEYS_AGAIN_SECONDS: Final = (60.0, 600.0)
 #: A scheduler that was not called for so long did not lead.
 LANE_KEYS_GAP_SECONDS: Final = 60.0
-#: An operation is counted this often while it goes on, when it has ended, and when nothing happened for
-#: OLD_OPERATION. Below ENDED_OPERATION_COUNT_SECONDS.
+#: An operation is counted this often while it goes on. Below ENDED_OPERATION_COUNT_SECONDS.
 OPEN_OPERATION_COUNT_SECONDS: Final = 2
+#: It is counted this often once it has ended. Below OLD_OPERATION_COUNT_SECONDS.
 ENDED_OPERATION_COUNT_SECONDS: Final = 5
+#: It is counted this often once nothing happened for OLD_OPERATION.
 OLD_OPERATION_COUNT_SECONDS: Final = 60
+#: An operation is old after this.
 OLD_OPERATION: Final = dt.timedelta(hours=1)
 #: A count of an operation tells for so long whether too many jobs fail. Below OPEN_OPERATION_COUNT_SECONDS.
 OPERATION_COUNT_FRESH_SECONDS: Final = 1.0
@@ -287,9 +290,9 @@ MAIL_LOOK_SECONDS: Final = 10.0
 MAIL_POLL_SECONDS: Final = 0.25
 #: A mail that has not gone after this is given up and tried again.
 MAIL_PATIENCE_SECONDS: Final = 60.0
-#: Pause after the first failed mail, doubled with each further one, and the longest one. Below
-#: LONGEST_MAIL_RETRY_SECONDS.
+#: Pause after the first failed mail, doubled with each further one. Below LONGEST_MAIL_RETRY_SECONDS.
 MAIL_RETRY_SECONDS: Final = 5.0
+#: The longest of these pauses. Below LONGEST_HANGING_MAIL_RETRY_SECONDS.
 LONGEST_MAIL_RETRY_SECONDS: Final = 600.0
 #: The longest pause while threads hang in a mail backend without a time limit.
 LONGEST_HANGING_MAIL_RETRY_SECONDS: Final = 86_400.0
@@ -318,9 +321,9 @@ SLOW_SEARCH_SECONDS: Final = 0.2
 SEARCH_BOUND_SECONDS: Final = 10.0
 #: The bound of a search is found anew after this: jobs may have been deleted.
 LONGEST_SEARCH_BOUND_SECONDS: Final = 300.0
-#: Pause between two looks of a caller who waits for a job: the first, and the longest. Below
-#: LONGEST_STATUS_LOOK_SECONDS.
+#: First pause between two looks of a caller who waits for a job. Below LONGEST_STATUS_LOOK_SECONDS.
 STATUS_LOOK_SECONDS: Final = 0.01
+#: The longest of these pauses.
 LONGEST_STATUS_LOOK_SECONDS: Final = 0.25
 #: A ticket for a socket is valid for so long.
 SOCKET_PASS_SECONDS: Final = 60
