@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from django.db.models import Q
@@ -20,7 +20,7 @@ from django_jobs.engine.job_types.declared_types import own_retention_days
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.submission import same_work
-from django_jobs.models import Job, JobType, Worker
+from django_jobs.models import Job, Worker
 
 # Deleting jobs that ended long ago, set by set. Their files are deleted afterwards.
 
@@ -95,8 +95,8 @@ class Pruner:
         return total
 
     def _begin_pass(self) -> None:
-        names = JobType.primary.order_by("pk").values_list("pk", flat=True)
-        self._walks.extend(_RetentionWalk(name, moment) for name in names for moment in ("completed_at", "canceled_at"))
+        for moment in ("completed_at", "canceled_at"):
+            self._walks.extend(_RetentionWalk(name, moment) for name in _types_of_ended(moment))
         if time.monotonic() >= self._tries_refused_at:
             self._refused.clear()
 
@@ -118,6 +118,14 @@ class Pruner:
         if deleted.job_ids:
             self._behind = max(self._behind, (cutoff - rows[0][0]).total_seconds())
         return len(deleted.job_ids)
+
+
+def _types_of_ended(moment: str) -> Iterator[str]:
+    """Yield the types of the jobs that have this moment, one step of the index each, also types that are gone."""
+    ended = Job.primary.filter(**{f"{moment}__isnull": False}).order_by("job_type_id", moment, "pk")
+    name: str | None = ""
+    while (name := ended.filter(job_type_id__gt=name).values_list("job_type_id", flat=True).first()) is not None:
+        yield name
 
 
 # Deleting what the engine keeps for itself: activity, operations, workers, sockets and their tickets.

@@ -61,6 +61,14 @@ def test_each_type_goes_by_its_own_days(short: JobType, long: JobType, organizat
     assert left() == {job.pk for job in kept}
 
 
+def test_jobs_whose_type_is_gone_go_by_the_setting(short: JobType, organization: Organization) -> None:
+    ended(short, organization, 31)
+    kept = ended(short, organization, 29)
+    JobType.objects.filter(pk=short.pk)._raw_delete("default")  # as somebody may have done past Django
+    assert Pruner().prune(FOREVER) == 1
+    assert left() == {kept.pk}
+
+
 def test_what_has_not_ended_or_ended_late_or_is_needed_stays(short: JobType, organization: Organization) -> None:
     waiting, late = pending_job(job_type=short, organization=organization), ended(short, organization, 1)
     parent = ended(short, organization, 0)
