@@ -71,7 +71,12 @@ class Scheduler:
         }
         self._threads = (
             *(DutyThread(name, step, lambda: self._leads, self._attempt) for name, step in steps.items()),
-            dispatcher.FlowThread(lambda: self._leads and not self._tickets.is_foreign, self._attempt),
+            DutyThread(
+                dispatcher.DUTY,
+                dispatcher.FlowClock().step,
+                lambda: self._leads and not self._tickets.is_foreign,
+                self._attempt,
+            ),
             self._mails,
             DutyThread(WATCH_DUTY, self._duty_watch.step, lambda: True, self._attempt),
         )

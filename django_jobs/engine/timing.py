@@ -76,7 +76,7 @@ LONGEST_LEAD_SECONDS: Final = 0.5
 PASS_PAUSE_SECONDS: Final = 0.003
 #: The leader rests so long after it met the lock in other hands. Below LEAD_SECONDS.
 LOCK_RETRY_SECONDS: Final = 0.02
-#: The clock of rated starts looks this often for moments that other processes noted.
+#: The clock of rated starts looks this often for moments that passes have written.
 START_CLOCK_LOOK_SECONDS: Final = 0.1
 #: The clock of rated starts makes one pass in this time at most.
 START_CLOCK_PASS_SECONDS: Final = 0.02

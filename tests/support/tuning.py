@@ -349,7 +349,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "foreign_log_clock": ("django_jobs.broker.queues", "time"),
     "foreign_logged_at": ("django_jobs.broker.queues", "_log._last"),
     "flow_clock": ("django_jobs.engine.dispatch.dispatcher", "time"),
-    "flow_times_clock": ("django_jobs.engine.dispatch.rates", "time"),
     "follow_up_clock": ("django_jobs.engine.dependencies", "time"),
     "in_flight_clock": ("django_jobs.engine.dispatch.in_flight", "time"),
     "interruption_clock": ("django_jobs.worker.interruption", "time"),

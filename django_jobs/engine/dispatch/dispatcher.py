@@ -33,10 +33,9 @@ from django.db.models import Q
 
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, rates, tenant_shares, tickets, turns, window
+from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, tickets, turns, window
 from django_jobs.engine.dispatch.new_jobs import TimeBudget
 from django_jobs.engine.dispatch.tickets import Queued
-from django_jobs.engine.duties import DutyThread
 from django_jobs.engine.ports import BrokerState, Queue, get_broker
 from django_jobs.engine.store.base.core import Moment
 from django_jobs.engine.store.database import store
@@ -380,13 +379,10 @@ class FlowClock:
         if not self._may_be_used():
             return 0, timing.START_CLOCK_USE_SECONDS
         written, until_written = self._written()
-        wait = max(min(until_written, rates.seconds_until_next_start()), self._passes_at - time.monotonic())
+        wait = max(until_written, self._passes_at - time.monotonic())
         if wait > 0:
             return 0, min(wait, timing.START_CLOCK_LOOK_SECONDS)
-        if until_written <= 0:
-            self._done = written
-        # Before the pass, which notes the next moment.
-        rates.forget_start_times()
+        self._done = written
         self._passes_at = time.monotonic() + timing.START_CLOCK_PASS_SECONDS
         return dispatch_without_budget(), timing.START_CLOCK_PASS_SECONDS
 
@@ -397,32 +393,15 @@ class FlowClock:
         that comes too early by it would start nothing.
         """
         rows = EngineLease.primary.filter(pk=in_flight.LOCK_LEASE)
-        found = rows.values_list(f"state__{rates.NEXT_START}", Moment()).first()
+        found = rows.values_list(f"state__{in_flight.NEXT_START}", Moment()).first()
         if found is None or found[0] is None or found[0] == self._done:
             return None, math.inf
         return found[0], found[0] - (found[1] - _EPOCH).total_seconds()
 
     def _may_be_used(self) -> bool:
-        """Return whether any type has a rate or a breaker, as it was lately; a noted moment is of one that has."""
+        """Return whether any type has a rate or a breaker, as it was lately."""
         now = time.monotonic()
         if now >= self._asks_at:
             self._asks_at = now + timing.START_CLOCK_USE_SECONDS
             self._is_used = JobType.primary.filter(_IN_USE).exists()
-        return self._is_used or math.isfinite(rates.seconds_until_next_start())
-
-
-class FlowThread(DutyThread):
-    """A thread that makes passes whenever ``leads`` says so, and looks at once when this process notes a moment."""
-
-    def __init__(self, leads: Callable[[], bool], report: Callable[[str, Callable[[], int]], int]) -> None:
-        super().__init__(DUTY, FlowClock().step, leads, report)
-
-    def start(self) -> None:
-        """Start to make passes."""
-        rates.listen_for_starts(self.wake)
-        super().start()
-
-    def stop(self) -> None:
-        """End after the pass that goes on."""
-        rates.listen_for_starts(None)
-        super().stop()
+        return self._is_used

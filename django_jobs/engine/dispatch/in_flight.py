@@ -224,7 +224,10 @@ def look_at_lock() -> EngineLease | None:
 KEPT_LANES: Final = "type_lanes"
 KEPT_RATES: Final = "rates"
 KEPT_LEADS: Final = "leads"
-KEPT: Final = (KEPT_RATES, KEPT_LEADS, rates.NEXT_START, HELD)
+#: When a pass may start more than the last one though nothing else happens: in seconds since the epoch, by the clock of
+#: the database. The leading scheduler makes one then. Without a type at its rate or an open breaker there is none.
+NEXT_START: Final = "next_at"
+KEPT: Final = (KEPT_RATES, KEPT_LEADS, NEXT_START, HELD)
 
 LaneKey: TypeAlias = tuple[int, Lane]
 

@@ -7,8 +7,6 @@ import functools
 import math
 import operator
 import sys
-import threading
-import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -16,7 +14,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.db.models import Q
 
-from django_jobs.engine.memory import forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.models import Job
@@ -568,48 +565,3 @@ def recent(limits: Mapping[str, StartLimit]) -> Iterator[tuple[str, Any, int, fl
     ):
         if moment is not None:
             yield name, organization_pk, lane_key, moment.timestamp()
-
-
-# When a pass of the dispatcher may start more than the last one, though nothing else happens until then.
-#
-# A type that is at its rate of starts may start more at a moment that the pass knows. It notes that for its own process
-# here, and for the leading scheduler in the row of the dispatchers' lock, in seconds since the epoch by the database's
-# clock. The FlowClock of :mod:`.dispatcher` acts on it.
-
-
-#: Where the state of the dispatchers' row has the moment; there is none where nothing is at its rate.
-NEXT_START: Final = "next_at"
-
-_lock: Final = threading.Lock()
-#: By this process' monotonic clock.
-_next_at: float = math.inf
-_wake: Callable[[], None] | None = None
-
-
-def note_next_start(seconds: float) -> None:
-    """Note that a pass may start more in so many seconds; the earliest moment counts. Any thread may call this."""
-    global _next_at
-    moment = time.monotonic() + max(0.0, seconds)
-    with _lock:
-        is_earlier, _next_at = moment < _next_at, min(moment, _next_at)
-    if is_earlier and _wake is not None:
-        _wake()
-
-
-def seconds_until_next_start() -> float:
-    """Return in how many seconds a pass may start more, 0 or less if it may now; infinity if nothing is noted."""
-    return _next_at - time.monotonic()
-
-
-@forgets
-def forget_start_times() -> None:
-    """Forget the moment, before a pass that may start more is made, or as a process that has just started."""
-    global _next_at  # noqa: PLW0603
-    with _lock:
-        _next_at = math.inf
-
-
-def listen_for_starts(wake: Callable[[], None] | None) -> None:
-    """Call ``wake`` from now on when an earlier moment is noted; None ends that."""
-    global _wake  # noqa: PLW0603
-    _wake = wake

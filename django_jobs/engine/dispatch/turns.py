@@ -18,9 +18,8 @@ from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
 from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
-from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_RATES, InFlight, known_held
+from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_RATES, NEXT_START, InFlight, known_held
 from django_jobs.engine.dispatch.limits import MANY, QueueLimits, TypeFlow, read_limits, read_special
-from django_jobs.engine.dispatch.rates import NEXT_START, note_next_start
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
 from django_jobs.engine.dispatch.window import QueueRoom
@@ -99,14 +98,12 @@ class PassState:
         self.limits.take(item)
 
     def to_write(self) -> dict[str, Any] | None:
-        """Return the new state of the dispatcher's row; None if it may stay as it is. Note when more may go."""
+        """Return the new state of the dispatcher's row; None if it may stay as it is."""
         kept = {name: self.marks.written.get(name) for name in KEPT}
         kept[HELD] = {str(pk): until for pk, until in known_held(self.marks.written).items()}
         if "limits" in self.__dict__ and not self.leaves_rates:
             kept[KEPT_RATES] = self.limits.rates.to_keep()
-            kept[NEXT_START] = moment = self.limits.next_at()
-            if moment is not None:
-                note_next_start(moment - database.now().timestamp())
+            kept[NEXT_START] = self.limits.next_at()
         if self._leads:
             of_queues = {**(kept[KEPT_LEADS] or {}), **self._leads}
             kept[KEPT_LEADS] = {name: leads for name, leads in of_queues.items() if leads}

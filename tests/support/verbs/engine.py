@@ -91,9 +91,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.backlog import bring_due
     from django_jobs.engine.dispatch.backlog import expire_jobs
     from django_jobs.engine.dispatch.dispatcher import FlowClock
-    from django_jobs.engine.dispatch.dispatcher import FlowThread
-    from django_jobs.engine.dispatch.rates import note_next_start as note_flow_time
-    from django_jobs.engine.dispatch.rates import seconds_until_next_start as seconds_until_next_flow
     from django_jobs.engine.dispatch.in_flight import look_at_lock as look_at_dispatch_lock
     from django_jobs.engine.dispatch.in_flight import take_lock as take_dispatch_lock
     from django_jobs.engine.dispatch.new_jobs import TimeBudget

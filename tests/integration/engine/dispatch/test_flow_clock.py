@@ -20,8 +20,8 @@ from tests.support.verbs import (
     FLOW_LOOK,
     FLOW_PASS_SECONDS,
     FLOW_USE_SECONDS,
+    DutyThread,
     FlowClock,
-    FlowThread,
     Interpose,
     Scheduler,
 )
@@ -63,7 +63,7 @@ def passes(interpose: Interpose) -> list[float]:
 def clock(tuning: Tuning) -> Clock:
     """The clock of this process; that of the database goes on by itself."""
     clock = Clock()
-    tuning.set(flow_clock=clock, flow_times_clock=clock)
+    tuning.set(flow_clock=clock)
     return clock
 
 
@@ -112,35 +112,12 @@ def test_it_waits_until_the_moment_that_was_written(passes: list[float], clock: 
     assert flow.step() == (0, 100.0)
 
 
-def test_it_waits_until_the_moment_that_its_own_process_noted(passes: list[float], clock: Clock) -> None:
-    limited_type()
-    flow = FlowClock()
-    verbs.note_flow_time(0.0625)
-    assert flow.step() == (0, 0.0625)
-    clock.now += 0.0625
-    assert flow.step() == (3, FLOW_PASS_SECONDS)
-    assert verbs.seconds_until_next_flow() > FLOW_LOOK
-
-
-def test_what_the_pass_notes_is_not_forgotten(interpose: Interpose, clock: Clock) -> None:
-    def make() -> int:
-        verbs.note_flow_time(0.0625)
-        return 1
-
-    interpose("dispatch_without_budget", make)
-    limited_type()
-    flow = FlowClock()
-    verbs.note_flow_time(0.0)
-    assert flow.step() == (1, FLOW_PASS_SECONDS)
-    assert flow.step() == (0, 0.0625)
-
-
 def test_there_are_no_more_passes_than_one_in_twenty_milliseconds(passes: list[float], clock: Clock) -> None:
     limited_type()
     flow = FlowClock()
-    verbs.note_flow_time(0.0)
+    write(-1.0)
     flow.step()
-    verbs.note_flow_time(0.0)
+    write(-1.0)
     done, wait = flow.step()
     assert done == 0
     assert wait == pytest.approx(FLOW_PASS_SECONDS)
@@ -148,22 +125,12 @@ def test_there_are_no_more_passes_than_one_in_twenty_milliseconds(passes: list[f
     assert flow.step() == (3, FLOW_PASS_SECONDS)
 
 
-def test_a_moment_that_was_noted_is_waited_for_before_it_is_known_that_a_type_has_a_rate(
-    passes: list[float], clock: Clock
-) -> None:
-    flow = FlowClock()
-    assert flow.step() == (0, FLOW_USE_SECONDS)
-    limited_type()
-    verbs.note_flow_time(0.0)
-    assert flow.step() == (3, FLOW_PASS_SECONDS)
-
-
 @pytest.fixture
-def thread() -> Iterator[Callable[[Callable[[], bool]], FlowThread]]:
-    begun: list[FlowThread] = []
+def thread() -> Iterator[Callable[[Callable[[], bool]], DutyThread]]:
+    begun: list[DutyThread] = []
 
-    def start(leads: Callable[[], bool]) -> FlowThread:
-        begun.append(FlowThread(leads, lambda _, duty: duty()))
+    def start(leads: Callable[[], bool]) -> DutyThread:
+        begun.append(DutyThread("passes", FlowClock().step, leads, lambda _, duty: duty()))
         begun[-1].start()
         return begun[-1]
 
@@ -175,7 +142,7 @@ def thread() -> Iterator[Callable[[Callable[[], bool]], FlowThread]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_thread_makes_passes_while_it_leads_and_not_before(
-    passes: list[float], thread: Callable[[Callable[[], bool]], FlowThread]
+    passes: list[float], thread: Callable[[Callable[[], bool]], DutyThread]
 ) -> None:
     limited_type()
     write(-1.0)
@@ -191,23 +158,6 @@ def test_the_thread_makes_passes_while_it_leads_and_not_before(
     assert asked.acquire(timeout=30)  # it looks again, so the first look is over
     assert passes == []
     leads.set()
-    wait_until(lambda: passes, 30.0, "a pass")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_thread_hears_of_what_its_process_notes(
-    passes: list[float], thread: Callable[[Callable[[], bool]], FlowThread], tuning: Tuning
-) -> None:
-    tuning.set(flow_use_seconds=3600.0)
-    asked = threading.Event()
-
-    def is_leading() -> bool:
-        asked.set()
-        return True
-
-    thread(is_leading)
-    assert asked.wait(30)
-    verbs.note_flow_time(0.05)
     wait_until(lambda: passes, 30.0, "a pass")
 
 
