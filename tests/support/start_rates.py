@@ -10,10 +10,20 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from tests.support import verbs
-from tests.support.verbs import StartAttempt, StartLimit, StartRates
+from tests.support.verbs import InFlightJob, Lane, StartAttempt, StartLimit, StartRates
 
 START = 1_700_000_000.25
 ORGANIZATION = 7
+
+
+def lane_of(job_type: str, lane_key: int = 0) -> Lane:
+    """The lane of a type's jobs with this key."""
+    return Lane(ORGANIZATION, job_type, lane_key)
+
+
+def job_of(job_type: str, lane_key: int, pk: int, attempt: int = 0) -> InFlightJob:
+    """A job that is queued after so many attempts."""
+    return InFlightJob(lane_of(job_type, lane_key), pk, attempt)
 
 
 class Simulation:
@@ -71,9 +81,9 @@ class Simulation:
         count = 0
         for lane in sorted(self.waiting):
             job_type, lane_key = lane
-            while self.waiting[lane] and rates.left(job_type, ORGANIZATION, lane_key):
+            while self.waiting[lane] and rates.left(lane_of(job_type, lane_key)):
                 attempt = self._next(lane)
-                rates.take(job_type, ORGANIZATION, lane_key, *attempt)
+                rates.take(job_of(job_type, lane_key, *attempt))
                 moment = self.now + (next(self._delay) if self._delay else 0.0)
                 heapq.heappush(self._queued, (moment, lane, attempt))
                 self.waiting[lane] -= 1
@@ -84,7 +94,7 @@ class Simulation:
 
     def read(self) -> StartRates:
         """What a pass knows that begins now."""
-        queued = [(lane[0], ORGANIZATION, lane[1], *attempt) for _, lane, attempt in self._queued]
+        queued = [job_of(*lane, *attempt) for _, lane, attempt in self._queued]
         asked = self._started_at if self._tells_starts else None
         return verbs.read_start_rates(self.kept, self.limits, queued, self.now + self.offset, asked)
 

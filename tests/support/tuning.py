@@ -258,7 +258,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "lane_marks_slow_walks": ("django_jobs.engine.dispatch.backlog", "SLOW_WALKS"),
     "limit_answer_seconds": ("django_jobs.engine.timing", "SHARE_ANSWER_SECONDS"),
     "pools_seconds": ("django_jobs.engine.timing", "POOLS_MEMORY_SECONDS"),
-    "rate_jobs_in_hand": ("django_jobs.engine.dispatch.rates", "MAX_IN_HAND"),
     "rate_keys": ("django_jobs.engine.dispatch.rates", "MAX_KEYS"),
     "rate_stripes": ("django_jobs.engine.dispatch.rates", "STRIPES"),
     "short_way_slow_seconds": ("django_jobs.engine.dispatch.new_jobs", "REST.slow_seconds"),

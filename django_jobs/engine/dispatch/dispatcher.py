@@ -21,7 +21,6 @@ import functools
 import logging
 import math
 import operator
-import os
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
@@ -138,9 +137,6 @@ def _tries(budget: TimeBudget) -> list[tuple[float, float]]:
 # 2010). Where a leader dies, its lead runs out, and the workers look again by themselves meanwhile.
 
 
-_names: Final[dict[int, str]] = {}
-
-
 def dispatch_freed(*, has_ended: bool) -> bool:
     """Dispatch in place of jobs that ended, unless somebody else does; return whether to call this again soon.
 
@@ -149,9 +145,9 @@ def dispatch_freed(*, has_ended: bool) -> bool:
     may have begun before the end was stored.
     Raises BrokerUnavailable, and errors of the database.
     """
-    broker, until = get_broker(), time.monotonic() + timing.LONGEST_LEAD_SECONDS
+    broker, leader, until = get_broker(), uuid.uuid4().hex, time.monotonic() + timing.LONGEST_LEAD_SECONDS
     rings: int | None = None
-    while broker.lead(_name(), timing.LEAD_SECONDS, rings=has_ended and rings is None):
+    while broker.lead(leader, timing.LEAD_SECONDS, rings=has_ended and rings is None):
         try:
             while (seen := broker.look()).rings != rings:
                 if rings is not None and time.monotonic() > until:
@@ -163,18 +159,13 @@ def dispatch_freed(*, has_ended: bool) -> bool:
                 tickets.push_tickets(moved.moved)
                 rings = None if tenant_shares.ask() else seen.rings
                 time.sleep(timing.PASS_PAUSE_SECONDS)
-                broker.lead(_name(), timing.LEAD_SECONDS, rings=False)
+                broker.lead(leader, timing.LEAD_SECONDS, rings=False)
         finally:
-            broker.stop_leading(_name())
+            broker.stop_leading(leader)
         # Somebody may have rung, and found this process in the lead, just before it gave that up.
         if broker.look().rings == rings:
             break
     return False
-
-
-def _name() -> str:
-    """Return a name that this process alone has, also where it is a copy of another one."""
-    return _names.setdefault(os.getpid(), uuid.uuid4().hex)
 
 
 # For whom passes are made: new jobs, workers that took tickets, bursts, the scheduler.

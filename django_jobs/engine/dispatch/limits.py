@@ -249,12 +249,15 @@ def may_hold(kind: JobType) -> bool:
     return kind.breaker_failures > 0
 
 
+NEVER: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
 @dataclass(slots=True)
 class OpenBreakers:
-    """The breakers that were not closed at a moment of the database, by job type."""
+    """The breakers that were not closed at a moment of the database, by job type. Without any, no clock is read."""
 
-    now: dt.datetime | None = None
-    rows: dict[str, Breaker] = field(default_factory=dict)
+    now: dt.datetime = NEVER
+    rows: Mapping[str, Breaker] = field(default_factory=dict)
 
     def more_allowed(self, in_flight: Mapping[tuple[Any, str], int]) -> dict[tuple[Any, str], int]:
         """Return how many more jobs may be queued now, by organization and type; what is not named has no bound.
@@ -271,7 +274,7 @@ class OpenBreakers:
         return job_type in self.rows and holds_jobs(self.rows[job_type], organization_pk)
 
     def _more(self, row: Breaker, in_flight: int) -> int:
-        if self.now is None or not _is_open_to_jobs(row.job_type):
+        if not _is_open_to_jobs(row.job_type):
             return 0
         if row.state == BreakerState.RECOVERING:
             return max(0, most_at_once(row, self.now) - in_flight)
@@ -279,8 +282,6 @@ class OpenBreakers:
 
     def next_change(self) -> float | None:
         """Return after how many seconds more jobs may go than now, if nothing else happens; None if no more ever do."""
-        if self.now is None:
-            return None
         rows = [row for row in self.rows.values() if _is_open_to_jobs(row.job_type)]
         changes = [seconds_to_change(row, self.now) for row in rows]
         return min([seconds for seconds in changes if seconds > 0], default=None)
@@ -289,7 +290,7 @@ class OpenBreakers:
         """Write when the next job may try, of each open breaker of whose type one or more were picked to be queued."""
         for pk in sorted(pk for pk, count in picked.items() if count and pk in self.rows):
             row = self.rows[pk]
-            if row.state == BreakerState.OPEN and self.now is not None:
+            if row.state == BreakerState.OPEN:
                 row.next_try_at = self.now + dt.timedelta(seconds=row.job_type.breaker_pause)
                 since = row.tries_since = row.tries_since or self.now
                 open_rows = Breaker.primary.filter(pk=pk, state=BreakerState.OPEN, opened_at=row.opened_at)
@@ -341,7 +342,7 @@ def _is_try_queued(row: Breaker) -> bool:
 #
 # What is queued counts as running, since it may run at any moment. Jobs of types with limits become Queued under the
 # dispatcher's lock alone. So the limits hold exactly, however many workers there are. Rates of starts are counted by
-# :mod:`.start_rates`; what a breaker lets go, :mod:`.breakers` says.
+# :mod:`.rates`.
 
 
 #: As good as no limit.
@@ -413,7 +414,7 @@ class QueueLimits:
         if kind.concurrency_key:
             left = min(left, kind.max_running_per_key - self._of_key[lane])
         if left > 0 and kind.has_rate:
-            left = min(left, self.rates.left(lane.job_type, lane.organization_pk, lane.key))
+            left = min(left, self.rates.left(lane))
         return max(0, left)
 
     def take(self, item: Candidate) -> None:
@@ -424,7 +425,7 @@ class QueueLimits:
             for organization_pk in (None, item.organization_pk):
                 if (organization_pk, item.lane.job_type) in self._allowed:
                     self._allowed[organization_pk, item.lane.job_type] -= 1
-            self.rates.take(item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt)
+            self.rates.take(item)
 
     def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
         """Take back the starts of what was picked and did not move, whose row was in use; note what goes to try.
@@ -437,16 +438,14 @@ class QueueLimits:
             if item.pk in moved:
                 tries[lane.job_type] += self._held.may_try(lane.job_type, lane.organization_pk)
             elif lane.job_type in self._kinds:
-                self.rates.put_back(lane.job_type, lane.organization_pk, lane.key, item.pk, item.attempt)
+                self.rates.put_back(item)
         self._held.note_tries(tries)
 
     def next_at(self) -> float | None:
         """Return when more may go though nothing else happens, in seconds since the epoch; None if nothing waits so."""
-        found = [self.rates.next_at()]
-        change = self._held.next_change()
-        if change is not None and self._held.now is not None:
-            found.append(self._held.now.timestamp() + change)
-        return min((moment for moment in found if moment is not None), default=None)
+        seconds = self._held.next_change()
+        moments = [self.rates.next_at(), None if seconds is None else self._held.now.timestamp() + seconds]
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _count(self, lane: Lane, count: int = 1) -> None:
         self._in_flight[None, lane.job_type] += count
@@ -455,21 +454,17 @@ class QueueLimits:
 
     def full(self) -> frozenset[Lane]:
         """Return the lanes whose keys are at their limits."""
-        found = []
-        for lane, count in self._of_key.items():
-            kind = self._kinds[lane.job_type]
-            if kind.concurrency_key and count >= kind.max_running_per_key:
-                found.append(lane)
-        return frozenset(found)
+        keyed = {name: kind.max_running_per_key for name, kind in self._kinds.items() if kind.concurrency_key}
+        return frozenset(
+            lane for lane, count in self._of_key.items() if lane.job_type in keyed and count >= keyed[lane.job_type]
+        )
 
     def passed(self) -> frozenset[tuple[Any, str]]:
         """Return the organizations and types of which no more jobs may be queued."""
-        found = [key for key, left in self._allowed.items() if key[0] is not None and left <= 0]
-        for key, count in self._in_flight.items():
-            limit = self._kinds[key[1]].max_running_per_organization
-            if key[0] is not None and limit is not None and count >= limit:
-                found.append(key)
-        return frozenset(found)
+        counted = {*self._allowed, *self._in_flight}
+        return frozenset(
+            (pk, name) for pk, name in counted if pk is not None and self.left_of_organization(name, pk) <= 0
+        )
 
     def _left_of(self, organization_pk: Any, job_type: str, limit: int | None) -> int:
         """Return how many more may go of an organization, or of all for None, by a limit and the breaker."""
@@ -502,12 +497,9 @@ def read_limits(
     start_rates = None
     if of_starts:
         queued = in_flight.queued_of(of_starts) if has_lock else store().queued_jobs(of_starts)
-        jobs = [
-            (item.lane.job_type, item.lane.organization_pk, item.lane.key, item.pk, item.attempt) for item in queued
-        ]
         now = database.now().timestamp()  # no earlier than what is queued was read
         start_rates = rates.read_rates(
-            written.get(in_flight.KEPT_RATES), of_starts, jobs, now, rates.started_at, rates.recent
+            written.get(in_flight.KEPT_RATES), of_starts, queued, now, rates.started_at, rates.recent
         )
     has_breaker = any(kind.breaker_failures for kind in kinds.values())
     return QueueLimits(kinds, counts.by_lane, start_rates, read_held(closes=has_lock) if has_breaker else None)

@@ -16,6 +16,7 @@ from django.db.models import Q
 
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import Candidate, InFlightJob, Lane
 from django_jobs.models import Job
 from django_jobs.statuses import Status
 
@@ -302,8 +303,7 @@ class TypeRates:
 
     def in_hand(self) -> set[Attempt]:
         """Return what is queued and not known to have started."""
-        found = set(self._total.in_hand) if self._total else set()
-        return found.union(*(window.in_hand for window in self._keys.values()))
+        return set().union(*(window.in_hand for window in self._windows()))
 
     def left_of_all(self) -> int:
         """Return how many more of all keys together may be queued now."""
@@ -321,35 +321,18 @@ class TypeRates:
         """Return how many count against the type's limit now: queued or started in the window; None without one."""
         return self._total.counted() if self._total else None
 
-    def take(self, key: str, attempt: Attempt) -> None:
-        """Count a job of a key that is queued now."""
-        if self._total:
-            self._total.take(attempt)
-        if self._has_keys:
-            self._window_of(key).take(attempt)
-
-    def put_back(self, key: str, attempt: Attempt) -> None:
-        """Count a job no more that was taken in this pass."""
-        if self._total:
-            self._total.put_back(attempt)
-        if self._has_keys:
-            self._window_of(key).put_back(attempt)
-
-    def count_start(self, key: str, moment: int) -> None:
-        """Count a job of a key that started at a moment, and that no pass had in hand."""
-        windows = [self._total] if self._total else []
-        for window in [*windows, self._window_of(key)] if self._has_keys else windows:
-            window.count_start(moment)
+    def windows_of(self, key: str) -> list[StartWindow]:
+        """Return the windows that count the jobs of a key: the type's, and its own."""
+        of_type = [self._total] if self._total else []
+        return [*of_type, self._window_of(key)] if self._has_keys else of_type
 
     def next_moments(self) -> list[int]:
         """Return when to look again, of each window that was found at its rate."""
-        windows = [self._total, *self._keys.values()] if self._total else [*self._keys.values()]
-        return [moment for window in windows if (moment := window.next_at()) is not None]
+        return [moment for window in self._windows() if (moment := window.next_at()) is not None]
 
     def is_empty(self) -> bool:
         """Return whether there is nothing to keep."""
-        windows = [self._total, *self._keys.values()] if self._total else [*self._keys.values()]
-        return not self._asleep and all(window.is_empty() for window in windows)
+        return not self._asleep and all(window.is_empty() for window in self._windows())
 
     def to_keep(self) -> dict[str, Any]:
         """Return what the next pass has to know, as JSON. What is in hand stands once: in its key's window, if any."""
@@ -357,6 +340,9 @@ class TypeRates:
         of_keys = set().union(*(window.in_hand for window in self._keys.values()))
         total = self._total.to_keep(self._total.in_hand - of_keys) if self._total else None
         return {"seconds": self._limit.seconds, "total": total, "keys": {**self._asleep, **keys}}
+
+    def _windows(self) -> list[StartWindow]:
+        return [self._total, *self._keys.values()] if self._total else [*self._keys.values()]
 
     def _new_window(self) -> StartWindow:
         return StartWindow(self._limit.max_starts_per_key or 0, self._limit.seconds, self._now, KEY_BUCKETS)
@@ -394,42 +380,30 @@ class TypeRates:
 # exact, is told above; so is what keys share.
 
 
-#: What is Queued: type, organization's primary key, lane key, job, attempt.
-Queued: TypeAlias = tuple[str, Any, int, int, int]
+#: What is queued, or about to be.
+QueuedJob: TypeAlias = InFlightJob | Candidate
 #: Asks when attempts started, in seconds since the epoch: None where one did not, and is queued no more. What is not
 #: known is left out.
 StartedAt: TypeAlias = Callable[[Collection[Attempt]], Mapping[Attempt, float | None]]
-#: Tells what started within the window of its type: type, organization, lane key, seconds since the epoch.
-Recent: TypeAlias = Callable[[Mapping[str, StartLimit]], Iterable[tuple[str, Any, int, float]]]
+#: Tells what started within the window of its type: the lane it came from, and seconds since the epoch.
+Recent: TypeAlias = Callable[[Mapping[str, StartLimit]], Iterable[tuple[Lane, float]]]
 
 #: In place of what a pass has left, where that was lost; and where none has left anything yet.
 LOST_RATES: Final = "lost"
 NOTHING_KEPT: Final[Mapping[str, Any]] = MappingProxyType({"at": 0, "types": {}})
-#: Jobs in hand of all types together: each is kept by its number.
-MAX_IN_HAND: Final = 5_000
-
-
-#: For how long a pass that found too much in hand waits before somebody looks again.
-FULL_PAUSE: Final = SECOND // 10
 
 
 class StartRates:
-    """What may start in one pass of the dispatcher. Made by :func:`read`."""
+    """What may start in one pass of the dispatcher. Made by :func:`read_rates`."""
 
     def __init__(self, types: Mapping[str, TypeRates], now: int) -> None:
         self._types = types
         self._now = now
-        self._room = MAX_IN_HAND - sum(len(rates.in_hand()) for rates in types.values())
-        self._was_full = False
 
-    def left(self, job_type: str, organization_pk: Any, lane_key: int) -> int:
-        """Return how many more jobs of this lane may be queued now; NO_LIMIT for a type without limits of starts."""
-        rates = self._types.get(job_type)
-        if rates is None:
-            return NO_LIMIT
-        left = rates.left(_key(organization_pk, lane_key))
-        self._was_full |= left > self._room
-        return max(0, min(left, self._room))
+    def left(self, lane: Lane) -> int:
+        """Return how many more jobs of a lane may be queued now; NO_LIMIT for a type without limits of starts."""
+        rates = self._types.get(lane.job_type)
+        return NO_LIMIT if rates is None else max(0, rates.left(_key(lane)))
 
     def counted(self, job_type: str) -> int | None:
         """Return how many count against the limit of a type now; None for one without a limit of its own."""
@@ -441,41 +415,40 @@ class StartRates:
         rates = self._types.get(job_type)
         return NO_LIMIT if rates is None else rates.left_of_all()
 
-    def take(self, job_type: str, organization_pk: Any, lane_key: int, pk: int, attempt: int) -> None:
-        """Count a job that is queued now. ``attempt`` is how many attempts it had before."""
-        if job_type in self._types:
-            self._types[job_type].take(_key(organization_pk, lane_key), (pk, attempt))
-            self._room -= 1
+    def take(self, job: QueuedJob) -> None:
+        """Count a job that is queued now."""
+        for window in self._windows(job.lane):
+            window.take((job.pk, job.attempt))
 
-    def put_back(self, job_type: str, organization_pk: Any, lane_key: int, pk: int, attempt: int) -> None:
+    def put_back(self, job: QueuedJob) -> None:
         """Count a job no more that was taken in this pass, and then was not queued since its row was in use."""
-        if job_type in self._types:
-            self._types[job_type].put_back(_key(organization_pk, lane_key), (pk, attempt))
-            self._room += 1
+        for window in self._windows(job.lane):
+            window.put_back((job.pk, job.attempt))
 
-    def count_start(self, job_type: str, organization_pk: Any, lane_key: int, moment: float) -> None:
-        """Count a job that started at a moment, in seconds since the epoch."""
-        if job_type in self._types:
-            self._types[job_type].count_start(
-                _key(organization_pk, lane_key), min(self._now, math.ceil(moment * SECOND))
-            )
+    def count_start(self, lane: Lane, moment: float) -> None:
+        """Count a job that started at a moment, in seconds since the epoch, and that no pass had in hand."""
+        for window in self._windows(lane):
+            window.count_start(min(self._now, math.ceil(moment * SECOND)))
 
     def next_at(self) -> float | None:
         """Return when to look again, in seconds since the epoch; None if nothing was found at its rate."""
-        found = [moment for rates in self._types.values() for moment in rates.next_moments()]
-        found += [self._now + FULL_PAUSE] if self._was_full else []
-        return min(found) / SECOND if found else None
+        moments = [moment for rates in self._types.values() for moment in rates.next_moments()]
+        return min(moments) / SECOND if moments else None
 
     def to_keep(self) -> dict[str, Any]:
         """Return what the next pass has to know, as JSON; empty if that is nothing."""
         types = {name: rates.to_keep() for name, rates in self._types.items() if not rates.is_empty()}
         return {"at": self._now, "types": types} if types else {}
 
+    def _windows(self, lane: Lane) -> list[StartWindow]:
+        rates = self._types.get(lane.job_type)
+        return [] if rates is None else rates.windows_of(_key(lane))
+
 
 def read_rates(
     kept: Any,
     limits: Mapping[str, StartLimit],
-    queued: Iterable[Queued],
+    queued: Iterable[QueuedJob],
     now: float,
     started_at: StartedAt | None = None,
     recent: Recent | None = None,
@@ -487,44 +460,34 @@ def read_rates(
     counts as ``started_at`` says, if that is given and knows it, and else as started now, which is never too early; see
     :func:`.started_at`. Where ``kept`` is LOST_RATES, what started lately counts as ``recent`` tells.
     """
-    if kept != LOST_RATES:
-        return _read(kept or NOTHING_KEPT, limits, [*queued], now, started_at)
-    found = _read(NOTHING_KEPT, limits, [*queued], now, None)
-    for name, organization_pk, lane_key, moment in recent(limits) if recent else ():
-        found.count_start(name, organization_pk, lane_key, moment)
-    return found
-
-
-def _read(
-    kept: Mapping[str, Any],
-    limits: Mapping[str, StartLimit],
-    queued: Collection[Queued],
-    now: float,
-    started_at: StartedAt | None,
-) -> StartRates:
-    last: int = kept["at"]
+    is_lost = kept == LOST_RATES
+    state: Mapping[str, Any] = NOTHING_KEPT if is_lost or not kept else kept
+    last: int = state["at"]
     moment = round(now * SECOND)
     types = {name: TypeRates(limit, moment) for name, limit in limits.items() if limit[:2] != (None, None)}
-    for name in types.keys() & kept["types"].keys():
-        types[name].load(kept["types"][name], last)
-    lanes: dict[str, dict[Attempt, str]] = {name: {} for name in types}
-    for name, organization_pk, lane_key, pk, attempt in queued:
-        if name in types:
-            lanes[name][pk, attempt] = _key(organization_pk, lane_key)
-    gone = {attempt for name, rates in types.items() for attempt in rates.in_hand() if attempt not in lanes[name]}
+    for name in types.keys() & state["types"].keys():
+        types[name].load(state["types"][name], last)
+    keys: dict[str, dict[Attempt, str]] = {name: {} for name in types}
+    for job in queued:
+        if job.lane.job_type in types:
+            keys[job.lane.job_type][job.pk, job.attempt] = _key(job.lane)
+    gone = {attempt for name, rates in types.items() for attempt in rates.in_hand() if attempt not in keys[name]}
     known = started_at(gone) if started_at and gone else {}
 
     def start_of(attempt: Attempt) -> int | None:
-        told = known.get(attempt, now)
-        return None if told is None else min(moment, max(last, math.ceil(told * SECOND)))
+        started = known.get(attempt, now)
+        return None if started is None else min(moment, max(last, math.ceil(started * SECOND)))
 
     for name, rates in types.items():
-        rates.advance(lanes[name], start_of)
-    return StartRates(types, moment)
+        rates.advance(keys[name], start_of)
+    found = StartRates(types, moment)
+    for lane, started in recent(limits) if is_lost and recent else ():
+        found.count_start(lane, started)
+    return found
 
 
-def _key(organization_pk: Any, lane_key: int) -> str:
-    return f"{organization_pk}|{lane_key}"
+def _key(lane: Lane) -> str:
+    return f"{lane.organization_pk}|{lane.key}"
 
 
 # When attempts started, as the rows of their jobs say: what a pass asks about jobs that it no longer finds queued.
@@ -549,8 +512,8 @@ def started_at(attempts: Collection[Attempt]) -> dict[Attempt, float | None]:
     return {attempt: moment for attempt, moment in found.items() if attempt in attempts}
 
 
-def recent(limits: Mapping[str, StartLimit]) -> Iterator[tuple[str, Any, int, float]]:
-    """Yield what started within the windows of these types: type, organization, lane key, seconds since the epoch.
+def recent(limits: Mapping[str, StartLimit]) -> Iterator[tuple[Lane, float]]:
+    """Yield what started within the windows of these types: the lane, and seconds since the epoch.
 
     A job that started more than once counts once. This reads all jobs of these types: it is for where what passes knew
     was lost.
@@ -560,8 +523,8 @@ def recent(limits: Mapping[str, StartLimit]) -> Iterator[tuple[str, Any, int, fl
         Q(job_type_id=name, started_at__gt=now - dt.timedelta(seconds=limit.seconds)) for name, limit in limits.items()
     ]
     rows = Job.primary.order_by().filter(functools.reduce(operator.or_, of_each, Q(pk__in=[])))
-    for name, organization_pk, lane_key, moment in rows.values_list(
-        "job_type_id", "organization_id", "lane_key", "started_at"
+    for organization_pk, name, key, moment in rows.values_list(
+        "organization_id", "job_type_id", "lane_key", "started_at"
     ):
         if moment is not None:
-            yield name, organization_pk, lane_key, moment.timestamp()
+            yield Lane(organization_pk, name, key), moment.timestamp()

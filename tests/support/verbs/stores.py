@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.values import class_of as histogram_class
     from django_jobs.engine.store.values import LostRace
     from django_jobs.engine.store.values import NewJob
+    from django_jobs.engine.store.values import InFlightJob
     from django_jobs.engine.store.values import Lane
     from django_jobs.engine.store.values import LaneBound
     from django_jobs.engine.store.values import LaneMark

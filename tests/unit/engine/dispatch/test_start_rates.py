@@ -11,7 +11,7 @@ import pytest
 
 from django_jobs.engine.dispatch.rates import NO_LIMIT
 from tests.support import verbs
-from tests.support.start_rates import ORGANIZATION, START, Simulation, most_in_a_window, tenths
+from tests.support.start_rates import ORGANIZATION, START, Simulation, job_of, lane_of, most_in_a_window, tenths
 from tests.support.tuning import Tuning
 from tests.support.verbs import StartAttempt, StartLimit
 
@@ -154,11 +154,11 @@ def test_a_clock_that_is_set_back_a_little_again_and_again_costs_nearly_nothing(
 def test_a_clock_that_was_set_back_from_the_begin_of_a_bucket_to_an_end_lets_nothing_go_early() -> None:
     limits, begin = {MAIL: StartLimit(1, None, 10)}, 1_700_000_000.0
     rates = verbs.read_start_rates(None, limits, [], begin)
-    rates.take(MAIL, ORGANIZATION, 0, 1, 0)
+    rates.take(job_of(MAIL, 0, 1))
     rates = verbs.read_start_rates(rates.to_keep(), limits, [], begin + 0.1001, lambda _: {(1, 0): begin + 0.0499})
     rates = verbs.read_start_rates(rates.to_keep(), limits, [], begin - 100 + 0.0999)
     rates = verbs.read_start_rates(rates.to_keep(), limits, [], begin - 100 + 0.0999 + 9.9002)
-    assert rates.left(MAIL, ORGANIZATION, 0) == 0
+    assert rates.left(lane_of(MAIL)) == 0
 
 
 def test_a_key_that_nobody_asked_for_when_the_clock_was_set_back_is_not_blocked() -> None:
@@ -176,12 +176,12 @@ def test_starts_in_long_buckets_count_in_full_when_the_window_is_made_shorter() 
     for limit in (StartLimit(1, None, 100), StartLimit(None, 1, 100)):
         limits, begin = {MAIL: limit}, 1_700_000_000.0
         rates = verbs.read_start_rates(None, limits, [], begin)
-        rates.take(MAIL, ORGANIZATION, 0, 1, 0)
+        rates.take(job_of(MAIL, 0, 1))
         kept = verbs.read_start_rates(rates.to_keep(), limits, [], begin + 0.7).to_keep()
         shorter = {MAIL: limit._replace(seconds=2)}
         kept = verbs.read_start_rates(kept, shorter, [], begin + 1.0).to_keep()
-        assert verbs.read_start_rates(kept, shorter, [], begin + 2.5).left(MAIL, ORGANIZATION, 0) == 0
-        assert verbs.read_start_rates(kept, shorter, [], begin + 4.2).left(MAIL, ORGANIZATION, 0) == 1
+        assert verbs.read_start_rates(kept, shorter, [], begin + 2.5).left(lane_of(MAIL)) == 0
+        assert verbs.read_start_rates(kept, shorter, [], begin + 4.2).left(lane_of(MAIL)) == 1
 
 
 def test_a_job_that_was_handed_back_counts_for_each_of_its_starts() -> None:
@@ -227,10 +227,10 @@ def test_what_the_rows_say_counts_from_no_earlier_than_the_pass_that_saw_it_queu
 
     limits = {MAIL: StartLimit(1, None, 10)}
     first = verbs.read_start_rates(None, limits, [], START)
-    first.take(MAIL, ORGANIZATION, 0, 1, 0)
+    first.take(job_of(MAIL, 0, 1))
     second = verbs.read_start_rates(first.to_keep(), limits, [], START + 9, wrong_rows)
     third = verbs.read_start_rates(second.to_keep(), limits, [], START + 9.9)
-    assert third.left(MAIL, ORGANIZATION, 0) == 0
+    assert third.left(lane_of(MAIL)) == 0
 
 
 def test_what_went_back_to_the_backlog_takes_no_room_where_the_rows_tell_it() -> None:
@@ -250,25 +250,25 @@ def test_what_went_back_to_the_backlog_takes_no_room_where_the_rows_tell_it() ->
 
 def test_what_was_taken_and_not_queued_after_all_counts_no_more() -> None:
     rates = verbs.read_start_rates(None, {MAIL: StartLimit(1, 1, 10)}, [], START)
-    rates.take(MAIL, ORGANIZATION, 3, 1, 0)
-    assert rates.left(MAIL, ORGANIZATION, 3) == 0
-    rates.put_back(MAIL, ORGANIZATION, 3, 1, 0)
-    assert rates.left(MAIL, ORGANIZATION, 3) == 1
+    rates.take(job_of(MAIL, 3, 1))
+    assert rates.left(lane_of(MAIL, 3)) == 0
+    rates.put_back(job_of(MAIL, 3, 1))
+    assert rates.left(lane_of(MAIL, 3)) == 1
     assert rates.to_keep() == {}
 
 
 def test_a_type_without_limits_of_starts_has_none() -> None:
-    rates = verbs.read_start_rates(None, {MAIL: StartLimit(None, None, 60)}, [("other", ORGANIZATION, 0, 1, 0)], START)
-    rates.take("other", ORGANIZATION, 0, 2, 0)
-    rates.put_back("other", ORGANIZATION, 0, 2, 0)
-    assert rates.left("other", ORGANIZATION, 0) == rates.left(MAIL, ORGANIZATION, 0) == NO_LIMIT
+    rates = verbs.read_start_rates(None, {MAIL: StartLimit(None, None, 60)}, [job_of("other", 0, 1)], START)
+    rates.take(job_of("other", 0, 2))
+    rates.put_back(job_of("other", 0, 2))
+    assert rates.left(lane_of("other")) == rates.left(lane_of(MAIL)) == NO_LIMIT
     assert rates.next_at() is None
 
 
 def test_what_others_queued_counts() -> None:
-    queued = [(MAIL, ORGANIZATION, 0, pk, 0) for pk in range(3)]
+    queued = [job_of(MAIL, 0, pk) for pk in range(3)]
     rates = verbs.read_start_rates(None, {MAIL: StartLimit(3, None, 10)}, queued, START)
-    assert rates.left(MAIL, ORGANIZATION, 0) == 0
+    assert rates.left(lane_of(MAIL)) == 0
 
 
 def test_somebody_looks_again_exactly_when_the_next_one_may_start() -> None:
@@ -286,7 +286,7 @@ def test_nobody_needs_to_look_again_where_nothing_is_at_its_rate() -> None:
     limits = {MAIL: StartLimit(5, None, 10)}
     assert verbs.read_start_rates(None, limits, [], START).next_at() is None
     asked = verbs.read_start_rates(None, limits, [], START)
-    assert asked.left(MAIL, ORGANIZATION, 0) == 1
+    assert asked.left(lane_of(MAIL)) == 1
     assert asked.next_at() is None
 
 
@@ -300,17 +300,6 @@ def test_looks_at_what_does_not_start_become_rare() -> None:
         simulation.go_on(simulation.next_at - simulation.now)
         count += 1
     assert count < 300
-
-
-def test_more_than_can_be_kept_does_not_start(tuning: Tuning) -> None:
-    tuning.set(rate_jobs_in_hand=25)
-    simulation = Simulation({MAIL: StartLimit(1000, None, 1)}, itertools.repeat(5.0))
-    simulation.submit(MAIL, 100)
-    simulation.run(4.0, every(0.02))
-    assert simulation.waiting[MAIL, 0] == 75
-    assert simulation.next_at is not None
-    simulation.run(30.0, every(0.02))
-    assert simulation.waiting[MAIL, 0] == 0
 
 
 def test_keys_have_rates_of_their_own_beside_that_of_their_type() -> None:
@@ -363,12 +352,12 @@ def test_a_key_that_did_not_start_anything_within_the_window_is_forgotten() -> N
 def test_a_limit_of_keys_that_is_given_up_leaves_what_is_in_hand_to_the_type() -> None:
     limits = {MAIL: StartLimit(2, 2, 10)}
     rates = verbs.read_start_rates(None, limits, [], START)
-    rates.take(MAIL, ORGANIZATION, 5, 1, 0)
-    rates.take(MAIL, ORGANIZATION, 6, 2, 0)
+    rates.take(job_of(MAIL, 5, 1))
+    rates.take(job_of(MAIL, 6, 2))
     kept = json.loads(json.dumps(rates.to_keep()))
-    for queued in ([], [(MAIL, ORGANIZATION, 5, 1, 0)]):
+    for queued in ([], [job_of(MAIL, 5, 1)]):
         later = verbs.read_start_rates(kept, {MAIL: StartLimit(2, None, 10)}, queued, START + 5)
-        assert later.left(MAIL, ORGANIZATION, 7) == 0
+        assert later.left(lane_of(MAIL, 7)) == 0
 
 
 def test_a_type_that_has_no_limit_any_more_is_forgotten() -> None:
