@@ -16,7 +16,13 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from django_jobs import pools
 from django_jobs.broker import rq_worker
 from django_jobs.broker.queues import (
+    BELL,
+    LEAD,
+    LEADER,
+    LOOK,
     MARKER,
+    RING,
+    STOP_LEADING,
     are_foreign_run,
     as_bytes,
     as_id,
@@ -25,16 +31,11 @@ from django_jobs.broker.queues import (
     connect,
     errors_translated,
     is_foreign,
-    lead,
-    look,
     look_for_foreign,
     push,
     queue_key,
-    queue_names,
-    ring,
     set_aside,
     shared,
-    stop_leading,
     take,
     wait,
 )
@@ -98,19 +99,20 @@ class RQBroker(Broker):
         known = pools.named()
 
         def read(client: Redis) -> BrokerState:
-            rings, counts = look(client, list(known.values()))
+            rings, counts = client.eval(LOOK, 1 + len(known), BELL, *map(queue_key, known.values()))
             return BrokerState(dict(zip(known, counts, strict=True)), rings)
 
         return self._call(read)
 
     def ring(self) -> None:
-        self._call(ring)
+        self._call(lambda client: client.eval(RING, 1, BELL))
 
     def lead(self, leader: str, seconds: float, *, rings: bool) -> bool:
-        return self._call(lambda client: lead(client, leader, seconds, rings=rings))
+        milliseconds = round(seconds * 1000)
+        return bool(self._call(lambda client: client.eval(LEAD, 2, BELL, LEADER, leader, milliseconds, int(rings))))
 
     def stop_leading(self, leader: str) -> None:
-        self._call(lambda client: stop_leading(client, leader))
+        self._call(lambda client: client.eval(STOP_LEADING, 1, LEADER, leader))
 
     def depths(self) -> dict[Queue, int]:
         return self.look().depths
@@ -163,7 +165,7 @@ class RQBroker(Broker):
         return sorted(filter(is_foreign, waiting))
 
     def set_aside(self) -> SetAside:
-        return self._call(lambda client: look_for_foreign(client, queue_names()))
+        return self._call(lambda client: look_for_foreign(client, pools.queue_names()))
 
     def other_workers(self, queues: Sequence[str]) -> Mapping[str, int]:
         return self._call(lambda client: rq_worker.plain_workers_by_queue(client, queues))

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import django_rq
 import redis
@@ -28,7 +28,6 @@ from rq.queue import Queue as RQQueue
 from rq.suspension import WORKERS_SUSPENDED
 from rq.utils import utcformat
 
-from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import timing
 from django_jobs.engine.ports import ForeignEntry, Queue, SetAside, Ticket
@@ -39,16 +38,6 @@ from django_jobs.texts import say
 # Connections to Redis, as the host configured them in RQ_QUEUES, on which no call waits for long.
 
 
-def queue_name(priority: int, pool: str = DEFAULT_POOL) -> str:
-    """Return the name of a priority's RQ queue."""
-    return Queue(pool, priority).name
-
-
-def queue_names() -> list[str]:
-    """Return the names of all our queues, the most urgent of each pool first."""
-    return pools.queue_names()
-
-
 def connect(answer_seconds: float = timing.BROKER_ANSWER_SECONDS) -> Redis:
     """Return a new client with its own pool. No call takes longer than connecting and ``answer_seconds``.
 
@@ -57,7 +46,7 @@ def connect(answer_seconds: float = timing.BROKER_ANSWER_SECONDS) -> Redis:
     It sends no CLIENT SETINFO when it connects: that costs a round trip, and each process the memory in which redis-py
     reads the metadata of its package. Raises ImproperlyConfigured when RQ_QUEUES does not say where Redis is.
     """
-    name = queue_name(Priority.NORMAL)
+    name = Queue(DEFAULT_POOL, Priority.NORMAL).name
     try:
         client: Redis = django_rq.get_connection(name)
     # The text may hold a part of the password. AttributeError: the URL is None, as of a variable that nobody has set.
@@ -190,35 +179,24 @@ return {0, taken}
 # Returns the bell's count and the queues' lengths. A bell that somebody overwrote may be no number; it counts as 0. By
 # its first line it is refused where Redis takes no writes, since it is full or a replica: what was queued after such a
 # look would get no ticket.
-_LOOK: Final = """#!lua
+LOOK: Final = """#!lua
 local counts = {}
 for i = 2, #KEYS do counts[i - 1] = redis.call('LLEN', KEYS[i]) end
 return {tonumber(redis.pcall('GET', KEYS[1])) or 0, counts}
 """
 
 # Counts the bell up. One that is no number is replaced by the time, a number that nobody has read there yet.
-_RING: Final = """
+RING: Final = """
 if type(redis.pcall('INCR', KEYS[1])) ~= 'number' then
   redis.call('SET', KEYS[1], redis.call('TIME')[1])
 end
 """
 
 
-def look(connection: Redis, names: Sequence[str]) -> tuple[int, list[int]]:
-    """Return the bell's count, and how many entries wait in each queue."""
-    rings, counts = cast("tuple[int, list[int]]", connection.eval(_LOOK, 1 + len(names), BELL, *map(queue_key, names)))
-    return rings, counts
-
-
-def ring(connection: Redis) -> None:
-    """Count the bell up."""
-    connection.eval(_RING, 1, BELL)
-
-
 # Counts the bell up if it is asked to; then takes the lead, or keeps it, unless somebody else has it. What lasts for
 # ever, or for longer than a lead, is none that a leader took.
-_LEAD: Final = (
-    f"if ARGV[3] == '1' then {_RING} end"
+LEAD: Final = (
+    f"if ARGV[3] == '1' then {RING} end"
     """
 local leader = redis.pcall('GET', KEYS[2])
 local left = redis.call('PTTL', KEYS[2])
@@ -230,21 +208,12 @@ return 1
 """
 )
 
-_STOP_LEADING: Final = """
+# Gives the lead up, if this leader has it.
+STOP_LEADING: Final = """
 if redis.pcall('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
 """
-
-
-def lead(connection: Redis, leader: str, seconds: float, *, rings: bool) -> bool:
-    """Count the bell up if ``rings``; return whether this leader has the lead now, for so many seconds."""
-    return bool(connection.eval(_LEAD, 2, BELL, LEADER, leader, round(seconds * 1000), int(rings)))
-
-
-def stop_leading(connection: Redis, leader: str) -> None:
-    """Give the lead up, if this leader has it."""
-    connection.eval(_STOP_LEADING, 1, LEADER, leader)
 
 
 def as_id(raw: bytes) -> str:

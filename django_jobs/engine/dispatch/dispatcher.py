@@ -30,6 +30,7 @@ from typing import Final
 from django.db import Error
 from django.db.models import Q
 
+from django_jobs import pools
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, tickets, turns, window
@@ -42,7 +43,6 @@ from django_jobs.engine.store.values import Condition, Move, Moved
 from django_jobs.engine.transitions import move
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import EngineLease, Job, JobType
-from django_jobs.pools import of_pool, served_by
 from django_jobs.statuses import DISPATCHABLE, Priority, Status
 
 TIMES_IN_LINE: Final = 4
@@ -300,10 +300,10 @@ def anything_queued(queues: Collection[str] = ()) -> bool:
     if _dispatch_if_room(Priority.LOW, 1.0, TimeBudget()) is None:
         return True
     rows = Job.primary.filter(status=Status.QUEUED)
-    if queues or window.are_several():
-        served = served_by(queues)
+    if queues or pools.configured():
+        served = pools.served_by(queues)
         of_each = [
-            Q(job_type__pool=pool, priority__in=[queue.priority for queue in of_pool(served, pool)])
+            Q(job_type__pool=pool, priority__in=[queue.priority for queue in pools.of_pool(served, pool)])
             for pool in {queue.pool for queue in served}
         ]
         rows = rows.filter(functools.reduce(operator.or_, of_each, Q(pk__in=[])))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine import timing
 from django_jobs.engine.dispatch import in_flight, rates
 from django_jobs.engine.dispatch.in_flight import InFlight
-from django_jobs.engine.dispatch.rates import StartRates
+from django_jobs.engine.dispatch.rates import NO_LIMIT, StartRates
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Candidate, Lane
@@ -345,8 +344,6 @@ def _is_try_queued(row: Breaker) -> bool:
 # :mod:`.rates`.
 
 
-#: As good as no limit.
-MANY: Final = sys.maxsize
 NOTHING: Final[Mapping[Lane, int]] = MappingProxyType({})
 
 
@@ -385,14 +382,14 @@ class QueueLimits:
         """Return how many more jobs of a type may be queued, whoever's they are."""
         kind = self._kinds.get(job_type)
         if kind is None:
-            return MANY
+            return NO_LIMIT
         return min(self._left_of(None, job_type, kind.max_running), self.rates.left_of_type(job_type))
 
     def left_of_organization(self, job_type: str, organization_pk: Any) -> int:
         """Return how many more jobs of a type an organization may have queued, by the limit of each organization."""
         kind = self._kinds.get(job_type)
         if kind is None:
-            return MANY
+            return NO_LIMIT
         return max(0, self._left_of(organization_pk, job_type, kind.max_running_per_organization))
 
     def is_at_ease(self, job_type: str) -> bool:
@@ -404,7 +401,7 @@ class QueueLimits:
         """Return how many more jobs of a lane may be queued."""
         kind = self._kinds.get(lane.job_type)
         if kind is None:
-            return MANY
+            return NO_LIMIT
         if not kind.is_open:
             return 0
         left = min(
@@ -469,8 +466,8 @@ class QueueLimits:
     def _left_of(self, organization_pk: Any, job_type: str, limit: int | None) -> int:
         """Return how many more may go of an organization, or of all for None, by a limit and the breaker."""
         key = organization_pk, job_type
-        left = MANY if limit is None else limit - self._in_flight[key]
-        return min(left, self._allowed.get(key, MANY))
+        left = NO_LIMIT if limit is None else limit - self._in_flight[key]
+        return min(left, self._allowed.get(key, NO_LIMIT))
 
 
 def limits_of(types: Iterable[JobType]) -> QueueLimits:

@@ -250,7 +250,7 @@ KEY_BUCKETS: Final = 50
 #: Keys with a window of their own, of a type; and how many windows the others share.
 MAX_KEYS: Final = 1_000
 STRIPES: Final = 100
-#: What is left of a type without a limit of starts.
+#: What is left where there is no limit.
 NO_LIMIT: Final = sys.maxsize
 
 
@@ -403,7 +403,7 @@ class StartRates:
     def left(self, lane: Lane) -> int:
         """Return how many more jobs of a lane may be queued now; NO_LIMIT for a type without limits of starts."""
         rates = self._types.get(lane.job_type)
-        return NO_LIMIT if rates is None else max(0, rates.left(_key(lane)))
+        return NO_LIMIT if rates is None else rates.left(_key(lane))
 
     def counted(self, job_type: str) -> int | None:
         """Return how many count against the limit of a type now; None for one without a limit of its own."""

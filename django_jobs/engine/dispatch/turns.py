@@ -19,7 +19,8 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
 from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
 from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_RATES, NEXT_START, InFlight, known_held
-from django_jobs.engine.dispatch.limits import MANY, QueueLimits, TypeFlow, read_limits, read_special
+from django_jobs.engine.dispatch.limits import QueueLimits, TypeFlow, read_limits, read_special
+from django_jobs.engine.dispatch.rates import NO_LIMIT
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
 from django_jobs.engine.dispatch.window import QueueRoom
@@ -627,7 +628,7 @@ def _pick_share(queues: Collection[Queue], count: int, state: PassState) -> dict
         # What has a rate or goes to try takes the usual way, where each is counted. So does what has so many places:
         # turns for them would be counted though the worker leaves some.
         limits = state.limits
-        kinds = [name for name in job_types if limits.is_at_ease(name) and limits.left_of_type(name) >= MANY]
+        kinds = [name for name in job_types if limits.is_at_ease(name) and limits.left_of_type(name) >= NO_LIMIT]
         if count > 0 and queue in queues:
             picked[queue] = pick(queue, kinds, QueueRoom(count), state)
             count -= len(picked[queue])

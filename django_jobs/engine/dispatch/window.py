@@ -107,18 +107,13 @@ logger = logging.getLogger("django_jobs")
 _other_pools: Final[Memory[str, Mapping[str, str]]] = Memory(10)
 
 
-def are_several() -> bool:
-    """Return whether there is any pool beside the default one."""
-    return bool(configured())
-
-
 def pool_of(job_type: str) -> str:
     """Return the name of the pool that runs a job type, also of one that is not configured.
 
     While only the default pool is configured nothing is read, and that is the answer: there the types of other pools
     are found by the statements that read types anyway.
     """
-    return _pools().get(job_type, DEFAULT_POOL) if are_several() else DEFAULT_POOL
+    return _pools().get(job_type, DEFAULT_POOL) if configured() else DEFAULT_POOL
 
 
 def forget_pools(**_: Any) -> None:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     # Broker
     from django_jobs.broker.rq_guard import check_django_rq_pages
     from django_jobs.broker.rq_guard import check_one_redis
-    from django_jobs.broker.queues import queue_names as broker_queue_names
+    from django_jobs.pools import queue_names as broker_queue_names
     from django_jobs.broker.queues import close_shared as close_shared_redis
     from django_jobs.broker.queues import connect as connect_redis
     from django_jobs.broker.queues import errors_translated as redis_errors_translated
