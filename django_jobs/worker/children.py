@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable
+from subprocess import Popen
 from typing import Final
 
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
@@ -20,7 +21,7 @@ from django_jobs.texts import Text, say
 from django_jobs.worker import processes
 from django_jobs.worker.interruption import SIGNAL
 from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.processes import REASONS, RECYCLED, STACKS_SIGNAL, ForkServer, Process
+from django_jobs.worker.processes import REASONS, RECYCLED, STACKS_SIGNAL, AdoptedProcess, ForkServer
 from django_jobs.worker.shared import LoopStep, OccupiedSlot, SharedSlots, StopRequest
 
 
@@ -136,7 +137,7 @@ class StackFile:
 
     def _has_threads_of(self, running: Iterable[OccupiedSlot]) -> bool:
         """Return whether the process has written the threads of these jobs since it was asked."""
-        _, blocks = _parted(self._text_from(self._size_before))
+        _, blocks = _parted(self.read(self._size_before))
         return all(item.thread in blocks for item in running if item.thread)
 
     def is_to_be_asked_again(self, running: Iterable[OccupiedSlot]) -> bool:
@@ -146,11 +147,8 @@ class StackFile:
         _, blocks = _parted(self.read())
         return any(NO_FRAME in blocks.get(item.thread, "") for item in running)
 
-    def read(self) -> str:
-        """Return what was written."""
-        return self._text_from(0)
-
-    def _text_from(self, start: int) -> str:
+    def read(self, start: int = 0) -> str:
+        """Return what was written from this byte on."""
         return os.pread(self.descriptor, MAX_BYTES, start).decode(errors="replace").replace("\0", "")
 
     def close(self) -> None:
@@ -223,7 +221,7 @@ class ChildProcess:
         self.condemned_at: float | None = None
         self.process = self._started(options, fork_server)
 
-    def _started(self, options: WorkerOptions, fork_server: ForkServer | None) -> Process:
+    def _started(self, options: WorkerOptions, fork_server: ForkServer | None) -> AdoptedProcess | Popen[bytes]:
         arguments, descriptors = [self.name, options.to_json()], [self.slots.descriptor, self.stacks.descriptor]
         try:
             if fork_server is None or fork_server.is_lost:

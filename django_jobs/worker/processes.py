@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
 from django.db import Error
 
@@ -164,22 +164,6 @@ _TASKS: Final = Path("/proc/self/task")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-class Process(Protocol):
-    """What is known of a process that was started; ``returncode`` is negative for a signal, as in subprocess."""
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def returncode(self) -> int | None: ...
-
-    def poll(self) -> int | None:
-        """Return how the process ended; None while it lives."""
-
-    def send_signal(self, sig: int) -> None:
-        """Send it a signal; nothing where it is known to have ended."""
-
-
 def may_fork() -> bool:
     """Return whether this process can be forked: it must be alone in itself, for no thread but this one is copied.
 
@@ -257,7 +241,7 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def start_fresh(module: str, arguments: Sequence[str], descriptors: Sequence[int]) -> Process:
+def start_fresh(module: str, arguments: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
     """Start a module in a fresh interpreter, which inherits these descriptors. Raises OSError where that fails."""
     return subprocess.Popen(  # noqa: S603  (our own interpreter and module)
         [sys.executable, "-m", module, *arguments, *map(str, descriptors), str(os.getpid())],
@@ -285,7 +269,6 @@ MAX_ARGUMENTS: Final = 65_536
 MAX_DESCRIPTORS: Final = 8
 #: How ps and top call it.
 NAME: Final = b"jobs-forkserver"
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _SET_NAME: Final = 15
 _GET_NAME: Final = 16
 _SET_CHILD_SUBREAPER: Final = 36
@@ -367,19 +350,16 @@ class ForkServer:
 
     def _lose(self, error: OSError) -> None:
         logger.warning("event=fork_server_lost error=%r", error)
-        self._end(signal.SIGKILL)  # a frozen one must not fork later
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)  # a frozen one must not fork later
+        self.close()
 
     def close(self) -> None:
         """Let the server end; its children go on."""
-        self._end(None)
-
-    def _end(self, number: int | None) -> None:
         process, self._process = self._process, None
         self._socket.close()
         if process is None:
             return
-        if number is not None:
-            process.send_signal(number)
         deadline = time.monotonic() + timing.FORK_SERVER_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -409,7 +389,7 @@ def _prctl(option: int, argument: Any) -> None:
 def _serve(end: socket.socket, begin: Begin) -> NoReturn:
     """Fork a child for each message, until the supervisor has closed its end or is gone."""
     # A stop goes to the whole group or unit; the supervisor alone obeys it. Blocked, none to a child is lost either.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     on_end = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a host's would take away how a process ended
     name = ctypes.create_string_buffer(16)
     _prctl(_GET_NAME, name)
@@ -485,4 +465,4 @@ def _restore(name: ctypes.Array[ctypes.c_char], on_end: Any) -> None:
     signal.signal(signal.SIGCHLD, on_end)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

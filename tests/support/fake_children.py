@@ -39,7 +39,7 @@ class FakeChild(ChildProcess):
     def __init__(self, *running: OccupiedSlot, returncode: int | None = None) -> None:
         self.name = "child"
         self.killed = self.condemned_at = None
-        self.process = SimpleNamespace(pid=1234, returncode=returncode, poll=lambda: returncode)
+        self.process = SimpleNamespace(pid=1234, returncode=returncode, poll=lambda: returncode)  # type: ignore[assignment]
         self.requests: list[tuple[tuple[int, int], StopRequest]] = []
         self.renewals: list[float] = []
         self.in_hand: frozenset[tuple[int, int]] = frozenset()
