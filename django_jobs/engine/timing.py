@@ -372,6 +372,8 @@ IDLE_CONNECTION_SECONDS: Final = 5.0
 RESTED_CONNECTION_SECONDS: Final = 0.5
 #: A call that outlives its handler by so long is left behind.
 HUNG_CALL_SECONDS: Final = 3.0
+#: Until then the loop looks this often whether it has ended. Below HUNG_CALL_SECONDS.
+HUNG_CALL_LOOK_SECONDS: Final = 0.01
 #: Tasks that a handler left behind have so long to end once they are canceled. Below HUNG_CALL_SECONDS.
 LEFT_BEHIND_TASK_SECONDS: Final = 1.0
 #: A job that was claimed so lately has its lease for certain.

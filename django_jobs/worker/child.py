@@ -148,7 +148,7 @@ class Child:
         self.relay = StopRelay(state, supervisor)
         served = {queue.pool for queue in served_by(state.options.queues)}
         self.refiller = Refiller(state.prefetch.refilled, served)
-        self.claims = Claims(state, self.slots.fits, self.refiller.ask)
+        self.claims = Claims(state, self.refiller.ask)
         state.room_was_made = self.refiller.ask_in_place_of_ended
         state.wants_less = state.held.found_more = self.refiller.ask_for_pass
         #: Whether another process is to take its place, since it ran as many jobs or holds as much as it may.
@@ -204,7 +204,6 @@ class Child:
                 self.state.consumer.listen(self.state.cancel, self.state.stop)
                 return
             except Exception as error:  # noqa: BLE001  (whatever fails when the worker starts is tried again)
-                self._log(error)
                 self._go_on_after(error)
 
     def _check_broker(self) -> None:
@@ -219,7 +218,10 @@ class Child:
             self._is_own_broker = True
 
     def _go_on_after(self, error: Exception) -> None:
-        """Wait a moment before the next try. Raises WorkerFailed when there is to be none."""
+        """Log a failure, and wait a moment before the next try. Raises WorkerFailed when there is to be none."""
+        self._log(error)
+        if isinstance(error, Error):
+            database.mend_connections()
         self._is_own_broker = False
         self._failures.failed(error)
         self.state.stopping.wait(1.0)
@@ -251,9 +253,6 @@ class Child:
         try:
             count = self._take_and_claim()
         except Exception as error:  # noqa: BLE001  (no worker dies of a mistake)
-            self._log(error)
-            if isinstance(error, Error):
-                database.mend_connections()
             self._go_on_after(error)
             return True
         self._failures.succeeded()

@@ -202,6 +202,10 @@ class ChildState:
         """Whether to take no new jobs until further notice."""
         return self.shared_slots.board.is_quiet
 
+    def fits(self, job_types: Sequence[str]) -> int:
+        """Return how many of the jobs of these types, the first ones first, should start soon."""
+        return self.prefetch.fits(job_types, self.batch.free(), self.options.threads)
+
     def stop(self) -> None:
         """Take no more jobs; those that run get the grace."""
         self.stopping.set()

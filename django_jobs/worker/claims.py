@@ -151,12 +151,9 @@ class Claims:
     the broker, and does not have the broker filled again until that gives little.
     """
 
-    def __init__(
-        self, state: ChildState, fits: Callable[[Sequence[str]], int], refill: Callable[[int], object]
-    ) -> None:
-        """Make one; ``fits`` says how many jobs of these types will start soon, ``refill`` has the broker filled."""
+    def __init__(self, state: ChildState, refill: Callable[[int], object]) -> None:
+        """Make one; ``refill`` has the broker filled."""
         self._state = state
-        self._fits = fits
         self._refill = refill
         self._refilled = 0.0
         self._queues = served_by(state.options.queues)
@@ -170,7 +167,7 @@ class Claims:
         hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
         with self._state.step(LoopStep.CLAIMING), hands:
             set_aside, examining = self._state.held.add, self._state.shared_slots.board.examine
-            claimed = claim_jobs(tickets, self._state.name, self._fits, set_aside=set_aside, examining=examining)
+            claimed = claim_jobs(tickets, self._state.name, self._state.fits, set_aside=set_aside, examining=examining)
             if not self.expects_backlog:
                 self._ask(tickets[0].priority)  # before a handler begins: it may be waited for
             self._state.put(self._state.doubts.answered(tickets, claimed))
@@ -179,24 +176,22 @@ class Claims:
             self._expect(len(claimed))
         return [item.job_type for item in claimed]
 
-    def share(self, count: int, beside: Sequence[str] = ()) -> int:
-        """Claim up to ``count`` jobs of the backlog; return how many it got.
+    def share(self, count: int, beside: Sequence[str] = ()) -> None:
+        """Claim up to ``count`` jobs of the backlog.
 
         They start behind those that were just claimed by tickets, whose types are ``beside``. While others take theirs,
         a backlog is expected still: who waited in vain comes again.
         """
-        found: int | None = 0
         self.expects_backlog = False  # also where this fails
         try:
-            found = self._share(count, beside) if count >= shares.MIN_SHARE else 0
-            if found is None:
+            claimed = self._share(count, beside) if count >= shares.MIN_SHARE else 0
+            if claimed is None:
                 self.expects_backlog = True
             else:
-                self._expect(len(beside) + found)
+                self._expect(len(beside) + claimed)
         finally:
             if not self.expects_backlog:
                 self._ask(Priority.CRITICAL)
-        return found or 0
 
     def before_waiting(self) -> None:
         """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
@@ -212,6 +207,7 @@ class Claims:
         self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible()
 
     def _share(self, count: int, beside: Sequence[str]) -> int | None:
+        """Claim a share; return how many jobs it has, or None while others take theirs."""
         noted: list[Ticket] = []
         with self._state.step(LoopStep.CLAIMING), contextlib.ExitStack() as hands:
 
@@ -221,7 +217,7 @@ class Claims:
                 hands.enter_context(self._state.shared_slots.in_hands([(item.pk, item.attempt) for item in tickets]))
 
             def fits(job_types: Sequence[str]) -> int:
-                return self._fits([*beside, *job_types]) - len(beside)
+                return self._state.fits([*beside, *job_types]) - len(beside)
 
             taker = shares.Taker(self._state.name, fits, about_to_start)
             found = shares.take_share(self._queues, count, taker)

@@ -58,20 +58,8 @@ class ThreadCalls:
 
     async def ended(self, deadline: float) -> None:
         """Return once none is under way; at the deadline, on the clock of ``time.monotonic``, in any case."""
-        while (left := self.under_way()) and (seconds := deadline - time.monotonic()) > 0:
-            await _ended(left[0], seconds)
-
-
-async def _ended(future: Future[Any], seconds: float) -> None:
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-    def tell(_: Future[Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(ended.set)
-
-    future.add_done_callback(tell)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ended.wait(), seconds)
+        while self.under_way() and time.monotonic() < deadline:  # noqa: ASYNC110  (threads set no event of the loop)
+            await asyncio.sleep(timing.HUNG_CALL_LOOK_SECONDS)
 
 
 #: The calls in other threads of the handler that runs in this context.
@@ -408,13 +396,14 @@ def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Inte
 class EventLoop:
     """Starts coroutines of the batch as soon as slots are free, each in a task and a context of its own.
 
-    ``first_slot`` is the first of as many shared slots as may run at a time; ``on_end`` is called at each end.
+    Their shared slots follow those of the threads; ``on_end`` is called at each end.
     """
 
-    def __init__(self, state: ChildState, first_slot: int, on_end: Callable[[], object]) -> None:
+    def __init__(self, state: ChildState, on_end: Callable[[], object]) -> None:
         self._state = state
         self._on_end = on_end
-        self._free = [SyncThread(first_slot + number) for number in reversed(range(state.options.threads))]
+        threads = state.options.threads
+        self._free = [SyncThread(slot) for slot in reversed(range(threads, 2 * threads))]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._other_threads = OtherThreads(state.options.threads)

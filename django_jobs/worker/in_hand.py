@@ -400,12 +400,8 @@ class JobsInHand:
         with self._lock:
             return self._slots - self.running - self.waiting_count()
 
-    def surplus(self) -> int:
-        """Return how many jobs wait for a slot that is not free yet."""
-        return max(0, -self.free())
-
     def waiting_for_threads(self) -> int:
-        """Return how many of them run in threads."""
+        """Return how many of the jobs that have not started run in threads."""
         return len(self._waiting)
 
     def busy(self) -> int:

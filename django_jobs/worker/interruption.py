@@ -344,6 +344,3 @@ class RunningJobs:
         for (pk, _), interrupter in self.interrupters().items():
             if pk in pks:
                 interrupter.request(JobCanceled)
-
-    def __bool__(self) -> bool:
-        return bool(self._jobs)

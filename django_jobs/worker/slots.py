@@ -52,8 +52,7 @@ class GroupCommit:
 
     def ask(self) -> None:
         """Ask for what ended to be stored; return at once."""
-        if not self._asked.is_set():
-            self._asked.set()
+        self._asked.set()
 
     def check(self) -> None:
         """Raise the error that kept ends from being stored for as long as a burst waits for that."""
@@ -98,9 +97,10 @@ class ThreadSlots:
 
     def __init__(self, state: ChildState) -> None:
         self._state = state
+        self._limit = state.options.threads
         self._threads: list[threading.Thread] = []
         self._commit = GroupCommit(state)
-        self._loop = EventLoop(state, state.options.threads, self._commit.ask)
+        self._loop = EventLoop(state, self._commit.ask)
         self._not_before = 0.0
         #: How many jobs were finished, and may wait, when room was last asked for.
         self._finished = self._enough = 0
@@ -118,17 +118,9 @@ class ThreadSlots:
             return 0
         ahead = 0 if batch.is_held_up() else min(MAX_SET, self._state.prefetch.ahead(self._limit))
         self._enough = ahead // 2
-        if batch.surplus() > self._enough:
+        if -batch.free() > self._enough:  # so many wait for a slot
             return 0
         return max(0, min(batch.free() + ahead, MAX_SET - batch.waiting_count()))
-
-    @property
-    def _limit(self) -> int:
-        return self._state.options.threads
-
-    def fits(self, job_types: Sequence[str]) -> int:
-        """Return how many of the jobs of these types, the first ones first, should start soon."""
-        return self._state.prefetch.fits(job_types, self._state.batch.free(), self._limit)
 
     def _pause(self) -> float:
         """Return for how many seconds to start nothing."""
@@ -249,10 +241,6 @@ class MainThreadSlot:
     def room(self) -> int:
         """Return how many tickets to take now."""
         return self._state.prefetch.set_size()
-
-    def fits(self, job_types: Sequence[str]) -> int:
-        """Return how many of the jobs of these types, the first ones first, should start soon."""
-        return self._state.prefetch.fits(job_types)
 
     def run_batch(self) -> None:
         """Run the claimed jobs."""

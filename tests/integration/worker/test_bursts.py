@@ -46,7 +46,7 @@ class IdleChild(Child):
             wait_for_room=self._wait,
         )
         self._failures = FailureTracker(is_burst=True)
-        self.claims = Claims(self.state, len, lambda _: None)
+        self.claims = Claims(self.state, lambda _: None)
         self._is_own_broker = True
 
     def _wait(self) -> None:

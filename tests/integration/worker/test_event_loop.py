@@ -104,11 +104,9 @@ def test_coroutines_wait_for_each_other_in_one_thread(child: Child) -> None:
     assert child.run(meet, meet, meet, meet, meet, meet) == ["Completed"] * 6
     assert len(set(there)) == 1
     assert not child.slots._loop._tasks  # type: ignore[union-attr]
-    assert (child.state.batch.is_empty(), child.state.shared_slots.occupied(), bool(child.state.running)) == (
-        True,
-        [],
-        False,
-    )
+    assert child.state.batch.is_empty()
+    assert not child.state.shared_slots.occupied()
+    assert not child.state.running.interrupters()
 
 
 def test_no_more_run_at_a_time_than_there_are_slots_whatever_they_are(child: Child) -> None:

@@ -67,7 +67,7 @@ def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writ
 ) -> None:
     monkeypatch.setattr(verbs.store(), "has_one_writer", True)
     child.refiller = Refiller()
-    child.claims = Claims(child.state, child.slots.fits, child.refiller.ask)
+    child.claims = Claims(child.state, child.refiller.ask)
     begun: list[int] = []
     interpose("refill", lambda *_, if_empty=False: begun.append(-1 if if_empty else child.state.batch.busy()))
     pending_job()

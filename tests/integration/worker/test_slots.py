@@ -69,7 +69,7 @@ class Child:
 
     def is_idle(self) -> bool:
         state = self.state
-        return not state.running and not state.shared_slots.occupied() and state.batch.is_empty()
+        return not state.running.interrupters() and not state.shared_slots.occupied() and state.batch.is_empty()
 
 
 @pytest.fixture
@@ -447,4 +447,4 @@ def test_while_long_jobs_hold_all_slots_nothing_is_claimed_that_was_handed_back(
 
 
 def test_of_jobs_of_unknown_length_one_a_thread_is_taken(threaded: Child) -> None:
-    assert (threaded.slots.room(), threaded.slots.fits(["new"] * 5)) == (2, 2)
+    assert (threaded.slots.room(), threaded.state.fits(["new"] * 5)) == (2, 2)
