@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any, Final
@@ -317,15 +317,6 @@ class TaskInterrupter(Interrupter):
         stop are closed before another one gets them.
         """
         self._open = False
-
-    @contextlib.contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Allow interruptions of the guarded task inside the block."""
-        self._open = True
-        try:
-            yield
-        finally:
-            self.close()
 
 
 # Running one claimed job in a slot, whatever goes wrong there.
