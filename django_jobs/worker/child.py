@@ -52,27 +52,24 @@ from django_jobs.worker.slots import make_slots
 logger = logging.getLogger("django_jobs")
 
 
-class StopRelay:
+class StopRelay(threading.Thread):
     """Looks every 50 ms which handlers are to stop, and interrupts them again and again until they do."""
 
     def __init__(self, state: ChildState, supervisor: int) -> None:
+        super().__init__(name="relay", daemon=True)
         self._state = state
-        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._quit = threading.Event()
         self._supervisor = supervisor
         self._stop_seen: float | None = None
         self._canceled_since: dict[tuple[int, int], float] = {}
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
     def stop(self) -> None:
         """End the thread."""
         self._quit.set()
-        self._thread.join(timeout=10)
+        self.join(timeout=10)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Look until the end."""
         while not self._quit.wait(timing.CHILD_TICK_SECONDS):
             self._state.shared_slots.board.pulse()
             try:

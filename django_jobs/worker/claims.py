@@ -30,7 +30,7 @@ from django_jobs.worker.shared import LoopStep
 logger = logging.getLogger("django_jobs")
 
 
-class Refiller:
+class Refiller(threading.Thread):
     """Dispatches when it is asked to. What is asked while it works counts as one request.
 
     When nothing was asked for a moment it looks once more: a job that was submitted while the broker was still full of
@@ -48,6 +48,7 @@ class Refiller:
 
         It looks for room of these pools only, where any is named.
         """
+        super().__init__(name="refiller", daemon=True)
         self._note_seconds = note_seconds
         self._in_pools = in_pools
         self._asked = threading.Event()
@@ -58,11 +59,6 @@ class Refiller:
         self._priority = int(Priority.LOW)
         self._has_ended = self._is_pass_due = False
         self._flows_until = -math.inf
-        self._thread = threading.Thread(target=self._run, name="refiller", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def ask(self, priority: int) -> None:
         """Ask for a refill, since tickets of this priority, and perhaps of lower ones, were taken."""
@@ -88,9 +84,10 @@ class Refiller:
         """End the thread; wait for it for at most ten seconds."""
         self._quit = True
         self._asked.set()
-        self._thread.join(timeout=10)
+        self.join(timeout=10)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Refill whenever that is asked for, until the end."""
         while self._asked.wait() and not self._quit:
             try:
                 self._refill()

@@ -35,12 +35,12 @@ WAITED_BEHIND: Final = say("Handed back: it waited behind a slower job", code="w
 WORKER_QUIET: Final = say("Handed back: its worker was told to be quiet", code="worker_quiet")
 
 
-class Housekeeper:
+class Housekeeper(threading.Thread):
     """Looks every 50 ms, beside the main thread, whether one of its duties is due; five times a second when idle."""
 
     def __init__(self, state: ChildState, supervisor: int) -> None:
+        super().__init__(name="steward", daemon=True)
         self._state = state
-        self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
         self._quit = threading.Event()
         # The supervisor's process id is passed on, not asked for: it may have died while this process started.
         self._supervisor = supervisor
@@ -51,10 +51,6 @@ class Housekeeper:
         self._wants_less = False
         self._quiet_since: dt.datetime | None = None
         self._unknown: set[tuple[int, int]] = set()
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def announce(self) -> None:
         """Say which process this is and what it works on; first of all before it claims anything.
@@ -82,13 +78,14 @@ class Housekeeper:
     def stop(self) -> None:
         """End the thread, store what is left, and take the worker off the list."""
         self._quit.set()
-        self._thread.join(timeout=10)
+        self.join(timeout=10)
         self._guarded("settle", self._state.settler.finish)
         self._guarded("held", lambda: self._put_back_held(all_of_them=True))
         self._guarded("withdraw", lambda: window.withdraw_worker(self._state.name))
         drain_broadcasts()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Do what is due, until the end."""
         while not self._quit.wait(
             timing.HOUSEKEEPER_IDLE_TICK_SECONDS if self._is_idle() else timing.HOUSEKEEPER_TICK_SECONDS
         ):

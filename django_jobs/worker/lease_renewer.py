@@ -94,11 +94,12 @@ class Renewal:
         return self.began > item.started and worker_name in self.workers and key not in self.held
 
 
-class LeaseRenewer:
+class LeaseRenewer(threading.Thread):
     """Renews the leases of living children every sixth of LEASE_SECONDS, and ends what dead ones leave behind."""
 
     def __init__(self, living: Callable[[], Collection[str]], orders: OrderReader | None = None) -> None:
         """Make one for the ``living`` children, which also looks for ``orders``."""
+        super().__init__(name="keeper", daemon=True)
         self._living = living
         self._orders = orders or OrderReader("")
         #: The handlers that run, each with its child's name.
@@ -110,19 +111,14 @@ class LeaseRenewer:
         self._losses: deque[Loss] = deque()
         #: What waits behind handlers that hold their interpreters: worker, and (job, attempt) of each.
         self._to_hand_back: deque[tuple[str, list[tuple[int, int]]]] = deque()
-        self._stop = threading.Event()
+        self._quit = threading.Event()
         self._wake = threading.Event()
         self._next_renewal = 0.0
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         #: (job, attempt) → time.monotonic() at which its cancel was requested
         self.canceled: dict[tuple[int, int], float] = {}
         self.renewals: list[Renewal] = []
         #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.machine``.
         self.renewed: dict[str, float] = {}
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def report(self, loss: Loss) -> None:
         """Hand over what a dead child leaves behind."""
@@ -139,21 +135,22 @@ class LeaseRenewer:
         deadline = time.monotonic() + timing.RELEASE_LEAVE_SECONDS
         while self._losses and time.monotonic() < deadline:
             time.sleep(0.05)
-        self._stop.set()
+        self._quit.set()
         self._wake.set()
-        self._thread.join(timeout=timing.RELEASE_LEAVE_SECONDS)
+        self.join(timeout=timing.RELEASE_LEAVE_SECONDS)
 
     def is_lost(self, worker_name: str, item: OccupiedSlot) -> bool:
         """Return whether two renewals in a row missed this attempt: its job belongs to another worker now."""
         return len(self.renewals) == RENEWALS_TO_BE_LOST and all(it.missed(worker_name, item) for it in self.renewals)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
+    def run(self) -> None:
+        """Work until the end."""
+        while not self._quit.is_set():
             try:
                 self._round()
             except Exception:  # all running jobs depend on this thread, so that no mistake may end it
                 logger.exception("event=keeper_failed")
-                self._stop.wait(1.0)
+                self._quit.wait(1.0)
         self._guarded("orders", self._orders.leave)
         connections.close_all()
 
