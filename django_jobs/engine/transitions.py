@@ -1,4 +1,9 @@
-"""The only writer of ``Job.status``: guarded moves of sets of rows, each with its Execution Log row."""
+"""Each change of ``Job.status`` after the insertion: guarded moves of sets of rows, each with its Execution Log row.
+
+A move happens only along an arrow of :data:`django_jobs.statuses.TRANSITIONS`, only from one of the statuses that the
+caller names, and, if an attempt is given, only while that attempt owns the job. Rows are locked in ascending id before
+they are written. So concurrent sets neither deadlock nor log a wrong ``from_status``.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +24,6 @@ from django_jobs.engine.store.values import ALWAYS, After, Condition, JobRow, Mo
 from django_jobs.models import DependencyTask, Job
 from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import DISPATCHABLE, TERMINAL, Status, may_move
-
-# The only writer of ``Job.status``: guarded moves of sets of rows, each with its Execution Log row.
-#
-# A move happens only along an arrow of :data:`django_jobs.statuses.TRANSITIONS`, only from one of the statuses that the
-# caller names, and, where an attempt is given, only while that attempt owns the job. Rows are locked in ascending id
-# before they are written, so that concurrent sets neither deadlock nor log a wrong ``from_status``.
-
 
 # Groups like errors: a fingerprint is a hash of the message without numbers, ids and quoted texts.
 #
@@ -217,11 +215,15 @@ def move(  # noqa: PLR0913  (all terms of a move)
 ) -> list[Moved]:
     """Move jobs, and return those that moved; the others were no longer where the caller thought.
 
-    ``sources`` are the statuses that the jobs may come from; ``skip_locked`` leaves out rows that another
-    transaction holds, ``only_due`` those whose ``ready_at`` has not come, ``only_own`` those that do not run in
-    ``worker_name``; ``only_if`` is asked in the same statement where the database can; ``via`` is a status that they
-    pass, with its own log row, where the store ``passes_waypoints``; ``loudest`` is the highest level at which it is
-    logged. Atomic: all of it or nothing. ``moves`` may hold a job once.
+    Atomic: all of it or nothing. ``moves`` may hold a job once.
+
+    - ``sources``: the statuses that the jobs may come from.
+    - ``skip_locked``: skip rows that another transaction holds.
+    - ``only_due``: move only jobs whose ``ready_at`` has come.
+    - ``only_own``: move only jobs that run in ``worker_name``.
+    - ``only_if``: a condition, asked in the same statement if the database can.
+    - ``via``: a status that the jobs pass, with a log row of its own, if the store ``passes_waypoints``.
+    - ``loudest``: the highest level at which the move is logged.
     """
     if not moves:
         return []
@@ -252,7 +254,7 @@ def _counts(item: Moved) -> bool:
 
 
 def claim_known(item: Move, known: Sequence[JobRow], *, worker_name: str) -> tuple[Moved, JobRow] | None:
-    """Move a queued job to Running and return what happened and its row as it was; see :class:`Claims` of the store."""
+    """Move a queued job to Running and return what happened and its row as it was. The store's ``claim_known`` says more."""
     terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     claimed = store().claim_known(_with_readiness(item), terms, known)
     if claimed is not None:

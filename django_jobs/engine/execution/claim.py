@@ -1,6 +1,7 @@
-"""What organization and access policy say of queued jobs, remembered for a second.
+"""Claiming: which queued jobs may run now, by organization, access policy and handler; and starting them.
 
-A share of the backlog is taken under the dispatcher's lock, where nobody can be asked: it goes by what is known here.
+Answers of organization and policy are remembered for a second. A share of the backlog is taken under the dispatcher's
+lock, where nobody can be asked: it uses what is remembered here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether an attempt still owns its job: as the database knows, and as its worker can know without asking."""
+"""Which attempt owns a job, and for how long: leases, their renewal, and the ends of attempts whose worker died."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Attempts that go back, of types with a rate of starts: their jobs wait for the dispatcher, who counts the next start.
+"""Storing how attempts ended, in sets: Completed, a retry, Dead Letter, Canceled, or back to the queue.
 
-In the queue they would start once more than the rate allows.
+A job of a type with a rate of starts goes back by way of the dispatcher, which counts the next start. In the queue it
+would start once more than the rate allows.
 """
 
 from __future__ import annotations

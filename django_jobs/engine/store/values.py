@@ -268,8 +268,8 @@ class Waypoint:
 class Terms:
     """On which terms a set of jobs moves, and by whom it is moved.
 
-    ``sources`` are the statuses that the jobs may come from. ``skip_locked`` leaves out rows that another transaction
-    holds, ``only_due`` those whose ``ready_at`` has not come, ``only_own`` those that do not run in ``worker_name``.
+    ``sources`` are the statuses that the jobs may come from. ``skip_locked`` skips rows that another transaction
+    holds. ``only_due`` moves only jobs whose ``ready_at`` has come, ``only_own`` only jobs that run in ``worker_name``.
     ``via`` is what all of them pass, where the store ``passes_waypoints``.
     """
 
