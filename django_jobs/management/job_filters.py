@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django_jobs.engine.access import organizations_named
 from django_jobs.engine.insight.filter import NAMES_OUTSIDE, ORGANIZATION, PK, STATUSES, TERMS, TEXT, Term
-from django_jobs.engine.insight.search import similar_job_types, similar_organizations
+from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.exceptions import InvalidOperation
 from django_jobs.management.refusals import did_you_mean, quoted
@@ -67,15 +66,15 @@ def given_filters(options: dict[str, Any], default: str | None = None) -> dict[s
 
 
 def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> tuple[Text, list[str]]:
-    """Return what is wrong with an operation in the words of its options, and the names that may have been meant.
+    """Return what is wrong with an operation in the words of its options, and the job types that may have been meant.
 
-    A user is not told of names, which may be of what they must not know.
+    A user is not told of types, which may be of what they must not know.
     """
     if error.codes == {"filters": ["names_all"]}:
         return say("Say which jobs, or --all. %(filters)s", code="names_nothing", filters=known_filters()), []
     named = {name: FIELDS.get(name) or (_option(name) if name in FILTERS else name) for name in error.errors}
     text = " ".join(f"{named[name]}: {' '.join(map(str, texts))}" for name, texts in error.errors.items())
-    hints, meant = _names_meant(given) if user is None else ("", [])
+    hints, meant = _types_meant(given.get("job_type", [])) if user is None else ("", [])
     code = "unknown_job_type" if NO_TYPE in hints else next(iter(error.codes.values()))[0]
     return say("%(text)s", code=code, text=text + hints), meant
 
@@ -85,23 +84,14 @@ def known_filters() -> str:
     return f"The filters are {', '.join(map(_option, FILTERS))}."
 
 
-def _names_meant(given: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return what to say of types and organizations that are not there, and the names that look like them."""
-    types, organizations = (
-        [item for item in given.get(name, []) if item.strip() and is_storable_text(item)]
-        for name in ("job_type", ORGANIZATION)
-    )
+def _types_meant(names: list[str]) -> tuple[str, list[str]]:
+    """Return what to say of job types that are not there, and the types that look like them."""
+    types = [name for name in names if name.strip() and is_storable_text(name)]
     there = set(JobType.primary.filter(pk__in=types).values_list("pk", flat=True)) if types else set()
     text, meant = "", []
     for name in types:
         if name not in there:
             near = similar_job_types(name)
             text += f" {NO_TYPE} {quoted(name)}.{did_you_mean(near)}"
-            meant += near
-    known = organizations_named(set(organizations), None, is_trusted=True) if organizations else {}
-    for name in organizations:
-        if name not in known:
-            near = similar_organizations(name)
-            text += did_you_mean(near)
             meant += near
     return text, meant

@@ -12,7 +12,6 @@ from django.core.management.base import CommandParser
 from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
 from django_jobs.engine.control.operations import OperationRequest
 from django_jobs.engine.insight.filter import read_filter
-from django_jobs.engine.insight.search import similar_jobs
 from django_jobs.exceptions import InvalidOperation, JobsError
 from django_jobs.management import exit_codes
 from django_jobs.management.base import told_plainly
@@ -21,14 +20,12 @@ from django_jobs.management.job_filters import add_filters, given_filters, known
 from django_jobs.management.json_answers import ShellCommand
 from django_jobs.management.operation_runs import OperationRun, refused_operation
 from django_jobs.management.people import acting_user, add_user, confirm
-from django_jobs.management.refusals import Refused, did_you_mean, quoted, refusal_of, usage
+from django_jobs.management.refusals import Refused, quoted, refusal_of, usage
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.texts import code_of, say
 
 #: Outcomes that people are told one by one.
 MAX_TOLD: Final = 20
-#: Of so many unknown ids it is looked for what may have been meant.
-MAX_LOOKED_UP: Final = 3
 NOT_DONE: Final = (REFUSED, UNKNOWN)
 
 
@@ -100,7 +97,7 @@ class NamedJobsCommand(ShellCommand):
         jobs = [{"id": x.job_id, "result": x.result, "status": x.status, "reason": x.reason} for x in found]
         if self.as_json or len(found) > 1 or found[0].result not in NOT_DONE:  # else the error says it
             self.say({"dry_run": is_trial, **by_result, "jobs": jobs}, _in_lines(found, by_result, is_trial=is_trial))
-        self._refuse(found, counts, user)
+        self._refuse(found, counts)
 
     def _outcomes(self, ids: Sequence[str], user: Any, *, is_trial: bool) -> Iterator[NamedOutcome]:
         """Yield what becomes of each, page by page: the jobs of a page, and then its batches."""
@@ -112,25 +109,23 @@ class NamedJobsCommand(ShellCommand):
             for batch_id in batches:
                 yield type(self).act_on_batch(batch_id, user=user)
 
-    def _refuse(self, found: Sequence[NamedOutcome], counts: Counter[str], user: Any) -> None:
+    def _refuse(self, found: Sequence[NamedOutcome], counts: Counter[str]) -> None:
         """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
         missed = sum(counts[name] for name in NOT_DONE)
         if not missed:
             return
         unknown = [item.job_id for item in found if item.result == UNKNOWN]
-        jobs = [item for item in unknown if parse_batch_id(item) is None]  # no job is meant by a batch's number
-        meant = list(dict.fromkeys(name for item in jobs[:MAX_LOOKED_UP] for name in similar_jobs(item, user)))
-        what = "job" if unknown[:1] == jobs[:1] else "batch"
-        first = f"No {what} {quoted(unknown[0])}.{did_you_mean(meant)}" if unknown else ""
+        what = "batch" if unknown and parse_batch_id(unknown[0]) is not None else "job"
+        first = f"No {what} {quoted(unknown[0])}." if unknown else ""
         unknown_code = f"unknown_{what}"
         if len(unknown) == len(found):
             text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
             text = say("%(text)s", code=unknown_code, text=text)
-            raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE, did_you_mean=meant)
+            raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE)
         reason = next((item.reason for item in found if item.result == REFUSED), first)
         text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
         text = say("%(text)s", code=code_of(reason, unknown_code), text=text)
-        raise Refused(text, code="partly_done" if missed < len(found) else "refused", did_you_mean=meant)
+        raise Refused(text, code="partly_done" if missed < len(found) else "refused")
 
 
 def _in_lines(found: Sequence[NamedOutcome], by_result: dict[str, int], *, is_trial: bool) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
-from django_jobs.engine.insight.search import near, similar
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.management.json_answers import JsonAnswers
 from django_jobs.management.refusals import Refused, unknown
@@ -33,7 +32,7 @@ def acting_user(name: str | None) -> Any:
     except (ValidationError, ValueError):
         found = None
     if found is None:
-        raise unknown("user", name, similar(name, near(model._default_manager.all(), field, name)))
+        raise unknown("user", name)
     return found
 
 

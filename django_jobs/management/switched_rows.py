@@ -14,7 +14,7 @@ from django_jobs.engine.access import find_organization_pk, key_in
 from django_jobs.engine.control import switches
 from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
-from django_jobs.engine.insight.search import similar, similar_job_types, similar_organizations, similar_schedules
+from django_jobs.engine.insight.search import similar, similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store.organization_ids import current_ids
@@ -210,7 +210,7 @@ def _find_schedule(named: str, user: Any) -> Schedule:
     if not found and is_storable_text(named):
         found = [row for row in rows.filter(name=named)[:MAX_SAME] if row.name == named]
     if not found:
-        raise unknown("schedule", named, similar_schedules(named) if user is None else ())
+        raise unknown("schedule", named)
     if len(found) > 1 and found[0].organization_key:
         ids = current_ids({row.organization_id for row in found})
         each = ", ".join(f"{row.pk} ({ids.get(row.organization_id, 'deleted')})" for row in found)
@@ -226,7 +226,7 @@ def _find_organization(name: str, user: Any) -> Any:
     try:
         return find_organization_pk(name, user)
     except JobNotFound:
-        raise unknown("organization", name, similar_organizations(name) if user is None else ()) from None
+        raise unknown("organization", name) from None
 
 
 def _find_supervisor(name: str, user: Any) -> str:

@@ -88,8 +88,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.admin.navigation_counts", "MAX_COUNT"),
         ("django_jobs.admin.organization_load", "MAX_COUNT"),
     ),
-    "compared_names": ("django_jobs.engine.insight.search", "MAX_COMPARED"),
-    "compared_neighbor_names": ("django_jobs.engine.insight.search", "NEIGHBORS"),
     "counting_rows_of_a_statement": ("django_jobs.engine.insight.search", "STRETCH"),
     "counting_seconds": ("django_jobs.engine.timing", "SEARCH_SECONDS"),
     "counting_statement_seconds": ("django_jobs.engine.timing", "SEARCH_STATEMENT_SECONDS"),

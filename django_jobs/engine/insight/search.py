@@ -12,22 +12,18 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from django.db import OperationalError
-from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTransform
 from django.utils.translation import gettext as _
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
-from django_jobs.engine.access import find_job
 from django_jobs.engine.job_types.masking import Names, masked
-from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.memory import forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import LAST_KEY, capped_count
 from django_jobs.engine.store.database import store
-from django_jobs.exceptions import InvalidFilter, JobNotFound
-from django_jobs.models import Job, JobType, Schedule, get_organization_model
-from django_jobs.models.job import format_job_id
+from django_jobs.exceptions import InvalidFilter
+from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.texts import say
 
 # Bounds the time of a search that no index serves, and counts jobs exactly, as far as a short time allows.
@@ -310,21 +306,17 @@ def holding(rows: QuerySet[Any], column: str, path: Sequence[str], values: Seque
     return matching
 
 
-# Names that somebody may have meant who gave one that is not there. What is read is bounded, however much there is.
+# Names of job types and options that look like one that is not there.
 
 
 #: Names that are suggested at most.
 MAX_SUGGESTED: Final = 3
 #: How alike they must be, from 0 to 1 (the ratio of ``difflib``).
 CUTOFF: Final = 0.6
-#: Of a table with at most so many rows all names are compared; of a larger one, those near in the order of names.
-MAX_COMPARED: Final = 500
-#: Neighbors that are read on each side of a name, and characters of its beginnings whose neighbors are read too.
-NEIGHBORS: Final = 40
-BEGINNINGS: Final = (3, 6, 10)
+#: So many names of job types are compared.
+MAX_COMPARED: Final = 5_000
 #: A longer text is nobody's typing error.
 MAX_TEXT: Final = 200
-_LAST_NUMBER: Final = re.compile(r"(\d{1,18})\D*\Z", re.ASCII)
 
 
 def similar(text: str, names: Iterable[str]) -> list[str]:
@@ -341,48 +333,4 @@ def similar(text: str, names: Iterable[str]) -> list[str]:
 
 def similar_job_types(text: str) -> list[str]:
     """Return the names of job types that look like this one."""
-    return similar(text, near(JobType.primary.all(), "type_name", text))
-
-
-def similar_schedules(text: str) -> list[str]:
-    """Return the names of schedules that look like this one."""
-    return similar(text, near(Schedule.primary.all(), "name", text))
-
-
-def similar_organizations(text: str) -> list[str]:
-    """Return the ids of organizations that look like this one; none where ids are no texts."""
-    model = get_organization_model()
-    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    if not isinstance(field, CharField | TextField):
-        return []
-    return similar(text, near(database.rows(model), field.name, text))
-
-
-def similar_jobs(text: str, user: Any = None) -> list[str]:
-    """Return the id of the job that has the number at the end of the text, such as of one with another year."""
-    number = _LAST_NUMBER.search(text) if len(text) <= MAX_TEXT else None
-    row = Job.primary.filter(pk=int(number[1])).only("pk", "created_at").first() if number else None
-    if row is None:
-        return []
-    try:
-        return [find_job(format_job_id(row.pk, row.created_at.year), user).name]
-    except JobNotFound:
-        return []
-
-
-def near(rows: QuerySet[Any], field: str, text: str) -> list[str]:
-    """Return values of a column that has an index: all of a small table, and of a large one those that sort near."""
-    if len(text) > MAX_TEXT or not is_storable_text(text):
-        return []
-    values = rows.order_by().values_list(field, flat=True)
-    first_values = list(values[: MAX_COMPARED + 1])
-    if len(first_values) <= MAX_COMPARED:
-        return first_values
-    spellings = dict.fromkeys([text, text.lower(), text.upper(), text.capitalize()])
-    marks = dict.fromkeys([*spellings, *(word[:length] for word in spellings for length in BEGINNINGS)])
-    near_by: dict[str, None] = {}
-    for mark in marks:
-        near_by |= dict.fromkeys(values.filter(**{f"{field}__gte": mark}).order_by(field)[:NEIGHBORS])
-        near_by |= dict.fromkeys(values.filter(**{f"{field}__lt": mark}).order_by(f"-{field}")[:NEIGHBORS])
-    return list(near_by)
+    return similar(text, JobType.primary.order_by("pk").values_list("pk", flat=True)[:MAX_COMPARED])

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.access import find_job
-from django_jobs.engine.insight.search import similar_job_types, similar_jobs, similar_organizations
+from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.insight.status import describe
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job
@@ -128,18 +128,14 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Refused:
-    """Return what is wrong by option, with the names that may have been meant."""
+    """Return what is wrong by option, with the job types that may have been meant."""
     refusal = refusal_of(error)
     unknown = {name for name in NAMES if any(code in UNKNOWN for code in error.codes.get(name, ()))}
-    meant: dict[str, list[str]] = {}
-    if "job_type" in unknown:
-        meant["job_type"] = _types_meant(options["job_type"], user)
-    if "organization" in unknown and user is None:
-        meant["organization"] = similar_organizations(options["organization"])
-    if "depends_on" in unknown:
-        meant["depends_on"] = [name for item in options["depends_on"] for name in similar_jobs(item, user)]
-    parts = [f"{_said(name, texts)}{did_you_mean(meant.get(name, ()))}" for name, texts in error.errors.items()]
-    names = [name for found in meant.values() for name in found]
+    types_meant = _types_meant(options["job_type"], user) if "job_type" in unknown else []
+    parts = [
+        f"{_said(name, texts)}{did_you_mean(types_meant) if name == 'job_type' else ''}"
+        for name, texts in error.errors.items()
+    ]
     returncode = exit_codes.USAGE if unknown else refusal.returncode
     code = "unknown_name" if unknown else refusal.code
     reason = next((code for codes in error.codes.values() for code in codes), "")
@@ -147,7 +143,7 @@ def _refused(error: InvalidSubmission, options: dict[str, Any], user: Any) -> Re
         say("%(text)s", code=reason, text=" ".join(parts)),
         code=code,
         returncode=returncode,
-        did_you_mean=names,
+        did_you_mean=types_meant,
         **refusal.facts,
     )
 

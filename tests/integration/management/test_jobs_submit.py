@@ -115,7 +115,6 @@ def test_a_user_submits_with_their_rights_and_owns_the_job(kind: JobType, acme: 
     assert (refused.code, refused.error["code"]) == (exit_codes.REFUSED, "permission_denied")
     unknown = submit("--user", "anne")
     assert (unknown.code, unknown.reason) == (exit_codes.USAGE, "unknown_user")
-    assert submit("--user", "anne", "--json").error["did_you_mean"] == ["ann"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +153,7 @@ def test_what_cannot_be_is_told_with_its_exit_code(arguments: list[str], code: i
 def test_a_name_that_is_not_there_is_told_with_those_that_are_near() -> None:
     answer = call("jobs_submit", "greet_newcommer", "Acne")
     assert (answer.code, answer.reason) == (exit_codes.USAGE, "unknown_job_type")
-    assert all(name in answer.err for name in ("'greet_newcommer'", "greet_newcomers", "'Acne'", "acme"))
+    assert all(name in answer.err for name in ("'greet_newcommer'", "greet_newcomers", "'Acne'"))
     error = call("jobs_submit", "greet_newcommer", "acme", "--json").error
     assert (error["code"], error["did_you_mean"]) == ("unknown_name", ["greet_newcomers"])
     assert call("jobs_submit", "greet_newcomers", "Acne").reason == "unknown_organization"
@@ -179,10 +178,10 @@ def test_a_batch_and_a_users_organization_that_are_not_there_are_unknown_names(a
     assert (no_organization.code, no_organization.error["code"]) == (exit_codes.USAGE, "unknown_name")
 
 
-def test_a_job_to_wait_for_that_is_not_there_is_told_with_the_one_of_its_number() -> None:
+def test_a_job_to_wait_for_that_is_not_there_is_an_unknown_name() -> None:
     parent = submit_parent()
     other = parent.name.replace(str(parent.created_at.year), "1999")
-    assert submit("--depends-on", other, "--json").error["did_you_mean"] == [parent.name]
+    assert submit("--depends-on", other, "--json").error["code"] == "unknown_name"
     make_user("ann", member_of=[make_organization(name="other")])
     answer = call("jobs_submit", "greet_newcomers", "other", "--depends-on", other, "--user", "ann", "--json")
     assert (answer.error["code"], answer.error["did_you_mean"]) == ("unknown_name", [])

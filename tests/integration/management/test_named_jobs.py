@@ -101,15 +101,13 @@ def test_a_job_whose_parent_failed_is_refused_with_the_parent() -> None:
 
 
 @pytest.mark.parametrize("command", ["jobs_cancel", "jobs_retry"])
-def test_an_id_that_is_not_there_is_told_with_the_job_of_its_number(command: str) -> None:
+def test_an_id_that_is_not_there_is_an_unknown_job(command: str) -> None:
     job = pending_job()
     answer = call(command, f"JOB-1999-{job.pk:05d}")
     assert (answer.code, answer.reason, answer.out) == (2, "unknown_job", "")
     assert f"JOB-1999-{job.pk:05d}" in answer.err
-    assert job.name in answer.err
     several = call("jobs_cancel", f"JOB-1999-{job.pk:05d}", f"JOB-1998-{job.pk:05d}", "--json")
-    assert several.error["did_you_mean"] == [job.name]
-    assert call(command, f"job-{job.pk}", "--json").error["did_you_mean"] == [job.name]
+    assert several.error["code"] == "unknown_name"
     assert call(command, "nonsense", "--json").error["code"] == "unknown_name"
 
 
@@ -186,7 +184,7 @@ def test_a_user_does_what_the_policy_lets_them() -> None:
     assert call("jobs_cancel", other.name, "--user", "member").reason == "permission_denied"
     assert status(other) == Status.PENDING
     hidden = call("jobs_cancel", foreign.name, "--user", "admin", "--json")
-    assert (hidden.code, hidden.reason, hidden.error["did_you_mean"]) == (2, "unknown_job", [])
+    assert (hidden.code, hidden.reason) == (2, "unknown_job")
     batch = make_batch(foreign.organization, "Completed")
     assert call("jobs_cancel", batch.batch_id, "--user", "admin").reason == "unknown_batch"
     assert call("jobs_cancel", "--all", "--dry-run", "--user", "admin", "--json").facts["count"] == 1
@@ -275,7 +273,7 @@ def test_an_operation_that_is_no_longer_waited_for_goes_on(letters: JobType, mon
         (["--type", "print_leters", "--yes"], 2, "unknown_job_type", "print_letters"),
         (["--type", "somewhere", "--yes"], 2, "unknown_job_type", "'somewhere'"),
         (["--type", "print_letters", "--yes"], 1, "nothing_matches", ""),
-        (["--organization", "acm", "--yes"], 2, "unknown_organization", "acme"),
+        (["--organization", "acm", "--yes"], 2, "unknown_organization", "acm"),
         (["--type", "", "--yes"], 2, "blank", "--job-type: "),
         (["--all", "--rate", "0", "--yes"], 2, "out_of_range", "--rate: "),
         (["--status", "Completed"], 2, "", "--status: "),

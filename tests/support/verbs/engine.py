@@ -281,9 +281,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.events import stop as stop_signal_delivery
     from django_jobs.engine.insight.events import tell_process_started
     from django_jobs.engine.insight.search import similar_job_types
-    from django_jobs.engine.insight.search import similar_jobs
     from django_jobs.engine.insight.search import similar as similar_names
-    from django_jobs.engine.insight.search import similar_organizations
     from django_jobs.engine.insight.status import describe as describe_job
     from django_jobs.engine.insight.status import describe_all as describe_jobs
     from django_jobs.engine.organizations import swapped_from
