@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.db.models import Max, QuerySet
@@ -31,8 +31,8 @@ def add_activity(minutes: Mapping[TallyKey, Tally]) -> None:
             ours[wider].add(tally)
             ours[wider].organization_name = tally.organization_name
             everybodys[wider._replace(organization=None)].add(tally)
-    _store_for_types(everybodys)
-    _store_for_organizations(ours)
+    _store(TypeActivity, everybodys, "span", "starts_at", "job_type")
+    _store(OrganizationActivity, ours, "organization", "span", "starts_at", "job_type")
 
 
 def activities(organizations: Collection[Any] | None, span: Span, since: dt.datetime) -> QuerySet[Any]:
@@ -52,67 +52,40 @@ def types_started_since(since: dt.datetime, job_types: Collection[str]) -> set[s
     return set(rows.order_by().values_list("job_type", flat=True)) if job_types else set()
 
 
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
+def _store(model: type[TypeActivity | OrganizationActivity], tallies: dict[TallyKey, Tally], *unique: str) -> None:
+    """Add these sums to the rows of a model, of which one is there for each value of the ``unique`` columns."""
+    rows: Any = model.primary.all()
+    of_organizations = model is OrganizationActivity
+    near = rows.filter(
+        span__in=sorted({place.span for place in tallies}),
+        starts_at__in=sorted({place.starts_at for place in tallies}),
+        job_type__in=sorted({place.job_type for place in tallies}),
+    )
+    organizations = sorted({place.organization for place in tallies}, key=str)
+    for start in range(0, len(organizations), CHUNK):
+        chunk = organizations[start : start + CHUNK]
+        for row in near.filter(organization_id__in=chunk) if of_organizations else near:
+            organization = row.organization_id if of_organizations else None
+            tally = tallies.get(TallyKey(row.span, row.starts_at, row.job_type, organization))
+            if tally is not None:
+                tally.add(row)
+    fresh = [_row(model, place, tally) for place, tally in tallies.items()]
+    # MariaDB finds out by itself which of its keys a row met.
+    names_key = database.connection().features.supports_update_conflicts_with_target
+    rows.bulk_create(
+        fresh,
+        batch_size=CHUNK,
+        update_conflicts=True,
+        update_fields=_MEASURES,
+        unique_fields=unique if names_key else None,
+    )
 
 
-def _store_for_types(tallies: dict[TallyKey, Tally]) -> None:
-    rows = TypeActivity.primary.all()
-    for row in rows.filter(**_near(tallies)):
-        _add_stored(tallies, row, None)
-    fresh = [TypeActivity(**_fields(place), **_measures(tally)) for place, tally in tallies.items()]
-    rows.bulk_create(fresh, **_on_conflict("span", "starts_at", "job_type"))
-
-
-def _store_for_organizations(tallies: dict[TallyKey, Tally]) -> None:
-    rows = OrganizationActivity.primary.all()
-    for chunk in _chunks(sorted({place.organization for place in tallies}, key=str)):
-        for row in rows.filter(organization_id__in=chunk, **_near(tallies)):
-            _add_stored(tallies, row, row.organization_id)
-    fresh = [
-        OrganizationActivity(
-            organization_id=place.organization,
-            organization_name=tally.organization_name,
-            **_fields(place),
-            **_measures(tally),
-        )
-        for place, tally in tallies.items()
-    ]
-    rows.bulk_create(fresh, **_on_conflict("organization", "span", "starts_at", "job_type"))
-
-
-def _near(places: Iterable[TallyKey]) -> dict[str, Any]:
-    """A filter for the stored rows of these places, and few others."""
-    places = list(places)
-    return {
-        "span__in": sorted({place.span for place in places}),
-        "starts_at__in": sorted({place.starts_at for place in places}),
-        "job_type__in": sorted({place.job_type for place in places}),
-    }
-
-
-def _add_stored(tallies: dict[TallyKey, Tally], row: Any, organization: Any) -> None:
-    place = TallyKey(row.span, row.starts_at, row.job_type, organization)
-    tally = tallies.get(place)
-    if tally is not None:
-        tally.add(row)
-
-
-def _fields(place: TallyKey) -> dict[str, Any]:
-    return {"span": place.span, "starts_at": place.starts_at, "job_type": place.job_type}
-
-
-def _measures(tally: Tally) -> dict[str, Any]:
-    return {name: getattr(tally, name) for name in _MEASURES}
-
-
-def _on_conflict(*unique: str) -> dict[str, Any]:
-    """How a row that is there gets the new sums. MariaDB finds out by itself which of its keys it met."""
-    options: dict[str, Any] = {"update_conflicts": True, "update_fields": list(_MEASURES), "batch_size": CHUNK}
-    if database.connection().features.supports_update_conflicts_with_target:
-        options["unique_fields"] = list(unique)
-    return options
+def _row(model: type[TypeActivity | OrganizationActivity], place: TallyKey, tally: Tally) -> Any:
+    values = {name: getattr(tally, name) for name in _MEASURES}
+    if place.organization is not None:
+        values |= {"organization_id": place.organization, "organization_name": tally.organization_name}
+    return model(span=place.span, starts_at=place.starts_at, job_type=place.job_type, **values)
 
 
 # Keeping the activity rows: from the Execution Log, each row of it exactly once, in bounded batches.
