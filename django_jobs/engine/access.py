@@ -60,10 +60,14 @@ def guarded(name: str, find: Callable[[str], Any], *, may_hang: bool) -> Callabl
 
     Where it ``may_hang``, since the host's code answers, it is given POLICY_SECONDS.
     """
-    question = _ask(lambda: find(name))
 
     def ask(*args: Any, **kwargs: Any) -> Any:
-        return _ask(lambda: ANSWER_KINDS[name](name, question(*args, **kwargs)))
+        try:
+            return ANSWER_KINDS[name](name, find(name)(*args, **kwargs))
+        except (Error, PolicyFailed):  # a database that is away is no fault of the policy's
+            raise
+        except (Exception, SystemExit) as error:  # neither a worker nor a web server ends because a policy says so
+            raise PolicyFailed(error) from error
 
     def ask_in_time(*args: Any, **kwargs: Any) -> Any:
         return _in_time(name, _subject([*args, *kwargs.values()]), lambda: ask(*args, **kwargs))
@@ -104,15 +108,6 @@ def _subject(given: Iterable[Any]) -> Subject:
             return "organization", value.organization_id
         user = getattr(value, "pk", None) if user is None else user
     return "user", user
-
-
-def _ask(answer: Callable[[], Any]) -> Any:
-    try:
-        return answer()
-    except (Error, PolicyFailed):  # a database that is away is no fault of the policy's
-        raise
-    except (Exception, SystemExit) as error:  # neither a worker nor a web server ends because a policy says so
-        raise PolicyFailed(error) from error
 
 
 def _yes_or_no(name: str, answer: Any) -> bool:

@@ -29,7 +29,7 @@ from django_jobs.engine.store.base.jobs import COUNTS
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.engine.submission import same_work, submit, targets
-from django_jobs.engine.submission.targets import Authorizer, belongs
+from django_jobs.engine.submission.targets import belongs
 from django_jobs.engine.submission.values import Errors, SubmissionFields, max_parameters_bytes
 from django_jobs.exceptions import (
     BatchNotFound,
@@ -376,7 +376,7 @@ def create_batch(
         submitted_by_id=submitted_by_id,
         submitted_by_attempt=submitted_by_attempt,
     )
-    if same_work.is_later_attempt():  # what is given back is not judged again
+    if same_work.later_attempt() is not None:  # what is given back is not judged again
         batch.then, batch.on_failure = stored_ending("then", then), stored_ending("on_failure", on_failure)
         earlier = same_work.batch_given_back(batch)
         if earlier is not None:
@@ -664,7 +664,7 @@ def _submit(batch: Batch, given: dict[str, Any]) -> Job:
     if values.get("unique_key") is None:
         values["deduplication_window"] = 0
     values.setdefault("on_duplicate", "return")
-    return submit.submit_or_find(given["job_type"], tenant_of(batch), values, owner, Authorizer(owner))[0]
+    return submit.submit_or_find(given["job_type"], tenant_of(batch), values, owner)[0]
 
 
 def tenant_of(batch: Batch) -> Any:

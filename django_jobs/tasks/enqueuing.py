@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django_jobs.engine.submission import submit
-from django_jobs.engine.submission.targets import Authorizer
 from django_jobs.exceptions import JobTypeNotFound
 from django_jobs.models import Job
 from django_jobs.tasks import arguments, job_types, results
@@ -74,11 +73,11 @@ def _submit(
     if followed != alias:
         given = _with_defaults(given, job_types.defaults_of_one_job(task, defaults))
     try:
-        return submit.submit_or_find(name, organization, given, None, Authorizer(None))
+        return submit.submit_or_find(name, organization, given, None)
     except JobTypeNotFound:  # the row that this process saw is gone
         job_types.forget(name)
         job_types.ensure(task, alias, options)
-        return submit.submit_or_find(name, organization, given, None, Authorizer(None))
+        return submit.submit_or_find(name, organization, given, None)
 
 
 def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from django_jobs.models import Job, JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import reread
 from tests.support.factories import make_job_type
-from tests.support.verbs import Authorizer
 
 HOUR: Final = dt.timedelta(hours=1)
 
 
 def ahead_job(hours: int, kind: JobType, organization: Organization, **given: Any) -> Job:
     """A submitted job with a head start of so many hours; ``given`` is the rest of the submission."""
-    return verbs.submit_single(kind, organization, {**given, "head_start": hours}, None, Authorizer(None))[0]
+    return verbs.submit_single(kind, organization, {**given, "head_start": hours}, None)[0]
 
 
 def make_task_type(name: str) -> JobType:

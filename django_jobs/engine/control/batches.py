@@ -24,7 +24,7 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.submission import same_work
 from django_jobs.engine.submission.submit import as_list, submit_jobs, submit_or_find
-from django_jobs.engine.submission.targets import Authorizer, may_cancel_batch, may_manage_batch
+from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.engine.submission.values import refuse_unknown
 from django_jobs.exceptions import (
     AttemptLost,
@@ -54,7 +54,7 @@ def submit_to_batch(batch: Batch, job_type: Any, given: Mapping[str, Any]) -> Jo
         raise TypeError("batch.submit() got an unexpected keyword argument 'batch'.")
     refuse_unknown("batch.submit", given.keys() - {"parameters"})
     owner = owner_of(batch, batch.batch_id)
-    return submit_or_find(job_type, tenant_of(batch), {**given, "batch": batch}, owner, Authorizer(owner))[0]
+    return submit_or_find(job_type, tenant_of(batch), {**given, "batch": batch}, owner)[0]
 
 
 def submit_many(batch: Batch, submissions: Iterable[Mapping[str, Any]]) -> list[Job]:

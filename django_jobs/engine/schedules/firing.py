@@ -33,7 +33,6 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.base.core import Moment
 from django_jobs.engine.store.database import fresh_reads
 from django_jobs.engine.submission import submit, targets
-from django_jobs.engine.submission.targets import Authorizer
 from django_jobs.exceptions import JobsError, OrganizationNotFound, PolicyFailed, RetryableRefusal
 from django_jobs.models import Job, Schedule, ScheduledJob, ScheduleFiring
 from django_jobs.models.organization import get_organization_model
@@ -205,7 +204,7 @@ class _Firing:
             return
         given = {**self._given, "run_at": self._run_at(organization) if self._schedule.jitter else None}
         name = self._schedule.job_type_id
-        job, _ = submit.submit_or_find(name, organization, given, self.user, Authorizer(self.user))
+        job, _ = submit.submit_or_find(name, organization, given, self.user)
         self._note([job])
 
     def submit_for_each(self, tenants: Mapping[Any, bool]) -> None:

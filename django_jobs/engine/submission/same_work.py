@@ -19,7 +19,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing, transitions
 from django_jobs.engine.access import AccessPolicy, find_job, get_policy
 from django_jobs.engine.actors import Actor, submitter_of
-from django_jobs.engine.claimed_job import GivenBack, current_job, submitter
+from django_jobs.engine.claimed_job import Claimed, GivenBack, current_job, submitter
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.job_types.types import RETRY_FIELDS
 from django_jobs.engine.json_storage import canonical
@@ -141,10 +141,10 @@ def is_own(made: Job | Batch) -> bool:
     return attempt is not None and made.submitted_by_id == pk and (made.submitted_by_attempt or 0) < attempt
 
 
-def is_later_attempt() -> bool:
-    """Return whether a handler runs here whose job was tried before, so that there may be something to give back."""
+def later_attempt() -> Claimed | None:
+    """Return the job whose handler runs here, if it was tried before: there may be something to give back."""
     claimed = current_job.get()
-    return claimed is not None and claimed.attempt > 1
+    return claimed if claimed is not None and claimed.attempt > 1 else None
 
 
 def give_back(requests: Sequence[PreparedJob]) -> None:
@@ -153,8 +153,8 @@ def give_back(requests: Sequence[PreparedJob]) -> None:
     Jobs of equal work, which a type without a window may have, are given back one after the other. Outside of handlers,
     and in first attempts, this asks nothing.
     """
-    claimed = current_job.get()
-    if claimed is None or claimed.attempt <= 1:
+    claimed = later_attempt()
+    if claimed is None:
         return
     keys = sorted({request.job.job_hash for request in requests})
     earlier = _submitted_earlier(claimed.pk, claimed.attempt, keys)
@@ -173,8 +173,8 @@ def take_back(requests: Iterable[PreparedJob]) -> None:
 
 def batch_given_back(asked: Batch) -> Batch | None:
     """Return the batch that an earlier attempt made by the same call, or None; one after the other, as jobs."""
-    claimed = current_job.get()
-    if claimed is None or claimed.attempt <= 1:
+    claimed = later_attempt()
+    if claimed is None:
         return None
     rows = Batch.primary.filter(submitted_by_id=claimed.pk, submitted_by_attempt__lt=claimed.attempt)
     earlier = rows.filter(canceled_at__isnull=True).order_by("pk")

@@ -122,13 +122,15 @@ def submit_job(  # noqa: PLR0913  (all that one submission may say)
         "run_after": run_after,
         "batch": batch,
     }
-    return submit_or_find(job_type, organization, given, user, Authorizer(user))[0]
+    return submit_or_find(job_type, organization, given, user)[0]
 
 
 def submit_or_find(
-    job_type: object, organization: Any, given: Mapping[str, Any], user: Any, authorizer: Authorizer
+    job_type: object, organization: Any, given: Mapping[str, Any], user: Any, *, is_code: bool = False
 ) -> tuple[Job, bool]:
-    """Submit one job with these values for an owner; the authorizer judges whether the owner may.
+    """Submit one job with these values for an owner, whose rights are checked.
+
+    ``is_code`` tells that handler code submits in the owner's name.
 
     Return the job and whether it is new: not where an earlier job does the same work.
     """
@@ -138,10 +140,8 @@ def submit_or_find(
         _refusals(requests, user, partial(_call, "submit_job", job_type)),
     ):
         errors = Errors()
-        fields = check_fields(given, errors)
+        fields, authorizer = check_fields(given, errors), Authorizer(user, is_code=is_code)
         for trial in range(MAX_TRIES):
-            if trial:
-                authorizer.forget()
             try:
                 own = errors.copy()
                 request = _build(targets.read_targets(job_type, organization, own, authorizer), fields, user, own)
@@ -221,10 +221,9 @@ def submit_from_handler(claimed: Claimed, job_type: object, parameters: Any, key
     try:
         with fresh_reads():  # a refusal would end the running job
             owner = keywords["user"] if "user" in keywords else owner_of(claimed.row, claimed.job_id)
-            authorizer = Authorizer(owner, is_code="user" not in keywords)
             organization = get_organization_model()(pk=claimed.organization_pk)
             values = {**given, "parameters": parameters}
-            return submit_or_find(job_type, organization, values, owner, authorizer)[0]
+            return submit_or_find(job_type, organization, values, owner, is_code="user" not in keywords)[0]
     finally:
         current_job.reset(token)
 

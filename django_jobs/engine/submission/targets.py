@@ -79,7 +79,7 @@ def key_of_tenant(organization: Any) -> tuple[str, Any] | None:
     """Return (field, value) by which an organization is found; None for what cannot be an id."""
     if isinstance(organization, get_organization_model()):
         return None if organization.pk is None else ("pk", organization.pk)
-    if not may_be_id(organization) or not (is_name(organization) or not isinstance(organization, str)):
+    if not may_be_id(organization) or (isinstance(organization, str) and not is_name(organization)):
         return None
     name, meta = str(jobs_settings.ORGANIZATION_ID_FIELD), get_organization_model()._meta
     field: Any = meta.pk if name == "pk" else meta.get_field(name)
@@ -466,17 +466,12 @@ def ask_ahead(organization: Any, owner: Any, kind: JobType | None) -> None:
 
 
 class Authorizer:
-    """Decides which of the named types one submitter may know of. Each question is asked once for what was read."""
+    """Decides which of the named types one submitter may know of."""
 
     def __init__(self, user: Any, *, is_code: bool = False) -> None:
         """Decide for this user; ``is_code`` tells that handler code submits in the user's name."""
         self._user = user
         self._may = may_own if is_code else may_submit
-        self._answers: dict[tuple[Any, Any], bool] = {}
-
-    def forget(self) -> None:
-        """Forget the answers, since types and organizations are read anew."""
-        self._answers.clear()
 
     def admit(self, kind: JobType | None, organization: Any, named: str) -> JobType | None:
         """Return the type if the user may submit it for the organization, or may know of it without one.
@@ -484,12 +479,7 @@ class Authorizer:
         Return None for a type that is to look unknown. Raise PermissionDenied when the user has no part in the
         organization, whether or not there is such a type. ``named`` is the type's name in the error's text.
         """
-        if self._user is None:
-            return kind
-        key = (kind and kind.pk, organization and organization.pk)
-        if key not in self._answers:
-            self._answers[key] = self._ask(kind, organization)
-        if self._answers[key]:
+        if self._user is None or (kind is not None and self._may_know(kind, organization)):
             return kind
         if organization is not None and not belongs(self._user, organization):
             text = say(_("You may not submit %(job_type)s for this organization."), code="no_part", job_type=named)
@@ -500,12 +490,10 @@ class Authorizer:
         """Return whether the submitter may be told what a deployment lacks: server code and system admins may."""
         return self._user is None or bool(get_policy().is_system_admin(self._user))
 
-    def _ask(self, kind: JobType | None, organization: Any) -> bool:
-        if kind is None:
-            return False
+    def _may_know(self, kind: JobType, organization: Any) -> bool:
         if organization is None:
             return bool(submittable(self._user, [kind]))
-        return bool(self._user is None or self._may(self._user, organization, kind))
+        return self._may(self._user, organization, kind)
 
 
 def belongs(user: Any, organization: Any) -> bool:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.submission.submit import submit_each
     from django_jobs.engine.submission.same_work import replace_jobs
     from django_jobs.engine.submission.targets import submittable
-    from django_jobs.engine.submission.targets import Authorizer
     from django_jobs.engine.submission.submit import submit_or_find as submit_single
     from django_jobs.engine.submission.targets import forget_targets
     from django_jobs.engine.submission.targets import TargetsChanged
