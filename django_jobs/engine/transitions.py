@@ -254,7 +254,7 @@ def _counts(item: Moved) -> bool:
 
 
 def claim_known(item: Move, known: Sequence[JobRow], *, worker_name: str) -> tuple[Moved, JobRow] | None:
-    """Move a queued job to Running and return what happened and its row as it was. The store's ``claim_known`` says more."""
+    """Move a queued job to Running if it is like one of the ``known``; return the move, and its row as it was."""
     terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     claimed = store().claim_known(_with_readiness(item), terms, known)
     if claimed is not None:
