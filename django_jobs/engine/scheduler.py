@@ -19,13 +19,14 @@ from django_jobs.engine import dependencies, timing
 from django_jobs.engine.alerts import telling
 from django_jobs.engine.alerts.records import Evaluator
 from django_jobs.engine.control import batches, lane_keys, operation_work, tenants
-from django_jobs.engine.control.retention import Sweeps, forget_activity, forget_sockets, forget_workers
+from django_jobs.engine.control.retention import Sweeps, forget_activity, forget_workers
 from django_jobs.engine.dispatch import backlog, dispatcher, tickets
 from django_jobs.engine.duties import WATCH_DUTY, DutyThread, DutyWatch, Steadiness, resign_lead, take_lead
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Neighbors
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.schedules import clockwork
+from django_jobs.engine.sockets import forget_expired_tickets
 from django_jobs.engine.store import database
 
 logger = logging.getLogger("django_jobs")
@@ -34,7 +35,15 @@ logger = logging.getLogger("django_jobs")
 WATCH = "watch"
 #: Duties that have something to do in nearly every tick; they are logged at a lower level.
 FREQUENT = frozenset(
-    {"dispatch", "count_batches", "roll_up", "forget_sockets", clockwork.DUTY, dispatcher.DUTY, operation_work.DUTY}
+    {
+        "dispatch",
+        "count_batches",
+        "roll_up",
+        "forget_socket_tickets",
+        clockwork.DUTY,
+        dispatcher.DUTY,
+        operation_work.DUTY,
+    }
 )
 
 
@@ -166,7 +175,7 @@ class Scheduler:
             "forget_batches": lambda: self._forget(batches.forget_old_batches),
             "forget_activity": lambda: self._forget(forget_activity),
             "forget_workers": lambda: self._forget(forget_workers),
-            "forget_sockets": lambda: self._forget(forget_sockets),
+            "forget_socket_tickets": lambda: self._forget(forget_expired_tickets),
             **({} if self._threads else self._threaded_duties()),
         }
 

@@ -327,12 +327,6 @@ STATUS_LOOK_SECONDS: Final = 0.01
 LONGEST_STATUS_LOOK_SECONDS: Final = 0.25
 #: A ticket for a socket is valid for so long.
 SOCKET_PASS_SECONDS: Final = 60
-#: A process renews the seats of its sockets this often. Below SEAT_FREE.
-SEAT_RENEWAL_SECONDS: Final = 20.0
-#: A seat that was not renewed for so long is free. Below SEAT_FORGOTTEN.
-SEAT_FREE: Final = dt.timedelta(seconds=70)
-#: The seats of a process that died are deleted after this.
-SEAT_FORGOTTEN: Final = dt.timedelta(minutes=10)
 
 # The worker
 

@@ -934,14 +934,6 @@ class Migration(migrations.Migration):
             session_auth_hash=models.CharField(blank=True, db_default="", default="", max_length=128),
             expires_at=models.DateTimeField(),
         ),
-        table(
-            "OpenSocket",
-            {"default_permissions": (), "indexes": [Index(fields=["process"], name="djobs_socket_process")]},
-            id=models.UUIDField(primary_key=True, serialize=False),
-            user=models.ForeignKey(USER, CASCADE, related_name="+", db_constraint=False),
-            process=models.UUIDField(),
-            seen_at=models.DateTimeField(),
-        ),
         migrations.CreateModel(
             "Monitor",
             [],

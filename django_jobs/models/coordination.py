@@ -299,25 +299,3 @@ class SocketTicket(StoredModel):
 
     def __str__(self) -> str:
         return f"socket ticket of user {self.user_id}"
-
-
-class OpenSocket(StoredModel):
-    """An open websocket of a user. Its process renews ``seen_at``, so that those of a dead process stop counting."""
-
-    #: One of a fixed set of ids for each user, so that the primary key bounds how many there are
-    #: (``engine.sockets``).
-    id = models.UUIDField(primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_constraint=False)
-    #: The server process that holds it.
-    process = models.UUIDField()
-    seen_at = models.DateTimeField()
-
-    class Meta:
-        default_permissions = ()
-        indexes = [
-            # Renewing all sockets of a process.
-            models.Index(fields=["process"], name="djobs_socket_process"),
-        ]
-
-    def __str__(self) -> str:
-        return f"socket of user {self.user_id}"

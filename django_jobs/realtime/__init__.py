@@ -11,7 +11,7 @@ A map of the package:
   how much of it), ``sockets`` (what it is sent), ``frames`` (size limits, JSON, close codes), ``rooms`` (the names that
   clients join);
 - who connects: ``auth`` (the middleware), ``origins``, ``identity`` (session, token or ticket), ``handshakes`` (new
-  sockets, many at once), ``presence`` (open sockets: rights and seats);
+  sockets, many at once), ``presence`` (open sockets: rights, and how many a user has);
 - what they may hear: ``authorization``;
 - the events: ``events`` declares each kind and reads it, ``event_log`` reads ids from the Execution Log, ``joins``
   makes the answer to a join;

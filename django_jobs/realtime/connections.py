@@ -57,7 +57,7 @@ class Connection:
         self._rate_limit = TokenBucket(FRAMES_A_SECOND)
 
     async def accept(self) -> int:
-        """Find the user and a seat. Return the code to close the connection with, or 0 if it stays."""
+        """Find the user. Return the code to close the connection with, or 0 if it stays."""
         return await self._hub.presence.accept(self.socket)
 
     async def close(self, code: int) -> None:
@@ -75,8 +75,6 @@ class Connection:
         self.abort()
         try:
             await asyncio.gather(self._writer, return_exceptions=True)
-            if self.socket.seat is not None:
-                await self._hub.presence.give_back(self.socket.seat)
         finally:  # also when the server cancels this task
             await self._hub.leave(self.socket, list(self.socket.subscriptions.values()))
 

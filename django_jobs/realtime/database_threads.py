@@ -35,10 +35,8 @@ class DatabaseThread:
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, _read, function, args)
 
-    def close(self, *last: Callable[[], object]) -> None:
-        """End the thread and its connection after the calls that wait, and after those of ``last``. Do not wait."""
-        for function in last:
-            self._pool.submit(_read, function, ())
+    def close(self) -> None:
+        """End the thread and its connection after the calls that wait. Do not wait."""
         self._pool.submit(connections.close_all)
         self._pool.shutdown(wait=False)
 

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from django_jobs.engine import timing
 from django_jobs.realtime import event_log, events, joins
 from django_jobs.realtime.authorization import Target, authorize_all
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread
@@ -62,7 +61,6 @@ class Hub:
             "read": self._read,
             "poll": self._poll_due,
             "recheck": self._recheck,
-            "renew": self._renew,
         }
         self._tasks = [asyncio.create_task(self._guarded(part, duty)) for part, duty in duties.items()]
 
@@ -89,7 +87,7 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._layer.follow()
-        self.rights_thread.close(self.presence.seats.release_all)
+        self.rights_thread.close()
         self.events_thread.close()
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
@@ -236,8 +234,3 @@ class Hub:
         await asyncio.sleep(TICK_SECONDS)
         await self.presence.recheck(RECHECK_SECONDS)
         self._failures.worked("recheck")
-
-    async def _renew(self) -> None:
-        await asyncio.sleep(timing.SEAT_RENEWAL_SECONDS)
-        await self.presence.renew()
-        self._failures.worked("renew")

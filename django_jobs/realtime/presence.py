@@ -1,17 +1,13 @@
-"""The open sockets of an event loop: whether their users may still listen, and the seats that they take."""
+"""The open sockets of an event loop: how many a user has, and whether their users may still listen."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 import time
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from django.db import Error
-
-from django_jobs.engine.sockets import Seat, Seats
 from django_jobs.realtime import handshakes
 from django_jobs.realtime.authorization import recheck_all
 from django_jobs.realtime.database_threads import Batcher, DatabaseThread
@@ -19,19 +15,21 @@ from django_jobs.realtime.frames import TOO_MANY
 from django_jobs.realtime.handshakes import Handshake
 from django_jobs.realtime.topics import Subscriber
 
+#: How many sockets a user may have open at once in a server process.
+SOCKETS_A_USER: Final = 20
 #: How many sockets are checked at once. The others are checked in the next second.
 SOCKETS_A_TICK: Final = 250
 
 
 class Presence:
-    """The sockets of one event loop. ``thread`` is the only one that uses the database for them, and their seats."""
+    """The sockets of one event loop. ``thread`` is the only one that uses the database for them."""
 
     def __init__(self, thread: DatabaseThread) -> None:
-        self.seats = Seats()
         self._thread = thread
         self._subscribers: set[Subscriber] = set()
-        self._handshakes = Batcher(thread, self._complete)
-        self._released = Batcher(thread, self._release)
+        #: Those that were let in, by their users' keys.
+        self._let_in: defaultdict[Any, set[Subscriber]] = defaultdict(set)
+        self._handshakes = Batcher(thread, handshakes.complete)
 
     def __bool__(self) -> bool:
         return bool(self._subscribers)
@@ -42,47 +40,24 @@ class Presence:
         self._subscribers.add(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
-        """Remove a socket. Its seat is given back by :meth:`give_back`."""
+        """Remove a socket."""
         self._subscribers.discard(subscriber)
-
-    # -- seats -----------------------------------------------------------------------------------------------------
+        if subscriber.user is not None:
+            self._let_in[subscriber.user.pk].discard(subscriber)
+            if not self._let_in[subscriber.user.pk]:
+                del self._let_in[subscriber.user.pk]
 
     async def accept(self, subscriber: Subscriber) -> int:
-        """Give the socket its user and a seat. Return the code to close it with, or 0 if it stays."""
-        answer = self._handshakes.ask(Handshake(subscriber.identity))
-        try:
-            handshake = await asyncio.shield(answer)
-        except asyncio.CancelledError:  # the server stopped waiting, so no socket takes the seat
-            answer.add_done_callback(self._give_up)
-            raise
-        subscriber.identity, subscriber.user, subscriber.seat = handshake.identity, handshake.user, handshake.seat
-        return handshake.code or 0
-
-    def _complete(self, waiting: Sequence[Handshake]) -> Sequence[Handshake | Exception]:
-        return handshakes.complete(waiting, self.seats)
-
-    def _give_up(self, answer: asyncio.Future[Handshake]) -> None:
-        seat = None if answer.cancelled() or answer.exception() is not None else answer.result().seat
-        if seat is not None:
-            self.seats.give_back(seat)  # its row is freed with the next ones
-
-    async def give_back(self, seat: Seat) -> None:
-        """Give back the seat of a closed socket. Sockets that close at the same moment share one statement."""
-        self.seats.give_back(seat)
-        with contextlib.suppress(Error):  # tried again with the next seat; else the row expires
-            await self._released.ask(seat)
-
-    def _release(self, seats: Sequence[Seat]) -> Sequence[Seat]:
-        self.seats.release()
-        return seats
-
-    async def renew(self) -> None:
-        """Renew the seats of all sockets. Close the sockets whose seats other processes took over."""
-        lost = await self._thread.read(self.seats.renew)
-        for subscriber in [item for item in self._subscribers if item.seat in lost]:
-            subscriber.close(TOO_MANY)
-
-    # -- rights ----------------------------------------------------------------------------------------------------
+        """Give the socket its user. Return the code to close it with, or 0 if it stays."""
+        handshake = await self._handshakes.ask(Handshake(subscriber.identity))
+        subscriber.identity, subscriber.user = handshake.identity, handshake.user
+        if handshake.code:
+            return handshake.code
+        of_user = self._let_in[subscriber.user.pk]
+        if len(of_user) >= SOCKETS_A_USER:
+            return TOO_MANY
+        of_user.add(subscriber)
+        return 0
 
     async def recheck(self, pause: float) -> None:
         """Check the rights of the sockets whose check is due. They are due again in ``pause`` seconds."""

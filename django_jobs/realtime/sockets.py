@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from django_jobs.engine.sockets import Seat
 from django_jobs.realtime import frames
 from django_jobs.realtime.authorization import Target
 from django_jobs.realtime.identity import Identity
@@ -28,7 +27,6 @@ class Socket:
     def __init__(self, send: Send, identity: Identity, user: Any) -> None:
         self.identity = identity
         self.user = user
-        self.seat: Seat | None = None
         self.recheck_at = 0.0
         #: By the room's name.
         self.subscriptions: dict[str, Subscription] = {}

@@ -7,7 +7,6 @@ from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from django_jobs.engine.sockets import Seat
 from django_jobs.realtime import frames
 from django_jobs.realtime.authorization import Target, UserAndJob
 from django_jobs.realtime.event_log import Watermark
@@ -33,7 +32,6 @@ class Subscriber(Protocol):
     identity: Identity
     #: As of the last check; None before the first one.
     user: Any
-    seat: Seat | None
     #: When the rights are checked next, on the monotonic clock.
     recheck_at: float
 

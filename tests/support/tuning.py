@@ -144,7 +144,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "hub_new_events": ("django_jobs.realtime.hub", "MAX_NEW"),
     "hub_poll_seconds": ("django_jobs.realtime.hub", "POLL_SECONDS"),
     "hub_recheck_seconds": ("django_jobs.realtime.hub", "RECHECK_SECONDS"),
-    "hub_renew_seconds": ("django_jobs.engine.timing", "SEAT_RENEWAL_SECONDS"),
     "hub_tick_seconds": ("django_jobs.realtime.hub", "TICK_SECONDS"),
     "hub_topics_a_tick": ("django_jobs.realtime.hub", "TOPICS_A_TICK"),
     "layer_refresh_seconds": ("django_jobs.realtime.layer_subscription", "REFRESH_SECONDS"),
@@ -164,7 +163,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "socketio_upgrade_seconds": ("django_jobs.contrib.socketio.application", "UPGRADE_SECONDS"),
     "socketio_waiting_packets": ("django_jobs.contrib.socketio.clients", "MAX_WAITING"),
     "sockets_a_tick": ("django_jobs.realtime.presence", "SOCKETS_A_TICK"),
-    "sockets_a_user": ("django_jobs.engine.sockets", "SOCKETS_A_USER"),
+    "sockets_a_user": ("django_jobs.realtime.presence", "SOCKETS_A_USER"),
     "visibility_answer_seconds": ("django_jobs.realtime.fan_out", "ANSWER_SECONDS"),
     # Alerts
     "alert_rules": ("django_jobs.engine.alerts.records", "RULES"),

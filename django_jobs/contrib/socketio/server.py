@@ -96,8 +96,7 @@ class SocketServer:
     async def handle(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve a request or a websocket.
 
-        Wait for the clients that end meanwhile, as a web server that stops waits for its requests: so they give back
-        their seats.
+        Wait for the clients that end meanwhile, as a web server that stops waits for its requests.
         """
         request_scope.set(scope)
         await self.engine.handle_request(scope, receive, send)

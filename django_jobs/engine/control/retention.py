@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import sockets, timing
+from django_jobs.engine import timing
 from django_jobs.engine.control import deletion, operations, switches
 from django_jobs.engine.control.deletion import delete_rows
 from django_jobs.engine.insight import rollups
@@ -128,17 +128,12 @@ def _types_of_ended(moment: str) -> Iterator[str]:
         yield name
 
 
-# Deleting what the engine keeps for itself: activity, operations, workers, sockets and their tickets.
+# Deleting what the engine keeps for itself: activity, operations, workers.
 
 
 def forget_activity() -> int:
     """Delete old sums of the activity, and old operations; return how many rows went."""
     return rollups.forget_old() + operations.forget_old()
-
-
-def forget_sockets() -> int:
-    """Delete tickets that nobody used, and sockets of processes that are gone; return how many rows went."""
-    return sockets.forget_expired_tickets() + sockets.forget_dead_sockets()
 
 
 def forget_workers() -> int:

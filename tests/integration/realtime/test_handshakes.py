@@ -11,17 +11,16 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from rest_framework.authtoken.models import Token
 
-from django_jobs.models import OpenSocket, Organization
+from django_jobs.models import Organization
 from tests.support import verbs
 from tests.support.factories import make_organization, make_user
-from tests.support.live import LiveClient, by_token, do, later_job, with_clients
+from tests.support.live import by_token, later_job, with_clients
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import Handshake, Hub, Identity, Interpose, JoinRefused, Room, RoomTarget, SocketSeats
+from tests.support.verbs import Handshake, Identity, Interpose, JoinRefused, Room, RoomTarget
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TOO_MANY = 4429
 REVOKED = 4401
 TRY_AGAIN = 1013
 
@@ -31,23 +30,15 @@ def handshake_of(user: User) -> Handshake:
 
 
 def codes(*waiting: Handshake) -> list[int | None]:
-    verbs.complete_handshake(waiting, SocketSeats())
+    verbs.complete_handshake(waiting)
     return [handshake.code for handshake in waiting]
 
 
-def test_those_with_one_identity_get_a_seat_each() -> None:
-    user = make_user()
-    waiting = [handshake_of(user) for _ in range(10)]
-    verbs.complete_handshake(waiting, SocketSeats())
-    assert len({handshake.seat.id for handshake in waiting if handshake.seat is not None}) == 10
-
-
-def test_each_is_judged_alone(tuning: Tuning) -> None:
-    tuning.set(sockets_a_user=1)
+def test_each_is_judged_alone() -> None:
     user, gone = make_user(), make_user(is_active=False)
     nobody = Handshake(Identity("token", "nonsense"))
     found = codes(handshake_of(user), nobody, handshake_of(gone), handshake_of(user), handshake_of(make_user()))
-    assert found == [0, REVOKED, REVOKED, TOO_MANY, 0]
+    assert found == [0, REVOKED, REVOKED, 0, 0]
 
 
 def test_of_clients_with_one_token_each_is_judged_by_its_own_headers(interpose: Interpose) -> None:
@@ -70,17 +61,19 @@ def test_a_look_up_that_fails_sends_only_one_away(interpose: Interpose) -> None:
     assert codes(bad, good) == [TRY_AGAIN, 0]
 
 
-def test_a_user_for_whom_there_can_be_no_row_keeps_nobody_else_out(interpose: Interpose) -> None:
+def test_an_error_of_one_keeps_nobody_else_out(interpose: Interpose) -> None:
+    real = verbs.active_user
     bad, good = handshake_of(make_user()), handshake_of(make_user())
-    users = {bad.identity: User(pk="of another kind"), good.identity: verbs.active_user(good.identity)}
-    interpose("active_user", users.get)
-    assert codes(bad, good) == [None, 0]
+
+    def fail_for_one(identity: Identity) -> Any:
+        if identity == bad.identity:
+            raise ValueError
+        return real(identity)
+
+    interpose("active_user", fail_for_one)
+    assert codes(bad, good) == [0, 0]
     assert isinstance(bad.error, ValueError)
-
-
-def test_a_user_without_a_key_has_no_seat(interpose: Interpose) -> None:
-    interpose("active_user", lambda _: User())
-    assert codes(handshake_of(make_user())) == [TOO_MANY]
+    assert good.user is not None
 
 
 def test_a_ticket_is_not_used_twice_where_the_rest_is_tried_again(interpose: Interpose) -> None:
@@ -110,87 +103,32 @@ def test_a_ticket_that_may_have_been_good_sends_nobody_away_for_good(interpose: 
     assert codes(good, bad) == [TRY_AGAIN, REVOKED]
 
 
-def test_a_server_that_gives_up_a_socket_at_the_door_gives_its_seat_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone, others = make_user(), [make_user(), make_user()]
-    is_asked, may_go_on, take_all = threading.Event(), threading.Event(), SocketSeats.take_all
+def test_a_socket_that_the_server_gives_up_at_the_door_takes_no_place(interpose: Interpose, tuning: Tuning) -> None:
+    tuning.set(sockets_a_user=1)
+    user, real = make_user(), verbs.active_user
+    is_asked, may_go_on = threading.Event(), threading.Event()
 
-    def slowly(seats: SocketSeats, user_pks: Any) -> Any:
-        if gone.pk in user_pks:
-            is_asked.set()
-            assert may_go_on.wait(10)
-        return take_all(seats, user_pks)
+    def slowly(identity: Identity) -> Any:
+        is_asked.set()
+        assert may_go_on.wait(10)
+        return real(identity)
 
-    monkeypatch.setattr(SocketSeats, "take_all", slowly)
-    client, late = by_token(gone), by_token(others[1])
+    interpose("active_user", slowly)
+    client, late = by_token(user), by_token(user)
 
-    @with_clients(by_token(others[0]))
-    async def users(first: LiveClient) -> list[int]:
-        await first.has_nothing()
+    @with_clients()
+    async def is_in() -> bool:
         await client.open()
         assert await asyncio.to_thread(is_asked.wait, 10)
         client._socket.future.cancel()
         may_go_on.set()
         await asyncio.wait([client._socket.future])
         await late.open()
-        await late.has_nothing()  # it is let in after the other was
-        await Hub._hubs[asyncio.get_running_loop()].presence.renew()
-        found = await do(lambda: list(OpenSocket.objects.values_list("user_id", flat=True)))
+        found = await late.has_nothing()
         await late.leave()
         return found
 
-    assert sorted(users) == sorted(user.pk for user in others)
-
-
-def test_the_last_socket_leaves_no_seat_behind_that_it_was_given_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_asked, may_go_on, take_all = threading.Event(), threading.Event(), SocketSeats.take_all
-
-    def slowly(seats: SocketSeats, user_pks: Any) -> Any:
-        is_asked.set()
-        assert may_go_on.wait(10)
-        return take_all(seats, user_pks)
-
-    monkeypatch.setattr(SocketSeats, "take_all", slowly)
-    client = by_token(make_user())
-
-    @with_clients()
-    async def scenario() -> None:
-        await client.open()
-        assert await asyncio.to_thread(is_asked.wait, 10)
-        hub = Hub._hubs[asyncio.get_running_loop()]
-        client._socket.future.cancel()
-        await asyncio.wait([client._socket.future])
-        assert not Hub._hubs
-        may_go_on.set()
-        await asyncio.to_thread(hub.rights_thread._pool.shutdown)
-
-    del scenario  # it ran
-    assert not OpenSocket.objects.exists()
-
-
-def test_a_socket_whose_end_is_cut_short_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_asked, may_go_on, release = threading.Event(), threading.Event(), SocketSeats.release
-    client = by_token(make_user())
-
-    def slowly(seats: SocketSeats) -> int:
-        if seats._given_back:
-            is_asked.set()
-            assert may_go_on.wait(10)
-        return release(seats)
-
-    monkeypatch.setattr(SocketSeats, "release", slowly)
-
-    @with_clients()
-    async def has_hub() -> bool:
-        await client.open()
-        await client.has_nothing()
-        client._socket.future.cancel()
-        assert await asyncio.to_thread(is_asked.wait, 10)
-        client._socket.future.cancel()
-        may_go_on.set()
-        await asyncio.wait([client._socket.future])
-        return asyncio.get_running_loop() in Hub._hubs
-
-    assert not has_hub
+    assert is_in
 
 
 @pytest.mark.usefixtures("broker")

@@ -340,8 +340,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.process_counts import ProcessCounts
     from django_jobs.engine.machine import describe as describe_process
     from django_jobs.engine.machine import place as place_of_process
-    from django_jobs.engine.sockets import Seat as SocketSeat
-    from django_jobs.engine.sockets import Seats as SocketSeats
     from django_jobs.engine.sockets import forget_expired_tickets as forget_expired_socket_tickets
     from django_jobs.engine.sockets import make_ticket as make_socket_ticket
     from django_jobs.engine.sockets import use_ticket as use_socket_ticket

@@ -108,9 +108,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.schedules.clockwork import DUTY as CLOCKWORK_DUTY
     from django_jobs.engine.schedules.clockwork import KEPT as FIRINGS_KEPT
     from django_jobs.engine.schedules.clockwork import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
-    from django_jobs.engine.sockets import SOCKETS_A_USER
-    from django_jobs.engine.timing import SEAT_FORGOTTEN as SOCKET_FORGOTTEN_AFTER
-    from django_jobs.engine.timing import SEAT_FREE as SOCKET_FREE_AFTER
     from django_jobs.engine.store.values import COUNTERS
     from django_jobs.engine.store.base.core import MAX_TRIES as TRANSACTION_TRIES
     from django_jobs.engine.store.values import ALL_TYPES
@@ -131,6 +128,7 @@ if TYPE_CHECKING:
     from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
     from django_jobs.models.job_type import MAX_RATE as TYPE_MAX_RATE
     from django_jobs.models.job_type import MAX_SECONDS as TYPE_MAX_SECONDS
+    from django_jobs.realtime.presence import SOCKETS_A_USER
     from django_jobs.realtime.broadcast import MESSAGE_TYPE
     from django_jobs.realtime.connections import FRAMES_A_SECOND
     from django_jobs.realtime.events import BATCH as BATCH_EVENT

@@ -27,7 +27,6 @@ ALWAYS_GIVEN: Final = {
     "JobStep": {"id", "job", "position", "name", "attempt", "done_at"},
     "JobType": {"type_name", "handler_method"},
     "Membership": {"id", "user", "organization"},
-    "OpenSocket": {"id", "user", "process", "seen_at"},
     # Its fields are those of hosts' models too, which have migrations of their own.
     "Organization": {"id", "name", "title", "is_active"},
     "OrganizationActivity": {"id", "span", "starts_at", "job_type", "organization", "organization_name"},

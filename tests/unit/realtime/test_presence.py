@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import Mock
@@ -14,7 +13,7 @@ from django_jobs.realtime.authorization import SocketRights as Rights
 from django_jobs.realtime.frames import REVOKED
 from django_jobs.realtime.presence import Presence
 from tests.support.tuning import Tuning
-from tests.support.verbs import RoomTarget, SocketSeat
+from tests.support.verbs import RoomTarget
 
 A, B, LATER = RoomTarget("org:A", 1), RoomTarget("org:B", 2), RoomTarget("org:C", 3)
 
@@ -58,23 +57,3 @@ def test_a_socket_goes_on_with_the_user_and_the_targets_that_hold_now() -> None:
     assert started + 8 <= socket.recheck_at <= time.monotonic() + 10
     assert socket.user is user
     assert [call.args for call in socket.revoke.call_args_list] == [(A,)]
-
-
-class Renewals:
-    """A database thread's answer: these seats are lost."""
-
-    def __init__(self, *lost: SocketSeat) -> None:
-        self.lost = list(lost)
-
-    async def read(self, function: Callable[..., Any]) -> list[SocketSeat]:
-        return self.lost
-
-
-def test_of_two_sockets_the_one_whose_seat_is_lost_is_closed() -> None:
-    lost, kept = Mock(seat=SocketSeat(1, uuid.uuid4())), Mock(seat=SocketSeat(1, uuid.uuid4()))
-    thread: Any = Renewals(lost.seat)
-    here = Presence(thread)
-    for socket in (lost, kept):
-        here.enter(socket, 1.0)
-    async_to_sync(here.renew)()
-    assert [socket.close.call_count for socket in (lost, kept)] == [1, 0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.engine.store.base.backlog import BacklogCounts, Delays, Expirations, Offsets, TypeWalks
-from django_jobs.engine.store.base.core import Lines, LogOrder, Sockets, Tallies
+from django_jobs.engine.store.base.core import Lines, LogOrder, Tallies
 from django_jobs.engine.store.base.jobs import BatchLocks, ClaimReads, Conditions, Insertion, Moves, StepWrites
 
 __all__ = ["Store"]
@@ -21,7 +21,6 @@ class Store(
     LogOrder,
     Moves,
     Offsets,
-    Sockets,
     StepWrites,
     Tallies,
     TypeWalks,

@@ -107,7 +107,7 @@ def old_activity() -> None:
     OrganizationActivity.objects.update(starts_at=F("starts_at") - dt.timedelta(days=3_000))
 
 
-def old_sockets() -> None:
+def old_tickets() -> None:
     verbs.make_socket_ticket(admin())
     SocketTicket.objects.update(expires_at=Now() - dt.timedelta(seconds=1))
 
@@ -139,7 +139,7 @@ STATES: Final[dict[str, Callable[[], Any]]] = {
     "delete_files": deleted_with_files,
     "forget_duplicates": old_keys,
     "forget_workers": silent_workers,
-    "forget_sockets": old_sockets,
+    "forget_socket_tickets": old_tickets,
     FIRE_SCHEDULES: due_schedule,
 }
 

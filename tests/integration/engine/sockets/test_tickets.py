@@ -229,7 +229,7 @@ def test_the_scheduler_removes_what_nobody_used(user: User) -> None:
     verbs.make_socket_ticket(user)
     SocketTicket.objects.update(expires_at=verbs.now() - dt.timedelta(seconds=1))
     good = verbs.make_socket_ticket(user)
-    assert Scheduler("one").tick()["forget_sockets"] == 1
+    assert Scheduler("one").tick()["forget_socket_tickets"] == 1
     assert verbs.use_socket_ticket(good) is not None
 
 
