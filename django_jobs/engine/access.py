@@ -340,11 +340,10 @@ def beside(organization_pk: Any, function: Callable[[], T]) -> T:
     """
 
     def again() -> T:
-        with database.waiting_on_line(timing.DUTY_STATEMENT_SECONDS):
-            try:
-                return function()
-            except PolicyLate:
-                return function()
+        try:
+            return function()
+        except PolicyLate:
+            return function()
 
     if any(item.in_atomic_block for item in connections.all(initialized_only=True)):
         return function()

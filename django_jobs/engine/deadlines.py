@@ -152,7 +152,6 @@ class _HostCall(Generic[T]):
             _replace(lent)
             if hangs_up:
                 store_of(lent.item.alias).hang_up(lent.item)
-        database.renew_line()
         return True
 
     def result(self) -> T:

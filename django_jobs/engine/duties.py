@@ -262,8 +262,7 @@ class DutyThread:
             return timing.LEADERSHIP_LOOK_SECONDS
         database.mend_connections()
         self._pause = timing.LEADERSHIP_LOOK_SECONDS
-        with database.waiting_on_line(timing.DUTY_STATEMENT_SECONDS):
-            self._report(self._name, self._do)
+        self._report(self._name, self._do)
         return self._pause
 
     def _do(self) -> int:

@@ -93,8 +93,7 @@ class Scheduler:
             thread.start()
         while not stop.is_set():
             started = time.monotonic()
-            with database.waiting_on_line(timing.DUTY_STATEMENT_SECONDS):
-                self.tick()
+            self.tick()
             pause = float(jobs_settings.SCHEDULER_INTERVAL) - (time.monotonic() - started)
             stop.wait(max(0.05, pause))
         self._leads = False

@@ -12,23 +12,13 @@ from typing import Final
 
 #: A new connection to the database may take so long.
 DATABASE_CONNECT_SECONDS: Final = 10
-#: The server has so long to end a statement of another connection. Below STATEMENT_CANCEL_SECONDS.
+#: The server has so long to end a statement of another connection.
 STATEMENT_END_SECONDS: Final = 1.0
 #: The rows of a transaction that is open for longer are no longer waited for.
 OPEN_TRANSACTION_SECONDS: Final = 60.0
 #: While the host's code works inside a transaction, the server gets a sign of life this often. Below
 #: LOCK_SILENCE_SECONDS.
 TRANSACTION_SIGN_SECONDS: Final = 0.5
-#: A statement of a worker may stay without an answer for so long. Below DUTY_STATEMENT_SECONDS and
-#: DOUBTED_CLAIM_SECONDS and CHILD_STALL_SECONDS.
-WORKER_STATEMENT_SECONDS: Final = 10.0
-#: A statement of a scheduler's duty may stay without an answer for so long. Such statements are larger. Below
-#: OPEN_TRANSACTION_SECONDS.
-DUTY_STATEMENT_SECONDS: Final = 30.0
-#: The server has so long to cancel a statement. Then the connection is closed. Below WORKER_STATEMENT_SECONDS.
-STATEMENT_CANCEL_SECONDS: Final = 2.5
-#: A thread looks this often for statements without an answer. Below WORKER_STATEMENT_SECONDS.
-LINE_LOOK_SECONDS: Final = 0.5
 #: Log lines may name an organization by an id that was read so long ago.
 ORGANIZATION_ID_SECONDS: Final = 1.0
 #: Ids and times of submission may be out of order by this: one call that submits many jobs takes so long at most.
@@ -88,7 +78,7 @@ SLOW_COUNT_SECONDS: Final = 0.002
 COUNT_MARK_SECONDS: Final = 0.25
 #: A note of a held job for longer than this comes from a machine whose clock differs. It does not count.
 LONGEST_NOTE_SECONDS: Final = 60.0
-#: The server ends a holder of the dispatcher's lock that is silent for so long. Below WORKER_STATEMENT_SECONDS.
+#: The server ends a holder of the dispatcher's lock that is silent for so long. Below CHILD_STALL_SECONDS.
 LOCK_SILENCE_SECONDS: Final = 3.0
 #: A process waits in line for the dispatcher's lock for so long. A pass takes milliseconds. Below
 #: LOCK_SILENCE_SECONDS.

@@ -57,8 +57,7 @@ class Lookout:
         """Ask once. Raises nothing."""
         try:
             database.mend_connections()
-            with database.waiting_on_line():
-                self._ask()
+            self._ask()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next turn asks again)
             if self._seen is None or self._seen.is_up:
                 logger.debug("event=lookout_failed of=%s error=%r", self._name, error)

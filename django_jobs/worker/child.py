@@ -194,8 +194,7 @@ class Child:
         while not self.state.stopping.is_set():
             try:
                 database.mend_connections()
-                with database.waiting_on_line():
-                    self.housekeeper.announce()  # first, since orders reach it by that, also while the broker is away
+                self.housekeeper.announce()  # first, since orders reach it by that, also while the broker is away
                 self._check_broker()
                 self.state.consumer.announce()
                 self.state.consumer.listen(self.state.cancel, self.state.stop)
@@ -210,8 +209,7 @@ class Child:
         """
         if not self._is_own_broker:
             database.mend_connections()
-            with database.waiting_on_line():
-                tickets.check_broker()
+            tickets.check_broker()
             self._is_own_broker = True
 
     def _go_on_after(self, error: Exception) -> None:
@@ -311,8 +309,7 @@ class Child:
         is_busy = self.state.batch.busy() > 0  # first, since what ends meanwhile may have submitted more
         if not is_busy:
             self.slots.wait()
-        with database.waiting_on_line():
-            is_any_left = dispatcher.anything_queued(self.state.options.queues)
+        is_any_left = dispatcher.anything_queued(self.state.options.queues)
         now = time.monotonic()
         since = self._missing_since = (self._missing_since or now) if is_any_left else None
         if since is not None and now - since <= timing.BURST_LAST_LOOK_SECONDS:
@@ -366,7 +363,6 @@ def run_child(name: str, options: WorkerOptions, slots: SharedSlots, supervisor:
     claimed_job.install()
     database.prepare_lines()
     store().while_writing = slots.board.writing
-    database.start_line_watch()
     gc.collect()
     gc.freeze()  # what was loaded until now stays for good: no collection looks at it again
     events.work_in_background()

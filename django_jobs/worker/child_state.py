@@ -240,19 +240,17 @@ class ChildState:
     def settle(self) -> None:
         """Store the outcomes that wait for it."""
         ended = self.batch.take_ended()
-        with database.waiting_on_line():
-            self.settler.settle(ended)
+        self.settler.settle(ended)
         if any(outcome.claimed.row.is_limited for outcome in ended):
             self.room_was_made()
 
     @contextlib.contextmanager
     def step(self, step: LoopStep) -> Iterator[None]:
-        """Show the supervisor what the main loop does, and have a silent line given up."""
+        """Show the supervisor what the main loop does."""
         board = self.shared_slots.board
         board.enter(step)
         try:
-            with database.waiting_on_line():
-                yield
+            yield
         finally:
             board.enter(LoopStep.ELSEWHERE)
 

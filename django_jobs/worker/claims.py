@@ -102,17 +102,15 @@ class Refiller(threading.Thread):
         priority, self._priority = self._priority, int(Priority.LOW)
         try:
             database.mend_connections()
-            with database.waiting_on_line():
-                self._dispatch(priority)
+            self._dispatch(priority)
         finally:
             with self._rests:
                 self._is_at_work = False
                 self._rests.notify_all()
-        with database.waiting_on_line(), contextlib.suppress(Error):  # the next claim asks
+        with contextlib.suppress(Error):  # the next claim asks
             claim.ask_again(self._asked.is_set)
         if not self._is_waited_for and not self._asked.wait(timing.SECOND_LOOK_SECONDS):
-            with database.waiting_on_line():
-                self._look_again(priority)
+            self._look_again(priority)
 
     def _dispatch(self, priority: int) -> None:
         has_ended = self._has_ended

@@ -217,10 +217,8 @@ def mend_rested() -> None:
     """Close this thread's connections that broke, or that rested and answer no longer; their next use connects anew."""
     database.mend_connections()
     for connection in connections.all(initialized_only=True):
-        if connection.connection is not None:
-            with database.waiting_on_line():
-                if not connection.is_usable():
-                    database.drop(connection)
+        if connection.connection is not None and not connection.is_usable():
+            database.drop(connection)
 
 
 # Stopping a coroutine that runs beside others in one event loop: its task is canceled until it ends.

@@ -111,8 +111,7 @@ class Housekeeper(threading.Thread):
 
     def _guarded(self, what: str, duty: Callable[[], object]) -> None:
         try:
-            with database.waiting_on_line():
-                duty()
+            duty()
         except (Error, BrokerUnavailable) as error:
             logger.debug("event=steward_%s_failed error=%r", what, error)
             database.mend_connections()

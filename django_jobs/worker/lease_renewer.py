@@ -155,8 +155,7 @@ class LeaseRenewer(threading.Thread):
         connections.close_all()
 
     def _round(self) -> None:
-        with database.waiting_on_line():
-            self._work()
+        self._work()
         pause = min(timing.NOTED_BEGUN_SECONDS / 2, max(0.05, self._next_renewal - time.monotonic()))
         self._wake.wait(min(pause, timing.RELEASE_RETRY_SECONDS) if self._losses or self._to_hand_back else pause)
         self._wake.clear()
@@ -246,7 +245,7 @@ class LeaseRenewer(threading.Thread):
 def _fill_places() -> None:
     """Dispatch in place of what a dead child ran; where this fails, the scheduler does so."""
     try:
-        with database.waiting_on_line(), contextlib.suppress(BrokerUnavailable, ForeignBroker):
+        with contextlib.suppress(BrokerUnavailable, ForeignBroker):
             tickets.check_broker()
             dispatcher.dispatch_freed(has_ended=True)
     except Error as error:

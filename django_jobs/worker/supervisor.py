@@ -21,7 +21,6 @@ from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
 from django_jobs.engine.insight import events
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.health.notes import HealthNotes
 from django_jobs.texts import say
@@ -119,7 +118,6 @@ class Supervisor:
         logger.info(text, self.options.pool, self.options.processes, self.options.threads)
         self._fill()
         events.work_in_background()
-        database.start_line_watch()
         events.tell_process_started("supervisor")
         threads = self._start_threads()
         while self._goes_on():
@@ -167,9 +165,8 @@ class Supervisor:
 
     def _is_anything_left(self) -> bool:
         try:
-            with database.waiting_on_line():
-                batches.batch_duties_in_tick()  # the last jobs of a batch may have ended, which submits another one
-                return dispatcher.anything_queued(self.options.queues)
+            batches.batch_duties_in_tick()  # the last jobs of a batch may have ended, which submits another one
+            return dispatcher.anything_queued(self.options.queues)
         except BrokerUnavailable:
             return True  # another child finds out whether that lasts
         except Error as error:

@@ -20,8 +20,6 @@ pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="there is 
 
 #: What only a claim writes while nothing runs.
 CLAIM = b"lease_expires_at"
-#: A silent line is given up sooner.
-IMPATIENT = {"line_silent_seconds": 2.5, "line_cancel_seconds": 1.0}
 
 
 @pytest.fixture
@@ -36,35 +34,6 @@ def over(line: HalfOpenLine, **values: float) -> dict[str, str]:
     """The environment of a worker that is connected over this line, and has these times."""
     url = database_url({**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(line.port)})
     return {"DATABASE_URL": url, **tuned(**values)}
-
-
-def test_a_job_whose_claim_got_no_answer_runs_within_seconds(
-    processes: ProcessPool, stage: Stage, line: HalfOpenLine
-) -> None:
-    line.lose_answer_to(CLAIM)
-    worker = processes.worker(settings={"LEASE_SECONDS": 600}, environ=over(line, **IMPATIENT))
-    job = stage.submit(make_job_type())
-    wait_until(lambda: line.has_lost, PATIENCE, "the claim")
-    status = wait_for_status(job, Status.COMPLETED)
-    assert status.retry_count == 0
-    assert "event=line_silent" in worker.log()
-    assert "event=child_ended" not in worker.log()
-
-
-@pytest.mark.parametrize("options", [(), ("--threads", "2")], ids=["main thread", "threads"])
-def test_a_result_is_stored_though_all_lines_lost_their_answers(
-    processes: ProcessPool, stage: Stage, line: HalfOpenLine, options: tuple[str, ...]
-) -> None:
-    recorded = stage.submit_recorded(make_job_type("record_and_wait"))
-    worker = processes.worker(*options, environ=over(line, **IMPATIENT))
-    recorded.wait_for("start", attempt=1)
-
-    line.lose_answers()
-    recorded.let_go()
-    status = wait_for_status(recorded.job, Status.COMPLETED)
-    assert (status.attempt, status.retry_count) == (1, 0)
-    wait_for_status(stage.submit(make_job_type()), Status.COMPLETED)
-    assert "event=child_ended" not in worker.log()
 
 
 def test_a_child_whose_loop_stands_still_is_replaced_and_what_it_held_pays_nothing(

@@ -262,10 +262,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "worker_fresh_seconds": ("django_jobs.engine.timing", "WORKER_GONE_SECONDS"),
     # The database
     "host_transaction_seconds": ("django_jobs.engine.timing", "TRANSACTION_SIGN_SECONDS"),
-    "line_cancel_seconds": ("django_jobs.engine.timing", "STATEMENT_CANCEL_SECONDS"),
-    "line_duty_seconds": ("django_jobs.engine.timing", "DUTY_STATEMENT_SECONDS"),
-    "line_silent_seconds": ("django_jobs.engine.timing", "WORKER_STATEMENT_SECONDS"),
-    "line_watch_start": ("django_jobs.engine.store.database", "start_line_watch"),
     "organization_ids_seconds": ("django_jobs.engine.timing", "ORGANIZATION_ID_SECONDS"),
     # Attempts of jobs
     "handler_begun_seconds": ("django_jobs.engine.timing", "NOTED_BEGUN_SECONDS"),
@@ -411,8 +407,6 @@ PATIENT: Final[dict[str, Any]] = {
     "short_way_slow_seconds": math.inf,
     # A failing policy is told anew.
     "policy_complained_at": -math.inf,
-    # A command that a test calls leaves no thread behind, which would meet what later tests make of ``time``.
-    "line_watch_start": lambda: None,
 }
 
 #: What a process remembers for a second or some lasts as long as a test. A test of how long that is moves a clock.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -13,6 +14,7 @@ from django.db.models import QuerySet
 
 from django_jobs.engine import timing
 from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.base.core import PROBES, SILENCE, socket_of
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.job import GATES
 from django_jobs.statuses import DISPATCHABLE
@@ -111,6 +113,13 @@ class MariaDBStore(Store):
         raw = connection.connection
         setattr(raw, _THREAD_ID, raw.thread_id())
         setattr(raw, _LINE, raw.fileno())
+        # The driver has no option for these. A line through a Unix socket has none of them, nor has every system all.
+        with contextlib.suppress(OSError, AttributeError), socket_of(raw.fileno()) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, timing.KEEPALIVE_IDLE_SECONDS)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, timing.KEEPALIVE_PROBE_SECONDS)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENCE)
 
     def line_of(self, connection: Any) -> int | None:
         raw, number = connection.connection, getattr(connection.connection, _LINE, None)

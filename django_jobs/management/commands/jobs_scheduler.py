@@ -11,7 +11,6 @@ from typing import Any
 from django_jobs.engine import claimed_job
 from django_jobs.engine.insight import events
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.engine.store import database
 from django_jobs.management.base import await_database
 from django_jobs.management.probed import ProbedCommand
 
@@ -26,7 +25,6 @@ class Command(ProbedCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._leave(stop))
         events.work_in_background()
-        database.start_line_watch()
         events.tell_process_started("scheduler")
         scheduler = Scheduler(f"{socket.gethostname()[:40]}-{os.getpid()}")
         self._tell_of(scheduler)

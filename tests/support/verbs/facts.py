@@ -112,7 +112,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.base.core import MAX_TRIES as TRANSACTION_TRIES
     from django_jobs.engine.store.values import ALL_TYPES
     from django_jobs.engine.store.values import LANE_BEGIN
-    from django_jobs.engine.timing import WORKER_STATEMENT_SECONDS as SILENT_LINE_SECONDS
     from django_jobs.engine.store.postgresql.inserts import SHAPES as INSERTION_SHAPES
     from django_jobs.engine.store.postgresql.inserts import AHEAD as ROWS_AHEAD
     from django_jobs.engine.store.postgresql.core import FEW as FEW_ROWS

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.values import LaneBound
     from django_jobs.engine.store.values import LaneMark
     from django_jobs.engine.store.values import Walk as LaneWalk
-    from django_jobs.engine.store.database import look as look_at_lines
     from django_jobs.engine.store.values import Horizon as LogHorizon
     from django_jobs.engine.store.mariadb import MariaDBStore
     from django_jobs.engine.store.organization_ids import current_ids as current_organization_ids

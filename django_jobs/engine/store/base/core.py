@@ -265,6 +265,12 @@ def _converters(alias: str) -> tuple[Callable[..., Any], ...]:
 # The line between a process and its database server: how to end what the server does at the other end of it.
 
 
+#: After so many probes without an answer, each so many seconds after the one before, the other end counts as gone.
+PROBES: Final = 3
+#: It has been silent for so many seconds by then.
+SILENCE: Final = timing.KEEPALIVE_IDLE_SECONDS + PROBES * timing.KEEPALIVE_PROBE_SECONDS
+
+
 class Lines:
     """What a database can do about a statement that is under way."""
 
@@ -281,10 +287,6 @@ class Lines:
     def line_of(self, connection: Any) -> int | None:
         """Return the descriptor of a connection's socket; None where it has none. Any thread may ask."""
         return None
-
-    def is_asked(self, connection: Any) -> bool:
-        """Return whether a statement may be under way."""
-        return True
 
     @contextlib.contextmanager
     def limited(self, seconds: float) -> Iterator[None]:

@@ -16,7 +16,7 @@ from django.db import connections, models, transaction
 
 from django_jobs.engine import timing
 from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.core import Params
+from django_jobs.engine.store.base.core import PROBES, SILENCE, Params
 
 # Columns of our tables as SQL names and fills them, read from the models.
 
@@ -283,8 +283,6 @@ def _libpq_has_pipelines() -> bool:
 # Ending a statement on PostgreSQL: a cancel request goes over a connection of its own.
 
 
-#: After so many probes without an answer, each so many seconds after the one before, it counts as gone.
-PROBES: Final = 3
 #: A pooler in between tells the driver another process id than that of the server's process.
 _LOOK: Final = "SELECT set_config('client_connection_check_interval', '2s', false) WHERE pg_backend_pid() = %s"
 #: libpq's PQTRANS_ACTIVE.
@@ -301,14 +299,13 @@ class PostgreSQLLines(Store):
     knows_activity: ClassVar[bool] = True
 
     def worker_options(self) -> dict[str, Any]:
-        silence = timing.KEEPALIVE_IDLE_SECONDS + PROBES * timing.KEEPALIVE_PROBE_SECONDS
         return {
             "connect_timeout": timing.DATABASE_CONNECT_SECONDS,
             "keepalives": 1,
             "keepalives_idle": timing.KEEPALIVE_IDLE_SECONDS,
             "keepalives_interval": timing.KEEPALIVE_PROBE_SECONDS,
             "keepalives_count": PROBES,
-            "tcp_user_timeout": 1000 * silence,
+            "tcp_user_timeout": 1000 * SILENCE,
         }
 
     def prepare_for_worker(self, connection: Any) -> None:
@@ -325,10 +322,6 @@ class PostgreSQLLines(Store):
     def line_of(self, connection: Any) -> int | None:
         state = _state(connection)
         return state.socket if state is not None and state.status == _GOOD else None
-
-    def is_asked(self, connection: Any) -> bool:
-        state = _state(connection)
-        return state is not None and state.transaction_status == _ACTIVE
 
     @contextlib.contextmanager
     def limited(self, seconds: float) -> Iterator[None]:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from django_jobs.engine.store import database
 from django_jobs.models import JobType, Organization
 from tests.support import verbs
 from tests.support.brokers import WORKER, pending_job, queue_up, ticket_of
@@ -129,26 +128,3 @@ def test_a_slow_policy_holds_up_a_refill_by_one_answer_at_most(
         may_answer.set()
         refiller.stop()
     assert before == [0, 1]
-
-
-def test_a_line_that_falls_silent_while_the_refiller_asks_is_given_up(
-    row: ClaimRow, answer_by: Any, interpose: Interpose
-) -> None:
-    asked, limits = threading.Event(), []
-
-    def is_active() -> bool:
-        limits.append(database._of_thread.line.seconds)
-        asked.set()
-        return True
-
-    answer_by(is_active)
-    interpose("refill", lambda *_, **__: None)
-    verbs.known_handler(row)
-    refiller = Refiller()
-    refiller.start()
-    try:
-        refiller.ask(1)
-        assert asked.wait(30)
-    finally:
-        refiller.stop()
-    assert limits == [verbs.SILENT_LINE_SECONDS]
