@@ -261,6 +261,8 @@ ALERT_KEPT: Final = dt.timedelta(days=1)
 ALERTS_MEMORY_SECONDS: Final = 10.0
 #: The rules of alarms are evaluated this often. Below ALERT_CLEAR_SECONDS.
 ALERT_LOOK_SECONDS: Final = 10.0
+#: A statement of a rule may take so long. Then the other rules are evaluated. Below OPEN_TRANSACTION_SECONDS.
+ALERT_STATEMENT_SECONDS: Final = 30.0
 #: An alarm is over when its rule did not hold for so long. Below SCHEDULER_SILENCE_SECONDS.
 ALERT_CLEAR_SECONDS: Final = 30
 #: Without an evaluation for so long, no scheduler ran.

@@ -166,6 +166,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "sockets_a_user": ("django_jobs.realtime.presence", "SOCKETS_A_USER"),
     "visibility_answer_seconds": ("django_jobs.realtime.fan_out", "ANSWER_SECONDS"),
     # Alerts
+    "alert_statement_seconds": ("django_jobs.engine.timing", "ALERT_STATEMENT_SECONDS"),
     "alert_rules": ("django_jobs.engine.alerts.records", "RULES"),
     "alert_clear_seconds": ("django_jobs.engine.timing", "ALERT_CLEAR_SECONDS"),
     "alert_pause_seconds": ("django_jobs.engine.timing", "ALERT_LOOK_SECONDS"),

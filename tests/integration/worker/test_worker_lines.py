@@ -18,9 +18,7 @@ from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-on_postgresql = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="only this server looks"
-)
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only this server looks")
 
 
 @pytest.fixture
