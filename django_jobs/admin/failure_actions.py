@@ -23,7 +23,6 @@ from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
 from django_jobs.engine.control.operations import OperationRequest
-from django_jobs.engine.insight.failures import failed_jobs
 from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
@@ -93,8 +92,7 @@ class FailureActions(SeesJobs):
 
     def _retry_one(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
         """Retry the newest job, and show its page, which follows what becomes of it."""
-        rows = failed_jobs(request.user, chosen.job_type, chosen.fingerprint, chosen.organization_pk)
-        newest = rows.filter(status__in=sorted(chosen.statuses)).order_by("-pk").first()
+        newest = chosen.filters.rows(request.user).order_by("-pk").first()
         if newest is None:
             self._tell_empty(request)
             return HttpResponseRedirect(self._back(request, chosen))

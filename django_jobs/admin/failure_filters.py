@@ -15,6 +15,7 @@ from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
 from django_jobs.admin.lookups import clean_term
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.models import get_organization_model
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
@@ -45,9 +46,14 @@ class Chosen:
         return STATUSES[self.status][1]
 
     @property
-    def organization_pk(self) -> Any:
-        """Return the primary key of the organization; None for all."""
-        return None if self.organization is None else self.organization.pk
+    def filters(self) -> JobFilter:
+        """Return the filter that names the same jobs."""
+        return JobFilter(
+            status=tuple(sorted(self.statuses)),
+            job_type=(self.job_type,) if self.job_type else None,
+            organization_pk=None if self.organization is None else (self.organization.pk,),
+            error_fingerprint=self.fingerprint,
+        )
 
     @property
     def narrowed(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor_range import RANGES
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.operation_notices import Row, rows_of
-from django_jobs.engine.insight.failures import BOUND, Failures, Group, failed_jobs, last_traceback, read_failures
+from django_jobs.engine.insight.failures import BOUND, Failures, Group, last_traceback, read_failures
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import ExecutionLog, Failure, Job, Operation
 
@@ -139,9 +139,8 @@ class FailureAdmin(FailureActions):
         )
 
     def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[Any, Any, Any, Any]]:
-        rows = failed_jobs(request.user, chosen.job_type, chosen.fingerprint, chosen.organization_pk)
         shown = ("created_at", "completed_at", "started_at", "status", "organization", "organization_name")
-        newest = list(rows.filter(status__in=sorted(chosen.statuses)).order_by("-pk").only(*shown)[:MAX_LISTED])
+        newest = list(chosen.filters.rows(request.user).order_by("-pk").only(*shown)[:MAX_LISTED])
         organization_ids.mark(newest)
         pages = self._pages(request)
         return [
@@ -164,11 +163,4 @@ def _tenant(job: Job, chosen: Chosen) -> Any:
 def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:
     if not chosen.is_known:
         return Failures(rows=[], is_cut=False, now=now, keys=[])
-    return read_failures(
-        request.user,
-        now,
-        job_type=chosen.job_type,
-        error_fingerprint=chosen.fingerprint,
-        organization_pk=chosen.organization_pk,
-        statuses=chosen.statuses,
-    )
+    return read_failures(request.user, now, chosen.filters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any, Final
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Left, Right
 
-from django_jobs.engine.access import visible_organizations
+from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.inspection import jobs
 from django_jobs.engine.transitions import exception_in
 from django_jobs.models import ExecutionLog, Job
@@ -207,41 +208,11 @@ class Failures:
         return list(made.values())
 
 
-def read_failures(
-    user: Any,
-    now: dt.datetime,
-    *,
-    job_type: str = "",
-    error_fingerprint: str | None = None,
-    organization_pk: Any = None,
-    statuses: Collection[str] = WITH_ERRORS,
-) -> Failures:
-    """Return the groups of the failed jobs that this user may see, by at most one statement for each status.
-
-    The other arguments narrow them down to one type, one group, one organization, or some statuses.
-    """
-    rows = _jobs(user, job_type, error_fingerprint, organization_pk)
-    newest, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(statuses)))
+def read_failures(user: Any, now: dt.datetime, filters: JobFilter) -> Failures:
+    """Return the groups of the failed jobs that this user may see, by at most one statement for each status."""
+    rows = dataclasses.replace(filters, status=None).rows(user).order_by()
+    newest, is_cut = _newest(rows, sorted(WITH_ERRORS.intersection(filters.status or WITH_ERRORS)))
     return Failures(rows=newest, is_cut=is_cut, now=now, keys=_keys(newest))
-
-
-def failed_jobs(
-    user: Any, job_type: str = "", error_fingerprint: str | None = None, organization_pk: Any = None
-) -> QuerySet[Job]:
-    """Return the failed jobs that this user may see, in no order, of one type, group and organization if given."""
-    return _jobs(user, job_type, error_fingerprint, organization_pk).filter(status__in=sorted(WITH_ERRORS))
-
-
-def _jobs(user: Any, job_type: str, error_fingerprint: str | None, organization_pk: Any) -> QuerySet[Job]:
-    rows = jobs()
-    seen = visible_organizations(None, user)
-    if seen is not None:
-        rows = rows.filter(organization_id__in=seen)
-    if organization_pk is not None:
-        rows = rows.filter(organization_id=organization_pk)
-    if job_type:
-        rows = rows.filter(job_type_id=job_type)
-    return rows if error_fingerprint is None else rows.filter(error_fingerprint=error_fingerprint)
 
 
 def _newest(rows: QuerySet[Job], statuses: Iterable[str]) -> tuple[list[Row], bool]:

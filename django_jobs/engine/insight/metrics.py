@@ -6,7 +6,6 @@ and with the usual priority there are none of these.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import time
 from collections import Counter, defaultdict
@@ -102,23 +101,8 @@ def _counted_as(before: str, after: str) -> list[str]:
 _PERCENTILE: Final = 0.95
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Recent:
-    """Average and 95th percentile in seconds, of all and by job type; shares from 0 to 1; completed jobs a minute."""
-
-    times: dict[str, float | None]
-    times_by_type: dict[str, dict[str, float | None]]
-    failure_rates: dict[str, float]
-    per_minute: float
-
-
-def _failure_rates(completed: Mapping[str, int], died: Mapping[str, int]) -> dict[str, float]:
-    types = sorted(completed.keys() | died.keys())
-    return {kind: died.get(kind, 0) / (died.get(kind, 0) + completed.get(kind, 0)) for kind in types}
-
-
-def read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> Recent:
-    """From the roll-ups of whole minutes, the last of which is not over."""
+def _read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> dict[str, Any]:
+    """Return the metrics of what ended, from the roll-ups of whole minutes, the last of which is not over."""
     since = start_of(Span.MINUTE, now - timing.METRICS_RECENT)
     sums: dict[str, Tally] = defaultdict(Tally)
     ended = activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0))
@@ -127,13 +111,13 @@ def read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> Recen
     total = Tally()
     for tally in sums.values():
         total.add_runs(tally)
-    completed = {job_type: tally.completed for job_type, tally in sums.items() if tally.completed}
-    return Recent(
-        times=_times_of(total),
-        times_by_type={job_type: _times_of(sums[job_type]) for job_type in sorted(completed)},
-        failure_rates=_failure_rates(completed, {kind: tally.died for kind, tally in sums.items() if tally.died}),
-        per_minute=total.completed / ((now - since).total_seconds() / 60),
-    )
+    by_type = sorted(sums.items())
+    return {
+        "processing_time": _times_of(total),
+        "processing_time_by_type": {job_type: _times_of(tally) for job_type, tally in by_type if tally.completed},
+        "failure_rate_by_type": {job_type: tally.died / (tally.died + tally.completed) for job_type, tally in by_type},
+        "throughput_per_minute": total.completed / ((now - since).total_seconds() / 60),
+    }
 
 
 class _Ended(NamedTuple):
@@ -181,15 +165,11 @@ def get_job_metrics(organization: Any = None, *, user: Any = None) -> dict[str, 
     now = database.now()
     backlog = _read_backlog(scope, now)
     in_flight = _read_in_flight(scope)
-    recent = read_recent_runs(organizations, now)
     return {
         "job_count_by_status": _counts(backlog, in_flight, _count_rest(scope, organizations, now)),
         "queue_depth_by_priority": _depths(backlog, in_flight),
-        "processing_time": recent.times,
-        "processing_time_by_type": recent.times_by_type,
-        "failure_rate_by_type": recent.failure_rates,
+        **_read_recent_runs(organizations, now),
         "active_workers": len(live_workers()),
-        "throughput_per_minute": recent.per_minute,
         "oldest_waiting_seconds": _oldest(backlog, in_flight, now),
         "timestamp": now,
     }

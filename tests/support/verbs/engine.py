@@ -249,7 +249,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.problems import examine
     from django_jobs.engine.insight.events import submitted as announce_submitted
     from django_jobs.engine.insight.events import changed
-    from django_jobs.engine.insight.failures import failed_jobs
     from django_jobs.engine.insight.failures import newest_jobs as newest_failed_jobs
     from django_jobs.engine.insight.failures import read_failures
     from django_jobs.engine.insight.failures import Group as FailureGroup

@@ -22,7 +22,7 @@ FAILED = ("Dead Letter", "Failed", "Timed Out")
 
 
 def groups(user: User | None = None, **fields: object) -> list[FailureGroup]:
-    return verbs.read_failures(user, verbs.now(), **fields).groups()  # type: ignore[arg-type]
+    return verbs.read_failures(user, verbs.now(), verbs.JobFilter(**fields)).groups()  # type: ignore[arg-type]
 
 
 def counts(found: list[FailureGroup]) -> list[tuple[str, int]]:
@@ -73,17 +73,17 @@ def test_a_group_tells_when_the_first_of_it_is_tried_again(kind: JobType, organi
 
 def test_they_are_narrowed_to_a_type_an_organization_and_a_status() -> None:
     one, other = (job_in(status) for status in ("Failed", "Dead Letter"))
-    assert counts(groups(job_type=one.job_type_id)) == [(one.job_type_id, 1)]
-    assert counts(groups(organization_pk=other.organization_id)) == [(other.job_type_id, 1)]
-    assert counts(groups(statuses={Status.DEAD_LETTER})) == [(other.job_type_id, 1)]
-    assert counts(groups(job_type=one.job_type_id, error_fingerprint="other")) == []
+    assert counts(groups(job_type=(one.job_type_id,))) == [(one.job_type_id, 1)]
+    assert counts(groups(organization_pk=(other.organization_id,))) == [(other.job_type_id, 1)]
+    assert counts(groups(status=(Status.DEAD_LETTER,))) == [(other.job_type_id, 1)]
+    assert counts(groups(job_type=(one.job_type_id,), error_fingerprint="other")) == []
 
 
 def test_only_the_newest_of_all_statuses_are_read(tuning: Tuning) -> None:
     tuning.set(failed_jobs_read=4)
     for status in (*FAILED, *FAILED):
         job_in(status)
-    found = verbs.read_failures(None, verbs.now())
+    found = verbs.read_failures(None, verbs.now(), verbs.JobFilter())
     newest = Job.objects.order_by("-pk").values_list("pk", flat=True)[:4]
     assert {group.newest_pk for group in found.groups()} == set(newest)
     assert (found.count, found.is_cut) == (4, True)
@@ -93,7 +93,7 @@ def test_as_many_as_are_read_are_all_there_are(tuning: Tuning) -> None:
     tuning.set(failed_jobs_read=3)
     for status in FAILED:
         job_in(status)
-    assert not verbs.read_failures(None, verbs.now()).is_cut
+    assert not verbs.read_failures(None, verbs.now(), verbs.JobFilter()).is_cut
 
 
 def test_a_user_sees_those_of_own_organizations_alone(kind: JobType) -> None:
@@ -102,7 +102,6 @@ def test_a_user_sees_those_of_own_organizations_alone(kind: JobType) -> None:
     die(kind, make_organization())
     member = make_user("mia", member_of=[mine])
     assert counts(groups(member)) == [(kind.pk, 1)]
-    assert [job.organization_id for job in verbs.failed_jobs(member)] == [mine.pk]
 
 
 def test_of_a_long_error_only_the_start_is_read(kind: JobType, organization: Organization) -> None:
