@@ -56,7 +56,7 @@ class StopRelay(threading.Thread):
     """Looks every 50 ms which handlers are to stop, and interrupts them again and again until they do."""
 
     def __init__(self, state: ChildState, supervisor: int) -> None:
-        super().__init__(name="relay", daemon=True)
+        super().__init__(name="stop relay", daemon=True)
         self._state = state
         self._quit = threading.Event()
         self._supervisor = supervisor
@@ -168,7 +168,7 @@ class Child:
                     self.state.stop()  # what is to take no more jobs, and waits for none, is over
                 elif self.state.is_quiet:
                     self._rest()
-                elif not self._round() and self.state.options.burst and self.state.batch.is_empty():
+                elif not self._round() and self.state.options.burst and self.state.in_hand.is_empty():
                     break
             self.slots.wait()
             self.slots.store()
@@ -272,7 +272,7 @@ class Child:
 
     def _take_and_claim(self) -> int:
         """Take a set of tickets and claim what can start; 0 where there is nothing to do."""
-        busy = self.state.batch.busy()  # first, since a job that ends meanwhile must count once at least
+        busy = self.state.in_hand.busy()  # first, since a job that ends meanwhile must count once at least
         size = min(self.slots.room(), self._jobs_left() - busy)
         if size <= 0:
             self.slots.wait_for_room()
@@ -306,7 +306,7 @@ class Child:
         commit. It is waited for, but not for ever, since it may be lost. What still runs in threads may submit more,
         and what has ended there releases others once that is stored.
         """
-        is_busy = self.state.batch.busy() > 0  # first, since what ends meanwhile may have submitted more
+        is_busy = self.state.in_hand.busy() > 0  # first, since what ends meanwhile may have submitted more
         if not is_busy:
             self.slots.wait()
         is_any_left = dispatcher.anything_queued(self.state.options.queues)

@@ -180,7 +180,7 @@ class ChildState:
         self.consumer = consumer
         self.shared_slots = shared_slots
         self.stopping = threading.Event()
-        self.batch = JobsInHand(options.threads)
+        self.in_hand = JobsInHand(options.threads)
         self.running = RunningJobs()
         self.shown = PublishedTickets(shared_slots, self.running)
         self.progress = ProgressBuffer(name)
@@ -204,7 +204,7 @@ class ChildState:
 
     def fits(self, job_types: Sequence[str]) -> int:
         """Return how many of the jobs of these types, the first ones first, should start soon."""
-        return self.prefetch.fits(job_types, self.batch.free(), self.options.threads)
+        return self.prefetch.fits(job_types, self.in_hand.free(), self.options.threads)
 
     def stop(self) -> None:
         """Take no more jobs; those that run get the grace."""
@@ -214,24 +214,24 @@ class ChildState:
     def cancel(self, job_ids: Iterable[str]) -> None:
         """Interrupt these jobs, since somebody canceled them; those that wait for a slot do not begin."""
         pks = {parsed[0] for job_id in job_ids if (parsed := parse_job_id(job_id))}
-        for claimed in self.batch.waiting():  # first, since what is taken out of it runs then
+        for claimed in self.in_hand.waiting():  # first, since what is taken out of it runs then
             claimed.is_canceled |= claimed.pk in pks
         self.running.cancel(pks)
 
     def put(self, claimed: Sequence[Claimed]) -> None:
         """Take over what was claimed, and show it to the supervisor with all that waits, where something may wait."""
-        waiting = [*self.batch.waiting(), *claimed]
+        waiting = [*self.in_hand.waiting(), *claimed]
         is_alone = len(waiting) == 1 and self.options.threads == 1
         number = self.shared_slots.board.put((item.pk, item.attempt) for item in waiting if not is_alone)
         for item in claimed:
             item.set_number = number
-        self.batch.put(claimed)
+        self.in_hand.put(claimed)
 
     def ended(self, outcome: Outcome) -> None:
         """Take over the outcome of a handler."""
         key = (outcome.claimed.pk, outcome.claimed.attempt)
         outcome.unwritten = self.progress.drop(key)
-        self.batch.add_ended(outcome)  # first of all, so that no mistake below loses it
+        self.in_hand.add_ended(outcome)  # first of all, so that no mistake below loses it
         self.shown.forget(key)
         with self._counting:
             self.jobs_run += 1
@@ -239,7 +239,7 @@ class ChildState:
 
     def settle(self) -> None:
         """Store the outcomes that wait for it."""
-        ended = self.batch.take_ended()
+        ended = self.in_hand.take_ended()
         self.settler.settle(ended)
         if any(outcome.claimed.row.is_limited for outcome in ended):
             self.room_was_made()
@@ -256,9 +256,9 @@ class ChildState:
 
     def unfinished(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of all that was claimed and whose handler has not ended."""
-        waiting = self.batch.waiting()  # first, since what is taken out of it runs then
+        waiting = self.in_hand.waiting()  # first, since what is taken out of it runs then
         return {(item.pk, item.attempt) for item in waiting} | self.running.interrupters().keys()
 
     def known_attempts(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of all that this process has in hand, or may have claimed."""
-        return self.doubts.known() | self.batch.keys() | self.running.interrupters().keys() | self.settler.keys()
+        return self.doubts.known() | self.in_hand.keys() | self.running.interrupters().keys() | self.settler.keys()

@@ -374,7 +374,7 @@ def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:
 
 def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Interrupter) -> None:
     with contextlib.ExitStack() as ending:
-        ending.callback(state.batch.add_ended if isinstance(outcome, NotBegun) else state.ended, outcome)
+        ending.callback(state.in_hand.add_ended if isinstance(outcome, NotBegun) else state.ended, outcome)
         ending.callback(state.shared_slots.end, slot)
         ending.callback(interrupter.close)
 
@@ -383,7 +383,7 @@ def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Inte
 
 
 class EventLoop:
-    """Starts coroutines of the batch as soon as slots are free, each in a task and a context of its own.
+    """Starts coroutines in hand as soon as slots are free, each in a task and a context of its own.
 
     Their shared slots follow those of the threads; ``on_end`` is called at each end.
     """
@@ -420,7 +420,7 @@ class EventLoop:
             raise
         self._thread = thread
         self._state.loop_watch.watch(thread)
-        self._state.batch.wake_loop = self.wake
+        self._state.in_hand.wake_loop = self.wake
 
     def wake(self) -> None:
         """Have the loop start what may start; return at once."""
@@ -453,7 +453,7 @@ class EventLoop:
 
     def _start_more(self) -> None:
         assert self._loop is not None  # noqa: S101  (this runs in it)
-        while self._free and (claimed := self._state.batch.next_coroutine()) is not None:
+        while self._free and (claimed := self._state.in_hand.next_coroutine()) is not None:
             self._tidy(self._loop)
             sync_thread, tasks = self._free.pop(), weakref.WeakSet[asyncio.Task[Any]]()
             interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks)
@@ -484,7 +484,7 @@ class EventLoop:
         if sync_thread.hangs_elsewhere():
             self._take_other_threads(self._loop)
         self._free.append(sync_thread.restored(is_interrupted=interrupter.wanted is not None))
-        self._state.batch.finish()
+        self._state.in_hand.finish()
         self._on_end()
 
     def _take_other_threads(self, loop: asyncio.AbstractEventLoop) -> None:

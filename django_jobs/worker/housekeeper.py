@@ -39,7 +39,7 @@ class Housekeeper(threading.Thread):
     """Looks every 50 ms, beside the main thread, whether one of its duties is due; five times a second when idle."""
 
     def __init__(self, state: ChildState, supervisor: int) -> None:
-        super().__init__(name="steward", daemon=True)
+        super().__init__(name="housekeeper", daemon=True)
         self._state = state
         self._quit = threading.Event()
         # The supervisor's process id is passed on, not asked for: it may have died while this process started.
@@ -107,16 +107,16 @@ class Housekeeper(threading.Thread):
         connections.close_all()
 
     def _is_idle(self) -> bool:
-        return self._state.batch.is_empty() and not (self._handed_back or self._state.settler.has_unsettled())
+        return self._state.in_hand.is_empty() and not (self._handed_back or self._state.settler.has_unsettled())
 
     def _guarded(self, what: str, duty: Callable[[], object]) -> None:
         try:
             duty()
         except (Error, BrokerUnavailable) as error:
-            logger.debug("event=steward_%s_failed error=%r", what, error)
+            logger.debug("event=housekeeper_%s_failed error=%r", what, error)
             database.mend_connections()
         except Exception:
-            logger.exception("event=steward_%s_failed worker=%s", what, self._state.name)
+            logger.exception("event=housekeeper_%s_failed worker=%s", what, self._state.name)
 
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()
@@ -127,13 +127,13 @@ class Housekeeper(threading.Thread):
 
     def _hand_back(self) -> None:
         """Hand back what waits behind jobs that run longer than expected, and store the ends before them."""
-        batch, threads = self._state.batch, self._state.options.threads
-        is_overdue = batch.is_overdue(
+        in_hand, threads = self._state.in_hand, self._state.options.threads
+        is_overdue = in_hand.is_overdue(
             timing.HAND_BACK_LOOK_SECONDS, timing.WAITED_BEHIND_SECONDS if threads > 1 else math.inf
         )
-        is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in batch.waiting()], threads)
+        is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in in_hand.waiting()], threads)
         if is_overdue or self._state.is_quiet:
-            waiting = batch.give_up_waiting() if is_overdue else batch.take_waiting()
+            waiting = in_hand.give_up_waiting() if is_overdue else in_hand.take_waiting()
             self._handed_back += [(item.pk, item.attempt) for item in waiting]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
             text = WORKER_QUIET if self._state.is_quiet else WAITED_BEHIND

@@ -424,7 +424,7 @@ class JobsInHand:
             return bool(self.waiting_count() or self._ended)
 
     def keys(self) -> set[tuple[int, int]]:
-        """Return (job, attempt) of all that is in the batch."""
+        """Return (job, attempt) of all that is in hand."""
         with self._lock:
             ended = [outcome.claimed for outcome in self._ended]
             return {(item.pk, item.attempt) for item in [*self.waiting(), *ended]}

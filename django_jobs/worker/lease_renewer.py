@@ -99,7 +99,7 @@ class LeaseRenewer(threading.Thread):
 
     def __init__(self, living: Callable[[], Collection[str]], orders: OrderReader | None = None) -> None:
         """Make one for the ``living`` children, which also looks for ``orders``."""
-        super().__init__(name="keeper", daemon=True)
+        super().__init__(name="lease renewer", daemon=True)
         self._living = living
         self._orders = orders or OrderReader("")
         #: The handlers that run, each with its child's name.
@@ -149,7 +149,7 @@ class LeaseRenewer(threading.Thread):
             try:
                 self._round()
             except Exception:  # all running jobs depend on this thread, so that no mistake may end it
-                logger.exception("event=keeper_failed")
+                logger.exception("event=lease_renewer_failed")
                 self._quit.wait(1.0)
         self._guarded("orders", self._orders.leave)
         connections.close_all()
@@ -213,7 +213,7 @@ class LeaseRenewer(threading.Thread):
         try:
             duty()
         except Error as error:
-            logger.debug("event=keeper_%s_failed error=%r", what, error)
+            logger.debug("event=lease_renewer_%s_failed error=%r", what, error)
             database.drop_connections()
 
     def _renew(self) -> float:
@@ -249,8 +249,8 @@ def _fill_places() -> None:
             tickets.check_broker()
             dispatcher.dispatch_freed(has_ended=True)
     except Error as error:
-        logger.debug("event=keeper_dispatch_failed error=%r", error)
+        logger.debug("event=lease_renewer_dispatch_failed error=%r", error)
     except Exception:  # the host's policy
-        logger.exception("event=keeper_dispatch_failed")
+        logger.exception("event=lease_renewer_dispatch_failed")
     finally:
         connections.close_all()

@@ -113,14 +113,14 @@ class ThreadSlots:
         Of the latter a new set is taken when half of it is used up, so that claims are few and no slot is idle. While
         long jobs hold all slots there is none: it would be claimed and handed back, again and again.
         """
-        batch, self._finished = self._state.batch, self._state.batch.finished
+        in_hand, self._finished = self._state.in_hand, self._state.in_hand.finished
         if self._pause():
             return 0
-        ahead = 0 if batch.is_held_up() else min(MAX_SET, self._state.prefetch.ahead(self._limit))
+        ahead = 0 if in_hand.is_held_up() else min(MAX_SET, self._state.prefetch.ahead(self._limit))
         self._enough = ahead // 2
-        if -batch.free() > self._enough:  # so many wait for a slot
+        if -in_hand.free() > self._enough:  # so many wait for a slot
             return 0
-        return max(0, min(batch.free() + ahead, MAX_SET - batch.waiting_count()))
+        return max(0, min(in_hand.free() + ahead, MAX_SET - in_hand.waiting_count()))
 
     def _pause(self) -> float:
         """Return for how many seconds to start nothing."""
@@ -128,10 +128,10 @@ class ThreadSlots:
 
     def run_batch(self) -> None:
         """Have enough threads for the jobs that wait, and an event loop for coroutines."""
-        batch = self._state.batch
-        if batch.waiting_count() > batch.waiting_for_threads():
+        in_hand = self._state.in_hand
+        if in_hand.waiting_count() > in_hand.waiting_for_threads():
             self._start_loop()
-        missing = min(batch.waiting_for_threads() - batch.idle, self._limit - len(self._threads))
+        missing = min(in_hand.waiting_for_threads() - in_hand.idle, self._limit - len(self._threads))
         for _ in range(missing):
             slot = len(self._threads)
             thread = threading.Thread(target=self._work, args=[slot], name=f"slot {slot}", daemon=True)
@@ -157,17 +157,17 @@ class ThreadSlots:
         logger.error("event=thread_not_started worker=%s error=%r", self._state.name, error)
         self._not_before = time.monotonic() + timing.THREAD_START_RETRY_SECONDS
         text = say("Handed back: its worker could not start a thread (%(error)s)", code="no_thread", error=str(error))
-        for claimed in self._state.batch.take_waiting():
-            self._state.batch.add_ended(NotBegun(claimed=claimed, text=text))
+        for claimed in self._state.in_hand.take_waiting():
+            self._state.in_hand.add_ended(NotBegun(claimed=claimed, text=text))
         self._state.settle()
 
     def _work(self, slot: int) -> None:
         """Run jobs in this thread, one after the other, until the slots are closed."""
-        own, batch = connections.all(), self._state.batch
+        own, in_hand = connections.all(), self._state.in_hand
         rested = time.monotonic()
-        while not batch.is_closed:
+        while not in_hand.is_closed:
             try:
-                claimed = batch.wait_for_next(timing.IDLE_CONNECTION_SECONDS)
+                claimed = in_hand.wait_for_next(timing.IDLE_CONNECTION_SECONDS)
                 if claimed is None:
                     database.drop_connections()
                 else:
@@ -182,7 +182,7 @@ class ThreadSlots:
         with contextlib.ExitStack() as ending:
             ending.callback(reset_queries)
             ending.callback(self._commit.ask)
-            ending.callback(self._state.batch.finish)
+            ending.callback(self._state.in_hand.finish)
             ending.callback(self._state.running.remove, claimed)
             if time.monotonic() - rested >= timing.RESTED_CONNECTION_SECONDS:
                 mend_rested()
@@ -199,16 +199,16 @@ class ThreadSlots:
         if self._pause():
             self._state.stopping.wait(self._pause())
         else:
-            self._state.batch.wait_for_finish(self._finished, self._enough, timing.ROOM_LOOK_SECONDS)
+            self._state.in_hand.wait_for_finish(self._finished, self._enough, timing.ROOM_LOOK_SECONDS)
 
     def wait(self) -> None:
         """Wait until nothing runs, and how what ran in threads ended is stored."""
-        self._state.batch.wait_until_idle()
+        self._state.in_hand.wait_until_idle()
         self._commit.store()
 
     def close(self) -> None:
         """End the threads; wait for them for at most ten seconds."""
-        self._state.batch.close()
+        self._state.in_hand.close()
         deadline = time.monotonic() + 10
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
@@ -245,7 +245,7 @@ class MainThreadSlot:
     def run_batch(self) -> None:
         """Run the claimed jobs."""
         receivers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
-        while (claimed := self._state.batch.next()) is not None:
+        while (claimed := self._state.in_hand.next()) is not None:
             interrupter = Interrupter(on_main_thread=True, connections=self._connections)
             self._state.running.add(claimed, interrupter)
             self._signals.current = interrupter
@@ -258,7 +258,7 @@ class MainThreadSlot:
                 if signal.getsignal(signal.SIGALRM) is not receivers[signal.SIGALRM]:
                     _take_back(receivers)  # before the next alarm, which might end the process
                 self._state.running.remove(claimed)
-                self._state.batch.finish()
+                self._state.in_hand.finish()
         _take_back(receivers)
 
     @interruption.receiver

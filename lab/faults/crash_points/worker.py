@@ -41,4 +41,4 @@ def work() -> list[tuple[int, int]]:
 
 
 def _has_more(state: ChildState, child: Child) -> bool:
-    return bool(state.doubts.tickets()) or not state.batch.is_empty() or state.settler.has_unsettled()
+    return bool(state.doubts.tickets()) or not state.in_hand.is_empty() or state.settler.has_unsettled()

@@ -24,7 +24,7 @@ def run_claimed(child: Child, count: int, kind: object) -> None:
     claimed = [running_job(job_type=kind)[1] for _ in range(count)]
     for item in claimed:
         item.handler = raising(ConnectionError("refused"))
-    child.state.batch.put(claimed)
+    child.state.in_hand.put(claimed)
     child.slots.run_batch()
     child.slots.wait()
     child.state.settle()

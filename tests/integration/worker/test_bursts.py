@@ -99,7 +99,7 @@ def test_a_burst_waits_for_nothing_in_queues_that_it_does_not_serve(broker: Memo
 
 def test_a_burst_whose_threads_still_run_jobs_waits_for_what_these_may_submit(broker: MemoryBroker) -> None:
     child = IdleChild()
-    child.state.batch.running = 1
+    child.state.in_hand.running = 1
     assert child._round()
     assert child.waits == 1
 
@@ -108,10 +108,10 @@ def test_a_burst_looks_again_after_the_end_of_a_job_that_may_have_submitted_more
     broker: MemoryBroker, interpose: Interpose
 ) -> None:
     child = IdleChild()
-    child.state.batch.running = 1
+    child.state.in_hand.running = 1
 
     def look(queues: Any) -> bool:
-        child.state.batch.running = 0  # after the look at the backlog
+        child.state.in_hand.running = 0  # after the look at the backlog
         return False
 
     interpose("anything_queued", look)

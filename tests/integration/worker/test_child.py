@@ -182,7 +182,7 @@ def test_nothing_is_cleared_away_of_a_ticket_whose_job_has_not_ended(
 ) -> None:
     """The broker's tools show it once it has run for a while; with threads, other tickets are taken meanwhile."""
     waiting, running, ended = (running_job()[1] for _ in range(3))
-    child.state.batch.put([waiting])
+    child.state.in_hand.put([waiting])
     child.state.running.add(running, Interrupter(on_main_thread=False))
     child.claims.done = [waiting.ticket, running.ticket, ended.ticket]
     child._take(1)
@@ -254,7 +254,7 @@ def test_a_job_that_ends_while_room_is_looked_for_counts_among_those_that_a_chil
         return TakenTicket()
 
     child.state.jobs_run = 2
-    monkeypatch.setattr(child.state.batch, "busy", busy)
+    monkeypatch.setattr(child.state.in_hand, "busy", busy)
     # no public way: the job has to end between two looks of the main loop, in whichever order they are
     monkeypatch.setattr(child, "_jobs_left", jobs_left)
     monkeypatch.setattr(child.slots, "wait_for_room", lambda: None)
@@ -297,9 +297,9 @@ def test_a_child_knows_every_attempt_wherever_it_is_on_its_way(child: Child) -> 
     state, seen = child.state, set()
     claims = [running_job()[1] for _ in range(4)]
     state.doubts.add([claims[0].ticket])
-    state.batch.put([claims[1]])
+    state.in_hand.put([claims[1]])
     state.running.add(claims[2], Interrupter(on_main_thread=False))
-    state.batch.add_ended(returned(claims[3]))
+    state.in_hand.add_ended(returned(claims[3]))
     settling = returned(running_job()[1])
 
     def look(*_: Any) -> list[Any]:
@@ -329,7 +329,7 @@ def test_what_was_given_up_before_its_claim_was_answered_does_not_run(
 
     interpose("claim", claim_late)
     child._take_and_claim()
-    assert (len(claimed), child.state.batch.busy()) == (1, 0)
+    assert (len(claimed), child.state.in_hand.busy()) == (1, 0)
 
 
 def test_claims_that_got_no_answer_are_given_up_before_the_next_ones(child: Child) -> None:

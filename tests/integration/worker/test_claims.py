@@ -75,7 +75,7 @@ def test_tickets_that_wait_are_taken_before_the_backlog(child: Child, broker: Me
     make_room(child, backlog[0].job_type_id, len(ticketed) + 20)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    running = [item.pk for item in child.state.batch.waiting()]
+    running = [item.pk for item in child.state.in_hand.waiting()]
     assert running[: len(ticketed)] == ticketed
     assert len(running) == len(ticketed) + 20
     finish(child)
@@ -89,7 +89,7 @@ def test_tickets_that_have_to_wait_are_not_overtaken_by_a_share(
     make_room(child, "another type", len(ticketed) + 20)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    assert [item.pk for item in child.state.batch.waiting()] == ticketed[:1]  # nothing is known of these
+    assert [item.pk for item in child.state.in_hand.waiting()] == ticketed[:1]  # nothing is known of these
     assert broker.pks() == ticketed[1:]
     assert not child.claims.expects_backlog
     finish(child)
@@ -106,7 +106,7 @@ def test_tickets_and_share_together_are_no_more_than_start_soon(
     soon = child.state.fits([backlog[0].job_type_id] * 150)
     assert soon < 100 <= child.slots.room()
     child._take_and_claim()
-    assert len(child.state.batch.waiting()) <= soon
+    assert len(child.state.in_hand.waiting()) <= soon
     finish(child)
 
 
@@ -156,7 +156,7 @@ def test_a_small_share_is_left_to_the_dispatcher(child: Child, broker: MemoryBro
     make_room(child, backlog[0].job_type_id, verbs.MIN_SHARE - 1)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
+    assert (child.state.in_hand.waiting(), child.claims.expects_backlog, len(asked)) == ([], False, 1)
 
 
 def test_where_others_take_their_shares_for_long_the_child_comes_again(
@@ -169,7 +169,7 @@ def test_where_others_take_their_shares_for_long_the_child_comes_again(
     make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    assert (child.state.batch.waiting(), child.claims.expects_backlog, len(asked)) == ([], True, 0)
+    assert (child.state.in_hand.waiting(), child.claims.expects_backlog, len(asked)) == ([], True, 0)
 
 
 def test_a_share_whose_answer_got_lost_is_handed_back(
@@ -202,7 +202,7 @@ def test_while_workers_are_suspended_no_share_is_taken(child: Child, backlog: li
     expect_backlog(child, backlog[0])
     broker.is_suspended = True
     child._take_and_claim()
-    assert (child.state.batch.waiting(), child.claims.expects_backlog) == ([], False)
+    assert (child.state.in_hand.waiting(), child.claims.expects_backlog) == ([], False)
 
 
 def test_a_child_that_is_to_stop_takes_no_share(
@@ -220,7 +220,7 @@ def test_a_child_that_is_to_stop_takes_no_share(
     make_room(child, backlog[0].job_type_id, 50)
     expect_backlog(child, backlog[0])
     child._take_and_claim()
-    assert (child.state.batch.waiting(), broker.pks()) == ([], tickets)
+    assert (child.state.in_hand.waiting(), broker.pks()) == ([], tickets)
 
 
 def test_a_child_that_may_run_so_many_jobs_takes_no_more(
@@ -245,8 +245,8 @@ def test_only_queues_that_the_child_serves_give_shares(
     make_room(child, kind.pk, 30)
     expect_backlog(child, jobs[0])
     child.claims.share(30)
-    assert child.state.batch.waiting()
-    assert {item.pk for item in child.state.batch.waiting()} <= {job.pk for job in jobs}
+    assert child.state.in_hand.waiting()
+    assert {item.pk for item in child.state.in_hand.waiting()} <= {job.pk for job in jobs}
     assert not Job.objects.filter(pk__in=[job.pk for job in others], status="Running").exists()
 
 
@@ -260,7 +260,7 @@ def test_a_share_is_fair_to_a_small_organization(
     make_room(child, kind.pk, 30)
     expect_backlog(child, backlog[0])
     child.claims.share(30)
-    assert late.pk in [item.pk for item in child.state.batch.waiting()][:2]
+    assert late.pk in [item.pk for item in child.state.in_hand.waiting()][:2]
 
 
 @pytest.mark.parametrize("threads", [1, 10])

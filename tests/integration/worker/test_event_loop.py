@@ -104,7 +104,7 @@ def test_coroutines_wait_for_each_other_in_one_thread(child: Child) -> None:
     assert child.run(meet, meet, meet, meet, meet, meet) == ["Completed"] * 6
     assert len(set(there)) == 1
     assert not child.slots._loop._tasks  # type: ignore[union-attr]
-    assert child.state.batch.is_empty()
+    assert child.state.in_hand.is_empty()
     assert not child.state.shared_slots.occupied()
     assert not child.state.running.interrupters()
 
@@ -282,7 +282,7 @@ def test_who_swallows_the_first_interruption_gets_another(child: Child, tuning: 
 
     def ended() -> bool:
         child.relay.tick()
-        return not child.state.batch.busy()
+        return not child.state.in_hand.busy()
 
     wait_until(ended, 30, "the end of the handler")
     assert child.finish(jobs)[0].status == "Canceled"
@@ -546,7 +546,7 @@ def test_a_coroutine_that_blocks_the_loop_is_named_and_what_waits_behind_it_goes
     def is_told() -> bool:
         child.relay.tick()
         duties._hand_back()
-        return "event=loop_blocked" in caplog.text and not child.state.batch.waiting_count()
+        return "event=loop_blocked" in caplog.text and not child.state.in_hand.waiting_count()
 
     with caplog.at_level(logging.ERROR):
         wait_until(is_told, 30, "word of the blocked loop")
@@ -784,7 +784,7 @@ def test_what_was_taken_out_is_known_before_it_begins(child: Child) -> None:
         child.state.put([claimed])
         await asyncio.sleep(0)
         known.append(
-            child.state.batch.waiting_count() > 0 or (claimed.pk, claimed.attempt) in child.state.known_attempts()
+            child.state.in_hand.waiting_count() > 0 or (claimed.pk, claimed.attempt) in child.state.known_attempts()
         )
 
     job, claimed = running_job()
@@ -876,7 +876,7 @@ def test_a_loop_that_cannot_start_leaves_nothing_open_and_its_jobs_go_back(
         patch.setattr(asyncio, "new_event_loop", make)
         patch.setattr(threading.Thread, "start", start)
         (job,) = child.start(nothing)
-        assert (reread(job).status, child.state.batch.is_empty()) == ("Queued", True)
+        assert (reread(job).status, child.state.in_hand.is_empty()) == ("Queued", True)
     assert all(loop.is_closed() for loop in made)
     assert child.run(nothing) == ["Completed"]
 
@@ -994,5 +994,5 @@ def test_a_coroutine_asks_the_database_while_the_thread_that_waits_for_it_waits_
         await sync_to_async(lambda: async_to_sync(ask)(context))()
 
     jobs = child.start(call_it)
-    wait_until(lambda: not child.state.batch.busy(), 30, "the end of the handler")
+    wait_until(lambda: not child.state.in_hand.busy(), 30, "the end of the handler")
     assert child.finish(jobs)[0].status == "Completed"

@@ -34,11 +34,11 @@ def test_what_ended_before_a_slow_job_is_stored_while_that_runs(
 ) -> None:
     tuning.set(hand_back_seconds=600.0)
     quick, claimed = running_job()
-    state.batch.put([claimed, running_job()[1]])
-    state.batch.next()
-    state.batch.add_ended(returned(claimed))
-    state.batch.finish()
-    state.batch.next()
+    state.in_hand.put([claimed, running_job()[1]])
+    state.in_hand.next()
+    state.in_hand.add_ended(returned(claimed))
+    state.in_hand.finish()
+    state.in_hand.next()
     duties._hand_back()
     assert reread(quick).status == "Running"  # the other job has not run for long yet
     tuning.set(hand_back_seconds=0.0)
@@ -55,8 +55,8 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     is_committed: bool,
 ) -> None:
     job, claimed = running_job()
-    state.batch.put([running_job()[1], claimed])
-    state.batch.next()
+    state.in_hand.put([running_job()[1], claimed])
+    state.in_hand.next()
     tuning.set(hand_back_seconds=0.0)
     original = verbs.return_to_queue
 
@@ -68,7 +68,7 @@ def test_what_was_handed_back_does_not_run_though_the_databases_answer_was_lost(
     interpose("return_to_queue", cut_off)
     with pytest.raises(OperationalError):
         duties._hand_back()
-    assert state.batch.next() is None
+    assert state.in_hand.next() is None
     interpose("return_to_queue", original)
     duties._hand_back()
     assert (reread(job).status, reread(job).retry_count) == ("Queued", 0)
@@ -79,7 +79,7 @@ def test_what_could_not_be_handed_back_since_its_row_was_in_use_is_handed_back_l
 ) -> None:
     state.shared_slots.board.note_quiet(is_quiet=True)
     job, claimed = running_job()
-    state.batch.put([claimed])
+    state.in_hand.put([claimed])
     original = verbs.hand_back
     interpose("hand_back", lambda attempts, *_: attempts)
     duties._hand_back()
@@ -124,7 +124,7 @@ def test_a_job_that_runs_in_our_name_and_nobody_knows_of_is_handed_back_when_it_
     state: ChildState, duties: Housekeeper
 ) -> None:
     (forgotten, _), (known, claimed), (others, _) = running_job(), running_job(), running_job("worker-2")
-    state.batch.put([claimed])
+    state.in_hand.put([claimed])
 
     duties._return_unknown()
     duties._hand_back()

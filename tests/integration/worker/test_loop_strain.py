@@ -124,7 +124,7 @@ def test_a_run_that_a_neighbor_cancels_before_it_begins_keeps_no_slot(child: Chi
             task.cancel()
 
     started = child.start(cancel_what_begins)
-    wait_until(lambda: bool(jobs) and not child.state.batch.busy(), 30, "the slots to be free")
+    wait_until(lambda: bool(jobs) and not child.state.in_hand.busy(), 30, "the slots to be free")
     assert [job.status for job in child.finish(started)] == ["Completed"]
     assert not child.state.running.interrupters()
     assert len(loop._free) == 4

@@ -67,7 +67,7 @@ def test_a_timeout_is_one_also_after_a_handler_that_used_the_alarm_for_its_own(c
     assert signal.getsignal(signal.SIGALRM) != signal.SIG_DFL
     job, claimed = running_job()
     claimed.handler, claimed.timeout_seconds = wait, 1
-    child.state.batch.put([claimed])
+    child.state.in_hand.put([claimed])
     child.slots.run_batch()
     child.state.settle()
     assert (reread(job).status, interrupted) == ("Timed Out", [JobTimedOut])

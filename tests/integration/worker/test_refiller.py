@@ -69,7 +69,7 @@ def test_no_handler_begins_during_a_refill_that_would_hold_the_one_lock_for_writ
     child.refiller = Refiller()
     child.claims = Claims(child.state, child.refiller.ask)
     begun: list[int] = []
-    interpose("refill", lambda *_, if_empty=False: begun.append(-1 if if_empty else child.state.batch.busy()))
+    interpose("refill", lambda *_, if_empty=False: begun.append(-1 if if_empty else child.state.in_hand.busy()))
     pending_job()
     verbs.dispatch()
     child.run()
@@ -84,6 +84,6 @@ def test_the_stored_end_of_a_job_whose_type_has_limits_is_told(
     told: list[bool] = []
     state.room_was_made = lambda: told.append(True)
     _, claimed = running_job(state.name, job_type=make_job_type(**limits))
-    state.batch.add_ended(returned(claimed))
+    state.in_hand.add_ended(returned(claimed))
     state.settle()
     assert bool(told) is is_told

@@ -41,8 +41,8 @@ def test_the_slots_beside_a_job_that_no_thread_has_taken_yet_are_free(
         threaded.run()
     monkeypatch.setattr(threaded.state.prefetch, "ahead", lambda _: 0)
     _, claimed = running_job()
-    with threaded.state.batch._lock:  # as long as a thread needs to start, or to wake up
-        threaded.state.batch.put([claimed])
+    with threaded.state.in_hand._lock:  # as long as a thread needs to start, or to wake up
+        threaded.state.in_hand.put([claimed])
         threaded.slots.run_batch()
         assert threaded.slots.room() == 1
 
@@ -61,11 +61,11 @@ def test_the_thread_that_came_last_gets_the_next_job(threaded: Child) -> None:
     claims = [running_job()[1] for _ in range(2)]
     for claimed in claims:
         claimed.handler = meet
-    threaded.state.batch.put(claims)
+    threaded.state.in_hand.put(claims)
     threaded.slots.run_batch()
     threaded.slots.wait()
     for _ in range(4):
-        wait_until(lambda: threaded.state.batch.idle == 2, 30, "two idle threads")
+        wait_until(lambda: threaded.state.in_hand.idle == 2, 30, "two idle threads")
         threaded.run(note)
     assert len(set(seen)) == 1
 
@@ -97,13 +97,13 @@ def test_what_ends_while_others_are_stored_is_stored_without_a_further_end(
 
     def store_slowly(*args: Any) -> Any:
         if late:
-            threaded.state.batch.put([late.pop()])
+            threaded.state.in_hand.put([late.pop()])
             threaded.slots.run_batch()
-            wait_until(lambda: threaded.state.jobs_run == 2 and threaded.state.batch.idle, 30, "the other end")
+            wait_until(lambda: threaded.state.jobs_run == 2 and threaded.state.in_hand.idle, 30, "the other end")
         return real(*args)
 
     interpose("settle", store_slowly)
-    threaded.state.batch.put([first])
+    threaded.state.in_hand.put([first])
     threaded.slots.run_batch()
     wait_until(lambda: reread(job).status == "Completed", 30, "the other end to be stored")
 

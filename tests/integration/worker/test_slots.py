@@ -58,10 +58,10 @@ class Child:
     def run(self, handler: Callable[[Any], Any] | None = None) -> Job:
         """A job in a slot, to its end. It finds the thread of the last one idle."""
         threads = getattr(self.slots, "_threads", [])
-        wait_until(lambda: self.state.batch.idle == len(threads), 30, "idle threads")
+        wait_until(lambda: self.state.in_hand.idle == len(threads), 30, "idle threads")
         job, claimed = running_job()
         claimed.handler = handler or claimed.handler
-        self.state.batch.put([claimed])
+        self.state.in_hand.put([claimed])
         self.slots.run_batch()
         self.slots.wait()
         self.state.settle()
@@ -69,7 +69,7 @@ class Child:
 
     def is_idle(self) -> bool:
         state = self.state
-        return not state.running.interrupters() and not state.shared_slots.occupied() and state.batch.is_empty()
+        return not state.running.interrupters() and not state.shared_slots.occupied() and state.in_hand.is_empty()
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def threaded(make_child: Callable[[int], Child]) -> Child:
 
 def is_free(child: Child) -> bool:
     """Whether all places of a child with threads can be taken."""
-    return not child.state.batch.busy() and child.slots.room() >= 2
+    return not child.state.in_hand.busy() and child.slots.room() >= 2
 
 
 def test_a_handler_runs_and_its_slot_is_free_again(child: Child) -> None:
@@ -168,7 +168,7 @@ def test_a_thread_that_a_mistake_ends_leaves_its_slot_free_and_its_outcome_known
 
     monkeypatch.setattr(state, "ended", take_over)
     monkeypatch.setattr(getattr(state, part), name, lambda _: raising(ValueError("a mistake of ours"))(None))
-    threaded.state.batch.put([claimed])
+    threaded.state.in_hand.put([claimed])
     threaded.slots.run_batch()
     threaded.slots.wait()
     assert threaded.is_idle()
@@ -196,7 +196,7 @@ def test_a_process_that_may_have_no_more_threads_hands_its_jobs_back_and_pauses(
     threaded: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (first, one), (second, two) = running_job(), running_job()
-    threaded.state.batch.put([one, two])
+    threaded.state.in_hand.put([one, two])
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
         threaded.slots.run_batch()
@@ -222,7 +222,7 @@ def test_after_the_pause_threads_are_tried_again(
     assert isinstance(threaded.slots, ThreadSlots)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
-        threaded.state.batch.put([running_job()[1]])
+        threaded.state.in_hand.put([running_job()[1]])
         threaded.slots.run_batch()
     clock.monotonic = lambda: 1.0 + verbs.SLOT_PAUSE_SECONDS
     assert is_free(threaded)
@@ -233,7 +233,7 @@ def test_what_waited_until_its_lease_was_over_does_not_begin(child: Child, reaso
     job, claimed = running_job()
     claimed.handler = never
     claimed.claimed_at -= 31
-    child.state.batch.put([claimed])
+    child.state.in_hand.put([claimed])
     child.slots.run_batch()
     child.slots.wait()
     child.state.settle()
@@ -264,7 +264,7 @@ def test_what_waited_until_it_expired_does_not_begin_and_says_nothing_of_how_lon
         job, claimed = running_job()
         claimed.handler = handler
         claimed.row = claimed.row._replace(starts_before=time.monotonic())
-        child.state.batch.put([claimed])
+        child.state.in_hand.put([claimed])
         child.slots.run_batch()
         child.slots.wait()
         child.state.settle()
@@ -277,7 +277,7 @@ def test_what_is_canceled_while_it_waits_for_a_slot_does_not_begin(child: Child)
     for handler in (never, never_async):
         job, claimed = running_job()
         claimed.handler = handler
-        child.state.batch.put([claimed])
+        child.state.in_hand.put([claimed])
         cancel_job(job.name)
         child.state.cancel([job.name, "no job", "JOB-2026-99999"])
         child.state.cancel(["JOB-2026-99998"])  # the first one stays canceled
@@ -402,9 +402,9 @@ def test_what_many_threads_ended_is_stored_in_sets(
     for _, claimed in jobs:
         claimed.handler = meet
     with child.slots._commit._storing:  # type: ignore[union-attr]
-        child.state.batch.put([claimed for _, claimed in jobs])
+        child.state.in_hand.put([claimed for _, claimed in jobs])
         child.slots.run_batch()
-        child.state.batch.wait_until_idle()
+        child.state.in_hand.wait_until_idle()
     child.slots.wait()
     assert {reread(job).status for job, _ in jobs} == {"Completed"}
     assert max(sizes) >= 9
@@ -415,7 +415,7 @@ def test_an_error_of_the_database_that_lasts_is_told_to_the_main_thread(
 ) -> None:
     monkeypatch.setattr(threaded.state.settler, "settle", lambda _: raising(OperationalError("gone"))(None))
     _, claimed = running_job()
-    threaded.state.batch.put([claimed])
+    threaded.state.in_hand.put([claimed])
     threaded.slots.run_batch()
     threaded.slots.wait()
     with pytest.raises(OperationalError, match="gone"):
@@ -425,16 +425,16 @@ def test_an_error_of_the_database_that_lasts_is_told_to_the_main_thread(
 def test_new_tickets_are_taken_once_half_of_what_was_claimed_ahead_has_begun(threaded: Child) -> None:
     threaded.state.prefetch.ran("any", 0.0029)
     assert threaded.slots.room() == 2 + 2 * 10
-    threaded.state.batch.put([running_job()[1] for _ in range(13)])
-    threaded.state.batch.next()
+    threaded.state.in_hand.put([running_job()[1] for _ in range(13)])
+    threaded.state.in_hand.next()
     assert threaded.slots.room() == 0  # eleven of them wait for a slot that is not free
-    threaded.state.batch.finish()
+    threaded.state.in_hand.finish()
     assert threaded.slots.room() == 10
-    threaded.state.batch.take_waiting()
+    threaded.state.in_hand.take_waiting()
 
 
 def test_while_long_jobs_hold_all_slots_nothing_is_claimed_that_was_handed_back(threaded: Child) -> None:
-    batch = threaded.state.batch
+    batch = threaded.state.in_hand
     threaded.state.prefetch.ran("any", 0.0029)
     batch.put([running_job()[1] for _ in range(3)])
     batch.next()

@@ -68,7 +68,7 @@ def test_the_event_of_our_own_lines_is_an_attribute(subtests: pytest.Subtests) -
     cases: list[tuple[str, tuple[object, ...], str]] = [
         ("event=child_started worker=%s pid=%s", ("w", 1), "child_started"),
         ("event=%s count=%s", ("prune", 3), "prune"),
-        ("event=steward_%s_failed worker=%s", ("beat", "w"), "steward_beat_failed"),
+        ("event=housekeeper_%s_failed worker=%s", ("beat", "w"), "housekeeper_beat_failed"),
         ("job_id=%s event=files_not_deleted error=%r", ("JOB-1", OSError()), "files_not_deleted"),
         ("event=duty_failed duty=%s error=%r", ("lead", "x event=forged"), "duty_failed"),
         ("nothing happened", (), ""),
