@@ -1,4 +1,4 @@
-"""Places at which a function's own ``with``, ``except`` and ``finally`` miss an exception that a signal raises there.
+"""Interrupting handlers, and the places where a function's own blocks miss an exception that a signal raises.
 
 Python looks for signals where a loop jumps back. Since Python 3.12 the compiler leaves such a jump out of the block
 around the loop, where the loop's condition stands right before it, or a branch leads to it: it takes it for an

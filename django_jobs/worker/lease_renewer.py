@@ -1,4 +1,4 @@
-"""The supervisor's ear for orders from the admin's page of workers: quiet, resume, stop."""
+"""The supervisor's lease renewer, and its ear for orders from the page of workers: quiet, resume, stop."""
 
 from __future__ import annotations
 

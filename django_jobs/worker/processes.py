@@ -156,7 +156,7 @@ class FailureTracker:
 #
 # A forked process shares the memory in which the host's code was loaded, and need not load it again. That is safe only
 # while nothing but one thread runs, without connections: so the supervisor forks a server at its start, which forks the
-# children (:mod:`.fork_server`). Where it cannot, each child is a fresh interpreter.
+# children. Where it cannot, each child is a fresh interpreter.
 
 
 _TASKS: Final = Path("/proc/self/task")

@@ -1,4 +1,4 @@
-"""Worker processes make themselves known, with the number of tickets that they want within reach."""
+"""The window: how many tickets the broker holds, by what the live workers want and which pool runs a type."""
 
 from __future__ import annotations
 

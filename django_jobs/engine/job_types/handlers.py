@@ -89,7 +89,7 @@ _schemes: Final[dict[str, Callable[[str], Handler]]] = {}
 def add_scheme(name: str, find: Callable[[str], Handler]) -> None:
     """Let ``find`` find the handlers of paths that begin with ``name:``, by what follows that.
 
-    It raises HandlerNotAllowed and HandlerNotLoadable, as :func:`resolve` does.
+    It raises HandlerNotAllowed and HandlerNotLoadable, as :func:`resolve_handler` does.
     """
     _schemes[name] = find
 

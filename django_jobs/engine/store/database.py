@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The engine's way to the database: which one, its clock, transactions, and connections that broke.
 #
-# What depends on the vendor is the store's (:mod:`.chosen`).
+# What depends on the vendor is the store's.
 
 
 Q = TypeVar("Q", bound=QuerySet[Any])

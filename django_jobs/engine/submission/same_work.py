@@ -378,7 +378,7 @@ def _check_backlogs(requests: Sequence[PreparedJob], limit: int) -> None:
 def full_limits(targets: Sequence[Targets]) -> dict[Any, str]:
     """Return the organizations among those of one type that may not submit one more of it now, and why.
 
-    The answers are those of :func:`check`, for many organizations in a few statements.
+    The answers are those of :func:`check_limits`, for many organizations in a few statements.
     """
     if not targets:
         return {}

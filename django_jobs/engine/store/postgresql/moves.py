@@ -253,7 +253,7 @@ def _logged_waypoint() -> str:
     return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
 
 
-# Moving a set of jobs in one statement, whose text :mod:`.move_statement` makes.
+# Moving a set of jobs in one statement.
 #
 # Values that all rows share go in once; others travel as arrays, one element a row.
 
