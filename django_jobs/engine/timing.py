@@ -89,6 +89,11 @@ LONGEST_REST_SECONDS: Final = 30.0
 SLOW_WALK_SECONDS: Final = 0.003
 #: Each lane of a walk may take this on top.
 SLOW_LANE_SECONDS: Final = 0.0002
+#: Storing a new job as Queued counts as slow after this. Its commit is included, which a distant standby may have to
+#: confirm. Below STORED_QUEUED_SECONDS.
+SLOW_STORED_QUEUED_SECONDS: Final = 0.05
+#: A new job that waited longer for another of the same work is stored as Pending, since things may have changed.
+STORED_QUEUED_SECONDS: Final = 0.1
 #: Walks from marks follow a slow walk for so long, at the least. Below LONGEST_REST_SECONDS.
 WALK_MARK_SECONDS: Final = 2.0
 #: Marks are written this often. Beside a snapshot each version of their row stays, and readers pass all of them.
@@ -378,6 +383,13 @@ WAITED_BEHIND_SECONDS: Final = 0.25
 HEARTBEAT_SECONDS: Final = 5.0
 #: A child tells this often that it wants less than before. Below WORKER_GONE_SECONDS.
 WANTED_WINDOW_SECONDS: Final = 0.25
+#: A child that could not store how jobs ended tries again after this, then after twice as long. Below
+#: LONGEST_SETTLE_PAUSE_SECONDS.
+SETTLE_PAUSE_SECONDS: Final = 0.1
+#: The longest of these pauses. Below CHILD_STALL_SECONDS.
+LONGEST_SETTLE_PAUSE_SECONDS: Final = 2.0
+#: A child's main loop, or its refiller, rests for so long after it failed.
+FAILED_ROUND_SECONDS: Final = 1.0
 #: The housekeeper settles again this often what could not be settled.
 UNSETTLED_LOOK_SECONDS: Final = 0.1
 #: A child claims only what it expects to start within this. Below LARGE_CLAIM_AHEAD_SECONDS.

@@ -219,7 +219,7 @@ class Child:
             database.mend_connections()
         self._is_own_broker = False
         self._failures.failed(error)
-        self.state.stopping.wait(1.0)
+        self.state.stopping.wait(timing.FAILED_ROUND_SECONDS)
 
     @interruption.receiver
     def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:

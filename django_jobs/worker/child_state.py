@@ -114,7 +114,7 @@ class Settler:
             self._settling -= keys
 
     def _store(self, ended: list[Outcome]) -> None:
-        pause, failures, began = 0.1, 0, time.monotonic()
+        pause, failures, began = timing.SETTLE_PAUSE_SECONDS, 0, time.monotonic()
         while ended:
             self._get_on()  # a database that is away makes this long, but not still
             part = ended if failures < SET_TRIES else ended[:1]
@@ -131,7 +131,7 @@ class Settler:
                 if failures >= LARGE_TRIES and settle.is_large(ended[0]):
                     ended = [settle.refused(ended[0], error), *ended[1:]]
                 time.sleep(pause)
-                pause = min(2 * pause, 2.0)
+                pause = min(2 * pause, timing.LONGEST_SETTLE_PAUSE_SECONDS)
 
     def settle_again(self) -> None:
         """Try once more to store the outcomes whose rows were in use."""

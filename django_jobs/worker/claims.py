@@ -93,7 +93,7 @@ class Refiller(threading.Thread):
                 self._refill()
             except Exception:  # the scheduler would do its work, but more slowly
                 logger.exception("event=refill_failed")
-                time.sleep(1.0)
+                time.sleep(timing.FAILED_ROUND_SECONDS)
         connections.close_all()
 
     def _refill(self) -> None:

@@ -179,7 +179,7 @@ _put_off: Final[ContextVar[list[bool] | None]] = ContextVar("django_jobs_put_off
 def wake() -> int:
     """Dispatch what may go if the broker has room for any of it; return how many jobs went.
 
-    For a caller who must not wait long: once the broker has taken SUBMISSION_BROKER_SECONDS, the rest is left to the scheduler.
+    For a caller who must not wait long: after SUBMISSION_BROKER_SECONDS of the broker, the scheduler does the rest.
     Raises neither BrokerUnavailable nor a database error, since the scheduler tries again.
     """
     if _is_put_off():

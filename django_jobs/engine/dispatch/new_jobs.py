@@ -197,9 +197,8 @@ def _rule_at_once(ask: Store, own: int, rivals: frozenset[int]) -> Condition:
 # A new job of an idle system is queued by the statement that stores it, so that one commit does for both.
 
 
-#: Queuing a new job without a turn: seconds after which it counts as slow. Its commit is included, which takes tens of
-#: milliseconds where a distant standby has to confirm it.
-REST: Final = Rest(0.05)
+#: Of queuing a new job without a turn.
+REST: Final = Rest(timing.SLOW_STORED_QUEUED_SECONDS)
 forgets(REST.end)
 #: Where the system is not idle, the condition is asked in vain, and costs a seventh of a submission.
 TRIES: Final = Tries(7)

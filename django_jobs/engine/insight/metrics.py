@@ -1,7 +1,8 @@
 """Metrics at a bounded cost: how long jobs wait, how they ran, and what happened lately.
 
-The index of the lanes tells since when the job waits that has waited the longest, if it can. The index has ``ready_at``, which is a job's place in its lane. Only tasks with numbers have another moment than that,
-and with the usual priority there are none of these.
+The index of the lanes tells since when the job waits that has waited the longest, if it can. The index has
+``ready_at``, which is a job's place in its lane. Only tasks with numbers have another moment than that, and with the
+usual priority there are none of these.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
+from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.store.base import Store
 from django_jobs.engine.store.base.jobs import MAX_ROWS, chunks
@@ -279,7 +280,9 @@ def _insert_sql(alias: str, has_versions: bool, has_window: bool, sent: frozense
 
 
 #: Who waited for another transaction that has the same work goes by what was true before.
-_STILL: Final = "at_once AND clock_timestamp() < statement_timestamp() + interval '0.1 second'"
+_STILL: Final = (
+    f"at_once AND clock_timestamp() < statement_timestamp() + interval '{timing.STORED_QUEUED_SECONDS} second'"
+)
 
 
 def _at_once(condition: str | None) -> str:
