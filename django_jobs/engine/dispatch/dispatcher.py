@@ -72,7 +72,7 @@ def make_passes(rings: int, budget: TimeBudget, is_needed: Callable[[], bool]) -
 def _anything_may_go(seen: BrokerState) -> bool:
     """Return whether a job may wait for which the broker has room. Who rang may want another one than this process."""
     size = window.read_window()
-    open_to = {queue.priority for queue in size.sizes if not size.is_settled(queue, seen.depths)}
+    open_to = {queue.priority for queue in size.sizes if not size.is_exactly_full(queue, seen.depths)}
     priorities = [item for item in turns.BY_URGENCY if item in open_to]
     return bool(priorities) and backlog.anything_may_wait(priorities)
 
@@ -238,7 +238,7 @@ def _dispatch_new(job: Job) -> int | None:
     size = window.read_window()
     taken = size.taken(queue, seen.depths)
     has_room = taken < size.size(queue, job.job_type_id)
-    may_change = has_room or not (size.is_settled(queue, seen.depths) or window.is_full_still(queue, taken))
+    may_change = has_room or not (size.is_exactly_full(queue, seen.depths) or window.is_full_still(queue, taken))
     if not may_change:
         window.note_full(queue)
         return 0
@@ -261,7 +261,7 @@ def _queue_of(job: Job) -> Queue:
 def _may_go(job: Job, budget: TimeBudget) -> bool:
     """Return whether a new job waits for dispatch still, and the broker has room for it."""
     waits = Job.primary.filter(pk=job.pk, ready_at__isnull=False).exists()
-    return waits and not window.read_window().is_settled(_queue_of(job), budget.spend(get_broker().look).depths)
+    return waits and not window.read_window().is_exactly_full(_queue_of(job), budget.spend(get_broker().look).depths)
 
 
 def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:

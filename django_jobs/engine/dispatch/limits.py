@@ -424,7 +424,7 @@ class QueueLimits:
                     self._allowed[organization_pk, item.lane.job_type] -= 1
             self.rates.take(item)
 
-    def settle(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
+    def note_moved(self, picked: Iterable[Candidate], moved: Collection[int]) -> None:
         """Take back the starts of what was picked and did not move, whose row was in use; note what goes to try.
 
         What else was counted of it ends with the pass.

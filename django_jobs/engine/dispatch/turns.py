@@ -645,7 +645,7 @@ def _queue(picked: Sequence[Candidate], state: PassState) -> list[Moved]:
     moved.sort(key=lambda item: order[item.pk])
     backlog.note_taken(moved)
     if picked:
-        state.limits.settle(picked, order.keys() & {item.pk for item in moved})
+        state.limits.note_moved(picked, order.keys() & {item.pk for item in moved})
     return moved
 
 

@@ -203,7 +203,7 @@ class Window:
         rivals, priority = self.rivals.get(queue, frozenset()), queue.priority
         return sum(count for other, count in depths.items() if other.priority >= priority and other in rivals)
 
-    def is_settled(self, queue: Queue, depths: Mapping[Queue, int]) -> bool:
+    def is_exactly_full(self, queue: Queue, depths: Mapping[Queue, int]) -> bool:
         """Return whether a pass is likely to change nothing: exactly as many tickets wait as may.
 
         Only a pass knows of which types they are. Of slow ones fewer may wait, and more are called back.

@@ -535,7 +535,7 @@ def _store(
 ) -> None:
     """Store what ``find_room`` has room for. The requests get their jobs, or as ``existing`` what is there already."""
     for _trial in range(MAX_RIVALS):
-        wanted = _settle(requests, skipped)
+        wanted = _split_duplicates(requests, skipped)
         fitting = find_room(wanted) if wanted else ()
         if fitting:
             insert(fitting)
@@ -585,7 +585,7 @@ def _find_existing(requests: Sequence[PreparedJob]) -> None:
         request.existing = there.get(request.job.job_hash, request.existing)
 
 
-def _settle(requests: Sequence[PreparedJob], skipped: dict[int, str] | None) -> list[PreparedJob]:
+def _split_duplicates(requests: Sequence[PreparedJob], skipped: dict[int, str] | None) -> list[PreparedJob]:
     """Decide about those whose work is there already; return those of which there is to be a new job."""
     given: dict[int, PreparedJob] = {}
     for request in requests:
