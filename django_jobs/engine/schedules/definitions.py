@@ -168,16 +168,16 @@ def check_definition(given: Mapping[str, Any], user: Any = None) -> tuple[dict[s
     who makes the schedule and is to own it, None server code. What is wrong leaves a blank value. Raises
     PermissionDenied where the user does not manage the organization.
     """
-    errors = Errors()
-    unknown = sorted(set(given) - set(FIELDS))
-    if unknown:
-        text = f"A schedule has no %(names)s; it has {', '.join(FIELDS)}."
-        errors["non_field_errors"] = [say(text, code="unknown_field", names=", ".join(unknown))]
-    values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
-    values |= _check_options(given, errors)
+    values, errors = _check_times_and_options(given, FIELDS)
     if user is not None:
         check_interval(values, errors)
-    return values | _check_what(given, user, errors), errors
+    job_type, organization = _read_targets(given, user, errors)
+    values |= {
+        "job_type_id": None if job_type is None else job_type.pk,
+        "organization_id": None if organization is None else organization.pk,
+        "organization_key": "" if organization is None else str(organization.pk),
+    }
+    return values | _check_values(values["job_type_id"], given, errors), errors
 
 
 def check_interval(values: Mapping[str, Any], errors: Errors) -> None:
@@ -199,13 +199,7 @@ def check_declared(
     given: Mapping[str, Any], type_name: str, fields: Iterable[str]
 ) -> tuple[dict[str, Any], Mapping[str, list[str]]]:
     """Return the values of a schedule that code declares for a type, and what is wrong with it."""
-    errors = Errors()
-    unknown = sorted(set(given) - set(fields))
-    if unknown:
-        text = f"Does not take %(names)s; known are {', '.join(fields)}."
-        errors["schedule"] = [say(text, code="unknown_field", names=", ".join(unknown))]
-    values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
-    values |= _check_options(given, errors)
+    values, errors = _check_times_and_options(given, fields)
     try:
         values |= _check_values(type_name, given, errors)
     except Error:  # a serializer that asks a database which is not there yet
@@ -213,9 +207,15 @@ def check_declared(
     return values | {"job_type_id": type_name}, errors
 
 
-def refusal(errors: Errors) -> InvalidSchedule:
-    """Return the exception to raise."""
-    return InvalidSchedule(dict(errors))
+def _check_times_and_options(given: Mapping[str, Any], fields: Iterable[str]) -> tuple[dict[str, Any], Errors]:
+    """Return the values that need no table: the name, the rule and the options; a field beyond ``fields`` is wrong."""
+    errors = Errors()
+    unknown = sorted(set(given).difference(fields))
+    if unknown:
+        text = f"There is no %(names)s; known are {', '.join(fields)}."
+        errors["non_field_errors"] = [say(text, code="unknown_field", names=", ".join(unknown))]
+    values = {"name": _check_name(given.get("name"), errors), **_check_rule(given, errors)}
+    return values | _check_options(given, errors), errors
 
 
 def _check_name(name: object, errors: Errors) -> str:
@@ -227,13 +227,8 @@ def _check_name(name: object, errors: Errors) -> str:
     return ""
 
 
-def check_rule(given: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
-    """Return the values of the fields that say when a schedule fires, and what is wrong with them."""
-    errors = Errors()
-    return _check_rule(given, errors), errors
-
-
 def _check_rule(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
+    """Return the values of the fields that say when a schedule fires."""
     values = {
         "cron": given.get("cron") or "",
         "every": timetable.interval_seconds(given.get("every")),
@@ -292,17 +287,6 @@ def _check_options(given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     return values
 
 
-def _check_what(given: Mapping[str, Any], user: Any, errors: Errors) -> dict[str, Any]:
-    """Judge what the schedule submits, as a submission of it would be; an inactive organization is no error."""
-    kind, tenant = _read_targets(given, user, errors)
-    return {
-        "job_type_id": None if kind is None else kind.pk,
-        "organization_id": None if tenant is None else tenant.pk,
-        "organization_key": "" if tenant is None else str(tenant.pk),
-        **_check_values(None if kind is None else kind.type_name, given, errors),
-    }
-
-
 def _check_values(type_name: str | None, given: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
     """Judge the parameters, by the type's serializer where there is one, and the priority."""
     errors_of_values = Errors()
@@ -314,9 +298,11 @@ def _check_values(type_name: str | None, given: Mapping[str, Any], errors: Error
 
 
 def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[JobType | None, Any]:
+    """Return the type and the organization, judged as those of a submission; an inactive organization is no error."""
     organization, authorizer = given.get("organization"), Authorizer(user)
+    manages_all = user is None or get_policy().is_system_admin(user)
     if organization is None:
-        if user is not None and not get_policy().is_system_admin(user):
+        if not manages_all:
             text = _("Name an organization: only system admins make schedules for all of them.")
             errors["organization"] = [say(text, code="required")]
             return None, None
@@ -325,7 +311,7 @@ def _read_targets(given: Mapping[str, Any], user: Any, errors: Errors) -> tuple[
     if isinstance(target, Errors):
         errors.add(target)
         return None, None
-    if not manages(user, target.organization):
+    if not (manages_all or get_policy().is_organization_admin(user, target.organization)):
         text = _("You may not manage the schedules of this organization.")
         raise PermissionDenied(say(text, code="not_manager"))
     return target.kind, target.organization
@@ -341,14 +327,6 @@ def check_hidden(before: Schedule, values: Mapping[str, Any], user: Any, errors:
         return
     if masked(before.parameters, hidden_from(user)) != before.parameters:
         errors["parameters"] = [HIDDEN]
-
-
-def manages(user: Any, organization: Any) -> bool:
-    """Return whether the user manages the schedules of an organization; server code (None) does."""
-    if user is None:
-        return True
-    policy = get_policy()
-    return bool(policy.is_system_admin(user) or policy.is_organization_admin(user, organization))
 
 
 def values_of(schedule: Schedule) -> dict[str, Any]:
@@ -423,7 +401,7 @@ def schedule_job(  # noqa: PLR0913  (all that a schedule may say)
     }
     values, errors = check_definition(given, user)
     if errors:
-        raise refusal(errors)
+        raise InvalidSchedule(errors)
     values |= _owner(user)
     for _attempt in range(MAX_TRIES):
         row = database.in_transaction(lambda: _update(values, user) or _create(values, user))
@@ -438,7 +416,7 @@ def create_schedule(given: Mapping[str, Any], *, user: Any = None) -> Schedule:
     values, errors = check_definition(given, user)
     _check_taken(values, errors)
     if errors:
-        raise refusal(errors)
+        raise InvalidSchedule(errors)
     row = database.in_transaction(lambda: _create(values | _owner(user), user))
     if row is None:
         raise InvalidSchedule({"name": [TAKEN]})
@@ -468,7 +446,7 @@ def change_schedule(schedule: str | int | Schedule, changes: Mapping[str, Any], 
         errors["organization"] = [DECLARED]
     check_hidden(before, values, user, errors)
     if errors:
-        raise refusal(errors)
+        raise InvalidSchedule(errors)
     if values["organization_key"] != before.organization_key:
         _refuse_too_many(values, user)
     # What is not changed here may be changed by others at this moment, and stays as they have it. But what was judged
@@ -493,7 +471,7 @@ def take_over(schedule: str | int | Schedule, *, user: Any) -> Schedule:
     row = get_schedule(schedule, user=user)
     _, errors = check_definition(values_of(row), user)
     if errors:
-        raise refusal(errors)
+        raise InvalidSchedule(errors)
     return _set(row, user, _owner(user))
 
 
@@ -653,9 +631,10 @@ def preview(given: Mapping[str, Any], count: int = 5, *, schedule: Schedule | No
     the one that is to get the rule; its intervals are counted from when it was made. Raises InvalidSchedule for what is
     wrong with the rule.
     """
-    values, errors = check_rule(given)
+    errors = Errors()
+    values = _check_rule(given, errors)
     if errors:
-        raise refusal(errors)
+        raise InvalidSchedule(errors)
     now = database.now()
     rule = Rule(**values, anchor=now.replace(microsecond=0) if schedule is None else schedule.created_at)
     return Preview(rule=rule, words=rule.words(), timezone=rule.timezone, next_runs=rule.upcoming(now, count))
