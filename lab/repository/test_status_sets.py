@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 import django_jobs
-from django_jobs.engine import process_counts
-from django_jobs.engine.store import values
-from django_jobs.management import job_watch
-from django_jobs.statuses import AWAITING_RETRY, TERMINAL, TRANSITIONS, Status
-from django_jobs.templatetags import job_words
 from tests.support.status_sets import spelled_sets
 
 SPELLED = [
@@ -46,17 +40,3 @@ def test_names_single_statuses_and_tables_are_accepted(tmp_path: Path, source: s
     (tmp_path / "job.py").write_text(source)
 
     assert list(spelled_sets(tmp_path)) == []
-
-
-@pytest.mark.parametrize(
-    ("table", "statuses"),
-    [
-        (process_counts.OUTCOMES, TRANSITIONS[Status.RUNNING]),
-        (job_watch.ENDS, TERMINAL - {Status.COMPLETED}),
-        (values.COUNTED_AS, TERMINAL | AWAITING_RETRY | {Status.RUNNING}),
-        (job_words.WORDS, frozenset(Status)),
-    ],
-    ids=["outcomes of attempts", "ends that are waited for", "what is counted", "words for people"],
-)
-def test_a_table_by_status_has_each_status_that_it_needs(table: Mapping[str, object], statuses: set[Status]) -> None:
-    assert {str(status) for status in statuses} <= {str(key) for key in table}

@@ -20,6 +20,8 @@ READERS: Final = frozenset(
         *("Response", "HttpResponse", "JsonResponse"),
         # What it is called, what is asked for, and what is said of it.
         *("in_words", "Chosen", "NamedOutcome", "query", "failures", "format", "format_html", "jobs_of", "say"),
+        # Another filter: a copy of a value writes no row.
+        "replace",
         # What Django's interface tells of a task, and the column that a migration makes.
         *("TaskResult", "table"),
     }

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from django_jobs.engine import process_counts
+from django_jobs.engine.store import values
+from django_jobs.management import job_watch
 from django_jobs.statuses import (
     AWAITING_RETRY,
     AWAITING_TURN,
@@ -27,6 +31,7 @@ from django_jobs.statuses import (
     Status,
     may_move,
 )
+from django_jobs.templatetags import job_words
 
 #: The contract's table, written out.
 ARROWS = {
@@ -126,3 +131,17 @@ def test_a_priority_has_one_word_in_every_language(bracketed: None) -> None:
     assert Priority.words() == ["Low", "Normal", "High", "Critical"]
     assert Priority.parse("critical") is Priority.CRITICAL
     assert str(Priority.CRITICAL.label) == "[Critical]"
+
+
+@pytest.mark.parametrize(
+    ("table", "statuses"),
+    [
+        (process_counts.OUTCOMES, TRANSITIONS[Status.RUNNING]),
+        (job_watch.ENDS, TERMINAL - {Status.COMPLETED}),
+        (values.COUNTED_AS, TERMINAL | AWAITING_RETRY | {Status.RUNNING}),
+        (job_words.WORDS, frozenset(Status)),
+    ],
+    ids=["outcomes of attempts", "ends that are waited for", "what is counted", "words for people"],
+)
+def test_a_table_by_status_has_each_status_that_it_needs(table: Mapping[str, object], statuses: set[Status]) -> None:
+    assert {str(status) for status in statuses} <= {str(key) for key in table}
