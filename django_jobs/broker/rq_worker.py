@@ -139,7 +139,7 @@ class TicketWorker(SimpleWorker):
 
     def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
         """Go on after a lost connection; the subscription is restored with the next one."""
-        time.sleep(1.0)
+        time.sleep(timing.LISTEN_RETRY_SECONDS)
 
     def handle_payload(self, message: Any) -> None:
         """Obey one message of this worker's channel."""

@@ -383,6 +383,8 @@ WAITED_BEHIND_SECONDS: Final = 0.25
 HEARTBEAT_SECONDS: Final = 5.0
 #: A child tells this often that it wants less than before. Below WORKER_GONE_SECONDS.
 WANTED_WINDOW_SECONDS: Final = 0.25
+#: A worker that lost the channel of RQ's commands listens again after this.
+LISTEN_RETRY_SECONDS: Final = 1.0
 #: A child that could not store how jobs ended tries again after this, then after twice as long. Below
 #: LONGEST_SETTLE_PAUSE_SECONDS.
 SETTLE_PAUSE_SECONDS: Final = 0.1

@@ -154,9 +154,8 @@ def _send(alert: Alert) -> None:
 def send_to_admins(subject: str, text: str) -> None:
     """Send a mail to ADMINS. Raises what the host's mail backend raises."""
     connection = default_connection()
-    if (
-        getattr(connection, "timeout", timing.MAIL_ANSWER_SECONDS) is None
-    ):  # the backends that have no such thing are left alone
+    # Backends without such a limit are left alone.
+    if getattr(connection, "timeout", timing.MAIL_ANSWER_SECONDS) is None:
         connection.timeout = timing.MAIL_ANSWER_SECONDS
     message = mail.EmailMessage(
         subject=f"{settings.EMAIL_SUBJECT_PREFIX}{subject}", body=text, from_email=settings.SERVER_EMAIL, to=_admins()

@@ -1,6 +1,6 @@
 """Canceling and retrying jobs that somebody names one by one: a page of them in one transaction, and batches.
 
-The rules are those of :func:`~.cancel.cancel_job`, :func:`~.retry.retry_job` and their like for batches. What cannot be
+The rules are those of :func:`~.acts.cancel_job`, :func:`~.acts.retry_job` and their like for batches. What cannot be
 done to one says why, and hinders none of the others.
 """
 

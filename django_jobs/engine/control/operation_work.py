@@ -1,4 +1,4 @@
-"""What became of the jobs that operations acted on: counted by status, while they go on and after that.
+"""Working off operations, batch by batch in turns, and counting what became of their jobs.
 
 Each job has the mark of the operation that acted on it last. Who retries it by hand afterwards takes the mark away, and
 so does a later operation: then the outcome of the earlier one says "at least". Once all its jobs have ended, the counts

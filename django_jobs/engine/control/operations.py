@@ -1,4 +1,4 @@
-"""What somebody asks for who wants to act on all jobs that a filter names, and what is wrong with it."""
+"""Operations on all jobs that a filter names: what is asked, who may, how far it is, and starting one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which schedules a user sees, manages and stops.
+"""Definitions of schedules: who sees and manages them, what is wrong with one, and each change.
 
 System admins manage all; an organization's admins those of their organization, for types that they may submit; others
 none. What is for every organization is for system admins alone. A schedule that submits in the name of somebody who has
