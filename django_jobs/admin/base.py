@@ -21,7 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.lookups import DeclaredLookups
+from django_jobs.admin.lookups import BaseAdmin, DeclaredLookups
 from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.engine.access import get_policy, key_in
 from django_jobs.engine.control import audit
@@ -30,10 +30,8 @@ from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 
 if TYPE_CHECKING:
-    BaseAdmin = admin.ModelAdmin[Any]
     BasePaginator = Paginator[Any]
 else:
-    BaseAdmin = admin.ModelAdmin
     BasePaginator = Paginator
 
 View = Callable[..., Any]

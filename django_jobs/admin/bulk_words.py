@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_words import DONE
-from django_jobs.models import Job, Operation
+from django_jobs.engine.control.acts import Action
+from django_jobs.models import Job
 from django_jobs.texts import listed
 
-Action: Final = Operation.Action
 #: Up to so many jobs are named.
 MAX_NAMED: Final = 5
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.news import News, sentence
+from django_jobs.engine.control.acts import Action
 from django_jobs.engine.control.operations import ids_seen_by, read_speeds, seconds_left
 from django_jobs.engine.insight.filter import JobFilter, without_secrets
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
@@ -22,7 +23,6 @@ from django_jobs.models import Operation
 from django_jobs.statuses import TERMINAL, Priority, Status
 from django_jobs.texts import isolated, listed
 
-Action: Final = Operation.Action
 _IDS: Final = "organization_ids"
 _HIDDEN: Final = "hidden_names"
 

@@ -5,11 +5,11 @@ The lists name organizations one by one: the database then sees how few they are
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 
 from django_jobs.engine.access import get_policy, organizations_seen_by, visible_organizations
 from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
