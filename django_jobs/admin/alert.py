@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from django_jobs.admin.alert_panel import panel_of, rows_of_over
-from django_jobs.admin.monitor import SeesJobs
+from django_jobs.admin.base import SeesJobs
 from django_jobs.engine.alerts.reading import read_alerts
 from django_jobs.models import Alert
 

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.base import is_system_admin, sees_jobs
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.held_retries import Button
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.open_pages import OpenPages, with_page
+from django_jobs.admin.widgets import Button
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_lately
 from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of

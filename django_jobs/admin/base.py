@@ -230,3 +230,13 @@ class OwnPages(BaseAdmin):
     def remember(self, request: HttpRequest, objects: list[Any], message: str, flag: int = CHANGE) -> None:
         """Write what this user did to these objects into the admin's own history and the log."""
         audit.record(request.user, objects, audit.Act(flag), message)
+
+
+class SeesJobs(OwnPages, NobodyWrites):
+    """Pages about jobs that everybody sees who may see jobs: system admins, and staff with that permission."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return sees_jobs(request.user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_jobs.admin.base import View
+from django_jobs.admin.base import SeesJobs, View
 from django_jobs.admin.batch_actions import BatchActions, count_in
 from django_jobs.admin.batch_facts import BatchFacts
 from django_jobs.admin.batch_failures import BatchFailure, read_failures
@@ -20,7 +20,6 @@ from django_jobs.admin.batch_list import BatchColumns, BatchList, note, note_cod
 from django_jobs.admin.batch_notices import notices_of
 from django_jobs.admin.formatting import badge, line, linked, state_badge
 from django_jobs.admin.graph_drawing import draw_graph
-from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.news import News, sentence
 from django_jobs.admin.numbers import format_number

@@ -17,12 +17,12 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin.base import OwnPages
 from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.formatting import NOTHING, ago, badge, line, linked, state_badge
-from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.job_filters import CreatedFilter, OrganizationFilter
 from django_jobs.admin.lookups import DeclaredList, clean_term
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.open_pages import owner_jobs
+from django_jobs.admin.seen_organizations import tenant
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.store import database, organization_ids

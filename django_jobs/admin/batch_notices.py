@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from django_jobs.admin.batch_actions import ACTIONS, count_in
 from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.news import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.insight.problems import is_tried_again, reason_of, troubled_batches
 from django_jobs.statuses import RETRYABLE_BY_HAND, BatchState, Status

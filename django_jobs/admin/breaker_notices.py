@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.durations import brief_duration
 from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.news import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.alerts.rules import BREAKER_OPEN
 from django_jobs.engine.insight.inspection import MAX_ERROR, MAX_WAITING, OpenBreaker, count_waiting

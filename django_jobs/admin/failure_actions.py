@@ -14,10 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin import failure_operations, held_retries, navigation_counts, type_switches
-from django_jobs.admin.base import address_to_go_back_to, is_system_admin
+from django_jobs.admin.base import SeesJobs, address_to_go_back_to, is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.failure_filters import Chosen, chosen_by
-from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.operation_notices import link_to
 from django_jobs.engine.control import operations

@@ -11,8 +11,7 @@ from django.db import DataError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
-from django_jobs.admin.lookups import clean_term
+from django_jobs.admin.lookups import FAILED_ALL, RETRYING, clean_term
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.insight.filter import JobFilter

@@ -18,8 +18,8 @@ from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.charts_small import draw_spark
 from django_jobs.admin.failure_filters import Chosen
 from django_jobs.admin.formatting import badge, line, linked, moment
-from django_jobs.admin.held_retries import Button
 from django_jobs.admin.open_pages import OpenPages, with_page
+from django_jobs.admin.widgets import Button
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.failures import Failures, Group, RaisedError, newest_jobs, read_raised_errors
 from django_jobs.engine.insight.inspection import held_types, is_held

@@ -22,10 +22,10 @@ from django_jobs.admin.failure_filters import STATUSES, Chosen, chosen_by, words
 from django_jobs.admin.failure_news import news_of_group, news_of_list
 from django_jobs.admin.failure_rows import RowMaker
 from django_jobs.admin.formatting import ALL, badge, block, linked, moment
-from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor_range import RANGES
 from django_jobs.admin.open_pages import OpenPages
 from django_jobs.admin.operation_notices import Row, rows_of
+from django_jobs.admin.seen_organizations import tenant
 from django_jobs.engine.insight.failures import BOUND, Failures, Group, last_traceback, read_failures
 from django_jobs.engine.store import database, organization_ids
 from django_jobs.models import ExecutionLog, Failure, Job, Operation

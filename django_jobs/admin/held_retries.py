@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.http import HttpRequest
@@ -16,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.breaker_notices import CLOSE
 from django_jobs.admin.monitor_links import Links
+from django_jobs.admin.widgets import Button
 from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.insight.status import describe
 from django_jobs.models import Job, JobType
@@ -47,15 +47,6 @@ ENDS: Final[Mapping[str, tuple[str, Any]]] = {
     PAUSED: ("resume_type", gettext_lazy("Resume the type")),
     DISABLED: ("enable_type", gettext_lazy("Enable the type")),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Button:
-    """Something that helps: a link, or with ``fields`` a form that is sent to the address."""
-
-    words: str
-    url: str
-    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def reason_of(kind: JobType | None, *, is_held: bool) -> str:

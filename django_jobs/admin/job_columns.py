@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_jobs.admin.base import BaseAdmin
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, ago, badge, line, slug, status_word
+from django_jobs.admin.formatting import NOTHING, ago, badge, slug, status_word
 from django_jobs.admin.job_cells import (
     batch_cell,
     cut,
@@ -31,6 +31,7 @@ from django_jobs.admin.job_cells import (
     owner_cell,
     type_cell,
 )
+from django_jobs.admin.seen_organizations import tenant
 from django_jobs.engine.store.organization_ids import is_gone, shown_id
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import AWAITING_TURN, TERMINAL, Priority, Status
@@ -128,15 +129,6 @@ EXPORTED: Final[dict[str, Callable[[Job], Any]]] = {
     "error_type": attrgetter("error_type"),
     "error_message": attrgetter("error_message"),
 }
-
-
-def tenant(job: Job) -> SafeString | str:
-    """Return the id that the job's organization has now; beside that of a deleted one, that it is deleted.
-
-    Another organization may have that id by now.
-    """
-    name = line(shown_id(job), 40)
-    return format_html("{} <small>{}</small>", name, gettext("deleted")) if is_gone(job) else name
 
 
 def type_of(job: Job) -> JobType | None:

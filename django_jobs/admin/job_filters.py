@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
 from django_jobs.admin.bounded_filters import CountedFilter, ListedJobsFilter
+from django_jobs.admin.lookups import FAILED_ALL, RETRYING
 from django_jobs.admin.seen_organizations import seen_by
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.insight.filter import JobFilter
@@ -23,9 +24,6 @@ from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Priority, Status
 #: At most so many choices are offered. The list's search finds any organization.
 MAX_LISTED: Final = 50
 MAX_TYPES: Final = 200
-#: Choices beside the single statuses: what failed, and of that what will be retried by itself.
-FAILED_ALL: Final = "failed_all"
-RETRYING: Final = "retrying"
 SEVERAL: Final[Mapping[str, frozenset[Status]]] = {FAILED_ALL: WITH_ERRORS, RETRYING: AWAITING_RETRY}
 
 

@@ -12,7 +12,6 @@ from django.utils.functional import cached_property
 
 from django_jobs.admin.base import CappedPaginator
 from django_jobs.admin.job_filters import (
-    RETRYING,
     CreatedFilter,
     ErrorFilter,
     OrganizationFilter,
@@ -20,6 +19,7 @@ from django_jobs.admin.job_filters import (
     StatusFilter,
     TypeFilter,
 )
+from django_jobs.admin.lookups import RETRYING
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import counting
 from django_jobs.engine.store.counting import capped_counts, newest_keys

@@ -19,7 +19,7 @@ from django_jobs.admin.breaker_notices import alone, cut, notice_of, waiting_cou
 from django_jobs.admin.durations import format_duration
 from django_jobs.admin.formatting import line
 from django_jobs.admin.job_waits import key_words
-from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.news import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.engine.control.switches import close_breaker
 from django_jobs.engine.dispatch.limits import limits_of

@@ -11,12 +11,10 @@ from django.utils.translation import gettext_lazy
 
 from django_jobs.admin.bounded_filters import BoundedFilter
 from django_jobs.admin.job_filters import TypeFilter
+from django_jobs.admin.lookups import FAILURES
 from django_jobs.admin.monitor_range import RANGES
 from django_jobs.engine.store import database
 from django_jobs.statuses import WITH_ERRORS, Status
-
-#: A choice beside the single statuses: the changes that the monitor counts as failed attempts.
-FAILURES: Final = "failures"
 
 
 class BecameFilter(BoundedFilter):

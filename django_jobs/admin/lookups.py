@@ -103,3 +103,14 @@ class DeclaredLookups(BaseAdmin):
 def clean_term(text: str, limit: int = MAX_TERM) -> str:
     """Return the part of a typed text that is looked for: without NUL, and at most MAX_TERM characters."""
     return text.replace(NUL, "")[:limit]
+
+
+#: Choices beside the single statuses: what failed, and of that what will be retried by itself.
+FAILED_ALL: Final = "failed_all"
+
+
+RETRYING: Final = "retrying"
+
+
+#: A choice beside the single statuses: the changes that the monitor counts as failed attempts.
+FAILURES: Final = "failures"

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import batch_notices, breaker_notices, navigation, operation_notices
 from django_jobs.admin.alert_panel import panel_of
-from django_jobs.admin.base import NobodyWrites, OwnPages, is_system_admin, sees_jobs
+from django_jobs.admin.base import SeesJobs, is_system_admin
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.chart_drawing import draw
 from django_jobs.admin.charts import as_table
@@ -43,16 +43,6 @@ COLORS: Final = {
     Priority.NORMAL: "info",
     Priority.LOW: "neutral",
 }
-
-
-class SeesJobs(OwnPages, NobodyWrites):
-    """Pages about jobs that everybody sees who may see jobs: system admins, and staff with that permission."""
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return sees_jobs(request.user)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
 
 
 @admin.register(Monitor)

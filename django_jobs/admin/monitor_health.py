@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin import monitor_notices as notices
 from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.news import Notice
 from django_jobs.engine import timing
 from django_jobs.engine.insight.inspection import Leader, jobs
 from django_jobs.engine.ports import get_broker

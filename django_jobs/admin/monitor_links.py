@@ -9,8 +9,7 @@ from django.contrib.admin.utils import quote
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
-from django_jobs.admin.job_filters import FAILED_ALL, RETRYING
-from django_jobs.admin.log_filters import FAILURES
+from django_jobs.admin.lookups import FAILED_ALL, FAILURES, RETRYING
 from django_jobs.admin.monitor_range import Range
 from django_jobs.models import get_organization_model
 from django_jobs.statuses import Status

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.admin.capped_counts import CappedCount
+from django_jobs.admin.news import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.alerts.rules import NO_WORKER
@@ -26,28 +26,6 @@ from django_jobs.texts import listed, translated
 PAUSED_SHOWN: Final = 5
 #: The charts are called late if more events than this are still to be counted.
 LATE_EVENTS: Final = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """Something that is wrong.
-
-    ``code`` says in a word what; ``level`` is one of Django's message tags; ``advice`` is for those who run the
-    system. ``links`` are words and addresses of pages that tell more, ``buttons`` those of pages that ask before they
-    act. ``alarm`` is the key of the alarm that tells the same, or its rule where any of the rule does.
-    """
-
-    level: str
-    code: str
-    text: str
-    advice: str = ""
-    links: tuple[tuple[str, str], ...] = ()
-    buttons: tuple[tuple[str, str], ...] = ()
-    alarm: str = ""
-
-    def is_told_by(self, keys: Iterable[str]) -> bool:
-        """Return whether one of the open alarms, given by their keys, tells the same."""
-        return bool(self.alarm) and any(f"{key}:".startswith(f"{self.alarm}:") for key in keys)
 
 
 def about_broker(tickets: int | None) -> list[Notice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -20,3 +21,25 @@ def sentence(*parts: str) -> str:
     """Return the parts that say something, as sentences of one line."""
     said = (" ".join(part.split()) for part in parts if part and not part.isspace())
     return " ".join(part if part.endswith((".", "!", "?", "…")) else f"{part}." for part in said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that is wrong.
+
+    ``code`` says in a word what; ``level`` is one of Django's message tags; ``advice`` is for those who run the
+    system. ``links`` are words and addresses of pages that tell more, ``buttons`` those of pages that ask before they
+    act. ``alarm`` is the key of the alarm that tells the same, or its rule where any of the rule does.
+    """
+
+    level: str
+    code: str
+    text: str
+    advice: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+    buttons: tuple[tuple[str, str], ...] = ()
+    alarm: str = ""
+
+    def is_told_by(self, keys: Iterable[str]) -> bool:
+        """Return whether one of the open alarms, given by their keys, tells the same."""
+        return bool(self.alarm) and any(f"{key}:".startswith(f"{self.alarm}:") for key in keys)

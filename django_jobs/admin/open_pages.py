@@ -14,9 +14,9 @@ from django.utils.translation import pgettext
 
 from django_jobs.admin.base import is_system_admin
 from django_jobs.admin.formatting import line, linked
-from django_jobs.admin.job_columns import tenant
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.navigation import site_named
+from django_jobs.admin.seen_organizations import tenant
 from django_jobs.engine.access import may_view
 from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.models import Job, JobType, Operation, Schedule, Worker, get_organization_model

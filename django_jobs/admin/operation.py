@@ -18,10 +18,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import navigation_counts
-from django_jobs.admin.base import View
+from django_jobs.admin.base import SeesJobs, View
 from django_jobs.admin.formatting import line, linked, moment
 from django_jobs.admin.lookups import DeclaredList
-from django_jobs.admin.monitor import SeesJobs
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.numbers import format_exact, format_number
 from django_jobs.admin.open_pages import OpenPages

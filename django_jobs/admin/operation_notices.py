@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from django_jobs.admin.formatting import line
 from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.monitor_notices import Notice
+from django_jobs.admin.news import Notice
 from django_jobs.admin.numbers import format_number
 from django_jobs.admin.operation_words import amount_words, note_organizations, outcome_words, state_badge, title_of
 from django_jobs.engine.control.operations import under_way

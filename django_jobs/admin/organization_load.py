@@ -15,8 +15,7 @@ from django.utils.translation import gettext as _
 
 from django_jobs.admin.capped_counts import CappedCount
 from django_jobs.admin.formatting import linked, status_word
-from django_jobs.admin.job_filters import RETRYING
-from django_jobs.admin.lookups import DeclaredList
+from django_jobs.admin.lookups import RETRYING, DeclaredList
 from django_jobs.admin.numbers import format_number
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.tenant_shares import default_limit

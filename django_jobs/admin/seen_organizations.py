@@ -10,10 +10,15 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
+from django_jobs.admin.formatting import line
 from django_jobs.engine.access import get_policy, organizations_seen_by, visible_organizations
 from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
 from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import is_gone, shown_id
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet
@@ -78,3 +83,12 @@ def jobs_seen_by(request: HttpRequest) -> JobQuerySet:
     if len(organizations) > MAX_ORGANIZATIONS:
         return rows.visible_to(request.user)
     return rows.filter(organization_id__in=organizations)
+
+
+def tenant(job: Job) -> SafeString | str:
+    """Return the id that the job's organization has now; beside that of a deleted one, that it is deleted.
+
+    Another organization may have that id by now.
+    """
+    name = line(shown_id(job), 40)
+    return format_html("{} <small>{}</small>", name, gettext("deleted")) if is_gone(job) else name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
@@ -25,3 +26,12 @@ class DatalistInput(forms.TextInput):
         options = format_html_join("", '<option value="{}"></option>', ((item,) for item in offered))
         field = super().render(name, value, {**(attrs or {}), "list": list_id}, renderer)
         return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """Something that helps: a link, or with ``fields`` a form that is sent to the address."""
+
+    words: str
+    url: str
+    fields: Mapping[str, str] = field(default_factory=dict)

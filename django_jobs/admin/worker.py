@@ -12,8 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobs.admin import navigation_counts
-from django_jobs.admin.base import View, is_system_admin
-from django_jobs.admin.monitor import SeesJobs
+from django_jobs.admin.base import SeesJobs, View, is_system_admin
 from django_jobs.admin.monitor_links import Links
 from django_jobs.admin.worker_rows import news_of, read_fleet
 from django_jobs.engine.control import switches

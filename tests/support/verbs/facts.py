@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from django_jobs.admin.batch_graph import MAX_LINKS as GRAPH_LINKS
-    from django_jobs.admin.job_filters import FAILED_ALL
-    from django_jobs.admin.job_filters import RETRYING
+    from django_jobs.admin.lookups import FAILED_ALL
+    from django_jobs.admin.lookups import RETRYING
     from django_jobs.admin.job_page import CALM_PAUSE as JOB_PAGE_CALM_PAUSE
     from django_jobs.admin.job_page import FINAL_PAUSE as JOB_PAGE_FINAL_PAUSE
     from django_jobs.admin.job_page import PAUSE as JOB_PAGE_PAUSE
