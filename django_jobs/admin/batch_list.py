@@ -100,8 +100,8 @@ class BatchList(DeclaredList):
 def with_status(batches: list[Any]) -> list[Any]:
     """Note on each of these batches its status, as ``told``, and what its organization is called now."""
     organization_ids.mark(batches)
-    for batch, told in zip(batches, describe_batches(batches), strict=True):
-        batch.told = told
+    for batch, description in zip(batches, describe_batches(batches), strict=True):
+        batch.told = description
     return batches
 
 

@@ -123,7 +123,7 @@ class _Graph:
     def order(self) -> None:
         """Put the items of each layer into the order that was found to have the fewest crossings."""
         best, fewest = [list(column) for column in self.columns], self.crossings()
-        for _ in range(SWEEPS):
+        for _sweep in range(SWEEPS):
             if not fewest:
                 break
             for column in self.columns[1:]:
