@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from django_jobs.admin.alert import AlertAdmin
-from django_jobs.admin.batch import BatchAdmin
-from django_jobs.admin.execution_log import ExecutionLogAdmin
+from django_jobs.admin.alarms import AlertAdmin
+from django_jobs.admin.batches import BatchAdmin
 from django_jobs.admin.failures import FailureAdmin
 from django_jobs.admin.job import JobAdmin
-from django_jobs.admin.job_type import JobTypeAdmin
+from django_jobs.admin.job_types import JobTypeAdmin
+from django_jobs.admin.log import ExecutionLogAdmin
 from django_jobs.admin.monitor import MonitorAdmin
-from django_jobs.admin.operation import OperationAdmin
-from django_jobs.admin.organization import MembershipAdmin, OrganizationAdmin
-from django_jobs.admin.schedule import ScheduleAdmin
-from django_jobs.admin.worker import WorkerAdmin
+from django_jobs.admin.operations import OperationAdmin
+from django_jobs.admin.organizations import MembershipAdmin, OrganizationAdmin
+from django_jobs.admin.schedules import ScheduleAdmin
+from django_jobs.admin.workers import WorkerAdmin
 
 __all__ = [
     "AlertAdmin",

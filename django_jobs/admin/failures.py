@@ -1,34 +1,286 @@
-"""What failed, in groups of like errors: the list of groups and the page of one."""
+"""What failed, in groups of like errors."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db import DataError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.admin import failure_operations
-from django_jobs.admin.base import is_system_admin
-from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.failure_actions import FailureActions
-from django_jobs.admin.failure_filters import STATUSES, Chosen, chosen_by, words
-from django_jobs.admin.failure_news import news_of_group, news_of_list
-from django_jobs.admin.failure_rows import RowMaker
-from django_jobs.admin.formatting import ALL, badge, block, linked, moment
-from django_jobs.admin.monitor_range import RANGES
-from django_jobs.admin.open_pages import OpenPages
-from django_jobs.admin.operation_notices import Row, rows_of
-from django_jobs.admin.seen_organizations import tenant
-from django_jobs.engine.insight.failures import BOUND, Failures, Group, last_traceback, read_failures
+from django_jobs.admin import bar, job_types, reasons
+from django_jobs.admin.bar import RANGES, Links, OpenPages, with_page
+from django_jobs.admin.charts import draw_spark
+from django_jobs.admin.operations import Row, link_to, rows_of
+from django_jobs.admin.pages import (
+    FAILED_ALL,
+    RETRYING,
+    Button,
+    News,
+    SeesJobs,
+    address_to_go_back_to,
+    clean_term,
+    is_system_admin,
+    sentence,
+    tenant,
+)
+from django_jobs.admin.writing import ALL, CappedCount, badge, block, format_number, line, linked, moment
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import get_policy, organizations_seen_by
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.acts import retry_job
+from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, under_way
+from django_jobs.engine.insight.failures import (
+    BOUND,
+    Failures,
+    Group,
+    RaisedError,
+    last_traceback,
+    newest_jobs,
+    read_failures,
+    read_raised_errors,
+)
+from django_jobs.engine.insight.filter import JobFilter
+from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.store import database, organization_ids
-from django_jobs.models import ExecutionLog, Failure, Job, Operation
+from django_jobs.engine.store.organization_ids import read_tenants
+from django_jobs.exceptions import InvalidOperation, InvalidTransition
+from django_jobs.exceptions import PermissionDenied as MayNot
+from django_jobs.models import ExecutionLog, Failure, Job, JobType, Operation, get_organization_model
+from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, Status
+from django_jobs.texts import listed, told
+
+# Operations on failures: what the buttons for all jobs of a group start, and what is under way or was done before.
+
+
+MAX_RATE: Final = MAX_PER_MINUTE
+#: The button that wants a rate: without one it would retry at full speed what somebody meant to spare.
+RETRY_AT_RATE: Final = "retry_at_rate"
+#: By button: what is done, and to which of the failed jobs. A dead letter has ended, and so cannot be canceled.
+BUTTONS: Final[dict[str, tuple[str, frozenset[Status]]]] = {
+    "retry_all": (Operation.Action.RETRY, WITH_ERRORS),
+    RETRY_AT_RATE: (Operation.Action.RETRY, WITH_ERRORS),
+    "cancel_all": (Operation.Action.CANCEL, AWAITING_RETRY),
+    "delete_all": (Operation.Action.DELETE, frozenset({Status.DEAD_LETTER})),
+}
+#: So many of the newest operations are looked at for those that are about failures.
+LOOKED_AT: Final = 200
+
+
+def request_of(button: str, chosen: Chosen, rate: int | None = None) -> OperationRequest:
+    """Return what this button asks for, of what is chosen; ``rate`` is in jobs a minute, None as fast as it goes."""
+    action, statuses = BUTTONS[button]
+    filters = JobFilter(
+        status=tuple(sorted(statuses & chosen.statuses)),
+        job_type=(chosen.job_type,),
+        organization_pk=None if chosen.organization is None else (chosen.organization.pk,),
+        error_fingerprint=chosen.fingerprint,
+    )
+    return OperationRequest(action=action, filters=filters, rate=rate)
+
+
+def failures_under_way(user: Any, job_type: str = "") -> list[Operation]:
+    """Return the operations on failures that are open, and that this user may see, the latest first.
+
+    With a type, those on jobs of this type alone, or of all types.
+    """
+    return [item for item in under_way(user) if is_about_failures(item) and (not job_type or is_on(item, job_type))]
+
+
+def of_group(user: Any, job_type: str, fingerprint: str) -> list[Operation]:
+    """Return the operations on this group that this user may see, open ones and those that ended, the latest first."""
+    rows = operations.operations_seen_by(user)[:LOOKED_AT]
+    return [item for item in rows if is_about_failures(item) and is_about(item, job_type, fingerprint)]
+
+
+def title_of(operation: Operation) -> str:
+    """Return what the operation does, and to jobs of which types."""
+    types = listed(operation.filters.get("job_type") or [_("all types")])
+    return _("%(action)s: %(types)s") % {"action": operation.get_action_display(), "types": types}
+
+
+def is_about_failures(operation: Operation) -> bool:
+    """Return whether the operation names jobs that failed."""
+    statuses = operation.filters.get("status")
+    return statuses is not None and WITH_ERRORS.issuperset(statuses)
+
+
+def is_on(operation: Operation, job_type: str) -> bool:
+    """Return whether jobs of this type may be among those that the operation names."""
+    types = operation.filters.get("job_type")
+    return types is None or job_type in types
+
+
+def is_about(operation: Operation, job_type: str, fingerprint: str) -> bool:
+    """Return whether jobs of this group may be among those that the operation names."""
+    return is_on(operation, job_type) and operation.filters.get("error_fingerprint") in (None, fingerprint)
+
+
+# What the buttons of failures do: retry one, retry, cancel or delete all, pause, resume and enable the type.
+
+
+RETRY_ONE: Final = "retry_one"
+CONFIRMED: Final = "confirmed"
+#: Buttons that ask before what nobody can take back: what it is called, and what it means.
+ASKING: Final[dict[str, tuple[Callable[[int], str], Any]]] = {
+    "cancel_all": (
+        lambda count: ngettext(
+            "Cancel %(amount)s that waits for its retry", "Cancel %(amount)s that wait for their retry", count
+        ),
+        gettext_lazy("They end, and are not tried again."),
+    ),
+    "delete_all": (
+        lambda count: ngettext("Delete %(amount)s dead letter", "Delete all %(amount)s dead letters", count),
+        gettext_lazy("With their logs and files. This cannot be undone."),
+    ),
+}
+PAUSES: Final = {"pause_type": "pause", "resume_type": "resume", "enable_type": "enable"}
+
+
+class RateForm(forms.Form):
+    """How many jobs a minute; blank for as many as there are, unless the button wants a rate."""
+
+    rate = forms.IntegerField(required=False, min_value=1, max_value=MAX_RATE, label=gettext_lazy("Jobs a minute"))
+
+    def __init__(self, *args: Any, action: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["rate"].required = action == RETRY_AT_RATE
+
+
+class FailureActions(SeesJobs):
+    """The one address that all buttons post to."""
+
+    @property
+    def _links(self) -> Links:
+        return Links(self.admin_site.name)
+
+    def _act(self, request: HttpRequest) -> HttpResponse:
+        """Do what the pressed button says, tell what became of it, and go back to where the user came from."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        action, chosen = request.POST.get("action", ""), chosen_by(request.user, request.POST.dict())
+        if not chosen.job_type:
+            text = _("Nothing was done: say which job type is meant.")
+            self.message_user(request, text, messages.WARNING, extra_tags="needs_job_type")
+        elif not chosen.is_known:
+            text = _("Nothing was done: there is no such organization or state, or you may not see it.")
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_choice")
+        elif action == RETRY_ONE:
+            return self._retry_one(request, chosen)
+        elif action in PAUSES:
+            self._switch_type(request, chosen.job_type, PAUSES[action])
+        elif action in BUTTONS:
+            return self._start(request, action, chosen)
+        else:
+            text = _("Nothing was done: there is no such button.")
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_button")
+        return HttpResponseRedirect(self._back(request, chosen))
+
+    def _retry_one(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
+        """Retry the newest job, and show its page, which follows what becomes of it."""
+        newest = chosen.filters.rows(request.user).order_by("-pk").first()
+        if newest is None:
+            self._tell_empty(request)
+            return HttpResponseRedirect(self._back(request, chosen))
+        try:
+            job = retry_job(newest, user=request.user)
+        except MayNot as error:
+            raise PermissionDenied from error
+        except InvalidTransition as error:
+            self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)
+            return HttpResponseRedirect(self._back(request, chosen))
+        page = self._links.page("django_jobs_job_change", job.pk)
+        back = self._back(request, chosen) if "next" in request.POST else page
+        link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)
+        text, reason = reasons.retried(request, self._links, job, link, back)
+        level = messages.WARNING if reason else messages.INFO
+        self.message_user(request, text, level, extra_tags=reason or "retried")
+        return HttpResponseRedirect(back)
+
+    def _switch_type(self, request: HttpRequest, job_type: str, verb: str) -> None:
+        if not is_system_admin(request):
+            raise PermissionDenied
+        kind = JobType.primary.filter(pk=job_type).first()
+        if kind is None:
+            text = _("Nothing was done: there is no job type %(type)s.") % {"type": job_type}
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_job_type")
+            return
+        text, level, code = job_types.set_switch(request.user, kind, verb)
+        self.message_user(request, text, level, extra_tags=code)
+
+    def _start(self, request: HttpRequest, action: str, chosen: Chosen) -> HttpResponse:
+        """Start what goes on in the background, and show its page, which follows how far it comes."""
+        back, form = HttpResponseRedirect(self._back(request, chosen)), RateForm(request.POST, action=action)
+        if not form.is_valid():
+            for text in form.errors["rate"]:
+                told_of = _("Jobs a minute: %(problem)s") % {"problem": text}
+                self.message_user(request, told_of, messages.ERROR, extra_tags="invalid_rate")
+            return back
+        asked = request_of(action, chosen, form.cleaned_data["rate"])
+        try:
+            if action in ASKING and CONFIRMED not in request.POST:
+                return self._ask(request, action, asked, back.url)
+            started = operations.start_operation(asked, user=request.user)
+        except MayNot as error:
+            raise PermissionDenied from error
+        except InvalidOperation:
+            self._tell_empty(request)
+            return back
+        database.once_on_commit(bar.forget)
+        text = _("Started: {operation}. It goes on in the background.")
+        self._tell_of(request, text, started, messages.INFO, "started")
+        page = self._links.operation(started.pk)
+        there = back if "next" in request.POST or not page else HttpResponseRedirect(page)
+        if asked.action == Operation.Action.RETRY:
+            waits = reasons.will_wait(request, self._links, chosen.job_type, there.url)
+            if waits is not None:
+                text, reason = waits
+                self.message_user(request, text, messages.WARNING, extra_tags=reason)
+        return there
+
+    def _ask(self, request: HttpRequest, action: str, asked: OperationRequest, back: str) -> HttpResponse:
+        """Return the page that asks before it is started, with how many jobs there are now."""
+        found = operations.estimate(asked, user=request.user)
+        if not found.count and not found.count_capped:
+            self._tell_empty(request)
+            return HttpResponseRedirect(back)
+        words, consequence = ASKING[action]
+        title = words(found.count) % {"amount": CappedCount(count=found.count, is_cut=found.count_capped)}
+        fields = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+        context = {"consequence": consequence, "fields": [*fields, (CONFIRMED, "yes")], "back_url": back}
+        return self.page(request, "failures/confirm.html", title, title, **context)
+
+    def _tell_of(self, request: HttpRequest, text: str, operation: Operation, level: int, code: str) -> None:
+        link = link_to(self._links, operation, title_of(operation))
+        told_of = format_html(text, operation=link, user=operation.user_name)
+        self.message_user(request, told_of, level, extra_tags=code)
+
+    def _tell_empty(self, request: HttpRequest) -> None:
+        text = _("No such job is left: they were retried, canceled or deleted meanwhile.")
+        self.message_user(request, text, messages.WARNING, extra_tags="none_left")
+
+    def _back(self, request: HttpRequest, chosen: Chosen) -> str:
+        """Return where the user came from if that is an address of this site, else the page of what was acted on."""
+        return address_to_go_back_to(request) or self._links.failures(chosen.job_type)
+
+
+# What failed, in groups of like errors: the list of groups and the page of one.
+
 
 PER_PAGE: Final = 25
 MAX_LISTED: Final = 20
@@ -73,7 +325,7 @@ class FailureAdmin(FailureActions):
             retry_url=self._links.retry_failed(**chosen.list_query()),
             log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type) if pages.opens(ExecutionLog) else "",
             **self._shared(request, chosen, now),
-            operations=self._operations(request, failure_operations.failures_under_way(request.user, chosen.job_type)),
+            operations=self._operations(request, failures_under_way(request.user, chosen.job_type)),
         )
 
     def _choices(self, chosen: Chosen) -> list[tuple[str, str, bool]]:
@@ -94,11 +346,11 @@ class FailureAdmin(FailureActions):
             "act_url": self.url_of("act"),
             "here": request.get_full_path(),
             "is_system_admin": is_system_admin(request),
-            "max_rate": failure_operations.MAX_RATE,
+            "max_rate": MAX_RATE,
         }
 
     def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
-        return rows_of(self._links, found, request.user, failure_operations.title_of)
+        return rows_of(self._links, found, request.user, title_of)
 
     def _group(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -119,7 +371,7 @@ class FailureAdmin(FailureActions):
         whole, all_url = ALL in request.GET, f"?{urlencode(chosen.query() | {ALL: '1'})}"
         # A traceback is not even read for people who may not see it.
         traceback = last_traceback(row.newest) if is_system_admin(request) else ""
-        done = failure_operations.of_group(request.user, group.job_type, group.error_fingerprint)
+        done = of_group(request.user, group.job_type, group.error_fingerprint)
         return self.page(
             request,
             "failures/group.html",
@@ -164,3 +416,347 @@ def _read(request: HttpRequest, chosen: Chosen, now: Any) -> Failures:
     if not chosen.is_known:
         return Failures(rows=[], is_cut=False, now=now, keys=[])
     return read_failures(request.user, now, chosen.filters)
+
+
+# What the address of the page of failures asks for: a type, an organization, a status.
+
+
+MAX_TYPE: Final = 100
+MAX_FINGERPRINT: Final = 64
+#: The choices of the status, in the order in which they are offered.
+STATUSES: Final[dict[str, tuple[Any, frozenset[Status]]]] = {
+    "": (gettext_lazy("All"), WITH_ERRORS),
+    RETRYING: (gettext_lazy("Retried by themselves"), AWAITING_RETRY),
+    **{str(status): (status.label, frozenset({status})) for status in Status if status in WITH_ERRORS},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What is asked for. ``is_known`` is False where the organization or the status is none that the user may see."""
+
+    job_type: str = ""
+    fingerprint: str | None = None
+    organization: Any = None
+    status: str = ""
+    is_known: bool = True
+
+    @property
+    def statuses(self) -> frozenset[Status]:
+        """Return the statuses that are meant."""
+        return STATUSES[self.status][1]
+
+    @property
+    def filters(self) -> JobFilter:
+        """Return the filter that names the same jobs."""
+        return JobFilter(
+            status=tuple(sorted(self.statuses)),
+            job_type=(self.job_type,) if self.job_type else None,
+            organization_pk=None if self.organization is None else (self.organization.pk,),
+            error_fingerprint=self.fingerprint,
+        )
+
+    @property
+    def narrowed(self) -> dict[str, str]:
+        """Return the parameters by which the list of jobs is narrowed in the same way, beside type and error."""
+        values = {"organization": "" if self.organization is None else str(self.organization.pk), "status": self.status}
+        return {name: value for name, value in values.items() if value}
+
+    def query(self, **changes: str) -> dict[str, str]:
+        """Return the parameters of an address that asks for the same but for these changes; blank ones are left out,
+        but not a blank fingerprint, which is that of errors without a text.
+        """
+        values = {"job_type": self.job_type, **self.narrowed, **changes}
+        kept = {name: value for name, value in values.items() if value}
+        return kept if self.fingerprint is None else kept | {"fingerprint": self.fingerprint}
+
+    def list_query(self, **changes: str) -> dict[str, str]:
+        """Return the parameters of the list of the same jobs."""
+        named = {"type" if name == "job_type" else name: value for name, value in self.query().items()}
+        return {"status": FAILED_ALL} | named | changes
+
+
+def chosen_by(user: Any, values: Mapping[str, str]) -> Chosen:
+    """Return what these values of a form or an address ask for."""
+    fingerprint = values.get("fingerprint")
+    asked, status = clean_term(values.get("organization", "")), values.get("status", "")
+    organization = _organization(user, asked) if asked else None
+    is_known = status in STATUSES and (organization is not None or not asked)
+    return Chosen(
+        job_type=clean_term(values.get("job_type", ""), MAX_TYPE),
+        fingerprint=None if fingerprint is None else clean_term(fingerprint, MAX_FINGERPRINT),
+        organization=organization,
+        status=status if status in STATUSES else "",
+        is_known=is_known,
+    )
+
+
+def _organization(user: Any, asked: str) -> Any:
+    """Return the organization with this primary key or id, if there is one that the user may see."""
+    seen = organizations_seen_by(user)
+    rows = database.rows(get_organization_model()) if seen is None else seen
+    for field in ("pk", str(jobs_settings.ORGANIZATION_ID_FIELD)):
+        try:
+            found = rows.filter(**{field: asked}).first()
+        except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # no value of that field
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def words(chosen: Chosen) -> list[str]:
+    """Return what is chosen, in sentences."""
+    told = []
+    if chosen.job_type:
+        told.append(_("Of the type %(type)s only.") % {"type": chosen.job_type})
+    if chosen.organization is not None:
+        told.append(_("Of the organization %(organization)s only.") % {"organization": chosen.organization})
+    if chosen.status:
+        told.append(_("In this state only: %(status)s.") % {"status": STATUSES[chosen.status][0]})
+    return told
+
+
+# What an open page of failures has read out when there are others.
+
+
+def news_of_list(found: Failures, rows: Sequence[FailureRow]) -> News:
+    """Return how many jobs failed, in how many groups, and the type and the error of the newest.
+
+    ``rows`` are those of the page; an error that is on another page is not told.
+    """
+    if not found.keys:
+        return News(text=_("No job failed."), state="")
+    count, groups = CappedCount(count=found.count, is_cut=found.is_cut), len(found.keys)
+    values = {"groups": format_number(groups), "jobs": count, "newest": found.rows[0][1]}
+    # Translators: such as "Failures: 863 in 12 groups. The newest: send_mail".
+    text = ngettext(
+        "Failures: %(jobs)s in %(groups)s group. The newest: %(newest)s",
+        "Failures: %(jobs)s in %(groups)s groups. The newest: %(newest)s",
+        groups,
+    )
+    error = next((row.spoken for row in rows if row.newest.pk == found.rows[0][0]), "")
+    return News(text=sentence(text % values, error), state=_digest(found))
+
+
+def _digest(found: Failures) -> str:
+    """Return what tells which groups there are, in whatever order."""
+    return f"{zlib.crc32(repr(sorted(found.keys)).encode()):08x}"
+
+
+def news_of_group(row: FailureRow) -> News:
+    """Return how many jobs of the group failed, with its type and error, and whether the type is paused."""
+    count = ngettext("%(type)s: %(count)s job failed", "%(type)s: %(count)s jobs failed", row.count.count)
+    paused = _("The type is paused.") if row.is_paused else ""
+    text = sentence(count % {"type": row.job_type, "count": row.count}, row.spoken, paused)
+    return News(text=text, state=f"{row.is_paused} {row.is_gone}")
+
+
+# A group of failures in words, with the addresses of the pages that tell more and the buttons that help.
+
+
+#: Organizations of a group that are named; the others are counted.
+NAMED: Final = 3
+ERROR: Final = 160
+SOURCE: Final = 160
+#: From the worst on.
+_ORDER: Final = sorted(WITH_ERRORS, key=lambda status: (status != Status.DEAD_LETTER, status))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buttons:
+    """What the user may do with a group, as far as its newest job tells."""
+
+    retry: bool = False
+    cancel: bool = False
+    delete: bool = False
+    pause: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRow:
+    """What a page tells of one group. ``key`` tells groups of a page apart, and stays when the page is read again."""
+
+    key: str
+    job_type: str
+    fingerprint: str
+    kind: Any
+    kind_url: str
+    is_gone: bool
+    is_paused: bool
+    held: str
+    held_code: str
+    release: Button | None
+    error_class: Any
+    error: Any
+    #: Both as plain text, to be read out.
+    spoken: str
+    frame: Any
+    source: Any
+    url: str
+    count: CappedCount
+    statuses: list[tuple[SafeString, CappedCount]]
+    dead: CappedCount
+    waiting: CappedCount
+    next_retry: Any
+    tenants: list[tuple[SafeString, CappedCount]]
+    more_tenants: int
+    first: Any
+    last: Any
+    spark: SafeString
+    last_day: int
+    newest: Job
+    newest_link: Any
+    jobs_url: str
+    buttons: Buttons
+
+    @property
+    def is_single(self) -> bool:
+        """Return whether it is one job: to retry one is then to retry all, and no rate is needed."""
+        return self.count.count == 1 and not self.count.is_cut
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether there is something under "More"."""
+        buttons = self.buttons
+        ends = (buttons.cancel and self.waiting.count) or (buttons.delete and self.dead.count)
+        pauses = buttons.pause and not self.is_gone and not self.is_paused
+        return bool((buttons.retry and not self.is_single) or ends or pauses)
+
+
+class RowMaker:
+    """Makes the rows of a page of groups, reading what all of them need in a constant number of statements."""
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        pages: OpenPages,
+        chosen: Chosen,
+        found: Failures,
+        groups: Sequence[Group],
+        named: int = NAMED,
+    ) -> None:
+        self._request, self._pages, self._links = request, pages, pages.links
+        self._chosen, self._is_cut, self._named = chosen, found.is_cut, named
+        self._newest = newest_jobs(groups)
+        self._groups = [group for group in groups if group.newest_pk in self._newest]
+        self._shown = {group.newest_pk: group.organizations.most_common(named) for group in self._groups}
+        pks = {pk for shown in self._shown.values() for pk, _count in shown}
+        self._tenants = read_tenants(pks)
+        self._tenant_pages = pages.organizations(self._tenants)
+        self._kinds = JobType.primary.in_bulk({group.job_type for group in self._groups})
+        self.is_system_admin = is_system_admin(request)
+        # A traceback is not even read for people who may not see it.
+        self._errors = read_raised_errors(self._newest) if self.is_system_admin else {}
+        self._asked: dict[Any, Buttons] = {}
+        fragile = [pk for pk, kind in self._kinds.items() if kind.breaker_failures]
+        self._held = held_types(fragile) if fragile else {}
+
+    def rows(self) -> list[FailureRow]:
+        """Return the rows."""
+        return [self._row(group) for group in self._groups]
+
+    def _row(self, group: Group) -> FailureRow:
+        newest, kind = self._newest[group.newest_pk], self._kinds.get(group.job_type)
+        only = {*group.organizations} if len(group.organizations) == 1 else {None}
+        reason = reasons.reason_of(kind, is_held=is_held(self._held, group.job_type, only.pop()))
+        here = self._request.get_full_path()
+        return FailureRow(
+            key=f"{zlib.crc32(f'{group.job_type} {group.error_fingerprint}'.encode()):08x}",
+            job_type=group.job_type,
+            fingerprint=group.error_fingerprint,
+            kind=line(group.job_type, 60),
+            kind_url=self._pages.job_type(kind),
+            is_gone=kind is None,
+            is_paused=kind is not None and kind.is_paused,
+            held=str(reasons.WILL_WAIT.get(reason, "")),
+            held_code=reason,
+            release=reasons.button_for(self._request, self._links, reason, group.job_type, here),
+            **_told(newest, self._errors.get(newest.pk)),
+            url=self._links.failure_group(group.job_type, group.error_fingerprint, **self._chosen.narrowed),
+            count=self._count(group.count),
+            statuses=[
+                (badge(status), self._count(group.statuses[status])) for status in _ORDER if group.statuses[status]
+            ],
+            dead=self._count(group.statuses[Status.DEAD_LETTER]),
+            waiting=self._count(group.waiting),
+            next_retry=moment(group.next_retry_at) if group.next_retry_at else "",
+            tenants=[self._tenant(pk, count) for pk, count in self._shown[group.newest_pk]],
+            more_tenants=max(0, len(group.organizations) - self._named),
+            first=moment(group.first),
+            last=moment(group.last),
+            spark=draw_spark([float(count) for count in group.hours], 1.0),
+            last_day=sum(group.hours),
+            newest=newest,
+            newest_link=linked(self._pages.job(newest), newest.name),
+            jobs_url=self._links.failed_jobs(
+                **self._chosen.list_query(type=group.job_type, fingerprint=group.error_fingerprint)
+            ),
+            buttons=self._buttons(newest, kind),
+        )
+
+    def _count(self, count: int) -> CappedCount:
+        return CappedCount(count=count, is_cut=self._is_cut)
+
+    def _tenant(self, pk: Any, count: int) -> tuple[SafeString, CappedCount]:
+        tenant = self._tenants.get(pk)
+        name = tenant_name(pk, tenant)
+        url = "" if tenant is None else f"?{urlencode(self._chosen.query(organization=str(pk)))}"
+        return with_page(name, url, self._tenant_pages.get(pk, "")), self._count(count)
+
+    def _buttons(self, newest: Job, kind: JobType | None) -> Buttons:
+        # The policy is asked anew for each job when its turn comes. Here it is asked once for all groups that the
+        # built-in one does not tell apart, since it reads the database.
+        permission = kind.requires_permission if kind is not None else ""
+        key = (newest.organization_id, permission, newest.owner_id == self._request.user.pk)
+        if key not in self._asked:
+            self._asked[key] = buttons_for(self._request, newest, kind)
+        return self._asked[key]
+
+
+def buttons_for(request: HttpRequest, newest: Job, kind: JobType | None) -> Buttons:
+    """Return what the policy lets the user do with jobs such as this one."""
+    policy, user = get_policy(), request.user
+    return Buttons(
+        retry=policy.can_retry(user, newest),
+        cancel=policy.can_cancel(user, newest),
+        delete=policy.can_delete(user, newest),
+        pause=kind is not None and policy.is_system_admin(user),
+    )
+
+
+def tenant_name(pk: Any, tenant: Any) -> str:
+    """Return the name of an organization for people, or that it is gone."""
+    return str(tenant) if tenant is not None else _("%(organization)s, which is gone") % {"organization": pk}
+
+
+def _told(newest: Job, raised: RaisedError | None) -> dict[str, Any]:
+    """Return the error of a group: for those who may see it the exception and its last frame, else the job's text."""
+    text = str(getattr(newest, "error_start", ""))
+    if raised is None:
+        return {
+            "error_class": "",
+            "error": line(text, ERROR) if text else _("(without a text)"),
+            "spoken": text[:ERROR],
+            "frame": "",
+            "source": "",
+        }
+    name, words = raised.error_class.rpartition(".")[2], raised.text or text
+    return {
+        "error_class": line(name, 60) if name else "",
+        "error": line(words, ERROR),
+        "spoken": (f"{name}: {words}" if name and words else name or words)[:ERROR],
+        "frame": frame_words(raised),
+        "source": line(raised.source, SOURCE) if raised.source else "",
+    }
+
+
+def frame_words(raised: RaisedError) -> str:
+    """Return where the exception was raised, in words; empty where that is not known."""
+    if not raised.path:
+        return ""
+    return _("%(file)s, line %(line)d, in %(function)s") % {
+        "file": raised.file,
+        "line": raised.line,
+        "function": raised.function,
+    }

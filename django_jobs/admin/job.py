@@ -1,38 +1,443 @@
-"""Jobs: the list, the page of one, and what people do to them."""
+"""The page of one job."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import datetime as dt
+import json
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final, NamedTuple
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from django_jobs.admin import addressed_filters
-from django_jobs.admin.base import NobodyWrites, View
-from django_jobs.admin.formatting import ALL
-from django_jobs.admin.job_actions import JobActions
-from django_jobs.admin.job_batch import BatchFilter
-from django_jobs.admin.job_columns import JobColumns
-from django_jobs.admin.job_facts import JobFacts
-from django_jobs.admin.job_filters import FILTERS
-from django_jobs.admin.job_list import JobList, search
-from django_jobs.admin.job_live import JobLive
-from django_jobs.admin.job_output import JobOutput
-from django_jobs.admin.job_page import JobPage
-from django_jobs.admin.job_paging import JobPaginator
-from django_jobs.admin.job_rerun import RunAgain
-from django_jobs.admin.open_pages import OpenPages
-from django_jobs.admin.operation_filter import OperationFilter
-from django_jobs.admin.saved_filters import SavedFilters
-from django_jobs.admin.seen_organizations import jobs_seen_by, seen_by
+from django_jobs.admin import filters
+from django_jobs.admin.acts import JobActions
+from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs, worker_jobs
+from django_jobs.admin.filters import (
+    SIDEBAR_FILTERS,
+    BatchFilter,
+    OperationFilter,
+    batch_line,
+    followed_batch,
+    followed_line,
+    is_submitter_hidden,
+    submitter_line,
+)
+from django_jobs.admin.forms import RunAgain
+from django_jobs.admin.graph import Box, Node, draw_graph, make_graph
+from django_jobs.admin.job_history import JobLogs, read_history
+from django_jobs.admin.jobs import (
+    JobColumns,
+    JobList,
+    JobLive,
+    JobPaginator,
+    is_stopping,
+    note,
+    progress_bar,
+    search,
+    type_of,
+)
+from django_jobs.admin.pages import (
+    BaseAdmin,
+    NobodyWrites,
+    OwnPages,
+    View,
+    is_system_admin,
+    jobs_seen_by,
+    seen_by,
+    socket_url,
+)
+from django_jobs.admin.reasons import waits_in_words
+from django_jobs.admin.search import SavedFilters
+from django_jobs.admin.writing import (
+    ALL,
+    CUT,
+    as_json,
+    badge,
+    block,
+    brief_duration,
+    fact,
+    field,
+    format_duration,
+    line,
+    linked,
+    moment,
+    other,
+    says_nothing,
+    without,
+)
+from django_jobs.conf import output_storage
+from django_jobs.downloads import Download
 from django_jobs.engine.access import get_policy, may_view
-from django_jobs.engine.job_types.masking import hidden_from
-from django_jobs.models import Job
-from django_jobs.models.job import parse_job_id
-from django_jobs.statuses import RETRYABLE_BY_HAND, WAITING, Status
+from django_jobs.engine.execution import context
+from django_jobs.engine.execution.retry_policy import PERMANENT
+from django_jobs.engine.execution.steps import title_of
+from django_jobs.engine.insight.failures import RaisedError, raised_error
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.job_types.masking import Names, hidden_from, masked, sensitive_names
+from django_jobs.engine.observers import without_carried
+from django_jobs.engine.schedules.definitions import may_manage
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import capped_count
+from django_jobs.models import Job, JobCheckpoint, JobDependency, JobStep, Schedule, get_organization_model
+from django_jobs.models.job import format_job_id, parse_job_id
+from django_jobs.statuses import (
+    AWAITING_RETRY,
+    FINAL,
+    RETRYABLE_BY_HAND,
+    UNFINISHED,
+    WAITING,
+    WITH_ERRORS,
+    Priority,
+    RunAfter,
+    Status,
+)
+from django_jobs.values import JobStatus
+
+# What stands on a job's page around its facts, and how often an open page asks for it.
+
+
+#: Milliseconds after which an open page asks again: while its job goes on; while only its relatives may change, or
+#: somebody may retry it; once nothing changes but that it is deleted.
+PAUSE: Final = 2_000
+CALM_PAUSE: Final = 5_000
+FINAL_PAUSE: Final = 10_000
+#: With everything shown a page may be large.
+WHOLE_PAUSE: Final = 15_000
+
+
+class JobPage(JobLogs):
+    """Puts together what the ``job_*`` files tell of one job."""
+
+    def page_of(self, request: HttpRequest, job: Any, buttons: list[tuple[Any, str]]) -> dict[str, Any]:
+        """Return what the template of a job's page shows around the fields."""
+        whole, is_admin, now = job.shows_all, is_system_admin(request), database.now()
+        links = Links(self.admin_site.name)
+        logs = self.read_logs(job, request.user, whole=whole)
+        history = read_history(job, now, links, whole=whole, is_for_admins=is_admin, logs=logs)
+        error = read_error(job, history.traceback, now, links, whole=whole)
+        relatives = read_relatives(job, request.user, whole=whole)
+        return {
+            "subtitle": None,
+            "title": job.name,
+            "badge": badge(job.status),
+            "note": note(job),
+            "news": _news(job, error),
+            "error": error,
+            "history": history,
+            "work": read_work(job, job.hidden_names, whole=whole, results=may_read_results(request, job)),
+            "relatives": [found for found in relatives if found.jobs],
+            "family": draw_family(job, relatives[0], relatives[1], links),
+            "undrawn": [(found.undrawn, found) for found in relatives[:2] if found.undrawn],
+            "shows_all": whole,
+            "shows_tracebacks": is_admin,
+            "buttons": buttons,
+            "pause": _pause(job, relatives),
+            "socket_url": socket_url(request),
+        }
+
+
+def _news(job: Job, error: JobError | None) -> str:
+    """Return what is read out once it changes, and so tells no time: which job is in which status, and why."""
+    status = _("stopping") if is_stopping(job) else job.status
+    said = _("%(job)s: %(status)s.") % {"job": job.name, "status": status}
+    why = error.title if error is not None and not error.is_earlier else ""
+    return f"{said} {why}".strip()
+
+
+def _pause(job: Any, relatives: list[Relatives]) -> int:
+    if job.shows_all:
+        return WHOLE_PAUSE
+    if job.status in UNFINISHED:
+        return PAUSE
+    return FINAL_PAUSE if job.status in FINAL and not any(found.goes_on for found in relatives) else CALM_PAUSE
+
+
+# The read-only facts on a job's page: what ``values.JobStatus`` tells of it, and what else its row has.
+#
+# A field of JobStatus that no line here tells stands in a group of its own, so that none is forgotten.
+
+
+#: Fields of JobStatus that the page tells in its title, beside it, above the facts and in the lists below them.
+ELSEWHERE: Final = frozenset({"job_id", "status", "depends_on", "error_message", "error_type"})
+
+
+class JobFacts(BaseAdmin):
+    """The fields of a job's page.
+
+    The page notes on the job what it was asked to show, as ``shows_all``, what its reader may not see, as
+    ``hidden_names``, and which pages the reader may open, as ``pages``.
+    """
+
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("type_name", "tenant", "owned_by"),
+                    ("urgency", "attempts_left"),
+                    "waits_because",
+                    "starts_after",
+                    "of_batch",
+                    "submitter",
+                    "followed_batch",
+                    "scheduled_by",
+                    "acted_on_by",
+                    "progress_now",
+                )
+            },
+        ),
+        (gettext_lazy("Work"), {"fields": ("parameters", "outcome", "output", "correlation")}),
+        (
+            gettext_lazy("Times"),
+            {
+                "fields": (
+                    ("created", "due", "expires", "queued", "started", "ended_at"),
+                    ("waited", "ran", "time_limit", "next_retry"),
+                )
+            },
+        ),
+        (gettext_lazy("Cancellation"), {"fields": (("cancel_requested", "canceled", "canceler"),)}),
+        (gettext_lazy("Worker"), {"fields": (("latest_attempt", "worker", "lease"),), "classes": ("collapse",)}),
+    )
+
+    created = field(gettext_lazy("created"), "created_at", moment)
+    due = field(gettext_lazy("due at"), "run_at", moment)
+    expires = field(gettext_lazy("expires at"), "expires_at", moment)
+    queued = field(gettext_lazy("queued"), "queued_at", moment)
+    started = field(gettext_lazy("started"), "started_at", moment)
+    ended_at = field(gettext_lazy("ended"), "completed_at", moment)
+    next_retry = field(gettext_lazy("next retry"), "next_retry_at", moment)
+    time_limit = field(gettext_lazy("time limit"), "timeout_seconds", format_duration)
+    canceled = field(gettext_lazy("canceled"), "canceled_at", moment)
+    canceler = field(gettext_lazy("by"), "canceled_by", line)
+    latest_attempt = field(gettext_lazy("attempt"), "attempt", str)
+    lease = field(gettext_lazy("lease until"), "lease_expires_at", moment)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out the lines that are empty for this job, and the results of a suspended organization's jobs."""
+        if obj is None:
+            return self.fieldsets
+        if not hasattr(obj, "told"):
+            obj.told, obj.follows, obj.schedule = describe(obj), followed_batch(obj), schedule_of(request.user, obj)
+        groups: Any = [*self.fieldsets, *_others(request, obj)]
+        hidden = {
+            name for name in flatten_fieldsets(groups) if says_nothing(getattr(self, str(name), None), obj.told, obj)
+        }
+        hidden |= {name for name, of in (("followed_batch", obj.follows), ("scheduled_by", obj.schedule)) if not of}
+        hidden |= {"submitter"} if is_submitter_hidden(request.user, obj) else set()
+        hidden |= set() if obj.run_after == RunAfter.ENDED else {"starts_after"}
+        hidden |= set() if obj.progress or obj.status == Status.RUNNING else {"progress_now"}
+        hidden |= set() if is_system_admin(request) else {"worker"}
+        hidden |= set() if may_read_results(request, obj) else {"outcome", "output"}
+        return [
+            (title, {**options, "fields": shown})
+            for title, options in groups
+            if (shown := without(options["fields"], hidden))
+        ]
+
+    @fact(gettext_lazy("type"), "job_type", always=True)
+    def type_name(self, job: Any) -> SafeString | str:
+        """Return the job's type, with a link to its page for a reader who may open that, else to its jobs."""
+        address = job.pages.job_type(type_of(job)) or self._links.jobs_of_type(job.job_type_id)
+        return linked(address, line(job.job_type_id, 60))
+
+    @fact(gettext_lazy("organization"), "organization", always=True)
+    def tenant(self, job: Any) -> SafeString | str:
+        """Return the id of the job's organization, with a link to its page or to its jobs; of a deleted one none."""
+        return organization_line(job.pages, job)
+
+    @fact(gettext_lazy("owner"), "owner", always=True)
+    def owned_by(self, job: Job) -> SafeString | str:
+        """Return the name of the job's owner, with a link to their jobs."""
+        return owner_jobs(self._links, job.owner_name, 40)
+
+    @fact(gettext_lazy("priority"), "priority", always=True)
+    def urgency(self, job: Job) -> str:
+        """Return the label of the job's priority."""
+        return str(Priority(job.priority).label)
+
+    @fact(gettext_lazy("retries"), "retry_count", "max_retries", always=True)
+    def attempts_left(self, job: Job) -> str:
+        """Return how many of its retries the job has used."""
+        return _("%(count)d of %(total)d used") % {"count": job.retry_count, "total": job.max_retries}
+
+    @fact(gettext_lazy("why it waits"), "waiting_for")
+    def waits_because(self, job: Any) -> SafeString | str:
+        """Return why the job does not run yet."""
+        reason = (job.told if hasattr(job, "told") else describe(job)).waiting_for or ""
+        is_for_system_admin = job.pages.is_for_system_admin
+        type_url = job.pages.job_type(type_of(job)) if is_for_system_admin else ""  # who may change it
+        told = waits_in_words(job, reason, _hidden_names(job), type_url, is_for_system_admin=is_for_system_admin)
+        return format_html('<span data-code="{}">{}</span>', *told)
+
+    @fact(gettext_lazy("starts after"), always=True)
+    def starts_after(self, job: Job) -> str:
+        """Return that the job does not need its parents to complete. The line is there for such jobs only."""
+        return _("The jobs that it waits for have ended, whatever became of them.")
+
+    @fact(gettext_lazy("batch"), "batch_id")
+    def of_batch(self, job: Job) -> SafeString | str:
+        """Return the batch that the job counts for; it may be deleted by now."""
+        return batch_line(self.admin_site.name, job)
+
+    @fact(gettext_lazy("submitted by"), always=True)
+    def followed_batch(self, job: Job) -> SafeString | str:
+        """Return the batch that submitted the job when it ended. The line is there for such jobs only."""
+        return followed_line(self.admin_site.name, job)
+
+    @fact(gettext_lazy("submitted by"), "submitted_by_id")
+    def submitter(self, job: Job) -> SafeString | str:
+        """Return the job whose handler submitted this one; it may be deleted by now."""
+        return submitter_line(self.admin_site.name, job)
+
+    @fact(gettext_lazy("submitted by"), always=True)
+    def scheduled_by(self, job: Job) -> SafeString:
+        """Return the schedule that submitted the job. The line is there for such jobs only."""
+        return schedule_line(self.admin_site.name, job)
+
+    @fact(gettext_lazy("progress"), "progress", "progress_message", always=True)
+    def progress_now(self, job: Job) -> SafeString:
+        """Return the progress bar and the handler's latest message, which an open page keeps up to date."""
+        message = format_html(' <bdi data-djobs-message="{}">{}</bdi>', job.pk, job.progress_message)
+        return format_html("{}{}", progress_bar(job), message)
+
+    @fact(gettext_lazy("input parameters"), "input_parameters", always=True)
+    def parameters(self, job: Job) -> SafeString | str:
+        """Return the input parameters with sensitive values masked."""
+        return as_json(job.input_parameters, _hidden_names(job), whole=_shows_all(job))
+
+    @fact(gettext_lazy("result"), "result")
+    def outcome(self, job: Job) -> SafeString | str:
+        """Return what the handler returned, with sensitive values masked."""
+        return as_json(job.result, _hidden_names(job), whole=_shows_all(job))
+
+    @fact(gettext_lazy("output"), "output_reference")
+    def output(self, job: Job) -> SafeString | str:
+        """Return a link to the file that the handler saved, or the reference if it is not the name of one."""
+        reference = job.output_reference
+        if not reference or not context.output_belongs_to(reference, job.organization_id, job.name):
+            return line(reference)
+        name = format_html("<bdi>{}</bdi>", PurePosixPath(reference).name)
+        return format_html('<a href="../output/">{}</a>', format_html(_("Download {name}"), name=name))
+
+    @fact(gettext_lazy("metadata"), "metadata")
+    def correlation(self, job: Job) -> SafeString | str:
+        """Return the metadata with sensitive values masked."""
+        return as_json(without_carried(job.metadata), _hidden_names(job), whole=_shows_all(job))
+
+    @fact(gettext_lazy("changed by"), "operation_id")
+    def acted_on_by(self, job: Any) -> SafeString | str:
+        """Return the operation that acted on the job last, with a link; it may be deleted by now."""
+        address = job.pages.operations([job.operation_id]).get(job.operation_id, "")
+        return linked(address, _("operation %(number)s") % {"number": job.operation_id})
+
+    @fact(gettext_lazy("worker"), "worker_name")
+    def worker(self, job: Any) -> SafeString | str:
+        """Return the worker of the latest attempt, with links to its jobs and to the workers; for system admins."""
+        name, workers = worker_jobs(self._links, job.worker_name, 120), job.pages.workers()
+        if not workers:
+            return name
+        return format_html('{} <a class="djobs-own-page" href="{}">{}</a>', name, workers, _("workers"))
+
+    @property
+    def _links(self) -> Links:
+        return Links(self.admin_site.name)
+
+    @fact(gettext_lazy("cancel requested"), "cancel_requested")
+    def cancel_requested(self, job: Job) -> SafeString | str:
+        """Return when somebody asked the job to stop."""
+        return moment(job.cancel_requested_at)
+
+
+def _others(request: HttpRequest, job: Job) -> list[tuple[str, dict[str, Any]]]:
+    """Return the fields of JobStatus that no line of the page tells, as a group. Return no group where all are told."""
+    told = ELSEWHERE.union(*(getattr(item, "tells", ()) for item in vars(JobFacts).values()))
+    names = [item.name for item in dataclasses.fields(JobStatus) if item.name not in told]
+    if not names:
+        return []
+    status = describe(job, user=request.user)
+    values = {name: getattr(status, name) for name in names}
+    return [(_("Others"), {"fields": tuple(other(name, value) for name, value in values.items() if value)})]
+
+
+def _shows_all(job: Job) -> bool:
+    return bool(getattr(job, "shows_all", False))
+
+
+def _hidden_names(job: Job) -> Names:
+    """Return the keys whose values the reader may not see: all sensitive ones if nobody said who reads."""
+    names: Names | None = getattr(job, "hidden_names", None)
+    return sensitive_names() if names is None else names
+
+
+# What a job made: who may see it, and its file as a download.
+
+
+def may_read_results(request: HttpRequest, job: Job) -> bool:
+    """Return whether this user may see now what the job returned and saved."""
+    policy = get_policy()
+    if not policy.can_read_output(request.user, job):
+        return False
+    if is_system_admin(request):
+        return True
+    tenant = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
+    return tenant is not None and policy.is_active(tenant)
+
+
+class JobOutput(OwnPages):
+    """The download behind the link on a job's page."""
+
+    def output_views(self) -> dict[str, tuple[str, View]]:
+        """Return the route and the view of the download, by name."""
+        return {"output": ("<path:object_id>/output/", self._output)}
+
+    def _output(self, request: HttpRequest, object_id: str) -> Any:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        job = self.find(request, object_id)
+        if job is None:
+            return self.gone(request, object_id)
+        if not may_read_results(request, job):
+            raise PermissionDenied
+        file = _open(job)
+        if file is None:
+            text = _("%(job)s has no file, or it is not there any more.") % {"job": job.name}
+            self.message_user(request, text, messages.WARNING, extra_tags="no_file")
+            return self.go_to(job.pk)
+        name = PurePosixPath(job.output_reference).name
+        kind, encoding = mimetypes.guess_type(name)
+        # The type that was guessed for a compressed file is that of its content.
+        kind = "application/octet-stream" if kind is None or encoding else kind
+        return Download(file, name, kind)
+
+
+def _open(job: Job) -> Any:
+    """Return the file that ``save_output`` made for this job; None when there is none."""
+    if not context.output_belongs_to(job.output_reference, job.organization_id, job.name):
+        return None
+    try:
+        return output_storage().open(job.output_reference)
+    except (OSError, SuspiciousFileOperation):
+        return None
+
+
+# Jobs: the list, the page of one, and what people do to them.
 
 
 @admin.register(Job)
@@ -40,10 +445,10 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
     """Puts together what the ``job_*`` files give: columns, filters, facts, actions, live answers and the download."""
 
     paginator = JobPaginator
-    list_filter = (BatchFilter, OperationFilter, *addressed_filters.FILTERS, *FILTERS)
+    list_filter = (BatchFilter, OperationFilter, *filters.ADDRESS_FILTERS, *SIDEBAR_FILTERS)
     # Django shows the search box only if a field is named here. ``search`` decides what is searched.
     search_fields = ("pk",)
-    search_help_text = _(
+    search_help_text = gettext_lazy(
         "A job, a type, an organization, a user, a batch, a worker, a fingerprint or words of an error; "
         "customer_id:17 for a parameter (of the newest 10,000 jobs)."
     )
@@ -86,9 +491,353 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
         found = []
         stoppable = job.status in WAITING or (job.status == Status.RUNNING and job.cancel_requested_at is None)
         if stoppable and policy.can_cancel(request.user, job):
-            found.append((_("Cancel"), self.url_of("cancel", job.pk)))
+            found.append((gettext_lazy("Cancel"), self.url_of("cancel", job.pk)))
         if job.status in RETRYABLE_BY_HAND and policy.can_retry(request.user, job):
-            found.append((_("Retry"), self.url_of("retry", job.pk)))
+            found.append((gettext_lazy("Retry"), self.url_of("retry", job.pk)))
         if self.may_run_again(request, job):
-            found.append((_("Run again"), self.url_of("run_again", job.pk)))
+            found.append((gettext_lazy("Run again"), self.url_of("run_again", job.pk)))
         return found
+
+
+# What a job's page begins with when the job failed: the error, what happens next, and where to go from here.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """The error of a job for its page. ``place``, ``code`` and ``traceback`` are empty for who may not see them.
+
+    ``is_earlier`` says that it is the error of an attempt before the present one.
+    """
+
+    title: str
+    text: Any
+    place: str
+    code: str
+    traceback: Any
+    next_code: str
+    next_words: str
+    group_url: str
+    is_earlier: bool
+
+
+def read_error(job: Job, traceback: str, now: dt.datetime, links: Links, *, whole: bool) -> JobError | None:
+    """Return the error of a job; None where it has none, or none that matters any more.
+
+    ``traceback`` is that of the newest error, empty for who may not see it.
+    """
+    is_failed = job.status in WITH_ERRORS
+    if job.status == Status.COMPLETED or not (is_failed or job.error_message):
+        return None
+    raised = raised_error(traceback)
+    title, text = _told(job, raised)
+    next_code, next_words = next_of(job, now) if is_failed else ("", "")
+    return JobError(
+        title=title,
+        text=block(text, whole=whole) if text else "",
+        place=raised.place,
+        code=raised.source,
+        traceback=block(traceback, whole=whole) if traceback else "",
+        next_code=next_code,
+        next_words=next_words,
+        group_url=links.failure_group(job.job_type_id, job.error_fingerprint) if is_failed else "",
+        is_earlier=not is_failed and job.status != Status.CANCELED,
+    )
+
+
+def _told(job: Job, raised: RaisedError) -> tuple[str, str]:
+    """Return the error in a line, and the whole of it where that says more."""
+    text = job.error_message or _("(without a text)")
+    # Of an unexpected error its message is told only where the traceback may be read.
+    error = raised.error if raised.error and job.status != Status.TIMED_OUT else text
+    first, _line, rest = error.strip().partition("\n")
+    parts = [first if len(first) > CUT or rest else "", rest, "" if text in error or error in text else text]
+    return first[:CUT], "\n".join(part for part in parts if part)
+
+
+def next_of(job: Job, now: dt.datetime) -> tuple[str, str]:
+    """Return what becomes of a job whose last attempt failed, if nobody does anything: a code, and words."""
+    if job.status in AWAITING_RETRY:
+        values: dict[str, Any] = {"number": job.retry_count + 1, "total": job.max_retries + 1}
+        seconds = (job.next_retry_at - now).total_seconds() if job.next_retry_at else 0.0
+        if seconds <= 0:
+            return "retry_due", _("It is due to be tried again, attempt %(number)d of %(total)d.") % values
+        values["duration"] = brief_duration(seconds)
+        return "retry", _("It will be tried again in %(duration)s, attempt %(number)d of %(total)d.") % values
+    if job.is_orphaned:
+        text = _("A job that it waited for did not complete. Once that one is retried, this one comes to life with it.")
+        return "parent_failed", text
+    if job.error_type == PERMANENT:
+        return "permanent", _("The error is permanent: the job is not tried again by itself.")
+    if not job.max_retries:
+        return "no_retries", _("It is not tried again by itself: it has no retries.")
+    return "retries_spent", _("It is not tried again by itself: no retries are left.")
+
+
+# What a job's handler has stored of its work: its steps and its checkpoint.
+
+
+#: Up to so many steps are unfolded.
+FEW: Final = 10
+MAX_STEPS: Final = 50
+ALL_STEPS: Final = 500
+#: Characters of a result that stand in its line; a longer one is folded.
+SHORT: Final = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownStep:
+    """One step that is done. ``folded`` is the result where it is too long for ``result``, which has its beginning."""
+
+    position: int
+    name: Any
+    attempt: int
+    moment: Any
+    took: str
+    result: Any
+    folded: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedCheckpoint:
+    """What the next attempt will find."""
+
+    attempt: int
+    moment: Any
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The latest steps, the last one first, and the checkpoint.
+
+    ``count`` is how many steps there are, ``is_counted_out`` if it is a bound.
+    """
+
+    steps: list[ShownStep]
+    count: int
+    is_counted_out: bool
+    checkpoint: SavedCheckpoint | None
+
+    @property
+    def is_short(self) -> bool:
+        """Return whether the steps take little room."""
+        return self.count <= FEW
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether there are more steps than are shown."""
+        return self.count > len(self.steps)
+
+
+def read_work(job: Job, names: Names, *, whole: bool, results: bool) -> Work:
+    """Return what a job's handler has stored, read in two statements, and one more where the steps are many.
+
+    What lies under the keys ``names`` is masked. Without ``results``, neither results nor checkpoint are told.
+    """
+    limit = ALL_STEPS if whole else MAX_STEPS
+    rows = JobStep.primary.filter(job_id=job.pk)
+    found = list((rows if results else rows.defer("result")).order_by("-position")[: limit + 1])
+    count, is_counted_out = (len(found), False) if len(found) <= limit else capped_count(rows)
+    saved = JobCheckpoint.primary.filter(pk=job.pk).first()
+    return Work(
+        steps=[_step(row, names, results) for row in found[:limit]],
+        count=count,
+        is_counted_out=is_counted_out,
+        checkpoint=_checkpoint(saved, names, whole) if saved is not None and results else None,
+    )
+
+
+def _step(row: JobStep, names: Names, results: bool) -> ShownStep:
+    text = json.dumps(masked(row.result, names), ensure_ascii=False) if results else ""
+    return ShownStep(
+        position=row.position,
+        name=line(title_of(row.name, row.digest)),
+        attempt=row.attempt,
+        moment=moment(row.done_at),
+        took=brief_duration(row.seconds),
+        result=line(text, SHORT),
+        folded=as_json(row.result, names) if len(text) > SHORT else "",
+    )
+
+
+def _checkpoint(saved: JobCheckpoint, names: Names, whole: bool) -> SavedCheckpoint:
+    return SavedCheckpoint(
+        attempt=saved.attempt, moment=moment(saved.saved_at), data=as_json(saved.data, names, whole=whole)
+    )
+
+
+# The schedule that submitted a job, as its metadata say.
+
+
+class Origin(NamedTuple):
+    """A schedule, and the moment for which it submitted a job."""
+
+    pk: int
+    name: str
+    due: dt.datetime
+
+
+def schedule_of(user: Any, job: Job) -> Origin | None:
+    """Return the schedule that submitted the job, if the user manages it.
+
+    Whoever submits a job writes its metadata. So they are believed only where there is such a schedule, which submits
+    this type for this organization.
+    """
+    said: Any = job.metadata if isinstance(job.metadata, dict) else {}
+    name, due = said.get("schedule"), _moment(said.get("scheduled_for"))
+    if not isinstance(name, str) or due is None:
+        return None
+    rows = Schedule.primary.filter(name=name, job_type_id=job.job_type_id)
+    for found in rows.filter(organization_key__in=[str(job.organization_id), ""]).order_by("-organization_key"):
+        if found.name == name and may_manage(user, found):
+            return Origin(found.pk, found.name, due)
+    return None
+
+
+def schedule_line(site: str, job: Any) -> SafeString:
+    """Return the schedule that submitted a job, with a link, and for which moment."""
+    address = reverse(f"{site}:django_jobs_schedule_change", args=(job.schedule.pk,))
+    schedule = linked(address, format_html("<bdi>{}</bdi>", job.schedule.name))
+    # Translators: what submitted a job, and for which moment.
+    return format_html(_("the schedule {schedule} for {moment}"), schedule=schedule, moment=moment(job.schedule.due))
+
+
+def _moment(value: object) -> dt.datetime | None:
+    try:
+        found = parse_datetime(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and timezone.is_aware(found) else None
+
+
+# The jobs that a job waits for, those that wait for it, and those that its handler submitted.
+
+
+MAX_RELATIVES: Final = 10
+ALL_RELATIVES: Final = 1_000
+#: Boxes on each side of the job in its graph.
+DRAWN: Final = 6
+#: Submitted jobs among which the newest are looked for: an index finds those of a job, but in another order.
+LOOKED_AT: Final = 1_000
+_COLUMNS: Final = ("pk", "job_type_id", "status", "created_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relative:
+    """A related job in one line."""
+
+    pk: int
+    name: str
+    job_type: str
+    badge: Any
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relatives:
+    """The first of a job's parents or children, or the newest of those that it submitted.
+
+    ``count`` is how many there are, ``is_counted_out`` if it is a bound.
+    """
+
+    key: str
+    title: str
+    jobs: list[Relative]
+    count: int
+    is_counted_out: bool
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether there are more than are shown."""
+        return self.count > len(self.jobs)
+
+    @property
+    def undrawn(self) -> int:
+        """Return how many of them have no box in the graph."""
+        return self.count - min(len(self.jobs), DRAWN)
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether one of those that are shown may still change by itself."""
+        return any(job.node.status in UNFINISHED for job in self.jobs)
+
+
+def read_relatives(job: Job, user: Any, *, whole: bool) -> list[Relatives]:
+    """Return parents, children and what the job submitted.
+
+    The keys of each are read in a statement, and counted in one more where they are many; the jobs in one for parents
+    and children. Of what it submitted, which may be for another organization, only what the user may see.
+    """
+    links = JobDependency.primary.all()
+    parents = _keys(links.filter(child_id=job.pk).order_by("child_id", "parent_id"), "parent_id", whole)
+    children = _keys(links.filter(parent_id=job.pk).order_by("parent_id", "child_id"), "child_id", whole)
+    # Not by a join: a planner without statistics may walk all jobs for the first few in their order.
+    pks = [*parents.pks, *children.pks]
+    rows = {row.node.pk: row for row in _rows(Job.primary.filter(pk__in=pks).order_by().values_list(*_COLUMNS))}
+    return [
+        _found("parents", _("Waits for"), parents, rows),
+        _found("children", _("Others that wait for it"), children, rows),
+        _submitted(job, user, whole),
+    ]
+
+
+class _Keys(NamedTuple):
+    """The first keys of relatives, how many there are, and whether that is a bound."""
+
+    pks: list[int]
+    number: int
+    is_counted_out: bool
+
+
+def _keys(links: QuerySet[JobDependency], column: str, whole: bool) -> _Keys:
+    limit = ALL_RELATIVES if whole else MAX_RELATIVES
+    pks = list(links.values_list(column, flat=True)[: limit + 1])
+    return _Keys(pks[:limit], *((len(pks), False) if len(pks) <= limit else capped_count(links)))
+
+
+def _found(key: str, title: str, keys: _Keys, rows: dict[int, Relative]) -> Relatives:
+    """Return relatives; one whose row is gone, of which a link is left for a moment, is not among them."""
+    jobs = [rows[pk] for pk in keys.pks if pk in rows]
+    count = keys.number - (len(keys.pks) - len(jobs))
+    return Relatives(key=key, title=title, jobs=jobs, count=count, is_counted_out=keys.is_counted_out)
+
+
+def _submitted(job: Job, user: Any, whole: bool) -> Relatives:
+    rows = Job.primary.visible_to(user).filter(submitted_by_id=job.pk).order_by("submitted_by_id", "job_hash")
+    found = sorted(rows.values_list(*_COLUMNS)[: LOOKED_AT + 1], reverse=True)
+    shown = found[: LOOKED_AT if whole else MAX_RELATIVES]
+    return Relatives(
+        key="submitted",
+        title=_("Submitted by its handler"),
+        jobs=_rows(shown),
+        count=min(len(found), LOOKED_AT),
+        is_counted_out=len(found) > LOOKED_AT,
+    )
+
+
+def _rows(found: Iterable[tuple[int, str, str, dt.datetime]]) -> list[Relative]:
+    return [
+        Relative(
+            pk=pk,
+            name=format_job_id(pk, created_at.year),
+            job_type=kind,
+            badge=badge(status),
+            node=Node(pk, kind, status, created_at),
+        )
+        for pk, kind, status, created_at in found
+    ]
+
+
+def draw_family(job: Job, parents: Relatives, children: Relatives, links: Links) -> SafeString | str:
+    """Return the job between the first of its parents and of its children as a drawing; empty where it has none."""
+    before, after = parents.jobs[:DRAWN], children.jobs[:DRAWN]
+    if not before and not after:
+        return ""
+    own = Node(job.pk, job.job_type_id, job.status, job.created_at)
+    nodes = {node.pk: node for node in (*(item.node for item in before), own, *(item.node for item in after))}
+    lines = [(item.pk, job.pk) for item in before] + [(job.pk, item.pk) for item in after]
+
+    def address_of(box: Box) -> str:
+        return links.page("django_jobs_job_change", box.node.pk)
+
+    return draw_graph(make_graph(nodes, lines), address_of, here=job.pk)

@@ -1,20 +1,32 @@
-"""A job's Execution Log as a timeline, and its attempts."""
+"""What happened to one job: attempts as a drawing, entries of the log, logs of its handler."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import zip_longest
+from typing import Any, Final, Protocol
 
-from django_jobs.admin.attempt_drawing import draw_strip, tick_labels
-from django_jobs.admin.attempt_spans import MAX_ATTEMPTS, AttemptSpans, SpanKind, Waterfall, lay_out
-from django_jobs.admin.durations import brief_duration
-from django_jobs.admin.formatting import NOTHING, actor, badge, block, line, moment
-from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.open_pages import worker_jobs
-from django_jobs.models import ExecutionLog, Job
-from django_jobs.statuses import TERMINAL, Status
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_jobs.admin.bar import Links, worker_jobs
+from django_jobs.admin.pages import OwnPages, View
+from django_jobs.admin.writing import NOTHING, actor, badge, block, brief_duration, line, moment, zone_text
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.log_lines import Line
+from django_jobs.models import AttemptLog, ExecutionLog, Job
+from django_jobs.statuses import AWAITING_RETRY, POSTPONED, TERMINAL, Status
+
+# A job's Execution Log as a timeline, and its attempts.
+
 
 #: Changes of status that the timeline shows, and that are read for the newest attempts.
 ROWS: Final = 30
@@ -149,3 +161,305 @@ def _attempt(
 def _lasted(item: AttemptSpans, kind: SpanKind) -> str:
     seconds = item.seconds(kind)
     return NOTHING if seconds is None else brief_duration(seconds)
+
+
+# A job's attempts on one axis of time: how long each waited, ran and backed off. Nothing here reads the database.
+#
+# Time in which the job had ended, until somebody retried it, is cut out of the axis: it may be days, beside which no
+# attempt would be seen.
+
+
+#: Attempts that are shown, the newest ones.
+MAX_ATTEMPTS: Final = 20
+
+
+class SpanKind(StrEnum):
+    """What a job did in a span of time."""
+
+    WAITED = "waited"
+    RAN = "ran"
+    BACKED_OFF = "backed-off"
+
+
+class Change(Protocol):
+    """A row of the Execution Log, as far as it is needed here."""
+
+    @property
+    def from_status(self) -> str: ...
+    @property
+    def to_status(self) -> str: ...
+    @property
+    def timestamp(self) -> dt.datetime: ...
+    @property
+    def attempt(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSpan:
+    """From when to when, in seconds on the axis; ``is_open`` if it goes on."""
+
+    kind: SpanKind
+    start: float
+    end: float
+    is_open: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class AttemptSpans:
+    """What belongs to one attempt: its wait, its run and the back-off after it.
+
+    ``number`` is None for one that has not started. ``started`` and ``ended`` are the changes of status at its run.
+    """
+
+    number: int | None = None
+    spans: list[AttemptSpan] = field(default_factory=list)
+    started: Change | None = None
+    ended: Change | None = None
+
+    def seconds(self, kind: SpanKind) -> float | None:
+        """Return for how long it did this; None where it did not."""
+        found = [span.end - span.start for span in self.spans if span.kind == kind]
+        return sum(found) if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waterfall:
+    """The newest attempts, the oldest of them first, on an axis of ``length`` seconds.
+
+    ``breaks`` are the places at which time was cut out. ``hidden`` is how many older attempts are not here.
+    """
+
+    attempts: list[AttemptSpans]
+    length: float
+    breaks: list[float]
+    hidden: int
+
+    def shifted(self, start: float) -> Waterfall:
+        """Return the same on an axis that begins so many seconds later."""
+        attempts = [
+            AttemptSpans(
+                number=item.number,
+                spans=[
+                    AttemptSpan(kind=span.kind, start=span.start - start, end=span.end - start, is_open=span.is_open)
+                    for span in item.spans
+                ],
+                started=item.started,
+                ended=item.ended,
+            )
+            for item in self.attempts
+        ]
+        breaks = [place - start for place in self.breaks if place > start]
+        return Waterfall(attempts=attempts, length=self.length - start, breaks=breaks, hidden=self.hidden)
+
+
+def lay_out(changes: Sequence[Change], now: dt.datetime, total: int, most: int = MAX_ATTEMPTS) -> Waterfall:
+    """Return the newest ``most`` attempts of a job with so many in all, from its changes of status in their order.
+
+    Of a history that was read from its middle on, the first attempt may be a part of one.
+    """
+    axis = _Axis(changes[0].timestamp if changes else now)
+    found: list[AttemptSpans] = []
+    waiting = AttemptSpans()
+    for change, following in zip_longest(changes, changes[1:]):
+        end = following.timestamp if following else None
+        if change.from_status == Status.RUNNING and found:
+            found[-1].ended = change
+        if change.to_status in TERMINAL:
+            axis.cut(end)
+            continue
+        span = axis.span(_kind_of(change), end or now, is_open=end is None)
+        if span.kind == SpanKind.RAN:
+            found.append(AttemptSpans(number=change.attempt, spans=[*waiting.spans, span], started=change))
+            waiting = AttemptSpans()
+        elif span.end > span.start or span.is_open:
+            (found[-1] if span.kind == SpanKind.BACKED_OFF and found else waiting).spans.append(span)
+    shown = [*found, *([waiting] if waiting.spans else [])][-most:]
+    ran = sum(item.number is not None for item in shown)
+    waterfall = Waterfall(attempts=shown, length=axis.at, breaks=axis.breaks, hidden=max(0, total - ran))
+    return waterfall.shifted(min((span.start for item in shown for span in item.spans), default=0.0))
+
+
+def _kind_of(change: Change) -> SpanKind:
+    if change.to_status == Status.RUNNING:
+        return SpanKind.RAN
+    is_postponed = (change.from_status, change.to_status) == POSTPONED
+    return SpanKind.BACKED_OFF if change.to_status in AWAITING_RETRY or is_postponed else SpanKind.WAITED
+
+
+class _Axis:
+    """Seconds since the first change, without the time in which the job had ended."""
+
+    def __init__(self, start: dt.datetime) -> None:
+        self.at = 0.0
+        self.breaks: list[float] = []
+        self._moment = start
+
+    def span(self, kind: SpanKind, end: dt.datetime, *, is_open: bool) -> AttemptSpan:
+        start, self.at = self.at, self.at + self._advance(end)
+        return AttemptSpan(kind=kind, start=start, end=self.at, is_open=is_open)
+
+    def cut(self, end: dt.datetime | None) -> None:
+        if end is not None and self._advance(end) > 0:
+            self.breaks.append(self.at)
+
+    def _advance(self, end: dt.datetime) -> float:
+        """Return how many seconds passed; a clock that was set back counts as one that stood still."""
+        seconds = max(0.0, (end - self._moment).total_seconds())
+        self._moment = max(self._moment, end)
+        return seconds
+
+
+# The bars of a job's attempts as SVG, a strip for each, without scripts or inline styles.
+#
+# All strips of a page have the same axis. They stretch with their column, so no text is in them: the table that they
+# stand in says the same in numbers, and assistive technology reads those.
+
+
+#: Units of the drawing.
+WIDTH: Final = 1000
+HEIGHT: Final = 16
+#: The least width of a bar, so that a short run beside long waits is still seen.
+LEAST: Final = 5.0
+#: The top of each kind's bar and its height: they differ in form too, for those who do not tell the colors.
+FORMS: Final = {SpanKind.WAITED: (6, 4), SpanKind.RAN: (1, 14), SpanKind.BACKED_OFF: (7, 2)}
+TICKS: Final = 2
+
+
+def draw_strip(item: AttemptSpans, waterfall: Waterfall) -> SafeString:
+    """Return the bars of one attempt on the axis of all."""
+    scale = WIDTH / waterfall.length if waterfall.length > 0 else 0.0
+    bars = format_html_join("", "{}", ((_bar(span, scale),) for span in item.spans))
+    breaks = format_html_join(
+        "",
+        '<rect class="djobs-span-break" x="{}" y="0" width="2" height="{}"></rect>',
+        ((round(place * scale, 1), HEIGHT) for place in waterfall.breaks),
+    )
+    return format_html(
+        '<svg class="djobs-strip" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+        "{}{}</svg>",
+        WIDTH,
+        HEIGHT,
+        breaks,
+        bars,
+    )
+
+
+def _bar(span: AttemptSpan, scale: float) -> SafeString:
+    width = max(LEAST, (span.end - span.start) * scale)
+    top, height = FORMS[span.kind]
+    return format_html(
+        '<rect class="djobs-span-{}{}" x="{}" y="{}" width="{}" height="{}"></rect>',
+        span.kind.value,
+        " djobs-span-open" if span.is_open else "",
+        round(max(0.0, min(span.start * scale, WIDTH - width)), 1),
+        top,
+        round(width, 1),
+        height,
+    )
+
+
+def tick_labels(waterfall: Waterfall) -> list[str]:
+    """Return what stands below the axis at equal distances, from its beginning to its end."""
+    if waterfall.length <= 0:
+        return []
+    return [brief_duration(waterfall.length * place / TICKS) if place else "0" for place in range(TICKS + 1)]
+
+
+# The lines that a job's handler wrote to the log: of the latest attempt on its page, of each on a page of its own.
+
+
+#: Attempts whose logs are linked, where all attempts are shown.
+ALL_ATTEMPTS: Final = 500
+#: As many lines of the latest attempt stand on the job's page.
+INLINE: Final = 200
+#: Levels that are marked. Others, also those of the host's own, are not.
+BAD: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
+
+
+class JobLogs(OwnPages):
+    """The logs on a job's page, and the page of one attempt's."""
+
+    def log_views(self) -> dict[str, tuple[str, View]]:
+        """Return the route and the view of an attempt's log, by name."""
+        return {"log": ("<path:object_id>/log/<int:attempt>/", self._log)}
+
+    def read_logs(self, job: Job, user: Any, *, whole: bool) -> dict[int, SafeString]:
+        """Return what is shown of the newest attempts' logs, by attempt; nothing to whom the policy does not show it.
+
+        Of the latest one that wrote anything the lines are there, of the others a link.
+        """
+        if not get_policy().can_read_logs(user, job):
+            return {}
+        rows = AttemptLog.primary.filter(job_id=job.pk).order_by("-attempt").defer("first_lines", "last_lines")
+        found = list(rows[: ALL_ATTEMPTS if whole else MAX_ATTEMPTS])
+        shown = {row.attempt: self._linked(row, job) for row in found}
+        if found and found[0].kept <= INLINE:
+            shown[found[0].attempt] = _folded(found[0])
+        return shown
+
+    def _linked(self, row: AttemptLog, job: Job) -> SafeString:
+        address = f"{self.url_of('change', job.pk).removesuffix('change/')}log/{row.attempt}/"
+        return format_html('<a href="{}">{}</a>', address, _title(row))
+
+    def _log(self, request: HttpRequest, object_id: str, attempt: int) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        job = self.find(request, object_id)
+        if job is None:
+            return self.gone(request, object_id)
+        if not get_policy().can_read_logs(request.user, job):
+            raise PermissionDenied
+        row = AttemptLog.primary.filter(job_id=job.pk, attempt=attempt).first()
+        if row is None:
+            raise Http404
+        title = _("%(job)s: log of attempt %(number)d") % {"job": job.name, "number": attempt}
+        back_url = self.url_of("change", job.pk)
+        return self.page(request, "job/log.html", title, title, lines=_shown(row), back_url=back_url, job=job)
+
+
+def _title(row: AttemptLog) -> str:
+    number = row.kept + row.dropped
+    return ngettext("%(number)d line of its log", "%(number)d lines of its log", number) % {"number": number}
+
+
+def _folded(row: AttemptLog) -> SafeString:
+    return format_html(
+        '<details data-djobs-fold="log {}"><summary>{}</summary>{}</details>', row.attempt, _title(row), _shown(row)
+    )
+
+
+def _shown(row: AttemptLog) -> SafeString:
+    first, last = ([Line(*line) for line in lines] for lines in (row.first_lines, row.last_lines))
+    return format_html(
+        '<p class="help djobs-log-zone">{}</p><ol class="djobs-log" dir="auto" tabindex="0">{}{}{}</ol>',
+        zone_text(),
+        _items(first),
+        _gap(row.dropped),
+        _items(last),
+    )
+
+
+def _gap(dropped: int) -> SafeString | str:
+    if not dropped:
+        return ""
+    words = ngettext("%(number)d line is not kept.", "%(number)d lines are not kept.", dropped) % {"number": dropped}
+    return format_html('<li class="djobs-log-cut">… {}</li>', words)
+
+
+def _items(lines: Sequence[Line]) -> SafeString:
+    return format_html_join(
+        "",
+        '<li><time datetime="{}">{}</time> <span class="{}">{}</span> <small>{}</small> <bdi>{}</bdi></li>',
+        (
+            (
+                moment.isoformat(),
+                f"{localtime(moment):%H:%M:%S}.{moment.microsecond // 1000:03d}",
+                "djobs-log-bad" if line.level in BAD else "djobs-log-level",
+                line.level,
+                line.logger,
+                line.text,
+            )
+            for line in lines
+            for moment in [dt.datetime.fromtimestamp(line.moment, dt.UTC)]
+        ),
+    )

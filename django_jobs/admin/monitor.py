@@ -1,7 +1,8 @@
-"""The monitor: how the jobs that a user may see are doing, on one page that keeps itself up to date."""
+"""The page of the monitor, and its tiles."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import admin
@@ -10,23 +11,31 @@ from django.http import HttpRequest, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
 
-from django_jobs.admin import batch_notices, breaker_notices, navigation, operation_notices
-from django_jobs.admin.alert_panel import panel_of
-from django_jobs.admin.base import SeesJobs, is_system_admin
-from django_jobs.admin.capped_counts import CappedCount
-from django_jobs.admin.chart_drawing import draw
-from django_jobs.admin.charts import as_table
-from django_jobs.admin.charts_small import draw_bars
-from django_jobs.admin.live_socket import socket_url
-from django_jobs.admin.monitor_health import WORKERS_SHOWN, Health, read_health, scheduler_words
-from django_jobs.admin.monitor_links import Links
-from django_jobs.admin.monitor_now import Now, read_now
-from django_jobs.admin.monitor_pools import pool_rows
-from django_jobs.admin.monitor_range import RANGES, Range
-from django_jobs.admin.monitor_tables import tenant_rows, time_rows, type_rows, worker_rows
-from django_jobs.admin.monitor_tiles import make_tiles
-from django_jobs.admin.monitor_traffic import Traffic, read_traffic
+from django_jobs.admin import bar, batches, operations, reasons
+from django_jobs.admin.alarms import panel_of
+from django_jobs.admin.bar import RANGES, Links, Range
+from django_jobs.admin.charts import as_table, draw, draw_bars
+from django_jobs.admin.monitor_numbers import (
+    WORKERS_SHOWN,
+    Health,
+    Now,
+    Traffic,
+    duration,
+    percent,
+    pool_rows,
+    read_health,
+    read_now,
+    read_traffic,
+    scheduler_words,
+    tenant_rows,
+    time_rows,
+    type_rows,
+    worker_rows,
+)
+from django_jobs.admin.pages import SeesJobs, is_system_admin, socket_url
+from django_jobs.admin.writing import CappedCount, format_number
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.alerts.reading import read_alerts
 from django_jobs.engine.alerts.rules import TYPE_FAILING
@@ -34,6 +43,9 @@ from django_jobs.engine.insight.inspection import open_breakers
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
 from django_jobs.statuses import Priority
+
+# The monitor: how the jobs that a user may see are doing, on one page that keeps itself up to date.
+
 
 DEFAULT_RANGE: Final = "hour"
 #: The colors of the priorities, the most urgent first.
@@ -57,7 +69,7 @@ class MonitorAdmin(SeesJobs):
             # The admin's index leads to this name.
             path("", show, name="django_jobs_monitor_changelist"),
             path("live/", refresh, name="django_jobs_monitor_live"),
-            path("navigation/", numbers, name=navigation.LIVE),
+            path("navigation/", numbers, name=bar.LIVE),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
@@ -77,7 +89,7 @@ class MonitorAdmin(SeesJobs):
     @staticmethod
     def _navigation(request: HttpRequest) -> JsonResponse:
         """Return the numbers of the bar, which every page shows to who may see it."""
-        return JsonResponse({"entries": navigation.live_counts(request)})
+        return JsonResponse({"entries": bar.live_counts(request)})
 
     @staticmethod
     def _range(request: HttpRequest) -> Range:
@@ -113,9 +125,9 @@ class MonitorAdmin(SeesJobs):
         )
         notices = [
             *health.notices,
-            *breaker_notices.monitor_notices(moment, held, links, is_system_admin=known is None),
-            *batch_notices.monitor_notices(moment, organizations, links),
-            *operation_notices.monitor_notices(request.user, links),
+            *reasons.monitor_notices(moment, held, links, is_system_admin=known is None),
+            *batches.monitor_notices(moment, organizations, links),
+            *operations.monitor_notices(request.user, links),
         ]
         back = f"{self.url_of('changelist')}?range={chosen.key}"
         failing = {alert.subject for alert in alarms.open if alert.rule == TYPE_FAILING}
@@ -166,3 +178,107 @@ def _depths(now: Now) -> Any:
         (str(priority.label), COLORS[priority], float(amount.count), str(amount)) for priority, amount in now.depths
     ]
     return draw_bars("djobs-depths", _("Waiting jobs by priority"), rows)
+
+
+# The numbers that tell at a glance whether jobs flow, each with a link to what it counts.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A number and what it means, in a word by its ``code``. ``url`` is empty if no list shows what was counted.
+
+    ``note_code`` says in a word what the note tells, where it tells one of several things.
+    """
+
+    code: str
+    name: str
+    value: Any
+    note: str
+    url: str = ""
+    note_code: str = ""
+
+
+def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list[Tile]:
+    """Return the tiles, in their order."""
+    minutes = traffic.range.length.total_seconds() / 60
+    completed = traffic.totals["completed"]
+    workers = CappedCount(count=len(health.alive), is_cut=health.has_more_workers)
+    running, waiting = _running_note(now, health), _waiting_note(now)
+    rate = _("%(count)s a minute") % {"count": format_number(completed / minutes, 1)}
+    return [
+        Tile(
+            code="running",
+            name=pgettext("jobs", "Running"),
+            value=format_number(now.running),
+            note=running[1],
+            note_code=running[0],
+            url=links.running(),
+        ),
+        Tile(
+            code="waiting",
+            name=pgettext("jobs", "Waiting"),
+            value=now.waiting,
+            note=waiting[1],
+            note_code=waiting[0],
+        ),
+        Tile(
+            code="retrying",
+            name=pgettext("jobs", "Retrying"),
+            value=now.retrying,
+            note=_("after a failure"),
+            url=links.retrying(),
+        ),
+        Tile(code="blocked", name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
+        Tile(
+            code="dead_letters",
+            name=_("Dead letters"),
+            value=now.dead,
+            note=_("grouped by error"),
+            url=links.dead_letters(),
+        ),
+        Tile(code="completed", name=pgettext("jobs", "Completed"), value=format_number(completed), note=rate),
+        Tile(
+            code="failure_rate",
+            name=_("Failure rate"),
+            value=percent(traffic.failure_rate),
+            note=_("of attempts: %(range)s") % {"range": traffic.range.label},
+            url=links.failures() if traffic.failures else "",
+        ),
+        Tile(code="workers", name=_("Workers"), value=workers, note=pgettext("workers", "alive")),
+    ]
+
+
+def _running_note(now: Now, health: Health) -> tuple[str, str]:
+    """Return who runs the running jobs: a code, and words.
+
+    Workers take some short jobs ahead, and the jobs of a dead worker are Running until their leases end.
+    """
+    elsewhere = health.running_elsewhere(now.running_by)
+    if elsewhere:
+        text = ngettext(
+            "%(count)s of them with workers that are silent or unknown",
+            "%(count)s of them with workers that are silent or unknown",
+            elsewhere,
+        )
+        return "elsewhere", text % {"count": format_number(elsewhere)}
+    code = "slots"
+    text = ngettext("of %(count)s worker slot", "of %(count)s worker slots", health.slots)
+    if now.running > health.slots:
+        code = "more_than_slots"
+        text = ngettext(
+            "with %(count)s worker slot: some are next in line",
+            "with %(count)s worker slots: some are next in line",
+            health.slots,
+        )
+    return code, text % {"count": format_number(health.slots)}
+
+
+def _waiting_note(now: Now) -> tuple[str, str]:
+    if not now.waiting.count:
+        return "none", pgettext("no jobs", "none")
+    if now.oldest_seconds is None:
+        return "not_due", _("none of them due yet")
+    code, text = "oldest", _("the oldest for %(duration)s")
+    if now.waiting.is_cut:
+        code, text = "oldest_at_least", _("the oldest for %(duration)s or more")
+    return code, text % {"duration": duration(now.oldest_seconds)}

@@ -1,4 +1,4 @@
-"""A schedule as a form: when it fires, for whom, and with which parameters. Refusals stand beside their fields."""
+"""The form of a schedule."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
-from django_jobs.admin.base import is_system_admin
-from django_jobs.admin.durations import HELP, DurationField
-from django_jobs.admin.masking import json_of
-from django_jobs.admin.submission_form import (
+from django_jobs.admin.forms import (
     PREFIX,
     add_errors,
     organization_ids,
@@ -28,7 +25,8 @@ from django_jobs.admin.submission_form import (
     type_default,
     typed_parameters,
 )
-from django_jobs.admin.widgets import DatalistInput
+from django_jobs.admin.pages import DatalistInput, is_system_admin
+from django_jobs.admin.writing import HELP, DurationField, json_of
 from django_jobs.engine.access import find_organization_pk
 from django_jobs.engine.job_types.masking import (
     MASK,
@@ -45,6 +43,9 @@ from django_jobs.models import JobType, Schedule, get_organization_model
 from django_jobs.models.schedule import CatchUp, Overlap
 from django_jobs.statuses import Priority
 from django_jobs.texts import say, told
+
+# A schedule as a form: when it fires, for whom, and with which parameters. Refusals stand beside their fields.
+
 
 RULE: Final = ("cron", "every", "timezone", "starts_at", "ends_at")
 OPTIONS: Final = ("priority", "jitter", "catch_up", "overlap")

@@ -29,7 +29,7 @@ def alarm_panel(context: template.Context) -> dict[str, Any]:
     ``django_jobs/admin.css`` and ``django_jobs/alarms.css`` on the page. A database that cannot be asked is no reason
     to show no page: then there is no panel.
     """
-    from django_jobs.admin.alert_panel import lately
+    from django_jobs.admin.alarms import lately
 
     request = context.get("request")
     if request is None or not hasattr(request, "user"):
@@ -45,10 +45,10 @@ def alarm_panel(context: template.Context) -> dict[str, Any]:
 @register.inclusion_tag("admin/django_jobs/navigation.html", takes_context=True)
 def djobs_navigation(context: template.Context) -> dict[str, Any]:
     """Return what the bar shows to whoever asks for the page; nothing where that is not known."""
-    from django_jobs.admin import navigation
+    from django_jobs.admin import bar
 
     request = context.get("request")
-    return {} if request is None else navigation.context_of(request)
+    return {} if request is None else bar.context_of(request)
 
 
 @register.filter

@@ -18,7 +18,7 @@ FILES: Final = sorted(
 )
 #: Texts that stay English, and why.
 ENGLISH: Final = {
-    "admin/job_export.py": {"text/csv; charset=utf-8"},  # an export is data
+    "admin/jobs.py": {"text/csv; charset=utf-8"},  # an export is data
     "models/batch.py": {"batches"},  # what migrations know; ``in_words`` has what people read
     "models/base.py": {"{} is not a priority; use one of {}."},  # the API's words
     "models/job.py": {  # Django stores the names of permissions

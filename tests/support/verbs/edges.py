@@ -108,28 +108,28 @@ if TYPE_CHECKING:
     from django_jobs.api.urls import urlpatterns as api_urlpatterns
 
     # Admin
-    from django_jobs.admin.base import BaseAdmin
-    from django_jobs.admin.batch_graph import make_graph as make_batch_graph
-    from django_jobs.admin.batch_graph import Graph as BatchGraph
-    from django_jobs.admin.batch_graph import Node as GraphNode
-    from django_jobs.admin.capped_counts import CappedCount
+    from django_jobs.admin.pages import BaseAdmin
+    from django_jobs.admin.graph import make_graph as make_batch_graph
+    from django_jobs.admin.graph import Graph as BatchGraph
+    from django_jobs.admin.graph import Node as GraphNode
+    from django_jobs.admin.writing import CappedCount
     from django_jobs.admin.charts import as_table as chart_as_table
     from django_jobs.admin.charts import Chart
     from django_jobs.admin.charts import Series as ChartSeries
-    from django_jobs.admin.charts_small import draw_bars
-    from django_jobs.admin.charts_small import draw_spark
-    from django_jobs.admin.durations import brief_duration
-    from django_jobs.admin.failure_rows import Buttons as FailureButtons
-    from django_jobs.admin.formatting import type_title as job_type_title
-    from django_jobs.admin.graph_drawing import draw_graph as draw_batch_graph
+    from django_jobs.admin.charts import draw_bars
+    from django_jobs.admin.charts import draw_spark
+    from django_jobs.admin.writing import brief_duration
+    from django_jobs.admin.failures import Buttons as FailureButtons
+    from django_jobs.admin.writing import type_title as job_type_title
+    from django_jobs.admin.graph import draw_graph as draw_batch_graph
     from django_jobs.admin.job import JobAdmin
-    from django_jobs.admin.job_error import next_of
-    from django_jobs.admin.job_search import understand as understand_search
-    from django_jobs.admin.monitor_now import read_now as read_monitor_now
-    from django_jobs.admin.navigation_counts import forget as forget_navigation_counts
-    from django_jobs.admin.navigation_counts import read_counts
-    from django_jobs.admin.operation_words import title_of as operation_title
-    from django_jobs.admin.organization import MembershipAdmin
+    from django_jobs.admin.job import next_of
+    from django_jobs.admin.search import understand as understand_search
+    from django_jobs.admin.monitor_numbers import read_now as read_monitor_now
+    from django_jobs.admin.bar import forget as forget_navigation_counts
+    from django_jobs.admin.bar import read_counts
+    from django_jobs.admin.operations import title_of as operation_title
+    from django_jobs.admin.organizations import MembershipAdmin
     from django_jobs.templatetags.batch_words import counts_in_words
     from django_jobs.templatetags.batch_words import spoken
     from django_jobs.templatetags.job_words import moment_in_words

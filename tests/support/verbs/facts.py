@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from django_jobs.admin.batch_graph import MAX_LINKS as GRAPH_LINKS
-    from django_jobs.admin.lookups import FAILED_ALL
-    from django_jobs.admin.lookups import RETRYING
-    from django_jobs.admin.job_page import CALM_PAUSE as JOB_PAGE_CALM_PAUSE
-    from django_jobs.admin.job_page import FINAL_PAUSE as JOB_PAGE_FINAL_PAUSE
-    from django_jobs.admin.job_page import PAUSE as JOB_PAGE_PAUSE
-    from django_jobs.admin.job_page import WHOLE_PAUSE as JOB_PAGE_WHOLE_PAUSE
-    from django_jobs.admin.job_paging import LARGE as LARGE_PAGE_FIELDS
-    from django_jobs.admin.job_relatives import DRAWN as DRAWN_RELATIVES
-    from django_jobs.admin.job_relatives import ROWS as RELATIVES_ROWS
-    from django_jobs.admin.job_waits import REASONS as WAIT_REASONS
-    from django_jobs.admin.monitor_health import WORKERS_SHOWN
+    from django_jobs.admin.graph import MAX_LINKS as GRAPH_LINKS
+    from django_jobs.admin.pages import FAILED_ALL
+    from django_jobs.admin.pages import RETRYING
+    from django_jobs.admin.job import CALM_PAUSE as JOB_PAGE_CALM_PAUSE
+    from django_jobs.admin.job import FINAL_PAUSE as JOB_PAGE_FINAL_PAUSE
+    from django_jobs.admin.job import PAUSE as JOB_PAGE_PAUSE
+    from django_jobs.admin.job import WHOLE_PAUSE as JOB_PAGE_WHOLE_PAUSE
+    from django_jobs.admin.jobs import LARGE as LARGE_PAGE_FIELDS
+    from django_jobs.admin.job import DRAWN as DRAWN_RELATIVES
+    from django_jobs.admin.job import MAX_RELATIVES as RELATIVES_ROWS
+    from django_jobs.admin.reasons import REASONS as WAIT_REASONS
+    from django_jobs.admin.monitor_numbers import WORKERS_SHOWN
     from django_jobs.api.methods.views import METHODS
     from django_jobs.api.throttles import RATES as THROTTLE_RATES
     from django_jobs.broker.rq_guard import GUARDED

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from django_jobs.admin.attempt_drawing import draw_strip, tick_labels
-from django_jobs.admin.attempt_spans import SpanKind as Kind
-from django_jobs.admin.attempt_spans import Waterfall, lay_out
+from django_jobs.admin.job_history import SpanKind as Kind
+from django_jobs.admin.job_history import Waterfall, draw_strip, lay_out, tick_labels
 
 START = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 

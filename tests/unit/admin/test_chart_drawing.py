@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET  # only what we made ourselves is parsed
 
 import pytest
 
-from django_jobs.admin.chart_drawing import draw, nice_ceiling
+from django_jobs.admin.charts import draw, nice_ceiling
 from tests.support import verbs
 from tests.support.charts import chart, elements
 from tests.support.verbs import ChartSeries

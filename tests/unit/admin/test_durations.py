@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from django_jobs.admin.durations import OWN_WORDS, DurationField, format_duration, parse_duration, typed_duration
+from django_jobs.admin.writing import OWN_WORDS, DurationField, format_duration, parse_duration, typed_duration
 from tests.support import verbs
 from tests.support.tuning import Tuning
 

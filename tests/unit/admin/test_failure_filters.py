@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_jobs.admin.failure_filters import Chosen
+from django_jobs.admin.failures import Chosen
 
 
 def test_what_is_not_asked_for_is_left_out() -> None:

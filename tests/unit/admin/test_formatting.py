@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone, translation
 
-from django_jobs.admin.formatting import WHOLE, block, moment_text
+from django_jobs.admin.writing import WHOLE, block, moment_text
 
 
 def test_a_text_that_is_too_long_to_show_says_so_and_leads_to_no_more_of_it() -> None:

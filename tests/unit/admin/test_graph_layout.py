@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from django_jobs.admin.graph_layout import BEND_HEIGHT, MAX_BENDS, Layout, arrange, fold, layers_of
+from django_jobs.admin.graph import BEND_HEIGHT, MAX_BENDS, Layout, arrange, fold, layers_of
 
 DIAMOND = [(1, 2), (1, 3), (2, 4), (3, 4)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.admin.job_columns import run_seconds, wait_seconds
+from django_jobs.admin.jobs import run_seconds, wait_seconds
 from django_jobs.models import Job
 
 START = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)

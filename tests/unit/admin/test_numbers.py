@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.utils import translation
 
-from django_jobs.admin.capped_counts import NOT_COUNTED
-from django_jobs.admin.numbers import format_exact, format_number, format_percent
+from django_jobs.admin.writing import NOT_COUNTED, format_exact, format_number, format_percent
 from django_jobs.texts import in_english
 from tests.support.verbs import CappedCount
 

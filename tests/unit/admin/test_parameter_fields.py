@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from django_jobs.admin.parameter_fields import form_field
+from django_jobs.admin.forms import form_field
 
 
 def test_what_the_serializer_takes_without_a_value_may_be_left_out() -> None:

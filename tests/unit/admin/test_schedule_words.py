@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from django_jobs.admin.schedule_words import INTERVALS, rule_words
+from django_jobs.admin.schedules import INTERVALS, rule_words
 
 
 def rule(cron: str = "", every: int | None = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.admin.search_words import Pair, pairs_of
+from django_jobs.admin.search import Pair, pairs_of
 
 PAIRS: list[tuple[str, list[Pair]]] = [
     ("type:mails", [Pair("type", "mails", is_parameter=False)]),

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pytest_django import Settings
 
-from django_jobs.admin.masking import json_of
+from django_jobs.admin.writing import json_of
 from django_jobs.engine.job_types.masking import MasksLeft, mask_of, masked, parameters_to_submit, sensitive_names
 from tests.support.verbs import MASK
 

@@ -1,0 +1,665 @@
+"""The bar over all pages, its numbers, time ranges, and links to the pages that this admin site has."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.sites import all_sites
+from django.contrib.admin.utils import quote
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext, gettext_lazy, pgettext
+from django.utils.translation import gettext as _
+
+from django_jobs.admin.pages import FAILED_ALL, FAILURES, RETRYING, is_system_admin, tenant
+from django_jobs.admin.writing import CappedCount, line, linked, zone_text
+from django_jobs.engine.access import get_policy, may_view, visible_organizations
+from django_jobs.engine.alerts.reading import read_lately
+from django_jobs.engine.control.operations import operations_seen_by
+from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight.inspection import blocked, jobs
+from django_jobs.engine.memory import Memory
+from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.organization_ids import is_gone
+from django_jobs.engine.store.values import start_of
+from django_jobs.models import Batch, Job, JobType, Operation, Schedule, Span, Worker, get_organization_model
+from django_jobs.models.operation import OPEN
+from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS, Status
+
+# The pages that somebody may open: a link that leads to a refusal, or to nothing, is none.
+
+
+#: Characters of a name.
+NAME = 60
+
+
+class OpenPages:
+    """Addresses of pages in the admin site of this name, for the user of a request.
+
+    Each is empty where the site has no such page, where the user may not open it, or where it would find nothing.
+    """
+
+    def __init__(self, request: HttpRequest, site: str) -> None:
+        self.links = Links(site)
+        self._request = request
+        self._site = site_named(site)
+        self._opened: dict[type[Model], bool] = {}
+
+    @property
+    def user(self) -> Any:
+        """Return whose pages these are."""
+        return self._request.user
+
+    @property
+    def is_for_system_admin(self) -> bool:
+        """Return whether the user manages all jobs."""
+        return is_system_admin(self._request)
+
+    def job_type(self, kind: JobType | None) -> str:
+        """Return the address of a type's page; None stands for a type that is gone."""
+        return self.links.job_type(kind.pk) if kind is not None and self.opens(JobType) else ""
+
+    def organizations(self, pks: Collection[Any]) -> dict[Any, str]:
+        """Return the addresses of the pages of these organizations, by primary key.
+
+        They are there, and the user sees their jobs. A host's admin, which may show fewer, is asked in one statement.
+        """
+        model = get_organization_model()
+        if not pks or not self.opens(model):
+            return {}
+        shown, model_admin = set(pks), self._site.get_model_admin(model)
+        if not getattr(model_admin, "shows_all_seen", False):
+            rows = model_admin.get_queryset(self._request).filter(pk__in=shown)
+            shown = set(rows.order_by().values_list("pk", flat=True))
+        return {pk: self.links.organization(pk) for pk in shown}
+
+    def organization(self, pk: Any) -> str:
+        """Return the address of the page of an organization that is there."""
+        return self.organizations([pk]).get(pk, "")
+
+    def operations(self, pks: Collection[int]) -> dict[int, str]:
+        """Return the addresses of the pages of these operations, by primary key, read in one statement."""
+        if not pks or not self.opens(Operation):
+            return {}
+        rows = self._site.get_model_admin(Operation).get_queryset(self._request).filter(pk__in=set(pks))
+        return {pk: self.links.operation(pk) for pk in rows.order_by().values_list("pk", flat=True)}
+
+    def schedules(self, pks: Collection[int]) -> dict[int, str]:
+        """Return the addresses of the pages of these schedules, by primary key: of those that the user sees."""
+        if not pks or not self.opens(Schedule):
+            return {}
+        rows = self._site.get_model_admin(Schedule).get_queryset(self._request).filter(pk__in=set(pks))
+        return {pk: self.links.schedule(pk) for pk in rows.order_by().values_list("pk", flat=True)}
+
+    def workers(self) -> str:
+        """Return the address of the page of workers."""
+        return self.links.workers() if self.opens(Worker) else ""
+
+    def job(self, job: Job) -> str:
+        """Return the address of the page of a job of an organization whose jobs the user sees.
+
+        A host's policy may hide single jobs of it.
+        """
+        may_open = self.opens(Job) and may_view(self.user, job)
+        return self.links.page("django_jobs_job_change", job.pk) if may_open else ""
+
+    def of_jobs(self, address: str) -> str:
+        """Return this address of a page about jobs, for who may open those."""
+        return address if self.opens(Job) else ""
+
+    def opens(self, model: type[Model]) -> bool:
+        """Return whether the user may open pages of this model."""
+        if model not in self._opened:
+            has_pages = self._site.is_registered(model)
+            self._opened[model] = has_pages and self._site.get_model_admin(model).has_view_or_change_permission(
+                self._request
+            )
+        return self._opened[model]
+
+
+def with_page(name: str, url: str, page_url: str) -> SafeString:
+    """Return an organization's name as a link to what is told of it, and behind it a link to its own page."""
+    shown = linked(url, line(name, NAME))
+    if not page_url:
+        return format_html("{}", shown)
+    # Translators: a short link behind an organization's name, which leads to the organization's own page.
+    words = pgettext("of an organization", "page")
+    title = _("The page of %(organization)s") % {"organization": name}
+    return format_html('{} <a class="djobs-own-page" href="{}" aria-label="{}">{}</a>', shown, page_url, title, words)
+
+
+def organization_line(pages: OpenPages, row: Any) -> SafeString | str:
+    """Return the id of the organization of a job or a batch, as a link to its page or else to its jobs.
+
+    That of a deleted one is no link.
+    """
+    url = (
+        ""
+        if is_gone(row)
+        else pages.organization(row.organization_id) or pages.links.jobs_of_organization(row.organization_id)
+    )
+    return linked(url, tenant(row))
+
+
+def worker_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
+    """Return a worker's name as a link to the jobs that it had."""
+    return linked(links.jobs_of_worker(name) if name else "", line(name, limit))
+
+
+def owner_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
+    """Return a user's name as a link to the jobs that they own."""
+    return linked(links.jobs_of_owner(name) if name else "", line(name, limit))
+
+
+# The addresses of the lists that show what the monitor counted.
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Addresses in the admin site of this name. A host may have several sites, and some without our pages."""
+
+    site: str
+
+    def page(self, name: str, *args: Any) -> str:
+        """Return the address of one of the site's pages, such as ``django_jobs_job_change``."""
+        return reverse(f"{self.site}:{name}", args=[quote(arg) for arg in args])
+
+    def running(self) -> str:
+        """Return the address of the list of running jobs."""
+        return self._list("job", {"status": str(Status.RUNNING)})
+
+    def retrying(self) -> str:
+        """Return the address of the list of jobs that await a retry."""
+        return self._list("job", {"status": RETRYING})
+
+    def jobs_of_type(self, job_type: str) -> str:
+        """Return the address of the list of this type's jobs."""
+        return self._list("job", {"type": job_type})
+
+    def failed_jobs(self, **query: str) -> str:
+        """Return the address of the list of the jobs that failed; empty where this site has none.
+
+        ``query`` are further filters of that list.
+        """
+        return self._list_if_any("job", {"status": FAILED_ALL} | query)
+
+    def retry_failed(self, **query: str) -> str:
+        """Return the address of the page that asks before all of these are retried; empty where this site has none."""
+        address = self._page_if_any("django_jobs_job_all_retry")
+        return f"{address}?{urlencode({'status': FAILED_ALL} | query)}" if address else ""
+
+    def jobs_of_organization(self, pk: Any, **query: Any) -> str:
+        """Return the address of the list of this organization's jobs. ``query`` are further filters."""
+        return self._list("job", {"organization": pk} | query)
+
+    def jobs_of_owner(self, name: str) -> str:
+        """Return the address of the list of the jobs that this user owns."""
+        return self._list("job", {"owner": name})
+
+    def jobs_of_worker(self, name: str) -> str:
+        """Return the address of the list of the jobs that this worker had."""
+        return self._list("job", {"worker": name})
+
+    def jobs_of_operation(self, pk: int) -> str:
+        """Return the address of the list of the jobs that an operation acted on last."""
+        return self._list("job", {"operation": str(pk)})
+
+    def job_type(self, name: str) -> str:
+        """Return the address of a job type's page; empty where this site has none."""
+        return self._page_if_any("django_jobs_jobtype_change", name)
+
+    def close_breaker(self, name: str) -> str:
+        """Return the address of the page that closes the breaker of a job type; empty where this site has none."""
+        return self._page_if_any("django_jobs_jobtype_close_breaker", name)
+
+    def batch(self, pk: int) -> str:
+        """Return the address of a batch's page; empty where this site has none."""
+        return self._page_if_any("django_jobs_batch_change", pk)
+
+    def jobs_of_batch(self, batch_id: str, status: str = "", job_type: str = "") -> str:
+        """Return the address of the list of a batch's jobs, of those in one status and of one type if given."""
+        query = {"batch": batch_id, "status": status, "type": job_type}
+        return self._list("job", {name: value for name, value in query.items() if value})
+
+    def types_of_pool(self, pool: str) -> str:
+        """Return the address of the list of this pool's job types; empty where this site has none."""
+        return self._list_if_any("jobtype", {"pool": pool})
+
+    def alerts(self) -> str:
+        """Return the address of the alarms; empty where this site has none."""
+        return self._list_if_any("alert", {})
+
+    def schedule(self, pk: int | None) -> str:
+        """Return the address of a schedule's page; empty where this site has none."""
+        return "" if pk is None else self._page_if_any("django_jobs_schedule_change", pk)
+
+    def workers(self) -> str:
+        """Return the address of the workers; empty where this site has none."""
+        return self._list_if_any("worker", {})
+
+    def failure_act(self) -> str:
+        """Return the address that failures are acted on by; empty where this site has none."""
+        return self._page_if_any("django_jobs_failure_act")
+
+    def failures(self, job_type: str = "", **query: Any) -> str:
+        """Return the address of the groups of failures, of this type if given; empty where this site has none.
+
+        ``query`` are further filters.
+        """
+        return self._list_if_any("failure", ({"job_type": job_type} if job_type else {}) | query)
+
+    def dead_letters(self) -> str:
+        """Return the address of the groups of dead letters."""
+        return self.failures(status=str(Status.DEAD_LETTER))
+
+    def failed_attempts(self, chosen: Range, job_type: str = "") -> str:
+        """Return the address of the log rows that the monitor counts as failures of this time, of this type if given;
+        empty where this site has none.
+        """
+        query = {"became": FAILURES, "since": chosen.key}
+        return self._list_if_any("executionlog", query | ({"type": job_type} if job_type else {}))
+
+    def failure_group(self, job_type: str, error_fingerprint: str, **query: Any) -> str:
+        """Return the address of the page of one group of failures; empty where this site has none.
+
+        ``query`` are further filters.
+        """
+        address = self._page_if_any("django_jobs_failure_group")
+        asked = urlencode({"job_type": job_type, "fingerprint": error_fingerprint} | query)
+        return f"{address}?{asked}" if address else ""
+
+    def operations(self) -> str:
+        """Return the address of the operations; empty where this site has none."""
+        return self._list_if_any("operation", {})
+
+    def operation(self, pk: int) -> str:
+        """Return the address of an operation's page; empty where this site has none."""
+        return self._page_if_any("django_jobs_operation_change", pk)
+
+    def organization(self, pk: Any) -> str:
+        """Return the address of an organization's page; empty where this site has none."""
+        options = get_organization_model()._meta
+        return self._page_if_any(f"{options.app_label}_{options.model_name}_change", pk)
+
+    def _page_if_any(self, name: str, *args: Any) -> str:
+        try:
+            return self.page(name, *args)
+        except NoReverseMatch:
+            return ""
+
+    def _list_if_any(self, model: str, query: dict[str, Any]) -> str:
+        try:
+            return self._list(model, query)
+        except NoReverseMatch:
+            return ""
+
+    def _list(self, model: str, query: dict[str, Any]) -> str:
+        address = self.page(f"django_jobs_{model}_changelist")
+        return f"{address}?{urlencode(query)}" if query else address
+
+
+# The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs.
+
+
+ALARMS: Final = "alarms"
+FAILED_JOBS: Final = "failures"
+JOBS: Final = "jobs"
+OPERATIONS: Final = "operations"
+BATCHES: Final = "batches"
+WORKERS: Final = "workers"
+
+#: How old a number may be.
+SECONDS: Final = 5.0
+
+
+#: By who sees them, and which numbers these are.
+_kept: Final[Memory[tuple[Any, frozenset[str]], Mapping[str, CappedCount]]] = Memory(1_000)
+
+
+def read_counts(user: Any, wanted: frozenset[str]) -> Mapping[str, CappedCount]:
+    """Return the wanted numbers of the jobs that this user may see, by name, as they were some seconds ago at most."""
+    is_system_admin = get_policy().is_system_admin(user)
+    key = ("all" if is_system_admin else user.pk, wanted)
+    counts = _kept.fresh(key)
+    if counts is None:
+        organizations = None if is_system_admin else visible_organizations(None, user)
+        counts = _kept.put(key, {name: _READERS[name](user, organizations) for name in sorted(wanted)}, SECONDS)
+    return counts
+
+
+def forget() -> None:
+    """Forget the numbers, since what was done now should be seen at once."""
+    _kept.clear()
+
+
+def _in_scope(rows: QuerySet[Any], organizations: Collection[Any] | None) -> QuerySet[Any]:
+    return rows if organizations is None else rows.filter(organization_id__in=organizations)
+
+
+def _sum(*parts: QuerySet[Any]) -> CappedCount:
+    """Return how many rows there are in all, counted up to the bound, by one statement."""
+    count = sum(capped_counts(parts, MAX_COUNT))
+    return CappedCount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT)
+
+
+def _failures(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+    # Status by status: each has a part of the index of its own.
+    scope = _in_scope(jobs(), organizations)
+    return _sum(*(scope.filter(status=status).order_by("-pk") for status in sorted(WITH_ERRORS)))
+
+
+def _unended(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+    """Return how many jobs run, have a ticket, wait for their turn, or wait for other jobs."""
+    scope: QuerySet[Job] = _in_scope(jobs(), organizations)
+    backlog = store().waiting_in_order(scope)
+    return _sum(scope.filter(status__in=sorted(IN_FLIGHT)), backlog, blocked() & scope)
+
+
+def _operations(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+    return _sum(operations_seen_by(user).filter(state__in=sorted(OPEN)))
+
+
+def _batches(_user: Any, organizations: Collection[Any] | None) -> CappedCount:
+    return _sum(_in_scope(Batch.primary.filter(completed_at__isnull=True), organizations))
+
+
+def _workers(_user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+    return CappedCount(count=len(live_workers()))
+
+
+def _alarms(user: Any, _organizations: Collection[Any] | None) -> CappedCount:
+    return CappedCount(count=len(read_lately(user).open))
+
+
+_READERS: Final[Mapping[str, Callable[[Any, Collection[Any] | None], CappedCount]]] = {
+    ALARMS: _alarms,
+    FAILED_JOBS: _failures,
+    JOBS: _unended,
+    OPERATIONS: _operations,
+    BATCHES: _batches,
+    WORKERS: _workers,
+}
+
+
+# The bar of the app's own pages, with the numbers that say where to look first. Every page of the app shows it.
+
+
+APP: Final = "django_jobs"
+#: The view that tells the numbers to an open page.
+LIVE: Final = "django_jobs_monitor_navigation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryDeclaration:
+    """One entry as it is declared: the model whose list it leads to, and other models whose pages belong to it.
+
+    ``counts`` names its number, if it has one, and ``unit`` says what is counted to who cannot see where it stands.
+    """
+
+    key: str
+    label: str | Promise
+    model: str
+    others: tuple[str, ...] = ()
+    counts: str = ""
+    unit: str | Promise = ""
+
+
+#: The entries in their order. One whose page this site does not have is left out.
+PLACES: Final = (
+    EntryDeclaration(key="monitor", label=gettext_lazy("Monitor"), model="monitor"),
+    EntryDeclaration(
+        key="alarms", label=gettext_lazy("Alarms"), model="alert", counts=ALARMS, unit=gettext_lazy("open")
+    ),
+    EntryDeclaration(
+        key="failures", label=gettext_lazy("Failures"), model="failure", counts=FAILED_JOBS, unit=gettext_lazy("jobs")
+    ),
+    EntryDeclaration(
+        key="jobs",
+        label=gettext_lazy("Jobs"),
+        model="job",
+        others=("executionlog",),
+        counts=JOBS,
+        unit=gettext_lazy("that wait or run"),
+    ),
+    EntryDeclaration(
+        key="operations",
+        label=gettext_lazy("Operations"),
+        model="operation",
+        counts=OPERATIONS,
+        unit=gettext_lazy("under way"),
+    ),
+    EntryDeclaration(
+        key="batches",
+        label=gettext_lazy("Batches"),
+        model="batch",
+        counts=BATCHES,
+        unit=gettext_lazy("open or running"),
+    ),
+    EntryDeclaration(key="schedules", label=gettext_lazy("Schedules"), model="schedule"),
+    EntryDeclaration(key="types", label=gettext_lazy("Types"), model="jobtype"),
+    EntryDeclaration(
+        key="organizations", label=gettext_lazy("Organizations"), model="organization", others=("membership",)
+    ),
+    EntryDeclaration(
+        key="workers", label=gettext_lazy("Workers"), model="worker", counts=WORKERS, unit=gettext_lazy("alive")
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NavigationEntry:
+    """One entry as somebody sees it. ``current`` is the value of ``aria-current``: page, true, or empty."""
+
+    key: str
+    label: str | Promise
+    url: str
+    unit: str | Promise
+    count: str | None
+    is_alarm: bool
+    current: str
+
+
+def context_of(request: HttpRequest) -> dict[str, Any]:
+    """Return what the bar's template needs."""
+    return {"entries": entries_for(request), "live_url": _address(site_of(request), LIVE)}
+
+
+def entries_for(request: HttpRequest) -> list[NavigationEntry]:
+    """Return the entries that this user may see, in their order, with numbers that are a few seconds old at most."""
+    site = site_of(request)
+    seen = [(place, url) for place in PLACES if (url := _list_of(site, place, request))]
+    counts = read_counts(request.user, frozenset(place.counts for place, _ in seen if place.counts))
+    here = _here(site, request.path)
+    return [_entry(place, url, counts.get(place.counts), here, request.path) for place, url in seen]
+
+
+def live_counts(request: HttpRequest) -> dict[str, Any]:
+    """Return the numbers of the entries that this user may see, by entry, as an open page asks for them."""
+    return {
+        item.key: {"count": item.count, "is_alarm": item.is_alarm}
+        for item in entries_for(request)
+        if item.count is not None
+    }
+
+
+def site_of(request: HttpRequest) -> admin.AdminSite:
+    """Return the admin site that a request came to."""
+    match = request.resolver_match
+    return site_named(match.namespace if match is not None else "")
+
+
+def site_named(name: str) -> admin.AdminSite:
+    """Return the admin site of this name, by default Django's own."""
+    if name in {"", admin.site.name}:
+        return admin.site
+    return next((site for site in all_sites if site.name == name), admin.site)
+
+
+def _entry(place: EntryDeclaration, url: str, count: CappedCount | None, here: str, path: str) -> NavigationEntry:
+    is_here = here in {place.model, *place.others}
+    return NavigationEntry(
+        key=place.key,
+        label=place.label,
+        url=url,
+        unit=place.unit,
+        count=None if count is None else str(count),
+        is_alarm=place.counts == ALARMS and count is not None and count.count > 0,
+        current="" if not is_here else "page" if path == url else "true",
+    )
+
+
+def _list_of(site: admin.AdminSite, place: EntryDeclaration, request: HttpRequest) -> str:
+    """Return the address of the entry's list; empty where this site has none, or where it is not for this user."""
+    model = _model_of(place)
+    if not site.is_registered(model):
+        return ""
+    may_see = site.get_model_admin(model).has_view_permission(request)
+    return _address(site, f"{model._meta.app_label}_{model._meta.model_name}_changelist") if may_see else ""
+
+
+def _model_of(place: EntryDeclaration) -> type[Model]:
+    """Return the model whose list it is. Organizations may be a model of the host's."""
+    return get_organization_model() if place.model == "organization" else apps.get_model(APP, place.model)
+
+
+def _address(site: admin.AdminSite, name: str) -> str:
+    try:
+        return reverse(f"{site.name}:{name}")
+    except NoReverseMatch:
+        return ""
+
+
+def _here(site: admin.AdminSite, path: str) -> str:
+    """Return the model whose page this is; empty on a page of none."""
+    prefix = f"{_address(site, 'index')}{APP}/"
+    return path.removeprefix(prefix).partition("/")[0] if path.startswith(prefix) else ""
+
+
+# The time ranges that the monitor can look back over.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A time range: ``count`` steps of one span, the last of which is not over.
+
+    ``steps`` says in words how long a step is. Of a range with ``fine_seconds`` the counts are known by steps of so
+    many seconds, where few things happened. ``slow`` is the same time in longer steps, for what is too much to read by
+    short ones: how long jobs took.
+    """
+
+    key: str
+    label: str | Promise
+    steps: str | Promise
+    span: Span
+    count: int
+    pattern: str
+    fine_seconds: int = 0
+    slow: Range | None = None
+
+    def begins(self, now: dt.datetime) -> dt.datetime:
+        """Return when the first step began."""
+        return start_of(self.span, now) - (self.count - 1) * dt.timedelta(seconds=int(self.span))
+
+    @property
+    def length(self) -> dt.timedelta:
+        """Return how long the range is."""
+        return self.count * dt.timedelta(seconds=int(self.span))
+
+    def moments(self, now: dt.datetime) -> list[dt.datetime]:
+        """Return when each step began."""
+        first = self.begins(now)
+        return [first + step * dt.timedelta(seconds=int(self.span)) for step in range(self.count)]
+
+    def fine_moments(self, now: dt.datetime) -> list[dt.datetime]:
+        """Return when each step of ``fine_seconds`` began, the last one of which is not over."""
+        first = self.begins(now)
+        count = int((now - first).total_seconds()) // self.fine_seconds + 1
+        return [first + step * dt.timedelta(seconds=self.fine_seconds) for step in range(count)]
+
+    @property
+    def zone(self) -> str:
+        """Return the time zone of the labels in words."""
+        return gettext("Days in UTC.") if self.span == Span.DAY else zone_text()
+
+    def label_of(self, moment: dt.datetime) -> str:
+        """Return the label of the step that began at this moment."""
+        # A step of a day begins at midnight UTC, which may be the day before in local time.
+        local = moment if self.span == Span.DAY else localtime(moment)
+        return date_format(local, self.pattern)
+
+    @staticmethod
+    def fine_label_of(moment: dt.datetime) -> str:
+        """Return the label of the step of some seconds that began at this moment."""
+        return date_format(localtime(moment), "H:i:s")
+
+
+#: The week by its days: hours of all types would be too many to read how long each took.
+_WEEK_OF_DAYS: Final = Range(
+    key="week",
+    label=gettext_lazy("Last 7 days"),
+    steps=gettext_lazy("by the day"),
+    span=Span.DAY,
+    count=8,
+    pattern="j M",
+)
+
+RANGES: Final = {
+    item.key: item
+    for item in (
+        Range(
+            key="five",
+            label=gettext_lazy("Last 5 minutes"),
+            steps=gettext_lazy("by the minute"),
+            span=Span.MINUTE,
+            count=5,
+            pattern="H:i",
+            fine_seconds=10,
+        ),
+        Range(
+            key="hour",
+            label=gettext_lazy("Last hour"),
+            steps=gettext_lazy("by the minute"),
+            span=Span.MINUTE,
+            count=60,
+            pattern="H:i",
+        ),
+        Range(
+            key="day",
+            label=gettext_lazy("Last 24 hours"),
+            steps=gettext_lazy("by the hour"),
+            span=Span.HOUR,
+            count=24,
+            pattern="H:i",
+        ),
+        Range(
+            key="week",
+            label=gettext_lazy("Last 7 days"),
+            steps=gettext_lazy("by the hour"),
+            span=Span.HOUR,
+            count=168,
+            pattern="D H:i",
+            slow=_WEEK_OF_DAYS,
+        ),
+        Range(
+            key="month",
+            label=gettext_lazy("Last 30 days"),
+            steps=gettext_lazy("by the day"),
+            span=Span.DAY,
+            count=30,
+            pattern="j M",
+        ),
+    )
+}

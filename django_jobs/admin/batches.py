@@ -1,0 +1,801 @@
+"""Batches: the list, the page of one, what people do to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_lazy
+from django.utils.translation import gettext as _
+
+from django_jobs.admin.bar import Links, OpenPages, organization_line, owner_jobs
+from django_jobs.admin.filters import BoundedFilter, CreatedFilter, OrganizationFilter
+from django_jobs.admin.graph import Box, draw_graph, read_graph
+from django_jobs.admin.pages import (
+    BaseAdmin,
+    DeclaredList,
+    News,
+    Notice,
+    OwnPages,
+    SeesJobs,
+    View,
+    clean_term,
+    sentence,
+    tenant,
+)
+from django_jobs.admin.writing import (
+    NOTHING,
+    ago,
+    as_json,
+    badge,
+    fact,
+    field,
+    format_number,
+    line,
+    linked,
+    moment,
+    says_nothing,
+    state_badge,
+    without,
+)
+from django_jobs.engine.batches import describe_batches, up_to_date
+from django_jobs.engine.control import batches
+from django_jobs.engine.insight.problems import is_tried_again, reason_of, troubled_batches
+from django_jobs.engine.insight.search import oldest_key
+from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.store import database, organization_ids
+from django_jobs.engine.store.organization_ids import is_gone
+from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
+from django_jobs.exceptions import JobsError
+from django_jobs.models import Batch, Job, JobType
+from django_jobs.models.batch import parse_batch_id
+from django_jobs.statuses import (
+    AWAITING_RETRY,
+    RETRYABLE_BY_HAND,
+    UNFINISHED,
+    UNFINISHED_STATES,
+    WITH_ERRORS,
+    BatchState,
+    OpenTo,
+    Status,
+)
+from django_jobs.texts import in_english, told
+
+# What people do to a batch from its page: each button asks first, acts by the engine's own verb, and reports.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAction:
+    """A button. ``fits`` says of a batch with its status whether the action can succeed.
+
+    ``words`` stand on it, and ``yes`` on the button of the page that asks. ``code`` is that of the message afterwards.
+    """
+
+    code: str
+    words: Any
+    yes: Any
+    past: Any
+    consequence: Any
+    perform: Callable[..., Batch]
+    fits: Callable[[Any], bool]
+    #: Whether this user may, as far as that is known beforehand. A retry also asks for each type of the failed jobs.
+    may: Callable[[Any, Any], bool]
+    #: Statuses of the jobs that it is about; without any, the page does not count jobs.
+    concerns: frozenset[str] = frozenset()
+
+
+ACTIONS: Final = {
+    "retry": BatchAction(
+        code="retried",
+        words=gettext_lazy("Retry failed"),
+        yes=gettext_lazy("Yes, retry failed"),
+        past=gettext_lazy("Retried: its failed jobs start over, with all their retries."),
+        consequence=gettext_lazy(
+            "Each of its failed jobs starts over with all its retries; error, result and times are cleared. "
+            "What has completed is not run again. Once all have completed, what follows the batch is submitted."
+        ),
+        perform=batches.retry_batch,
+        may=may_manage_batch,
+        fits=lambda batch: batch.canceled_at is None and count_in(batch, RETRYABLE_BY_HAND) > 0,
+        concerns=RETRYABLE_BY_HAND,
+    ),
+    "follow-up": BatchAction(
+        code="submitted",
+        words=gettext_lazy("Submit what follows"),
+        yes=gettext_lazy("Yes, submit what follows"),
+        past=gettext_lazy("Submitted: what follows this batch."),
+        consequence=gettext_lazy(
+            "What should have followed this batch, and could not be submitted when it ended, is submitted now. "
+            "Mend the cause first: it is told again if it is still there."
+        ),
+        perform=batches.retry_batch,
+        may=may_manage_batch,
+        fits=lambda batch: (
+            bool(batch.fault)
+            and batch.completed_at is not None
+            and batch.canceled_at is None
+            and not count_in(batch, RETRYABLE_BY_HAND)
+        ),
+    ),
+    "close": BatchAction(
+        code="closed",
+        words=pgettext_lazy("to end a batch", "Close"),
+        yes=gettext_lazy("Yes, close"),
+        past=gettext_lazy("Closed: it ends with the last of its jobs."),
+        consequence=gettext_lazy(
+            "It takes no more jobs, but for those that its own jobs add. When the last of them has ended, what "
+            "follows the batch is submitted. It cannot be opened again."
+        ),
+        perform=batches.close_batch,
+        may=may_cancel_batch,
+        fits=lambda batch: batch.closed_at is None,
+    ),
+    "cancel": BatchAction(
+        code="canceled",
+        words=gettext_lazy("Cancel"),
+        yes=gettext_lazy("Yes, cancel"),
+        past=gettext_lazy("Canceled: what waits of it ends, and what runs is asked to stop."),
+        consequence=gettext_lazy(
+            "Its waiting jobs end at once. Running ones are asked to stop and end within moments. It takes no "
+            "more jobs, and cannot be retried as a whole afterwards."
+        ),
+        perform=batches.cancel_batch,
+        may=may_cancel_batch,
+        fits=lambda batch: batch.completed_at is None and batch.canceled_at is None,
+        concerns=UNFINISHED,
+    ),
+}
+
+
+def count_in(batch: Any, statuses: frozenset[str]) -> int:
+    """Return how many of a batch's jobs are in these statuses."""
+    return sum(batch.told.by_status[status] for status in statuses)
+
+
+class BatchActions(OwnPages):
+    """The buttons of a batch's page. A button is only an offer: the engine asks the access policy."""
+
+    def act_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons, by name."""
+        return {verb: (f"<path:object_id>/{verb}/", partial(self._act, verb=verb)) for verb in ACTIONS}
+
+    def buttons(self, request: HttpRequest, batch: Any) -> list[tuple[str, str]]:
+        """Return what this user may do to the batch now: the words and the address of each button."""
+        return [
+            (act.words, self.url_of(verb, batch.pk))
+            for verb, act in ACTIONS.items()
+            if act.fits(batch) and act.may(request.user, batch)
+        ]
+
+    def _act(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        batch = self.find(request, object_id)
+        if batch is None:
+            return self.gone(request, object_id)
+        if not ACTIONS[verb].may(request.user, batch):
+            raise PermissionDenied
+        if request.method != "POST":
+            return self._confirm(request, batch, ACTIONS[verb])
+        self._perform(request, batch, ACTIONS[verb])
+        return self.go_to(batch.pk)
+
+    def _confirm(self, request: HttpRequest, batch: Any, act: BatchAction) -> HttpResponse:
+        """Return the page that says what would happen."""
+        title = _("%(action)s: %(batch)s") % {"action": act.words, "batch": batch}
+        return self.page(
+            request,
+            "batch/confirm.html",
+            title,
+            title,
+            act=act,
+            fits=act.fits(batch),
+            state=state_badge(batch.told.state),
+            counts=[
+                (format_number(count), badge(status))
+                for status, count in batch.told.by_status.items()
+                if count and status in act.concerns
+            ],
+            back_url=self.url_of("change", batch.pk),
+        )
+
+    def _perform(self, request: HttpRequest, batch: Any, act: BatchAction) -> None:
+        try:
+            changed = act.perform(batch, user=request.user)
+        except JobsError as refusal:
+            self.message_user(request, told(refusal), messages.WARNING, extra_tags=refusal.code)
+            return
+        self.remember(request, [changed], in_english(act.past))
+        if act.concerns and changed.refused:
+            text = ngettext(
+                "%(count)s job is left as it is: the access policy refuses it.",
+                "%(count)s jobs are left as they are: the access policy refuses them.",
+                changed.refused,
+            )
+            text %= {"count": format_number(changed.refused)}
+            self.message_user(request, text, messages.WARNING, extra_tags="refused_by_policy")
+        if changed.fault and changed.completed_at is not None:
+            text = _("Not submitted yet: %(reason)s") % {"reason": reason_of(changed.fault)}
+            self.message_user(request, text, messages.WARNING, extra_tags="not_submitted")
+        else:
+            self.message_user(request, act.past, extra_tags=act.code)
+
+
+# The read-only facts on a batch's page.
+
+
+class BatchFacts(BaseAdmin):
+    """The fields of a batch's page."""
+
+    fieldsets = (
+        (None, {"fields": (("of_organization", "owned_by", "takes_jobs_of"),)}),
+        (gettext_lazy("What follows"), {"fields": ("if_completed", "if_failed")}),
+        (gettext_lazy("Times"), {"fields": (("created", "started", "closed", "expired", "ended_at"),)}),
+        (gettext_lazy("Changes"), {"fields": (("canceled_on", "canceler"), "retrier", "kept")}),
+    )
+
+    created = field(gettext_lazy("created"), "created_at", moment)
+    started = field(gettext_lazy("started"), "started_at", moment)
+    closed = field(gettext_lazy("closed"), "closed_at", moment)
+    expired = field(gettext_lazy("expired"), "expired_at", moment)
+    ended_at = field(gettext_lazy("ended"), "completed_at", moment)
+    canceled_on = field(gettext_lazy("canceled"), "canceled_at", moment)
+    canceler = field(gettext_lazy("by"), "canceled_by", line)
+    retrier = field(gettext_lazy("last retried by"), "retried_by", line)
+    kept = field(gettext_lazy("jobs that the access policy refused"), "refused", format_number)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out the lines that are empty for this batch."""
+        if obj is None:
+            return self.fieldsets
+        obj.hidden_names, obj.pages = hidden_from(request.user), OpenPages(request, self.admin_site.name)
+        fields = [name for _, options in self.fieldsets for item in options["fields"] for name in _names(item)]
+        hidden = {name for name in fields if says_nothing(getattr(self, name), obj)}
+        return [
+            (title, {**options, "fields": shown})
+            for title, options in self.fieldsets
+            if (shown := without(options["fields"], hidden))
+        ]
+
+    @fact(gettext_lazy("organization"), "organization", always=True)
+    def of_organization(self, batch: Any) -> SafeString | str:
+        """Return the id of the batch's organization, with a link to its page or to its jobs."""
+        return organization_line(batch.pages, batch)
+
+    @fact(gettext_lazy("owner"), "owner_name")
+    def owned_by(self, batch: Any) -> SafeString | str:
+        """Return the name of the batch's owner, with a link to their jobs."""
+        return owner_jobs(Links(self.admin_site.name), batch.owner_name)
+
+    @fact(gettext_lazy("open to"), "open_to", always=True)
+    def takes_jobs_of(self, batch: Any) -> str:
+        """Return whose jobs the batch takes beside those of server code."""
+        if batch.open_to == OpenTo.OWNER and not batch.owner_name:
+            return gettext("server code alone")
+        return str(batch.get_open_to_display())
+
+    @fact(gettext_lazy("if all complete"), "then")
+    def if_completed(self, batch: Any) -> SafeString:
+        """Return what is submitted once all its jobs completed."""
+        return self._follow_up(batch, batch.then, batch.then_job_id)
+
+    @fact(gettext_lazy("if not"), "on_failure")
+    def if_failed(self, batch: Any) -> SafeString:
+        """Return what is submitted once all its jobs ended and not all completed."""
+        return self._follow_up(batch, batch.on_failure, batch.on_failure_job_id)
+
+    def _follow_up(self, batch: Any, given: dict[str, Any], pk: int | None) -> SafeString:
+        """Return a link to the job that was submitted, or what will be, with sensitive values masked."""
+        kind = self._kind(batch, str(given["job_type"]))
+        if pk is not None:
+            return self._submitted(batch, kind, pk)
+        values = {name: value for name, value in given.items() if name != "job_type"}
+        shown = as_json(values, batch.hidden_names) if values else ""
+        # Translators: the name of a job type, and what is submitted of it.
+        text = gettext("{type}, not submitted yet {parameters}")
+        return format_html(text, type=kind, parameters=shown)
+
+    @staticmethod
+    def _kind(batch: Any, name: str) -> SafeString | str:
+        """Return the name of a type as a link to its page, where the reader may open it."""
+        return linked(batch.pages.job_type(JobType.primary.filter(pk=name).first()), line(name, 60))
+
+    @staticmethod
+    def _submitted(batch: Any, kind: SafeString | str, pk: int) -> SafeString:
+        found = Job.primary.filter(pk=pk).first()
+        if found is None:
+            return format_html(gettext("{type}: submitted, and deleted since"), type=kind)
+        return format_html("{}: {}", kind, linked(batch.pages.job(found), found.name))
+
+
+def _names(item: Any) -> tuple[str, ...]:
+    return (item,) if isinstance(item, str) else tuple(item)
+
+
+def is_missing_follow_up(batch: Batch) -> bool:
+    """Return whether the batch has ended, and what should follow it could not be submitted."""
+    return bool(batch.fault) and batch.completed_at is not None
+
+
+# The list of batches: its columns, its filters, and how far it looks.
+
+
+#: How many of the newest batches are looked at where no index finds those that are asked for.
+RECENT: Final = 100_000
+
+
+class StateFilter(BoundedFilter):
+    """Narrows the list to one state."""
+
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def needs_bound(self) -> bool:
+        """Return whether an ended state is chosen: an index finds what has not ended."""
+        return self.chosen() not in {None, *UNFINISHED_STATES}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in BatchState]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.in_state(chosen)
+
+
+class BatchCreatedFilter(CreatedFilter):
+    """Narrows the list to the batches that were made lately."""
+
+    def needs_bound(self) -> bool:
+        """Return whether a time is chosen, which no index finds."""
+        return self.chosen() is not None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        if chosen is None:
+            return queryset
+        return queryset.filter(created_at__gte=database.now() - dt.timedelta(hours=self.hours[chosen]))
+
+
+class BatchList(DeclaredList):
+    """A page of the batches that a user may see, each with its status as ``told``, in a fixed number of statements.
+
+    ``looks_back`` is how many of the newest were looked at; None for all.
+    """
+
+    looks_back: int | None = None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        chosen = [item for item in self.filter_specs if isinstance(item, BoundedFilter)]
+        is_words = bool(self.query) and parse_batch_id(self.query.strip()) is None
+        if not is_words and not any(item.needs_bound() for item in chosen):
+            return rows
+        too_old = oldest_key(Batch, RECENT)
+        self.looks_back = RECENT if too_old else None
+        return rows.filter(pk__gt=too_old or 0)
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        pks = [batch.pk for batch in self.result_list]
+        rows = list(up_to_date(Batch.primary.filter(pk__in=pks)).order_by("-pk")) if pks else []
+        self.result_list = with_status(rows)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing that is shown goes on."""
+        return all(batch.told.state not in UNFINISHED_STATES for batch in self.result_list)
+
+
+def with_status(batches: list[Any]) -> list[Any]:
+    """Note on each of these batches its status, as ``told``, and what its organization is called now."""
+    organization_ids.mark(batches)
+    for batch, description in zip(batches, describe_batches(batches), strict=True):
+        batch.told = description
+    return batches
+
+
+def search(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Return the batch with this id, or those with these words in their name."""
+    term = clean_term(text.strip())
+    if not term:
+        return rows.none() if text.strip() else rows
+    parsed = parse_batch_id(term)
+    if parsed is not None:
+        return rows.filter(pk=parsed[0], created_at__year=parsed[1])
+    return rows.filter(name__icontains=term)
+
+
+class BatchColumns(OwnPages):
+    """The columns and filters of the list."""
+
+    list_display = ("batch", "state", "progress", "failed_jobs", "tenant_and_owner", "age")
+    list_filter = (StateFilter, OrganizationFilter, BatchCreatedFilter)
+    # Django shows the search box only if a field is named here. ``search`` decides what is searched.
+    search_fields = ("pk",)
+    search_help_text = gettext_lazy("A batch id, or words of a name.")
+
+    @admin.display(description=gettext_lazy("batch"))
+    def batch(self, batch: Batch) -> SafeString:
+        """Return the batch's id and, below it, its name."""
+        return format_html("{}<br><small>{}</small>", batch.batch_id, line(batch.name, 60) if batch.name else "")
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, batch: Any) -> SafeString:
+        """Return the state, and whether something is wrong that the state alone does not tell."""
+        return format_html(
+            '{}<br><small data-code="{}">{}</small>', state_badge(batch.told.state), note_code(batch), note(batch)
+        )
+
+    @admin.display(description=gettext_lazy("organization"))
+    def tenant_and_owner(self, batch: Any) -> SafeString:
+        """Return the batch's organization, as a link that narrows the list, and its owner, as one to their jobs."""
+        url = "" if is_gone(batch) else f"?{urlencode({'organization': batch.organization_id})}"
+        name = linked(url, tenant(batch))
+        if not batch.owner_name:
+            return format_html("{}", name)
+        owner = owner_jobs(Links(self.admin_site.name), batch.owner_name, 40)
+        return format_html("{}<br><small>{}</small>", name, owner)
+
+    @admin.display(description=gettext_lazy("ended jobs"))
+    def progress(self, batch: Any) -> SafeString:
+        """Return how many of its jobs have ended."""
+        return progress_of(batch)
+
+    @admin.display(description=gettext_lazy("failed"))
+    def failed_jobs(self, batch: Any) -> SafeString | str:
+        """Return how many of its jobs failed, by status, each as a link to these jobs."""
+        links = Links(self.admin_site.name)
+        counts = [(status, batch.told.by_status[status]) for status in Status if status in WITH_ERRORS]
+        return (
+            format_html_join(
+                mark_safe("<br>"),
+                '<a href="{}">{} {}</a>',
+                (
+                    (links.jobs_of_batch(batch.batch_id, status), format_number(count), badge(status))
+                    for status, count in counts
+                    if count
+                ),
+            )
+            or NOTHING
+        )
+
+    @admin.display(description=gettext_lazy("created"))
+    def age(self, batch: Batch) -> SafeString:
+        """Return how long ago the batch was made and, below it, how long ago it ended."""
+        if batch.completed_at is None:
+            return ago(batch.created_at)
+        # Translators: how long ago a batch ended: "ended 3 h ago".
+        ended = format_html(_("ended {ago}"), ago=ago(batch.completed_at))
+        return format_html("{}<br><small>{}</small>", ago(batch.created_at), ended)
+
+
+#: What the state alone does not tell, by its code.
+NOTES: Final = {
+    "stopping": gettext_lazy("stopping"),
+    "being_retried": gettext_lazy("being retried"),
+    "follow_up_missing": gettext_lazy("what follows is missing"),
+    "expired": gettext_lazy("nobody closed it"),
+    "": "",
+}
+
+
+def note_code(batch: Batch) -> str:
+    """Return the code of what the state alone does not tell; empty where there is nothing."""
+    if batch.completed_at is None:
+        if batch.canceled_at is not None:
+            return "stopping"
+        return "being_retried" if batch.retry_position is not None else ""
+    if batch.fault:
+        return "follow_up_missing"
+    return "expired" if batch.expired_at else ""
+
+
+def note(batch: Batch) -> str:
+    """Return what the state alone does not tell."""
+    return str(NOTES[note_code(batch)])
+
+
+def progress_of(batch: Any) -> SafeString:
+    """Return a bar and how many of a batch's jobs have ended, of how many."""
+    count = _("%(count)s of %(most)s") % {"count": format_number(batch.ended), "most": format_number(batch.total)}
+    return format_html(
+        '<progress max="{}" value="{}" aria-label="{}"></progress> <small>{}</small>',
+        max(1, batch.total),
+        batch.ended if batch.total else int(batch.completed_at is not None),
+        _("ended jobs"),
+        count,
+    )
+
+
+# Batches: the list, the page of one, and what people do to them.
+
+
+#: Characters of an error.
+ERROR: Final = 400
+#: Milliseconds after which an open page asks again, and jobs of a batch up to which that is soon.
+QUICK_PAUSE: Final = 2_000
+PAUSE: Final = 5_000
+MAX_QUICK: Final = 1_000
+
+
+@admin.register(Batch)
+class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
+    """Puts together what the ``batch_*`` files give: columns, filters, facts, buttons, failures and the graph."""
+
+    change_list_template = "admin/django_jobs/batch/change_list.html"
+    change_form_template = "admin/django_jobs/batch/change_form.html"
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons."""
+        return self.act_views()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return Batch.primary.visible_to(request.user).order_by("-pk")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BatchList
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        return search(queryset, search_term), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the batch with this primary key or this batch id, with its status, if the user may see it."""
+        parsed = parse_batch_id(object_id)
+        batch = super().get_object(request, str(parsed[0]) if parsed else object_id, from_field)
+        if batch is None or (parsed and batch.created_at.year != parsed[1]):
+            return None
+        found = with_status(list(up_to_date(Batch.primary.filter(pk=batch.pk))))
+        return found[0] if found else None
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = context["original"]
+        context |= self._page_of(request, batch) if batch is not None else {}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _page_of(self, request: HttpRequest, batch: Any) -> dict[str, Any]:
+        """Return what stands on a batch's page around its facts."""
+        links = Links(self.admin_site.name)
+        notices, failed = notices_of(batch), self._failures(batch)
+        return {
+            "subtitle": None,
+            "title": str(batch),
+            "state_badge": state_badge(batch.told.state),
+            "note": note(batch),
+            "note_code": note_code(batch),
+            "notices": notices,
+            "news": _news_of(batch, failed.get("failures", []), [str(notice.text) for notice in notices]),
+            "progress": progress_of(batch),
+            "pause": QUICK_PAUSE if batch.total <= MAX_QUICK else PAUSE,
+            "is_over": batch.told.state not in UNFINISHED_STATES,
+            "jobs_url": links.jobs_of_batch(batch.batch_id),
+            "counts": [
+                (links.jobs_of_batch(batch.batch_id, status), format_number(count), badge(status))
+                for status, count in batch.told.by_status.items()
+                if count
+            ],
+            "buttons": self.buttons(request, batch),
+            **failed,
+            **self._graph(links, batch),
+        }
+
+    @staticmethod
+    def _failures(batch: Any) -> dict[str, Any]:
+        """Return what failed. Nothing is read where nothing did."""
+        if not count_in(batch, WITH_ERRORS):
+            return {}
+        found = read_failures(batch.pk)
+        kinds = JobType.primary.in_bulk({group.first.job_type_id for group in found.groups})
+        rows = [_failure_row(batch, group, kinds.get(group.first.job_type_id)) for group in found.groups]
+        return {"failures": rows, "more_failures": found.more_groups, "failures_are_cut": found.is_cut}
+
+    @staticmethod
+    def _graph(links: Links, batch: Any) -> dict[str, Any]:
+        """Return the drawing of the dependencies among its jobs, where there are some."""
+        graph = read_graph(batch.pk, batch.total)
+        if graph is None:
+            return {}
+
+        def address_of(box: Box) -> str:
+            if box.count == 1:
+                return links.page("django_jobs_job_change", box.node.pk)
+            return links.jobs_of_batch(batch.batch_id, box.node.status, box.node.job_type)
+
+        return {"graph": graph, "drawing": draw_graph(graph, address_of), "unlinked": max(0, batch.total - graph.jobs)}
+
+
+def _news_of(batch: Any, failures: list[dict[str, Any]], notices: list[str]) -> News:
+    """Return how far the batch is, and what is wrong first: the error of its largest group, or else a notice."""
+    state = str(BatchState(batch.told.state).label)
+    failed = count_in(batch, WITH_ERRORS)
+    # Translators: the name of a batch, its state, and how many of its jobs have ended.
+    told = _("%(batch)s: %(state)s, %(count)s of %(most)s ended") % {
+        "batch": batch.name or batch.batch_id,
+        "state": state,
+        "count": format_number(batch.ended),
+        "most": format_number(batch.total),
+    }
+    if failed:
+        told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', failed) % {'count': format_number(failed)}}"
+    reasons = [row["said"] for row in failures[:1]] or notices[:1]
+    return News(text=sentence(told, note(batch), *reasons), state=f"{state} {note(batch)} {reasons}")
+
+
+def _failure_row(batch: Any, group: BatchFailure, kind: JobType | None) -> dict[str, Any]:
+    job, pages = group.first, batch.pages
+    # A host's policy may hide single jobs from people who see the organization.
+    url = pages.job(job)
+    error = (job.error_message or _("(without a text)")) if url else _("(its error is not shown to you)")
+    return {
+        "kind": linked(pages.job_type(kind) or pages.links.jobs_of_type(job.job_type_id), line(job.job_type_id, 60)),
+        "count": group.count,
+        "error": line(error, ERROR),
+        "said": error[:ERROR],
+        "name": job.name,
+        "url": url,
+        "badge": badge(job.status),
+        "list_url": pages.links.jobs_of_batch(batch.batch_id, job.status, job.job_type_id),
+        "is_consequence": group.is_consequence,
+        "is_retried": group.is_retried,
+    }
+
+
+# What failed in a batch, in groups of like errors, so that a person sees the few faults behind many failed jobs.
+
+
+#: Failed jobs that are looked at, the oldest first, and groups that are shown.
+MAX_LOOKED_AT: Final = 1_000
+MAX_GROUPS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFailure:
+    """Jobs of one type with like errors; ``first`` is the one that was submitted first.
+
+    ``is_consequence`` says that they died because a job that they waited for did, and ``is_retried`` that they are not
+    dead but will be tried again by themselves.
+    """
+
+    first: Job
+    count: int
+    is_consequence: bool
+    is_retried: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFailures:
+    """The groups: causes before consequences, the dead before what is tried again, the largest first.
+
+    With ``is_cut`` more jobs failed than were looked at, and a group may be larger than it says.
+    """
+
+    groups: list[BatchFailure]
+    more_groups: int
+    is_cut: bool
+
+
+def read_failures(batch_pk: int) -> BatchFailures:
+    """Return what failed of a batch and was not retried, by two statements."""
+    rows = Job.primary.filter(batch_id=batch_pk, status__in=sorted(WITH_ERRORS)).order_by("pk")
+    found = list(
+        rows.values_list("pk", "job_type_id", "error_fingerprint", "is_orphaned", "status")[: MAX_LOOKED_AT + 1]
+    )
+    groups: dict[tuple[bool, bool, str, str], list[int]] = defaultdict(list)
+    for pk, job_type, fingerprint, is_orphaned, status in found[:MAX_LOOKED_AT]:
+        key = (is_orphaned, status in AWAITING_RETRY, job_type, "" if is_orphaned else fingerprint)
+        groups[key].append(pk)
+    ordered = sorted(groups.items(), key=lambda item: (*item[0][:2], -len(item[1]), item[1][0]))
+    shown = ordered[:MAX_GROUPS]
+    fields = ("created_at", "job_type_id", "status", "error_message", "organization_id", "owner_id")
+    samples = Job.primary.only(*fields).in_bulk([pks[0] for _, pks in shown]) if shown else {}
+    return BatchFailures(
+        groups=[
+            BatchFailure(first=samples[pks[0]], count=len(pks), is_consequence=is_orphaned, is_retried=is_retried)
+            for (is_orphaned, is_retried, *_), pks in shown
+            if pks[0] in samples
+        ],
+        more_groups=len(ordered) - len(shown),
+        is_cut=len(found) > MAX_LOOKED_AT,
+    )
+
+
+# What is wrong with a batch, or what it waits for, in words that say what to do: on its page, and on the monitor.
+
+
+def notices_of(batch: Any) -> list[Notice]:
+    """Return what people should know of a batch that has its status as ``told``, the most urgent first."""
+    return [*_missing(batch), *_expired(batch), *_failed(batch), *_open(batch)]
+
+
+def _missing(batch: Any) -> list[Notice]:
+    if not batch.fault or batch.completed_at is None:
+        return []
+    reason = reason_of(batch.fault)
+    can_submit = ACTIONS["follow-up"].fits(batch)
+    if is_tried_again(batch.fault):
+        text = _("What should follow this batch waits, and is tried again every few seconds. %(reason)s")
+        advice = _("Mend the cause; “Submit what follows” tries it at once.") if can_submit else _("Mend the cause.")
+        return [Notice(level="warning", code="follow_up_waits", text=text % {"reason": reason}, advice=advice)]
+    text = _("What should follow this batch was not submitted. %(reason)s")
+    advice = _("Mend the cause, then press “Submit what follows”.") if can_submit else _("Mend the cause.")
+    return [Notice(level="error", code="follow_up_missing", text=text % {"reason": reason}, advice=advice)]
+
+
+def _expired(batch: Any) -> list[Notice]:
+    if batch.expired_at is None:
+        return []
+    text = _("Nobody closed this batch in time, so it was closed, and it counts as failed.")
+    advice = _(
+        "Have the code that makes it close it: “with create_batch(…) as batch:” does, also where the block raises."
+    )
+    return [Notice(level="warning", code="expired", text=text, advice=advice)]
+
+
+def _failed(batch: Any) -> list[Notice]:
+    if batch.told.state != BatchState.FAILED:
+        return []
+    failed, canceled = count_in(batch, RETRYABLE_BY_HAND), batch.told.by_status[Status.CANCELED]
+    notices = []
+    if failed:
+        text = ngettext("%(count)s job did not complete.", "%(count)s jobs did not complete.", failed) % _count(failed)
+        advice = _("Mend the cause, which is told below, then press “Retry failed”: only these run again.")
+        notices.append(Notice(level="error", code="jobs_failed", text=text, advice=advice))
+    if canceled:
+        text = ngettext(
+            "%(count)s job was canceled, and so the batch stays failed.",
+            "%(count)s jobs were canceled, and so the batch stays failed.",
+            canceled,
+        )
+        advice = _("A canceled job is not retried; “Run again” on its page submits a new one, outside this batch.")
+        notices.append(Notice(level="warning", code="jobs_canceled", text=text % _count(canceled), advice=advice))
+    return notices
+
+
+def _open(batch: Any) -> list[Notice]:
+    if batch.told.state != BatchState.OPEN:
+        return []
+    if batch.total and batch.ended >= batch.total:
+        text = _("All its jobs have ended, but the batch is still open: it ends once it is closed.")
+        advice = _("Press “Close” if no more jobs are to come.")
+        return [Notice(level="warning", code="all_ended", text=text, advice=advice)]
+    text = _("The batch is open: more jobs may be added until it is closed.")
+    return [Notice(level="info", code="open", text=text)]
+
+
+def _count(count: int) -> dict[str, str]:
+    return {"count": format_number(count)}
+
+
+def monitor_notices(moment: dt.datetime, organizations: Collection[Any] | None, links: Links) -> list[Notice]:
+    """Return a notice for each batch of these tenants that expired or lacks its follow-up since a day ago."""
+    found, has_more = troubled_batches(moment, organizations)
+    notices = [_troubled(batch, links) for batch in found]
+    if not has_more:
+        return notices
+    return [*notices, Notice(level="warning", code="more_batches", text=_("There are more such batches."))]
+
+
+def _troubled(batch: Any, links: Links) -> Notice:
+    code, text = "expired", _("%(batch)s: nobody closed it in time, and so it counts as failed.")
+    if is_tried_again(batch.fault):
+        code, text = "follow_up_waits", _("%(batch)s: what should follow it waits (%(reason)s).")
+    elif batch.fault:
+        code, text = "follow_up_missing", _("%(batch)s: what should follow it was not submitted (%(reason)s).")
+    text %= {"batch": batch, "reason": reason_of(batch.fault).rstrip(".")}
+    return Notice(level="warning", code=code, text=text, links=_link(links, batch.pk))
+
+
+def _link(links: Links, pk: int) -> tuple[tuple[str, str], ...]:
+    address = links.batch(pk)
+    return ((_("See what to do"), address),) if address else ()

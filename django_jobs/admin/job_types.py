@@ -1,0 +1,638 @@
+"""Job types: the list, the page of one, its form and switches."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import ADDITION
+from django.core.exceptions import PermissionDenied
+from django.core.validators import MaxValueValidator
+from django.db.models import Avg, Count, ExpressionWrapper, F, Field
+from django.db.models import DurationField as DatabaseDuration
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs import pools
+from django_jobs.admin import bar
+from django_jobs.admin.bar import Links
+from django_jobs.admin.forms import SubmissionForm
+from django_jobs.admin.pages import BaseAdmin, DatalistInput, Notice, OwnPages, SystemAdminWrites, View, is_system_admin
+from django_jobs.admin.reasons import alone, cut, key_words, notice_of, waiting_count
+from django_jobs.admin.writing import (
+    HELP,
+    NOTHING,
+    CappedCount,
+    DurationField,
+    badge,
+    brief_duration,
+    format_duration,
+    format_number,
+    format_percent,
+    line,
+    type_title,
+    without,
+)
+from django_jobs.engine.control import switches
+from django_jobs.engine.control.switches import close_breaker
+from django_jobs.engine.dispatch.limits import limits_of
+from django_jobs.engine.execution.retry_policy import back_off
+from django_jobs.engine.insight.inspection import LimitsInUse, has_jobs, jobs, open_breakers, read_in_use, waiting
+from django_jobs.engine.insight.problems import unknown_permissions
+from django_jobs.engine.job_types import types
+from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.job_types.parameters import is_rekeyed
+from django_jobs.engine.job_types.types import RETRY_FIELDS
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import capped_count
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.engine.store.values import Lane
+from django_jobs.engine.submission.targets import submittable
+from django_jobs.models import JobType
+from django_jobs.models.job_type import MAX_RETRIES, MAX_SECONDS
+from django_jobs.statuses import IN_FLIGHT, Priority, Status
+from django_jobs.texts import Text, translated
+
+# What keeps a type's jobs from starting now: its breaker, with the page that closes it, and its limits in use.
+
+
+#: Organizations and keys at their limits that are named; the others are counted.
+SHOWN: Final = 5
+
+
+#: A limit's field, a title, names and counts of what is at the limit, and how many more there are.
+Full = tuple[str, str, list[tuple[Any, int]], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """What the page tells of a type's limits: how many are queued or running, and further rows of a name and a value.
+
+    ``full`` tells of each limit what is at it. Without ``is_rekeyed`` the jobs are held until they are in other lanes.
+    """
+
+    in_flight: str
+    rows: list[tuple[str, str]]
+    full: list[Full]
+    is_rekeyed: bool
+
+
+class BreakerPage(OwnPages):
+    """What a type's page says of a breaker that holds its jobs, and the page that asks before it closes one."""
+
+    def breaker_notice(self, kind: JobType) -> Notice | None:
+        """Return what to say of the breaker that holds a type's jobs; None where none does."""
+        found = open_breakers([kind.pk]) if kind.breaker_failures else []
+        return notice_of(found[0], database.now(), self.url_of("close_breaker", kind.pk)) if found else None
+
+    def _close_breaker(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return the page that asks, or close the breaker of a type by the engine's verb."""
+        if not is_system_admin(request):
+            raise PermissionDenied
+        kind = self.find(request, object_id)
+        if kind is None:
+            return self.gone(request, object_id)
+        if request.method == "POST":
+            if close_breaker(kind.pk, user=request.user):
+                database.once_on_commit(bar.forget)
+                text = _("The breaker of %(type)s is closed: what waited may start.") % {"type": kind.pk}
+                self.message_user(request, text, extra_tags="closed")
+            else:
+                text = _("The breaker of %(type)s was closed already.") % {"type": kind.pk}
+                self.message_user(request, text, messages.WARNING, extra_tags="already_closed")
+            return self.go_back(request, kind.pk)
+        title = _("Close the breaker of %(type)s?") % {"type": kind.pk}
+        found = open_breakers([kind.pk])
+        context: dict[str, Any] = {"kind": kind, "back_url": self.url_of("change", kind.pk)}
+        if found:
+            context |= {
+                "breaker": found[0],
+                "alone": alone(found[0]),
+                "waiting": waiting_count(found[0]),
+                "error": cut(found[0].error_message),
+            }
+        return self.page(request, "jobtype/close_breaker.html", title, title, **context)
+
+
+def read_flow(kind: JobType, user: Any) -> Flow:
+    """Return what a type's page tells of its limits, read in a constant number of statements."""
+    in_use = read_in_use(kind)
+    in_flight = _of(in_use.total, kind.max_running)
+    return Flow(in_flight=in_flight, rows=_rows(kind), full=_full(kind, in_use, user), is_rekeyed=is_rekeyed(kind))
+
+
+def _of(count: int, most: int | None) -> str:
+    if most is None:
+        return format_number(count)
+    # Translators: how many jobs there are, and how many there may be: "3 of 10".
+    return _("%(count)s of %(most)s") % {"count": format_number(count), "most": format_number(most)}
+
+
+def _rows(kind: JobType) -> list[tuple[str, str]]:
+    count = None if kind.max_starts is None else limits_of([kind]).rates.counted(kind.pk)
+    if count is None:
+        return []
+    name = _("Starts in %(duration)s") % {"duration": format_duration(kind.max_starts_window)}
+    return [(name, _of(count, kind.max_starts))]
+
+
+def _full(kind: JobType, in_use: LimitsInUse, user: Any) -> list[Full]:
+    groups: list[Full] = []
+    if kind.max_running_per_organization is not None:
+        full = in_use.full_organizations()
+        names = current_ids(_first(full))
+        shown = [(line(names.get(pk) or _gone(pk), 40), full[pk]) for pk in _first(full)]
+        most = kind.max_running_per_organization
+        title = ngettext("Organizations at their limit of %(most)s", "Organizations at their limit of %(most)s", most)
+        title %= {"most": format_number(most)}
+        groups.append(("max_running_per_organization", title, shown, len(full) - len(shown)))
+    if kind.concurrency_key and is_rekeyed(kind):
+        lanes = in_use.full_keys()
+        shown = [(_lane_words(kind, lane, user), lanes[lane]) for lane in _first(lanes)]
+        most = kind.max_running_per_key
+        title = ngettext("Keys at their limit of %(most)s", "Keys at their limit of %(most)s", most)
+        title %= {"most": format_number(most)}
+        groups.append(("max_running_per_key", title, shown, len(lanes) - len(shown)))
+    return groups
+
+
+def _gone(pk: Any) -> str:
+    return _("%(organization)s, which is gone") % {"organization": pk}
+
+
+def _first(found: Mapping[Any, int]) -> list[Any]:
+    return list(itertools.islice(found, SHOWN))
+
+
+def _lane_words(kind: JobType, lane: Lane, user: Any) -> Any:
+    """Return the value of the key that a lane has, which a job in flight knows."""
+    own = {"job_type": kind, "organization_id": lane.organization_pk, "lane_key": lane.key}
+    job = jobs().filter(status__in=sorted(IN_FLIGHT), **own).only("input_parameters").first()
+    return key_words(kind, job.input_parameters, hidden_from(user)) if job else _("a key")
+
+
+# The form of a job type: it offers the known handlers, takes durations, and never undoes somebody else's click.
+
+
+if TYPE_CHECKING:
+    BaseForm = forms.ModelForm[JobType]
+else:
+    BaseForm = forms.ModelForm
+
+MAX_DELAYS: Final = 12
+#: What is said of a field whose seconds people see and type as a duration.
+DURATION_HELPS: Final = {
+    "default_timeout": gettext_lazy("The time that one attempt may take."),
+    "retry_delay": gettext_lazy("The time before the first retry; doubled for each further one."),
+    "deduplication_window": gettext_lazy("The time in which the same work is refused; 0 switches it off."),
+    "max_starts_window": gettext_lazy("The time of the window."),
+    "breaker_pause": gettext_lazy("The time between two tries while they are held."),
+}
+#: What keeps jobs from being submitted, from starting and from being kept: titles, what that means, and the fields.
+LIMITS: Final[tuple[tuple[Any, Any], ...]] = (
+    (
+        gettext_lazy("Limits of submissions"),
+        {
+            "description": gettext_lazy("A submission beyond these is refused."),
+            "fields": ("deduplication_window", ("rate_limit", "rate_limit_window")),
+        },
+    ),
+    (
+        gettext_lazy("Limits of what runs"),
+        {
+            "description": gettext_lazy(
+                "Jobs beyond these are accepted, and wait until others have ended. They hold up no other "
+                "type. The narrowest limit decides. To stop a type altogether, pause it."
+            ),
+            "fields": ("max_running", "max_running_per_organization", ("concurrency_key", "max_running_per_key")),
+        },
+    ),
+    (
+        gettext_lazy("Rate of starts"),
+        {
+            "description": gettext_lazy(
+                "Jobs beyond these wait, too: for a service that takes so many calls a minute."
+            ),
+            "fields": (("max_starts", "max_starts_window"), "max_starts_per_key"),
+        },
+    ),
+    (
+        gettext_lazy("Breaker"),
+        {
+            "description": gettext_lazy(
+                "For a service that may fail as a whole: its jobs wait until one of them gets through, "
+                "instead of spending their retries."
+            ),
+            "fields": (("breaker_failures", "breaker_pause"),),
+        },
+    ),
+    (
+        gettext_lazy("Pool"),
+        {
+            "description": gettext_lazy(
+                "Workers serve the pool that they were started for, by jobs_worker --pool. "
+                "What waits moves along when another pool is chosen."
+            ),
+            "fields": ("pool",),
+        },
+    ),
+    (
+        gettext_lazy("Retention"),
+        {
+            "description": gettext_lazy("Deleted jobs take their history and the files that they saved with them."),
+            "fields": ("retention_days",),
+        },
+    ),
+)
+
+
+class TypeForm(BaseForm):
+    """Tells what is wrong with a type in the language of who reads it."""
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        for item in [item for items in getattr(error, "error_dict", {}).values() for item in items]:
+            if isinstance(item.message, Text):
+                item.code, item.message = item.message.code, translated(item.message)
+        super().add_error(field, error)
+
+
+class JobTypeForm(BaseAdmin):
+    """Chooses the form field of each field of a job type."""
+
+    form = TypeForm
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        if _is_duration(db_field):
+            field = db_field.formfield(form_class=DurationField, **kwargs)
+            own = DURATION_HELPS.get(db_field.name, db_field.help_text)
+            field.help_text = format_lazy("{} {}", own, HELP)  # type: ignore[union-attr]
+            return field
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "handler_method" and field is not None:
+            field.widget = DatalistInput(registered_handlers, attrs={"class": "vTextField", "maxlength": "255"})
+            field.help_text = _("%(help)s The declared ones are offered.") % {"help": db_field.help_text}
+        return field
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Offer the pools that there are, and the one that the type has."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if "pool" in form.base_fields:
+            own = form.base_fields["pool"]
+            form.base_fields["pool"] = forms.ChoiceField(
+                label=own.label, choices=pool_choices(obj), help_text=own.help_text
+            )
+        if obj is not None:
+            # The form then knows what the page showed, and a page that is old does not undo what others have changed.
+            for field in form.base_fields.values():
+                field.show_hidden_initial = True
+        return form
+
+
+def pool_choices(kind: JobType | None) -> list[tuple[str, str]]:
+    """Return the pools to choose from, with labels; that of the type is among them, whatever the settings say."""
+    choices = [(name, name) for name in pools.names()]
+    if kind is not None and kind.pool not in pools.names():
+        choices.append((kind.pool, _("%(pool)s (not in the settings)") % {"pool": kind.pool}))
+    return choices
+
+
+def _is_duration(field: Field[Any, Any]) -> bool:
+    """Return whether the field holds seconds: those are the numbers that are bounded by 30 days."""
+    return any(isinstance(item, MaxValueValidator) and item.limit_value == MAX_SECONDS for item in field.validators)
+
+
+def registered_handlers() -> list[str]:
+    """Return the dotted paths of the functions that code declares as handlers, sorted."""
+    return sorted({declaration.path for declaration in types.declared_types()})
+
+
+def changed_values(form: forms.ModelForm[JobType]) -> dict[str, Any]:
+    """Return the fields that the user changed, without those that differ because the page was old."""
+    names = {field.attname for field in JobType._meta.concrete_fields}
+    return {name: form.cleaned_data[name] for name in form.changed_data if name in names}
+
+
+def retry_schedule(kind: JobType) -> list[str]:
+    """Return the delays before the first retries, without jitter."""
+    numbers = range(1, min(kind.max_retries, MAX_DELAYS) + 1)
+    return [format_duration(round(back_off(number, kind.retry_delay, 0))) for number in numbers]
+
+
+def total_delay(kind: JobType) -> str:
+    """Return the sum of all delays before retries; the runs are not counted."""
+    delays = (back_off(number, kind.retry_delay, 0) for number in range(1, kind.max_retries + 1))
+    return format_duration(round(sum(delays)))
+
+
+# Job types: their settings, the buttons that pause and disable them, and the form that tries one.
+
+
+@admin.register(JobType)
+class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
+    """The list of job types, and the page of one with its last 24 hours."""
+
+    list_display = ("type_name", "title", "state", "handler", "urgency", "time_limit", "max_retries", "pool")
+    list_filter = ("is_enabled", "is_paused", "pool")
+    search_fields = ("type_name", "display_name", "handler_method")
+    search_help_text = gettext_lazy("A part of the name, or of the handler's path.")
+    ordering = ("type_name",)
+    sortable_by = ("type_name", "max_retries", "pool")
+    fieldsets = (
+        (None, {"fields": ("type_name", "display_name", "description", "handler_method")}),
+        (gettext_lazy("What its jobs get"), {"fields": ("default_priority", "default_timeout")}),
+        (gettext_lazy("Who may submit it"), {"fields": ("submit_by", "requires_permission")}),
+        (gettext_lazy("Retries"), {"fields": (*RETRY_FIELDS, "schedule")}),
+        *LIMITS,
+        (gettext_lazy("State"), {"fields": ("is_enabled", "is_paused")}),
+    )
+    change_form_template = "admin/django_jobs/jobtype/change_form.html"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # The name is the primary key: saving another one would make another type.
+        return ("type_name", "schedule") if obj is not None else ("schedule",)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the columns. The paths of handlers are for system admins."""
+        return [name for name in self.list_display if name != "handler" or is_system_admin(request)]
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return [name for name in self.search_fields if name != "handler_method" or is_system_admin(request)]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        hidden = () if is_system_admin(request) else ("handler_method",)
+        return [(title, {**options, "fields": without(options["fields"], hidden)}) for title, options in self.fieldsets]
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons and of the form that submits a job, by name."""
+        switches = {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCHES}
+        return {
+            **switches,
+            "close_breaker": ("<path:object_id>/close-breaker/", self._close_breaker),
+            "submit": ("<path:object_id>/submit/", self._submit),
+        }
+
+    @admin.display(description=gettext_lazy("name"), ordering="display_name")
+    def title(self, kind: JobType) -> SafeString | str:
+        """Return the display name."""
+        return line(type_title(kind) if kind.display_name else "", 60)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, kind: JobType) -> SafeString:
+        """Return whether the type is enabled, disabled or paused."""
+        words, name = (_("enabled"), "completed")
+        if not kind.is_enabled:
+            words, name = (_("disabled"), "canceled")
+        elif kind.is_paused:
+            words, name = (_("paused"), "timed-out")
+        return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+
+    @admin.display(description=gettext_lazy("handler"), ordering="handler_method")
+    def handler(self, kind: JobType) -> SafeString | str:
+        """Return the dotted path of the handler."""
+        return line(kind.handler_method, 60)
+
+    @admin.display(description=gettext_lazy("priority"), ordering="default_priority")
+    def urgency(self, kind: JobType) -> str:
+        """Return the label of the default priority."""
+        return str(Priority(kind.default_priority).label)
+
+    @admin.display(description=gettext_lazy("time limit"), ordering="default_timeout")
+    def time_limit(self, kind: JobType) -> str:
+        """Return the default time limit."""
+        return format_duration(kind.default_timeout)
+
+    @admin.display(description=gettext_lazy("schedule of retries"))
+    def schedule(self, kind: JobType) -> SafeString | str:
+        """Return the delays before the retries, as a list."""
+        if not kind.max_retries:
+            return _("No retry: a failure makes it a Dead Letter.")
+        if kind.max_retries > MAX_RETRIES:  # a form that is refused: so many delays are not added up
+            return NOTHING
+        delays = retry_schedule(kind)
+        steps = format_html_join("", "<li><bdi>{}</bdi></li>", ((delay,) for delay in delays))
+        left = kind.max_retries - len(delays)
+        more = ngettext("And %(count)d more.", "And %(count)d more.", left) % {"count": left} if left else ""
+        last = _(
+            "The last one is %(duration)s after the first failure, the runs not counted; then it is a Dead Letter. "
+            "As saved; each delay varies a little."
+        ) % {"duration": total_delay(kind)}
+        return format_html('<ol class="djobs-schedule">{}</ol>{} {}', steps, more, last)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
+        if "requires_permission" in form.changed_data and unknown_permissions([obj.requires_permission]):
+            text = _("There is no permission %(permission)s: only system admins and code may submit jobs of this type.")
+            text %= {"permission": obj.requires_permission}
+            self.message_user(request, text, messages.WARNING, extra_tags="unknown_permission")
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        values = changed_values(form)
+        stored = JobType.primary.get(pk=obj.pk)
+        switches.write_type(obj, values.keys())
+        for item in SWITCHES.values():
+            is_old = item.field not in values and getattr(obj, item.field) != item.value
+            if is_old and getattr(stored, item.field) == item.value:
+                text = in_words(item.told_meanwhile, obj)
+                self.message_user(request, text, messages.WARNING, extra_tags=f"{item.code}_meanwhile")
+
+    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
+        """Tell that a type with jobs is protected. Django's own collector would load every job to find out."""
+        types = list(objs)
+        in_use = [kind for kind in types if has_jobs(job_type=kind)]
+        protected = [_("%(type)s has jobs; disable it instead.") % {"type": kind.type_name} for kind in in_use]
+        return [str(kind) for kind in types], {JobType._meta.verbose_name_plural: len(types)}, set(), protected
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        kind = context["original"]
+        if kind is not None and is_system_admin(request):
+            context |= {
+                "day": read_day(kind),
+                "flow": read_flow(kind, request.user),
+                "breaker": self.breaker_notice(kind),
+                "switches": self._buttons(kind),
+                "submit_url": self.url_of("submit", kind.pk) if submittable(request.user, [kind]) else "",
+                "state": self.state(kind),
+            }
+            links = Links(self.admin_site.name)
+            context |= {"failures_url": links.failures(kind.pk), "jobs_url": links.jobs_of_type(kind.pk)}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _buttons(self, kind: JobType) -> list[tuple[str, str]]:
+        verbs = ["resume" if kind.is_paused else "pause", "disable" if kind.is_enabled else "enable"]
+        return [(str(SWITCHES[verb].label), self.url_of(verb, kind.pk)) for verb in verbs]
+
+    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        """Set the switch, and tell what became of it."""
+        if not is_system_admin(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        kind = self.find(request, object_id)
+        if kind is None:
+            return self.gone(request, object_id)
+        text, level, code = set_switch(request.user, kind, verb)
+        self.message_user(request, text, level, extra_tags=code)
+        return self.go_to(kind.pk)
+
+    def _submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if not is_system_admin(request):
+            raise PermissionDenied
+        kind = self.find(request, object_id)
+        if kind is None:
+            return self.gone(request, object_id)
+        if not submittable(request.user, [kind]):
+            text = _("Only code submits %(type)s.") % {"type": kind.pk}
+            self.message_user(request, text, messages.WARNING, extra_tags="code_only")
+            return self.go_to(kind.pk)
+        form = SubmissionForm(request, kind, request.POST if request.method == "POST" else None)
+        job = form.submit() if form.is_valid() else None
+        if job is None:
+            title = _("Submit a job: %(type)s") % {"type": kind.pk}
+            back = self.url_of("change", kind.pk)
+            return self.form_page(request, form, title, [(_("Type"), type_title(kind))], back_url=back)
+        self.remember(request, [job], "Submitted in the admin.", ADDITION)
+        self.message_user(request, _("%(job)s was submitted.") % {"job": job.name}, extra_tags="submitted")
+        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:django_jobs_job_change", args=(job.pk,)))
+
+
+# What became of a type's jobs in the last 24 hours.
+
+
+#: The day is read from the jobs themselves: from so many of the newest of all types, and no further back.
+RECENT: Final = 50_000
+DAY: Final = dt.timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """The counts of one day.
+
+    With ``is_cut``, jobs of that time that are not among the newest ``looked_at`` are left out.
+    """
+
+    counts: list[tuple[Any, CappedCount]]
+    total: CappedCount
+    failure_rate: str
+    average: str
+    waiting: CappedCount
+    is_cut: bool
+    looked_at: int = RECENT
+
+
+def read_day(kind: JobType) -> Day:
+    """Return the last 24 hours of a type, read in a constant number of statements of bounded cost."""
+    now = database.now()
+    oldest = (jobs().order_by("-pk").values_list("pk", flat=True).first() or 0) - RECENT
+    rows = jobs().filter(pk__gt=oldest, created_at__gte=now - DAY)
+    ran = ExpressionWrapper(F("completed_at") - F("started_at"), output_field=DatabaseDuration())
+    grouped = rows.filter(job_type=kind).values_list("status").annotate(count=Count("pk"), average=Avg(ran))
+    found = {status: (count, average) for status, count, average in grouped}
+    counts = {status: found[status][0] for status in Status.values if status in found}
+    backlog, has_more = capped_count(waiting().filter(job_type=kind))
+    left_out = jobs().filter(pk__lte=oldest).order_by("-pk").values_list("created_at", flat=True).first()
+    is_cut = left_out is not None and left_out > now - DAY
+    return Day(
+        counts=[(badge(status), CappedCount(count=count, is_cut=is_cut)) for status, count in counts.items()],
+        total=CappedCount(count=sum(counts.values()), is_cut=is_cut),
+        failure_rate=_rate(counts),
+        average=_average(found),
+        waiting=CappedCount(count=backlog, is_cut=has_more),
+        is_cut=is_cut,
+    )
+
+
+def _rate(counts: dict[str, int]) -> str:
+    died, done = counts.get(Status.DEAD_LETTER, 0), counts.get(Status.COMPLETED, 0)
+    return format_percent(died / (died + done)) if died + done else NOTHING
+
+
+def _average(found: dict[str, tuple[int, Any]]) -> str:
+    average = found.get(str(Status.COMPLETED), (0, None))[1]
+    return brief_duration(average.total_seconds()) if average is not None else NOTHING
+
+
+# The switches of a job type that people set by one press: whether it is paused, and whether it is enabled.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A field and the value that it gets; what the button and the message of it say; and the code of the message.
+
+    ``told_meanwhile`` is for who saves a page that is older than somebody's press of the button.
+    """
+
+    field: str
+    value: bool
+    code: str
+    label: Any
+    told: Any
+    told_late: Any
+    told_meanwhile: Any
+
+
+SWITCHES: Final = {
+    "pause": Switch(
+        field="is_paused",
+        value=True,
+        code="paused",
+        label=gettext_lazy("Pause"),
+        told=gettext_lazy("%(type)s is paused: what is submitted waits, what runs goes on."),
+        told_late=gettext_lazy(
+            "Somebody else was first: %(type)s is paused: what is submitted waits, what runs goes on."
+        ),
+        told_meanwhile=gettext_lazy("%(type)s was paused meanwhile; that was left as it is."),
+    ),
+    "resume": Switch(
+        field="is_paused",
+        value=False,
+        code="resumed",
+        label=gettext_lazy("Resume"),
+        told=gettext_lazy("%(type)s goes on: what waited may start."),
+        told_late=gettext_lazy("Somebody else was first: %(type)s goes on: what waited may start."),
+        told_meanwhile=gettext_lazy("%(type)s was resumed meanwhile; that was left as it is."),
+    ),
+    "enable": Switch(
+        field="is_enabled",
+        value=True,
+        code="enabled",
+        label=gettext_lazy("Enable"),
+        told=gettext_lazy("%(type)s is enabled: it takes submissions."),
+        told_late=gettext_lazy("Somebody else was first: %(type)s is enabled: it takes submissions."),
+        told_meanwhile=gettext_lazy("%(type)s was enabled meanwhile; that was left as it is."),
+    ),
+    "disable": Switch(
+        field="is_enabled",
+        value=False,
+        code="disabled",
+        label=gettext_lazy("Disable"),
+        told=gettext_lazy("%(type)s is disabled: submissions are refused, and nothing starts."),
+        told_late=gettext_lazy(
+            "Somebody else was first: %(type)s is disabled: submissions are refused, and nothing starts."
+        ),
+        told_meanwhile=gettext_lazy("%(type)s was disabled meanwhile; that was left as it is."),
+    ),
+}
+
+
+def set_switch(user: Any, kind: JobType, verb: str) -> tuple[str, int, str]:
+    """Set the switch. Return the message about it, its level and its code; who presses second is told so."""
+    switch = SWITCHES[verb]
+    if not switches.set_switch(kind, switch.field, switch.value, user=user):
+        return switch.told_late % {"type": kind.pk}, messages.WARNING, f"already_{switch.code}"
+    return in_words(switch.told, kind), messages.INFO, switch.code
+
+
+def in_words(text: Any, kind: JobType) -> SafeString:
+    """Return a message that begins with the type's name. Django makes the first letter of plain texts a capital one."""
+    return format_html("<span>{}</span>", text % {"type": kind.pk})

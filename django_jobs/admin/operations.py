@@ -1,0 +1,898 @@
+"""Operations on many jobs: asking for one, the list, the page of one."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE_VAR, ChangeList
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils.formats import number_format
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs.admin import bar
+from django_jobs.admin.bar import Links, OpenPages
+from django_jobs.admin.jobs import filter_of
+from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, View, keys_of, sentence
+from django_jobs.admin.writing import brief_duration, format_exact, format_number, line, linked, moment
+from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.acts import Action
+from django_jobs.engine.control.operations import (
+    MAX_PER_MINUTE,
+    OperationRequest,
+    Speed,
+    ids_seen_by,
+    notes_seen_by,
+    read_speeds,
+    seconds_left,
+    under_way,
+)
+from django_jobs.engine.insight.filter import PK, SHOWN, TERMS, JobFilter, without_secrets
+from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
+from django_jobs.engine.schedules.definitions import visible_schedules
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import read_tenants
+from django_jobs.exceptions import InvalidFilter, InvalidOperation
+from django_jobs.exceptions import PermissionDenied as MayNot
+from django_jobs.models import Batch, Job, JobType, Operation, Schedule
+from django_jobs.statuses import TERMINAL, Priority, Status
+from django_jobs.texts import code_of, comma, isolated, listed, told
+
+# Operations on many jobs: how far each has come, what became of its jobs, and its buttons.
+
+
+class Switch:
+    """A button: what it does, its words, and the code and the text of what is said when it was done."""
+
+    def __init__(self, act: Callable[..., bool], label: Any, code: str, told: Any) -> None:
+        self.act, self.label, self.code, self.told = act, label, code, told
+
+
+SWITCHES: Final = {
+    "pause": Switch(operations.pause, gettext_lazy("Pause"), "paused", gettext_lazy("The operation is paused.")),
+    "resume": Switch(operations.resume, gettext_lazy("Resume"), "resumed", gettext_lazy("The operation goes on.")),
+    "stop": Switch(operations.stop, gettext_lazy("Stop"), "stopped", gettext_lazy("The operation is stopped.")),
+}
+
+
+class RateForm(forms.Form):
+    """How many jobs a minute; blank for as fast as it goes."""
+
+    rate = forms.IntegerField(
+        label=gettext_lazy("Jobs a minute"), required=False, min_value=1, max_value=MAX_PER_MINUTE
+    )
+
+
+class Titled(admin.ChoicesFieldListFilter):
+    """A filter by a field whose title is translated: a model's own names of fields are not."""
+
+    words: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = self.words
+
+    @classmethod
+    def by(cls, words: Any) -> type[Titled]:
+        """Return a filter of this title."""
+        return type(cls.__name__, (cls,), {"words": words})
+
+
+class OperationList(DeclaredList):
+    """A page of operations. The organizations that their titles name are read in one statement for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        note_organizations(self.result_list, request.user)
+
+
+@admin.register(Operation)
+class OperationAdmin(SeesJobs):
+    """The list of operations, and the page of one."""
+
+    list_display = ("id", "what", "progress", "condition", "by", "begun")
+    list_display_links = ("id", "what")
+    list_filter = (("state", Titled.by(gettext_lazy("state"))), ("action", Titled.by(gettext_lazy("action"))))
+    fields = ("what", "filter_words", "rate", "limits", "by", "begun", "ended")
+    change_form_template = "admin/django_jobs/operation/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return operations.operations_seen_by(request.user)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return OperationList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        operation = super().get_object(request, object_id, from_field)
+        if operation is not None:
+            operation.pages = OpenPages(request, self.admin_site.name)
+            note_organizations([operation], request.user)
+        return operation
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons, by name."""
+        found: dict[str, tuple[str, View]] = {
+            verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCHES
+        }
+        return {**found, "rate": ("<path:object_id>/rate/", self._set_rate)}
+
+    @admin.display(description=gettext_lazy("operation"))
+    def what(self, operation: Operation) -> SafeString | str:
+        """Return what the operation does, and to which jobs, in one line."""
+        return line(title_of(operation), 120)
+
+    @admin.display(description=gettext_lazy("jobs"))
+    def filter_words(self, operation: Any) -> SafeString | str:
+        """Return the filter in words, a line for each part of it, with links to what it names."""
+        return linked_words(operation, operation.pages)
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, operation: Operation) -> str:
+        """Return how many jobs were changed, of how many."""
+        return amount_words(operation)
+
+    @admin.display(description=gettext_lazy("state"))
+    def condition(self, operation: Operation) -> SafeString:
+        """Return the state as a colored word."""
+        return state_badge(operation)
+
+    @admin.display(description=gettext_lazy("started by"))
+    def by(self, operation: Operation) -> SafeString | str:
+        """Return who started the operation."""
+        return line(operation.user_name, 60)
+
+    @admin.display(description=gettext_lazy("rate"))
+    def rate(self, operation: Operation) -> str:
+        """Return how many jobs are changed in a minute."""
+        return rate_words(operation)
+
+    @admin.display(description=gettext_lazy("care"))
+    def limits(self, operation: Operation) -> SafeString | str:
+        """Return whether one job is tried first, which, and above which share of failures it stops."""
+        parts: list[SafeString | str] = []
+        if operation.tries_one_first:
+            parts += [_("One job is tried first."), *self._first_job(operation)]
+        if operation.stop_above is not None:
+            share = format_exact(100 * operation.stop_above)
+            parts.append(_("It stops when more than %(share)s %% fail.") % {"share": share})
+        return format_html_join(" ", "{}", ((part,) for part in parts)) or "-"
+
+    def _first_job(self, operation: Any) -> list[SafeString | str]:
+        """Return the job that is tried first, once it is known and while it is there for the reader."""
+        found = Job.primary.visible_to(operation.pages.user).filter(pk=operation.first_job_id or 0).first()
+        return [] if found is None else [linked(operation.pages.job(found), found.name)]
+
+    @admin.display(description=gettext_lazy("started"))
+    def begun(self, operation: Operation) -> SafeString | str:
+        """Return when the operation was started."""
+        return moment(operation.started_at)
+
+    @admin.display(description=gettext_lazy("ended"))
+    def ended(self, operation: Operation) -> SafeString | str:
+        """Return when the operation ended."""
+        return moment(operation.ended_at)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        operation = context["original"]
+        if operation is not None:
+            title = _("Operation %(number)s") % {"number": operation.pk}
+            note = notes_seen_by(request.user, [operation])[operation.pk]
+            context |= {"title": title, "subtitle": None, **describe(operation, note)}
+            context["switches"] = [(SWITCHES[name].label, self.url_of(name, operation.pk)) for name in _open(operation)]
+            context["jobs_url"] = Links(self.admin_site.name).jobs_of_operation(operation.pk)
+            context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
+            context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
+            context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
+            context["news"] = news_of(operation, note, is_waiting=context["is_waiting"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _set_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let the operation go on at the rate of the form."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        operation = self.find(request, object_id)
+        if operation is None:
+            return self.gone(request, object_id)
+        form = RateForm(request.POST)
+        if not form.is_valid():
+            text = " ".join(map(str, form.errors["rate"]))
+            self.message_user(request, text, messages.ERROR, extra_tags="invalid_rate")
+        elif operations.set_rate(operation, form.cleaned_data["rate"], user=request.user):
+            self.message_user(request, _("The rate is changed."), extra_tags="rate_changed")
+        else:
+            text = _("Nothing was changed: the operation is over.")
+            self.message_user(request, text, messages.WARNING, extra_tags="over")
+        return self.go_to(operation.pk)
+
+    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        operation = self.find(request, object_id)
+        if operation is None:
+            return self.gone(request, object_id)
+        switch = SWITCHES[verb]
+        if switch.act(operation, user=request.user):
+            database.once_on_commit(bar.forget)
+            self.message_user(request, str(switch.told), extra_tags=switch.code)
+        else:
+            text = _("Nothing was changed: the operation is in the state “%(state)s” already.")
+            text %= {"state": operation.get_state_display()}
+            self.message_user(request, text, messages.WARNING, extra_tags=f"already_{operation.state}")
+        return self.go_to(operation.pk)
+
+
+def _open(operation: Operation) -> list[str]:
+    """Return the names of the buttons that do something now."""
+    if not operation.is_open:
+        return []
+    return ["pause" if operation.state == Operation.State.RUNNING else "resume", "stop"]
+
+
+def describe(operation: Operation, note: str) -> dict[str, Any]:
+    """Return how far the operation has come, as values for the template; ``note`` is what the reader may know of it."""
+    progress = progress_of(operation)
+    return {
+        "state_badge": state_badge(operation),
+        "reason": reason_words(operation, note),
+        "progress": progress,
+        "seen_text": format_number(progress.seen),
+        "total_text": format_number(progress.total),
+        "outcome": outcome_words(operation),
+        "refused": refusal_words(operation),
+    }
+
+
+# What the jobs list tells of operations: which are under way, and how long one would take.
+
+
+class JobsUnderWay(OwnPages):
+    """The part of the list that tells of operations, and the views that an open page asks."""
+
+    @property
+    def links(self) -> Links:
+        """Return the addresses of this site's pages."""
+        return Links(self.admin_site.name)
+
+    def notice_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views that open pages ask, by name."""
+        return {"all_time": ("all/time/", self._tell_time), "under_way": ("under-way/", self._tell_under_way)}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if "cl" in context:
+            context["under_way"] = for_list(request.user, self.links)
+        return response
+
+    def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
+        """Return the part that tells of operations."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {"under_way": for_list(request.user, self.links)}
+        return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
+
+    def _tell_time(self, request: HttpRequest) -> HttpResponse:
+        """Return how long an operation takes at the rate that somebody types."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        action, count = request.GET.get("action", ""), keys_of([request.GET.get("count", "")])
+        if action not in Action.values or not count:
+            raise Http404
+        try:
+            rate = rate_field().clean(request.GET.get("rate", ""))
+        except ValidationError as error:
+            return JsonResponse({"code": error.error_list[0].code, "text": " ".join(error.messages)})
+        code, text = time_told(action, count[0], is_capped="is_capped" in request.GET, rate=rate)
+        return JsonResponse({"code": code, "text": text})
+
+    def counted(self, action: str, found: operations.Estimate | None) -> dict[str, Any]:
+        """Return how many jobs are meant and how long it takes, for the page that asks; a count of None means none."""
+        if found is None:
+            return {"count": None}
+        code, text = time_told(action, found.count, is_capped=found.count_capped, rate=None)
+        query = {"action": action, "count": str(found.count), **({"is_capped": "1"} if found.count_capped else {})}
+        return {
+            "number": found.count,
+            "count": format_number(found.count),
+            "is_capped": found.count_capped,
+            "time_code": code,
+            "time": text,
+            "time_url": f"{self.url_of('all_time')}?{urlencode(query)}",
+        }
+
+
+def rate_field() -> forms.IntegerField:
+    """Return the field in which somebody types how many jobs a minute are acted on."""
+    return forms.IntegerField(
+        label=gettext_lazy("Jobs a minute"),
+        required=False,
+        min_value=1,
+        max_value=MAX_PER_MINUTE,
+        help_text=gettext_lazy("Blank: as fast as it goes."),
+    )
+
+
+# Acting on all jobs that match: buttons on the jobs list, a page that counts and asks, and the operation it starts.
+
+
+#: The fields of the form, by action, beside the rate.
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    Action.RETRY: ("try_first", "stop_above"),
+    Action.RUN_NOW: ("try_first", "stop_above"),
+    Action.SET_PRIORITY: ("value",),
+}
+
+
+class OperationForm(forms.Form):
+    """How all jobs that match are acted on. The share of failures is in percent here."""
+
+    value = forms.TypedChoiceField(
+        label=gettext_lazy("Priority"),
+        coerce=int,
+        choices=[(priority.value, priority.label) for priority in reversed(Priority)],
+        initial=int(Priority.HIGH),
+    )
+    rate = rate_field()
+    try_first = forms.BooleanField(
+        label=gettext_lazy("Try one first"),
+        required=False,
+        help_text=gettext_lazy("The others follow when it has completed. If it fails, the operation pauses."),
+    )
+    stop_above = forms.FloatField(
+        label=gettext_lazy("Stop when more fail than, in percent"),
+        required=False,
+        min_value=0,
+        max_value=100,
+        help_text=gettext_lazy("Blank: it does not stop by itself."),
+    )
+    everything = forms.BooleanField(
+        label=gettext_lazy("Nothing narrows the list: yes, all jobs are meant"),
+        required=False,
+    )
+
+    def __init__(self, *args: Any, action: str, names_all: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shown = {"rate", *FIELDS.get(action, ()), *(["everything"] if names_all else [])}
+        for name in self.fields.keys() - shown:
+            del self.fields[name]
+        if names_all:
+            self.fields["everything"].required = True
+
+    def request(self, action: str, filters: JobFilter) -> OperationRequest:
+        """Return what the valid form asks for."""
+        given = self.cleaned_data
+        share = given.get("stop_above")
+        return OperationRequest(
+            action=action,
+            filters=JobFilter(all=True) if given.get("everything") else filters,
+            value=given.get("value"),
+            rate=given["rate"],
+            stop_above=None if share is None else share / 100,
+            try_first=bool(given.get("try_first")),
+        )
+
+
+class JobOperations(JobsUnderWay):
+    """The buttons that act on all jobs of the list, and the page that asks."""
+
+    def operation_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the pages that ask, by name."""
+        asking: dict[str, tuple[str, View]] = {
+            f"all_{action}": (f"all/{action}/", partial(self._operate, action=action)) for action in Action.values
+        }
+        return {**asking, **self.notice_views()}
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        context = {"act_on_all": self._all_buttons(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def offers(self, request: HttpRequest, action: str) -> bool:
+        """Return whether the user is offered this action. The engine asks the access policy for each job."""
+        raise NotImplementedError
+
+    def _all_buttons(self, request: HttpRequest) -> list[tuple[Any, str]]:
+        narrowing = _narrowing(request)
+        return [
+            (action.label, f"{self.url_of(f'all_{action.value}')}{narrowing}")
+            for action in Action
+            if self.offers(request, action)
+        ]
+
+    def _operate(self, request: HttpRequest, *, action: str) -> HttpResponse:
+        """Return the page that counts the jobs and asks, or start the operation that was confirmed."""
+        if not self.has_view_permission(request) or not self.offers(request, action):
+            raise PermissionDenied
+        try:
+            jobs: Any = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            text = _("Nothing can be searched for in this text.")
+            self.message_user(request, text, messages.WARNING, extra_tags="unsearchable")
+            return HttpResponseRedirect(self.url_of("changelist"))
+        filters = filter_of(jobs)
+        names_all = filters.is_empty
+        given = request.POST if request.method == "POST" else None
+        form = OperationForm(given, action=action, names_all=names_all)
+        if request.method == "POST" and form.is_valid():
+            return self._start(request, form, action, filters)
+        asked = JobFilter(all=True) if names_all else filters
+        return self._ask(request, form, action, asked)
+
+    def _start(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
+        asked = form.request(action, filters)
+        try:
+            started = operations.start_operation(asked, user=request.user)
+        except MayNot as error:
+            return self._refuse(request, error)
+        except InvalidOperation as error:
+            for texts in error.errors.values():
+                self.message_user(request, " ".join(texts), messages.WARNING, extra_tags=code_of(texts[0]))
+            return HttpResponseRedirect(self._list(request))
+        database.once_on_commit(bar.forget)
+        page = self.links.operation(started.pk)
+        if not page:
+            text = _("Started: {operation}. It goes on in the background.")
+            told_of = format_html(text, operation=line(title_of(started), 120))
+            self.message_user(request, told_of, extra_tags="started")
+        return HttpResponseRedirect(page or self._list(request))
+
+    def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
+        value = int(Priority.HIGH) if action == Action.SET_PRIORITY else None
+        asked = OperationRequest(action=action, filters=filters, value=value)
+        try:
+            found = operations.estimate(asked, user=request.user)
+        except InvalidOperation:
+            found = None
+        except MayNot as error:
+            return self._refuse(request, error)
+        title = QUESTIONS[action]
+        return self.page(
+            request,
+            "job/operate.html",
+            title,
+            title,
+            form=form,
+            parts=filters.words(),
+            **self.counted(action, found),
+            consequence=CONSEQUENCES[action],
+            is_severe=action == Action.DELETE,
+            label=Action(action).label,
+            back_url=self._list(request),
+        )
+
+    def _refuse(self, request: HttpRequest, error: MayNot) -> HttpResponse:
+        self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)
+        return HttpResponseRedirect(self._list(request))
+
+    def _list(self, request: HttpRequest) -> str:
+        return f"{self.url_of('changelist')}{_narrowing(request)}"
+
+
+def _narrowing(request: HttpRequest) -> str:
+    """Return what narrows the list, for an address; not the page that one was on, which may be gone by then."""
+    query = request.GET.copy()
+    for name in (PAGE_VAR, ORDER_VAR, ALL_VAR, ERROR_FLAG):
+        query.pop(name, None)
+    return f"?{query.urlencode()}" if query else ""
+
+
+# The filter of an operation in words, with links to what it names.
+
+
+BREAK: Final = mark_safe("<br>")
+#: The values of a term by the addresses of what they name; what has none is missing.
+Addresses = Mapping[Any, str]
+
+
+def linked_words(operation: Operation, pages: OpenPages) -> SafeString | str:
+    """Return the filter of an operation in words, a line for each part of it."""
+    try:
+        asked = without_secrets(JobFilter.from_json(operation.filters), hidden_from(pages.user)).asked()
+    except InvalidFilter as error:
+        return str(error)
+    return format_html_join(
+        BREAK, "{}: {}", ((TERMS[name].label, _values(name, value, pages)) for name, value in asked.items())
+    )
+
+
+def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
+    """Return the first values of a field, as links where there is something to open, and how many more there are."""
+    term = TERMS[name]
+    texts = term.tell(value, ids_seen_by(pages.user, set(value)) if name == PK else {})
+    keys = term.values_of(value)[:SHOWN]
+    find = FINDERS.get(name)
+    addresses = find(keys, pages) if find is not None else {}
+    items = [
+        (linked(addresses.get(key, ""), format_html("<bdi>{}</bdi>", text)),)
+        for key, text in zip(keys, texts[:SHOWN], strict=True)
+    ]
+    shown, more = format_html_join(comma(), "{}", items), len(texts) - len(items)
+    if more <= 0:
+        return shown
+    return format_html("{} {}", shown, ngettext("and %(more)s more", "and %(more)s more", more) % {"more": more})
+
+
+def _types(names: list[str], pages: OpenPages) -> Addresses:
+    kinds = JobType.primary.in_bulk(names)
+    return {name: pages.job_type(kind) or pages.links.jobs_of_type(name) for name, kind in kinds.items()}
+
+
+def _linked_organizations(pks: list[Any], pages: OpenPages) -> Addresses:
+    seen = organizations_seen_by(pages.user)
+    there = read_tenants(pks) if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True))
+    opened = pages.organizations(there)
+    return {pk: opened.get(pk) or pages.links.jobs_of_organization(pk) for pk in there}
+
+
+def _jobs(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
+    found = _jobs_by_number([pk for pk, _year in ids], pages)
+    return {(pk, year): found.get(pk, "") for pk, year in ids}
+
+
+def _jobs_by_number(pks: list[int], pages: OpenPages) -> Addresses:
+    return {job.pk: pages.job(job) for job in Job.primary.visible_to(pages.user).filter(pk__in=pks)}
+
+
+def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
+    rows = Batch.primary.visible_to(pages.user).filter(pk__in=[pk for pk, _year in ids])
+    return {(batch.pk, batch.created_at.year): pages.links.batch(batch.pk) for batch in rows}
+
+
+def _schedules(names: list[str], pages: OpenPages) -> Addresses:
+    """Return the addresses of schedules; none where several organizations have one of that name."""
+    found = list(visible_schedules(pages.user).filter(name__in=names)) if pages.opens(Schedule) else []
+    counts = Counter(schedule.name for schedule in found)
+    return {row.name: pages.links.schedule(row.pk) for row in found if counts[row.name] == 1}
+
+
+#: By the name of a term: what finds where its values lead to.
+FINDERS: Final[dict[str, Callable[[list[Any], OpenPages], Addresses]]] = {
+    "job_type": _types,
+    PK: _linked_organizations,
+    "job_id": _jobs,
+    "submitted_by": _jobs_by_number,
+    "batch": _batches,
+    "schedule": _schedules,
+    "operation": lambda pks, pages: pages.operations(pks),
+    "owner": lambda names, pages: {name: pages.links.jobs_of_owner(name) for name in names},
+    "worker": lambda names, pages: {name: pages.links.jobs_of_worker(name) for name in names},
+    "pool": lambda names, pages: {name: pages.links.types_of_pool(name) for name in names if pages.opens(JobType)},
+}
+
+
+# What an operation does, how far it has come and what became of its jobs, in words.
+
+
+_IDS: Final = "organization_ids"
+_HIDDEN: Final = "hidden_names"
+
+TITLES: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy("Retry: %(jobs)s"),
+    Action.CANCEL: gettext_lazy("Cancel: %(jobs)s"),
+    Action.DELETE: gettext_lazy("Delete: %(jobs)s"),
+    Action.SET_PRIORITY: gettext_lazy("Change priority to %(value)s: %(jobs)s"),
+    Action.RUN_NOW: gettext_lazy("Run now: %(jobs)s"),
+}
+#: What was done to the jobs that changed.
+DONE: Final[dict[str, Callable[[int], str]]] = {
+    Action.RETRY: lambda count: ngettext("%(count)s job retried", "%(count)s jobs retried", count),
+    Action.CANCEL: lambda count: ngettext("%(count)s job canceled", "%(count)s jobs canceled", count),
+    Action.DELETE: lambda count: ngettext("%(count)s job deleted", "%(count)s jobs deleted", count),
+    Action.SET_PRIORITY: lambda count: ngettext(
+        "%(count)s job got another priority", "%(count)s jobs got another priority", count
+    ),
+    Action.RUN_NOW: lambda count: ngettext("%(count)s job made due", "%(count)s jobs made due", count),
+}
+#: What is asked before it starts.
+QUESTIONS: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy("Retry all jobs that match?"),
+    Action.CANCEL: gettext_lazy("Cancel all jobs that match?"),
+    Action.DELETE: gettext_lazy("Delete all jobs that match?"),
+    Action.SET_PRIORITY: gettext_lazy("Change the priority of all jobs that match?"),
+    Action.RUN_NOW: gettext_lazy("Run all jobs that match now?"),
+}
+CONSEQUENCES: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy(
+        "Each starts over with all its retries; its error, result and times are cleared. Jobs that died because of it "
+        "come to life again."
+    ),
+    Action.CANCEL: gettext_lazy(
+        "Waiting jobs end at once. Running ones are asked to stop and end within moments. Jobs that wait for them to "
+        "complete are canceled with them."
+    ),
+    Action.DELETE: gettext_lazy(
+        "Each goes with its Execution Log and the files that it saved. Jobs that depend on it wait for it no longer, "
+        "and cannot read its result. This cannot be undone."
+    ),
+    Action.SET_PRIORITY: gettext_lazy("Each waits again among the jobs of its new priority, as the last of them."),
+    Action.RUN_NOW: gettext_lazy(
+        "Jobs that wait for a moment, or for their next retry, wait for it no longer. Those that wait for other jobs "
+        "go on waiting for these."
+    ),
+}
+AMOUNTS: Final[dict[str, Any]] = {
+    Action.RETRY: gettext_lazy("%(changed)s of %(total)s retried"),
+    Action.CANCEL: gettext_lazy("%(changed)s of %(total)s canceled"),
+    Action.DELETE: gettext_lazy("%(changed)s of %(total)s deleted"),
+    Action.SET_PRIORITY: gettext_lazy("%(changed)s of %(total)s changed"),
+    Action.RUN_NOW: gettext_lazy("%(changed)s of %(total)s made due"),
+}
+
+
+COLORS: Final = {"running": "running", "paused": "timed-out", "stopped": "canceled", "done": "completed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How many jobs were looked at, of how many, and for about how long it goes on; blank where nobody knows."""
+
+    seen: int
+    total: int
+    left: int
+    time_left: str
+
+
+def progress_of(operation: Operation) -> Progress:
+    """Return how far the operation has come."""
+    seen = operation.changed + operation.refusals
+    left = max(0, operation.total - seen)
+    seconds = seconds_left(operation, read_speeds()[operation.action]) if operation.is_open else None
+    return Progress(
+        seen=seen,
+        total=max(operation.total, seen),
+        left=left,
+        time_left=brief_duration(seconds) if seconds else "",
+    )
+
+
+def note_organizations(found: Collection[Operation], user: Any) -> None:
+    """Note on each the ids of the organizations that all their filters name, for their titles, and what these mask.
+
+    They are read in one statement. One that this user may not know of any more is told by its key.
+    """
+    ids = ids_seen_by(user, {pk for item in found for pk in _organizations(item)})
+    for item in found:
+        item.__dict__ |= {_IDS: ids, _HIDDEN: hidden_from(user)}
+
+
+def _organizations(operation: Operation) -> tuple[Any, ...]:
+    try:
+        return JobFilter.from_json(operation.filters).organization_pk or ()
+    except InvalidFilter:
+        return ()
+
+
+def title_of(operation: Operation) -> str:
+    """Return what the operation does and to which jobs in one line.
+
+    Call :func:`note_organizations` first for many of them, and where the reader may not know of all organizations.
+    """
+    known = operation.__dict__
+    try:
+        filters = without_secrets(JobFilter.from_json(operation.filters), known.get(_HIDDEN, sensitive_names()))
+        parts = listed(f"{name}: {isolated(value)}" for name, value in filters.words(known.get(_IDS)))
+    except InvalidFilter:
+        parts = "?"
+    value = "" if operation.value is None else Priority(operation.value).label
+    return str(TITLES[operation.action]) % {"jobs": parts, "value": value}
+
+
+def state_badge(operation: Operation) -> SafeString:
+    """Return an operation's state as a colored word."""
+    return format_html(
+        '<span class="djobs-badge djobs-{}">{}</span>', COLORS[operation.state], operation.get_state_display()
+    )
+
+
+def amount_words(operation: Operation) -> str:
+    """Return how many jobs were changed, of how many."""
+    total = number_format(operation.total, force_grouping=True)
+    if operation.has_more:
+        total = _("more than %(count)s") % {"count": total}
+    changed = number_format(operation.changed, force_grouping=True)
+    return str(AMOUNTS[operation.action]) % {"changed": changed, "total": total}
+
+
+def rate_words(operation: Operation) -> str:
+    """Return at which rate the operation goes."""
+    rate = operation.per_minute
+    if rate is None:
+        return _("as fast as it goes")
+    text = ngettext("%(count)s job a minute", "%(count)s jobs a minute", rate)
+    return text % {"count": number_format(rate, force_grouping=True)}
+
+
+def reason_words(operation: Operation, note: str) -> str:
+    """Return why the engine paused or stopped it; blank where a person did.
+
+    ``note`` is what the reader may know of its note.
+    """
+    known = dict(Operation.Reason.choices)
+    parts = [str(known.get(operation.reason, operation.reason)), note]
+    return " ".join(part for part in parts if part)
+
+
+def refusal_words(operation: Operation) -> list[tuple[int, str]]:
+    """Return how many jobs were left as they are, and why, the most frequent reason first."""
+    known = dict(Operation.Refusal.choices)
+    return [
+        (count, str(known.get(reason, reason)))
+        for reason, count in sorted(operation.refused.items(), key=lambda item: -item[1])
+    ]
+
+
+def outcome_words(operation: Operation) -> str:
+    """Return what became of the jobs, such as "2,956 jobs retried: 2,801 completed, 155 died again"."""
+    changed = operation.changed
+    done = DONE[operation.action](changed) % {"count": number_format(changed, force_grouping=True)}
+    parts = _parts(operation)
+    if not parts:
+        return done
+    counted = sum(operation.outcome.values())
+    text = _("%(done)s: %(parts)s") if counted >= operation.changed else _("%(done)s: at least %(parts)s")
+    return text % {"done": done, "parts": listed(parts)}
+
+
+def news_of(operation: Operation, note: str, *, is_waiting: bool) -> News:
+    """Return how far it is, how many of its jobs died again, and why it holds or ended by itself.
+
+    ``is_waiting``: the scheduler, which works it off, is silent.
+    """
+    died = operation.outcome.get(Status.DEAD_LETTER, 0) if operation.action in (Action.RETRY, Action.RUN_NOW) else 0
+    values = {"number": operation.pk, "state": operation.get_state_display(), "amount": amount_words(operation)}
+    # Translators: such as "Operation 12: Paused, 2,956 of 57,000 retried".
+    told = _("Operation %(number)s: %(state)s, %(amount)s") % values
+    if died:
+        count = number_format(died, force_grouping=True)
+        told = f"{told}, {ngettext('%(count)s failed', '%(count)s failed', died) % {'count': count}}"
+    silence = _("The scheduler is silent: nothing happens until it runs again.") if is_waiting else ""
+    return News(
+        text=sentence(told, reason_words(operation, note), silence),
+        state=f"{operation.state} {operation.reason} {is_waiting}",
+    )
+
+
+def _parts(operation: Operation) -> list[str]:
+    if operation.action not in (Action.RETRY, Action.RUN_NOW) and not operation.asked:
+        return []
+    outcome = operation.outcome
+    open_count = sum(count for status, count in outcome.items() if status not in TERMINAL)
+    completed, died = outcome.get(Status.COMPLETED, 0), outcome.get(Status.DEAD_LETTER, 0)
+    canceled = outcome.get(Status.CANCELED, 0)
+    again = ngettext("%(count)s died again", "%(count)s died again", died)
+    found = [
+        (completed, ngettext("%(count)s completed", "%(count)s completed", completed)),
+        (died, again if operation.action == Action.RETRY else ngettext("%(count)s died", "%(count)s died", died)),
+        (canceled, ngettext("%(count)s canceled", "%(count)s canceled", canceled)),
+        (open_count, ngettext("%(count)s has not ended yet", "%(count)s have not ended yet", open_count)),
+    ]
+    return [text % {"count": number_format(count, force_grouping=True)} for count, text in found if count]
+
+
+# Operations that are under way, as other pages tell of them: in a list of links, or as notices of the monitor.
+
+
+#: Operations that a page lists; of the others it tells how many they are.
+LISTED: Final = 20
+MAX_NOTICES: Final = 3
+#: Characters of a title.
+TITLE: Final = 120
+
+#: What a page says of one: title, address, how far it is, state, by whom.
+Row = tuple[Any, str, str, Any, str]
+
+
+def rows_of(
+    links: Links, found: Iterable[Operation], user: Any, title: Callable[[Operation], str] = title_of
+) -> list[Row]:
+    """Return what a page says to this user of the first of these operations."""
+    shown = list(itertools.islice(found, LISTED))
+    if title is title_of:
+        note_organizations(shown, user)
+    return [
+        (
+            line(title(item), TITLE),
+            links.operation(item.pk),
+            outcome_words(item) if item.ended_at else amount_words(item),
+            state_badge(item),
+            item.user_name,
+        )
+        for item in shown
+    ]
+
+
+def link_to(links: Links, operation: Operation, title: str) -> SafeString:
+    """Return a link to an operation's page; the title alone where this site has no such page."""
+    address = links.operation(operation.pk)
+    if not address:
+        return format_html("<bdi>{}</bdi>", title)
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', address, title)
+
+
+def for_list(user: Any, links: Links) -> dict[str, Any] | None:
+    """Return what the list of jobs says of the operations that are under way; None where there is none."""
+    found = under_way(user)
+    if not found:
+        return None
+    return {
+        "rows": rows_of(links, found[:MAX_NOTICES], user),
+        "more": len(found[MAX_NOTICES:]),
+        "url": links.operations(),
+    }
+
+
+def monitor_notices(user: Any, links: Links) -> list[Notice]:
+    """Return a notice for each of the latest operations that are under way, and one that counts the others."""
+    found = under_way(user)
+    note_organizations(found[:MAX_NOTICES], user)
+    told = [_notice(item, links) for item in found[:MAX_NOTICES]]
+    more = len(found[MAX_NOTICES:])
+    if more:
+        text = ngettext("%(count)s more operation is under way.", "%(count)s more operations are under way.", more)
+        text %= {"count": format_number(more)}
+        told.append(Notice(level="info", code="more_operations", text=text, links=_linked(links.operations())))
+    return told
+
+
+def _notice(item: Operation, links: Links) -> Notice:
+    facts = {"operation": title_of(item)[:TITLE], "amount": amount_words(item), "user": item.user_name}
+    code, text = "under_way", _("Under way: %(operation)s. %(amount)s, by %(user)s.") % facts
+    if item.state == Operation.State.PAUSED:
+        code, text = "paused", _("Paused: %(operation)s. %(amount)s, by %(user)s.") % facts
+    return Notice(level="info", code=code, text=text, links=_linked(links.operation(item.pk)))
+
+
+def _linked(address: str) -> tuple[tuple[str, str], ...]:
+    return ((_("Show"), address),) if address else ()
+
+
+# How long an operation will take, in words, before it is started.
+
+
+#: Whole numbers of jobs a second from here on.
+WHOLE: Final = 10
+
+
+def time_told(action: str, count: int, *, is_capped: bool, rate: int | None) -> tuple[str, str]:
+    """Return how long it takes to do this to so many jobs, at a rate in jobs a minute; None: as fast as it goes.
+
+    ``is_capped`` says that there may be more jobs. The code says by what it goes; the words follow it.
+    """
+    speed = read_speeds()[action]
+    time = {"time": brief_duration(max(1.0, speed.seconds_for(count, rate)))}
+    if rate is not None and rate / 60 < speed.per_second:
+        code, told = "rate", _("At this rate that takes about %(time)s.")
+        if is_capped:
+            code, told = "rate_at_least", _("At this rate that takes %(time)s or more.")
+        return code, told % time
+    code, told = "full_speed", _("That takes about %(time)s where nothing slows it down.")
+    if is_capped:
+        code, told = "full_speed_at_least", _("That takes %(time)s or more where nothing slows it down.")
+    return code, f"{told % time} {_source(speed)}"
+
+
+def _source(speed: Speed) -> str:
+    facts: dict[str, Any] = {"speed": format_number(speed.per_second, 0 if speed.per_second >= WHOLE else 1)}
+    if speed.is_measured:
+        return _("The last ones did %(speed)s jobs a second.") % facts
+    return _("None was measured here yet; %(speed)s jobs a second are usual.") % facts

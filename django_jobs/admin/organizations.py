@@ -1,0 +1,292 @@
+"""Organizations and their members."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import help_text_for_field
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
+
+from django_jobs.admin.bar import Links
+from django_jobs.admin.pages import (
+    RETRYING,
+    CappedPaginator,
+    DeclaredList,
+    OwnPages,
+    SystemAdminWrites,
+    View,
+    is_system_admin,
+    sees_jobs,
+)
+from django_jobs.admin.writing import CappedCount, format_number, line, linked, status_word
+from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
+from django_jobs.engine.access import organizations_seen_by
+from django_jobs.engine.control import switches
+from django_jobs.engine.dispatch.tenant_shares import default_limit
+from django_jobs.engine.insight.inspection import jobs, waiting
+from django_jobs.engine.store import database
+from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
+from django_jobs.engine.submission.same_work import waiting as waiting_of
+from django_jobs.models import Membership, Organization
+from django_jobs.statuses import AWAITING_RETRY, IN_FLIGHT, WITH_ERRORS, Status
+
+# The built-in organizations and their members. A host's own organization model has the host's admin.
+
+
+#: By button: what stands on it, and the title of the page that asks.
+SWITCH: Final = {
+    "suspend": (gettext_lazy("Suspend"), gettext_lazy("Suspend %(organization)s?")),
+    "reactivate": (gettext_lazy("Reactivate"), gettext_lazy("Reactivate %(organization)s?")),
+}
+#: By whether it is active: what is said of an organization that was so already, and of one that has become so.
+ALREADY: Final = {
+    True: gettext_lazy("%(organization)s is active already."),
+    False: gettext_lazy("%(organization)s is suspended already."),
+}
+BECAME: Final = {
+    True: gettext_lazy("%(organization)s is active again: its jobs go on."),
+    False: gettext_lazy("%(organization)s is suspended: nothing of it starts."),
+}
+
+
+class OrganizationAdmin(OwnPages, SystemAdminWrites):
+    """The list of organizations with their loads, and the page of one with the button that suspends it."""
+
+    list_display = ("name", "shown_title", "state", "backlog", "in_flight", "failed")
+    list_filter = ("is_active",)
+    search_fields = ("name", "title")
+    ordering = ("name",)
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_max_show_all = 0
+    change_form_template = "admin/django_jobs/organization/change_form.html"
+    fields = ("name", "title", "is_active")
+    #: Whoever may open its pages finds all organizations whose jobs they see.
+    shows_all_seen = True
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views that suspend and reactivate, by name."""
+        return {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        seen = organizations_seen_by(request.user)
+        return super().get_queryset(request) if seen is None else seen
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return OrganizationList
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # Suspending has a page of its own, which says what happens to the jobs.
+        return ("is_active",) if obj is not None else ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        # The admin shows a help text as HTML, also to who may only look, and ours has words in angle brackets.
+        text = escape(help_text_for_field("name", self.model))
+        return super().get_form(request, obj, change, help_texts={"name": text}, **kwargs)
+
+    @admin.display(description=gettext_lazy("title"), ordering="title")
+    def shown_title(self, organization: Organization) -> SafeString | str:
+        """Return the title in one line."""
+        return line(organization.title, 60)
+
+    @admin.display(description=gettext_lazy("state"), ordering="is_active")
+    def state(self, organization: Organization) -> SafeString:
+        """Return whether the organization is active or suspended."""
+        words, name = (
+            (pgettext("organization", "active"), "completed")
+            if organization.is_active
+            else (_("suspended"), "timed-out")
+        )
+        return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+
+    @admin.display(description=gettext_lazy("backlog"))
+    def backlog(self, organization: Any) -> str:
+        """Return how many of its jobs wait."""
+        return str(organization.shown_backlog)
+
+    @admin.display(description=gettext_lazy("queued or running"))
+    def in_flight(self, organization: Any) -> str:
+        """Return how many of its jobs are queued or running."""
+        return str(organization.shown_in_flight)
+
+    @admin.display(description=gettext_lazy("failed"))
+    def failed(self, organization: Any) -> SafeString | str:
+        """Return how many of its jobs failed, as a link to their list, where all can be retried."""
+        found = organization.shown_failed
+        address = Links(self.admin_site.name).failed_jobs(organization=str(organization.pk))
+        if not address or not (found.count or found.is_cut):
+            return str(found)
+        return format_html('<a href="{}">{}</a>', address, found)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        organization = context["original"]
+        if organization is not None:
+            load, links = read_load(organization.pk), Links(self.admin_site.name)
+            context |= {"load": load, "load_rows": load_rows(load)}
+            # Staff may see organizations, and no jobs.
+            if sees_jobs(request.user):
+                jobs_of = partial(links.jobs_of_organization, organization.pk)
+                context |= {
+                    "load_rows": load_rows(load, lambda status: jobs_of(status=status)),
+                    "jobs_url": jobs_of(),
+                    "failures_url": links.failures(organization=organization.pk),
+                }
+            verb = "suspend" if organization.is_active else "reactivate"
+            if is_system_admin(request):
+                context["switches"] = [(SWITCH[verb][0], self.url_of(verb, organization.pk))]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        if not is_system_admin(request):
+            raise PermissionDenied
+        organization = self.find(request, object_id)
+        if organization is None:
+            return self.gone(request, object_id)
+        if request.method == "POST":
+            self._set_active(request, organization, verb)
+            return self.go_to(organization.pk)
+        title = SWITCH[verb][1] % {"organization": organization.name}
+        back = self.url_of("change", organization.pk)
+        load = read_load(organization.pk)
+        is_so = organization.is_active == (verb == "reactivate")
+        return self.page(
+            request, "organization/confirm.html", title, title, verb=verb, load=load, is_so=is_so, back_url=back
+        )
+
+    def _set_active(self, request: HttpRequest, organization: Organization, verb: str) -> None:
+        value, named = verb == "reactivate", {"organization": organization.name}
+        if not switches.set_active(organization.pk, value, user=request.user):
+            code = "already_active" if value else "already_suspended"
+            self.message_user(request, ALREADY[value] % named, messages.WARNING, extra_tags=code)
+            return
+        self.message_user(request, BECAME[value] % named, extra_tags="reactivated" if value else "suspended")
+
+
+class MembershipAdmin(OwnPages, SystemAdminWrites):
+    """Who belongs to which organization, in which role."""
+
+    list_display = ("user", "organization", "role")
+    list_filter = ("role",)
+    ordering = ("organization", "user")
+    # Autocompletion would need the host's user model in the admin.
+    raw_id_fields = ("user", "organization")
+    paginator = CappedPaginator
+    show_full_result_count = False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "organization":
+            kwargs["using"] = database.alias()
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return [f"user__{get_user_model().USERNAME_FIELD}", "organization__name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request).select_related("user", "organization")
+        seen = organizations_seen_by(request.user)
+        return rows if seen is None else rows.filter(organization__in=seen.values("pk"))
+
+
+if organization_model_name() == DEFAULT_ORGANIZATION_MODEL:
+    admin.site.register(Organization, OrganizationAdmin)
+    admin.site.register(Membership, MembershipAdmin)
+
+
+# How many jobs of an organization wait and run, beside how many may.
+
+
+#: A page of organizations counts so many waiting jobs, of all its organizations together, and so many that failed.
+MAX_LOOKED_AT: Final = 10_000
+#: The statuses of failed jobs: of those that are tried again by themselves, and of the others.
+FAILED: Final = (AWAITING_RETRY, frozenset({Status.DEAD_LETTER}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One organization's load. All but what is in flight is counted up to a bound; ``waiting`` has ``retrying`` in it.
+    A limit of None is no limit.
+    """
+
+    waiting: CappedCount
+    retrying: CappedCount
+    dead: CappedCount
+    queued: int
+    running: int
+    most_in_flight: int
+    most_waiting: int | None
+
+    @property
+    def pending(self) -> CappedCount:
+        """Return how many of those that wait are no failed ones."""
+        return CappedCount(count=max(0, self.waiting.count - self.retrying.count), is_cut=self.waiting.is_cut)
+
+
+def read_load(organization_pk: Any) -> Load:
+    """Return one organization's load, read in four statements."""
+    count = waiting_of(organization_pk, MAX_COUNT + 1)
+    rows = jobs().filter(organization_id=organization_pk, status__in=sorted(IN_FLIGHT))
+    counted = dict(rows.values_list("status").annotate(count=Count("pk")))
+    failed = [jobs().filter(organization_id=organization_pk, status__in=sorted(group)) for group in FAILED]
+    retrying, dead = map(_capped, capped_counts(failed, MAX_COUNT))
+    return Load(
+        waiting=_capped(count),
+        retrying=retrying,
+        dead=dead,
+        queued=counted.get(str(Status.QUEUED), 0),
+        running=counted.get(str(Status.RUNNING), 0),
+        most_in_flight=default_limit(),
+        most_waiting=jobs_settings.MAX_BACKLOG_PER_ORGANIZATION,
+    )
+
+
+def _capped(count: int) -> CappedCount:
+    return CappedCount(count=min(count, MAX_COUNT), is_cut=count > MAX_COUNT)
+
+
+def load_rows(load: Load, address_of: Callable[[str], str] = lambda _status: "") -> list[tuple[str, SafeString]]:
+    """Return how many jobs are in each status that has not ended well: words, and the number as a link to them."""
+    rows: list[tuple[str, str, Any]] = [
+        (status_word(Status.PENDING), str(Status.PENDING), load.pending),
+        (_("To be retried"), RETRYING, load.retrying),
+        (status_word(Status.QUEUED), str(Status.QUEUED), format_number(load.queued)),
+        (status_word(Status.RUNNING), str(Status.RUNNING), format_number(load.running)),
+        (status_word(Status.DEAD_LETTER), str(Status.DEAD_LETTER), load.dead),
+    ]
+    return [(words, format_html("{}", linked(address_of(status), str(count)))) for words, status, count in rows]
+
+
+class OrganizationList(DeclaredList):
+    """A page of organizations with their loads, read in three statements for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        pks = [organization.pk for organization in self.result_list]
+        backlogs = _counted(waiting(), pks)
+        failures = _counted(jobs().filter(status__in=sorted(WITH_ERRORS)), pks)
+        rows = jobs().filter(organization_id__in=pks, status__in=sorted(IN_FLIGHT))
+        in_flight = dict(rows.values_list("organization_id").annotate(count=Count("pk")))
+        for organization in self.result_list:
+            organization.shown_backlog = backlogs[organization.pk]
+            organization.shown_failed = failures[organization.pk]
+            organization.shown_in_flight = format_number(in_flight.get(organization.pk, 0))
+
+
+def _counted(rows: QuerySet[Any], pks: list[Any]) -> dict[Any, CappedCount]:
+    """Return how many of the jobs each of these organizations has."""
+    found = list(rows.filter(organization_id__in=pks).values_list("organization_id", flat=True)[: MAX_LOOKED_AT + 1])
+    counts = Counter(found)
+    # If the bound was reached, each organization may have more than were counted.
+    return {pk: CappedCount(count=counts[pk], is_cut=len(found) > MAX_LOOKED_AT) for pk in pks}

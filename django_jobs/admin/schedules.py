@@ -1,0 +1,895 @@
+"""Schedules: the list, the page of one, what people do to them, what keeps them from firing."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminToField
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import TO_FIELD_VAR
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext_lazy, ngettext, ngettext_lazy, pgettext, pgettext_lazy
+from django.utils.translation import gettext as _
+
+from django_jobs.admin.bar import OpenPages
+from django_jobs.admin.filters import MAX_TYPES, BoundedFilter, OrganizationFilter
+from django_jobs.admin.pages import (
+    BaseAdmin,
+    CappedPaginator,
+    DeclaredList,
+    OwnPages,
+    SystemAdminWrites,
+    View,
+    clean_term,
+    is_system_admin,
+    keys_of,
+)
+from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
+from django_jobs.admin.writing import (
+    ALL,
+    NOTHING,
+    ago,
+    as_json,
+    brief_duration,
+    format_number,
+    line,
+    linked,
+    moment,
+    type_title,
+    zone_of,
+)
+from django_jobs.engine import organizations
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.job_types import parameters
+from django_jobs.engine.job_types.declared_types import changed_from
+from django_jobs.engine.job_types.masking import Names, hidden_from, masked
+from django_jobs.engine.schedules import timetable
+from django_jobs.engine.schedules.declared_schedules import is_declared
+from django_jobs.engine.schedules.definitions import (
+    having,
+    pause_schedule,
+    preview,
+    resume_schedule,
+    take_over,
+    unschedule,
+    visible_schedules,
+)
+from django_jobs.engine.schedules.firing import fire_now
+from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.engine.submission.targets import may_submit, submittable
+from django_jobs.exceptions import InvalidSchedule, JobsError
+from django_jobs.models import Job, JobType, Schedule, ScheduleFiring, get_organization_model
+from django_jobs.texts import comma, in_clauses, left_to_right, told, translated
+
+# Why a schedule cannot fire, or why what it submits does not run, and what to do about it.
+
+
+MAX_ERRORS: Final = 5
+#: The verb of the button that makes its presser the owner.
+TAKE_OVER: Final = "take-over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What is wrong, which ``code`` says in a word, and what to do; with ``url``, a link to where that is done.
+
+    ``verb`` is a button of the page.
+    """
+
+    code: str
+    text: str
+    words: str = ""
+    url: str = ""
+    verb: str = ""
+
+
+def remedies_of(schedule: Schedule, site: str) -> list[Remedy]:
+    """Return what is wrong with a schedule now. With a fault there is always something to do."""
+    kind = JobType.primary.filter(pk=schedule.job_type_id).first()
+    tenants = database.rows(get_organization_model())
+    tenant = tenants.filter(pk=schedule.organization_id).first() if schedule.organization_id is not None else None
+    found = [*_of_type(schedule, kind, site), *_of_tenant(schedule, tenant), *_of_owner(schedule, kind, tenant)]
+    if kind is not None:
+        found += _of_parameters(schedule)
+    if not found and schedule.fault:
+        text = _("The usual causes are mended or do not hold. Fire it now to see; else its next firing will tell.")
+        found.append(Remedy(code="unclear", text=text))
+    return found
+
+
+def notes_on(schedule: Schedule, site: str) -> Iterator[Remedy]:
+    """Yield why nothing comes of a schedule that is on, although it has no fault."""
+    if not schedule.is_enabled:
+        yield Remedy(code="paused", text=_("It is paused: it fires only by hand, until it is resumed."))
+        return
+    if not leader(database.now()).is_alive:
+        text = _("The scheduler is silent: nothing fires by itself until a worker or a scheduler runs.")
+        address = reverse(f"{site}:django_jobs_monitor")
+        yield Remedy(code="scheduler_silent", text=text, words=_("Monitor"), url=address)
+    kind = JobType.primary.filter(pk=schedule.job_type_id).only("is_paused").first()
+    if kind is not None and kind.is_paused:
+        text = _("The type %(type)s is paused: what is submitted waits.") % {"type": kind.pk}
+        yield Remedy(code="type_paused", text=text, words=_("Resume the type"), url=_type_url(kind.pk, site))
+
+
+def _of_type(schedule: Schedule, kind: JobType | None, site: str) -> Iterator[Remedy]:
+    if kind is None:
+        text = _(
+            "There is no job type %(type)s any more. Bring it back (declare it and run migrate or jobs_sync), or "
+            "delete the schedule."
+        )
+        yield Remedy(code="unknown_job_type", text=text % {"type": schedule.job_type_id})
+    elif not kind.is_enabled:
+        text = _("The type %(type)s is disabled: submissions are refused.") % {"type": kind.pk}
+        address = _type_url(kind.pk, site)
+        yield Remedy(code="job_type_disabled", text=text, words=_("Enable the type"), url=address)
+
+
+def _type_url(name: str, site: str) -> str:
+    return reverse(f"{site}:django_jobs_jobtype_change", args=(name,))
+
+
+def _of_tenant(schedule: Schedule, tenant: Any) -> Iterator[Remedy]:
+    if schedule.organization_id is None:
+        if not organizations.without(database.rows(get_organization_model())).exists():
+            text = _("There is no organization to fire for. Pause the schedule until there is one.")
+            yield Remedy(code="no_organization", text=text)
+        return
+    if tenant is None:
+        text = _("Its organization was deleted. Choose another one below, or delete the schedule.")
+        yield Remedy(code="organization_gone", text=text)
+    elif not get_policy().is_active(tenant):
+        text = _("Its organization is not active. Reactivate it, or pause the schedule meanwhile.")
+        yield Remedy(code="organization_inactive", text=text)
+
+
+def _of_owner(schedule: Schedule, kind: JobType | None, tenant: Any) -> Iterator[Remedy]:
+    name, owner = schedule.owner_name, schedule.owner
+    if not name:
+        return
+    if owner is None or not owner.is_active:
+        code, text = "owner_inactive", _("%(user)s is deactivated: take it over, so that it submits in your name.")
+        if owner is None:
+            code, text = "owner_gone", _("%(user)s no longer exists: take it over, so that it submits in your name.")
+        yield Remedy(code=code, text=text % {"user": name}, words=_("Take over"), verb=TAKE_OVER)
+    elif kind is not None and not _may_submit(owner, tenant, kind, schedule):
+        text = _("%(user)s, in whose name it submits, may not submit %(type)s there: give the right, or take it over.")
+        text %= {"user": name, "type": kind.pk}
+        yield Remedy(code="permission_denied", text=text, words=_("Take over"), verb=TAKE_OVER)
+
+
+def _may_submit(owner: Any, tenant: Any, kind: JobType, schedule: Schedule) -> bool:
+    if schedule.organization_id is None:
+        return bool(get_policy().is_system_admin(owner))
+    return tenant is None or may_submit(owner, tenant, kind)
+
+
+def _of_parameters(schedule: Schedule) -> Iterator[Remedy]:
+    errors = parameters.validate(schedule.job_type_id, schedule.parameters)
+    if errors:
+        texts = [f"{key}: {' '.join(messages)}" for key, messages in list(errors.items())[:MAX_ERRORS]]
+        text = _("The type refuses the parameters: %(errors)s Correct them below.")
+        yield Remedy(code="invalid_parameters", text=text % {"errors": in_clauses(texts)})
+
+
+# Pause, resume, fire and take over schedules: in the list or on a schedule's page, each by the engine's own verb.
+
+
+#: Schedules that one request changes.
+MAX_AT_ONCE: Final = 100
+CONFIRMED: Final = "confirmed"
+#: By button: what it does, and the code and the text of what is said of the schedule afterwards.
+SWITCH: Final[dict[str, tuple[Callable[..., Schedule], str, Any]]] = {
+    "pause": (pause_schedule, "paused", gettext_lazy("%(schedule)s is paused: it fires only by hand.")),
+    "resume": (
+        resume_schedule,
+        "resumed",
+        gettext_lazy("%(schedule)s goes on: what was due meanwhile is not caught up."),
+    ),
+    TAKE_OVER: (
+        take_over,
+        "taken_over",
+        gettext_lazy(
+            "%(schedule)s is yours: it submits in your name from now on. Fire it now to see whether all is well."
+        ),
+    ),
+}
+Outcome = ScheduleFiring.Outcome
+
+
+class ScheduleActions(OwnPages):
+    """The actions of the list and the buttons of a schedule's page. The engine decides who may."""
+
+    actions = ("pause_schedules", "resume_schedules", "fire_schedules")
+
+    @admin.action(description=gettext_lazy("Pause selected schedules"), permissions=["view"])
+    def pause_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Pause what was chosen."""
+        self._switch_all(request, queryset, "pause")
+
+    @admin.action(description=gettext_lazy("Resume selected schedules"), permissions=["view"])
+    def resume_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Let what was chosen go on."""
+        self._switch_all(request, queryset, "resume")
+
+    @admin.action(description=gettext_lazy("Fire selected schedules now"), permissions=["view"])
+    def fire_schedules(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Return the page that asks before it fires, or fire what was confirmed."""
+        if not request.POST.get(CONFIRMED):
+            found = list(queryset[:MAX_AT_ONCE])
+            return self._confirm(request, found, action="fire_schedules", back_url=request.get_full_path())
+        keys = keys_of(request.POST.getlist(ACTION_CHECKBOX_NAME))[:MAX_AT_ONCE]
+        for schedule in self.get_queryset(request).filter(pk__in=keys):
+            self._fire(request, schedule)
+        return HttpResponseRedirect(request.get_full_path())
+
+    def act_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons on a schedule's page, by name."""
+        switches = {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
+        return {**switches, "fire": ("<path:object_id>/fire/", self._fire_one)}
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        unschedule(obj, user=request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for schedule in queryset:
+            unschedule(schedule, user=request.user)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Write nothing: the engine does, with the deletion."""
+
+    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
+        """Tell what is deleted. Django's own collector would load the whole history to find out."""
+        text = _("%(schedule)s, with the history of its firings. Its jobs stay.")
+        names = [text % {"schedule": schedule} for schedule in objs]
+        return names, {Schedule._meta.verbose_name_plural: len(names)}, set(), []
+
+    def _switch_all(self, request: HttpRequest, queryset: QuerySet[Any], verb: str) -> None:
+        for schedule in queryset[:MAX_AT_ONCE]:
+            self._perform(request, schedule, verb)
+        if queryset[MAX_AT_ONCE:].exists():
+            text = ngettext(
+                "At most %(count)d schedule is changed at once. Do it again for the others.",
+                "At most %(count)d schedules are changed at once. Do it again for the others.",
+                MAX_AT_ONCE,
+            )
+            self.message_user(request, text % {"count": MAX_AT_ONCE}, messages.WARNING, extra_tags="too_many")
+
+    def _perform(self, request: HttpRequest, schedule: Schedule, verb: str) -> None:
+        act, code, words = SWITCH[verb]
+        try:
+            act(schedule, user=request.user)
+        except JobsError as error:
+            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR, extra_tags=error.code)
+        else:
+            self.message_user(request, words % {"schedule": schedule}, extra_tags=code)
+
+    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+        schedule = self._found(request, object_id)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if schedule is None:
+            return self.gone(request, object_id)
+        self._perform(request, schedule, verb)
+        return self.go_to(schedule.pk)
+
+    def _fire_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        schedule = self._found(request, object_id)
+        if schedule is None:
+            return self.gone(request, object_id)
+        if request.method != "POST":
+            return self._confirm(request, [schedule], back_url=self.url_of("change", schedule.pk))
+        self._fire(request, schedule)
+        return self.go_to(schedule.pk)
+
+    def _found(self, request: HttpRequest, object_id: str) -> Any:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self.find(request, object_id)
+
+    def _confirm(self, request: HttpRequest, schedules: list[Any], **context: Any) -> HttpResponse:
+        title = _title(schedules)
+        rows = [(item.pk, str(item), self.url_of("change", item.pk), state_badge(item), item) for item in schedules]
+        context |= {"schedules": rows, "checkbox": ACTION_CHECKBOX_NAME, "confirmed": CONFIRMED}
+        return self.page(request, "schedule/confirm.html", title, title, **context)
+
+    def _fire(self, request: HttpRequest, schedule: Schedule) -> None:
+        """Fire a schedule, and tell what came of it with a link to the job."""
+        try:
+            firing = fire_now(schedule, user=request.user)
+        except JobsError as error:
+            self.message_user(request, f"{schedule}: {told(error)}", messages.ERROR, extra_tags=error.code)
+            return
+        if firing.outcome == Outcome.SUBMITTED:
+            told_of = self._submitted(request, schedule, firing)
+            self.message_user(request, told_of, messages.SUCCESS, extra_tags="submitted")
+            return
+        text, level = _("%(schedule)s: the firing failed. %(note)s"), messages.ERROR
+        if firing.outcome == Outcome.SKIPPED:
+            text, level = _("%(schedule)s: the firing was skipped. %(note)s"), messages.WARNING
+        text %= {"schedule": schedule, "note": firing.note}
+        self.message_user(request, text, level, extra_tags=firing.outcome)
+
+    def _submitted(self, request: HttpRequest, schedule: Schedule, firing: ScheduleFiring) -> SafeString:
+        link = job_link(OpenPages(request, self.admin_site.name), firing, job_names([firing]).get(firing.job_id))
+        text = ngettext(
+            "{schedule} submitted {count} job: {link}.", "{schedule} submitted {count} jobs: {link}.", firing.submitted
+        )
+        count = format_number(firing.submitted)
+        return format_html("{} {}", format_html(text, schedule=schedule, count=count, link=link), firing.note)
+
+
+def _title(schedules: list[Any]) -> str:
+    if len(schedules) == 1:
+        return _("Fire %(schedule)s now?") % {"schedule": schedules[0]}
+    text = ngettext("Fire %(count)d schedule now?", "Fire %(count)d schedules now?", len(schedules))
+    return text % {"count": len(schedules)}
+
+
+# The columns of the list of schedules, and the words in which its pages tell a schedule.
+
+
+EACH_ORGANIZATION: Final = gettext_lazy("each active organization")
+#: By outcome, its word and the class of its color.
+WORDS: Final = {
+    Outcome.SUBMITTED: pgettext_lazy("firing", "submitted"),
+    Outcome.SKIPPED: pgettext_lazy("firing", "skipped"),
+    Outcome.FAILED: pgettext_lazy("firing", "failed"),
+}
+COLORS: Final = {Outcome.SUBMITTED: "completed", Outcome.SKIPPED: "canceled", Outcome.FAILED: "dead-letter"}
+
+
+class ScheduleList(DeclaredList):
+    """A page of schedules with tenants and last firings, read in three statements for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        note_tenants(self.result_list)
+        self._note_pages(request)
+        pks = [row.newest_firing for row in self.result_list if row.newest_firing]
+        firings = ScheduleFiring.primary.in_bulk(pks)
+        names = job_names(list(firings.values()))
+        for row in self.result_list:
+            row.shown_firing = firings.get(row.newest_firing)
+            row.shown_job = names.get(getattr(row.shown_firing, "job_id", None))
+
+    def _note_pages(self, request: HttpRequest) -> None:
+        """Note on each schedule where its type and its organization lead to."""
+        admin_class: Any = self.model_admin
+        note_pages(self.result_list, OpenPages(request, admin_class.admin_site.name))
+
+
+def note_tenants(schedules: list[Any]) -> None:
+    """Note on each schedule the id of its organization, or words for it."""
+    ids: dict[Any, str] = current_ids({row.organization_id for row in schedules} - {None})
+    for row in schedules:
+        gone = _("(deleted: key %(key)s)") % {"key": row.organization_id}
+        row.tenant_is_gone = row.organization_id is not None and row.organization_id not in ids
+        row.shown_tenant = str(EACH_ORGANIZATION) if row.organization_id is None else ids.get(row.organization_id, gone)
+
+
+def note_pages(schedules: list[Any], pages: OpenPages) -> None:
+    """Note on each schedule the pages of its type and its organization, or the lists of their jobs.
+
+    A schedule for each organization, and one for an organization that is gone, has none for that.
+    """
+    kinds = JobType.primary.in_bulk({row.job_type_id for row in schedules})
+    there = {row.organization_id for row in schedules if not row.tenant_is_gone} - {None}
+    tenants = pages.organizations(there)
+    for row in schedules:
+        row.pages = pages
+        jobs_url = pages.of_jobs(pages.links.jobs_of_type(row.job_type_id))
+        row.type_url = pages.job_type(kinds.get(row.job_type_id)) or jobs_url
+        tenant = row.organization_id
+        jobs_url = pages.of_jobs(pages.links.jobs_of_organization(tenant)) if tenant in there else ""
+        row.tenant_url = tenants.get(tenant) or jobs_url
+
+
+def job_names(firings: list[ScheduleFiring]) -> dict[Any, str]:
+    """Return the ids of the firings' jobs by their keys; a job that was deleted is missing."""
+    pks = {firing.job_id for firing in firings if firing.job_id is not None}
+    jobs = Job.primary.filter(pk__in=pks).only("pk", "created_at").order_by() if pks else ()
+    return {job.pk: job.name for job in jobs}
+
+
+class ScheduleColumns(BaseAdmin):
+    """The columns of the list."""
+
+    list_display = ("name_shown", "state", "fires", "last_firing", "what")
+
+    @admin.display(description=gettext_lazy("name"), ordering="name")
+    def name_shown(self, schedule: Schedule) -> SafeString | str:
+        """Return the name."""
+        return line(schedule.name, 60)
+
+    @admin.display(description=gettext_lazy("submits"), ordering="job_type_id")
+    def what(self, schedule: Any) -> SafeString:
+        """Return the name of the job type and, below it, for which organization."""
+        kind = linked(schedule.type_url, line(schedule.job_type_id, 40))
+        tenant = linked(schedule.tenant_url, line(schedule.shown_tenant, 60))
+        return format_html("{}<br><small>{}</small>", kind, tenant)
+
+    @admin.display(description=gettext_lazy("fires"), ordering="next_run_at")
+    def fires(self, schedule: Schedule) -> SafeString | str:
+        """Return the rule in words, with its time zone where that is another one, and below it when it fires next."""
+        is_own = schedule.cron and schedule.timezone != timezone.get_current_timezone_name()
+        rule = rule_words(rule_of(schedule))
+        # Without a letter, the fields of a rule that nobody has words for would be read from right to left.
+        direction = mark_safe(' dir="ltr"') if rule == schedule.cron else ""
+        words = format_html("<bdi{}>{}</bdi>{}", direction, rule, f" ({schedule.timezone})" if is_own else "")
+        if schedule.next_run_at is None:
+            return words
+        return format_html(
+            "{}<br><small>{}{}{}</small>", words, until(schedule.next_run_at), comma(), _brief(schedule.next_run_at)
+        )
+
+    @admin.display(description=gettext_lazy("last firing"))
+    def last_firing(self, schedule: Any) -> SafeString | str:
+        """Return what came of the last firing, and how long ago it was."""
+        firing = schedule.shown_firing
+        if firing is None:
+            return NOTHING
+        text = format_html("{}<br><small>{}</small>", outcome_badge(firing), ago(firing.fired_at))
+        link = job_link(schedule.pages, firing, schedule.shown_job)
+        return format_html("{}<br><small>{}</small>", text, link) if link else text
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, schedule: Schedule) -> SafeString:
+        """Return whether it is on, and why it cannot fire."""
+        fault = format_html("<br><small>{}</small>", line(schedule.fault, 80)) if schedule.fault else ""
+        return format_html("{}{}", state_badge(schedule), fault)
+
+
+def state_of(schedule: Schedule) -> tuple[str, str]:
+    """Return the state of a schedule as (word, class of its color)."""
+    if not schedule.is_enabled:
+        return pgettext("schedule", "paused"), "timed-out"
+    if schedule.fault:
+        return _("cannot fire"), "dead-letter"
+    if schedule.next_run_at is None:
+        return pgettext("schedule", "over"), "canceled"
+    return pgettext("schedule", "on"), "completed"
+
+
+def state_badge(schedule: Schedule) -> SafeString:
+    """Return the state as a colored word."""
+    words, name = state_of(schedule)
+    return format_html('<span class="djobs-badge djobs-{}">{}</span>', name, words)
+
+
+def outcome_badge(firing: ScheduleFiring) -> SafeString:
+    """Return the outcome of a firing as a colored word."""
+    outcome = Outcome(firing.outcome)
+    return format_html('<span class="djobs-badge djobs-{}">{}</span>', COLORS[outcome], WORDS[outcome])
+
+
+def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> SafeString:
+    """Return a link to the job of a firing, or to the first of them; nothing for a job that is gone."""
+    if name is None or firing.job_id is None:
+        return SafeString("")
+    address = pages.of_jobs(pages.links.page("django_jobs_job_change", firing.job_id))
+    link = format_html("{}", linked(address, name))
+    others = firing.submitted - 1
+    if others < 1:
+        return link
+    # Translators: the first of several jobs, as a link, and how many more there are.
+    return format_html(
+        ngettext("{job} and {count} more", "{job} and {count} more", others), job=link, count=format_number(others)
+    )
+
+
+def _brief(value: dt.datetime) -> SafeString:
+    """Return a moment to the minute. A tooltip and the ``datetime`` attribute have the exact one."""
+    local = timezone.localtime(value)
+    # Translators: a date format, as Django's template filter "date" takes it: "Mon Nov 28, 12:03".
+    text = f"{date_format(local, _('D M j, H:i'))} {zone_of(local)}"
+    return format_html('<time datetime="{0}" title="{0}">{1}</time>', local.isoformat(), text)
+
+
+def until(value: dt.datetime) -> str:
+    """Return in how long a moment comes."""
+    seconds = (value - timezone.now()).total_seconds()
+    # Translators: in how long something comes: "in 3 min 20 s".
+    return _("in %(duration)s") % {"duration": brief_duration(seconds)} if seconds > 0 else _("now")
+
+
+# The filters of the list of schedules.
+
+
+STATES: Final = {
+    "on": (pgettext_lazy("schedule", "On"), Q(is_enabled=True, fault="", next_run_at__isnull=False)),
+    "paused": (pgettext_lazy("schedule", "Paused"), Q(is_enabled=False)),
+    "faulty": (gettext_lazy("Cannot fire"), Q(is_enabled=True) & ~Q(fault="")),
+    "over": (gettext_lazy("Over: it fires no more"), Q(is_enabled=True, fault="", next_run_at__isnull=True)),
+}
+EACH: Final = "each"
+
+
+class StateFilter(BoundedFilter):
+    """Narrows the list to the schedules that are on, paused, over, or cannot fire."""
+
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(key, str(item[0])) for key, item in STATES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(STATES[chosen][1])
+
+
+class ScheduledTypeFilter(BoundedFilter):
+    """Narrows the list to one of the job types that the schedules submit."""
+
+    title = gettext_lazy("type")
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = visible_schedules(request.user).order_by("job_type_id").values_list("job_type_id", flat=True).distinct()
+        names = list(rows[:MAX_TYPES])
+        if (asked := self.value()) not in {None, *names}:
+            names += rows.filter(job_type_id=asked)[:1]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.chosen()
+        return queryset if chosen is None else queryset.filter(job_type_id=chosen)
+
+
+class TenantFilter(OrganizationFilter):
+    """Narrows the list to one organization, or to what is for each active one."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(EACH, _("Each active one")), *super().lookups(request, model_admin)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == EACH:
+            return queryset.filter(organization__isnull=True)
+        return super().queryset(request, queryset)
+
+
+FILTERS: Final = (StateFilter, ScheduledTypeFilter, TenantFilter)
+
+
+# Schedules: the list, the form with its preview, and the page of one.
+
+
+TEMPLATE: Final = "schedule/change_form.html"
+#: The heading under which the rule is typed and previewed.
+WHEN: Final = gettext_lazy("When")
+#: What the history of a schedule says, in JSON, of a change of its organization.
+MOVED: Final = '"Organization"'
+#: What stands on the buttons that pause a schedule and let it go on.
+SWITCH_LABELS: Final = {"pause": gettext_lazy("Pause"), "resume": gettext_lazy("Resume")}
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
+    """Puts together what the ``schedule_*`` files give. The engine decides who sees and who changes a schedule."""
+
+    class Media:
+        css = {"all": ["django_jobs/schedules.css"]}
+        js = ["django_jobs/schedule_preview.js"]
+
+    list_filter = FILTERS
+    search_fields = ("name",)
+    search_help_text = gettext_lazy("A part of the name or of the job type's name.")
+    ordering = ("name",)
+    sortable_by = ("name_shown", "what", "fires")
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_max_show_all = 0
+    list_per_page = 50
+    change_list_template = "admin/django_jobs/schedule/change_list.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        firings = ScheduleFiring.primary.filter(schedule_id=OuterRef("pk")).order_by("-pk").values("pk")
+        return visible_schedules(request.user).order_by("name").annotate(newest_firing=Subquery(firings[:1]))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ScheduleList]:
+        return ScheduleList
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        rows, may_repeat = super().get_search_results(request, queryset, "")
+        term = search_term.strip()
+        return (having(rows, clean_term(term)) if term else rows), may_repeat
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any) -> Any:
+        """Return the pages of the list, or of a schedule's history: what another organization's people did is not told
+        to those of the one that the schedule was moved to.
+        """
+        if queryset.model is LogEntry and not is_system_admin(request):
+            moves = queryset.filter(change_message__contains=MOVED).order_by("-pk")
+            queryset = queryset.filter(pk__gte=moves.values_list("pk", flat=True).first() or 0)
+        return super().get_paginator(request, queryset, per_page, *args, **kwargs)
+
+    def own_views(self) -> dict[str, tuple[str, View]]:
+        """Return the views of the buttons and of the preview, by name."""
+        return {"preview": ("preview/", self._preview), **self.act_views()}
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """Return the page of a new schedule or of one that is there, or change it. The engine writes and notes it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if TO_FIELD_VAR in request.GET and not self.to_field_allowed(request, request.GET[TO_FIELD_VAR]):
+            raise DisallowedModelAdminToField
+        if object_id is None:
+            return self._add(request)
+        schedule = self.find(request, object_id)
+        return self.gone(request, object_id) if schedule is None else self._change(request, schedule)
+
+    def _add(self, request: HttpRequest) -> HttpResponse:
+        kinds = submittable(request.user, JobType.primary.order_by("pk"))
+        kind = next((item for item in kinds if item.pk == request.GET.get("job_type")), None)
+        if kind is None:
+            title, named = _("Add a schedule"), [(item, type_title(item)) for item in kinds]
+            return self.page(request, "schedule/choose_type.html", title, title, kinds=named)
+        form = ScheduleForm(request, kind, None, request.POST if request.method == "POST" else None)
+        made = form.save() if form.is_valid() else None
+        if made is not None:
+            self.message_user(request, _("%(schedule)s was made.") % {"schedule": made}, extra_tags="made")
+            return self.go_to(made.pk)
+        title = _("Add a schedule: %(type)s") % {"type": kind.pk}
+        facts = [(_("Type"), type_title(kind))]
+        return self._form_page(request, form, title, title, facts=facts, change=False, add=True)
+
+    def _change(self, request: HttpRequest, schedule: Any) -> HttpResponse:
+        note_tenants([schedule])
+        note_pages([schedule], OpenPages(request, self.admin_site.name))
+        kind = JobType.primary.filter(pk=schedule.job_type_id).first() or JobType(pk=schedule.job_type_id)
+        form = ScheduleForm(request, kind, schedule, request.POST if request.method == "POST" else None)
+        saved = form.save() if form.is_valid() else None
+        if saved is not None:
+            self.message_user(request, _("%(schedule)s was saved.") % {"schedule": saved}, extra_tags="saved")
+            is_done = "_continue" not in request.POST
+            return HttpResponseRedirect(self.url_of("changelist")) if is_done else self.go_to(saved.pk)
+        return self._form_page(request, form, schedule.name, schedule, **self._page_of(request, schedule))
+
+    def _page_of(self, request: HttpRequest, schedule: Any) -> dict[str, Any]:
+        """Return what stands on a schedule's page around its form."""
+        site, whole = self.admin_site.name, ALL in request.GET
+        verb = "pause" if schedule.is_enabled else "resume"
+        return {
+            "change": True,
+            "schedule": schedule,
+            "badge": state_badge(schedule),
+            "remedies": [
+                (remedy, self.url_of(remedy.verb, schedule.pk) if remedy.verb else "")
+                for remedy in remedies_of(schedule, site)
+            ],
+            "notes": list(notes_on(schedule, site)),
+            "faulty_since": moment(schedule.faulty_since),
+            "facts": facts_of(schedule),
+            "next": next_of(schedule, database.now()),
+            "declared": read_declared(schedule, hidden_from(request.user)),
+            "history": read_history(schedule, whole=whole),
+            "shows_all": whole,
+            "fire_url": self.url_of("fire", schedule.pk),
+            "switch": (SWITCH_LABELS[verb], self.url_of(verb, schedule.pk)),
+            "history_url": self.url_of("history", schedule.pk),
+            "delete_url": self.url_of("delete", schedule.pk),
+        }
+
+    def _form_page(
+        self, request: HttpRequest, form: ScheduleForm, title: str, place: Any, **context: Any
+    ) -> HttpResponse:
+        first = [name for name in ("name", "organization") if name in form.fields]
+        fieldsets: Any = [
+            (None, {"fields": first}),
+            (WHEN, {"fields": RULE}),
+            (_("Parameters of its jobs"), {"fields": form.parameter_names}),
+            (_("How"), {"fields": OPTIONS}),
+        ]
+        context |= {
+            "form": form,
+            "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
+            "errors": form.errors,
+            "preview_url": self.url_of("preview") + (f"?schedule={form.schedule.pk}" if form.schedule else ""),
+            "when": WHEN,
+        }
+        return self.page(request, TEMPLATE, title, place, **context)
+
+    def _preview(self, request: HttpRequest) -> JsonResponse:
+        """Answer what a rule that is being typed says, or what is wrong with it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rule, errors = rule_in(request.GET)
+        key = request.GET.get("schedule", "")
+        try:
+            found = preview(rule, NEXT, schedule=self.find(request, key) if keys_of([key]) else None)
+        except InvalidSchedule as refusal:
+            refused = {name: list(map(translated, texts)) for name, texts in refusal.errors.items()}
+            return JsonResponse({"errors": {**refused, **errors}})
+        shown = {"words": rule_words(found.rule), "runs": shown_runs(found.next_runs)}
+        return JsonResponse({"errors": errors} if errors else shown)
+
+
+# What stands on a schedule's page beside its form: how it is, its history, and what the code says of it.
+
+
+#: Firings that a page shows; with "show all", as many as are kept.
+ROWS: Final = 20
+ALL_ROWS: Final = 1_100
+NEXT: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """One firing in one line of the history."""
+
+    due: SafeString | str
+    fired: SafeString | str
+    outcome: SafeString
+    jobs: SafeString
+    submitted: int
+    skipped: int
+    note: SafeString | str
+    actor: SafeString | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiringHistory:
+    """The newest firings of a schedule. With ``is_cut`` there are more."""
+
+    firings: list[Firing]
+    is_cut: bool
+
+
+def read_history(schedule: Any, *, whole: bool) -> FiringHistory:
+    """Return the newest firings, read in two statements."""
+    limit = ALL_ROWS if whole else ROWS
+    rows = list(ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk")[: limit + 1])
+    names = job_names(rows[:limit])
+    found = [
+        Firing(
+            due=moment(row.due_at),
+            fired=ago(row.fired_at),
+            outcome=outcome_badge(row),
+            jobs=job_link(schedule.pages, row, names.get(row.job_id)),
+            submitted=row.submitted,
+            skipped=row.skipped,
+            note=line(row.note, 300) if row.note else "",
+            actor=line(row.actor, 60) if row.actor else _("the scheduler"),
+        )
+        for row in rows[:limit]
+    ]
+    return FiringHistory(firings=found, is_cut=len(rows) > limit)
+
+
+def next_of(schedule: Schedule, now: dt.datetime) -> dict[str, Any]:
+    """Return the stored rule in words, and its next firings as the preview of a form has them.
+
+    A rule that can no longer be read has none: its time zone may have left the IANA database of this machine.
+    """
+    rule = rule_of(schedule)
+    try:
+        runs = shown_runs(rule.upcoming(now, NEXT))
+    except InvalidSchedule:
+        runs = []
+    return {"words": rule_words(rule), "runs": runs}
+
+
+def shown_runs(runs: list[dt.datetime]) -> list[dict[str, str]]:
+    """Return firings for people: the local time with its zone, and in how long it comes."""
+    return [{"moment": _local(run), "until": until(run)} for run in runs]
+
+
+def _local(run: dt.datetime) -> str:
+    """Return a firing in its own time zone. Where people read from right to left, its numbers keep their order."""
+    numbers = left_to_right(f"{run:%Y-%m-%d %H:%M:%S}")
+    return f"{date_format(run, 'D')} {numbers} {zone_of(run)}"
+
+
+def facts_of(schedule: Any) -> list[tuple[str, Any]]:
+    """Return the facts that no form changes."""
+    owner = line(schedule.owner_name, 60) if schedule.owner_name else _("server code")
+    kind = linked(schedule.type_url, line(schedule.job_type_id, 60))
+    facts: list[tuple[str, Any]] = [(_("Type"), kind), (_("Submits in the name of"), owner)]
+    if schedule.next_run_at is not None:
+        shown = format_html("{}{}{}", until(schedule.next_run_at), comma(), moment(schedule.next_run_at))
+        facts.append((_("Next firing"), shown))
+    firing = ScheduleFiring.primary.filter(schedule_id=schedule.pk).order_by("-pk").first()
+    if firing is None:
+        return [*facts, (_("Last firing"), _("It has not fired yet."))]
+    link = job_link(schedule.pages, firing, job_names([firing]).get(firing.job_id))
+    return [*facts, (_("Last firing"), format_html("{} {} {}", outcome_badge(firing), ago(firing.fired_at), link))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the code says of a schedule: ``follows`` are the fields that follow it; ``changed`` have both values."""
+
+    is_in_code: bool
+    follows: list[str]
+    changed: list[tuple[str, Any, Any]]
+
+
+def read_declared(schedule: Schedule, names: Names) -> Declared | None:
+    """Return which fields an administrator changed and which follow the code; None where no code declared it."""
+    if not isinstance(schedule.declared, dict):
+        return None
+    by_hand = changed_from(schedule, schedule.declared)
+    changed = [
+        (_page_title(name), _shown(name, getattr(schedule, name), names), _shown(name, said, names))
+        for name, said in by_hand.items()
+    ]
+    follows = [_page_title(name) for name in schedule.declared if name not in by_hand and name != "job_type_id"]
+    return Declared(is_in_code=is_declared(schedule.name), follows=follows, changed=changed)
+
+
+def _page_title(name: str) -> str:
+    field: Any = Schedule._meta.get_field(name.removesuffix("_id"))
+    return str(field.verbose_name)
+
+
+def _shown(name: str, value: Any, names: Names) -> SafeString | str:
+    if name == "parameters":
+        return as_json(masked(value, names), names)
+    if isinstance(value, dt.datetime):
+        return moment(value)
+    return _("none") if value in (None, "") else line(str(value), 100)
+
+
+# What a schedule's rule says, in the language of who reads it.
+
+
+#: By unit: its seconds, and what is said of an interval of one and of several.
+INTERVALS: Final[tuple[tuple[int, Any, Any], ...]] = (
+    (604_800, gettext_lazy("Every week"), ngettext_lazy("Every %(count)d week", "Every %(count)d weeks", "count")),
+    (86_400, gettext_lazy("Every day"), ngettext_lazy("Every %(count)d day", "Every %(count)d days", "count")),
+    (3_600, gettext_lazy("Every hour"), ngettext_lazy("Every %(count)d hour", "Every %(count)d hours", "count")),
+    (60, gettext_lazy("Every minute"), ngettext_lazy("Every %(count)d minute", "Every %(count)d minutes", "count")),
+    (1, gettext_lazy("Every second"), ngettext_lazy("Every %(count)d second", "Every %(count)d seconds", "count")),
+)
+
+
+def rule_words(rule: Any) -> str:
+    """Return a rule in words, such as "At 02:00, Monday to Friday" or "Every 5 minutes".
+
+    A cron expression stays as it is where nobody has words for it in the active language.
+    """
+    if rule.cron:
+        return _with_names(timetable.cron_words(rule.cron, get_language() or "en"))
+    seconds = int(rule.every or 1)
+    size, once, often = next(item for item in INTERVALS if seconds % item[0] == 0)
+    count = seconds // size
+    return str(once) if count == 1 else str(often % {"count": count})
+
+
+def _with_names(text: str) -> str:
+    """Return the text with the names of days and months in the active language; the library leaves them English."""
+    names = {calendar.day_name[number]: str(name) for number, name in WEEKDAYS.items()}
+    names |= {calendar.month_name[number]: str(name) for number, name in MONTHS.items()}
+    return re.sub(r"\w+", lambda found: names.get(found[0], found[0]), text)

@@ -1,0 +1,635 @@
+"""The search box over the list of jobs, and saved filters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import CharField, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs.admin.pages import OwnPages, Seen, View, clean_term, is_system_admin, keys_of, seen_by
+from django_jobs.admin.writing import format_number
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import may_hide_jobs, organizations_seen_by
+from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
+from django_jobs.engine.insight.search import asks_for_hidden, path_of
+from django_jobs.engine.job_types.masking import hidden_from
+from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.schedules.definitions import visible_schedules
+from django_jobs.engine.store import database
+from django_jobs.engine.store.organization_ids import id_of
+from django_jobs.models import Job, SavedFilter, Worker, get_organization_model
+from django_jobs.models.batch import parse_batch_id
+from django_jobs.models.job import parse_job_id
+from django_jobs.models.organization import MAX_NAME, MAX_QUERY
+from django_jobs.texts import listed
+
+# What a typed word may name: a job, a batch, types, organizations, a user, an error, a worker, words of an error.
+#
+# Each finder yields what it knows by that name and the user may know of. ``find`` asks all of them, the surest first.
+
+
+#: Types or organizations that one word may stand for, and how many of them are named.
+MAX_ALIKE: Final = 50
+MAX_NAMED: Final = 3
+#: Fields that hold the name that people read, the first that an organization's model has.
+TITLES: Final = ("title", "name")
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
+_WORKER: Final = re.compile(r"\S+-\d+-[0-9a-f]{8}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """Something that a text may mean, in a sentence. ``text`` is the search that means it and nothing else."""
+
+    search: JobFilter
+    sentence: str
+    text: str
+
+
+Finder = Callable[[str, Seen], Iterator[Meaning]]
+
+
+def find(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield what the term may mean, the surest first; the last is always: words of an error."""
+    for certain in (job_of_id, batch_of_id):
+        if found := list(certain(term, seen)):
+            yield from found
+            return
+    for finder in (job_of_number, types_named, organizations_with_id, owner, fingerprint, worker):
+        yield from finder(term, seen)
+    yield from organizations_titled(term, seen)
+    yield from types_beginning(term, seen)
+    yield from words(term, seen)
+
+
+def job_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
+    """Yield the job with this id, whether or not there is one."""
+    parsed = parse_job_id(term)
+    if parsed is not None:
+        yield Meaning(search=JobFilter(job_id=(parsed,)), sentence=_("The job %(job)s") % {"job": term}, text=term)
+
+
+def job_of_number(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the job with this number, if there is one."""
+    for job in Job.primary.visible_to(seen.user).filter(pk__in=keys_of([term])).only("created_at"):
+        sentence = _("The job with the number %(number)s") % {"number": job.pk}
+        search = JobFilter(job_id=((job.pk, job.created_at.year),))
+        yield Meaning(search=search, sentence=sentence, text=pair_text("job", str(job.pk)))
+
+
+def batch_of_id(term: str, _seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the batch with this id, whether or not there is one."""
+    parsed = parse_batch_id(term)
+    if parsed is not None:
+        sentence = _("Jobs of the batch %(batch)s") % {"batch": term}
+        yield Meaning(search=JobFilter(batch=parsed), sentence=sentence, text=term)
+
+
+def types_named(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the types that are called so."""
+    rows = seen.types.filter(Q(pk__iexact=term) | Q(display_name__iexact=term))
+    names = list(rows.order_by("pk").values_list("pk", flat=True)[:MAX_ALIKE])
+    for name in names:
+        sentence = _("Jobs of type %(type)s") % {"type": name}
+        yield Meaning(search=JobFilter(job_type=(name,)), sentence=sentence, text=pair_text("type", name))
+
+
+def types_beginning(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the types whose names begin so and go on; a star at the end means the same."""
+    term = term.removesuffix("*")
+    begin = Q(pk__istartswith=term) | Q(display_name__istartswith=term)
+    rows = seen.types.filter(begin).exclude(Q(pk__iexact=term) | Q(display_name__iexact=term))
+    names = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_ALIKE + 1])
+    if names:
+        yield Meaning(
+            search=JobFilter(job_type=tuple(names[:MAX_ALIKE])),
+            sentence=_that_begin(term, names),
+            text=pair_text("type", f"{term}*"),
+        )
+
+
+def _that_begin(term: str, names: list[str]) -> str:
+    facts = {"text": term, "types": listed(names[:MAX_NAMED]), "count": format_number(min(len(names), MAX_ALIKE))}
+    if len(names) <= MAX_NAMED:
+        return (
+            ngettext(
+                "Jobs of the type that begins with “%(text)s”: %(types)s",
+                "Jobs of the %(count)s types that begin with “%(text)s”: %(types)s",
+                len(names),
+            )
+            % facts
+        )
+    if len(names) <= MAX_ALIKE:
+        return _("Jobs of the %(count)s types that begin with “%(text)s”: %(types)s, …") % facts
+    return _("Jobs of the first %(count)s types that begin with “%(text)s”: %(types)s, …") % facts
+
+
+def organizations_with_id(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the organization with this id."""
+    yield from map(_of_organization, _with_id(term, seen))
+
+
+def organizations_titled(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of each organization whose title is this or begins so, without the one that has this id."""
+    name = title_field()
+    if name:
+        # By key: where ids are numbers, no condition can name an id that is none.
+        known = [found.pk for found in _with_id(term, seen)]
+        yield from map(_of_organization, _organizations(seen, Q((f"{name}__istartswith", term)) & ~Q(pk__in=known)))
+
+
+def _with_id(term: str, seen: Seen) -> list[Any]:
+    return _organizations(seen, Q((str(jobs_settings.ORGANIZATION_ID_FIELD), term)))
+
+
+def _organizations(seen: Seen, which: Q) -> list[Any]:
+    try:
+        return list(seen.tenants.filter(which).order_by("pk")[:MAX_NAMED])
+    except (TypeError, ValueError, ValidationError, OverflowError, DataError):  # ids that are no text
+        return []
+
+
+def _of_organization(found: Any) -> Meaning:
+    label, key = str(found), id_of(found)
+    names = {"organization": label if label == key else f"{label} ({key})"}
+    return Meaning(
+        search=JobFilter(organization_pk=(found.pk,)),
+        sentence=_("Jobs of the organization %(organization)s") % names,
+        text=pair_text("organization", key),
+    )
+
+
+def title_field() -> str:
+    """Return the name of the organization model's field that people read; empty if it has none of ours."""
+    for name in TITLES:
+        try:
+            if isinstance(get_organization_model()._meta.get_field(name), CharField):
+                return name
+        except FieldDoesNotExist:
+            continue
+    return ""
+
+
+def _jobs_of(organizations: list[Any] | None) -> QuerySet[Job]:
+    """Return the jobs of these organizations, by primary key; None: of all."""
+    rows = Job.primary.all()
+    return rows if organizations is None else rows.filter(organization_id__in=organizations)
+
+
+def owner(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the user with this name, if there are any."""
+    if _jobs_of(seen.organizations).filter(owner_name=term).exists():
+        sentence = _("Jobs of the user %(user)s") % {"user": term}
+        yield Meaning(search=JobFilter(owner=term), sentence=sentence, text=pair_text("owner", term))
+
+
+def fingerprint(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs whose error has this fingerprint, or one that begins so, if there are any."""
+    if _FINGERPRINT.fullmatch(term.lower()) is None:
+        return
+    search, organizations = JobFilter(fingerprint_start=term.lower()), seen.organizations
+    if search.among_newest(_jobs_of(organizations), organizations)[0].exists():
+        sentence = _("Jobs that failed with the error %(fingerprint)s") % {"fingerprint": term}
+        yield Meaning(search=search, sentence=sentence, text=pair_text("fingerprint", term.lower()))
+
+
+def worker(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the worker that is called so, or whose name begins so."""
+    if seen.is_system_admin and (_WORKER.fullmatch(term) or Worker.primary.filter(name__startswith=term).exists()):
+        yield from of_worker(term, seen)
+
+
+def of_worker(term: str, seen: Seen) -> Iterator[Meaning]:
+    """Yield the jobs of the workers whose names begin so. These names are for system admins."""
+    if not seen.is_system_admin:
+        return
+    sentence = _("Jobs that the worker %(worker)s ran, among the newest %(count)s")
+    yield Meaning(
+        search=JobFilter(worker=term),
+        sentence=sentence % {"worker": term, "count": format_number(LOOKED_AT)},
+        text=pair_text("worker", term),
+    )
+
+
+def words(term: str, _seen: Seen) -> Iterator[Meaning]:
+    """Yield the failed jobs whose error has these words."""
+    sentence = _("Failed jobs with the words “%(words)s” in their error") % {"words": term}
+    yield Meaning(search=JobFilter(error=term), sentence=sentence, text=pair_text("error", term))
+
+
+# How the search of the jobs list is understood, said in words, with what else it could mean.
+#
+# A typed word may name several things. The first of ``FINDERS`` that knows it decides; the page offers the others.
+
+
+MAX_OTHERS: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What a text was taken for. Without a ``meaning`` there is nothing to search, or it cannot be.
+
+    The ``problem`` then tells why, in a word its ``code``.
+    """
+
+    meaning: Meaning | None = None
+    others: list[Meaning] = field(default_factory=list)
+    problem: str = ""
+    code: str = ""
+
+
+def understand(text: str, seen: Seen) -> Understood:
+    """Return what a search means of somebody who may see this.
+
+    Any text has a meaning, or a problem that says what to type instead.
+    """
+    term = clean_term(text).strip()
+    if not term:
+        if not text.strip():
+            return Understood()
+        return Understood(problem=_("Nothing can be searched for in this text."), code="unsearchable")
+    pairs = pairs_of(term)
+    if pairs:
+        return _of_pairs(pairs, term, seen)
+    found = list(find(term, seen))
+    return Understood(meaning=found[0], others=found[1 : MAX_OTHERS + 1])
+
+
+def understood(request: HttpRequest, text: str) -> Understood:
+    """Return what :func:`understand` does, asked once for a request."""
+    known: dict[str, Understood] = request.__dict__.setdefault("djobs_understood", {})
+    if text not in known:
+        known[text] = understand(text, seen_by(request))
+    return known[text]
+
+
+def _of_pairs(pairs: list[Pair], term: str, seen: Seen) -> Understood:
+    """Return what pairs mean together: all of them are to match."""
+    found: list[Meaning] = []
+    keys = [pair.key for pair in pairs if not pair.is_parameter]
+    if twice := next((key for key in keys if keys.count(key) > 1), ""):
+        return Understood(problem=_("“%(key)s:” can stand in a search only once.") % {"key": twice}, code="twice")
+    for pair in pairs:
+        answer = _of_parameter(pair, seen) if pair.is_parameter else _of_key(pair, seen)
+        if isinstance(answer, Understood):
+            return replace(answer, others=_others(pairs, term, seen))
+        found.append(answer)
+    meaning = found[0]
+    for other in found[1:]:
+        meaning = _both(meaning, other)
+    return Understood(meaning=meaning, others=_others(pairs, term, seen))
+
+
+def _of_parameter(pair: Pair, seen: Seen) -> Meaning | Understood:
+    """Return the jobs with this parameter, or why they cannot be searched for."""
+    path = path_of(pair.key)
+    if path is None:
+        text = _("“%(name)s” cannot be the name of a parameter.")
+        return Understood(problem=text % {"name": pair.key}, code="not_a_parameter")
+    # Whoever may not read a value must not find out by guessing.
+    if asks_for_hidden(path, pair.value, hidden_from(seen.user)):
+        text = _("The values of %(name)s are hidden from you, so they cannot be searched for.")
+        return Understood(problem=text % {"name": pair.key}, code="hidden")
+    # Lists tell of no parameters, and the policy is asked only for jobs that are opened.
+    if may_hide_jobs() and not seen.is_system_admin:
+        text = _("Parameters cannot be searched here, because it is decided for each job who may read them.")
+        return Understood(problem=text, code="decided_by_job")
+    facts = {"name": pair.key, "value": pair.value, "count": format_number(LOOKED_AT)}
+    return Meaning(
+        search=JobFilter(parameters=((path, pair.value),)),
+        sentence=_("Jobs with %(name)s %(value)s among the newest %(count)s") % facts,
+        text=f"{PARAMETER}{pair.key}:{pair.value}",
+    )
+
+
+def _of_key(pair: Pair, seen: Seen) -> Meaning | Understood:
+    """Return what the value of one of our keys names, or that it names nothing."""
+    for finder in FINDERS[pair.key]:
+        for meaning in finder(pair.value, seen):
+            return meaning
+    text = _("There is nothing of that name: %(pair)s") % {"pair": pair_text(pair.key, pair.value)}
+    return Understood(problem=text, code="unknown_name")
+
+
+def _others(pairs: list[Pair], term: str, seen: Seen) -> list[Meaning]:
+    """Return what else a text of pairs may mean: parameters called like our keys, and words of an error."""
+    found: list[Meaning] = []
+    if len(pairs) == 1 and not pairs[0].is_parameter:
+        other = _of_parameter(pairs[0]._replace(is_parameter=True), seen)
+        found += [other] if isinstance(other, Meaning) else []
+    if any(pair.is_parameter for pair in pairs):
+        found += words(term, seen)
+    return found
+
+
+def _both(first: Meaning, second: Meaning) -> Meaning:
+    """Return the jobs that match both. They ask for different things, or both for parameters."""
+    sentence = _("%(first)s; and: %(second)s") % {"first": first.sentence, "second": second.sentence}
+    return Meaning(search=first.search.both(second.search), sentence=sentence, text=f"{first.text} {second.text}")
+
+
+#: What the value of each key may name; the first that knows it decides.
+FINDERS: Final[dict[str, tuple[Finder, ...]]] = {
+    "job": (job_of_id, job_of_number),
+    "batch": (batch_of_id,),
+    "type": (types_named, types_beginning),
+    "organization": (organizations_with_id, organizations_titled),
+    "owner": (owner,),
+    "worker": (of_worker,),
+    "fingerprint": (fingerprint,),
+    "error": (words,),
+}
+
+
+# How a typed search is split: pairs such as ``type:mails`` and ``customer.id:17``, or words that stand alone.
+
+
+#: The keys that name no parameter, and other spellings of them.
+KEYS: Final = ("job", "batch", "type", "organization", "owner", "worker", "fingerprint", "error")
+_SPELLINGS: Final = {"user": "owner", "org": "organization", "words": "error"}
+#: Before a parameter's name it says that the name is no key.
+PARAMETER: Final = "parameters."
+MAX_PAIRS: Final = 5
+_PAIR: Final = re.compile(r'\s*([^\s:"]+):("[^"]*"|[^\s"]\S*)(?=\s|\Z)')
+_WHOLE: Final = re.compile(r"\s*(\w+):\s*(\S.*)", re.DOTALL)
+
+
+class Pair(NamedTuple):
+    """A key and a value. The key is one of KEYS, or the path of a parameter (``is_parameter``)."""
+
+    key: str
+    value: str
+    is_parameter: bool
+
+
+def pairs_of(text: str) -> list[Pair]:
+    """Return the pairs that a text consists of; nothing if it has anything else in it, or one of our keys has no value.
+
+    What follows ``error:`` is one value, however many words it has.
+    """
+    whole = _WHOLE.fullmatch(text)
+    if whole is not None and key_of(whole[1]) == "error":
+        return _with_values([Pair("error", unquoted(whole[2].strip()), is_parameter=False)])
+    found: list[Pair] = []
+    end = 0
+    while (match := _PAIR.match(text, end)) is not None and len(found) < MAX_PAIRS:
+        found.append(_pair(match[1], match[2]))
+        end = match.end()
+    return _with_values(found) if not text[end:].strip() else []
+
+
+def _with_values(pairs: list[Pair]) -> list[Pair]:
+    """Return the pairs; none where the value of one is blank: without it the others would find more."""
+    return pairs if all(pair.value.strip() for pair in pairs) else []
+
+
+def _pair(name: str, value: str) -> Pair:
+    if name.startswith(PARAMETER):
+        return Pair(name.removeprefix(PARAMETER), value, is_parameter=True)
+    key = key_of(name)
+    return Pair(name, value, is_parameter=True) if key is None else Pair(key, unquoted(value), is_parameter=False)
+
+
+def key_of(name: str) -> str | None:
+    """Return the key that is spelled so; None for a parameter's name."""
+    key = _SPELLINGS.get(name.lower(), name.lower())
+    return key if key in KEYS else None
+
+
+def pair_text(key: str, value: str) -> str:
+    """Return the search for one pair, which is understood in no other way."""
+    return f'{key}:"{value}"' if re.search(r"\s", value) and key != "error" else f"{key}:{value}"
+
+
+def unquoted(value: str) -> str:
+    """Return a value without the quotation marks around it."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+# Filters that somebody keeps under a name: links above the jobs list, and the page on which they are changed.
+
+
+#: So many a user may keep, and so many that others share are offered.
+MOST: Final = 30
+#: A shared filter with nothing but these names no tenant and nobody's job, so that all staff may see it.
+HARMLESS: Final = frozenset({"status", "type", "priority", "created", "error", "pool"})
+
+
+class NameForm(forms.Form):
+    """The name of a saved filter, and whether others are offered it."""
+
+    name = forms.CharField(max_length=MAX_NAME, label=gettext_lazy("Name"))
+    is_shared = forms.BooleanField(required=False, label=gettext_lazy("For everybody who sees jobs"))
+
+
+class SavedFilters(OwnPages):
+    """Keeps filters of the list for its users. Shared ones are made by system admins."""
+
+    def saved_views(self) -> dict[str, tuple[str, View]]:
+        """Return the routes and views of saved filters, by name."""
+        return {
+            "saved_filters": ("saved-filters/", self._saved),
+            "save_filter": ("saved-filters/save/", self._save),
+            "rename_filter": ("saved-filters/<int:pk>/rename/", partial(self._change, change=self._rename)),
+            "delete_filter": ("saved-filters/<int:pk>/delete/", partial(self._change, change=self._delete)),
+        }
+
+    def cleaned_query(self, request: HttpRequest, text: str) -> str:
+        """Return those parts of a query string that this list knows: its filters and its search."""
+        filters: Any = self.get_list_filter(request)
+        known = {SEARCH_VAR, *(getattr(item, "parameter_name", "") for item in filters)} - {""}
+        blank = {item.parameter_name for item in filters if getattr(item, "takes_blank", False)}
+        asked = QueryDict(text[: 4 * MAX_QUERY])
+        kept = {name: asked[name] for name in asked if name in known and (asked[name] or name in blank)}
+        return urlencode({name: value for name, value in sorted(kept.items()) if is_storable_text(value)})
+
+    def _saved(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = _without_too_many(self._changeable(request).select_related("user"), request.user)
+        title = _("Saved filters")
+        address = self.url_of("changelist")
+        words = FilterWords(request, self, found)
+        rows = [(item, f"{address}?{item.query}", words.told(item), item.user_id == request.user.pk) for item in found]
+        may_share = is_system_admin(request)
+        return self.page(
+            request, "job/saved_filters.html", title, title, rows=rows, may_share=may_share, most_name=MAX_NAME
+        )
+
+    def _save(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        query = self.cleaned_query(request, request.POST.get("query", ""))
+        if request.method == "POST":
+            self.message_user(request, *self._saved_as(request, query))
+        return HttpResponseRedirect(f"{self.url_of('changelist')}?{query}")
+
+    def _saved_as(self, request: HttpRequest, query: str) -> tuple[str, int, str]:
+        """Save the query under the posted name; return what to tell of it, at which level, and its code."""
+        form, user = NameForm(request.POST), _user_of(request)
+        own = SavedFilter.primary.filter(user_id=user.pk)
+        if not query:
+            text = _("Choose a filter or search for something first. Then it can be saved.")
+            return text, messages.WARNING, "nothing_to_save"
+        if len(query) > MAX_QUERY:
+            return _("This search is too long to be saved."), messages.WARNING, "too_long"
+        if not form.is_valid():
+            text = _("Not saved: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}
+            return text, messages.WARNING, "invalid_name"
+        name = form.cleaned_data["name"]
+        if own.exclude(name=name).count() >= MOST:
+            text = _("Not saved: you have %(most)s saved filters already. Delete one that you do not need any more.")
+            return text % {"most": MOST}, messages.WARNING, "too_many"
+        is_shared = form.cleaned_data["is_shared"] and is_system_admin(request)
+        values = {"query": query, "is_shared": is_shared}
+        _row, is_new = SavedFilter.primary.update_or_create(user_id=user.pk, name=name, defaults=values)
+        text = _("Saved as “%(name)s”.") if is_new else _("Saved as “%(name)s”, in place of what had this name.")
+        return text % {"name": name}, messages.SUCCESS, "saved" if is_new else "replaced"
+
+    def _change(self, request: HttpRequest, pk: int, *, change: Any) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self._changeable(request).filter(pk__in=keys_of([str(pk)])).first()
+        if request.method == "POST":
+            gone = (_("This filter is not there any more."), messages.WARNING, "gone")
+            self.message_user(request, *(gone if found is None else change(request, found)))
+        return HttpResponseRedirect(self.url_of("saved_filters"))
+
+    def _rename(self, request: HttpRequest, found: SavedFilter) -> tuple[str, int, str]:
+        form = NameForm(request.POST)
+        if not form.is_valid():
+            text = _("Not changed: the name must have 1 to %(most)s characters.") % {"most": MAX_NAME}
+            return text, messages.WARNING, "invalid_name"
+        name = form.cleaned_data["name"]
+        is_shared = form.cleaned_data["is_shared"] and is_system_admin(request)
+        try:
+            with transaction.atomic(using=database.alias()):
+                SavedFilter.primary.filter(pk=found.pk).update(name=name, is_shared=is_shared)
+        except IntegrityError:
+            text = _("Not changed: another filter is called “%(name)s”.") % {"name": name}
+            return text, messages.WARNING, "name_taken"
+        return _("Changed: “%(name)s”.") % {"name": name}, messages.SUCCESS, "changed"
+
+    @staticmethod
+    def _delete(_request: HttpRequest, found: SavedFilter) -> tuple[str, int, str]:
+        SavedFilter.primary.filter(pk=found.pk).delete()
+        return _("Deleted: “%(name)s”.") % {"name": found.name}, messages.SUCCESS, "deleted"
+
+    @staticmethod
+    def _changeable(request: HttpRequest) -> QuerySet[SavedFilter]:
+        """Return the filters that the user may change: their own, and for system admins the shared ones."""
+        own = Q(user_id=request.user.pk)
+        return SavedFilter.primary.filter(own | Q(is_shared=True) if is_system_admin(request) else own)
+
+
+def offered_to(request: HttpRequest, types: Collection[str]) -> list[SavedFilter]:
+    """Return the saved filters above the list: the user's own, and those that are shared with all.
+
+    Staff who manage only some organizations are offered no shared filter that could name others. ``types`` are the
+    job types that they know of.
+    """
+    user: Any = request.user
+    rows = SavedFilter.primary.filter(Q(user_id=user.pk) | Q(is_shared=True))
+    if is_system_admin(request):
+        return _without_too_many(rows, user)
+    return _without_too_many((item for item in rows if item.user_id == user.pk or _is_harmless(item, types)), user)
+
+
+def _without_too_many(found: Iterable[SavedFilter], user: Any) -> list[SavedFilter]:
+    """Return the user's own ones of these, and the first MOST that others share."""
+    listed = list(found)
+    others = [item.pk for item in listed if item.user_id != user.pk]
+    too_many = set(others[MOST:])
+    return [item for item in listed if item.pk not in too_many]
+
+
+def _user_of(request: HttpRequest) -> Any:
+    """Return the user, who is signed in: nobody else gets to these pages."""
+    return request.user
+
+
+def _is_harmless(item: SavedFilter, types: Collection[str]) -> bool:
+    asked = QueryDict(item.query)
+    return set(asked) <= HARMLESS and set(asked.getlist("type")) <= set(types)
+
+
+# What saved filters of the jobs list ask for, in words of the reader's language.
+
+
+SEARCHED: Final[Any] = gettext_lazy("search")
+#: The filters whose choices are the same for everybody, whatever is stored.
+FIXED: Final = ("status", "priority", "created", "error")
+
+
+class FilterWords:
+    """Tells saved filters of one page of this admin class.
+
+    The names of organizations and schedules, of which a filter keeps the keys, are read in two statements for all.
+    """
+
+    def __init__(self, request: HttpRequest, model_admin: Any, found: Collection[SavedFilter]) -> None:
+        self._request = request
+        filters = {getattr(kind, "parameter_name", ""): kind for kind in model_admin.get_list_filter(request)}
+        self._titles = {name: kind.title for name, kind in filters.items() if name}
+        self._choices = {
+            name: dict(filters[name](request, {}, model_admin.model, model_admin).lookup_choices)
+            for name in FIXED
+            if name in filters
+        }
+        asked = [QueryDict(item.query) for item in found]
+        readers: dict[str, Callable[[Collection[str]], Mapping[str, str]]] = {
+            "organization": self._organizations,
+            "schedule": self._schedules,
+        }
+        self._names = {
+            name: read({query[name] for query in asked if query.get(name)}) for name, read in readers.items()
+        }
+
+    def told(self, item: SavedFilter) -> str:
+        """Return what a saved filter asks for, as labels and values."""
+        return " · ".join(
+            f"{self._label(name)}: {self._value(name, value)}" for name, value in QueryDict(item.query).dict().items()
+        )
+
+    def _label(self, name: str) -> str:
+        if name == SEARCH_VAR:
+            return str(SEARCHED)
+        return str(self._titles.get(name, name))
+
+    def _value(self, name: str, value: str) -> str:
+        if name in self._names:
+            return self._names[name].get(value) or _("(not there any more)")
+        return str(self._choices.get(name, {}).get(value, value))
+
+    def _organizations(self, keys: Collection[str]) -> Mapping[str, str]:
+        model = get_organization_model()
+        seen = organizations_seen_by(self._request.user)
+        rows = database.rows(model) if seen is None else seen
+        pks = [pk for key in keys if (pk := _key(model, key)) is not None]
+        return {str(item.pk): id_of(item) for item in rows.filter(pk__in=pks)} if pks else {}
+
+    def _schedules(self, keys: Collection[str]) -> Mapping[str, str]:
+        pks = keys_of(keys)
+        rows = visible_schedules(self._request.user).filter(pk__in=pks) if pks else ()
+        return {str(item.pk): str(item) for item in rows}
+
+
+def _key(model: Any, text: str) -> Any:
+    """Return the key that a text stands for; None where no row can have it."""
+    try:
+        return model._meta.pk.clean(text, None) if is_storable_text(text) else None
+    except ValidationError:
+        return None

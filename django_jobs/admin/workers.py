@@ -1,0 +1,400 @@
+"""Worker processes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_jobs import pools
+from django_jobs.admin import bar
+from django_jobs.admin.bar import Links
+from django_jobs.admin.monitor_numbers import WorkerLoad, read_workers, served_in_words
+from django_jobs.admin.pages import News, SeesJobs, View, is_system_admin, sentence
+from django_jobs.admin.writing import ago, brief_duration, line, zone_of
+from django_jobs.engine.control import switches
+from django_jobs.engine.control.switches import Order
+from django_jobs.engine.insight.inspection import Leader, jobs, leader
+from django_jobs.engine.ports import get_broker
+from django_jobs.engine.store import database
+from django_jobs.exceptions import BrokerUnavailable
+from django_jobs.models import Worker, WorkerOrder
+from django_jobs.statuses import Status
+from django_jobs.texts import comma, in_clauses, listed
+
+# The page of workers: what each runs, and the buttons that order their supervisors to be quiet, resume or stop.
+
+
+#: What is said once an order was given.
+GIVEN: Final = {
+    Order.QUIET: gettext_lazy("%(worker)s was ordered to take no new jobs. It obeys within some seconds."),
+    Order.RESUME: gettext_lazy("%(worker)s was ordered to take jobs again. It obeys within some seconds."),
+    Order.STOP: gettext_lazy("%(worker)s was ordered to stop. It obeys within some seconds."),
+}
+
+
+@admin.register(Worker)
+class WorkerAdmin(SeesJobs):
+    """The list of supervisors with their processes, and the views that order them. For system admins alone."""
+
+    ordering = ("name",)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Hosts and processes are shared by all tenants: they are for those who run the system.
+        return is_system_admin(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        views: list[tuple[str, View, str]] = [
+            ("", self.changelist_view, "changelist"),
+            ("<str:supervisor>/stop/", self._stop, "stop"),
+            ("<str:supervisor>/<str:verb>/", self._order, "order"),
+        ]
+        return [
+            path(route, self.admin_site.admin_view(view), name=f"django_jobs_worker_{name}")
+            for route, view, name in views
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        fleet = read_fleet(Links(self.admin_site.name), database.now())
+        title = _("Workers")
+        return self.page(request, "worker/list.html", title, title, fleet=fleet, news=news_of(fleet))
+
+    def _order(self, request: HttpRequest, supervisor: str, verb: str) -> HttpResponse:
+        """Give an order that can be taken back."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method != "POST" or verb not in {Order.QUIET, Order.RESUME}:
+            return HttpResponseNotAllowed(["POST"])
+        return self._give(request, supervisor, Order(verb))
+
+    def _stop(self, request: HttpRequest, supervisor: str) -> HttpResponse:
+        """Ask whether to stop it, and then do."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._give(request, supervisor, Order.STOP)
+        fleet = read_fleet(Links(self.admin_site.name), database.now())
+        row = next((item for item in fleet.supervisors if item.key == supervisor), None)
+        if row is None:
+            return self._gone(request)
+        title = _("Stop %(worker)s?") % {"worker": row.title}
+        return self.page(request, "worker/stop.html", title, row.title, parent=_("Workers"), row=row)
+
+    def _give(self, request: HttpRequest, supervisor: str, order: Order) -> HttpResponse:
+        given = switches.give_order(supervisor, order, request.user)
+        if given is None:
+            return self._gone(request)
+        database.once_on_commit(bar.forget)
+        self.message_user(request, GIVEN[order] % {"worker": given}, extra_tags=f"{order}_ordered")
+        return HttpResponseRedirect(self.url_of("changelist"))
+
+    def _gone(self, request: HttpRequest) -> HttpResponse:
+        text = _(
+            "This worker has left, or is silent by now: nothing was ordered. Another one may have taken its place."
+        )
+        self.message_user(request, text, messages.WARNING, extra_tags="gone")
+        return HttpResponseRedirect(self.url_of("changelist"))
+
+
+# What the page of workers shows: supervisors with their processes, what these run, and what became of orders.
+
+
+#: So many jobs of one process are shown.
+JOBS_SHOWN: Final = 20
+#: What became of so many orders to supervisors that are gone is told.
+GONE_SHOWN: Final = 20
+#: So many workers that do not work are named when the page is read out.
+NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRow:
+    """One worker process. Each job has its id, the address of its page, its type, and for how long it has run."""
+
+    name: Any
+    pid: int
+    slots: int
+    memory: str
+    beat: str
+    is_alive: bool
+    is_quiet: bool
+    jobs: list[tuple[str, str, Any, str]]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorRow:
+    """One supervisor. ``buttons`` are verbs, their words and addresses; ``key`` is empty if it cannot be ordered."""
+
+    key: str
+    title: str
+    state: State
+    started: Any
+    serves: Any
+    release: str
+    memory: str
+    slots: int
+    running: int
+    processes: list[ProcessRow]
+    buttons: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """All that works. ``gone`` are codes and sentences of what became of others that were ordered something.
+
+    ``plain`` counts the plain rqworkers of each queue; None if Redis does not answer.
+    """
+
+    supervisors: list[SupervisorRow]
+    has_more: bool
+    gone: list[tuple[str, str]]
+    leader: Leader
+    leader_tick: str
+    plain: list[tuple[str, int]] | None
+    running: int
+    slots: int
+    quiet: int
+
+
+def read_fleet(links: Links, now: dt.datetime) -> Fleet:
+    """Return what the page shows, read in six statements and one call of the broker."""
+    loads, has_more = read_workers(now, _running_by(), JOBS_SHOWN)
+    orders = {order.pk: order for order in WorkerOrder.primary.order_by("-ordered_at")[: 10 * GONE_SHOWN]}
+    groups = sorted(loads, key=_group_of)
+    rows = [_supervisor(links, list(group), orders, now) for _key, group in groupby(groups, key=_group_of)]
+    known = {load.worker.supervisor for load in loads}
+    found = leader(now)
+    since = found.seconds_since_tick
+    return Fleet(
+        supervisors=rows,
+        has_more=has_more,
+        gone=[_farewell(order) for order in orders.values() if order.pk not in known][:GONE_SHOWN],
+        leader=found,
+        leader_tick=_("never") if since is None else _("%(duration)s ago") % {"duration": brief_duration(since)},
+        plain=_plain(),
+        running=sum(row.running for row in rows),
+        slots=sum(row.slots for row in rows),
+        quiet=sum(row.state.is_quiet for row in rows),
+    )
+
+
+def news_of(fleet: Fleet) -> News:
+    """Return how many workers work, which do not and why, and whether the scheduler is silent."""
+    others = [row for row in fleet.supervisors if not row.state.works]
+    count = len(fleet.supervisors) - len(others)
+    parts = [ngettext("%(count)d worker works", "%(count)d workers work", count) % {"count": count}]
+    parts += [f"{row.title}: {row.state.word}" for row in others[:NAMED]]
+    if len(others) > NAMED:
+        more = len(others) - NAMED
+        parts.append(ngettext("%(more)s other does not", "%(more)s others do not", more) % {"more": more})
+    text = sentence(in_clauses(parts), "" if fleet.leader.is_alive else _("The scheduler is silent."))
+    return News(text=text, state=text)
+
+
+def _running_by() -> Mapping[str, int]:
+    rows = jobs().filter(status=Status.RUNNING).values_list("worker_name")
+    return Counter(dict(rows.annotate(count=Count("pk"))))
+
+
+def _group_of(load: WorkerLoad) -> tuple[str, int, str]:
+    return load.worker.hostname, load.worker.supervisor_pid or 0, load.worker.supervisor
+
+
+def _supervisor(
+    links: Links, loads: list[WorkerLoad], orders: Mapping[str, WorkerOrder], now: dt.datetime
+) -> SupervisorRow:
+    workers = [load.worker for load in loads]
+    first = workers[0]
+    state = state_of(loads, orders.get(first.supervisor))
+    memory = sum(worker.memory or 0 for worker in workers)
+    return SupervisorRow(
+        key=first.supervisor,
+        title=_title(first.hostname, first.supervisor_pid),
+        state=state,
+        started=ago(min(worker.started_at for worker in workers)),
+        serves=served_in_words(",".join(sorted({name for worker in workers for name in worker.queues.split(",")}))),
+        release=listed(sorted({worker.release for worker in workers if worker.release})),
+        memory=_megabytes(memory),
+        slots=sum(load.worker.slots for load in loads if load.is_alive),
+        running=sum(len(load.jobs) + load.more for load in loads),
+        processes=[_process(links, load, now) for load in loads],
+        buttons=_buttons(links, first.supervisor, state),
+    )
+
+
+def _title(hostname: str, pid: int | None) -> str:
+    if pid is None:
+        return hostname
+    return _("%(host)s, process %(pid)d") % {"host": hostname, "pid": pid}
+
+
+def _megabytes(memory: int | None) -> str:
+    return _("%(megabytes)d MB") % {"megabytes": memory} if memory else ""
+
+
+def _process(links: Links, load: WorkerLoad, now: dt.datetime) -> ProcessRow:
+    return ProcessRow(
+        name=line(load.worker.name, 60),
+        pid=load.worker.pid,
+        slots=load.worker.slots,
+        memory=_megabytes(load.worker.memory),
+        beat=brief_duration(load.seconds_since_beat),
+        is_alive=load.is_alive,
+        is_quiet=load.worker.quiet_since is not None,
+        jobs=[
+            (
+                job.name,
+                links.page("django_jobs_job_change", job.pk),
+                line(job.job_type_id, 40),
+                brief_duration((now - job.started_at).total_seconds()) if job.started_at else "",
+            )
+            for job in load.jobs
+        ],
+        more=load.more,
+    )
+
+
+def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str, str]]:
+    words = {"quiet": _("Quiet"), "resume": _("Resume"), "stop": _("Stop…")}
+    return [
+        (
+            verb,
+            words[verb],
+            links.page("django_jobs_worker_stop", supervisor)
+            if verb == "stop"
+            else links.page("django_jobs_worker_order", supervisor, verb),
+        )
+        for verb in state.verbs
+    ]
+
+
+def _farewell(order: WorkerOrder) -> tuple[str, str]:
+    """Return the code and the text of what became of a supervisor that was ordered something, and is gone."""
+    names = {
+        "worker": order,
+        "order": order.get_order_display(),
+        "user": order.ordered_by,
+        "ordered": clock(order.ordered_at),
+    }
+    if order.left_at is not None:
+        names["left"] = clock(order.left_at)
+        return "left", _("%(worker)s left at %(left)s, as %(user)s ordered at %(ordered)s.") % names
+    if order.obeyed_at is not None:
+        text = _("%(worker)s is gone. It had obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.")
+        return "gone", text % names
+    text = _("%(worker)s was gone before it obeyed “%(order)s”, which %(user)s ordered at %(ordered)s.")
+    return "gone_unobeyed", text % names
+
+
+def _plain() -> list[tuple[str, int]] | None:
+    try:
+        counts = get_broker().other_workers(list(pools.queue_names()))
+    except BrokerUnavailable:
+        return None
+    return [(name, count) for name, count in counts.items() if count]
+
+
+# What a supervisor does, in words: it works, was ordered something, is quiet, stops, or fell silent.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A word and its color, a sentence that says more, and the orders that can be given now.
+
+    ``code`` tells states apart that have the same word. ``is_quiet``: it takes no new jobs.
+    """
+
+    code: str
+    word: str
+    slug: str
+    text: str = ""
+    verbs: tuple[str, ...] = ()
+    is_quiet: bool = False
+
+    @property
+    def works(self) -> bool:
+        """Return whether it takes new jobs, as far as is known."""
+        return self.slug == "completed"
+
+
+def state_of(loads: Sequence[WorkerLoad], order: WorkerOrder | None) -> State:
+    """Return what a supervisor of these processes does, which was ordered this last."""
+    alive = [load for load in loads if load.is_alive]
+    if not alive:
+        return _silent(min(load.seconds_since_beat for load in loads), order)
+    if order is not None and order.order == Order.STOP:
+        return _stopping(order, sum(len(load.jobs) + load.more for load in alive))
+    quiet = [load.worker.quiet_since for load in alive if load.worker.quiet_since is not None]
+    if len(quiet) == len(alive):
+        running = sum(len(load.jobs) + load.more for load in alive)
+        is_to_resume = order is not None and order.order == Order.RESUME
+        return _quiet(min(quiet), running, order if is_to_resume else None)
+    if order is not None and order.order == Order.QUIET:
+        text = _("Ordered to take no new jobs by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(order)
+        return State(code="quiet_ordered", word=_("works"), slug="completed", text=text, verbs=("resume", "stop"))
+    return State(code="works", word=_("works"), slug="completed", verbs=("quiet", "stop"))
+
+
+def _facts(order: WorkerOrder) -> dict[str, str]:
+    return {"user": order.ordered_by, "ordered": clock(order.ordered_at), "order": str(order.get_order_display())}
+
+
+def _silent(seconds: float, order: WorkerOrder | None) -> State:
+    duration = brief_duration(seconds)
+    code = "silent"
+    text = _("No sign for %(duration)s: what it ran starts again elsewhere when its leases end.") % {
+        "duration": duration
+    }
+    if order is not None and order.obeyed_at is None:
+        code, facts = "silent_unobeyed", {**_facts(order), "duration": duration}
+        text = _("No sign for %(duration)s. It has not obeyed “%(order)s”, ordered at %(ordered)s by %(user)s.") % facts
+    return State(code=code, word=_("silent"), slug="dead-letter", text=text)
+
+
+def _stopping(order: WorkerOrder, running: int) -> State:
+    if order.obeyed_at is None:
+        text = _("Ordered to stop by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(order)
+        return State(code="stop_ordered", word=_("works"), slug="completed", text=text, verbs=("stop",))
+    facts = {"since": clock(order.obeyed_at), "user": order.ordered_by, "running": running_in_words(running)}
+    text = _("Since %(since)s, as %(user)s ordered; %(running)s.") % facts
+    return State(code="stops", word=_("stops"), slug="timed-out", text=text, is_quiet=True)
+
+
+def _quiet(since: dt.datetime, running: int, resume: WorkerOrder | None) -> State:
+    if resume is not None:
+        text = _("Ordered to take jobs again by %(user)s at %(ordered)s. It has not obeyed yet.") % _facts(resume)
+        verbs = ("quiet", "stop")
+        return State(code="resume_ordered", word=_("quiet"), slug="timed-out", text=text, verbs=verbs, is_quiet=True)
+    facts = {"since": clock(since), "running": running_in_words(running)}
+    text = _("Since %(since)s it takes no new jobs; %(running)s.") % facts
+    return State(code="quiet", word=_("quiet"), slug="timed-out", text=text, verbs=("resume", "stop"), is_quiet=True)
+
+
+def clock(moment: dt.datetime) -> str:
+    """Return the time of a moment with its zone, and with its day if that is another one than today."""
+    local, today = localtime(moment), localtime()
+    time = f"{date_format(local, 'TIME_FORMAT')} {zone_of(local)}"
+    return time if local.date() == today.date() else f"{date_format(local, 'SHORT_DATE_FORMAT')}{comma()}{time}"
+
+
+def running_in_words(count: int) -> str:
+    """Return how many jobs still run, as a sentence goes on."""
+    if not count:
+        return _("nothing runs")
+    return ngettext("%(count)d job still runs", "%(count)d jobs still run", count) % {"count": count}
