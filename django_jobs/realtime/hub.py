@@ -85,10 +85,12 @@ class Hub:
         del self._hubs[loop]
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._layer.follow()
-        self.rights_thread.close()
-        self.events_thread.close()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._layer.follow()
+        finally:  # also when the server cancels this task, which is closed already
+            self.rights_thread.close()
+            self.events_thread.close()
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
 from tests.support.factories import make_user
@@ -101,3 +104,21 @@ def test_a_socket_that_closes_beside_others_of_its_user_makes_room(user: User, t
         return found
 
     assert is_in
+
+
+def test_a_socket_that_the_server_cancels_leaves_no_thread_behind(user: User) -> None:
+    client = by_token(user)
+
+    async def scenario() -> None:
+        await client.open()
+        task = client._socket.future
+        while not task.done():  # also while it leaves
+            task.cancel()
+            await asyncio.sleep(0)
+
+    async_to_sync(scenario)()
+    threads = {thread for thread in threading.enumerate() if thread.name.startswith(("jobs-rights", "jobs-events"))}
+    for thread in threads:
+        thread.join(10)
+    gc.collect()  # a connection that a thread left open is an error of this test
+    assert not any(thread.is_alive() for thread in threads)
