@@ -12,7 +12,7 @@ from rest_framework.viewsets import GenericViewSet
 from django_jobs.api.base import JobsView
 from django_jobs.api.fields import WordField, check_parameters
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.schedules.answers import moment
+from django_jobs.api.schedules import moment
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts
 from django_jobs.engine.alerts.rules import RULES
 from django_jobs.engine.alerts.telling import plain_text

@@ -1,19 +1,32 @@
-"""What all views of this package have in common, whatever the host's settings of the REST framework are."""
+"""What all views share: who is asking, how often they may ask."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, TypeVar
 
+from django.core.cache import caches
 from django.db import connections, transaction
-from rest_framework.permissions import IsAuthenticated
+from django.db.models import Model
+from rest_framework.authentication import SessionAuthentication, TokenAuthentication, get_authorization_header
+from rest_framework.exceptions import Throttled
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer
+from rest_framework.reverse import reverse
+from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api import errors
-from django_jobs.api.parsers import PARSERS, check_body
+from django_jobs.api.errors import PARSERS, check_body
 from django_jobs.api.renderers import JobsBrowsableAPIRenderer
-from django_jobs.api.throttles import JobsThrottle
+from django_jobs.api.serializers import NothingSerializer
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.access import get_policy
+from django_jobs.engine.sockets import ANOTHER, SESSION, TOKEN, Credential
+
+# What all views of this package have in common, whatever the host's settings of the REST framework are.
 
 
 def non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,3 +71,165 @@ class JobsView(APIView):
 
     def get_exception_handler(self) -> Any:
         return errors.answer
+
+
+# Who may use a route at all. The engine decides what may be done to a single job.
+
+
+class SystemAdminOrReadOnly(BasePermission):
+    """Let everybody read, and system admins write."""
+
+    message = "Only system admins may change job types."
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return request.method in SAFE_METHODS or get_policy().is_system_admin(request.user)
+
+
+# How a request was authenticated: a ticket for a websocket ends with the session or token that asked for it.
+
+
+def credential_of(request: Any) -> Credential:
+    """Return the session or the token that authenticated the request; ANOTHER for any other way (Basic, JWT, …)."""
+    way = request.successful_authenticator
+    if isinstance(way, SessionAuthentication):
+        get_hash = getattr(request.user, "get_session_auth_hash", str)
+        return Credential(SESSION, request._request.session.session_key or "", get_hash())  # noqa: SLF001
+    key = _key_of(request, way) if isinstance(way, TokenAuthentication) else ""
+    return Credential(TOKEN, f"{way.keyword} {key}") if key else ANOTHER
+
+
+def _key_of(request: Any, way: TokenAuthentication) -> str:
+    """Return the token in the request's header, or the key of the token's row where a subclass reads it elsewhere."""
+    keyword, _, key = get_authorization_header(request).decode("latin-1").strip().partition(" ")
+    return key.strip() if keyword.lower() == way.keyword.lower() else str(getattr(request.auth, "key", ""))
+
+
+# What the views of jobs and those of batches have in common: each reaches rows by their ids.
+
+
+M = TypeVar("M", bound=Model)
+
+
+class RowsView(JobsView, GenericViewSet[M]):
+    """Reaches rows by an id, below a prefix that may have parameters of its own.
+
+    Its methods accept any parameters of the address for that reason.
+    """
+
+    lookup_value_regex = "[^/]+"
+    serializer_class: Any = NothingSerializer
+
+    def reverse_action(self, url_name: str, *args: Any, **kwargs: Any) -> str:
+        """Return the address of another route below the same prefix."""
+        prefix = {name: value for name, value in self.kwargs.items() if name != self.lookup_field}
+        return str(super().reverse_action(url_name, *args, **{**kwargs, "kwargs": prefix | kwargs.get("kwargs", {})}))
+
+    def address_of(self, url_name: str, **kwargs: Any) -> str:
+        """Return the address of a route of other rows, such as ``job-list``, below the same prefix."""
+        prefix = {name: value for name, value in self.kwargs.items() if name != self.lookup_field}
+        match: Any = self.request.resolver_match
+        return str(reverse(f"{match.namespace}:{url_name}", request=self.request, kwargs=prefix | kwargs))
+
+    @staticmethod
+    def refuse_fields(request: Any) -> None:
+        """Raise ValidationError when the body has any field: this call takes none."""
+        NothingSerializer(data=request.data).is_valid(raise_exception=True)
+
+
+# How often a user may call, by kind of request.
+
+
+logger = logging.getLogger("django_jobs")
+
+RATES: Final = {
+    "submit": "100/min",
+    "submit_items": "3000/min",
+    "status": "600/min",
+    "list": "60/min",
+    "search": "10/min",
+    "cancel": "30/min",
+    "metrics": "30/min",
+}
+
+
+class JobsThrottle(SimpleRateThrottle):
+    """Hold one user, or one address of anonymous callers, to the rate of a scope.
+
+    None as the rate in ``THROTTLE_RATES`` lifts it. When the cache fails, requests pass and a warning is logged.
+    """
+
+    cache_format = "django_jobs_throttle_%(scope)s_%(ident)s"
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        self.cache = caches["default"]
+        super().__init__()
+
+    def get_rate(self) -> Any:
+        return {**RATES, **jobs_settings.THROTTLE_RATES}[str(self.scope)]
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        user = request.user
+        ident = f"user-{user.pk}" if user and user.is_authenticated else self.get_ident(request)
+        return str(self.cache_format % {"scope": self.scope, "ident": ident})
+
+    def allow_request(self, request: Any, view: Any) -> bool:
+        try:
+            return self.count_within_rate(request, view)
+        except Exception as error:  # noqa: BLE001  (whatever the host's cache raises)
+            logger.warning("event=throttle_failed scope=%s error=%r", self.scope, error)
+            return True
+
+    def count_within_rate(self, request: Any, view: Any) -> bool:
+        """Count the request if it is within the rate, and return whether it is."""
+        return bool(super().allow_request(request, view))
+
+
+def count_search(request: Any) -> None:
+    """Count a request whose filter no index serves. Raises Throttled where the user has made too many."""
+    throttle = JobsThrottle("search")
+    if not throttle.allow_request(request, None):
+        raise Throttled(throttle.wait())
+
+
+class ItemsThrottle(JobsThrottle):
+    """Hold a user to a rate of items, of which one request may bring many: all of them pass, or none is counted."""
+
+    num_requests: int | None
+    duration: int | None
+
+    def __init__(self, scope: str, items: int) -> None:
+        super().__init__(scope)
+        self.items = items
+        self._wait = 0.0
+
+    @property
+    def max_items(self) -> int | None:
+        """Return how many items one request may bring at most; None when there is no bound."""
+        return self.num_requests
+
+    def count_within_rate(self, request: Any, view: Any) -> bool:
+        if self.num_requests is None or self.duration is None:
+            return True
+        key, now = self.get_cache_key(request, view), self.timer()
+        taken = [(when, items) for when, items in self.cache.get(key, ()) if when > now - self.duration]
+        self._wait = self._until_room(taken, now)
+        if self._wait:
+            return False
+        if self.items:
+            self.cache.set(key, [*taken, (now, self.items)], self.duration)
+        return True
+
+    def _until_room(self, taken: list[tuple[float, int]], now: float) -> float:
+        """Seconds until enough of the items taken have expired to leave room for these; 0 when there is room now."""
+        room = int(self.num_requests or 0) - sum(items for _, items in taken)
+        seconds = 0.0
+        for when, items in taken:
+            if room >= self.items:
+                break
+            room += items
+            seconds = when + float(self.duration or 0) - now
+        return seconds if room >= self.items else float(self.duration or 0)
+
+    def wait(self) -> float:
+        return self._wait

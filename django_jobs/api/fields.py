@@ -1,17 +1,34 @@
-"""Serializer fields for what is special here: priorities, job ids, names to choose from."""
+"""Fields of bodies and of filters."""
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from types import NoneType
+from typing import Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+from django.template import loader
+from django_filters.fields import IsoDateTimeField
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
+from rest_framework.fields import BooleanField
 
-from django_jobs.engine.json_storage import clean_text
-from django_jobs.statuses import Priority
-from django_jobs.texts import say
+from django_jobs.engine.access import organizations_named, unknown_organization
+from django_jobs.engine.json_storage import clean_text, unstorable_part
+from django_jobs.engine.store.counting import created_between
+from django_jobs.models.batch import parse_batch_id
+from django_jobs.statuses import BatchState, Priority
+from django_jobs.texts import code_of, said, say
+
+# Serializer fields for what is special here: priorities, job ids, names to choose from.
+
 
 #: What is said of a parameter that is given twice and has one value.
 GIVE_ONE: Final = say("Give one value.", code="given_twice")
@@ -201,3 +218,242 @@ def check_parameters(parameters: Any, known: Any) -> None:
     """Raise ValidationError for a parameter of an address that is not among the ``known`` ones, or is given twice."""
     refuse_unknown(parameters, known)
     refuse_repeated(parameters, ())
+
+
+# Filters and form fields that lists need beyond those of django-filter.
+
+
+#: Values of a parameter that may be repeated.
+MAX_VALUES: Final = 100
+
+
+class SeveralField(forms.Field):
+    """A parameter that may be repeated up to 100 times. ``parse`` reads each value, or raises ValueError."""
+
+    widget = forms.SelectMultiple
+
+    def __init__(self, *, parse: Any, **kwargs: Any) -> None:
+        self.parse = parse
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> list[Any]:
+        values = [item for item in value or [] if item != ""]
+        if len(values) > MAX_VALUES:
+            raise ValidationError(f"At most {MAX_VALUES} values are accepted.", code="too_many")
+        try:
+            return [self.parse(item) for item in values]
+        except ValueError as error:
+            raise ValidationError(str(error), code=said(error).code) from error
+
+
+class SeveralFilter(django_filters.Filter):  # type: ignore[misc]
+    """Find the rows whose column has one of the values."""
+
+    field_class = SeveralField
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class OneLineWidget(forms.TextInput):
+    """Read every repetition of a parameter, and show one line in a form."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        values = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
+        return values if isinstance(values, list) or values is None else [values]
+
+    def format_value(self, value: Any) -> Any:
+        return (value[0] if value else "") if isinstance(value, list) else value
+
+
+def check_batch_id(text: str) -> None:
+    """Raise ValidationError when the text is no batch id."""
+    if parse_batch_id(text.strip()) is None:
+        raise ValidationError(f"{clean_text(text, 50)!r} is not a batch id such as BATCH-2026-00001.", "not_a_batch_id")
+
+
+def read_state(text: str) -> str:
+    """Return the text; ValueError when it is no state of a batch."""
+    if text not in BatchState.values:
+        pattern = "%(value)r is not a state; use %(choices)s."
+        raise ValueError(
+            say(pattern, code="not_a_state", value=clean_text(text, 50), choices=", ".join(BatchState.values))
+        )
+    return text
+
+
+def check_encodable(text: str) -> None:
+    """Raise ValidationError for a lone surrogate; Django's own check of a text refuses null characters alone."""
+    if unstorable_part(text.replace("\x00", "")):
+        raise ValidationError("Lone surrogates are not allowed.", code="unstorable_text")
+
+
+class MomentField(IsoDateTimeField):  # type: ignore[misc]
+    """A moment; one that lies outside of the calendar in UTC is refused."""
+
+    def to_python(self, value: Any) -> Any:
+        moment = super().to_python(value)
+        try:
+            return moment and moment.astimezone(dt.UTC)
+        except OverflowError as error:
+            raise ValidationError("This moment is out of range.", code="out_of_range") from error
+
+
+class MomentFilter(django_filters.Filter):  # type: ignore[misc]
+    """Find rows by a moment (ISO 8601)."""
+
+    field_class = MomentField
+
+
+class FlagWidget(forms.NullBooleanSelect):
+    """Offer yes, no and neither, and hand on what was given: Django's own takes every word that it does not know for
+    neither.
+    """
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return data.get(name)
+
+
+class FlagField(forms.Field):
+    """True or false, in the words that the REST framework takes for them. A form sends ``unknown`` for neither."""
+
+    widget = FlagWidget
+
+    def to_python(self, value: Any) -> bool | None:
+        word = str(value or "").strip().lower()
+        if word in {"", "unknown"}:
+            return None
+        if word not in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES:
+            raise ValidationError("Give true or false.", code="not_true_or_false")
+        return word in BooleanField.TRUE_VALUES
+
+
+class FlagFilter(django_filters.BooleanFilter):  # type: ignore[misc]
+    """Find rows for which something is so, or is not. What is neither true nor false is refused, not ignored."""
+
+    field_class = FlagField
+
+
+class PriorityFormField(forms.CharField):
+    """A priority by its label or number; the form offers the labels."""
+
+    widget = forms.Select(choices=[("", "---------"), *((label, label) for label in reversed(Priority.words()))])
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        try:
+            return int(Priority.parse(text)) if text else None
+        except ValueError as error:
+            raise ValidationError(f"Use one of {', '.join(Priority.words())}.") from error
+
+
+class PriorityFilter(django_filters.Filter):  # type: ignore[misc]
+    """Find rows by their priority."""
+
+    field_class = PriorityFormField
+
+
+# What the filters of lists have in common: the organization, and how wrong parameters are refused.
+
+
+class ListFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """Find rows by the parameters of a list. Only those that are read by a SeveralFilter may be repeated."""
+
+    organization = django_filters.CharFilter(label="Organization", method="in_organization", help_text="Its id.")
+
+    def in_organization(self, rows: Any, name: str, value: str) -> Any:
+        """Return the organization's rows. ``is_valid`` has read its key."""
+        return rows.filter(organization_id=self._organizations[value])
+
+    def created(self, rows: Any, name: str, value: dt.datetime) -> Any:
+        """Return the rows that were made at or after a moment, or before it, as the parameter's name says."""
+        return created_between(rows, **{name.removeprefix("created_"): value})
+
+    def matching(self) -> Any:
+        """Return the rows that match. The REST framework's ValidationError names the parameters that are wrong.
+
+        The errors are translated here, because django-filter's own way fails at a percent sign in a message.
+        """
+        wrong = {} if self.is_valid() else {name: _coded(found) for name, found in self.errors.as_data().items()}
+        wrong |= self._repeated()
+        if wrong:
+            raise serializers.ValidationError(wrong)
+        rows: Any = self.qs
+        return rows
+
+    def _repeated(self) -> dict[str, list[str]]:
+        """The errors of parameters that were given twice but have one value: to choose one would be a guess."""
+        several = {name for name, item in self.base_filters.items() if isinstance(item, SeveralFilter)}
+        given = self.data.lists() if isinstance(self.data, QueryDict) else ()
+        return {name: [GIVE_ONE] for name, values in given if len(values) > 1 and name not in several}
+
+    def is_valid(self) -> bool:
+        """Return whether all parameters are right.
+
+        An organization that the user may not know of is refused like one that does not exist.
+        """
+        self._organizations: dict[str, Any] = {}
+        valid = bool(super().is_valid())
+        name = self.form.cleaned_data.get("organization")
+        if name:
+            self._organizations = organizations_named({name}, getattr(self.request, "user", None))
+            if name not in self._organizations:
+                text = unknown_organization(name)
+                self.form.add_error("organization", ValidationError(text, code=code_of(text)))
+                return False
+        return valid
+
+
+def _coded(errors: Iterable[ValidationError]) -> list[str]:
+    return [say("%(text)s", code=error.code or "", text=text) for error in errors for text in error]
+
+
+class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """Filter a list by the view's filters, and refuse parameters that these do not have.
+
+    ``page_parameters`` are those that are no filters.
+    """
+
+    #: The pagination reads the first two, the REST framework ``format``.
+    page_parameters: ClassVar[tuple[str, ...]] = ("limit", "offset", "format")
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        refuse_unknown(request.query_params, [*view.filterset_class.base_filters, *self.page_parameters])
+        return self.get_filterset(request, queryset, view).matching()
+
+    def to_html(self, request: Any, queryset: Any, view: Any) -> str:
+        """Return the filters as a form that shows beside each what is wrong with it, an unknown organization too."""
+        filterset = self.get_filterset(request, queryset, view)
+        filterset.is_valid()
+        return loader.get_template(self.template).render({"filter": filterset}, request)
+
+
+# Serializer fields made from a dataclass, so that its fields are listed in one place.
+
+
+_FIELDS: Final[dict[Any, Callable[..., Any]]] = {
+    str: serializers.CharField,
+    int: serializers.IntegerField,
+    bool: serializers.BooleanField,
+    float: serializers.FloatField,
+    dt.datetime: serializers.DateTimeField,
+    list[str]: lambda **more: serializers.ListField(child=serializers.CharField(), **more),
+    dict[str, int]: lambda **more: serializers.DictField(child=serializers.IntegerField(), **more),
+    Any: serializers.JSONField,
+}
+
+
+def fields_of(kind: type[Any]) -> dict[str, Any]:
+    """Return a serializer field for each field of a dataclass, by name and in the same order.
+
+    A field's ``metadata`` are more arguments of its serializer field; with ``words`` that is a WordField. KeyError for
+    a type that has no serializer field here.
+    """
+    types = get_type_hints(kind)
+    return {item.name: _field(types[item.name], item.metadata) for item in dataclasses.fields(kind)}
+
+
+def _field(kind: Any, more: Mapping[str, Any]) -> Any:
+    plain = [part for part in get_args(kind) if part is not NoneType] if NoneType in get_args(kind) else [kind]
+    make: Callable[..., Any] = WordField if "words" in more else _FIELDS[plain[0]]
+    return make(**({"allow_null": True} if plain != [kind] else {}), **more)

@@ -10,11 +10,10 @@ from rest_framework import mixins
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.viewsets import GenericViewSet
 
-from django_jobs.api.base import JobsView
+from django_jobs.api.base import JobsView, SystemAdminOrReadOnly
 from django_jobs.api.errors import JobTypeInUse
 from django_jobs.api.fields import check_parameters
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.permissions import SystemAdminOrReadOnly
 from django_jobs.api.scope import job_types_for
 from django_jobs.api.serializers import JobTypeSerializer
 from django_jobs.engine.control import audit

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from django_jobs.api.methods.views import METHODS
+from django_jobs.api.methods import METHODS
 from django_jobs.conf import jobs_settings
 
 app_name = "django_jobs_methods"

@@ -1,7 +1,4 @@
-"""The browsable API's pages, with the links and buttons that belong to a job.
-
-A view of something else gives its own by the method ``page_context``.
-"""
+"""The browsable pages: forms, links and buttons beside the answers."""
 
 from __future__ import annotations
 
@@ -13,11 +10,96 @@ from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.renderers import BrowsableAPIRenderer
 
-from django_jobs.api.batches import pages
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.models import JobDependency
+from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import format_job_id, parse_job_id
-from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL
+from django_jobs.statuses import RETRYABLE_BY_HAND, TERMINAL, BatchState
+
+# What the browsable API's pages of batches lead to.
+
+
+_UNFINISHED: Final = {BatchState.OPEN, BatchState.RUNNING}
+
+
+def is_batch(row: Any) -> bool:
+    """Return whether this is what the API answers for a batch."""
+    return isinstance(row, dict) and parse_batch_id(row.get("batch_id")) is not None
+
+
+def row_of(view: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch as a row of the table on the page of a list."""
+    return {**batch, "url": _batch_url(view, "detail", batch["batch_id"])}
+
+
+def links_of(view: Any, batch: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a batch's page leads to, in groups."""
+    jobs = view.address_of("job-list")
+    followers = [batch[name] for name in ("then_job", "on_failure_job") if batch.get(name)]
+    groups = [
+        (
+            _("This batch"),
+            [
+                (_("Status"), _batch_url(view, "detail", batch["batch_id"])),
+                (_("Jobs"), f"{jobs}?batch={batch['batch_id']}"),
+            ],
+        ),
+        (_("Followed by"), [(job_id, view.address_of("job-detail", job_id=job_id)) for job_id in followers]),
+    ]
+    return [{"title": title, "links": links} for title, links in groups if links]
+
+
+def buttons_of(view: Any, batch: dict[str, Any]) -> list[dict[str, str]]:
+    """Return what may be done to a batch in its state, as buttons."""
+    state, counts = batch.get("state"), batch.get("by_status", {})
+    offered = [
+        ("close", _("Close"), state == BatchState.OPEN),
+        ("cancel", _("Cancel"), state in _UNFINISHED),
+        ("retry", _("Retry"), state != BatchState.CANCELED and any(counts.get(status) for status in RETRYABLE_BY_HAND)),
+    ]
+    return [
+        {"label": label, "url": _batch_url(view, verb, batch["batch_id"])}
+        for verb, label, is_offered in offered
+        if is_offered
+    ]
+
+
+def _batch_url(view: Any, name: str, batch_id: str) -> str:
+    return str(view.reverse_action(name, kwargs={"batch_id": batch_id}))
+
+
+# What the browsable API shows beside schedules: links to their pages, and buttons for what may be done.
+
+
+def page_context(view: Any, data: Any) -> dict[str, Any]:
+    """Return the values for the template of a page of the browsable API."""
+    if status.is_client_error(view.response.status_code):
+        return {}
+    if "id" in view.kwargs:
+        return _of_one(view, view.kwargs["id"], data)
+    rows = data.get("results", []) if isinstance(data, dict) else []
+    return {"listed_schedules": rows} if view.action == "list" else {}
+
+
+def _of_one(view: Any, pk: str, data: Any) -> dict[str, Any]:
+    def address(route: str) -> str:
+        return str(view.reverse_action(route, kwargs={"id": pk}))
+
+    links = [(_("Schedule"), address("detail")), (_("Firings"), address("firings"))]
+    buttons = [{"label": _("Fire now"), "url": address("fire")}]
+    told = data if isinstance(data, dict) else {}
+    is_enabled = told.get("is_enabled")
+    if is_enabled is not None:
+        verb, label = ("pause", _("Pause")) if is_enabled else ("resume", _("Resume"))
+        buttons.append({"label": label, "url": address(verb)})
+    title = _("Schedule {name}").format(name=told.get("name", pk))
+    return {"job_links": [{"title": title, "links": links}], "job_buttons": buttons}
+
+
+# The browsable API's pages, with the links and buttons that belong to a job.
+#
+# A view of something else gives its own by the method ``page_context``.
+
 
 #: Links to parents, and links to children, on the page of a job.
 MAX_RELATIVES: Final = 50
@@ -51,7 +133,7 @@ class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
         view = renderer_context["view"]
         is_list = getattr(view, "action", "") == "list" and isinstance(data, dict)
         rows = data.get("results", []) if is_list else [data]
-        batches = [row for row in rows if pages.is_batch(row)]
+        batches = [row for row in rows if is_batch(row)]
         jobs = [row for row in rows if isinstance(row, dict) and parse_job_id(row.get("job_id")) is not None]
         if _refuses_filters(view):
             context["wrong_filters"] = context.pop("filter_form", None)
@@ -59,13 +141,13 @@ class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
             context |= view.page_context(data)
         elif is_list:
             context["listed_jobs"] = [_row(view, job) for job in jobs]
-            context["listed_batches"] = [pages.row_of(view, batch) for batch in batches]
+            context["listed_batches"] = [row_of(view, batch) for batch in batches]
         elif jobs:
             context["job_links"] = _links(view, jobs[0])
             context["job_buttons"] = _buttons(view, jobs[0])
         elif batches:
-            context["job_links"] = pages.links_of(view, batches[0])
-            context["job_buttons"] = pages.buttons_of(view, batches[0])
+            context["job_links"] = links_of(view, batches[0])
+            context["job_buttons"] = buttons_of(view, batches[0])
         return context
 
 

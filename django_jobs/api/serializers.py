@@ -10,13 +10,13 @@ from django.utils import translation
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from django_jobs.api.dataclass_fields import fields_of
 from django_jobs.api.fields import (
     JobIdsField,
     NameField,
     ObjectField,
     PriorityInput,
     SwitchField,
+    fields_of,
     is_form,
     refuse_repeated,
     refuse_unknown,

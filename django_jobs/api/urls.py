@@ -8,11 +8,11 @@ from importlib import import_module
 from rest_framework.routers import SimpleRouter
 
 from django_jobs.api.alerts import AlertViewSet
-from django_jobs.api.batches.viewset import BatchViewSet
+from django_jobs.api.batches import BatchViewSet
 from django_jobs.api.job_types import JobTypeViewSet
-from django_jobs.api.jobs.viewset import JobViewSet
-from django_jobs.api.operations.viewset import OperationViewSet
-from django_jobs.api.schedules.viewset import ScheduleViewSet
+from django_jobs.api.jobs import JobViewSet
+from django_jobs.api.operations import OperationViewSet
+from django_jobs.api.schedules import ScheduleViewSet
 
 # This describes the views to drf-spectacular, where that is installed.
 with contextlib.suppress(ModuleNotFoundError):

@@ -71,8 +71,8 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     ),
     # The API, and what people are shown of jobs
     "api_inlined_keys": ("django_jobs.api.scope", "FEW"),
-    "api_searched_batches": ("django_jobs.api.batches.filters", "RECENT"),
-    "api_searched_jobs": ("django_jobs.api.jobs.filters", "RECENT"),
+    "api_searched_batches": ("django_jobs.api.batches", "RECENT"),
+    "api_searched_jobs": ("django_jobs.api.jobs", "RECENT"),
     "bounded_organizations": (
         ("django_jobs.engine.insight.search", "MAX_ORGANIZATIONS"),
         ("django_jobs.admin.pages", "MAX_ORGANIZATIONS"),

@@ -8,7 +8,7 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension, OpenApiV
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from django_jobs.api.batches.serializers import BatchSerializer, FollowUpSerializer, NewBatchSerializer
+from django_jobs.api.batches import BatchSerializer, FollowUpSerializer, NewBatchSerializer
 from django_jobs.api.schema.answers import BATCH, ErrorSerializer, reading, writing
 from django_jobs.api.schema.jobs import ORGANIZATION, several
 from django_jobs.statuses import BatchState, Status
@@ -96,7 +96,7 @@ _DESCRIPTIONS = {
 class DescribeBatches(OpenApiViewExtension):  # type: ignore[no-untyped-call]
     """Attaches the descriptions to the routes of batches."""
 
-    target_class = "django_jobs.api.batches.viewset.BatchViewSet"
+    target_class = "django_jobs.api.batches.BatchViewSet"
 
     def view_replacement(self) -> Any:
         class Described(self.target_class):  # type: ignore[name-defined, misc]
@@ -108,7 +108,7 @@ class DescribeBatches(OpenApiViewExtension):  # type: ignore[no-untyped-call]
 class DescribeFollowUp(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """A submission without organization, or null."""
 
-    target_class = "django_jobs.api.batches.serializers.FollowUpField"
+    target_class = "django_jobs.api.batches.FollowUpField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Any:
         """Return a reference to the schema of the submission."""

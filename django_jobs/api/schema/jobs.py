@@ -8,9 +8,8 @@ from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from django_jobs.api.filter_fields import MAX_VALUES
-from django_jobs.api.jobs.answers import SUBMITTED
-from django_jobs.api.jobs.submissions import MAX_BULK
+from django_jobs.api.fields import MAX_VALUES
+from django_jobs.api.jobs import MAX_BULK, SUBMITTED
 from django_jobs.api.schema.answers import (
     DENIED,
     DUPLICATE,
@@ -112,7 +111,7 @@ _DESCRIPTIONS = {
 class DescribeJobs(OpenApiViewExtension):  # type: ignore[no-untyped-call]
     """Attaches the descriptions to the routes of jobs."""
 
-    target_class = "django_jobs.api.jobs.viewset.JobViewSet"
+    target_class = "django_jobs.api.jobs.JobViewSet"
 
     def view_replacement(self) -> Any:
         class Described(self.target_class):  # type: ignore[name-defined, misc]

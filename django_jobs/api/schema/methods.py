@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 
-from django_jobs.api.jobs.answers import SUBMITTED
+from django_jobs.api.jobs import SUBMITTED
 from django_jobs.api.pagination import JobListPagination
 from django_jobs.api.schema.answers import SUBMISSION
 from django_jobs.api.schema.bodies import (
@@ -98,7 +98,7 @@ def _describe(name: str) -> None:
         described.__doc__ = self.target_class.__doc__
         return described
 
-    target = f"django_jobs.api.methods.views.{name}"
+    target = f"django_jobs.api.methods.{name}"
     type(f"Describe{name}", (OpenApiViewExtension,), {"target_class": target, "view_replacement": view_replacement})
 
 

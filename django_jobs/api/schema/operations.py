@@ -7,7 +7,7 @@ from typing import Any, Final
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from django_jobs.api.operations.serializers import EstimateSerializer, NewOperationSerializer, OperationSerializer
+from django_jobs.api.operations import EstimateSerializer, NewOperationSerializer, OperationSerializer
 from django_jobs.api.schema.answers import ErrorSerializer, reading, writing
 
 _REQUEST: Final[dict[str, Any]] = {
@@ -93,7 +93,7 @@ _DESCRIPTIONS = {
 class DescribeOperations(OpenApiViewExtension):  # type: ignore[no-untyped-call]
     """Attaches the descriptions to the routes of operations."""
 
-    target_class = "django_jobs.api.operations.viewset.OperationViewSet"
+    target_class = "django_jobs.api.operations.OperationViewSet"
 
     def view_replacement(self) -> Any:
         class Described(self.target_class):  # type: ignore[name-defined, misc]

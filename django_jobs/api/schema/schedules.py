@@ -8,12 +8,7 @@ from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from django_jobs.api.schedules.serializers import (
-    FiringSerializer,
-    PreviewSerializer,
-    RuleSerializer,
-    ScheduleSerializer,
-)
+from django_jobs.api.schedules import FiringSerializer, PreviewSerializer, RuleSerializer, ScheduleSerializer
 from django_jobs.api.schema.answers import ErrorSerializer, reading, writing
 
 SCHEDULE: Final[dict[str, Any]] = {
@@ -116,7 +111,7 @@ _DESCRIPTIONS = {
 class DescribeSchedules(OpenApiViewExtension):  # type: ignore[no-untyped-call]
     """Attaches the descriptions to the routes of schedules."""
 
-    target_class = "django_jobs.api.schedules.viewset.ScheduleViewSet"
+    target_class = "django_jobs.api.schedules.ScheduleViewSet"
 
     def view_replacement(self) -> Any:
         class Described(self.target_class):  # type: ignore[name-defined, misc]

@@ -95,16 +95,16 @@ if TYPE_CHECKING:
     from django_jobs.realtime.topics import Topic
 
     # REST API
-    from django_jobs.api.jobs.filters import JobListFilter
-    from django_jobs.api.jobs.outputs import read_output
+    from django_jobs.api.jobs import JobListFilter
+    from django_jobs.api.jobs import read_output
     from django_jobs.api.method_urls import urlpatterns as method_urlpatterns
     from django_jobs.api.pagination import JobListPagination
     from django_jobs.api.probes import for_probes as lookouts_for_probes
     from django_jobs.api.probes import for_scrapes as lookouts_for_scrapes
     from django_jobs.api.serializers import limits_of_zero
     from django_jobs.api.serializers import JobTypeSerializer
-    from django_jobs.api.throttles import ItemsThrottle
-    from django_jobs.api.throttles import JobsThrottle
+    from django_jobs.api.base import ItemsThrottle
+    from django_jobs.api.base import JobsThrottle
     from django_jobs.api.urls import urlpatterns as api_urlpatterns
 
     # Admin

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from django_jobs.admin.job import MAX_RELATIVES as RELATIVES_ROWS
     from django_jobs.admin.reasons import REASONS as WAIT_REASONS
     from django_jobs.admin.monitor_numbers import WORKERS_SHOWN
-    from django_jobs.api.methods.views import METHODS
-    from django_jobs.api.throttles import RATES as THROTTLE_RATES
+    from django_jobs.api.methods import METHODS
+    from django_jobs.api.base import RATES as THROTTLE_RATES
     from django_jobs.broker.rq_guard import GUARDED
     from django_jobs.broker.rq_guard import UNREAD
     from django_jobs.broker.queues import LEADER as LEADER_KEY

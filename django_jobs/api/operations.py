@@ -1,4 +1,4 @@
-"""The routes of operations."""
+"""Operations on many jobs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,81 @@ from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import translation
 from django.utils.translation import gettext as _
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import non_atomic
+from django_jobs.api.base import RowsView, count_search, non_atomic
 from django_jobs.api.errors import OperationOver
-from django_jobs.api.fields import check_parameters
-from django_jobs.api.operations.serializers import EstimateSerializer, NewOperationSerializer, OperationSerializer
+from django_jobs.api.fields import ObjectField, PriorityInput, check_parameters, fields_of
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.rows import RowsView
-from django_jobs.api.serializers import NothingSerializer
-from django_jobs.api.throttles import count_search
+from django_jobs.api.serializers import NothingSerializer, RefusableSerializer
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.operations import OperationRequest, describe_operations
+from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, describe_operations
 from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
+from django_jobs.values import OperationStatus
+
+# Acting on all jobs that a filter names, over HTTP.
+
+
+# The bodies of operations that go in and out over HTTP.
+
+
+class NewOperationSerializer(RefusableSerializer):
+    """An operation that is to be started. Its form is judged here, what it asks for by the engine."""
+
+    action = serializers.ChoiceField(choices=Operation.Action.choices, help_text="What is done to each job.")
+    filters = ObjectField(
+        help_text='A JSON object with the parameters of the list of jobs, such as {"status": "Dead Letter", '
+        '"job_type": "send_mail"}; {"all": true} for all jobs.'
+    )
+    value = PriorityInput(required=False, allow_null=True, help_text="The new priority, for set_priority alone.")
+    rate = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_PER_MINUTE,
+        help_text="Jobs a minute; nothing: as fast as it goes.",
+    )
+    stop_above = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        help_text="Stop by itself when a larger share of the jobs fails, from 0 to 1; for retry and run_now.",
+    )
+    try_first = serializers.BooleanField(
+        required=False, default=False, help_text="Do one job, and the others when it has completed."
+    )
+    dry_run = serializers.BooleanField(
+        required=False, default=False, help_text="Only count the jobs, and say how long it would take."
+    )
+
+
+class OperationSerializer(serializers.Serializer[Any]):
+    """The fields of OperationStatus. Times are in UTC."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return those of OperationStatus."""
+        return fields_of(OperationStatus)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        described: dict[str, Any] = instance.as_dict()
+        return described
+
+
+class EstimateSerializer(serializers.Serializer[Any]):
+    """What an operation would do."""
+
+    count = serializers.IntegerField(help_text="How many jobs it would act on now.")
+    count_capped = serializers.BooleanField(
+        help_text="Whether there may be more, since counting all would take too long."
+    )
+    eta_seconds = serializers.FloatField(help_text="How long it would take, about; of a capped count, at least.")
+
+
+# The routes of operations.
 
 
 class OperationViewSet(RowsView[Operation]):

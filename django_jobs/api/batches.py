@@ -1,0 +1,262 @@
+"""Batches."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import django_filters
+from django import forms
+from django.db.models import Q
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from django_jobs.api.base import RowsView
+from django_jobs.api.fields import (
+    ListFilter,
+    ListFilterBackend,
+    MomentFilter,
+    NameField,
+    ObjectField,
+    SeveralFilter,
+    check_encodable,
+    fields_of,
+    read_state,
+)
+from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.scope import batches_seen_by
+from django_jobs.api.serializers import (
+    NothingSerializer,
+    RefusableSerializer,
+    StrictSerializer,
+    SubmissionSerializer,
+    organization_options,
+)
+from django_jobs.engine.access import find_batch, organizations_named, unknown_organization
+from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
+from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
+from django_jobs.engine.insight.filter import made_in
+from django_jobs.engine.submission.targets import ASKED
+from django_jobs.exceptions import InvalidSubmission
+from django_jobs.models import Batch
+from django_jobs.models.batch import BatchQuerySet, parse_batch_id
+from django_jobs.statuses import BatchState, OpenTo
+from django_jobs.values import BatchStatus
+
+# Batches over HTTP. Each view reads the request, calls one verb of the engine, and answers.
+
+
+# The parameters of a list of batches, and which batches each of them finds.
+
+
+#: How many of the newest batches are searched by their names, which have no index.
+RECENT: Final = 10_000
+
+
+class StateFilter(SeveralFilter):
+    """Find the batches that are in one of the states."""
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        if not value:
+            return qs
+        first, *others = (qs.in_state(state) for state in sorted(set(value)))
+        for other in others:
+            first |= other
+        return first
+
+
+class BatchFilter(ListFilter):
+    """Find batches by the parameters of a list. Only ``state`` may be repeated."""
+
+    # After the organization and before the others, so that it looks among the newest batches of the organization.
+    search = django_filters.CharFilter(
+        label="Search",
+        method="having",
+        max_length=200,
+        validators=[check_encodable],
+        help_text=f"A batch id, or a part of the name, among the newest {RECENT:,} of your batches.",
+    )
+    state = StateFilter(label="State", parse=read_state, widget=forms.SelectMultiple(choices=BatchState.choices))
+    created_after = MomentFilter(
+        label="Created after", method="created", help_text="At this moment (ISO 8601) or later."
+    )
+    created_before = MomentFilter(label="Created before", method="created", help_text="Before this moment (ISO 8601).")
+
+    class Meta:
+        model = Batch
+        fields: list[str] = []
+
+    def having(self, rows: BatchQuerySet, name: str, value: str) -> BatchQuerySet:
+        """Return the batch with this id, or those among the newest whose name contains the text."""
+        parsed = parse_batch_id(value.strip())
+        if parsed is not None:
+            return rows.filter(made_in(parsed[1]), pk=parsed[0])
+        too_old = rows.order_by("-pk").values_list("pk", flat=True)[RECENT : RECENT + 1]
+        return rows.filter(Q(name__icontains=value), pk__gt=next(iter(too_old), 0))
+
+
+# The bodies of batches that go in and out over HTTP.
+
+
+class FollowUpSerializer(StrictSerializer):
+    """A submission that is made at a batch's end, for the batch's organization."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return those of a submission but for what the batch decides."""
+        fields = SubmissionSerializer().get_fields()
+        return {name: fields[name] for name in ("job_type", "parameters", "priority", "run_at", "metadata")}
+
+
+class FollowUpField(ObjectField):
+    """Accept a submission as an object, or as its text in a form."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 5})
+        kwargs.setdefault("initial", None)
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        return None if value is None else dict(FollowUpSerializer().run_validation(value))
+
+
+_WHEN = "A submission without organization, as a JSON object: {}"
+
+
+class NewBatchSerializer(RefusableSerializer):
+    """A batch that is to be made. Its form is judged here, what it asks for by the engine."""
+
+    organization = NameField(
+        options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
+    )
+    name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_NAME, help_text="A title.")
+    open_to = serializers.ChoiceField(
+        required=False,
+        choices=OpenTo.choices,
+        help_text="Whose jobs it takes beside those of server code.",
+    )
+    then = FollowUpField(
+        required=False, allow_null=True, help_text=_WHEN.format("made once, when all jobs have completed.")
+    )
+    on_failure = FollowUpField(
+        required=False, allow_null=True, help_text=_WHEN.format("made once, when all jobs have ended and some failed.")
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values; errors inside of ``then`` are named ``then.job_type``, as the engine names its own."""
+        try:
+            return super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError(_flat(error.detail)) from error
+
+
+def _flat(errors: Any) -> dict[str, Any]:
+    """Return the errors with those of an inner object beside the others."""
+    found: dict[str, Any] = {}
+    for name, texts in errors.items():
+        inside = texts if isinstance(texts, dict) else {}
+        found |= {f"{name}.{field}": more for field, more in inside.items()} or {name: texts}
+    return found
+
+
+class BatchSerializer(serializers.Serializer[Any]):
+    """The fields of BatchStatus. Times are in UTC."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return those of BatchStatus."""
+        return fields_of(BatchStatus)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        described: dict[str, Any] = instance.as_dict()
+        return described
+
+
+# The routes of batches.
+
+
+class BatchPagination(JobsPagination):
+    """Split a list of batches into pages."""
+
+    farther = "use created_before to reach older batches"
+
+
+class BatchViewSet(RowsView[Batch]):
+    """Jobs that are followed together. A job comes into a batch by the batch that its submission names."""
+
+    lookup_field = "batch_id"
+    filter_backends = [ListFilterBackend]
+    filterset_class = BatchFilter
+    pagination_class = BatchPagination
+
+    _SCOPES: Final = {"list": "list", "create": "submit", "close": "submit", "cancel": "cancel", "retry": "cancel"}
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return self._SCOPES.get(self.action or "", "status")
+
+    def get_serializer_class(self) -> Any:
+        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
+        makes_batches = self.action in {"list", "create", "metadata"} and not self.detail
+        return NewBatchSerializer if makes_batches else NothingSerializer
+
+    def get_queryset(self) -> BatchQuerySet:
+        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
+            return Batch.objects.none()
+        return batches_seen_by(self.request.user)
+
+    def get_object(self) -> Batch:
+        return find_batch(self.kwargs["batch_id"], self.request.user)
+
+    def list(self, request: Any, **kwargs: Any) -> Response:
+        """The batches that you may see, newest first."""
+        rows: Any = self.filter_queryset(self.get_queryset().order_by("-pk"))
+        page: Any = self.paginate_queryset(up_to_date(rows)) or []
+        return self.get_paginated_response([item.as_dict() for item in describe_batches(page)])
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Make a batch, which is open: jobs are added until it is closed."""
+        serializer = NewBatchSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        batch = _create(serializer, request.user)
+        location = self.reverse_action("detail", kwargs={"batch_id": batch.batch_id})
+        return self._answer(batch, status.HTTP_201_CREATED, headers={"Location": location})
+
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
+        """What a batch does now."""
+        return self._answer(self.get_object())
+
+    @action(detail=True, methods=["post"])
+    def close(self, request: Any, **kwargs: Any) -> Response:
+        """Close a batch: only its own jobs may add jobs to it now, and it ends with the last of them."""
+        self.refuse_fields(request)
+        return self._answer(close_batch(self.kwargs["batch_id"], user=request.user))
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Any, **kwargs: Any) -> Response:
+        """Cancel what waits of a batch, and ask what runs of it to stop."""
+        self.refuse_fields(request)
+        batch = cancel_batch(self.kwargs["batch_id"], user=request.user)
+        is_done = batch.state == BatchState.CANCELED
+        return self._answer(batch, status.HTTP_200_OK if is_done else status.HTTP_202_ACCEPTED)
+
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Any, **kwargs: Any) -> Response:
+        """Start those jobs of a batch over that failed, with all their retries."""
+        self.refuse_fields(request)
+        batch = retry_batch(self.kwargs["batch_id"], user=request.user)
+        is_done = batch.retry_position is None  # the scheduler goes on with many
+        return self._answer(batch, status.HTTP_200_OK if is_done else status.HTTP_202_ACCEPTED)
+
+    def _answer(self, batch: Batch, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:
+        return Response(BatchSerializer(get_batch_status(batch)).data, status=status_code, **more)
+
+
+def _create(serializer: NewBatchSerializer, user: Any) -> Batch:
+    """Make the batch that a valid serializer describes. ValidationError has the engine's errors at its fields."""
+    fields = dict(serializer.validated_data)
+    name = fields.pop("organization")
+    if not organizations_named({name}, user):
+        raise serializer.refusal(InvalidSubmission({"organization": [unknown_organization(name)]}))
+    try:
+        return create_batch(name, user=user, **fields)
+    except InvalidSubmission as error:
+        raise serializer.refusal(error) from error

@@ -1,0 +1,492 @@
+"""Jobs: lists, one job, submitting, canceling, retrying, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import PurePosixPath
+from typing import Any, ClassVar, Final
+
+import django_filters
+from django import forms
+from django.core.exceptions import SuspiciousFileOperation
+from django.db.models import QuerySet
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
+from rest_framework.serializers import as_serializer_error
+from rest_framework.utils.urls import replace_query_param
+
+from django_jobs.api.base import ItemsThrottle, RowsView, count_search, credential_of
+from django_jobs.api.errors import NoOutput, OrganizationInactive
+from django_jobs.api.fields import (
+    ListFilter,
+    ListFilterBackend,
+    MomentFilter,
+    OneLineWidget,
+    PriorityFilter,
+    SeveralFilter,
+    check_batch_id,
+    check_encodable,
+    check_parameters,
+)
+from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
+from django_jobs.api.scope import jobs_seen_by
+from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
+from django_jobs.conf import output_storage
+from django_jobs.downloads import Download
+from django_jobs.engine import sockets, timing
+from django_jobs.engine.access import (
+    find_among,
+    get_policy,
+    key_in,
+    organizations_named,
+    unknown_organization,
+    visible_organizations,
+)
+from django_jobs.engine.control import audit
+from django_jobs.engine.control.acts import cancel_job, retry_job
+from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.execution.context import output_belongs_to
+from django_jobs.engine.insight.filter import JobFilter, read_batch_id, read_job_id, read_name, read_status, searched
+from django_jobs.engine.insight.metrics import get_job_metrics
+from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_time
+from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
+from django_jobs.engine.store import database
+from django_jobs.engine.submission.submit import submit_job, submit_jobs
+from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
+from django_jobs.models import Job, get_organization_model
+from django_jobs.models.job import JobQuerySet
+from django_jobs.statuses import TERMINAL, Status
+from django_jobs.texts import say
+
+# Jobs over HTTP. Each view reads the request, calls one verb of the engine, and answers.
+
+
+# Answers that the REST routes and the method endpoints share.
+
+
+SUBMITTED: Final = "Job submitted successfully"
+
+
+def rows_of(jobs: Sequence[Job], user: Any, *, results: bool = False) -> list[dict[str, Any]]:
+    """Return the jobs as the rows of a list: with long texts cut, and with ``result`` only where ``results`` is set."""
+    rows = [item.as_dict() for item in describe_all(jobs, user=user, listed=True)]
+    return rows if results else [{name: value for name, value in row.items() if name != RESULT} for row in rows]
+
+
+def history_of(job: Job, request: Any, after: Any) -> dict[str, Any]:
+    """Return a page of the job's history, with the address of the next one.
+
+    ``after`` is the id of the last row of the page before, as the client sent it, or None for the first page.
+    ValidationError when it cannot be an id.
+    """
+    key = key_in(str(after or 0))
+    if key is None:
+        raise ValidationError({"after": [say("Give the id of a row of this history.", code="not_an_id")]})
+    page = history_page(job, key)
+    address = replace_query_param(request.build_absolute_uri(), "after", page.after)
+    return {"job_id": job.name, "history": page.rows, "next": None if page.after is None else address}
+
+
+def metrics_of(organization: Any, user: Any) -> dict[str, Any]:
+    """Return the metrics of one organization, or of all that the user may see where ``organization`` is empty.
+
+    InvalidSubmission when there is no such organization for this user.
+    """
+    name = "" if organization is None else str(organization)
+    if name and name not in organizations_named({name}, user):
+        raise InvalidSubmission({"organization": [unknown_organization(name)]})
+    return get_job_metrics(name or None, user=user)
+
+
+# What the views of jobs have in common: whose jobs they reach, and how they describe one.
+
+
+class JobScope(RowsView[Job]):
+    """Reaches the jobs that the user may know of. Another tenant's job is not found by any route."""
+
+    lookup_field = "job_id"
+
+    def get_queryset(self) -> JobQuerySet:
+        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
+            return Job.objects.none()
+        return jobs_seen_by(self.request.user)
+
+    def get_object(self) -> Job:
+        return find_among(self.get_queryset(), self.kwargs["job_id"], self.request.user)
+
+    def described(self, job: Job) -> dict[str, Any]:
+        """Return the fields of the job's status, as far as the user may read them."""
+        return describe(job, user=self.request.user).as_dict()
+
+
+# The parameters of a list of jobs, and the filter that they mean.
+
+
+#: By parameter: the field of the filter, and what makes its value. The organization and the search are looked up.
+TERMS: Final[dict[str, tuple[str, Any]]] = {
+    "status": ("status", tuple),
+    "job_type": ("job_type", tuple),
+    "priority": ("priority", lambda value: (value,)),
+    "owner": ("owner", str),
+    "job_id": ("job_id", tuple),
+    "batch": ("batch", read_batch_id),
+    "created_after": ("created_after", lambda value: value),
+    "created_before": ("created_before", lambda value: value),
+}
+
+
+class JobListFilter(ListFilter):
+    """Find jobs by the parameters of a list. Only ``status``, ``job_type`` and ``job_id`` may be repeated."""
+
+    status = SeveralFilter(label="Status", parse=read_status, widget=forms.SelectMultiple(choices=Status.choices))
+    job_type = SeveralFilter(label="Job type", parse=read_name, widget=OneLineWidget, help_text="Its name.")
+    priority = PriorityFilter(label="Priority")
+    owner = django_filters.CharFilter(
+        label="Owner", field_name="owner_name", validators=[check_encodable], help_text="A user name."
+    )
+    job_id = SeveralFilter(label="Job id", parse=read_job_id, widget=OneLineWidget, help_text="E.g. JOB-2026-00001.")
+    batch = django_filters.CharFilter(label="Batch", validators=[check_batch_id], help_text="E.g. BATCH-2026-00001.")
+    created_after = MomentFilter(label="Created after", help_text="At this moment (ISO 8601) or later.")
+    created_before = MomentFilter(label="Created before", help_text="Before this moment (ISO 8601).")
+    search = django_filters.CharFilter(
+        label="Search",
+        max_length=200,
+        validators=[check_encodable],
+        help_text=f"A job id, or a part of the error of a job that failed, among the newest {RECENT:,} of your jobs.",
+    )
+    # Ids are in the order of the submissions, and they have an index.
+    ordering = django_filters.ChoiceFilter(
+        label="Order",
+        choices=[("-created_at", "Newest first"), ("created_at", "Oldest first")],
+        empty_label=None,
+    )
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
+
+    def filter_queryset(self, queryset: JobQuerySet) -> QuerySet[Any]:
+        """Return those of the jobs that match, in the order that was asked for."""
+        filters = self._job_filter()
+        rows: QuerySet[Any] = filters.narrow(queryset)
+        if filters.is_walked:
+            user = getattr(self.request, "user", None)
+            rows = among_newest(rows, filters.organization_pk or visible_organizations(None, user), RECENT).rows
+        order = {"created_at": "pk", "-created_at": "-pk"}.get(self.form.cleaned_data["ordering"])
+        return rows.order_by(order) if order else rows
+
+    def _job_filter(self) -> JobFilter:
+        """Return the filter that the parameters mean. ``is_valid`` has read them."""
+        given = self.form.cleaned_data
+        found = {field: make(given[name]) for name, (field, make) in TERMS.items() if given[name] not in (None, "", [])}
+        if self._organizations:
+            found["organization_pk"] = tuple(self._organizations.values())
+        return JobFilter(**found).both(searched(given["search"]))
+
+
+def searching(request: Any, text: object) -> AbstractContextManager[None]:
+    """Count a search against its rate, and bound the time of what is read in the block.
+
+    Nothing is done where the text is blank, or a job's id, which an index finds.
+    """
+    is_walked = isinstance(text, str) and searched(text).is_walked
+    if is_walked:
+        count_search(request)
+    return walked_in_time("search", is_walked=is_walked)
+
+
+class JobFilterBackend(ListFilterBackend):
+    """Filter a list by JobListFilter, and refuse parameters that it does not have."""
+
+    page_parameters: ClassVar[tuple[str, ...]] = (*ListFilterBackend.page_parameters, "fields")
+
+
+# Handing out the files that handlers saved.
+
+
+def read_output(job: Job, user: Any) -> Download:
+    """Return the job's file as a download.
+
+    PermissionDenied when the access policy keeps it from the user, OrganizationInactive while the organization is not
+    active, NoOutput when the job saved no file or the file is gone.
+    """
+    if not get_policy().can_read_output(user, job):
+        raise PermissionDenied(f"You may not read the output of {job.name}.")
+    if _is_withheld(job):
+        raise OrganizationInactive
+    reference = job.output_reference
+    if not output_belongs_to(reference, job.organization_id, job.name):
+        raise NoOutput
+    return Download(_open(reference), PurePosixPath(reference).name)
+
+
+def _is_withheld(job: Job) -> bool:
+    organization = database.rows(get_organization_model()).filter(pk=job.organization_id).first()
+    return organization is not None and not get_policy().is_active(organization)
+
+
+def _open(reference: str) -> Any:
+    try:
+        return output_storage().open(reference, "rb")
+    except (FileNotFoundError, SuspiciousFileOperation) as error:
+        raise NoOutput from error
+
+
+# Hand submissions that came in over HTTP to the engine, one or many.
+
+
+#: Submissions in one call.
+MAX_BULK: Final = 1_000
+#: An id that no organization has. None would mean the system organization.
+UNKNOWN: Final = ""
+
+
+def reread(job: Job) -> Job:
+    """Return the job as it stands now, since it may have been dispatched meanwhile."""
+    return Job.primary.filter(pk=job.pk).first() or job
+
+
+def submit(serializer: SubmissionSerializer, user: Any) -> Job:
+    """Submit what a valid serializer holds, and return the job.
+
+    ValidationError has the engine's errors at the serializer's fields.
+    """
+    fields = dict(serializer.validated_data)
+    name = fields["organization"]
+    visible = bool(organizations_named({name}, user))
+    try:
+        # With UNKNOWN the engine still checks the other fields, and its answer tells nothing about this organization.
+        return submit_job(**{**fields, "organization": name if visible else UNKNOWN}, user=user)
+    except InvalidSubmission as error:
+        if not visible:
+            error.errors["organization"] = [unknown_organization(name)]
+        raise serializer.refusal(error) from error
+
+
+def check_list(items: Any) -> list[Any]:
+    """Return the body if it is a list of at most MAX_BULK submissions; raise ValidationError if not."""
+    if not isinstance(items, list):
+        text = say("Give a list of submissions, each an object (a dict).", code="not_a_list")
+        raise ValidationError({"non_field_errors": [text]})
+    if len(items) > MAX_BULK:
+        text = say("At most %(most)d submissions are taken at once.", code="too_many", most=MAX_BULK)
+        raise ValidationError({"non_field_errors": [text]})
+    return items
+
+
+def submit_all(items: list[Any], user: Any) -> list[Job]:
+    """Submit a list, all or nothing, and return the jobs in the same order.
+
+    ValidationError has a list as long as this one, with ``{}`` for each item that is right. Where no single item is
+    wrong, it has the errors of the call.
+    """
+    read, errors = _read_all(items)
+    visible = organizations_named({fields["organization"] for fields in read if fields}, user)
+    asked = [fields and {**fields, "organization": _if_visible(fields["organization"], visible)} for fields in read]
+    try:
+        jobs = submit_jobs(asked, user=user)
+    except InvalidSubmission as error:
+        errors = {**error.by_index, **_unknown(read, visible, error.by_index), **errors}
+        if not errors:  # no single item is wrong
+            raise ValidationError(error.errors) from error
+        raise ValidationError([errors.get(index, {}) for index in range(len(items))]) from error
+    return jobs
+
+
+def _read_all(items: list[Any]) -> tuple[list[Any], dict[int, Any]]:
+    """Read each item: its fields, or None with its errors by index.
+
+    The engine refuses None and still checks the other items, so that one answer has all errors.
+    """
+    serializer = SubmissionSerializer()
+    read: list[Any] = []
+    errors: dict[int, Any] = {}
+    for index, item in enumerate(items):
+        try:
+            read.append(dict(serializer.run_validation(item)))
+        except ValidationError as error:
+            read.append(None)
+            errors[index] = as_serializer_error(error)  # of null the REST framework has a mere list
+    return read, errors
+
+
+def _if_visible(name: Any, visible: dict[str, Any]) -> Any:
+    return name if name in visible else UNKNOWN
+
+
+def _unknown(read: list[Any], visible: dict[str, Any], by_index: dict[int, Any]) -> dict[int, Any]:
+    """The errors of the items whose organization the user may not know of."""
+    return {
+        index: {**by_index.get(index, {}), "organization": [unknown_organization(fields["organization"])]}
+        for index, fields in enumerate(read)
+        if fields is not None and fields["organization"] not in visible
+    }
+
+
+# The routes that cancel, retry and delete jobs.
+
+
+#: What the admin's history says of a job that was deleted over REST.
+DELETED: Final = say("Deleted by REST.", code="deleted")
+
+
+class ControlMixin(JobScope):
+    """Cancel, retry or delete a job."""
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Any, **kwargs: Any) -> Response:
+        """Cancel a job that waits; ask one that runs to stop."""
+        self.refuse_fields(request)
+        job = cancel_job(self.get_object(), user=request.user)
+        done = job.status == Status.CANCELED
+        return Response(self.described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
+
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Any, **kwargs: Any) -> Response:
+        """Give a job that failed a new life, with all its retries."""
+        self.refuse_fields(request)
+        job = retry_job(self.get_object(), user=request.user)
+        return Response(self.described(job))
+
+    def destroy(self, request: Any, **kwargs: Any) -> Response:
+        """Delete a job that has ended, with its history and files."""
+        job = self.get_object()
+        if not get_policy().can_delete(request.user, job):
+            raise PermissionDenied("Only system admins may delete jobs.")
+        if job.status not in TERMINAL:
+            raise InvalidTransition(job.name, job.status, "delete")
+        if not database.in_transaction(lambda: self._delete(job)):
+            reason = "unfinished jobs or other data need it"
+            raise InvalidTransition(job.name, job.status, "delete", reason)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _delete(self, job: Job) -> bool:
+        """Delete the job and record who did it; return whether it is gone."""
+        is_gone = bool(delete_jobs([job.pk], release_children=True))
+        audit.record(self.request.user, [job] if is_gone else [], audit.Act.DELETED, DELETED)
+        return is_gone
+
+
+# The routes beside single jobs: metrics, and the ticket for a websocket.
+
+
+class OverviewMixin(JobScope):
+    """Read metrics, and get a ticket for a websocket."""
+
+    @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
+    def metrics(self, request: Any, **kwargs: Any) -> Response:
+        """How jobs are doing: counts, depths, times, rates."""
+        check_parameters(request.query_params, ["organization", "format"])
+        return Response(metrics_of(request.query_params.get("organization"), request.user))
+
+    @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
+    def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
+        """A ticket that opens one websocket as you, within a minute, for as long as your session or token holds."""
+        self.refuse_fields(request)
+        ticket = sockets.make_ticket(request.user, credential_of(request))
+        body = {"ticket": ticket, "expires_in": timing.SOCKET_PASS_SECONDS}
+        return Response(body, headers={"Cache-Control": "no-store"})
+
+
+# The routes that read jobs.
+
+
+class ReadMixin(JobScope):
+    """List jobs, and read one with its history and its file."""
+
+    def list(self, request: Any, **kwargs: Any) -> Response:
+        """The jobs that you may see, newest first."""
+        results = asks_for_results(request.query_params)
+        with searching(request, request.query_params.get("search")):
+            rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
+            page = self.paginate_queryset(for_list(rows, results=results)) or []
+        return self.get_paginated_response(rows_of(page, request.user, results=results))
+
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
+        """What a job does now."""
+        return Response(self.described(self.get_object()))
+
+    @action(detail=True, methods=["get"])
+    def history(self, request: Any, **kwargs: Any) -> Response:
+        """What happened to a job, in order."""
+        check_parameters(request.query_params, ["after", "format"])
+        return Response(history_of(self.get_object(), request, request.query_params.get("after")))
+
+    @action(detail=True, methods=["get"])
+    def output(self, request: Any, **kwargs: Any) -> Any:
+        """The file that the job's handler saved."""
+        return read_output(self.get_object(), request.user)
+
+    def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
+        # A file is sent as it is, whatever kind of it the client would like.
+        return super().perform_content_negotiation(request, force=force or self.action == "output")
+
+
+# The routes that submit jobs.
+
+
+class SubmitMixin(JobScope):
+    """Submit one job, or many at once."""
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Submit a job."""
+        serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        job = reread(submit(serializer, request.user))
+        body = {**self.described(job), "message": SUBMITTED}
+        location = self.reverse_action("detail", kwargs={"job_id": job.name})
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
+
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Any, **kwargs: Any) -> Response:
+        """Submit up to 1,000 jobs, all or nothing."""
+        items = check_list(request.data)
+        self._count_items(request, len(items))
+        jobs = submit_all(items, request.user)
+        now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
+        rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
+        return Response(rows, status=status.HTTP_201_CREATED)
+
+    def _count_items(self, request: Any, count: int) -> None:
+        """Count each submission against its rate, also one that is refused later, since checking it costs time too.
+
+        A call that exceeds the rate of requests does not come here, so it uses up nothing of this rate.
+        """
+        throttle = ItemsThrottle("submit_items", count)
+        if throttle.max_items is not None and count > throttle.max_items:
+            text = say("At most %(most)d submissions are taken at once.", code="too_many", most=throttle.max_items)
+            raise ValidationError({"non_field_errors": [text]})
+        if not throttle.allow_request(request, self):
+            self.throttled(request, throttle.wait())
+
+
+# All routes of jobs together, with their filters, pages and rates.
+
+
+class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
+    """Background jobs: submit them, follow them, cancel and retry them."""
+
+    filter_backends = [JobFilterBackend]
+    filterset_class = JobListFilter
+    pagination_class = JobListPagination
+
+    _SCOPES: Final = {
+        "list": "list",
+        "create": "submit",
+        "bulk": "submit",
+        "cancel": "cancel",
+        "retry": "cancel",
+        "destroy": "cancel",
+        "metrics": "metrics",
+    }
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return self._SCOPES.get(self.action or "", "status")
+
+    def get_serializer_class(self) -> Any:
+        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
+        takes_submissions = self.action in {"list", "create", "bulk", "metadata"} and not self.detail
+        return SubmissionSerializer if takes_submissions else NothingSerializer

@@ -1,0 +1,485 @@
+"""Schedules."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import django_filters
+from django.db.models import QuerySet
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from django_jobs.api.base import RowsView
+from django_jobs.api.fields import (
+    FlagFilter,
+    ListFilter,
+    ListFilterBackend,
+    NameField,
+    ObjectField,
+    PriorityInput,
+    SwitchField,
+    WordField,
+    check_encodable,
+    check_parameters,
+    is_form,
+)
+from django_jobs.api.pagination import JobsPagination
+from django_jobs.api.renderers import page_context
+from django_jobs.api.scope import jobs_seen_by
+from django_jobs.api.serializers import NothingSerializer, RefusableSerializer, organization_options, type_options
+from django_jobs.engine.access import key_in, may_view, organizations_named, unknown_organization
+from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
+from django_jobs.engine.schedules.definitions import (
+    FIELDS,
+    Preview,
+    change_schedule,
+    create_schedule,
+    get_schedule,
+    having,
+    not_found,
+    pause_schedule,
+    preview,
+    resume_schedule,
+    unschedule,
+    visible_schedules,
+)
+from django_jobs.engine.schedules.firing import fire_now
+from django_jobs.engine.schedules.timetable import rule_of
+from django_jobs.engine.store.organization_ids import current_ids
+from django_jobs.engine.submission.targets import ASKED
+from django_jobs.exceptions import InvalidSchedule
+from django_jobs.models import Schedule, ScheduleFiring
+from django_jobs.models.schedule import CatchUp, Overlap
+from django_jobs.statuses import Priority
+
+# The routes of schedules: reading them, changing them, and having one fire.
+
+
+# What clients are told of schedules and their firings.
+
+
+def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[int], str]) -> list[dict[str, Any]]:
+    """Return the schedules as a client reads them, with the ids of their organizations in one statement."""
+    ids = current_ids({row.organization_id for row in schedules} - {None})
+    names = hidden_from(user)
+    return [
+        {
+            "id": row.pk,
+            "name": row.name,
+            "job_type": row.job_type_id,
+            "organization": _tenant(row.organization_id, ids),
+            "parameters": masked(row.parameters, names),
+            "priority": _word(row.priority),
+            "cron": row.cron or None,
+            "every": row.every,
+            "timezone": row.timezone,
+            "starts_at": moment(row.starts_at),
+            "ends_at": moment(row.ends_at),
+            "jitter": row.jitter,
+            "catch_up": row.catch_up,
+            "overlap": row.overlap,
+            "is_enabled": row.is_enabled,
+            "url": address_of(row.pk),
+            "words": rule_of(row).words(),
+            "owner": row.owner_name,
+            "created_at": moment(row.created_at),
+            "last_fired_at": moment(row.last_fired_at),
+            "next_run_at": moment(row.next_run_at),
+            "fault": row.fault,
+            "faulty_since": moment(row.faulty_since),
+        }
+        for row in schedules
+    ]
+
+
+def _tenant(pk: Any, ids: dict[Any, str]) -> str | None:
+    """Return the id of a tenant, "" for one that is gone, and None for all of them."""
+    return None if pk is None else ids.get(pk, "")
+
+
+def _word(priority: int | None) -> str | None:
+    return None if priority is None else Priority(priority).word
+
+
+def firings_of(firings: Sequence[ScheduleFiring], user: Any) -> list[dict[str, Any]]:
+    """Return firings as a client reads them, with the ids of the jobs that the user may see in one statement."""
+    pks = {firing.job_id for firing in firings if firing.job_id is not None}
+    jobs = jobs_seen_by(user).filter(pk__in=pks).order_by() if pks else ()
+    names = {job.pk: job.name for job in jobs if may_view(user, job)}
+    return [
+        {
+            "due_at": moment(firing.due_at),
+            "fired_at": moment(firing.fired_at),
+            "outcome": firing.outcome,
+            "submitted": firing.submitted,
+            "skipped": firing.skipped,
+            "job_id": names.get(firing.job_id or 0),
+            "note": firing.note,
+            "actor": firing.actor,
+        }
+        for firing in firings
+    ]
+
+
+def preview_of(found: Preview) -> dict[str, Any]:
+    """Return what a rule says as a client reads it; its firings are in its own time zone."""
+    runs = [run.isoformat() for run in found.next_runs]
+    return {"words": found.words, "timezone": found.timezone, "next_runs": runs}
+
+
+def moment(value: dt.datetime | None) -> str | None:
+    """Return a moment in UTC, as the other answers have it."""
+    return None if value is None else value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+# Hand what came in over HTTP to the engine: a new schedule, or changes of one.
+
+
+TYPE_IT: Final = "Type this value: what the schedule has there is hidden from you, and goes along only unchanged."
+#: What PUT sets a field to that it does not have.
+DEFAULTS: Final = {"jitter": 0, "catch_up": "once", "overlap": "skip", "is_enabled": True}
+
+
+def create(serializer: ScheduleSerializer, user: Any) -> Schedule:
+    """Make the schedule that a valid serializer holds. ValidationError has the engine's errors at its fields."""
+    given = dict(serializer.validated_data)
+    try:
+        _check_organization(given, user)
+        return create_schedule(given, user=user)
+    except InvalidSchedule as error:
+        raise serializer.refusal(error) from error
+
+
+def change(schedule: Schedule, serializer: ScheduleSerializer, user: Any) -> Schedule:
+    """Change the schedule to what a valid serializer holds. PUT sets what it does not have to its default."""
+    given = dict(serializer.validated_data)
+    if not serializer.partial:
+        own = {"name": schedule.name, "job_type": schedule.job_type_id}
+        given = {**dict.fromkeys(FIELDS), **DEFAULTS, **own, **given}
+    try:
+        if given.get("parameters") is not None:
+            given["parameters"] = _unmasked(given["parameters"], schedule, user)
+        _check_organization(given, user)
+        return change_schedule(schedule, given, user=user)
+    except InvalidSchedule as error:
+        raise serializer.refusal(error) from error
+
+
+def _unmasked(edited: Any, schedule: Schedule, user: Any) -> Any:
+    """Return the parameters to store: hidden values that come back as masks stay only if nothing else is changed."""
+    try:
+        return parameters_to_submit(edited, schedule.parameters, hidden_from(user) or NOTHING)
+    except MasksLeft as error:
+        raise InvalidSchedule({place: [TYPE_IT] for place in error.places}) from error
+
+
+def _check_organization(given: dict[str, Any], user: Any) -> None:
+    """Refuse an organization that the user may not know of as if it did not exist."""
+    name = given.get("organization")
+    if name and name not in organizations_named({name}, user):
+        raise InvalidSchedule({"organization": [unknown_organization(name)]})
+
+
+# The parameters of a list of schedules.
+
+
+class ScheduleFilter(ListFilter):
+    """Find schedules by the parameters of a list."""
+
+    job_type = django_filters.CharFilter(
+        label="Job type", field_name="job_type_id", validators=[check_encodable], help_text="Its name."
+    )
+    is_enabled = FlagFilter(label="Enabled", help_text="False: the paused ones.")
+    search = django_filters.CharFilter(
+        label="Search",
+        method="having",
+        max_length=200,
+        validators=[check_encodable],
+        help_text="A part of the name or of the job type's name.",
+    )
+
+    class Meta:
+        model = Schedule
+        fields: list[str] = []
+
+    def having(self, rows: QuerySet[Schedule], name: str, value: str) -> QuerySet[Schedule]:
+        """Return the schedules whose name, or whose type's name, has the text."""
+        return having(rows, value)
+
+
+# The bodies of schedules. Their form is judged here, what they say by the engine.
+
+
+LINE: Final = {"base_template": "input.html", "input_type": "text"}
+
+
+def tenant_options(user: Any) -> list[tuple[str, str]]:
+    """Return the organizations to choose from in a form, and all of them together."""
+    return [("", "Each active organization"), *organization_options(user)]
+
+
+class BlankIsNone:
+    """Take an empty text, which is all that a form can send for nothing, for null."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return super().run_validation(None if data == "" else data)  # type: ignore[misc]
+
+
+class OptionalName(NameField):
+    """A name, or nothing: null, which a form sends as an empty text.
+
+    In JSON an empty text is refused, since answers have one where a schedule's organization is gone: sent back, it must
+    not stand for all organizations. The form of such a schedule shows the same, so there it is refused as well.
+    """
+
+    default_error_messages = {"blank": "Name an organization, or send null as JSON: a job for each active one."}
+
+    def get_value(self, dictionary: Any) -> Any:
+        if is_form(dictionary) and dictionary.get(self.field_name) == "":
+            return "" if self._is_gone() else None
+        return super().get_value(dictionary)
+
+    def _is_gone(self) -> bool:
+        """Return whether a schedule is changed whose organization is gone."""
+        schedule: Any = self.parent.instance
+        pk = None if schedule is None else schedule.organization_id
+        return pk is not None and not current_ids([pk])
+
+
+class OptionalNumber(BlankIsNone, serializers.IntegerField):
+    """A whole number, or nothing."""
+
+
+class OptionalMoment(BlankIsNone, serializers.DateTimeField):
+    """A moment, or nothing."""
+
+
+class OptionalText(BlankIsNone, serializers.CharField):
+    """A text, or nothing."""
+
+
+class RuleSerializer(RefusableSerializer):
+    """When a schedule fires: by ``cron`` in ``timezone``, or ``every`` so many seconds."""
+
+    cron = OptionalText(
+        required=False,
+        allow_null=True,
+        trim_whitespace=False,
+        help_text="Five fields: minute, hour, day of the month, month, day of the week.",
+    )
+    every = OptionalNumber(required=False, allow_null=True, help_text="Seconds, in the place of cron.")
+    timezone = OptionalText(
+        required=False, allow_null=True, help_text="A name such as Europe/Berlin; by default that of the server."
+    )
+    starts_at = OptionalMoment(
+        required=False, allow_null=True, style=LINE, help_text="No firing before this moment (ISO 8601)."
+    )
+    ends_at = OptionalMoment(required=False, allow_null=True, style=LINE, help_text="No firing after it.")
+
+
+class ScheduleSerializer(RuleSerializer):
+    """A schedule. What is not given has its default; PATCH leaves it as it is."""
+
+    id = serializers.IntegerField(read_only=True)
+    name = serializers.CharField(max_length=200, trim_whitespace=False, help_text="Unique in its organization.")
+    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
+    organization = OptionalName(
+        options=tenant_options,
+        at_most=ASKED,
+        max_length=255,
+        required=False,
+        allow_null=True,
+        help_text="The id of an organization; null: a job for each active one (system admins).",
+    )
+    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
+    priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
+    jitter = serializers.IntegerField(required=False, help_text="Seconds over which one firing's jobs are spread.")
+    catch_up = serializers.ChoiceField(
+        choices=CatchUp.choices, required=False, help_text="What happens to firings that nobody was there for."
+    )
+    overlap = serializers.ChoiceField(
+        choices=Overlap.choices, required=False, help_text="What a firing does while the last job is unfinished."
+    )
+    is_enabled = SwitchField(required=False, initial=True, help_text="False: it is paused.")
+    url = serializers.URLField(read_only=True, help_text="Its address.")
+    words = serializers.CharField(read_only=True, help_text="The rule in words.")
+    owner = serializers.CharField(read_only=True, help_text="In whose name it submits; empty for server code.")
+    created_at = serializers.DateTimeField(read_only=True)
+    last_fired_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    next_run_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="Null: it does not fire.")
+    fault = serializers.CharField(read_only=True, help_text="Why it cannot submit its jobs; empty where all is well.")
+    faulty_since = serializers.DateTimeField(read_only=True, allow_null=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Put id and name first, and do not ask for the name where a schedule is changed: it keeps its own."""
+        fields = super().get_fields()
+        order = ("id", "name", "job_type", "organization", "parameters", "priority")
+        found = {name: fields.pop(name) for name in order} | fields
+        found["name"].required = self.instance is None
+        return found
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        described: dict[str, Any] = instance if isinstance(instance, dict) else super().to_representation(instance)
+        return described
+
+
+class FiringSerializer(serializers.Serializer[Any]):
+    """One firing of a schedule, and what came of it."""
+
+    due_at = serializers.DateTimeField(help_text="The moment for which it fired.")
+    fired_at = serializers.DateTimeField()
+    outcome = WordField(words=ScheduleFiring.Outcome.values)
+    submitted = serializers.IntegerField(help_text="Jobs.")
+    skipped = serializers.IntegerField(help_text="Organizations that got none.")
+    job_id = serializers.CharField(allow_null=True, help_text="The job, or the first of them; null once deleted.")
+    note = serializers.CharField(help_text="Why it skipped or failed.")
+    actor = serializers.CharField(help_text="Who had it fire by hand; empty for the scheduler.")
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """What a rule says, and when it fires next."""
+
+    words = serializers.CharField()
+    timezone = serializers.CharField()
+    next_runs = serializers.ListField(child=serializers.DateTimeField(), help_text="In that time zone.")
+
+
+# All routes of schedules.
+
+
+#: Parameters that a preview by GET may have beside those of a rule.
+PREVIEW_PARAMETERS: Final = ("format",)
+
+
+class ScheduleViewSet(RowsView[Schedule]):
+    """Schedules, which submit jobs by themselves: those of the organizations whose admin you are.
+
+    System admins see all of them. You also see, pause and delete those that submit in your name.
+    """
+
+    lookup_field = "id"
+    filter_backends = [ListFilterBackend]
+    filterset_class = ScheduleFilter
+    pagination_class = JobsPagination
+
+    _SCOPES: Final = {
+        "list": "list",
+        "retrieve": "status",
+        "firings": "status",
+        "preview": "status",
+        "pause": "cancel",
+        "resume": "cancel",
+        "destroy": "cancel",
+    }
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return self._SCOPES.get(self.action or "", "submit")
+
+    def get_serializer_class(self) -> Any:
+        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
+        if self.action == "preview":
+            return RuleSerializer
+        return NothingSerializer if self.action in {"pause", "resume", "fire", "firings"} else ScheduleSerializer
+
+    def get_queryset(self) -> QuerySet[Schedule]:
+        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
+            return Schedule.objects.none()
+        return visible_schedules(self.request.user).order_by("name", "pk")
+
+    def get_object(self) -> Schedule:
+        stops = self.action in {"retrieve", "firings", "pause", "destroy"}
+        key = key_in(self.kwargs["id"])
+        if key is None:
+            raise not_found(self.kwargs["id"])
+        return get_schedule(key, user=self.request.user, stops=stops)
+
+    def list(self, request: Any, **kwargs: Any) -> Response:
+        """The schedules that you see, by name."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(rows_of(page, request.user, self._address_of))
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Make a schedule."""
+        serializer = self._read(request)
+        body = self._described(create(serializer, request.user))
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": body["url"]})
+
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
+        """A schedule, and when it fires next."""
+        return Response(self._described(self.get_object()))
+
+    def update(self, request: Any, *, partial: bool = False, **kwargs: Any) -> Response:
+        """Change a schedule. What the body does not have is set to its default."""
+        schedule = self.get_object()
+        serializer = self._read(request, schedule, partial=partial)
+        return Response(self._described(change(schedule, serializer, request.user)))
+
+    def partial_update(self, request: Any, **kwargs: Any) -> Response:
+        """Change some fields of a schedule."""
+        return self.update(request, partial=True, **kwargs)
+
+    def destroy(self, request: Any, **kwargs: Any) -> Response:
+        """Delete a schedule with the history of its firings. Its jobs stay."""
+        unschedule(self.get_object(), user=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Any, **kwargs: Any) -> Response:
+        """Let a schedule fire no more until it is resumed."""
+        self.refuse_fields(request)
+        return Response(self._described(pause_schedule(self.get_object(), user=request.user)))
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Any, **kwargs: Any) -> Response:
+        """Let a paused schedule fire again, from now on: what was due meanwhile is not caught up."""
+        self.refuse_fields(request)
+        return Response(self._described(resume_schedule(self.get_object(), user=request.user)))
+
+    @action(detail=True, methods=["post"])
+    def fire(self, request: Any, **kwargs: Any) -> Response:
+        """Fire a schedule now, paused or not. Its next firing stays when it is."""
+        self.refuse_fields(request)
+        firing = fire_now(self.get_object(), user=request.user)
+        code = status.HTTP_201_CREATED if firing.submitted else status.HTTP_202_ACCEPTED
+        return Response(firings_of([firing], request.user)[0], status=code)
+
+    @action(detail=True, methods=["get"], filter_backends=[])
+    def firings(self, request: Any, **kwargs: Any) -> Response:
+        """The firings of a schedule, the newest first. The newest 1,000 are kept."""
+        check_parameters(request.query_params, ["limit", "offset", "format"])
+        rows = ScheduleFiring.primary.filter(schedule_id=self.get_object().pk).order_by("-pk")
+        page: Any = self.paginate_queryset(rows) or []  # type: ignore[arg-type]
+        return self.get_paginated_response(firings_of(page, request.user))
+
+    @action(detail=False, methods=["get", "post"], filter_backends=[], pagination_class=None)
+    def preview(self, request: Any, **kwargs: Any) -> Response:
+        """What a rule says in words, and its next five firings. Nothing is stored."""
+        given = request.data if request.method == "POST" else _rule_in(request.query_params)
+        serializer = RuleSerializer(data=given)
+        serializer.is_valid(raise_exception=True)
+        return Response(preview_of(preview(serializer.validated_data)))
+
+    def page_context(self, data: Any) -> dict[str, Any]:
+        """Return what the browsable API shows beside an answer."""
+        return page_context(self, data)
+
+    def _address_of(self, pk: int) -> str:
+        return self.reverse_action("detail", kwargs={"id": pk})
+
+    def _described(self, schedule: Schedule) -> dict[str, Any]:
+        return rows_of([schedule], self.request.user, self._address_of)[0]
+
+    def _read(self, request: Any, schedule: Schedule | None = None, **options: Any) -> ScheduleSerializer:
+        context = self.get_serializer_context()
+        serializer = ScheduleSerializer(schedule, data=request.data, context=context, **options)
+        serializer.is_valid(raise_exception=True)
+        return serializer
+
+
+def _rule_in(parameters: Any) -> dict[str, Any]:
+    """Return the fields of a rule from the parameters of an address."""
+    check_parameters(parameters, [*RuleSerializer().fields, *PREVIEW_PARAMETERS])
+    return {name: value for name, value in parameters.items() if name not in PREVIEW_PARAMETERS}
