@@ -1,7 +1,7 @@
-"""Show the models in Django's admin: a file for each model, and one for each part of a large page.
+"""The console: Django's admin of the models, one module a page or a thing that pages share.
 
-``job_columns`` declares the columns of the jobs list, live cells and CSV export included; ``job_facts`` the facts on
-a job's page; ``job_type_form`` the form of a job type. No form decides what happens to a job.
+``jobs`` declares the columns of the jobs list, live cells and CSV export included. ``job`` has the facts on a job's
+page, ``job_types`` the form of a job type. No form decides what happens to a job.
 """
 
 from __future__ import annotations

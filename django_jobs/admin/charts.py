@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, pgettext
 from django_jobs.admin.writing import format_number
 from django_jobs.texts import in_clauses
 
-# Charts: their numbers, what is told of them in words, and a table of them. ``chart_drawing`` draws them.
+# Charts: their numbers, what is told of them in words, and a table of them. The next section draws them.
 #
 # The table stands beside the drawing, for people who do not see it. Nothing here reads the database.
 

@@ -423,7 +423,7 @@ class JobColumns(BaseAdmin):
         return format_html("{}{}", ago(job.created_at), format_html_join("", "<br><small>{} {}</small>", lines))
 
 
-#: The columns of the export, by title. ``job_export`` adds the parameters, masked for who may not read all of them.
+#: The columns of the export, by title. The export adds the parameters, masked for who may not read all of them.
 EXPORTED: Final[dict[str, Callable[[Job], Any]]] = {
     "job": attrgetter("name"),
     "type": attrgetter("job_type_id"),
@@ -607,7 +607,7 @@ class JobLive(OwnPages):
 
 BATCH: Final = 500
 MAX_ROWS: Final = 100_000
-#: The last column; the others are ``job_columns.EXPORTED``.
+#: The last column; the others are ``EXPORTED``.
 PARAMETERS: Final = "parameters"
 _LARGE: Final = ("result", "metadata", "output_reference")
 #: A formula begins with one of these, in ASCII or as what Unicode holds for the same, behind what nobody sees: blanks,

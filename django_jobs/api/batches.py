@@ -1,4 +1,4 @@
-"""Batches."""
+"""Batches over HTTP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from django_jobs.models.batch import BatchQuerySet, parse_batch_id
 from django_jobs.statuses import BatchState, OpenTo
 from django_jobs.values import BatchStatus
 
-# Batches over HTTP. Each view reads the request, calls one verb of the engine, and answers.
+# Each view reads the request, calls one verb of the engine, and answers.
 
 
 # The parameters of a list of batches, and which batches each of them finds.

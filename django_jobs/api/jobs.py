@@ -1,4 +1,4 @@
-"""Jobs: lists, one job, submitting, canceling, retrying, outputs."""
+"""Jobs over HTTP: lists, one job, submitting, canceling, retrying, outputs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from django_jobs.models.job import JobQuerySet
 from django_jobs.statuses import TERMINAL, Status
 from django_jobs.texts import say
 
-# Jobs over HTTP. Each view reads the request, calls one verb of the engine, and answers.
+# Each view reads the request, calls one verb of the engine, and answers.
 
 
 # Answers that the REST routes and the method endpoints share.

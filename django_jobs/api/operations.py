@@ -1,4 +1,4 @@
-"""Operations on many jobs."""
+"""Operations on many jobs, over HTTP."""
 
 from __future__ import annotations
 
@@ -25,9 +25,6 @@ from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Operation
 from django_jobs.values import OperationStatus
-
-# Acting on all jobs that a filter names, over HTTP.
-
 
 # The bodies of operations that go in and out over HTTP.
 

@@ -1,4 +1,4 @@
-"""Schedules."""
+"""Schedules over HTTP."""
 
 from __future__ import annotations
 

@@ -104,7 +104,6 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
         ("django_jobs.engine.insight.filter", "LOOKED_AT"),
         ("django_jobs.admin.filters", "LOOKED_AT"),
         ("django_jobs.admin.search", "LOOKED_AT"),
-        ("django_jobs.admin.search", "LOOKED_AT"),
     ),
     "searched_newest_jobs": ("django_jobs.admin.jobs", "RECENT"),
     "status_counted_jobs": (
