@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.management.base import CommandError, CommandParser
 
 from django_jobs.health.notes import HealthNotes
-from django_jobs.management.base import WaitingCommand
-from django_jobs.management.refusals import quoted
+from django_jobs.management.shell import WaitingCommand, quoted
 from django_jobs.texts import say
 
 if TYPE_CHECKING:

@@ -9,12 +9,9 @@ from django.core.management.base import CommandParser
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.named_jobs import ASKED, CANCELED, cancel_named, cancel_named_batch
 from django_jobs.exceptions import JobsError
-from django_jobs.management.base import told_plainly
-from django_jobs.management.job_filters import ALL, FILTERS
-from django_jobs.management.named_jobs import NamedJobsCommand
-from django_jobs.management.people import acting_user
-from django_jobs.management.refusals import Refused, refusal_of, usage
-from django_jobs.management.switched_rows import find_operation
+from django_jobs.management.jobs import ALL, FILTERS, NamedJobsCommand
+from django_jobs.management.shell import Refused, acting_user, refusal_of, told_plainly, usage
+from django_jobs.management.switches import find_operation
 from django_jobs.models import Operation
 from django_jobs.statuses import UNFINISHED
 from django_jobs.texts import say

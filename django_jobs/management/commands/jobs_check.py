@@ -11,8 +11,7 @@ from django.db import Error
 
 from django_jobs.engine.insight.inspection import OK, PROBLEM, WARNING
 from django_jobs.engine.insight.problems import examine
-from django_jobs.management.json_answers import JsonAnswers
-from django_jobs.management.refusals import Refused
+from django_jobs.management.shell import JsonAnswers, Refused
 
 
 class Command(JsonAnswers):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django_jobs.engine.control import operations, switches
 from django_jobs.engine.schedules.definitions import pause_schedule
-from django_jobs.management.refusals import Refused
-from django_jobs.management.switched_rows import SwitchCommand, order_worker
+from django_jobs.management.shell import Refused
+from django_jobs.management.switches import SwitchCommand, order_worker
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 from django_jobs.texts import say
 

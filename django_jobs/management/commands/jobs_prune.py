@@ -18,10 +18,7 @@ from django_jobs.engine.insight.inspection import has_jobs
 from django_jobs.engine.schedules.definitions import erase_schedules
 from django_jobs.engine.store import database
 from django_jobs.management import exit_codes
-from django_jobs.management.base import told_plainly
-from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.refusals import Refused, usage
-from django_jobs.management.standard_input import answers_yes, is_terminal
+from django_jobs.management.shell import Refused, ShellCommand, answers_yes, is_terminal, told_plainly, usage
 from django_jobs.models import FileDeletion
 from django_jobs.texts import say
 

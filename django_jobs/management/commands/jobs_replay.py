@@ -9,10 +9,8 @@ from django.core.management.base import CommandParser
 from django_jobs.engine.control.operations import OperationRequest
 from django_jobs.engine.insight.filter import read_filter
 from django_jobs.exceptions import InvalidOperation
-from django_jobs.management.base import told_plainly
-from django_jobs.management.job_filters import add_filters, given_filters, known_filters
-from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.operation_runs import OperationRun, refused_operation
+from django_jobs.management.jobs import OperationRun, add_filters, given_filters, known_filters, refused_operation
+from django_jobs.management.shell import ShellCommand, told_plainly
 from django_jobs.models import Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, Status
 

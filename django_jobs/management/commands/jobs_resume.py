@@ -12,8 +12,8 @@ from django_jobs.engine.control.switches import close_breaker
 from django_jobs.engine.insight.search import similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules.definitions import resume_schedule
-from django_jobs.management.refusals import Refused, unknown
-from django_jobs.management.switched_rows import SwitchCommand, Target, order_worker
+from django_jobs.management.shell import Refused, unknown
+from django_jobs.management.switches import SwitchCommand, Target, order_worker
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 from django_jobs.texts import say
 

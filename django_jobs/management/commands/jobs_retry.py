@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_jobs.engine.control.named_jobs import RETRIED, retry_named, retry_named_batch
-from django_jobs.management.named_jobs import NamedJobsCommand
+from django_jobs.management.jobs import NamedJobsCommand
 from django_jobs.models import Operation
 from django_jobs.statuses import RETRYABLE_BY_HAND, Status
 

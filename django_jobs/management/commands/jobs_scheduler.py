@@ -11,8 +11,8 @@ from typing import Any
 from django_jobs.engine import claimed_job
 from django_jobs.engine.insight import events
 from django_jobs.engine.scheduler import Scheduler
-from django_jobs.management.base import await_database
 from django_jobs.management.probed import ProbedCommand
+from django_jobs.management.shell import await_database
 
 
 class Command(ProbedCommand):

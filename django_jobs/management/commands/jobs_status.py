@@ -24,11 +24,8 @@ from django_jobs.engine.insight.inspection import (
 )
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
-from django_jobs.management.alarms import alarm_lines
-from django_jobs.management.base import told_plainly
-from django_jobs.management.hindrances import hindrances
-from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.status_facts import status_facts
+from django_jobs.management.shell import ShellCommand, told_plainly
+from django_jobs.management.status import alarm_lines, hindrances, status_facts
 from django_jobs.statuses import TERMINAL
 
 PAUSE_SECONDS = 2.0

@@ -16,12 +16,21 @@ from django_jobs.engine.submission.targets import submittable
 from django_jobs.engine.submission.values import ON_DUPLICATE
 from django_jobs.exceptions import InvalidSubmission, JobsError
 from django_jobs.management import exit_codes
-from django_jobs.management.base import told_plainly
-from django_jobs.management.given_values import moment, read_object, read_parameters, seconds
-from django_jobs.management.job_watch import JobWatch
-from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.people import acting_user, add_user
-from django_jobs.management.refusals import Refused, did_you_mean, refusal_of, usage
+from django_jobs.management.jobs import JobWatch
+from django_jobs.management.shell import (
+    Refused,
+    ShellCommand,
+    acting_user,
+    add_user,
+    did_you_mean,
+    moment,
+    read_object,
+    read_parameters,
+    refusal_of,
+    seconds,
+    told_plainly,
+    usage,
+)
 from django_jobs.models import JobType
 from django_jobs.statuses import Priority, RunAfter
 from django_jobs.texts import say

@@ -11,9 +11,7 @@ from django_jobs.engine.job_types import declared_types
 from django_jobs.engine.job_types.declared_types import Difference
 from django_jobs.engine.schedules import declared_schedules
 from django_jobs.engine.store import database
-from django_jobs.management.base import told_plainly
-from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.refusals import Refused, Unavailable
+from django_jobs.management.shell import Refused, ShellCommand, Unavailable, told_plainly
 
 
 class Command(ShellCommand):

@@ -17,9 +17,8 @@ from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine.dispatch.tickets import check_broker
 from django_jobs.engine.insight.search import similar
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker
-from django_jobs.management.base import await_database, with_database
 from django_jobs.management.probed import ProbedCommand
-from django_jobs.management.refusals import did_you_mean
+from django_jobs.management.shell import await_database, did_you_mean, with_database
 from django_jobs.texts import said, say
 from django_jobs.worker.child import prepare_fork_server
 from django_jobs.worker.options import WorkerOptions, parse_queues

@@ -138,16 +138,16 @@ if TYPE_CHECKING:
     from django_jobs.templatetags.job_words import words_for_script
 
     # Commands
-    from django_jobs.management.base import await_database
+    from django_jobs.management.shell import await_database
     from django_jobs.management.commands.jobs_replay import Command as JobsReplay
     from django_jobs.management.commands.jobs_status import look as look_at_status
     from django_jobs.management.commands.jobs_status import Command as JobsStatus
     from django_jobs.management.commands.jobs_worker import queues as queues_of_options
     from django_jobs.management import exit_codes
     from django_jobs.management.health_port import HealthPort
-    from django_jobs.management.operation_runs import OperationRun
-    from django_jobs.management.refusals import Refused
-    from django_jobs.management.switched_rows import SwitchCommand
+    from django_jobs.management.jobs import OperationRun
+    from django_jobs.management.shell import Refused
+    from django_jobs.management.switches import SwitchCommand
     from django_jobs.health.notes import HealthNotes
     from django_jobs.health.on_demand import LookoutsOnDemand
 

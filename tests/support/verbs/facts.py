@@ -120,9 +120,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE
     from django_jobs.engine.store.values import INCREMENT
     from django_jobs.engine.store.values import NOW
-    from django_jobs.management.alarms import MAX_ALARMS
-    from django_jobs.management.given_ids import MAX_TEXT as MAX_IDS_TEXT
-    from django_jobs.management.hindrances import MAX_BREAKERS
+    from django_jobs.management.status import MAX_ALARMS
+    from django_jobs.management.shell import MAX_TEXT as MAX_IDS_TEXT
+    from django_jobs.management.status import MAX_NAMED_BREAKERS as MAX_BREAKERS
     from django_jobs.models.job_type import MAX_AT_ONCE as TYPE_MAX_AT_ONCE
     from django_jobs.models.job_type import MAX_DAYS as TYPE_MAX_DAYS
     from django_jobs.models.job_type import MAX_RATE as TYPE_MAX_RATE

@@ -1,4 +1,4 @@
-"""What ``jobs_pause`` and ``jobs_resume`` switch: finding each by its name, and what both commands share."""
+"""What ``jobs_pause`` and ``jobs_resume`` share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,22 @@ from django_jobs.engine.json_storage import is_storable_text
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import JobNotFound, JobsError
-from django_jobs.management.base import told_plainly
-from django_jobs.management.json_answers import ShellCommand
-from django_jobs.management.people import acting_user, add_user, confirm
-from django_jobs.management.refusals import Refused, refusal_of, unknown, usage
+from django_jobs.management.shell import (
+    Refused,
+    ShellCommand,
+    acting_user,
+    add_user,
+    confirm,
+    refusal_of,
+    told_plainly,
+    unknown,
+    usage,
+)
 from django_jobs.models import JobType, Operation, Schedule, WorkerOrder
 from django_jobs.texts import said, say
+
+# What ``jobs_pause`` and ``jobs_resume`` switch: finding each by its name, and what both commands share.
+
 
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"

@@ -1,0 +1,444 @@
+"""Commands about jobs that are named by their ids or by filters, and waiting for what they do."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Final
+
+from django.core.management.base import CommandParser
+from django.db import InterfaceError, OperationalError
+
+from django_jobs.engine.access import find_job
+from django_jobs.engine.control import operations
+from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
+from django_jobs.engine.control.operations import OperationRequest, describe_operations
+from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.insight.filter import NAMES_OUTSIDE, ORGANIZATION, PK, STATUSES, TERMS, TEXT, Term, read_filter
+from django_jobs.engine.insight.inspection import leader
+from django_jobs.engine.insight.search import similar_job_types
+from django_jobs.engine.insight.status import describe
+from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.store import database
+from django_jobs.exceptions import InvalidOperation, JobNotFound, JobsError
+from django_jobs.management import exit_codes
+from django_jobs.management.shell import (
+    JsonAnswers,
+    Refused,
+    ShellCommand,
+    acting_user,
+    add_user,
+    confirm,
+    did_you_mean,
+    quoted,
+    read_ids,
+    refusal_of,
+    told_plainly,
+    usage,
+)
+from django_jobs.models import JobType, Operation
+from django_jobs.models.batch import parse_batch_id
+from django_jobs.statuses import TERMINAL, Status
+from django_jobs.texts import Text, code_of, in_english, say
+from django_jobs.values import JobStatus, OperationStatus
+
+# What ``jobs_cancel`` and ``jobs_retry`` share: jobs and batches by their ids, or all jobs that a filter names.
+
+
+#: Outcomes that people are told one by one.
+MAX_TOLD: Final = 20
+NOT_DONE: Final = (REFUSED, UNKNOWN)
+
+
+class NamedJobsCommand(ShellCommand):
+    """A command that does one thing to jobs. ``results`` are what becomes of them, in the order in which it is told."""
+
+    action: ClassVar[str]
+    results: ClassVar[tuple[str, ...]]
+    statuses: ClassVar[frozenset[Any]]
+    default_status: ClassVar[str | None] = None
+    act: ClassVar[Callable[..., list[NamedOutcome]]]
+    act_on_batch: ClassVar[Callable[..., NamedOutcome]]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("ids", nargs="*", metavar="ID", help="Jobs or batches; - reads ids from standard input.")
+        add_filters(parser, self.statuses, self.default_status)
+        parser.add_argument("--rate", type=int, metavar="N", help="With a filter: so many jobs a minute.")
+        parser.add_argument("--wait", action="store_true", help="With a filter: wait until all have ended, and tell.")
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would be done.")
+        parser.add_argument("--yes", action="store_true", help="With a filter: do not ask before it is done.")
+        add_user(parser)
+
+    def hint_for(self, message: str) -> str:
+        return f". {known_filters()}" if "unrecognized" in message else ""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        given: dict[str, Any] = {}
+        with told_plainly():
+            user = acting_user(options["user"])
+            try:
+                given = given_filters(options, self.default_status)
+                if options["ids"]:
+                    self._do_named(options, given, user)
+                else:
+                    self._do_matching(options, given, user)
+            except InvalidOperation as error:
+                raise refused_operation(error, given, user) from error
+            except JobsError as error:
+                raise refusal_of(error) from error
+
+    def _do_matching(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
+        if not given:
+            text = "Name jobs by their ids or by a filter, or say --all. %(filters)s"
+            raise usage(say(text, code="names_nothing", filters=known_filters()))
+        filters = read_filter(given, user)
+        run = OperationRun(self, OperationRequest(action=self.action, filters=filters, rate=options["rate"]), user)
+        found = run.estimate()
+        if options["dry_run"]:
+            run.tell_estimate(found)
+            return
+        confirm(self, run.would_be(found), is_agreed=options["yes"])
+        operation = run.start()
+        if options["wait"]:
+            run.wait(operation)
+
+    def _do_named(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
+        if given or options["rate"] is not None or options["wait"]:
+            text = "Name jobs by their ids or by a filter, not by both; --rate and --wait go with a filter."
+            raise usage(say(text, code="named_twice"))
+        ids = read_ids(options["ids"])
+        if not ids:
+            raise usage(say("There is no id on the standard input.", code="no_ids"))
+        is_trial = options["dry_run"]
+        if is_trial and any(parse_batch_id(item) is not None for item in ids):
+            raise usage(say("--dry-run looks at jobs alone, not at batches.", code="jobs_alone"))
+        found = list(self._outcomes(ids, user, is_trial=is_trial))
+        counts = Counter(item.result for item in found)
+        by_result = {name: counts[name] for name in (*self.results, UNCHANGED, *NOT_DONE)}
+        jobs = [{"id": x.job_id, "result": x.result, "status": x.status, "reason": x.reason} for x in found]
+        if self.as_json or len(found) > 1 or found[0].result not in NOT_DONE:  # else the error says it
+            self.say({"dry_run": is_trial, **by_result, "jobs": jobs}, _in_lines(found, by_result, is_trial=is_trial))
+        self._refuse(found, counts)
+
+    def _outcomes(self, ids: Sequence[str], user: Any, *, is_trial: bool) -> Iterator[NamedOutcome]:
+        """Yield what becomes of each, page by page: the jobs of a page, and then its batches."""
+        pending = iter(ids)
+        while page := list(itertools.islice(pending, PAGE)):
+            batches = [item for item in page if parse_batch_id(item) is not None]
+            jobs = [item for item in page if item not in set(batches)]
+            yield from type(self).act(jobs, user=user, is_trial=is_trial) if jobs else ()
+            for batch_id in batches:
+                yield type(self).act_on_batch(batch_id, user=user)
+
+    def _refuse(self, found: Sequence[NamedOutcome], counts: Counter[str]) -> None:
+        """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
+        missed = sum(counts[name] for name in NOT_DONE)
+        if not missed:
+            return
+        unknown = [item.job_id for item in found if item.result == UNKNOWN]
+        what = "batch" if unknown and parse_batch_id(unknown[0]) is not None else "job"
+        first = f"No {what} {quoted(unknown[0])}." if unknown else ""
+        unknown_code = f"unknown_{what}"
+        if len(unknown) == len(found):
+            text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
+            text = say("%(text)s", code=unknown_code, text=text)
+            raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE)
+        reason = next((item.reason for item in found if item.result == REFUSED), first)
+        text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
+        text = say("%(text)s", code=code_of(reason, unknown_code), text=text)
+        raise Refused(text, code="partly_done" if missed < len(found) else "refused")
+
+
+def _in_lines(found: Sequence[NamedOutcome], by_result: dict[str, int], *, is_trial: bool) -> str:
+    shown = found if len(found) <= MAX_TOLD else [item for item in found if item.result in NOT_DONE][:MAX_TOLD]
+    lines = [f"{item.job_id}: {_in_words(item)}" for item in shown]
+    if len(found) > 1:
+        would = "It would be so: " if is_trial else ""
+        counted = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in by_result.items() if count)
+        lines.append(f"{would}{counted}.")
+    return "\n".join(lines)
+
+
+def _in_words(item: NamedOutcome) -> str:
+    if item.result == UNKNOWN:
+        return "there is no such job or batch"
+    status = f" ({item.status})" if item.status else ""
+    return item.reason or f"{item.result.replace('_', ' ')}{status}"
+
+
+# Options that name jobs by what they have in common: the filters of REST, for each command that acts on many.
+
+
+ALL: Final = "all"
+FILTERS: Final = tuple(name for name in NAMES_OUTSIDE if name != ALL)
+#: Other names of options.
+ALSO: Final = {"job_type": "--type", "error_fingerprint": "--fingerprint"}
+_TERMS: Final = {
+    **TERMS,
+    ORGANIZATION: TERMS[PK],
+    "search": Term(TEXT, "", "", "This job, or whose error contains this text"),
+}
+FIELDS: Final = {"filters": "the filter", "rate": "--rate", "stop_above": "--stop-above"}
+#: The beginning of what is said of a job type that is not there.
+NO_TYPE: Final = "No job type"
+
+
+def add_filters(parser: Any, statuses: Iterable[str], default: str | None = None) -> None:
+    """Add the options, for jobs in these statuses; ``default`` is the one that is meant where none is given."""
+    which = parser.add_argument_group("which jobs", "The names are those of the filters of REST.")
+    for name in FILTERS:
+        _add_filter(which, name, sorted(map(str, statuses)), default)
+    which.add_argument("--all", action="store_true", help="All of them, where no other option names any.")
+
+
+def _add_filter(parser: Any, name: str, statuses: list[str], default: str | None) -> None:
+    kind = _TERMS[name].kind
+    by_default = f", by default {default}" if kind == STATUSES and default else ""
+    parser.add_argument(
+        *filter(None, [_option(name), ALSO.get(name)]),
+        dest=name,
+        action="append" if kind.is_repeated else "store",
+        choices=statuses if kind == STATUSES else None,
+        metavar=kind.metavar,
+        help=f"{_TERMS[name].help}{by_default}{'; may be repeated' if kind.is_repeated else ''}.",
+    )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def given_filters(options: dict[str, Any], default: str | None = None) -> dict[str, Any]:
+    """Return the filter as the options give it, empty where they give none.
+
+    ``default`` is the status that is meant where another option is given, and no status.
+    """
+    given = {name: options[name] for name in FILTERS if options[name] is not None}
+    if options[ALL]:
+        given[ALL] = True
+    if given and default:
+        given.setdefault("status", [default])
+    return given
+
+
+def fault_in_words(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> tuple[Text, list[str]]:
+    """Return what is wrong with an operation in the words of its options, and the job types that may have been meant.
+
+    A user is not told of types, which may be of what they must not know.
+    """
+    if error.codes == {"filters": ["names_all"]}:
+        return say("Say which jobs, or --all. %(filters)s", code="names_nothing", filters=known_filters()), []
+    named = {name: FIELDS.get(name) or (_option(name) if name in FILTERS else name) for name in error.errors}
+    text = " ".join(f"{named[name]}: {' '.join(map(str, texts))}" for name, texts in error.errors.items())
+    hints, meant = _types_meant(given.get("job_type", [])) if user is None else ("", [])
+    code = "unknown_job_type" if NO_TYPE in hints else next(iter(error.codes.values()))[0]
+    return say("%(text)s", code=code, text=text + hints), meant
+
+
+def known_filters() -> str:
+    """Return the sentence that names all options."""
+    return f"The filters are {', '.join(map(_option, FILTERS))}."
+
+
+def _types_meant(names: list[str]) -> tuple[str, list[str]]:
+    """Return what to say of job types that are not there, and the types that look like them."""
+    types = [name for name in names if name.strip() and is_storable_text(name)]
+    there = set(JobType.primary.filter(pk__in=types).values_list("pk", flat=True)) if types else set()
+    text, meant = "", []
+    for name in types:
+        if name not in there:
+            near = similar_job_types(name)
+            text += f" {NO_TYPE} {quoted(name)}.{did_you_mean(near)}"
+            meant += near
+    return text, meant
+
+
+# Starting an operation on many jobs from a shell: counting, asking, starting it, and telling how it goes.
+
+
+PAUSE_SECONDS: Final = 1.0
+#: What was done to the jobs.
+DONE: Final = {Operation.Action.RETRY: "retried", Operation.Action.CANCEL: "canceled"}
+
+
+class OperationRun:
+    """An operation that a command starts, in the name of a user or of server code."""
+
+    def __init__(self, command: JsonAnswers, asked: OperationRequest, user: Any = None) -> None:
+        self._command = command
+        self._asked = asked
+        self._user = user
+
+    def estimate(self) -> operations.Estimate:
+        """Return how many jobs it would act on. Raises what the engine raises."""
+        return operations.estimate(self._asked, user=self._user)
+
+    def tell_estimate(self, found: operations.Estimate) -> None:
+        """Tell how many jobs it would act on, and how long it would take."""
+        facts = {"count": found.count, "count_capped": found.count_capped, "eta_seconds": found.eta_seconds}
+        self._command.say(facts, f"{self.would_be(found)}, in about {found.eta_seconds:,.0f} s.")
+
+    def would_be(self, found: operations.Estimate) -> str:
+        """Return how many jobs it would act on, in words."""
+        more = "more than " if found.count_capped else ""
+        jobs = "job" if found.count == 1 else "jobs"
+        return f"{more}{found.count:,} {jobs} would be {DONE[Operation.Action(self._asked.action)]}"
+
+    def start(self) -> Operation:
+        """Start it, and tell that. Raises what the engine raises."""
+        operation = operations.start_operation(self._asked, user=self._user)
+        self._tell(operation)
+        return operation
+
+    def wait(self, operation: Operation) -> None:
+        """Tell how it goes until its jobs have ended. Raise Refused where it does not come to its end."""
+        last = ""
+        has_warned = False
+        try:
+            while not operation.is_settled and operation.state != Operation.State.PAUSED:
+                time.sleep(PAUSE_SECONDS)
+                operation.refresh_from_db(using=database.alias())
+                if not has_warned and not leader(database.now()).is_alive:
+                    self._command.stderr.write("No scheduler is alive: nothing happens until one is.")
+                    has_warned = True
+                if (text := in_a_line(self._status(operation))) != last:
+                    self._tell(operation)
+                    last = text
+        except KeyboardInterrupt:
+            text = say("Operation %(operation)d goes on without being watched.", operation=operation.pk)
+            raise Refused(text, code="interrupted", returncode=exit_codes.NOT_AWAITED) from None
+        if operation.state != Operation.State.DONE:
+            reason = in_english(Operation.Reason(operation.reason).label) if operation.reason else ""
+            told = " ".join(filter(None, [f"It is {operation.state}.", reason, operation.note]))
+            raise Refused(told, code=f"operation_{operation.state}", returncode=exit_codes.NOT_FINISHED)
+
+    def _tell(self, operation: Operation) -> None:
+        found = self._status(operation)
+        self._command.say(found.as_dict(), in_a_line(found))
+
+    def _status(self, operation: Operation) -> OperationStatus:
+        return describe_operations([operation], self._user)[0]
+
+
+def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any = None) -> Refused:
+    """Return what a command says of an operation that cannot be.
+
+    The exit code is that of wrong arguments where a name is not there, or something is wrong with the options.
+    """
+    text, meant = fault_in_words(error, given, user)
+    is_refused = text.code == "nothing_matches"
+    fields = {name: [str(item) for item in texts] for name, texts in error.errors.items()}
+    returncode = exit_codes.REFUSED if is_refused else exit_codes.USAGE
+    word = "nothing_matches" if is_refused else "invalid_operation"
+    return Refused(text, code=word, returncode=returncode, fields=fields, did_you_mean=meant)
+
+
+def in_a_line(found: OperationStatus) -> str:
+    """Return how far it has come, in a line."""
+    total = f"{found.count:,}{'+' if found.count_capped else ''}"
+    done = DONE.get(Operation.Action(found.action), "changed")
+    refused = "".join(f", {count:,} not ({reason})" for reason, count in found.refused.items())
+    return f"Operation {found.id} ({found.state}): {found.changed:,} of {total} {done}{_outcome(found)}{refused}."
+
+
+def _outcome(found: OperationStatus) -> str:
+    if found.action == Operation.Action.CANCEL:
+        return f", {found.asked_to_stop:,} of them run and were asked to stop" if found.asked_to_stop else ""
+    completed = found.outcome.get(Status.COMPLETED, 0)
+    died = found.outcome.get(Status.DEAD_LETTER, 0)
+    at_least = "" if found.outcome_is_exact or not found.outcome else "at least "
+    return f": {at_least}{completed:,} completed, {died:,} died again"
+
+
+# Waiting at a shell for the end of a job: telling how it goes, and with which exit code the command ends.
+
+
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 0.5
+#: After so many seconds it is said that no worker is alive.
+PATIENCE: Final = 3.0
+#: How a job is called at the end of which it has ended otherwise than it should.
+ENDS: Final = {Status.DEAD_LETTER: ("failed", exit_codes.REFUSED), Status.CANCELED: ("canceled", exit_codes.CANCELED)}
+
+
+class JobWatch:
+    """One wait for one job, whose status is told as ``user`` reads it. The database may be away meanwhile."""
+
+    def __init__(self, command: JsonAnswers, status: JobStatus, timeout: float | None, user: Any = None) -> None:
+        self._command = command
+        self._status = status
+        self._started = time.monotonic()
+        self._timeout = timeout
+        self._user = user
+        self._told = ""
+        self._has_warned = False
+        self._is_away = False
+
+    def wait(self) -> tuple[JobStatus, Refused | None]:
+        """Return the job's last status, and why the command does not end well; None where the job completed."""
+        pause = FIRST_PAUSE
+        try:
+            while self._status.status not in TERMINAL:
+                left = self._left()
+                if left <= 0:
+                    return self._status, self._goes_on(f"did not end in {self._timeout:g} s", "timed_out")
+                time.sleep(min(pause, left))
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+                self._look()
+        except KeyboardInterrupt:
+            return self._status, self._goes_on("goes on without being watched", "interrupted")
+        except JobNotFound:
+            return self._status, self._gone()
+        return self._status, self._fault()
+
+    def _left(self) -> float:
+        return LONGEST_PAUSE if self._timeout is None else self._started + self._timeout - time.monotonic()
+
+    def _goes_on(self, what: str, code: str) -> Refused:
+        text = f"{self._status.job_id} {what}; it is {self._status.status}."
+        return Refused(text, code=code, returncode=exit_codes.NOT_AWAITED, job_id=self._status.job_id)
+
+    def _gone(self) -> Refused:
+        text = f"{self._status.job_id} was deleted while it was waited for."
+        return Refused(text, code="deleted", job_id=self._status.job_id)
+
+    def _fault(self) -> Refused | None:
+        ended = self._status
+        if ended.status == Status.COMPLETED:
+            return None
+        code, returncode = ENDS[Status(ended.status)]
+        text = f"{ended.job_id} ended as {ended.status}: {ended.error_message or 'no reason given'}"
+        return Refused(text, code=code, returncode=returncode, job_id=ended.job_id)
+
+    def _look(self) -> None:
+        try:
+            self._status = describe(find_job(self._status.job_id, None), user=self._user)
+            self._warn()
+        except (InterfaceError, OperationalError) as error:
+            if not self._is_away:
+                self._command.note(f"The database cannot be used ({type(error).__name__}); waiting for it.")
+            self._is_away = True
+            database.mend_connections()
+            return
+        self._is_away = False
+        text = _in_a_line(self._status)
+        if text != self._told:
+            self._command.note(text)
+            self._told = text
+
+    def _warn(self) -> None:
+        """Say once that nobody is there to run the job."""
+        if self._has_warned or time.monotonic() - self._started < PATIENCE:
+            return
+        self._has_warned = True
+        if not live_workers():
+            self._command.note("No worker is alive: the job waits until one is (manage.py jobs_worker).")
+
+
+def _in_a_line(status: JobStatus) -> str:
+    if status.status in TERMINAL or status.status != Status.RUNNING:
+        waits = f", it waits: {status.waiting_for}" if status.waiting_for else ""
+        return f"{status.job_id} {status.status}{waits}"
+    return f"{status.job_id} {status.status} {status.progress} % {status.progress_message}".rstrip()

@@ -1,0 +1,581 @@
+"""What all commands share: answers in JSON, refusals, people, and values that are typed or read."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import difflib
+import itertools
+import json
+import math
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn, TextIO
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, SystemCheckError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError
+from django.utils import translation
+
+from django_jobs.conf import jobs_settings
+from django_jobs.engine.dispatch.tickets import installation_id
+from django_jobs.engine.insight.filter import read_moment
+from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.store import database, schema
+from django_jobs.exceptions import (
+    BatchNotFound,
+    DuplicateJob,
+    InvalidOperation,
+    InvalidSubmission,
+    JobNotFound,
+    JobsError,
+    RetryableRefusal,
+    ScheduleNotFound,
+)
+from django_jobs.management import exit_codes
+from django_jobs.texts import code_of, said, say
+
+# Commands that answer people with text, and programs with JSON: ``--json``.
+
+
+class JsonAnswers(BaseCommand):
+    """A command with ``--json``: what it has to say goes to stdout as one line of JSON.
+
+    An error goes to stderr, as a sentence or as a line ``{"error": {"code": …, "message": …, "exit_code": …}}``.
+    """
+
+    as_json = False
+    _called_from_command_line = False
+    _arguments: tuple[str, ...] = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument("--json", action="store_true", help="Answer in JSON, for programs.")
+        parser.error = partial(self._refuse_usage, parser, parser.error)  # type: ignore[method-assign]
+        return parser
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self._arguments = tuple(argv)
+        super().run_from_argv(argv)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.as_json = bool(options.get("json"))
+        try:
+            # Our commands speak English, also what they quote of refusals that pages show in their language.
+            with translation.override(None):
+                return super().execute(*args, **options)
+        except CommandError as error:
+            is_told_here = self._called_from_command_line and not options.get("traceback")
+            # To people, Django tells what its checks found in many lines.
+            if not is_told_here or (isinstance(error, SystemCheckError) and not self.as_json):
+                raise
+            self._tell_error(error, error.returncode)
+            sys.exit(error.returncode)
+
+    def say(self, facts: dict[str, Any], text: str) -> None:
+        """Write the answer: the facts with ``--json``, else the text."""
+        try:
+            self.stdout.write(json.dumps(facts, cls=DjangoJSONEncoder) if self.as_json else text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            self.go_unread()
+
+    def go_unread(self) -> None:
+        """Write to nobody from now on, after a reader who has left, as `head` when it has seen enough.
+
+        The interpreter flushes the stream when it exits, and that would fail again.
+        """
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+
+    def note(self, text: str) -> None:
+        """Write what people should know besides; programs find it in the facts."""
+        if not self.as_json:
+            self.stderr.write(text, lambda line: line)
+            self.stderr.flush()
+
+    def hint_for(self, message: str) -> str:
+        """Return what is added to what is wrong with the arguments."""
+        return ""
+
+    def _refuse_usage(self, parser: CommandParser, tell: Any, message: str) -> NoReturn:
+        message = f"{message}{_options_meant(parser, message)}{self.hint_for(message)}"
+        if parser.called_from_command_line and "--json" in self._arguments:
+            self.as_json = True
+            self._tell_error(Refused(message, code="usage"), exit_codes.USAGE)
+            sys.exit(exit_codes.USAGE)
+        tell(message)
+        raise AssertionError  # the parser's own has raised or left
+
+    def _tell_error(self, error: CommandError, code: int) -> None:
+        if not self.as_json:
+            self.stderr.write(str(error))
+            return
+        facts = error.facts if isinstance(error, Refused) else {}
+        word = error.code if isinstance(error, Refused) else "refused"
+        body = {"code": word, "message": str(error), "exit_code": code, **facts}
+        self.stderr.write(json.dumps({"error": body}, cls=DjangoJSONEncoder), lambda line: line)
+
+
+class ShellCommand(JsonAnswers):
+    """A command that answers people or programs, and does not wait for a database that is away.
+
+    Some of Django's checks ask the database; since 6.1 also some of those that run before every command.
+    """
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        with told_plainly():
+            super().check(*args, **kwargs)
+
+
+def _options_meant(parser: CommandParser, message: str) -> str:
+    """Return which options may have been meant in the place of one that is unknown."""
+    unknown = re.search(r"unrecognized arguments:.*?(--[\w-]+)", message)
+    if unknown is None:
+        return ""
+    known = sorted(set(re.findall(r"--[a-z][a-z-]+", parser.format_usage())))
+    return f".{did_you_mean(difflib.get_close_matches(unknown[1], known, 1))}".rstrip(".")
+
+
+# Why a command did not do what it was told to: a sentence for people, and facts for programs.
+
+
+#: Characters of a name that a sentence quotes.
+MAX_QUOTED = 60
+
+
+class Refused(CommandError):
+    """The command does not do it. ``code`` is a word for programs, and ``facts`` are what they may want to know.
+
+    ``reason`` is the code of the text, which says more closely why.
+    """
+
+    def __init__(self, text: str, *, code: str, returncode: int = exit_codes.REFUSED, **facts: Any) -> None:
+        super().__init__(text, returncode=returncode)
+        self.code = code
+        self.facts = facts
+        self.reason = code_of(text, code)
+
+
+class Unavailable(Refused):
+    """The database is away, or lacks our tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="unavailable", returncode=exit_codes.UNAVAILABLE)
+
+
+def usage(text: str) -> Refused:
+    """Return the refusal of arguments that cannot be."""
+    return Refused(text, code="usage", returncode=exit_codes.USAGE)
+
+
+def unknown(what: str, name: str, meant: Sequence[str] = (), tail: str = "") -> Refused:
+    """Return the refusal of a name that is not there, with those that may have been meant."""
+    text = say(
+        "No %(what)s %(name)s.%(meant)s%(tail)s",
+        code=f"unknown_{what.replace(' ', '_')}",
+        what=what,
+        name=quoted(name),
+        meant=did_you_mean(meant),
+        tail=tail,
+    )
+    return Refused(
+        text, code="unknown_name", returncode=exit_codes.USAGE, name=clean_text(name, 200), did_you_mean=list(meant)
+    )
+
+
+def quoted(name: str) -> str:
+    """Return a name as a sentence quotes it."""
+    return repr(clean_text(name, MAX_QUOTED))
+
+
+def did_you_mean(meant: Sequence[str]) -> str:
+    """Return the question of what was meant, with a blank before it; nothing where nothing comes near."""
+    if not meant:
+        return ""
+    *others, last = meant
+    return f" Did you mean {', '.join(others)} or {last}?" if others else f" Did you mean {last}?"
+
+
+def refusal_of(error: JobsError) -> Refused:
+    """Return what a command says of a refusal of the engine."""
+    facts: dict[str, Any] = {}
+    if isinstance(error, InvalidSubmission | InvalidOperation):
+        facts["fields"] = {name: [str(text) for text in texts] for name, texts in error.errors.items()}
+    if isinstance(error, DuplicateJob):
+        facts["job_id"] = error.existing.name if error.is_visible else None
+    if isinstance(error, RetryableRefusal):
+        facts["retry_after"] = error.retry_after
+    is_unknown = isinstance(error, JobNotFound | BatchNotFound | ScheduleNotFound)
+    code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+    returncode = exit_codes.USAGE if is_unknown else exit_codes.REFUSED
+    return Refused(said(error), code="unknown_name" if is_unknown else code, returncode=returncode, **facts)
+
+
+# The person behind a command: in whose name it acts, and what they answer when it asks.
+
+
+def add_user(parser: Any) -> None:
+    """Add ``--user``."""
+    parser.add_argument(
+        "--user", metavar="NAME", help="Act in the name of this user, with their rights; by default as the system."
+    )
+
+
+def acting_user(name: str | None) -> Any:
+    """Return the user of this name, or None for server code. Raises Refused where there is none."""
+    if name is None:
+        return None
+    model: Any = get_user_model()
+    field = model.USERNAME_FIELD
+    try:
+        found = model._default_manager.filter(**{field: name}).first() if name and is_storable_text(name) else None
+    except (ValidationError, ValueError):
+        found = None
+    if found is None:
+        raise unknown("user", name)
+    return found
+
+
+def confirm(command: JsonAnswers, question: str, *, is_agreed: bool) -> None:
+    """Ask whether to go on, and raise Refused unless the answer is yes. Without a terminal nobody can be asked."""
+    if is_agreed:
+        return
+    if not is_terminal():
+        text = say(
+            "Nothing was done: %(question)s, and nobody is there to be asked. With --yes it is done without asking.",
+            code="nobody_there",
+            question=question,
+        )
+        raise Refused(text, code="not_confirmed")
+    # To stderr, since what is on stdout may be read by a program.
+    command.stderr.write(f"{question}. Type yes to go on: ", lambda line: line, ending="")
+    command.stderr.flush()
+    if not answers_yes():
+        raise Refused("Nothing was done.", code="not_confirmed")
+
+
+# Standard input, which may be a terminal, a pipe, or closed by the caller: then Python has none.
+
+
+def standard_input() -> TextIO:
+    """Return standard input. Raises Refused where it is closed."""
+    stream = _stream()
+    if stream is None:
+        raise usage(say("There is no standard input to read from: it is closed.", code="no_input"))
+    return stream
+
+
+def is_terminal() -> bool:
+    """Return whether somebody is there to be asked."""
+    stream = _stream()
+    return stream is not None and stream.isatty()
+
+
+def answers_yes() -> bool:
+    """Read an answer, and return whether it is yes. The end of the input, or Ctrl+C, is no."""
+    try:
+        return input().strip().lower() == "yes"
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
+def _stream() -> TextIO | None:
+    return sys.stdin
+
+
+# Ids that a command is given: as arguments, or one after the other on standard input, which ``-`` stands for.
+
+
+#: Ids of one call. More are named by a filter, which costs one statement and not one for each page.
+MAX_IDS: Final = 100_000
+MAX_TEXT: Final = 200
+STDIN: Final = "-"
+
+
+def read_ids(words: Iterable[str]) -> list[str]:
+    """Return the ids in their order, each once. Raises Refused for too many, and for input that is no text."""
+    try:
+        found = list(itertools.islice(_distinct(words), MAX_IDS + 1))
+    except UnicodeDecodeError as error:
+        raise usage(say("The standard input is no text in UTF-8.", code="not_utf8")) from error
+    if len(found) > MAX_IDS:
+        text = "At most %(most)s ids are taken at once; name more jobs by a filter, such as --type."
+        raise usage(say(text, code="too_many", most=f"{MAX_IDS:,}"))
+    return found
+
+
+def _distinct(words: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for given in _all(words):
+        word = clean_text(given, MAX_TEXT)  # a longer text is no id
+        if word not in seen:
+            seen.add(word)
+            yield word
+
+
+def _all(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        if word == STDIN:
+            for line in standard_input():
+                yield from line.split()
+        else:
+            yield word
+
+
+# Values that a command is given: JSON from an argument, a file or standard input; moments and lengths of time.
+
+
+#: A text may have so many times the bytes that are stored of it: for blanks, line ends and escapes.
+MOST_TIMES: Final = 4
+MAX_DELAY: Final = 10 * 365 * 86_400
+UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DELAY: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhd]?)\Z", re.ASCII)
+
+
+def moment(text: str) -> dt.datetime:
+    """Return the moment of an option, in UTC; without a zone it is in TIME_ZONE."""
+    try:
+        return read_moment(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of an option such as 90, 90s, 15m, 2h or 1d."""
+    found = _DELAY.match(text.strip())
+    value = float(found[1]) * UNITS[found[2]] if found else math.inf
+    if value > MAX_DELAY:
+        raise ArgumentTypeError("give a number of seconds, or one with its unit, such as 90, 15m, 2h or 1d")
+    return value
+
+
+def read_parameters(text: str | None, file: str | None) -> dict[str, Any]:
+    """Return the object that the argument, or the file, holds as JSON; an empty one where there is neither.
+
+    Raises Refused for what is no JSON, no object, or far too long, and for a file that cannot be read.
+    """
+    if text is not None and file is not None:
+        raise usage(say("Give the parameters as an argument or by --file, not both.", code="given_twice"))
+    source = STDIN if STDIN in (text, file) else file
+    content = text if source is None else _read(source)
+    return {} if content is None else read_object(content, "The parameters")
+
+
+def read_object(text: str, what: str) -> dict[str, Any]:
+    """Return the object of a JSON text. ``what`` begins the sentence that says what is wrong, in the plural."""
+    size, most = len(text.encode("utf-8", "replace")), _most_bytes()
+    if size > most:
+        stored = int(jobs_settings.MAX_PARAMETERS_BYTES)
+        text = say(
+            "%(what)s have %(size)s bytes or more, and at most %(most)s are stored (MAX_PARAMETERS_BYTES): put what is "
+            "large where the handler can read it, and submit its name.",
+            code="too_large",
+            what=what,
+            size=f"{size:,}",
+            most=f"{stored:,}",
+        )
+        raise usage(text)
+    try:
+        found = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise usage(say("%(what)s are nested too deeply.", code="too_deep", what=what)) from None
+    except ValueError as error:
+        raise usage(say("%(what)s are no JSON: %(error)s.", code="not_json", what=what, error=str(error))) from error
+    if not isinstance(found, dict):
+        text = '%(what)s must be a JSON object such as {"customer": 7}, and this is %(found)s.'
+        raise usage(say(text, code="not_an_object", what=what, found=_named(found)))
+    return found
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is none of its values")
+
+
+def _named(value: Any) -> str:
+    if value is None:
+        return "null"
+    return {list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
+
+
+def _most_bytes() -> int:
+    return MOST_TIMES * int(jobs_settings.MAX_PARAMETERS_BYTES)
+
+
+def _read(source: str) -> str:
+    """Return the text of a file, or of standard input, as far as it may be long and one character more."""
+    most = _most_bytes() + 1
+    try:
+        if source == STDIN:
+            return standard_input().read(most)
+        with Path(source).open(encoding="utf-8") as file:
+            return file.read(most)
+    except UnicodeDecodeError as error:
+        raise usage(say("The parameters are no text in UTF-8.", code="not_utf8")) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        text = say("--file: %(file)s cannot be read (%(reason)s).", code="unreadable", file=source, reason=reason)
+        raise usage(text) from error
+
+
+# What our commands share: they wait for the database, and say plainly why they cannot work.
+
+
+PAUSE_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def told_plainly() -> Iterator[None]:
+    """Raise CommandError where the database is away or has not been migrated, or where a setting is wrong."""
+    try:
+        yield
+    except (InterfaceError, OperationalError, ProgrammingError) as error:
+        text = say(
+            "%(fault)s. Is it running, and has `manage.py migrate` been run?",
+            code="unavailable",
+            fault=_unusable(error),
+        )
+        raise Unavailable(text) from error
+    except ImproperlyConfigured as error:
+        raise CommandError(say("%(error)s", code="wrong_setting", error=str(error))) from error
+
+
+class WaitingCommand(BaseCommand):
+    """A command whose system checks wait for the database, except in a burst."""
+
+    is_burst = False
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.is_burst = bool(options.get("burst"))
+        with _stopped_by_sigterm(self.stderr):
+            database.prepare_lines()
+            return super().execute(*args, **options)
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        with_database(partial(super().check, *args, **kwargs), self.stderr, is_burst=self.is_burst)
+
+
+class _StopWanted(SystemExit):
+    """SIGTERM has come before the command had begun its work: an orderly end, with the exit code 0."""
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm(errors: OutputWrapper) -> Iterator[None]:
+    """End this process at SIGTERM, until the command handles that signal itself.
+
+    The system would do so too, but for the first process of a container: that gets no signal that it does not handle.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one may say what signals do
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: a second one would break into the end
+        raise _StopWanted
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _StopWanted:
+        errors.write("Stopped before it had begun.")
+        raise
+    finally:
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, before)
+
+
+def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
+    """Wait until the database takes connections, except in a burst.
+
+    Raise CommandError where tables, or columns of this release, are missing.
+    """
+    with_database(_look_at_tables, errors, is_burst=is_burst)
+
+
+def _look_at_tables() -> None:
+    installation_id()
+    late = schema.unapplied_migrations()
+    if late and schema.lacks_columns():
+        reason = schema.behind(late)
+        raise CommandError(say("The database cannot be used: %(reason)s", code=reason.code, reason=reason))
+
+
+def with_database(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool = False) -> None:
+    """Call once the database takes connections, and again when it leaves meanwhile; a burst does not wait for it.
+
+    Raise CommandError where it is there, and cannot be used: that of workers, whose exit code is 1 then.
+    """
+    try:
+        with told_plainly():
+            _call_once_connected(call, errors, is_burst=is_burst)
+    except Unavailable as error:
+        raise CommandError(said(error)) from error
+
+
+def _call_once_connected(call: Callable[[], object], errors: OutputWrapper, *, is_burst: bool) -> None:
+    while True:
+        _await_connection(errors, is_burst=is_burst)
+        try:
+            call()
+        except (InterfaceError, OperationalError) as error:
+            if is_burst or not _has_left():
+                raise
+            _wait_after(error, errors)
+        else:
+            return
+
+
+def _has_left() -> bool:
+    """Whether the connection is lost. If not, the error was about what was asked."""
+    connection = database.connection()
+    return connection.connection is None or not connection.is_usable()
+
+
+def _wait_after(error: Error, errors: OutputWrapper) -> None:
+    """Wait a moment before the next try: a pooler may take connections while the server behind it is away."""
+    errors.write(f"{_unusable(error)}; trying again.")
+    database.connection().close()
+    with _stoppable():
+        time.sleep(PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CommandError(say("Stopped while it waited for the database.", code="interrupted")) from None
+
+
+def _await_connection(errors: OutputWrapper, *, is_burst: bool) -> None:
+    has_complained = False
+    while True:
+        try:
+            with _stoppable():
+                database.connection().ensure_connection()
+            return
+        except (InterfaceError, OperationalError) as error:
+            if is_burst:
+                text = say("%(fault)s. A burst does not wait for it.", code="burst", fault=_unusable(error))
+                raise CommandError(text) from error
+            if not has_complained:
+                errors.write(f"{_unusable(error)}; waiting for it.")
+            has_complained = True
+        with _stoppable():
+            time.sleep(PAUSE_SECONDS)
+
+
+def _unusable(error: Error) -> str:
+    """Return the first line of what the driver says. The others show a statement or give advice for another case."""
+    lines = str(error).splitlines() or [""]
+    return f"The database cannot be used ({type(error).__name__}: {lines[0].strip()})"
