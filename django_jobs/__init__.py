@@ -16,33 +16,47 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from django_jobs.engine.access import AccessPolicy
+    from django_jobs.engine.access import AccessPolicy as AccessPolicy
     from django_jobs.engine.asynchronous import (
-        acancel_batch,
-        acancel_job,
-        acreate_batch,
-        aget_batch_status,
-        aget_job_status,
-        aretry_batch,
-        aschedule_job,
-        asubmit_job,
-        aunschedule,
-        await_job,
+        acancel_batch as acancel_batch,
+        acancel_job as acancel_job,
+        acreate_batch as acreate_batch,
+        aget_batch_status as aget_batch_status,
+        aget_job_status as aget_job_status,
+        aretry_batch as aretry_batch,
+        aschedule_job as aschedule_job,
+        asubmit_job as asubmit_job,
+        aunschedule as aunschedule,
+        await_job as await_job,
     )
-    from django_jobs.engine.batches import create_batch, get_batch_status
-    from django_jobs.engine.control.acts import cancel_job, retry_job
-    from django_jobs.engine.control.batches import cancel_batch, retry_batch
-    from django_jobs.engine.execution.context import JobContext, ResultReference
-    from django_jobs.engine.insight.metrics import get_job_metrics
-    from django_jobs.engine.insight.status import get_job_history, get_job_status, list_jobs, wait_for_job
-    from django_jobs.engine.job_types.types import job_handler
-    from django_jobs.engine.schedules.definitions import schedule_job, unschedule
-    from django_jobs.engine.schedules.timetable import every, next_runs
-    from django_jobs.engine.submission.submit import submit_for_each, submit_job, submit_jobs
-    from django_jobs.exceptions import JobCanceled, PermanentError, RetryLater, TransientError
-    from django_jobs.models.organization import get_organization_model
-    from django_jobs.statuses import Priority, Status
-    from django_jobs.values import BatchStatus, JobStatus
+    from django_jobs.engine.batches import create_batch as create_batch, get_batch_status as get_batch_status
+    from django_jobs.engine.control.acts import cancel_job as cancel_job, retry_job as retry_job
+    from django_jobs.engine.control.batches import cancel_batch as cancel_batch, retry_batch as retry_batch
+    from django_jobs.engine.execution.context import JobContext as JobContext, ResultReference as ResultReference
+    from django_jobs.engine.insight.metrics import get_job_metrics as get_job_metrics
+    from django_jobs.engine.insight.status import (
+        get_job_history as get_job_history,
+        get_job_status as get_job_status,
+        list_jobs as list_jobs,
+        wait_for_job as wait_for_job,
+    )
+    from django_jobs.engine.job_types.types import job_handler as job_handler
+    from django_jobs.engine.schedules.definitions import schedule_job as schedule_job, unschedule as unschedule
+    from django_jobs.engine.schedules.timetable import every as every, next_runs as next_runs
+    from django_jobs.engine.submission.submit import (
+        submit_for_each as submit_for_each,
+        submit_job as submit_job,
+        submit_jobs as submit_jobs,
+    )
+    from django_jobs.exceptions import (
+        JobCanceled as JobCanceled,
+        PermanentError as PermanentError,
+        RetryLater as RetryLater,
+        TransientError as TransientError,
+    )
+    from django_jobs.models.organization import get_organization_model as get_organization_model
+    from django_jobs.statuses import Priority as Priority, Status as Status
+    from django_jobs.values import BatchStatus as BatchStatus, JobStatus as JobStatus
 
 _HOMES = {
     "AccessPolicy": "django_jobs.engine.access",
@@ -88,49 +102,7 @@ _HOMES = {
     "Status": "django_jobs.statuses",
 }
 
-__all__ = [
-    "AccessPolicy",
-    "BatchStatus",
-    "JobCanceled",
-    "JobContext",
-    "JobStatus",
-    "PermanentError",
-    "Priority",
-    "ResultReference",
-    "RetryLater",
-    "Status",
-    "TransientError",
-    "acancel_batch",
-    "acancel_job",
-    "acreate_batch",
-    "aget_batch_status",
-    "aget_job_status",
-    "aretry_batch",
-    "aschedule_job",
-    "asubmit_job",
-    "aunschedule",
-    "await_job",
-    "cancel_batch",
-    "cancel_job",
-    "create_batch",
-    "every",
-    "get_batch_status",
-    "get_job_history",
-    "get_job_metrics",
-    "get_job_status",
-    "get_organization_model",
-    "job_handler",
-    "list_jobs",
-    "next_runs",
-    "retry_batch",
-    "retry_job",
-    "schedule_job",
-    "submit_for_each",
-    "submit_job",
-    "submit_jobs",
-    "unschedule",
-    "wait_for_job",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
