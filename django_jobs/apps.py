@@ -51,8 +51,10 @@ class DjangoJobsConfig(AppConfig):
         from django_jobs.engine.job_types.parameters import parameter_names
         from django_jobs.models import base
 
-        base.connect_hooks(organizations_seen_by, entered_path_problem, parameter_names, self._batch_verbs)
-        transitions.connect_hooks(events, dependencies.follow_up_after_commit, count_after_commit)
+        base.hooks.organizations_seen_by, base.hooks.path_problem = organizations_seen_by, entered_path_problem
+        base.hooks.parameter_names, base.hooks.batch_verbs = parameter_names, self._batch_verbs
+        transitions.hooks.announcer, transitions.hooks.count_batches = events, count_after_commit
+        transitions.hooks.follow_up = dependencies.follow_up_after_commit
 
     # What these import, a worker's child does without: it migrates nothing, fires no schedule, and few handlers make a
     # batch. It all costs a child a megabyte.

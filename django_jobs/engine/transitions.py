@@ -117,39 +117,27 @@ class Announcer(Protocol):
         """Tell of an error whose attempt had been taken away before it was stored."""
 
 
-class _MoveHooks:
+class MoveHooks:
+    """Who tells the world of changes, who looks at the relatives of jobs that ended or began anew, now, and who adds up
+    the counts of batches, by their keys, now or soon. The last two never raise.
+    """
+
     announcer: Announcer
     follow_up: Callable[[], object]
     count_batches: Callable[[Collection[int]], object]
 
 
-_hooks = _MoveHooks()
-
-
-def connect_hooks(
-    announcer: Announcer,
-    follow_up: Callable[[], object],
-    count_batches: Callable[[Collection[int]], object],
-) -> None:
-    """Register who tells the world of changes, who looks at the relatives of jobs that ended or began anew, and who
-    adds up the counts of batches, by their keys.
-    """
-    _hooks.announcer, _hooks.follow_up, _hooks.count_batches = announcer, follow_up, count_batches
+hooks: Final = MoveHooks()
 
 
 def announcer() -> Announcer:
     """Return who tells the world of changes."""
-    return _hooks.announcer
-
-
-def count_batches(pks: Collection[int]) -> None:
-    """Count what happened to these batches, now or soon. Never raises."""
-    _hooks.count_batches(pks)
+    return hooks.announcer
 
 
 def follow_up() -> None:
     """Look at the relatives of jobs that left a task, now. Never raises."""
-    _hooks.follow_up()
+    hooks.follow_up()
 
 
 # Notes that the parents and children of a job must be looked at, which :mod:`..dependencies` does after the commit.
@@ -245,7 +233,7 @@ def move(  # noqa: PLR0913  (all terms of a move)
         database.once_on_commit(follow_up)
     batches = {item.batch_id for item in moved if item.batch_id is not None and _counts(item)}
     if batches:
-        database.on_commit(lambda: count_batches(batches))
+        database.on_commit(lambda: hooks.count_batches(batches))
     return moved
 
 

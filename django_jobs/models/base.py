@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -31,47 +32,18 @@ class BatchVerbs(Protocol):
         """Close the batch at the end of a block, and cancel it if that raised."""
 
 
-class _FieldHooks:
+class Hooks:
+    """Who knows a user's organizations (None stands for all of them), what is wrong with a handler's dotted path, which
+    parameters a type has (None: any object), and where to get what a batch does, which is asked when it is needed.
+    """
+
     organizations_seen_by: Callable[[Any], QuerySet[Any] | None]
     path_problem: Callable[[str], str | None]
     parameter_names: Callable[[str], frozenset[str] | None]
     batch_verbs: Callable[[], BatchVerbs]
 
 
-_hooks = _FieldHooks()
-
-
-def connect_hooks(
-    organizations_seen_by: Callable[[Any], QuerySet[Any] | None],
-    path_problem: Callable[[str], str | None],
-    parameter_names: Callable[[str], frozenset[str] | None],
-    batch_verbs: Callable[[], BatchVerbs],
-) -> None:
-    """Register who knows a user's organizations, what is wrong with a handler's dotted path, which parameters a type
-    has, and where to get what a batch does, which is asked when it is needed.
-    """
-    _hooks.organizations_seen_by, _hooks.path_problem = organizations_seen_by, path_problem
-    _hooks.parameter_names, _hooks.batch_verbs = parameter_names, batch_verbs
-
-
-def batch_verbs() -> BatchVerbs:
-    """Return what a batch can do."""
-    return _hooks.batch_verbs()
-
-
-def organizations_seen_by(user: Any) -> QuerySet[Any] | None:
-    """Return the organizations whose jobs this user may see; None for all of them."""
-    return _hooks.organizations_seen_by(user)
-
-
-def path_problem(path: str) -> str | None:
-    """Return what is wrong with a handler's dotted path, in words; None when it is fine."""
-    return _hooks.path_problem(path)
-
-
-def parameter_names(type_name: str) -> frozenset[str] | None:
-    """Return the names of the parameters that a type takes; None where it takes any object."""
-    return _hooks.parameter_names(type_name)
+hooks: Final = Hooks()
 
 
 # What all our models share: a manager that asks the database which jobs are written to.
@@ -87,6 +59,52 @@ class PrimaryManager(models.Manager[_M_co]):
     def get_queryset(self) -> models.QuerySet[_M_co]:
         """Return all rows of the database that jobs are written to."""
         return self._queryset_class(model=self.model, using=primary_alias(), hints=self._hints)  # type: ignore[attr-defined,no-any-return]
+
+
+class RowId:
+    """How ids such as ``JOB-2026-00001`` are made: of a word, the year in which the row was made, and its key."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        #: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
+        self._pattern = re.compile(rf"{word}-(?!0000)(\d{{4}})-(\d{{5,19}})\Z", re.ASCII)
+
+    def format(self, pk: int, year: int) -> str:
+        """Return the id of a primary key and the year of its row."""
+        return f"{self._word}-{year}-{pk:05d}"
+
+    def parse(self, text: object) -> tuple[int, int] | None:
+        """Return (primary key, year) of an id; None when the value is none."""
+        match = self._pattern.match(text) if isinstance(text, str) else None
+        if match is None:
+            return None
+        pk = int(match[2])
+        # Only the canonical spelling is an id, and no database holds a larger key.
+        return (pk, int(match[1])) if f"{pk:05d}" == match[2] and pk < 2**63 else None
+
+
+class TenantRows(models.QuerySet[_M_co]):
+    """Look-ups of rows that belong to organizations and have ids."""
+
+    ids: RowId
+
+    def by_id(self, row_id: str) -> _M_co:
+        """Return the row with this id. Raises the model's ``DoesNotExist`` when there is none."""
+        parsed = self.ids.parse(row_id)
+        model: Any = self.model
+        row: Any = None if parsed is None else self.get(pk=parsed[0])
+        if parsed is None or row.created_at.year != parsed[1]:
+            raise model.DoesNotExist(f"There is no {row_id!r}.")
+        matching: _M_co = row
+        return matching
+
+    def visible_to(self, user: Any) -> Self:
+        """Return the rows of the organizations whose jobs the access policy lets this user know of."""
+        organizations = hooks.organizations_seen_by(user)
+        if organizations is None:
+            return self.all()
+        # Part of this queryset's statement, whichever database that is sent to.
+        return self.filter(organization__in=organizations.using(None).values("pk"))
 
 
 class StoredModel(models.Model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
@@ -14,46 +13,18 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models import base
-from django_jobs.models.base import PrimaryManager, in_words, with_database_defaults
+from django_jobs.models.base import PrimaryManager, RowId, TenantRows, hooks, in_words, with_database_defaults
 from django_jobs.statuses import BatchState, OpenTo, Status
 
-_BATCH_ID = re.compile(r"BATCH-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
+BATCH_ID: Final = RowId("BATCH")
+format_batch_id: Final = BATCH_ID.format
+parse_batch_id: Final = BATCH_ID.parse
 
 
-def format_batch_id(pk: int, year: int) -> str:
-    """Return the batch id, such as ``BATCH-2026-00001``, of a primary key and the year in which it was made."""
-    return f"BATCH-{year}-{pk:05d}"
-
-
-def parse_batch_id(batch_id: object) -> tuple[int, int] | None:
-    """Return (primary key, year) of a batch id; None when the value is none."""
-    match = _BATCH_ID.match(batch_id) if isinstance(batch_id, str) else None
-    if match is None:
-        return None
-    pk = int(match[2])
-    return (pk, int(match[1])) if f"{pk:05d}" == match[2] and pk < 2**63 else None
-
-
-class BatchQuerySet(models.QuerySet["Batch"]):
+class BatchQuerySet(TenantRows["Batch"]):
     """Look-ups of batches."""
 
-    def by_id(self, batch_id: str) -> Batch:
-        """Return the batch with this id. Raises ``Batch.DoesNotExist`` when there is none."""
-        parsed = parse_batch_id(batch_id)
-        if parsed is None:
-            raise self.model.DoesNotExist(f"{batch_id!r} is not a batch id.")
-        batch = self.get(pk=parsed[0])
-        if batch.created_at.year != parsed[1]:
-            raise self.model.DoesNotExist(f"There is no batch {batch_id}.")
-        return batch
-
-    def visible_to(self, user: object) -> BatchQuerySet:
-        """Return the batches of the organizations whose jobs this user may see."""
-        organizations = base.organizations_seen_by(user)
-        if organizations is None:
-            return self.all()
-        return self.filter(organization__in=organizations.using(None).values("pk"))
+    ids = BATCH_ID
 
     def in_state(self, state: str) -> BatchQuerySet:
         """Return the batches that are in this state, as far as their counts are added up."""
@@ -163,7 +134,7 @@ class Batch(models.Model):
 
         A worker that stops leaves it as it is: the handler's next attempt gets the batch back.
         """
-        base.batch_verbs().leave(self, kind)
+        hooks.batch_verbs().leave(self, kind)
 
     async def __aenter__(self) -> Self:
         return self
@@ -205,14 +176,14 @@ class Batch(models.Model):
         there already does not come into the batch by that.
         """
         named = {"priority": priority, "depends_on": depends_on}
-        return base.batch_verbs().submit_to_batch(self, job_type, {**keywords, **named, "parameters": parameters})
+        return hooks.batch_verbs().submit_to_batch(self, job_type, {**keywords, **named, "parameters": parameters})
 
     def submit_many(self, submissions: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Submit many jobs of this batch, all or nothing, in a few statements.
 
         Each item is one of :func:`django_jobs.submit_jobs`, without the organization.
         """
-        return base.batch_verbs().submit_many(self, submissions)
+        return hooks.batch_verbs().submit_many(self, submissions)
 
     def close(self) -> None:
         """Say that nobody but its own jobs adds jobs any more: it ends with the last of them.
@@ -220,7 +191,7 @@ class Batch(models.Model):
         Waits for those who add a job at this moment. Raises InvalidTransition where it is closed already, but for the
         handler that gets it back from an earlier attempt.
         """
-        base.batch_verbs().close(self)
+        hooks.batch_verbs().close(self)
 
     async def asubmit(
         self, job_type: Any, parameters: Mapping[str, Any] | None = None, *args: Any, **keywords: Any

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -16,8 +15,15 @@ from django.utils.translation import get_language_bidi, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from django_jobs.conf import organization_model_name
-from django_jobs.models import base
-from django_jobs.models.base import PrimaryManager, PriorityField, StoredModel, in_words, with_database_defaults
+from django_jobs.models.base import (
+    PrimaryManager,
+    PriorityField,
+    RowId,
+    StoredModel,
+    TenantRows,
+    in_words,
+    with_database_defaults,
+)
 from django_jobs.models.job_type import JobType
 from django_jobs.statuses import (
     DISPATCHABLE,
@@ -35,45 +41,15 @@ from django_jobs.statuses import (
 # A job: one unit of work of an organization, and the ways to find it.
 
 
-#: No moment has a year 0 or one of five digits, and databases cannot be asked for it.
-_JOB_ID = re.compile(r"JOB-(?!0000)(\d{4})-(\d{5,19})\Z", re.ASCII)
+JOB_ID: Final = RowId("JOB")
+format_job_id: Final = JOB_ID.format
+parse_job_id: Final = JOB_ID.parse
 
 
-def format_job_id(pk: int, year: int) -> str:
-    """Return the job id, such as ``JOB-2026-00001``, of a primary key and the year of its submission."""
-    return f"JOB-{year}-{pk:05d}"
-
-
-def parse_job_id(job_id: object) -> tuple[int, int] | None:
-    """Return (primary key, year) of a job id; None when the value is no job id."""
-    match = _JOB_ID.match(job_id) if isinstance(job_id, str) else None
-    if match is None:
-        return None
-    pk = int(match[2])
-    # Only the canonical spelling is an id, and no database holds a larger key.
-    return (pk, int(match[1])) if f"{pk:05d}" == match[2] and pk < 2**63 else None
-
-
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(TenantRows["Job"]):
     """Look-ups of jobs."""
 
-    def by_id(self, job_id: str) -> Job:
-        """Return the job with this id. Raises ``Job.DoesNotExist`` when there is none."""
-        parsed = parse_job_id(job_id)
-        if parsed is None:
-            raise self.model.DoesNotExist(f"{job_id!r} is not a job id.")
-        job = self.get(pk=parsed[0])
-        if job.created_at.year != parsed[1]:
-            raise self.model.DoesNotExist(f"There is no job {job_id}.")
-        return job
-
-    def visible_to(self, user: Any) -> JobQuerySet:
-        """Return the jobs that the access policy lets this user know of."""
-        organizations = base.organizations_seen_by(user)
-        if organizations is None:
-            return self.all()
-        # Part of this queryset's statement, whichever database that is sent to.
-        return self.filter(organization__in=organizations.using(None).values("pk"))
+    ids = JOB_ID
 
     def _batched_insert(self, objs: list[Job], fields: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         """Insert as bulk_create does, without the columns in which all hold what the database writes there itself.

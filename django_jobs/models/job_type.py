@@ -13,8 +13,14 @@ from django.utils.translation import gettext_noop
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings, organization_model_name
-from django_jobs.models import base
-from django_jobs.models.base import PriorityField, StoredModel, WorkedOffField, in_words, with_database_defaults
+from django_jobs.models.base import (
+    PriorityField,
+    StoredModel,
+    WorkedOffField,
+    hooks,
+    in_words,
+    with_database_defaults,
+)
 from django_jobs.statuses import BreakerState, Priority, SubmitBy
 from django_jobs.texts import code_of, say
 
@@ -72,11 +78,11 @@ def _is_stored(kind: Any, fields: tuple[str, ...]) -> bool:
 
 
 def _handler(kind: Any) -> str | None:
-    return base.path_problem(kind.handler_method) if kind.handler_method else None
+    return hooks.path_problem(kind.handler_method) if kind.handler_method else None
 
 
 def _key(kind: Any) -> str | None:
-    return key_problem(kind.concurrency_key, base.parameter_names(kind.type_name)) if kind.concurrency_key else None
+    return key_problem(kind.concurrency_key, hooks.parameter_names(kind.type_name)) if kind.concurrency_key else None
 
 
 def _starts_per_key(kind: Any) -> str | None:
