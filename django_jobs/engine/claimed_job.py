@@ -89,6 +89,11 @@ class Claimed:
     #: What observers want called at its end (``engine.observers``).
     observed: Sequence[Callable[[Any], object]] = ()
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """(job, attempt)."""
+        return self.pk, self.attempt
+
 
 current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("django_jobs_current_job", default=None)
 
@@ -96,7 +101,7 @@ current_job: contextvars.ContextVar[Claimed | None] = contextvars.ContextVar("dj
 def submitter() -> tuple[int | None, int | None]:
     """Return the job whose handler submits now, and its attempt; two Nones outside handlers."""
     claimed = current_job.get()
-    return (None, None) if claimed is None else (claimed.pk, claimed.attempt)
+    return (None, None) if claimed is None else claimed.key
 
 
 # Adds the running job to log records, also to those that a handler writes.

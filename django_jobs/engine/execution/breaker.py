@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -45,8 +45,10 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
     times, first = _spared_before(job)
     if first is not None and now - first > timing.BREAKER_SPARES:
         return item
-    waits = pause > 0 and _others_wait(job, now)
-    delay = _delay(times, pause) if waits else 0.0
+    delay = 0.0
+    if pause > 0 and _others_wait(job, now):
+        shortest = PAUSES * pause
+        delay = max(shortest, min(shortest * 2.0 ** min(times, MAX_DOUBLINGS), timing.LONGEST_BREAKER_SECONDS))
     values: dict[str, Any] = {name: value for name, value in item.values.items() if name != "retry_count"}
     text = "No retry spent, since the breaker of the job type is open: %(text)s"
     return replace(
@@ -56,12 +58,6 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
         reason=LogReason.SPARED,
         values={**values, "next_retry_at": None, "ready_at": After(delay), "worker_name": ""},
     )
-
-
-def _delay(times: int, pause: int) -> float:
-    """Return for how many seconds a job lets others try that was spared so many times before."""
-    shortest = PAUSES * pause
-    return max(shortest, min(shortest * 2.0 ** min(times, MAX_DOUBLINGS), timing.LONGEST_BREAKER_SECONDS))
 
 
 def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:
@@ -171,58 +167,43 @@ def count_ends(
     if not limits:
         return list(moves)
     _make_missing(counts & limits.keys())
-    ends = _Ends(limits, _locked(limits.keys()))
-    made = [
-        ends.counted(job, item) if item.to_status in failing else item for job, item in zip(jobs, moves, strict=True)
-    ]
-    Breaker.primary.bulk_update(ends.changed.values(), WRITTEN)
-    return [ends.unless_held(job, item) for job, item in zip(jobs, made, strict=True)]
+    rows, now = _locked(limits.keys()), database.now()
+    made = []
+    for job, item in zip(jobs, moves, strict=True):
+        counted = rows.get(job.job_type_id) if item.to_status in failing else None
+        made.append(item if counted is None else _count(job, item, counted, limits[counted.pk], now))
+    Breaker.primary.bulk_update([row for row in rows.values() if row.pk in counts], WRITTEN)
+    return [_unless_held(job, item, rows.get(job.job_type_id)) for job, item in zip(jobs, made, strict=True)]
 
 
-class _Ends:
-    """The breakers of the types of a set of attempts, their rows locked."""
+def _count(job: Job, item: Move, row: Breaker, limits: BreakerLimits, now: dt.datetime) -> Move:
+    """Count a failed attempt; return its move."""
+    was_open, held = row.state == BreakerState.OPEN, row.organization_id
+    is_try = was_open and holds_jobs(row, job.organization_id) and _is_since(job.started_at, row.tries_since)
+    failure = FailedAttempt(
+        organization_pk=job.organization_id,
+        # A provider that is down fails in each function that calls it.
+        fingerprint=kind_of(item.values["error_fingerprint"]),
+        text=item.values["error_message"],
+        began=job.started_at,
+    )
+    is_charged = count_failure(row, failure, limits, now)
+    if row.state == BreakerState.OPEN and not (was_open and row.organization_id == held):
+        _tell_opening(row, limits)
+    if is_charged:
+        return item
+    # Ready at once, a job with a head start would stand before those that it is to let go first.
+    return spare_attempt(job, item, now, limits.pause if is_try or job.head_start > 0 else 0)
 
-    def __init__(self, limits: Mapping[str, BreakerLimits], rows: Mapping[str, Breaker]) -> None:
-        self._limits, self._rows = limits, rows
-        self._now = database.now()
-        #: To be written.
-        self.changed: dict[str, Breaker] = {}
 
-    def counted(self, job: Job, item: Move) -> Move:
-        """Count a failed attempt; return its move."""
-        row = self._rows.get(job.job_type_id)
-        if row is None:
-            return item
-        limits, was_open, held = self._limits[row.pk], row.state == BreakerState.OPEN, row.organization_id
-        is_held = was_open and holds_jobs(row, job.organization_id)
-        is_try = is_held and _is_since(job.started_at, row.tries_since)
-        failure = FailedAttempt(
-            organization_pk=job.organization_id,
-            # A provider that is down fails in each function that calls it.
-            fingerprint=kind_of(item.values["error_fingerprint"]),
-            text=item.values["error_message"],
-            began=job.started_at,
-        )
-        is_charged = count_failure(row, failure, limits, self._now)
-        self.changed[row.pk] = row
-        if row.state == BreakerState.OPEN and not (was_open and row.organization_id == held):
-            _tell_opening(row, limits)
-        if is_charged:
-            return item
-        # Ready at once, a job with a head start would stand before those that it is to let go first.
-        has_to_wait = is_try or job.head_start > 0
-        return spare_attempt(job, item, self._now, limits.pause if has_to_wait else 0)
-
-    def unless_held(self, job: Job, item: Move) -> Move:
-        """Return the move of an attempt that goes back to the queue: to Pending, if its job may not start again now."""
-        row = self._rows.get(job.job_type_id)
-        if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
-            return item
-        is_held = holds_jobs(row, job.organization_id)
-        if not is_held or _is_since(job.started_at, row.tries_since):
-            return item
-        message = say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message)
-        return replace(for_dispatch(item), message=message)
+def _unless_held(job: Job, item: Move, row: Breaker | None) -> Move:
+    """Return the move of an attempt that goes back to the queue: to Pending, if its job may not start again now."""
+    if item.to_status != Status.QUEUED or row is None or row.state != BreakerState.OPEN:
+        return item
+    if not holds_jobs(row, job.organization_id) or _is_since(job.started_at, row.tries_since):
+        return item
+    message = say(f"%(text)s. {NOT_STARTED}.", code=NOT_STARTED.code, text=item.message)
+    return replace(for_dispatch(item), message=message)
 
 
 def _limits(types: Collection[str]) -> dict[str, BreakerLimits]:

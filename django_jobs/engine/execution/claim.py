@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -317,11 +317,10 @@ def claim_jobs(
         (set_aside or _put_back)(held)
         if set_aside is None and not moved:
             time.sleep(timing.CLAIM_IN_USE_SECONDS)
-    _read_replaced(accepted, {item.pk: item.queued_at for item in started}, queued)
-    running = {item.pk: item.job_id for item in started}
-    for item in accepted:
-        item.job_id = running.get(item.pk, item.job_id)  # the row's, since a ticket may be forged
-    return [item for item in accepted if item.pk in running]
+    running = {item.pk: item.queued_at for item in started}
+    claimed = [item for item in accepted if item.pk in running]
+    _read_replaced(claimed, running)
+    return claimed
 
 
 def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
@@ -340,8 +339,7 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
     moved, row = found
     want_answers(row)
     claimed = claimed_job(row, ticket, handlers.resolve_handler(row.handler_method or ""), worker_name)
-    claimed.job_id, claimed.attempt = moved.job_id, moved.attempt  # the row's, since a ticket may be forged
-    _read_replaced([claimed], {moved.pk: moved.queued_at}, [row])
+    _read_replaced([claimed], {moved.pk: moved.queued_at})
     return claimed
 
 
@@ -410,11 +408,10 @@ def _judge(
     return accepted, refused
 
 
-def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued: Sequence[JobRow]) -> None:
+def _read_replaced(claimed: Sequence[Claimed], queued_at: Mapping[int, Any]) -> None:
     """Read anew the jobs that were queued again after they had been read: they may have got other values."""
-    queued_at = {job.pk: job.queued_at for job in queued}
-    changed = {item.pk: item for item in accepted if item.pk in started and started[item.pk] != queued_at[item.pk]}
-    for job in store().claim_rows(list(changed)):
+    changed = {item.pk: item for item in claimed if item.row.queued_at != queued_at[item.pk]}
+    for job in store().claim_rows(list(changed)) if changed else ():
         item = changed[job.pk]
         item.parameters, item.metadata, item.timeout_seconds = job.input_parameters, job.metadata, job.timeout_seconds
         item.row = job
@@ -423,7 +420,7 @@ def _read_replaced(accepted: Sequence[Claimed], started: dict[int, Any], queued:
 def claimed_job(job: JobRow, ticket: Ticket, handler: Handler, worker_name: str) -> Claimed:
     return Claimed(
         pk=job.pk,
-        job_id=format_job_id(job.pk, ticket.year),
+        job_id=format_job_id(job.pk, job.created_at.year),  # the row's, since a ticket may be forged
         ticket=ticket,
         job_type=job.job_type_id,
         handler=handler,

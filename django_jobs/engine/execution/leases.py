@@ -253,7 +253,7 @@ def note_begun(attempts: Collection[tuple[int, int]], worker_names: Collection[s
         ]
         Job.primary.filter(pk__in=begun).update(begun_attempt=F("attempt"))
         seen = {pk for pk, *_ in found}
-        unseen = _running([pair for pair in wanted if pair[0] not in seen])
+        unseen = settle.still_running([pair for pair in wanted if pair[0] not in seen])
         return wanted - unseen
 
     return database.in_transaction(store)
@@ -348,22 +348,8 @@ def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: s
 
     Hand those back again later: nobody else takes them from a worker that lives and renews their leases.
     """
-    moved = {item.pk for item in settle.return_to_queue(list(attempts), reason, worker_name)}
-    return _held([pair for pair in attempts if pair[0] not in moved], worker_name)
-
-
-def _held(attempts: Collection[tuple[int, int]], worker_name: str) -> list[tuple[int, int]]:
-    """Return those of the attempts that run in this worker's name."""
-    mine = _running(attempts, worker_name=worker_name)
-    return [pair for pair in attempts if pair in mine]
-
-
-def _running(attempts: Collection[tuple[int, int]], **of: str) -> set[tuple[int, int]]:
-    """Return those of the attempts that run, whoever holds their rows."""
-    if not attempts:
-        return set()
-    rows = Job.primary.filter(pk__in=[pk for pk, _ in attempts], status=Status.RUNNING, **of)
-    return set(rows.values_list("pk", "attempt")) & set(attempts)
+    moved = {item.pk for item in settle.return_to_queue(attempts, reason, worker_name)}
+    return sorted(settle.still_running([pair for pair in attempts if pair[0] not in moved], worker_name))
 
 
 def still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
@@ -381,7 +367,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     Jobs that were claimed go back to the queue: else they would wait for as long as the worker lives. Jobs that are
     still queued get their tickets back. Return the tickets that cannot be given up now, for another try.
     """
-    held = _held([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
+    held = settle.still_running([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
     text = say("Handed back: the answer to its claim was lost", code="claim_lost")
     stuck = hand_back(held, text, worker_name)
     if left := still_queued(tickets):

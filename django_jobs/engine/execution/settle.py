@@ -6,9 +6,10 @@ would start once more than the rate allows.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -46,21 +47,6 @@ def returned_by_dispatch(jobs: Sequence[Job], moves: Sequence[Move]) -> list[Mov
 
 def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Moved]:
     """Move the jobs of these attempts to Completed, count that for the breakers of their types and store their logs."""
-    if not any(item.claimed.row.breaker_failures or item.log for item in items):
-        return _move(items, worker_name)
-
-    def store() -> list[Moved]:
-        moved = _move(items, worker_name)
-        stored = {(item.pk, item.attempt) for item in moved}
-        completed = [item for item in items if _key(item) in stored]
-        breaker.count_completions([item for item in completed if item.claimed.row.breaker_failures])
-        handler_logs.save_with_ends(completed)
-        return moved
-
-    return database.in_transaction(store)
-
-
-def _move(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Moved]:
     now = time.monotonic()
     moves = [
         Move(
@@ -79,17 +65,25 @@ def _move(items: Sequence[retry_policy.Returned], worker_name: str) -> list[Move
                 "lease_expires_at": None,
                 "fileless_attempts": item.fileless_attempts,
                 "ready_at": None,
-                **_last_message(item),
+                **({"progress_message": item.unwritten[1]} if item.unwritten and item.unwritten[1] is not None else {}),
             },
         )
         for item in items
     ]
-    return move(moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True)
 
+    def store() -> list[Moved]:
+        moved = move(
+            moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True
+        )
+        if noted:
+            stored = {(item.pk, item.attempt) for item in moved}
+            completed = [item for item in noted if item.claimed.key in stored]
+            breaker.count_completions([item for item in completed if item.claimed.row.breaker_failures])
+            handler_logs.save_with_ends(completed)
+        return moved
 
-def _last_message(item: retry_policy.Outcome) -> dict[str, str]:
-    message = None if item.unwritten is None else item.unwritten[1]
-    return {} if message is None else {"progress_message": message}
+    noted = [item for item in items if item.claimed.row.breaker_failures or item.log]
+    return database.in_transaction(store) if noted else store()
 
 
 # The moves by which running jobs leave Running, made from the outcomes of their attempts.
@@ -100,8 +94,26 @@ KILLED: Final = "its process was killed, because the handler did not stop"
 _ENDED: dict[str, Any] = {"lease_expires_at": None}
 
 
-def move_for(job: Job, item: retry_policy.Outcome) -> Move:
-    """Return the move of a job whose attempt did not return. A requested cancel overrules every outcome."""
+def move_for(job: Job, ended: retry_policy.Outcome) -> Move:
+    """Return the move of a job whose attempt did not return, with what is known of the handler.
+
+    It began when its outcome says, where the new status keeps that. The claim, which wrote ``started_at`` first, came
+    before that moment.
+    """
+    item = _judged(job, ended)
+    values = {**item.values, "fileless_attempts": ended.fileless_attempts}
+    if not isinstance(ended, retry_policy.NotBegun):
+        values["begun_attempt"] = ended.claimed.attempt
+    if ended.started:
+        values.setdefault("started_at", After(ended.started - time.monotonic()))
+    if ended.unwritten is not None:
+        percent, message = ended.unwritten
+        values |= {"progress": percent} if message is None else {"progress": percent, "progress_message": message}
+    return replace(item, values=values)
+
+
+def _judged(job: Job, item: retry_policy.Outcome) -> Move:
+    """A requested cancel overrules every outcome."""
     match item:
         case _ if job.cancel_requested_at is not None or isinstance(item, retry_policy.Canceled):
             return canceled_move(job, getattr(item, "traceback", ""))
@@ -121,22 +133,6 @@ def move_for(job: Job, item: retry_policy.Outcome) -> Move:
             return timed_out(job, item.traceback)
         case _:
             raise TypeError(f"unknown outcome {item!r}")
-
-
-def begun(item: Move, ended: retry_policy.Outcome) -> Move:
-    """Return the move with what is known of the handler: when it began, where the new status keeps that, and more.
-
-    The claim, which wrote ``started_at`` first, came before that moment.
-    """
-    values = {**item.values, "fileless_attempts": ended.fileless_attempts}
-    if not isinstance(ended, retry_policy.NotBegun):
-        values["begun_attempt"] = ended.claimed.attempt
-    if ended.started:
-        values.setdefault("started_at", After(ended.started - time.monotonic()))
-    if ended.unwritten is not None:
-        percent, message = ended.unwritten
-        values |= {"progress": percent} if message is None else {"progress": percent, "progress_message": message}
-    return replace(item, values=values)
 
 
 def _to(job: Job, status: str, values: dict[str, Any], message: str, traceback: str = "") -> Move:
@@ -212,7 +208,7 @@ LARGE_BYTES: Final = 1_048_576
 #: How the message begins where a job that failed is tried no more.
 EXHAUSTED: Final = "Retries exhausted"
 #: Attempts, each as (job, attempt), and the tracebacks of those without an outcome.
-Attempts = Sequence[tuple[int, int]]
+Attempts = Collection[tuple[int, int]]
 Tracebacks = Mapping[tuple[int, int], str]
 NO_TRACEBACKS: Final[Tracebacks] = MappingProxyType({})
 
@@ -225,21 +221,26 @@ def settle(ended: Sequence[retry_policy.Outcome], worker_name: str) -> list[retr
     """
     returned = [item for item in ended if isinstance(item, retry_policy.Returned)]
     others = [item for item in ended if not isinstance(item, retry_policy.Returned)]
-    moved = _halving(returned, lambda items: complete_jobs(items, worker_name), worker_name)
-    moved += _halving(others, lambda items: _settle_others(items, worker_name), worker_name)
+    moved = _halving(returned, complete_jobs, worker_name) + _halving(others, _settle_others, worker_name)
     stored = {(item.pk, item.attempt) for item in moved}
-    unstored = _still_running([item for item in ended if _key(item) not in stored], worker_name)
-    kept = set(map(_key, unstored))
-    _let_go([item for item in others if item.error is not None and _key(item) not in kept], stored)
+    missing = [item for item in ended if item.claimed.key not in stored]
+    running = still_running([item.claimed.key for item in missing], worker_name) if missing else ()
+    unstored = [item for item in missing if item.claimed.key in running]
+    for item in others:
+        if item.error is not None and item.claimed.key not in running:
+            if item.claimed.key not in stored:
+                transitions.announcer().refused(item.claimed, item.error)
+            item.error = None  # its frames keep objects of the handler alive
     return unstored
 
 
-def _let_go(items: Sequence[retry_policy.Outcome], stored: set[tuple[int, int]]) -> None:
-    """Drop the errors, whose frames keep objects of their handlers alive; tell those of lost attempts first."""
-    for item in items:
-        if item.error is not None and _key(item) not in stored:
-            transitions.announcer().refused(item.claimed, item.error)
-        item.error = None
+def still_running(attempts: Attempts, worker_name: str | None = None) -> set[tuple[int, int]]:
+    """Return those of these attempts that run, in this worker's name if one is given, whoever holds their rows."""
+    if not attempts:
+        return set()
+    rows = Job.primary.filter(pk__in=[pk for pk, _ in attempts], status=Status.RUNNING)
+    rows = rows if worker_name is None else rows.filter(worker_name=worker_name)
+    return set(rows.values_list("pk", "attempt")).intersection(attempts)
 
 
 def settle_all(ended: Sequence[retry_policy.Outcome], worker_name: str) -> None:
@@ -248,27 +249,12 @@ def settle_all(ended: Sequence[retry_policy.Outcome], worker_name: str) -> None:
         time.sleep(timing.SETTLE_IN_USE_SECONDS)
 
 
-def _key(item: retry_policy.Outcome) -> tuple[int, int]:
-    return item.claimed.pk, item.claimed.attempt
-
-
-def _still_running(items: Sequence[retry_policy.Outcome], worker_name: str) -> list[retry_policy.Outcome]:
-    """Return the attempts that still run in this worker's name, without waiting for locks."""
-    if not items:
-        return []
-    rows = Job.primary.filter(pk__in=[item.claimed.pk for item in items])
-    mine = set(rows.filter(status=Status.RUNNING, worker_name=worker_name).values_list("pk", "attempt"))
-    return [item for item in items if _key(item) in mine]
-
-
-def _halving(
-    items: Sequence[retry_policy.Outcome], store: Callable[[Sequence[Any]], list[Moved]], worker_name: str
-) -> list[Moved]:
+def _halving(items: Sequence[Any], store: Callable[[Sequence[Any], str], list[Moved]], worker_name: str) -> list[Moved]:
     """Store a set. When the database refuses it, store each half, until the refused one stands alone."""
     if not items:
         return []
     try:
-        return store(items)
+        return store(items, worker_name)
     except Exception as error:  # whatever it is, it must not hold up the others of the set
         if database.is_lost_connection(error) or database.is_lost_race(error):
             raise
@@ -298,25 +284,55 @@ def is_large(item: retry_policy.Outcome) -> bool:
 
 
 def _settle_others(items: Sequence[retry_policy.Outcome], worker_name: str) -> list[Moved]:
-    def store() -> list[Moved]:
-        by_pk = {item.claimed.pk: item for item in items}
-        jobs = _owned({pk: item.claimed.attempt for pk, item in by_pk.items()}, worker_name)
-        moves = [begun(move_for(job, by_pk[job.pk]), by_pk[job.pk]) for job in jobs]
-        types = {item.claimed.job_type for item in items if item.claimed.row.breaker_failures}
-        steps.save_checkpoints_with_ends([by_pk[job.pk] for job in jobs])
-        handler_logs.save_with_ends([by_pk[job.pk] for job in jobs])
-        moves = returned_by_dispatch(jobs, breaker.count_ends(jobs, moves, types))
-        errors = {pk: item.error for pk, item in by_pk.items()}
-        moved = move(
-            [_blaming(item, job, errors[job.pk]) for item, job in zip(moves, jobs, strict=True)],
-            sources=[Status.RUNNING],
-            actor=WORKER,
-            worker_name=worker_name,
-        )
-        return moved + _bury_exhausted(jobs, moved, WORKER, worker_name, errors)
+    outcomes = {item.claimed.pk: item for item in items}
+    attempts = [item.claimed.key for item in outcomes.values()]
+    return _end(attempts, lambda job: move_for(job, outcomes[job.pk]), worker_name, outcomes=outcomes)
 
-    moved = database.in_transaction(store)
-    _reissue(moved)
+
+def _end(
+    attempts: Attempts,
+    move_of: Callable[[Job], Move],
+    worker_name: str,
+    actor: Actor = WORKER,
+    outcomes: Mapping[int, retry_policy.Outcome] = MappingProxyType({}),
+) -> list[Moved]:
+    """End those of these attempts that the worker still owns, except rows in use, and store what goes with their ends.
+
+    A database that lost a claim, as by a fail-over, may give its number to another worker's attempt. An attempt without
+    an outcome that is Failed was lost, which says nothing of a provider: for breakers only its timeout counts.
+    """
+    expected = dict(attempts)
+
+    def store() -> list[Moved]:
+        rows = database.locked(Job.primary.filter(pk__in=list(expected)), skip=True)
+        running = [job for job in rows if job.status == Status.RUNNING and job.worker_name == worker_name]
+        jobs = [job for job in running if job.attempt == expected[job.pk]]
+        ended = [outcomes[job.pk] for job in jobs if outcomes]
+        steps.save_checkpoints_with_ends(ended)
+        handler_logs.save_with_ends(ended)
+        types = {job.job_type_id for job in jobs if not outcomes or outcomes[job.pk].claimed.row.breaker_failures}
+        failing = AWAITING_RETRY if outcomes else [Status.TIMED_OUT]
+        moves = returned_by_dispatch(jobs, breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing))
+        errors = {item.claimed.pk: item.error for item in ended}
+        moves = [_blaming(item, job, errors.get(job.pk)) for item, job in zip(moves, jobs, strict=True)]
+        moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
+        failed = {item.pk for item in moved if item.to_status in AWAITING_RETRY}
+        buried = [
+            Move(
+                pk=job.pk,
+                to_status=Status.DEAD_LETTER,
+                message=say(f"{EXHAUSTED} (%(most)d)", code="retries_exhausted", most=job.max_retries),
+                values={"completed_at": NOW},
+                error=errors.get(job.pk),
+            )
+            for job in jobs
+            if job.pk in failed and job.retry_count >= job.max_retries
+        ]
+        return moved + move(buried, sources=AWAITING_RETRY, actor=actor, worker_name=worker_name)
+
+    moved = database.in_transaction(store) if attempts else []
+    if back := [item for item in moved if item.to_status == Status.QUEUED]:
+        database.on_commit(lambda: tickets.push_tickets(back, front=True))
     return moved
 
 
@@ -326,63 +342,17 @@ def _blaming(item: Move, job: Job, error: BaseException | None) -> Move:
     return item if is_followed or item.to_status not in WITH_ERRORS else replace(item, error=error)
 
 
-def _owned(attempts: dict[int, int], worker_name: str) -> list[Job]:
-    """Lock and return the running jobs that these attempts of the worker still own, except rows in use.
-
-    A database that lost a claim, as by a fail-over, may give its number to another worker's attempt.
-    """
-    rows = database.locked(Job.primary.filter(pk__in=list(attempts)), skip=True)
-    running = [job for job in rows if job.status == Status.RUNNING and job.worker_name == worker_name]
-    return [job for job in running if job.attempt == attempts[job.pk]]
-
-
-def _reissue(moved: Sequence[Moved]) -> None:
-    """After the commit, push tickets for the jobs that went back to the queue, ahead of the others."""
-    back = [item for item in moved if item.to_status == Status.QUEUED]
-    if back:
-        database.on_commit(lambda: tickets.push_tickets(back, front=True))
-
-
-def _bury_exhausted(
-    jobs: Sequence[Job],
-    moved: Sequence[Moved],
-    actor: Actor,
-    worker_name: str,
-    errors: Mapping[int, BaseException | None] = MappingProxyType({}),
-) -> list[Moved]:
-    """Move jobs that failed with no retry left on to Dead Letter, in the same transaction."""
-    failed = {item.pk for item in moved if item.to_status in AWAITING_RETRY}
-    spent = [job for job in jobs if job.pk in failed and job.retry_count >= job.max_retries]
-    moves = [
-        Move(
-            pk=job.pk,
-            to_status=Status.DEAD_LETTER,
-            message=say(f"{EXHAUSTED} (%(most)d)", code="retries_exhausted", most=job.max_retries),
-            values={"completed_at": NOW},
-            error=errors.get(job.pk),
-        )
-        for job in spent
-    ]
-    return move(moves, sources=AWAITING_RETRY, actor=actor, worker_name=worker_name)
-
-
 def settle_lost(
     lost: Attempts, reason: str, worker_name: str, actor: Actor = WORKER, tracebacks: Tracebacks = NO_TRACEBACKS
 ) -> list[Moved]:
     """End attempts whose worker died or fell silent as Failed, or Dead Letter without a retry left."""
-    return _end_unreported(
-        lost,
-        lambda job, trace: lost_move(job, reason, trace),
-        worker_name,
-        actor,
-        tracebacks,
-        canceled=canceled_move,
-    )
+    make = functools.partial(lost_move, reason=reason)
+    return _end(lost, lambda job: _unreported(job, make, tracebacks, canceled_move), worker_name, actor)
 
 
 def settle_timed_out(overdue: Attempts, worker_name: str, tracebacks: Tracebacks = NO_TRACEBACKS) -> list[Moved]:
     """End attempts as Timed Out whose handlers had to be killed."""
-    return _end_unreported(overdue, killed_at_timeout_move, worker_name, WORKER, tracebacks)
+    return _end(overdue, lambda job: _unreported(job, killed_at_timeout_move, tracebacks), worker_name)
 
 
 def return_to_queue(
@@ -398,34 +368,17 @@ def return_to_queue(
 
     Of a type with a rate of starts they wait for dispatch again.
     """
-    return _end_unreported(
-        items, lambda job, trace: back_to_queue_move(job, text, trace, reason), worker_name, actor, tracebacks
-    )
+    make = functools.partial(back_to_queue_move, text=text, reason=reason)
+    return _end(items, lambda job: _unreported(job, make, tracebacks), worker_name, actor)
 
 
-def _end_unreported(
-    attempts: Attempts,
-    move_for: Callable[[Job, str], Move],
-    worker_name: str,
-    actor: Actor,
+def _unreported(
+    job: Job,
+    make: Callable[..., Move],
     tracebacks: Tracebacks,
     canceled: Callable[[Job, str], Move] = canceled_unreported_move,
-) -> list[Moved]:
-    """End attempts without an outcome. A requested cancel overrules where their jobs would go."""
-
-    def move_of(job: Job) -> Move:
-        trace = tracebacks.get((job.pk, job.attempt), "")
-        return canceled(job, trace) if job.cancel_requested_at is not None else move_for(job, trace)
-
-    def store() -> list[Moved]:
-        jobs = _owned(dict(attempts), worker_name)
-        # Such an attempt is Failed where its worker was lost, which says nothing of a provider.
-        types = {job.job_type_id for job in jobs}
-        moves = breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing=[Status.TIMED_OUT])
-        moves = returned_by_dispatch(jobs, moves)
-        moved = move(moves, sources=[Status.RUNNING], actor=actor, worker_name=worker_name)
-        return moved + _bury_exhausted(jobs, moved, actor, worker_name)
-
-    moved = database.in_transaction(store) if attempts else []
-    _reissue(moved)
-    return moved
+) -> Move:
+    """Return the end of an attempt without an outcome. A requested cancel overrules where its job would go."""
+    return (make if job.cancel_requested_at is None else canceled)(
+        job, traceback=tracebacks.get((job.pk, job.attempt), "")
+    )
