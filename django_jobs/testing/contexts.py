@@ -17,7 +17,7 @@ from django_jobs.engine.execution import steps as work
 from django_jobs.engine.execution.context import JobContext, ResultReference
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
-from django_jobs.engine.execution.steps import MAX_STEPS, Notes
+from django_jobs.engine.execution.steps import MAX_STEPS, SavedWork
 from django_jobs.engine.json_storage import storable
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store.organization_ids import id_of
@@ -39,14 +39,15 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
-class MemoryNotes(Notes):
-    """The notes of a context that belongs to no job."""
+class MemoryWork(SavedWork):
+    """What the attempts of no job have saved."""
 
-    def __init__(self, steps: Mapping[str, Any] | None = None, checkpoint: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, claimed: Claimed, steps: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
         """``steps`` are the results of those that an earlier attempt has done, by name and in their order."""
-        self.may_have_more, self.thread = True, None
-        self.steps = [StoredStep(place, *step) for place, step in enumerate((steps or {}).items(), start=1)]
-        self.saved = dict(checkpoint or {})
+        super().__init__(claimed, has_earlier=True)
+        self.thread = None
+        self.steps = [StoredStep(place, *step) for place, step in enumerate(steps.items(), start=1)]
+        self.saved = dict(checkpoint)
         #: Whether another worker has the job by now.
         self.is_lost = False
 
@@ -63,11 +64,11 @@ class MemoryNotes(Notes):
         self.steps.append(StoredStep(step.position, step.name, json.loads(step.result), step.digest))
         return json.loads(step.result)
 
-    def checkpoint(self) -> dict[str, Any]:
+    def stored_checkpoint(self) -> dict[str, Any]:
         """Return a copy of the checkpoint."""
         return json.loads(json.dumps(self.saved))  # type: ignore[no-any-return]
 
-    def save_checkpoint(self, data: str) -> None:
+    def store_checkpoint(self, data: str) -> None:
         """Keep the checkpoint."""
         self._require_job()
         self.saved = json.loads(data)
@@ -91,14 +92,14 @@ class RecordingContext(JobContext):
         tenant: Any,
         *,
         parents: Mapping[str, Any],
-        notes: MemoryNotes,
+        saved: MemoryWork,
         batch: BatchStatus | None,
         batch_id: str | None,
     ) -> None:
         runner = RecordingRunner()
-        super().__init__(claimed, runner, notes)
+        super().__init__(claimed, runner, saved)
         self.metadata = claimed.metadata
-        self._notes = notes
+        self._memory = saved
         self._tenant = tenant
         self.progress = runner.progress
         self.outputs: dict[str, bytes] = {}
@@ -116,12 +117,12 @@ class RecordingContext(JobContext):
     @property
     def steps(self) -> dict[str, Any]:
         """Return the results of the steps that are done by now, in earlier attempts or in this one."""
-        return {step.name: step.result for step in self._notes.steps}
+        return {step.name: step.result for step in self._memory.steps}
 
     @property
     def saved_checkpoint(self) -> dict[str, Any]:
         """Return the checkpoint as the next attempt would find it if this one ended in an error now."""
-        return self._notes.checkpoint()
+        return self._memory.stored_checkpoint()
 
     def get_organization(self) -> Any:
         """Return the instance that the test gave, else the row with the key; the latter needs a database."""
@@ -159,7 +160,7 @@ class RecordingContext(JobContext):
 
     def lose(self) -> None:
         """Give the job to another worker: ``still_owned()`` is false from now on, and no step is stored any more."""
-        self._recorder.lost = self._notes.is_lost = True
+        self._recorder.lost = self._memory.is_lost = True
 
     def still_owned(self) -> bool:
         """Return whether :meth:`lose` has not been called. The database is not asked."""
@@ -222,10 +223,8 @@ def make_context(
     """
     stored = storable(dict(parameters or {}), "parameters", int(jobs_settings.MAX_PARAMETERS_BYTES))
     results = {name: None if result is None else _result(name, result) for name, result in (parents or {}).items()}
-    notes = MemoryNotes(
-        storable(dict(steps or {}), "steps", MAX_STEPS * MAX_STEP_BYTES),
-        storable(dict(checkpoint or {}), "checkpoint", MAX_CHECKPOINT_BYTES),
-    )
+    stored_steps = storable(dict(steps or {}), "steps", MAX_STEPS * MAX_STEP_BYTES)
+    stored_checkpoint = storable(dict(checkpoint or {}), "checkpoint", MAX_CHECKPOINT_BYTES)
     if unknown := fields.keys() - {*_DEFAULTS, "organization_pk"}:
         raise TypeError(f"A job context has no {', '.join(sorted(unknown))}.")
     values = {**_DEFAULTS, **fields}
@@ -236,7 +235,8 @@ def make_context(
     ticket = Ticket(0, 0, values["attempt"], 0, DEFAULT_POOL)
     row = JobRow._make([None] * len(JobRow._fields))  # nobody asks it of a job that is in no database
     claimed = Claimed(pk=0, ticket=ticket, handler=_no_handler, parameters=stored, worker_name="", row=row, **values)
-    return RecordingContext(claimed, tenant, parents=results, notes=notes, batch=batch, batch_id=batch_id)
+    saved = MemoryWork(claimed, stored_steps, stored_checkpoint)
+    return RecordingContext(claimed, tenant, parents=results, saved=saved, batch=batch, batch_id=batch_id)
 
 
 def _no_handler(context: Any) -> None:

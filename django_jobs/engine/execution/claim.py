@@ -318,9 +318,9 @@ def claim_jobs(
         if set_aside is None and not moved:
             time.sleep(timing.CLAIM_IN_USE_SECONDS)
     running = {item.pk: item.queued_at for item in started}
-    claimed = [item for item in accepted if item.pk in running]
-    _read_replaced(claimed, running)
-    return claimed
+    starting = [item for item in accepted if item.pk in running]
+    _read_replaced(starting, running)
+    return starting
 
 
 def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:

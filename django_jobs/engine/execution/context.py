@@ -17,14 +17,15 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
-from django.db.models import QuerySet, TextField
+from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 from django.utils.text import get_valid_filename
 
 from django_jobs.conf import output_storage
 from django_jobs.engine import observers, transitions
 from django_jobs.engine.execution import coroutines
-from django_jobs.engine.execution.steps import Checkpoint, Notes, Step, Steps, refuse_coroutine
+from django_jobs.engine.execution.settle import still_running
+from django_jobs.engine.execution.steps import SavedWork, Step, refuse_coroutine
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.ports import get_broadcaster
@@ -112,7 +113,7 @@ class ProgressBuffer:
             left = latest
             try:
                 written = [key for key, value in latest.items() if write(key, *value, self._worker_name)]
-                left = _still_running({key: latest[key] for key in latest.keys() - written}, self._worker_name)
+                left = {key: latest[key] for key in still_running(latest.keys() - written, self._worker_name)}
             finally:
                 for key, value in left.items():  # written the next time, unless something newer was reported
                     self._latest.setdefault(key, value)
@@ -137,23 +138,10 @@ def write(key: tuple[int, int], percent: int, message: str | None, worker_name: 
     values: dict[str, object] = {"progress": percent}
     if message is not None:
         values["progress_message"] = message
-    rows = _running(worker_name).filter(pk=key[0], attempt=key[1])
+    rows = Job.primary.filter(pk=key[0], attempt=key[1], status=Status.RUNNING, worker_name=worker_name)
     if not database.connection().features.has_select_for_update_skip_locked:
         return rows.update(**values) > 0
     return database.in_transaction(lambda: database.locked(rows, skip=True).exists() and rows.update(**values) > 0)
-
-
-def _still_running(latest: dict[tuple[int, int], _Progress], worker_name: str) -> dict[tuple[int, int], _Progress]:
-    """Return the progress of those of these attempts that still run."""
-    if not latest:
-        return {}
-    rows = _running(worker_name).filter(pk__in=[pk for pk, _ in latest])
-    running = set(rows.values_list("pk", "attempt"))
-    return {key: value for key, value in latest.items() if key in running}
-
-
-def _running(worker_name: str) -> QuerySet[Job]:
-    return Job.primary.filter(status=Status.RUNNING, worker_name=worker_name)
 
 
 # Files that handlers save: in a folder for each tenant and job, under names that nobody can guess.
@@ -326,11 +314,9 @@ class JobContext:
     the attempt's limit.
     """
 
-    def __init__(self, claimed: Claimed, runner: Runner, notes: Notes | None = None) -> None:
-        """Without ``notes``, steps and checkpoint are rows. To be made in the thread in which the handler begins."""
-        notes = notes or Notes(claimed)
-        self._steps = Steps(notes)
-        self._checkpoint = Checkpoint(notes)
+    def __init__(self, claimed: Claimed, runner: Runner, work: SavedWork | None = None) -> None:
+        """Without ``work``, steps and checkpoint are rows. To be made in the thread in which the handler begins."""
+        self._work = work or SavedWork(claimed, has_earlier=claimed.attempt > 1)
         self.job_id = claimed.job_id
         self.job_type = claimed.job_type
         self.organization = claimed.organization
@@ -490,10 +476,10 @@ class JobContext:
         if coroutines.in_event_loop():
             text = "Step %(step)r would hold up the event loop. Call it by: await context.astep(…)."
             raise InvalidStep(say(text, code="in_event_loop", step=name))
-        with self._steps.in_one_thread(name):
+        with self._work.in_one_thread(name):
             with self._runner.shielded():
-                step = self._steps.take(name, function, args, kwargs)
-            with self._steps.under_way(step):
+                step = self._work.take(name, function, args, kwargs)
+            with self._work.under_way(step):
                 refuse_coroutine(step, function)
                 return self._do(step, refuse_coroutine)
 
@@ -506,7 +492,7 @@ class JobContext:
         """
         self._refuse_late()
         with self._runner.shielded():
-            step = self._steps.take(name, function, args, kwargs)
+            step = self._work.take(name, function, args, kwargs)
         step.coroutine = self._ado(step)
         return step.coroutine
 
@@ -514,21 +500,21 @@ class JobContext:
         """Return the result that is stored, else do the step in this thread."""
         if self._is_done(step):
             return step.result
-        with self._steps.running(step):
+        with self._work.running(step):
             value = step.call.function(*step.call.args, **step.call.kwargs)
         check(step, value)
         with self._runner.shielded():
-            return self._steps.store(step, value)
+            return self._work.store(step, value)
 
     def _is_done(self, step: Step) -> bool:
         with self._runner.shielded():
-            is_done = self._steps.is_done(step)
+            is_done = self._work.is_done(step)
         if not is_done:
             self._runner.check()  # before the effect of the next step
         return is_done
 
     async def _ado(self, step: Step) -> Any:
-        with self._steps.under_way(step):
+        with self._work.under_way(step):
             if inspect.iscoroutinefunction(step.call.function):
                 if await _in_thread(self._is_done)(step):
                     return step.result
@@ -546,10 +532,10 @@ class JobContext:
                 return await self._await(step, waiting[0])
 
     async def _await(self, step: Step, awaitable: Awaitable[Any]) -> Any:
-        with self._steps.running(step):
+        with self._work.running(step):
             value = await awaitable
         with self._runner.shielded():
-            return await _to_its_end(_in_thread(self._steps.store)(step, value))
+            return await _to_its_end(_in_thread(self._work.store)(step, value))
 
     @property
     def checkpoint(self) -> Any:
@@ -560,14 +546,14 @@ class JobContext:
         raised RetryLater.
         """
         self._refuse_late()
-        if not self._checkpoint.is_read:
+        if not self._work.is_checkpoint_read:
             with self._runner.shielded():
-                coroutines.outside_loop(self._checkpoint.read)
-        return self._checkpoint.value
+                coroutines.outside_loop(self._work.read_checkpoint)
+        return self._work.checkpoint
 
     @checkpoint.setter
     def checkpoint(self, value: dict[str, Any]) -> None:
-        self._checkpoint.replace(value)
+        self._work.replace_checkpoint(value)
 
     def save_checkpoint(self) -> None:
         """Save ``checkpoint`` for the next attempt; it is committed when this returns.
@@ -580,19 +566,19 @@ class JobContext:
             text = "This would hold up the event loop. Call it by: await context.asave_checkpoint()."
             raise InvalidStep(say(text, code="in_event_loop"))
         with self._runner.shielded():
-            self._checkpoint.save()
+            self._work.save_checkpoint()
 
     async def asave_checkpoint(self) -> None:
         """:meth:`save_checkpoint` for async handlers."""
         self._refuse_late()
         # As it is now: the handler may change it while another thread writes.
-        text = self._checkpoint.text() if self._checkpoint.is_read else None
+        text = self._work.checkpoint_text() if self._work.is_checkpoint_read else None
         with self._runner.shielded():
-            await _to_its_end(_in_thread(self._checkpoint.save)(text))
+            await _to_its_end(_in_thread(self._work.save_checkpoint)(text))
 
     def unsaved_checkpoint(self) -> str | None:
         """Return JSON of the checkpoint if it changed since it was saved; for the engine."""
-        return self._checkpoint.unsaved(self.job_id)
+        return self._work.unsaved_checkpoint(self.job_id)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -376,9 +376,8 @@ def _unreported(
     job: Job,
     make: Callable[..., Move],
     tracebacks: Tracebacks,
-    canceled: Callable[[Job, str], Move] = canceled_unreported_move,
+    canceled: Callable[..., Move] = canceled_unreported_move,
 ) -> Move:
     """Return the end of an attempt without an outcome. A requested cancel overrules where its job would go."""
-    return (make if job.cancel_requested_at is None else canceled)(
-        job, traceback=tracebacks.get((job.pk, job.attempt), "")
-    )
+    overruled = make if job.cancel_requested_at is None else canceled
+    return overruled(job, traceback=tracebacks.get((job.pk, job.attempt), ""))

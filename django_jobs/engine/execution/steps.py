@@ -1,4 +1,4 @@
-"""Where an attempt finds and leaves what its job has done: the rows of its steps and of its checkpoint."""
+"""Where an attempt finds and leaves what its job has done: its steps and its checkpoint."""
 
 from __future__ import annotations
 
@@ -45,64 +45,9 @@ logger = logging.getLogger("django_jobs")
 PAGE: Final = 100
 
 
-class Notes:
-    """The rows of a running job's steps and checkpoint. To be made in its handler's thread, as the handler begins."""
-
-    #: The handler's own thread; None where that makes no difference.
-    thread: int | None
-
-    def __init__(self, claimed: Claimed) -> None:
-        self._attempt = Attempt(claimed.pk, claimed.attempt, claimed.worker_name)
-        #: Whether an earlier attempt may have left something.
-        self.may_have_more = claimed.attempt > 1
-        self.thread = threading.get_ident()
-        #: Open when the handler begins: a test's transactions, which take the place of commits there.
-        self._depth = _open_blocks()
-
-    def require_commits(self, what: str) -> None:
-        """Raise InvalidStep where what is stored now would not be committed at once."""
-        if _open_blocks() > self._depth or _commits_nothing():
-            text = (
-                "%(what)s cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
-                "hold the job's row until it ends. Leave the atomic block first, or open it inside the step's function."
-            )
-            raise InvalidStep(say(text, code="in_transaction", what=what))
-
-    def steps_from(self, position: int) -> list[StoredStep]:
-        """Return the first PAGE stored steps of this position and later ones, in their order."""
-        from django_jobs.models import JobStep
-
-        rows = JobStep.primary.filter(job_id=self._attempt.pk, position__gte=position).order_by("position")
-        return [StoredStep(*row) for row in rows.values_list(*StoredStep._fields)[:PAGE]]
-
-    def store_step(self, step: NewStep) -> Any:
-        """Store a step, and return its result as later attempts will read it. Raises AttemptLost."""
-        stored = _insisting(lambda: store().insert_step(self._attempt, step))
-        if stored is None:
-            raise AttemptLost
-        return stored.result
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the checkpoint that was saved last."""
-        from django_jobs.models import JobCheckpoint
-
-        found = JobCheckpoint.primary.filter(pk=self._attempt.pk).values_list("data", flat=True).first()
-        return found if isinstance(found, dict) else {}
-
-    def save_checkpoint(self, data: str) -> None:
-        """Store JSON as the checkpoint. Raises AttemptLost."""
-        if not _insisting(lambda: store().save_checkpoint(self._attempt, data)):
-            raise AttemptLost
-
-
-def _open_blocks() -> int:
-    return len(database.connection().atomic_blocks)
-
-
-def _commits_nothing() -> bool:
-    """Return whether the handler has taken the commits of this thread's connection into its own hands."""
-    item = database.connection()
-    return item.connection is not None and not item.in_atomic_block and not item.autocommit
+#: Of a checkpoint as JSON.
+MAX_BYTES: Final = 65_536
+WHAT: Final = "The checkpoint"
 
 
 def _insisting(function: Callable[[], T]) -> T:
@@ -125,68 +70,6 @@ def _insisting(function: Callable[[], T]) -> T:
             database.mend_connections()
             time.sleep(pause)
             pause = min(2 * pause, timing.LONGEST_STEP_RETRY_SECONDS)
-
-
-# A handler's own note for its next attempt.
-
-
-#: Of a checkpoint as JSON.
-MAX_BYTES: Final = 65_536
-WHAT: Final = "The checkpoint"
-
-
-class Checkpoint:
-    """A dict that the handler changes, and what of it is saved."""
-
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-        self.value: Any = {}
-        #: JSON of what is saved; None where that is not known.
-        self._saved: str | None = "{}"
-        self.is_read = not notes.may_have_more
-
-    def read(self) -> None:
-        """Read what is saved, unless that was done, or the handler has put another dict in its place."""
-        if not self.is_read:
-            self.value = self._notes.checkpoint()
-            self._saved = self.text()
-            self.is_read = True
-
-    def replace(self, value: Any) -> None:
-        """Put another dict in its place."""
-        self._saved = self._saved if self.is_read else None
-        self.is_read = True
-        self.value = value
-
-    def text(self) -> str:
-        """Return JSON of the dict. Raises InvalidStep where it is none, or cannot be stored."""
-        if not isinstance(self.value, dict):
-            text = f"{WHAT} must stay a dict; it is %(type)s now."
-            raise InvalidStep(say(text, code="not_a_dict", type=type(self.value).__name__))
-        try:
-            return encoded(self.value, WHAT, MAX_BYTES)[0]
-        except NotStorable as error:
-            raise InvalidStep(said(error)) from error
-
-    def save(self, text: str | None = None) -> None:
-        """Store the dict, or what :meth:`text` returned of it. Raises AttemptLost, and InvalidStep in a transaction."""
-        self._notes.require_commits(WHAT)
-        if text is None:
-            self.read()
-            text = self.text()
-        self._notes.save_checkpoint(text)
-        self._saved = text
-
-    def unsaved(self, job_id: str) -> str | None:
-        """Return the JSON to be stored with the end of the attempt; None where nothing changed, or it cannot be."""
-        if not self.is_read:
-            return None
-        try:
-            text = self.text()
-        except Exception as error:  # noqa: BLE001  (whatever is in the dict, the attempt's end must be stored)
-            logger.warning("job_id=%s event=checkpoint_not_saved error=%r", job_id, error)
-            return None
-        return None if text == self._saved else text
 
 
 def save_checkpoints_with_ends(ended: Iterable[Outcome]) -> None:
@@ -219,7 +102,7 @@ MARK: Final = 12
 _NO_KEYWORDS: Final[Mapping[str, Any]] = types.MappingProxyType({})
 
 #: Whose step's function runs in this context.
-_inside: contextvars.ContextVar[Steps | None] = contextvars.ContextVar("django_jobs_step", default=None)
+_inside: contextvars.ContextVar[SavedWork | None] = contextvars.ContextVar("django_jobs_step", default=None)
 
 
 class Call(NamedTuple):
@@ -276,15 +159,23 @@ class Step:
         return not self.has_ended
 
 
-class Steps:
-    """The steps of one attempt.
+# What a job's attempts have saved: the rows of its steps and of its checkpoint.
+
+
+class SavedWork:
+    """What the attempts of a job have saved, as one of them knows it. To be made in its handler's thread, as it begins.
 
     In the handler's own thread and task the order of the calls is the same in every attempt. There a step has a place
     among those of its name. Calls in other threads and tasks come in any order.
     """
 
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
+    def __init__(self, claimed: Claimed, *, has_earlier: bool) -> None:
+        """Make one; ``has_earlier`` tells that an earlier attempt may have saved something."""
+        self._attempt = Attempt(claimed.pk, claimed.attempt, claimed.worker_name)
+        #: The handler's own thread; None where that makes no difference.
+        self.thread: int | None = threading.get_ident()
+        #: Open when the handler begins: a test's transactions, which take the place of commits there.
+        self._depth = len(database.connection().atomic_blocks)
         self._taking = threading.Lock()
         self._names: Counter[str] = Counter()
         self._labels: set[str] = set()
@@ -293,21 +184,114 @@ class Steps:
         #: Those that have not returned, by name and digest, in the order of their calls.
         self._open: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
         #: The thread that is in a step now; None: none is.
-        self._thread: int | None = None
+        self._thread_in_step: int | None = None
         self._reading = threading.Lock()
         #: What earlier attempts have stored and this one has not asked for, by label.
         self._stored: dict[str, StoredStep] = {}
         #: The labels at the positions that are taken.
         self._positions: dict[int, str] = {}
         #: Up to here stored steps have been read; None: there are no more.
-        self._read_to: int | None = 0 if notes.may_have_more else None
+        self._read_to: int | None = 0 if has_earlier else None
+        #: The dict that the handler changes; JSON of what of it is saved, None where that is not known.
+        self.checkpoint: Any = {}
+        self._saved: str | None = "{}"
+        self.is_checkpoint_read = not has_earlier
+
+    # The rows; a test's context keeps them in memory.
+
+    def require_commits(self, what: str) -> None:
+        """Raise InvalidStep where what is stored now would not be committed at once."""
+        connection = database.connection()
+        # The handler may have taken the commits of this thread's connection into its own hands.
+        commits = connection.connection is None or connection.in_atomic_block or connection.autocommit
+        if len(connection.atomic_blocks) > self._depth or not commits:
+            text = (
+                "%(what)s cannot be stored inside an open transaction: it would be lost if that rolls back, and would "
+                "hold the job's row until it ends. Leave the atomic block first, or open it inside the step's function."
+            )
+            raise InvalidStep(say(text, code="in_transaction", what=what))
+
+    def steps_from(self, position: int) -> list[StoredStep]:
+        """Return the first PAGE stored steps of this position and later ones, in their order."""
+        from django_jobs.models import JobStep
+
+        rows = JobStep.primary.filter(job_id=self._attempt.pk, position__gte=position).order_by("position")
+        return [StoredStep(*row) for row in rows.values_list(*StoredStep._fields)[:PAGE]]
+
+    def store_step(self, step: NewStep) -> Any:
+        """Store a step, and return its result as later attempts will read it. Raises AttemptLost."""
+        stored = _insisting(lambda: store().insert_step(self._attempt, step))
+        if stored is None:
+            raise AttemptLost
+        return stored.result
+
+    def stored_checkpoint(self) -> dict[str, Any]:
+        """Return the checkpoint that was saved last."""
+        from django_jobs.models import JobCheckpoint
+
+        found = JobCheckpoint.primary.filter(pk=self._attempt.pk).values_list("data", flat=True).first()
+        return found if isinstance(found, dict) else {}
+
+    def store_checkpoint(self, data: str) -> None:
+        """Store JSON as the checkpoint. Raises AttemptLost."""
+        if not _insisting(lambda: store().save_checkpoint(self._attempt, data)):
+            raise AttemptLost
+
+    # The checkpoint: a handler's own note for its next attempt.
+
+    def read_checkpoint(self) -> None:
+        """Read what is saved, unless that was done, or the handler has put another dict in its place."""
+        if not self.is_checkpoint_read:
+            self.checkpoint = self.stored_checkpoint()
+            self._saved = self.checkpoint_text()
+            self.is_checkpoint_read = True
+
+    def replace_checkpoint(self, value: Any) -> None:
+        """Put another dict in its place."""
+        self._saved = self._saved if self.is_checkpoint_read else None
+        self.checkpoint, self.is_checkpoint_read = value, True
+
+    def checkpoint_text(self) -> str:
+        """Return JSON of the dict. Raises InvalidStep where it is none, or cannot be stored."""
+        if not isinstance(self.checkpoint, dict):
+            text = f"{WHAT} must stay a dict; it is %(type)s now."
+            raise InvalidStep(say(text, code="not_a_dict", type=type(self.checkpoint).__name__))
+        try:
+            return encoded(self.checkpoint, WHAT, MAX_BYTES)[0]
+        except NotStorable as error:
+            raise InvalidStep(said(error)) from error
+
+    def save_checkpoint(self, text: str | None = None) -> None:
+        """Store the dict, or what :meth:`checkpoint_text` returned of it. Raises AttemptLost.
+
+        Raises InvalidStep in a transaction.
+        """
+        self.require_commits(WHAT)
+        if text is None:
+            self.read_checkpoint()
+            text = self.checkpoint_text()
+        self.store_checkpoint(text)
+        self._saved = text
+
+    def unsaved_checkpoint(self, job_id: str) -> str | None:
+        """Return the JSON to be stored with the end of the attempt; None where nothing changed, or it cannot be."""
+        if not self.is_checkpoint_read:
+            return None
+        try:
+            text = self.checkpoint_text()
+        except Exception as error:  # noqa: BLE001  (whatever is in the dict, the attempt's end must be stored)
+            logger.warning("job_id=%s event=checkpoint_not_saved error=%r", job_id, error)
+            return None
+        return None if text == self._saved else text
+
+    # The steps.
 
     @contextlib.contextmanager
     def in_one_thread(self, name: object) -> Iterator[None]:
         """Return a ``with`` block for a whole step. Raises InvalidStep while another thread is in one."""
         own = threading.get_ident()
         with self._taking:
-            if self._thread not in {None, own}:
+            if self._thread_in_step not in {None, own}:
                 raise InvalidStep(
                     say(
                         "Step %(step)r begins while another thread is in a step. "
@@ -316,11 +300,11 @@ class Steps:
                         step=name,
                     )
                 )
-            outer, self._thread = self._thread, own
+            outer, self._thread_in_step = self._thread_in_step, own
         try:
             yield
         finally:
-            self._thread = outer
+            self._thread_in_step = outer
 
     def take(
         self, name: object, function: object, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = _NO_KEYWORDS
@@ -357,7 +341,7 @@ class Steps:
         if len(self._labels) >= MAX_STEPS:
             text = f"A job may have {MAX_STEPS:,} steps; %(step)r would be one more. Join some."
             raise InvalidStep(say(text, code="too_many", step=call.name))
-        thread = self._notes.thread
+        thread = self.thread
         has_place = thread is None or coroutines.in_handler_itself(thread)
         if has_place:
             label = next(label for label in self._places(call.name) if label not in self._labels)
@@ -388,7 +372,7 @@ class Steps:
 
     def is_done(self, step: Step) -> bool:
         """Return whether the result of a step is stored; it then has that result. Raises StepOrderChanged."""
-        self._notes.require_commits(f"Step {step.title!r}")
+        self.require_commits(f"Step {step.title!r}")
         with self._reading:
             if not step.is_done and not step.has_begun:
                 self._look_for(step)
@@ -410,7 +394,7 @@ class Steps:
             raise StepOrderChanged(say(text, code="other_arguments", step=step.title))
 
     def _read_page(self, first: int) -> None:
-        found = self._notes.steps_from(first)
+        found = self.steps_from(first)
         self._stored |= {step.name: step for step in found}
         self._positions |= {step.position: step.name for step in found}
         self._read_to = found[-1].position if len(found) >= PAGE else None
@@ -443,7 +427,7 @@ class Steps:
             text = "%(text)s Let it return little, such as the id of what it made."
             raise InvalidStep(say(text, code=error.code, text=said(error), step=step.title)) from error
         new = NewStep(step.position, step.label, text, step.seconds, step.call.digest)
-        step.is_done, step.result = True, self._notes.store_step(new)
+        step.is_done, step.result = True, self.store_step(new)
         return step.result
 
 
