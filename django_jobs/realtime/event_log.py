@@ -1,6 +1,6 @@
 """Reading ids of events from the Execution Log: what a client missed, what a poll finds, and the events of some jobs.
 
-In which order they become visible is for the store to say (:mod:`django_jobs.engine.store.base.core`).
+In which order they become visible is for the store to say (:mod:`django_jobs.engine.store.base_core`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from django_jobs import submit_job
-from django_jobs.engine.store.postgresql import moves
+from django_jobs.engine.store import postgresql_moves as moves
 from django_jobs.models import Job, Organization
 from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, run_crowd

@@ -17,7 +17,7 @@ from tests.concurrency.conftest import CrowdedBroker
 from tests.concurrency.crowd import assert_histories_are_chains, is_small, make_queued, run_crowd
 from tests.support import verbs
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import INCREMENT, NOW, SCHEDULER, SYSTEM, WORKER, After, Move, Moved, Transactions
+from tests.support.verbs import INCREMENT, NOW, SCHEDULER, SYSTEM, WORKER, After, Move, Moved, Store
 
 LARGEST_SET, SMALLEST_SET = 200, 50
 #: A melee in which nothing moves for so many seconds is over; how long all its moves take is the machine's to say.
@@ -142,15 +142,15 @@ def renew_some(melee: Melee, chance: random.Random, pks: list[int]) -> list[Move
 def lost_races(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every lost race that the engine quietly repaired."""
     found: list[str] = []
-    original = Transactions.is_lost_race
+    original = Store.is_lost_race
 
-    def watch(self: Transactions, error: BaseException) -> bool:
+    def watch(self: Store, error: BaseException) -> bool:
         lost = original(self, error)
         if lost:
             found.append(str(error))
         return lost
 
-    monkeypatch.setattr(Transactions, "is_lost_race", watch)
+    monkeypatch.setattr(Store, "is_lost_race", watch)
     return found
 
 

@@ -1,6 +1,6 @@
 """Runs the whole suite, the processes that it starts included, with a store of the tester's choice.
 
-``DJANGO_JOBS_TEST_STORE`` is the dotted name of the class, such as ``django_jobs.engine.store.base.Store``.
+``DJANGO_JOBS_TEST_STORE`` is the dotted name of the class, such as ``django_jobs.engine.store.base_jobs.Store``.
 """
 
 from __future__ import annotations

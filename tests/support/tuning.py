@@ -235,8 +235,8 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     "in_flight_rest_factor": ("django_jobs.engine.dispatch.in_flight", "REST_FACTOR"),
     "in_flight_slow_seconds": ("django_jobs.engine.timing", "SLOW_COUNT_SECONDS"),
     "inserted_rows": (
-        ("django_jobs.engine.store.base.jobs", "MAX_ROWS"),
-        ("django_jobs.engine.store.postgresql.inserts", "MAX_ROWS"),
+        ("django_jobs.engine.store.base_jobs", "MAX_ROWS"),
+        ("django_jobs.engine.store.postgresql_inserts", "MAX_ROWS"),
     ),
     "lane_marks_bound_seconds": ("django_jobs.engine.timing", "WALK_MARK_SECONDS"),
     "lane_marks_lanes": ("django_jobs.engine.dispatch.backlog", "MARKED_LANES"),
@@ -309,7 +309,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     # What the system shows
     "memory_file": ("django_jobs.worker.processes", "_STATM"),
     "processes_directory": ("django_jobs.engine.machine", "_PROC"),
-    "server_look": ("django_jobs.engine.store.postgresql.core", "_LOOK"),
+    "server_look": ("django_jobs.engine.store.postgresql_core", "_LOOK"),
     "threads_directory": ("django_jobs.worker.processes", "_TASKS"),
     # Clocks
     "batch_put_clock": ("django_jobs.worker.in_hand", "time"),

@@ -37,7 +37,7 @@ from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_sha
 from django_jobs.engine.dispatch.new_jobs import TimeBudget
 from django_jobs.engine.dispatch.tickets import Queued
 from django_jobs.engine.ports import BrokerState, Queue, get_broker
-from django_jobs.engine.store.base.core import Moment
+from django_jobs.engine.store.base_core import Moment
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import Condition, Move, Moved
 from django_jobs.engine.transitions import move

@@ -24,7 +24,7 @@ from django_jobs.models import Job
 from django_jobs.statuses import Priority
 
 if TYPE_CHECKING:
-    from django_jobs.engine.store.base import Store
+    from django_jobs.engine.store.base_jobs import Store
 
 # Trying first what is quick, where that is not in vain too often.
 

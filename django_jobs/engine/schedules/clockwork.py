@@ -11,7 +11,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
 from django_jobs.engine.schedules import firing
 from django_jobs.engine.store import database
-from django_jobs.engine.store.base.core import Moment
+from django_jobs.engine.store.base_core import Moment
 from django_jobs.models import Schedule, ScheduleFiring
 
 #: So many of a schedule's newest firings are kept, and a few more until the next look at them.

@@ -30,7 +30,7 @@ from django_jobs.engine.json_storage import clean_text
 from django_jobs.engine.schedules.definitions import get_schedule, next_run, not_found
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
-from django_jobs.engine.store.base.core import Moment
+from django_jobs.engine.store.base_core import Moment
 from django_jobs.engine.store.database import fresh_reads
 from django_jobs.engine.submission import submit, targets
 from django_jobs.exceptions import JobsError, OrganizationNotFound, PolicyFailed, RetryableRefusal

@@ -1,6 +1,6 @@
 """What a database does for the engine.
 
-``database.store()`` is the object that is asked: ``base`` is right on every vendor; ``postgresql``, ``mariadb`` and
+``database.store()`` is the object that is asked: ``base_*`` is right on every vendor; ``postgresql_*``, ``mariadb`` and
 ``sqlite`` override what they do better, or cannot do. Another database is another such class, named in ``database``. No
 other package asks which vendor a database is of.
 """

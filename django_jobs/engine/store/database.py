@@ -21,7 +21,7 @@ from django_jobs.conf import primary_alias
 from django_jobs.engine import timing
 
 if TYPE_CHECKING:
-    from django_jobs.engine.store.base import Store
+    from django_jobs.engine.store.base_jobs import Store
 
 # The engine's way to the database: which one, its clock, transactions, and connections that broke.
 #
@@ -271,7 +271,7 @@ def kind_for(vendor: str) -> type[Store]:
     # Here, because stores stand on the models, and this module is imported before these can be. And one at a time: a
     # process needs its own database's, and PostgreSQL's alone is half a megabyte.
     if vendor == "postgresql":
-        from django_jobs.engine.store.postgresql import PostgreSQLStore
+        from django_jobs.engine.store.postgresql_moves import PostgreSQLStore
 
         return PostgreSQLStore
     if vendor == "mysql":
@@ -282,7 +282,7 @@ def kind_for(vendor: str) -> type[Store]:
         from django_jobs.engine.store.sqlite import SQLiteStore
 
         return SQLiteStore
-    from django_jobs.engine.store.base import Store
+    from django_jobs.engine.store.base_jobs import Store
 
     return Store
 

@@ -13,8 +13,8 @@ from django.db import DatabaseError, Error, transaction
 from django.db.models import QuerySet
 
 from django_jobs.engine import timing
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.core import PROBES, SILENCE, socket_of
+from django_jobs.engine.store.base_core import PROBES, SILENCE, socket_of
+from django_jobs.engine.store.base_jobs import Store
 from django_jobs.models import DuplicateGate, DuplicateKey, Job
 from django_jobs.models.job import GATES
 from django_jobs.statuses import DISPATCHABLE

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 
-from django_jobs.engine.store.base import Store
+from django_jobs.engine.store.base_jobs import Store
 from django_jobs.engine.store.values import Horizon
 from django_jobs.models import DuplicateKey, ExecutionLog
 

@@ -21,5 +21,5 @@ believes in the line, and holds its locks for longer than the process knows; out
 the line just breaks. The server's own word decides whether a transaction is open.
 
 The suite runs with the portable store as well, which other databases have most of, when ``DJANGO_JOBS_TEST_STORE`` is
-``django_jobs.engine.store.base.Store``.
+``django_jobs.engine.store.base_jobs.Store``.
 """

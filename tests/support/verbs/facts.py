@@ -109,13 +109,13 @@ if TYPE_CHECKING:
     from django_jobs.engine.schedules.clockwork import KEPT as FIRINGS_KEPT
     from django_jobs.engine.schedules.clockwork import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
     from django_jobs.engine.store.values import COUNTERS
-    from django_jobs.engine.store.base.core import MAX_TRIES as TRANSACTION_TRIES
+    from django_jobs.engine.store.base_core import MAX_TRIES as TRANSACTION_TRIES
     from django_jobs.engine.store.values import ALL_TYPES
     from django_jobs.engine.store.values import LANE_BEGIN
-    from django_jobs.engine.store.postgresql.inserts import SHAPES as INSERTION_SHAPES
-    from django_jobs.engine.store.postgresql.inserts import AHEAD as ROWS_AHEAD
-    from django_jobs.engine.store.postgresql.core import FEW as FEW_ROWS
-    from django_jobs.engine.store.postgresql.core import MARK as STATEMENT_MARK
+    from django_jobs.engine.store.postgresql_inserts import SHAPES as INSERTION_SHAPES
+    from django_jobs.engine.store.postgresql_inserts import AHEAD as ROWS_AHEAD
+    from django_jobs.engine.store.postgresql_core import FEW as FEW_ROWS
+    from django_jobs.engine.store.postgresql_core import MARK as STATEMENT_MARK
     from django_jobs.engine.submission.values import MAX_METADATA_BYTES
     from django_jobs.engine.submission.targets import ASKED as ASKED_AT_ONCE
     from django_jobs.engine.store.values import INCREMENT

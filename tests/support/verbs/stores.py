@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.values import start_of as start_of_span
     from django_jobs.engine.store.values import TallyKey as ActivityPlace
     from django_jobs.engine.store.values import Tally
-    from django_jobs.engine.store.base import Store
-    from django_jobs.engine.store.base.core import as_moment
-    from django_jobs.engine.store.base.core import Transactions
+    from django_jobs.engine.store.base_jobs import Store
+    from django_jobs.engine.store.base_core import as_moment
     from django_jobs.engine.store.database import store
     from django_jobs.engine.store.database import kind_for as store_kind_for
     from django_jobs.engine.store.database import store_of
@@ -47,11 +46,11 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.organization_ids import current_ids as current_organization_ids
     from django_jobs.engine.memory import forget_all as forget_organization_ids
     from django_jobs.engine.store.organization_ids import recent_ids as recent_organization_ids
-    from django_jobs.engine.store.postgresql.core import next_key
-    from django_jobs.engine.store.postgresql.core import without_length
-    from django_jobs.engine.store.postgresql.inserts import sql_lock as new_job_lock_sql
-    from django_jobs.engine.store.postgresql.core import Slot as ColumnSlot
-    from django_jobs.engine.store.postgresql.core import may_prepare
+    from django_jobs.engine.store.postgresql_core import next_key
+    from django_jobs.engine.store.postgresql_core import without_length
+    from django_jobs.engine.store.postgresql_inserts import sql_lock as new_job_lock_sql
+    from django_jobs.engine.store.postgresql_core import Slot as ColumnSlot
+    from django_jobs.engine.store.postgresql_core import may_prepare
     from django_jobs.engine.store.schema import lacks_columns
     from django_jobs.engine.store.schema import unapplied_migrations
     from django_jobs.engine.store.sqlite import SQLiteStore

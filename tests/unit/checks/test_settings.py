@@ -105,7 +105,7 @@ def test_mysql_alone_is_refused(
     monkeypatch: pytest.MonkeyPatch, vendor: str, is_mariadb: bool, expected: list[str]
 ) -> None:
     connections = {"default": SimpleNamespace(vendor=vendor, mysql_is_mariadb=is_mariadb, settings_dict={})}
-    monkeypatch.setattr("django_jobs.engine.store.base.Store.hides_changes", lambda _: False)
+    monkeypatch.setattr("django_jobs.engine.store.base_jobs.Store.hides_changes", lambda _: False)
     monkeypatch.setattr("django_jobs.engine.store.mariadb.MariaDBStore.hides_changes", lambda _: False)
     monkeypatch.setattr("django.db.connections", connections)
     assert ids(verbs.check_database(databases=["default"])) == expected

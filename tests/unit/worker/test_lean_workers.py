@@ -64,7 +64,7 @@ from django.db import connection
 from django_jobs.engine.store import database
 
 database.load_lines()
-stores = {"postgresql": "postgresql", "mysql": "mariadb", "sqlite": "sqlite"}
+stores = {"postgresql": "postgresql_core", "mysql": "mariadb", "sqlite": "sqlite"}
 loaded = [name for name in stores.values() if f"django_jobs.engine.store.{name}" in sys.modules]
 print(loaded == [stores[connection.vendor]], connection.connection)
 """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import models
 
-from django_jobs.engine.store.postgresql import inserts
+from django_jobs.engine.store import postgresql_inserts as inserts
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from django_jobs.statuses import RunAfter
 from tests.support import verbs

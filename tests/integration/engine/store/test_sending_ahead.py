@@ -10,7 +10,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from django_jobs import submit_jobs
-from django_jobs.engine.store.postgresql import core
+from django_jobs.engine.store import postgresql_core as core
 from django_jobs.models import ExecutionLog, Job, JobType, Organization
 from tests.support import verbs
 from tests.support.stores import store_name

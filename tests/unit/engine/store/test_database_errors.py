@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import Error, IntegrityError, InterfaceError, InternalError, OperationalError
 
-from django_jobs.engine.store.postgresql import PostgreSQLStore
+from django_jobs.engine.store.postgresql_moves import PostgreSQLStore
 from tests.support.verbs import MariaDBStore, SQLiteStore, Store
 
 

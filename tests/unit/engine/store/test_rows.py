@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.store.postgresql.core import array, json_array, unnested
+from django_jobs.engine.store.postgresql_core import array, json_array, unnested
 from django_jobs.statuses import Priority, Status
 from tests.support.verbs import ColumnSlot
 

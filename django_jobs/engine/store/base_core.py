@@ -25,38 +25,31 @@ from django_jobs.engine.store.values import COUNTED_AS, Horizon, Tally, TallyKey
 from django_jobs.models import ExecutionLog, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Status
 
-# What every other need of a store builds on: the connection, the clock, locks, transactions and kinds of errors.
-
-
 M = TypeVar("M", bound=Model)
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 T = TypeVar("T")
-
 #: Of a statement: in the order of its ``%s``, or by the names in its ``%(name)s``.
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
-
 MAX_TRIES: Final = 8
+#: After so many probes without an answer, each so many seconds after the one before, the other end counts as gone.
+PROBES: Final = 3
+#: It has been silent for so many seconds by then.
+SILENCE: Final = timing.KEEPALIVE_IDLE_SECONDS + PROBES * timing.KEEPALIVE_PROBE_SECONDS
+#: How many polls make up this time.
+OPEN_POLLS: Final = 4
+CHUNK: Final = 2_000
+#: A row of the same status twice tells that something else was changed.
+_COUNTED: Final = Q(from_status="") | (
+    (Q(to_status__in=sorted(COUNTED_AS)) | Q(from_status=Status.RUNNING)) & ~Q(from_status=F("to_status"))
+)
+_READ_OF_EVENTS: Final = ("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
+_READ_OF_JOBS: Final = (
+    *("job_type_id", "organization_name", "attempt"),
+    *("created_at", "run_at", "started_at", "completed_at"),
+)
 
 
-def as_moment(value: Any) -> Any:
-    """Return a time as models have it. SQLite gives text, MariaDB a time without its zone, which is UTC."""
-    if isinstance(value, str):
-        value = dt.datetime.fromisoformat(value)
-    if value is None:
-        return None
-    return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
-
-
-class Moment(Now):
-    """The moment of a statement. SQLite compares texts, so it has as many digits there as stored ones have."""
-
-    def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
-        """Return SQL of the milliseconds, to which SQLite's clock counts, and three zeros."""
-        moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f000', 'NOW')"
-        return self.as_sql(compiler, connection, template=moment, **extra_context)
-
-
-class Transactions:
+class StoreCore:
     """One database, by its alias. An instance serves all threads; each thread has a connection of its own."""
 
     # Of every database that we know: a driver's codes are the same in every language, and none has two meanings.
@@ -213,66 +206,19 @@ class Transactions:
         """Return whether the database ended a statement that took too long: only this call has to wait."""
         return code_of(error) in self.too_slow
 
-
-def code_of(error: BaseException) -> str | int | None:
-    """Return the driver's code, which is the same in every language: an SQLSTATE, or the number of a vendor."""
-    cause = error.__cause__
-    state: str | None = getattr(cause, "sqlstate", None)
-    if state is None and cause is not None and cause.args and isinstance(cause.args[0], int):
-        return cause.args[0]
-    return state
-
-
-# An organization's primary key, as models have it and as this database does.
-
-
-class OrganizationKeys(Transactions):
-    """Keys of organizations as parameters of statements, and as rows give them."""
+    # An organization's primary key, as models have it and as this database does.
 
     def key_to_database(self, pk: Any) -> Any:
         """Return an organization's primary key as a parameter of a statement."""
-        return _organization().field.get_db_prep_value(pk, self.connection)
+        return _organization().output_field.get_db_prep_value(pk, self.connection)
 
     def key_from_database(self, value: Any) -> Any:
         """Return an organization's primary key as models have it: SQLite and MariaDB know no UUID, for one."""
-        column = _organization()
         for convert in _converters(self.alias):
-            value = convert(value, column.expression, self.connection)
+            value = convert(value, _organization(), self.connection)
         return value
 
-
-class _Column:
-    """The column of a job that has its organization's primary key."""
-
-    def __init__(self) -> None:
-        field: Any = Job._meta.get_field("organization")
-        self.expression = field.get_col(Job._meta.db_table)
-        self.field = self.expression.output_field
-
-
-@functools.cache
-def _organization() -> _Column:
-    return _Column()
-
-
-@functools.cache
-def _converters(alias: str) -> tuple[Callable[..., Any], ...]:
-    """What the ORM does to a value of that column that it reads: what the driver needs, then what the field does."""
-    connection, expression = connections[alias], _organization().expression
-    return (*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection))
-
-
-# The line between a process and its database server: how to end what the server does at the other end of it.
-
-
-#: After so many probes without an answer, each so many seconds after the one before, the other end counts as gone.
-PROBES: Final = 3
-#: It has been silent for so many seconds by then.
-SILENCE: Final = timing.KEEPALIVE_IDLE_SECONDS + PROBES * timing.KEEPALIVE_PROBE_SECONDS
-
-
-class Lines:
-    """What a database can do about a statement that is under way."""
+    # The line between a process and its database server: how to end what the server does at the other end of it.
 
     #: Whether the driver knows by itself that a statement is under way, and lets signal handlers run meanwhile.
     knows_activity: ClassVar[bool] = False
@@ -310,26 +256,14 @@ class Lines:
             with contextlib.suppress(OSError), socket_of(number) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
-
-def socket_of(number: int) -> socket.socket:
-    """Return a socket of our own for a driver's descriptor, which the driver may close meanwhile."""
-    return socket.socket(fileno=os.dup(number))
-
-
-# In which order rows of the Execution Log become visible.
-#
-# Ids are handed out before their transaction commits, so a lower id may become visible after a higher one. Where the
-# database does not tell which transactions are open, a transaction is taken to have ended after
-# timing.OPEN_TRANSACTION_SECONDS. The ids of one job are in order everywhere, because each change of a job waits for
-# the one before.
-
-
-#: How many polls make up this time.
-OPEN_POLLS: Final = 4
-
-
-class LogOrder(Transactions):
-    """Reading the log so that nothing is overlooked. An organization of None stands for everybody's log."""
+    # In which order rows of the Execution Log become visible.
+    #
+    # Ids are handed out before their transaction commits, so a lower id may become visible after a higher one.
+    # Where the database does not tell which transactions are open, a transaction is taken to have ended after
+    # timing.OPEN_TRANSACTION_SECONDS. The ids of one job are in order everywhere, because each change of a job
+    # waits for the one before.
+    #
+    # Reading the log so that nothing is overlooked. An organization of None stands for everybody's log.
 
     def log_horizon(self) -> Horizon:
         """Return which transactions may still be open, to be read outside a transaction of one's own."""
@@ -377,28 +311,7 @@ class LogOrder(Transactions):
         """Return how many marks a poll has to know."""
         return OPEN_POLLS
 
-
-def _first_id(rows: QuerySet[ExecutionLog]) -> int:
-    return rows.values_list("id", flat=True).first() or 0
-
-
-# Adding up what the Execution Log tells, row by row.
-
-
-CHUNK: Final = 2_000
-#: A row of the same status twice tells that something else was changed.
-_COUNTED: Final = Q(from_status="") | (
-    (Q(to_status__in=sorted(COUNTED_AS)) | Q(from_status=Status.RUNNING)) & ~Q(from_status=F("to_status"))
-)
-_READ_OF_EVENTS: Final = ("job_id", "from_status", "to_status", "timestamp", "attempt", "organization_id")
-_READ_OF_JOBS: Final = (
-    *("job_type_id", "organization_name", "attempt"),
-    *("created_at", "run_at", "started_at", "completed_at"),
-)
-
-
-class Tallies(Transactions):
-    """Sums of what happened."""
+    # Adding up what the Execution Log tells, row by row.
 
     def tally(self, after: int, last: int) -> dict[TallyKey, Tally]:
         """Return the sums of the log rows with ids above ``after``, up to ``last``, by minute, type and organization.
@@ -422,6 +335,56 @@ class Tallies(Transactions):
             tallies[place].organization_name = job.organization_name
             _count(tallies[place], event, job, freed.get(event.job_id))
         return tallies
+
+
+def as_moment(value: Any) -> Any:
+    """Return a time as models have it. SQLite gives text, MariaDB a time without its zone, which is UTC."""
+    if isinstance(value, str):
+        value = dt.datetime.fromisoformat(value)
+    if value is None:
+        return None
+    return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+
+
+class Moment(Now):
+    """The moment of a statement. SQLite compares texts, so it has as many digits there as stored ones have."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra_context: Any) -> Any:
+        """Return SQL of the milliseconds, to which SQLite's clock counts, and three zeros."""
+        moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f000', 'NOW')"
+        return self.as_sql(compiler, connection, template=moment, **extra_context)
+
+
+def code_of(error: BaseException) -> str | int | None:
+    """Return the driver's code, which is the same in every language: an SQLSTATE, or the number of a vendor."""
+    cause = error.__cause__
+    state: str | None = getattr(cause, "sqlstate", None)
+    if state is None and cause is not None and cause.args and isinstance(cause.args[0], int):
+        return cause.args[0]
+    return state
+
+
+@functools.cache
+def _organization() -> Any:
+    """Return the column of a job that has its organization's primary key."""
+    field: Any = Job._meta.get_field("organization")
+    return field.get_col(Job._meta.db_table)
+
+
+@functools.cache
+def _converters(alias: str) -> tuple[Callable[..., Any], ...]:
+    """What the ORM does to a value of that column that it reads: what the driver needs, then what the field does."""
+    connection, expression = connections[alias], _organization()
+    return (*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection))
+
+
+def socket_of(number: int) -> socket.socket:
+    """Return a socket of our own for a driver's descriptor, which the driver may close meanwhile."""
+    return socket.socket(fileno=os.dup(number))
+
+
+def _first_id(rows: QuerySet[ExecutionLog]) -> int:
+    return rows.values_list("id", flat=True).first() or 0
 
 
 def _count(found: Tally, event: ExecutionLog, job: Job, freed_at: dt.datetime | None) -> None:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 from django.db.models import QuerySet
 
 from django_jobs.engine import timing
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.backlog import LANE_ORDER, NO_MARKS
-from django_jobs.engine.store.postgresql.core import columns_of
+from django_jobs.engine.store.base_backlog import LANE_ORDER, NO_MARKS
+from django_jobs.engine.store.postgresql_core import columns_of
+from django_jobs.engine.store.postgresql_reads import PostgreSQLReads
 from django_jobs.engine.store.values import (
     ALL_TYPES,
     LANE_BEGIN,
@@ -25,13 +25,8 @@ from django_jobs.engine.store.values import (
 )
 from django_jobs.models import Job
 
-# The statement that walks over the lanes of several types, each from lane to lane by the index.
-
-
 #: The columns of the index of lanes.
 INDEX: Final = ("is_delayed", "priority", "job_type_id", "organization_id", "lane_key", "ready_at", "id")
-
-
 #: Below every key of a lane.
 _LEAST: Final = "'-9223372036854775808'::bigint"
 
@@ -86,10 +81,22 @@ _WALK: Final = Bound(
     "walk.n",
     "walk.m",
 )
+#: What a walk reads of a lane's first job.
+_LANE: Final = "job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, id AS i"
+#: Whether the other lanes of a step's organization and type are hopped over, and whether its lane counts for a page's
+#: size. Looking a key up in an object is much quicker than asking rows, and than comparing it with all of an array.
+_STATE: Final = (
+    "(SELECT is_passed, NOT is_passed AND NOT jsonb_exists((SELECT of_keys FROM closed), "
+    "{t} || ' ' || step.o || ' ' || step.k) AS is_open FROM (SELECT jsonb_exists(passed, {t} || ' ' || step.o) "
+    f"OR jsonb_exists(passed, '{ALL_TYPES}' || ' ' || step.o) AS is_passed FROM closed) AS found)"
+)
+T = TypeVar("T")
 
 
-class LaneStatements(Store):
-    """Makes the statement."""
+class PostgreSQLLanes(PostgreSQLReads):
+    """The walk over the lanes, and counts beside a long snapshot."""
+
+    # The statement that walks over the lanes of several types, each from lane to lane by the index.
 
     in_lane: ClassVar[str] = "priority = (SELECT %s::smallint) AND ready_at IS NOT NULL AND NOT is_delayed"
 
@@ -177,50 +184,17 @@ class LaneStatements(Store):
             f"LATERAL (SELECT * FROM ({choices}) AS choices(turn, o, k, r, i) ORDER BY turn LIMIT 1) AS found"
         )
 
-
-#: What a walk reads of a lane's first job.
-_LANE: Final = "job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, id AS i"
-
-
-#: Whether the other lanes of a step's organization and type are hopped over, and whether its lane counts for a page's
-#: size. Looking a key up in an object is much quicker than asking rows, and than comparing it with all of an array.
-_STATE: Final = (
-    "(SELECT is_passed, NOT is_passed AND NOT jsonb_exists((SELECT of_keys FROM closed), "
-    "{t} || ' ' || step.o || ' ' || step.k) AS is_open FROM (SELECT jsonb_exists(passed, {t} || ' ' || step.o) "
-    f"OR jsonb_exists(passed, '{ALL_TYPES}' || ' ' || step.o) AS is_passed FROM closed) AS found)"
-)
-
-
-def _closed(key: str) -> str:
-    """Return the part that has, as texts, the lanes that are full, and the organizations and types that are passed."""
-    full = f"unnest(%(full_t)s::text[], %(full_o)s::{key}[], %(full_k)s::bigint[]) AS f(t, o, k)"
-    passed = f"unnest(%(passed_t)s::text[], %(passed_o)s::{key}[]) AS p(t, o)"
-    return (
-        "closed(of_keys, passed) AS MATERIALIZED (SELECT "
-        f"coalesce((SELECT jsonb_object_agg(t || ' ' || o || ' ' || k, 1) FROM {full}), '{{}}'), "
-        f"coalesce((SELECT jsonb_object_agg(t || ' ' || o, 1) FROM {passed}), '{{}}')), "
-    )
-
-
-def named(condition: str) -> str:
-    return condition.replace("%s", "%(priority)s")
-
-
-# The walk over the lanes in one statement, which may begin behind dead entries.
-#
-# The hop to a lane visits every entry of the index before the lane's first job. While a snapshot is open, the entries
-# of jobs that went stay there, in front of each lane. So a walk may be given marks: it looks at the lanes between two
-# marked ones as ever, bounded by the second, and at a marked lane from its mark on.
-#
-# None of this may hang on what the last ANALYZE saw. Where it met no job of a priority, type or organization, the
-# planner takes another index for as good as the one of the lanes, reads all that is in it, ended jobs included, and
-# sorts what is left, at every step of a walk. So it is left no other way: a value in a subselect fits no predicate of a
-# partial index that leaves out what is usual; and a lane is given by bounds of a row whose first column is in no other
-# index, in the order of all columns.
-
-
-class LaneWalks(LaneStatements):
-    """Hops from lane to lane by the index, inside the database."""
+    # The walk over the lanes in one statement, which may begin behind dead entries.
+    #
+    # The hop to a lane visits every entry of the index before the lane's first job. While a snapshot is open, the
+    # entries of jobs that went stay there, in front of each lane. So a walk may be given marks: it looks at the
+    # lanes between two marked ones as ever, bounded by the second, and at a marked lane from its mark on.
+    #
+    # None of this may hang on what the last ANALYZE saw. Where it met no job of a priority, type or organization,
+    # the planner takes another index for as good as the one of the lanes, reads all that is in it, ended jobs
+    # included, and sorts what is left, at every step of a walk. So it is left no other way: a value in a subselect
+    # fits no predicate of a partial index that leaves out what is usual; and a lane is given by bounds of a row
+    # whose first column is in no other index, in the order of all columns.
 
     marks_lanes: ClassVar[bool] = True
     in_delayed_lane: ClassVar[str] = (
@@ -354,44 +328,12 @@ class LaneWalks(LaneStatements):
             for organization_key, job_type, key, ready_at, pk, is_due, is_behind, is_old, limit in rows
         ]
 
-
-@functools.cache
-def _heads_sql(jobs: str, key: str, bound: int) -> str:
-    """Return SQL for the first jobs of lanes, of none more than the ``bound``.
-
-    That is a number in the statement for the planner's sake: behind a limit that it does not know it expects a tenth of
-    the table, and the server would compile such a plan at each execution, which takes longer than all else.
-    Where a lane ends is no condition of the scan: one on a row of columns would not end it, and one on the type would
-    make an index of all jobs of a type look as good. So what lies behind the lane is read, up to the limit, and left.
-    """
-    first = (
-        f"SELECT is_delayed AS d, priority AS p, job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, "
-        f"id AS i, attempt AS a FROM {jobs} WHERE ready_at IS NOT NULL AND ({', '.join(INDEX)}) >= "
-        "(%(delayed)s::boolean, %(priority)s::smallint, l.t, l.o, l.k, l.r, l.i) "
-        f"ORDER BY {', '.join(INDEX)} LIMIT {bound}"
-    )
-    kinds = {"t": "text", "o": key, "k": "bigint", "r": "timestamptz", "i": "bigint", "m": "bigint"}
-    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in kinds.items())
-    lanes = f"unnest({arrays}) WITH ORDINALITY AS l(t, o, k, r, i, m, n)"
-    own = "d = %(delayed)s::boolean AND p = %(priority)s::smallint AND f.t = l.t AND f.o = l.o AND f.k = l.k"
-    return (
-        f"SELECT l.n, extract(epoch FROM f.r)::double precision, f.i, f.a FROM {lanes}, "
-        f"LATERAL (SELECT * FROM ({first}) AS b LIMIT l.m) AS f WHERE {own} AND (d OR f.r <= statement_timestamp())"
-    )
-
-
-# Counting what is in flight beside a long snapshot.
-#
-# While a snapshot is open, as a pg_dump holds one for as long as it takes, every job that was in flight leaves entries
-# in the index that nobody can remove. A count over the whole index visits all of them. One from a mark on visits those
-# that were queued since then, by the moment at which they were; and by their keys the few that were queued before.
-
-
-T = TypeVar("T")
-
-
-class PostgreSQLInFlightCounts(Store):
-    """Counts that begin at a mark."""
+    # Counting what is in flight beside a long snapshot.
+    #
+    # While a snapshot is open, as a pg_dump holds one for as long as it takes, every job that was in flight leaves
+    # entries in the index that nobody can remove. A count over the whole index visits all of them. One from a mark
+    # on visits those that were queued since then, by the moment at which they were; and by their keys the few that
+    # were queued before.
 
     def mark_in_flight(self, mark: InFlightMark | None = None) -> InFlightMark | None:
         rows, params = self._in_flight_rows(mark)
@@ -418,3 +360,43 @@ class PostgreSQLInFlightCounts(Store):
             f"WHERE {self.in_flight} AND (queued_at >= %s) IS NOT TRUE) AS rows WHERE TRUE"
         )
         return rows, [mark.since, mark.pks, mark.since]
+
+
+def _closed(key: str) -> str:
+    """Return the part that has, as texts, the lanes that are full, and the organizations and types that are passed."""
+    full = f"unnest(%(full_t)s::text[], %(full_o)s::{key}[], %(full_k)s::bigint[]) AS f(t, o, k)"
+    passed = f"unnest(%(passed_t)s::text[], %(passed_o)s::{key}[]) AS p(t, o)"
+    return (
+        "closed(of_keys, passed) AS MATERIALIZED (SELECT "
+        f"coalesce((SELECT jsonb_object_agg(t || ' ' || o || ' ' || k, 1) FROM {full}), '{{}}'), "
+        f"coalesce((SELECT jsonb_object_agg(t || ' ' || o, 1) FROM {passed}), '{{}}')), "
+    )
+
+
+def named(condition: str) -> str:
+    return condition.replace("%s", "%(priority)s")
+
+
+@functools.cache
+def _heads_sql(jobs: str, key: str, bound: int) -> str:
+    """Return SQL for the first jobs of lanes, of none more than the ``bound``.
+
+    That is a number in the statement for the planner's sake: behind a limit that it does not know it expects a tenth of
+    the table, and the server would compile such a plan at each execution, which takes longer than all else.
+    Where a lane ends is no condition of the scan: one on a row of columns would not end it, and one on the type would
+    make an index of all jobs of a type look as good. So what lies behind the lane is read, up to the limit, and left.
+    """
+    first = (
+        f"SELECT is_delayed AS d, priority AS p, job_type_id AS t, organization_id AS o, lane_key AS k, ready_at AS r, "
+        f"id AS i, attempt AS a FROM {jobs} WHERE ready_at IS NOT NULL AND ({', '.join(INDEX)}) >= "
+        "(%(delayed)s::boolean, %(priority)s::smallint, l.t, l.o, l.k, l.r, l.i) "
+        f"ORDER BY {', '.join(INDEX)} LIMIT {bound}"
+    )
+    kinds = {"t": "text", "o": key, "k": "bigint", "r": "timestamptz", "i": "bigint", "m": "bigint"}
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in kinds.items())
+    lanes = f"unnest({arrays}) WITH ORDINALITY AS l(t, o, k, r, i, m, n)"
+    own = "d = %(delayed)s::boolean AND p = %(priority)s::smallint AND f.t = l.t AND f.o = l.o AND f.k = l.k"
+    return (
+        f"SELECT l.n, extract(epoch FROM f.r)::double precision, f.i, f.a FROM {lanes}, "
+        f"LATERAL (SELECT * FROM ({first}) AS b LIMIT l.m) AS f WHERE {own} AND (d OR f.r <= statement_timestamp())"
+    )

@@ -15,8 +15,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from django_jobs.engine.store.base.backlog import LANE_ORDER, InFlightCounts
-from django_jobs.engine.store.base.core import Params, Transactions, as_moment
+from django_jobs.engine.store.base_backlog import LANE_ORDER, StoreBacklog
+from django_jobs.engine.store.base_core import Params, as_moment
 from django_jobs.engine.store.values import (
     INCREMENT,
     After,
@@ -51,24 +51,41 @@ from django_jobs.models import (
 from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, Status
 
-# What a move may ask of other rows, in the statement that moves the job where the database can do both at once.
-
-
 #: A system is idle where less is in flight; to count more would take longer.
 FEW_IN_FLIGHT: Final = 200
 #: That of the index of what is in flight, which makes the database use it: where much was in flight when it counted, it
 #: would sooner look for a few of them in the table. What can no longer be removed from the index lies at its beginning.
 _LATEST_FIRST: Final = "ORDER BY queued_at DESC"
-
 #: The limits of a type that are NULL where there is none.
 _LIMITS: Final = ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
+T = TypeVar("T")
+KEYS_AT_ONCE: Final = 500
+#: Keys looked for in one statement.
+READ_AT_ONCE: Final = 2_000
+MAX_ROWS: Final = 2_000
+#: Databases take a statement of some 16 MB without being told otherwise.
+MAX_BYTES: Final = 4_000_000
+#: What of a row is not simply a column of the job or of its type.
+_MADE = frozenset({"seconds_left", "organization", "starts_before", "is_limited", "starts_count"})
+#: The limits of a type by which every start counts, as SQL.
+_STARTS_COUNT = " OR ".join(
+    f"t.{name} IS NOT NULL"
+    for name in ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
+)
+#: A constraint compares these, so that one statement must write both.
+_CHECKED_TOGETHER: Final = frozenset({"status", "ready_at"})
+#: The counts of a batch and of a change.
+COUNTS: Final = ("total", *COUNTED.values())
 
 
-class Conditions(InFlightCounts):
-    """Conditions about what waits and what is in flight.
+class Store(StoreBacklog):
+    """All that the engine asks of a database, in a way that is right on every vendor: through the ORM and plain SQL.
 
-    Organizations are named by their keys as the database has them. Any value may be a mark that the caller replaces.
+    The store of a vendor overrides what its database does better, and what it cannot do in this way.
     """
+
+    # What a move may ask of other rows, in the statement that moves the job where the database can do both at once.
+    # Organizations are named by their keys as the database has them. Any value may be a mark that the caller replaces.
 
     def is_due(self, pk: Any) -> Condition:
         """Return the condition that a job waits and that its moment has come."""
@@ -126,26 +143,8 @@ class Conditions(InFlightCounts):
         )
         return Condition(sql, (organization_key, most_of_it, most_queued))
 
-
-# Duplicates: a key row names the job that was accepted last, and until when equal work is refused.
-
-
-T = TypeVar("T")
-
-KEYS_AT_ONCE: Final = 500
-#: Keys looked for in one statement.
-READ_AT_ONCE: Final = 2_000
-
-
-def _parts(keys: Iterable[T]) -> Iterator[list[T]]:
-    """Yield no more of the keys than one statement may have values."""
-    items = list(keys)
-    for start in range(0, len(items), READ_AT_ONCE):
-        yield items[start : start + READ_AT_ONCE]
-
-
-class Duplicates(Transactions):
-    """Who was first, exactly, however many submit the same work at the same moment."""
+    # Duplicates: a key row names the job that was accepted last, and until when equal work is refused. It tells who was
+    # first, exactly, however many submit the same work at the same moment.
 
     def after_migrate(self) -> None:
         """Fill the tables whose rows are the same in every installation."""
@@ -198,17 +197,8 @@ class Duplicates(Transactions):
         dead = Job.primary.filter(pk=OuterRef("job_id"), status__in=sorted(UNSUCCESSFUL))
         return keys.filter(Q(expires_at__lte=now) | Exists(dead))
 
-
-# New jobs with all that is stored beside their rows: the first log row, the duplicate key, links to their parents.
-
-
-MAX_ROWS: Final = 2_000
-#: Databases take a statement of some 16 MB without being told otherwise.
-MAX_BYTES: Final = 4_000_000
-
-
-class Insertion(Duplicates):
-    """Writing new jobs, one or many."""
+    # New jobs with all that is stored beside their rows: the first log row, the duplicate key, links to their
+    # parents.
 
     #: Whether a new job may be stored as Queued.
     queues_new_jobs: ClassVar[bool] = False
@@ -293,6 +283,150 @@ class Insertion(Duplicates):
         """Return whether these are still the valid ones; of none that can be so."""
         return versions is None
 
+    # What the claim reads: jobs and their types in one statement, because every job passes here.
+    #
+    # The same through the ORM took three times as long, most of it spent before the database was asked.
+
+    #: Whether :meth:`claim_known` claims anything.
+    claims_known: ClassVar[bool] = False
+    #: SQL that locks the jobs that are read, and leaves out those whose rows are in use; a store may have none.
+    sql_locks_jobs: ClassVar[str] = ""
+
+    def claim_rows(self, pks: Sequence[int], *, locks: bool = False) -> list[JobRow]:
+        """Return the jobs with these primary keys, in no order; with ``locks``, see :attr:`sql_locks_jobs`."""
+        if not pks:
+            return []
+        tenant, where, params = tenant_column(), *self._by_keys(pks)
+        columns = claim_columns(tenant, self.sql_now())
+        sql = _sql(tenant, self.sql_now()) + where + (self.sql_locks_jobs if locks else "")
+        asked = time.monotonic()
+        found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
+        return [claim_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
+
+    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
+        """Move a job, and return what happened and what :meth:`claim_rows` tells of it; in one statement.
+
+        It moves only if it has the type, its pool, the organization, the owner and so on of one of the ``known`` rows,
+        its type is open, and it has not expired. None where it did not move.
+        """
+        return None
+
+    def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
+        """Return SQL that a column's value is one of these keys, and its parameters."""
+        return f"IN ({', '.join(['%s'] * len(pks))})", list(pks)
+
+    # Moving a set of jobs to other statuses: lock and read, judge, update by id, log.
+
+    #: Whether a move may pass a status on its way.
+    passes_waypoints: ClassVar[bool] = False
+    #: By how much a job may be found due before :meth:`now` says so, where the two clocks differ in their steps.
+    clock_step: ClassVar[dt.timedelta] = dt.timedelta(0)
+
+    def move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
+        """Move these jobs, each of them once in the set, and return those that moved. All of it or nothing.
+
+        Rows are locked in ascending id before they are written, so that sets neither deadlock nor log a wrong source.
+        """
+        return self.in_transaction(lambda: self._move(moves, terms))
+
+    def _move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
+        only_if = terms.only_if
+        if only_if.sql and not self.fetch(f"SELECT {only_if.sql}", only_if.params)[0][0]:
+            return []
+        wanted = {item.pk: item for item in moves}
+        now = self.now()
+        # No filter on status here: on MariaDB it would lock ranges of that index, in another order than by id.
+        rows = self.locked(Job.primary.filter(pk__in=list(wanted)), skip=terms.skip_locked)
+        latest = now + self.clock_step
+        changes = [_Change(job, wanted[job.pk], now) for job in rows if _may(job, wanted[job.pk], terms, latest)]
+        _write(changes)
+        logs = ExecutionLog.primary.bulk_create([change.log(terms, now) for change in changes])
+        DependencyTask.primary.bulk_create([DependencyTask(job_id=change.job.pk) for change in changes if change.ends])
+        _note_batches([change for change in changes if change.job.batch_id is not None], now)
+        return [change.moved(terms, log.pk) for change, log in zip(changes, logs, strict=True)]
+
+    # Storing steps and checkpoints in the name of an attempt, as long as it owns its job. What is stored here and the
+    # end of the attempt exclude each other: both lock the job's row.
+
+    def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:
+        """Store a step and return it as it will be read; None where the attempt owns its job no longer.
+
+        Storing the same step of the same attempt again changes nothing: the answer to the first try may be lost.
+        """
+
+        def insert() -> StoredStep:
+            row = JobStep(
+                job_id=attempt.pk,
+                position=step.position,
+                name=step.name,
+                result=json.loads(step.result),
+                attempt=attempt.number,
+                done_at=self.now(),
+                seconds=step.seconds,
+                digest=step.digest,
+            )
+            JobStep.primary.bulk_create([row], ignore_conflicts=True)
+            stored = JobStep.primary.filter(job_id=attempt.pk, position=step.position)
+            return StoredStep(*stored.values_list(*StoredStep._fields).get())
+
+        return self.in_transaction(lambda: insert() if self._holds(attempt) else None)
+
+    def save_checkpoint(self, attempt: Attempt, data: str) -> bool:
+        """Store JSON as the job's checkpoint; return False where the attempt owns the job no longer."""
+
+        def save() -> bool:
+            self.write_checkpoint(attempt, data)
+            return True
+
+        return self.in_transaction(lambda: self._holds(attempt) and save())
+
+    def write_checkpoint(self, attempt: Attempt, data: str) -> None:
+        """Store JSON as the checkpoint of a job of which the caller has locked the row."""
+        row = JobCheckpoint(job_id=attempt.pk, data=json.loads(data), attempt=attempt.number, saved_at=self.now())
+        row.save(using=self.alias)
+
+    def _holds(self, attempt: Attempt) -> bool:
+        """Lock the job and return whether the attempt owns it by a lease that lasts."""
+        rows = Job.primary.filter(
+            pk=attempt.pk, attempt=attempt.number, worker_name=attempt.worker_name, status=Status.RUNNING
+        )
+        lasting = rows.extra(where=[f"lease_expires_at > {self.sql_now()}"])  # noqa: S610  (no value is in it)
+        return bool(self.locked(lasting.only("pk")))
+
+    # What batches need of a database beside rows: locks that those who add jobs share, and adding up what changed.
+    # Where a database has no lock that can be shared so, those who add jobs wait for each other.
+
+    def share_batches(self, pks: Sequence[int]) -> list[Batch]:
+        """Return these batches, and let nobody close or end them until the transaction ends; counts may be written."""
+        return list(self.locked(Batch.primary.filter(pk__in=pks)))
+
+    def own_batches(self, pks: Sequence[int]) -> list[int]:
+        """Lock these batches against those who add jobs too, and return which; nobody is waited for."""
+        return list(self.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
+
+    def close_batch(self, pk: int) -> Batch | None:
+        """Return the batch, locked against everybody; wait for those who add jobs. None where there is none."""
+        return self.locked(Batch.primary.filter(pk=pk)).first()
+
+    def add_up_batches(self, pks: Sequence[int], now: dt.datetime) -> list[Batch]:
+        """Add to these batches, which the transaction has locked, what changed; return those of which something did."""
+        changes: defaultdict[int, list[BatchChange]] = defaultdict(list)
+        for change in BatchChange.primary.filter(batch_id__in=pks):
+            changes[change.batch_id].append(change)
+        batches = list(Batch.primary.filter(pk__in=list(changes)).order_by("pk"))
+        for batch in batches:
+            _add(batch, changes[batch.pk], now)
+            batch.save(using=self.alias, update_fields=[*COUNTS, "started_at", "counted_at"])
+        BatchChange.primary.filter(pk__in=[change.pk for some in changes.values() for change in some]).delete()
+        return batches
+
+
+def _parts(keys: Iterable[T]) -> Iterator[list[T]]:
+    """Yield no more of the keys than one statement may have values."""
+    items = list(keys)
+    for start in range(0, len(items), READ_AT_ONCE):
+        yield items[start : start + READ_AT_ONCE]
+
 
 def _make_ready(new: NewJob, now: dt.datetime) -> None:
     job = new.job
@@ -325,52 +459,6 @@ def _size(new: NewJob) -> int:
     if new.encoded:
         return sum(map(len, new.encoded.values()))
     return len(json.dumps([new.job.input_parameters, new.job.metadata], cls=DjangoJSONEncoder))
-
-
-# What the claim reads: jobs and their types in one statement, because every job passes here.
-#
-# The same through the ORM took three times as long, most of it spent before the database was asked.
-
-
-#: What of a row is not simply a column of the job or of its type.
-_MADE = frozenset({"seconds_left", "organization", "starts_before", "is_limited", "starts_count"})
-#: The limits of a type by which every start counts, as SQL.
-_STARTS_COUNT = " OR ".join(
-    f"t.{name} IS NOT NULL"
-    for name in ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
-)
-
-
-class ClaimReads(Transactions):
-    """Reading what a worker is about to run."""
-
-    #: Whether :meth:`claim_known` claims anything.
-    claims_known: ClassVar[bool] = False
-    #: SQL that locks the jobs that are read, and leaves out those whose rows are in use; a store may have none.
-    sql_locks_jobs: ClassVar[str] = ""
-
-    def claim_rows(self, pks: Sequence[int], *, locks: bool = False) -> list[JobRow]:
-        """Return the jobs with these primary keys, in no order; with ``locks``, see :attr:`sql_locks_jobs`."""
-        if not pks:
-            return []
-        tenant, where, params = tenant_column(), *self._by_keys(pks)
-        columns = claim_columns(tenant, self.sql_now())
-        sql = _sql(tenant, self.sql_now()) + where + (self.sql_locks_jobs if locks else "")
-        asked = time.monotonic()
-        found = self.fetch(sql, params, rows=len(pks), newest=max(pks))
-        return [claim_row(dict(zip(columns, values, strict=True)), tenant, asked) for values in found]
-
-    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
-        """Move a job, and return what happened and what :meth:`claim_rows` tells of it; in one statement.
-
-        It moves only if it has the type, its pool, the organization, the owner and so on of one of the ``known`` rows,
-        its type is open, and it has not expired. None where it did not move.
-        """
-        return None
-
-    def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
-        """Return SQL that a column's value is one of these keys, and its parameters."""
-        return f"IN ({', '.join(['%s'] * len(pks))})", list(pks)
 
 
 def claim_row(values: dict[str, Any], tenant: TenantColumn, asked: float) -> JobRow:
@@ -421,41 +509,6 @@ def _sql(tenant: TenantColumn, now: str) -> str:
         f"SELECT {', '.join(claim_columns(tenant, now).values())} FROM {Job._meta.db_table} j "
         f"LEFT JOIN {JobType._meta.db_table} t ON t.type_name = j.job_type_id WHERE j.id "
     )
-
-
-# Moving a set of jobs to other statuses: lock and read, judge, update by id, log.
-
-
-class Moves(Transactions):
-    """Guarded changes of status."""
-
-    #: Whether a move may pass a status on its way.
-    passes_waypoints: ClassVar[bool] = False
-    #: By how much a job may be found due before :meth:`now` says so, where the two clocks differ in their steps.
-    clock_step: ClassVar[dt.timedelta] = dt.timedelta(0)
-
-    def move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
-        """Move these jobs, each of them once in the set, and return those that moved. All of it or nothing.
-
-        Rows are locked in ascending id before they are written, so that sets neither deadlock nor log a wrong source.
-        """
-        return self.in_transaction(lambda: self._move(moves, terms))
-
-    def _move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
-        only_if = terms.only_if
-        if only_if.sql and not self.fetch(f"SELECT {only_if.sql}", only_if.params)[0][0]:
-            return []
-        wanted = {item.pk: item for item in moves}
-        now = self.now()
-        # No filter on status here: on MariaDB it would lock ranges of that index, in another order than by id.
-        rows = self.locked(Job.primary.filter(pk__in=list(wanted)), skip=terms.skip_locked)
-        latest = now + self.clock_step
-        changes = [_Change(job, wanted[job.pk], now) for job in rows if _may(job, wanted[job.pk], terms, latest)]
-        _write(changes)
-        logs = ExecutionLog.primary.bulk_create([change.log(terms, now) for change in changes])
-        DependencyTask.primary.bulk_create([DependencyTask(job_id=change.job.pk) for change in changes if change.ends])
-        _note_batches([change for change in changes if change.job.batch_id is not None], now)
-        return [change.moved(terms, log.pk) for change, log in zip(changes, logs, strict=True)]
 
 
 def _may(job: Job, item: Move, terms: Terms, latest: dt.datetime) -> bool:
@@ -550,10 +603,6 @@ def _write(changes: Iterable[_Change]) -> None:
         _write_shape(jobs, names)
 
 
-#: A constraint compares these, so that one statement must write both.
-_CHECKED_TOGETHER: Final = frozenset({"status", "ready_at"})
-
-
 def _write_shape(jobs: list[Job], names: tuple[str, ...]) -> None:
     """Write fields that all share in one plain UPDATE, the rest by CASE."""
     shared: dict[str, Any] = {}
@@ -572,93 +621,6 @@ def _write_shape(jobs: list[Job], names: tuple[str, ...]) -> None:
         rows.bulk_update(jobs, varying)
     if shared:
         rows.filter(pk__in=[job.pk for job in jobs]).update(**shared)
-
-
-# Storing steps and checkpoints in the name of an attempt, as long as it owns its job.
-
-
-class StepWrites(Transactions):
-    """What is stored here and the end of the attempt exclude each other: both lock the job's row."""
-
-    def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:
-        """Store a step and return it as it will be read; None where the attempt owns its job no longer.
-
-        Storing the same step of the same attempt again changes nothing: the answer to the first try may be lost.
-        """
-
-        def insert() -> StoredStep:
-            row = JobStep(
-                job_id=attempt.pk,
-                position=step.position,
-                name=step.name,
-                result=json.loads(step.result),
-                attempt=attempt.number,
-                done_at=self.now(),
-                seconds=step.seconds,
-                digest=step.digest,
-            )
-            JobStep.primary.bulk_create([row], ignore_conflicts=True)
-            stored = JobStep.primary.filter(job_id=attempt.pk, position=step.position)
-            return StoredStep(*stored.values_list(*StoredStep._fields).get())
-
-        return self.in_transaction(lambda: insert() if self._holds(attempt) else None)
-
-    def save_checkpoint(self, attempt: Attempt, data: str) -> bool:
-        """Store JSON as the job's checkpoint; return False where the attempt owns the job no longer."""
-
-        def save() -> bool:
-            self.write_checkpoint(attempt, data)
-            return True
-
-        return self.in_transaction(lambda: self._holds(attempt) and save())
-
-    def write_checkpoint(self, attempt: Attempt, data: str) -> None:
-        """Store JSON as the checkpoint of a job of which the caller has locked the row."""
-        row = JobCheckpoint(job_id=attempt.pk, data=json.loads(data), attempt=attempt.number, saved_at=self.now())
-        row.save(using=self.alias)
-
-    def _holds(self, attempt: Attempt) -> bool:
-        """Lock the job and return whether the attempt owns it by a lease that lasts."""
-        rows = Job.primary.filter(
-            pk=attempt.pk, attempt=attempt.number, worker_name=attempt.worker_name, status=Status.RUNNING
-        )
-        lasting = rows.extra(where=[f"lease_expires_at > {self.sql_now()}"])  # noqa: S610  (no value is in it)
-        return bool(self.locked(lasting.only("pk")))
-
-
-# What batches need of a database beside rows: locks that those who add jobs share, and adding up what changed.
-
-
-#: The counts of a batch and of a change.
-COUNTS: Final = ("total", *COUNTED.values())
-
-
-class BatchLocks(Transactions):
-    """Locks on batches. Where a database has no lock that can be shared so, those who add jobs wait for each other."""
-
-    def share_batches(self, pks: Sequence[int]) -> list[Batch]:
-        """Return these batches, and let nobody close or end them until the transaction ends; counts may be written."""
-        return list(self.locked(Batch.primary.filter(pk__in=pks)))
-
-    def own_batches(self, pks: Sequence[int]) -> list[int]:
-        """Lock these batches against those who add jobs too, and return which; nobody is waited for."""
-        return list(self.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
-
-    def close_batch(self, pk: int) -> Batch | None:
-        """Return the batch, locked against everybody; wait for those who add jobs. None where there is none."""
-        return self.locked(Batch.primary.filter(pk=pk)).first()
-
-    def add_up_batches(self, pks: Sequence[int], now: dt.datetime) -> list[Batch]:
-        """Add to these batches, which the transaction has locked, what changed; return those of which something did."""
-        changes: defaultdict[int, list[BatchChange]] = defaultdict(list)
-        for change in BatchChange.primary.filter(batch_id__in=pks):
-            changes[change.batch_id].append(change)
-        batches = list(Batch.primary.filter(pk__in=list(changes)).order_by("pk"))
-        for batch in batches:
-            _add(batch, changes[batch.pk], now)
-            batch.save(using=self.alias, update_fields=[*COUNTS, "started_at", "counted_at"])
-        BatchChange.primary.filter(pk__in=[change.pk for some in changes.values() for change in some]).delete()
-        return batches
 
 
 def _add(batch: Batch, changes: Sequence[BatchChange], now: dt.datetime) -> None:

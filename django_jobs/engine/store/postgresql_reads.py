@@ -13,26 +13,59 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import BigIntegerField, CharField, F, Func, Q, QuerySet
 from django.db.models.functions import Greatest
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.backlog import LANE_ORDER
-from django_jobs.engine.store.base.jobs import COUNTS
-from django_jobs.engine.store.postgresql.core import array
+from django_jobs.engine.store.base_backlog import LANE_ORDER
+from django_jobs.engine.store.base_jobs import COUNTS
+from django_jobs.engine.store.postgresql_core import PostgreSQLCore, array
 from django_jobs.engine.store.values import CLASSES_PER_DECADE, COUNTED_AS, LEAST, MOST, Horizon, Tally, TallyKey
 from django_jobs.models import Batch, BatchChange, ExecutionLog, Installation, Job, JobDependency, Span
 from django_jobs.statuses import FAILED_FOR_GOOD, Priority, Status
 
-# Rows in the order of an index, also where nothing is known of the tables' sizes.
-
-
 _BOUND: Final = re.compile(r"(LIMIT|OFFSET) (\d+)(?=(?: OFFSET \d+)?\Z)")
+#: No transaction whose rows the statement sees has this id yet, but for one of another server.
+_NEXT: Final = Func(
+    template="GREATEST(pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
+    " pg_current_xact_id_if_assigned()::text::bigint + 1)",
+    output_field=BigIntegerField(),
+)
+_SERVER: Final = Func(
+    template="(SELECT system_identifier::text || '/' || tableoid FROM pg_control_system())",
+    output_field=CharField(max_length=40),
+)
+#: Among so many of the newest rows those of another server are looked for, once.
+_SEARCHED: Final = 1_000_000
+#: The next transaction of this server, and the oldest that is open, but for those that are known to be of another
+#: database and for one's own, which comes last.
+_OPEN: Final = """
+SELECT pg_snapshot_xmax(s)::text::bigint, (
+    SELECT min(x::text::bigint) FROM pg_snapshot_xip(s) x WHERE x::xid NOT IN (
+        SELECT l.transactionid FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND a.datname <> current_database()
+        UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database <> current_database()
+    )
+), pg_current_xact_id_if_assigned()::text::bigint
+FROM pg_current_snapshot() s
+"""
+_ADD_UP = f"""
+    WITH gone AS (
+        DELETE FROM "{BatchChange._meta.db_table}" WHERE batch_id = ANY(%s::bigint[]) RETURNING *
+    ), sums AS (
+        SELECT batch_id, min(started_at) AS started_at, {", ".join(f"sum({name}) AS {name}" for name in COUNTS)}
+        FROM gone GROUP BY batch_id
+    )
+    UPDATE "{Batch._meta.db_table}" b SET
+        {", ".join(f"{name} = b.{name} + s.{name}" for name in COUNTS)},
+        started_at = least(b.started_at, s.started_at), counted_at = %s
+    FROM sums s WHERE b.id = s.batch_id RETURNING b.*
+"""
 
 
-class PostgreSQLOffsets(Store):
-    """Hides limit and offset from the planner.
+class PostgreSQLReads(PostgreSQLCore):
+    """What is read and added up."""
 
-    Without statistics it takes a table's parts for smaller than these. It then reads all rows of the part, and sorts
-    them, instead of walking the index that has them in order. For a bound that it cannot know, it walks.
-    """
+    # Rows in the order of an index, also where nothing is known of the tables' sizes.
+    # They hide limit and offset from the planner. Without statistics it takes a table's parts for smaller than these.
+    # It then reads all rows of the part, and sorts them, instead of walking the index that has them in order. For a
+    # bound that it cannot know, it walks.
 
     def sql_in_order(self, rows: QuerySet[Any, Any]) -> tuple[str, tuple[Any, ...]]:
         sql, params = super().sql_in_order(rows)
@@ -59,17 +92,12 @@ class PostgreSQLOffsets(Store):
             cursor.execute(sql.replace(known, f"OFFSET (SELECT {offset})"), params)
             return list(cursor.fetchall())
 
-
-# The same with the planner left no other way than the index of a type's jobs.
-#
-# Where it takes a type for frequent, it would rather follow the primary key, past the jobs of all others, and find
-# none. So a type is never given as equal to a value: then the order by type is no order at all, and any index that is
-# in the order of the keys will do. Given as one of a list, or by bounds, it has to be in the order, and one index is in
-# it.
-
-
-class PostgreSQLTypeWalks(Store):
-    """Looking at the jobs of one type."""
+    # The same with the planner left no other way than the index of a type's jobs.
+    #
+    # Where it takes a type for frequent, it would rather follow the primary key, past the jobs of all others, and
+    # find none. So a type is never given as equal to a value: then the order by type is no order at all, and any
+    # index that is in the order of the keys will do. Given as one of a list, or by bounds, it has to be in the
+    # order, and one index is in it.
 
     def of_type(self, job_type: str, behind: Any = None) -> QuerySet[Job]:
         where, params = "job_type_id >= %s AND job_type_id <= %s", [job_type] * 2
@@ -83,12 +111,7 @@ class PostgreSQLTypeWalks(Store):
         rows = Job.primary.filter(organization_id=organization_pk, pk__lt=pk).order_by("job_type_id", "-pk")
         return rows.extra(where=["job_type_id = ANY(%s::text[])"], params=[array([job_type])])
 
-
-# The same type by type: of several at once the planner may read every job, or walk all lanes of a priority.
-
-
-class PostgreSQLBacklogCounts(Store):
-    """Counts that cost the same however many jobs wait."""
+    # The same type by type: of several at once the planner may read every job, or walk all lanes of a priority.
 
     def _sql_of_some(self, job_types: list[str], most: int, *, delayed: bool) -> tuple[str, list[Any]]:
         own = self._which(delayed=delayed).replace("(SELECT %s::smallint)", "urgency.p")
@@ -98,43 +121,13 @@ class PostgreSQLBacklogCounts(Store):
         )
         return sql, [array(job_types), array([int(priority) for priority in Priority]), most]
 
-
-# In which order rows of the Execution Log become visible, exactly.
-#
-# Each row has its transaction's id and that of the oldest transaction that was open when it was written: whoever saw
-# the row has seen every transaction older than that one. Each server counts its transactions from its own beginning. So
-# the rows of a dump that was restored on another one are told apart by their ids in the log. A copy of a server's disk
-# has its number, but a table that was restored there is a new one.
-
-
-#: No transaction whose rows the statement sees has this id yet, but for one of another server.
-_NEXT: Final = Func(
-    template="GREATEST(pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
-    " pg_current_xact_id_if_assigned()::text::bigint + 1)",
-    output_field=BigIntegerField(),
-)
-_SERVER: Final = Func(
-    template="(SELECT system_identifier::text || '/' || tableoid FROM pg_control_system())",
-    output_field=CharField(max_length=40),
-)
-#: Among so many of the newest rows those of another server are looked for, once.
-_SEARCHED: Final = 1_000_000
-#: The next transaction of this server, and the oldest that is open, but for those that are known to be of another
-#: database and for one's own, which comes last.
-_OPEN: Final = """
-SELECT pg_snapshot_xmax(s)::text::bigint, (
-    SELECT min(x::text::bigint) FROM pg_snapshot_xip(s) x WHERE x::xid NOT IN (
-        SELECT l.transactionid FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-        WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND a.datname <> current_database()
-        UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database <> current_database()
-    )
-), pg_current_xact_id_if_assigned()::text::bigint
-FROM pg_current_snapshot() s
-"""
-
-
-class PostgreSQLLogOrder(Store):
-    """Reading the log so that nothing is overlooked. An organization's marks are ids of transactions."""
+    # In which order rows of the Execution Log become visible, exactly.
+    #
+    # Each row has its transaction's id and that of the oldest transaction that was open when it was written:
+    # whoever saw the row has seen every transaction older than that one. Each server counts its transactions from
+    # its own beginning. So the rows of a dump that was restored on another one are told apart by their ids in the
+    # log. A copy of a server's disk has its number, but a table that was restored there is a new one.
+    # An organization's marks are ids of transactions.
 
     def log_horizon(self) -> Horizon:
         self._foreign_id()  # while few rows have come since a dump was restored
@@ -185,34 +178,7 @@ class PostgreSQLLogOrder(Store):
     def marks_kept(self, organization_pk: Any) -> int:
         return super().marks_kept(None) if organization_pk is None else 1
 
-
-def _newest(rows: QuerySet[ExecutionLog]) -> int:
-    """Return the id of the newest of these rows, 0 without any."""
-    # Not by both columns at once: that may sort all rows of the organization. A row of another database has none.
-    last = rows.filter(transaction_id__isnull=False).order_by("-transaction_id").values("transaction_id")[:1]
-    return rows.filter(transaction_id=last).order_by("-id").values_list("id", flat=True).first() or 0
-
-
-# Adding up what the Execution Log tells, in the database.
-
-
-class _Row(NamedTuple):
-    """Like events of one minute, type and organization, of one class of the histogram if they are measured."""
-
-    starts_at: dt.datetime
-    job_type: str
-    organization: Any
-    organization_name: str
-    counted_as: str | None
-    ended_as: str | None
-    histogram_key: int | None
-    number: int
-    seconds: float
-    failed: int
-
-
-class PostgreSQLTallies(Store):
-    """Sums of what happened, in one statement: of some ten thousand rows only the sums travel."""
+    # Adding up what the Execution Log tells, in one statement: of some ten thousand rows only the sums travel.
 
     def tally(self, after: int, last: int) -> dict[TallyKey, Tally]:
         tallies: dict[TallyKey, Tally] = defaultdict(Tally)
@@ -229,6 +195,42 @@ class PostgreSQLTallies(Store):
             )
             _add(tallies[place], row)
         return tallies
+
+    # Batches: locks that those who add jobs share, and adding up in one statement.
+
+    def share_batches(self, pks: Sequence[int]) -> list[Batch]:
+        return list(Batch.primary.raw(_locked("*", "FOR KEY SHARE"), [array(list(pks))]))
+
+    def own_batches(self, pks: Sequence[int]) -> list[int]:
+        return [pk for (pk,) in self.fetch(_locked("id", "FOR UPDATE SKIP LOCKED"), [array(list(pks))])]
+
+    def close_batch(self, pk: int) -> Batch | None:
+        return next(iter(Batch.primary.raw(_locked("*", "FOR UPDATE"), [array([pk])])), None)
+
+    def add_up_batches(self, pks: Sequence[int], now: dt.datetime) -> list[Batch]:
+        return list(Batch.primary.raw(_ADD_UP, [array(list(pks)), now]))
+
+
+def _newest(rows: QuerySet[ExecutionLog]) -> int:
+    """Return the id of the newest of these rows, 0 without any."""
+    # Not by both columns at once: that may sort all rows of the organization. A row of another database has none.
+    last = rows.filter(transaction_id__isnull=False).order_by("-transaction_id").values("transaction_id")[:1]
+    return rows.filter(transaction_id=last).order_by("-id").values_list("id", flat=True).first() or 0
+
+
+class _Row(NamedTuple):
+    """Like events of one minute, type and organization, of one class of the histogram if they are measured."""
+
+    starts_at: dt.datetime
+    job_type: str
+    organization: Any
+    organization_name: str
+    counted_as: str | None
+    ended_as: str | None
+    histogram_key: int | None
+    number: int
+    seconds: float
+    failed: int
 
 
 def _add(found: Tally, row: _Row) -> None:
@@ -314,38 +316,5 @@ def _columns() -> dict[str, str]:
     }
 
 
-# Batches: locks that those who add jobs share, and adding up in one statement.
-
-
-class PostgreSQLBatches(Store):
-    """Locks and counts of batches."""
-
-    def share_batches(self, pks: Sequence[int]) -> list[Batch]:
-        return list(Batch.primary.raw(_locked("*", "FOR KEY SHARE"), [array(list(pks))]))
-
-    def own_batches(self, pks: Sequence[int]) -> list[int]:
-        return [pk for (pk,) in self.fetch(_locked("id", "FOR UPDATE SKIP LOCKED"), [array(list(pks))])]
-
-    def close_batch(self, pk: int) -> Batch | None:
-        return next(iter(Batch.primary.raw(_locked("*", "FOR UPDATE"), [array([pk])])), None)
-
-    def add_up_batches(self, pks: Sequence[int], now: dt.datetime) -> list[Batch]:
-        return list(Batch.primary.raw(_ADD_UP, [array(list(pks)), now]))
-
-
 def _locked(columns: str, strength: str) -> str:
     return f'SELECT {columns} FROM "{Batch._meta.db_table}" WHERE id = ANY(%s::bigint[]) ORDER BY id {strength}'
-
-
-_ADD_UP = f"""
-    WITH gone AS (
-        DELETE FROM "{BatchChange._meta.db_table}" WHERE batch_id = ANY(%s::bigint[]) RETURNING *
-    ), sums AS (
-        SELECT batch_id, min(started_at) AS started_at, {", ".join(f"sum({name}) AS {name}" for name in COUNTS)}
-        FROM gone GROUP BY batch_id
-    )
-    UPDATE "{Batch._meta.db_table}" b SET
-        {", ".join(f"{name} = b.{name} + s.{name}" for name in COUNTS)},
-        started_at = least(b.started_at, s.started_at), counted_at = %s
-    FROM sums s WHERE b.id = s.batch_id RETURNING b.*
-"""

@@ -12,18 +12,19 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.jobs import claim_columns, claim_row
-from django_jobs.engine.store.postgresql.core import (
+from django_jobs.engine.store.base_jobs import claim_columns, claim_row
+from django_jobs.engine.store.postgresql_core import (
     OLDEST_OPEN,
     OWN_TRANSACTION,
+    Slot,
     array,
     columns_of,
     insert,
     keys,
     next_key,
+    slot,
 )
-from django_jobs.engine.store.postgresql.inserts import preparations
+from django_jobs.engine.store.postgresql_inserts import PostgreSQLInserts, preparations
 from django_jobs.engine.store.values import (
     INCREMENT,
     After,
@@ -41,6 +42,169 @@ from django_jobs.engine.store.values import (
 from django_jobs.models import BatchChange, Breaker, DependencyTask, ExecutionLog, Job, JobCheckpoint, JobStep, JobType
 from django_jobs.models.batch import COUNTED
 from django_jobs.statuses import TERMINAL, BreakerState, Status
+
+#: What a move says of itself, beside the fields that it writes.
+SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "reason": "text", "traceback": "text"}
+#: Fields of :class:`Moved` that the statement tells, and where it has them from.
+TOLD: Final = {
+    "pk": "id",
+    "from_status": "from_status",
+    "to_status": "status",
+    "attempt": "attempt",
+    "job_type": "job_type_id",
+    "organization_name": "organization_name",
+    "priority": "priority",
+    "year": "year",
+    "has_children": "has_children",
+    "log_id": "log_id",
+    "via_log_id": "via_log_id",
+    "via_from": "via_from",
+    "organization_id": "organization_id",
+    "lane_key": "lane_key",
+    "queued_at": "queued_at",
+    "batch_id": "batch_id",
+}
+#: What every log row of a move has.
+_LOG: Final = {
+    "job_id": "id",
+    "timestamp": "statement_timestamp()",
+    "organization_id": "organization_id",
+    "transaction_id": OWN_TRANSACTION,
+    "oldest_open_id": OLDEST_OPEN,
+}
+#: What the statement returns of a job.
+ReadRow: TypeAlias = tuple[Any, ...]
+#: What is read of the job and its type, as they were before the move.
+_JOINED = f"""JOIN "{Job._meta.db_table}" j ON j.id = n.id
+            LEFT JOIN "{JobType._meta.db_table}" t ON t.type_name = j.job_type_id"""
+#: The lock makes the statement wait for a rescue that is under way; the conditions are asked again after that.
+_OWNED: Final = f"""FROM (
+        SELECT id FROM "{Job._meta.db_table}"
+        WHERE id = %(pk)s AND attempt = %(attempt)s AND worker_name = %(worker_name)s
+            AND status = '{Status.RUNNING}' AND lease_expires_at > statement_timestamp()
+        FOR NO KEY UPDATE
+    ) AS owned"""
+
+
+class PostgreSQLStore(PostgreSQLInserts):
+    """PostgreSQL 14 or later."""
+
+    # Moving a set of jobs in one statement. Values that all rows share go in once; others travel as arrays, one element
+    # a row.
+
+    passes_waypoints: ClassVar[bool] = True
+
+    def move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
+        """One statement for each shape, that is set of fields written; a single one is atomic by itself."""
+        first = moves[0].values.keys()
+        if all(item.values.keys() == first for item in moves):
+            return self._move_shape(moves, terms)
+        return self.in_transaction(lambda: self._move_shapes(moves, terms))
+
+    def _move_shapes(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
+        shapes: dict[frozenset[str], list[Move]] = defaultdict(list)
+        for item in moves:
+            shapes[frozenset(item.values)].append(item)
+        # Lock all of them in order before the first shape writes.
+        rows = Job.primary.filter(pk__in=[item.pk for item in moves])
+        list(self.locked(rows, skip=terms.skip_locked).values_list("pk"))
+        groups = sorted(shapes.values(), key=lambda group: group[0].pk)
+        return [moved for group in groups for moved in self._move_shape(group, terms)]
+
+    def _move_shape(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
+        wanted = {item.pk: item for item in moves}
+        return [moved_from(row, wanted[row[0]], terms) for row in self._fetch_moved(moves, terms)]
+
+    def _fetch_moved(self, moves: Sequence[Move], terms: Terms, told: str = "", joined: str = "") -> list[ReadRow]:
+        """Return of each job that moved what :class:`Moved` tells, and behind it what is ``told`` of a row ``joined``.
+
+        Rows that are joined are as they were before.
+        """
+        pks = [item.pk for item in moves]
+        params: dict[str, Any] = {"pks": array(pks), "sources": array(terms.sources), "worker_name": terms.worker_name}
+        params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
+        if terms.via is not None:
+            params |= {"via": terms.via.status, "via_actor": terms.via.actor.name, "via_kind": terms.via.actor.kind}
+        for number, value in enumerate(terms.only_if.params):
+            params[f"if_{number}"] = array(value) if type(value) is list else value
+        said = [slot(f"said_{name}", SAID[name], [getattr(item, name) for item in moves], params) for name in SAID]
+        written = [self._written(name, [item.values[name] for item in moves], params) for name in moves[0].values]
+        sql = sql_moves(
+            self.alias,
+            tuple(said),
+            tuple(written),
+            keys=keys("%(pks)s", len(pks)),
+            skip_locked=terms.skip_locked,
+            may_end=any(item.to_status in TERMINAL for item in moves),
+            joined_counts=counted({item.to_status for item in moves}),
+            left_counts=counted(set(terms.sources)),
+            only_due=terms.only_due,
+            only_own=terms.only_own,
+            only_if=terms.only_if.sql,
+            has_via=terms.via is not None,
+            told=told,
+            joined=joined,
+        )
+        return self.fetch(sql, params, rows=len(pks), newest=max(pks))
+
+    def _written(self, name: str, values: list[Any], params: dict[str, Any]) -> Written:
+        column, kind, is_json = columns_of(Job, self.alias)[_attribute(name)]
+        if values[0] is INCREMENT:
+            return Written(column, "increment")
+        if any(isinstance(value, After) for value in values):
+            values = [float(value.seconds) if isinstance(value, After) else None for value in values]
+            if all(seconds == 0 for seconds in values):
+                return Written(column, "now", is_place=name == "ready_at")
+            moments = slot(f"v_{name}", "double precision", values, params)
+            return Written(column, "after", moments, is_place=name == "ready_at")
+        if is_json:
+            values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
+        return Written(column, "plain", slot(f"v_{name}", kind, values, params))
+
+    # Claiming a job in the statement that reads it, where the answers to all questions that it raises are known.
+
+    claims_known: ClassVar[bool] = True
+
+    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
+        tenant = tenant_column()
+        columns = claim_columns(tenant, self.sql_now())
+        terms = replace(terms, only_if=Condition(_guard(self.alias, tenant), self._arrays(known)))
+        asked = time.monotonic()
+        rows = self._fetch_moved([item], terms, told=_told(tenant, self.sql_now()), joined=_JOINED)
+        if not rows:
+            return None
+        own = rows[0][-len(columns) :]
+        return moved_from(rows[0], item, terms), claim_row(dict(zip(columns, own, strict=True)), tenant, asked)
+
+    def _arrays(self, known: Sequence[JobRow]) -> tuple[Any, ...]:
+        """Return the values of the guard, in the order of its columns."""
+        prepare = dict(preparations())
+        columns = [
+            [row.job_type_id for row in known],
+            [row.handler_method for row in known],
+            [row.requires_permission for row in known],
+            [row.submit_by for row in known],
+            [row.pool for row in known],
+            [prepare["organization_id"](row.organization_id, self.connection) for row in known],
+            [row.organization for row in known],
+            [prepare["owner_id"](row.owner_id, self.connection) for row in known],
+            [row.owner_name for row in known],
+            [row.submitted_by_id is not None for row in known],
+        ]
+        return tuple(columns)
+
+    # Storing a step or a checkpoint in one statement, which locks the job's row and asks who owns it.
+
+    def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:
+        params = _params(attempt) | step._asdict()
+        rows = self.retried(lambda: self.fetch(_step_sql(), params, newest=attempt.pk))
+        # The database writes some JSON in its own way: 1e22 as a whole number, the keys of an object in its order.
+        return StoredStep(step.position, rows[0][0], json.loads(rows[0][1]), rows[0][2]) if rows else None
+
+    def save_checkpoint(self, attempt: Attempt, data: str) -> bool:
+        params = _params(attempt) | {"data": data}
+        return bool(self.retried(lambda: self.fetch(_checkpoint_sql(), params, newest=attempt.pk)))
+
 
 # What a move leaves beside its log rows, in the same statement: tasks for relatives, and changes of batches.
 #
@@ -78,40 +242,6 @@ def tasks() -> str:
 # Its text depends only on which fields are written and how each value travels, and is made once for each such shape.
 
 
-#: What a move says of itself, beside the fields that it writes.
-SAID: Final = {"to_status": "text", "attempt": "integer", "message": "text", "reason": "text", "traceback": "text"}
-#: Fields of :class:`Moved` that the statement tells, and where it has them from.
-TOLD: Final = {
-    "pk": "id",
-    "from_status": "from_status",
-    "to_status": "status",
-    "attempt": "attempt",
-    "job_type": "job_type_id",
-    "organization_name": "organization_name",
-    "priority": "priority",
-    "year": "year",
-    "has_children": "has_children",
-    "log_id": "log_id",
-    "via_log_id": "via_log_id",
-    "via_from": "via_from",
-    "organization_id": "organization_id",
-    "lane_key": "lane_key",
-    "queued_at": "queued_at",
-    "batch_id": "batch_id",
-}
-
-
-class Way(NamedTuple):
-    """How values get into the statement: in one slot, which is a parameter for all rows or a column of each."""
-
-    slot: str
-    kind: str
-    is_shared: bool
-
-    def __str__(self) -> str:
-        return f"%({self.slot})s::{self.kind}" if self.is_shared else self.slot
-
-
 class Written(NamedTuple):
     """A column that is written. ``how`` is increment or now, for which nothing is sent; after, or plain.
 
@@ -120,7 +250,7 @@ class Written(NamedTuple):
 
     column: str
     how: str
-    way: Way | None = None
+    slot: Slot | None = None
     is_place: bool = False
 
     def __str__(self) -> str:
@@ -130,9 +260,9 @@ class Written(NamedTuple):
             case "now":
                 return f"{self.column} = statement_timestamp(){self._ahead('j.head_start')}"
             case "after":
-                ahead = self._ahead(f"CASE WHEN {self.way} > 0 THEN 0 ELSE j.head_start END")
-                return f"{self.column} = statement_timestamp() + {self.way} * interval '1 second'{ahead}"
-        return f"{self.column} = {self.way}"
+                ahead = self._ahead(f"CASE WHEN {self.slot} > 0 THEN 0 ELSE j.head_start END")
+                return f"{self.column} = statement_timestamp() + {self.slot} * interval '1 second'{ahead}"
+        return f"{self.column} = {self.slot}"
 
     def _ahead(self, hours: str) -> str:
         return f" - {hours} * interval '1 hour'" if self.is_place else ""
@@ -141,7 +271,7 @@ class Written(NamedTuple):
 @functools.cache
 def sql_moves(  # noqa: PLR0913  (all that the text depends on)
     alias: str,
-    said: tuple[Way, ...],
+    said: tuple[Slot, ...],
     written: tuple[Written, ...],
     *,
     keys: str,
@@ -158,9 +288,9 @@ def sql_moves(  # noqa: PLR0913  (all that the text depends on)
 ) -> str:
     """The statement: lock by id, judge, update, log, and note the ends of jobs that others wait for."""
     named = dict(zip(SAID, said, strict=True))
-    arrays = [way for way in (*said, *(item.way for item in written)) if way is not None and not way.is_shared]
-    given = "".join(f", %({way.slot})s::{way.kind}[]" for way in arrays)
-    slots = "".join(f", {way.slot}" for way in arrays)
+    arrays = [item for item in (*said, *(item.slot for item in written)) if item is not None and not item.is_shared]
+    given = "".join(f", %({item.name})s::{item.kind}[]" for item in arrays)
+    slots = "".join(f", {item.name}" for item in arrays)
     steps = [_moved(named, written, slots, only_due=only_due, only_own=only_own)]
     steps += [_numbered(alias, has_via=has_via), _logged(named), *([_logged_waypoint()] if has_via else ())]
     steps += [tasks()] if may_end else []
@@ -182,7 +312,9 @@ def sql_moves(  # noqa: PLR0913  (all that the text depends on)
     """
 
 
-def _moved(said: Mapping[str, Way], written: tuple[Written, ...], slots: str, *, only_due: bool, only_own: bool) -> str:
+def _moved(
+    said: Mapping[str, Slot], written: tuple[Written, ...], slots: str, *, only_due: bool, only_own: bool
+) -> str:
     """The rows that are where the caller thinks, written."""
     guard = said["attempt"]
     sets = ", ".join([f"status = {said['to_status']}", *map(str, written)])
@@ -213,17 +345,7 @@ def _numbered(alias: str, *, has_via: bool) -> str:
         )"""
 
 
-#: What every log row of a move has.
-_LOG: Final = {
-    "job_id": "id",
-    "timestamp": "statement_timestamp()",
-    "organization_id": "organization_id",
-    "transaction_id": OWN_TRANSACTION,
-    "oldest_open_id": OLDEST_OPEN,
-}
-
-
-def _logged(said: Mapping[str, Way]) -> str:
+def _logged(said: Mapping[str, Slot]) -> str:
     """A log row for each that moved."""
     values = {
         "id": "log_id",
@@ -253,88 +375,6 @@ def _logged_waypoint() -> str:
     return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
 
 
-# Moving a set of jobs in one statement.
-#
-# Values that all rows share go in once; others travel as arrays, one element a row.
-
-
-#: What the statement returns of a job.
-ReadRow: TypeAlias = tuple[Any, ...]
-
-
-class PostgreSQLMoves(Store):
-    """Guarded changes of status."""
-
-    passes_waypoints: ClassVar[bool] = True
-
-    def move(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
-        """One statement for each shape, that is set of fields written; a single one is atomic by itself."""
-        first = moves[0].values.keys()
-        if all(item.values.keys() == first for item in moves):
-            return self._move_shape(moves, terms)
-        return self.in_transaction(lambda: self._move_shapes(moves, terms))
-
-    def _move_shapes(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
-        shapes: dict[frozenset[str], list[Move]] = defaultdict(list)
-        for item in moves:
-            shapes[frozenset(item.values)].append(item)
-        # Lock all of them in order before the first shape writes.
-        rows = Job.primary.filter(pk__in=[item.pk for item in moves])
-        list(self.locked(rows, skip=terms.skip_locked).values_list("pk"))
-        groups = sorted(shapes.values(), key=lambda group: group[0].pk)
-        return [moved for group in groups for moved in self._move_shape(group, terms)]
-
-    def _move_shape(self, moves: Sequence[Move], terms: Terms) -> list[Moved]:
-        wanted = {item.pk: item for item in moves}
-        return [moved_from(row, wanted[row[0]], terms) for row in self._fetch_moved(moves, terms)]
-
-    def _fetch_moved(self, moves: Sequence[Move], terms: Terms, told: str = "", joined: str = "") -> list[ReadRow]:
-        """Return of each job that moved what :class:`Moved` tells, and behind it what is ``told`` of a row ``joined``.
-
-        Rows that are joined are as they were before.
-        """
-        pks = [item.pk for item in moves]
-        params: dict[str, Any] = {"pks": pks, "sources": terms.sources, "worker_name": terms.worker_name}
-        params |= {"actor": terms.actor.name, "actor_kind": terms.actor.kind, "owner": terms.worker_name}
-        if terms.via is not None:
-            params |= {"via": terms.via.status, "via_actor": terms.via.actor.name, "via_kind": terms.via.actor.kind}
-        params |= {f"if_{number}": value for number, value in enumerate(terms.only_if.params)}
-        said = [_way(f"said_{name}", SAID[name], [getattr(item, name) for item in moves], params) for name in SAID]
-        written = [self._written(name, [item.values[name] for item in moves], params) for name in moves[0].values]
-        sql = sql_moves(
-            self.alias,
-            tuple(said),
-            tuple(written),
-            keys=keys("%(pks)s", len(pks)),
-            skip_locked=terms.skip_locked,
-            may_end=any(item.to_status in TERMINAL for item in moves),
-            joined_counts=counted({item.to_status for item in moves}),
-            left_counts=counted(set(terms.sources)),
-            only_due=terms.only_due,
-            only_own=terms.only_own,
-            only_if=terms.only_if.sql,
-            has_via=terms.via is not None,
-            told=told,
-            joined=joined,
-        )
-        params = {name: array(value) if type(value) is list else value for name, value in params.items()}
-        return self.fetch(sql, params, rows=len(pks), newest=max(pks))
-
-    def _written(self, name: str, values: list[Any], params: dict[str, Any]) -> Written:
-        column, kind, is_json = columns_of(Job, self.alias)[_attribute(name)]
-        if values[0] is INCREMENT:
-            return Written(column, "increment")
-        if any(isinstance(value, After) for value in values):
-            values = [float(value.seconds) if isinstance(value, After) else None for value in values]
-            if all(seconds == 0 for seconds in values):
-                return Written(column, "now", is_place=name == "ready_at")
-            way = _way(f"v_{name}", "double precision", values, params)
-            return Written(column, "after", way, is_place=name == "ready_at")
-        if is_json:
-            values = [None if value is None else json.dumps(value, cls=DjangoJSONEncoder) for value in values]
-        return Written(column, "plain", _way(f"v_{name}", kind, values, params))
-
-
 def moved_from(row: ReadRow, item: Move, terms: Terms) -> Moved:
     """Return what happened to a job, of what the statement returns. The key comes first."""
     return Moved(
@@ -349,56 +389,6 @@ def moved_from(row: ReadRow, item: Move, terms: Terms) -> Moved:
 @functools.cache
 def _attribute(name: str) -> str:
     return str(cast("Any", Job._meta.get_field(name)).attname)
-
-
-def _way(slot: str, kind: str, values: list[Any], params: dict[str, Any]) -> Way:
-    """Return how these values travel, and put into ``params`` what is to be sent."""
-    first = values[0]
-    is_shared = all(value is first or value == first for value in values)
-    params[slot] = first if is_shared else values
-    return Way(slot, kind, is_shared)
-
-
-# Claiming a job in the statement that reads it, where the answers to all questions that it raises are known.
-
-
-class KnownClaims(PostgreSQLMoves):
-    """Claims without a question."""
-
-    claims_known: ClassVar[bool] = True
-
-    def claim_known(self, item: Move, terms: Terms, known: Sequence[JobRow]) -> tuple[Moved, JobRow] | None:
-        tenant = tenant_column()
-        columns = claim_columns(tenant, self.sql_now())
-        terms = replace(terms, only_if=Condition(_guard(self.alias, tenant), self._arrays(known)))
-        asked = time.monotonic()
-        rows = self._fetch_moved([item], terms, told=_told(tenant, self.sql_now()), joined=_JOINED)
-        if not rows:
-            return None
-        own = rows[0][-len(columns) :]
-        return moved_from(rows[0], item, terms), claim_row(dict(zip(columns, own, strict=True)), tenant, asked)
-
-    def _arrays(self, known: Sequence[JobRow]) -> tuple[Any, ...]:
-        """Return the values of the guard, in the order of its columns."""
-        prepare = dict(preparations())
-        columns = [
-            [row.job_type_id for row in known],
-            [row.handler_method for row in known],
-            [row.requires_permission for row in known],
-            [row.submit_by for row in known],
-            [row.pool for row in known],
-            [prepare["organization_id"](row.organization_id, self.connection) for row in known],
-            [row.organization for row in known],
-            [prepare["owner_id"](row.owner_id, self.connection) for row in known],
-            [row.owner_name for row in known],
-            [row.submitted_by_id is not None for row in known],
-        ]
-        return tuple(columns)
-
-
-#: What is read of the job and its type, as they were before the move.
-_JOINED = f"""JOIN "{Job._meta.db_table}" j ON j.id = n.id
-            LEFT JOIN "{JobType._meta.db_table}" t ON t.type_name = j.job_type_id"""
 
 
 @functools.cache
@@ -433,32 +423,6 @@ def _guard(alias: str, tenant: TenantColumn) -> str:
                         WHERE o.{tenant.key} = {jobs}.organization_id
                     )
             ) AND ({jobs}.expires_at IS NULL OR {jobs}.expires_at > statement_timestamp())"""
-
-
-# Storing a step or a checkpoint in one statement, which locks the job's row and asks who owns it.
-
-
-#: The lock makes the statement wait for a rescue that is under way; the conditions are asked again after that.
-_OWNED: Final = f"""FROM (
-        SELECT id FROM "{Job._meta.db_table}"
-        WHERE id = %(pk)s AND attempt = %(attempt)s AND worker_name = %(worker_name)s
-            AND status = '{Status.RUNNING}' AND lease_expires_at > statement_timestamp()
-        FOR NO KEY UPDATE
-    ) AS owned"""
-
-
-class PostgreSQLSteps(Store):
-    """One round trip, and one commit, for each step."""
-
-    def insert_step(self, attempt: Attempt, step: NewStep) -> StoredStep | None:
-        params = _params(attempt) | step._asdict()
-        rows = self.retried(lambda: self.fetch(_step_sql(), params, newest=attempt.pk))
-        # The database writes some JSON in its own way: 1e22 as a whole number, the keys of an object in its order.
-        return StoredStep(step.position, rows[0][0], json.loads(rows[0][1]), rows[0][2]) if rows else None
-
-    def save_checkpoint(self, attempt: Attempt, data: str) -> bool:
-        params = _params(attempt) | {"data": data}
-        return bool(self.retried(lambda: self.fetch(_checkpoint_sql(), params, newest=attempt.pk)))
 
 
 def _params(attempt: Attempt) -> dict[str, Any]:

@@ -12,18 +12,148 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
-from django.db import connections, models, transaction
+from django.db import OperationalError, connections, models, transaction
+from django.db.models import QuerySet
 
 from django_jobs.engine import timing
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.core import PROBES, SILENCE, Params
-
-# Columns of our tables as SQL names and fills them, read from the models.
-
+from django_jobs.engine.store.base_core import PROBES, SILENCE, M, Params
+from django_jobs.engine.store.base_jobs import Store
 
 #: What a log row says of its transaction, and of the oldest one that is open beside it.
 OWN_TRANSACTION: Final = "pg_current_xact_id()::text::bigint"
 OLDEST_OPEN: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+#: Types that are of length one where none is given.
+_OF_ANY_LENGTH: Final = {"char": "bpchar", "character": "bpchar", "bit": "varbit"}
+_NEXT_KEY: Final = """
+    SELECT coalesce(
+        'nextval(' || quote_literal(pg_get_serial_sequence(%s, 'id')::regclass::text) || ')', (
+            SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+            JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+            WHERE a.attrelid = %s::regclass AND a.attname = 'id'
+        )
+    )
+"""
+#: Types whose text, in quotes, is what PostgreSQL reads.
+_PLAIN: Final = frozenset({int, bool, dt.datetime, uuid.UUID})
+#: It begins a comment, of which another one is enough to have a statement planned anew.
+MARK: Final = "-- django_jobs "
+#: In these isolation levels, each statement sees all that is committed.
+_FRESH: Final = frozenset({"read committed", "read uncommitted"})
+#: Up to so many jobs one plan does for all.
+FEW: Final = 4
+#: A pooler in between tells the driver another process id than that of the server's process.
+_LOOK: Final = "SELECT set_config('client_connection_check_interval', '2s', false) WHERE pg_backend_pid() = %s"
+#: libpq's PQTRANS_ACTIVE.
+_ACTIVE: Final = 1
+#: libpq's CONNECTION_OK.
+_GOOD: Final = 0
+#: libpq's PGRES_COPY_OUT, PGRES_COPY_IN and PGRES_COPY_BOTH: results that come again and again.
+_COPYING: Final = frozenset({3, 4, 8})
+
+
+class PostgreSQLCore(Store):
+    """How statements run on PostgreSQL, and how one is ended."""
+
+    sql_locks_jobs: ClassVar[str] = " FOR NO KEY UPDATE OF j SKIP LOCKED"
+    waits_in_line: ClassVar[bool] = True
+    ready_since: ClassVar[str] = "extract(epoch FROM ready_at)::double precision"
+
+    def fetch(self, sql: str, params: Params, *, rows: int = 1, newest: int = 0) -> list[tuple[Any, ...]]:
+        """A large set wants a plan for its size. A plan for a small table is not kept for one twice as large."""
+        if rows <= FEW and may_prepare(self.connection):
+            return _fetch_prepared(self.connection, sql, params, newest.bit_length())
+        return super().fetch(sql, params)
+
+    def _by_keys(self, pks: Sequence[int]) -> tuple[str, Params]:
+        # One text, and so one plan, for any number of keys that are few.
+        return f"= ANY({keys('%s', len(pks))})", [array(pks)]
+
+    def sql_now(self) -> str:
+        return "statement_timestamp()"
+
+    @contextlib.contextmanager
+    def transaction(self, silence: int) -> Iterator[None]:
+        with transaction.atomic(using=self.alias):
+            with self.connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{silence}s'")
+            yield
+
+    def has_old_view(self) -> bool:
+        if not self.connection.in_atomic_block:
+            return False
+        return self.fetch("SELECT current_setting('transaction_isolation')", [])[0][0] not in _FRESH
+
+    def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:
+        """Wait in line with all others who do: by looking again and again it would be chance who is next."""
+        found = super().first_locked(queryset, seconds)
+        if found is not None or seconds <= 0:  # mostly there is no need for a savepoint
+            return found
+        try:
+            with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'")
+                found = self.locked(queryset).first()
+                cursor.execute("SET LOCAL lock_timeout = DEFAULT")
+        except OperationalError as error:
+            if not self.is_lost_race(error):  # in stricter isolation it is lost where the other wrote the row
+                raise
+            return None
+        return found
+
+    @contextlib.contextmanager
+    def following_keys(self) -> Iterator[None]:
+        """Have the planner do without sorting, which it prefers where it takes many rows for a few."""
+        with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_sort = off")
+            yield
+            cursor.execute("SET LOCAL enable_sort = DEFAULT")
+
+    # Ending a statement: a cancel request goes over a connection of its own. The driver knows whether one is under way.
+
+    knows_activity: ClassVar[bool] = True
+
+    def worker_options(self) -> dict[str, Any]:
+        return {
+            "connect_timeout": timing.DATABASE_CONNECT_SECONDS,
+            "keepalives": 1,
+            "keepalives_idle": timing.KEEPALIVE_IDLE_SECONDS,
+            "keepalives_interval": timing.KEEPALIVE_PROBE_SECONDS,
+            "keepalives_count": PROBES,
+            "tcp_user_timeout": 1000 * SILENCE,
+        }
+
+    def prepare_for_worker(self, connection: Any) -> None:
+        """Have the server look every two seconds, while it works, whether this process still is there.
+
+        Not behind a PgBouncer, whose clients share the settings of its connections.
+        """
+        raw, state = connection.connection, _state(connection)
+        if state is not None:
+            # Some systems' servers cannot look. To Django that is no failure, after which it would connect anew.
+            with contextlib.suppress(connection.Database.Error), raw.cursor() as cursor:
+                cursor.execute(_LOOK, [state.backend_pid])
+
+    def line_of(self, connection: Any) -> int | None:
+        state = _state(connection)
+        return state.socket if state is not None and state.status == _GOOD else None
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{max(1, round(1000 * seconds))}ms'")  # 0 is no limit
+            yield
+            cursor.execute("SET LOCAL statement_timeout = DEFAULT")
+
+    def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        raw, state = connection.connection, _state(connection)
+        if state is None or state.transaction_status != _ACTIVE:
+            return
+        raw.cancel_safe(timeout=timing.STATEMENT_END_SECONDS)
+        # Another thread that waits for the statement reads the answer itself.
+        if connections[connection.alias] is connection:
+            _read_to_the_end(state)
+
+
+# Columns of our tables as SQL names and fills them, read from the models.
 
 
 class Column(NamedTuple):
@@ -53,10 +183,6 @@ def without_length(kind: str) -> str:
     return _OF_ANY_LENGTH.get(name, name)
 
 
-#: Types that are of length one where none is given.
-_OF_ANY_LENGTH: Final = {"char": "bpchar", "character": "bpchar", "bit": "varbit"}
-
-
 @functools.cache
 def next_key(model: type[models.Model], alias: str) -> str:
     """Return SQL for the next key of a model, which a statement gives to a row before it inserts that row.
@@ -69,17 +195,6 @@ def next_key(model: type[models.Model], alias: str) -> str:
     with connections[alias].cursor() as cursor:
         cursor.execute(_NEXT_KEY, [table, table])
         return str(cursor.fetchone()[0]).replace("%", "%%")
-
-
-_NEXT_KEY: Final = """
-    SELECT coalesce(
-        'nextval(' || quote_literal(pg_get_serial_sequence(%s, 'id')::regclass::text) || ')', (
-            SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
-            JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-            WHERE a.attrelid = %s::regclass AND a.attname = 'id'
-        )
-    )
-"""
 
 
 def insert(model: type[models.Model], given: Mapping[str, str], source: str) -> str:
@@ -114,10 +229,6 @@ def _literal(field: models.Field[Any, Any]) -> str:
 # A text takes a fraction of the time that the driver needs for a list: it writes each element by itself.
 
 
-#: Types whose text, in quotes, is what PostgreSQL reads.
-_PLAIN: Final = frozenset({int, bool, dt.datetime, uuid.UUID})
-
-
 class Slot(NamedTuple):
     """How the values of one column get into a statement: by a parameter for all rows, or as a column of each."""
 
@@ -140,6 +251,17 @@ class Slot(NamedTuple):
             if self.is_json
             else f"unnest(%({self.name})s::{self.kind}[])"
         )
+
+
+def slot(name: str, kind: str, values: Sequence[Any], params: dict[str, Any], *, is_json: bool = False) -> Slot:
+    """Return how these values travel, and put into ``params`` what is to be sent. JSON is encoded."""
+    first = values[0]
+    is_shared = values.count(first) == len(values)
+    if is_shared:
+        params[name] = None if is_json and first == "null" else first
+    else:
+        params[name] = json_array(values) if is_json else array(values)
+    return Slot(name, kind, is_json, is_shared)
 
 
 def unnested(slots: Iterable[Slot]) -> str:
@@ -183,33 +305,14 @@ def _element(value: Any) -> str:
 # it: ``DATABASES["default"]["OPTIONS"]["prepare_threshold"]`` set to a number.
 
 
-#: It begins a comment, of which another one is enough to have a statement planned anew.
-MARK: Final = "-- django_jobs "
-#: Up to so many jobs one plan does for all.
-FEW: Final = 4
-
-
-def keys(slot: str, rows: int) -> str:
+def keys(param: str, rows: int) -> str:
     """Return SQL of an array of keys, by the SQL of its parameter, for a statement about so many jobs.
 
     For a few the planner must not see how many they are. It takes an array that it does not see for ten keys; so a plan
     for any values would seem to cost more than one for these, and the server would go on planning each time, or not, by
     what it last counted.
     """
-    return f"(SELECT {slot}::bigint[])::bigint[]" if rows <= FEW else f"{slot}::bigint[]"
-
-
-def fetch(connection: Any, sql: str, params: Params, *, rows: int, newest: int) -> list[tuple[Any, ...]]:
-    """Return the rows that a statement gives.
-
-    ``rows`` is how many jobs it is about: a large set wants a plan for its size. ``newest`` is a primary key near the
-    table's end: a plan that was made for a small table is not kept for one twice as large.
-    """
-    if rows <= FEW and may_prepare(connection):
-        return _fetch_prepared(connection, sql, params, newest.bit_length())
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
+    return f"(SELECT {param}::bigint[])::bigint[]" if rows <= FEW else f"{param}::bigint[]"
 
 
 def may_prepare(connection: Any) -> bool:
@@ -278,66 +381,6 @@ def _libpq_has_pipelines() -> bool:
     from psycopg import Pipeline
 
     return Pipeline.is_supported()
-
-
-# Ending a statement on PostgreSQL: a cancel request goes over a connection of its own.
-
-
-#: A pooler in between tells the driver another process id than that of the server's process.
-_LOOK: Final = "SELECT set_config('client_connection_check_interval', '2s', false) WHERE pg_backend_pid() = %s"
-#: libpq's PQTRANS_ACTIVE.
-_ACTIVE: Final = 1
-#: libpq's CONNECTION_OK.
-_GOOD: Final = 0
-#: libpq's PGRES_COPY_OUT, PGRES_COPY_IN and PGRES_COPY_BOTH: results that come again and again.
-_COPYING: Final = frozenset({3, 4, 8})
-
-
-class PostgreSQLLines(Store):
-    """A driver that knows whether a statement is under way."""
-
-    knows_activity: ClassVar[bool] = True
-
-    def worker_options(self) -> dict[str, Any]:
-        return {
-            "connect_timeout": timing.DATABASE_CONNECT_SECONDS,
-            "keepalives": 1,
-            "keepalives_idle": timing.KEEPALIVE_IDLE_SECONDS,
-            "keepalives_interval": timing.KEEPALIVE_PROBE_SECONDS,
-            "keepalives_count": PROBES,
-            "tcp_user_timeout": 1000 * SILENCE,
-        }
-
-    def prepare_for_worker(self, connection: Any) -> None:
-        """Have the server look every two seconds, while it works, whether this process still is there.
-
-        Not behind a PgBouncer, whose clients share the settings of its connections.
-        """
-        raw, state = connection.connection, _state(connection)
-        if state is not None:
-            # Some systems' servers cannot look. To Django that is no failure, after which it would connect anew.
-            with contextlib.suppress(connection.Database.Error), raw.cursor() as cursor:
-                cursor.execute(_LOOK, [state.backend_pid])
-
-    def line_of(self, connection: Any) -> int | None:
-        state = _state(connection)
-        return state.socket if state is not None and state.status == _GOOD else None
-
-    @contextlib.contextmanager
-    def limited(self, seconds: float) -> Iterator[None]:
-        with transaction.atomic(using=self.alias), self.connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{max(1, round(1000 * seconds))}ms'")  # 0 is no limit
-            yield
-            cursor.execute("SET LOCAL statement_timeout = DEFAULT")
-
-    def end_statement(self, connection: Any, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        raw, state = connection.connection, _state(connection)
-        if state is None or state.transaction_status != _ACTIVE:
-            return
-        raw.cancel_safe(timeout=timing.STATEMENT_END_SECONDS)
-        # Another thread that waits for the statement reads the answer itself.
-        if connections[connection.alias] is connection:
-            _read_to_the_end(state)
 
 
 def _state(connection: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from django.db.models import F, QuerySet
 
-from django_jobs.engine.store.base.core import OrganizationKeys, Params, Transactions, as_moment
+from django_jobs.engine.store.base_core import Params, StoreCore, as_moment
 from django_jobs.engine.store.values import (
     Candidate,
     InFlightCount,
@@ -25,11 +25,18 @@ from django_jobs.engine.store.values import (
 from django_jobs.models import Job, JobType
 from django_jobs.statuses import IN_FLIGHT, WAITING, Priority, Status
 
-# Rows in the order of an index: the first ones, and those behind others.
+#: The order of the index; with all of it the planner is left one way.
+LANE_ORDER: Final = "ORDER BY job_type_id, organization_id, lane_key, ready_at, id"
+NO_MARKS: Final[Mapping[Lane, LaneMark]] = MappingProxyType({})
+#: Literal, as the index has it: SQLite uses a partial index for nothing else.
+_WAITS: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(WAITING))})"
+T = TypeVar("T")
 
 
-class Offsets(Transactions):
-    """Reads the beginning of an index, or what lies so many entries behind it."""
+class StoreBacklog(StoreCore):
+    """The backlog and what is in flight: reads and counts that follow an index."""
+
+    # Rows in the order of an index: the first ones, and those behind others.
 
     def sql_in_order(self, rows: QuerySet[Any, Any]) -> tuple[str, tuple[Any, ...]]:
         """Return SQL and parameters of a sliced queryset whose rows an index has in their order.
@@ -47,12 +54,7 @@ class Offsets(Transactions):
         """Return the rows of a ``values_list``, in which a slice that begins at the offset occurs once."""
         return list(rows)
 
-
-# Walking the jobs of one type in the order of an index, past none of another type.
-
-
-class TypeWalks(Transactions):
-    """Looking at the jobs of one type, organization by organization."""
+    # Walking the jobs of one type in the order of an index, organization by organization, past none of another type.
 
     def of_type(self, job_type: str, behind: Any = None) -> QuerySet[Job]:
         """Return a type's jobs by the keys of their organizations, of each the newest first.
@@ -67,17 +69,7 @@ class TypeWalks(Transactions):
         rows = Job.primary.filter(job_type_id=job_type, organization_id=organization_pk, pk__lt=pk)
         return rows.order_by("-pk")
 
-
-# The backlog, lane by lane: see :mod:`django_jobs.engine.store.values`.
-
-
-#: The order of the index; with all of it the planner is left one way.
-LANE_ORDER: Final = "ORDER BY job_type_id, organization_id, lane_key, ready_at, id"
-NO_MARKS: Final[Mapping[Lane, LaneMark]] = MappingProxyType({})
-
-
-class Lanes(OrganizationKeys):
-    """Looking at what waits, so that the cost follows what is taken and not what waits."""
+    # The backlog, lane by lane (:mod:`.values`). The cost follows what is taken, not what waits.
 
     #: SQL that a row is in a lane of the priority that is its parameter.
     in_lane: ClassVar[str] = "priority = %s AND ready_at IS NOT NULL AND NOT is_delayed"
@@ -275,18 +267,7 @@ class Lanes(OrganizationKeys):
             cursor.execute(sql, params)
             return list(cursor.fetchall())
 
-
-def _as_number(value: Any) -> float:
-    """Return the number that a vendor's SQL gave, or that of a time."""
-    number: float = as_moment(value).timestamp() if isinstance(value, str | dt.datetime) else value
-    return number
-
-
-# Counting what waits of some job types, by the index of the lanes and up to a bound.
-
-
-class BacklogCounts(Lanes):
-    """Counts that cost the same however many jobs wait."""
+    # Counting what waits of some job types, by the index of the lanes and up to a bound.
 
     def count_waiting(self, groups: Sequence[Collection[str]], most: int, *, delayed: bool = False) -> list[int]:
         """Return how many jobs of each group of job types are in lanes, counted up to ``most``; one statement.
@@ -310,12 +291,7 @@ class BacklogCounts(Lanes):
         params = [value for priority in Priority for value in (int(priority), *job_types, most)]
         return " UNION ALL ".join([part] * len(Priority)), params
 
-
-# Jobs that wait for their moment, by an index that holds only these, the earliest first.
-
-
-class Delays(Lanes):
-    """What waited for a moment that has come."""
+    # Jobs that wait for their moment, by an index that holds only these, the earliest first.
 
     #: SQL that a row waits for its moment, and the moment by which the index has it.
     is_delayed: ClassVar[str] = "is_delayed AND ready_at IS NOT NULL"
@@ -347,16 +323,7 @@ class Delays(Lanes):
     def _sql_has_come(self) -> str:
         return self.sql_is_due().replace("ready_at", self.delayed_until)
 
-
-# Finding the jobs that were not started in time, by an index that holds only waiting jobs with such a moment.
-
-
-#: Literal, as the index has it: SQLite uses a partial index for nothing else.
-_WAITS: Final = f"status IN ({', '.join(repr(str(status)) for status in sorted(WAITING))})"
-
-
-class Expirations(Transactions):
-    """What waits and must have started by now."""
+    # Finding the jobs that were not started in time, by an index that holds only waiting jobs with such a moment.
 
     def overdue_jobs(self, limit: int) -> list[int]:
         """Return the primary keys of up to ``limit`` waiting jobs whose ``expires_at`` has come."""
@@ -367,15 +334,7 @@ class Expirations(Transactions):
         rows = Job.primary.extra(where=[_WAITS])  # noqa: S610  (no value is in it)
         return rows.filter(expires_at__isnull=False, expires_at__lte=self.now()).order_by("expires_at")
 
-
-# Counting what is queued or running.
-
-
-T = TypeVar("T")
-
-
-class InFlightCounts(Lanes):
-    """The jobs that have a ticket at the broker, or that a worker has."""
+    # Counting what is in flight: the jobs that have a ticket at the broker, or that a worker has.
 
     #: SQL that a job is in flight. Literal statuses leave the planner one way, so that its plan may be kept.
     in_flight: ClassVar[str] = f"status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))})"
@@ -418,3 +377,9 @@ class InFlightCounts(Lanes):
     def _in_flight_rows(self, mark: InFlightMark | None) -> tuple[str, list[Any]]:
         """Return what stands for the rows of the jobs in flight in a FROM, and its parameters."""
         return f"{self.jobs_table} WHERE {self.in_flight}", []
+
+
+def _as_number(value: Any) -> float:
+    """Return the number that a vendor's SQL gave, or that of a time."""
+    number: float = as_moment(value).timestamp() if isinstance(value, str | dt.datetime) else value
+    return number

@@ -15,125 +15,26 @@ from django.db import models
 
 from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
-from django_jobs.engine.store.base import Store
-from django_jobs.engine.store.base.jobs import MAX_ROWS, chunks
-from django_jobs.engine.store.postgresql.core import (
+from django_jobs.engine.store.base_jobs import MAX_ROWS, chunks
+from django_jobs.engine.store.postgresql_core import (
     OLDEST_OPEN,
     OWN_TRANSACTION,
     Slot,
     array,
     columns_of,
     insert,
-    json_array,
     next_key,
     sending_ahead,
+    slot,
     unnested,
 )
+from django_jobs.engine.store.postgresql_lanes import PostgreSQLLanes
 from django_jobs.engine.store.values import Moved, NewJob, TargetRows, Versions
 from django_jobs.models import DuplicateKey, ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.statuses import UNSUCCESSFUL, Status
 
-# Duplicates: SQL that refuses equal work, or takes over the key of work that keeps nobody out any more.
-
-
-def _is_dead() -> str:
-    """Return SQL that the job of a key ``k`` refuses nobody."""
-    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
-    return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'
-
-
-def is_new() -> str:
-    """Return SQL of the common refusal, without a lock: false if the key is there, and its job keeps others out."""
-    return (
-        f'NOT EXISTS (SELECT 1 FROM "{DuplicateKey._meta.db_table}" k WHERE k.key = %(job_hash)s '
-        f"AND k.expires_at > statement_timestamp() AND NOT {_is_dead()})"
-    )
-
-
-def take_over() -> str:
-    """Return SQL that takes over a key that keeps nobody out.
-
-    It decides between simultaneous submissions and waits for open ones.
-    """
-    return (
-        "ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at "
-        f"WHERE k.expires_at <= statement_timestamp() OR {_is_dead()}"
-    )
-
-
-def kept() -> str:
-    """Return the step that writes the key of the new job; it gives no row where another's key keeps the job out."""
-    return f"""
-        kept AS (
-            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
-            SELECT %(job_hash)s, id, statement_timestamp() + %(window)s * interval '1 second' FROM new
-            {take_over()} RETURNING job_id AS id
-        ),"""
-
-
-# Reading what a submission names, together with the versions of the rows, so that it need not be read each time.
-
-
 #: In the order of :class:`Versions`.
 _VERSIONS: Final = ("t.ctid", "t.xmin", "o.ctid", "o.xmin")
-
-
-class TargetVersions(Store):
-    """Job types and organizations with the versions of their rows: ``ctid`` and ``xmin`` name one version of a row."""
-
-    def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
-        model = get_organization_model()
-        with self.connection.cursor() as cursor:
-            cursor.execute(_targets_sql(model, field), [kind, tenant])
-            row = cursor.fetchone()
-        if row is None:
-            return None
-        values = iter(row)
-        kind_values = {name: next(values) for name in _kind_columns()}
-        tenant_values = {column.attname: next(values) for column in model._meta.concrete_fields}
-        return TargetRows(kind_values, tenant_values, Versions(*values))
-
-    def holds(self, versions: Versions | None) -> bool:
-        if versions is None:
-            return True
-        return bool(self.fetch(f"SELECT {sql_holds()}", versions._asdict())[0][0])
-
-
-def sql_holds() -> str:
-    """Return whether rows are as they were read, for a statement with :class:`Versions` among its parameters.
-
-    They are found by their place, so that it costs little.
-    """
-    read: dict[str, Any] = {"kind": JobType, "tenant": get_organization_model()}
-    return " AND ".join(
-        f'EXISTS (SELECT 1 FROM "{model._meta.db_table}" '
-        f"WHERE ctid = %({name}_ctid)s::tid AND xmin = %({name}_xmin)s::xid)"
-        for name, model in read.items()
-    )
-
-
-@functools.cache
-def _kind_columns() -> dict[str, str]:
-    """What is read of a job type; JSON stays deferred."""
-    fields = [field for field in JobType._meta.concrete_fields if not isinstance(field, models.JSONField)]
-    return {field.attname: str(field.column) for field in fields}
-
-
-@functools.cache
-def _targets_sql(model: type[models.Model], field: str) -> str:
-    columns = [f't."{column}"' for column in _kind_columns().values()]
-    columns += [f'o."{column.column}"' for column in model._meta.concrete_fields]
-    columns += [f"{column}::text" for column in _VERSIONS]
-    by: Any = model._meta.pk if field == "pk" else model._meta.get_field(field)
-    return (
-        f'SELECT {", ".join(columns)} FROM "{JobType._meta.db_table}" t, "{model._meta.db_table}" o '
-        f'WHERE t.type_name = %s AND o."{by.column}" = %s'
-    )
-
-
-# One new job in one statement: its key, its row and its log rows, and only while what it was made for still holds.
-
-
 #: What the statement makes itself. Every other column holds what the instance says.
 COMPUTED: Final = {
     "id": "new.id",
@@ -158,14 +59,61 @@ _AHEAD: Final = {
 _AHEAD_AT_ONCE: Final = {"ready_at": f"CASE WHEN NOT new.at_once THEN statement_timestamp() - {_HOURS} END"}
 #: It is added to the number of the table of jobs, which differs where a host gives each of its customers a schema.
 LOCK: Final = 0x646A6F62 << 32
-
-
 # Made once: ``json.dumps`` makes an encoder for each call that asks for one of its own.
 _encode: Final = DjangoJSONEncoder().encode
+#: Who waited for another transaction that has the same work goes by what was true before.
+_STILL: Final = (
+    f"at_once AND clock_timestamp() < statement_timestamp() + interval '{timing.STORED_QUEUED_SECONDS} second'"
+)
+_LOG: Final = {
+    "job_id": "id",
+    "to_status": f"'{Status.PENDING}'",
+    "timestamp": "statement_timestamp()",
+    "actor": "%(submitter)s",
+    "actor_kind": "%(submitter_kind)s",
+    "organization_id": "organization_id",
+    "transaction_id": OWN_TRANSACTION,
+    "oldest_open_id": OLDEST_OPEN,
+}
+#: What differs in the second row of a job that is queued at once.
+_LOG_AT_ONCE: Final = {
+    "id": "queued_log_id",
+    "from_status": f"'{Status.PENDING}'",
+    "to_status": f"'{Status.QUEUED}'",
+    "actor": f"'{SYSTEM.name}'",
+    "actor_kind": f"'{SYSTEM.kind}'",
+}
+#: Statements that are sent before the answer to the first is read. What the server does not take yet fills memory.
+AHEAD: Final = 8
+#: Statements that are kept. Callers that mix the fields of their jobs in ever new ways could have millions made.
+SHAPES: Final = 200
 
 
-class PostgreSQLInsertion(Store):
-    """Writing new jobs."""
+class PostgreSQLInserts(PostgreSQLLanes):
+    """New jobs."""
+
+    # Reading what a submission names, together with the versions of the rows, so that it need not be read each time:
+    # ``ctid`` and ``xmin`` name one version of a row.
+
+    def read_targets(self, kind: str, field: str, tenant: Any) -> TargetRows | None:
+        model = get_organization_model()
+        with self.connection.cursor() as cursor:
+            cursor.execute(_targets_sql(model, field), [kind, tenant])
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        values = iter(row)
+        kind_values = {name: next(values) for name in _kind_columns()}
+        tenant_values = {column.attname: next(values) for column in model._meta.concrete_fields}
+        return TargetRows(kind_values, tenant_values, Versions(*values))
+
+    def holds(self, versions: Versions | None) -> bool:
+        if versions is None:
+            return True
+        return bool(self.fetch(f"SELECT {sql_holds()}", versions._asdict())[0][0])
+
+    # One new job in one statement: its key, its row and its log rows, and only while what it was made for still
+    # holds.
 
     queues_new_jobs: ClassVar[bool] = True
     #: The columns of which some job so far held something else than the default. The others are constants in the
@@ -224,6 +172,169 @@ class PostgreSQLInsertion(Store):
         own, oldest = self.fetch(f"SELECT {OWN_TRANSACTION}, {OLDEST_OPEN}", [])[0]
         return own, oldest
 
+    # Many new jobs and their first log rows in one statement, made of those columns alone that hold something
+    # special.
+
+    def _insert_all(self, news: Sequence[NewJob], now: dt.datetime) -> None:
+        todo = chunks(news, now)
+        if len(news) > MAX_ROWS:
+            while self._insert_ahead(itertools.islice(todo, AHEAD)):
+                pass
+        # For a single statement, to wait for the server once more would cost more than it saves.
+        for chunk in todo:
+            [keys] = self.fetch(*self._statement(chunk), rows=len(chunk))
+            self._take(chunk, keys)
+
+    def _insert_ahead(self, some: Iterable[list[NewJob]]) -> bool:
+        """Make the statement of each chunk while the server runs those before; return whether there may be more."""
+        with sending_ahead(self.connection), ExitStack() as stack:
+            sent: list[tuple[list[NewJob], Any]] = []
+            for chunk in some:
+                cursor = stack.enter_context(self.connection.cursor())
+                cursor.execute(*self._statement(chunk))
+                sent.append((chunk, cursor))
+            for chunk, cursor in sent:
+                self._take(chunk, cursor.fetchone())
+        return len(sent) == AHEAD
+
+    def _statement(self, news: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:
+        params: dict[str, Any] = {"count": len(news)}
+        slots = self._job_slots(news, params) | self._actor_slots(news, params)
+        return _bulk_sql(self.alias, tuple(slots.items())), params
+
+    def _take(self, news: Sequence[NewJob], keys: Sequence[str]) -> None:
+        """Fill in the keys of the jobs and of their log rows."""
+        pks, log_ids = (map(int, text.split(",")) for text in keys)
+        for new, pk, log_id in zip(news, pks, log_ids, strict=True):
+            new.log_id = log_id
+            new.job.id = pk
+            state = new.job._state
+            state.adding, state.db = False, self.alias
+
+    def _job_slots(self, news: Sequence[NewJob], params: dict[str, Any]) -> dict[str, Slot]:
+        """Return how each column travels in which some job holds something else than the default."""
+        defaults = _bulk_defaults()
+        slots: dict[str, Slot] = {}
+        rows = map(itemgetter(*defaults), [new.job.__dict__ for new in news])
+        for (name, default), values in zip(defaults.items(), zip(*rows, strict=True), strict=True):
+            if values.count(default) < len(values):
+                slots[name] = self._job_slot(name, values, news, params)
+        return slots
+
+    def _job_slot(self, name: str, values: Sequence[Any], news: Sequence[NewJob], params: dict[str, Any]) -> Slot:
+        column = columns_of(Job, self.alias)[name]
+        if column.is_json:
+            values = [new.encoded.get(name) or _encode(value) for new, value in zip(news, values, strict=True)]
+        elif (prepare := dict(preparations()).get(name)) is not None:  # a key of the host's, of whatever kind
+            prepared = {value: prepare(value, self.connection) for value in set(values)}
+            values = [prepared[value] for value in values]
+        return slot(f"v_{name}", column.kind, values, params, is_json=column.is_json)
+
+    def _actor_slots(self, news: Sequence[NewJob], params: dict[str, Any]) -> dict[str, Slot]:
+        # A submitter is known by the owner's name, and nearly always the same one.
+        actors = {name: new.submitter for name, new in {new.job.owner_name: new for new in news}.items()}
+        rows = [actors[new.job.owner_name] for new in news]
+        return {
+            "actor": slot("actor", "text", [actor.name for actor in rows], params),
+            "actor_kind": slot("actor_kind", "text", [str(actor.kind) for actor in rows], params),
+        }
+
+    def keep_out(self, accepted: Sequence[NewJob], now: dt.datetime) -> bool:
+        """Insert or take over, in the order of the keys, waiting for others who hold one."""
+        sql = f"""
+            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
+            SELECT key, job_id, %s + seconds * interval '1 second'
+            FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS new(key, job_id, seconds)
+            ORDER BY key {take_over()}
+        """
+        jobs = [new.job for new in accepted]
+        columns: list[list[Any]] = [
+            [job.job_hash for job in jobs],
+            [job.pk for job in jobs],
+            [new.window for new in accepted],
+        ]
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [now, *(array(column) for column in columns)])
+            return int(cursor.rowcount) == len(accepted)
+
+    def _keeping_out(self, keys: Iterable[str]) -> dict[int, str]:
+        sql = f"""
+            SELECT job_id, key FROM "{DuplicateKey._meta.db_table}"
+            WHERE key = ANY(%s::text[]) AND expires_at > statement_timestamp()
+        """
+        wanted = list(keys)
+        return dict(self.fetch(sql, [array(wanted)], rows=len(wanted)))
+
+
+# Duplicates: SQL that refuses equal work, or takes over the key of work that keeps nobody out any more.
+
+
+def _is_dead() -> str:
+    """Return SQL that the job of a key ``k`` refuses nobody."""
+    dead = ", ".join(f"'{status}'" for status in sorted(UNSUCCESSFUL))
+    return f'EXISTS (SELECT 1 FROM "{Job._meta.db_table}" j WHERE j.id = k.job_id AND j.status IN ({dead}))'
+
+
+def is_new() -> str:
+    """Return SQL of the common refusal, without a lock: false if the key is there, and its job keeps others out."""
+    return (
+        f'NOT EXISTS (SELECT 1 FROM "{DuplicateKey._meta.db_table}" k WHERE k.key = %(job_hash)s '
+        f"AND k.expires_at > statement_timestamp() AND NOT {_is_dead()})"
+    )
+
+
+def take_over() -> str:
+    """Return SQL that takes over a key that keeps nobody out.
+
+    It decides between simultaneous submissions and waits for open ones.
+    """
+    return (
+        "ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at "
+        f"WHERE k.expires_at <= statement_timestamp() OR {_is_dead()}"
+    )
+
+
+def kept() -> str:
+    """Return the step that writes the key of the new job; it gives no row where another's key keeps the job out."""
+    return f"""
+        kept AS (
+            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
+            SELECT %(job_hash)s, id, statement_timestamp() + %(window)s * interval '1 second' FROM new
+            {take_over()} RETURNING job_id AS id
+        ),"""
+
+
+def sql_holds() -> str:
+    """Return whether rows are as they were read, for a statement with :class:`Versions` among its parameters.
+
+    They are found by their place, so that it costs little.
+    """
+    read: dict[str, Any] = {"kind": JobType, "tenant": get_organization_model()}
+    return " AND ".join(
+        f'EXISTS (SELECT 1 FROM "{model._meta.db_table}" '
+        f"WHERE ctid = %({name}_ctid)s::tid AND xmin = %({name}_xmin)s::xid)"
+        for name, model in read.items()
+    )
+
+
+@functools.cache
+def _kind_columns() -> dict[str, str]:
+    """What is read of a job type; JSON stays deferred."""
+    fields = [field for field in JobType._meta.concrete_fields if not isinstance(field, models.JSONField)]
+    return {field.attname: str(field.column) for field in fields}
+
+
+@functools.cache
+def _targets_sql(model: type[models.Model], field: str) -> str:
+    columns = [f't."{column}"' for column in _kind_columns().values()]
+    columns += [f'o."{column.column}"' for column in model._meta.concrete_fields]
+    columns += [f"{column}::text" for column in _VERSIONS]
+    by: Any = model._meta.pk if field == "pk" else model._meta.get_field(field)
+    return (
+        f'SELECT {", ".join(columns)} FROM "{JobType._meta.db_table}" t, "{model._meta.db_table}" o '
+        f'WHERE t.type_name = %s AND o."{by.column}" = %s'
+    )
+
 
 @functools.cache
 def _insert_defaults() -> dict[str, Any]:
@@ -279,12 +390,6 @@ def _insert_sql(alias: str, has_versions: bool, has_window: bool, sent: frozense
     """
 
 
-#: Who waited for another transaction that has the same work goes by what was true before.
-_STILL: Final = (
-    f"at_once AND clock_timestamp() < statement_timestamp() + interval '{timing.STORED_QUEUED_SECONDS} second'"
-)
-
-
 def _at_once(condition: str | None) -> str:
     """Return SQL whether a new job is queued at once: where no other may be at this moment, and the condition holds.
 
@@ -326,147 +431,11 @@ def _queued(job: Job, log_id: int) -> Moved:
     )
 
 
-_LOG: Final = {
-    "job_id": "id",
-    "to_status": f"'{Status.PENDING}'",
-    "timestamp": "statement_timestamp()",
-    "actor": "%(submitter)s",
-    "actor_kind": "%(submitter_kind)s",
-    "organization_id": "organization_id",
-    "transaction_id": OWN_TRANSACTION,
-    "oldest_open_id": OLDEST_OPEN,
-}
-#: What differs in the second row of a job that is queued at once.
-_LOG_AT_ONCE: Final = {
-    "id": "queued_log_id",
-    "from_status": f"'{Status.PENDING}'",
-    "to_status": f"'{Status.QUEUED}'",
-    "actor": f"'{SYSTEM.name}'",
-    "actor_kind": f"'{SYSTEM.kind}'",
-}
-
-
-# Many new jobs and their first log rows in one statement, made of those columns alone that hold something special.
-
-
-#: Statements that are sent before the answer to the first is read. What the server does not take yet fills memory.
-AHEAD: Final = 8
-
-
-class BulkInsertion(PostgreSQLInsertion):
-    """Writing many new jobs."""
-
-    def _insert_all(self, news: Sequence[NewJob], now: dt.datetime) -> None:
-        todo = chunks(news, now)
-        if len(news) > MAX_ROWS:
-            while self._insert_ahead(itertools.islice(todo, AHEAD)):
-                pass
-        # For a single statement, to wait for the server once more would cost more than it saves.
-        for chunk in todo:
-            [keys] = self.fetch(*self._statement(chunk), rows=len(chunk))
-            self._take(chunk, keys)
-
-    def _insert_ahead(self, some: Iterable[list[NewJob]]) -> bool:
-        """Make the statement of each chunk while the server runs those before; return whether there may be more."""
-        with sending_ahead(self.connection), ExitStack() as stack:
-            sent: list[tuple[list[NewJob], Any]] = []
-            for chunk in some:
-                cursor = stack.enter_context(self.connection.cursor())
-                cursor.execute(*self._statement(chunk))
-                sent.append((chunk, cursor))
-            for chunk, cursor in sent:
-                self._take(chunk, cursor.fetchone())
-        return len(sent) == AHEAD
-
-    def _statement(self, news: Sequence[NewJob]) -> tuple[str, dict[str, Any]]:
-        params: dict[str, Any] = {"count": len(news)}
-        slots = self._job_slots(news, params) | self._actor_slots(news, params)
-        return _bulk_sql(self.alias, tuple(slots.items())), params
-
-    def _take(self, news: Sequence[NewJob], keys: Sequence[str]) -> None:
-        """Fill in the keys of the jobs and of their log rows."""
-        pks, log_ids = (map(int, text.split(",")) for text in keys)
-        for new, pk, log_id in zip(news, pks, log_ids, strict=True):
-            new.log_id = log_id
-            new.job.id = pk
-            state = new.job._state
-            state.adding, state.db = False, self.alias
-
-    def _job_slots(self, news: Sequence[NewJob], params: dict[str, Any]) -> dict[str, Slot]:
-        """Return how each column travels in which some job holds something else than the default."""
-        defaults = _bulk_defaults()
-        slots: dict[str, Slot] = {}
-        rows = map(itemgetter(*defaults), [new.job.__dict__ for new in news])
-        for (name, default), values in zip(defaults.items(), zip(*rows, strict=True), strict=True):
-            if values.count(default) < len(values):
-                slots[name] = self._job_slot(name, values, news, params)
-        return slots
-
-    def _job_slot(self, name: str, values: Sequence[Any], news: Sequence[NewJob], params: dict[str, Any]) -> Slot:
-        column = columns_of(Job, self.alias)[name]
-        if column.is_json:
-            values = [new.encoded.get(name) or _encode(value) for new, value in zip(news, values, strict=True)]
-        elif (prepare := dict(preparations()).get(name)) is not None:  # a key of the host's, of whatever kind
-            prepared = {value: prepare(value, self.connection) for value in set(values)}
-            values = [prepared[value] for value in values]
-        return _slot(f"v_{name}", column.kind, values, params, is_json=column.is_json)
-
-    def _actor_slots(self, news: Sequence[NewJob], params: dict[str, Any]) -> dict[str, Slot]:
-        # A submitter is known by the owner's name, and nearly always the same one.
-        actors = {name: new.submitter for name, new in {new.job.owner_name: new for new in news}.items()}
-        rows = [actors[new.job.owner_name] for new in news]
-        return {
-            "actor": _slot("actor", "text", [actor.name for actor in rows], params),
-            "actor_kind": _slot("actor_kind", "text", [str(actor.kind) for actor in rows], params),
-        }
-
-    def keep_out(self, accepted: Sequence[NewJob], now: dt.datetime) -> bool:
-        """Insert or take over, in the order of the keys, waiting for others who hold one."""
-        sql = f"""
-            INSERT INTO "{DuplicateKey._meta.db_table}" AS k (key, job_id, expires_at)
-            SELECT key, job_id, %s + seconds * interval '1 second'
-            FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS new(key, job_id, seconds)
-            ORDER BY key {take_over()}
-        """
-        jobs = [new.job for new in accepted]
-        columns: list[list[Any]] = [
-            [job.job_hash for job in jobs],
-            [job.pk for job in jobs],
-            [new.window for new in accepted],
-        ]
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, [now, *(array(column) for column in columns)])
-            return int(cursor.rowcount) == len(accepted)
-
-    def _keeping_out(self, keys: Iterable[str]) -> dict[int, str]:
-        sql = f"""
-            SELECT job_id, key FROM "{DuplicateKey._meta.db_table}"
-            WHERE key = ANY(%s::text[]) AND expires_at > statement_timestamp()
-        """
-        wanted = list(keys)
-        return dict(self.fetch(sql, [array(wanted)], rows=len(wanted)))
-
-
 @functools.cache
 def _bulk_defaults() -> dict[str, Any]:
     """Return the default of each column but the key."""
     fields = [field for field in Job._meta.concrete_fields if not field.primary_key]
     return {field.attname: field.get_default() for field in fields}
-
-
-def _slot(name: str, kind: str, values: Sequence[Any], params: dict[str, Any], *, is_json: bool = False) -> Slot:
-    """Return how these values travel, and put into ``params`` what is to be sent. JSON is encoded."""
-    first = values[0]
-    is_shared = values.count(first) == len(values)
-    if is_shared:
-        params[name] = None if is_json and first == "null" else first
-    else:
-        params[name] = json_array(values) if is_json else array(values)
-    return Slot(name, kind, is_json, is_shared)
-
-
-#: Statements that are kept. Callers that mix the fields of their jobs in ever new ways could have millions made.
-SHAPES: Final = 200
 
 
 @functools.lru_cache(SHAPES)
