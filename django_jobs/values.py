@@ -26,8 +26,19 @@ WAITING_REASONS: Final = (
 )
 
 
+class Answer:
+    """The base of the frozen answers."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict, in their order; times stay datetimes."""
+        fields: Any = dataclasses.fields
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
+class JobStatus(Answer):
     """What a job does, at the moment when it was read. Times are aware, in UTC.
 
     This is the one list of these fields: REST, its OpenAPI schema and the websocket make theirs from it. A field's
@@ -86,13 +97,9 @@ class JobStatus:
     #: Why it does not run yet: one of :data:`WAITING_REASONS`, or None.
     waiting_for: str | None = field(metadata={"help_text": "Why it does not run yet."})
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict, in their order; times stay datetimes."""
-        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class BatchStatus:
+class BatchStatus(Answer):
     """What a batch does, at the moment when it was read. Times are aware, in UTC.
 
     ``by_status`` has the number of its jobs in each status, ``progress`` the share of them that have ended, in percent.
@@ -133,13 +140,9 @@ class BatchStatus:
         default=0, metadata={"help_text": "Jobs that the access policy kept from the last cancel or retry."}
     )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict, in their order; times stay datetimes."""
-        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OperationStatus:
+class OperationStatus(Answer):
     """What an operation does, and what became of its jobs, at the moment when it was read. Times are aware, in UTC.
 
     ``reason`` says why the engine paused or stopped it; it is empty where a person did. ``refused`` has the number of
@@ -168,7 +171,3 @@ class OperationStatus:
     eta_seconds: float | None = field(metadata={"help_text": "How long it will take, about."})
     started_at: dt.datetime
     ended_at: dt.datetime | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict, in their order; times stay datetimes."""
-        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from django.core.cache import caches
 from django.db import connections, transaction
@@ -20,6 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api import errors
 from django_jobs.api.errors import PARSERS, check_body
+from django_jobs.api.fields import check_parameters
 from django_jobs.api.renderers import JobsBrowsableAPIRenderer
 from django_jobs.api.serializers import NothingSerializer
 from django_jobs.conf import jobs_settings
@@ -110,6 +111,18 @@ def _key_of(request: Any, way: TokenAuthentication) -> str:
 M = TypeVar("M", bound=Model)
 
 
+class Call(NamedTuple):
+    """An action of a view: its rate in ``THROTTLE_RATES``, and the serializers of what goes in and out.
+
+    ``takes`` reads the body, ``query`` the parameters of the address; ``answers`` are those of success, by status.
+    """
+
+    rate: str = "status"
+    takes: Any = None
+    answers: Mapping[Any, Any] = {}
+    query: Any = None
+
+
 class RowsView(JobsView, GenericViewSet[M]):
     """Reaches rows by an id, below a prefix that may have parameters of its own.
 
@@ -117,7 +130,30 @@ class RowsView(JobsView, GenericViewSet[M]):
     """
 
     lookup_value_regex = "[^/]+"
-    serializer_class: Any = NothingSerializer
+    #: By action. What is not here reads one row, and counts as "status".
+    calls: ClassVar[Mapping[str, Call]] = {}
+
+    @property
+    def call(self) -> Call:
+        """What the action of this method is: a page shows the form of the POST to its address."""
+        method = str(getattr(self.request, "method", "")).lower()
+        return self.calls.get((self.action_map or {}).get(method, ""), Call())
+
+    def throttle_scope_of(self, request: Any) -> str:
+        return self.call.rate
+
+    def get_serializer_class(self) -> Any:
+        """Return the serializer of what a call takes."""
+        return self.call.takes or NothingSerializer
+
+    def get_parameters(self) -> dict[str, Any]:
+        """Return the parameters of the address but for blank ones. ValidationError for unknown or repeated ones."""
+        given, kind = self.request.query_params, self.call.query or NothingSerializer
+        fields = kind().fields
+        check_parameters(given, [*fields, *(("limit", "offset") if self.pagination_class else ()), "format"])
+        serializer = kind(data={name: value for name, value in given.items() if value and name in fields})
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
     def reverse_action(self, url_name: str, *args: Any, **kwargs: Any) -> str:
         """Return the address of another route below the same prefix."""

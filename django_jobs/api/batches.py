@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import RowsView
+from django_jobs.api.base import Call, RowsView
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -20,18 +20,12 @@ from django_jobs.api.fields import (
     ObjectField,
     SeveralFilter,
     check_encodable,
-    fields_of,
     read_state,
 )
+from django_jobs.api.jobs import SubmissionSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.scope import batches_seen_by
-from django_jobs.api.serializers import (
-    NothingSerializer,
-    RefusableSerializer,
-    StrictSerializer,
-    SubmissionSerializer,
-    organization_options,
-)
+from django_jobs.api.serializers import RefusableSerializer, StatusSerializer, StrictSerializer, organization_options
 from django_jobs.engine.access import find_batch, organizations_named, unknown_organization
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
@@ -159,16 +153,10 @@ def _flat(errors: Any) -> dict[str, Any]:
     return found
 
 
-class BatchSerializer(serializers.Serializer[Any]):
+class BatchSerializer(StatusSerializer):
     """The fields of BatchStatus. Times are in UTC."""
 
-    def get_fields(self) -> dict[str, Any]:
-        """Return those of BatchStatus."""
-        return fields_of(BatchStatus)
-
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        described: dict[str, Any] = instance.as_dict()
-        return described
+    kind = BatchStatus
 
 
 # The routes of batches.
@@ -188,15 +176,14 @@ class BatchViewSet(RowsView[Batch]):
     filterset_class = BatchFilter
     pagination_class = BatchPagination
 
-    _SCOPES: Final = {"list": "list", "create": "submit", "close": "submit", "cancel": "cancel", "retry": "cancel"}
-
-    def throttle_scope_of(self, request: Any) -> str:
-        return self._SCOPES.get(self.action or "", "status")
-
-    def get_serializer_class(self) -> Any:
-        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
-        makes_batches = self.action in {"list", "create", "metadata"} and not self.detail
-        return NewBatchSerializer if makes_batches else NothingSerializer
+    calls = {
+        "list": Call("list", answers={200: BatchSerializer}),
+        "create": Call("submit", NewBatchSerializer, {201: BatchSerializer}),
+        "retrieve": Call(answers={200: BatchSerializer}),
+        "close": Call("submit", answers={200: BatchSerializer}),
+        "cancel": Call("cancel", answers={200: BatchSerializer, 202: BatchSerializer}),
+        "retry": Call("cancel", answers={200: BatchSerializer, 202: BatchSerializer}),
+    }
 
     def get_queryset(self) -> BatchQuerySet:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database

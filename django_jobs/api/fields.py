@@ -44,9 +44,26 @@ class Option(NamedTuple):
     end_option_group: bool = False
 
 
-class PriorityInput(serializers.Field[Any, Any, Any, Any]):
+#: A priority as it comes in, and as it is shown. The enum is inside of another schema: as it is, drf-spectacular would
+#: make a component of it, whose name could be one of the host's.
+PRIORITY: Final[dict[str, Any]] = {
+    "oneOf": [{"type": "string", "enum": Priority.words()}, {"type": "integer", "enum": list(map(int, Priority))}]
+}
+PRIORITY_WORD: Final[dict[str, Any]] = {"anyOf": [{"type": "string", "enum": Priority.words()}]}
+JOB_ID: Final[dict[str, Any]] = {"type": "string", "examples": ["JOB-2026-00001"]}
+
+
+class DescribedField:
+    """A field of a serializer that says itself, in JSON Schema, what it takes and what it shows."""
+
+    taken: dict[str, Any]
+    shown: dict[str, Any]
+
+
+class PriorityInput(DescribedField, serializers.Field[Any, Any, Any, Any]):
     """Accept a priority's word or number; show the word."""
 
+    taken, shown = PRIORITY, PRIORITY_WORD
     default_error_messages = {"invalid": f"Use one of {', '.join(Priority.words())}."}
 
     def __init__(self, **kwargs: Any) -> None:
@@ -92,9 +109,10 @@ class SwitchField(serializers.BooleanField):
         yield from (Option(word, word) for word in ("False", "True"))
 
 
-class JobIdsField(serializers.Field[Any, Any, Any, Any]):
+class JobIdsField(DescribedField, serializers.Field[Any, Any, Any, Any]):
     """Accept a list of job ids or a single one; in a form they are separated by commas or blanks."""
 
+    taken = shown = {"oneOf": [{"type": "array", "items": JOB_ID}, JOB_ID]}
     default_error_messages = {"invalid": "Give a job id or a list of them."}
 
     def __init__(self, **kwargs: Any) -> None:
@@ -124,9 +142,10 @@ class JobIdsField(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-class ObjectField(serializers.JSONField):
+class ObjectField(DescribedField, serializers.JSONField):
     """Accept a JSON object, or its text where it comes from a form or a query. An empty text counts as not given."""
 
+    taken = shown = {"type": "object", "additionalProperties": True}
     default_error_messages = {"object": "Give an object (a dict), or nothing."}
 
     def __init__(self, **kwargs: Any) -> None:
@@ -150,11 +169,11 @@ class ObjectField(serializers.JSONField):
         return value
 
 
-class WordField(serializers.CharField):
+class WordField(DescribedField, serializers.CharField):
     """Show one of a few words. It is for answers alone: it does not check what comes in."""
 
     def __init__(self, *, words: list[str], **kwargs: Any) -> None:
-        self.words = words
+        self.taken = self.shown = {"anyOf": [{"type": "string", "enum": words}]}
         super().__init__(**kwargs)
 
 
@@ -317,6 +336,7 @@ class FlagWidget(forms.NullBooleanSelect):
 class FlagField(forms.Field):
     """True or false, in the words that the REST framework takes for them. A form sends ``unknown`` for neither."""
 
+    taken: Final = {"type": "boolean"}
     widget = FlagWidget
 
     def to_python(self, value: Any) -> bool | None:
@@ -337,6 +357,7 @@ class FlagFilter(django_filters.BooleanFilter):  # type: ignore[misc]
 class PriorityFormField(forms.CharField):
     """A priority by its label or number; the form offers the labels."""
 
+    taken = PRIORITY
     widget = forms.Select(choices=[("", "---------"), *((label, label) for label in reversed(Priority.words()))])
 
     def to_python(self, value: Any) -> Any:
@@ -438,19 +459,20 @@ _FIELDS: Final[dict[Any, Callable[..., Any]]] = {
     float: serializers.FloatField,
     dt.datetime: serializers.DateTimeField,
     list[str]: lambda **more: serializers.ListField(child=serializers.CharField(), **more),
+    dict[str, Any]: serializers.DictField,
     dict[str, int]: lambda **more: serializers.DictField(child=serializers.IntegerField(), **more),
     Any: serializers.JSONField,
 }
 
 
-def fields_of(kind: type[Any]) -> dict[str, Any]:
+def fields_of(kind: type[Any], **options: Any) -> dict[str, Any]:
     """Return a serializer field for each field of a dataclass, by name and in the same order.
 
-    A field's ``metadata`` are more arguments of its serializer field; with ``words`` that is a WordField. KeyError for
-    a type that has no serializer field here.
+    A field's ``metadata`` are more arguments of its serializer field, ``options`` those of all; with ``words`` that is
+    a WordField. KeyError for a type that has no serializer field here.
     """
     types = get_type_hints(kind)
-    return {item.name: _field(types[item.name], item.metadata) for item in dataclasses.fields(kind)}
+    return {item.name: _field(types[item.name], {**item.metadata, **options}) for item in dataclasses.fields(kind)}
 
 
 def _field(kind: Any, more: Mapping[str, Any]) -> Any:

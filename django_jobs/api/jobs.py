@@ -11,36 +11,39 @@ import django_filters
 from django import forms
 from django.core.exceptions import SuspiciousFileOperation
 from django.db.models import QuerySet
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.utils.urls import replace_query_param
 
-from django_jobs.api.base import ItemsThrottle, RowsView, count_search, credential_of
+from django_jobs.api.base import Call, ItemsThrottle, RowsView, count_search, credential_of
 from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.api.fields import (
+    JobIdsField,
     ListFilter,
     ListFilterBackend,
     MomentFilter,
+    NameField,
+    ObjectField,
     OneLineWidget,
     PriorityFilter,
+    PriorityInput,
     SeveralFilter,
+    WordField,
     check_batch_id,
     check_encodable,
-    check_parameters,
 )
 from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.api.serializers import NothingSerializer, SubmissionSerializer
+from django_jobs.api.serializers import RefusableSerializer, StatusSerializer, organization_options, type_options
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine import sockets, timing
 from django_jobs.engine.access import (
     find_among,
     get_policy,
-    key_in,
     organizations_named,
     unknown_organization,
     visible_organizations,
@@ -55,13 +58,136 @@ from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_ti
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job, submit_jobs
+from django_jobs.engine.submission.targets import ASKED
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
-from django_jobs.statuses import TERMINAL, Status
+from django_jobs.statuses import TERMINAL, ActorKind, Status
 from django_jobs.texts import say
+from django_jobs.values import JobStatus
 
 # Each view reads the request, calls one verb of the engine, and answers.
+
+
+# The bodies of jobs that go in and out over HTTP, and the parameters of addresses.
+
+
+class SubmissionSerializer(RefusableSerializer):
+    """A submission. Its form is judged here, what it asks for by the engine."""
+
+    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
+    organization = NameField(
+        options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
+    )
+    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
+    priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
+    depends_on = JobIdsField(
+        required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
+    )
+    # A text input: one for moments drops what was typed when it is no moment, and the page of the error fails then.
+    run_at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        style={"base_template": "input.html", "input_type": "text"},
+        help_text="Not before this moment (ISO 8601).",
+    )
+    metadata = ObjectField(
+        required=False,
+        allow_null=True,
+        style={"base_template": "textarea.html", "rows": 3},
+        help_text="A JSON object of up to 4 kB for correlation ids and the like.",
+    )
+
+    batch = serializers.CharField(
+        required=False, allow_null=True, max_length=140, help_text="The id of a batch that the job counts for."
+    )
+
+
+class SubmissionsSerializer(serializers.ListSerializer[Any]):
+    """Many submissions."""
+
+    child = SubmissionSerializer()
+
+
+class JobSerializer(StatusSerializer):
+    """The fields of JobStatus. Times are in UTC."""
+
+    kind = JobStatus
+
+
+class ListedJobSerializer(JobSerializer):
+    """A job in a list. Its error is cut after 500 characters and its parents after 100, each with an ellipsis."""
+
+    result = serializers.JSONField(required=False, help_text="Only where `fields=result` asks for it.")
+
+
+class SubmittedJobSerializer(JobSerializer):
+    """A job that was just submitted."""
+
+    message = serializers.CharField()
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    """One change of a job's status."""
+
+    id = serializers.IntegerField()
+    from_status = serializers.CharField(help_text="Empty for the submission.")
+    to_status = WordField(words=Status.values)
+    timestamp = serializers.DateTimeField()
+    actor = serializers.CharField()
+    actor_kind = WordField(words=ActorKind.values)
+    message = serializers.CharField()
+    attempt = serializers.IntegerField()
+
+
+class HistorySerializer(serializers.Serializer[Any]):
+    """Some of a job's history, in order."""
+
+    job_id = serializers.CharField()
+    history = LogSerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="Where the rows that follow are; null: there are none.")
+
+
+class HistoryParameters(serializers.Serializer[Any]):
+    """The parameters of a history."""
+
+    after = serializers.IntegerField(
+        default=0, min_value=0, max_value=2**63 - 1, help_text="The id of a row: those that follow it."
+    )
+
+
+class TimesSerializer(serializers.Serializer[Any]):
+    """How long handlers ran."""
+
+    average_seconds = serializers.FloatField(allow_null=True)
+    p95_seconds = serializers.FloatField(allow_null=True)
+
+
+class MetricsSerializer(serializers.Serializer[Any]):
+    """How jobs are doing."""
+
+    job_count_by_status = serializers.DictField(child=serializers.IntegerField())
+    queue_depth_by_priority = serializers.DictField(child=serializers.IntegerField())
+    processing_time = TimesSerializer()
+    processing_time_by_type = serializers.DictField(child=TimesSerializer())
+    failure_rate_by_type = serializers.DictField(child=serializers.FloatField(min_value=0, max_value=1))
+    active_workers = serializers.IntegerField()
+    throughput_per_minute = serializers.FloatField()
+    oldest_waiting_seconds = serializers.FloatField(allow_null=True)
+    timestamp = serializers.DateTimeField()
+
+
+class MetricsParameters(serializers.Serializer[Any]):
+    """The parameters of metrics."""
+
+    organization = serializers.CharField(required=False, allow_blank=True, help_text="The id of an organization.")
+
+
+class TicketSerializer(serializers.Serializer[Any]):
+    """What opens a websocket."""
+
+    ticket = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds.")
 
 
 # Answers that the REST routes and the method endpoints share.
@@ -76,16 +202,9 @@ def rows_of(jobs: Sequence[Job], user: Any, *, results: bool = False) -> list[di
     return rows if results else [{name: value for name, value in row.items() if name != RESULT} for row in rows]
 
 
-def history_of(job: Job, request: Any, after: Any) -> dict[str, Any]:
-    """Return a page of the job's history, with the address of the next one.
-
-    ``after`` is the id of the last row of the page before, as the client sent it, or None for the first page.
-    ValidationError when it cannot be an id.
-    """
-    key = key_in(str(after or 0))
-    if key is None:
-        raise ValidationError({"after": [say("Give the id of a row of this history.", code="not_an_id")]})
-    page = history_page(job, key)
+def history_of(job: Job, request: Any, after: int) -> dict[str, Any]:
+    """Return the page of the job's history behind the row with the id ``after``, with the address of the next one."""
+    page = history_page(job, after)
     address = replace_query_param(request.build_absolute_uri(), "after", page.after)
     return {"job_id": job.name, "history": page.rows, "next": None if page.after is None else address}
 
@@ -99,27 +218,6 @@ def metrics_of(organization: Any, user: Any) -> dict[str, Any]:
     if name and name not in organizations_named({name}, user):
         raise InvalidSubmission({"organization": [unknown_organization(name)]})
     return get_job_metrics(name or None, user=user)
-
-
-# What the views of jobs have in common: whose jobs they reach, and how they describe one.
-
-
-class JobScope(RowsView[Job]):
-    """Reaches the jobs that the user may know of. Another tenant's job is not found by any route."""
-
-    lookup_field = "job_id"
-
-    def get_queryset(self) -> JobQuerySet:
-        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
-            return Job.objects.none()
-        return jobs_seen_by(self.request.user)
-
-    def get_object(self) -> Job:
-        return find_among(self.get_queryset(), self.kwargs["job_id"], self.request.user)
-
-    def described(self, job: Job) -> dict[str, Any]:
-        """Return the fields of the job's status, as far as the user may read them."""
-        return describe(job, user=self.request.user).as_dict()
 
 
 # The parameters of a list of jobs, and the filter that they mean.
@@ -326,15 +424,75 @@ def _unknown(read: list[Any], visible: dict[str, Any], by_index: dict[int, Any])
     }
 
 
-# The routes that cancel, retry and delete jobs.
+# The routes of jobs.
 
 
 #: What the admin's history says of a job that was deleted over REST.
 DELETED: Final = say("Deleted by REST.", code="deleted")
 
 
-class ControlMixin(JobScope):
-    """Cancel, retry or delete a job."""
+class JobViewSet(RowsView[Job]):
+    """Background jobs: submit them, follow them, cancel and retry them."""
+
+    lookup_field = "job_id"
+    filter_backends = [JobFilterBackend]
+    filterset_class = JobListFilter
+    pagination_class = JobListPagination
+    calls = {
+        "list": Call("list", answers={200: ListedJobSerializer}),
+        "create": Call("submit", SubmissionSerializer, {201: SubmittedJobSerializer}),
+        "bulk": Call("submit", SubmissionsSerializer, {201: ListedJobSerializer(many=True)}),
+        "retrieve": Call(answers={200: JobSerializer}),
+        "cancel": Call("cancel", answers={200: JobSerializer, 202: JobSerializer}),
+        "retry": Call("cancel", answers={200: JobSerializer}),
+        "destroy": Call("cancel", answers={204: None}),
+        "history": Call(answers={200: HistorySerializer}, query=HistoryParameters),
+        "output": Call(answers={(200, "*/*"): {"type": "string", "format": "binary"}}),
+        "metrics": Call("metrics", answers={200: MetricsSerializer}, query=MetricsParameters),
+        "socket_ticket": Call(answers={200: TicketSerializer}),
+    }
+
+    def get_queryset(self) -> JobQuerySet:
+        if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
+            return Job.objects.none()
+        return jobs_seen_by(self.request.user)
+
+    def get_object(self) -> Job:
+        return find_among(self.get_queryset(), self.kwargs["job_id"], self.request.user)
+
+    def list(self, request: Any, **kwargs: Any) -> Response:
+        """The jobs that you may see, newest first."""
+        results = asks_for_results(request.query_params)
+        with searching(request, request.query_params.get("search")):
+            rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
+            page = self.paginate_queryset(for_list(rows, results=results)) or []
+        return self.get_paginated_response(rows_of(page, request.user, results=results))
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Submit a job."""
+        serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        job = reread(submit(serializer, request.user))
+        body = {**self._described(job), "message": SUBMITTED}
+        location = self.reverse_action("detail", kwargs={"job_id": job.name})
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
+
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Any, **kwargs: Any) -> Response:
+        """Submit up to 1,000 jobs, all or nothing.
+
+        Each of them counts against the throttle `submit_items`.
+        """
+        items = check_list(request.data)
+        self._count_items(request, len(items))
+        jobs = submit_all(items, request.user)
+        now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
+        rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
+        return Response(rows, status=status.HTTP_201_CREATED)
+
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
+        """What a job does now."""
+        return Response(self._described(self.get_object()))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Any, **kwargs: Any) -> Response:
@@ -342,14 +500,14 @@ class ControlMixin(JobScope):
         self.refuse_fields(request)
         job = cancel_job(self.get_object(), user=request.user)
         done = job.status == Status.CANCELED
-        return Response(self.described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
+        return Response(self._described(job), status=status.HTTP_200_OK if done else status.HTTP_202_ACCEPTED)
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Any, **kwargs: Any) -> Response:
         """Give a job that failed a new life, with all its retries."""
         self.refuse_fields(request)
         job = retry_job(self.get_object(), user=request.user)
-        return Response(self.described(job))
+        return Response(self._described(job))
 
     def destroy(self, request: Any, **kwargs: Any) -> Response:
         """Delete a job that has ended, with its history and files."""
@@ -363,24 +521,21 @@ class ControlMixin(JobScope):
             raise InvalidTransition(job.name, job.status, "delete", reason)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _delete(self, job: Job) -> bool:
-        """Delete the job and record who did it; return whether it is gone."""
-        is_gone = bool(delete_jobs([job.pk], release_children=True))
-        audit.record(self.request.user, [job] if is_gone else [], audit.Act.DELETED, DELETED)
-        return is_gone
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def history(self, request: Any, **kwargs: Any) -> Response:
+        """What happened to a job, in order."""
+        after = self.get_parameters()["after"]
+        return Response(history_of(self.get_object(), request, after))
 
-
-# The routes beside single jobs: metrics, and the ticket for a websocket.
-
-
-class OverviewMixin(JobScope):
-    """Read metrics, and get a ticket for a websocket."""
+    @action(detail=True, methods=["get"])
+    def output(self, request: Any, **kwargs: Any) -> Any:
+        """The file that the job's handler saved."""
+        return read_output(self.get_object(), request.user)
 
     @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
     def metrics(self, request: Any, **kwargs: Any) -> Response:
         """How jobs are doing: counts, depths, times, rates."""
-        check_parameters(request.query_params, ["organization", "format"])
-        return Response(metrics_of(request.query_params.get("organization"), request.user))
+        return Response(metrics_of(self.get_parameters().get("organization"), request.user))
 
     @action(detail=False, methods=["post"], url_path="socket-ticket", url_name="socket-ticket")
     def socket_ticket(self, request: Any, **kwargs: Any) -> Response:
@@ -390,65 +545,19 @@ class OverviewMixin(JobScope):
         body = {"ticket": ticket, "expires_in": timing.SOCKET_PASS_SECONDS}
         return Response(body, headers={"Cache-Control": "no-store"})
 
-
-# The routes that read jobs.
-
-
-class ReadMixin(JobScope):
-    """List jobs, and read one with its history and its file."""
-
-    def list(self, request: Any, **kwargs: Any) -> Response:
-        """The jobs that you may see, newest first."""
-        results = asks_for_results(request.query_params)
-        with searching(request, request.query_params.get("search")):
-            rows = self.filter_queryset(self.get_queryset().order_by("-pk"))
-            page = self.paginate_queryset(for_list(rows, results=results)) or []
-        return self.get_paginated_response(rows_of(page, request.user, results=results))
-
-    def retrieve(self, request: Any, **kwargs: Any) -> Response:
-        """What a job does now."""
-        return Response(self.described(self.get_object()))
-
-    @action(detail=True, methods=["get"])
-    def history(self, request: Any, **kwargs: Any) -> Response:
-        """What happened to a job, in order."""
-        check_parameters(request.query_params, ["after", "format"])
-        return Response(history_of(self.get_object(), request, request.query_params.get("after")))
-
-    @action(detail=True, methods=["get"])
-    def output(self, request: Any, **kwargs: Any) -> Any:
-        """The file that the job's handler saved."""
-        return read_output(self.get_object(), request.user)
-
     def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
         # A file is sent as it is, whatever kind of it the client would like.
         return super().perform_content_negotiation(request, force=force or self.action == "output")
 
+    def _described(self, job: Job) -> dict[str, Any]:
+        """Return the fields of the job's status, as far as the user may read them."""
+        return describe(job, user=self.request.user).as_dict()
 
-# The routes that submit jobs.
-
-
-class SubmitMixin(JobScope):
-    """Submit one job, or many at once."""
-
-    def create(self, request: Any, **kwargs: Any) -> Response:
-        """Submit a job."""
-        serializer = SubmissionSerializer(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        job = reread(submit(serializer, request.user))
-        body = {**self.described(job), "message": SUBMITTED}
-        location = self.reverse_action("detail", kwargs={"job_id": job.name})
-        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": location})
-
-    @action(detail=False, methods=["post"], pagination_class=None)
-    def bulk(self, request: Any, **kwargs: Any) -> Response:
-        """Submit up to 1,000 jobs, all or nothing."""
-        items = check_list(request.data)
-        self._count_items(request, len(items))
-        jobs = submit_all(items, request.user)
-        now = for_list(Job.primary.all()).in_bulk([job.pk for job in jobs])
-        rows = rows_of([now.get(job.pk, job) for job in jobs], request.user)
-        return Response(rows, status=status.HTTP_201_CREATED)
+    def _delete(self, job: Job) -> bool:
+        """Delete the job and record who did it; return whether it is gone."""
+        is_gone = bool(delete_jobs([job.pk], release_children=True))
+        audit.record(self.request.user, [job] if is_gone else [], audit.Act.DELETED, DELETED)
+        return is_gone
 
     def _count_items(self, request: Any, count: int) -> None:
         """Count each submission against its rate, also one that is refused later, since checking it costs time too.
@@ -461,32 +570,3 @@ class SubmitMixin(JobScope):
             raise ValidationError({"non_field_errors": [text]})
         if not throttle.allow_request(request, self):
             self.throttled(request, throttle.wait())
-
-
-# All routes of jobs together, with their filters, pages and rates.
-
-
-class JobViewSet(SubmitMixin, ReadMixin, ControlMixin, OverviewMixin):
-    """Background jobs: submit them, follow them, cancel and retry them."""
-
-    filter_backends = [JobFilterBackend]
-    filterset_class = JobListFilter
-    pagination_class = JobListPagination
-
-    _SCOPES: Final = {
-        "list": "list",
-        "create": "submit",
-        "bulk": "submit",
-        "cancel": "cancel",
-        "retry": "cancel",
-        "destroy": "cancel",
-        "metrics": "metrics",
-    }
-
-    def throttle_scope_of(self, request: Any) -> str:
-        return self._SCOPES.get(self.action or "", "status")
-
-    def get_serializer_class(self) -> Any:
-        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
-        takes_submissions = self.action in {"list", "create", "bulk", "metadata"} and not self.detail
-        return SubmissionSerializer if takes_submissions else NothingSerializer

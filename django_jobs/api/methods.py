@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.http import QueryDict
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -16,10 +17,23 @@ from django_jobs.api import jobs
 from django_jobs.api.base import JobsView
 from django_jobs.api.errors import Problem, problem_of
 from django_jobs.api.fields import refuse_unknown
-from django_jobs.api.jobs import SUBMITTED, JobListFilter, history_of, metrics_of, rows_of, searching
+from django_jobs.api.jobs import (
+    SUBMITTED,
+    HistoryParameters,
+    HistorySerializer,
+    JobListFilter,
+    JobSerializer,
+    ListedJobSerializer,
+    MetricsSerializer,
+    SubmissionSerializer,
+    history_of,
+    metrics_of,
+    rows_of,
+    searching,
+)
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.api.serializers import FORM_EXTRAS, SubmissionSerializer
+from django_jobs.api.serializers import FORM_EXTRAS
 from django_jobs.engine.access import find_among
 from django_jobs.engine.control.acts import cancel_job, retry_job
 from django_jobs.engine.insight.status import MAX_RESULTS, describe, for_list
@@ -81,11 +95,31 @@ def as_query(fields: dict[str, Any]) -> QueryDict:
 # What the method endpoints have in common.
 
 
+class ToldSerializer(serializers.Serializer[Any]):
+    """What became of a job."""
+
+    job_id = serializers.CharField()
+    status = serializers.CharField()
+    message = serializers.CharField()
+
+
+class JobPageSerializer(serializers.Serializer[Any]):
+    """A page of jobs."""
+
+    jobs = ListedJobSerializer(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
 class MethodView(JobsView):
     """One call by POST, answered with ``{"message": …}``. It takes JSON, or the fields of a form or of the query."""
 
     throttle: str
     fields: tuple[str, ...] = ("job_id",)
+    #: The serializers of the body, where that has one, and of the message that is answered.
+    takes: ClassVar[Any] = None
+    answer: ClassVar[Any] = None
     renderer_classes = [JSONRenderer]
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
@@ -176,6 +210,8 @@ class SubmitJob(MethodView):
     """Submit a job."""
 
     throttle = "submit"
+    takes = SubmissionSerializer
+    answer = ToldSerializer
     fields = tuple(SubmissionSerializer().fields)
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
@@ -188,6 +224,7 @@ class CancelJob(MethodView):
     """Cancel a job that waits; ask one that runs to stop."""
 
     throttle = "cancel"
+    answer = ToldSerializer
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         job = cancel_job(self.find_job(fields), user=user)
@@ -198,6 +235,7 @@ class RetryJob(MethodView):
     """Give a job that failed a new life."""
 
     throttle = "cancel"
+    answer = ToldSerializer
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         return _told(retry_job(self.find_job(fields), user=user), "Job queued for retry")
@@ -207,6 +245,7 @@ class GetJobStatus(ReadingView):
     """What a job does now."""
 
     throttle = "status"
+    answer = JobSerializer
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         return describe(self.find_job(fields), user=user).as_dict()
@@ -216,11 +255,14 @@ class GetJobHistory(ReadingView):
     """What happened to a job, in order."""
 
     throttle = "status"
+    answer = HistorySerializer
     fields = ("job_id", "after")
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
         job = self.find_job(fields)
-        page = history_of(job, self.request, fields.get("after"))
+        parameters = HistoryParameters(data={"after": fields.get("after") or 0})
+        parameters.is_valid(raise_exception=True)
+        page = history_of(job, self.request, parameters.validated_data["after"])
         # A POST has the id in its body; the address of the next page must name the job by itself.
         return {**page, "next": page["next"] and replace_query_param(page["next"], "job_id", job.name)}
 
@@ -229,6 +271,8 @@ class ListJobs(ReadingView):
     """A page of jobs, newest first; takes the filters of the REST list."""
 
     throttle = "list"
+    answer = JobPageSerializer
+    filterset_class = JobListFilter
     fields = (*JobListFilter.base_filters, "limit", "offset", "fields")
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:
@@ -247,6 +291,7 @@ class GetJobMetrics(ReadingView):
     """How jobs are doing."""
 
     throttle = "metrics"
+    answer = MetricsSerializer
     fields = ("organization",)
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
@@ -13,11 +13,11 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import RowsView, count_search, non_atomic
+from django_jobs.api.base import Call, RowsView, count_search, non_atomic
 from django_jobs.api.errors import OperationOver
-from django_jobs.api.fields import ObjectField, PriorityInput, check_parameters, fields_of
+from django_jobs.api.fields import ObjectField, PriorityInput
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.serializers import NothingSerializer, RefusableSerializer
+from django_jobs.api.serializers import RefusableSerializer, StatusSerializer
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, describe_operations
@@ -58,16 +58,10 @@ class NewOperationSerializer(RefusableSerializer):
     )
 
 
-class OperationSerializer(serializers.Serializer[Any]):
+class OperationSerializer(StatusSerializer):
     """The fields of OperationStatus. Times are in UTC."""
 
-    def get_fields(self) -> dict[str, Any]:
-        """Return those of OperationStatus."""
-        return fields_of(OperationStatus)
-
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        described: dict[str, Any] = instance.as_dict()
-        return described
+    kind = OperationStatus
 
 
 class EstimateSerializer(serializers.Serializer[Any]):
@@ -93,20 +87,17 @@ class OperationViewSet(RowsView[Operation]):
     filter_backends = []
     pagination_class = JobsPagination
 
-    _SCOPES: Final = {"list": "list", "create": "cancel", "pause": "cancel", "resume": "cancel", "stop": "cancel"}
+    calls = {
+        "list": Call("list", answers={200: OperationSerializer}),
+        "create": Call("cancel", NewOperationSerializer, {200: EstimateSerializer, 202: OperationSerializer}),
+        "retrieve": Call(answers={200: OperationSerializer}),
+        **dict.fromkeys(("pause", "resume", "stop"), Call("cancel", answers={200: OperationSerializer})),
+    }
 
     @non_atomic
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with translation.override(None):  # the engine tells people what is wrong in their language, and clients never
             return super().dispatch(request, *args, **kwargs)
-
-    def throttle_scope_of(self, request: Any) -> str:
-        return self._SCOPES.get(self.action or "", "status")
-
-    def get_serializer_class(self) -> Any:
-        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
-        starts_one = self.action in {"list", "create", "metadata"} and not self.detail
-        return NewOperationSerializer if starts_one else NothingSerializer
 
     def get_queryset(self) -> QuerySet[Operation]:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
@@ -122,7 +113,7 @@ class OperationViewSet(RowsView[Operation]):
 
     def list(self, request: Any, **kwargs: Any) -> Response:
         """The operations that you may see, newest first."""
-        check_parameters(request.query_params, ["limit", "offset", "format"])
+        self.get_parameters()
         page: Any = self.paginate_queryset(self.get_queryset()) or []
         return self.get_paginated_response(_bodies(page, request.user))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import field
 from typing import Any, Final
 
 import django_filters
@@ -12,7 +14,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import RowsView
+from django_jobs.api.base import Call, RowsView
 from django_jobs.api.fields import (
     FlagFilter,
     ListFilter,
@@ -21,20 +23,18 @@ from django_jobs.api.fields import (
     ObjectField,
     PriorityInput,
     SwitchField,
-    WordField,
     check_encodable,
-    check_parameters,
+    fields_of,
     is_form,
 )
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.renderers import page_context
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.api.serializers import NothingSerializer, RefusableSerializer, organization_options, type_options
+from django_jobs.api.serializers import RefusableSerializer, StatusSerializer, organization_options, type_options
 from django_jobs.engine.access import key_in, may_view, organizations_named, unknown_organization
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.schedules.definitions import (
     FIELDS,
-    Preview,
     change_schedule,
     create_schedule,
     get_schedule,
@@ -54,6 +54,7 @@ from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
 from django_jobs.statuses import Priority
+from django_jobs.values import Answer
 
 # The routes of schedules: reading them, changing them, and having one fire.
 
@@ -61,43 +62,69 @@ from django_jobs.statuses import Priority
 # What clients are told of schedules and their firings.
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleStatus(Answer):
+    """What a schedule is, and when it fires. Times are in UTC."""
+
+    id: int
+    name: str
+    job_type: str
+    organization: str | None
+    parameters: Any
+    priority: str | None
+    cron: str | None
+    every: int | None
+    timezone: str
+    starts_at: dt.datetime | None
+    ends_at: dt.datetime | None
+    jitter: int
+    catch_up: str
+    overlap: str
+    is_enabled: bool
+    url: str = field(metadata={"help_text": "Its address."})
+    words: str = field(metadata={"help_text": "The rule in words."})
+    owner: str = field(metadata={"help_text": "In whose name it submits; empty for server code."})
+    created_at: dt.datetime
+    last_fired_at: dt.datetime | None
+    next_run_at: dt.datetime | None = field(metadata={"help_text": "Null: it does not fire."})
+    fault: str = field(metadata={"help_text": "Why it cannot submit its jobs; empty where all is well."})
+    faulty_since: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FiringStatus(Answer):
+    """One firing of a schedule, and what came of it. Times are in UTC."""
+
+    due_at: dt.datetime = field(metadata={"help_text": "The moment for which it fired."})
+    fired_at: dt.datetime
+    outcome: str = field(metadata={"words": ScheduleFiring.Outcome.values})
+    submitted: int = field(metadata={"help_text": "Jobs."})
+    skipped: int = field(metadata={"help_text": "Organizations that got none."})
+    job_id: str | None = field(metadata={"help_text": "The job, or the first of them; null once deleted."})
+    note: str = field(metadata={"help_text": "Why it skipped or failed."})
+    actor: str = field(metadata={"help_text": "Who had it fire by hand; empty for the scheduler."})
+
+
 def rows_of(schedules: Sequence[Schedule], user: Any, address_of: Callable[[int], str]) -> list[dict[str, Any]]:
     """Return the schedules as a client reads them, with the ids of their organizations in one statement."""
-    ids = current_ids({row.organization_id for row in schedules} - {None})
+    # None stands for all tenants; one that is gone has no id.
+    ids: dict[Any, Any] = {None: None} | current_ids({row.organization_id for row in schedules} - {None})
     names = hidden_from(user)
     return [
-        {
-            "id": row.pk,
-            "name": row.name,
-            "job_type": row.job_type_id,
-            "organization": _tenant(row.organization_id, ids),
-            "parameters": masked(row.parameters, names),
-            "priority": _word(row.priority),
-            "cron": row.cron or None,
-            "every": row.every,
-            "timezone": row.timezone,
-            "starts_at": moment(row.starts_at),
-            "ends_at": moment(row.ends_at),
-            "jitter": row.jitter,
-            "catch_up": row.catch_up,
-            "overlap": row.overlap,
-            "is_enabled": row.is_enabled,
-            "url": address_of(row.pk),
-            "words": rule_of(row).words(),
-            "owner": row.owner_name,
-            "created_at": moment(row.created_at),
-            "last_fired_at": moment(row.last_fired_at),
-            "next_run_at": moment(row.next_run_at),
-            "fault": row.fault,
-            "faulty_since": moment(row.faulty_since),
-        }
+        _described(
+            ScheduleStatus,
+            row,
+            job_type=row.job_type_id,
+            organization=ids.get(row.organization_id, ""),
+            parameters=masked(row.parameters, names),
+            priority=_word(row.priority),
+            cron=row.cron or None,
+            url=address_of(row.pk),
+            words=rule_of(row).words(),
+            owner=row.owner_name,
+        )
         for row in schedules
     ]
-
-
-def _tenant(pk: Any, ids: dict[Any, str]) -> str | None:
-    """Return the id of a tenant, "" for one that is gone, and None for all of them."""
-    return None if pk is None else ids.get(pk, "")
 
 
 def _word(priority: int | None) -> str | None:
@@ -109,30 +136,15 @@ def firings_of(firings: Sequence[ScheduleFiring], user: Any) -> list[dict[str, A
     pks = {firing.job_id for firing in firings if firing.job_id is not None}
     jobs = jobs_seen_by(user).filter(pk__in=pks).order_by() if pks else ()
     names = {job.pk: job.name for job in jobs if may_view(user, job)}
-    return [
-        {
-            "due_at": moment(firing.due_at),
-            "fired_at": moment(firing.fired_at),
-            "outcome": firing.outcome,
-            "submitted": firing.submitted,
-            "skipped": firing.skipped,
-            "job_id": names.get(firing.job_id or 0),
-            "note": firing.note,
-            "actor": firing.actor,
-        }
-        for firing in firings
-    ]
+    return [_described(FiringStatus, firing, job_id=names.get(firing.job_id or 0)) for firing in firings]
 
 
-def preview_of(found: Preview) -> dict[str, Any]:
-    """Return what a rule says as a client reads it; its firings are in its own time zone."""
-    runs = [run.isoformat() for run in found.next_runs]
-    return {"words": found.words, "timezone": found.timezone, "next_runs": runs}
-
-
-def moment(value: dt.datetime | None) -> str | None:
-    """Return a moment in UTC, as the other answers have it."""
-    return None if value is None else value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+def _described(kind: type[Answer], row: Any, **values: Any) -> dict[str, Any]:
+    """Return an answer of ``values`` and the row's columns of the same names, with moments in UTC."""
+    names = [item.name for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    told = {name: vars(row)[name] for name in names if name in vars(row)} | values
+    moments = {name: value.astimezone(dt.UTC) for name, value in told.items() if isinstance(value, dt.datetime)}
+    return kind(**told | moments).as_dict()
 
 
 # Hand what came in over HTTP to the engine: a new schedule, or changes of one.
@@ -283,7 +295,6 @@ class RuleSerializer(RefusableSerializer):
 class ScheduleSerializer(RuleSerializer):
     """A schedule. What is not given has its default; PATCH leaves it as it is."""
 
-    id = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=200, trim_whitespace=False, help_text="Unique in its organization.")
     job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
     organization = OptionalName(
@@ -304,39 +315,18 @@ class ScheduleSerializer(RuleSerializer):
         choices=Overlap.choices, required=False, help_text="What a firing does while the last job is unfinished."
     )
     is_enabled = SwitchField(required=False, initial=True, help_text="False: it is paused.")
-    url = serializers.URLField(read_only=True, help_text="Its address.")
-    words = serializers.CharField(read_only=True, help_text="The rule in words.")
-    owner = serializers.CharField(read_only=True, help_text="In whose name it submits; empty for server code.")
-    created_at = serializers.DateTimeField(read_only=True)
-    last_fired_at = serializers.DateTimeField(read_only=True, allow_null=True)
-    next_run_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="Null: it does not fire.")
-    fault = serializers.CharField(read_only=True, help_text="Why it cannot submit its jobs; empty where all is well.")
-    faulty_since = serializers.DateTimeField(read_only=True, allow_null=True)
 
     def get_fields(self) -> dict[str, Any]:
-        """Put id and name first, and do not ask for the name where a schedule is changed: it keeps its own."""
-        fields = super().get_fields()
-        order = ("id", "name", "job_type", "organization", "parameters", "priority")
-        found = {name: fields.pop(name) for name in order} | fields
-        found["name"].required = self.instance is None
-        return found
-
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        described: dict[str, Any] = instance if isinstance(instance, dict) else super().to_representation(instance)
-        return described
+        """Those of ScheduleStatus, some of which can be written. A schedule that is changed keeps its name."""
+        fields = fields_of(ScheduleStatus, read_only=True) | super().get_fields()
+        fields["name"].required = self.instance is None
+        return fields
 
 
-class FiringSerializer(serializers.Serializer[Any]):
+class FiringSerializer(StatusSerializer):
     """One firing of a schedule, and what came of it."""
 
-    due_at = serializers.DateTimeField(help_text="The moment for which it fired.")
-    fired_at = serializers.DateTimeField()
-    outcome = WordField(words=ScheduleFiring.Outcome.values)
-    submitted = serializers.IntegerField(help_text="Jobs.")
-    skipped = serializers.IntegerField(help_text="Organizations that got none.")
-    job_id = serializers.CharField(allow_null=True, help_text="The job, or the first of them; null once deleted.")
-    note = serializers.CharField(help_text="Why it skipped or failed.")
-    actor = serializers.CharField(help_text="Who had it fire by hand; empty for the scheduler.")
+    kind = FiringStatus
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
@@ -350,10 +340,6 @@ class PreviewSerializer(serializers.Serializer[Any]):
 # All routes of schedules.
 
 
-#: Parameters that a preview by GET may have beside those of a rule.
-PREVIEW_PARAMETERS: Final = ("format",)
-
-
 class ScheduleViewSet(RowsView[Schedule]):
     """Schedules, which submit jobs by themselves: those of the organizations whose admin you are.
 
@@ -365,24 +351,17 @@ class ScheduleViewSet(RowsView[Schedule]):
     filterset_class = ScheduleFilter
     pagination_class = JobsPagination
 
-    _SCOPES: Final = {
-        "list": "list",
-        "retrieve": "status",
-        "firings": "status",
-        "preview": "status",
-        "pause": "cancel",
-        "resume": "cancel",
-        "destroy": "cancel",
+    calls = {
+        "list": Call("list", answers={200: ScheduleSerializer}),
+        "create": Call("submit", ScheduleSerializer, {201: ScheduleSerializer}),
+        "retrieve": Call(answers={200: ScheduleSerializer}),
+        **dict.fromkeys(("update", "partial_update"), Call("submit", ScheduleSerializer, {200: ScheduleSerializer})),
+        "destroy": Call("cancel", answers={204: None}),
+        **dict.fromkeys(("pause", "resume"), Call("cancel", answers={200: ScheduleSerializer})),
+        "fire": Call("submit", answers={201: FiringSerializer, 202: FiringSerializer}),
+        "firings": Call(answers={200: FiringSerializer(many=True)}),
+        "preview": Call(takes=RuleSerializer, answers={200: PreviewSerializer}, query=RuleSerializer),
     }
-
-    def throttle_scope_of(self, request: Any) -> str:
-        return self._SCOPES.get(self.action or "", "submit")
-
-    def get_serializer_class(self) -> Any:
-        """Return the serializer of what a call takes; a page shows the form of the POST to its address."""
-        if self.action == "preview":
-            return RuleSerializer
-        return NothingSerializer if self.action in {"pause", "resume", "fire", "firings"} else ScheduleSerializer
 
     def get_queryset(self) -> QuerySet[Schedule]:
         if getattr(self, "swagger_fake_view", False):  # a schema is made without the database
@@ -449,7 +428,7 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=True, methods=["get"], filter_backends=[])
     def firings(self, request: Any, **kwargs: Any) -> Response:
         """The firings of a schedule, the newest first. The newest 1,000 are kept."""
-        check_parameters(request.query_params, ["limit", "offset", "format"])
+        self.get_parameters()
         rows = ScheduleFiring.primary.filter(schedule_id=self.get_object().pk).order_by("-pk")
         page: Any = self.paginate_queryset(rows) or []  # type: ignore[arg-type]
         return self.get_paginated_response(firings_of(page, request.user))
@@ -457,10 +436,15 @@ class ScheduleViewSet(RowsView[Schedule]):
     @action(detail=False, methods=["get", "post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Any, **kwargs: Any) -> Response:
         """What a rule says in words, and its next five firings. Nothing is stored."""
-        given = request.data if request.method == "POST" else _rule_in(request.query_params)
-        serializer = RuleSerializer(data=given)
-        serializer.is_valid(raise_exception=True)
-        return Response(preview_of(preview(serializer.validated_data)))
+        if request.method == "POST":
+            serializer = RuleSerializer(data=request.data)
+            serializer.is_valid(raise_exception=True)
+            rule = serializer.validated_data
+        else:
+            rule = self.get_parameters()
+        found = preview(rule)
+        runs = [run.isoformat() for run in found.next_runs]  # in the rule's own time zone
+        return Response({"words": found.words, "timezone": found.timezone, "next_runs": runs})
 
     def page_context(self, data: Any) -> dict[str, Any]:
         """Return what the browsable API shows beside an answer."""
@@ -477,9 +461,3 @@ class ScheduleViewSet(RowsView[Schedule]):
         serializer = ScheduleSerializer(schedule, data=request.data, context=context, **options)
         serializer.is_valid(raise_exception=True)
         return serializer
-
-
-def _rule_in(parameters: Any) -> dict[str, Any]:
-    """Return the fields of a rule from the parameters of an address."""
-    check_parameters(parameters, [*RuleSerializer().fields, *PREVIEW_PARAMETERS])
-    return {name: value for name, value in parameters.items() if name not in PREVIEW_PARAMETERS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
@@ -12,8 +12,6 @@ from rest_framework.fields import empty
 
 from django_jobs.api.fields import (
     JobIdsField,
-    NameField,
-    ObjectField,
     PriorityInput,
     SwitchField,
     fields_of,
@@ -26,12 +24,10 @@ from django_jobs.engine.access import get_policy
 from django_jobs.engine.insight.inspection import open_breakers
 from django_jobs.engine.insight.problems import unknown_permissions
 from django_jobs.engine.job_types.parameters import parameters_schema
-from django_jobs.engine.submission.targets import ASKED
 from django_jobs.exceptions import InvalidOperation, InvalidSubmission
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.statuses import BreakerState
-from django_jobs.values import JobStatus
 
 #: What a browser's form sends besides its fields.
 FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
@@ -78,59 +74,18 @@ def organization_options(user: Any) -> list[tuple[str, str]]:
     return [(name, name) for name in organization_ids(user)]
 
 
-class SubmissionSerializer(RefusableSerializer):
-    """A submission. Its form is judged here, what it asks for by the engine."""
+class StatusSerializer(serializers.Serializer[Any]):
+    """What is answered as one of ``django_jobs.values``, which is ``kind``."""
 
-    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
-    organization = NameField(
-        options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
-    )
-    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
-    priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
-    depends_on = JobIdsField(
-        required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
-    )
-    # A text input: one for moments drops what was typed when it is no moment, and the page of the error fails then.
-    run_at = serializers.DateTimeField(
-        required=False,
-        allow_null=True,
-        style={"base_template": "input.html", "input_type": "text"},
-        help_text="Not before this moment (ISO 8601).",
-    )
-    metadata = ObjectField(
-        required=False,
-        allow_null=True,
-        style={"base_template": "textarea.html", "rows": 3},
-        help_text="A JSON object of up to 4 kB for correlation ids and the like.",
-    )
-
-    batch = serializers.CharField(
-        required=False, allow_null=True, max_length=140, help_text="The id of a batch that the job counts for."
-    )
-
-
-class JobSerializer(serializers.Serializer[Any]):
-    """The fields of JobStatus. Times are in UTC."""
+    kind: ClassVar[type[Any]]
 
     def get_fields(self) -> dict[str, Any]:
-        """Those of JobStatus; what a subclass declares by the same name takes that field's place."""
-        return {**fields_of(JobStatus), **super().get_fields()}
+        """Those of ``kind``; what a subclass declares by the same name takes that field's place."""
+        return {**fields_of(self.kind), **super().get_fields()}
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         described: dict[str, Any] = instance.as_dict()
         return described
-
-
-class ListedJobSerializer(JobSerializer):
-    """A job in a list. Its error is cut after 500 characters and its parents after 100, each with an ellipsis."""
-
-    result = serializers.JSONField(required=False, help_text="Only where `fields=result` asks for it.")
-
-
-class SubmittedJobSerializer(JobSerializer):
-    """A job that was just submitted."""
-
-    message = serializers.CharField()
 
 
 class NothingSerializer(StrictSerializer):
@@ -157,6 +112,11 @@ class BreakerSerializer(serializers.Serializer[Any]):
     error_message = serializers.CharField()
     failures = serializers.IntegerField()
 
+    def get_attribute(self, instance: JobType) -> Any:
+        """Return what holds the type's jobs, for system admins; None where nothing does, and to all others."""
+        kinds: Any = self.parent
+        return kinds.breaker_of(instance)
+
 
 class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
     """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted.
@@ -169,7 +129,11 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         models.BooleanField: SwitchField,
     }
     default_priority = PriorityInput(required=False)
-    breaker = serializers.SerializerMethodField()
+    breaker = BreakerSerializer(
+        read_only=True,
+        allow_null=True,
+        help_text="What holds the type's jobs. Null where nothing does, and to all but system admins.",
+    )
     parameters_schema = serializers.SerializerMethodField()
 
     class Meta:
@@ -193,18 +157,17 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
             context["is_for_system_admin"] = user is not None and get_policy().is_system_admin(user)
         return bool(context["is_for_system_admin"])
 
-    def get_breaker(self, kind: JobType) -> dict[str, Any] | None:
-        """Return what holds the type's jobs, for system admins; None where nothing does, and to all others."""
+    def breaker_of(self, kind: JobType) -> Any:
+        """Return the breaker that holds the type's jobs, for system admins; None where none does, and to all others."""
         if not self._is_for_system_admin():
             return None
         context: Any = self.context
         if "breakers" not in context:
             context["breakers"] = {item.job_type: item for item in open_breakers(counts_waiting=False)}
-        found = context["breakers"].get(kind.pk)
-        return None if found is None else BreakerSerializer(found).data
+        return context["breakers"].get(kind.pk)
 
     def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
-        """Return the JSON Schema of the type's parameters; None where any object is accepted."""
+        """A JSON Schema (draft 2020-12), or null where any object is accepted."""
         return parameters_schema(kind.pk)
 
     def run_validation(self, data: Any = empty) -> Any:
