@@ -10,16 +10,8 @@ from typing import Any
 import django
 from django.core.exceptions import ImproperlyConfigured
 
-_WORDS = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
+_YES = {"1", "true", "yes", "on"}
+_NO = {"0", "false", "no", "off"}
 
 
 def is_worker() -> bool:
@@ -30,11 +22,9 @@ def is_worker() -> bool:
 def read_bool(name: str, *, default: bool) -> bool:
     """Return the variable as True or False; unset or empty means `default`."""
     text = os.environ.get(name, "").strip().lower()
-    if not text:
-        return default
-    if text not in _WORDS:
-        raise ImproperlyConfigured(f"{name}={text!r} is neither yes nor no. Accepted: {', '.join(_WORDS)}.")
-    return _WORDS[text]
+    if text and text not in _YES | _NO:
+        raise ImproperlyConfigured(f"{name}={text!r} is neither yes nor no.")
+    return text in _YES if text else default
 
 
 def read_list(text: str) -> list[str]:

@@ -50,8 +50,6 @@ if HAS_OPENAPI:
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    # Between the session and what needs the language. The language that was chosen by the pages' switch is in a cookie.
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -60,7 +58,6 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "example_project.urls"
-WSGI_APPLICATION = "example_project.wsgi.application"
 ASGI_APPLICATION = "example_project.asgi.application"
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -70,6 +67,7 @@ TEMPLATES: list[dict[str, Any]] = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
@@ -136,18 +134,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
-LANGUAGE_CODE = "en"
-USE_I18N = True
-LANGUAGES = [
-    ("en", "English"),
-    ("de", "Deutsch"),
-    ("fr", "Français"),
-    ("es", "Español"),
-    ("pt-br", "Português (Brasil)"),
-    ("ar", "العربية"),
-]
 TIME_ZONE = "UTC"
-USE_TZ = True
+LOGIN_URL = "shop:login"
 
 STATIC_URL = "static/"
 # Filled by `collectstatic` before the servers start, and not while they run.

@@ -14,7 +14,7 @@ from typing import Any
 
 from example_project.environment import mail_to_files
 from example_project.settings import *  # noqa: F403
-from example_project.settings import DATABASES, INSTALLED_APPS
+from example_project.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
 from tests.support.chosen_store import VARIABLE as CHOSEN_STORE
 from tests.support.smtp import mail_settings
 from tests.support.tuning import VARIABLE as TUNING
@@ -29,6 +29,10 @@ if CHOSEN_STORE in os.environ:
 INSTALLED_APPS = [*INSTALLED_APPS, *os.environ.get("DJANGO_JOBS_TEST_APPS", "").split()]
 
 DEBUG = False
+# After the session: the console and the elements are tested in all languages.
+MIDDLEWARE = [*MIDDLEWARE]
+_session = MIDDLEWARE.index("django.contrib.sessions.middleware.SessionMiddleware")
+MIDDLEWARE.insert(_session + 1, "django.middleware.locale.LocaleMiddleware")
 ROOT_URLCONF = "tests.urls"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

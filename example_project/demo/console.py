@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -11,19 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from django_jobs.statuses import Status
 from example_project.demo.services import log_file
 from example_project.shop.catalog import SHOPS, Shop
-from example_project.shop.marketplace import outage
+from example_project.shop.providers import outage
 from example_project.shop.seeding import DEMO_PASSWORD, SUPERUSER
 
 if TYPE_CHECKING:
-    from rich.status import Status as RichStatus
-
     from django_jobs import JobStatus
     from django_jobs.models import Job
 
-#: The statuses of the summary, in the order of a job's way.
-COUNTED: Final = ("Pending", "Queued", "Running", "Failed", "Timed Out", "Completed", "Canceled", "Dead Letter")
 TIMES: Final = {0: "NEVER", 1: "once"}
 # Plain words only: highlighting would color half of every line. Paths stay whole, to be copied.
 _console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -34,46 +31,27 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(job_id: str) -> Iterator[JobProgress]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[message]}"),
-        TimeElapsedColumn(),
-    )
+def progress_bar(job_id: str) -> Iterator[Callable[[JobStatus], None]]:
+    """Yield a function that shows how far the job is, in one line."""
+    message = TextColumn("{task.fields[message]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), message, TimeElapsedColumn())
     with Progress(*columns, console=_console) as progress:
-        yield JobProgress(progress, job_id)
-
-
-class JobProgress:
-    """The progress line of one job."""
-
-    def __init__(self, progress: Progress, job_id: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(job_id, total=100, message="")
-
-    def show(self, status: JobStatus) -> None:
-        message = status.progress_message or status.status
-        self._progress.update(self._task, completed=status.progress, message=message)
+        task = progress.add_task(job_id, total=100, message="")
+        yield lambda status: progress.update(
+            task, completed=status.progress, message=status.progress_message or status.status
+        )
 
 
 @contextmanager
-def summary() -> Iterator[Summary]:
-    """Show one line at the bottom that counts the jobs; without a terminal, show nothing."""
-    with _console.status("") as status:
-        yield Summary(status)
+def summary() -> Iterator[Callable[[Mapping[str, int]], None]]:
+    """Yield a function that counts the jobs in a line at the bottom; without a terminal it shows nothing."""
+    with _console.status("") as line:
 
+        def show(counts: Mapping[str, int]) -> None:
+            told = [f"{counts[name]:,} {name}" for name in Status.values if counts[name]]
+            line.update(f"{' · '.join(told)}   (Ctrl+C stops everything)")
 
-class Summary:
-    """The line that counts the jobs."""
-
-    def __init__(self, status: RichStatus) -> None:
-        self._status = status
-
-    def show(self, counts: Mapping[str, int]) -> None:
-        told = [f"{counts[name]:,} {name}" for name in COUNTED if counts[name]]
-        self._status.update(f"{' · '.join(told)}   (Ctrl+C stops everything)")
+        yield show
 
 
 def show_invoices(invoices: Mapping[str, Sequence[int]]) -> None:
@@ -84,6 +62,12 @@ def show_invoices(invoices: Mapping[str, Sequence[int]]) -> None:
     _console.print(table)
 
 
+def list_samples(shop: Shop, jobs: Mapping[str, Job]) -> None:
+    """List the jobs that were submitted for a shop, and what each of them shows."""
+    lines = "\n".join(f"  {job.name}  {job.job_type_id:<20}{what}" for what, job in jobs.items())
+    say(f"Submitted for {shop.title}, by {shop.member}:\n{lines}\n")
+
+
 def welcome(port: int, job_id: str) -> None:
     site = f"http://127.0.0.1:{port}"
     accounts = "\n".join(
@@ -91,10 +75,13 @@ def welcome(port: int, job_id: str) -> None:
         f"  {shop.admin:<8} admin of {shop.organization}"
         for shop in SHOPS
     )
+    code = f"from django_jobs import submit_job; print(submit_job('pdf_generation', '{SHOPS[1].organization}').name)"
+    # Whoever set a URL with a password has it in the environment and does not need it on the screen.
+    reach = "" if "@" in settings.REDIS_URL else f"REDIS_URL={settings.REDIS_URL} "
     say(f"""
 The demo is running.
 
-  {site}/            start a report, an import or a publication, watch the jobs of your organization live
+  {site}/            start a report, statements or a publication, watch the jobs of your organization live
   {site}/admin/      what is wrong and what failed, the monitor, jobs, job types, workers, the shop
   {site}/api/        the REST API; {site}/api/docs/ describes it
   {site}/django-rq/  RQ's own view of queues and workers
@@ -107,34 +94,18 @@ The password of every account is {DEMO_PASSWORD}:
 
   - Log in as {SHOPS[0].member} here and as {SHOPS[0].admin} in a private window: each sees the other's jobs move, and
     {SHOPS[1].member} of {SHOPS[1].title} sees none of them.
-  - Cancel the publication of the catalog while it runs: it takes up to a minute. The page starts another one.
+  - Cancel the publication of the catalog while it runs: it takes half a minute. The page starts another one.
   - Let the marketplace be down, publish some more, and see them wait for the breaker of their type instead of failing:
     touch {outage()}, and delete that file later.
   - Open {job_id} in the admin: its status, its result, its execution log.
   - Look at the schedules in the admin: the nightly report, and each shop's statements. Type another rule and see when
     it would fire, or fire one now.
   - Submit a job of your own from a second terminal:
-    {shell_line()}
+    {reach}python manage.py shell -c "{code}"
   - Kill one of the worker's processes while a job runs, and see the job run again. The invoice run goes on where it
     was: its page in the admin has its steps. "python manage.py demo --kill" does that for you, six times.
   - Look at the mails that the jobs send: {settings.MAIL_DIR}
-  - Import a CSV file of customers (python manage.py customers_csv makes such a file).
 
 What worker and web server log is in {log_file("worker")} and {log_file("web").name}.
 Ctrl+C stops everything.
 """)
-
-
-def list_samples(shop: Shop, jobs: Mapping[str, Job]) -> None:
-    """List the jobs that were submitted for a shop, and what each of them shows."""
-    lines = "\n".join(f"  {job.name}  {job.job_type_id:<20}{what}" for what, job in jobs.items())
-    say(f"Submitted for {shop.title}, by {shop.member}:\n{lines}\n")
-
-
-def shell_line() -> str:
-    """Return a command that submits a job to this very demo."""
-    submit = f"submit_job('pdf_generation', '{SHOPS[1].organization}')"
-    code = f"from django_jobs import submit_job; print({submit}.name)"
-    # Whoever set a URL with a password has it in the environment and does not need it on the screen.
-    reach = "" if "@" in settings.REDIS_URL else f"REDIS_URL={settings.REDIS_URL} "
-    return f'{reach}python manage.py shell -c "{code}"'

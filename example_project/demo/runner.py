@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.files.storage import default_storage
@@ -15,23 +16,19 @@ from django.core.management import call_command
 
 from django_jobs import Status, get_job_metrics, get_job_status, submit_job
 from django_jobs.conf import jobs_settings
-from django_jobs.exceptions import DuplicateJob
+from django_jobs.statuses import TERMINAL
 from example_project.demo import kills, services
 from example_project.demo.services import DemoError, Service
 from example_project.shop.catalog import SHOPS
 
 if TYPE_CHECKING:
     from django_jobs import JobStatus
-    from example_project.demo.console import JobProgress
 
-JOB_TYPE: Final = "pdf_generation"
-ORGANIZATION: Final = "ORG-2025-00001"
 # A whole year: more than a hundred pages, so that there is progress to see.
 PARAMETERS: Final[dict[str, Any]] = {"template": "monthly_report", "date_range": ["2025-01-01", "2025-12-31"]}
 LOOK_EVERY: Final = 0.1
 SUMMARY_EVERY: Final = 2.0
 JOB_SECONDS: Final = 300
-ENDED: Final = {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELED, Status.DEAD_LETTER}
 INTERRUPTED: Final = 130
 
 
@@ -46,68 +43,46 @@ def run(*, once: bool, port: int, kill: int | None = None) -> int:
     if os.environ.get("REDIS_URL"):
         return run_here(once=once, port=port, kill=kill)
     with services.embedded_valkey() as url:
-        return run_again(url, once=once, port=port, kill=kill)
-
-
-def run_again(redis_url: str, *, once: bool, port: int, kill: int | None) -> int:
-    """Run the same command in a process whose settings name the Valkey that was just started."""
-    arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
-    arguments += [] if kill is None else ["--kill", "--seed", str(kill)]
-    environment = {**os.environ, "REDIS_URL": redis_url}
-    process = subprocess.Popen(services.manage(*arguments), env=environment)
-    # Ours is to wait: the other process stops everything, and Valkey must outlive it.
-    for number in ends():
-        signal.signal(number, lambda *_: process.terminate())
-    return process.wait()
-
-
-def ends() -> list[signal.Signals]:
-    """Return the signals that end the demo. Under ``nohup`` a closed terminal does not."""
-    everything = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    return [number for number in everything if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP]
+        # The same command again, in a process whose settings name the Valkey that was just started.
+        arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
+        arguments += [] if kill is None else ["--kill", "--seed", str(kill)]
+        process = subprocess.Popen(services.manage(*arguments), env={**os.environ, "REDIS_URL": url})
+        # Ours is to wait: the other process stops everything, and Valkey must outlive it.
+        at_its_end(lambda *_: process.terminate())
+        return process.wait()
 
 
 def run_here(*, once: bool, port: int, kill: int | None) -> int:
     from example_project.demo.console import say
-
-    with interruptible(), services.own_log():
-        try:
-            services.require_redis()
-            prepare()
-            if kill is not None:
-                return kills.run_killed(kill)
-            return run_once() if once else serve(port)
-        except KeyboardInterrupt:
-            say("Stopped.")
-            return INTERRUPTED if once or kill is not None else 0
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Treat SIGTERM and a closed terminal like Ctrl+C. Only the first counts, so that the clean-up is not disturbed."""
-    numbers = ends()
-
-    def interrupt(*_: object) -> None:
-        for number in numbers:
-            # Not SIG_IGN: of a signal that has arrived already Python would complain.
-            signal.signal(number, lambda *_: None)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def prepare() -> None:
-    from example_project.demo.console import say
     from example_project.shop.seeding import seed
 
-    say("Preparing the database.")
-    call_command("migrate", verbosity=0, interactive=False)
-    seed(say)
+    # What this process logs goes to a file, so that the terminal shows what the demo says.
+    logging.basicConfig(filename=services.log_file("demo"), filemode="w", level=logging.WARNING, force=True)
+    at_its_end(interrupt)
+    try:
+        services.require_redis()
+        say("Preparing the database.")
+        call_command("migrate", verbosity=0, interactive=False)
+        seed(say)
+        if kill is not None:
+            return kills.run_killed(kill)
+        return run_once() if once else serve(port)
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return INTERRUPTED if once or kill is not None else 0
+
+
+def at_its_end(act: Callable[..., object]) -> None:
+    """Let Ctrl+C, SIGTERM and a closed terminal call ``act``. Under ``nohup`` a closed terminal ends nothing."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, act)
+
+
+def interrupt(*_: object) -> None:
+    """Stop in order. Only the first signal counts, so that the clean-up is not disturbed."""
+    at_its_end(lambda *_: None)  # not SIG_IGN: of a signal that has arrived already Python would complain
+    raise KeyboardInterrupt
 
 
 def run_once() -> int:
@@ -116,8 +91,8 @@ def run_once() -> int:
 
     with services.worker() as worker:
         job_id = submit_main_job()
-        with progress_bar(job_id) as bar:
-            status = follow(job_id, worker, bar)
+        with progress_bar(job_id) as show:
+            status = follow(job_id, worker, show)
     say(f"{job_id}: {status.status}")
     if status.status != Status.COMPLETED or status.output_reference is None:
         say(f"Reason: {status.error_message or 'none given'}")
@@ -128,46 +103,40 @@ def run_once() -> int:
 
 def submit_main_job() -> str:
     """Return the id of a new job, or of the same work that was submitted some minutes ago."""
-    try:
-        return str(submit_job(job_type=JOB_TYPE, organization=ORGANIZATION, parameters=PARAMETERS).name)
-    except DuplicateJob as refusal:
-        return str(refusal.existing.name)
+    return submit_job("pdf_generation", SHOPS[0].organization, PARAMETERS, on_duplicate="return").name
 
 
-def follow(job_id: str, worker: Service, bar: JobProgress) -> JobStatus:
+def follow(job_id: str, worker: Service, show: Callable[[JobStatus], None]) -> JobStatus:
     """Show the job's progress, and return its last status."""
     deadline = time.monotonic() + JOB_SECONDS
     while time.monotonic() < deadline:
         status = get_job_status(job_id)
-        bar.show(status)
-        if status.status in ENDED:
+        show(status)
+        if status.status in TERMINAL:
             return status
         worker.check()
         time.sleep(LOOK_EVERY)
     raise DemoError(f"{job_id} did not end within {JOB_SECONDS} seconds. The worker's log: {worker.log}")
 
 
-def stopping() -> str:
-    seconds = jobs_settings.SHUTDOWN_GRACE_SECONDS
-    return f"Stopping. A job that runs now has {seconds} s to end; after them it goes back to the queue."
-
-
 def serve(port: int) -> int:
     """Run worker and web server until Ctrl+C. Raises DemoError when one of them ends by itself."""
     from example_project.demo.console import list_samples, say, summary, welcome
-    from example_project.demo.samples import Samples
+    from example_project.demo.samples import submit_samples
 
+    grace = jobs_settings.SHUTDOWN_GRACE_SECONDS
     with ExitStack() as stack:
         stack.callback(say, "All stopped.")
         running = [stack.enter_context(services.worker()), stack.enter_context(services.web_server(port))]
-        stack.callback(say, stopping())
+        stopping = f"Stopping. A job that runs now has {grace} s to end; after them it goes back to the queue."
+        stack.callback(say, stopping)
         main_job = submit_main_job()
         for shop in SHOPS:
-            list_samples(shop, Samples(shop).submit_all())
+            list_samples(shop, submit_samples(shop))
         welcome(port, main_job)  # last, so that it stays in sight
-        line = stack.enter_context(summary())
+        show = stack.enter_context(summary())
         while True:
             for service in running:
                 service.check()
-            line.show(get_job_metrics()["job_count_by_status"])
+            show(get_job_metrics()["job_count_by_status"])
             time.sleep(SUMMARY_EVERY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from django.conf import settings
 
@@ -29,9 +28,9 @@ class DemoError(Exception):
 
 
 class Service:
-    """A started command, and its name in messages."""
+    """A started command, its name in messages, and the file that has its output."""
 
-    def __init__(self, title: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    def __init__(self, title: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.title = title
         self.process = process
         self.log = log
@@ -39,23 +38,9 @@ class Service:
     def check(self) -> None:
         """Raise DemoError if the process has ended."""
         code = self.process.poll()
-        if code is None:
-            return
-        tail = f" The end of {self.log}:\n{log_tail(self.log)}" if self.log else ""
-        raise DemoError(f"The {self.title} {describe_exit(code)}.{tail}")
-
-
-def describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:  # a real-time signal, of which Python names the first and the last
-        return f"was ended by signal {-code}"
-
-
-def log_tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        if code is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+            raise DemoError(f"The {self.title} ended with exit code {code}. The end of {self.log}:\n{tail}")
 
 
 def require_packages(*names: str) -> None:
@@ -121,22 +106,9 @@ def log_file(name: str) -> Path:
 
 
 @contextmanager
-def own_log() -> Iterator[None]:
-    """Send what this process logs to a file, too."""
-    handlers = [found for found in logging.getLogger().handlers if type(found) is logging.StreamHandler]
-    with log_file("demo").open("w") as file:
-        before = [(handler, handler.setStream(file)) for handler in handlers]
-        try:
-            yield
-        finally:
-            for handler, stream in before:
-                handler.setStream(stream)
-
-
-@contextmanager
 def worker() -> Iterator[Service]:
     """Run four worker processes: two of them stay free while the two slow sample jobs run."""
-    with logged_service("worker", manage("jobs_worker", "--processes", "4")) as started:
+    with service("worker", manage("jobs_worker", "--processes", "4")) as started:
         yield started
 
 
@@ -147,49 +119,34 @@ def web_server(port: int) -> Iterator[Service]:
     address = ["--host", HOST, "--port", str(port), "--lifespan", "off"]
     bounds = ["--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
     command = [sys.executable, "-m", "uvicorn", *address, *bounds, "example_project.asgi:application"]
-    with logged_service("web server", command) as started:
+    with service("web server", command) as started:
         wait_until_listening(started, port)
         yield started
 
 
 @contextmanager
-def logged_service(title: str, command: list[str]) -> Iterator[Service]:
-    log = log_file(title.partition(" ")[0])
-    with log.open("wb") as output, service(title, command, output=output, log=log) as started:
-        yield started
-
-
-@contextmanager
-def service(
-    title: str,
-    command: list[str],
-    *,
-    output: IO[bytes] | None = None,
-    log: Path | None = None,
-) -> Iterator[Service]:
+def service(title: str, command: list[str]) -> Iterator[Service]:
     """Run the command in a session of its own, so that Ctrl+C reaches the demo alone, which stops it in order."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        cwd=settings.BASE_DIR,
-        start_new_session=True,
-    )
+    log = log_file(title.partition(" ")[0])
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=settings.BASE_DIR,
+            start_new_session=True,
+        )
     try:
         yield Service(title, process, log)
     finally:
-        stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        # Its whole session: children of a killed worker must not stay behind.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Its whole session: children of a killed worker must not stay behind.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def wait_until_listening(started: Service, port: int) -> None:

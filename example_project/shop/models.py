@@ -1,13 +1,14 @@
-"""The data of a small mail-order shop. Every row belongs to one organization, itself or through its order."""
+"""The data of a small mail-order shop. Every row belongs to one organization."""
 
 from __future__ import annotations
 
 import secrets
+from calendar import monthrange
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
-from django.utils.text import get_valid_filename
 
 ORGANIZATION = settings.DJANGO_JOBS_ORGANIZATION_MODEL
 
@@ -30,7 +31,6 @@ class Product(models.Model):
     organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="products")
     sku = models.CharField("SKU", max_length=20)
     name = models.CharField(max_length=120)
-    category = models.CharField(max_length=60)
     price = models.DecimalField(max_digits=8, decimal_places=2)
 
     class Meta:
@@ -42,11 +42,15 @@ class Product(models.Model):
 
 
 class Order(models.Model):
+    """Some pieces of one product. ``total`` is in euros."""
+
     organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="orders", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="orders")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="orders")
     number = models.CharField(max_length=20)
     ordered_on = models.DateField()
-    total = models.DecimalField(max_digits=10, decimal_places=2, help_text="The sum of the lines, in euros.")
+    quantity = models.PositiveSmallIntegerField()
+    total = models.DecimalField(max_digits=10, decimal_places=2)
 
     class Meta:
         ordering = ("-ordered_on", "-id")
@@ -57,54 +61,32 @@ class Order(models.Model):
         return self.number
 
 
-class OrderLine(models.Model):
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="lines")
-    quantity = models.PositiveSmallIntegerField()
-    unit_price = models.DecimalField(max_digits=8, decimal_places=2, help_text="On the day of the order.")
-    amount = models.DecimalField(max_digits=10, decimal_places=2)
-
-    class Meta:
-        ordering = ("id",)
-
-    def __str__(self) -> str:
-        return f"{self.quantity} x {self.product}"
+def month_of(day: date) -> tuple[date, date]:
+    """Return the first and the last day of the month."""
+    return day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
 
 
-def upload_path(upload: Upload, filename: str) -> str:
-    """Return where an uploaded file goes: a directory for each organization, and a name that nobody can guess."""
-    return f"uploads/{upload.organization_id}/{secrets.token_urlsafe(16)}/{get_valid_filename(filename)}"
-
-
-class Upload(models.Model):
-    """A file that a member of the organization uploaded for a job to read."""
-
-    organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="uploads")
-    file = models.FileField(upload_to=upload_path, max_length=255)
-    uploaded_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        ordering = ("-uploaded_at", "-id")
-
-    def __str__(self) -> str:
-        return str(self.file).rpartition("/")[2]
+def last_full_month(organization_pk: Any) -> tuple[date, date]:
+    """Return the first and the last day of the latest month that is over and has orders, else of the last month."""
+    this_month = datetime.now(UTC).date().replace(day=1)
+    over = Order.objects.filter(organization_id=organization_pk, ordered_on__lt=this_month)
+    newest: date | None = over.values_list("ordered_on", flat=True).first()
+    return month_of(newest or this_month - timedelta(days=1))
 
 
 def new_request_name() -> str:
-    return f"REQ-{timezone.now().year}-{secrets.token_hex(4).upper()}"
+    return f"REQ-{secrets.token_hex(4).upper()}"
 
 
 class ReportRequest(models.Model):
-    """A request for a report. A job fills in ``pdf_file`` when the report is done."""
+    """A request for a report. A job fills in ``pdf_file``, a name in the output storage, when the report is done."""
 
-    name = models.CharField(max_length=20, unique=True, default=new_request_name)
     organization = models.ForeignKey(ORGANIZATION, on_delete=models.CASCADE, related_name="report_requests")
-    requested_at = models.DateTimeField(default=timezone.now, editable=False)
-    job_id = models.CharField(max_length=30, blank=True, help_text="The job that makes the report.")
-    pdf_file = models.CharField(max_length=255, blank=True, help_text="The report's name in the output storage.")
+    name = models.CharField(max_length=20, unique=True, default=new_request_name)
+    pdf_file = models.CharField(max_length=255, blank=True)
 
     class Meta:
-        ordering = ("-requested_at", "-id")
+        ordering = ("-id",)
 
     def __str__(self) -> str:
         return self.name

@@ -7,15 +7,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from example_project.shop.notices import NOTICES
-from example_project.shop.periods import Period
-
-TEMPLATES: Final = ("monthly_report", "report")
-#: What a report's ``callback_doctype`` may be: the models that are told of its file.
-CALLBACKS: Final = ("Report Request",)
 MAX_DAYS: Final = 366
-YEARS: Final = range(1970, 2101)
-JOB_ID: Final = r"^JOB-[0-9]{4,}-[0-9]{5,}$"
 
 
 class Parameters(serializers.Serializer[Any]):
@@ -32,7 +24,7 @@ class Parameters(serializers.Serializer[Any]):
 class ReportParameters(Parameters):
     """What a report may be asked for. Without a ``date_range`` it covers the last full month that has orders."""
 
-    template = serializers.ChoiceField(choices=TEMPLATES, default=TEMPLATES[0])
+    template = serializers.ChoiceField(choices=("monthly_report", "report"), default="monthly_report")
     date_range = serializers.ListField(
         child=serializers.DateField(),
         min_length=2,
@@ -40,27 +32,17 @@ class ReportParameters(Parameters):
         required=False,
         help_text='The first and the last day, both included: ["2025-01-01", "2025-01-31"].',
     )
-    callback_doctype = serializers.ChoiceField(choices=CALLBACKS, required=False)
+    # The models that may be told of the file, and not any name that somebody types.
+    callback_doctype = serializers.ChoiceField(choices=("Report Request",), required=False)
     callback_name = serializers.CharField(max_length=20, required=False)
 
-    def validate_date_range(self, days: list[date]) -> Period:
-        period = Period(start=days[0], end=days[1])
-        if period.start > period.end:
-            raise serializers.ValidationError(f"{period.start} is after {period.end}. The first day comes first.")
-        if period.days > MAX_DAYS:
-            raise serializers.ValidationError(f"It spans {period.days} days. At most {MAX_DAYS} are accepted.")
-        if period.start.year not in YEARS or period.end.year not in YEARS:
-            raise serializers.ValidationError(f"Years {YEARS[0]} to {YEARS[-1]} are accepted.")
-        return period
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("callback_doctype" in attrs) != ("callback_name" in attrs):
-            raise serializers.ValidationError("Give callback_doctype and callback_name together, or neither.")
-        return attrs
-
-
-class ReadyParameters(Parameters):
-    request = serializers.CharField(max_length=20, help_text="The name of a report request.")
+    def validate_date_range(self, days: list[date]) -> list[date]:
+        first, last = days
+        if first > last:
+            raise serializers.ValidationError(f"{first} is after {last}. The first day comes first.")
+        if (last - first).days >= MAX_DAYS:
+            raise serializers.ValidationError(f"At most {MAX_DAYS} days are accepted.")
+        return days
 
 
 class MailParameters(Parameters):
@@ -69,24 +51,12 @@ class MailParameters(Parameters):
     to = serializers.ListField(child=serializers.EmailField(), min_length=1, max_length=20, required=False)
 
 
-class EmailReportParameters(MailParameters):
-    report_job = serializers.RegexField(
-        JOB_ID, required=False, help_text="The job whose PDF is mailed; by default those that this job depends on."
-    )
-    subject = serializers.RegexField(r"^[^\r\n]+$", max_length=150, required=False)
-    message = serializers.CharField(max_length=2000, default="Your report is attached.")
-
-
 class NotificationParameters(MailParameters):
-    template = serializers.ChoiceField(choices=sorted(NOTICES))
+    template = serializers.ChoiceField(choices=("fax_sent_confirmation",))
 
 
-class WelcomeParameters(Parameters):
+class CustomerParameters(Parameters):
     customer = serializers.IntegerField(min_value=1, help_text="The customer's number in the database.")
-
-
-class ImportParameters(Parameters):
-    upload = serializers.IntegerField(min_value=1, help_text="The number of an upload of the same organization.")
 
 
 class FaxParameters(Parameters):
@@ -98,7 +68,6 @@ class FaxParameters(Parameters):
         max_length=120,
         error_messages={"invalid": "Give the name of a PDF or TIFF file: doc.pdf."},
     )
-    seed = serializers.IntegerField(default=1, help_text="Another seed, another day at the pretended provider.")
 
 
 class MonthParameters(Parameters):
@@ -110,10 +79,8 @@ class MonthParameters(Parameters):
     )
 
 
-class StatementParameters(MonthParameters):
-    customer = serializers.IntegerField(min_value=1, help_text="The customer's number in the database.")
-    #: Makes the statements of one bulk job different from another's, and equal over its attempts.
-    requested_by = serializers.RegexField(JOB_ID, required=False)
+class StatementParameters(CustomerParameters, MonthParameters):
+    pass
 
 
 class PublishParameters(Parameters):

@@ -1,155 +1,81 @@
-"""The figures of a sales report. Nothing here draws; ``pdf`` does."""
+"""The sales report as PDF: a page of figures with a chart, and a list of every order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
+from io import BytesIO
 from typing import Any, Final
 
-from django.db.models import Count, QuerySet, Sum
+from django.utils.html import escape
+from reportlab.graphics.charts.barcharts import VerticalBarChart
+from reportlab.graphics.shapes import Drawing
+from reportlab.lib.colors import HexColor
+from reportlab.lib.styles import getSampleStyleSheet
+from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Table
 
 from django_jobs.models import Organization
-from example_project.shop.models import Order, OrderLine
-from example_project.shop.periods import Period, month_of, next_month
+from example_project.shop.models import Order
 
-CENT: Final = Decimal("0.01")
-TOP: Final = 10
-LONGEST_DAILY_CHART: Final = 62
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrderRow:
-    """One order, as a line of the report's tables."""
-
-    number: str
-    day: date
-    customer: str
-    items: int
-    total: Decimal
+ROWS_A_PAGE: Final = 36
+#: Longer reports have a bar for each month.
+MOST_DAYS: Final = 31
+RULE, TINT, BAR = HexColor("#d1d5db"), HexColor("#f3f6f8"), HexColor("#3a8fa3")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ranked:
-    """A place in a list of the best: ``count`` is units for a product, orders for a customer."""
+def draw_report(
+    organization: Organization, first: date, last: date, page_done: Callable[[int, int], None]
+) -> tuple[bytes, dict[str, Any]]:
+    """Return the PDF, and its numbers of pages and orders and their total. Each page is told when it is done."""
+    rows = Order.objects.filter(organization=organization, ordered_on__range=(first, last))
+    orders = list(rows.select_related("customer", "product").order_by("ordered_on", "id"))
+    total = sum((order.total for order in orders), Decimal("0.00"))
+    tables = [orders[start : start + ROWS_A_PAGE] for start in range(0, len(orders), ROWS_A_PAGE)]
+    styles, pages = getSampleStyleSheet(), 1 + len(tables)
 
-    name: str
-    count: int
-    amount: Decimal
+    def end_page(canvas: Any, document: Any) -> None:
+        canvas.drawRightString(540, 30, f"{organization}, page {document.page} of {pages}")
+        page_done(document.page, pages)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """The revenue of a day, or of a month in a long period."""
-
-    label: str
-    amount: Decimal
-
-
-@dataclass(frozen=True, kw_only=True)
-class SalesReport:
-    organization: str
-    title: str
-    period: Period
-    orders: Sequence[OrderRow]
-    products: Sequence[Ranked]
-    customers: Sequence[Ranked]
-
-    @property
-    def total(self) -> Decimal:
-        return sum((order.total for order in self.orders), Decimal("0.00"))
-
-    @property
-    def average(self) -> Decimal:
-        """Return the mean value of an order; 0 if there are none."""
-        return (self.total / len(self.orders)).quantize(CENT) if self.orders else Decimal("0.00")
-
-    @property
-    def items(self) -> int:
-        return sum(order.items for order in self.orders)
-
-
-def build_report(tenant: Organization, asked: Period | None) -> SalesReport:
-    """Return the report of one organization; without a period, that of its last full month with orders."""
-    sales = Order.objects.filter(organization=tenant)
-    period = asked or last_full_month(sales)
-    sales = sales.filter(ordered_on__range=(period.start, period.end))
-    return SalesReport(
-        organization=tenant.name,
-        title=tenant.title or tenant.name,
-        period=period,
-        orders=order_rows(sales),
-        products=top_products(sales),
-        customers=top_customers(sales),
-    )
-
-
-def order_rows(sales: QuerySet[Order]) -> list[OrderRow]:
-    rows = (
-        sales.annotate(items=Sum("lines__quantity", default=0))
-        .order_by("ordered_on", "id")
-        .values_list("number", "ordered_on", "customer__name", "items", "total")
-    )
-    return [
-        OrderRow(number=number, day=day, customer=customer, items=items, total=total)
-        for number, day, customer, items, total in rows
+    story = [
+        Paragraph(f"Sales of {escape(organization)}", styles["Title"]),
+        Paragraph(f"{first} to {last}: {len(orders):,} orders, {total:,.2f} EUR", styles["Heading2"]),
+        *([chart(orders, first, last)] if orders else []),
     ]
+    for part in tables:
+        story += [PageBreak(), order_table(part)]
+    file = BytesIO()
+    SimpleDocTemplate(file, title=f"Sales of {organization}").build(story, onFirstPage=end_page, onLaterPages=end_page)
+    return file.getvalue(), {"pages": pages, "orders": len(orders), "total": str(total)}
 
 
-def top_products(sales: QuerySet[Order]) -> list[Ranked]:
-    rows = (
-        OrderLine.objects.filter(order__in=sales)
-        .values_list("product__name")
-        .annotate(count=Sum("quantity"), amount=Sum("amount"))
-        .order_by("-amount", "product__name")[:TOP]
-    )
-    return ranked(rows)
+def chart(orders: Sequence[Order], first: date, last: date) -> Drawing:
+    """Draw what was sold on each day, or in each month of a long report."""
+    form = "%d" if (last - first).days < MOST_DAYS else "%b %y"
+    amounts: Counter[str] = Counter()
+    for order in orders:
+        amounts[f"{order.ordered_on:{form}}"] += order.total  # type: ignore[assignment]
+    bars = VerticalBarChart()
+    bars.width, bars.height, bars.x = 400, 160, 40
+    bars.data, bars.categoryAxis.categoryNames = [list(map(float, amounts.values()))], list(amounts)
+    bars.valueAxis.valueMin, bars.bars[0].fillColor, bars.bars.strokeWidth = 0, BAR, 0
+    drawing = Drawing(450, 180)
+    drawing.add(bars)
+    return drawing
 
 
-def top_customers(sales: QuerySet[Order]) -> list[Ranked]:
-    rows = (
-        sales.values_list("customer__name")
-        .annotate(count=Count("id"), amount=Sum("total"))
-        .order_by("-amount", "customer__name")[:TOP]
-    )
-    return ranked(rows)
-
-
-def ranked(rows: Any) -> list[Ranked]:
-    # SQLite sums decimals as floats, hence the quantize.
-    return [Ranked(name=name, count=count, amount=amount.quantize(CENT)) for name, count, amount in rows]
-
-
-def last_full_month(sales: QuerySet[Order], today: date | None = None) -> Period:
-    """Return the latest calendar month that is over and has orders; without orders, the latest that is over."""
-    this_month = (today or datetime.now(UTC).date()).replace(day=1)
-    over = sales.filter(ordered_on__lt=this_month).order_by("-ordered_on")
-    newest = over.values_list("ordered_on", flat=True).first()
-    return month_of(newest or this_month - timedelta(days=1))
-
-
-def revenue_bars(report: SalesReport) -> list[Bar]:
-    """Return the revenue of each day without gaps, or of each month if bars of days would be too thin."""
-    if report.period.days > LONGEST_DAILY_CHART:
-        return monthly_bars(report)
-    amounts: dict[date, Decimal] = {}
-    for order in report.orders:
-        amounts[order.day] = amounts.get(order.day, Decimal(0)) + order.total
-    one_month = report.period.start.replace(day=1) == report.period.end.replace(day=1)
-    days = (report.period.start + timedelta(days=n) for n in range(report.period.days))
-    return [
-        Bar(label=f"{day.day}" if one_month else f"{day.day} {day:%b}", amount=amounts.get(day, Decimal(0)))
-        for day in days
+def order_table(orders: Sequence[Order]) -> Table:
+    rows = [
+        [order.number, f"{order.ordered_on}", f"{order.customer}", f"{order.product}"[:30], f"{order.total:,.2f}"]
+        for order in orders
     ]
-
-
-def monthly_bars(report: SalesReport) -> list[Bar]:
-    months: dict[date, Decimal] = {}
-    month = report.period.start.replace(day=1)
-    while month <= report.period.end:
-        months[month] = Decimal(0)
-        month = next_month(month)
-    for order in report.orders:
-        months[order.day.replace(day=1)] += order.total
-    return [Bar(label=f"{month:%b %y}", amount=amount) for month, amount in months.items()]
+    style: list[Any] = [
+        ("BACKGROUND", (0, 0), (-1, 0), TINT),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.5, RULE),
+        ("ALIGN", (-1, 0), (-1, -1), "RIGHT"),
+        ("FONTSIZE", (0, 0), (-1, -1), 9),
+    ]
+    head = ["Order", "Day", "Customer", "Product", "EUR"]
+    return Table([head, *rows], colWidths=[90, 70, 120, 150, 60], style=style)

@@ -1,4 +1,4 @@
-"""The members' page of the example project: who may come in, and what they see."""
+"""The members' page of the example project: who may come in, what they see, and what they start."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from django_jobs import submit_job
-from django_jobs.models import Job, Organization
+from django_jobs import create_batch, submit_job
+from django_jobs.models import Job, JobType, Organization
 from tests.support.admin import client_of
 from tests.support.factories import PASSWORD, make_job_type, make_organization, make_user
 from tests.support.members_page import JANUARY, page_of, text_of
@@ -25,7 +25,7 @@ def member(organization: Organization) -> Client:
 # -- who may come in ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/shop/ORG-2025-00001/", "/shop/ORG-2025-00001/rows/"])
+@pytest.mark.parametrize("path", ["/", "/shop/ORG-2025-00001/"])
 def test_strangers_are_asked_to_log_in(path: str) -> None:
     response = Client().get(path)
 
@@ -59,19 +59,11 @@ def test_whoever_belongs_to_no_organization_is_told_so(organization: Organizatio
     assert "No organization" in text_of(client_of(make_user()).get("/"))
 
 
-BELOW = ["", "rows/", "before/9/", "before/9/rows/", "jobs/JOB-2026-00001/", "groups/fax_send/1-9/"]
+def test_another_organizations_page_is_not_there_and_starts_nothing(organization: Organization) -> None:
+    other = client_of(make_user(member_of=[make_organization()]))
 
-
-@pytest.mark.parametrize("below", BELOW)
-def test_another_organizations_page_is_not_there(organization: Organization, below: str) -> None:
-    other = make_user(member_of=[make_organization()])
-
-    assert client_of(other).get(page_of(organization) + below).status_code == 404
-
-
-def test_nothing_is_started_for_another_organization(organization: Organization) -> None:
-    client_of(make_user(member_of=[make_organization()])).post(page_of(organization), JANUARY)
-
+    assert other.get(page_of(organization)).status_code == 404
+    assert other.post(page_of(organization), JANUARY).status_code == 404
     assert not Job.objects.exists()
 
 
@@ -86,9 +78,7 @@ def test_members_of_several_organizations_choose(organization: Organization) -> 
 
 
 def test_superusers_see_every_organization(organization: Organization) -> None:
-    admin = client_of(make_user(is_superuser=True))
-
-    assert admin.get(page_of(organization)).status_code == 200
+    assert client_of(make_user(is_superuser=True)).get(page_of(organization)).status_code == 200
 
 
 # -- what they see -----------------------------------------------------------------------------------------------------
@@ -100,22 +90,21 @@ def test_the_organizations_jobs_are_shown_and_nobody_elses(member: Client, organ
 
     text = text_of(member.get(page_of(organization)))
 
-    assert f'job-id="{ours.name}"' in text
+    assert f'<li id="{ours.name}"' in text
+    assert f'room="org:{organization.name}"' in text
     assert theirs.name not in text
 
 
-def test_each_job_listens_to_the_organizations_room(member: Client, organization: Organization) -> None:
-    submit_job(make_job_type(), organization)
+def test_a_batch_stands_for_its_statements(member: Client, organization: Organization) -> None:
+    with create_batch(organization, name="Statements") as batch:
+        job = batch.submit("customer_statement", {"customer": 1})
+    create_batch(make_organization(), name="Theirs")
 
-    assert f'room="org:{organization.name}"' in text_of(member.get(page_of(organization)))
+    text = text_of(member.get(page_of(organization)))
 
-
-def test_the_rows_alone_are_what_the_page_has(member: Client, organization: Organization) -> None:
-    job = submit_job(make_job_type(), organization)
-
-    text = text_of(member.get(page_of(organization) + "rows/"))
-
-    assert text.strip().startswith(f'<li id="{job.name}"')
+    assert f'<li id="{batch.batch_id}"' in text
+    assert job.name not in text
+    assert "Theirs" not in text
 
 
 def test_jobs_that_ended_cost_no_statements_of_their_own(
@@ -143,3 +132,81 @@ def test_the_page_keeps_to_its_policy(member: Client, organization: Organization
     text = text_of(member.get(page_of(organization)))
 
     assert not re.search(r"<script(?![^>]*( src=| type=\"application/json\"))| style=|<style| on\w+=|https?://", text)
+
+
+# -- what they start ---------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_started_for_the_member_and_confirmed(member: Client, organization: Organization) -> None:
+    response = member.post(page_of(organization), JANUARY, follow=True)
+
+    job = Job.objects.get()
+    assert response.redirect_chain == [(page_of(organization), 302)]
+    assert (job.owner_name, job.job_type_id, job.organization_id) == ("alice", "pdf_generation", organization.pk)
+    assert job.input_parameters["date_range"] == ["2025-01-01", "2025-01-31"]
+    assert re.search(rf'role="status">{job.name}', text_of(response))
+
+
+@pytest.mark.parametrize(
+    ("fields", "parameters"),
+    [
+        ({"job_type": "bulk_statements"}, {}),
+        ({"job_type": "catalog_publish", "catalog_publish-seconds": "2"}, {"seconds": 2}),
+    ],
+)
+def test_the_other_forms_start_their_jobs(
+    member: Client, organization: Organization, fields: dict[str, str], parameters: dict[str, Any]
+) -> None:
+    member.post(page_of(organization), fields)
+
+    assert (Job.objects.get().job_type_id, Job.objects.get().input_parameters) == (fields["job_type"], parameters)
+
+
+def refused(response: Any) -> str:
+    text = text_of(response)
+    assert (response.status_code, Job.objects.count()) == (422, 0)
+    return text
+
+
+def test_the_engines_errors_stand_in_the_form(member: Client, organization: Organization) -> None:
+    earlier = {**JANUARY, "pdf_generation-last_day": "2024-01-31"}
+    slow = {"job_type": "catalog_publish", "catalog_publish-seconds": "21"}
+
+    for fields in (earlier, slow):
+        assert 'role="alert"' in refused(member.post(page_of(organization), fields))
+
+
+def test_an_empty_field_is_named(member: Client, organization: Organization) -> None:
+    text = refused(member.post(page_of(organization), {**JANUARY, "pdf_generation-first_day": ""}))
+
+    assert 'id="id_pdf_generation-first_day_error"' in text
+
+
+def test_a_duplicate_and_a_limit_are_refusals_in_the_form(member: Client, organization: Organization) -> None:
+    member.post(page_of(organization), JANUARY)
+    again = member.post(page_of(organization), JANUARY)
+    JobType.objects.filter(pk="pdf_generation").update(rate_limit=1, rate_limit_window=60)
+    too_many = member.post(page_of(organization), {**JANUARY, "pdf_generation-last_day": "2025-01-30"})
+
+    assert (again.status_code, too_many.status_code, Job.objects.count()) == (422, 422, 1)
+    assert re.search(r'role="alert"><p>[^<]*\d+ seconds', text_of(too_many))
+
+
+def test_too_many_waiting_jobs_are_a_refusal(member: Client, organization: Organization, settings: Any) -> None:
+    settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "MAX_BACKLOG_PER_ORGANIZATION": 1}
+    member.post(page_of(organization), JANUARY)
+    response = member.post(page_of(organization), {**JANUARY, "pdf_generation-last_day": "2025-01-30"})
+
+    assert response.status_code == 422
+
+
+def test_a_suspended_organization_starts_nothing(member: Client, organization: Organization) -> None:
+    Organization.objects.filter(pk=organization.pk).update(is_active=False)
+
+    refused(member.post(page_of(organization), JANUARY))
+
+
+def test_what_requires_a_permission_is_refused_without_it(member: Client, organization: Organization) -> None:
+    JobType.objects.filter(pk="pdf_generation").update(requires_permission="shop.add_order")
+
+    refused(member.post(page_of(organization), JANUARY))

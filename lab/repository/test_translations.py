@@ -1,4 +1,4 @@
-"""Every text of a template goes through gettext: the package's, and the example project's."""
+"""Every text of a template goes through gettext."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from django.template.base import Lexer, TokenType
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 TEMPLATES: Final = sorted(
-    path.relative_to(CHECKOUT)
-    for root in ("django_jobs", "example_project")
-    for path in (CHECKOUT / root).rglob("templates/**/*.html")
+    path.relative_to(CHECKOUT) for path in (CHECKOUT / "django_jobs").rglob("templates/**/*.html")
 )
 #: Attributes that people read or hear.
 SPOKEN: Final = ("alt", "aria-description", "aria-label", "aria-valuetext", "placeholder", "title")

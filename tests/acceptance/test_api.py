@@ -12,12 +12,10 @@ import django_jobs
 from django_jobs import get_job_status
 from django_jobs.models import Job, Organization
 from django_jobs.statuses import Status
-from example_project.shop import seeding
-from example_project.shop.catalog import SHOPS
-from example_project.shop.sales import draft_orders
 from tests.acceptance.steps import wait_for_status
 from tests.support.factories import make_job_type, make_user
 from tests.support.http import Site
+from tests.support.shop import make_quickstart_shop
 from tests.support.workers import ProcessPool
 
 SUBMIT = """curl -X POST \\
@@ -55,13 +53,7 @@ SUBMISSION = {
 @pytest.fixture
 def organization(transactional_db: None) -> Organization:
     """The quickstart's organization with some of the example shop's orders."""
-    shop = SHOPS[0]
-    seeding.seed_organization(shop, seeding.demo_password_hash())
-    organization = Organization.objects.get(name=shop.organization)
-    drafts = list(draft_orders(shop))[:20]
-    orders = seeding.make_orders(organization, seeding.make_customers(shop, organization), drafts)
-    seeding.make_lines(orders, seeding.make_products(shop, organization), drafts)
-    return organization
+    return make_quickstart_shop()
 
 
 def token_for(organization: Organization) -> str:

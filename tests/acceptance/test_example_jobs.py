@@ -11,19 +11,12 @@ import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from django_jobs import cancel_job, get_job_status, submit_job, wait_for_job
-from django_jobs.models import Job, JobType, Organization
+from django_jobs import get_job_status, submit_job, wait_for_job
+from django_jobs.models import JobType, Organization
 from django_jobs.statuses import Status
-from example_project.shop.models import Customer
-from example_project.shop.sample_csv import count_bad, customers_csv, store_upload
 from tests.acceptance.steps import Stage, path_of, wait_for_status
 from tests.support.factories import make_organization, make_user
-from tests.support.waiting import wait_until
 from tests.support.workers import ProcessPool
-
-ROWS = 50_000
-#: So many that they are not done before somebody cancels that, however fast the machine is.
-MANY_ROWS = 100_000
 
 
 @pytest.fixture
@@ -54,33 +47,6 @@ def test_a_mail_with_the_report_becomes_a_file_of_its_own(processes: ProcessPool
     with default_storage.open(get_job_status(report).output_reference or "") as file:
         assert attachment.get_payload(decode=True) == file.read()
     assert (message["To"], attachment.get_content_type()) == ("zoe@example.com", "application/pdf")
-
-
-def test_fifty_thousand_customers_are_imported(processes: ProcessPool, shop: Organization) -> None:
-    upload = store_upload(shop, customers_csv(ROWS))
-    worker = processes.worker("--processes", "1")
-    job = submit_job("csv_import", shop, {"upload": upload.pk})
-
-    status = wait_for_job(job.name, timeout=300)
-    bad = count_bad(ROWS)
-    assert (status.result["rows"], status.result["bad"]) == (ROWS, bad)
-    assert Customer.objects.count() == status.result["imported"] == ROWS - bad
-    with default_storage.open(status.output_reference or "") as file:
-        assert len(file.read().decode().splitlines()) == bad + 1
-    (child,) = worker.children()
-    times = child.cpu_times()
-    assert times.user + times.system < 15  # of its own processor time, which no neighbor on the machine makes longer
-
-
-def test_an_import_is_canceled_in_its_midst(processes: ProcessPool, shop: Organization) -> None:
-    upload = store_upload(shop, customers_csv(MANY_ROWS))
-    processes.worker("--processes", "1", settings={"PROGRESS_INTERVAL": 0.05})
-    job = submit_job("csv_import", shop, {"upload": upload.pk})
-    wait_until(Job.objects.filter(pk=job.pk, progress__gte=1).exists, 60, "progress")
-
-    cancel_job(job.name)
-    wait_for_status(job, Status.CANCELED)
-    assert 0 < Customer.objects.count() < MANY_ROWS - count_bad(MANY_ROWS)
 
 
 @pytest.fixture

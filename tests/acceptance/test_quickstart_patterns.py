@@ -36,7 +36,7 @@ def test_pattern_2_a_chain_runs_in_its_order(processes: ProcessPool, organizatio
     job_b = submit_job(job_type="email_report", depends_on=job_a.name, organization="ORG-2025-00001")
 
     status = django_jobs.wait_for_job(job_b.name, timeout=60)
-    assert status.result["attachments"] == ["sales-2025-01-01-to-2025-01-31.pdf"]
+    assert status.result["attachments"] == ["sales-2025-12-01-to-2025-12-31.pdf"]
     completed = get_job_status(job_a.name).completed_at
     assert completed is not None
     assert status.started_at is not None

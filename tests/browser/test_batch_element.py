@@ -88,6 +88,6 @@ def test_a_page_that_comes_late_without_rest_is_told_by_its_join(
             "ws-url": page.url.replace("http", "ws").partition("/shop")[0] + "/ws/jobs/",
         },
     )
-    expect(shown(page, "message")).to_have_text("0 of 3 done")
-    bar = page.locator("batch-progress").get_by_role("progressbar")  # the page itself soon shows the batch's jobs
-    expect(bar).to_have_attribute("aria-valuetext", "Running, 0 %, 0 of 3 done")
+    ours = page.locator("body > batch-progress")  # the page itself soon shows the batch, too
+    expect(ours.locator("[part=message]")).to_have_text("0 of 3 done")
+    expect(ours.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "Running, 0 %, 0 of 3 done")

@@ -100,7 +100,7 @@ def test_a_job_that_did_not_complete_is_tried_again_by_a_click_and_the_focus_sta
 ) -> None:
     job = dead_job(organization)
     page = visit(admin)
-    expect(page.locator("[part=status]")).to_have_text("Your sales report could not be made")
+    expect(page.locator("[part=status]")).to_have_text("Did not complete")
     button = page.get_by_role("button", name=f"Try again: Sales report as PDF, {job.name}")
     button.focus()
     page.keyboard.press("Enter")

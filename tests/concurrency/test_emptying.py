@@ -31,7 +31,7 @@ def test_nothing_is_left_but_what_the_migrations_made(monkeypatch: pytest.Monkey
     job, _ = running_job()
     make_user(member_of=[job.organization])
     JobType.objects.filter(pk="fax_send").update(is_paused=True)
-    JobType.objects.filter(pk="csv_import").delete()
+    JobType.objects.filter(pk="email_report").delete()
     empty()
     assert all_rows() == before
     ContentType.objects.filter(model="job").update(model="work")

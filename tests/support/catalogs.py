@@ -27,8 +27,8 @@ _COUNTS: Final = frozenset({"count", "counter", "failed", "number"})
 
 
 def folders() -> list[Path]:
-    """Return the folders of catalogs that there are: the package's, and the example project's."""
-    return sorted(path for root in ("django_jobs", "example_project") for path in (CHECKOUT / root).rglob("locale"))
+    """Return the folders of catalogs that there are."""
+    return sorted((CHECKOUT / "django_jobs").rglob("locale"))
 
 
 def read(folder: Path, language: str) -> Catalog:

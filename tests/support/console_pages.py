@@ -90,8 +90,6 @@ class Console:
             Status.COMPLETED, job_type=reports, organization=tenant, parameters=REPORT, user=self.staff
         )
         die(reports, tenant, ERROR)
-        days = [{"date_range": ["2025-01-01", f"2025-01-{day:02}"]} for day in range(2, 7)]
-        self.folded = [pending_job("generate_report", tenant, parameters=day, user=self.staff) for day in days]
 
     def _raise_alarms(self) -> None:
         keys = {str(self.organization.pk): 5}
@@ -214,10 +212,8 @@ class Console:
 
     def shop(self) -> Iterator[Look]:
         """Yield the pages of the example project for its members."""
-        place, keys = f"/shop/{self.organization.name}/", [job.pk for job in self.folded]
-        group = f"{place}groups/generate_report/{min(keys)}-{max(keys)}/?owner={self.staff.username}"
-        pages = [place, f"{place}before/{self.report.pk}/", group, f"{place}jobs/{self.report.name}/"]
-        yield from map(Look, pages)
+        place = f"/shop/{self.organization.name}/"
+        yield Look(place)
         yield Look(place, {"job_type": "pdf_generation", "pdf_generation-first_day": "never"}, status=422)
 
     def api(self) -> Iterator[Look]:

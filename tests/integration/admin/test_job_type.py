@@ -147,7 +147,7 @@ def test_a_wrong_time_is_refused(subtests: pytest.Subtests, system_admin: Client
 
 def test_declared_handlers_are_offered(system_admin: Client) -> None:
     page = text(system_admin, url("add"))
-    assert '<option value="example_project.shop.jobs.reports.pdf_generation"></option>' in page
+    assert '<option value="example_project.shop.jobs.pdf_generation"></option>' in page
 
 
 def test_the_retry_schedule_is_previewed(system_admin: Client) -> None:

@@ -123,16 +123,16 @@ def test_a_page_that_is_old_does_not_undo_what_others_changed(root: Client, mine
 
 
 def test_two_who_change_different_parameters_lose_neither(root: Client, mine: Organization) -> None:
-    fax = {"fax_number": "+15551234567", "document": "a.pdf", "seed": 1}
-    made = schedule_job("n", "fax_send", mine, fax, every=60)
+    told = {"orders": 3, "seconds": 0.5, "run": "a"}
+    made = schedule_job("n", "invoice_run", mine, told, every=60)
     opened = filled_in(root, made)
-    for changed in ({"p-document": "b.pdf"}, {"p-seed": "7"}):
+    for changed in ({"p-run": "b"}, {"p-orders": "7"}):
         assert root.post(page(made), {**opened, **changed}).status_code == 302
     made.refresh_from_db()
-    assert made.parameters == {**fax, "document": "b.pdf", "seed": 7}
-    root.post(page(made), {**filled_in(root, made), "p-seed": ""})
+    assert made.parameters == {**told, "run": "b", "orders": 7}
+    root.post(page(made), {**filled_in(root, made), "p-orders": ""})
     made.refresh_from_db()
-    assert made.parameters == {"fax_number": "+15551234567", "document": "b.pdf"}
+    assert made.parameters == {"run": "b", "seconds": 0.5}
 
 
 def test_hidden_values_stay_only_where_nothing_else_is_changed(kind: JobType, settings: Any) -> None:

@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(self) -> None:
         organization = make_organization(name="ORG-2025-00001")
-        seeding.seed_shop(SHOPS[0])
+        seeding.seed_orders(SHOPS[0], organization)
         make_organization(name="ORG-2025-00002")
         people = {"alice": make_user("alice", admin_of=[organization]), "root": make_system_admin("root")}
         self.clients: dict[str, APIClient] = {name: client_of(user) for name, user in people.items()}

@@ -18,9 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--once",
-            action="store_true",
-            help="Run the main job to its end, print where its PDF lies, and exit.",
+            "--once", action="store_true", help="Run the main job to its end, print where its PDF lies, and exit."
         )
         parser.add_argument(
             "--kill",
