@@ -25,7 +25,7 @@ from django_jobs.engine.duties import WATCH_DUTY, DutyThread, DutyWatch, Steadin
 from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.leases import Neighbors
 from django_jobs.engine.insight import rollups
-from django_jobs.engine.schedules import clockwork
+from django_jobs.engine.schedules import firing
 from django_jobs.engine.sockets import forget_expired_tickets
 from django_jobs.engine.store import database
 
@@ -40,7 +40,7 @@ FREQUENT = frozenset(
         "count_batches",
         "roll_up",
         "forget_socket_tickets",
-        clockwork.DUTY,
+        firing.DUTY,
         dispatcher.DUTY,
         operation_work.DUTY,
     }
@@ -55,7 +55,7 @@ class Scheduler:
         self._steadiness = Steadiness()
         self._duty_watch = DutyWatch(name)
         self._sweeps = Sweeps()
-        self._clockwork = clockwork.Clockwork()
+        self._clockwork = firing.Clockwork()
         self._operations = operation_work.OperationWork()
         #: What must not wait for other duties, while this runs in a loop; a single tick does it itself.
         self._threads: tuple[DutyThread, ...] | None = None
@@ -73,7 +73,7 @@ class Scheduler:
         """Tick until ``stop`` is set. What deletes, fires schedules, or waits for a moment is beside it, in threads."""
         steps: dict[str, Callable[[], tuple[int, float]]] = {
             **{name: partial(self._sweeps.turn, name) for name in self._sweeps.steps()},
-            clockwork.DUTY: self._clockwork.step,
+            firing.DUTY: self._clockwork.step,
             operation_work.DUTY: self._operations.step,
             # Alarms tell also of a tick that hangs.
             WATCH: lambda: (self._watch(), timing.LEADERSHIP_LOOK_SECONDS),
@@ -182,7 +182,7 @@ class Scheduler:
         """Return what has threads of its own while this runs in a loop."""
         fire, operate = self._clockwork.fire, self._operations.work_off
         mail = {WATCH: self._watch, telling.DUTY: self._mailer.send}
-        return {clockwork.DUTY: fire, operation_work.DUTY: operate, **mail, **self._sweeps.steps()}
+        return {firing.DUTY: fire, operation_work.DUTY: operate, **mail, **self._sweeps.steps()}
 
     def _dispatch(self) -> int:
         """Dispatch, unless the duty before this one found that the broker is another installation's."""

@@ -1,4 +1,4 @@
-"""Why a schedule cannot fire: what stands on its row, and in the log, from the first firing that fails on."""
+"""Firing schedules: the jobs of a firing, why one cannot fire, and the scheduler's clockwork."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ from django_jobs.statuses import UNFINISHED
 from django_jobs.texts import code_of, say
 
 logger = logging.getLogger("django_jobs")
+
+# Why a schedule cannot fire: it stands on its row, and in the log, from the first firing that fails on.
+
 
 #: Characters of a note.
 MAX_NOTE: Final = 2_000
@@ -161,9 +164,8 @@ def submit_for(schedule: Schedule, due: dt.datetime, now: dt.datetime, tenants: 
 
     ``tenants`` are what :func:`ask_ahead` returned: of a schedule for all, those have none for which the policy fails.
     """
-    firing = _Firing(schedule, due, now)
     with fresh_reads():
-        firing.user = owner_of(schedule, schedule.name)
+        firing = _Firing(schedule, due, now, owner_of(schedule, schedule.name))
         if schedule.organization_id is None:
             firing.submit_for_each(tenants)
         else:
@@ -182,10 +184,9 @@ def offset_of(schedule_name: str, organization_key: object, jitter: int) -> dt.t
 class _Firing:
     """One firing of a schedule, which puts what it submitted into ``result``."""
 
-    def __init__(self, schedule: Schedule, due: dt.datetime, now: dt.datetime) -> None:
+    def __init__(self, schedule: Schedule, due: dt.datetime, now: dt.datetime, user: Any) -> None:
         self.result = Result()
-        self.user: Any = None
-        self._schedule = schedule
+        self._schedule, self._user = schedule, user
         # What is caught up is spread from now on: all of it would else be due at once.
         is_on_time = now - due <= dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
         self._spread_from = due if is_on_time else now
@@ -204,7 +205,7 @@ class _Firing:
             return
         given = {**self._given, "run_at": self._run_at(organization) if self._schedule.jitter else None}
         name = self._schedule.job_type_id
-        job, _ = submit.submit_or_find(name, organization, given, self.user)
+        job, _ = submit.submit_or_find(name, organization, given, self._user)
         self._note([job])
 
     def submit_for_each(self, tenants: Mapping[Any, bool]) -> None:
@@ -223,7 +224,7 @@ class _Firing:
 
     def _submit_each(self, wanted: list[Any], run_at: Callable[[Any], dt.datetime] | None) -> submit.ForEach:
         """Submit for these organizations; for those that are left where one was deleted since they were read."""
-        submit_each = partial(submit.submit_each, given=self._given, user=self.user, run_at=run_at)
+        submit_each = partial(submit.submit_each, given=self._given, user=self._user, run_at=run_at)
         try:
             return submit_each(self._schedule.job_type_id, wanted)
         except OrganizationNotFound:
@@ -389,32 +390,18 @@ def _fire(
     if schedule.next_run_at is None or schedule.next_run_at > now:
         return None
     missed = rule_of(schedule).latest(schedule.next_run_at - _TICK, now) or [schedule.next_run_at]
-    due, is_late = _chosen(schedule, missed, now)
-    firing = _missed(schedule, due, now) if is_late else _submit(schedule, due, now, refusal, tenants)
+    is_each = schedule.catch_up == CatchUp.ALL
+    due = missed[0] if is_each else missed[-1]
+    # As long as a change of the leader takes, LEASE_SECONDS, a firing counts as on time.
+    if schedule.catch_up == CatchUp.SKIP and now - due > dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS)):
+        note = say("Nobody could fire it when it was due.", code="missed")
+        firing = _write(schedule, due, now, Outcome.SKIPPED, Result(), note)
+    else:
+        firing = _submit(schedule, due, now, refusal, tenants)
     schedule.last_fired_at = due
-    schedule.next_run_at = missed[1] if _is_each(schedule) and len(missed) > 1 else next_run(schedule, now)
+    schedule.next_run_at = missed[1] if is_each and len(missed) > 1 else next_run(schedule, now)
     schedule.save(using=database.alias(), update_fields=["last_fired_at", "next_run_at", "fault", "faulty_since"])
     return firing
-
-
-def _is_each(schedule: Schedule) -> bool:
-    return schedule.catch_up == CatchUp.ALL
-
-
-def _chosen(schedule: Schedule, missed: list[dt.datetime], now: dt.datetime) -> tuple[dt.datetime, bool]:
-    """Return for which of the moments it fires now, and whether it is too late for that.
-
-    As long as a change of the leader takes, LEASE_SECONDS, a firing counts as on time.
-    """
-    due = missed[0] if _is_each(schedule) else missed[-1]
-    is_late = now - due > dt.timedelta(seconds=float(jobs_settings.LEASE_SECONDS))
-    return due, is_late and schedule.catch_up == CatchUp.SKIP
-
-
-def _missed(schedule: Schedule, due: dt.datetime, now: dt.datetime) -> ScheduleFiring:
-    return _write(
-        schedule, due, now, Outcome.SKIPPED, Result(), say("Nobody could fire it when it was due.", code="missed")
-    )
 
 
 def _submit(
@@ -498,3 +485,72 @@ def fire_now(schedule: str | int | Schedule, *, user: Any = None) -> ScheduleFir
         return firing
 
     return _noted(fire)
+
+
+# The scheduler's part in schedules: it looks once a second for what is due within the next, and waits exactly.
+#
+# In a scheduler that runs in a loop this has a thread and a connection of its own, since a host's access policy, which
+# is asked at each firing, may be slow and must not hold up other duties.
+
+
+DUTY: Final = "fire_schedules"
+#: So many of a schedule's newest firings are kept, and a few more until the next look at them.
+KEPT: Final = 1_000
+#: After so many firings of a schedule, those that are too many are deleted.
+LOOKED_AT_EACH: Final = 100
+#: Rows that one step deletes.
+AT_ONCE: Final = 1_000
+
+
+class Clockwork:
+    """Fires what is due, and keeps the history of firings short, for one scheduler."""
+
+    def __init__(self) -> None:
+        #: How often schedules fired since surplus rows of theirs were deleted.
+        self.fired: Counter[int] = Counter()
+        self._next_upkeep = 0.0
+        self._rests_until: dict[int, float] = {}
+
+    def fire(self) -> int:
+        """Fire what is due, each schedule once, and return how many did. At rest this is one statement."""
+        return self.step()[0]
+
+    def seconds_until_due(self) -> float:
+        """Return in how many seconds a schedule is due that does not rest, at most CLOCKWORK_LOOK_SECONDS."""
+        at_rest = resting(self._rests_until)
+        rows = Schedule.primary.filter(next_run_at__isnull=False).order_by("next_run_at")
+        for pk, soonest, now in rows.values_list("pk", "next_run_at", Moment())[: len(at_rest) + 1]:
+            if pk not in at_rest:
+                return min(timing.CLOCKWORK_LOOK_SECONDS, float((soonest - now) / dt.timedelta(seconds=1)))
+        return timing.CLOCKWORK_LOOK_SECONDS
+
+    def step(self) -> tuple[int, float]:
+        """Fire what is due, each schedule once, and return how many did, and in how many seconds to look again."""
+        if time.monotonic() >= self._next_upkeep:
+            self._next_upkeep = time.monotonic() + timing.CLOCKWORK_UPKEEP_SECONDS
+            self.prune()
+        until_due = self.seconds_until_due()
+        if until_due > 0:
+            return 0, until_due
+        fired = fire_round(rests_until=self._rests_until)
+        self.fired.update(item.schedule_id for item in fired)
+        # What is due and did not fire is held by another scheduler, or rests from now on because its firing broke.
+        return len(fired), 0.0 if fired else timing.CLOCKWORK_LOOK_SECONDS
+
+    def prune(self) -> int:
+        """Delete firings that are too old, and of each schedule that fired often what is too much; return how many."""
+        horizon = database.now() - dt.timedelta(days=float(jobs_settings.RETENTION_DAYS))
+        # Those with the lowest keys are the oldest.
+        oldest = ScheduleFiring.primary.order_by("pk").values_list("pk", "fired_at")[:AT_ONCE]
+        old = [pk for pk, fired_at in oldest if fired_at < horizon]
+        count = ScheduleFiring.primary.filter(pk__in=old).delete()[0] if old else 0
+        for pk in [pk for pk, fired in self.fired.items() if fired >= LOOKED_AT_EACH]:
+            count += _delete_surplus(pk)
+            del self.fired[pk]
+        return count
+
+
+def _delete_surplus(schedule_pk: int) -> int:
+    rows = ScheduleFiring.primary.filter(schedule_id=schedule_pk)
+    first = rows.order_by("-pk").values_list("pk", flat=True)[KEPT : KEPT + 1].first()
+    return 0 if first is None else rows.filter(pk__lte=first).delete()[0]

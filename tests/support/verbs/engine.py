@@ -218,7 +218,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.switches import Order
 
     # Schedules
-    from django_jobs.engine.schedules.clockwork import Clockwork
+    from django_jobs.engine.schedules.firing import Clockwork
     from django_jobs.engine.schedules.declared_schedules import schedules_of
     from django_jobs.engine.schedules.declared_schedules import sync_declared_schedules
     from django_jobs.engine.schedules.definitions import check_definition
@@ -236,7 +236,6 @@ if TYPE_CHECKING:
     from django_jobs.engine.schedules.definitions import may_manage as may_manage_schedule
     from django_jobs.engine.schedules.definitions import visible_schedules
     from django_jobs.engine.schedules.firing import submit_for as submit_for_schedule
-    from django_jobs.engine.schedules.clockwork import FiringCleanup as FiringHistory
 
     # Insight
     from django_jobs.engine.insight.rollups import add_activity

@@ -105,9 +105,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.process_counts import SUBMITTED
     from django_jobs.engine.process_counts import WAITS
     from django_jobs.engine.process_counts import WAIT_SECONDS
-    from django_jobs.engine.schedules.clockwork import DUTY as CLOCKWORK_DUTY
-    from django_jobs.engine.schedules.clockwork import KEPT as FIRINGS_KEPT
-    from django_jobs.engine.schedules.clockwork import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
+    from django_jobs.engine.schedules.firing import DUTY as CLOCKWORK_DUTY
+    from django_jobs.engine.schedules.firing import KEPT as FIRINGS_KEPT
+    from django_jobs.engine.schedules.firing import LOOKED_AT_EACH as FIRINGS_LOOKED_AT
     from django_jobs.engine.store.values import COUNTERS
     from django_jobs.engine.store.base_core import MAX_TRIES as TRANSACTION_TRIES
     from django_jobs.engine.store.values import ALL_TYPES

@@ -9,7 +9,7 @@ import pytest
 from django_jobs.models import Organization, ScheduleFiring
 from tests.support import verbs
 from tests.support.schedules import NOON, make_schedule
-from tests.support.verbs import FiringHistory
+from tests.support.verbs import Clockwork
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
@@ -25,7 +25,7 @@ def test_firings_older_than_the_retention_are_deleted(organization: Organization
     now = dt.datetime.now(dt.UTC)
     make_firings(schedule.pk, 3, now - dt.timedelta(days=31))
     make_firings(schedule.pk, 2, now)
-    assert FiringHistory().prune() == 3
+    assert Clockwork().prune() == 3
     assert ScheduleFiring.objects.count() == 2
 
 
@@ -33,16 +33,16 @@ def test_of_a_schedule_that_fires_often_the_newest_thousand_stay(organization: O
     busy, other = (make_schedule(None, organization, name=name) for name in ("busy", "other"))
     make_firings(busy.pk, verbs.FIRINGS_KEPT + 5, dt.datetime.now(dt.UTC))
     make_firings(other.pk, 5, dt.datetime.now(dt.UTC))
-    history = FiringHistory()
+    history = Clockwork()
     for _ in range(verbs.FIRINGS_LOOKED_AT - 1):
-        history.note(busy.pk)
+        history.fired[busy.pk] += 1
     assert history.prune() == 0
-    history.note(busy.pk)
-    history.note(other.pk)
+    history.fired[busy.pk] += 1
+    history.fired[other.pk] += 1
     assert history.prune() == 5
     assert history.prune() == 0
     assert ScheduleFiring.objects.filter(schedule=busy).count() == verbs.FIRINGS_KEPT
     make_firings(other.pk, verbs.FIRINGS_KEPT, dt.datetime.now(dt.UTC))
     for _ in range(verbs.FIRINGS_LOOKED_AT - 1):
-        history.note(other.pk)
+        history.fired[other.pk] += 1
     assert history.prune() == 5
