@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import QuerySet
 
-from django_jobs.conf import primary_alias
+from django_jobs.conf import organization_model_name, primary_alias
 from django_jobs.statuses import Priority
 
 # What models ask of the engine, which stands above them. :mod:`django_jobs.apps` fills it in.
@@ -149,6 +150,28 @@ def with_database_defaults(model: _Model) -> _Model:
         elif field.has_default() and not callable(field.default):
             field.db_default = field.default
     return model
+
+
+# Keys of the host's own rows, which several models have.
+
+
+def organization_key(**options: Any) -> models.ForeignKey[Any, Any]:
+    """Return the key of an organization, which may be deleted by now: the database does not look after it."""
+    return models.ForeignKey(
+        organization_model_name(),
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        **options,
+    )
+
+
+def user_key(**options: Any) -> models.ForeignKey[Any, Any]:
+    """Return the key of a user, which is emptied when the user is deleted."""
+    return models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", db_index=False, **options
+    )
 
 
 # Column types of our own.

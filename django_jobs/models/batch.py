@@ -6,14 +6,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.conf import organization_model_name
-from django_jobs.models.base import PrimaryManager, RowId, TenantRows, hooks, in_words, with_database_defaults
+from django_jobs.models.base import (
+    PrimaryManager,
+    RowId,
+    TenantRows,
+    hooks,
+    in_words,
+    organization_key,
+    user_key,
+    with_database_defaults,
+)
 from django_jobs.statuses import BatchState, OpenTo, Status
 
 BATCH_ID: Final = RowId("BATCH")
@@ -49,17 +56,9 @@ class Batch(models.Model):
     """
 
     name = models.CharField(max_length=200, blank=True)
-    organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
+    organization = organization_key()
     organization_name = models.CharField(max_length=140)
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
-    )
+    owner = user_key(blank=True)
     owner_name = models.CharField(max_length=150, blank=True)
     open_to = models.CharField(max_length=8, choices=OpenTo.choices, default=OpenTo.OWNER)
     #: The job whose handler made it, and in which attempt; that job may be deleted by now.
@@ -81,9 +80,7 @@ class Batch(models.Model):
     canceled_by = models.CharField(max_length=150, blank=True)
     retried_by = models.CharField(max_length=150, blank=True)
     #: The user who canceled or retried it last: the access policy is asked whether they may, job by job.
-    asked_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False, related_name="+", db_index=False
-    )
+    asked_by = user_key(editable=False)
     #: How many of its jobs the policy kept from that.
     refused = models.PositiveIntegerField(default=0, editable=False)
     #: Whether somebody held some of its jobs when they were to be canceled, so that all are looked at again.

@@ -11,8 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.conf import organization_model_name
-from django_jobs.models.base import StoredModel, in_words, with_database_defaults
+from django_jobs.models.base import StoredModel, in_words, organization_key, with_database_defaults
 
 # What processes agree on through the database: who leads, who works, and which installation this is.
 
@@ -172,13 +171,7 @@ class TypeActivity(Activity):
 class OrganizationActivity(Activity):
     """The activity of one organization, which may have been deleted."""
 
-    organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
+    organization = organization_key()
     organization_name = models.CharField(max_length=140)
 
     class Meta:

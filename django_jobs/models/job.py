@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -14,7 +13,6 @@ from django.db.models import F, Q
 from django.utils.translation import get_language_bidi, pgettext
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.conf import organization_model_name
 from django_jobs.models.base import (
     PrimaryManager,
     PriorityField,
@@ -22,6 +20,8 @@ from django_jobs.models.base import (
     StoredModel,
     TenantRows,
     in_words,
+    organization_key,
+    user_key,
     with_database_defaults,
 )
 from django_jobs.models.job_type import JobType
@@ -85,17 +85,9 @@ class Job(models.Model):
     job_type = models.ForeignKey(
         JobType, on_delete=models.PROTECT, related_name="jobs", db_index=False, db_constraint=False
     )
-    organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
+    organization = organization_key()
     organization_name = models.CharField(max_length=140)
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
-    )
+    owner = user_key(blank=True)
     owner_name = models.CharField(max_length=150, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
     priority = PriorityField(default=Priority.NORMAL)
@@ -445,14 +437,7 @@ class ExecutionLog(StoredModel):
     attempt = models.PositiveIntegerField(default=0)
     worker_name = models.CharField(max_length=100, blank=True)
     traceback = models.TextField(blank=True)
-    organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        related_name="+",
-        editable=False,
-        db_index=False,
-        db_constraint=False,
-    )
+    organization = organization_key(editable=False)
     #: On PostgreSQL: the transaction that wrote the row, and the oldest transaction that was open then. With them a
     #: replay finds rows that became visible later than rows with higher ids.
     transaction_id = models.BigIntegerField(null=True, editable=False)

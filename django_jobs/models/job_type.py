@@ -12,13 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from django_jobs import pools
-from django_jobs.conf import DEFAULT_POOL, jobs_settings, organization_model_name
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.models.base import (
     PriorityField,
     StoredModel,
     WorkedOffField,
     hooks,
     in_words,
+    organization_key,
     with_database_defaults,
 )
 from django_jobs.statuses import BreakerState, Priority, SubmitBy
@@ -139,6 +140,22 @@ def default_deduplication_window() -> int:
     return int(jobs_settings.DEDUPLICATION_WINDOW)
 
 
+def _limit(most: int, help_text: Any) -> models.PositiveIntegerField[int | None, int | None]:
+    """Return a field for a limit from 1 to ``most``, which may be left blank."""
+    validators = [NO_LIMIT_OF_ZERO, MaxValueValidator(most)]
+    return models.PositiveIntegerField(null=True, blank=True, validators=validators, help_text=help_text)
+
+
+def _seconds(
+    help_text: Any, default: Any = 60, db_default: int = 60, *, least: Any = AT_LEAST_ONE
+) -> models.PositiveIntegerField[int, int]:
+    """Return a field for seconds up to MAX_SECONDS."""
+    validators = [*([least] if least else ()), MaxValueValidator(MAX_SECONDS)]
+    return models.PositiveIntegerField(
+        default=default, db_default=db_default, validators=validators, help_text=help_text
+    )
+
+
 @in_words(
     _("job type"),
     _("job types"),
@@ -185,21 +202,13 @@ class JobType(StoredModel):
     handler_method = models.CharField(
         max_length=255, help_text=_("Dotted path of a function, e.g. shop.jobs.make_report.")
     )
-    default_timeout = models.PositiveIntegerField(
-        default=default_timeout,
-        db_default=300,
-        validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)],
-        help_text=_("Seconds that one attempt may take."),
-    )
+    default_timeout = _seconds(_("Seconds that one attempt may take."), default_timeout, 300)
     default_priority = PriorityField(default=Priority.NORMAL)
     max_retries = models.PositiveSmallIntegerField(
         default=default_max_retries, db_default=5, validators=[MaxValueValidator(MAX_RETRIES)]
     )
-    retry_delay = models.PositiveIntegerField(
-        default=default_retry_delay,
-        db_default=60,
-        validators=[MaxValueValidator(MAX_SECONDS)],
-        help_text=_("Seconds before the first retry; doubled for each further one."),
+    retry_delay = _seconds(
+        _("Seconds before the first retry; doubled for each further one."), default_retry_delay, 60, least=None
     )
     is_enabled = models.BooleanField(default=True, help_text=_("Off: submissions are refused and nothing starts."))
     is_paused = models.BooleanField(default=False, help_text=_("On: submissions wait and nothing starts."))
@@ -211,40 +220,23 @@ class JobType(StoredModel):
         db_default=SubmitBy.MEMBERS,
         help_text=_("Who may submit it; to others it looks unknown."),
     )
-    deduplication_window = models.PositiveIntegerField(
-        default=default_deduplication_window,
-        db_default=300,
-        validators=[MaxValueValidator(MAX_SECONDS)],
-        help_text=_("Seconds in which the same work is refused; 0 switches it off."),
+    deduplication_window = _seconds(
+        _("Seconds in which the same work is refused; 0 switches it off."),
+        default_deduplication_window,
+        300,
+        least=None,
     )
-    rate_limit = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_RATE)],
-        help_text=_("Submissions an organization may make."),
-    )
-    rate_limit_window = models.PositiveIntegerField(
-        default=60,
-        validators=[MinValueValidator(1), MaxValueValidator(MAX_SECONDS)],
-        help_text=_("In that many seconds."),
-    )
+    rate_limit = _limit(MAX_RATE, _("Submissions an organization may make."))
+    rate_limit_window = _seconds(_("In that many seconds."))
     pool = models.CharField(
         max_length=MAX_POOL,
         default=DEFAULT_POOL,
         db_default=DEFAULT_POOL,
         help_text=_("Which workers run it: a name of DJANGO_JOBS['POOLS']."),
     )
-    max_running = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_AT_ONCE)],
-        help_text=_("At most so many run at once, everywhere. Blank: no limit."),
-    )
-    max_running_per_organization = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_AT_ONCE)],
-        help_text=_("At most so many of one organization run at once. Blank: no limit."),
+    max_running = _limit(MAX_AT_ONCE, _("At most so many run at once, everywhere. Blank: no limit."))
+    max_running_per_organization = _limit(
+        MAX_AT_ONCE, _("At most so many of one organization run at once. Blank: no limit.")
     )
     concurrency_key = models.CharField(
         max_length=MAX_CONCURRENCY_KEY,
@@ -260,36 +252,18 @@ class JobType(StoredModel):
         validators=[NO_ZERO, MaxValueValidator(MAX_AT_ONCE)],
         help_text=_("With a concurrency key: at most so many run at once for each of its values."),
     )
-    max_starts = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_RATE)],
-        help_text=_("At most so many start in a window; the others wait. Blank: no limit."),
+    max_starts = _limit(MAX_RATE, _("At most so many start in a window; the others wait. Blank: no limit."))
+    max_starts_per_key = _limit(
+        MAX_RATE, _("With a concurrency key: at most so many start in a window for each of its values.")
     )
-    max_starts_per_key = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[NO_LIMIT_OF_ZERO, MaxValueValidator(MAX_RATE)],
-        help_text=_("With a concurrency key: at most so many start in a window for each of its values."),
-    )
-    max_starts_window = models.PositiveIntegerField(
-        default=60,
-        db_default=60,
-        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_SECONDS)],
-        help_text=_("Seconds of the window."),
-    )
+    max_starts_window = _seconds(_("Seconds of the window."))
     breaker_failures = models.PositiveSmallIntegerField(
         default=0,
         db_default=0,
         validators=[MaxValueValidator(10_000)],
         help_text=_("After so many attempts in a row with one transient error its jobs are held. 0: never."),
     )
-    breaker_pause = models.PositiveIntegerField(
-        default=60,
-        db_default=60,
-        validators=[AT_LEAST_ONE, MaxValueValidator(MAX_SECONDS)],
-        help_text=_("Seconds between two tries while they are held."),
-    )
+    breaker_pause = _seconds(_("Seconds between two tries while they are held."))
     retention_days = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -337,26 +311,10 @@ class Breaker(StoredModel):
     state = models.CharField(max_length=10, choices=BreakerState.choices, default=BreakerState.CLOSED)
     #: Whose attempts all failures that it counted are; None where several have them, or none were counted. It holds the
     #: jobs of this organization alone, or of all.
-    organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
+    organization = organization_key(null=True, blank=True)
     #: Whose attempts all failures are that it counted since it recovers; None where several have them. Where they open
     #: it again, it holds the jobs of this organization alone, though it may have held all before.
-    relapse_organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
+    relapse_organization = organization_key(null=True, blank=True)
     #: While it holds one organization: how many attempts of others failed in a row with the error of this fingerprint.
     others_failures = models.PositiveIntegerField(default=0)
     others_fingerprint = models.CharField(max_length=64, blank=True)

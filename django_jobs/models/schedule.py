@@ -9,8 +9,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from django_jobs.conf import organization_model_name
-from django_jobs.models.base import PriorityField, StoredModel, in_words, with_database_defaults
+from django_jobs.models.base import (
+    PriorityField,
+    StoredModel,
+    in_words,
+    organization_key,
+    user_key,
+    with_database_defaults,
+)
 from django_jobs.models.job_type import JobType
 
 #: Seconds between two firings: a year at most.
@@ -66,31 +72,14 @@ class Schedule(StoredModel):
     job_type = models.ForeignKey(
         JobType, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
     )
-    organization = models.ForeignKey(
-        organization_model_name(),
-        on_delete=models.DO_NOTHING,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-        help_text=_("Blank: one job for each active organization."),
-    )
+    organization = organization_key(null=True, blank=True, help_text=_("Blank: one job for each active organization."))
     #: Text of the organization's key; blank where it has none. Names are unique within it: to a database, NULL is
     #: equal to none, and MariaDB has no constraint for some of the rows.
     organization_key = models.CharField(max_length=64, blank=True, editable=False)
     #: Whether server code made it: of those without an organization, code changes no other one.
     made_by_code = models.BooleanField(default=False, editable=False)
     #: In whose name the jobs are submitted; nobody's where server code made the schedule.
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_index=False,
-        editable=False,
-    )
+    owner = user_key(blank=True, editable=False)
     owner_name = models.CharField(max_length=150, blank=True, editable=False)
     parameters = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
     priority = PriorityField(null=True, blank=True, help_text=_("Blank: the type's."))  # type: ignore[misc]  # the stubs know of no null here
