@@ -32,7 +32,7 @@ from django_jobs.conf import jobs_settings
 from django_jobs.engine.dispatch.tickets import installation_id
 from django_jobs.engine.insight.filter import read_moment
 from django_jobs.engine.json_storage import clean_text, is_storable_text
-from django_jobs.engine.store import database, schema
+from django_jobs.engine.store import database
 from django_jobs.exceptions import (
     BatchNotFound,
     DuplicateJob,
@@ -504,9 +504,9 @@ def await_database(errors: OutputWrapper, *, is_burst: bool = False) -> None:
 
 def _look_at_tables() -> None:
     installation_id()
-    late = schema.unapplied_migrations()
-    if late and schema.lacks_columns():
-        reason = schema.behind(late)
+    late = database.unapplied_migrations()
+    if late and database.lacks_columns():
+        reason = database.behind(late)
         raise CommandError(say("The database cannot be used: %(reason)s", code=reason.code, reason=reason))
 
 

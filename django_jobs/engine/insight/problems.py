@@ -49,7 +49,7 @@ from django_jobs.engine.job_types import declared_types, handlers
 from django_jobs.engine.job_types.handlers import path_problem
 from django_jobs.engine.organizations import swapped_from
 from django_jobs.engine.ports import Queue, get_broker
-from django_jobs.engine.store import database, schema
+from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.organization_ids import read_tenants, recent_ids
 from django_jobs.engine.store.values import ALL_TYPES, Candidate, Lane, LaneBound, Walk, waits_since
@@ -780,10 +780,10 @@ def examine() -> Iterator[Finding]:
 
 def _examine_schema() -> Iterator[Finding]:
     """Yield what is wrong with the tables. A migration that only takes away what an older release needs may be late."""
-    late = schema.unapplied_migrations()
+    late = database.unapplied_migrations()
     if late:
-        level = PROBLEM if schema.lacks_columns() else WARNING
-        yield Finding(level=level, subject="schema", text=schema.behind(late))
+        level = PROBLEM if database.lacks_columns() else WARNING
+        yield Finding(level=level, subject="schema", text=database.behind(late))
 
 
 def _examine_clock(now: dt.datetime) -> Iterator[Finding]:

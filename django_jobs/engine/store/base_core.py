@@ -106,10 +106,11 @@ class StoreCore:
 
     # Locks and transactions.
 
-    def locked(self, queryset: Rows, *, skip: bool = False) -> Rows:
+    def locked(self, queryset: Rows, *, skip: bool = False, excludes_all: bool = False) -> Rows:
         """Return the rows, to be locked in ascending primary key: so sets of them do not deadlock.
 
-        With ``skip``, rows that somebody else holds are left out. A database that cannot lock rows locks itself.
+        With ``skip``, rows that somebody else holds are left out. With ``excludes_all``, those who only keep a row from
+        being deleted wait, too. A database that cannot lock rows locks itself.
         """
         features = self.connection.features
         queryset = queryset.order_by("pk")
@@ -117,7 +118,7 @@ class StoreCore:
             return queryset
         return queryset.select_for_update(
             skip_locked=skip and features.has_select_for_update_skip_locked,
-            no_key=features.has_select_for_no_key_update,
+            no_key=features.has_select_for_no_key_update and not excludes_all,
         )
 
     def first_locked(self, queryset: QuerySet[M], seconds: float) -> M | None:

@@ -68,10 +68,7 @@ MAX_BYTES: Final = 4_000_000
 #: What of a row is not simply a column of the job or of its type.
 _MADE = frozenset({"seconds_left", "organization", "starts_before", "is_limited", "starts_count"})
 #: The limits of a type by which every start counts, as SQL.
-_STARTS_COUNT = " OR ".join(
-    f"t.{name} IS NOT NULL"
-    for name in ("max_running", "max_running_per_organization", "max_starts", "max_starts_per_key")
-)
+_STARTS_COUNT = " OR ".join(f"t.{name} IS NOT NULL" for name in _LIMITS)
 #: A constraint compares these, so that one statement must write both.
 _CHECKED_TOGETHER: Final = frozenset({"status", "ready_at"})
 #: The counts of a batch and of a change.
@@ -402,11 +399,12 @@ class Store(StoreBacklog):
 
     def own_batches(self, pks: Sequence[int]) -> list[int]:
         """Lock these batches against those who add jobs too, and return which; nobody is waited for."""
-        return list(self.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
+        rows = self.locked(Batch.primary.filter(pk__in=pks), skip=True, excludes_all=True)
+        return list(rows.values_list("pk", flat=True))
 
     def close_batch(self, pk: int) -> Batch | None:
         """Return the batch, locked against everybody; wait for those who add jobs. None where there is none."""
-        return self.locked(Batch.primary.filter(pk=pk)).first()
+        return self.locked(Batch.primary.filter(pk=pk), excludes_all=True).first()
 
     def add_up_batches(self, pks: Sequence[int], now: dt.datetime) -> list[Batch]:
         """Add to these batches, which the transaction has locked, what changed; return those of which something did."""

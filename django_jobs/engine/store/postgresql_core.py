@@ -156,6 +156,16 @@ class PostgreSQLCore(Store):
 # Columns of our tables as SQL names and fills them, read from the models.
 
 
+#: What each row of the Execution Log has whose job is ``id`` in what the statement inserts from.
+LOGGED: Final = {
+    "job_id": "id",
+    "timestamp": "statement_timestamp()",
+    "organization_id": "organization_id",
+    "transaction_id": OWN_TRANSACTION,
+    "oldest_open_id": OLDEST_OPEN,
+}
+
+
 class Column(NamedTuple):
     """A column's name, its type without a length, which would cut silently, and whether it holds JSON."""
 

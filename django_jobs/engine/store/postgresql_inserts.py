@@ -17,6 +17,7 @@ from django_jobs.engine import timing
 from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.store.base_jobs import MAX_ROWS, chunks
 from django_jobs.engine.store.postgresql_core import (
+    LOGGED,
     OLDEST_OPEN,
     OWN_TRANSACTION,
     Slot,
@@ -65,15 +66,10 @@ _encode: Final = DjangoJSONEncoder().encode
 _STILL: Final = (
     f"at_once AND clock_timestamp() < statement_timestamp() + interval '{timing.STORED_QUEUED_SECONDS} second'"
 )
-_LOG: Final = {
-    "job_id": "id",
+_LOG: Final = LOGGED | {
     "to_status": f"'{Status.PENDING}'",
-    "timestamp": "statement_timestamp()",
     "actor": "%(submitter)s",
     "actor_kind": "%(submitter_kind)s",
-    "organization_id": "organization_id",
-    "transaction_id": OWN_TRANSACTION,
-    "oldest_open_id": OLDEST_OPEN,
 }
 #: What differs in the second row of a job that is queued at once.
 _LOG_AT_ONCE: Final = {
@@ -138,7 +134,8 @@ class PostgreSQLInserts(PostgreSQLLanes):
         job, submitter, given = new.job, new.submitter, new.job.__dict__
         sent = self._columns_to_send(given)
         params = {name: given[name] for name in sent}
-        params |= {name: new.encoded.get(name) or _as_json(given[name]) for name in _json_columns() & sent}
+        columns = columns_of(Job, self.alias)
+        params |= {name: new.encoded.get(name) or _as_json(given[name]) for name in sent if columns[name].is_json}
         params |= {name: prepare(given[name], self.connection) for name, prepare in preparations() if name in sent}
         params |= {"waits": bool(new.parents), "window": new.window, "run_at": job.run_at, "job_hash": job.job_hash}
         params |= {"submitter": submitter.name, "submitter_kind": submitter.kind}
@@ -162,7 +159,7 @@ class PostgreSQLInserts(PostgreSQLLanes):
 
     def _columns_to_send(self, given: Mapping[str, Any]) -> frozenset[str]:
         """Return the columns to send: those of earlier jobs too, so that a few texts of the statement serve all."""
-        special = [name for name, default in _insert_defaults().items() if given[name] != default]
+        special = [name for name, default in _defaults().items() if given[name] != default and name not in COMPUTED]
         sent = self._sent
         if not sent.issuperset(special):
             sent = self._sent = sent.union(special)
@@ -213,7 +210,7 @@ class PostgreSQLInserts(PostgreSQLLanes):
 
     def _job_slots(self, news: Sequence[NewJob], params: dict[str, Any]) -> dict[str, Slot]:
         """Return how each column travels in which some job holds something else than the default."""
-        defaults = _bulk_defaults()
+        defaults = _defaults()
         slots: dict[str, Slot] = {}
         rows = map(itemgetter(*defaults), [new.job.__dict__ for new in news])
         for (name, default), values in zip(defaults.items(), zip(*rows, strict=True), strict=True):
@@ -337,18 +334,6 @@ def _targets_sql(model: type[models.Model], field: str) -> str:
 
 
 @functools.cache
-def _insert_defaults() -> dict[str, Any]:
-    """Return the defaults of the columns that hold what the instance says."""
-    fields = [field for field in Job._meta.concrete_fields if field.attname not in COMPUTED]
-    return {field.attname: field.get_default() for field in fields}
-
-
-@functools.cache
-def _json_columns() -> frozenset[str]:
-    return frozenset(field.attname for field in Job._meta.concrete_fields if isinstance(field, models.JSONField))
-
-
-@functools.cache
 def preparations() -> tuple[tuple[str, Callable[[Any, Any], Any]], ...]:
     """Return, by column, what makes of a key of another model, such as the host's, a value that the driver takes."""
     return tuple((field.attname, field.get_db_prep_save) for field in Job._meta.concrete_fields if field.is_relation)
@@ -432,7 +417,7 @@ def _queued(job: Job, log_id: int) -> Moved:
 
 
 @functools.cache
-def _bulk_defaults() -> dict[str, Any]:
+def _defaults() -> dict[str, Any]:
     """Return the default of each column but the key."""
     fields = [field for field in Job._meta.concrete_fields if not field.primary_key]
     return {field.attname: field.get_default() for field in fields}

@@ -14,8 +14,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from django_jobs.engine.store.base_jobs import claim_columns, claim_row
 from django_jobs.engine.store.postgresql_core import (
-    OLDEST_OPEN,
-    OWN_TRANSACTION,
+    LOGGED,
     Slot,
     array,
     columns_of,
@@ -63,14 +62,6 @@ TOLD: Final = {
     "lane_key": "lane_key",
     "queued_at": "queued_at",
     "batch_id": "batch_id",
-}
-#: What every log row of a move has.
-_LOG: Final = {
-    "job_id": "id",
-    "timestamp": "statement_timestamp()",
-    "organization_id": "organization_id",
-    "transaction_id": OWN_TRANSACTION,
-    "oldest_open_id": OLDEST_OPEN,
 }
 #: What the statement returns of a job.
 ReadRow: TypeAlias = tuple[Any, ...]
@@ -359,7 +350,7 @@ def _logged(said: Mapping[str, Slot]) -> str:
         "worker_name": "%(worker_name)s",
         "traceback": str(said["traceback"]),
     }
-    return f"logged AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
+    return f"logged AS ({insert(ExecutionLog, LOGGED | values, 'FROM numbered')})"
 
 
 def _logged_waypoint() -> str:
@@ -372,7 +363,7 @@ def _logged_waypoint() -> str:
         "actor_kind": "%(via_kind)s",
         "attempt": "attempt_before",
     }
-    return f"logged_waypoint AS ({insert(ExecutionLog, _LOG | values, 'FROM numbered')})"
+    return f"logged_waypoint AS ({insert(ExecutionLog, LOGGED | values, 'FROM numbered')})"
 
 
 def moved_from(row: ReadRow, item: Move, terms: Terms) -> Moved:

@@ -199,13 +199,8 @@ class PostgreSQLReads(PostgreSQLCore):
     # Batches: locks that those who add jobs share, and adding up in one statement.
 
     def share_batches(self, pks: Sequence[int]) -> list[Batch]:
-        return list(Batch.primary.raw(_locked("*", "FOR KEY SHARE"), [array(list(pks))]))
-
-    def own_batches(self, pks: Sequence[int]) -> list[int]:
-        return [pk for (pk,) in self.fetch(_locked("id", "FOR UPDATE SKIP LOCKED"), [array(list(pks))])]
-
-    def close_batch(self, pk: int) -> Batch | None:
-        return next(iter(Batch.primary.raw(_locked("*", "FOR UPDATE"), [array([pk])])), None)
+        sql = f'SELECT * FROM "{Batch._meta.db_table}" WHERE id = ANY(%s::bigint[]) ORDER BY id FOR KEY SHARE'
+        return list(Batch.primary.raw(sql, [array(list(pks))]))
 
     def add_up_batches(self, pks: Sequence[int], now: dt.datetime) -> list[Batch]:
         return list(Batch.primary.raw(_ADD_UP, [array(list(pks)), now]))
@@ -314,7 +309,3 @@ def _columns() -> dict[str, str]:
         "seconds": "sum(greatest(seconds, 0))",
         "failed": "count(*) FILTER (WHERE is_failed_for_good)",
     }
-
-
-def _locked(columns: str, strength: str) -> str:
-    return f'SELECT {columns} FROM "{Batch._meta.db_table}" WHERE id = ANY(%s::bigint[]) ORDER BY id {strength}'

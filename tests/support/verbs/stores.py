@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.postgresql_inserts import sql_lock as new_job_lock_sql
     from django_jobs.engine.store.postgresql_core import Slot as ColumnSlot
     from django_jobs.engine.store.postgresql_core import may_prepare
-    from django_jobs.engine.store.schema import lacks_columns
-    from django_jobs.engine.store.schema import unapplied_migrations
+    from django_jobs.engine.store.database import lacks_columns
+    from django_jobs.engine.store.database import unapplied_migrations
     from django_jobs.engine.store.sqlite import SQLiteStore
     from django_jobs.engine.store.values import NewStep
     from django_jobs.engine.store.values import Attempt as StepAttempt
