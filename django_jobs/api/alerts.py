@@ -12,8 +12,8 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from django_jobs.api.base import Call, RowsView
+from django_jobs.api.fields import StatusSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.serializers import StatusSerializer
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts
 from django_jobs.engine.alerts.rules import RULES
 from django_jobs.engine.alerts.telling import plain_text

@@ -19,10 +19,9 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from django_jobs.api import errors
-from django_jobs.api.errors import PARSERS, check_body
-from django_jobs.api.fields import check_parameters
+from django_jobs.api.errors import SafeJSONParser, check_body
+from django_jobs.api.fields import NothingSerializer, check_parameters
 from django_jobs.api.renderers import JobsBrowsableAPIRenderer
-from django_jobs.api.serializers import NothingSerializer
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.sockets import ANOTHER, SESSION, TOKEN, Credential
@@ -48,7 +47,7 @@ class JobsView(APIView):
     """
 
     permission_classes = [IsAuthenticated]
-    parser_classes = PARSERS
+    parser_classes: Any = (SafeJSONParser,)
 
     @non_atomic
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:

@@ -16,21 +16,19 @@ from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
     MomentFilter,
-    NameField,
-    ObjectField,
     SeveralFilter,
+    StatusSerializer,
+    StrictSerializer,
     check_encodable,
     read_state,
 )
 from django_jobs.api.jobs import SubmissionSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.scope import batches_seen_by
-from django_jobs.api.serializers import RefusableSerializer, StatusSerializer, StrictSerializer, organization_options
 from django_jobs.engine.access import find_batch, organizations_named, unknown_organization
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
 from django_jobs.engine.insight.filter import made_in
-from django_jobs.engine.submission.targets import ASKED
 from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
@@ -101,38 +99,23 @@ class FollowUpSerializer(StrictSerializer):
         return {name: fields[name] for name in ("job_type", "parameters", "priority", "run_at", "metadata")}
 
 
-class FollowUpField(ObjectField):
-    """Accept a submission as an object, or as its text in a form."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 5})
-        kwargs.setdefault("initial", None)
-        super().__init__(**kwargs)
-
-    def to_internal_value(self, data: Any) -> Any:
-        value = super().to_internal_value(data)
-        return None if value is None else dict(FollowUpSerializer().run_validation(value))
-
-
 _WHEN = "A submission without organization, as a JSON object: {}"
 
 
-class NewBatchSerializer(RefusableSerializer):
+class NewBatchSerializer(StrictSerializer):
     """A batch that is to be made. Its form is judged here, what it asks for by the engine."""
 
-    organization = NameField(
-        options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
-    )
+    organization = serializers.CharField(max_length=255, help_text="The id of an organization.")
     name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_NAME, help_text="A title.")
     open_to = serializers.ChoiceField(
         required=False,
         choices=OpenTo.choices,
         help_text="Whose jobs it takes beside those of server code.",
     )
-    then = FollowUpField(
+    then = FollowUpSerializer(
         required=False, allow_null=True, help_text=_WHEN.format("made once, when all jobs have completed.")
     )
-    on_failure = FollowUpField(
+    on_failure = FollowUpSerializer(
         required=False, allow_null=True, help_text=_WHEN.format("made once, when all jobs have ended and some failed.")
     )
 
@@ -148,8 +131,8 @@ def _flat(errors: Any) -> dict[str, Any]:
     """Return the errors with those of an inner object beside the others."""
     found: dict[str, Any] = {}
     for name, texts in errors.items():
-        inside = texts if isinstance(texts, dict) else {}
-        found |= {f"{name}.{field}": more for field, more in inside.items()} or {name: texts}
+        inside = texts if isinstance(texts, dict) else {"non_field_errors": texts}
+        found |= {name if field == "non_field_errors" else f"{name}.{field}": more for field, more in inside.items()}
     return found
 
 
@@ -238,12 +221,9 @@ class BatchViewSet(RowsView[Batch]):
 
 
 def _create(serializer: NewBatchSerializer, user: Any) -> Batch:
-    """Make the batch that a valid serializer describes. ValidationError has the engine's errors at its fields."""
+    """Make the batch that a valid serializer describes. InvalidSubmission has the engine's errors by its fields."""
     fields = dict(serializer.validated_data)
     name = fields.pop("organization")
     if not organizations_named({name}, user):
-        raise serializer.refusal(InvalidSubmission({"organization": [unknown_organization(name)]}))
-    try:
-        return create_batch(name, user=user, **fields)
-    except InvalidSubmission as error:
-        raise serializer.refusal(error) from error
+        raise InvalidSubmission({"organization": [unknown_organization(name)]})
+    return create_batch(name, user=user, **fields)

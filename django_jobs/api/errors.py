@@ -14,10 +14,9 @@ from django.http import Http404, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions, status
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
-from rest_framework.utils.serializer_helpers import ReturnDict
 
 from django_jobs.engine.access import report
 from django_jobs.engine.json_storage import clean_text
@@ -183,14 +182,9 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _clean(errors: Any) -> Any:
-    """Return the errors as text that can be sent, since they may quote what cannot. Each keeps its code.
-
-    The serializer of a form stays with them: the page shows them beside its fields.
-    """
+    """Return the errors as text that can be sent, since they may quote what cannot. Each keeps its code."""
     if isinstance(errors, Mapping):
-        plain = {clean_text(key, 200): _clean(value) for key, value in errors.items()}
-        serializer = getattr(errors, "serializer", None)
-        return ReturnDict(plain, serializer=serializer) if serializer is not None else plain
+        return {clean_text(key, 200): _clean(value) for key, value in errors.items()}
     if isinstance(errors, list | tuple):
         return [_clean(item) for item in errors]
     return say("%(text)s", code=code_of(errors), text=clean_text(errors, 1000))
@@ -237,7 +231,6 @@ class SafeJSONParser(JSONParser):
 
 #: Encodings of host names, in which no body can be written. Some versions of Python fail at them late, or not at all.
 HOST_NAME_ENCODINGS: Final = frozenset({"idna", "punycode"})
-PARSERS = (SafeJSONParser, FormParser, MultiPartParser)
 
 
 def check_body(request: Any) -> None:

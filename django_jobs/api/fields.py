@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
+from typing import Any, ClassVar, Final, get_args, get_type_hints
 
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
-from django.template import loader
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
@@ -27,21 +25,11 @@ from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import BatchState, Priority
 from django_jobs.texts import code_of, said, say
 
-# Serializer fields for what is special here: priorities, job ids, names to choose from.
+# Serializer fields for what is special here: priorities, job ids, objects.
 
 
 #: What is said of a parameter that is given twice and has one value.
 GIVE_ONE: Final = say("Give one value.", code="given_twice")
-
-
-class Option(NamedTuple):
-    """One line of an HTML select, as the REST framework's template reads it."""
-
-    value: str
-    display_text: str
-    disabled: bool = False
-    start_option_group: bool = False
-    end_option_group: bool = False
 
 
 #: A priority as it comes in, and as it is shown. The enum is inside of another schema: as it is, drf-spectacular would
@@ -66,19 +54,6 @@ class PriorityInput(DescribedField, serializers.Field[Any, Any, Any, Any]):
     taken, shown = PRIORITY, PRIORITY_WORD
     default_error_messages = {"invalid": f"Use one of {', '.join(Priority.words())}."}
 
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("style", {"base_template": "select.html"})
-        self.allow_blank = not kwargs.get("required", True)
-        super().__init__(**kwargs)
-
-    def get_value(self, dictionary: Any) -> Any:
-        value = super().get_value(dictionary)
-        return serializers.empty if value == "" and is_form(dictionary) else value
-
-    def iter_options(self) -> Iterator[Option]:
-        """Yield what the select of a form offers, the most urgent first."""
-        yield from (Option(word, word) for word in reversed(Priority.words()))
-
     def to_internal_value(self, data: Any) -> int:
         try:
             return int(Priority.parse(data))
@@ -89,83 +64,21 @@ class PriorityInput(DescribedField, serializers.Field[Any, Any, Any, Any]):
         return Priority(value).word
 
 
-class SwitchField(serializers.BooleanField):
-    """Accept true or false; in a form people choose one of the two.
-
-    A checkbox that is not ticked sends nothing, so that the REST framework takes a form without the field for a no. But
-    it has the field's default where a client sends its fields as a form.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("style", {"base_template": "select.html"})
-        super().__init__(**kwargs)
-
-    def get_value(self, dictionary: Any) -> Any:
-        is_missing = is_form(dictionary) and self.field_name not in dictionary
-        return serializers.empty if is_missing else super().get_value(dictionary)
-
-    def iter_options(self) -> Iterator[Option]:
-        """Yield the two words that a form offers. A no comes first: the REST framework marks none as chosen for it."""
-        yield from (Option(word, word) for word in ("False", "True"))
-
-
 class JobIdsField(DescribedField, serializers.Field[Any, Any, Any, Any]):
-    """Accept a list of job ids or a single one; in a form they are separated by commas or blanks."""
+    """Accept a list of job ids, or one text with ids that are separated by commas or blanks."""
 
     taken = shown = {"oneOf": [{"type": "array", "items": JOB_ID}, JOB_ID]}
-    default_error_messages = {"invalid": "Give a job id or a list of them."}
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("style", {"base_template": "input.html", "input_type": "text"})
-        super().__init__(**kwargs)
-
-    def get_value(self, dictionary: Any) -> Any:
-        """Return what was sent. Of a form's field that is repeated the REST framework would take the last one alone.
-
-        A blank text is a field of a form that nobody filled in. Elsewhere it is an id, and none that there is: who
-        sends it has lost the job that is to be waited for.
-        """
-        if not is_form(dictionary):
-            value = super().get_value(dictionary)
-            return [value] if isinstance(value, str) and not value.replace(",", " ").strip() else value
-        values = dictionary.getlist(self.field_name)
-        return [*values] if len(values) > 1 else super().get_value(dictionary)
+    default_error_messages = {"not_a_list": "Give a job id or a list of them."}
 
     def to_internal_value(self, data: Any) -> list[str]:
         if isinstance(data, str):
-            return [part for part in re.split(r"[\s,]+", data) if part]
-        if isinstance(data, list) and all(isinstance(item, str) for item in data):
-            return data
-        raise serializers.ValidationError(self.error_messages["invalid"], code="not_a_list")
+            # A blank text is an id, and none that there is: who sends it has lost the job that is to be waited for.
+            return [part for part in re.split(r"[\s,]+", data) if part] or [data]
+        if not (isinstance(data, list) and all(isinstance(item, str) for item in data)):
+            self.fail("not_a_list")
+        return data
 
     def to_representation(self, value: Any) -> Any:
-        return value
-
-
-class ObjectField(DescribedField, serializers.JSONField):
-    """Accept a JSON object, or its text where it comes from a form or a query. An empty text counts as not given."""
-
-    taken = shown = {"type": "object", "additionalProperties": True}
-    default_error_messages = {"object": "Give an object (a dict), or nothing."}
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 12})
-        kwargs.setdefault("initial", {})
-        super().__init__(**kwargs)
-
-    def get_value(self, dictionary: Any) -> Any:
-        value = super().get_value(dictionary)
-        # The REST framework marks what comes from a form with this attribute.
-        is_blank = getattr(value, "is_json_string", False) and not str(value).strip()
-        return serializers.empty if is_blank else value
-
-    def to_internal_value(self, data: Any) -> Any:
-        try:
-            value: Any = super().to_internal_value(data)
-        except RecursionError:
-            self.fail("invalid")
-        if not (value is None or isinstance(value, dict)):
-            self.fail("object")
         return value
 
 
@@ -177,66 +90,26 @@ class WordField(DescribedField, serializers.CharField):
         super().__init__(**kwargs)
 
 
-class NameField(serializers.CharField):
-    """Accept a name, and let people choose it in a form among those that ``options`` gives for the user.
-
-    A form offers at most ``at_most`` of them; where there are more, any other may be typed.
-    """
-
-    def __init__(
-        self, *, options: Callable[[Any], list[tuple[str, str]]], at_most: int | None = None, **kwargs: Any
-    ) -> None:
-        self.options = options
-        self.at_most = at_most
-        kwargs.setdefault("style", {"template": "django_jobs/api/name.html"})
-        super().__init__(**kwargs)
-
-    @cached_property
-    def offered(self) -> list[tuple[str, str]]:
-        """Return all that ``options`` gives for the request's user, as (value, text); empty without a request."""
-        request = self.context.get("request")
-        return self.options(request.user) if request is not None else []
-
-    @property
-    def is_cut(self) -> bool:
-        """Return whether there are more names than the form offers."""
-        return self.at_most is not None and len(self.offered) > self.at_most
-
-    def iter_options(self) -> Iterator[Option]:
-        """Yield the names that the form offers."""
-        yield from (Option(*option) for option in self.offered[: self.at_most])
-
-
-def is_form(data: Any) -> bool:
-    """Return whether the data come from a form."""
-    return hasattr(data, "getlist")
-
-
-def refuse_repeated(data: Any, several: Any) -> None:
-    """Raise ValidationError when a field of a form is sent twice that is not among ``several``.
-
-    To choose one of the values would be a guess.
-    """
-    repeated = [str(name) for name, values in data.lists() if len(values) > 1 and name not in several]
-    if repeated:
-        raise serializers.ValidationError({clean_text(name, 100): [GIVE_ONE] for name in repeated[:50]})
-
-
 def refuse_unknown(data: Any, known: Any) -> None:
     """Raise ValidationError when a name in ``data`` is not among the ``known`` ones.
 
     Otherwise a mistyped field or parameter would be ignored. The error names at most 50 of them.
     """
-    unknown = [str(name) for name in data if name not in known]
+    unknown = [name for name in data if name not in known]
     if unknown:
         text = say("There is no such field; known are %(known)s.", code="unknown_field", known=", ".join(known))
-        raise serializers.ValidationError({clean_text(name, 100): [text] for name in unknown[:50]})
+        raise serializers.ValidationError({name: [text] for name in unknown[:50]})
 
 
 def check_parameters(parameters: Any, known: Any) -> None:
-    """Raise ValidationError for a parameter of an address that is not among the ``known`` ones, or is given twice."""
+    """Raise ValidationError for a parameter of an address that is not among the ``known`` ones, or is given twice.
+
+    To choose one of the values would be a guess.
+    """
     refuse_unknown(parameters, known)
-    refuse_repeated(parameters, ())
+    repeated = [name for name, values in parameters.lists() if len(values) > 1]
+    if repeated:
+        raise serializers.ValidationError({name: [GIVE_ONE] for name in repeated})
 
 
 # Filters and form fields that lists need beyond those of django-filter.
@@ -324,24 +197,14 @@ class MomentFilter(django_filters.Filter):  # type: ignore[misc]
     field_class = MomentField
 
 
-class FlagWidget(forms.NullBooleanSelect):
-    """Offer yes, no and neither, and hand on what was given: Django's own takes every word that it does not know for
-    neither.
-    """
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        return data.get(name)
-
-
 class FlagField(forms.Field):
-    """True or false, in the words that the REST framework takes for them. A form sends ``unknown`` for neither."""
+    """True or false, in the words that the REST framework takes for them."""
 
     taken: Final = {"type": "boolean"}
-    widget = FlagWidget
 
     def to_python(self, value: Any) -> bool | None:
         word = str(value or "").strip().lower()
-        if word in {"", "unknown"}:
+        if not word:
             return None
         if word not in BooleanField.TRUE_VALUES | BooleanField.FALSE_VALUES:
             raise ValidationError("Give true or false.", code="not_true_or_false")
@@ -442,12 +305,6 @@ class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
         refuse_unknown(request.query_params, [*view.filterset_class.base_filters, *self.page_parameters])
         return self.get_filterset(request, queryset, view).matching()
 
-    def to_html(self, request: Any, queryset: Any, view: Any) -> str:
-        """Return the filters as a form that shows beside each what is wrong with it, an unknown organization too."""
-        filterset = self.get_filterset(request, queryset, view)
-        filterset.is_valid()
-        return loader.get_template(self.template).render({"filter": filterset}, request)
-
 
 # Serializer fields made from a dataclass, so that its fields are listed in one place.
 
@@ -479,3 +336,34 @@ def _field(kind: Any, more: Mapping[str, Any]) -> Any:
     plain = [part for part in get_args(kind) if part is not NoneType] if NoneType in get_args(kind) else [kind]
     make: Callable[..., Any] = WordField if "words" in more else _FIELDS[plain[0]]
     return make(**({"allow_null": True} if plain != [kind] else {}), **more)
+
+
+# What the serializers of all doors are made of.
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses a field that it does not have: the REST framework would ignore it."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values of the fields; ValidationError also for a field that there is not."""
+        if isinstance(data, Mapping):
+            refuse_unknown(data, self.fields)
+        return super().to_internal_value(data)
+
+
+class NothingSerializer(StrictSerializer):
+    """A call that takes no fields."""
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    """What is answered as one of ``django_jobs.values``, which is ``kind``."""
+
+    kind: ClassVar[type[Any]]
+
+    def get_fields(self) -> dict[str, Any]:
+        """Those of ``kind``; what a subclass declares by the same name takes that field's place."""
+        return {**fields_of(self.kind), **super().get_fields()}
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        described: dict[str, Any] = instance.as_dict()
+        return described

@@ -4,26 +4,157 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import ProtectedError
 from django.http import Http404
-from rest_framework import status
+from django.utils import translation
+from rest_framework import serializers, status
+from rest_framework.fields import empty
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
 from django_jobs.api.base import Call, RowsView, SystemAdminOrReadOnly
 from django_jobs.api.errors import JobTypeInUse
+from django_jobs.api.fields import PriorityInput, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.api.scope import job_types_for
-from django_jobs.api.serializers import JobTypeSerializer
+from django_jobs.engine.access import get_policy
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.switches import SWITCHES, set_switch, write_type
-from django_jobs.engine.insight.inspection import has_jobs
+from django_jobs.engine.insight.inspection import has_jobs, open_breakers
+from django_jobs.engine.insight.problems import unknown_permissions
+from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.store import database
 from django_jobs.models import JobType
+from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
+from django_jobs.statuses import BreakerState
+
+# The bodies of job types.
+
+
+def limits_of_zero() -> dict[str, str]:
+    """Return by field what the model says of a limit of 0; the REST framework has words of its own for that."""
+    fields: list[Any] = list(JobType._meta.concrete_fields)
+    limits = (NO_LIMIT_OF_ZERO, NO_ZERO)
+    return {item.name: str(own.message) for item in fields for own in item.validators if own in limits}
+
+
+class BreakerSerializer(serializers.Serializer[Any]):
+    """A breaker that holds the jobs of a type: ``failures`` attempts in a row ended with ``error_message``.
+
+    ``organization`` is the only one whose jobs it holds; blank: it holds all.
+    """
+
+    organization = serializers.CharField(allow_blank=True)
+    state = serializers.ChoiceField([str(item) for item in BreakerState if item != BreakerState.CLOSED])
+    since = serializers.DateTimeField()
+    next_try_at = serializers.DateTimeField(allow_null=True)
+    error_message = serializers.CharField()
+    failures = serializers.IntegerField()
+
+    def get_attribute(self, instance: JobType) -> Any:
+        """Return what holds the type's jobs, for system admins; None where nothing does, and to all others."""
+        kinds: Any = self.parent
+        return kinds.breaker_of(instance)
+
+
+class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
+    """A job type; ``parameters_schema`` is a JSON Schema, or null where any object is accepted.
+
+    What is not given has its default; PATCH leaves it as it is.
+    """
+
+    default_priority = PriorityInput(required=False)
+    breaker = BreakerSerializer(
+        read_only=True,
+        allow_null=True,
+        help_text="What holds the type's jobs. Null where nothing does, and to all but system admins.",
+    )
+    parameters_schema = serializers.SerializerMethodField()
+
+    class Meta:
+        model = JobType
+        own_fields = [field.name for field in JobType._meta.concrete_fields if field.editable]
+        fields = [*own_fields, "breaker", "parameters_schema"]
+        extra_kwargs: dict[str, dict[str, Any]] = {
+            name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()
+        }
+
+    def to_representation(self, instance: JobType) -> dict[str, Any]:
+        """Return the type's fields; the path of its handler is blank but for system admins."""
+        told = super().to_representation(instance)
+        return told if self._is_for_system_admin() else {**told, "handler_method": ""}
+
+    def _is_for_system_admin(self) -> bool:
+        context: Any = self.context  # one for all types of a list
+        if "is_for_system_admin" not in context:
+            user = getattr(context.get("request"), "user", None)
+            context["is_for_system_admin"] = user is not None and get_policy().is_system_admin(user)
+        return bool(context["is_for_system_admin"])
+
+    def breaker_of(self, kind: JobType) -> Any:
+        """Return the breaker that holds the type's jobs, for system admins; None where none does, and to all others."""
+        if not self._is_for_system_admin():
+            return None
+        context: Any = self.context
+        if "breakers" not in context:
+            context["breakers"] = {item.job_type: item for item in open_breakers(counts_waiting=False)}
+        return context["breakers"].get(kind.pk)
+
+    def get_parameters_schema(self, kind: JobType) -> dict[str, Any] | None:
+        """A JSON Schema (draft 2020-12), or null where any object is accepted."""
+        return parameters_schema(kind.pk)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        with translation.override(None):  # the model's own messages are translated, and the API's are not
+            return super().run_validation(data)
+
+    def validate_type_name(self, name: str) -> str:
+        """Return the name; ValidationError when it is not the one that an existing type has."""
+        if self.instance is not None and name != self.instance.pk:
+            raise serializers.ValidationError("A job type keeps its name; make another one instead.", "keeps_name")
+        return name
+
+    def validate_requires_permission(self, name: str) -> str:
+        """Return the permission; ValidationError when it is new to the type, and no permission."""
+        is_new = self.instance is None or name != self.instance.requires_permission
+        if is_new and unknown_permissions([name]):
+            text = "There is no such permission: use app_label.codename, or leave it blank."
+            raise serializers.ValidationError(text, "unknown_permission")
+        return name
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        kind = JobType() if self.instance is None else JobType.primary.get(pk=self.instance.pk)
+        is_new = self.instance is None
+        if not (is_new or self.partial):
+            attrs = {**self._defaults_of(kind), **attrs}
+        # What the row has already is accepted, such as the name of a task's type, which nobody could give.
+        new = {name for name, value in attrs.items() if value != getattr(kind, name)}
+        same = {field.name for field in JobType._meta.concrete_fields} - new
+        for name, value in attrs.items():
+            setattr(kind, name, value)
+        try:
+            kind.full_clean(exclude=() if is_new else same, validate_unique=is_new)
+        except DjangoValidationError as error:
+            raise serializers.ValidationError(serializers.as_serializer_error(error)) from error
+        return attrs
+
+    def _defaults_of(self, kind: JobType) -> dict[str, Any]:
+        """Return what PUT sets fields to that it does not have: what code declares of the type, else their defaults.
+
+        So a type that its code closes to users stays closed.
+        """
+        names = [name for name, field in self.fields.items() if not (field.read_only or field.required)]
+        declared = kind.declared if isinstance(kind.declared, dict) else {}
+        defaults = {field.name: field.get_default() for field in JobType._meta.concrete_fields}
+        return {name: declared.get(name, defaults[name]) for name in names}
+
+
+# The routes of job types.
 
 
 class JobTypeViewSet(RowsView[JobType]):
-    """The kinds of jobs that you may submit. ``parameters_schema`` is a JSON Schema, or null."""
+    """The kinds of jobs that you may submit. Their `parameters_schema` is a JSON Schema, or null."""
 
     permission_classes = [IsAuthenticated, SystemAdminOrReadOnly]
     pagination_class = JobsPagination

@@ -25,19 +25,18 @@ from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
     MomentFilter,
-    NameField,
-    ObjectField,
     OneLineWidget,
     PriorityFilter,
     PriorityInput,
     SeveralFilter,
+    StatusSerializer,
+    StrictSerializer,
     WordField,
     check_batch_id,
     check_encodable,
 )
 from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.api.serializers import RefusableSerializer, StatusSerializer, organization_options, type_options
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine import sockets, timing
@@ -58,7 +57,6 @@ from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_ti
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job, submit_jobs
-from django_jobs.engine.submission.targets import ASKED
 from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
 from django_jobs.models import Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
@@ -72,32 +70,22 @@ from django_jobs.values import JobStatus
 # The bodies of jobs that go in and out over HTTP, and the parameters of addresses.
 
 
-class SubmissionSerializer(RefusableSerializer):
+class SubmissionSerializer(StrictSerializer):
     """A submission. Its form is judged here, what it asks for by the engine."""
 
-    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
-    organization = NameField(
-        options=organization_options, at_most=ASKED, max_length=255, help_text="The id of an organization."
+    job_type = serializers.CharField(max_length=100, help_text="The name of a job type.")
+    organization = serializers.CharField(max_length=255, help_text="The id of an organization.")
+    parameters = serializers.DictField(
+        required=False, allow_null=True, help_text="A JSON object: what the job type asks for."
     )
-    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
     priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
     depends_on = JobIdsField(
         required=False, allow_null=True, help_text="Ids of jobs that must complete first: one, or a list of them."
     )
-    # A text input: one for moments drops what was typed when it is no moment, and the page of the error fails then.
-    run_at = serializers.DateTimeField(
-        required=False,
-        allow_null=True,
-        style={"base_template": "input.html", "input_type": "text"},
-        help_text="Not before this moment (ISO 8601).",
+    run_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Not before this moment (ISO 8601).")
+    metadata = serializers.DictField(
+        required=False, allow_null=True, help_text="A JSON object of up to 4 kB for correlation ids and the like."
     )
-    metadata = ObjectField(
-        required=False,
-        allow_null=True,
-        style={"base_template": "textarea.html", "rows": 3},
-        help_text="A JSON object of up to 4 kB for correlation ids and the like.",
-    )
-
     batch = serializers.CharField(
         required=False, allow_null=True, max_length=140, help_text="The id of a batch that the job counts for."
     )
@@ -350,7 +338,7 @@ def reread(job: Job) -> Job:
 def submit(serializer: SubmissionSerializer, user: Any) -> Job:
     """Submit what a valid serializer holds, and return the job.
 
-    ValidationError has the engine's errors at the serializer's fields.
+    InvalidSubmission has the engine's errors by the serializer's fields.
     """
     fields = dict(serializer.validated_data)
     name = fields["organization"]
@@ -361,7 +349,7 @@ def submit(serializer: SubmissionSerializer, user: Any) -> Job:
     except InvalidSubmission as error:
         if not visible:
             error.errors["organization"] = [unknown_organization(name)]
-        raise serializer.refusal(error) from error
+        raise
 
 
 def check_list(items: Any) -> list[Any]:

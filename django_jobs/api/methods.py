@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.utils import json
@@ -33,7 +34,6 @@ from django_jobs.api.jobs import (
 )
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.api.serializers import FORM_EXTRAS
 from django_jobs.engine.access import find_among
 from django_jobs.engine.control.acts import cancel_job, retry_job
 from django_jobs.engine.insight.status import MAX_RESULTS, describe, for_list
@@ -47,6 +47,10 @@ from django_jobs.texts import say
 
 
 # What a call was sent with: JSON, a form or the query, read into one dict.
+
+
+#: What a browser's form sends besides its fields.
+FORM_EXTRAS: Final = frozenset({"csrfmiddlewaretoken"})
 
 
 def arguments_of(request: Any) -> dict[str, Any]:
@@ -120,6 +124,7 @@ class MethodView(JobsView):
     #: The serializers of the body, where that has one, and of the message that is answered.
     takes: ClassVar[Any] = None
     answer: ClassVar[Any] = None
+    parser_classes: Any = (*JobsView.parser_classes, FormParser, MultiPartParser)
     renderer_classes = [JSONRenderer]
 
     def call(self, fields: dict[str, Any], user: Any) -> Any:

@@ -15,9 +15,8 @@ from rest_framework.response import Response
 
 from django_jobs.api.base import Call, RowsView, count_search, non_atomic
 from django_jobs.api.errors import OperationOver
-from django_jobs.api.fields import ObjectField, PriorityInput
+from django_jobs.api.fields import PriorityInput, StatusSerializer, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.serializers import RefusableSerializer, StatusSerializer
 from django_jobs.engine.access import key_in
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.operations import MAX_PER_MINUTE, OperationRequest, describe_operations
@@ -29,11 +28,11 @@ from django_jobs.values import OperationStatus
 # The bodies of operations that go in and out over HTTP.
 
 
-class NewOperationSerializer(RefusableSerializer):
+class NewOperationSerializer(StrictSerializer):
     """An operation that is to be started. Its form is judged here, what it asks for by the engine."""
 
     action = serializers.ChoiceField(choices=Operation.Action.choices, help_text="What is done to each job.")
-    filters = ObjectField(
+    filters = serializers.DictField(
         help_text='A JSON object with the parameters of the list of jobs, such as {"status": "Dead Letter", '
         '"job_type": "send_mail"}; {"all": true} for all jobs.'
     )
@@ -118,18 +117,15 @@ class OperationViewSet(RowsView[Operation]):
         return self.get_paginated_response(_bodies(page, request.user))
 
     def create(self, request: Any, **kwargs: Any) -> Response:
-        """Act on all jobs that match, or with ``dry_run`` only count them."""
+        """Act on all jobs that match, or with `dry_run` only count them."""
         serializer = NewOperationSerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
-        try:
-            asked = _asked(serializer, request.user)
-            if asked.filters.is_walked:
-                count_search(request)
-            if serializer.validated_data["dry_run"]:
-                return Response(_estimate(asked, request.user))
-            operation = operations.start_operation(asked, user=request.user)
-        except InvalidOperation as error:
-            raise serializer.refusal(error) from error
+        asked = _asked(serializer, request.user)
+        if asked.filters.is_walked:
+            count_search(request)
+        if serializer.validated_data["dry_run"]:
+            return Response(_estimate(asked, request.user))
+        operation = operations.start_operation(asked, user=request.user)
         location = self.reverse_action("detail", kwargs={"id": operation.pk})
         return self._answer(operation, status.HTTP_202_ACCEPTED, headers={"Location": location})
 
@@ -162,16 +158,6 @@ class OperationViewSet(RowsView[Operation]):
     def _answer(self, operation: Operation, status_code: int = status.HTTP_200_OK, **more: Any) -> Response:
         return Response(_bodies([operation], self.request.user)[0], status=status_code, **more)
 
-    def page_context(self, data: Any) -> dict[str, Any]:
-        """Return the links and buttons that the browsable API shows beside an answer."""
-        if "id" not in self.kwargs or not isinstance(data, dict) or "state" not in data:
-            return {}
-        names = {"running": ["pause", "stop"], "paused": ["resume", "stop"]}.get(data["state"], [])
-        address = {name: self.reverse_action(name, kwargs={"id": data["id"]}) for name in ("detail", *names)}
-        links = [("Operation", address["detail"]), ("All operations", self.reverse_action("list"))]
-        buttons = [{"label": name.capitalize(), "url": address[name]} for name in names]
-        return {"job_links": [{"title": f"Operation {data['id']}", "links": links}], "job_buttons": buttons}
-
 
 def _bodies(found: list[Operation], user: Any) -> list[dict[str, Any]]:
     return [dict(OperationSerializer(item).data) for item in describe_operations(found, user)]
@@ -184,7 +170,7 @@ def _estimate(asked: OperationRequest, user: Any) -> dict[str, Any]:
 
 
 def _asked(serializer: NewOperationSerializer, user: Any) -> OperationRequest:
-    """Return the request that a valid serializer describes. ValidationError names what is wrong with the filters."""
+    """Return the request that a valid serializer describes. InvalidOperation names what is wrong with the filters."""
     given = serializer.validated_data
     try:
         filters = read_filter(given["filters"], user)

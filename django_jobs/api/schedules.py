@@ -19,18 +19,14 @@ from django_jobs.api.fields import (
     FlagFilter,
     ListFilter,
     ListFilterBackend,
-    NameField,
-    ObjectField,
     PriorityInput,
-    SwitchField,
+    StatusSerializer,
+    StrictSerializer,
     check_encodable,
     fields_of,
-    is_form,
 )
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.renderers import page_context
 from django_jobs.api.scope import jobs_seen_by
-from django_jobs.api.serializers import RefusableSerializer, StatusSerializer, organization_options, type_options
 from django_jobs.engine.access import key_in, may_view, organizations_named, unknown_organization
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.schedules.definitions import (
@@ -49,7 +45,6 @@ from django_jobs.engine.schedules.definitions import (
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store.organization_ids import current_ids
-from django_jobs.engine.submission.targets import ASKED
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap
@@ -156,13 +151,10 @@ DEFAULTS: Final = {"jitter": 0, "catch_up": "once", "overlap": "skip", "is_enabl
 
 
 def create(serializer: ScheduleSerializer, user: Any) -> Schedule:
-    """Make the schedule that a valid serializer holds. ValidationError has the engine's errors at its fields."""
+    """Make the schedule that a valid serializer holds. InvalidSchedule has the engine's errors by its fields."""
     given = dict(serializer.validated_data)
-    try:
-        _check_organization(given, user)
-        return create_schedule(given, user=user)
-    except InvalidSchedule as error:
-        raise serializer.refusal(error) from error
+    _check_organization(given, user)
+    return create_schedule(given, user=user)
 
 
 def change(schedule: Schedule, serializer: ScheduleSerializer, user: Any) -> Schedule:
@@ -171,13 +163,10 @@ def change(schedule: Schedule, serializer: ScheduleSerializer, user: Any) -> Sch
     if not serializer.partial:
         own = {"name": schedule.name, "job_type": schedule.job_type_id}
         given = {**dict.fromkeys(FIELDS), **DEFAULTS, **own, **given}
-    try:
-        if given.get("parameters") is not None:
-            given["parameters"] = _unmasked(given["parameters"], schedule, user)
-        _check_organization(given, user)
-        return change_schedule(schedule, given, user=user)
-    except InvalidSchedule as error:
-        raise serializer.refusal(error) from error
+    if given.get("parameters") is not None:
+        given["parameters"] = _unmasked(given["parameters"], schedule, user)
+    _check_organization(given, user)
+    return change_schedule(schedule, given, user=user)
 
 
 def _unmasked(edited: Any, schedule: Schedule, user: Any) -> Any:
@@ -225,87 +214,40 @@ class ScheduleFilter(ListFilter):
 # The bodies of schedules. Their form is judged here, what they say by the engine.
 
 
-LINE: Final = {"base_template": "input.html", "input_type": "text"}
-
-
-def tenant_options(user: Any) -> list[tuple[str, str]]:
-    """Return the organizations to choose from in a form, and all of them together."""
-    return [("", "Each active organization"), *organization_options(user)]
-
-
-class BlankIsNone:
-    """Take an empty text, which is all that a form can send for nothing, for null."""
-
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        return super().run_validation(None if data == "" else data)  # type: ignore[misc]
-
-
-class OptionalName(NameField):
-    """A name, or nothing: null, which a form sends as an empty text.
-
-    In JSON an empty text is refused, since answers have one where a schedule's organization is gone: sent back, it must
-    not stand for all organizations. The form of such a schedule shows the same, so there it is refused as well.
-    """
-
-    default_error_messages = {"blank": "Name an organization, or send null as JSON: a job for each active one."}
-
-    def get_value(self, dictionary: Any) -> Any:
-        if is_form(dictionary) and dictionary.get(self.field_name) == "":
-            return "" if self._is_gone() else None
-        return super().get_value(dictionary)
-
-    def _is_gone(self) -> bool:
-        """Return whether a schedule is changed whose organization is gone."""
-        schedule: Any = self.parent.instance
-        pk = None if schedule is None else schedule.organization_id
-        return pk is not None and not current_ids([pk])
-
-
-class OptionalNumber(BlankIsNone, serializers.IntegerField):
-    """A whole number, or nothing."""
-
-
-class OptionalMoment(BlankIsNone, serializers.DateTimeField):
-    """A moment, or nothing."""
-
-
-class OptionalText(BlankIsNone, serializers.CharField):
-    """A text, or nothing."""
-
-
-class RuleSerializer(RefusableSerializer):
+class RuleSerializer(StrictSerializer):
     """When a schedule fires: by ``cron`` in ``timezone``, or ``every`` so many seconds."""
 
-    cron = OptionalText(
+    cron = serializers.CharField(
         required=False,
         allow_null=True,
         trim_whitespace=False,
         help_text="Five fields: minute, hour, day of the month, month, day of the week.",
     )
-    every = OptionalNumber(required=False, allow_null=True, help_text="Seconds, in the place of cron.")
-    timezone = OptionalText(
+    every = serializers.IntegerField(required=False, allow_null=True, help_text="Seconds, in the place of cron.")
+    timezone = serializers.CharField(
         required=False, allow_null=True, help_text="A name such as Europe/Berlin; by default that of the server."
     )
-    starts_at = OptionalMoment(
-        required=False, allow_null=True, style=LINE, help_text="No firing before this moment (ISO 8601)."
+    starts_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="No firing before this moment (ISO 8601)."
     )
-    ends_at = OptionalMoment(required=False, allow_null=True, style=LINE, help_text="No firing after it.")
+    ends_at = serializers.DateTimeField(required=False, allow_null=True, help_text="No firing after it.")
 
 
 class ScheduleSerializer(RuleSerializer):
     """A schedule. What is not given has its default; PATCH leaves it as it is."""
 
     name = serializers.CharField(max_length=200, trim_whitespace=False, help_text="Unique in its organization.")
-    job_type = NameField(options=type_options, max_length=100, help_text="The name of a job type.")
-    organization = OptionalName(
-        options=tenant_options,
-        at_most=ASKED,
+    job_type = serializers.CharField(max_length=100, help_text="The name of a job type.")
+    # Answers have an empty text where a schedule's organization is gone: sent back, it must not stand for all.
+    organization = serializers.CharField(
         max_length=255,
         required=False,
         allow_null=True,
         help_text="The id of an organization; null: a job for each active one (system admins).",
     )
-    parameters = ObjectField(required=False, allow_null=True, help_text="A JSON object: what the job type asks for.")
+    parameters = serializers.DictField(
+        required=False, allow_null=True, help_text="A JSON object: what the job type asks for."
+    )
     priority = PriorityInput(required=False, allow_null=True, help_text="By default the job type's.")
     jitter = serializers.IntegerField(required=False, help_text="Seconds over which one firing's jobs are spread.")
     catch_up = serializers.ChoiceField(
@@ -314,7 +256,7 @@ class ScheduleSerializer(RuleSerializer):
     overlap = serializers.ChoiceField(
         choices=Overlap.choices, required=False, help_text="What a firing does while the last job is unfinished."
     )
-    is_enabled = SwitchField(required=False, initial=True, help_text="False: it is paused.")
+    is_enabled = serializers.BooleanField(required=False, help_text="False: it is paused.")
 
     def get_fields(self) -> dict[str, Any]:
         """Those of ScheduleStatus, some of which can be written. A schedule that is changed keeps its name."""
@@ -445,10 +387,6 @@ class ScheduleViewSet(RowsView[Schedule]):
         found = preview(rule)
         runs = [run.isoformat() for run in found.next_runs]  # in the rule's own time zone
         return Response({"words": found.words, "timezone": found.timezone, "next_runs": runs})
-
-    def page_context(self, data: Any) -> dict[str, Any]:
-        """Return what the browsable API shows beside an answer."""
-        return page_context(self, data)
 
     def _address_of(self, pk: int) -> str:
         return self.reverse_action("detail", kwargs={"id": pk})

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import organizations_seen_by
-from django_jobs.engine.store import database
-from django_jobs.engine.submission.targets import ASKED, submittable
-from django_jobs.models import Batch, Job, JobType, get_organization_model
+from django_jobs.engine.submission.targets import submittable
+from django_jobs.models import Batch, Job, JobType
 from django_jobs.models.batch import BatchQuerySet
 from django_jobs.models.job import JobQuerySet
 
@@ -37,17 +35,6 @@ def _seen_by(user: Any, rows: Rows) -> Rows:
     return rows.filter(organization_id__in=pks)
 
 
-def organization_ids(user: Any) -> list[str]:
-    """Return the ids of the first organizations that the user may know of, in order, for a form to offer.
-
-    These are at most ASKED, and one more when there are more.
-    """
-    seen = organizations_seen_by(user)
-    rows = database.rows(get_organization_model()) if seen is None else seen
-    field = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    return [str(name) for name in rows.order_by(field).values_list(field, flat=True)[: ASKED + 1]]
-
-
 def job_types_for(user: Any) -> list[JobType]:
     """Return the job types that the user may submit in some organization, by name.
 
@@ -57,9 +44,3 @@ def job_types_for(user: Any) -> list[JobType]:
     if organizations_seen_by(user) is None:
         return rows
     return submittable(user, [kind for kind in rows if kind.is_enabled])
-
-
-def job_types_to_choose(user: Any) -> list[JobType]:
-    """Return the job types that the form of a submission offers this user: enabled, and submittable by them."""
-    rows = JobType.primary.filter(is_enabled=True).order_by("pk")
-    return submittable(user, rows)

@@ -57,17 +57,6 @@ def test_a_foreign_tenant_is_told_as_none(tenant: Any, name: str) -> None:
     assert client.get("/api/jobs/", {"organization": name}).status_code == 400
 
 
-def test_the_form_offers_the_hosts_tenants_and_the_types_of_their_members(tenant: Any) -> None:
-    make_tenant("other")
-    kind = make_job_type()
-    client = client_of()
-    client.force_login(make_seat(tenant))
-    text = client.get("/api/jobs/", HTTP_ACCEPT="text/html").content.decode()
-    assert '<option value="acme"' in text
-    assert '<option value="other"' not in text
-    assert f'<option value="{kind.pk}"' in text
-
-
 def test_a_suspended_tenants_results_are_withheld(tenant: Any) -> None:
     job = submit_job(make_job_type(), tenant)
     Job.objects.filter(pk=job.pk).update(result={"rows": 3})

@@ -58,7 +58,7 @@ WRONG = [
     ),
     ("api/urls.py", "from django_jobs.admin import job", "api imports admin"),
     ("api/urls.py", "from django_jobs.broker import queues", "api imports broker"),
-    ("admin/job.py", "from django_jobs.api.serializers import JobSerializer", "admin imports api"),
+    ("admin/job.py", "from django_jobs.api.jobs import JobSerializer", "admin imports api"),
     (
         "worker/pool.py",
         "from django_jobs.management.commands import jobs_worker",

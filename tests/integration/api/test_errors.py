@@ -76,15 +76,19 @@ def test_what_nobody_expects_goes_to_the_hosts_handler(
     assert (answer.status_code, answer.json()) == (503, {"told": "boom"})
 
 
+#: A method takes forms, too.
+SUBMIT = "/api/method/dartwing.dartwing_core.api.jobs.submit_job"
+
+
 @pytest.mark.parametrize("content", [b"--x\r\nContent-Disposition: nonsense\r\n\r\n", b"", b"\x00\xff"])
 def test_a_broken_form_is_invalid(client: APIClient, content: bytes) -> None:
-    answer = client.post("/api/jobs/", content, content_type="multipart/form-data; boundary=x")
+    answer = client.post(SUBMIT, content, content_type="multipart/form-data; boundary=x")
     assert answer.status_code == 400
 
 
 def test_a_form_of_too_many_fields_is_invalid(client: APIClient, settings: Any) -> None:
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 3
-    answer = client.post("/api/jobs/", {f"f{number}": number for number in range(5)})
+    answer = client.post(SUBMIT, {f"f{number}": number for number in range(5)})
     assert answer.status_code == 400
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -58,31 +57,13 @@ def test_the_path_of_a_handler_is_for_system_admins(member: APIClient, admin: AP
         assert {bool(kind["handler_method"]) for kind in told} == {shows}
 
 
-@pytest.mark.parametrize("kind", ["json", "multipart"])
-def test_what_is_not_given_has_its_default_as_json_and_as_a_form(admin: APIClient, kind: str) -> None:
+def test_what_is_not_given_has_its_default(admin: APIClient) -> None:
     new = {"type_name": "plain", "handler_method": NEW["handler_method"]}
-    made = admin.post(TYPES, new, kind).json()
+    made = admin.post(TYPES, new, "json").json()
     assert (made["is_enabled"], made["is_paused"], made["default_timeout"]) == (True, False, 300)
-    off = admin.put(f"{TYPES}plain/", {**new, "is_enabled": "False", "is_paused": "true"}, kind).json()
+    off = admin.put(f"{TYPES}plain/", {**new, "is_enabled": "False", "is_paused": "true"}, "json").json()
     assert (off["is_enabled"], off["is_paused"]) == (False, True)
-    assert admin.put(f"{TYPES}plain/", new, kind).json() == made
-
-
-def test_a_form_shows_whether_a_type_is_on(admin: APIClient) -> None:
-    assert (shown(admin, TYPES, "is_enabled"), shown(admin, TYPES, "is_paused")) == ("True", "False")
-    address = f"{TYPES}{make_job_type(is_paused=True).pk}/"
-    assert (shown(admin, address, "is_enabled"), shown(admin, address, "is_paused")) == ("True", "True")
-    address = f"{TYPES}{make_job_type(is_enabled=False).pk}/"
-    assert (shown(admin, address, "is_enabled"), shown(admin, address, "is_paused")) == ("False", "False")
-
-
-def shown(client: APIClient, address: str, name: str) -> str:
-    """The choice that a browser shows in a form's field, and sends: the first one where none is marked."""
-    page = client.get(address, HTTP_ACCEPT="text/html").content.decode()
-    field = page.partition(f'<select class="form-control" name="{name}"')[2].partition("</select>")[0]
-    choices = re.findall(r'<option value="(\w*)"\s*(selected)?', field)
-    assert len(choices) == 2
-    return str(next((value for value, is_chosen in choices if is_chosen), choices[0][0]))
+    assert admin.put(f"{TYPES}plain/", new, "json").json() == made
 
 
 def test_a_type_without_a_serializer_has_no_schema(member: APIClient) -> None:

@@ -85,7 +85,7 @@ def test_the_links_of_pages_stay_below_the_prefix(client: APIClient, job: Job) -
     )
     assert f'href="{HERE}/jobs/{job.name}/"' in row
     assert f'href="{HERE}/jobs/{job.name}/history/"' in page
-    assert f'action="{HERE}/jobs/{job.name}/cancel/"' in page
+    assert f'href="{HERE}/jobs/{job.name}/cancel/"' in page
 
 
 def test_batches_are_there_and_their_links_stay_below_the_prefix(

@@ -208,22 +208,6 @@ def test_a_broken_broker_delays_the_job_and_not_the_answer(submit: Callable[...,
     assert (answer.status_code, Job.objects.get().status) == (201, "Pending")
 
 
-def test_a_form_is_taken_too(client: APIClient, body: dict[str, Any]) -> None:
-    answer = client.post("/api/jobs/", {**body, "parameters": '{"n": 1}', "priority": "", "depends_on": ""})
-    assert (answer.status_code, Job.objects.get().input_parameters) == (201, {"n": 1})
-
-
-def test_a_form_may_repeat_what_is_a_list_and_nothing_else(
-    client: APIClient, body: dict[str, Any], organization: Organization, kind: JobType
-) -> None:
-    parents = [pending_job(kind, organization).name for _ in range(2)]
-    assert client.post("/api/jobs/", {**body, "depends_on": parents}).json()["depends_on"] == parents
-    both = [organization.name, make_organization().name]
-    answer = client.post("/api/jobs/", {**body, "organization": both, "priority": ["Low", "High"]})
-    assert (answer.status_code, list(answer.json())) == (400, ["organization", "priority"])
-    assert client.post("/api/jobs/", {**body, "depends_on": ["nonsense", parents[0]]}).status_code == 400
-
-
 def test_a_system_admin_submits_anywhere(broker: MemoryBroker, body: dict[str, Any]) -> None:
     assert client_of(make_system_admin()).post("/api/jobs/", body, "json").status_code == 201
 

@@ -101,8 +101,8 @@ if TYPE_CHECKING:
     from django_jobs.api.pagination import JobListPagination
     from django_jobs.api.probes import for_probes as lookouts_for_probes
     from django_jobs.api.probes import for_scrapes as lookouts_for_scrapes
-    from django_jobs.api.serializers import limits_of_zero
-    from django_jobs.api.serializers import JobTypeSerializer
+    from django_jobs.api.job_types import limits_of_zero
+    from django_jobs.api.job_types import JobTypeSerializer
     from django_jobs.api.base import ItemsThrottle
     from django_jobs.api.base import JobsThrottle
     from django_jobs.api.urls import urlpatterns as api_urlpatterns

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 REVOKED = 4401
 URL = "/api/jobs/socket-ticket/"
+JSON = "application/json"
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def browser_of(user: User) -> Client:
 
 
 def by_session(user: User) -> str:
-    return str(browser_of(user).post(URL).json()["ticket"])
+    return str(browser_of(user).post(URL, content_type=JSON).json()["ticket"])
 
 
 def by_token(user: User) -> str:
@@ -56,7 +57,7 @@ def by_token(user: User) -> str:
 def by_something_else(user: User) -> str:
     client = APIClient()
     client.force_authenticate(user)
-    return str(client.post(URL).json()["ticket"])
+    return str(client.post(URL, content_type=JSON).json()["ticket"])
 
 
 def end_session(user: User) -> None:
@@ -136,7 +137,7 @@ def test_the_end_of_anything_else_is_not_its_end(user: User, issue: Issue, end: 
 
 def test_logging_out_ends_the_tickets_of_this_session_alone(user: User) -> None:
     here, there = browser_of(user), browser_of(user)
-    ours, theirs = (client.post(URL).json()["ticket"] for client in (here, there))
+    ours, theirs = (client.post(URL, content_type=JSON).json()["ticket"] for client in (here, there))
     here.logout()
     assert close_code(by_ticket(ours)) == REVOKED
     assert is_let_in(by_ticket(theirs))
@@ -144,12 +145,12 @@ def test_logging_out_ends_the_tickets_of_this_session_alone(user: User) -> None:
 
 def test_a_changed_password_ends_a_ticket_although_its_session_goes_on(user: User) -> None:
     client = browser_of(user)
-    ticket = client.post(URL).json()["ticket"]
+    ticket = client.post(URL, content_type=JSON).json()["ticket"]
     change_password(user)
     session = client.session  # as a host may do that does not give the session a new key
     session["_auth_user_hash"] = user.get_session_auth_hash()
     session.save()
-    assert client.post(URL).status_code == 200
+    assert client.post(URL, content_type=JSON).status_code == 200
     assert close_code(by_ticket(ticket)) == REVOKED
 
 
@@ -167,7 +168,7 @@ def test_a_token_that_a_host_reads_elsewhere_ends_its_tickets_too(user: User, mo
     monkeypatch.setattr("rest_framework.views.APIView.authentication_classes", [InACookie])
     client = APIClient()
     client.cookies["token"] = Token.objects.create(user=user).key
-    before, after = (client.post(URL).json()["ticket"] for _ in range(2))
+    before, after = (client.post(URL, content_type=JSON).json()["ticket"] for _ in range(2))
     assert is_let_in(by_ticket(before))
     delete_token(user)
     assert close_code(by_ticket(after)) == REVOKED
@@ -197,7 +198,7 @@ def test_any_other_text_is_no_ticket(user: User, text: str) -> None:
 
 
 def test_rest_tells_how_long_and_lets_nobody_keep_it(user: User) -> None:
-    answer = browser_of(user).post(URL)
+    answer = browser_of(user).post(URL, content_type=JSON)
     assert (answer.json().keys(), answer.json()["expires_in"]) == ({"ticket", "expires_in"}, 60)
     assert answer["Cache-Control"] == "no-store"
 
@@ -244,4 +245,4 @@ def test_removing_them_is_one_bounded_batch(user: User, tuning: Tuning) -> None:
 def test_a_login_by_password_gives_a_session_whose_ticket_is_let_in(user: User) -> None:
     client = Client()
     assert client.login(username="alice", password=PASSWORD)
-    assert is_let_in(by_ticket(client.post(URL).json()["ticket"]))
+    assert is_let_in(by_ticket(client.post(URL, content_type=JSON).json()["ticket"]))
