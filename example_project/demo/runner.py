@@ -6,11 +6,13 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 
@@ -44,9 +46,8 @@ def run(*, once: bool, port: int, kill: int | None = None) -> int:
         return run_here(once=once, port=port, kill=kill)
     with services.embedded_valkey() as url:
         # The same command again, in a process whose settings name the Valkey that was just started.
-        arguments = ["demo", "--port", str(port), *(["--once"] if once else [])]
-        arguments += [] if kill is None else ["--kill", "--seed", str(kill)]
-        process = subprocess.Popen(services.manage(*arguments), env={**os.environ, "REDIS_URL": url})
+        command = [sys.executable, "manage.py", *sys.argv[1:]]
+        process = subprocess.Popen(command, cwd=settings.BASE_DIR, env={**os.environ, "REDIS_URL": url})
         # Ours is to wait: the other process stops everything, and Valkey must outlive it.
         at_its_end(lambda *_: process.terminate())
         return process.wait()

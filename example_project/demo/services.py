@@ -74,10 +74,6 @@ def require_redis() -> None:
         raise DemoError(f"Redis does not answer at REDIS_URL ({error}). Start it, or unset REDIS_URL.") from error
 
 
-def manage(*arguments: str) -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
-
-
 @contextmanager
 def embedded_valkey() -> Iterator[str]:
     """Yield the URL of an empty Valkey that lives until the block ends."""
@@ -108,7 +104,7 @@ def log_file(name: str) -> Path:
 @contextmanager
 def worker() -> Iterator[Service]:
     """Run four worker processes: two of them stay free while the two slow sample jobs run."""
-    with service("worker", manage("jobs_worker", "--processes", "4")) as started:
+    with service("worker", [sys.executable, "manage.py", "jobs_worker", "--processes", "4"]) as started:
         yield started
 
 
