@@ -21,7 +21,6 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import duties
 from django_jobs.engine.dispatch.window import live_workers, working
 from django_jobs.engine.insight.failures import last_traceback
 from django_jobs.engine.insight.inspection import (
@@ -31,6 +30,7 @@ from django_jobs.engine.insight.inspection import (
     first_faulty,
     jobs,
     open_breakers,
+    stalled_duties,
     waiting,
     waiting_by_organization,
 )
@@ -481,7 +481,7 @@ def find_dead_letters(look: RuleContext) -> list[Finding]:
 
 def find_duty_stalled(look: RuleContext) -> list[Finding]:
     """Return the duties that are stalled, by name; of several schedulers' the one that is for longest."""
-    found = {item.duty: item for item in sorted(duties.stalled_duties(look.moment), key=lambda item: item.since)[::-1]}
+    found = {item.duty: item for item in sorted(stalled_duties(look.moment), key=lambda item: item.since)[::-1]}
     return [
         Finding(subject=duty, facts={"scheduler": item.scheduler, "since": item.since.isoformat()})
         for duty, item in sorted(found.items())[:MAX_FINDINGS]

@@ -490,3 +490,27 @@ def leader(now: dt.datetime) -> Leader:
 def has_jobs(**lookup: Any) -> bool:
     """Return whether any job matches, without loading one."""
     return jobs().filter(**lookup).exists()
+
+
+# Duties of schedulers that make no round: each scheduler tells of its own, in a row.
+
+
+#: Under such names they are told.
+STALLED_ROWS: Final = "stalled:"
+
+
+class Stalled(NamedTuple):
+    """A duty that makes no round, of which scheduler, and since when."""
+
+    duty: str
+    scheduler: str
+    since: dt.datetime
+
+
+def stalled_duties(moment: dt.datetime) -> list[Stalled]:
+    """Return the duties of all schedulers that make no round, by name."""
+    rows = EngineLease.primary.filter(pk__startswith=STALLED_ROWS, expires_at__gte=moment)
+    stalled = [
+        Stalled(duty, row.holder, dt.datetime.fromisoformat(since)) for row in rows for duty, since in row.state.items()
+    ]
+    return sorted(stalled)

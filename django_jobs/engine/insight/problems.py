@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import duties, timing
+from django_jobs.engine import timing
 from django_jobs.engine.access import cause_of
 from django_jobs.engine.dispatch import backlog, tenant_shares
 from django_jobs.engine.dispatch.in_flight import InFlight, count_in_flight
@@ -41,6 +41,7 @@ from django_jobs.engine.insight.inspection import (
     leader,
     named,
     open_breakers,
+    stalled_duties,
     waiting,
     waiting_in_words,
 )
@@ -891,7 +892,7 @@ def _examine_scheduler(now: dt.datetime) -> Iterator[Finding]:
     found = leader(now)
     code = "ticks" if found.is_alive else "never_ticked" if found.seconds_since_tick is None else "silent"
     yield finding_of("scheduler", code, holder=found.holder or "none leads now", seconds=found.seconds_since_tick)
-    for item in duties.stalled_duties(now):
+    for item in stalled_duties(now):
         seconds = (now - item.since).total_seconds()
         yield finding_of("scheduler", "duty_stalled", duty=item.duty, scheduler=item.scheduler, seconds=seconds)
 

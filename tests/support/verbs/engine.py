@@ -204,7 +204,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.tenants import erase_jobs
     from django_jobs.engine.control.retention import Pruner
     from django_jobs.engine.control.saved_tenants import may_reuse_keys
-    from django_jobs.engine.duties import DutyThread
+    from django_jobs.engine.scheduler import DutyThread
     from django_jobs.engine.control.retention import Sweeps
     from django_jobs.engine.control.switches import pause_type
     from django_jobs.engine.control.switches import resume_type
@@ -300,8 +300,8 @@ if TYPE_CHECKING:
 
     # Duties
     from django_jobs.engine.scheduler import Scheduler
-    from django_jobs.engine.duties import stalled_duties
-    from django_jobs.engine.duties import DutyWatch
+    from django_jobs.engine.insight.inspection import stalled_duties
+    from django_jobs.engine.scheduler import DutyWatch
 
     # What all share
     from django_jobs.engine.access import get_policy
