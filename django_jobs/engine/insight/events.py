@@ -155,15 +155,6 @@ _LEVELS = {
 }
 
 
-def _event(status: str) -> str:
-    return status.lower().replace(" ", "_")
-
-
-#: One constant text for each event, because error trackers group records by their text.
-_TEXTS: Final = {
-    str(status): f"job_id=%s event={_event(status)} job_type=%s organization=%s attempt=%s from=%s by=%s %s"
-    for status in Status
-}
 _SIGNALS: Final[dict[str, Signal]] = {
     Status.RUNNING: signals.job_started,
     **dict.fromkeys(TERMINAL, signals.job_finished),
@@ -278,62 +269,47 @@ def _send(heard: dict[int, Signal], errors: Mapping[int, BaseException] = Mappin
 
 def _log_submitted(jobs: Sequence[Job]) -> None:
     for job in jobs:
-        logger.info(
-            "job_id=%s event=submitted job_type=%s organization=%s owner=%s",
-            job.name,
-            job.job_type_id,
-            on_one_line(job.organization_name),
-            on_one_line(job.owner_name or "system"),
-            extra=fields(job.name, job.job_type_id, job.organization_name, 0, "submitted"),
-        )
+        owner = on_one_line(job.owner_name or "system")
+        about = (job.name, job.job_type_id, job.organization_name, 0, "submitted")
+        _write(logging.INFO, about, "owner=%s", owner)
 
 
 def _log_replaced(job: Job, actor: Actor) -> None:
     organization = recent_ids({job.organization_id: job.organization_name})[job.organization_id]
-    logger.info(
-        "job_id=%s event=replaced job_type=%s organization=%s by=%s",
-        job.name,
-        job.job_type_id,
-        on_one_line(organization),
-        on_one_line(actor.name),
-        extra=fields(job.name, job.job_type_id, organization, job.attempt, "replaced"),
-    )
+    about = (job.name, job.job_type_id, organization, job.attempt, "replaced")
+    _write(logging.INFO, about, "by=%s", on_one_line(actor.name))
 
 
 def _log(moved: Sequence[Moved], loudest: int = logging.CRITICAL) -> None:
     organizations = recent_ids({item.organization_id: item.organization_name for item in moved})
     for item in moved:
-        organization = organizations[item.organization_id]
-        event = _event(item.to_status)
-        logger.log(
-            min(loudest, _LEVELS[Status(item.to_status)]),
-            _TEXTS[item.to_status],
-            item.job_id,
-            item.job_type,
-            on_one_line(organization),
-            item.attempt,
-            item.from_status,
-            on_one_line(item.worker_name or item.actor.name),
-            on_one_line(item.message),
-            exc_info=item.error,
-            extra={
-                **fields(item.job_id, item.job_type, organization, item.attempt, event),
-                "code": code_of(item.message, ""),
-            },
-        )
+        event = item.to_status.lower().replace(" ", "_")
+        about = (item.job_id, item.job_type, organizations[item.organization_id], item.attempt, event)
+        by, message = on_one_line(item.worker_name or item.actor.name), on_one_line(item.message)
+        values = (item.attempt, item.from_status, by, message)
+        level, more = min(loudest, _LEVELS[Status(item.to_status)]), {"code": code_of(item.message, "")}
+        _write(level, about, "attempt=%s from=%s by=%s %s", *values, error=item.error, more=more)
 
 
 def refused(claimed: Claimed, error: BaseException) -> None:
     """Log the error of an attempt that lost its job meanwhile, so that the error changed nothing."""
-    logger.warning(
-        "job_id=%s event=end_refused job_type=%s organization=%s attempt=%s",
-        claimed.job_id,
-        claimed.job_type,
-        on_one_line(claimed.organization),
-        claimed.attempt,
-        exc_info=error,
-        extra=fields(claimed.job_id, claimed.job_type, claimed.organization, claimed.attempt, "end_refused"),
-    )
+    about = (claimed.job_id, claimed.job_type, claimed.organization, claimed.attempt, "end_refused")
+    _write(logging.WARNING, about, "attempt=%s", claimed.attempt, error=error)
+
+
+def _write(
+    level: int,
+    about: tuple[str, str, str, int, str],
+    rest: str,
+    *values: object,
+    error: BaseException | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Log an event. Its text is constant, because error trackers group records by their text."""
+    job_id, job_type, organization, _, event = about
+    text = f"job_id=%s event={event} job_type=%s organization=%s {rest}"
+    names = (job_id, job_type, on_one_line(organization))
+    logger.log(level, text, *names, *values, exc_info=error, extra={**fields(*about), **more})
 
 
 def on_one_line(text: str) -> str:
