@@ -48,8 +48,8 @@ def summary() -> Iterator[Callable[[Mapping[str, int]], None]]:
     with _console.status("") as line:
 
         def show(counts: Mapping[str, int]) -> None:
-            told = [f"{counts[name]:,} {name}" for name in Status.values if counts[name]]
-            line.update(f"{' · '.join(told)}   (Ctrl+C stops everything)")
+            parts = [f"{counts[name]:,} {name}" for name in Status.values if counts[name]]
+            line.update(f"{' · '.join(parts)}   (Ctrl+C stops everything)")
 
         yield show
 

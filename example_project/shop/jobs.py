@@ -137,14 +137,14 @@ def recipients(context: JobContext) -> list[str]:
     """Return the addresses in the parameters, else the job owner's, else those of the organization's admins."""
     owner = Job.objects.select_related("owner").by_id(context.job_id).owner
     admins = Membership.objects.filter(organization=context.organization_pk, role="admin", user__is_active=True)
-    found: list[str] = (
+    addresses: list[str] = (
         context.validated_data.get("to")
         or ([owner.email] if owner and owner.email else [])
         or sorted(admins.exclude(user__email="").values_list("user__email", flat=True))
     )
-    if not found:
+    if not addresses:
         raise PermanentError("Nobody to write to: give 'to', or an admin of the organization an address.")
-    return found
+    return addresses
 
 
 # Providers that fail now and then.

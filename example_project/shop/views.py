@@ -23,9 +23,9 @@ IN_BATCHES = "customer_statement"
 
 def organizations_for(user: Any) -> QuerySet[Organization]:
     """Return the organizations whose jobs the access policy lets the user see."""
-    seen = organizations_seen_by(user)
+    visible = organizations_seen_by(user)
     everything: QuerySet[Organization] = Organization.objects.order_by("name")
-    return everything if seen is None else seen.order_by("name")
+    return everything if visible is None else visible.order_by("name")
 
 
 @login_required
@@ -61,11 +61,11 @@ def jobs(request: HttpRequest, organization: str) -> HttpResponse:
 def rows_of(tenant: Organization, user: Any) -> list[dict[str, Any]]:
     """Return the newest jobs and batches, newest first, as the page's rows."""
     titles = dict(JobType.objects.exclude(pk=IN_BATCHES).values_list("pk", "display_name"))
-    found = list_jobs(tenant, job_type=titles, limit=JOBS, user=user)
+    jobs_of_tenant = list_jobs(tenant, job_type=titles, limit=JOBS, user=user)
     batches = Batch.objects.visible_to(user).filter(organization=tenant).order_by("-pk")[:BATCHES]
     rows: list[dict[str, Any]] = [
         {"job": job, "id": job.job_id, "title": titles[job.job_type], "owner": job.owner, "created_at": job.created_at}
-        for job in found
+        for job in jobs_of_tenant
     ]
     rows += [
         {"batch": row, "id": row.batch_id, "title": row.name, "owner": row.owner_name, "created_at": row.created_at}
