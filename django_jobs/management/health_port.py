@@ -5,8 +5,8 @@ from __future__ import annotations
 from django_jobs.conf import jobs_settings
 from django_jobs.contrib.prometheus.exposed import Exposed
 from django_jobs.contrib.prometheus.page import scrape
-from django_jobs.engine import process_counts
-from django_jobs.engine.process_counts import ProcessCounts
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.insight.rollups import ProcessCounts
 from django_jobs.health import probes
 from django_jobs.health.lookouts import Lookouts
 from django_jobs.health.notes import HealthNotes
@@ -35,11 +35,11 @@ class HealthPort:
 
     def count(self) -> None:
         """Count what this process does, from now on."""
-        process_counts.start(self._counts)
+        rollups.start_counting(self._counts)
 
     def close(self) -> None:
         """Free the port."""
-        process_counts.stop()
+        rollups.stop_counting()
         self._lookouts.stop()
         self._server.close()
 

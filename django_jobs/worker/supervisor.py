@@ -15,11 +15,11 @@ from typing import Final
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import claimed_job, process_counts, timing
+from django_jobs.engine import claimed_job, timing
 from django_jobs.engine.control import batches
 from django_jobs.engine.dispatch import dispatcher
 from django_jobs.engine.execution.leases import Loss
-from django_jobs.engine.insight import events
+from django_jobs.engine.insight import events, rollups
 from django_jobs.engine.scheduler import Scheduler
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.health.notes import HealthNotes
@@ -261,7 +261,7 @@ class Supervisor:
             if not clean and time.monotonic() - child.started < timing.HEALTHY_CHILD_SECONDS:
                 self._not_before = time.monotonic() + 1.0
             self.leases.report(loss)
-            process_counts.count_exit(is_clean=clean)
+            rollups.count_exit(is_clean=clean)
             child.close()
 
     def _note_death(self, code: int | None, loss: Loss) -> None:

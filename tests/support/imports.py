@@ -66,7 +66,7 @@ ENGINE: Final = (
     ("timing", "json_storage", "log_lines", "actors", "machine", "memory"),
     ("ports",),
     ("store",),
-    ("claimed_job", "observers", "deadlines", "process_counts"),
+    ("claimed_job", "observers", "deadlines"),
     ("sockets",),
     ("organizations", "access"),
     ("transitions",),

@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricF
 
 from django_jobs.contrib.prometheus import families
 from django_jobs.contrib.prometheus.families import Described
-from django_jobs.engine import process_counts
-from django_jobs.engine.process_counts import Key, ProcessCounts
+from django_jobs.engine.insight import rollups
+from django_jobs.engine.insight.rollups import Key, ProcessCounts
 from django_jobs.engine.store.values import CLASSES_PER_DECADE
 
 #: The last class of durations below each bound: about 1, 2 and 5 of every power of ten, from 10 ms to three hours.
@@ -21,9 +21,9 @@ _LAST_CLASSES: Final = (-20, *(power + step for power in range(-20, 40, 10) for 
 BOUNDS: Final = tuple((last, str(float(f"{10 ** ((last + 0.5) / CLASSES_PER_DECADE):.3g}"))) for last in _LAST_CLASSES)
 
 _COUNTERS: Final[Mapping[str, Described[CounterMetricFamily]]] = {
-    process_counts.ATTEMPTS: families.ATTEMPTS,
-    process_counts.SUBMITTED: families.SUBMITTED,
-    process_counts.ENDED: families.ENDED,
+    rollups.ATTEMPTS: families.ATTEMPTS,
+    rollups.SUBMITTED: families.SUBMITTED,
+    rollups.ENDED: families.ENDED,
 }
 
 
@@ -35,11 +35,11 @@ def counted_families(counts: ProcessCounts) -> Iterator[Metric]:
     for name, described in _COUNTERS.items():
         yield _counter(described, by_name[name], with_organizations=counts.organizations > 0)
     exits = families.CHILD_EXITS.family()
-    for how in process_counts.WAYS_TO_EXIT:
-        exits.add_metric([how], by_name[process_counts.EXITS].get(Key(process_counts.EXITS, detail=how), 0))
+    for how in rollups.WAYS_TO_EXIT:
+        exits.add_metric([how], by_name[rollups.EXITS].get(Key(rollups.EXITS, detail=how), 0))
     yield exits
-    yield _histogram(families.RUN_SECONDS, by_name[process_counts.RUNS], by_name[process_counts.RUN_SECONDS])
-    yield _histogram(families.WAIT_SECONDS, by_name[process_counts.WAITS], by_name[process_counts.WAIT_SECONDS])
+    yield _histogram(families.RUN_SECONDS, by_name[rollups.RUNS], by_name[rollups.RUN_SECONDS])
+    yield _histogram(families.WAIT_SECONDS, by_name[rollups.WAITS], by_name[rollups.WAIT_SECONDS])
 
 
 def _counter(
@@ -55,8 +55,8 @@ def _counter(
 def _with_zeros(numbers: Mapping[Key, float]) -> Mapping[Key, float]:
     """Return the numbers, and 0 for each outcome that a type has not had: else its first one would be no increase."""
     outcomes = {
-        process_counts.ATTEMPTS: sorted(set(process_counts.OUTCOMES.values())),
-        process_counts.ENDED: process_counts.ENDS,
+        rollups.ATTEMPTS: sorted(set(rollups.OUTCOMES.values())),
+        rollups.ENDED: rollups.ENDS,
     }
     zeros = {key._replace(detail=detail): 0 for key in numbers for detail in outcomes.get(key.name, ())}
     return {**zeros, **numbers}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from django_jobs.engine.insight.metrics import Gauges
-from django_jobs.engine.process_counts import ProcessCounts
+from django_jobs.engine.insight.rollups import ProcessCounts
 from django_jobs.health.notes import HealthNotes
 
 

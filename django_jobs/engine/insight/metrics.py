@@ -22,10 +22,9 @@ from django_jobs.engine import timing
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import jobs, open_breakers
-from django_jobs.engine.insight.rollups import activities
+from django_jobs.engine.insight.rollups import MAX_TYPES, activities
 from django_jobs.engine.job_types.declared_types import own_retention_days
 from django_jobs.engine.job_types.handlers import TASK_PREFIX
-from django_jobs.engine.process_counts import MAX_TYPES
 from django_jobs.engine.store import database, values
 from django_jobs.engine.store.counting import capped_counts
 from django_jobs.engine.store.database import store

@@ -331,11 +331,11 @@ if TYPE_CHECKING:
     from django_jobs.engine.ports import RunningTicket
     from django_jobs.engine.ports import Taken as TakenTicket
     from django_jobs.engine.ports import Ticket
-    from django_jobs.engine.process_counts import count_history
-    from django_jobs.engine.process_counts import start as start_counting
-    from django_jobs.engine.process_counts import stop as stop_counting
-    from django_jobs.engine.process_counts import Key as CountKey
-    from django_jobs.engine.process_counts import ProcessCounts
+    from django_jobs.engine.insight.rollups import count_history
+    from django_jobs.engine.insight.rollups import start_counting
+    from django_jobs.engine.insight.rollups import stop_counting
+    from django_jobs.engine.insight.rollups import Key as CountKey
+    from django_jobs.engine.insight.rollups import ProcessCounts
     from django_jobs.engine.machine import describe as describe_process
     from django_jobs.engine.machine import place as place_of_process
     from django_jobs.engine.sockets import forget_expired_tickets as forget_expired_socket_tickets

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_jobs.engine.process_counts import MAX_PAIRS, OTHER
+from django_jobs.engine.insight.rollups import MAX_PAIRS, OTHER
 from django_jobs.statuses import TRANSITIONS, Status
 from tests.support import verbs
 from tests.support.verbs import (
