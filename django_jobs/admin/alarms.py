@@ -20,7 +20,7 @@ from django_jobs.admin.writing import brief_duration
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.alerts.reading import AlertsSeen, names_of_concerned, read_alerts, read_lately
 from django_jobs.engine.alerts.telling import Words, moment_in_words, words_of
-from django_jobs.models import Alert
+from django_jobs.models import Alert, Schedule
 from django_jobs.statuses import Status
 
 # Alarms: the page of those that are open, and of those that were over within the last day.
@@ -141,7 +141,7 @@ class _Concerned:
         opens = OpenPages(request, site)
         self._pages = {str(pk): url for pk, url in opens.organizations(self._names).items()}
         pks = {alert.facts["schedule"] for alert in alerts if alert.facts.get("schedule") is not None}
-        self._schedules = opens.schedules(pks) if alerts and not is_system_admin(request) else {}
+        self._schedules = opens.rows(Schedule, pks) if alerts and not is_system_admin(request) else {}
 
     def told(self, alert: Alert) -> list[SafeString]:
         """Return the first of those that an alarm concerns, each with links to what it is about and to its page."""
@@ -157,7 +157,7 @@ class _Concerned:
             return self._links.failures(alert.subject, organization=key)
         if alert.rule == rules.DEAD_LETTERS:
             return self._links.failures(organization=key, status=str(Status.DEAD_LETTER))
-        return self._links.jobs_of_organization(key)
+        return self._links.jobs(organization=key)
 
 
 def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, most: int | None) -> Panel:
@@ -167,7 +167,7 @@ def _panel(request: HttpRequest, site: str, found: AlertsSeen, back: str, *, mos
     return Panel(
         rows=[_row(request, links, alert, found, back, concerned) for alert in shown],
         more=len(found.open) - len(shown),
-        url=links.alerts(),
+        url=links.list("alert"),
         is_evaluated=found.leader.is_alive,
         is_system_admin=is_system_admin(request),
     )
@@ -181,7 +181,7 @@ def _row(
     # Who manages a schedule is asked in statements of their own, and the index takes none: there it has no link.
     schedule = concerned.schedule(alert) if concerned is not None else ""
     if may_act:
-        schedule = links.schedule(alert.facts.get("schedule"))
+        schedule = links.change("schedule", alert.facts["schedule"]) if alert.facts.get("schedule") else ""
     end = alert.cleared_at or found.moment
     return AlertRow(
         key=f"{alert.key}:{alert.pk or ''}",
@@ -209,11 +209,11 @@ def _lasted(alert: Alert, seconds: float, found: AlertsSeen) -> str:
 
 def _subject_url(links: Links, alert: Alert) -> str:
     if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
-        return links.job_type(alert.subject)
-    if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
-        return links.schedule(alert.facts.get("schedule"))
+        return links.change("jobtype", alert.subject)
+    if alert.rule == rules.SCHEDULE_CANNOT_FIRE and alert.facts.get("schedule"):
+        return links.change("schedule", alert.facts["schedule"])
     if alert.rule in {rules.NO_WORKER, rules.QUEUE_WAITING}:
-        return links.types_of_pool(alert.facts.get("pool", alert.subject))
+        return links.list("jobtype", pool=alert.facts.get("pool", alert.subject))
     return ""
 
 
@@ -221,7 +221,7 @@ def _buttons(links: Links, alert: Alert, back: str, schedule: str, *, may_act: b
     """Yield the alarm's buttons. ``schedule`` is the address of its schedule, empty for who may not open that."""
     if alert.rule == rules.BREAKER_OPEN and may_act:
         fields = {"next": back}
-        yield Button(words=_("Close now"), url=links.close_breaker(alert.subject), fields=fields)
+        yield Button(words=_("Close now"), url=links.page("jobtype_close_breaker", alert.subject), fields=fields)
     if alert.rule in {rules.TYPE_FAILING, rules.BREAKER_OPEN}:
         yield from _about_type(links, alert, back, may_act=may_act)
     if alert.rule == rules.DEAD_LETTERS:
@@ -229,19 +229,19 @@ def _buttons(links: Links, alert: Alert, back: str, schedule: str, *, may_act: b
     if alert.rule == rules.SCHEDULE_CANNOT_FIRE:
         yield Button(words=_("See what to do"), url=schedule)
     if alert.rule in _ABOUT_PROCESSES and may_act:
-        yield Button(words=_("Workers"), url=links.workers())
+        yield Button(words=_("Workers"), url=links.list("worker"))
 
 
 def _about_type(links: Links, alert: Alert, back: str, *, may_act: bool) -> Iterator[Button]:
     fields = {"job_type": alert.subject, "next": back}
     if may_act and alert.facts.get("is_disabled"):
-        yield Button(words=_("Enable type"), url=links.failure_act(), fields={**fields, "action": "enable_type"})
+        yield Button(words=_("Enable type"), url=links.page("failure_act"), fields={**fields, "action": "enable_type"})
     elif may_act and alert.facts.get("is_paused"):
-        yield Button(words=_("Resume type"), url=links.failure_act(), fields={**fields, "action": "resume_type"})
+        yield Button(words=_("Resume type"), url=links.page("failure_act"), fields={**fields, "action": "resume_type"})
     elif may_act:
-        yield Button(words=_("Pause type"), url=links.failure_act(), fields={**fields, "action": "pause_type"})
+        yield Button(words=_("Pause type"), url=links.page("failure_act"), fields={**fields, "action": "pause_type"})
     yield Button(words=_("See failures"), url=links.failures(alert.subject))
     if may_act and alert.rule == rules.TYPE_FAILING:
         fingerprint = str(alert.facts.get("fingerprint") or "")
         own = {"action": "retry_one", **({"fingerprint": fingerprint} if fingerprint else {})}
-        yield Button(words=_("Retry one"), url=links.failure_act(), fields={**fields, **own})
+        yield Button(words=_("Retry one"), url=links.page("failure_act"), fields={**fields, **own})

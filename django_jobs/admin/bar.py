@@ -13,7 +13,7 @@ from django.contrib.admin.sites import all_sites
 from django.contrib.admin.utils import quote
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
@@ -23,7 +23,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
 
-from django_jobs.admin.pages import FAILED_ALL, FAILURES, RETRYING, is_system_admin, tenant
+from django_jobs.admin.pages import is_system_admin, tenant
 from django_jobs.admin.writing import CappedCount, line, linked, zone_text
 from django_jobs.engine.access import get_policy, may_view, visible_organizations
 from django_jobs.engine.alerts.reading import read_lately
@@ -35,9 +35,9 @@ from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.engine.store.values import start_of
-from django_jobs.models import Batch, Job, JobType, Operation, Schedule, Span, Worker, get_organization_model
+from django_jobs.models import Batch, Job, JobType, Span, Worker, get_organization_model
 from django_jobs.models.operation import OPEN
-from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS, Status
+from django_jobs.statuses import IN_FLIGHT, WITH_ERRORS
 
 # The pages that somebody may open: a link that leads to a refusal, or to nothing, is none.
 
@@ -49,7 +49,7 @@ NAME = 60
 class OpenPages:
     """Addresses of pages in the admin site of this name, for the user of a request.
 
-    Each is empty where the site has no such page, where the user may not open it, or where it would find nothing.
+    Each is empty where the user may not open it, or where it would find nothing.
     """
 
     def __init__(self, request: HttpRequest, site: str) -> None:
@@ -70,7 +70,7 @@ class OpenPages:
 
     def job_type(self, kind: JobType | None) -> str:
         """Return the address of a type's page; None stands for a type that is gone."""
-        return self.links.job_type(kind.pk) if kind is not None and self.opens(JobType) else ""
+        return self.links.change("jobtype", kind.pk) if kind is not None and self.opens(JobType) else ""
 
     def organizations(self, pks: Collection[Any]) -> dict[Any, str]:
         """Return the addresses of the pages of these organizations, by primary key.
@@ -84,29 +84,23 @@ class OpenPages:
         if not getattr(model_admin, "shows_all_seen", False):
             rows = model_admin.get_queryset(self._request).filter(pk__in=shown)
             shown = set(rows.order_by().values_list("pk", flat=True))
-        return {pk: self.links.organization(pk) for pk in shown}
+        name = f"{self._site.name}:{model._meta.app_label}_{model._meta.model_name}_change"
+        return {pk: reverse(name, args=(quote(pk),)) for pk in shown}
 
     def organization(self, pk: Any) -> str:
         """Return the address of the page of an organization that is there."""
         return self.organizations([pk]).get(pk, "")
 
-    def operations(self, pks: Collection[int]) -> dict[int, str]:
-        """Return the addresses of the pages of these operations, by primary key, read in one statement."""
-        if not pks or not self.opens(Operation):
+    def rows(self, model: type[Model], pks: Collection[int]) -> dict[int, str]:
+        """Return the addresses of the pages of these rows, by primary key: of those that the user sees."""
+        if not pks or not self.opens(model):
             return {}
-        rows = self._site.get_model_admin(Operation).get_queryset(self._request).filter(pk__in=set(pks))
-        return {pk: self.links.operation(pk) for pk in rows.order_by().values_list("pk", flat=True)}
-
-    def schedules(self, pks: Collection[int]) -> dict[int, str]:
-        """Return the addresses of the pages of these schedules, by primary key: of those that the user sees."""
-        if not pks or not self.opens(Schedule):
-            return {}
-        rows = self._site.get_model_admin(Schedule).get_queryset(self._request).filter(pk__in=set(pks))
-        return {pk: self.links.schedule(pk) for pk in rows.order_by().values_list("pk", flat=True)}
+        rows = self._site.get_model_admin(model).get_queryset(self._request).filter(pk__in=set(pks)).order_by()
+        return {pk: self.links.change(str(model._meta.model_name), pk) for pk in rows.values_list("pk", flat=True)}
 
     def workers(self) -> str:
         """Return the address of the page of workers."""
-        return self.links.workers() if self.opens(Worker) else ""
+        return self.links.list("worker") if self.opens(Worker) else ""
 
     def job(self, job: Job) -> str:
         """Return the address of the page of a job of an organization whose jobs the user sees.
@@ -114,14 +108,14 @@ class OpenPages:
         A host's policy may hide single jobs of it.
         """
         may_open = self.opens(Job) and may_view(self.user, job)
-        return self.links.page("django_jobs_job_change", job.pk) if may_open else ""
+        return self.links.change("job", job.pk) if may_open else ""
 
     def of_jobs(self, address: str) -> str:
         """Return this address of a page about jobs, for who may open those."""
         return address if self.opens(Job) else ""
 
     def opens(self, model: type[Model]) -> bool:
-        """Return whether the user may open pages of this model."""
+        """Return whether the user may open pages of this model. A host's organizations may have no pages here."""
         if model not in self._opened:
             has_pages = self._site.is_registered(model)
             self._opened[model] = has_pages and self._site.get_model_admin(model).has_view_or_change_permission(
@@ -149,166 +143,54 @@ def organization_line(pages: OpenPages, row: Any) -> SafeString | str:
     url = (
         ""
         if is_gone(row)
-        else pages.organization(row.organization_id) or pages.links.jobs_of_organization(row.organization_id)
+        else pages.organization(row.organization_id) or pages.links.jobs(organization=row.organization_id)
     )
     return linked(url, tenant(row))
 
 
 def worker_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
     """Return a worker's name as a link to the jobs that it had."""
-    return linked(links.jobs_of_worker(name) if name else "", line(name, limit))
+    return linked(links.jobs(worker=name) if name else "", line(name, limit))
 
 
 def owner_jobs(links: Links, name: str, limit: int = NAME) -> SafeString | str:
     """Return a user's name as a link to the jobs that they own."""
-    return linked(links.jobs_of_owner(name) if name else "", line(name, limit))
+    return linked(links.jobs(owner=name) if name else "", line(name, limit))
 
 
-# The addresses of the lists that show what the monitor counted.
+# The addresses of the console's pages.
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses in the admin site of this name. A host may have several sites, and some without our pages."""
+    """Addresses in the admin site of this name: a host may register the console in a site of its own."""
 
     site: str
 
-    def page(self, name: str, *args: Any) -> str:
-        """Return the address of one of the site's pages, such as ``django_jobs_job_change``."""
-        return reverse(f"{self.site}:{name}", args=[quote(arg) for arg in args])
+    def page(self, name: str, *args: Any, **query: Any) -> str:
+        """Return the address of one of the site's pages, such as ``job_run_again``. ``query`` goes behind it."""
+        address = reverse(f"{self.site}:django_jobs_{name}", args=[quote(arg) for arg in args])
+        return f"{address}?{urlencode(query)}" if query else address
 
-    def running(self) -> str:
-        """Return the address of the list of running jobs."""
-        return self._list("job", {"status": str(Status.RUNNING)})
+    def change(self, model: str, pk: Any) -> str:
+        """Return the address of the page of one row."""
+        return self.page(f"{model}_change", pk)
 
-    def retrying(self) -> str:
-        """Return the address of the list of jobs that await a retry."""
-        return self._list("job", {"status": RETRYING})
+    def list(self, model: str, **query: Any) -> str:
+        """Return the address of a list. ``query`` are its filters; those that are None are left out."""
+        return self.page(f"{model}_changelist", **{name: value for name, value in query.items() if value is not None})
 
-    def jobs_of_type(self, job_type: str) -> str:
-        """Return the address of the list of this type's jobs."""
-        return self._list("job", {"type": job_type})
-
-    def failed_jobs(self, **query: str) -> str:
-        """Return the address of the list of the jobs that failed; empty where this site has none.
-
-        ``query`` are further filters of that list.
-        """
-        return self._list_if_any("job", {"status": FAILED_ALL} | query)
-
-    def retry_failed(self, **query: str) -> str:
-        """Return the address of the page that asks before all of these are retried; empty where this site has none."""
-        address = self._page_if_any("django_jobs_job_all_retry")
-        return f"{address}?{urlencode({'status': FAILED_ALL} | query)}" if address else ""
-
-    def jobs_of_organization(self, pk: Any, **query: Any) -> str:
-        """Return the address of the list of this organization's jobs. ``query`` are further filters."""
-        return self._list("job", {"organization": pk} | query)
-
-    def jobs_of_owner(self, name: str) -> str:
-        """Return the address of the list of the jobs that this user owns."""
-        return self._list("job", {"owner": name})
-
-    def jobs_of_worker(self, name: str) -> str:
-        """Return the address of the list of the jobs that this worker had."""
-        return self._list("job", {"worker": name})
-
-    def jobs_of_operation(self, pk: int) -> str:
-        """Return the address of the list of the jobs that an operation acted on last."""
-        return self._list("job", {"operation": str(pk)})
-
-    def job_type(self, name: str) -> str:
-        """Return the address of a job type's page; empty where this site has none."""
-        return self._page_if_any("django_jobs_jobtype_change", name)
-
-    def close_breaker(self, name: str) -> str:
-        """Return the address of the page that closes the breaker of a job type; empty where this site has none."""
-        return self._page_if_any("django_jobs_jobtype_close_breaker", name)
-
-    def batch(self, pk: int) -> str:
-        """Return the address of a batch's page; empty where this site has none."""
-        return self._page_if_any("django_jobs_batch_change", pk)
-
-    def jobs_of_batch(self, batch_id: str, status: str = "", job_type: str = "") -> str:
-        """Return the address of the list of a batch's jobs, of those in one status and of one type if given."""
-        query = {"batch": batch_id, "status": status, "type": job_type}
-        return self._list("job", {name: value for name, value in query.items() if value})
-
-    def types_of_pool(self, pool: str) -> str:
-        """Return the address of the list of this pool's job types; empty where this site has none."""
-        return self._list_if_any("jobtype", {"pool": pool})
-
-    def alerts(self) -> str:
-        """Return the address of the alarms; empty where this site has none."""
-        return self._list_if_any("alert", {})
-
-    def schedule(self, pk: int | None) -> str:
-        """Return the address of a schedule's page; empty where this site has none."""
-        return "" if pk is None else self._page_if_any("django_jobs_schedule_change", pk)
-
-    def workers(self) -> str:
-        """Return the address of the workers; empty where this site has none."""
-        return self._list_if_any("worker", {})
-
-    def failure_act(self) -> str:
-        """Return the address that failures are acted on by; empty where this site has none."""
-        return self._page_if_any("django_jobs_failure_act")
+    def jobs(self, **query: Any) -> str:
+        """Return the address of the list of jobs that these filters leave."""
+        return self.list("job", **query)
 
     def failures(self, job_type: str = "", **query: Any) -> str:
-        """Return the address of the groups of failures, of this type if given; empty where this site has none.
-
-        ``query`` are further filters.
-        """
-        return self._list_if_any("failure", ({"job_type": job_type} if job_type else {}) | query)
-
-    def dead_letters(self) -> str:
-        """Return the address of the groups of dead letters."""
-        return self.failures(status=str(Status.DEAD_LETTER))
-
-    def failed_attempts(self, chosen: Range, job_type: str = "") -> str:
-        """Return the address of the log rows that the monitor counts as failures of this time, of this type if given;
-        empty where this site has none.
-        """
-        query = {"became": FAILURES, "since": chosen.key}
-        return self._list_if_any("executionlog", query | ({"type": job_type} if job_type else {}))
+        """Return the address of the groups of failures, of this type if given."""
+        return self.list("failure", job_type=job_type or None, **query)
 
     def failure_group(self, job_type: str, error_fingerprint: str, **query: Any) -> str:
-        """Return the address of the page of one group of failures; empty where this site has none.
-
-        ``query`` are further filters.
-        """
-        address = self._page_if_any("django_jobs_failure_group")
-        asked = urlencode({"job_type": job_type, "fingerprint": error_fingerprint} | query)
-        return f"{address}?{asked}" if address else ""
-
-    def operations(self) -> str:
-        """Return the address of the operations; empty where this site has none."""
-        return self._list_if_any("operation", {})
-
-    def operation(self, pk: int) -> str:
-        """Return the address of an operation's page; empty where this site has none."""
-        return self._page_if_any("django_jobs_operation_change", pk)
-
-    def organization(self, pk: Any) -> str:
-        """Return the address of an organization's page; empty where this site has none."""
-        options = get_organization_model()._meta
-        return self._page_if_any(f"{options.app_label}_{options.model_name}_change", pk)
-
-    def _page_if_any(self, name: str, *args: Any) -> str:
-        try:
-            return self.page(name, *args)
-        except NoReverseMatch:
-            return ""
-
-    def _list_if_any(self, model: str, query: dict[str, Any]) -> str:
-        try:
-            return self._list(model, query)
-        except NoReverseMatch:
-            return ""
-
-    def _list(self, model: str, query: dict[str, Any]) -> str:
-        address = self.page(f"django_jobs_{model}_changelist")
-        return f"{address}?{urlencode(query)}" if query else address
+        """Return the address of the page of one group of failures."""
+        return self.page("failure_group", job_type=job_type, fingerprint=error_fingerprint, **query)
 
 
 # The numbers in the bar: counted up to a bound, and kept for some seconds for all who see the same jobs.
@@ -474,7 +356,7 @@ class NavigationEntry:
 
 def context_of(request: HttpRequest) -> dict[str, Any]:
     """Return what the bar's template needs."""
-    return {"entries": entries_for(request), "live_url": _address(site_of(request), LIVE)}
+    return {"entries": entries_for(request), "live_url": reverse(f"{site_of(request).name}:{LIVE}")}
 
 
 def entries_for(request: HttpRequest) -> list[NavigationEntry]:
@@ -522,29 +404,19 @@ def _entry(place: EntryDeclaration, url: str, count: CappedCount | None, here: s
 
 
 def _list_of(site: admin.AdminSite, place: EntryDeclaration, request: HttpRequest) -> str:
-    """Return the address of the entry's list; empty where this site has none, or where it is not for this user."""
-    model = _model_of(place)
-    if not site.is_registered(model):
+    """Return the address of the entry's list; empty where it is not for this user.
+
+    Organizations may be a model of the host's, of which this site has no pages.
+    """
+    model = get_organization_model() if place.model == "organization" else apps.get_model(APP, place.model)
+    if not site.is_registered(model) or not site.get_model_admin(model).has_view_permission(request):
         return ""
-    may_see = site.get_model_admin(model).has_view_permission(request)
-    return _address(site, f"{model._meta.app_label}_{model._meta.model_name}_changelist") if may_see else ""
-
-
-def _model_of(place: EntryDeclaration) -> type[Model]:
-    """Return the model whose list it is. Organizations may be a model of the host's."""
-    return get_organization_model() if place.model == "organization" else apps.get_model(APP, place.model)
-
-
-def _address(site: admin.AdminSite, name: str) -> str:
-    try:
-        return reverse(f"{site.name}:{name}")
-    except NoReverseMatch:
-        return ""
+    return reverse(f"{site.name}:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
 def _here(site: admin.AdminSite, path: str) -> str:
     """Return the model whose page this is; empty on a page of none."""
-    prefix = f"{_address(site, 'index')}{APP}/"
+    prefix = f"{reverse(f'{site.name}:index')}{APP}/"
     return path.removeprefix(prefix).partition("/")[0] if path.startswith(prefix) else ""
 
 

@@ -463,7 +463,7 @@ class BatchColumns(OwnPages):
                 mark_safe("<br>"),
                 '<a href="{}">{} {}</a>',
                 (
-                    (links.jobs_of_batch(batch.batch_id, status), format_number(count), badge(status))
+                    (links.jobs(batch=batch.batch_id, status=status), format_number(count), badge(status))
                     for status, count in counts
                     if count
                 ),
@@ -579,9 +579,9 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
             "progress": progress_of(batch),
             "pause": QUICK_PAUSE if batch.total <= MAX_QUICK else PAUSE,
             "is_over": batch.told.state not in UNFINISHED_STATES,
-            "jobs_url": links.jobs_of_batch(batch.batch_id),
+            "jobs_url": links.jobs(batch=batch.batch_id),
             "counts": [
-                (links.jobs_of_batch(batch.batch_id, status), format_number(count), badge(status))
+                (links.jobs(batch=batch.batch_id, status=status), format_number(count), badge(status))
                 for status, count in batch.told.by_status.items()
                 if count
             ],
@@ -609,8 +609,8 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
 
         def address_of(box: Box) -> str:
             if box.count == 1:
-                return links.page("django_jobs_job_change", box.node.pk)
-            return links.jobs_of_batch(batch.batch_id, box.node.status, box.node.job_type)
+                return links.change("job", box.node.pk)
+            return links.jobs(batch=batch.batch_id, status=box.node.status or None, type=box.node.job_type or None)
 
         return {"graph": graph, "drawing": draw_graph(graph, address_of), "unlinked": max(0, batch.total - graph.jobs)}
 
@@ -638,14 +638,14 @@ def _failure_row(batch: Any, group: BatchFailure, kind: JobType | None) -> dict[
     url = pages.job(job)
     error = (job.error_message or _("(without a text)")) if url else _("(its error is not shown to you)")
     return {
-        "kind": linked(pages.job_type(kind) or pages.links.jobs_of_type(job.job_type_id), line(job.job_type_id, 60)),
+        "kind": linked(pages.job_type(kind) or pages.links.jobs(type=job.job_type_id), line(job.job_type_id, 60)),
         "count": group.count,
         "error": line(error, ERROR),
         "said": error[:ERROR],
         "name": job.name,
         "url": url,
         "badge": badge(job.status),
-        "list_url": pages.links.jobs_of_batch(batch.batch_id, job.status, job.job_type_id),
+        "list_url": pages.links.jobs(batch=batch.batch_id, status=job.status, type=job.job_type_id),
         "is_consequence": group.is_consequence,
         "is_retried": group.is_retried,
     }
@@ -797,5 +797,4 @@ def _troubled(batch: Any, links: Links) -> Notice:
 
 
 def _link(links: Links, pk: int) -> tuple[tuple[str, str], ...]:
-    address = links.batch(pk)
-    return ((_("See what to do"), address),) if address else ()
+    return ((_("See what to do"), links.change("batch", pk)),)

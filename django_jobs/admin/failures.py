@@ -27,6 +27,7 @@ from django_jobs.admin.charts import draw_spark
 from django_jobs.admin.operations import Row, link_to, rows_of
 from django_jobs.admin.pages import (
     FAILED_ALL,
+    FAILURES,
     RETRYING,
     Button,
     News,
@@ -204,7 +205,7 @@ class FailureActions(SeesJobs):
         except InvalidTransition as error:
             self.message_user(request, told(error), messages.WARNING, extra_tags=error.code)
             return HttpResponseRedirect(self._back(request, chosen))
-        page = self._links.page("django_jobs_job_change", job.pk)
+        page = self._links.change("job", job.pk)
         back = self._back(request, chosen) if "next" in request.POST else page
         link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, job.name)
         text, reason = reasons.retried(request, self._links, job, link, back)
@@ -244,8 +245,8 @@ class FailureActions(SeesJobs):
         database.once_on_commit(bar.forget)
         text = _("Started: {operation}. It goes on in the background.")
         self._tell_of(request, text, started, messages.INFO, "started")
-        page = self._links.operation(started.pk)
-        there = back if "next" in request.POST or not page else HttpResponseRedirect(page)
+        page = self._links.change("operation", started.pk)
+        there = back if "next" in request.POST else HttpResponseRedirect(page)
         if asked.action == Operation.Action.RETRY:
             waits = reasons.will_wait(request, self._links, chosen.job_type, there.url)
             if waits is not None:
@@ -321,9 +322,13 @@ class FailureAdmin(FailureActions):
             bound=BOUND,
             narrowed=words(chosen),
             choices=self._choices(chosen),
-            list_url=self._links.failed_jobs(**chosen.list_query()),
-            retry_url=self._links.retry_failed(**chosen.list_query()),
-            log_url=self._links.failed_attempts(RANGES["day"], chosen.job_type) if pages.opens(ExecutionLog) else "",
+            list_url=self._links.jobs(**chosen.list_query()),
+            retry_url=self._links.page("job_all_retry", **chosen.list_query()),
+            log_url=self._links.list(
+                "executionlog", became=FAILURES, since=RANGES["day"].key, type=chosen.job_type or None
+            )
+            if pages.opens(ExecutionLog)
+            else "",
             **self._shared(request, chosen, now),
             operations=self._operations(request, failures_under_way(request.user, chosen.job_type)),
         )
@@ -689,7 +694,7 @@ class RowMaker:
             last_day=sum(group.hours),
             newest=newest,
             newest_link=linked(self._pages.job(newest), newest.name),
-            jobs_url=self._links.failed_jobs(
+            jobs_url=self._links.jobs(
                 **self._chosen.list_query(type=group.job_type, fingerprint=group.error_fingerprint)
             ),
             buttons=self._buttons(newest, kind),

@@ -22,7 +22,7 @@ from django_jobs import pools
 from django_jobs.admin.bar import Links
 from django_jobs.admin.pages import FAILED_ALL, RETRYING, is_system_admin, keys_of, organizations_of, seen_by
 from django_jobs.admin.search import pair_text
-from django_jobs.admin.writing import format_number, line
+from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.control import operations
 from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
@@ -610,13 +610,12 @@ def submitter_line(site: str, job: Job) -> SafeString | str:
     if found is None:
         name: SafeString | str = _("a job that is deleted")
     else:
-        name = format_html('<a href="{}">{}</a>', Links(site).page("django_jobs_job_change", found.pk), found.name)
+        name = format_html('<a href="{}">{}</a>', Links(site).change("job", found.pk), found.name)
     if not job.submitted_by_attempt:
         return name
     return format_html(_("{job}, attempt {number}"), job=name, number=job.submitted_by_attempt)
 
 
 def _named(site: str, batch: Batch, code: str = "batch") -> SafeString | str:
-    """Return a batch as a link to its page, if the site has one; ``code`` says what it is to the job."""
-    address = Links(site).batch(batch.pk)
-    return format_html('<a href="{}" data-code="{}">{}</a>', address, code, batch) if address else line(str(batch))
+    """Return a batch as a link to its page; ``code`` says what it is to the job."""
+    return format_html('<a href="{}" data-code="{}">{}</a>', Links(site).change("batch", batch.pk), code, batch)

@@ -94,7 +94,7 @@ from django_jobs.engine.observers import without_carried
 from django_jobs.engine.schedules.definitions import may_manage
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.models import Job, JobCheckpoint, JobDependency, JobStep, Schedule, get_organization_model
+from django_jobs.models import Job, JobCheckpoint, JobDependency, JobStep, Operation, Schedule, get_organization_model
 from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import (
     AWAITING_RETRY,
@@ -254,7 +254,7 @@ class JobFacts(BaseAdmin):
     @fact(gettext_lazy("type"), "job_type", always=True)
     def type_name(self, job: Any) -> SafeString | str:
         """Return the job's type, with a link to its page for a reader who may open that, else to its jobs."""
-        address = job.pages.job_type(type_of(job)) or self._links.jobs_of_type(job.job_type_id)
+        address = job.pages.job_type(type_of(job)) or self._links.jobs(type=job.job_type_id)
         return linked(address, line(job.job_type_id, 60))
 
     @fact(gettext_lazy("organization"), "organization", always=True)
@@ -344,7 +344,7 @@ class JobFacts(BaseAdmin):
     @fact(gettext_lazy("changed by"), "operation_id")
     def acted_on_by(self, job: Any) -> SafeString | str:
         """Return the operation that acted on the job last, with a link; it may be deleted by now."""
-        address = job.pages.operations([job.operation_id]).get(job.operation_id, "")
+        address = job.pages.rows(Operation, [job.operation_id]).get(job.operation_id, "")
         return linked(address, _("operation %(number)s") % {"number": job.operation_id})
 
     @fact(gettext_lazy("worker"), "worker_name")
@@ -838,6 +838,6 @@ def draw_family(job: Job, parents: Relatives, children: Relatives, links: Links)
     lines = [(item.pk, job.pk) for item in before] + [(job.pk, item.pk) for item in after]
 
     def address_of(box: Box) -> str:
-        return links.page("django_jobs_job_change", box.node.pk)
+        return links.change("job", box.node.pk)
 
     return draw_graph(make_graph(nodes, lines), address_of, here=job.pk)

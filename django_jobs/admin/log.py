@@ -175,7 +175,7 @@ class ExecutionLogAdmin(OwnPages, NobodyWrites):
     @admin.display(description=gettext_lazy("worker"))
     def worker(self, log: Any) -> SafeString | str:
         """Return the worker of the attempt, as a link to its jobs."""
-        url = log.pages.of_jobs(log.pages.links.jobs_of_worker(log.worker_name)) if log.worker_name else ""
+        url = log.pages.of_jobs(log.pages.links.jobs(worker=log.worker_name)) if log.worker_name else ""
         return linked(url, line(log.worker_name, 40))
 
     @admin.display(description=gettext_lazy("timestamp"))

@@ -34,7 +34,7 @@ from django_jobs.admin.monitor_numbers import (
     type_rows,
     worker_rows,
 )
-from django_jobs.admin.pages import SeesJobs, is_system_admin, socket_url
+from django_jobs.admin.pages import RETRYING, SeesJobs, is_system_admin, socket_url
 from django_jobs.admin.writing import CappedCount, format_number
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.alerts.reading import read_alerts
@@ -42,7 +42,7 @@ from django_jobs.engine.alerts.rules import TYPE_FAILING
 from django_jobs.engine.insight.inspection import open_breakers
 from django_jobs.engine.store import database
 from django_jobs.models import Monitor
-from django_jobs.statuses import Priority
+from django_jobs.statuses import Priority, Status
 
 # The monitor: how the jobs that a user may see are doing, on one page that keeps itself up to date.
 
@@ -166,7 +166,7 @@ class MonitorAdmin(SeesJobs):
             "more_workers": CappedCount(
                 count=max(0, len(health.workers) - WORKERS_SHOWN), is_cut=health.has_more_workers
             ),
-            "workers_url": links.workers(),
+            "workers_url": links.list("worker"),
             "scheduler": scheduler_words(health.leader),
             "scheduler_is_alive": health.leader.is_alive,
             "tickets": health.tickets,
@@ -212,7 +212,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
             value=format_number(now.running),
             note=running[1],
             note_code=running[0],
-            url=links.running(),
+            url=links.jobs(status=Status.RUNNING),
         ),
         Tile(
             code="waiting",
@@ -226,7 +226,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
             name=pgettext("jobs", "Retrying"),
             value=now.retrying,
             note=_("after a failure"),
-            url=links.retrying(),
+            url=links.jobs(status=RETRYING),
         ),
         Tile(code="blocked", name=pgettext("jobs", "Blocked"), value=now.blocked, note=_("by other jobs")),
         Tile(
@@ -234,7 +234,7 @@ def make_tiles(links: Links, now: Now, traffic: Traffic, health: Health) -> list
             name=_("Dead letters"),
             value=now.dead,
             note=_("grouped by error"),
-            url=links.dead_letters(),
+            url=links.failures(status=Status.DEAD_LETTER),
         ),
         Tile(code="completed", name=pgettext("jobs", "Completed"), value=format_number(completed), note=rate),
         Tile(

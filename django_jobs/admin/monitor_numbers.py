@@ -339,7 +339,7 @@ def pool_rows(links: Links, now: Now, health: Health) -> list[PoolRow]:
             PoolRow(
                 name=name,
                 types=format_number(len(types[name])),
-                types_url=links.types_of_pool(name),
+                types_url=links.list("jobtype", pool=name),
                 waiting=CappedCount(count=min(due, BOUND), is_cut=due > BOUND),
                 queued=_in_flight(now, types[name], Status.QUEUED),
                 running=_in_flight(now, types[name], Status.RUNNING),
@@ -477,7 +477,7 @@ def _type_row(
     return TypeRow(
         name=line(item.name, 60),
         url=pages.job_type(kind),
-        jobs_url=links.jobs_of_type(item.name),
+        jobs_url=links.jobs(type=item.name),
         failures_url=links.failures(item.name) if item.failures and kind is not None else "",
         ended=format_number(item.ended),
         failures=format_number(item.failures),
@@ -542,7 +542,7 @@ def _tenant_row(links: Links, item: Tenant, pages: Mapping[Any, str]) -> TenantR
     return TenantRow(
         name=line(item.name, 60),
         url=pages.get(item.organization.pk, "") if is_there else "",
-        jobs_url=links.jobs_of_organization(item.organization.pk) if is_there else "",
+        jobs_url=links.jobs(organization=item.organization.pk) if is_there else "",
         is_active=item.is_active or not is_there,
         waiting=item.waiting,
         running=format_number(item.running),
@@ -564,7 +564,7 @@ def worker_rows(links: Links, workers: Collection[WorkerLoad]) -> list[WorkerRow
             jobs=[
                 (
                     job.name,
-                    links.page("django_jobs_job_change", job.pk),
+                    links.change("job", job.pk),
                     line(job.job_type_id, 40),
                     ago(job.started_at) if job.started_at else "",
                 )

@@ -196,7 +196,7 @@ class OperationAdmin(SeesJobs):
             note = notes_seen_by(request.user, [operation])[operation.pk]
             context |= {"title": title, "subtitle": None, **describe(operation, note)}
             context["switches"] = [(SWITCHES[name].label, self.url_of(name, operation.pk)) for name in _open(operation)]
-            context["jobs_url"] = Links(self.admin_site.name).jobs_of_operation(operation.pk)
+            context["jobs_url"] = Links(self.admin_site.name).jobs(operation=operation.pk)
             context["rate_url"] = self.url_of("rate", operation.pk) if operation.is_open else ""
             context["rate_form"] = RateForm(initial={"rate": operation.per_minute})
             context["is_waiting"] = operation.is_open and not leader(database.now()).is_alive
@@ -449,12 +449,7 @@ class JobOperations(JobsUnderWay):
                 self.message_user(request, " ".join(texts), messages.WARNING, extra_tags=code_of(texts[0]))
             return HttpResponseRedirect(self._list(request))
         database.once_on_commit(bar.forget)
-        page = self.links.operation(started.pk)
-        if not page:
-            text = _("Started: {operation}. It goes on in the background.")
-            told_of = format_html(text, operation=line(title_of(started), 120))
-            self.message_user(request, told_of, extra_tags="started")
-        return HttpResponseRedirect(page or self._list(request))
+        return HttpResponseRedirect(self.links.change("operation", started.pk))
 
     def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
         value = int(Priority.HIGH) if action == Action.SET_PRIORITY else None
@@ -534,14 +529,14 @@ def _values(name: str, value: Any, pages: OpenPages) -> SafeString:
 
 def _types(names: list[str], pages: OpenPages) -> Addresses:
     kinds = JobType.primary.in_bulk(names)
-    return {name: pages.job_type(kind) or pages.links.jobs_of_type(name) for name, kind in kinds.items()}
+    return {name: pages.job_type(kind) or pages.links.jobs(type=name) for name, kind in kinds.items()}
 
 
 def _linked_organizations(pks: list[Any], pages: OpenPages) -> Addresses:
     seen = organizations_seen_by(pages.user)
     there = read_tenants(pks) if seen is None else set(seen.filter(pk__in=pks).values_list("pk", flat=True))
     opened = pages.organizations(there)
-    return {pk: opened.get(pk) or pages.links.jobs_of_organization(pk) for pk in there}
+    return {pk: opened.get(pk) or pages.links.jobs(organization=pk) for pk in there}
 
 
 def _jobs(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
@@ -555,14 +550,14 @@ def _jobs_by_number(pks: list[int], pages: OpenPages) -> Addresses:
 
 def _batches(ids: list[tuple[int, int]], pages: OpenPages) -> Addresses:
     rows = Batch.primary.visible_to(pages.user).filter(pk__in=[pk for pk, _year in ids])
-    return {(batch.pk, batch.created_at.year): pages.links.batch(batch.pk) for batch in rows}
+    return {(batch.pk, batch.created_at.year): pages.links.change("batch", batch.pk) for batch in rows}
 
 
 def _schedules(names: list[str], pages: OpenPages) -> Addresses:
     """Return the addresses of schedules; none where several organizations have one of that name."""
     found = list(visible_schedules(pages.user).filter(name__in=names)) if pages.opens(Schedule) else []
     counts = Counter(schedule.name for schedule in found)
-    return {row.name: pages.links.schedule(row.pk) for row in found if counts[row.name] == 1}
+    return {row.name: pages.links.change("schedule", row.pk) for row in found if counts[row.name] == 1}
 
 
 #: By the name of a term: what finds where its values lead to.
@@ -573,10 +568,12 @@ FINDERS: Final[dict[str, Callable[[list[Any], OpenPages], Addresses]]] = {
     "submitted_by": _jobs_by_number,
     "batch": _batches,
     "schedule": _schedules,
-    "operation": lambda pks, pages: pages.operations(pks),
-    "owner": lambda names, pages: {name: pages.links.jobs_of_owner(name) for name in names},
-    "worker": lambda names, pages: {name: pages.links.jobs_of_worker(name) for name in names},
-    "pool": lambda names, pages: {name: pages.links.types_of_pool(name) for name in names if pages.opens(JobType)},
+    "operation": lambda pks, pages: pages.rows(Operation, pks),
+    "owner": lambda names, pages: {name: pages.links.jobs(owner=name) for name in names},
+    "worker": lambda names, pages: {name: pages.links.jobs(worker=name) for name in names},
+    "pool": lambda names, pages: {
+        name: pages.links.list("jobtype", pool=name) for name in names if pages.opens(JobType)
+    },
 }
 
 
@@ -812,7 +809,7 @@ def rows_of(
     return [
         (
             line(title(item), TITLE),
-            links.operation(item.pk),
+            links.change("operation", item.pk),
             outcome_words(item) if item.ended_at else amount_words(item),
             state_badge(item),
             item.user_name,
@@ -822,11 +819,8 @@ def rows_of(
 
 
 def link_to(links: Links, operation: Operation, title: str) -> SafeString:
-    """Return a link to an operation's page; the title alone where this site has no such page."""
-    address = links.operation(operation.pk)
-    if not address:
-        return format_html("<bdi>{}</bdi>", title)
-    return format_html('<a href="{}"><bdi>{}</bdi></a>', address, title)
+    """Return a link to an operation's page."""
+    return format_html('<a href="{}"><bdi>{}</bdi></a>', links.change("operation", operation.pk), title)
 
 
 def for_list(user: Any, links: Links) -> dict[str, Any] | None:
@@ -837,7 +831,7 @@ def for_list(user: Any, links: Links) -> dict[str, Any] | None:
     return {
         "rows": rows_of(links, found[:MAX_NOTICES], user),
         "more": len(found[MAX_NOTICES:]),
-        "url": links.operations(),
+        "url": links.list("operation"),
     }
 
 
@@ -850,7 +844,9 @@ def monitor_notices(user: Any, links: Links) -> list[Notice]:
     if more:
         text = ngettext("%(count)s more operation is under way.", "%(count)s more operations are under way.", more)
         text %= {"count": format_number(more)}
-        told.append(Notice(level="info", code="more_operations", text=text, links=_linked(links.operations())))
+        told.append(
+            Notice(level="info", code="more_operations", text=text, links=((_("Show"), links.list("operation")),))
+        )
     return told
 
 
@@ -859,11 +855,7 @@ def _notice(item: Operation, links: Links) -> Notice:
     code, text = "under_way", _("Under way: %(operation)s. %(amount)s, by %(user)s.") % facts
     if item.state == Operation.State.PAUSED:
         code, text = "paused", _("Paused: %(operation)s. %(amount)s, by %(user)s.") % facts
-    return Notice(level="info", code=code, text=text, links=_linked(links.operation(item.pk)))
-
-
-def _linked(address: str) -> tuple[tuple[str, str], ...]:
-    return ((_("Show"), address),) if address else ()
+    return Notice(level="info", code=code, text=text, links=((_("Show"), links.change("operation", item.pk)),))
 
 
 # How long an operation will take, in words, before it is started.

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from django_jobs.admin.bar import Links
 from django_jobs.admin.pages import (
+    FAILED_ALL,
     RETRYING,
     CappedPaginator,
     DeclaredList,
@@ -125,8 +126,8 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     def failed(self, organization: Any) -> SafeString | str:
         """Return how many of its jobs failed, as a link to their list, where all can be retried."""
         found = organization.shown_failed
-        address = Links(self.admin_site.name).failed_jobs(organization=str(organization.pk))
-        if not address or not (found.count or found.is_cut):
+        address = Links(self.admin_site.name).jobs(status=FAILED_ALL, organization=str(organization.pk))
+        if not (found.count or found.is_cut):
             return str(found)
         return format_html('<a href="{}">{}</a>', address, found)
 
@@ -137,7 +138,7 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
             context |= {"load": load, "load_rows": load_rows(load)}
             # Staff may see organizations, and no jobs.
             if sees_jobs(request.user):
-                jobs_of = partial(links.jobs_of_organization, organization.pk)
+                jobs_of = partial(links.jobs, organization=organization.pk)
                 context |= {
                     "load_rows": load_rows(load, lambda status: jobs_of(status=status)),
                     "jobs_url": jobs_of(),

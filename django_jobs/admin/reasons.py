@@ -182,9 +182,9 @@ def monitor_notices(
 
 
 def _with_pages(item: OpenBreaker, moment: dt.datetime, links: Links) -> Notice:
-    page, counted = links.job_type(item.job_type), dataclasses.replace(item, waiting=count_waiting(item))
-    notice = notice_of(counted, moment, links.close_breaker(item.job_type))
-    return dataclasses.replace(notice, links=((item.job_type, page),) if page else ())
+    counted = dataclasses.replace(item, waiting=count_waiting(item))
+    notice = notice_of(counted, moment, links.page("jobtype_close_breaker", item.job_type))
+    return dataclasses.replace(notice, links=((item.job_type, links.change("jobtype", item.job_type)),))
 
 
 def notice_of(item: OpenBreaker, moment: dt.datetime, close_url: str) -> Notice:
@@ -438,13 +438,12 @@ def button_for(request: HttpRequest, links: Links, reason: str, job_type: str, b
     if not is_system_admin(request):
         return None
     if reason == BREAKER:
-        url = links.close_breaker(job_type)
-        return Button(words=str(CLOSE), url=url) if url else None
-    if reason not in ENDS or not links.failure_act():
+        return Button(words=str(CLOSE), url=links.page("jobtype_close_breaker", job_type))
+    if reason not in ENDS:
         return None
     action, words = ENDS[reason]
     return Button(
-        words=str(words), url=links.failure_act(), fields={"job_type": job_type, "action": action, "next": back}
+        words=str(words), url=links.page("failure_act"), fields={"job_type": job_type, "action": action, "next": back}
     )
 
 

@@ -398,10 +398,10 @@ def note_pages(schedules: list[Any], pages: OpenPages) -> None:
     tenants = pages.organizations(there)
     for row in schedules:
         row.pages = pages
-        jobs_url = pages.of_jobs(pages.links.jobs_of_type(row.job_type_id))
+        jobs_url = pages.of_jobs(pages.links.jobs(type=row.job_type_id))
         row.type_url = pages.job_type(kinds.get(row.job_type_id)) or jobs_url
         tenant = row.organization_id
-        jobs_url = pages.of_jobs(pages.links.jobs_of_organization(tenant)) if tenant in there else ""
+        jobs_url = pages.of_jobs(pages.links.jobs(organization=tenant)) if tenant in there else ""
         row.tenant_url = tenants.get(tenant) or jobs_url
 
 
@@ -487,7 +487,7 @@ def job_link(pages: OpenPages, firing: ScheduleFiring, name: str | None) -> Safe
     """Return a link to the job of a firing, or to the first of them; nothing for a job that is gone."""
     if name is None or firing.job_id is None:
         return SafeString("")
-    address = pages.of_jobs(pages.links.page("django_jobs_job_change", firing.job_id))
+    address = pages.of_jobs(pages.links.change("job", firing.job_id))
     link = format_html("{}", linked(address, name))
     others = firing.submitted - 1
     if others < 1:

@@ -260,7 +260,7 @@ def _process(links: Links, load: WorkerLoad, now: dt.datetime) -> ProcessRow:
         jobs=[
             (
                 job.name,
-                links.page("django_jobs_job_change", job.pk),
+                links.change("job", job.pk),
                 line(job.job_type_id, 40),
                 brief_duration((now - job.started_at).total_seconds()) if job.started_at else "",
             )
@@ -276,9 +276,7 @@ def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str
         (
             verb,
             words[verb],
-            links.page("django_jobs_worker_stop", supervisor)
-            if verb == "stop"
-            else links.page("django_jobs_worker_order", supervisor, verb),
+            links.page("worker_stop", supervisor) if verb == "stop" else links.page("worker_order", supervisor, verb),
         )
         for verb in state.verbs
     ]

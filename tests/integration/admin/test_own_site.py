@@ -14,9 +14,8 @@ from django.test import Client, RequestFactory
 from django.urls import include, path
 
 from django_jobs import create_batch, schedule_job
-from django_jobs.models import Job, Operation, Organization
+from django_jobs.models import Job, Organization
 from tests.support import verbs
-from tests.support.admin import codes_said
 from tests.support.alerts import make_alert
 from tests.support.brokers import WORKER, pending_job, start
 from tests.support.factories import make_job_type, make_user
@@ -26,15 +25,9 @@ own = admin.AdminSite(name="own")
 for model, registered in list(admin.site._registry.items()):
     own.register(model, type(registered))
 
-small = admin.AdminSite(name="small")
-for model, registered in own._registry.items():
-    if model is not Operation:
-        small.register(model, type(registered))
-
 urlpatterns = [
     path("admin/", admin.AdminSite(name="admin").urls),
     path("own/", own.urls),
-    path("small/", small.urls),
     path("api/", include("django_jobs.api.urls")),
 ]
 
@@ -108,22 +101,6 @@ def test_a_group_of_failures_and_its_operation_stay_there(root: Client, job: Job
     assert answer["Location"].startswith("/own/django_jobs/operation/")
     links = links_of(root.get("/own/django_jobs/operation/"))
     assert any(link.startswith("/own/django_jobs/operation/") for link in links)
-
-
-def test_a_site_without_operations_starts_them_all_the_same(root: Client, job: Job) -> None:
-    fields = {"action": "retry_all", "job_type": job.job_type_id, "rate": "1"}
-    answer = root.post("/small/django_jobs/failure/act/", fields, follow=True)
-    assert codes_said(answer) == ["started"]
-    group = f"/small/django_jobs/failure/group/?job_type={job.job_type_id}&fingerprint={job.error_fingerprint}"
-    assert not any("/operation/" in link for link in links_of(answer) | links_of(root.get(group)))
-
-
-def test_the_list_of_a_site_without_operations_says_what_was_started(root: Client, job: Job) -> None:
-    page = f"/small/django_jobs/job/all/retry/?type={job.job_type_id}"
-    answer = root.post(page, {"rate": ""}, follow=True)
-    assert answer.redirect_chain[-1][0].startswith("/small/django_jobs/job/?")
-    assert codes_said(answer) == ["started"]
-    assert Operation.objects.get().action == "retry"
 
 
 def test_the_same_work_is_linked_where_one_is(root: Client, job: Job) -> None:
