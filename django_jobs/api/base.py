@@ -14,6 +14,7 @@ from rest_framework.exceptions import Throttled
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.reverse import reverse
+from rest_framework.status import is_success
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
@@ -21,10 +22,68 @@ from rest_framework.viewsets import GenericViewSet
 from django_jobs.api import errors
 from django_jobs.api.errors import SafeJSONParser, check_body
 from django_jobs.api.fields import NothingSerializer, check_parameters
-from django_jobs.api.renderers import JobsBrowsableAPIRenderer
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.sockets import ANOTHER, SESSION, TOKEN, Credential
+from django_jobs.models import Batch, Job
+from django_jobs.models.batch import BatchQuerySet
+from django_jobs.models.job import JobQuerySet
+
+# Which rows of the database the request of a user may reach.
+
+
+Rows = TypeVar("Rows", JobQuerySet, BatchQuerySet)
+#: Up to so many keys are written into the statement, so that the database sees how few they are. More are a subquery.
+FEW: Final = 1_000
+
+
+def jobs_seen_by(user: Any) -> JobQuerySet:
+    """Return the jobs that this user may know of. Every route starts from here."""
+    return _seen_by(user, Job.primary.all())
+
+
+def batches_seen_by(user: Any) -> BatchQuerySet:
+    """Return the batches that this user may know of."""
+    return _seen_by(user, Batch.primary.all())
+
+
+def _seen_by(user: Any, rows: Rows) -> Rows:
+    organizations = organizations_seen_by(user)
+    if organizations is None:
+        return rows
+    pks = list(organizations.values_list("pk", flat=True)[: FEW + 1])
+    if len(pks) > FEW:
+        return rows.filter(organization_id__in=organizations.values("pk"))
+    return rows.filter(organization_id__in=pks)
+
+
+# The browsable pages: links beside the answers.
+
+
+class JobsBrowsableAPIRenderer(BrowsableAPIRenderer):
+    """Adds links: of a list to its rows; of a job or a batch to the jobs that it names."""
+
+    template = "django_jobs/api/page.html"
+
+    def get_context(self, data: Any, accepted_media_type: Any, renderer_context: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
+        view = renderer_context["view"]
+        has_links = isinstance(data, dict) and is_success(view.response.status_code)
+        return context | {"links": _links(view, data) if has_links else []}
+
+
+def _links(view: Any, answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return where an answer leads to, by its text."""
+    key = view.lookup_field
+    rows = [row for row in answer.get("results", [answer]) if key in row]
+    links = [(str(row[key]), view.reverse_action("detail", kwargs={key: row[key]})) for row in rows]
+    named = [*(answer.get("depends_on") or ()), answer.get("then_job"), answer.get("on_failure_job")]
+    links += [(job_id, view.address_of("job-detail", job_id=job_id)) for job_id in named if job_id]
+    if "batch_id" in answer:
+        jobs = f"{view.address_of('job-list')}?batch={answer['batch_id']}"
+        links.append((jobs, jobs))
+    return links
+
 
 # What all views of this package have in common, whatever the host's settings of the REST framework are.
 
@@ -39,6 +98,18 @@ def non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
     return dispatch
 
 
+class Call(NamedTuple):
+    """An action of a view: its rate in ``THROTTLE_RATES``, and the serializers of what goes in and out.
+
+    ``takes`` reads the body, ``query`` the parameters of the address; ``answers`` are those of success, by status.
+    """
+
+    rate: str = "status"
+    takes: Any = None
+    answers: Mapping[Any, Any] = {}
+    query: Any = None
+
+
 class JobsView(APIView):
     """Authenticate as the host does, with errors, throttles and bounds of this package.
 
@@ -48,21 +119,18 @@ class JobsView(APIView):
 
     permission_classes = [IsAuthenticated]
     parser_classes: Any = (SafeJSONParser,)
+    call: Call
 
     @non_atomic
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return super().dispatch(request, *args, **kwargs)
-
-    def throttle_scope_of(self, request: Any) -> str:
-        """Return the name of the rate in ``THROTTLE_RATES`` that this request counts against."""
-        raise NotImplementedError
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         check_body(request._request)  # noqa: SLF001  (here, because authentication may read a form)
         super().initial(request, *args, **kwargs)
 
     def get_throttles(self) -> list[Any]:
-        return [*super().get_throttles(), JobsThrottle(self.throttle_scope_of(self.request))]
+        return [*super().get_throttles(), JobsThrottle(self.call.rate)]
 
     def get_renderers(self) -> list[Any]:
         """Return the host's renderers; the plain browsable one is exchanged for one that knows jobs."""
@@ -110,18 +178,6 @@ def _key_of(request: Any, way: TokenAuthentication) -> str:
 M = TypeVar("M", bound=Model)
 
 
-class Call(NamedTuple):
-    """An action of a view: its rate in ``THROTTLE_RATES``, and the serializers of what goes in and out.
-
-    ``takes`` reads the body, ``query`` the parameters of the address; ``answers`` are those of success, by status.
-    """
-
-    rate: str = "status"
-    takes: Any = None
-    answers: Mapping[Any, Any] = {}
-    query: Any = None
-
-
 class RowsView(JobsView, GenericViewSet[M]):
     """Reaches rows by an id, below a prefix that may have parameters of its own.
 
@@ -133,13 +189,10 @@ class RowsView(JobsView, GenericViewSet[M]):
     calls: ClassVar[Mapping[str, Call]] = {}
 
     @property
-    def call(self) -> Call:
+    def call(self) -> Call:  # type: ignore[override]
         """What the action of this method is: a page shows the form of the POST to its address."""
         method = str(getattr(self.request, "method", "")).lower()
         return self.calls.get((self.action_map or {}).get(method, ""), Call())
-
-    def throttle_scope_of(self, request: Any) -> str:
-        return self.call.rate
 
     def get_serializer_class(self) -> Any:
         """Return the serializer of what a call takes."""
@@ -149,7 +202,7 @@ class RowsView(JobsView, GenericViewSet[M]):
         """Return the parameters of the address but for blank ones. ValidationError for unknown or repeated ones."""
         given, kind = self.request.query_params, self.call.query or NothingSerializer
         fields = kind().fields
-        check_parameters(given, [*fields, *(("limit", "offset") if self.pagination_class else ()), "format"])
+        check_parameters(given, [*fields, *getattr(self.pagination_class, "parameters", ()), "format"])
         serializer = kind(data={name: value for name, value in given.items() if value and name in fields})
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
@@ -231,40 +284,30 @@ class ItemsThrottle(JobsThrottle):
     """Hold a user to a rate of items, of which one request may bring many: all of them pass, or none is counted."""
 
     num_requests: int | None
-    duration: int | None
+    duration: float
+    history: list[float]
+    now: float
 
     def __init__(self, scope: str, items: int) -> None:
         super().__init__(scope)
         self.items = items
-        self._wait = 0.0
 
     @property
     def max_items(self) -> int | None:
         """Return how many items one request may bring at most; None when there is no bound."""
         return self.num_requests
 
-    def count_within_rate(self, request: Any, view: Any) -> bool:
-        if self.num_requests is None or self.duration is None:
-            return True
-        key, now = self.get_cache_key(request, view), self.timer()
-        taken = [(when, items) for when, items in self.cache.get(key, ()) if when > now - self.duration]
-        self._wait = self._until_room(taken, now)
-        if self._wait:
+    @property
+    def _excess(self) -> int:
+        """How many of the items that were counted must be too old before there is room for these."""
+        return len(self.history) + self.items - int(self.num_requests or 0)
+
+    def throttle_success(self) -> bool:
+        if self._excess > 0:
             return False
-        if self.items:
-            self.cache.set(key, [*taken, (now, self.items)], self.duration)
+        self.history = [self.now] * self.items + self.history
+        self.cache.set(self.key, self.history, self.duration)
         return True
 
-    def _until_room(self, taken: list[tuple[float, int]], now: float) -> float:
-        """Seconds until enough of the items taken have expired to leave room for these; 0 when there is room now."""
-        room = int(self.num_requests or 0) - sum(items for _, items in taken)
-        seconds = 0.0
-        for when, items in taken:
-            if room >= self.items:
-                break
-            room += items
-            seconds = when + float(self.duration or 0) - now
-        return seconds if room >= self.items else float(self.duration or 0)
-
     def wait(self) -> float:
-        return self._wait
+        return self.duration - (self.now - self.history[-self._excess])

@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView
+from django_jobs.api.base import Call, RowsView, batches_seen_by
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -24,7 +24,6 @@ from django_jobs.api.fields import (
 )
 from django_jobs.api.jobs import SubmissionSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.scope import batches_seen_by
 from django_jobs.engine.access import find_batch, organizations_named, unknown_organization
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
@@ -112,7 +111,9 @@ def problem_of(error: Exception) -> Problem | None:
     """Return what a client is told of an exception; None for an error of the code, which no client is told of."""
     for kinds, describe in _KNOWN:
         if isinstance(error, kinds):
-            return describe(error)
+            problem = describe(error)
+            # Errors may quote what cannot be sent.
+            return dataclasses.replace(problem, detail=clean_text(problem.detail, 500), fields=_clean(problem.fields))
     return None
 
 
@@ -123,7 +124,7 @@ def _policy_failed(error: Exception) -> Problem:
 
 
 def _invalid(error: Any) -> Problem:
-    return Problem(status_code=400, code="invalid", fields=_clean(error.errors))
+    return Problem(status_code=400, code="invalid", fields=error.errors)
 
 
 def _duplicate(error: Any) -> Problem:
@@ -152,17 +153,15 @@ def _refusal(error: Any) -> Problem:
 
 def _not_found(error: Exception) -> Problem:
     detail = str(error) if isinstance(error, JobNotFound | BatchNotFound | ScheduleNotFound) else "Not found."
-    return Problem(status_code=404, code="not_found", detail=clean_text(detail, 500))
+    return Problem(status_code=404, code="not_found", detail=detail)
 
 
 def _denied(error: Exception) -> Problem:
-    return Problem(
-        status_code=403, code="permission_denied", detail=clean_text(str(error) or "You may not do this.", 500)
-    )
+    return Problem(status_code=403, code="permission_denied", detail=str(error) or "You may not do this.")
 
 
 def _bad_request(error: Exception) -> Problem:
-    return Problem(status_code=400, code="invalid", detail=clean_text(str(error) or "Malformed request.", 500))
+    return Problem(status_code=400, code="invalid", detail=str(error) or "Malformed request.")
 
 
 def _of_framework(error: Any) -> Problem:
@@ -171,10 +170,10 @@ def _of_framework(error: Any) -> Problem:
     if isinstance(error, exceptions.Throttled):
         headers |= _retry_after(getattr(error, "wait", None) or 1)
     if isinstance(error.detail, dict | list):
-        return Problem(status_code=error.status_code, code="invalid", fields=_clean(error.detail), headers=headers)
+        return Problem(status_code=error.status_code, code="invalid", fields=error.detail, headers=headers)
     code = str(getattr(error.detail, "code", error.default_code))
     code = _CODES.get(code, code)
-    return Problem(status_code=error.status_code, code=code, detail=clean_text(error.detail), headers=headers)
+    return Problem(status_code=error.status_code, code=code, detail=str(error.detail), headers=headers)
 
 
 def _retry_after(seconds: float) -> dict[str, str]:
@@ -182,7 +181,9 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _clean(errors: Any) -> Any:
-    """Return the errors as text that can be sent, since they may quote what cannot. Each keeps its code."""
+    """Return the errors as text that can be sent; None as it is. Each keeps its code."""
+    if errors is None:
+        return None
     if isinstance(errors, Mapping):
         return {clean_text(key, 200): _clean(value) for key, value in errors.items()}
     if isinstance(errors, list | tuple):
@@ -229,10 +230,6 @@ class SafeJSONParser(JSONParser):
             raise ParseError("JSON parse error - it is nested too deeply.") from error
 
 
-#: Encodings of host names, in which no body can be written. Some versions of Python fail at them late, or not at all.
-HOST_NAME_ENCODINGS: Final = frozenset({"idna", "punycode"})
-
-
 def check_body(request: Any) -> None:
     """Refuse a body that could not be read to its end.
 
@@ -245,10 +242,7 @@ def check_body(request: Any) -> None:
         raise TooLarge(f"The request's body is larger than {limit} bytes.")
     encoding = request.encoding
     try:
-        is_of_text = codecs.lookup(encoding or "utf-8").name not in HOST_NAME_ENCODINGS
         b"\xff".decode(encoding or "utf-8", "replace")  # which is how Django reads forms
-    except (LookupError, UnicodeError):
-        is_of_text = False
-    if not is_of_text:
+    except (LookupError, UnicodeError) as error:
         request.encoding = None  # the answer is written in the request's encoding
-        raise UnsupportedMediaType(f"charset={encoding}")
+        raise UnsupportedMediaType(f"charset={encoding}") from error

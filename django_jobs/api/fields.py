@@ -293,16 +293,11 @@ def _coded(errors: Iterable[ValidationError]) -> list[str]:
 
 
 class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """Filter a list by the view's filters, and refuse parameters that these do not have.
-
-    ``page_parameters`` are those that are no filters.
-    """
-
-    #: The pagination reads the first two, the REST framework ``format``.
-    page_parameters: ClassVar[tuple[str, ...]] = ("limit", "offset", "format")
+    """Filter a list by the view's filters, and refuse parameters that neither these nor the pages have."""
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        refuse_unknown(request.query_params, [*view.filterset_class.base_filters, *self.page_parameters])
+        known = [*view.filterset_class.base_filters, *view.pagination_class.parameters, "format"]
+        refuse_unknown(request.query_params, known)
         return self.get_filterset(request, queryset, view).matching()
 
 

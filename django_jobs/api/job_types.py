@@ -17,14 +17,14 @@ from django_jobs.api.base import Call, RowsView, SystemAdminOrReadOnly
 from django_jobs.api.errors import JobTypeInUse
 from django_jobs.api.fields import PriorityInput, StrictSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.scope import job_types_for
-from django_jobs.engine.access import get_policy
+from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.control import audit
 from django_jobs.engine.control.switches import SWITCHES, set_switch, write_type
 from django_jobs.engine.insight.inspection import has_jobs, open_breakers
 from django_jobs.engine.insight.problems import unknown_permissions
 from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.store import database
+from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
 from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.statuses import BreakerState
@@ -151,6 +151,17 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
 
 
 # The routes of job types.
+
+
+def job_types_for(user: Any) -> list[JobType]:
+    """Return the job types that the user may submit in some organization, by name.
+
+    System admins get all of them, also those that they may not submit, since they write them.
+    """
+    rows = list(JobType.primary.order_by("pk"))
+    if organizations_seen_by(user) is None:
+        return rows
+    return submittable(user, [kind for kind in rows if kind.is_enabled])
 
 
 class JobTypeViewSet(RowsView[JobType]):

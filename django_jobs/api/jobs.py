@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
 from django import forms
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.utils.urls import replace_query_param
 
-from django_jobs.api.base import Call, ItemsThrottle, RowsView, count_search, credential_of
+from django_jobs.api.base import Call, ItemsThrottle, RowsView, count_search, credential_of, jobs_seen_by
 from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.api.fields import (
     JobIdsField,
@@ -36,7 +36,6 @@ from django_jobs.api.fields import (
     check_encodable,
 )
 from django_jobs.api.pagination import RESULT, JobListPagination, asks_for_results
-from django_jobs.api.scope import jobs_seen_by
 from django_jobs.conf import output_storage
 from django_jobs.downloads import Download
 from django_jobs.engine import sockets, timing
@@ -284,12 +283,6 @@ def searching(request: Any, text: object) -> AbstractContextManager[None]:
     return walked_in_time("search", is_walked=is_walked)
 
 
-class JobFilterBackend(ListFilterBackend):
-    """Filter a list by JobListFilter, and refuse parameters that it does not have."""
-
-    page_parameters: ClassVar[tuple[str, ...]] = (*ListFilterBackend.page_parameters, "fields")
-
-
 # Handing out the files that handlers saved.
 
 
@@ -423,7 +416,7 @@ class JobViewSet(RowsView[Job]):
     """Background jobs: submit them, follow them, cancel and retry them."""
 
     lookup_field = "job_id"
-    filter_backends = [JobFilterBackend]
+    filter_backends = [ListFilterBackend]
     filterset_class = JobListFilter
     pagination_class = JobListPagination
     calls = {
@@ -556,5 +549,5 @@ class JobViewSet(RowsView[Job]):
         if throttle.max_items is not None and count > throttle.max_items:
             text = say("At most %(most)d submissions are taken at once.", code="too_many", most=throttle.max_items)
             raise ValidationError({"non_field_errors": [text]})
-        if not throttle.allow_request(request, self):
+        if count and not throttle.allow_request(request, self):
             self.throttled(request, throttle.wait())

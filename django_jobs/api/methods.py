@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django.http import QueryDict
 from rest_framework import serializers
@@ -15,7 +15,7 @@ from rest_framework.utils import json
 from rest_framework.utils.urls import replace_query_param
 
 from django_jobs.api import jobs
-from django_jobs.api.base import JobsView
+from django_jobs.api.base import Call, JobsView, jobs_seen_by
 from django_jobs.api.errors import Problem, problem_of
 from django_jobs.api.fields import refuse_unknown
 from django_jobs.api.jobs import (
@@ -33,7 +33,6 @@ from django_jobs.api.jobs import (
     searching,
 )
 from django_jobs.api.pagination import MAX_LIMIT, asks_for_results, read_range
-from django_jobs.api.scope import jobs_seen_by
 from django_jobs.engine.access import find_among
 from django_jobs.engine.control.acts import cancel_job, retry_job
 from django_jobs.engine.insight.status import MAX_RESULTS, describe, for_list
@@ -119,15 +118,12 @@ class JobPageSerializer(serializers.Serializer[Any]):
 class MethodView(JobsView):
     """One call by POST, answered with ``{"message": …}``. It takes JSON, or the fields of a form or of the query."""
 
-    throttle: str
+    call: Call
     fields: tuple[str, ...] = ("job_id",)
-    #: The serializers of the body, where that has one, and of the message that is answered.
-    takes: ClassVar[Any] = None
-    answer: ClassVar[Any] = None
     parser_classes: Any = (*JobsView.parser_classes, FormParser, MultiPartParser)
     renderer_classes = [JSONRenderer]
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         """Do what the method is for, and return the message of the answer."""
         raise NotImplementedError
 
@@ -135,10 +131,7 @@ class MethodView(JobsView):
         """Check the names of the fields, make the call and answer with its message."""
         fields = arguments_of(request)
         refuse_unknown(fields, self.fields)
-        return Response({"message": self.call(fields, request.user)})
-
-    def throttle_scope_of(self, request: Any) -> str:
-        return self.throttle
+        return Response({"message": self.answer(fields, request.user)})
 
     def get_queryset(self) -> JobQuerySet:
         """Return the jobs that the user may know of."""
@@ -158,7 +151,7 @@ class MethodView(JobsView):
         return super().perform_content_negotiation(request, force=True)
 
     def get_exception_handler(self) -> Any:
-        return answer
+        return told_of
 
 
 class ReadingView(MethodView):
@@ -182,7 +175,7 @@ EXC_TYPES: Final = {
 }
 
 
-def answer(error: Exception, _context: Mapping[str, Any]) -> Response | None:
+def told_of(error: Exception, _context: Mapping[str, Any]) -> Response | None:
     """Return the answer to an exception; None for one that a client must not be told of, which is raised again."""
     problem = problem_of(error)
     if problem is None:
@@ -214,12 +207,10 @@ def _joined(texts: Any) -> str:
 class SubmitJob(MethodView):
     """Submit a job."""
 
-    throttle = "submit"
-    takes = SubmissionSerializer
-    answer = ToldSerializer
+    call = Call("submit", SubmissionSerializer, {200: ToldSerializer})
     fields = tuple(SubmissionSerializer().fields)
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         serializer = SubmissionSerializer(data=with_objects(fields))
         serializer.is_valid(raise_exception=True)
         return _told(jobs.reread(jobs.submit(serializer, user)), SUBMITTED)
@@ -228,10 +219,9 @@ class SubmitJob(MethodView):
 class CancelJob(MethodView):
     """Cancel a job that waits; ask one that runs to stop."""
 
-    throttle = "cancel"
-    answer = ToldSerializer
+    call = Call("cancel", answers={200: ToldSerializer})
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         job = cancel_job(self.find_job(fields), user=user)
         return _told(job, "Job canceled" if job.status == Status.CANCELED else "Cancellation requested")
 
@@ -239,31 +229,28 @@ class CancelJob(MethodView):
 class RetryJob(MethodView):
     """Give a job that failed a new life."""
 
-    throttle = "cancel"
-    answer = ToldSerializer
+    call = Call("cancel", answers={200: ToldSerializer})
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         return _told(retry_job(self.find_job(fields), user=user), "Job queued for retry")
 
 
 class GetJobStatus(ReadingView):
     """What a job does now."""
 
-    throttle = "status"
-    answer = JobSerializer
+    call = Call("status", answers={200: JobSerializer})
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         return describe(self.find_job(fields), user=user).as_dict()
 
 
 class GetJobHistory(ReadingView):
     """What happened to a job, in order."""
 
-    throttle = "status"
-    answer = HistorySerializer
+    call = Call("status", answers={200: HistorySerializer})
     fields = ("job_id", "after")
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         job = self.find_job(fields)
         parameters = HistoryParameters(data={"after": fields.get("after") or 0})
         parameters.is_valid(raise_exception=True)
@@ -275,12 +262,11 @@ class GetJobHistory(ReadingView):
 class ListJobs(ReadingView):
     """A page of jobs, newest first; takes the filters of the REST list."""
 
-    throttle = "list"
-    answer = JobPageSerializer
+    call = Call("list", answers={200: JobPageSerializer})
     filterset_class = JobListFilter
     fields = (*JobListFilter.base_filters, "limit", "offset", "fields")
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         results = asks_for_results(fields)
         limit, offset = read_range(fields, MAX_RESULTS if results else MAX_LIMIT)
         query = as_query(fields)
@@ -295,11 +281,10 @@ class ListJobs(ReadingView):
 class GetJobMetrics(ReadingView):
     """How jobs are doing."""
 
-    throttle = "metrics"
-    answer = MetricsSerializer
+    call = Call("metrics", answers={200: MetricsSerializer})
     fields = ("organization",)
 
-    def call(self, fields: dict[str, Any], user: Any) -> Any:
+    def answer(self, fields: dict[str, Any], user: Any) -> Any:
         return metrics_of(fields.get("organization"), user)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db.models import QuerySet
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
@@ -29,6 +30,8 @@ class JobsPagination(LimitOffsetPagination):
 
     default_limit = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
+    #: The parameters of the address that are read here.
+    parameters: tuple[str, ...] = ("limit", "offset")
     #: What a list that is longer has for what lies farther away; an empty text where nothing reaches that.
     farther = ""
     is_capped = False
@@ -69,14 +72,8 @@ class JobsPagination(LimitOffsetPagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         described: dict[str, Any] = super().get_paginated_response_schema(schema)
-        described["required"] = ["count", "next", "previous", "results"]
-        # An example page is made of the fields' examples, so each field has one, and they agree.
-        described["properties"]["count"]["example"] = MAX_OFFSET
-        described["properties"]["count_capped"] = {
-            "type": "boolean",
-            "example": True,
-            "description": f"There are more than {MAX_OFFSET}; only then is this here.",
-        }
+        text = f"There are more than {MAX_OFFSET}; only then is this here."
+        described["properties"]["count_capped"] = {"type": "boolean", "description": text}
         return described
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
@@ -97,6 +94,7 @@ class JobsPagination(LimitOffsetPagination):
 class JobListPagination(JobsPagination):
     """Split a list of jobs into pages, smaller ones where the results are asked for."""
 
+    parameters = ("limit", "offset", "fields")
     farther = _OLDER_JOBS
 
     def max_limit_of(self, parameters: Any) -> int:
@@ -118,30 +116,25 @@ def asks_for_results(parameters: Any) -> bool:
     return bool(asked)
 
 
+class RangeSerializer(serializers.Serializer[Any]):
+    """Which rows a page has."""
+
+    limit = serializers.IntegerField(min_value=1, default=DEFAULT_LIMIT)
+    offset = serializers.IntegerField(min_value=0, default=0)
+
+
 def read_range(parameters: Any, max_limit: int, farther: str = _OLDER_JOBS) -> tuple[int, int]:
     """Return (limit, offset) of a request, the limit cut to ``max_limit``.
 
-    ValidationError names what is no number, a limit below 1, and an offset that is negative or beyond MAX_OFFSET; of
-    such a one it says what reaches those rows.
+    ValidationError names what is no number or too small, and an offset beyond MAX_OFFSET; of such a one it says what
+    reaches those rows.
     """
-    errors: dict[str, list[str]] = {}
-    limit = _number(parameters.get("limit"), DEFAULT_LIMIT)
-    offset = _number(parameters.get("offset"), 0)
-    if limit is None or limit < 1:
-        errors["limit"] = [say("Give a number from 1 to %(most)d.", code="out_of_range", most=max_limit)]
-    if offset is None or offset < 0:
-        errors["offset"] = [say("Give a number from 0 to %(most)d.", code="out_of_range", most=MAX_OFFSET)]
-    elif offset > MAX_OFFSET:
+    given = {name: parameters[name] for name in ("limit", "offset") if parameters.get(name) not in (None, "")}
+    page = RangeSerializer(data=given)
+    page.is_valid(raise_exception=True)
+    limit, offset = page.validated_data["limit"], page.validated_data["offset"]
+    if offset > MAX_OFFSET:
         more = f"; {farther}" if farther else ""
-        errors["offset"] = [say("At most %(most)d%(more)s.", code="too_large", most=MAX_OFFSET, more=more)]
-    if errors or limit is None or offset is None:
-        raise ValidationError(errors)
+        text = say("At most %(most)d%(more)s.", code="too_large", most=MAX_OFFSET, more=more)
+        raise ValidationError({"offset": [text]})
     return min(limit, max_limit), offset
-
-
-def _number(given: Any, default: int) -> int | None:
-    text = str(given).strip() if given is not None else ""
-    if not text:
-        return default
-    digits = text.removeprefix("-")
-    return int(text[:20]) if digits.isascii() and digits.isdecimal() else None

@@ -14,7 +14,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView
+from django_jobs.api.base import Call, RowsView, jobs_seen_by
 from django_jobs.api.fields import (
     FlagFilter,
     ListFilter,
@@ -26,7 +26,6 @@ from django_jobs.api.fields import (
     fields_of,
 )
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.api.scope import jobs_seen_by
 from django_jobs.engine.access import key_in, may_view, organizations_named, unknown_organization
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.schedules.definitions import (

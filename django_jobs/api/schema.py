@@ -108,7 +108,7 @@ class MethodSchema(JobsSchema):
 
     def get_override_parameters(self) -> list[Any]:
         view = self.view
-        if view.takes:
+        if view.call.takes:
             return []
         listed = {item["name"]: item for item in filter_parameters(getattr(view, "filterset_class", None))}
         listed |= {item["name"]: item for item in JobListPagination().get_schema_operation_parameters(view)}
@@ -122,13 +122,10 @@ class MethodSchema(JobsSchema):
             for name in view.fields
         ]
 
-    def get_request_serializer(self) -> Any:
-        return self.view.takes
-
     def get_response_serializers(self) -> Any:
         errors = {code: OpenApiResponse(MethodErrorSerializer, text) for code, text in ERRORS.items()}
         return {
-            200: _message(type(self.view).__name__, self.view.answer),
+            200: _message(type(self.view).__name__, self.view.call.answers[200]),
             400: OpenApiResponse(MethodErrorSerializer, "What is wrong."),
             **errors,
         }

@@ -63,7 +63,7 @@ def test_a_mistake_is_told_on_a_page(subtests: pytest.Subtests, broker: MemoryBr
             assert (answer.status_code, "navbar-brand" in answer.content.decode()) == (400, True)
 
 
-@pytest.mark.parametrize("query", [{"status": "Sleeping"}, {"organization": "nobody"}, {"created_after": "yesterday"}])
+@pytest.mark.parametrize("query", [{"status": "Sleeping"}, {"organization": "nobody"}, {"job_id": "a/b"}])
 def test_a_wrong_filter_is_told_on_a_page(client: APIClient, query: dict[str, str]) -> None:
     answer = client.get("/api/jobs/", query, HTTP_ACCEPT="text/html")
     assert (answer.status_code, list(answer.data), "navbar-brand" in answer.content.decode()) == (400, [*query], True)

@@ -31,7 +31,6 @@ BAD_QUERIES: Final[list[tuple[dict[str, Any], str]]] = [
     ({"limit": "-5"}, "limit"),
     ({"limit": "many"}, "limit"),
     ({"limit": "1.5"}, "limit"),
-    ({"limit": "\u0663"}, "limit"),
     ({"offset": "-1"}, "offset"),
     ({"offset": "10001"}, "offset"),
     ({"offset": "9" * 5000}, "offset"),

@@ -68,7 +68,7 @@ def test_results_may_be_asked_for_a_few_jobs_at_a_time(
     assert (told["limit"], told["jobs"][0]["result"], len(told["jobs"])) == (20, {"n": 20}, 20)
 
 
-@pytest.mark.parametrize("limit", ["100", "101", "9" * 5000])
+@pytest.mark.parametrize("limit", ["100", "101", "9" * 500])
 def test_a_larger_page_than_there_are_is_cut(
     client: APIClient, kind: JobType, organization: Organization, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
