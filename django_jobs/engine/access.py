@@ -452,6 +452,8 @@ def cause_of(error: BaseException) -> BaseException:
 
 #: Of a number that every database can compare with a primary key.
 MAX_DIGITS: Final = 18
+#: No database has a larger whole number for a key.
+MAX_WHOLE: Final = 2**63
 
 
 def key_in(text: str) -> int | None:
@@ -499,12 +501,8 @@ def find_organization_pk(organization: Any, user: Any = None) -> Any:
     rows = database.rows(model) if seen is None else seen
     field = "pk" if isinstance(organization, model) else jobs_settings.ORGANIZATION_ID_FIELD
     key = organization.pk if isinstance(organization, model) else organization
-    try:
-        # PostgreSQL fails at NUL, and the caller's transaction with it.
-        is_asked = not isinstance(key, str) or is_storable_text(key)
-        pk = rows.filter(**{field: key}).values_list("pk", flat=True).first() if is_asked else None
-    except (TypeError, ValueError, ValidationError):  # no value of that field at all
-        pk = None
+    value = id_value(str(field), key)
+    pk = None if value is None else rows.filter(**{field: value}).values_list("pk", flat=True).first()
     if pk is None:
         raise JobNotFound(unknown_organization(key))
     return pk
@@ -529,25 +527,26 @@ def organizations_named(names: set[str], user: Any, *, is_trusted: bool = False)
     seen = None if is_trusted else organizations_seen_by(user)
     rows = database.rows(get_organization_model()) if seen is None else seen
     field = str(jobs_settings.ORGANIZATION_ID_FIELD)
-    keys = {name: key for name in names if (key := _key(field, name)) is not None}
+    keys = {name: key for name in names if (key := id_value(field, name)) is not None}
     if not keys:
         return {}
     keys_by_id = dict(rows.filter(**{f"{field}__in": set(keys.values())}).values_list(field, "pk"))
     return {name: keys_by_id[key] for name, key in keys.items() if key in keys_by_id}
 
 
-def _key(field: str, text: str) -> Any:
-    """The value of the id field that a text stands for; None when the field cannot have it."""
-    if not text or not is_storable_text(text):
+def id_value(field: str, given: Any) -> Any:
+    """Return the value of the organizations' id field that somebody means; None where the field cannot have it."""
+    # PostgreSQL fails at NUL, and the caller's transaction with it.
+    if given is None or (isinstance(given, str) and not (given and is_storable_text(given))):
         return None
     meta = get_organization_model()._meta
     column: Any = meta.pk if field == "pk" else meta.get_field(field)
     try:
-        value = column.to_python(text)
-        column.run_validators(value)
+        value = column.to_python(given)
     except (ValidationError, ValueError, TypeError, OverflowError):
         return None
-    return value
+    is_too_large = isinstance(value, int) and not -MAX_WHOLE <= value < MAX_WHOLE  # which SQLite's driver cannot send
+    return None if is_too_large else value
 
 
 def unknown_organization(name: Any) -> str:

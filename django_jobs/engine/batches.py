@@ -8,8 +8,9 @@ import functools
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from django.db import Error
@@ -30,7 +31,7 @@ from django_jobs.engine.store.database import fresh_reads, store
 from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.engine.submission import same_work, submit, targets
 from django_jobs.engine.submission.targets import belongs
-from django_jobs.engine.submission.values import Errors, SubmissionFields, max_parameters_bytes
+from django_jobs.engine.submission.values import Errors, SubmissionFields
 from django_jobs.exceptions import (
     BatchNotFound,
     InvalidSubmission,
@@ -74,8 +75,8 @@ def change(batch: Batch, write: Callable[[Batch, dt.datetime], None], *fields: s
         return end_owned(row)
 
     row = database.in_transaction(run)
-    for field in Batch._meta.concrete_fields:
-        setattr(batch, field.attname, getattr(row, field.attname))
+    for column in Batch._meta.concrete_fields:
+        setattr(batch, column.attname, getattr(row, column.attname))
 
 
 # How often this process looks whether a batch whose jobs end here has ended.
@@ -160,18 +161,13 @@ def count_in_tick() -> int:
     pks = list(dict.fromkeys(due.values_list("batch_id", flat=True)[:READ_AT_ONCE]))
     total = 0
     for some in _portions(pks):
-        _forget_changes(some)
+        # What is noted of batches that were deleted goes, too: their jobs may end after them.
+        if gone := set(some) - set(Batch.primary.filter(pk__in=some).values_list("pk", flat=True)):
+            BatchChange.primary.filter(batch_id__in=gone).delete()
         total += _count(some, only_ends=False)
         if time.monotonic() >= until:
             break
     return total
-
-
-def _forget_changes(pks: Sequence[int]) -> None:
-    """Delete what is noted of batches that were deleted: their jobs may end after them."""
-    gone = set(pks) - set(Batch.primary.filter(pk__in=pks).values_list("pk", flat=True))
-    if gone:
-        BatchChange.primary.filter(batch_id__in=gone).delete()
 
 
 def _look(pks: Sequence[int]) -> int:
@@ -197,7 +193,7 @@ def _count(pks: Sequence[int], *, only_ends: bool) -> int:
     others = [] if only_ends else sorted(set(pks).difference(*ending.values()))
     count = 0
     if others:
-        count += len(database.in_transaction(functools.partial(_add_up_others, others)))
+        count += len(database.in_transaction(functools.partial(_add_up, others, are_owned=False)))
     # Tenant by tenant: what follows a batch asks the access policy, and may wait for a submission of the same work.
     for organization_pk, some in ending.items():
         try:
@@ -234,19 +230,17 @@ def _look_at(pks: Sequence[int]) -> list[_Seen]:
 
 def _end_all(pks: Sequence[int]) -> list[Batch]:
     ask_ahead_of_ending(pks)
-    return database.in_transaction(functools.partial(_end_owned, pks))
+    return database.in_transaction(functools.partial(_add_up, pks, are_owned=True))
 
 
-def _end_owned(pks: Sequence[int]) -> list[Batch]:
-    """Add up and end batches to which nobody adds a job at this moment, nor will before the transaction ends."""
-    owned = store().own_batches(sorted(pks))
-    _looks.put_off(set(pks) - set(owned))
-    return _write_counts(owned, database.now(), are_owned=True)
-
-
-def _add_up_others(pks: Sequence[int]) -> list[Batch]:
-    free = list(database.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
-    return _write_counts(free, database.now(), are_owned=False)
+def _add_up(pks: Sequence[int], *, are_owned: bool) -> list[Batch]:
+    """Add up batches, and end those that ``are_owned``: nobody adds a job to them before the transaction ends."""
+    if are_owned:
+        free = store().own_batches(sorted(pks))
+        _looks.put_off(set(pks) - set(free))
+    else:
+        free = list(database.locked(Batch.primary.filter(pk__in=pks), skip=True).values_list("pk", flat=True))
+    return _write_counts(free, database.now(), are_owned=are_owned)
 
 
 def add_up_owned(batch: Batch) -> Batch:
@@ -358,7 +352,10 @@ def create_batch(
 
     Raises InvalidSubmission, whose ``errors`` name each field, and PermissionDenied.
     """
-    tenant = _tenant(organization)
+    errors = Errors()
+    tenant = targets.read_organization(organization, errors)
+    if tenant is None:
+        raise errors.refusal()
     if not _is_title(name):
         raise InvalidSubmission(
             {"name": [say("Give a text of up to %(most)d characters.", code="too_long", most=MAX_NAME)]}
@@ -391,14 +388,6 @@ def create_batch(
 
 def _is_title(name: object) -> bool:
     return isinstance(name, str) and len(name) <= MAX_NAME and is_storable_text(name)
-
-
-def _tenant(organization: Any) -> Any:
-    errors = Errors()
-    tenant = targets.read_organization(organization, errors)
-    if tenant is None:
-        raise errors.refusal()
-    return tenant
 
 
 def _check_tenant(tenant: Any, user: Any) -> None:
@@ -452,27 +441,24 @@ def describe_batches(batches: Sequence[Batch]) -> list[BatchStatus]:
     flying = _in_flight([batch.pk for batch in batches if batch.ended < batch.total])
     names = recent_ids({batch.organization_id: batch.organization_name for batch in batches})
     jobs = _job_ids([pk for batch in batches for pk in (batch.then_job_id, batch.on_failure_job_id) if pk is not None])
-    return [_describe(batch, flying.get(batch.pk, _NONE), names[batch.organization_id], jobs) for batch in batches]
+    return [_describe(batch, flying[batch.pk], names[batch.organization_id], jobs) for batch in batches]
 
 
+@dataclass(slots=True)
 class _Flying:
     """What is queued or running of a batch."""
 
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.started_at: Any = None
-
-
-_NONE = _Flying()
+    counts: Counter[str] = field(default_factory=Counter)
+    started_at: Any = None
 
 
 def _in_flight(pks: Sequence[int]) -> dict[int, _Flying]:
     """Read what is in flight, which is never much, whatever batch it is of."""
-    flying_by_batch: dict[int, _Flying] = {}
+    flying_by_batch: dict[int, _Flying] = defaultdict(_Flying)
     rows = Job.primary.filter(status__in=sorted(IN_FLIGHT), queued_at__isnull=False, batch_id__in=pks).order_by()
     for pk, status, started_at in rows.values_list("batch_id", "status", "started_at") if pks else ():
-        flying = flying_by_batch.setdefault(pk, _Flying())
-        flying.counts[status] = flying.counts.get(status, 0) + 1
+        flying = flying_by_batch[pk]
+        flying.counts[status] += 1
         if status == Status.RUNNING and started_at is not None:
             flying.started_at = min(flying.started_at or started_at, started_at)
     return flying_by_batch
@@ -488,7 +474,7 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
     counts |= {str(status): max(0, getattr(batch, column)) for status, column in COUNTED.items()}
     left = max(0, batch.total - sum(counts.values()))
     for status in IN_FLIGHT:  # they may have moved on since the row was read
-        counts[status] = min(left, flying.counts.get(status, 0))
+        counts[status] = min(left, flying.counts[status])
         left -= counts[status]
     counts[Status.PENDING] = left
     return BatchStatus(
@@ -502,7 +488,7 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
         by_status=counts,
         progress=_progress(batch),
         created_at=batch.created_at,
-        started_at=_earliest(batch.started_at, flying.started_at),
+        started_at=min(filter(None, (batch.started_at, flying.started_at)), default=None),
         closed_at=batch.closed_at,
         completed_at=batch.completed_at,
         then_job=jobs.get(batch.then_job_id or 0),
@@ -510,10 +496,6 @@ def _describe(batch: Batch, flying: _Flying, organization: str, jobs: dict[int, 
         fault=batch.fault,
         refused=batch.refused,
     )
-
-
-def _earliest(*moments: Any) -> Any:
-    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _progress(batch: Batch) -> int:
@@ -569,8 +551,9 @@ def stored_ending(name: str, given: object) -> dict[str, Any] | None:
     values = _values(name, given)
     if not values:
         return None
+    max_bytes, job_type = int(jobs_settings.MAX_PARAMETERS_BYTES) + 8192, values["job_type"]
     try:
-        text: dict[str, Any] = encoded({**values, "job_type": _name_of(values["job_type"])}, name, _max_bytes())[1]
+        text: dict[str, Any] = encoded({**values, "job_type": getattr(job_type, "pk", job_type)}, name, max_bytes)[1]
     except NotStorable as error:
         raise InvalidSubmission({name: [said(error)]}) from error
     return text
@@ -588,14 +571,6 @@ def _values(name: str, given: object) -> dict[str, Any]:
         text = f"It takes no %(names)s; known are {', '.join(sorted(_TAKEN))}."
         raise InvalidSubmission({name: [say(text, code="unknown_field", names=", ".join(unknown))]})
     return dict(given)
-
-
-def _name_of(job_type: Any) -> Any:
-    return getattr(job_type, "pk", job_type)
-
-
-def _max_bytes() -> int:
-    return max_parameters_bytes() + 8192
 
 
 def follow_ending(batch: Batch) -> bool:

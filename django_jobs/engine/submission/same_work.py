@@ -254,8 +254,14 @@ def replace_jobs(pks: Collection[int], request: PreparedJob) -> dict[int, Job]:
 def _replace(pks: Sequence[int], request: PreparedJob) -> dict[int, Job]:
     rows = Job.primary.all()
     found = [job for job in database.locked(rows.filter(pk__in=pks)) if job.status not in UNSUCCESSFUL]
-    waiting = [job for job in found if job.status in AWAITING_TURN and not _has_started(job)]
-    kept = {job.pk: job for job in found if job not in waiting and _is_repeated(job, request.job)}
+    # With the values that they have no handler began. An interruption empties ``started_at``, and so does a retry by
+    # hand; but the next attempt goes on from the steps and the checkpoint of the last one.
+    unstarted = [job for job in found if job.started_at is None and not job.begun_attempt]
+    waiting = [job for job in unstarted if job.status in AWAITING_TURN]
+    asked = request.job.input_parameters
+    others = [job for job in found if job not in waiting]
+    # An earlier attempt of the running job submitted just these.
+    kept = {job.pk: job for job in others if is_own(job) and canonical(job.input_parameters) == canonical(asked)}
     if not waiting:
         return kept
     now = database.now()
@@ -270,18 +276,6 @@ def _replace(pks: Sequence[int], request: PreparedJob) -> dict[int, Job]:
     if any(job.ready_at and not job.is_delayed for job in replaced.values()):
         database.once_on_commit(dispatcher.wake)
     return kept | replaced
-
-
-def _is_repeated(job: Job, asked: Job) -> bool:
-    """Return whether an earlier attempt of the running job submitted just this."""
-    return is_own(job) and canonical(job.input_parameters) == canonical(asked.input_parameters)
-
-
-def _has_started(job: Job) -> bool:
-    """Return whether a handler began with the values that the job has. An interruption empties ``started_at``, and so
-    does a retry by hand; but the next attempt goes on from the steps and the checkpoint of the last one.
-    """
-    return job.started_at is not None or job.begun_attempt > 0
 
 
 def _write(waiting: Sequence[Job], asked: Job, now: dt.datetime, actor: Actor) -> None:

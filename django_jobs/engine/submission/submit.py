@@ -15,6 +15,7 @@ from django.db import OperationalError
 from django.db.models import Model
 from django.utils.translation import gettext_noop as _
 
+from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers, timing, transitions
 from django_jobs.engine.access import get_policy, owner_of
 from django_jobs.engine.claimed_job import current_job
@@ -41,7 +42,6 @@ from django_jobs.engine.submission.values import (
     SubmissionFields,
     cause_of,
     check_fields,
-    max_parameters_bytes,
     refuse_unknown,
     shown,
 )
@@ -143,7 +143,7 @@ def submit_or_find(
         fields, authorizer = check_fields(given, errors), Authorizer(user, is_code=is_code)
         for trial in range(MAX_TRIES):
             try:
-                own = errors.copy()
+                own = Errors(errors)
                 request = _build(targets.read_targets(job_type, organization, own, authorizer), fields, user, own)
                 requests[:] = [request]
                 if request.existing is not None:
@@ -270,11 +270,15 @@ def submit_jobs(submissions: Iterable[Mapping[str, Any]], *, user: Any = None) -
         return submission.jobs
 
 
-def as_list(submissions: object) -> list[Any]:
-    if isinstance(submissions, str | bytes | Mapping) or not isinstance(submissions, Iterable):
-        text = say("Give a list of submissions, each an object (a dict).", code="not_a_list")
-        raise InvalidSubmission({"non_field_errors": [text]})
-    return list(submissions)
+def as_list(
+    given: object,
+    field: str = "non_field_errors",
+    problem: str = say("Give a list of submissions, each an object (a dict).", code="not_a_list"),
+) -> list[Any]:
+    """Return what is given as a list. Raises InvalidSubmission for the field where it is something else."""
+    if isinstance(given, str | bytes | Mapping | Model) or not isinstance(given, Iterable):
+        raise InvalidSubmission({field: [problem]})
+    return list(given)
 
 
 def _build_all(items: Sequence[Any], requests: list[PreparedJob], errors: dict[int, Errors], user: Any) -> None:
@@ -297,7 +301,7 @@ def _build_all(items: Sequence[Any], requests: list[PreparedJob], errors: dict[i
 def _check_items(items: Sequence[Any], errors: dict[int, Errors]) -> dict[int, Fields]:
     """Return the values of all that are objects."""
     fields: dict[int, Fields] = {}
-    max_bytes = max_parameters_bytes()
+    max_bytes = int(jobs_settings.MAX_PARAMETERS_BYTES)
     for place, item in enumerate(items):
         own = Errors()
         if isinstance(item, Mapping):
@@ -393,7 +397,9 @@ def submit_for_each(
     the user has no part in one of the organizations.
     """
     refuse_unknown("submit_for_each", keywords)
-    return submit_each(job_type, _as_list(organizations), {**keywords, "parameters": parameters}, user)
+    problem = say("Give a list of organizations: ids, instances, or a queryset.", code="not_a_list")
+    wanted = as_list(organizations, "organizations", problem)
+    return submit_each(job_type, wanted, {**keywords, "parameters": parameters}, user)
 
 
 def submit_each(
@@ -413,26 +419,16 @@ def submit_each(
         if errors:
             raise errors.refusal()
         builder = Builder(user)
-        requests += [builder.build(_own_fields(fields, item, run_at), item, place) for place, item in enumerate(found)]
+        for place, item in enumerate(found):
+            moment = {} if run_at is None else {"run_at": run_at(item.organization)}
+            own = replace(fields, columns={**fields.columns, **moment}) if moment else fields
+            requests.append(builder.build(own, item, place))
         skipped: dict[int, str] = {}
         _judge_each(requests, skipped, user)
         _store_each([request for request in requests if request.place not in skipped], skipped)
         submission.jobs = [request.existing or request.job for request in requests if request.place not in skipped]
         names = {place: id_of(requests[place].targets.organization) for place in sorted(skipped)}
         return ForEach(submission.jobs, {name: skipped[place] for place, name in names.items()})
-
-
-def _own_fields(fields: Fields, found: Targets, run_at: Callable[[Any], dt.datetime] | None) -> Fields:
-    if run_at is None:
-        return fields
-    return replace(fields, columns={**fields.columns, "run_at": run_at(found.organization)})
-
-
-def _as_list(organizations: object) -> list[Any]:
-    if isinstance(organizations, str | bytes | Mapping | Model) or not isinstance(organizations, Iterable):
-        text = say("Give a list of organizations: ids, instances, or a queryset.", code="not_a_list")
-        raise InvalidSubmission({"organizations": [text]})
-    return list(organizations)
 
 
 def _read(job_type: object, wanted: Sequence[Any], errors: Errors, authorizer: Authorizer) -> list[Targets]:
@@ -475,7 +471,7 @@ def _judge(
     """
     same_work.give_back([request for request in requests if not errors.get(request.place)])
     asked = [item for item in requests if item.existing is None or item.fields.on_duplicate == "replace"]
-    known = targets.read_references(asked, user)
+    batches, parents = targets.read_named_batches(asked, user), targets.read_parents(asked, user)
     active: dict[Any, bool] = {}
     validated, problems = ("", 0), dict[str, list[str]]()
     for request in database.heard(asked):
@@ -495,7 +491,7 @@ def _judge(
         if request.fields.unique_key is not None and not request.window:  # nothing is unique in no time at all
             text = say("It needs a deduplication_window of more than 0 seconds to be unique in.", code="needs_window")
             own["unique_key"] = [text]
-        targets.check_references(request, known, own)
+        targets.check_references(request, parents, batches, own)
         if "parameters" not in own:
             if (kind.type_name, id(given)) != validated:  # it is one object, where all get the same
                 validated, problems = (kind.type_name, id(given)), parameters.validate(kind.type_name, given)
@@ -713,7 +709,12 @@ def insert_jobs(requests: Sequence[PreparedJob], *, refuses: bool = True) -> Non
 def _insert_all(requests: Sequence[PreparedJob], *, refuses: bool) -> None:
     store().lock_keys([request.job.job_hash for request in requests if request.window])
     _release_superseded(requests)
-    _find_duplicates(requests, refuses=refuses)
+    for request in requests:
+        request.existing = None
+    _find_existing(requests)
+    for request in requests:
+        if refuses and request.existing is not None and _refuses(request, request.existing):
+            raise DuplicateJob(request.existing, request.place)
     fresh = [request for request in requests if request.existing is None]
     targets.lock_batches(_batches_of(fresh))
     store().insert_many(fresh)
@@ -728,15 +729,6 @@ def _release_superseded(requests: Sequence[PreparedJob]) -> None:
     if superseded:
         store().lock_keys([job.job_hash for job in superseded])
         same_work.release_keys(superseded)
-
-
-def _find_duplicates(requests: Sequence[PreparedJob], *, refuses: bool) -> None:
-    keys = {request.job.job_hash for request in requests if request.window}
-    found = same_work.find_duplicates(keys) if keys else {}
-    for request in requests:
-        request.existing = found.get(request.job.job_hash) if request.window else None
-        if refuses and request.existing is not None and _refuses(request, request.existing):
-            raise DuplicateJob(request.existing, request.place)
 
 
 def _batches_of(requests: Iterable[PreparedJob]) -> list[int]:

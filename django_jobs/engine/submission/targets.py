@@ -9,16 +9,23 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import observers, organizations
-from django_jobs.engine.access import AccessPolicy, get_policy, holds, may_hide_jobs, may_view, organizations_seen_by
+from django_jobs.engine.access import (
+    AccessPolicy,
+    get_policy,
+    holds,
+    id_value,
+    may_hide_jobs,
+    may_view,
+    organizations_seen_by,
+)
 from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job, submitter
 from django_jobs.engine.job_types import types
@@ -41,8 +48,6 @@ from django_jobs.texts import say
 
 #: What is equal names the same.
 _PLAIN: Final = frozenset({str, int, uuid.UUID})
-#: No database has a larger whole number for a key.
-MAX_WHOLE: Final = 2**63
 
 
 def key_of_pair(job_type: object, organization: object) -> tuple[object, ...]:
@@ -57,7 +62,7 @@ def _identity(named: object) -> tuple[object, object]:
     return type(named), value if type(value) in _PLAIN else id(named)
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Return whether it is a text that can be stored, and not an empty one."""
     return isinstance(value, str) and bool(value) and is_storable_text(value)
 
@@ -65,7 +70,7 @@ def is_name(value: object) -> bool:
 def key_of_kind(job_type: object) -> str | None:
     """Return the name by which a type is found; None for what cannot be one."""
     name = job_type.pk if isinstance(job_type, JobType) else job_type
-    return name if isinstance(name, str) and is_name(name) else None
+    return name if is_name(name) else None
 
 
 def may_be_id(organization: object) -> bool:
@@ -81,14 +86,9 @@ def key_of_tenant(organization: Any) -> tuple[str, Any] | None:
         return None if organization.pk is None else ("pk", organization.pk)
     if not may_be_id(organization) or (isinstance(organization, str) and not is_name(organization)):
         return None
-    name, meta = str(jobs_settings.ORGANIZATION_ID_FIELD), get_organization_model()._meta
-    field: Any = meta.pk if name == "pk" else meta.get_field(name)
-    try:
-        value = field.to_python(organization)
-    except ValidationError:  # no value that this kind of id could have
-        return None
-    is_too_large = isinstance(value, int) and not -MAX_WHOLE <= value < MAX_WHOLE  # which SQLite's driver cannot send
-    return None if is_too_large else (name, value)
+    name = str(jobs_settings.ORGANIZATION_ID_FIELD)
+    value = id_value(name, organization)
+    return None if value is None else (name, value)
 
 
 # What a submission names: its job type and its organization, as they are now, or what is wrong with the names.
@@ -633,15 +633,8 @@ def count_members(pks: Iterable[int]) -> None:
 # The jobs to wait for and the batch that a submission names.
 
 
-class References(NamedTuple):
-    """What exists of what submissions name: the jobs to wait for and the batches, by their ids."""
-
-    parents: Mapping[str, Job]
-    batches: Mapping[str, Batch]
-
-
-def read_references(requests: Sequence[PreparedJob], user: Any) -> References:
-    """Return what exists of what these name. Raises PermissionDenied for a batch to which the user may not add jobs."""
+def read_named_batches(requests: Sequence[PreparedJob], user: Any) -> Mapping[str, Batch]:
+    """Return the batches that exist of those that these name, by id. Raises PermissionDenied where one is not open."""
     wanted = {item.fields.batch.pk for item in requests if item.fields.batch is not None}
     rows = Batch.primary.filter(pk__in=wanted).defer("then", "on_failure", "fault") if wanted else ()
     batches = {batch.batch_id: batch for batch in rows}
@@ -653,25 +646,26 @@ def read_references(requests: Sequence[PreparedJob], user: Any) -> References:
         if not may_add(user, batch, organization):
             text = say(_("You may not add jobs to %(batch)s."), code="not_owner", batch=batch.batch_id)
             raise PermissionDenied(text)
-    return References(_read_parents(requests, user), batches)
+    return batches
 
 
-def check_references(request: PreparedJob, known: References, errors: Errors) -> None:
-    """Note what is wrong with the jobs and the batch that a request names."""
+def check_references(
+    request: PreparedJob, parents: Mapping[str, Job], batches: Mapping[str, Batch], errors: Errors
+) -> None:
+    """Note what is wrong with the jobs and the batch that a request names; ``parents`` and ``batches`` exist.
+
+    Whether the batch still takes jobs is asked under its lock, when the job is stored.
+    """
     if request.fields.parents:
-        _check_parents(request, known.parents, errors)
-    if request.fields.batch is not None:
-        _check_batch(request.fields.batch.batch_id, request.targets, known.batches, errors)
+        _check_parents(request, parents, errors)
+    if (named := request.fields.batch) is not None:
+        batch = batches.get(named.batch_id)
+        if batch is None or batch.organization_id != request.targets.organization.pk:  # not told apart
+            text = "There is no batch %(batch)s in this organization."
+            errors["batch"] = [say(text, code="unknown_batch", batch=named.batch_id)]
 
 
-def _check_batch(name: str, found: Targets, known: Mapping[str, Batch], errors: Errors) -> None:
-    """Whether the batch still takes jobs is asked under its lock, when the job is stored."""
-    batch = known.get(name)
-    if batch is None or batch.organization_id != found.organization.pk:  # not told apart: it is none of theirs
-        errors["batch"] = [say("There is no batch %(batch)s in this organization.", code="unknown_batch", batch=name)]
-
-
-def _read_parents(requests: Iterable[PreparedJob], user: Any) -> dict[str, Job]:
+def read_parents(requests: Iterable[PreparedJob], user: Any) -> dict[str, Job]:
     """Return the jobs to wait for that exist, by id, without those that the policy hides from ``user``."""
     wanted = sorted({pk for request in requests for pk in request.parents})
     if not wanted:

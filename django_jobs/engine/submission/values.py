@@ -53,12 +53,6 @@ class Errors(dict[str, list[str]]):
             self.update({field: list(texts) for field, texts in others.items()})
             self.cause = cause_of([self.cause, others.cause])
 
-    def copy(self) -> Errors:
-        """Return a copy; adding to it does not change these errors."""
-        twin = Errors(self)
-        twin.cause = self.cause
-        return twin
-
     def refusal(self) -> InvalidSubmission:
         """Return the exception to raise."""
         return self.cause(dict(self))
@@ -266,7 +260,7 @@ def check_fields(given: Mapping[str, Any], errors: Errors, max_bytes: int | None
 
     ``max_bytes`` is the setting MAX_PARAMETERS_BYTES, where it was read already.
     """
-    max_bytes = max_parameters_bytes() if max_bytes is None else max_bytes
+    max_bytes = int(jobs_settings.MAX_PARAMETERS_BYTES) if max_bytes is None else max_bytes
     text, parameters, is_canonical = _check_object(given.get("parameters"), "parameters", max_bytes, errors)
     metadata_text, metadata, _ = _check_object(given.get("metadata"), "metadata", MAX_METADATA_BYTES, errors)
     run_at = check_moment(given.get("run_at"), "run_at", errors)
@@ -307,11 +301,6 @@ def carrying(fields: Fields, carried: Mapping[str, str]) -> Fields:
 def _with_metadata(fields: Fields, metadata: Mapping[str, Any], text: str) -> Fields:
     columns, encoded_texts = {**fields.columns, "metadata": metadata}, {**fields.encoded, "metadata": text}
     return replace(fields, columns=columns, encoded=encoded_texts)
-
-
-def max_parameters_bytes() -> int:
-    """Return the setting."""
-    return int(jobs_settings.MAX_PARAMETERS_BYTES)
 
 
 def refuse_unknown(call: str, keywords: Iterable[str]) -> None:
