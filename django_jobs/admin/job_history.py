@@ -21,7 +21,7 @@ from django_jobs.admin.bar import Links, worker_jobs
 from django_jobs.admin.pages import OwnPages, View
 from django_jobs.admin.writing import NOTHING, actor, badge, block, brief_duration, line, moment, zone_text
 from django_jobs.engine.access import get_policy
-from django_jobs.engine.log_lines import Line
+from django_jobs.engine.execution.handler_logs import Line
 from django_jobs.models import AttemptLog, ExecutionLog, Job
 from django_jobs.statuses import AWAITING_RETRY, POSTPONED, TERMINAL, Status
 

@@ -31,8 +31,8 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from django_jobs import pools
 from django_jobs.broker.queues import complete, job_key, shown_foreign
 from django_jobs.conf import DEFAULT_POOL, jobs_settings
-from django_jobs.engine import claimed_job, machine, observers, timing
-from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine import claimed_job, observers, timing
+from django_jobs.engine.claimed_job import Claimed, uptime_seconds
 from django_jobs.engine.dispatch import dispatcher, in_flight
 from django_jobs.engine.execution import context, leases
 from django_jobs.engine.execution.claim import claim_jobs
@@ -255,7 +255,7 @@ class CheckpointRunner:
     """Stops a handler only when it calls its context: no other process watches it."""
 
     def __init__(self, claimed: Claimed, worker_name: str) -> None:
-        self.key = (claimed.pk, claimed.attempt)
+        self.key = claimed.key
         self.claimed = claimed
         self.worker_name = worker_name
         self.progress = context.ProgressBuffer(worker_name)
@@ -333,7 +333,7 @@ class CheckpointRunner:
     def _renew(self) -> None:
         if not self._is_noted:
             self._is_noted = self.key in leases.note_begun([self.key], [self.worker_name])
-        began = machine.uptime_seconds()
+        began = uptime_seconds()
         held = {(item.pk, item.attempt): item for item in leases.renew_leases([self.worker_name])}
         self._renewed = began
         self._renewal_due = time.monotonic() + float(jobs_settings.LEASE_SECONDS) / 6

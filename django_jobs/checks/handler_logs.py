@@ -8,7 +8,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.log_lines import DEFAULTS, read_limits
+from django_jobs.engine.execution.handler_logs import DEFAULTS, read_limits
 
 
 @register("django_jobs")

@@ -7,17 +7,14 @@ import contextvars
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from django_jobs.engine import machine
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
 from django_jobs.engine.store.values import JobRow
-
-if TYPE_CHECKING:
-    from django_jobs.engine.log_lines import LineBuffer
 
 # The job that this process has claimed, and the one whose handler runs in this context.
 #
@@ -26,6 +23,15 @@ if TYPE_CHECKING:
 
 
 Handler = Callable[[Any], Any]
+
+
+def uptime_seconds() -> float:
+    """Return the seconds since this machine started, with those for which it was suspended where its system tells.
+
+    Leases go by the database's clock, which does not stop while a worker's machine sleeps; ``time.monotonic`` does.
+    All processes of a machine have the same such clock.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(slots=True)
@@ -74,8 +80,8 @@ class Claimed:
     #: Its row as it was before the claim, with what its type says.
     row: JobRow
     given_back: GivenBack = field(default_factory=GivenBack)
-    #: A moment before the claim, on the clock of ``engine.machine``: its lease lasts at least from then on.
-    claimed_at: float = field(default_factory=machine.uptime_seconds)
+    #: A moment before the claim, on the clock of :func:`uptime_seconds`: its lease lasts at least from then on.
+    claimed_at: float = field(default_factory=uptime_seconds)
     #: Which of the sets that its process claimed it belongs to; 0: the process does not number them.
     set_number: int = 0
     #: Whether somebody canceled it while it waited for a slot, so that it must not begin.
@@ -84,8 +90,8 @@ class Claimed:
     interruption: Callable[[], type[BaseException] | None] = lambda: None
     #: Masks the sensitive values that its parameters had before its handler began, in texts.
     mask: Callable[[str], str] = str
-    #: What its handler writes to the log; None where that is not kept.
-    log_lines: LineBuffer | None = None
+    #: What its handler writes to the log, a ``LineBuffer``; None where that is not kept.
+    log_lines: Any = None
     #: What observers want called at its end (``engine.observers``).
     observed: Sequence[Callable[[Any], object]] = ()
 

@@ -64,7 +64,7 @@ class Worker(StoredModel):
     slots = models.PositiveSmallIntegerField(default=1)
     window = models.PositiveIntegerField(default=1)
     quick_types: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(default=dict, editable=False)
-    #: Where its processes can be looked for, and what tells them from later ones (``engine.machine``).
+    #: Where its processes can be looked for, and what tells them from later ones (``dispatch.window``).
     place = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
     processes = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     started_at = models.DateTimeField()

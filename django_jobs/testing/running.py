@@ -175,7 +175,7 @@ class _Runner:
     """
 
     def __init__(self, claimed: Claimed) -> None:
-        self._key = (claimed.pk, claimed.attempt)
+        self._key = claimed.key
         self._progress = ProgressBuffer(WORKER)
         self._lost = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -39,8 +40,7 @@ from django_jobs.worker import interruption, processes
 from django_jobs.worker.child_state import ChildState
 from django_jobs.worker.claims import Claims, Refiller
 from django_jobs.worker.housekeeper import Housekeeper
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.processes import RECYCLED, FailureTracker, ForkServer, WorkerFailed, code_of
+from django_jobs.worker.processes import RECYCLED, ForkServer, WorkerFailed, WorkerOptions, code_of
 from django_jobs.worker.shared import LoopStep, SharedSlots, StopRequest
 from django_jobs.worker.slots import make_slots
 
@@ -127,6 +127,41 @@ class StopRelay(threading.Thread):
                 logger.error("event=orphan_killed worker=%s job=%s", self._state.name, item.pk)
                 faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)  # nobody is left to store them
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+# For how long a worker may fail at its work.
+
+
+class FailureTracker:
+    """Knows since when a worker has failed at its work. A burst leaves after a while, any other worker never."""
+
+    def __init__(self, *, is_burst: bool) -> None:
+        self._seconds = timing.BURST_RETRY_SECONDS if is_burst else math.inf
+        self._since: float | None = None
+        self._log_next: dict[type[Exception], float] = {}
+
+    def succeeded(self) -> None:
+        """Note that the work succeeded."""
+        self._since = None
+        self._log_next.clear()
+
+    def is_to_be_logged(self, error: Exception) -> bool:
+        """Return whether to log a failure: the first of its kind since a success, and then one a minute."""
+        now = time.monotonic()
+        if now < self._log_next.get(type(error), -math.inf):
+            return False
+        self._log_next[type(error)] = now + timing.FAILURE_LOG_SECONDS
+        return True
+
+    def failed(self, error: Exception) -> None:
+        """Note a failure. Raises WorkerFailed when a burst has failed for too long.
+
+        It does so at once where the broker is another installation's, and where workers are suspended.
+        """
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if isinstance(error, ForeignBroker | WorkersSuspended) or now - self._since >= self._seconds:
+            raise WorkerFailed(code_of(error)) from error
 
 
 # A worker child's main loop: it takes tickets in sets, claims what it can start at once, runs it and settles it.

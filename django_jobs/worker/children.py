@@ -20,8 +20,7 @@ from django_jobs.engine.execution.leases import Loss
 from django_jobs.texts import Text, say
 from django_jobs.worker import processes
 from django_jobs.worker.interruption import SIGNAL
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.processes import REASONS, RECYCLED, STACKS_SIGNAL, AdoptedProcess, ForkServer
+from django_jobs.worker.processes import REASONS, RECYCLED, STACKS_SIGNAL, AdoptedProcess, ForkServer, WorkerOptions
 from django_jobs.worker.shared import LoopStep, OccupiedSlot, SharedSlots, StopRequest
 
 

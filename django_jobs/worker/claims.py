@@ -13,7 +13,7 @@ from django.db import Error, connections
 
 from django_jobs.engine import timing
 from django_jobs.engine.dispatch import dispatcher
-from django_jobs.engine.execution import claim, leases, shares
+from django_jobs.engine.execution import claim, leases
 from django_jobs.engine.execution.claim import claim_jobs
 from django_jobs.engine.ports import Ticket
 from django_jobs.engine.store import database
@@ -152,6 +152,7 @@ class Claims:
         self._refill = refill
         self._refilled = 0.0
         self._queues = served_by(state.options.queues)
+        self._most_urgent = max((queue.priority for queue in self._queues), default=int(Priority.LOW))
         #: Tickets that were claimed, and of which the broker need keep nothing once their jobs have ended.
         self.done: list[Ticket] = []
         self.expects_backlog = False
@@ -179,7 +180,7 @@ class Claims:
         """
         self.expects_backlog = False  # also where this fails
         try:
-            claimed = self._share(count, beside) if count >= shares.MIN_SHARE else 0
+            claimed = self._share(count, beside) if count >= claim.MIN_SHARE else 0
             if claimed is None:
                 self.expects_backlog = True
             else:
@@ -192,14 +193,14 @@ class Claims:
         """Have the broker filled before the child waits for tickets: who takes shares has it filled for nobody."""
         # Until then the refiller looks once more by itself.
         if time.monotonic() - self._refilled >= timing.SECOND_LOOK_SECONDS:
-            self._ask(max((queue.priority for queue in self._queues), default=Priority.LOW))
+            self._ask(self._most_urgent)
 
     def _ask(self, priority: int) -> None:
         self._refilled = time.monotonic()
         self._refill(priority)
 
     def _expect(self, claimed: int) -> None:
-        self.expects_backlog = claimed >= shares.MIN_SHARE and shares.are_possible()
+        self.expects_backlog = claimed >= claim.MIN_SHARE and store().passes_waypoints
 
     def _share(self, count: int, beside: Sequence[str]) -> int | None:
         """Claim a share; return how many jobs it has, or None while others take theirs."""
@@ -214,8 +215,7 @@ class Claims:
             def fits(job_types: Sequence[str]) -> int:
                 return self._state.fits([*beside, *job_types]) - len(beside)
 
-            taker = shares.Taker(self._state.name, fits, about_to_start)
-            found = shares.take_share(self._queues, count, taker)
+            found = claim.take_share(self._queues, count, self._state.name, fits, about_to_start)
             self._state.put(self._state.doubts.answered(noted, found or []))
         return None if found is None else len(found)
 

@@ -18,20 +18,16 @@ from typing import Any, Final
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import connections, reset_queries
 
-from django_jobs.engine import machine, timing
+from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed, current_job
-from django_jobs.engine.execution import leases
 from django_jobs.engine.execution.context import JobContext
-from django_jobs.engine.execution.retry_policy import NotBegun, Outcome
 from django_jobs.engine.execution.run import (
     attempt_beside_others,
     ended_by,
     restore_connections,
-    run_handler,
 )
 from django_jobs.engine.store import database
-from django_jobs.texts import say
-from django_jobs.worker.child_state import ChildState
+from django_jobs.worker.child_state import ChildState, begin_job, hand_over
 from django_jobs.worker.interruption import Interrupter, SlotRunner
 
 # What coroutines call in threads: which calls are under way, and where those run that need no certain thread.
@@ -317,66 +313,20 @@ class TaskInterrupter(Interrupter):
         self._open = False
 
 
-# Running one claimed job in a slot, whatever goes wrong there.
-
-
-LEASE_OVER: Final = say("Handed back before it began: its lease was over", code="lease_over")
-CANCELED: Final = say("Handed back before it began: it was canceled", code="canceled")
-
-
-def run_in(state: ChildState, slot: int, claimed: Claimed, interrupter: Interrupter) -> None:
-    """Run a job in a slot. Whatever goes wrong, the shared slot is freed and the outcome handed over."""
-    try:
-        outcome: Outcome = _begin(state, slot, claimed) or run_handler(
-            claimed, JobContext(claimed, _runner(state, claimed, interrupter))
-        )
-    except BaseException as error:
-        logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
-        outcome = ended_by(claimed, error)
-    _hand_over(state, slot, outcome, interrupter)
+# Running a coroutine in a slot, in the loop that runs already.
 
 
 async def run_in_loop(state: ChildState, slot: int, claimed: Claimed, interrupter: TaskInterrupter) -> None:
-    """Run a coroutine in a slot, in the loop that runs already; else as :func:`run_in`."""
+    """Run a coroutine in a slot, in the loop that runs already; else as ``run_in``."""
     try:
-        context = JobContext(claimed, _runner(state, claimed, interrupter))
-        begin = functools.partial(_begin, state, slot, claimed)
+        context = JobContext(claimed, SlotRunner(claimed, state.progress, interrupter))
+        begin = functools.partial(begin_job, state, slot, claimed)
         end = functools.partial(state.shared_slots.end, slot)
         outcome = await attempt_beside_others(claimed, context, interrupter, begin, end)
     except BaseException as error:
         logger.exception("event=run_failed worker=%s job_id=%s", state.name, claimed.job_id)
         outcome = ended_by(claimed, error)
-    _hand_over(state, slot, outcome, interrupter)
-
-
-def _runner(state: ChildState, claimed: Claimed, interrupter: Interrupter) -> SlotRunner:
-    claimed.interruption = lambda: interrupter.wanted
-    return SlotRunner((claimed.pk, claimed.attempt), state.progress, interrupter)
-
-
-def _begin(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None:
-    """Announce that a job begins; or return why it must not, so that it goes back."""
-    if _has_waited_too_long(state, claimed):
-        return NotBegun(claimed=claimed, text=LEASE_OVER)
-    if claimed.is_canceled:
-        return NotBegun(claimed=claimed, text=CANCELED)
-    state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
-    if state.shared_slots.board.is_revoked(claimed.set_number):
-        return NotBegun(claimed=claimed, text=leases.HELD_UP)
-    return None
-
-
-def _has_waited_too_long(state: ChildState, claimed: Claimed) -> bool:
-    """Return whether the lease ran out before the handler began, as in a process that was frozen meanwhile."""
-    is_fresh = machine.uptime_seconds() - claimed.claimed_at < timing.FRESH_CLAIM_SECONDS
-    return not is_fresh and leases.has_lease_run_out(claimed, state.shared_slots.renewed())
-
-
-def _hand_over(state: ChildState, slot: int, outcome: Outcome, interrupter: Interrupter) -> None:
-    with contextlib.ExitStack() as ending:
-        ending.callback(state.in_hand.add_ended if isinstance(outcome, NotBegun) else state.ended, outcome)
-        ending.callback(state.shared_slots.end, slot)
-        ending.callback(interrupter.close)
+    hand_over(state, slot, outcome, interrupter)
 
 
 # The thread in whose event loop the coroutines of a child run, many at a time.
@@ -453,11 +403,11 @@ class EventLoop:
 
     def _start_more(self) -> None:
         assert self._loop is not None  # noqa: S101  (this runs in it)
-        while self._free and (claimed := self._state.in_hand.next_coroutine()) is not None:
+        while self._free and (claimed := self._state.in_hand.next(is_coroutine=True)) is not None:
             self._tidy(self._loop)
             sync_thread, tasks = self._free.pop(), weakref.WeakSet[asyncio.Task[Any]]()
             interrupter = TaskInterrupter(self._loop, sync_thread, claimed.job_id, tasks)
-            self._tasks[claimed.pk, claimed.attempt] = tasks
+            self._tasks[claimed.key] = tasks
             # Not by the task, which begins late where a neighbor blocks the loop: what nobody knows is handed back.
             self._state.running.add(claimed, interrupter)
             run = self._run_one(claimed, sync_thread, interrupter)
@@ -479,7 +429,7 @@ class EventLoop:
         """Free the slot. A run that did not begin has no outcome; the housekeeper finds that nobody knows its job."""
         assert self._loop is not None  # noqa: S101  (this runs in it)
         self._runs.discard(task)
-        self._tasks.pop((claimed.pk, claimed.attempt), None)
+        self._tasks.pop(claimed.key, None)
         self._state.running.remove(claimed)
         if sync_thread.hangs_elsewhere():
             self._take_other_threads(self._loop)
@@ -503,7 +453,7 @@ class EventLoop:
         """Make a task, and note it where a handler makes it; a task factory."""
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **keywords)
         claimed = current_job.get()
-        tasks = None if claimed is None else self._tasks.get((claimed.pk, claimed.attempt))
+        tasks = None if claimed is None else self._tasks.get(claimed.key)
         if tasks is not None:
             tasks.add(task)
         return task

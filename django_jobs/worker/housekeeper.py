@@ -18,9 +18,9 @@ from typing import Final
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import batches, machine, timing
+from django_jobs.engine import batches, timing
+from django_jobs.engine.claimed_job import uptime_seconds
 from django_jobs.engine.dispatch import in_flight, window
-from django_jobs.engine.dispatch.window import Supervision
 from django_jobs.engine.execution import leases
 from django_jobs.engine.ports import drain_broadcasts, get_broker
 from django_jobs.engine.store import database
@@ -68,7 +68,8 @@ class Housekeeper(threading.Thread):
             slots=state.options.threads,
             window=state.options.threads,
             quick_types=self._quick_types,
-            supervision=Supervision(pid=self._supervisor, name=state.options.supervisor),
+            supervisor=state.options.supervisor,
+            supervisor_pid=self._supervisor,
             memory=round(processes.memory_megabytes()),
             quiet_since=self._quiet_since,
         )
@@ -133,8 +134,8 @@ class Housekeeper(threading.Thread):
         )
         is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in in_hand.waiting()], threads)
         if is_overdue or self._state.is_quiet:
-            waiting = in_hand.give_up_waiting() if is_overdue else in_hand.take_waiting()
-            self._handed_back += [(item.pk, item.attempt) for item in waiting]
+            waiting = in_hand.take_waiting(have_waited_too_long=is_overdue)
+            self._handed_back += [item.key for item in waiting]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
             text = WORKER_QUIET if self._state.is_quiet else WAITED_BEHIND
             self._handed_back = leases.hand_back(self._handed_back, text, self._state.name)
@@ -200,13 +201,13 @@ class Housekeeper(threading.Thread):
             self._is_orphan = True
             self._state.stop()
         running = self._state.running.with_claims()
-        leases.note_begun([(claimed.pk, claimed.attempt) for claimed, _ in running], [self._state.name])
-        began = machine.uptime_seconds()
+        leases.note_begun([claimed.key for claimed, _ in running], [self._state.name])
+        began = uptime_seconds()
         in_flight.forget_in_flight()  # a walk from a mark on may overlook what runs
         held = {(item.pk, item.attempt): item for item in leases.renew_leases([self._state.name])}
         self._state.shared_slots.note_renewal(began)
         for claimed, interrupter in running:
-            item = held.get((claimed.pk, claimed.attempt))
+            item = held.get(claimed.key)
             if item is None:
                 interrupter.request(AttemptLost)
             elif item.cancel_seconds is not None:

@@ -265,8 +265,9 @@ def _set_asynchronous(thread_id: int, kind: type[Interruption] | None) -> None:
 class SlotRunner:
     """What a handler's context talks to inside a worker child."""
 
-    def __init__(self, key: tuple[int, int], progress: Any, interrupter: Interrupter) -> None:
-        self.key = key
+    def __init__(self, claimed: Claimed, progress: Any, interrupter: Interrupter) -> None:
+        claimed.interruption = lambda: interrupter.wanted
+        self.key = claimed.key
         self._progress = progress
         self.interrupter = interrupter
         self.interruptible = interrupter.interruptible
@@ -313,11 +314,11 @@ class RunningJobs:
 
     def add(self, claimed: Claimed, interrupter: Interrupter) -> None:
         """Note that a job's handler starts."""
-        self._jobs[claimed.pk, claimed.attempt] = (claimed, interrupter)
+        self._jobs[claimed.key] = (claimed, interrupter)
 
     def remove(self, claimed: Claimed) -> None:
         """Note that a job's handler has ended."""
-        self._jobs.pop((claimed.pk, claimed.attempt), None)
+        self._jobs.pop(claimed.key, None)
 
     def interrupters(self) -> dict[tuple[int, int], Interrupter]:
         """Return what interrupts each handler, by (job, attempt)."""
@@ -335,7 +336,7 @@ class RunningJobs:
     def note_connection(self, connection: Any, **kwargs: Any) -> None:
         """Note that a handler has opened a connection, perhaps in another thread; a receiver of Django's signal."""
         job = current_job.get()
-        found = None if job is None else self._jobs.get((job.pk, job.attempt))
+        found = None if job is None else self._jobs.get(job.key)
         if found is not None and not any(connection is known for known in found[1].connections):
             found[1].connections.append(connection)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from django.db import Error, connections
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import machine, timing
+from django_jobs.engine import timing
+from django_jobs.engine.claimed_job import uptime_seconds
 from django_jobs.engine.control import switches
 from django_jobs.engine.dispatch import dispatcher, in_flight, tickets, window
 from django_jobs.engine.execution import leases
@@ -117,7 +118,7 @@ class LeaseRenewer(threading.Thread):
         #: (job, attempt) → time.monotonic() at which its cancel was requested
         self.canceled: dict[tuple[int, int], float] = {}
         self.renewals: list[Renewal] = []
-        #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.machine``.
+        #: Worker → a moment before its last renewal that succeeded, on the clock of ``engine.claimed_job``.
         self.renewed: dict[str, float] = {}
 
     def report(self, loss: Loss) -> None:
@@ -221,7 +222,7 @@ class LeaseRenewer(threading.Thread):
         # It tells of cancels, too: no handler has more than its grace only because nobody heard of one.
         grace = max(timing.RELEASE_RETRY_SECONDS, float(jobs_settings.CANCEL_GRACE_SECONDS))
         pause = min(float(jobs_settings.LEASE_SECONDS) / 6, grace)
-        began, moment, workers = time.monotonic(), machine.uptime_seconds(), self._living()
+        began, moment, workers = time.monotonic(), uptime_seconds(), self._living()
         if any(last.missed(name, item) for last in self.renewals[-1:] for name, item in self.running):
             # A walk from a mark on may overlook what runs, and nothing is lost because of that.
             in_flight.forget_in_flight()

@@ -1,16 +1,16 @@
-"""A worker's processes: how one starts, why it leaves, and what it uses."""
+"""A worker's processes: their options, how one starts, why it leaves, and what it uses."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import faulthandler
 import functools
 import gc
 import json
 import logging
-import math
 import os
 import resource
 import signal
@@ -20,15 +20,75 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from django.db import Error
 
+from django_jobs.conf import DEFAULT_POOL
 from django_jobs.engine import timing
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, WorkersSuspended
 from django_jobs.texts import say
+
+# The options of ``jobs_worker``, for the supervisor and its children.
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """``processes`` children with ``threads`` slots each, which serve ``queues``: without any, the default pool's.
+
+    ``pool`` is the one that they are for, as their names say.
+
+    A child is replaced after ``max_jobs``, or when it holds more than ``max_memory`` megabytes.
+    """
+
+    processes: int = 2
+    threads: int = 1
+    queues: tuple[str, ...] = ()
+    pool: str = DEFAULT_POOL
+    burst: bool = False
+    scheduler: bool = True
+    max_jobs: int | None = None
+    max_memory: int | None = None
+    #: The name by which the supervisor of these processes is given orders.
+    supervisor: str = ""
+
+    @property
+    def slots(self) -> int:
+        """How many slots a child shows its supervisor: where several jobs run at a time, coroutines have their own."""
+        return self.threads if self.threads == 1 else 2 * self.threads
+
+    def to_json(self) -> str:
+        """Return the options as a command line argument for a child."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> WorkerOptions:
+        """Return the options that :meth:`to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "queues": tuple(values["queues"])})
+
+
+def parse_queues(words: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return the queues named in ``words``, each once, in their order; a word may hold several, separated by commas.
+
+    Raises ValueError for a name that is not ``known``, since nothing is ever put into such a queue.
+    """
+    words = list(words)
+    names = dict.fromkeys(name for word in words for name in word.replace(",", " ").split())
+    for name in names:
+        if name not in known:
+            text = "There is no queue %(name)r. DJANGO_JOBS['QUEUES'] has %(known)s."
+            raise ValueError(say(text, code="unknown_queue", name=name, known=", ".join(known)))
+    if words and not names:
+        text = "It names no queue. DJANGO_JOBS['QUEUES'] has %(known)s."
+        raise ValueError(say(text, code="names_nothing", known=", ".join(known)))
+    return tuple(names)
+
+
+# A worker's processes: how one starts, why it leaves, and what it uses.
+
 
 # How much memory a process has, for ``jobs_worker --max-memory``, and giving back what it has freed.
 
@@ -118,38 +178,6 @@ def code_of(error: Exception) -> int:
             return DATABASE_AWAY
         case _:
             return MISTAKE
-
-
-class FailureTracker:
-    """Knows since when a worker has failed at its work. A burst leaves after a while, any other worker never."""
-
-    def __init__(self, *, is_burst: bool) -> None:
-        self._seconds = timing.BURST_RETRY_SECONDS if is_burst else math.inf
-        self._since: float | None = None
-        self._log_next: dict[type[Exception], float] = {}
-
-    def succeeded(self) -> None:
-        """Note that the work succeeded."""
-        self._since = None
-        self._log_next.clear()
-
-    def is_to_be_logged(self, error: Exception) -> bool:
-        """Return whether to log a failure: the first of its kind since a success, and then one a minute."""
-        now = time.monotonic()
-        if now < self._log_next.get(type(error), -math.inf):
-            return False
-        self._log_next[type(error)] = now + timing.FAILURE_LOG_SECONDS
-        return True
-
-    def failed(self, error: Exception) -> None:
-        """Note a failure. Raises WorkerFailed when a burst has failed for too long.
-
-        It does so at once where the broker is another installation's, and where workers are suspended.
-        """
-        now = time.monotonic()
-        self._since = now if self._since is None else self._since
-        if isinstance(error, ForeignBroker | WorkersSuspended) or now - self._since >= self._seconds:
-            raise WorkerFailed(code_of(error)) from error
 
 
 # How a supervisor starts a process: it forks it, or starts a fresh interpreter.

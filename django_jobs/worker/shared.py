@@ -141,7 +141,7 @@ class SharedSlots:
         _REQUEST.pack_into(self._memory, offset, request)
 
     def note_renewal(self, moment: float) -> None:
-        """Note that the child's leases were renewed after this moment, which is on the clock of ``engine.machine``."""
+        """Note that the child's leases were renewed after this moment, by the clock of ``engine.claimed_job``."""
         _MOMENT.pack_into(self._memory, self._renewed_at, moment)
 
     def renewed(self) -> float:

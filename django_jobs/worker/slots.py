@@ -21,8 +21,8 @@ from django_jobs.engine.store import database
 from django_jobs.exceptions import JobTimedOut
 from django_jobs.texts import say
 from django_jobs.worker import interruption
-from django_jobs.worker.child_state import ChildState
-from django_jobs.worker.event_loop import EventLoop, mend_rested, run_in
+from django_jobs.worker.child_state import ChildState, run_in
+from django_jobs.worker.event_loop import EventLoop, mend_rested
 from django_jobs.worker.interruption import SIGNAL, Interrupter, MainThreadSignals
 from django_jobs.worker.shared import MAX_SET
 

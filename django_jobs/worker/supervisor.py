@@ -26,8 +26,7 @@ from django_jobs.health.notes import HealthNotes
 from django_jobs.texts import say
 from django_jobs.worker.children import ChildProcess
 from django_jobs.worker.lease_renewer import LeaseRenewer, OrderReader
-from django_jobs.worker.options import WorkerOptions
-from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, code_of
+from django_jobs.worker.processes import REASONS, RECYCLED, ForkServer, WorkerOptions, code_of
 from django_jobs.worker.shared import OccupiedSlot, StopRequest
 
 # What a supervisor does about a handler that does not stop, and about a child that does not get on.

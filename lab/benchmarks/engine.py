@@ -173,7 +173,7 @@ def statements() -> None:
         claimed = verbs.claim(tickets, "bench")
     ended = []
     for item in claimed:
-        runner = SlotRunner((item.pk, item.attempt), progress, Interrupter(on_main_thread=True))
+        runner = SlotRunner(item, progress, Interrupter(on_main_thread=True))
         ended.append(verbs.run(item, verbs.context_for(item, runner)))
     with counting(f"settle {len(ended)}", len(ended)):
         verbs.settle(ended, "bench")

@@ -200,10 +200,9 @@ def progress() -> None:
     organization = setting.reset()[0]
     job = submit_job("nothing", organization, run_at=timezone.now() + dt.timedelta(days=1))
     buffer = ProgressBuffer("bench")
-    runner = SlotRunner((job.pk, 1), buffer, Interrupter(on_main_thread=True))
     ticket = Ticket(job.pk, job.created_at.year, 1, job.priority, "default")
     claimed = verbs.claimed_job(verbs.store().claim_rows([job.pk])[0], ticket, print, "bench")
-    context = JobContext(claimed, runner)
+    context = JobContext(claimed, SlotRunner(claimed, buffer, Interrupter(on_main_thread=True)))
     done = threading.Event()
 
     def flush() -> None:

@@ -24,7 +24,7 @@ from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, queue_for, reread, start
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
-from tests.support.verbs import Condition, Interpose, Queued, ShareTaker
+from tests.support.verbs import Condition, Interpose, Queued
 from tests.support.waiting import wait_until
 
 WAIT_SECONDS = 30.0
@@ -214,8 +214,7 @@ def test_a_share_that_is_being_taken_counts_for_the_limit(
     verbs.announce_worker("worker-1", ["jobs-low"], slots=1, window=4)
     verbs.forget_window()
     start(jobs[0])  # so that the policy's answer is known
-    taker = ShareTaker("worker-1", len, lambda _: None)
-    with uncommitted(lambda: verbs.take_share([queue_for(Priority.LOW)], 100, taker)):
+    with uncommitted(lambda: verbs.take_share([queue_for(Priority.LOW)], 100, "worker-1", len, lambda _: None)):
         submit_job(kind, organization, priority="High")
     assert Job.objects.filter(status__in=[Status.QUEUED, Status.RUNNING]).count() <= 60
 

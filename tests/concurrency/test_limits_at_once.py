@@ -19,7 +19,7 @@ from tests.concurrency.crowd import assert_histories_are_chains, is_small, run_c
 from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, returned
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import Claimed, ShareTaker, Ticket
+from tests.support.verbs import Claimed, Ticket
 from tests.support.waiting import wait_until
 
 WORKERS: Final = 4
@@ -170,9 +170,9 @@ class Work:
             return self.broker.consumer(name).take_now(SET).tickets
 
     def _share(self, name: str) -> list[Claimed]:
-        if not verbs.are_shares_possible():
+        if not verbs.store().passes_waypoints:
             return []
-        return verbs.take_share(pools.all_queues(), SET, ShareTaker(name, len, lambda _: None)) or []
+        return verbs.take_share(pools.all_queues(), SET, name, len, lambda _: None) or []
 
     def _is_limited(self, pk: int) -> bool:
         """Whether a job is of the limited type; its submitter may not have been told of it yet."""

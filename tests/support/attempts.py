@@ -75,7 +75,7 @@ class Stage:
 
     def attempt(self, claimed: Claimed, how: Any = verbs.run) -> Any:
         """How an attempt ends that was claimed."""
-        runner = SlotRunner((claimed.pk, claimed.attempt), self.progress, self.interrupter)
+        runner = SlotRunner(claimed, self.progress, self.interrupter)
         return how(claimed, verbs.context_for(claimed, runner))
 
     def run(self, handler: Callable[[Any], Any], how: Any = verbs.run) -> Any:

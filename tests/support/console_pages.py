@@ -19,7 +19,7 @@ from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.failures import die
 from tests.support.operations import begin, finish
 from tests.support.operations import start as start_operation
-from tests.support.verbs import JobFilter, Order, Supervision
+from tests.support.verbs import JobFilter, Order
 
 ADMIN: Final = "/admin/django_jobs"
 ERROR: Final = "The printer at https://printers.example.com/" + "a-very-long-name-" * 9
@@ -61,9 +61,15 @@ class Console:
     def keep_workers(self) -> None:
         """Let the workers have given a sign of life just now: without one, they have no buttons after some seconds."""
         for number, name in enumerate((WORKER, "worker-2", "worker-3"), start=1):
-            supervision = Supervision(pid=number, name=f"supervisor-{number}")
+            supervisor = f"supervisor-{number}"
             verbs.announce_worker(
-                name, verbs.broker_queue_names(), slots=4, window=8, supervision=supervision, memory=120
+                name,
+                verbs.broker_queue_names(),
+                slots=4,
+                window=8,
+                supervisor=supervisor,
+                supervisor_pid=number,
+                memory=120,
             )
         for supervisor, order in (("2", Order.QUIET), ("3", Order.STOP)):
             verbs.give_order(f"supervisor-{supervisor}", order, self.operator)

@@ -20,7 +20,7 @@ from tests.support.brokers import end, job_in, pending_job, raised, reread, retu
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import later
 from tests.support.operations import start as start_operation
-from tests.support.verbs import ActivityPlace, JobFilter, OperationWork, Order, Supervision, Tally
+from tests.support.verbs import ActivityPlace, JobFilter, OperationWork, Order, Tally
 
 TITLES: Final = ("Brightwater Books", "Acme Paper", "Nordlicht GmbH", "مؤسسة النور")
 KINDS: Final = ("welcome_mail", "print_letters", "resize_image", "import_orders", "payout")
@@ -106,8 +106,8 @@ class EverydayShops:
         """Let the workers have given a sign of life just now; the second one takes no new jobs."""
         quiet = timezone.now() - dt.timedelta(minutes=4)
         for number, name, quiet_since in ((1, WORKER, None), (2, QUIET_WORKER, quiet)):
-            program = Supervision(pid=4000 + number, name=f"supervisor-{number}")
-            facts: dict[str, Any] = {"memory": 112 + number, "quiet_since": quiet_since, "supervision": program}
+            program = {"supervisor_pid": 4000 + number, "supervisor": f"supervisor-{number}"}
+            facts: dict[str, Any] = {"memory": 112 + number, "quiet_since": quiet_since, **program}
             verbs.announce_worker(name, verbs.broker_queue_names(), slots=8, window=16, **facts)
         verbs.give_order("supervisor-2", Order.QUIET, self.operator)
         scheduler_ticks(1)

@@ -63,7 +63,7 @@ VENDORS: Final = {
 EDGE_MODULES: Final = frozenset({"realtime.consumer", "realtime.routing", "realtime.auth"})
 #: The rooms of the engine, from the lowest: each imports those before it and never those behind it.
 ENGINE: Final = (
-    ("timing", "json_storage", "log_lines", "actors", "machine", "memory"),
+    ("timing", "json_storage", "actors", "memory"),
     ("ports",),
     ("store",),
     ("claimed_job", "observers", "deadlines"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
 import math
 import random
@@ -17,7 +18,7 @@ from django_jobs.engine import timing
 from django_jobs.engine.actors import SCHEDULER, SYSTEM
 from django_jobs.engine.dispatch import in_flight
 from django_jobs.engine.dispatch.in_flight import LaneKey
-from django_jobs.engine.memory import forgets
+from django_jobs.engine.memory import REST_FACTOR, Rest, forgets
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
 from django_jobs.engine.store.values import (
@@ -37,40 +38,7 @@ from django_jobs.models import Job
 from django_jobs.statuses import WAITING, Status
 from django_jobs.texts import say
 
-# Leaving out for a while what has become slow, where there is another way.
-
-
 T = TypeVar("T")
-
-#: How many times as long as it took something slow is left out.
-REST_FACTOR: Final = 20
-
-
-class Rest:
-    """Times one kind of statement; where it took longer than ``slow_seconds``, it rests for most of the time."""
-
-    def __init__(self, slow_seconds: float) -> None:
-        self.slow_seconds = slow_seconds
-        self._until = -math.inf
-
-    def lasts(self) -> bool:
-        """Return whether the statement should be left out now."""
-        return time.monotonic() < self._until
-
-    def after(self, ask: Callable[[], T]) -> T:
-        """Return what the statement returns, and rest afterwards if it was slow, also if it failed."""
-        began = time.monotonic()
-        try:
-            return ask()
-        finally:
-            ended = time.monotonic()
-            if ended - began > self.slow_seconds:
-                self._until = ended + min(REST_FACTOR * (ended - began), timing.LONGEST_REST_SECONDS)
-
-    def end(self) -> None:
-        """End the rest."""
-        self._until = -math.inf
-
 
 # Where walks over the backlog may begin, beside a snapshot that is open for long.
 #
@@ -252,7 +220,7 @@ class LaneMarks:
         if not self.is_whole and self._is_useless():
             self.useless_until = now + timing.LONGEST_REST_SECONDS / 2
             return {**state, in_flight.KEPT_LANES: self._none()}
-        if self.is_whole and was_fast and self.walked >= self._marked_types():
+        if self.is_whole and was_fast and self.walked >= {(priority, lane.job_type) for priority, lane in self.marks}:
             _forget_taken()
             state |= {in_flight.KEPT_LANES: self._none()} if _is_near(self.useless_until) else {}
             return state if state != self.written else None
@@ -307,9 +275,6 @@ class LaneMarks:
             mark = self.seen.get(key) or self.marks.get(key) or LANE_BEGIN
             marks.append([priority, str(lane.organization_pk), lane.job_type, lane.key, *mark, weight])
         return {"marks": marks, "rests_until": self.rests_until, "saved_at": self.saved_at, "whole": self.whole}
-
-    def _marked_types(self) -> set[tuple[int, str]]:
-        return {(priority, lane.job_type) for priority, lane in self.marks}
 
 
 def _is_near(moment: float) -> bool:
@@ -463,7 +428,8 @@ def bring_due() -> int:
     began = time.monotonic()
     total = 0
     while True:
-        found, brought = _bring_batch()
+        due = store().due_jobs(DELAYED_AT_ONCE)
+        found, brought = len(due), database.in_transaction(functools.partial(store().end_delays, due)) if due else 0
         total += brought
         if found < DELAYED_AT_ONCE or brought < found or time.monotonic() >= began + timing.DELAYED_JOBS_SECONDS:
             break
@@ -472,12 +438,6 @@ def bring_due() -> int:
     if brought == found < DELAYED_AT_ONCE:
         _brought_at = began
     return total
-
-
-def _bring_batch() -> tuple[int, int]:
-    """Return how many jobs were found, and how many of them were brought."""
-    found = store().due_jobs(DELAYED_AT_ONCE)
-    return len(found), database.in_transaction(lambda: store().end_delays(found)) if found else 0
 
 
 # Ending jobs that did not start in time: none of their attempts begins after ``expires_at``.

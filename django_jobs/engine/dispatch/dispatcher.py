@@ -229,10 +229,10 @@ def dispatch_new(job: Job) -> int:
 
 
 def _dispatch_new(job: Job) -> int | None:
-    broker, budget, queue = get_broker(), TimeBudget(timing.SUBMISSION_BROKER_SECONDS), _queue_of(job)
+    budget, queue = TimeBudget(timing.SUBMISSION_BROKER_SECONDS), Queue(job.job_type.pool, job.priority)
     if window.was_just_full(queue) or budget.is_spent():
         return 0
-    seen: BrokerState = budget.spend(broker.look)
+    seen: BrokerState = budget.spend(get_broker().look)
     if budget.is_spent():
         return 0
     size = window.read_window()
@@ -247,21 +247,16 @@ def _dispatch_new(job: Job) -> int | None:
         return len(moved)
     if _is_put_off():
         return 0
-    count = make_passes(seen.rings, budget, lambda: _may_go(job, budget))
+    count = make_passes(seen.rings, budget, lambda: _may_go(job, queue, budget))
     if count == 0 and not has_room:
         window.note_full(queue, taken)
     return count
 
 
-def _queue_of(job: Job) -> Queue:
-    """Return the queue for a new job, whose type was just read."""
-    return Queue(job.job_type.pool, job.priority)
-
-
-def _may_go(job: Job, budget: TimeBudget) -> bool:
+def _may_go(job: Job, queue: Queue, budget: TimeBudget) -> bool:
     """Return whether a new job waits for dispatch still, and the broker has room for it."""
     waits = Job.primary.filter(pk=job.pk, ready_at__isnull=False).exists()
-    return waits and not window.read_window().is_exactly_full(_queue_of(job), budget.spend(get_broker().look).depths)
+    return waits and not window.read_window().is_exactly_full(queue, budget.spend(get_broker().look).depths)
 
 
 def _queue_without_turn(job: Job, condition: Condition | None) -> list[Moved]:

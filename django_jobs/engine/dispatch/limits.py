@@ -54,12 +54,11 @@ class TypeFlow(NamedTuple):
         """Whether there is a limit of how many may start in a window of time."""
         return self.max_starts is not None or self.max_starts_per_key is not None
 
-    @property
-    def has_limits(self) -> bool:
-        """Whether jobs that run or started have a say in whether others may start."""
-        limits = (self.max_running, self.max_running_per_organization)
-        has_any = any(limit is not None for limit in limits) or self.has_rate
-        return has_any or bool(self.concurrency_key or self.breaker_failures)
+
+def has_limits(kind: TypeFlow | JobType) -> bool:
+    """Return whether jobs that run or started have a say in whether others may start."""
+    numbers = (kind.max_running, kind.max_running_per_organization, kind.max_starts, kind.max_starts_per_key)
+    return bool(kind.concurrency_key or kind.breaker_failures) or numbers != (None, None, None, None)
 
 
 #: What is so of a type that has neither limits nor a pool of its own.
@@ -417,7 +416,7 @@ class QueueLimits:
     def take(self, item: Candidate) -> None:
         """Count one more job, which is about to be queued."""
         kind = self._kinds.get(item.lane.job_type)
-        if kind is not None and kind.has_limits:
+        if kind is not None and has_limits(kind):
             self._count(item.lane)
             for organization_pk in (None, item.organization_pk):
                 if (organization_pk, item.lane.job_type) in self._allowed:
@@ -473,7 +472,7 @@ class QueueLimits:
 def limits_of(types: Iterable[JobType]) -> QueueLimits:
     """Return what the limits of these types leave at this moment, for somebody who only wants to know."""
     kinds = {kind.pk: flow_of(kind) for kind in types}
-    if not any(kind.has_limits for kind in kinds.values()):
+    if not any(map(has_limits, kinds.values())):
         return QueueLimits(kinds)
     lease = in_flight.look_at_lock()
     counts = in_flight.count_in_flight(has_lock=False)

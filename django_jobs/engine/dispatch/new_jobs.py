@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from django_jobs import pools
 from django_jobs.engine import timing
 from django_jobs.engine.dispatch import tenant_shares, window
-from django_jobs.engine.dispatch.backlog import Rest
-from django_jobs.engine.dispatch.limits import flow_of
+from django_jobs.engine.dispatch.limits import has_limits
 from django_jobs.engine.dispatch.window import Window
-from django_jobs.engine.memory import forgets
+from django_jobs.engine.memory import Rest, Tries, forgets
 from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
@@ -25,37 +24,6 @@ from django_jobs.statuses import Priority
 
 if TYPE_CHECKING:
     from django_jobs.engine.store.base_jobs import Store
-
-# Trying first what is quick, where that is not in vain too often.
-
-
-class Tries:
-    """Leaves the quick way out ever more often while it is in vain, and takes it again as it succeeds.
-
-    It is left out ``most`` times in a row at most. Below two successes in three it becomes rare.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew, with a try."""
-        self._leaves_out = 0
-        self._left = 0
-
-    def is_due(self) -> bool:
-        """Return whether to try it this time; one that is left out counts."""
-        if self._left == 0:
-            return True
-        self._left -= 1
-        return False
-
-    def note(self, *, succeeded: bool) -> None:
-        """Note how a try ended."""
-        self._leaves_out = self._leaves_out // 2 if succeeded else min(4 * self._leaves_out + 1, self._most)
-        self._left = self._leaves_out
-
 
 # How long a slow broker may hold up a caller who waits for an answer of their own, such as a web request.
 
@@ -172,8 +140,8 @@ def goes_at_once(job: Job, size: Window) -> Condition | None:
 
 def _needs_no_pass(job: Job) -> bool:
     """Return whether a new job may go without the dispatcher, who alone knows what limits leave."""
-    kind = flow_of(job.job_type)
-    return not (kind.is_paused or kind.has_limits) and kind.pool in pools.names()
+    kind = job.job_type
+    return not (kind.is_paused or has_limits(kind)) and kind.pool in pools.names()
 
 
 def _queues_new_jobs() -> bool:
@@ -221,9 +189,8 @@ def at_once(new: NewJob) -> Condition | None:
 
 def _answers(queue: Queue) -> bool:
     """Return whether the broker has neither failed nor been slow nor full just now."""
-    broker = get_broker()
-    is_slow = TimeBudget(timing.SUBMISSION_BROKER_SECONDS).is_spent()
     try:
-        return not (is_slow or broker.failed_just_now() or window.was_just_full(queue))
+        is_slow = time.monotonic() < _rests_until
+        return not (is_slow or get_broker().failed_just_now() or window.was_just_full(queue))
     except BrokerUnavailable:
         return False

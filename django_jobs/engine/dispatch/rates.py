@@ -100,7 +100,9 @@ class StartWindow:
 
         ``started_at`` says when, or None for what went another way.
         """
-        self._forget_left()
+        first = self._bucket(self.now) - self._buckets
+        for bucket in [bucket for bucket in self._counts if bucket < first]:
+            self._total -= self._counts.pop(bucket)
         before = len(self.in_hand)
         gone = self.in_hand - queued
         for attempt in gone:
@@ -184,11 +186,6 @@ class StartWindow:
     def _count(self, bucket: int, count: int) -> None:
         self._counts[bucket] = self._counts.get(bucket, 0) + count
         self._total += count
-
-    def _forget_left(self) -> None:
-        first = self._bucket(self.now) - self._buckets
-        for bucket in [bucket for bucket in self._counts if bucket < first]:
-            self._total -= self._counts.pop(bucket)
 
     def _rate(self, in_hand: int) -> float:
         """Return how many may start in a microsecond while so many are in hand."""

@@ -19,7 +19,7 @@ from django_jobs.engine.actors import SYSTEM
 from django_jobs.engine.dispatch import backlog, in_flight, new_jobs, tenant_shares, window
 from django_jobs.engine.dispatch.backlog import LaneMarks, LanePage
 from django_jobs.engine.dispatch.in_flight import HELD, KEPT, KEPT_LEADS, KEPT_RATES, NEXT_START, InFlight, known_held
-from django_jobs.engine.dispatch.limits import QueueLimits, TypeFlow, read_limits, read_special
+from django_jobs.engine.dispatch.limits import QueueLimits, TypeFlow, has_limits, read_limits, read_special
 from django_jobs.engine.dispatch.rates import NO_LIMIT
 from django_jobs.engine.dispatch.tenant_shares import Share
 from django_jobs.engine.dispatch.tickets import Queued, withdraw_tickets
@@ -280,7 +280,7 @@ class TypeTurns:
         self, queues: Mapping[Any, Sequence[Candidate]], rooms: Mapping[Any, int]
     ) -> dict[str, dict[Any, int]]:
         """Return how many jobs of each type with limits each organization could start if it were alone."""
-        limits, limited = self._state.limits, {name for name, kind in self._state.kinds.items() if kind.has_limits}
+        limits, limited = self._state.limits, {name for name, kind in self._state.kinds.items() if has_limits(kind)}
         counts: dict[tuple[str, Any], Counter[Lane]] = defaultdict(Counter)
         for pk, items in queues.items() if limited else ():
             for item in items:
@@ -517,7 +517,10 @@ def _queues(priority: int, lanes: list[Lane], most: int, state: PassState) -> di
         (lane, min(wanted[lane], left) + len(picked[lane])) for lane in lanes if (left := state.limits.left(lane)) > 0
     ]
     queues: dict[Any, list[Candidate]] = defaultdict(list)
-    for candidate in _heads(priority, taken, state):
+    # Where that is one of each lane, the walk has seen them already.
+    firsts = [lane for lane, most in taken if most == 1 and state.limits.is_at_ease(lane.job_type)]
+    found = state.marks.firsts(priority, firsts) if len(firsts) == len(taken) else None
+    for candidate in state.marks.heads(priority, taken) if found is None else found:
         if candidate.pk not in picked[candidate.lane]:  # it moves at the end of the pass only
             queues[candidate.organization_pk].append(candidate)
     for queue in queues.values():
@@ -539,13 +542,6 @@ def _most_of_lanes(priority: int, lanes: list[Lane], most: int) -> dict[Lane, in
         if (others := of_tasks[lane.organization_pk]) > 1:
             found[lane] = max(found[lane], min(most, IN_ORDER_AT_ONCE // others))
     return found
-
-
-def _heads(priority: int, taken: list[tuple[Lane, int]], state: PassState) -> list[Candidate]:
-    """Return so many jobs of each lane. Where that is one of each, the walk has seen them already."""
-    lanes = [lane for lane, most in taken if most == 1 and state.limits.is_at_ease(lane.job_type)]
-    found = state.marks.firsts(priority, lanes) if len(lanes) == len(taken) else None
-    return state.marks.heads(priority, taken) if found is None else found
 
 
 # Whose turn it is: jobs of the backlog are picked and moved, by one process at a time.

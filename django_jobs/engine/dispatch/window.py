@@ -12,26 +12,83 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from django.db import Error
 
 from django_jobs import pools
 from django_jobs.conf import DEFAULT_POOL
-from django_jobs.engine import machine, timing
+from django_jobs.engine import timing
 from django_jobs.engine.memory import Memory, forgets
 from django_jobs.engine.ports import Queue
 from django_jobs.engine.store import database
 from django_jobs.models import JobType, Worker
 from django_jobs.pools import configured
 
+# Which processes of this machine are gone, told by what the kernel says of them. Without Linux's /proc: nobody knows.
+#
+# A process is told from a later one with the same number by the time at which it started; a machine from its clone, and
+# from itself before its last boot, by the boot's random id. Who sees other process numbers (in another container), or
+# counts the time since the boot from another moment, is asked nothing.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supervision:
-    """Whom a worker process obeys: the process that looks after it, and the name by which that is given orders."""
 
-    pid: int
-    name: str = ""
+_PROC: Final = Path("/proc")
+#: The fields of /proc/PID/stat behind the command's name: state, number of threads, start in ticks since the boot.
+_STATE, _THREADS, _STARTED = 0, 17, 19
+_ENDED: Final = frozenset({"Z", "X"})
+
+
+def machine_of_processes() -> str:
+    """Return by what to know whether two processes can judge each other; empty where none can."""
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        spaces = [str((_PROC / "self/ns" / name).readlink()) for name in ("pid", "time") if _has(name)]
+    except OSError:
+        return ""
+    return " ".join([boot, *spaces]) if spaces and spaces[0].startswith("pid:") else ""
+
+
+def _has(name: str) -> bool:
+    return os.path.lexists(_PROC / "self/ns" / name)
+
+
+def describe_processes(*pids: int) -> str:
+    """Return these processes as text for :func:`are_processes_gone`; empty where one is not to be seen."""
+    found = {pid: _facts(pid) for pid in pids}
+    if None in found.values():
+        return ""
+    return " ".join(f"{pid}@{facts[_STARTED]}" for pid, facts in found.items() if facts)
+
+
+def are_processes_gone(described: str) -> bool:
+    """Return whether it is certain that none of these processes lives any more."""
+    return bool(described) and all(_is_gone(*item.split("@")) for item in described.split())
+
+
+def _is_gone(pid: str, started: str) -> bool:
+    try:
+        os.kill(int(pid), 0)  # asked of the kernel, since /proc may hide the processes of other users
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is somebody else's
+        pass
+    facts = _facts(int(pid))
+    if facts is None:
+        return False
+    # One that nobody has buried yet is dead, unless threads of it go on.
+    return facts[_STARTED] != started or (facts[_STATE] in _ENDED and int(facts[_THREADS]) <= 1)
+
+
+def _facts(pid: int) -> list[str] | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()  # the command's name, in parentheses, may hold anything
+
+
+# The workers that live, as each has announced itself.
 
 
 def announce_worker(
@@ -41,7 +98,8 @@ def announce_worker(
     slots: int,
     window: int,
     quick_types: Mapping[str, int] | None = None,
-    supervision: Supervision | None = None,
+    supervisor: str = "",
+    supervisor_pid: int | None = None,
     memory: int | None = None,
     quiet_since: dt.datetime | None = None,
 ) -> None:
@@ -49,22 +107,23 @@ def announce_worker(
 
     It wants more of the ``quick_types``, by their names. What this process dispatches counts with it at once; others
     hear of it within a moment. ``memory`` is what it holds in megabytes; since ``quiet_since`` it takes no new jobs.
+    ``supervisor_pid`` is the process that looks after it, and ``supervisor`` the name by which that is given orders.
     """
     now = database.now()
     rows = Worker.primary.all()
     told = {"last_seen": now, "window": window, "quick_types": dict(quick_types or {}), "slots": slots}
     told |= {"memory": memory, "quiet_since": quiet_since}
     if not rows.filter(pk=name).update(**told):
-        pids = [os.getpid()] if supervision is None else [os.getpid(), supervision.pid]
+        pids = [os.getpid()] if supervisor_pid is None else [os.getpid(), supervisor_pid]
         new = Worker(
             name=name,
             hostname=socket.gethostname(),
             pid=os.getpid(),
             queues=",".join(queues)[:500],
-            place=machine.place(),
-            processes=machine.describe(*pids),
-            supervisor=supervision.name if supervision else "",
-            supervisor_pid=supervision.pid if supervision else None,
+            place=machine_of_processes(),
+            processes=describe_processes(*pids),
+            supervisor=supervisor,
+            supervisor_pid=supervisor_pid,
             release=_release(),
             started_at=now,
             **told,
@@ -89,9 +148,9 @@ def withdraw_worker(name: str) -> None:
 
 def workers_gone_from_here() -> list[Worker]:
     """Return the processes of this machine of which it is certain that they and their supervisors are gone."""
-    place = machine.place()
+    place = machine_of_processes()
     found = Worker.primary.filter(place=place).order_by("name") if place else []
-    return [worker for worker in found if machine.are_gone(worker.processes)]
+    return [worker for worker in found if are_processes_gone(worker.processes)]
 
 
 # Which pool's workers run a job type, as this process remembers it for a second.

@@ -1,8 +1,4 @@
-"""Claiming: which queued jobs may run now, by organization, access policy and handler; and starting them.
-
-Answers of organization and policy are remembered for a second. A share of the backlog is taken under the dispatcher's
-lock, where nobody can be asked: it uses what is remembered here.
-"""
+"""Claiming: which jobs may run now, and starting them, by tickets or as a share of the backlog."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -18,26 +14,32 @@ from django.db import Error
 from django.db.models import Q
 
 from django_jobs import pools
+from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine import access, timing
-from django_jobs.engine.actors import WORKER
+from django_jobs.engine.actors import SYSTEM, WORKER
 from django_jobs.engine.claimed_job import Claimed, Handler
 from django_jobs.engine.deadlines import Late
-from django_jobs.engine.dispatch import backlog
-from django_jobs.engine.dispatch.new_jobs import Tries
-from django_jobs.engine.execution import breaker, leases
+from django_jobs.engine.dispatch import backlog, tenant_shares, tickets, turns
+from django_jobs.engine.execution import breaker
 from django_jobs.engine.job_types import handlers
-from django_jobs.engine.memory import Memory, forgets
-from django_jobs.engine.ports import Ticket, get_broker
+from django_jobs.engine.memory import Memory, Tries, forgets
+from django_jobs.engine.ports import Queue, Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.values import NOW, After, JobRow, Move
+from django_jobs.engine.store.values import INCREMENT, NOW, After, Candidate, JobRow, Move, Moved, Waypoint
 from django_jobs.engine.submission.targets import may_own, may_submit
-from django_jobs.engine.transitions import fingerprint, move
+from django_jobs.engine.transitions import claim_known, fingerprint, move
 from django_jobs.exceptions import BrokerUnavailable
-from django_jobs.models import ExecutionLog, JobType, get_organization_model
+from django_jobs.models import ExecutionLog, Job, JobType, get_organization_model
 from django_jobs.models.job import format_job_id
-from django_jobs.statuses import LogReason, Status, SubmitBy
+from django_jobs.statuses import DISPATCHABLE, LogReason, Priority, Status, SubmitBy
 from django_jobs.texts import say
+
+# Claiming: which queued jobs may run now, by organization, access policy and handler; and starting them.
+#
+# Answers of organization and policy are remembered for a second. A share of the backlog is taken under the dispatcher's
+# lock, where nobody can be asked: it uses what is remembered here.
+
 
 UNANSWERED: Final = say("The access policy has not answered yet", code="policy_silent")
 #: Answers that are remembered.
@@ -280,6 +282,45 @@ def forget_verdicts() -> None:
     likeness.forget()
 
 
+# Starting jobs: Running, each for one attempt, under a lease.
+
+
+def start_unbegun(
+    attempts: Collection[tuple[int, int]],
+    worker_name: str,
+    sources: Collection[str] = (Status.QUEUED,),
+    via: Waypoint | None = None,
+) -> list[Moved]:
+    """Move jobs to Running, each for this attempt, under a lease: those that are queued, or by way of a status.
+
+    Rows in use do not move.
+    """
+    values = _lease(worker_name) if via is None else _lease(worker_name) | {"queued_at": NOW, "next_retry_at": None}
+    return move(
+        [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts],
+        sources=sources,
+        actor=WORKER,
+        worker_name=worker_name,
+        skip_locked=True,
+        only_due=via is not None,
+        via=via,
+    )
+
+
+def start_known_unbegun(
+    pk: int, attempt: int, worker_name: str, known: Sequence[JobRow]
+) -> tuple[Moved, JobRow] | None:
+    """Move a queued job to Running if it is like one of these rows; return its own as well, as it was before."""
+    item = Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=_lease(worker_name))
+    return claim_known(item, known, worker_name=worker_name)
+
+
+def _lease(worker_name: str) -> dict[str, Any]:
+    lease = After(float(jobs_settings.LEASE_SECONDS))
+    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
+    return values | {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
+
+
 # Claiming: a worker gives tickets and gets running jobs; jobs that may not run are turned away with the reason.
 
 
@@ -309,11 +350,11 @@ def claim_jobs(
     accepted, refused = _judge(queued[:count], wanted, worker_name, examining)
     examining(0)
     turned_away = move(refused, sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
-    started = leases.start_unbegun([(item.pk, item.attempt) for item in accepted], worker_name)
+    started = start_unbegun([item.key for item in accepted], worker_name)
     moved = {item.pk for item in [*turned_away, *started]}
     _put_back([wanted[job.pk] for job in queued[count:]], front=True)
     # These did not move only because another transaction holds their rows.
-    if held := leases.still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
+    if held := still_queued([wanted[job.pk] for job in queued[:count] if job.pk not in moved]):
         (set_aside or _put_back)(held)
         if set_aside is None and not moved:
             time.sleep(timing.CLAIM_IN_USE_SECONDS)
@@ -332,7 +373,7 @@ def _claim_known(ticket: Ticket, worker_name: str) -> Claimed | None:
     known = [row for row in known_claims() if row.pool == ticket.pool] if is_worth_it else []
     if not known:
         return None
-    found = leases.start_known_unbegun(ticket.pk, ticket.attempt, worker_name, known)
+    found = start_known_unbegun(ticket.pk, ticket.attempt, worker_name, known)
     likeness.note(succeeded=found is not None)
     if found is None:
         return None
@@ -433,3 +474,99 @@ def claimed_job(job: JobRow, ticket: Ticket, handler: Handler, worker_name: str)
         worker_name=worker_name,
         row=job,
     )
+
+
+def still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Return the tickets of jobs that are queued for these attempts, whoever holds their rows."""
+    if not tickets:
+        return []
+    rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
+    attempts = dict(rows.values_list("pk", "attempt"))
+    return [ticket for ticket in tickets if attempts.get(ticket.pk) == ticket.attempt - 1]
+
+
+# Dispatch and claim in one: a worker that comes back while a backlog waits takes its share of it, without tickets.
+#
+# It picks under the dispatcher's lock, by the same rule of turns, and what it picked goes from the backlog to Running
+# in one statement that writes both rows of the Execution Log. What may not start at once goes the usual way, to the
+# broker as far as that has room: jobs for which the policy has to be asked, since it must not hold up everybody; those
+# whose handler is not loaded or may not be; those that expired; and more than the worker will start soon.
+
+
+#: A smaller share costs more than the dispatcher's sets, and keeps its lock from others for too little.
+MIN_SHARE: Final = 16
+
+
+def take_share(
+    queues: Collection[Queue],
+    count: int,
+    worker_name: str,
+    fits: Callable[[Sequence[str]], int],
+    about_to_start: Callable[[Sequence[Ticket]], object],
+) -> list[Claimed] | None:
+    """Start up to ``count`` jobs for these queues, and return those that run, in the order of their turns.
+
+    ``fits`` gets job types and says how many of the first the worker will start soon, if any. ``about_to_start`` gets
+    the tickets that the jobs would have, before they are moved; again if a lost race makes it necessary to begin anew.
+    Return None if another process has the dispatcher's lock.
+    """
+    in_pools = {queue.pool for queue in queues}
+
+    def start(picked: Sequence[Candidate]) -> tuple[list[Claimed], set[int]]:
+        """Move what may start now to Running; return what runs, and the keys of the rest.
+
+        Rows are locked before they are read, since a later submission may replace a waiting job's values. What came
+        into another lane since it was picked is in neither: it was counted for the concurrency key of before, and waits
+        for its turn there.
+        """
+        rows = {row.pk: row for row in store().claim_rows([item.pk for item in picked], locks=True)}
+        picked = [item for item in picked if item.pk not in rows or rows[item.pk].lane_key == item.lane.key]
+        rows_picked = [rows[item.pk] for item in picked if item.pk in rows]
+        accepted = _accepted(rows_picked, fits, in_pools, worker_name) if rows_picked else []
+        about_to_start([item.ticket for item in accepted])
+        way = Waypoint(Status.QUEUED, SYSTEM)
+        moved = start_unbegun([item.key for item in accepted], worker_name, sources=DISPATCHABLE, via=way)
+        backlog.note_taken(moved)
+        started = {item.pk for item in moved}
+        left = {item.pk for item in picked} - {item.pk for item in accepted}
+        return [item for item in accepted if item.pk in started], left
+
+    until = time.monotonic() + timing.SHARE_POLICY_SECONDS
+    ask_again(lambda: time.monotonic() > until)  # here, since under the lock nobody is asked
+    share = turns.take_share(queues, count, start)
+    if tenant_shares.ask() and share == ([], []):
+        share = turns.take_share(queues, count, start)
+    if share is None:
+        return None
+    claimed, queued = share
+    tickets.push_tickets(queued)
+    return claimed
+
+
+def _accepted(
+    found: Sequence[JobRow], fits: Callable[[Sequence[str]], int], in_pools: Collection[str], worker_name: str
+) -> list[Claimed]:
+    """Return the first of these jobs that the worker starts soon, as far as they are known to be allowed to.
+
+    None goes before a more urgent one that is not known to be.
+    """
+    held = breaker.not_startable(found)  # one may have opened since this pass began
+    waiting = [row for row in found if row.pk not in held]
+    count = max(0, fits([ahead_name(row) for row in waiting]))
+    accepted: list[Claimed] = []
+    verdicts: dict[tuple[Any, ...], Handler | None] = {}
+    least_urgent = int(Priority.LOW)
+    for row in waiting[:count]:
+        if row.priority < least_urgent:
+            break
+        kind = question(row)  # jobs of a kind are judged once
+        if kind not in verdicts:
+            verdicts[kind] = known_handler(row)
+        is_expired = row.seconds_left is not None and row.seconds_left <= 0
+        handler = None if is_expired or row.pool not in in_pools else verdicts[kind]
+        if handler is None:
+            least_urgent = max(least_urgent, row.priority)
+        else:
+            ticket = Ticket(row.pk, row.created_at.year, row.attempt + 1, row.priority, row.pool or DEFAULT_POOL)
+            accepted.append(claimed_job(row, ticket, handler, worker_name))
+    return accepted

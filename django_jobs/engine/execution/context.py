@@ -24,6 +24,7 @@ from django.utils.text import get_valid_filename
 from django_jobs.conf import output_storage
 from django_jobs.engine import observers, transitions
 from django_jobs.engine.execution import coroutines
+from django_jobs.engine.execution.leases import is_owned
 from django_jobs.engine.execution.settle import still_running
 from django_jobs.engine.execution.steps import SavedWork, Step, refuse_coroutine
 from django_jobs.engine.job_types import parameters
@@ -401,16 +402,14 @@ class JobContext:
         if self._has_ended:
             return False
         with self._runner.shielded():
-            return not self._runner.is_lost() and coroutines.outside_loop(self._ask_whether_owned)
+            if self._runner.is_lost():
+                return False
+            claimed = self._claimed
+            return coroutines.outside_loop(lambda: is_owned(claimed.pk, claimed.attempt, claimed.worker_name))
 
     async def astill_owned(self) -> bool:
         """:meth:`still_owned` for async handlers."""
         return await sync_to_async(self.still_owned, thread_sensitive=True)()
-
-    def _ask_whether_owned(self) -> bool:
-        from django_jobs.engine.execution import leases
-
-        return leases.is_owned(self._claimed.pk, self.attempt, self._claimed.worker_name)
 
     def update_progress(self, percent: float, message: str | None = None) -> None:
         """Report progress (0 to 100) and what is being done. Cheap: call it as often as you like.

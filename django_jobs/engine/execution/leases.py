@@ -8,21 +8,20 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import F, Q
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine import machine, timing
-from django_jobs.engine.actors import SCHEDULER, WORKER, Actor
-from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine import timing
+from django_jobs.engine.actors import SCHEDULER, Actor
+from django_jobs.engine.claimed_job import Claimed, uptime_seconds
 from django_jobs.engine.dispatch import dispatcher, in_flight, window
-from django_jobs.engine.execution import settle
+from django_jobs.engine.execution import claim, settle
 from django_jobs.engine.ports import Ticket, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.values import INCREMENT, NOW, After, JobRow, Move, Moved, Waypoint
-from django_jobs.engine.transitions import claim_known, move
+from django_jobs.engine.store.values import Moved
 from django_jobs.models import ExecutionLog, Job, Worker
 from django_jobs.models.job import format_job_id
 from django_jobs.statuses import LogReason, Status
@@ -42,9 +41,9 @@ def is_owned(pk: int, attempt: int, worker_name: str) -> bool:
 def has_lease_run_out(claimed: Claimed, renewed: float) -> bool:
     """Return whether an attempt's lease is over, as far as its worker can know without asking the database.
 
-    ``renewed`` is a moment before the last renewal that succeeded, on the clock of ``engine.machine``; 0: none did.
+    ``renewed`` is a moment before the last renewal that succeeded, on the clock of ``engine.claimed_job``; 0: none did.
     """
-    return machine.uptime_seconds() - max(claimed.claimed_at, renewed) > float(jobs_settings.LEASE_SECONDS)
+    return uptime_seconds() - max(claimed.claimed_at, renewed) > float(jobs_settings.LEASE_SECONDS)
 
 
 # The jobs of workers of this machine that were killed together with their supervisors: nobody else reports these.
@@ -91,42 +90,6 @@ def _end(worker: Worker) -> int:
 # Mostly such a job is a bystander, so that it is handed back. But the import of its handler, or what the policy does
 # about it, may be what kills workers, and then that would go on for ever. So a job that a worker examined when it died,
 # or that was alone in its hands, is charged from the second time on as a handler that kills its process.
-
-
-def start_unbegun(
-    attempts: Collection[tuple[int, int]],
-    worker_name: str,
-    sources: Collection[str] = (Status.QUEUED,),
-    via: Waypoint | None = None,
-) -> list[Moved]:
-    """Move jobs to Running, each for this attempt, under a lease: those that are queued, or by way of a status.
-
-    Rows in use do not move.
-    """
-    values = _values(worker_name) if via is None else _values(worker_name) | {"queued_at": NOW, "next_retry_at": None}
-    return move(
-        [Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=values) for pk, attempt in attempts],
-        sources=sources,
-        actor=WORKER,
-        worker_name=worker_name,
-        skip_locked=True,
-        only_due=via is not None,
-        via=via,
-    )
-
-
-def start_known_unbegun(
-    pk: int, attempt: int, worker_name: str, known: Sequence[JobRow]
-) -> tuple[Moved, JobRow] | None:
-    """Move a queued job to Running if it is like one of these rows; return its own as well, as it was before."""
-    item = Move(pk=pk, to_status=Status.RUNNING, attempt=attempt - 1, values=_values(worker_name))
-    return claim_known(item, known, worker_name=worker_name)
-
-
-def _values(worker_name: str) -> dict[str, Any]:
-    lease = After(float(jobs_settings.LEASE_SECONDS))
-    values = {"attempt": INCREMENT, "worker_name": worker_name, "started_at": NOW, "lease_expires_at": lease}
-    return values | {"progress": 0, "progress_message": "", "cancel_requested_at": None, "ready_at": None}
 
 
 def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] | None, loss: Loss) -> list[Moved]:
@@ -290,7 +253,7 @@ def release_worker(loss: Loss) -> bool:
     Return whether nothing is left. Rows in use are left; call this again for them.
     """
     if loss.in_hand:
-        start_unbegun(sorted(loss.in_hand), loss.worker_name)
+        claim.start_unbegun(sorted(loss.in_hand), loss.worker_name)
     held = sorted(left_by(loss.worker_name))
     begun = [pair for pair in held if pair in loss.started]
     guilty = [pair for pair in begun if loss.culprit in {None, pair}]
@@ -352,15 +315,6 @@ def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: s
     return sorted(settle.still_running([pair for pair in attempts if pair[0] not in moved], worker_name))
 
 
-def still_queued(tickets: Sequence[Ticket]) -> list[Ticket]:
-    """Return the tickets of jobs that are queued for these attempts, whoever holds their rows."""
-    if not tickets:
-        return []
-    rows = Job.primary.filter(pk__in=[ticket.pk for ticket in tickets], status=Status.QUEUED)
-    attempts = dict(rows.values_list("pk", "attempt"))
-    return [ticket for ticket in tickets if attempts.get(ticket.pk) == ticket.attempt - 1]
-
-
 def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     """Give up a claim whose answer was lost, so that nobody knows whether it was committed; no job of it runs here.
 
@@ -370,7 +324,7 @@ def give_up_claim(tickets: Sequence[Ticket], worker_name: str) -> list[Ticket]:
     held = settle.still_running([(ticket.pk, ticket.attempt) for ticket in tickets], worker_name)
     text = say("Handed back: the answer to its claim was lost", code="claim_lost")
     stuck = hand_back(held, text, worker_name)
-    if left := still_queued(tickets):
+    if left := claim.still_queued(tickets):
         get_broker().push(left, front=True)
     return [ticket for ticket in tickets if (ticket.pk, ticket.attempt) in stuck]
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
@@ -22,9 +22,8 @@ from django.http import Http404
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
 from django_jobs.engine.claimed_job import Claimed
+from django_jobs.engine.execution.handler_logs import KeptLines
 from django_jobs.engine.json_storage import clean_text
-from django_jobs.engine.log_lines import KeptLines
-from django_jobs.engine.observers import Ending
 from django_jobs.exceptions import BrokerUnavailable, JobsError, RetryableRefusal, TransientError
 
 # How an attempt can end, as values, before anything is written.
@@ -34,7 +33,11 @@ from django_jobs.exceptions import BrokerUnavailable, JobsError, RetryableRefusa
 class Outcome:
     """Base: which attempt ended and how long its handler ran, in seconds."""
 
+    #: What observers are told of such an end.
+    word: ClassVar[str]
+
     claimed: Claimed
+    text: str = ""
     seconds: float = 0.0
     #: ``time.monotonic()`` at the handler's start.
     started: float = 0.0
@@ -66,6 +69,7 @@ class Outcome:
 class Returned(Outcome):
     """The handler returned; ``result`` is storable JSON or None."""
 
+    word = "completed"
     result: Any = None
     output_reference: str = ""
 
@@ -74,8 +78,8 @@ class Returned(Outcome):
 class Raised(Outcome):
     """The handler failed. ``kind`` is Transient or Permanent; ``retry_after`` overrules the back-off."""
 
+    word = "failed"
     kind: str
-    text: str
     traceback: str = ""
     retry_after: float | None = None
     #: Of an unexpected error: where in the host's code it was raised.
@@ -86,6 +90,8 @@ class Raised(Outcome):
 class TimedOut(Outcome):
     """The handler was stopped because it ran too long."""
 
+    word = "timed_out"
+    text: str = "It ran too long"
     traceback: str = ""
 
 
@@ -93,42 +99,26 @@ class TimedOut(Outcome):
 class Canceled(Outcome):
     """The handler stopped because it was told to."""
 
+    word = "canceled"
+
 
 @dataclass(slots=True, kw_only=True)
 class Postponed(Outcome):
     """The handler asked for another run after ``delay`` seconds."""
 
+    word = "postponed"
     delay: float
-    text: str
 
 
 @dataclass(slots=True, kw_only=True)
 class Interrupted(Outcome):
     """A shutdown, or the kill of another job's process, ended the attempt; its job goes back to the queue."""
 
-    text: str
+    word = "interrupted"
 
 
 class NotBegun(Interrupted):
     """The handler did not begin. No handler ran for no time: that would count as a quick one."""
-
-
-def ending_of(ended: Outcome) -> Ending:
-    """Return what observers are told of this end."""
-    match ended:
-        case Returned():
-            return Ending("completed")
-        case Raised():
-            return Ending("failed", ended.text, ended.error)
-        case TimedOut():
-            return Ending("timed_out", "It ran too long", ended.error)
-        case Canceled():
-            return Ending("canceled")
-        case Postponed():
-            return Ending("postponed", ended.text)
-        case Interrupted():
-            return Ending("interrupted", ended.text)
-    return Ending("unknown")
 
 
 # Where in the host's code an unexpected exception came from, so that two faults with one text are told apart.

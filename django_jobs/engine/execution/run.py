@@ -91,7 +91,8 @@ def attempt_handler(claimed: Claimed, context: JobContext) -> retry_policy.Outco
     if (expired := _expired(claimed, started)) is not None:
         return expired
     claimed.mask = mask_of(claimed.parameters)
-    handler_logs.begin(claimed)
+    if jobs_settings.HANDLER_LOGS is not None:
+        handler_logs.begin(claimed)
     token = current_job.set(claimed)
     try:
         # A copy of the context, so that a language or time zone that a handler activates is not the next one's.
@@ -136,7 +137,8 @@ async def attempt_beside_others(
                 end()
 
     claimed.mask = mask_of(claimed.parameters)
-    handler_logs.begin(claimed)
+    if jobs_settings.HANDLER_LOGS is not None:
+        handler_logs.begin(claimed)
     current_job.set(claimed)
     try:
         with context.interruptible():
@@ -159,12 +161,13 @@ def _expired(claimed: Claimed, now: float) -> retry_policy.NotBegun | None:
 def _with_facts(ended: retry_policy.Outcome, context: JobContext, started: float) -> retry_policy.Outcome:
     ended.seconds = time.monotonic() - started
     ended.started = started
-    ended.log = handler_logs.end(ended.claimed)
+    if ended.claimed.log_lines is not None:
+        ended.log = handler_logs.end(ended.claimed)
     ended.saved_nothing = not context.has_saved
     if isinstance(ended, retry_policy.Interrupted | retry_policy.Postponed):
         ended.checkpoint = context.unsaved_checkpoint()
     if ended.claimed.observed:
-        observers.end(ended.claimed, retry_policy.ending_of(ended))
+        observers.end(ended.claimed, observers.Ending(ended.word, ended.text, ended.error))
     return ended
 
 

@@ -6,28 +6,34 @@ would start once more than the rate allows.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from django.db import DatabaseError, transaction
 from django.db.models import Q
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing, transitions
 from django_jobs.engine.actors import WORKER, Actor
 from django_jobs.engine.dispatch import tickets
-from django_jobs.engine.execution import breaker, handler_logs, retry_policy, steps
+from django_jobs.engine.execution import breaker, retry_policy
 from django_jobs.engine.store import database
-from django_jobs.engine.store.values import NOW, After, Move, Moved
+from django_jobs.engine.store.database import store
+from django_jobs.engine.store.values import NOW, After, Attempt, Move, Moved
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.exceptions import RetryLater
-from django_jobs.models import ExecutionLog, Job, JobType
+from django_jobs.models import AttemptLog, ExecutionLog, Job, JobType
 from django_jobs.statuses import AWAITING_RETRY, WITH_ERRORS, LogReason, Status
 from django_jobs.texts import Text, code_of, say
+
+logger = logging.getLogger("django_jobs")
 
 _HAS_RATE = Q(max_starts__isnull=False) | Q(max_starts_per_key__isnull=False)
 
@@ -71,7 +77,7 @@ def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> l
         for item in items
     ]
 
-    def store() -> list[Moved]:
+    def write() -> list[Moved]:
         moved = move(
             moves, sources=[Status.RUNNING], actor=WORKER, worker_name=worker_name, skip_locked=True, only_own=True
         )
@@ -79,11 +85,48 @@ def complete_jobs(items: Sequence[retry_policy.Returned], worker_name: str) -> l
             stored = {(item.pk, item.attempt) for item in moved}
             completed = [item for item in noted if item.claimed.key in stored]
             breaker.count_completions([item for item in completed if item.claimed.row.breaker_failures])
-            handler_logs.save_with_ends(completed)
+            _save_notes(completed)
         return moved
 
     noted = [item for item in items if item.claimed.row.breaker_failures or item.log]
-    return database.in_transaction(store) if noted else store()
+    return database.in_transaction(write) if noted else write()
+
+
+#: Bytes of one insert: MariaDB takes 16 MB at once.
+INSERT_BYTES: Final = 4_000_000
+
+
+def _save_notes(ended: Iterable[retry_policy.Outcome]) -> None:
+    """Store what these attempts noted for the next ones and wrote to the log, beside their ends.
+
+    What the database refuses holds up no end.
+    """
+    rows = []
+    for item in ended:
+        if item.checkpoint is not None:
+            attempt = Attempt(item.claimed.pk, item.claimed.attempt, item.claimed.worker_name)
+            with _refusable("job_id=%s event=checkpoint_not_saved error=%r", item.claimed.job_id):
+                store().write_checkpoint(attempt, item.checkpoint)
+        if item.log is not None:
+            first, last = [list(line) for line in item.log.first], [list(line) for line in item.log.last]
+            numbers = {"kept": len(first) + len(last), "dropped": item.log.dropped}
+            lines = {"first_lines": first, "last_lines": last}
+            rows.append(AttemptLog(job_id=item.claimed.pk, attempt=item.claimed.attempt, **lines, **numbers))
+    if rows:
+        largest = max(len(json.dumps([row.first_lines, row.last_lines])) for row in rows)
+        with _refusable("event=handler_logs_not_saved attempts=%s error=%r", len(rows)):
+            AttemptLog.primary.bulk_create(rows, max(1, INSERT_BYTES // largest), ignore_conflicts=True)
+
+
+@contextlib.contextmanager
+def _refusable(text: str, subject: object) -> Iterator[None]:
+    try:
+        with transaction.atomic(using=database.alias()):
+            yield
+    except DatabaseError as error:
+        if database.is_lost_connection(error) or database.is_lost_race(error):
+            raise
+        logger.warning(text, subject, error)
 
 
 # The moves by which running jobs leave Running, made from the outcomes of their attempts.
@@ -164,15 +207,12 @@ def back_to_queue_move(job: Job, text: str, traceback: str = "", reason: str = "
 
 def lost_move(job: Job, reason: str, traceback: str = "") -> Move:
     # The first loss is probably the fault of the machine, a second one that of the job.
-    retry_after = None if job.retry_count and _was_lost_before(job) else 0.0
+    losses = ExecutionLog.primary.filter(job_id=job.pk, reason=LogReason.WORKER_LOST)
+    retry_after = None if job.retry_count and losses.exists() else 0.0
     # Equal losses count as equal errors, at whatever line each of them came.
     text = say("Worker lost: %(reason)s", code="worker_lost", reason=reason)
     item = _retry(job, Status.FAILED, text, "", retry_after)
     return replace(item, reason=LogReason.WORKER_LOST, traceback=traceback)
-
-
-def _was_lost_before(job: Job) -> bool:
-    return ExecutionLog.primary.filter(job_id=job.pk, reason=LogReason.WORKER_LOST).exists()
 
 
 def timed_out(job: Job, traceback: str) -> Move:
@@ -303,13 +343,12 @@ def _end(
     """
     expected = dict(attempts)
 
-    def store() -> list[Moved]:
+    def write() -> list[Moved]:
         rows = database.locked(Job.primary.filter(pk__in=list(expected)), skip=True)
         running = [job for job in rows if job.status == Status.RUNNING and job.worker_name == worker_name]
         jobs = [job for job in running if job.attempt == expected[job.pk]]
         ended = [outcomes[job.pk] for job in jobs if outcomes]
-        steps.save_checkpoints_with_ends(ended)
-        handler_logs.save_with_ends(ended)
+        _save_notes(ended)
         types = {job.job_type_id for job in jobs if not outcomes or outcomes[job.pk].claimed.row.breaker_failures}
         failing = AWAITING_RETRY if outcomes else [Status.TIMED_OUT]
         moves = returned_by_dispatch(jobs, breaker.count_ends(jobs, [move_of(job) for job in jobs], types, failing))
@@ -330,7 +369,7 @@ def _end(
         ]
         return moved + move(buried, sources=AWAITING_RETRY, actor=actor, worker_name=worker_name)
 
-    moved = database.in_transaction(store) if attempts else []
+    moved = database.in_transaction(write) if attempts else []
     if back := [item for item in moved if item.to_status == Status.QUEUED]:
         database.on_commit(lambda: tickets.push_tickets(back, front=True))
     return moved

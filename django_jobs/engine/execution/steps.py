@@ -16,11 +16,11 @@ import threading
 import time
 import types
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, Error, transaction
+from django.db import Error
 from django.db.models import Model
 
 from django_jobs.conf import jobs_settings
@@ -35,7 +35,6 @@ from django_jobs.texts import Text, said, say
 
 if TYPE_CHECKING:
     from django_jobs.engine.claimed_job import Claimed
-    from django_jobs.engine.execution.retry_policy import Outcome
 
 T = TypeVar("T")
 
@@ -70,23 +69,6 @@ def _insisting(function: Callable[[], T]) -> T:
             database.mend_connections()
             time.sleep(pause)
             pause = min(2 * pause, timing.LONGEST_STEP_RETRY_SECONDS)
-
-
-def save_checkpoints_with_ends(ended: Iterable[Outcome]) -> None:
-    """Save what handlers noted for their next attempts, in the transaction that locked their jobs' rows.
-
-    One that the database refuses holds up no end.
-    """
-    for item in ended:
-        if item.checkpoint is not None:
-            attempt = Attempt(item.claimed.pk, item.claimed.attempt, item.claimed.worker_name)
-            try:
-                with transaction.atomic(using=database.alias()):
-                    store().write_checkpoint(attempt, item.checkpoint)
-            except DatabaseError as error:
-                if database.is_lost_connection(error) or database.is_lost_race(error):
-                    raise
-                logger.warning("job_id=%s event=checkpoint_not_saved error=%r", item.claimed.job_id, error)
 
 
 # Steps of a handler: each is done once for the job, and known by its name, its place and its arguments.

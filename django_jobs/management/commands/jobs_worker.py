@@ -21,8 +21,7 @@ from django_jobs.management.probed import ProbedCommand
 from django_jobs.management.shell import await_database, did_you_mean, with_database
 from django_jobs.texts import said, say
 from django_jobs.worker.child import prepare_fork_server
-from django_jobs.worker.options import WorkerOptions, parse_queues
-from django_jobs.worker.processes import ForkServer
+from django_jobs.worker.processes import ForkServer, WorkerOptions, parse_queues
 
 #: A larger number is a typing error.
 MAX_PROCESSES = MAX_THREADS = 1_000

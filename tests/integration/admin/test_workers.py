@@ -17,16 +17,14 @@ from tests.support import verbs
 from tests.support.admin import codes_on, codes_said, news, remembered, staff_of, system_admin, text, url
 from tests.support.brokers import MemoryBroker, running_job
 from tests.support.factories import make_user
-from tests.support.verbs import WORKERS_SHOWN, Order, Scheduler, Supervision
+from tests.support.verbs import WORKERS_SHOWN, Order, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def announce(name: str = "web-7-1", supervisor: str = "seven", pid: int = 7, **fields: Any) -> None:
     options = {"slots": 2, "window": 4, **fields}
-    verbs.announce_worker(
-        name, verbs.broker_queue_names(), supervision=Supervision(pid=pid, name=supervisor), **options
-    )
+    verbs.announce_worker(name, verbs.broker_queue_names(), supervisor_pid=pid, supervisor=supervisor, **options)
 
 
 def fall_silent(**lookup: Any) -> None:

@@ -8,14 +8,13 @@ from django.db import OperationalError
 from django_jobs.models import WorkerOrder
 from tests.support import verbs
 from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, Order, OrderReader, Supervision
+from tests.support.verbs import Interpose, Order, OrderReader
 
 
 @pytest.fixture
 def reader(db: None, tuning: Tuning) -> OrderReader:
     tuning.set(order_pause_seconds=0.0)
-    supervision = Supervision(pid=7, name="seven")
-    verbs.announce_worker("web-7-1", ["jobs-normal"], slots=1, window=1, supervision=supervision)
+    verbs.announce_worker("web-7-1", ["jobs-normal"], slots=1, window=1, supervisor="seven", supervisor_pid=7)
     return OrderReader("seven")
 
 

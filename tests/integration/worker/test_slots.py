@@ -440,7 +440,7 @@ def test_while_long_jobs_hold_all_slots_nothing_is_claimed_that_was_handed_back(
     batch.next()
     batch.next()
     assert threaded.slots.room() == 2 * 10 - 1
-    assert len(batch.give_up_waiting()) == 1
+    assert len(batch.take_waiting(have_waited_too_long=True)) == 1
     assert threaded.slots.room() == 0
     batch.finish()
     assert threaded.slots.room() == 1 + 2 * 10

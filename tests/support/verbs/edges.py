@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django_jobs.worker.claims import Claims
     from django_jobs.worker.supervisor import stop_what_must
     from django_jobs.worker.supervisor import watch_board
-    from django_jobs.worker.processes import FailureTracker
+    from django_jobs.worker.child import FailureTracker
     from django_jobs.worker.processes import WorkerFailed
     from django_jobs.worker.processes import ForkServer
     from django_jobs.worker.child import prepare_fork_server
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from django_jobs.worker.lease_renewer import LeaseRenewer
     from django_jobs.worker.lease_renewer import Renewal
     from django_jobs.worker.child_state import LoopWatch
-    from django_jobs.worker.options import WorkerOptions
+    from django_jobs.worker.processes import WorkerOptions
     from django_jobs.worker.lease_renewer import OrderReader
-    from django_jobs.worker.in_hand import PrefetchEstimator
+    from django_jobs.worker.child_state import PrefetchEstimator
     from django_jobs.worker.processes import may_fork
     from django_jobs.worker.processes import start_fresh
     from django_jobs.worker.processes import AdoptedProcess

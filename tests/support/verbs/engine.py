@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     # Announce workers
     from django_jobs.engine.dispatch.window import announce_worker
     from django_jobs.engine.dispatch.window import withdraw_worker
-    from django_jobs.engine.dispatch.window import Supervision
 
     # Dispatch
     from django_jobs.engine.dispatch.dispatcher import anything_queued
@@ -93,7 +92,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.dispatch.in_flight import look_at_lock as look_at_dispatch_lock
     from django_jobs.engine.dispatch.in_flight import take_lock as take_dispatch_lock
     from django_jobs.engine.dispatch.new_jobs import TimeBudget
-    from django_jobs.engine.dispatch.backlog import Rest
+    from django_jobs.engine.memory import Rest
     from django_jobs.engine.dispatch.tickets import push_tickets
     from django_jobs.engine.dispatch.tickets import withdraw_tickets
     from django_jobs.engine.dispatch.tickets import Queued
@@ -112,11 +111,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.claim import refusal_of as policy_refusal
     from django_jobs.engine.execution.claim import known_claims as known_verdicts
     from django_jobs.engine.execution.claim import ask_again as ask_policy_again
-    from django_jobs.engine.execution.shares import are_possible as are_shares_possible
-    from django_jobs.engine.execution.shares import take_share
-    from django_jobs.engine.execution.shares import Taker as ShareTaker
-    from django_jobs.engine.execution.leases import start_unbegun
-    from django_jobs.engine.execution.leases import start_known_unbegun as start_known
+    from django_jobs.engine.execution.claim import take_share
+    from django_jobs.engine.execution.claim import start_unbegun
+    from django_jobs.engine.execution.claim import start_known_unbegun as start_known
 
     # Run
     from django_jobs.engine.execution.run import attempt_handler as attempt
@@ -313,7 +310,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.ports import use_broadcaster
     from django_jobs.engine.ports import ForeignEntry
     from django_jobs.engine.ports import SetAside
-    from django_jobs.engine.log_lines import LineBuffer
+    from django_jobs.engine.execution.handler_logs import LineBuffer
     from django_jobs.engine.claimed_job import install as install_job_fields
     from django_jobs.engine.access import find_job
     from django_jobs.engine.transitions import announcer
@@ -336,10 +333,10 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.rollups import stop_counting
     from django_jobs.engine.insight.rollups import Key as CountKey
     from django_jobs.engine.insight.rollups import ProcessCounts
-    from django_jobs.engine.machine import describe as describe_process
-    from django_jobs.engine.machine import place as place_of_process
+    from django_jobs.engine.dispatch.window import describe_processes as describe_process
+    from django_jobs.engine.dispatch.window import machine_of_processes as place_of_process
     from django_jobs.engine.sockets import forget_expired_tickets as forget_expired_socket_tickets
     from django_jobs.engine.sockets import make_ticket as make_socket_ticket
     from django_jobs.engine.sockets import use_ticket as use_socket_ticket
-    from django_jobs.engine.machine import uptime_seconds as uptime
+    from django_jobs.engine.claimed_job import uptime_seconds as uptime
     from django_jobs.engine.execution.leases import end_vanished as end

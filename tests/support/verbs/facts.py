@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.timing import CLAIM_ANSWER_SECONDS as POLICY_CACHE_SECONDS
     from django_jobs.engine.execution.settle import LARGE_BYTES as LARGE_RESULT_BYTES
     from django_jobs.engine.execution.settle import EXHAUSTED
-    from django_jobs.engine.execution.shares import MIN_SHARE
+    from django_jobs.engine.execution.claim import MIN_SHARE
     from django_jobs.engine.timing import BREAKER_SPARES as SPARED_FOR
     from django_jobs.engine.insight.failures import TEXT as FAILURE_TEXT
     from django_jobs.engine.insight.inspection import PROBLEM

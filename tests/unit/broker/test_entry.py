@@ -24,7 +24,7 @@ def runner(interpose: Interpose, settings: Any) -> CheckpointRunner:
     settings.DJANGO_JOBS = {**settings.DJANGO_JOBS, "LEASE_SECONDS": 0}
     interpose("drop_connections", lambda: None)
     interpose("note_begun", lambda attempts, _: set(attempts))
-    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=300, claimed_at=verbs.uptime())
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, key=(7, 2), timeout_seconds=300, claimed_at=verbs.uptime())
     runner = CheckpointRunner(claimed, "rqworker")
     is_done = iter([False] * ROUNDS + [True])
     done: Any = SimpleNamespace(wait=lambda _: next(is_done))

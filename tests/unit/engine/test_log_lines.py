@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from django_jobs.engine.log_lines import LogLimits as Limits
-from django_jobs.engine.log_lines import read_limits
+from django_jobs.engine.execution.handler_logs import LogLimits as Limits
+from django_jobs.engine.execution.handler_logs import read_limits
 from tests.support.verbs import LineBuffer
 
 

@@ -7,7 +7,7 @@ from itertools import repeat
 
 import pytest
 
-from django_jobs.engine.dispatch.new_jobs import Tries
+from django_jobs.engine.memory import Tries
 
 MOST = 63
 

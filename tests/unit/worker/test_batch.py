@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.in_hand import JobsInHand as Batch
+from django_jobs.worker.child_state import JobsInHand as Batch
 from tests.support.tuning import Tuning
 from tests.support.waiting import wait_until
 
@@ -176,10 +176,10 @@ def test_coroutines_wait_apart_from_other_handlers_and_count_with_them(batch: Ba
     batch.put([asynchronous[0], FIRST, asynchronous[1]])
     assert (batch.waiting_for_threads(), batch.waiting_count(), woken) == (1, 3, [3])
     assert [batch.next(), batch.next()] == [FIRST, None]
-    assert [batch.next_coroutine(), batch.next_coroutine()] == [asynchronous[0], None]
+    assert [batch.next(is_coroutine=True), batch.next(is_coroutine=True)] == [asynchronous[0], None]
     batch.finish()
     assert woken == [3, 1]
-    assert batch.next_coroutine() is asynchronous[1]
+    assert batch.next(is_coroutine=True) is asynchronous[1]
 
 
 def test_the_only_slot_of_a_process_runs_coroutines_itself() -> None:

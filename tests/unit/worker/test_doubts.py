@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_jobs.engine import timing
-from django_jobs.worker.in_hand import Doubts, HeldTickets
+from django_jobs.worker.child_state import Doubts, HeldTickets
 from tests.support.tuning import Tuning
 from tests.support.verbs import Ticket
 
@@ -16,7 +16,7 @@ FIRST, SECOND = Ticket(1, 2026, 1, 1), Ticket(2, 2026, 1, 1)
 
 
 def claimed(ticket: Ticket) -> Any:
-    return SimpleNamespace(pk=ticket.pk, attempt=ticket.attempt)
+    return SimpleNamespace(key=(ticket.pk, ticket.attempt), pk=ticket.pk, attempt=ticket.attempt)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from tests.support import verbs
 from tests.support.tuning import Tuning
 from tests.support.verbs import CheckpointRunner, Interpose, Interrupter, SlotRunner
 
+ATTEMPT: Any = SimpleNamespace(key=(7, 2))
+
 
 @pytest.fixture
 def interrupter() -> Interrupter:
@@ -155,7 +157,7 @@ class Progress:
 
 def test_a_context_reports_progress_for_its_attempt(interrupter: Interrupter) -> None:
     progress = Progress()
-    SlotRunner((7, 2), progress, interrupter).report(50, "half")
+    SlotRunner(ATTEMPT, progress, interrupter).report(50, "half")
     assert progress.reports == [((7, 2), 50, "half")]
 
 
@@ -174,7 +176,7 @@ def test_a_context_tells_a_cancel_and_a_loss_from_other_reasons_to_stop(
 ) -> None:
     if kind:
         interrupter.want(kind)
-    runner = SlotRunner((7, 2), Progress(), interrupter)
+    runner = SlotRunner(ATTEMPT, Progress(), interrupter)
     assert (runner.is_canceled(), runner.is_lost()) == expected
 
 
@@ -205,7 +207,7 @@ def test_a_shield_in_one_thread_holds_in_the_others(interrupter: Interrupter) ->
 def test_under_a_plain_rqworker_a_shield_makes_it_wait_too(
     seconds: int, canceled: bool, kind: type[BaseException]
 ) -> None:
-    claimed: Any = SimpleNamespace(pk=7, attempt=2, timeout_seconds=seconds, claimed_at=verbs.uptime())
+    claimed: Any = SimpleNamespace(pk=7, attempt=2, key=(7, 2), timeout_seconds=seconds, claimed_at=verbs.uptime())
     runner = CheckpointRunner(claimed, "rqworker")
     stopped: Any = SimpleNamespace(is_set=lambda: canceled)
     runner.stopped = stopped

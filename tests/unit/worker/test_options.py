@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.options import parse_queues
+from django_jobs.worker.processes import parse_queues
 from tests.support.refusals import refused
 from tests.support.verbs import WorkerOptions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_jobs.worker.in_hand import MOST_TYPES
+from django_jobs.worker.child_state import MOST_TYPES
 from tests.support.verbs import MAX_SET, PrefetchEstimator
 
 

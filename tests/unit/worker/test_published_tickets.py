@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_jobs.worker.in_hand import PublishedTickets
+from django_jobs.worker.child_state import PublishedTickets
 from tests.support.tuning import Tuning
 from tests.support.verbs import RunningJobs, SharedSlots, Ticket
 
@@ -27,7 +27,9 @@ class Stage:
         tuning.set(shared_slots_clock=SimpleNamespace(monotonic=lambda: self.now))
 
     def begin(self, slot: int, ticket: Ticket) -> None:
-        claimed: Any = SimpleNamespace(pk=ticket.pk, attempt=ticket.attempt, ticket=ticket)
+        claimed: Any = SimpleNamespace(
+            key=(ticket.pk, ticket.attempt), pk=ticket.pk, attempt=ticket.attempt, ticket=ticket
+        )
         self.running.add(claimed, SimpleNamespace())  # type: ignore[arg-type]
         self.slots.begin(slot, ticket.pk, ticket.attempt, 60)
 

@@ -14,7 +14,7 @@ from django_jobs.pools import all_queues
 from tests.support import verbs
 from tests.support.brokers import ALL_QUEUES, WORKER, MemoryBroker, end, pending_job, reread, returned, start
 from tests.support.factories import make_job_type
-from tests.support.verbs import Interpose, ShareTaker
+from tests.support.verbs import Interpose
 
 Replace = Callable[[Job, str], Any]
 ONLY_POSTGRESQL: Final = pytest.mark.skipif(
@@ -130,7 +130,7 @@ def test_a_share_leaves_a_job_whose_key_changed_where_it_waits(
     monkeypatch.setattr(verbs.store(), "claim_rows", rows_late)
 
     def take() -> list[int]:
-        found = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []
+        found = verbs.take_share(all_queues(), 16, WORKER, len, lambda _: None) or []
         return [item.pk for item in found]
 
     assert take() == [other.pk]

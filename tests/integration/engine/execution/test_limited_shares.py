@@ -15,7 +15,7 @@ from django_jobs.statuses import IN_FLIGHT
 from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, end, pending_job, queue_up, returned, start, ticket_of
 from tests.support.factories import make_job_type, make_organization
-from tests.support.verbs import Claimed, ShareTaker
+from tests.support.verbs import Claimed
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -36,7 +36,7 @@ def backlog(
 
 
 def take(count: int = 16, fits: Any = len) -> list[Claimed]:
-    return verbs.take_share(pools.all_queues(), count, ShareTaker(WORKER, fits, lambda _: None)) or []
+    return verbs.take_share(pools.all_queues(), count, WORKER, fits, lambda _: None) or []
 
 
 def in_flight(*fields: str) -> Counter[Any]:

@@ -14,7 +14,7 @@ from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, reread, running_job
 from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, Neighbors, Supervision
+from tests.support.verbs import Interpose, Neighbors
 
 pytestmark = [
     pytest.mark.usefixtures("broker"),
@@ -72,7 +72,7 @@ def test_a_worker_that_may_live_is_left_alone(begun: Job, dead: str, why: str) -
 
 
 def test_a_worker_announces_itself_and_its_supervisor() -> None:
-    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, window=1, supervision=Supervision(pid=os.getppid()))
+    verbs.announce_worker(WORKER, ["jobs-normal"], slots=1, window=1, supervisor_pid=os.getppid())
     row = Worker.objects.get()
     assert (row.place, row.processes) == (verbs.place_of_process(), verbs.describe_process(os.getpid(), os.getppid()))
     assert len(row.processes.split()) == 2

@@ -12,7 +12,7 @@ from tests.integration.conftest import Reasons
 from tests.support import verbs
 from tests.support.brokers import WORKER, MemoryBroker, pending_job, queue_up, reread, start, ticket_of
 from tests.support.factories import make_job_type
-from tests.support.verbs import Queue, ShareTaker
+from tests.support.verbs import Queue
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_what_is_handed_back_goes_to_its_pools_queue(
     assert [ticket.queue for ticket in broker.tickets] == [Queue("gpu", 1)] * 2
 
 
-@pytest.mark.skipif(not verbs.are_shares_possible(), reason="This store moves no job over two statuses at once.")
+@pytest.mark.skipif(not verbs.store().passes_waypoints, reason="This store moves no job over two statuses at once.")
 @pytest.mark.parametrize(("queues", "pool"), [((), "default"), (["jobs-gpu-normal"], "gpu")])
 def test_a_share_has_only_jobs_of_the_pools_that_the_worker_serves(
     broker: MemoryBroker, gpu: JobType, kind: JobType, organization: Organization, queues: list[str], pool: str
@@ -92,7 +92,7 @@ def test_a_share_has_only_jobs_of_the_pools_that_the_worker_serves(
         for _ in range(6):
             pending_job(job_type, organization)
     broker.is_down = False
-    claimed = verbs.take_share(served_by(queues), 20, ShareTaker(WORKER, len, lambda _: None)) or []
+    claimed = verbs.take_share(served_by(queues), 20, WORKER, len, lambda _: None) or []
     assert {(item.job_type, item.ticket.pool) for item in claimed} == {({"gpu": gpu, "default": kind}[pool].pk, pool)}
     assert len(claimed) == 6
 

@@ -31,7 +31,7 @@ from tests.support.brokers import (
 )
 from tests.support.factories import make_job_type, make_organization
 from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, ShareTaker, Ticket
+from tests.support.verbs import Interpose, Ticket
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a move passes two statuses at once"),
@@ -64,7 +64,7 @@ def take(
     about_to_start: Any = lambda _: None,
 ) -> list[int] | None:
     """The keys of what a worker gets as its share."""
-    found = verbs.take_share([queue_for(item) for item in priorities], count, ShareTaker(WORKER, fits, about_to_start))
+    found = verbs.take_share([queue_for(item) for item in priorities], count, WORKER, fits, about_to_start)
     return None if found is None else [item.pk for item in found]
 
 
@@ -89,7 +89,7 @@ def test_a_job_of_the_backlog_runs_with_the_history_of_one_that_had_a_ticket(
 
 def test_a_share_holds_all_that_the_run_needs(kind: JobType, organization: Organization) -> None:
     (job,) = waiting(kind, organization, parameters={"month": 3}, metadata={"trace": "x"})
-    (claimed,) = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []
+    (claimed,) = verbs.take_share(all_queues(), 16, WORKER, len, lambda _: None) or []
     assert (claimed.job_id, claimed.attempt, claimed.timeout_seconds) == (job.name, 1, 300)
     assert (claimed.parameters, claimed.metadata) == ({"month": 3}, {"trace": "x"})
     assert (claimed.organization, claimed.organization_pk) == (organization.name, organization.pk)
@@ -327,7 +327,7 @@ def test_a_job_gets_the_values_of_the_submission_that_replaced_it(organization: 
     ask_policy(kind, organization)
     job = submit_job(kind, organization, {"x": 1}, metadata={"n": 1})
     submit_job(kind, organization, {"x": 1}, metadata={"n": 2}, on_duplicate="replace")
-    (claimed,) = verbs.take_share(all_queues(), 16, ShareTaker(WORKER, len, lambda _: None)) or []
+    (claimed,) = verbs.take_share(all_queues(), 16, WORKER, len, lambda _: None) or []
     assert (claimed.pk, claimed.metadata) == (job.pk, {"n": 2})
 
 
