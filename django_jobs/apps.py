@@ -23,7 +23,8 @@ class DjangoJobsConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         from django_jobs import checks  # noqa: F401  (registers itself)
-        from django_jobs.engine.control import saved_tenants
+        from django_jobs.engine import organizations
+        from django_jobs.engine.dispatch import dispatcher
         from django_jobs.engine.job_types import types
         from django_jobs.engine.submission import same_work
 
@@ -34,7 +35,7 @@ class DjangoJobsConfig(AppConfig):
         post_migrate.connect(self._sync_declared_types, sender=self, dispatch_uid="django_jobs.declared")
         post_migrate.connect(self._sync_declared_schedules, sender=self, dispatch_uid="django_jobs.declared_schedules")
         post_migrate.connect(same_work.after_migrate, sender=self, dispatch_uid="django_jobs.gates")
-        saved_tenants.listen()
+        organizations.listen(dispatcher.wake)
         self._follow_pools()
         self._fill_queues()
         self._set_up_broker()

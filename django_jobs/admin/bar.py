@@ -31,9 +31,9 @@ from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.inspection import blocked, jobs
 from django_jobs.engine.memory import Memory
+from django_jobs.engine.organizations import is_gone
 from django_jobs.engine.store.counting import MAX_COUNT, capped_counts
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import is_gone
 from django_jobs.engine.store.values import start_of
 from django_jobs.models import Batch, Job, JobType, Span, Worker, get_organization_model
 from django_jobs.models.operation import OPEN

@@ -50,13 +50,14 @@ from django_jobs.admin.writing import (
     state_badge,
     without,
 )
+from django_jobs.engine import organizations
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.control import batches
 from django_jobs.engine.insight.problems import is_tried_again, reason_of, troubled_batches
 from django_jobs.engine.insight.search import oldest_key
 from django_jobs.engine.job_types.masking import hidden_from
-from django_jobs.engine.store import database, organization_ids
-from django_jobs.engine.store.organization_ids import is_gone
+from django_jobs.engine.organizations import is_gone
+from django_jobs.engine.store import database
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.models import Batch, Job, JobType
@@ -400,7 +401,7 @@ class BatchList(DeclaredList):
 
 def with_status(batches: list[Any]) -> list[Any]:
     """Note on each of these batches its status, as ``told``, and what its organization is called now."""
-    organization_ids.mark(batches)
+    organizations.mark(batches)
     for batch, description in zip(batches, describe_batches(batches), strict=True):
         batch.told = description
     return batches

@@ -40,6 +40,7 @@ from django_jobs.admin.pages import (
 )
 from django_jobs.admin.writing import ALL, CappedCount, badge, block, format_number, line, linked, moment
 from django_jobs.conf import jobs_settings
+from django_jobs.engine import organizations
 from django_jobs.engine.access import get_policy, organizations_seen_by
 from django_jobs.engine.control import operations
 from django_jobs.engine.control.acts import retry_job
@@ -56,8 +57,8 @@ from django_jobs.engine.insight.failures import (
 )
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.inspection import held_types, is_held
-from django_jobs.engine.store import database, organization_ids
-from django_jobs.engine.store.organization_ids import read_tenants
+from django_jobs.engine.organizations import read_tenants
+from django_jobs.engine.store import database
 from django_jobs.exceptions import InvalidOperation, InvalidTransition
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import ExecutionLog, Failure, Job, JobType, Operation, get_organization_model
@@ -398,7 +399,7 @@ class FailureAdmin(FailureActions):
     def _newest(self, request: HttpRequest, chosen: Chosen) -> list[tuple[Any, Any, Any, Any]]:
         shown = ("created_at", "completed_at", "started_at", "status", "organization", "organization_name")
         newest = list(chosen.filters.rows(request.user).order_by("-pk").only(*shown)[:MAX_LISTED])
-        organization_ids.mark(newest)
+        organizations.mark(newest)
         pages = self._pages(request)
         return [
             (
@@ -413,7 +414,7 @@ class FailureAdmin(FailureActions):
 
 def _tenant(job: Job, chosen: Chosen) -> Any:
     """Return the organization of a job, with a link to its part of what is chosen."""
-    url = "" if organization_ids.is_gone(job) else f"?{urlencode(chosen.query(organization=str(job.organization_id)))}"
+    url = "" if organizations.is_gone(job) else f"?{urlencode(chosen.query(organization=str(job.organization_id)))}"
     return linked(url, tenant(job))
 
 

@@ -36,8 +36,8 @@ from django_jobs.engine.job_types.masking import (
     parameters_to_submit,
     sensitive_names,
 )
+from django_jobs.engine.organizations import shown_id
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import shown_id
 from django_jobs.engine.submission.submit import submit_job
 from django_jobs.engine.submission.targets import may_submit
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError

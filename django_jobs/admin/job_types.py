@@ -54,9 +54,9 @@ from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.job_types.parameters import is_rekeyed
 from django_jobs.engine.job_types.types import RETRY_FIELDS
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.engine.store.values import Lane
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType

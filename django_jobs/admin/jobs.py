@@ -60,14 +60,15 @@ from django_jobs.admin.pages import (
 from django_jobs.admin.search import Understood, offered_to, understand, understood
 from django_jobs.admin.writing import NOTHING, ago, badge, brief_duration, format_number, line, slug, status_word
 from django_jobs.downloads import Download
+from django_jobs.engine import organizations
 from django_jobs.engine.access import may_hide_jobs, may_view
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.insight.search import RECENT, among_newest
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
-from django_jobs.engine.store import counting, database, organization_ids
+from django_jobs.engine.organizations import is_gone, shown_id
+from django_jobs.engine.store import counting, database
 from django_jobs.engine.store.counting import capped_counts, newest_keys
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import is_gone, shown_id
 from django_jobs.models import Batch, Job, JobType, SavedFilter
 from django_jobs.models.organization import MAX_NAME
 from django_jobs.statuses import AWAITING_TURN, IN_FLIGHT, RARE, TERMINAL, WITH_ERRORS, Priority, Status
@@ -108,7 +109,7 @@ class JobList(DeclaredList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        organization_ids.mark(self.result_list)
+        organizations.mark(self.result_list)
         mark_batches(self.result_list)
         for job in self.result_list:
             job.narrowed = self.narrowed
@@ -643,7 +644,7 @@ def _parts(queryset: QuerySet[Any], user: Any, hidden: Names) -> Iterator[str]:
         page = list((rows if last is None else rows.filter(pk__lt=last))[: min(BATCH, left)])
         if not page:
             return
-        organization_ids.mark(page)
+        organizations.mark(page)
         yield "".join(writer.writerow(map(_cell, _values(job, hidden))) for job in _shown(page, user))
         left, last = left - len(page), page[-1].pk
 

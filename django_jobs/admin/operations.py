@@ -45,9 +45,9 @@ from django_jobs.engine.control.operations import (
 from django_jobs.engine.insight.filter import PK, SHOWN, TERMS, JobFilter, without_secrets
 from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types.masking import hidden_from, sensitive_names
+from django_jobs.engine.organizations import read_tenants
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.exceptions import InvalidFilter, InvalidOperation
 from django_jobs.exceptions import PermissionDenied as MayNot
 from django_jobs.models import Batch, Job, JobType, Operation, Schedule

@@ -35,9 +35,9 @@ from django_jobs.engine.access import get_policy, key_in, organizations_seen_by,
 from django_jobs.engine.control import audit
 from django_jobs.engine.insight.search import MAX_ORGANIZATIONS
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.organizations import is_gone, shown_id
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
-from django_jobs.engine.store.organization_ids import is_gone, shown_id
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.job import JobQuerySet

@@ -60,6 +60,7 @@ from django_jobs.engine.insight.inspection import leader
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.job_types.declared_types import changed_from
 from django_jobs.engine.job_types.masking import Names, hidden_from, masked
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.schedules import timetable
 from django_jobs.engine.schedules.declared_schedules import is_declared
 from django_jobs.engine.schedules.definitions import (
@@ -74,7 +75,6 @@ from django_jobs.engine.schedules.definitions import (
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.engine.submission.targets import may_submit, submittable
 from django_jobs.exceptions import InvalidSchedule, JobsError
 from django_jobs.models import Job, JobType, Schedule, ScheduleFiring, get_organization_model

@@ -27,9 +27,9 @@ from django_jobs.engine.insight.filter import LOOKED_AT, JobFilter
 from django_jobs.engine.insight.search import asks_for_hidden, path_of
 from django_jobs.engine.job_types.masking import hidden_from
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.organizations import id_of
 from django_jobs.engine.schedules.definitions import visible_schedules
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, SavedFilter, Worker, get_organization_model
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.models.job import parse_job_id

@@ -28,6 +28,7 @@ from django_jobs.api.fields import (
 from django_jobs.api.pagination import JobsPagination
 from django_jobs.engine.access import key_in, may_view, organizations_named, unknown_organization
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.schedules.definitions import (
     FIELDS,
     change_schedule,
@@ -43,7 +44,6 @@ from django_jobs.engine.schedules.definitions import (
 )
 from django_jobs.engine.schedules.firing import fire_now
 from django_jobs.engine.schedules.timetable import rule_of
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidSchedule
 from django_jobs.models import Schedule, ScheduleFiring
 from django_jobs.models.schedule import CatchUp, Overlap

@@ -25,10 +25,10 @@ from django_jobs.engine.actors import name_of
 from django_jobs.engine.claimed_job import current_job, submitter
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.json_storage import NotStorable, encoded, is_storable_text
+from django_jobs.engine.organizations import recent_ids
 from django_jobs.engine.store import database
 from django_jobs.engine.store.base_jobs import COUNTS
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.engine.submission import same_work, submit, targets
 from django_jobs.engine.submission.targets import belongs
 from django_jobs.engine.submission.values import Errors, SubmissionFields

@@ -1,17 +1,99 @@
-"""The organization of work that belongs to no tenant, and whether the tenants' model was swapped too late."""
+"""Organizations: the ids that they have now, the one of work that belongs to no tenant, and what follows a change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import AutoField, Model, QuerySet
+from django.db.models.signals import post_save, pre_save
 
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
+from django_jobs.engine import timing
+from django_jobs.engine.memory import Memory
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import id_of
-from django_jobs.models import Membership, get_organization_model
+from django_jobs.exceptions import KeyInUse
+from django_jobs.models import (
+    AbstractOrganization,
+    Batch,
+    Job,
+    Membership,
+    OrganizationActivity,
+    Schedule,
+    get_organization_model,
+)
 from django_jobs.texts import say
+
+# The ids that tenants have now. A job refers to its tenant by primary key; its row keeps the id of the submission.
+#
+# A tenant may be renamed, and another one may take its name. So the id in a job's row is shown only when the tenant is
+# gone, and it never identifies a tenant.
+
+
+def id_of(tenant: Any) -> str:
+    """Return the id of a tenant whose row was just read."""
+    return str(getattr(tenant, str(jobs_settings.ORGANIZATION_ID_FIELD)))
+
+
+def read_tenants(pks: Collection[Any]) -> dict[Any, Any]:
+    """Return the tenants with these primary keys, by key, read in one statement. Deleted ones are missing."""
+    if not pks:
+        return {}
+    # Where jobs are written, since a replica may not know a new tenant yet.
+    rows = database.rows(get_organization_model()).filter(pk__in=set(pks))
+    return {tenant.pk: tenant for tenant in rows}
+
+
+def current_ids(pks: Collection[Any]) -> dict[Any, str]:
+    """Return the id that each of these tenants has now, by primary key, in one statement. Deleted ones are missing."""
+    return {pk: id_of(tenant) for pk, tenant in read_tenants(pks).items()}
+
+
+def mark(jobs: Iterable[Job]) -> None:
+    """Note on each of these jobs the id that its tenant has now, for :func:`shown_id`, by one statement."""
+    rows = list(jobs)
+    ids = current_ids({job.organization_id for job in rows})
+    for job in rows:
+        job.__dict__["_organization_now"] = ids.get(job.organization_id)
+
+
+def shown_id(job: Job) -> str:
+    """Return the id that the job's tenant has now; for a deleted tenant, the id in the job's row.
+
+    Call :func:`mark` first for many jobs; a single one is marked here.
+    """
+    return job.organization_name if is_gone(job) else str(job.__dict__["_organization_now"])
+
+
+def is_gone(job: Job) -> bool:
+    """Return whether the job's tenant was deleted."""
+    if "_organization_now" not in job.__dict__:
+        mark([job])
+    return job.__dict__["_organization_now"] is None
+
+
+#: Of a deleted tenant the id is empty.
+_recent: Final[Memory[tuple[str, Any], str]] = Memory(10_000)
+
+
+def recent_ids(remembered: Mapping[Any, str]) -> dict[Any, str]:
+    """Return the ids that these tenants had within ORGANIZATION_ID_SECONDS, by primary key; else those that are given.
+
+    Each process asks for a tenant once a second at most, however many jobs it has.
+    """
+    alias = database.alias()
+    ids_now = {pk: _recent.fresh((alias, pk)) for pk in remembered}
+    old = [pk for pk, name in ids_now.items() if name is None]
+    if old:
+        try:
+            ids: dict[Any, str] = current_ids(old)
+        except Exception:  # noqa: BLE001  (the host's manager; the line is worth more than the name in it)
+            ids = {}
+        for pk in old:
+            ids_now[pk] = _recent.put((alias, pk), ids.get(pk, ""), timing.ORGANIZATION_ID_SECONDS)
+    return {pk: ids_now[pk] or name for pk, name in remembered.items()}
+
 
 # The organization of work that belongs to no tenant: the setting SYSTEM_ORGANIZATION names it.
 #
@@ -188,3 +270,53 @@ def _is_key_of(constraint: dict[str, Any], column: str) -> bool:
 def _plain(table: str) -> str:
     """Return the name without schema and quotes, which a host may give, and in the case that some MariaDBs keep."""
     return table.replace('"', "").replace("`", "").rpartition(".")[2].lower()
+
+
+# What follows when an organization is saved: its jobs go on once it is active again. And no new one gets an old key.
+
+
+def listen(wake: Callable[[], object]) -> None:
+    """Let the jobs of an organization go on as soon as it is active again: ``wake`` has them dispatched.
+
+    This works for models that inherit AbstractOrganization. For any other model, the scheduler's next tick does it.
+    """
+    model = get_organization_model()
+    if may_reuse_keys(model):
+        pre_save.connect(_saving, sender=model, dispatch_uid="django_jobs.tenancy_keys")
+    if issubclass(model, AbstractOrganization):
+        saved = functools.partial(_saved, wake)
+        post_save.connect(saved, sender=model, dispatch_uid="django_jobs.tenancy", weak=False)
+
+
+def may_reuse_keys(model: type[Model]) -> bool:
+    """Return whether a new row can get the key of a deleted one: keys are neither counted up nor made at random."""
+    field: Any = model._meta.pk
+    while field.remote_field is not None and field.remote_field.parent_link:
+        field = field.remote_field.model._meta.pk
+    return not isinstance(field, AutoField) and not field.has_default()
+
+
+def _saving(instance: Any, *, raw: bool, using: str, **kwargs: Any) -> None:
+    """Raise KeyInUse for a new tenant whose key has jobs, batches, counts or schedules of a deleted one."""
+    if raw or not instance._state.adding or instance.pk is None:
+        return
+    left = [
+        Job.primary.filter(organization_id=instance.pk),
+        OrganizationActivity.primary.filter(organization_id=instance.pk),
+        Schedule.primary.filter(organization_id=instance.pk),
+        Batch.primary.filter(organization_id=instance.pk),
+    ]
+    is_new = not type(instance)._default_manager.using(using).filter(pk=instance.pk).exists()
+    if is_new and any(rows.exists() for rows in left):
+        raise KeyInUse(
+            f"The key {instance.pk!r} was that of a deleted organization whose jobs, batches, counts or schedules are "
+            f"still there, and a new one would get them. Erase them first (manage.py jobs_prune --organization-pk "
+            f"{instance.pk}, and unschedule), or take another key."
+        )
+
+
+def _saved(
+    wake: Callable[[], object], instance: AbstractOrganization, *, created: bool, raw: bool, using: str, **kwargs: Any
+) -> None:
+    if instance.is_active and not created and not raw:
+        database.once_on_commit(wake, using=using)

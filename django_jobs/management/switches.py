@@ -16,8 +16,8 @@ from django_jobs.engine.control.operations import operations_seen_by
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.search import similar, similar_job_types
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.schedules.definitions import visible_schedules
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import JobNotFound, JobsError
 from django_jobs.management.shell import (
     Refused,

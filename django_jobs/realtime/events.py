@@ -24,8 +24,8 @@ from typing import Any, Final
 from django_jobs.engine import batches
 from django_jobs.engine.access import may_start
 from django_jobs.engine.job_types.masking import MASK, sensitive_names
+from django_jobs.engine.organizations import current_ids, id_of, read_tenants
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import current_ids, id_of, read_tenants
 from django_jobs.models import Batch, ExecutionLog, Job
 from django_jobs.models.job import format_job_id
 from django_jobs.realtime.event_log import chunks

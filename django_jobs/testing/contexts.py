@@ -19,8 +19,8 @@ from django_jobs.engine.execution.steps import MAX_BYTES as MAX_CHECKPOINT_BYTES
 from django_jobs.engine.execution.steps import MAX_BYTES as MAX_STEP_BYTES
 from django_jobs.engine.execution.steps import MAX_STEPS, SavedWork
 from django_jobs.engine.json_storage import storable
+from django_jobs.engine.organizations import id_of
 from django_jobs.engine.ports import Ticket
-from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.store.values import JobRow, NewStep, StoredStep
 from django_jobs.engine.submission.values import Errors, check_fields, refuse_unknown, shown
 from django_jobs.exceptions import AttemptLost, JobCanceled

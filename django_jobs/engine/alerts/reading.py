@@ -20,8 +20,8 @@ from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.alerts import rules
 from django_jobs.engine.insight.inspection import Leader, leader
 from django_jobs.engine.memory import Memory
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.models import Alert, Breaker, JobType, get_organization_model
 from django_jobs.statuses import BreakerState
 

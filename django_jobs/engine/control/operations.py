@@ -20,8 +20,8 @@ from django_jobs.engine.control.acts import JOB_ACTS, Action, members
 from django_jobs.engine.insight.filter import JobFilter, as_given, without_secrets
 from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_time
 from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
+from django_jobs.engine.organizations import current_ids, read_tenants
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import current_ids, read_tenants
 from django_jobs.exceptions import InvalidFilter, InvalidOperation, PermissionDenied
 from django_jobs.models import Job, Operation
 from django_jobs.models.operation import OPEN

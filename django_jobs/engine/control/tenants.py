@@ -20,9 +20,9 @@ from django_jobs.engine.dispatch import backlog, in_flight, turns
 from django_jobs.engine.execution import context
 from django_jobs.engine.insight import rollups
 from django_jobs.engine.json_storage import is_storable_text
+from django_jobs.engine.organizations import id_of, read_tenants
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import id_of, read_tenants
 from django_jobs.engine.store.values import NOW, Lane, Move, Walk
 from django_jobs.engine.transitions import fingerprint, move
 from django_jobs.models import (

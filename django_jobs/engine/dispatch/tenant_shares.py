@@ -20,9 +20,9 @@ from django_jobs.engine import access, timing
 from django_jobs.engine.access import AccessPolicy
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.memory import Memory, forgets
+from django_jobs.engine.organizations import id_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
-from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.models import Job, get_organization_model
 from django_jobs.texts import code_of, said, say
 

@@ -347,7 +347,7 @@ class JobContext:
         Raises OrganizationGone when the tenant was deleted; that ends the job without a retry. In an async handler the
         event loop waits for the read.
         """
-        from django_jobs.engine.store.organization_ids import (
+        from django_jobs.engine.organizations import (
             read_tenants,  # a host imports this class before apps are ready
         )
 

@@ -21,9 +21,9 @@ from django.dispatch import Signal
 
 from django_jobs import signals
 from django_jobs.engine import timing
+from django_jobs.engine.organizations import recent_ids
 from django_jobs.engine.ports import get_broadcaster
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.exceptions import Interruption
 from django_jobs.models import Job
 from django_jobs.signals import worker_process_started

@@ -28,8 +28,8 @@ from django_jobs.engine.access import (
 from django_jobs.engine.insight.search import RECENT, Newest, among_newest, asks_for_hidden, having, holding, path_of
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from
 from django_jobs.engine.json_storage import clean_text, unstorable_part
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.store.counting import created_between
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.exceptions import InvalidFilter
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.models.batch import format_batch_id, parse_batch_id

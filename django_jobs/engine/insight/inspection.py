@@ -16,11 +16,11 @@ from django_jobs.conf import DEFAULT_POOL, jobs_settings
 from django_jobs.engine.batches import describe_batches, up_to_date
 from django_jobs.engine.dispatch.limits import TypeFlow, breaker_state, flow_of, is_holding, read_special
 from django_jobs.engine.dispatch.window import live_workers
+from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.ports import Broker, Queue, SetAside, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.counting import capped_count
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import current_ids
 from django_jobs.engine.store.values import Lane, waits_since
 from django_jobs.exceptions import BrokerUnavailable
 from django_jobs.models import Batch, Breaker, EngineLease, Job, JobType, Schedule, Worker

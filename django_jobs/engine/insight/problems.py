@@ -48,11 +48,10 @@ from django_jobs.engine.insight.inspection import (
 from django_jobs.engine.insight.rollups import types_started_since
 from django_jobs.engine.job_types import declared_types, handlers
 from django_jobs.engine.job_types.handlers import path_problem
-from django_jobs.engine.organizations import swapped_from
+from django_jobs.engine.organizations import read_tenants, recent_ids, swapped_from
 from django_jobs.engine.ports import Queue, get_broker
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import read_tenants, recent_ids
 from django_jobs.engine.store.values import ALL_TYPES, Candidate, Lane, LaneBound, Walk, waits_since
 from django_jobs.exceptions import BrokerUnavailable, ForeignBroker, PolicyFailed
 from django_jobs.models import Batch, ExecutionLog, Job, JobType, Schedule, Worker

@@ -14,9 +14,9 @@ from django.db.models import Max, QuerySet
 
 from django_jobs.conf import jobs_settings
 from django_jobs.engine import timing
+from django_jobs.engine.organizations import recent_ids
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import recent_ids
 from django_jobs.engine.store.values import COUNTERS, HISTOGRAMS, SUMS, Horizon, Tally, TallyKey, start_of
 from django_jobs.models import EngineLease, ExecutionLog, OrganizationActivity, Span, TypeActivity
 from django_jobs.statuses import Status

@@ -21,8 +21,8 @@ from django_jobs.engine.insight.inspection import held_types, is_held
 from django_jobs.engine.job_types import handlers
 from django_jobs.engine.job_types.masking import MASK, Names, hidden_from, masked
 from django_jobs.engine.json_storage import clean_text, is_storable_text
+from django_jobs.engine.organizations import id_of, read_tenants
 from django_jobs.engine.store import database
-from django_jobs.engine.store.organization_ids import id_of, read_tenants
 from django_jobs.engine.store.values import Lane
 from django_jobs.engine.submission.submit import is_uncommitted
 from django_jobs.exceptions import JobFailed

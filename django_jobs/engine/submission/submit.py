@@ -22,9 +22,9 @@ from django_jobs.engine.claimed_job import current_job
 from django_jobs.engine.dispatch import dispatcher, new_jobs, tickets
 from django_jobs.engine.job_types import parameters
 from django_jobs.engine.json_storage import clean_text
+from django_jobs.engine.organizations import id_of
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
-from django_jobs.engine.store.organization_ids import id_of
 from django_jobs.engine.store.values import LostRace
 from django_jobs.engine.submission import same_work, targets
 from django_jobs.engine.submission.targets import (

@@ -32,9 +32,9 @@ from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.parameters import lane_key
 from django_jobs.engine.json_storage import canonical, is_storable_text
 from django_jobs.engine.memory import Memory
+from django_jobs.engine.organizations import read_tenants
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import store
-from django_jobs.engine.store.organization_ids import read_tenants
 from django_jobs.engine.store.values import NewJob, TargetRows, Versions
 from django_jobs.engine.submission.values import Errors, Fields, carrying, of_user, shown
 from django_jobs.exceptions import InvalidSubmission, JobTypeNotFound, OrganizationNotFound, PermissionDenied

@@ -200,7 +200,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operations import stop as stop_operation
     from django_jobs.engine.control.tenants import erase_jobs
     from django_jobs.engine.control.retention import Pruner
-    from django_jobs.engine.control.saved_tenants import may_reuse_keys
+    from django_jobs.engine.organizations import may_reuse_keys
     from django_jobs.engine.scheduler import DutyThread
     from django_jobs.engine.control.retention import Sweeps
     from django_jobs.engine.control.switches import pause_type

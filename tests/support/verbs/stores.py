@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from django_jobs.engine.store.values import Walk as LaneWalk
     from django_jobs.engine.store.values import Horizon as LogHorizon
     from django_jobs.engine.store.mariadb import MariaDBStore
-    from django_jobs.engine.store.organization_ids import current_ids as current_organization_ids
+    from django_jobs.engine.organizations import current_ids as current_organization_ids
     from django_jobs.engine.memory import forget_all as forget_organization_ids
-    from django_jobs.engine.store.organization_ids import recent_ids as recent_organization_ids
+    from django_jobs.engine.organizations import recent_ids as recent_organization_ids
     from django_jobs.engine.store.postgresql_core import next_key
     from django_jobs.engine.store.postgresql_core import without_length
     from django_jobs.engine.store.postgresql_inserts import sql_lock as new_job_lock_sql

@@ -12,7 +12,7 @@ from django.db.models.signals import pre_save
 from django.test.utils import isolate_apps
 
 from django_jobs import create_batch, schedule_job
-from django_jobs.engine.control import saved_tenants
+from django_jobs.engine import organizations
 from django_jobs.exceptions import KeyInUse
 from django_jobs.models import Job, Organization
 from tests.support import verbs
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.usefixtures("broker")
 @pytest.fixture
 def _keys_are_names() -> Iterator[None]:
     """As if the built-in model's keys were chosen by people."""
-    pre_save.connect(saved_tenants._saving, sender=Organization)
+    pre_save.connect(organizations._saving, sender=Organization)
     yield
-    pre_save.disconnect(saved_tenants._saving, sender=Organization)
+    pre_save.disconnect(organizations._saving, sender=Organization)
 
 
 @pytest.fixture
