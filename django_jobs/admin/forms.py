@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django import forms
 from django.contrib.admin.models import ADDITION
@@ -18,19 +18,18 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 from rest_framework import fields, relations, serializers
 
 from django_jobs.admin.jobs import type_of
 from django_jobs.admin.pages import DatalistInput, OwnPages, View, is_system_admin
-from django_jobs.admin.writing import json_of, status_word
+from django_jobs.admin.writing import json_of, linked, status_word
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import find_organization_pk, organizations_seen_by
 from django_jobs.engine.job_types import types
 from django_jobs.engine.job_types.masking import (
     MASK,
     MasksLeft,
-    Names,
     hidden_from,
     masked,
     parameters_to_submit,
@@ -43,7 +42,7 @@ from django_jobs.engine.submission.targets import may_submit
 from django_jobs.exceptions import DuplicateJob, InvalidSubmission, JobNotFound, JobsError
 from django_jobs.models import Job, JobType, get_organization_model
 from django_jobs.statuses import Priority
-from django_jobs.texts import code_of, told, translated
+from django_jobs.texts import code_of, say, told, translated
 
 # Form fields for the fields of a serializer. They only take values: the serializer judges what was typed.
 
@@ -51,12 +50,14 @@ from django_jobs.texts import code_of, told, translated
 #: A field for texts of more characters is a box instead of a line.
 LONG_TEXT: Final = 200
 MAX_CHOICES: Final = 200
+JSON_BOX: Final = {"class": "vLargeTextField djobs-code", "spellcheck": "false"}
+Asked = TypeVar("Asked")
 
 
 class JSONValueField(forms.CharField):
     """Any JSON value, typed as text."""
 
-    widget = forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField djobs-code", "spellcheck": "false"})
+    widget = forms.Textarea(attrs={**JSON_BOX, "rows": 4})
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)
@@ -224,147 +225,202 @@ _BUILDERS: Final[tuple[tuple[Any, Callable[[Any, dict[str, Any]], forms.Field]],
 )
 
 
-# The forms of Run again: a copy of a job's parameters to be edited, as fields where the type has a serializer.
+# One form for the parameters of a job type: to submit, to try, to run again, and of schedules.
 
 
 logger = logging.getLogger("django_jobs")
 
-HELP: Final = gettext_lazy(
-    "%(mask)s stands for a value that you may not read. It goes along only if you change none of the parameters; once "
-    "you change one, type the hidden ones anew."
+PREFIX: Final = "p-"
+MAX_OFFERED: Final = 200
+MAX_PLACES: Final = 20
+MASKED: Final = gettext_lazy(
+    "%(mask)s stands for a value that you may not read. It stays only if you change none of the parameters; once you "
+    "change one, type the hidden ones anew."
 )
 HIDDEN: Final = gettext_lazy(
     "You may not read what it was. It goes along only if you leave this empty and change none of the parameters."
 )
-TYPE_IT: Final = gettext_lazy(
-    "%(place)s: type this value. What %(job)s has there is hidden from you, and goes to no job that differs."
+TYPE_IT: Final = gettext_noop("Type this value: what was there is hidden from you, and stays only if nothing changes.")
+SAME_WORK: Final = gettext_lazy(
+    "The same work was submitted as {job} ({status}). "
+    "Change the parameters, or wait until the deduplication window of the type is over."
 )
-MAX_PLACES: Final = 20
 
 
-class RerunForm(forms.Form):
-    """Base: the priority; type and organization are the job's own. ``hidden`` are the keys that the user may not read.
+class ParametersForm(forms.Form):
+    """A form field for each field of the type's serializer, or one for the whole JSON object.
 
-    Once it is valid, ``cleaned_data["parameters"]`` is what is to be submitted.
+    With ``stored`` parameters it begins with these. Values that the user may not read stay where nothing was changed.
+    Refusals of the engine stand beside the fields that they are about.
     """
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        kind: JobType | None,
+        data: Any = None,
+        *,
+        stored: Any = None,
+        as_json: bool = False,
+        initial: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, initial=initial)
+        self.request, self.stored, self.hidden = request, stored, hidden_from(request.user)
+        self.serializer_fields = None if as_json or kind is None else serializer_fields_of(kind)
+        # A field for each would not show all of it.
+        if stored is not None and not (isinstance(stored, dict) and set(stored) <= set(self.serializer_fields or ())):
+            self.serializer_fields = None
+        shown = masked(stored, self.hidden)
+        if self.serializer_fields is None:
+            fields = {"parameters": self._whole_object()}
+        else:
+            fields = {PREFIX + name: form_field(name, field) for name, field in self.serializer_fields.items()}
+            if stored is not None:
+                for name in self.serializer_fields:
+                    self._fill(fields[PREFIX + name], name, shown)
+        self.parameter_names = tuple(fields)
+        self.fields.update(fields)
+        if "organization" in self.fields:
+            self._offer_organizations()
+
+    def _whole_object(self) -> forms.Field:
+        text = "{}" if self.stored is None else json_of(self.stored, self.hidden)
+        told_of = "" if self.stored else _("An object in JSON.")
+        if self.hidden and MASK in text:
+            told_of = MASKED % {"mask": MASK}
+        box = forms.Textarea(attrs={**JSON_BOX, "rows": 16 if self.stored else 4})
+        return JSONValueField(required=False, initial=text, label=_("Parameters"), help_text=told_of, widget=box)
+
+    def _fill(self, field: forms.Field, name: str, shown: dict[str, Any]) -> None:
+        """Let the field of a stored parameter begin with its value, or with nothing where that is hidden."""
+        is_hidden = name.casefold() in self.hidden
+        field.initial = None
+        if name in shown and is_hidden:
+            field.required, field.help_text = False, f"{field.help_text} {HIDDEN}".strip()
+        elif name in shown:
+            field.initial = _to_be_edited((self.serializer_fields or {})[name], shown[name])
+        if isinstance(field.widget, forms.PasswordInput) and not is_hidden:
+            # Whoever may read the value edits it; one line would lose the line ends.
+            field.widget = AdminTextareaWidget() if "\n" in str(shown.get(name)) else AdminTextInputWidget()
+
+    def _offer_organizations(self) -> None:
+        offered, field = organization_ids(self.request), self.fields["organization"]
+        field.widget = DatalistInput(offered, attrs={"class": "vTextField"})
+        if len(offered) == 1 and field.required and self.stored is None:
+            field.initial = offered[0]
+
+    def clean_organization(self) -> Any:
+        """Return the organization, if the user may know of it; None where none was typed."""
+        if not self.cleaned_data["organization"]:
+            return None
+        try:
+            pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
+        except JobNotFound as error:
+            raise forms.ValidationError(_("There is no such organization."), code="unknown_organization") from error
+        return database.rows(get_organization_model()).get(pk=pk)
+
+    def clean_priority(self) -> int | None:
+        """Return the priority; None for the type's."""
+        return int(self.cleaned_data["priority"]) if self.cleaned_data["priority"] else None
+
+    def parameters(self) -> Any:
+        """Return the parameters to submit. Raise MasksLeft where values that are hidden have to be typed."""
+        if self.serializer_fields is None:
+            typed = self.cleaned_data["parameters"]
+            typed = {} if typed is None else typed
+        else:
+            typed = self._typed(self.serializer_fields)
+        return typed if self.stored is None else parameters_to_submit(typed, self.stored, self.hidden)
+
+    def _typed(self, serializer_fields: dict[str, Any]) -> dict[str, Any]:
+        """Return what was typed, as an API client would send it. Fields that were left empty are left out.
+
+        A stored parameter that was not touched is the one of now: others may have changed it since the page was opened.
+        """
+        shown, typed = masked(self.stored or {}, self.hidden), {}
+        for name, field in serializer_fields.items():
+            value = json_value(self.cleaned_data[PREFIX + name])
+            is_touched = self.stored is None or PREFIX + name in self.changed_data
+            if name in shown and not is_touched:
+                typed[name] = shown[name]
+            elif not is_empty(value) and (is_touched or field.required):
+                typed[name] = _as_before(value, shown.get(name))
+            elif field.required:
+                typed[name] = None if field.allow_null else value
+        return typed
+
+    def ask(self, verb: Callable[[], Asked]) -> Asked | None:
+        """Return what the engine's verb returns. Return None where it refuses; then the form says why."""
+        try:
+            return verb()
+        except InvalidSubmission as refusal:
+            self.add_errors(refusal.errors)
+        except MasksLeft as refusal:
+            text = say(TYPE_IT, code="hidden_value")
+            self.add_errors({place: [text] for place in refusal.places[:MAX_PLACES]})
+        except DuplicateJob as refusal:
+            self.add_error(None, forms.ValidationError(self._same_work(refusal), code=refusal.code))
+        except JobsError as refusal:
+            self.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
+        return None
+
+    def submit(self, job_type: str, tenant: Any) -> Job | None:
+        """Submit the job as the request's user and return it. Return None if the engine refused it."""
+        priority, user = self.cleaned_data["priority"], self.request.user
+        return self.ask(lambda: submit_job(job_type, tenant, self.parameters(), priority, user=user))
+
+    def _same_work(self, refusal: DuplicateJob) -> str:
+        if not refusal.is_visible:
+            return told(refusal)
+        match = self.request.resolver_match
+        link = linked(
+            reverse(f"{match.namespace if match else 'admin'}:django_jobs_job_change", args=(refusal.existing.pk,)),
+            refusal.existing.name,
+        )
+        return format_html(str(SAME_WORK), job=link, status=status_word(refusal.existing.status))
+
+    def add_errors(self, errors: Mapping[str, Iterable[str]]) -> None:
+        """Put the engine's errors beside the fields that they are about."""
+        for key, texts in errors.items():
+            name, rest = self._place(key.split("."))
+            for text in texts:
+                shown = f"{rest}: {translated(text)}" if rest else translated(text)
+                self.add_error(name, forms.ValidationError(shown, code=code_of(text)))
+
+    def _place(self, path: list[str]) -> tuple[str | None, str]:
+        """Return the form field that a refusal is about, and where inside of it."""
+        first, *inner = path
+        if first == "parameters" and inner and PREFIX + inner[0] in self.fields:
+            return PREFIX + inner[0], ".".join(inner[1:])
+        if first in self.fields:
+            return first, ".".join(inner)
+        return None, ".".join(path)
+
+
+class SubmissionForm(ParametersForm):
+    """A submission of one job type."""
+
+    organization = forms.CharField(max_length=140, label=gettext_lazy("Organization"))
+    priority = forms.ChoiceField(required=False, label=gettext_lazy("Priority"))
+
+    def __init__(self, request: HttpRequest, kind: JobType, data: Any = None) -> None:
+        super().__init__(request, kind, data)
+        self.fields["priority"].choices = priorities_of(kind)  # type: ignore[attr-defined]
+
+
+class RerunForm(ParametersForm):
+    """A copy of a job's parameters to be edited. Type and organization are the job's own."""
 
     priority = forms.ChoiceField(choices=Priority.choices, label=gettext_lazy("Priority"))
 
-    def __init__(self, job: Job, hidden: Names, data: Any, initial: dict[str, Any]) -> None:
-        super().__init__(data, initial={**initial, "priority": job.priority})
-        self.job = job
-        self.hidden = hidden
-
-    def clean_priority(self) -> int:
-        return int(self.cleaned_data["priority"])
-
-    def to_submit(self, edited: Any) -> Any:
-        """Return the parameters to submit; where values have to be typed, say so beside their fields."""
-        try:
-            return parameters_to_submit(edited, self.job.input_parameters, self.hidden)
-        except MasksLeft as error:
-            for path in error.places[:MAX_PLACES]:
-                field, _rest = place(self, path.split("."))
-                text = TYPE_IT % {"place": path, "job": self.job.name}
-                self.add_error(field, forms.ValidationError(text, code="hidden_value"))
-            return None
-
-
-class JSONForm(RerunForm):
-    """The parameters as JSON."""
-
-    parameters = forms.CharField(
-        required=False,
-        strip=False,
-        label=gettext_lazy("Parameters"),
-        widget=forms.Textarea(attrs={"rows": 16, "class": "vLargeTextField djobs-code", "spellcheck": "false"}),
-    )
-    field_order = ("parameters", "priority")
-
-    def __init__(self, job: Job, hidden: Names, data: Any = None) -> None:
-        shown = json_of(job.input_parameters, hidden)
-        super().__init__(job, hidden, data, {"parameters": shown})
-        if MASK in shown and hidden:
-            self.fields["parameters"].help_text = HELP % {"mask": MASK}
-
-    def clean(self) -> dict[str, Any]:
-        values: dict[str, Any] = super().clean() or {}
-        if "parameters" in values:
-            try:
-                values["parameters"] = self.to_submit(json.loads(values["parameters"] or "{}"))
-            except json.JSONDecodeError as error:
-                text = _("This is no JSON: %(error)s.") % {"error": error}
-                self.add_error("parameters", forms.ValidationError(text, code="not_json"))
-            except RecursionError:
-                self.add_error("parameters", forms.ValidationError(_("This is nested too deeply."), code="too_deep"))
-        return values
-
-
-class FieldsForm(RerunForm):
-    """The parameters as a field for each of the serializer's, filled in with what the job has."""
-
-    def __init__(self, job: Job, hidden: Names, serializer_fields: dict[str, Any], data: Any = None) -> None:
-        self.serializer_fields = serializer_fields
-        original = masked(job.input_parameters, hidden)
-        initial = {
-            PREFIX + name: _to_be_edited(field, original[name])
-            for name, field in serializer_fields.items()
-            if name in original and name.casefold() not in hidden
-        }
-        super().__init__(job, hidden, data, initial)
-        own = parameter_fields(serializer_fields)
-        for name in serializer_fields:
-            self._prepare(own[PREFIX + name], name)
-        self.fields = {**own, "priority": self.fields["priority"]}
-
-    def _prepare(self, field: forms.Field, name: str) -> None:
-        """Fit a field of a new submission to one that is to be edited."""
-        is_there = name in self.job.input_parameters
-        if name.casefold() in self.hidden and is_there:
-            field.required = False
-            field.help_text = f"{field.help_text} {HIDDEN}".strip()
-        elif isinstance(field.widget, forms.PasswordInput) and name.casefold() not in self.hidden:
-            # Whoever may read the value edits it; one line would lose the line ends.
-            has_lines = "\n" in str(self.job.input_parameters.get(name))
-            field.widget = AdminTextareaWidget() if has_lines else AdminTextInputWidget()
-        if not is_there:
-            field.initial = None  # the job ran without it
-
-    def clean(self) -> dict[str, Any]:
-        values: dict[str, Any] = super().clean() or {}
-        if not self.errors:
-            values["parameters"] = self.to_submit(self._edited())
-        return values
-
-    def _edited(self) -> dict[str, Any]:
-        """Return what was typed, with masks where hidden values were left as they were, in the order of the job's."""
-        shown = masked(self.job.input_parameters, self.hidden)
-        if all(name == "priority" for name in self.changed_data):
-            return shown  # type: ignore[no-any-return]
-        typed = typed_parameters(self, self.serializer_fields)
-        for name in self.serializer_fields:
-            if name in shown and name.casefold() in self.hidden and PREFIX + name not in self.changed_data:
-                typed[name] = MASK
-        return {name: _as_before(value, shown.get(name)) for name, value in typed.items()}
-
-
-def make_form(job: Job, kind: JobType | None, hidden: Names, data: Any = None, *, as_json: bool = False) -> RerunForm:
-    """Return the form with fields, or that with JSON where it is asked for or the fields would not show all of it."""
-    serializer_fields = None if as_json or kind is None else serializer_fields_of(kind)
-    is_shown = isinstance(job.input_parameters, dict) and set(job.input_parameters) <= set(serializer_fields or ())
-    if not serializer_fields or not is_shown:
-        return JSONForm(job, hidden, data)
-    try:
-        return FieldsForm(job, hidden, serializer_fields, data)
-    except Exception:  # the host's serializer
-        logger.exception("event=no_parameters_form job_type=%s", job.job_type_id)
-        return JSONForm(job, hidden, data)
+    def __init__(self, request: HttpRequest, job: Job, data: Any = None, *, as_json: bool = False) -> None:
+        stored, initial = job.input_parameters, {"priority": job.priority}
+        super().__init__(request, type_of(job), data, stored=stored, as_json=as_json, initial=initial)
+        self.order_fields([*self.parameter_names, "priority"])
 
 
 def _to_be_edited(field: Any, value: Any) -> Any:
     """Return a stored value as its form field takes it: a moment, a date or a time is stored as text."""
-    from rest_framework import fields, serializers
-
     if not isinstance(field, fields.DateTimeField | fields.DateField | fields.TimeField):
         return value
     try:
@@ -379,58 +435,10 @@ def _as_before(value: Any, before: Any) -> Any:
     return before if is_same else value
 
 
-# A submission as a form: for which organization and with which parameters. Refusals stand beside their fields.
-
-
-PREFIX: Final = "p-"
-MAX_OFFERED: Final = 200
-SAME_WORK: Final = gettext_lazy(
-    "The same work was submitted as {job} ({status}). "
-    "Change the parameters, or wait until the deduplication window of the type is over."
-)
-
-
-class SubmissionForm(forms.Form):
-    """A submission of one job type: one form field for each of its serializer's, or one for the whole JSON object."""
-
-    organization = forms.CharField(max_length=140, label=gettext_lazy("Organization"))
-    priority = forms.ChoiceField(required=False, label=gettext_lazy("Priority"))
-
-    def __init__(self, request: HttpRequest, kind: JobType, data: Any = None) -> None:
-        super().__init__(data)
-        self.request = request
-        self.kind = kind
-        offered = organization_ids(request)
-        self.fields["organization"].widget = DatalistInput(offered, attrs={"class": "vTextField"})
-        if len(offered) == 1:
-            self.fields["organization"].initial = offered[0]
-        default = type_default(kind)
-        self.fields["priority"].choices = [("", default), *Priority.choices]  # type: ignore[attr-defined]
-        self.serializer_fields = serializer_fields_of(kind)
-        self.fields.update(parameter_fields(self.serializer_fields))
-
-    def clean_organization(self) -> Any:
-        """Return the organization, if the user may know of it."""
-        try:
-            pk = find_organization_pk(self.cleaned_data["organization"], self.request.user)
-        except JobNotFound as error:
-            raise forms.ValidationError(_("There is no such organization."), code="unknown_organization") from error
-        return database.rows(get_organization_model()).get(pk=pk)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return what was typed as an API client would send it; fields that were left empty are left out."""
-        return typed_parameters(self, self.serializer_fields)
-
-    def submit(self) -> Job | None:
-        """Submit the job and return it. Return None if the engine refused it; then the form says why."""
-        values = self.cleaned_data
-        priority = int(values["priority"]) if values["priority"] else None
-        return submit(self, self.kind.pk, values["organization"], self.parameters(), priority, self.request)
-
-
-def type_default(kind: JobType) -> str:
-    """Return the choice of a form that leaves the priority to the type."""
-    return _("%(priority)s (the type's)") % {"priority": Priority(kind.default_priority).label}
+def priorities_of(kind: JobType) -> list[tuple[Any, Any]]:
+    """Return the choices of a priority, the first of which leaves it to the type."""
+    default = _("%(priority)s (the type's)") % {"priority": Priority(kind.default_priority).label}
+    return [("", default), *Priority.choices]
 
 
 def organization_ids(request: HttpRequest) -> list[str]:
@@ -448,83 +456,13 @@ def serializer_fields_of(kind: JobType) -> dict[str, Any] | None:
         return None
 
     try:
-        return accepted_fields(declaration.serializer())
+        accepted = accepted_fields(declaration.serializer())
+        for name, field in accepted.items():
+            form_field(name, field)
     except Exception:  # the host's code
         logger.exception("event=no_parameters_form job_type=%s", kind.pk)
         return None
-
-
-def parameter_fields(serializer_fields: dict[str, Any] | None) -> dict[str, forms.Field]:
-
-    if serializer_fields is None:
-        return {"parameters": _whole_object()}
-    return {PREFIX + name: form_field(name, field) for name, field in serializer_fields.items()}
-
-
-def _whole_object() -> forms.Field:
-
-    return JSONValueField(required=False, initial="{}", label=_("Parameters"), help_text=_("An object in JSON."))
-
-
-def typed_parameters(form: forms.Form, serializer_fields: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the parameters that were typed into a form, as an API client would send them.
-
-    Fields that were left empty are left out.
-    """
-    if serializer_fields is None:
-        return form.cleaned_data["parameters"] or {}
-    found = {}
-    for name, field in serializer_fields.items():
-        value = json_value(form.cleaned_data[PREFIX + name])
-        if not is_empty(value):
-            found[name] = value
-        elif field.required:
-            found[name] = None if field.allow_null else value
-    return found
-
-
-def add_errors(form: forms.Form, errors: Mapping[str, Iterable[str]]) -> None:
-    """Put the engine's errors beside the fields of a form that they are about."""
-    for key, texts in errors.items():
-        name, rest = place(form, key.split("."))
-        for text in texts:
-            shown = f"{rest}: {translated(text)}" if rest else translated(text)
-            form.add_error(name, forms.ValidationError(shown, code=code_of(text)))
-
-
-def submit(
-    form: forms.Form, job_type: str, tenant: Any, parameters: Any, priority: int | None, request: HttpRequest
-) -> Job | None:
-    """Submit a job as the request's user and return it.
-
-    Return None if the engine refuses it; then the form says why.
-    """
-    try:
-        return submit_job(job_type, tenant, parameters, priority, user=request.user)
-    except InvalidSubmission as refusal:
-        add_errors(form, refusal.errors)
-    except DuplicateJob as refusal:
-        if not refusal.is_visible:
-            form.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
-            return None
-        site = request.resolver_match.namespace if request.resolver_match else "admin"
-        address = reverse(f"{site}:django_jobs_job_change", args=(refusal.existing.pk,))
-        link = format_html('<a href="{}">{}</a>', address, refusal.existing.name)
-        text = format_html(str(SAME_WORK), job=link, status=status_word(refusal.existing.status))
-        form.add_error(None, forms.ValidationError(text, code=refusal.code))
-    except JobsError as refusal:
-        form.add_error(None, forms.ValidationError(told(refusal), code=refusal.code))
-    return None
-
-
-def place(form: forms.Form, path: list[str]) -> tuple[str | None, str]:
-    """Return the form field that a refusal is about, and where inside of it."""
-    first, *inner = path
-    if first == "parameters" and inner and PREFIX + inner[0] in form.fields:
-        return PREFIX + inner[0], ".".join(inner[1:])
-    if first in form.fields:
-        return first, ".".join(inner)
-    return None, ".".join(path)
+    return accepted
 
 
 # Run again: a new job from an editable copy of another one's parameters.
@@ -553,8 +491,8 @@ class RunAgain(OwnPages):
         if job is None:
             return self.gone(request, object_id)
         data = request.POST if request.method == "POST" else None
-        form = make_form(job, type_of(job), hidden_from(request.user), data, as_json=AS_JSON in request.GET)
-        made = self._submit(request, job, form) if form.is_valid() else None
+        form = RerunForm(request, job, data, as_json=AS_JSON in request.GET)
+        made = form.submit(job.job_type_id, _tenant_of(job) or "") if form.is_valid() else None
         if made is not None:
             self.remember(request, [made], f"Run again of {job.name}.", ADDITION)
             self.remember(request, [job], f"Run again as {made.name}.")
@@ -564,13 +502,8 @@ class RunAgain(OwnPages):
             return self.go_to(made.pk)
         facts = [(_("Type"), job.job_type_id), (_("Organization"), shown_id(job))]
         title = _("Run %(job)s again") % {"job": job.name}
-        json_url = f"?{AS_JSON}=1" if isinstance(form, FieldsForm) else ""
+        json_url = f"?{AS_JSON}=1" if form.serializer_fields else ""
         return self.form_page(request, form, title, facts, back_url=self.url_of("change", job.pk), json_url=json_url)
-
-    @staticmethod
-    def _submit(request: HttpRequest, job: Job, form: RerunForm) -> Job | None:
-        values = form.cleaned_data
-        return submit(form, job.job_type_id, _tenant_of(job) or "", values["parameters"], values["priority"], request)
 
 
 def _tenant_of(job: Job) -> Any:

@@ -496,7 +496,7 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
             self.message_user(request, text, messages.WARNING, extra_tags="code_only")
             return self.go_to(kind.pk)
         form = SubmissionForm(request, kind, request.POST if request.method == "POST" else None)
-        job = form.submit() if form.is_valid() else None
+        job = form.submit(kind.pk, form.cleaned_data["organization"]) if form.is_valid() else None
         if job is None:
             title = _("Submit a job: %(type)s") % {"type": kind.pk}
             back = self.url_of("change", kind.pk)

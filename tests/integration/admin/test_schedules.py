@@ -147,6 +147,11 @@ def test_hidden_values_stay_only_where_nothing_else_is_changed(kind: JobType, se
     other = schedule_job("fax", "fax_send", None, fax, every=60)
     shown = text(manager, page(other))
     assert ("+15551234567" in shown, "a.pdf" in shown) == (False, True)
+    answer = manager.post(page(other), {**filled_in(manager, other), "p-document": "b.pdf"})
+    assert form_codes(answer) == {"p-fax_number": ["hidden_value"]}
+    manager.post(page(other), {**filled_in(manager, other), "every": "50"})
+    other.refresh_from_db()
+    assert (other.every, other.parameters) == (50, fax)
     answer = manager.post(page(made), form(cron="", every="60", parameters='{"token": "********", "n": 2}'))
     assert form_codes(answer) == {"parameters": ["hidden_value"]}
     made.refresh_from_db()
