@@ -23,8 +23,9 @@ from django_jobs.api import errors
 from django_jobs.api.errors import SafeJSONParser, check_body
 from django_jobs.api.fields import NothingSerializer, check_parameters
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import get_policy, organizations_seen_by
+from django_jobs.engine.access import get_policy, organizations_named, organizations_seen_by, unknown_organization
 from django_jobs.engine.sockets import ANOTHER, SESSION, TOKEN, Credential
+from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch, Job
 from django_jobs.models.batch import BatchQuerySet
 from django_jobs.models.job import JobQuerySet
@@ -55,6 +56,12 @@ def _seen_by(user: Any, rows: Rows) -> Rows:
     if len(pks) > FEW:
         return rows.filter(organization_id__in=organizations.values("pk"))
     return rows.filter(organization_id__in=pks)
+
+
+def check_organization(name: str, user: Any) -> None:
+    """Raise InvalidSubmission for an organization that the user may not know of, as if there were none."""
+    if name not in organizations_named({name}, user):
+        raise InvalidSubmission({"organization": [unknown_organization(name)]})
 
 
 # The browsable pages: links beside the answers.

@@ -11,7 +11,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView, batches_seen_by
+from django_jobs.api.base import Call, RowsView, batches_seen_by, check_organization
 from django_jobs.api.fields import (
     ListFilter,
     ListFilterBackend,
@@ -24,11 +24,10 @@ from django_jobs.api.fields import (
 )
 from django_jobs.api.jobs import SubmissionSerializer
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.engine.access import find_batch, organizations_named, unknown_organization
+from django_jobs.engine.access import find_batch
 from django_jobs.engine.batches import MAX_NAME, create_batch, describe_batches, get_batch_status, up_to_date
 from django_jobs.engine.control.batches import cancel_batch, close_batch, retry_batch
 from django_jobs.engine.insight.filter import made_in
-from django_jobs.exceptions import InvalidSubmission
 from django_jobs.models import Batch
 from django_jobs.models.batch import BatchQuerySet, parse_batch_id
 from django_jobs.statuses import BatchState, OpenTo
@@ -223,6 +222,5 @@ def _create(serializer: NewBatchSerializer, user: Any) -> Batch:
     """Make the batch that a valid serializer describes. InvalidSubmission has the engine's errors by its fields."""
     fields = dict(serializer.validated_data)
     name = fields.pop("organization")
-    if not organizations_named({name}, user):
-        raise InvalidSubmission({"organization": [unknown_organization(name)]})
+    check_organization(name, user)
     return create_batch(name, user=user, **fields)

@@ -26,17 +26,9 @@ from django_jobs.engine.job_types.parameters import parameters_schema
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.targets import submittable
 from django_jobs.models import JobType
-from django_jobs.models.job_type import NO_LIMIT_OF_ZERO, NO_ZERO
 from django_jobs.statuses import BreakerState
 
 # The bodies of job types.
-
-
-def limits_of_zero() -> dict[str, str]:
-    """Return by field what the model says of a limit of 0; the REST framework has words of its own for that."""
-    fields: list[Any] = list(JobType._meta.concrete_fields)
-    limits = (NO_LIMIT_OF_ZERO, NO_ZERO)
-    return {item.name: str(own.message) for item in fields for own in item.validators if own in limits}
 
 
 class BreakerSerializer(serializers.Serializer[Any]):
@@ -76,9 +68,6 @@ class JobTypeSerializer(StrictSerializer, serializers.ModelSerializer[JobType]):
         model = JobType
         own_fields = [field.name for field in JobType._meta.concrete_fields if field.editable]
         fields = [*own_fields, "breaker", "parameters_schema"]
-        extra_kwargs: dict[str, dict[str, Any]] = {
-            name: {"error_messages": {"min_value": text}} for name, text in limits_of_zero().items()
-        }
 
     def to_representation(self, instance: JobType) -> dict[str, Any]:
         """Return the type's fields; the path of its handler is blank but for system admins."""

@@ -18,7 +18,15 @@ from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.utils.urls import replace_query_param
 
-from django_jobs.api.base import Call, ItemsThrottle, RowsView, count_search, credential_of, jobs_seen_by
+from django_jobs.api.base import (
+    Call,
+    ItemsThrottle,
+    RowsView,
+    check_organization,
+    count_search,
+    credential_of,
+    jobs_seen_by,
+)
 from django_jobs.api.errors import NoOutput, OrganizationInactive
 from django_jobs.api.fields import (
     JobIdsField,
@@ -202,8 +210,8 @@ def metrics_of(organization: Any, user: Any) -> dict[str, Any]:
     InvalidSubmission when there is no such organization for this user.
     """
     name = "" if organization is None else str(organization)
-    if name and name not in organizations_named({name}, user):
-        raise InvalidSubmission({"organization": [unknown_organization(name)]})
+    if name:
+        check_organization(name, user)
     return get_job_metrics(name or None, user=user)
 
 

@@ -14,7 +14,7 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from django_jobs.api.base import Call, RowsView, jobs_seen_by
+from django_jobs.api.base import Call, RowsView, check_organization, jobs_seen_by
 from django_jobs.api.fields import (
     FlagFilter,
     ListFilter,
@@ -26,7 +26,7 @@ from django_jobs.api.fields import (
     fields_of,
 )
 from django_jobs.api.pagination import JobsPagination
-from django_jobs.engine.access import key_in, may_view, organizations_named, unknown_organization
+from django_jobs.engine.access import key_in, may_view
 from django_jobs.engine.job_types.masking import NOTHING, MasksLeft, hidden_from, masked, parameters_to_submit
 from django_jobs.engine.organizations import current_ids
 from django_jobs.engine.schedules.definitions import (
@@ -152,7 +152,8 @@ DEFAULTS: Final = {"jitter": 0, "catch_up": "once", "overlap": "skip", "is_enabl
 def create(serializer: ScheduleSerializer, user: Any) -> Schedule:
     """Make the schedule that a valid serializer holds. InvalidSchedule has the engine's errors by its fields."""
     given = dict(serializer.validated_data)
-    _check_organization(given, user)
+    if given.get("organization"):
+        check_organization(given["organization"], user)
     return create_schedule(given, user=user)
 
 
@@ -164,7 +165,8 @@ def change(schedule: Schedule, serializer: ScheduleSerializer, user: Any) -> Sch
         given = {**dict.fromkeys(FIELDS), **DEFAULTS, **own, **given}
     if given.get("parameters") is not None:
         given["parameters"] = _unmasked(given["parameters"], schedule, user)
-    _check_organization(given, user)
+    if given.get("organization"):
+        check_organization(given["organization"], user)
     return change_schedule(schedule, given, user=user)
 
 
@@ -174,13 +176,6 @@ def _unmasked(edited: Any, schedule: Schedule, user: Any) -> Any:
         return parameters_to_submit(edited, schedule.parameters, hidden_from(user) or NOTHING)
     except MasksLeft as error:
         raise InvalidSchedule({place: [TYPE_IT] for place in error.places}) from error
-
-
-def _check_organization(given: dict[str, Any], user: Any) -> None:
-    """Refuse an organization that the user may not know of as if it did not exist."""
-    name = given.get("organization")
-    if name and name not in organizations_named({name}, user):
-        raise InvalidSchedule({"organization": [unknown_organization(name)]})
 
 
 # The parameters of a list of schedules.

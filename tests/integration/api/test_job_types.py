@@ -338,12 +338,6 @@ def test_what_is_no_limit_is_refused_at_its_field(subtests: pytest.Subtests, adm
             assert (answer.status_code, codes(answer)) == (400, {next(iter(values)): [code]})
 
 
-def test_what_is_said_of_a_limit_of_nothing_is_what_the_console_says(admin: APIClient) -> None:
-    for name, text in verbs.limits_of_zero().items():
-        answer = admin.post(TYPES, {**NEW, name: 0}, "json")
-        assert answer.json().get(name) == [text]
-
-
 def test_a_key_that_the_declared_parameters_lack_is_refused(admin: APIClient) -> None:
     answer = admin.patch(f"{TYPES}pdf_generation/", {"concurrency_key": "customer"}, "json")
     assert answer.status_code == 400

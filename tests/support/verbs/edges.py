@@ -101,7 +101,6 @@ if TYPE_CHECKING:
     from django_jobs.api.pagination import JobListPagination
     from django_jobs.api.probes import for_probes as lookouts_for_probes
     from django_jobs.api.probes import for_scrapes as lookouts_for_scrapes
-    from django_jobs.api.job_types import limits_of_zero
     from django_jobs.api.job_types import JobTypeSerializer
     from django_jobs.api.base import ItemsThrottle
     from django_jobs.api.base import JobsThrottle
