@@ -137,7 +137,8 @@ class InvalidTransition(JobsError):
 
     def __init__(self, job_id: str, status: str, verb: str, reason: str = "") -> None:
         pattern = CANNOT.get(verb, f"Cannot {verb} %(job)s: %(reason)s.")
-        super().__init__(say(pattern, job=job_id, reason=reason or say(_("it is %(status)s"), status=say(status))))
+        self.reason = reason or say(_("it is %(status)s"), status=say(status))
+        super().__init__(say(pattern, job=job_id, reason=self.reason))
         self.code = code_of(reason, self.code)
         self.job_id = job_id
         self.status = status

@@ -99,9 +99,7 @@ from django_jobs.models.job import format_job_id, parse_job_id
 from django_jobs.statuses import (
     AWAITING_RETRY,
     FINAL,
-    RETRYABLE_BY_HAND,
     UNFINISHED,
-    WAITING,
     WITH_ERRORS,
     Priority,
     RunAfter,
@@ -487,16 +485,8 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
 
     def _buttons(self, request: HttpRequest, job: Job) -> list[tuple[Any, str]]:
         """Return what this user may do to this job now: the words and the address of each button."""
-        policy = get_policy()
-        found = []
-        stoppable = job.status in WAITING or (job.status == Status.RUNNING and job.cancel_requested_at is None)
-        if stoppable and policy.can_cancel(request.user, job):
-            found.append((gettext_lazy("Cancel"), self.url_of("cancel", job.pk)))
-        if job.status in RETRYABLE_BY_HAND and policy.can_retry(request.user, job):
-            found.append((gettext_lazy("Retry"), self.url_of("retry", job.pk)))
-        if self.may_run_again(request, job):
-            found.append((gettext_lazy("Run again"), self.url_of("run_again", job.pk)))
-        return found
+        again = [(gettext_lazy("Run again"), self.url_of("run_again", job.pk))]
+        return self.act_buttons(request, job) + (again if self.may_run_again(request, job) else [])
 
 
 # What a job's page begins with when the job failed: the error, what happens next, and where to go from here.

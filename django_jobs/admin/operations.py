@@ -31,7 +31,7 @@ from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJo
 from django_jobs.admin.writing import brief_duration, format_exact, format_number, line, linked, moment
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.acts import Action
+from django_jobs.engine.control.acts import JOB_ACTS, Action
 from django_jobs.engine.control.operations import (
     MAX_PER_MINUTE,
     OperationRequest,
@@ -336,23 +336,20 @@ def rate_field() -> forms.IntegerField:
 # Acting on all jobs that match: buttons on the jobs list, a page that counts and asks, and the operation it starts.
 
 
-#: The fields of the form, by action, beside the rate.
-FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    Action.RETRY: ("try_first", "stop_above"),
-    Action.RUN_NOW: ("try_first", "stop_above"),
-    Action.SET_PRIORITY: ("value",),
-}
-
-
-class OperationForm(forms.Form):
-    """How all jobs that match are acted on. The share of failures is in percent here."""
-
-    value = forms.TypedChoiceField(
+def priority_field() -> forms.TypedChoiceField:
+    """Return the field in which somebody chooses the priority that jobs get."""
+    return forms.TypedChoiceField(
         label=gettext_lazy("Priority"),
         coerce=int,
         choices=[(priority.value, priority.label) for priority in reversed(Priority)],
         initial=int(Priority.HIGH),
     )
+
+
+class OperationForm(forms.Form):
+    """How all jobs that match are acted on. The share of failures is in percent here."""
+
+    value = priority_field()
     rate = rate_field()
     try_first = forms.BooleanField(
         label=gettext_lazy("Try one first"),
@@ -373,8 +370,10 @@ class OperationForm(forms.Form):
 
     def __init__(self, *args: Any, action: str, names_all: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        shown = {"rate", *FIELDS.get(action, ()), *(["everything"] if names_all else [])}
-        for name in self.fields.keys() - shown:
+        act, hidden = JOB_ACTS[action], set() if names_all else {"everything"}
+        hidden |= set() if act.runs else {"try_first", "stop_above"}
+        hidden |= set() if act.takes_priority else {"value"}
+        for name in hidden:
             del self.fields[name]
         if names_all:
             self.fields["everything"].required = True
@@ -452,7 +451,7 @@ class JobOperations(JobsUnderWay):
         return HttpResponseRedirect(self.links.change("operation", started.pk))
 
     def _ask(self, request: HttpRequest, form: OperationForm, action: str, filters: JobFilter) -> HttpResponse:
-        value = int(Priority.HIGH) if action == Action.SET_PRIORITY else None
+        value = int(Priority.HIGH) if JOB_ACTS[action].takes_priority else None
         asked = OperationRequest(action=action, filters=filters, value=value)
         try:
             found = operations.estimate(asked, user=request.user)
@@ -460,7 +459,7 @@ class JobOperations(JobsUnderWay):
             found = None
         except MayNot as error:
             return self._refuse(request, error)
-        title = QUESTIONS[action]
+        title = _("%(act)s: all jobs that match?") % {"act": Action(action).label}
         return self.page(
             request,
             "job/operate.html",
@@ -469,7 +468,7 @@ class JobOperations(JobsUnderWay):
             form=form,
             parts=filters.words(),
             **self.counted(action, found),
-            consequence=CONSEQUENCES[action],
+            consequence=JOB_ACTS[action].consequence,
             is_severe=action == Action.DELETE,
             label=Action(action).label,
             back_url=self._list(request),
@@ -583,59 +582,6 @@ FINDERS: Final[dict[str, Callable[[list[Any], OpenPages], Addresses]]] = {
 _IDS: Final = "organization_ids"
 _HIDDEN: Final = "hidden_names"
 
-TITLES: Final[dict[str, Any]] = {
-    Action.RETRY: gettext_lazy("Retry: %(jobs)s"),
-    Action.CANCEL: gettext_lazy("Cancel: %(jobs)s"),
-    Action.DELETE: gettext_lazy("Delete: %(jobs)s"),
-    Action.SET_PRIORITY: gettext_lazy("Change priority to %(value)s: %(jobs)s"),
-    Action.RUN_NOW: gettext_lazy("Run now: %(jobs)s"),
-}
-#: What was done to the jobs that changed.
-DONE: Final[dict[str, Callable[[int], str]]] = {
-    Action.RETRY: lambda count: ngettext("%(count)s job retried", "%(count)s jobs retried", count),
-    Action.CANCEL: lambda count: ngettext("%(count)s job canceled", "%(count)s jobs canceled", count),
-    Action.DELETE: lambda count: ngettext("%(count)s job deleted", "%(count)s jobs deleted", count),
-    Action.SET_PRIORITY: lambda count: ngettext(
-        "%(count)s job got another priority", "%(count)s jobs got another priority", count
-    ),
-    Action.RUN_NOW: lambda count: ngettext("%(count)s job made due", "%(count)s jobs made due", count),
-}
-#: What is asked before it starts.
-QUESTIONS: Final[dict[str, Any]] = {
-    Action.RETRY: gettext_lazy("Retry all jobs that match?"),
-    Action.CANCEL: gettext_lazy("Cancel all jobs that match?"),
-    Action.DELETE: gettext_lazy("Delete all jobs that match?"),
-    Action.SET_PRIORITY: gettext_lazy("Change the priority of all jobs that match?"),
-    Action.RUN_NOW: gettext_lazy("Run all jobs that match now?"),
-}
-CONSEQUENCES: Final[dict[str, Any]] = {
-    Action.RETRY: gettext_lazy(
-        "Each starts over with all its retries; its error, result and times are cleared. Jobs that died because of it "
-        "come to life again."
-    ),
-    Action.CANCEL: gettext_lazy(
-        "Waiting jobs end at once. Running ones are asked to stop and end within moments. Jobs that wait for them to "
-        "complete are canceled with them."
-    ),
-    Action.DELETE: gettext_lazy(
-        "Each goes with its Execution Log and the files that it saved. Jobs that depend on it wait for it no longer, "
-        "and cannot read its result. This cannot be undone."
-    ),
-    Action.SET_PRIORITY: gettext_lazy("Each waits again among the jobs of its new priority, as the last of them."),
-    Action.RUN_NOW: gettext_lazy(
-        "Jobs that wait for a moment, or for their next retry, wait for it no longer. Those that wait for other jobs "
-        "go on waiting for these."
-    ),
-}
-AMOUNTS: Final[dict[str, Any]] = {
-    Action.RETRY: gettext_lazy("%(changed)s of %(total)s retried"),
-    Action.CANCEL: gettext_lazy("%(changed)s of %(total)s canceled"),
-    Action.DELETE: gettext_lazy("%(changed)s of %(total)s deleted"),
-    Action.SET_PRIORITY: gettext_lazy("%(changed)s of %(total)s changed"),
-    Action.RUN_NOW: gettext_lazy("%(changed)s of %(total)s made due"),
-}
-
-
 COLORS: Final = {"running": "running", "paused": "timed-out", "stopped": "canceled", "done": "completed"}
 
 
@@ -691,7 +637,8 @@ def title_of(operation: Operation) -> str:
     except InvalidFilter:
         parts = "?"
     value = "" if operation.value is None else Priority(operation.value).label
-    return str(TITLES[operation.action]) % {"jobs": parts, "value": value}
+    act = f"{operation.get_action_display()} ({value})" if value else operation.get_action_display()
+    return _("%(act)s: %(jobs)s") % {"act": act, "jobs": parts}
 
 
 def state_badge(operation: Operation) -> SafeString:
@@ -707,7 +654,7 @@ def amount_words(operation: Operation) -> str:
     if operation.has_more:
         total = _("more than %(count)s") % {"count": total}
     changed = number_format(operation.changed, force_grouping=True)
-    return str(AMOUNTS[operation.action]) % {"changed": changed, "total": total}
+    return _("%(count)s of %(most)s") % {"count": changed, "most": total}
 
 
 def rate_words(operation: Operation) -> str:
@@ -740,8 +687,8 @@ def refusal_words(operation: Operation) -> list[tuple[int, str]]:
 
 def outcome_words(operation: Operation) -> str:
     """Return what became of the jobs, such as "2,956 jobs retried: 2,801 completed, 155 died again"."""
-    changed = operation.changed
-    done = DONE[operation.action](changed) % {"count": number_format(changed, force_grouping=True)}
+    values = {"act": operation.get_action_display(), "jobs": number_format(operation.changed, force_grouping=True)}
+    done = _("%(act)s: %(jobs)s") % values
     parts = _parts(operation)
     if not parts:
         return done
@@ -755,7 +702,7 @@ def news_of(operation: Operation, note: str, *, is_waiting: bool) -> News:
 
     ``is_waiting``: the scheduler, which works it off, is silent.
     """
-    died = operation.outcome.get(Status.DEAD_LETTER, 0) if operation.action in (Action.RETRY, Action.RUN_NOW) else 0
+    died = operation.outcome.get(Status.DEAD_LETTER, 0) if JOB_ACTS[operation.action].runs else 0
     values = {"number": operation.pk, "state": operation.get_state_display(), "amount": amount_words(operation)}
     # Translators: such as "Operation 12: Paused, 2,956 of 57,000 retried".
     told = _("Operation %(number)s: %(state)s, %(amount)s") % values
@@ -770,7 +717,7 @@ def news_of(operation: Operation, note: str, *, is_waiting: bool) -> News:
 
 
 def _parts(operation: Operation) -> list[str]:
-    if operation.action not in (Action.RETRY, Action.RUN_NOW) and not operation.asked:
+    if not JOB_ACTS[operation.action].runs and not operation.asked:
         return []
     outcome = operation.outcome
     open_count = sum(count for status, count in outcome.items() if status not in TERMINAL)

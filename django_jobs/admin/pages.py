@@ -267,6 +267,10 @@ class NobodyWrites(SystemAdminWrites):
         return False
 
 
+#: The field of a page that asks, by which it tells that somebody has confirmed.
+CONFIRMED: Final = "confirmed"
+
+
 class OwnPages(BaseAdmin):
     """Adds pages and buttons to those that Django has."""
 

@@ -54,9 +54,7 @@ from django_jobs.engine.access import (
     unknown_organization,
     visible_organizations,
 )
-from django_jobs.engine.control import audit
-from django_jobs.engine.control.acts import cancel_job, retry_job
-from django_jobs.engine.control.deletion import delete_jobs
+from django_jobs.engine.control.acts import cancel_job, delete_job, retry_job
 from django_jobs.engine.execution.context import output_belongs_to
 from django_jobs.engine.insight.filter import JobFilter, read_batch_id, read_job_id, read_name, read_status, searched
 from django_jobs.engine.insight.metrics import get_job_metrics
@@ -64,10 +62,10 @@ from django_jobs.engine.insight.search import RECENT, among_newest, walked_in_ti
 from django_jobs.engine.insight.status import describe, describe_all, for_list, history_page
 from django_jobs.engine.store import database
 from django_jobs.engine.submission.submit import submit_job, submit_jobs
-from django_jobs.exceptions import InvalidSubmission, InvalidTransition, PermissionDenied
+from django_jobs.exceptions import InvalidSubmission, PermissionDenied
 from django_jobs.models import Job, get_organization_model
 from django_jobs.models.job import JobQuerySet
-from django_jobs.statuses import TERMINAL, ActorKind, Status
+from django_jobs.statuses import ActorKind, Status
 from django_jobs.texts import say
 from django_jobs.values import JobStatus
 
@@ -416,10 +414,6 @@ def _unknown(read: list[Any], visible: dict[str, Any], by_index: dict[int, Any])
 # The routes of jobs.
 
 
-#: What the admin's history says of a job that was deleted over REST.
-DELETED: Final = say("Deleted by REST.", code="deleted")
-
-
 class JobViewSet(RowsView[Job]):
     """Background jobs: submit them, follow them, cancel and retry them."""
 
@@ -500,14 +494,7 @@ class JobViewSet(RowsView[Job]):
 
     def destroy(self, request: Any, **kwargs: Any) -> Response:
         """Delete a job that has ended, with its history and files."""
-        job = self.get_object()
-        if not get_policy().can_delete(request.user, job):
-            raise PermissionDenied("Only system admins may delete jobs.")
-        if job.status not in TERMINAL:
-            raise InvalidTransition(job.name, job.status, "delete")
-        if not database.in_transaction(lambda: self._delete(job)):
-            reason = "unfinished jobs or other data need it"
-            raise InvalidTransition(job.name, job.status, "delete", reason)
+        delete_job(self.get_object(), user=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -541,12 +528,6 @@ class JobViewSet(RowsView[Job]):
     def _described(self, job: Job) -> dict[str, Any]:
         """Return the fields of the job's status, as far as the user may read them."""
         return describe(job, user=self.request.user).as_dict()
-
-    def _delete(self, job: Job) -> bool:
-        """Delete the job and record who did it; return whether it is gone."""
-        is_gone = bool(delete_jobs([job.pk], release_children=True))
-        audit.record(self.request.user, [job] if is_gone else [], audit.Act.DELETED, DELETED)
-        return is_gone
 
     def _count_items(self, request: Any, count: int) -> None:
         """Count each submission against its rate, also one that is refused later, since checking it costs time too.

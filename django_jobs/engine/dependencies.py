@@ -261,10 +261,10 @@ TASKS_AT_ONCE: Final = 100
 PAGE: Final = 500
 
 
-def hindrance(job: Job) -> str | None:
-    """Return why a retry of the job would be in vain, or None: a parent that must complete ended without completing."""
+def hindrance(pk: int) -> str | None:
+    """Return why a retry of this job would be in vain: a parent that must complete ended otherwise; else None."""
     # A canceled one first, because it cannot be retried.
-    rows = dead_links().filter(child_id=job.pk).order_by("parent__status", "parent_id")
+    rows = dead_links().filter(child_id=pk).order_by("parent__status", "parent_id")
     parent = rows.values_list("parent_id", "parent__created_at", "parent__status").first()
     if parent is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from django.core.management.base import CommandParser
@@ -13,7 +13,8 @@ from django.db import InterfaceError, OperationalError
 
 from django_jobs.engine.access import find_job
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.named_jobs import PAGE, REFUSED, UNCHANGED, UNKNOWN, NamedOutcome
+from django_jobs.engine.control.acts import ASKED, JOB_ACTS, PAGE, REFUSED, UNCHANGED, UNKNOWN, Action, ActOutcome, act
+from django_jobs.engine.control.batches import act_on_batch
 from django_jobs.engine.control.operations import OperationRequest, describe_operations
 from django_jobs.engine.dispatch.window import live_workers
 from django_jobs.engine.insight.filter import NAMES_OUTSIDE, ORGANIZATION, PK, STATUSES, TERMS, TEXT, Term, read_filter
@@ -41,7 +42,7 @@ from django_jobs.management.shell import (
 from django_jobs.models import JobType, Operation
 from django_jobs.models.batch import parse_batch_id
 from django_jobs.statuses import TERMINAL, Status
-from django_jobs.texts import Text, code_of, in_english, say
+from django_jobs.texts import Text, code_of, in_english, said, say
 from django_jobs.values import JobStatus, OperationStatus
 
 # What ``jobs_cancel`` and ``jobs_retry`` share: jobs and batches by their ids, or all jobs that a filter names.
@@ -50,25 +51,31 @@ from django_jobs.values import JobStatus, OperationStatus
 #: Outcomes that people are told one by one.
 MAX_TOLD: Final = 20
 NOT_DONE: Final = (REFUSED, UNKNOWN)
+#: Options that say how an operation goes.
+OPERATION: Final = ("rate", "stop_above", "try_first")
 
 
 class NamedJobsCommand(ShellCommand):
-    """A command that does one thing to jobs. ``results`` are what becomes of them, in the order in which it is told."""
+    """A command that does one thing to jobs."""
 
     action: ClassVar[str]
-    results: ClassVar[tuple[str, ...]]
-    statuses: ClassVar[frozenset[Any]]
+    #: The status that is meant where a filter says none.
     default_status: ClassVar[str | None] = None
-    act: ClassVar[Callable[..., list[NamedOutcome]]]
-    act_on_batch: ClassVar[Callable[..., NamedOutcome]]
+    #: Whether it asks before it acts on all jobs that a filter names.
+    asks: ClassVar[bool] = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("ids", nargs="*", metavar="ID", help="Jobs or batches; - reads ids from standard input.")
-        add_filters(parser, self.statuses, self.default_status)
+        add_filters(parser, JOB_ACTS[self.action].statuses, self.default_status)
         parser.add_argument("--rate", type=int, metavar="N", help="With a filter: so many jobs a minute.")
         parser.add_argument("--wait", action="store_true", help="With a filter: wait until all have ended, and tell.")
         parser.add_argument("--dry-run", action="store_true", help="Only say what would be done.")
         parser.add_argument("--yes", action="store_true", help="With a filter: do not ask before it is done.")
+        if JOB_ACTS[self.action].runs:
+            text = "With a filter: stop when a larger share of them fails, such as 0.2."
+            parser.add_argument("--stop-above", type=float, metavar="SHARE", help=text)
+            text = "With a filter: do one, and the others when it has completed."
+            parser.add_argument("--try-first", action="store_true", help=text)
         add_user(parser)
 
     def hint_for(self, message: str) -> str:
@@ -93,20 +100,20 @@ class NamedJobsCommand(ShellCommand):
         if not given:
             text = "Name jobs by their ids or by a filter, or say --all. %(filters)s"
             raise usage(say(text, code="names_nothing", filters=known_filters()))
-        filters = read_filter(given, user)
-        run = OperationRun(self, OperationRequest(action=self.action, filters=filters, rate=options["rate"]), user)
-        found = run.estimate()
+        how = {name: options[name] for name in OPERATION if name in options}
+        run = OperationRun(self, OperationRequest(action=self.action, filters=read_filter(given, user), **how), user)
         if options["dry_run"]:
-            run.tell_estimate(found)
+            run.tell_estimate(run.estimate())
             return
-        confirm(self, run.would_be(found), is_agreed=options["yes"])
+        if self.asks:
+            confirm(self, run.would_be(run.estimate()), is_agreed=options["yes"])
         operation = run.start()
         if options["wait"]:
             run.wait(operation)
 
     def _do_named(self, options: dict[str, Any], given: dict[str, Any], user: Any) -> None:
-        if given or options["rate"] is not None or options["wait"]:
-            text = "Name jobs by their ids or by a filter, not by both; --rate and --wait go with a filter."
+        if given or options["wait"] or any(options.get(name) not in (None, False) for name in OPERATION):
+            text = "Name jobs by their ids or by a filter, not by both; --rate, --wait and the like go with a filter."
             raise usage(say(text, code="named_twice"))
         ids = read_ids(options["ids"])
         if not ids:
@@ -116,28 +123,29 @@ class NamedJobsCommand(ShellCommand):
             raise usage(say("--dry-run looks at jobs alone, not at batches.", code="jobs_alone"))
         found = list(self._outcomes(ids, user, is_trial=is_trial))
         counts = Counter(item.result for item in found)
-        by_result = {name: counts[name] for name in (*self.results, UNCHANGED, *NOT_DONE)}
-        jobs = [{"id": x.job_id, "result": x.result, "status": x.status, "reason": x.reason} for x in found]
+        done = (JOB_ACTS[self.action].done, *([ASKED] if self.action == Action.CANCEL else []))
+        by_result = {name: counts[name] for name in (*done, UNCHANGED, *NOT_DONE)}
+        jobs = [{"id": x.name, "result": x.result, "status": x.status, "reason": _reason(x)} for x in found]
         if self.as_json or len(found) > 1 or found[0].result not in NOT_DONE:  # else the error says it
             self.say({"dry_run": is_trial, **by_result, "jobs": jobs}, _in_lines(found, by_result, is_trial=is_trial))
         self._refuse(found, counts)
 
-    def _outcomes(self, ids: Sequence[str], user: Any, *, is_trial: bool) -> Iterator[NamedOutcome]:
+    def _outcomes(self, ids: Sequence[str], user: Any, *, is_trial: bool) -> Iterator[ActOutcome]:
         """Yield what becomes of each, page by page: the jobs of a page, and then its batches."""
         pending = iter(ids)
         while page := list(itertools.islice(pending, PAGE)):
             batches = [item for item in page if parse_batch_id(item) is not None]
             jobs = [item for item in page if item not in set(batches)]
-            yield from type(self).act(jobs, user=user, is_trial=is_trial) if jobs else ()
+            yield from act(self.action, jobs, user=user, is_trial=is_trial)
             for batch_id in batches:
-                yield type(self).act_on_batch(batch_id, user=user)
+                yield act_on_batch(self.action, batch_id, user=user)
 
-    def _refuse(self, found: Sequence[NamedOutcome], counts: Counter[str]) -> None:
+    def _refuse(self, found: Sequence[ActOutcome], counts: Counter[str]) -> None:
         """Raise Refused where something was not done: with the code of wrong arguments if all names are unknown."""
         missed = sum(counts[name] for name in NOT_DONE)
         if not missed:
             return
-        unknown = [item.job_id for item in found if item.result == UNKNOWN]
+        unknown = [item.name for item in found if item.result == UNKNOWN]
         what = "batch" if unknown and parse_batch_id(unknown[0]) is not None else "job"
         first = f"No {what} {quoted(unknown[0])}." if unknown else ""
         unknown_code = f"unknown_{what}"
@@ -145,15 +153,15 @@ class NamedJobsCommand(ShellCommand):
             text = first if len(found) == 1 else f"None of the {len(found):,} ids is there: {first}"
             text = say("%(text)s", code=unknown_code, text=text)
             raise Refused(text, code="unknown_name", returncode=exit_codes.USAGE)
-        reason = next((item.reason for item in found if item.result == REFUSED), first)
+        reason = next((_reason(item) for item in found if item.result == REFUSED), first)
         text = reason if len(found) == 1 else f"Not done to {missed:,} of {len(found):,}: {reason}"
         text = say("%(text)s", code=code_of(reason, unknown_code), text=text)
         raise Refused(text, code="partly_done" if missed < len(found) else "refused")
 
 
-def _in_lines(found: Sequence[NamedOutcome], by_result: dict[str, int], *, is_trial: bool) -> str:
+def _in_lines(found: Sequence[ActOutcome], by_result: dict[str, int], *, is_trial: bool) -> str:
     shown = found if len(found) <= MAX_TOLD else [item for item in found if item.result in NOT_DONE][:MAX_TOLD]
-    lines = [f"{item.job_id}: {_in_words(item)}" for item in shown]
+    lines = [f"{item.name}: {_in_words(item)}" for item in shown]
     if len(found) > 1:
         would = "It would be so: " if is_trial else ""
         counted = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in by_result.items() if count)
@@ -161,11 +169,15 @@ def _in_lines(found: Sequence[NamedOutcome], by_result: dict[str, int], *, is_tr
     return "\n".join(lines)
 
 
-def _in_words(item: NamedOutcome) -> str:
+def _reason(item: ActOutcome) -> str:
+    return "" if item.error is None or item.result == UNKNOWN else said(item.error)
+
+
+def _in_words(item: ActOutcome) -> str:
     if item.result == UNKNOWN:
         return "there is no such job or batch"
     status = f" ({item.status})" if item.status else ""
-    return item.reason or f"{item.result.replace('_', ' ')}{status}"
+    return _reason(item) or f"{item.result.replace('_', ' ')}{status}"
 
 
 # Options that name jobs by what they have in common: the filters of REST, for each command that acts on many.
@@ -259,8 +271,6 @@ def _types_meant(names: list[str]) -> tuple[str, list[str]]:
 
 
 PAUSE_SECONDS: Final = 1.0
-#: What was done to the jobs.
-DONE: Final = {Operation.Action.RETRY: "retried", Operation.Action.CANCEL: "canceled"}
 
 
 class OperationRun:
@@ -284,7 +294,7 @@ class OperationRun:
         """Return how many jobs it would act on, in words."""
         more = "more than " if found.count_capped else ""
         jobs = "job" if found.count == 1 else "jobs"
-        return f"{more}{found.count:,} {jobs} would be {DONE[Operation.Action(self._asked.action)]}"
+        return f"{more}{found.count:,} {jobs} would be {JOB_ACTS[self._asked.action].done}"
 
     def start(self) -> Operation:
         """Start it, and tell that. Raises what the engine raises."""
@@ -338,7 +348,7 @@ def refused_operation(error: InvalidOperation, given: dict[str, Any], user: Any 
 def in_a_line(found: OperationStatus) -> str:
     """Return how far it has come, in a line."""
     total = f"{found.count:,}{'+' if found.count_capped else ''}"
-    done = DONE.get(Operation.Action(found.action), "changed")
+    done = JOB_ACTS[found.action].done
     refused = "".join(f", {count:,} not ({reason})" for reason, count in found.refused.items())
     return f"Operation {found.id} ({found.state}): {found.changed:,} of {total} {done}{_outcome(found)}{refused}."
 

@@ -20,10 +20,11 @@ from django.utils import timezone
 
 from django_jobs.engine.access import find_batch, find_job, get_policy
 from django_jobs.engine.batches import get_batch_status
+from django_jobs.engine.control.acts import Action, is_offered
 from django_jobs.engine.insight.status import describe, get_job_status
 from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_batch
 from django_jobs.models import Batch, Job
-from django_jobs.statuses import FINAL, TERMINAL, BatchState, Status
+from django_jobs.statuses import FINAL, BatchState, Status
 from django_jobs.templatetags import batch_words, job_words
 from django_jobs.templatetags.job_words import message_in_words, percent_in_words, status_in_words
 from django_jobs.values import BatchStatus, JobStatus
@@ -189,7 +190,7 @@ def _state(status: JobStatus, now: dt.datetime) -> dict[str, Any]:
 
 def _rights(job: Job | JobStatus | str, status: JobStatus, user: Any) -> dict[str, bool]:
     """What the user may do now, or once the job has failed. The policy is not asked where nothing can be done."""
-    may_cancel, may_retry = status.status not in TERMINAL, status.status not in FINAL
+    may_cancel, may_retry = is_offered(Action.CANCEL, status.status), status.status not in FINAL
     if not may_cancel and not may_retry:
         return {}
     policy, row = get_policy(), job if isinstance(job, Job) else find_job(status.job_id)

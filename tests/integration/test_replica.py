@@ -64,9 +64,9 @@ def test_many_jobs_are_changed_by_what_is_true_of_them(
 def test_a_deletion_that_was_refused_is_told_as_refused(
     root: Client, jobs: list[Job], replica: ReplicaReads, interpose: Interpose
 ) -> None:
-    real = verbs.delete_jobs
+    real = verbs.delete_job_rows
     gone, stays = jobs[1::2]
-    interpose("delete_jobs", lambda *_, **options: real([gone.pk], **options))
+    interpose("delete_job_rows", lambda *_, **options: real([gone.pk], **options))
     answer = root.post(LIST, chosen("delete", gone, stays, confirmed="yes"), follow=True)
     assert codes_said(answer) == ["done", "in_use"]
     first, second = said(answer)

@@ -115,7 +115,7 @@ KNOBS: Final[dict[str, Place | tuple[Place, ...]]] = {
     # Commands, probes and tests of hosts
     "given_ids": ("django_jobs.management.shell", "MAX_IDS"),
     "named_jobs_of_a_transaction": (
-        ("django_jobs.engine.control.named_jobs", "PAGE"),
+        ("django_jobs.engine.control.acts", "PAGE"),
         ("django_jobs.management.jobs", "PAGE"),
     ),
     "neglected_jobs_full_lanes": ("django_jobs.engine.insight.problems", "MAX_HOPPED"),

@@ -17,8 +17,18 @@ from django_jobs.engine.access import beside, complain, find_batch, get_policy, 
 from django_jobs.engine.actors import SYSTEM, Actor, actor_for, user_named
 from django_jobs.engine.batches import change, count_in_tick, describe_batch, look_again, tenant_of
 from django_jobs.engine.claimed_job import current_job
-from django_jobs.engine.control.acts import cancel_many, retry_many
-from django_jobs.engine.control.operations import OperationRights, is_built_in
+from django_jobs.engine.control.acts import (
+    JOB_ACTS,
+    REFUSED,
+    UNCHANGED,
+    UNKNOWN,
+    Action,
+    ActOutcome,
+    ActRights,
+    cancel_many,
+    is_built_in,
+    retry_many,
+)
 from django_jobs.engine.deadlines import Late
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads, store
@@ -28,13 +38,15 @@ from django_jobs.engine.submission.targets import may_cancel_batch, may_manage_b
 from django_jobs.engine.submission.values import refuse_unknown
 from django_jobs.exceptions import (
     AttemptLost,
+    BatchNotFound,
     InvalidSubmission,
     InvalidTransition,
+    JobsError,
     PermissionDenied,
     PolicyFailed,
     WorkerStopping,
 )
-from django_jobs.models import Batch, BatchChange, Job, Operation
+from django_jobs.models import Batch, BatchChange, Job
 from django_jobs.statuses import RETRYABLE_BY_HAND, UNFINISHED
 from django_jobs.texts import marked as _
 from django_jobs.texts import say
@@ -161,6 +173,19 @@ def _cancel(batch: Batch, user: Any) -> bool:
     return is_first
 
 
+def act_on_batch(action: str, batch_id: str, *, user: Any = None) -> ActOutcome:
+    """Cancel or retry a batch, and return what became of it: one that is canceled already is ``unchanged``."""
+    try:
+        if action == Action.CANCEL:
+            batch, is_changed = cancel_batch_once(batch_id, user=user)
+        else:
+            batch, is_changed = retry_batch(batch_id, user=user), True
+    except JobsError as error:
+        return ActOutcome(name=batch_id, result=UNKNOWN if isinstance(error, BatchNotFound) else REFUSED, error=error)
+    result = JOB_ACTS[action].done if is_changed else UNCHANGED
+    return ActOutcome(name=batch_id, result=result, status=str(batch.state))
+
+
 _ASKER: Final = ("asked_by_id", "refused", "met_held")
 
 
@@ -216,7 +241,7 @@ def _refuse_retry(batch: Batch, user: Any) -> None:
         return
     if not may_manage_batch(user, batch):
         raise PermissionDenied(say(_("You may not retry %(batch)s."), code="not_manager", batch=batch.batch_id))
-    if not is_built_in(Operation.Action.RETRY):
+    if not is_built_in(Action.RETRY):
         return  # the host's own answer may differ from job to job
     for name in failed.order_by("job_type_id").values_list("job_type_id", flat=True).distinct():
         job = failed.filter(job_type_id=name).first()
@@ -310,14 +335,14 @@ def _left(batch: Batch) -> QuerySet[Job]:
 def _permitted(batch: Batch, jobs: list[int]) -> list[int]:
     """Return those of the jobs to which whoever asked may do it, where that is the host's to say."""
     is_canceled = batch.cancel_position is not None
-    action = Operation.Action.CANCEL if is_canceled else Operation.Action.RETRY
+    action = Action.CANCEL if is_canceled else Action.RETRY
     if _actor(batch) == SYSTEM or is_built_in(action):
         return jobs
     with fresh_reads():
         user: Any = batch.asked_by
         if user is None or not user.is_active:
             return []
-        rights = OperationRights(action, user)
+        rights = ActRights(action, user)
         rows = rights.read(Job.primary.filter(pk__in=jobs))
         return sorted(job.pk for job in database.heard(rows) if rights.may(job))
 
@@ -334,7 +359,7 @@ def _do_page(batch: Batch, page: _MemberPage) -> int | None:
 
 def _cancel_page(batch: Batch, page: _MemberPage) -> int | None:
     if page.jobs:
-        done = sum(cancel_many(page.permitted, _actor(batch)))
+        done = len(cancel_many(page.permitted, _actor(batch)).changed)
         if done < len(page.permitted) and not batch.met_held:  # they have ended, or somebody holds them
             batch.met_held = _left(batch).filter(pk__in=page.permitted).exists()
         _store(batch, cancel_position=page.jobs[-1], refused=batch.refused, met_held=batch.met_held)
@@ -349,7 +374,7 @@ def _retry_page(batch: Batch, page: _MemberPage) -> int | None:
     if not page.jobs:
         look_again(batch)
         return None
-    return retry_many(page.permitted, message=RETRIED, actor=_actor(batch), sources=sorted(RETRYABLE_BY_HAND)).moved
+    return len(retry_many(page.permitted, message=RETRIED, actor=_actor(batch)).changed)
 
 
 def failed_jobs(batch: Batch) -> QuerySet[Job]:

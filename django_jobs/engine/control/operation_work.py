@@ -11,7 +11,7 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +19,8 @@ from django.db import Error, IntegrityError
 from django.db.models import Count, F, Q, QuerySet
 
 from django_jobs.engine import timing
-from django_jobs.engine.control.acts import Action, Performed, Refusal, members, order_of, perform
-from django_jobs.engine.control.operations import OperationRights, State, is_by_system
+from django_jobs.engine.control.acts import JOB_ACTS, ActRights, Performed, Refusal, members, order_of, perform
+from django_jobs.engine.control.operations import State, is_by_system
 from django_jobs.engine.insight.filter import JobFilter
 from django_jobs.engine.store import database
 from django_jobs.engine.store.database import fresh_reads
@@ -32,8 +32,6 @@ from django_jobs.statuses import TERMINAL, UNSUCCESSFUL, WITH_ERRORS, Status
 from django_jobs.texts import say
 
 OperationState: Final = Operation.State
-#: Actions after which nothing becomes of the jobs that would be told.
-UNCOUNTED: Final = frozenset({Action.DELETE, Action.SET_PRIORITY})
 #: After a count, the operation is not counted for so many times the time that it took.
 COUNT_REST_FACTOR: Final = 20.0
 #: Operations that are counted in one round.
@@ -120,7 +118,7 @@ def _is_due(now: dt.datetime) -> Q:
 
 def count_outcomes(operation: Operation) -> None:
     """Count what became of the operation's jobs, and note it. A paused or running operation does not settle."""
-    outcome = {} if operation.action in UNCOUNTED else read(operation.pk)
+    outcome = read(operation.pk) if JOB_ACTS[operation.action].is_followed else {}
     now = database.now()
     unfinished = sum(count for status, count in outcome.items() if status not in TERMINAL)
     is_settled = operation.ended_at is not None and not unfinished
@@ -223,7 +221,7 @@ class Turn:
         rows = members(filters.rows(user), operation.action, operation.value, operation.last_id)
         if operation.has_more and (not filters.is_walked or operation.last_id - operation.position <= COUNTED):
             _count(operation, rows)
-        rights = OperationRights(operation.action, user)
+        rights = ActRights(operation.action, user)
         tried = sorted(map(int, operation.held))[:due]
         again = rights.read(rows.filter(pk__in=tried)) if tried else []
         walked = _walk(operation, rows, rights, due - len(again), is_walked=filters.is_walked)
@@ -241,7 +239,7 @@ class Turn:
         return database.in_transaction(batch.write)
 
 
-def _walk(operation: Operation, rows: QuerySet[Job], rights: OperationRights, most: int, *, is_walked: bool) -> _Walked:
+def _walk(operation: Operation, rows: QuerySet[Job], rights: ActRights, most: int, *, is_walked: bool) -> _Walked:
     """Return the next jobs; where no index finds them (``is_walked``), only those of the next STRETCH of keys."""
     if most < 1:
         return _Walked([], operation.position, is_last=False)
@@ -286,17 +284,16 @@ class _OperationBatch:
         now = database.now()
         fitting, busy = self._hold()
         done = perform(order_of(operation), fitting)
-        done.refused += self.refused
-        done.refused[Refusal.CHANGED] += len(self.permitted) - len(fitting) - len(busy)
         kept = still_held({} if self.is_first else operation.held, busy, now)
-        done.refused[Refusal.CHANGED] += len(busy) - len(kept)
+        refused = self.refused + Counter(done.refused.values())
+        refused[Refusal.CHANGED] += len(self.permitted) - len(fitting) - len(kept)
         left = {pk: until for pk, until in operation.held.items() if int(pk) not in self.tried} | kept
-        values = self._progress(operation, done, fitting, now) | {"held": left}
+        values = self._progress(operation, done, refused, now) | {"held": left}
         if self.walked.is_last and not left:
             values |= _ending(operation, values, now, self.missing)
         Operation.primary.filter(pk=operation.pk).update(**values)
         has_moved = not self.walked.is_last and self.walked.position > operation.position
-        return len(self.walked.jobs) or done.changed or int(has_moved)
+        return len(self.walked.jobs) or len(done.changed) or int(has_moved)
 
     def _hold(self) -> tuple[list[int], list[int]]:
         """Lock the jobs; return those that still match, and those that somebody else holds."""
@@ -309,19 +306,19 @@ class _OperationBatch:
         return [pk for pk in mine if pk in fitting], busy
 
     def _progress(
-        self, operation: Operation, done: Performed, fitting: Sequence[int], now: dt.datetime
+        self, operation: Operation, done: Performed, refused_now: Counter[str], now: dt.datetime
     ) -> dict[str, Any]:
         is_first = operation.tries_one_first and done.changed and not operation.first_job_id
-        changed, refused = operation.changed + done.changed, _known(Counter(operation.refused) + done.refused)
+        changed, refused = operation.changed + len(done.changed), _known(Counter(operation.refused) + refused_now)
         return {
             "position": self.walked.position,
             "changed": changed,
-            "asked": operation.asked + done.asked,
+            "asked": operation.asked + len(done.asked),
             "refused": refused,
             "total": max(operation.total, changed + sum(refused.values())) if operation.has_more else operation.total,
             # Only the jobs that changed count against the rate.
-            "released_until": _released(operation, done.changed, now),
-            **({"first_job_id": fitting[0]} if is_first else {}),
+            "released_until": _released(operation, len(done.changed), now),
+            **({"first_job_id": min(done.changed)} if is_first else {}),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,10 +13,10 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from django_jobs.conf import jobs_settings
-from django_jobs.engine.access import AccessPolicy, get_policy, may_view, organizations_seen_by
+from django_jobs.engine.access import get_policy, may_view, organizations_seen_by
 from django_jobs.engine.actors import SYSTEM, actor_for
 from django_jobs.engine.control import audit
-from django_jobs.engine.control.acts import JOB_ACTS, Action, members
+from django_jobs.engine.control.acts import JOB_ACTS, Action, ActRights, members
 from django_jobs.engine.insight.filter import JobFilter, as_given, without_secrets
 from django_jobs.engine.insight.search import Newest, count_in_time, walked_in_time
 from django_jobs.engine.job_types.masking import Names, hidden_from, sensitive_names
@@ -31,8 +31,6 @@ from django_jobs.values import OperationStatus
 
 #: The highest rate. Without a rate an operation goes as fast as it can.
 MAX_PER_MINUTE: Final = 60_000
-#: Actions after which the jobs run, so that one may be tried first, and failures are counted.
-RUNNING_ACTIONS: Final = frozenset({Action.RETRY, Action.RUN_NOW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,7 @@ class OperationRequest:
         return say(_('Name the jobs by a filter; to act on all jobs, say {"all": true}.'), code="names_all")
 
     def _fault_of_value(self) -> str:
-        if self.action != Action.SET_PRIORITY:
+        if self.action not in JOB_ACTS or not JOB_ACTS[self.action].takes_priority:
             text = say(_("Only a change of priority takes a value."), code="takes_no_value")
             return "" if self.value is None else text
         text = say(_("Use one of %(labels)s."), code="invalid_choice", labels=", ".join(Priority.words()))
@@ -90,15 +88,19 @@ class OperationRequest:
         share: Any = self.stop_above
         if share is None:
             return ""
-        if self.action not in RUNNING_ACTIONS:
+        if not self._runs:
             return say(_("Failures are counted of jobs that are retried or run now."), code="jobs_do_not_run")
         is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
         return "" if is_share else say(_("Give a share from 0 to 1, such as 0.2, or null."), code="out_of_range")
 
     def _fault_of_trial(self) -> str:
-        if not self.try_first or self.action in RUNNING_ACTIONS:
+        if not self.try_first or self._runs:
             return ""
         return say(_("One can be tried first of jobs that are retried or run now."), code="jobs_do_not_run")
+
+    @property
+    def _runs(self) -> bool:
+        return self.action in JOB_ACTS and JOB_ACTS[self.action].runs
 
     @property
     def priority(self) -> Priority | None:
@@ -131,49 +133,6 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-# Who may do what an operation does: the access policy is asked for each job.
-
-
-#: What the built-in answers depend on.
-_ASKED: Final = ("organization_id", "job_type_id", "owner_id")
-#: Columns that few policies read.
-LARGE: Final = ("input_parameters", "metadata", "result", "output_reference", "error_message")
-
-
-def is_built_in(action: str) -> bool:
-    """Return whether the built-in policy says who may do this to which jobs, so that equal facts have equal answers.
-
-    A host's own answer may depend on anything.
-    """
-    policy = type(get_policy())
-    return all(getattr(policy, name) is getattr(AccessPolicy, name) for name in ("can_view", JOB_ACTS[action].question))
-
-
-class OperationRights:
-    """What one user may do, remembered for a moment: make one for each batch of jobs."""
-
-    def __init__(self, action: str, user: Any) -> None:
-        self._user = user
-        self._ask: Callable[[Any, Job], bool] = getattr(get_policy(), JOB_ACTS[action].question)
-        self.is_built_in = user is None or is_built_in(action)
-        self._known: dict[tuple[Any, ...], bool] = {}
-
-    def read(self, rows: QuerySet[Job]) -> list[Job]:
-        """Return these jobs with what is asked of each; where the host answers, with all but the large columns."""
-        return list(rows.only(*_ASKED) if self.is_built_in else rows.defer(*LARGE))
-
-    def may(self, job: Job) -> bool:
-        """Return whether the user may see this job and do it. Server code, which is no user, may do all."""
-        if self._user is None:
-            return True
-        if not self.is_built_in:
-            return may_view(self._user, job) and self._ask(self._user, job)
-        key = (job.organization_id, job.job_type_id, job.owner_id)
-        if key not in self._known:
-            self._known[key] = self._ask(self._user, job)
-        return self._known[key]
-
-
 # Operations that are under way.
 
 
@@ -190,16 +149,6 @@ def under_way(user: Any) -> list[Operation]:
 # How fast operations go: as the last ones of the same action did, or as is usual where none tells.
 
 
-OperationAction: Final = Operation.Action
-
-#: Jobs a second of an action that was not measured yet: as PostgreSQL does it on two cores.
-USUAL: Final[Mapping[str, float]] = {
-    OperationAction.RETRY: 1_500.0,
-    OperationAction.CANCEL: 1_400.0,
-    OperationAction.DELETE: 1_800.0,
-    OperationAction.SET_PRIORITY: 1_100.0,
-    OperationAction.RUN_NOW: 1_200.0,
-}
 #: An operation that changed fewer jobs tells more of when the scheduler looked than of how fast it goes.
 LEAST: Final = 1_000
 LATEST: Final = 5
@@ -240,8 +189,8 @@ def read_speeds() -> dict[str, Speed]:
     return {
         str(action): Speed(per_second=max(speeds[action]), is_measured=True)
         if speeds[action]
-        else Speed(per_second=USUAL[action], is_measured=False)
-        for action in OperationAction
+        else Speed(per_second=JOB_ACTS[action].usual_speed, is_measured=False)
+        for action in Action
     }
 
 
@@ -409,7 +358,7 @@ def _permitted(request: OperationRequest, user: Any) -> QuerySet[Job]:
     The user must be allowed to do it to one of the newest of them.
     """
     found = request.members(user)
-    rights = OperationRights(request.action, user)
+    rights = ActRights(request.action, user)
     sample = rights.read(found.rows.order_by("-pk")[:SAMPLED])
     if not sample:
         text = say(_("There is no job that matches and to which this could be done now."), code="nothing_matches")

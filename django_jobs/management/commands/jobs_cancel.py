@@ -7,13 +7,11 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_jobs.engine.control import operations
-from django_jobs.engine.control.named_jobs import ASKED, CANCELED, cancel_named, cancel_named_batch
 from django_jobs.exceptions import JobsError
 from django_jobs.management.jobs import ALL, FILTERS, NamedJobsCommand
 from django_jobs.management.shell import Refused, acting_user, refusal_of, told_plainly, usage
 from django_jobs.management.switches import find_operation
 from django_jobs.models import Operation
-from django_jobs.statuses import UNFINISHED
 from django_jobs.texts import say
 
 #: Options that say nothing of an operation that is stopped: who gives them means something else.
@@ -26,10 +24,6 @@ class Command(NamedJobsCommand):
         "background. One that is canceled already is no error. Exit codes: docs/commands.md."
     )
     action = Operation.Action.CANCEL
-    results = (CANCELED, ASKED)
-    statuses = UNFINISHED
-    act = staticmethod(cancel_named)
-    act_on_batch = staticmethod(cancel_named_batch)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)

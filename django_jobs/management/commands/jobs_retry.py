@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django_jobs.engine.control.named_jobs import RETRIED, retry_named, retry_named_batch
 from django_jobs.management.jobs import NamedJobsCommand
 from django_jobs.models import Operation
-from django_jobs.statuses import RETRYABLE_BY_HAND, Status
+from django_jobs.statuses import Status
 
 
 class Command(NamedJobsCommand):
@@ -14,8 +13,4 @@ class Command(NamedJobsCommand):
         "default the dead letters of them), in the background. Exit codes: docs/commands.md."
     )
     action = Operation.Action.RETRY
-    results = (RETRIED,)
-    statuses = RETRYABLE_BY_HAND
     default_status = str(Status.DEAD_LETTER)
-    act = staticmethod(retry_named)
-    act_on_batch = staticmethod(retry_named_batch)

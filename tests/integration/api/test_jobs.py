@@ -16,7 +16,7 @@ from tests.support.brokers import MemoryBroker, end, job_in, pending_job, return
 from tests.support.cases import rolled_back
 from tests.support.factories import make_system_admin, make_user
 from tests.support.outputs import finished_with_file
-from tests.support.verbs import Interpose
+from tests.support.verbs import Deletion, Interpose
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_job_that_has_not_ended_is_not_deleted(subtests: pytest.Subtests, syst
 
 
 def test_a_deletion_that_was_in_vain_is_not_recorded(system_admin: APIClient, interpose: Interpose) -> None:
-    interpose("delete_jobs", lambda *_, **__: [])
+    interpose("delete_job_rows", lambda *_, **__: Deletion([], []))
     assert system_admin.delete(url_of(job_in("Completed"))).status_code == 409
     assert not LogEntry.objects.exists()
 

@@ -16,7 +16,7 @@ from tests.support.brokers import pending_job
 from tests.support.factories import make_user
 from tests.support.outputs import finished_with_file
 from tests.support.refusals import refused
-from tests.support.verbs import JOB_ROOM, JoinRefused, NamedOutcome, Room
+from tests.support.verbs import JOB_ROOM, JoinRefused, Room
 
 METHODS: Final = "/api/method/dartwing.dartwing_core.api.jobs."
 DOORS: Final[dict[str, Callable[..., Any]]] = {
@@ -80,8 +80,9 @@ def test_no_route_finds_a_job_that_the_policy_does_not_show(
 
 
 def test_among_jobs_that_are_named_it_is_unknown(job: Job, colleague: Any) -> None:
-    for many in (verbs.cancel_named, verbs.retry_named):
-        assert many([job.name], user=colleague) == [NamedOutcome(job_id=job.name, result="unknown")]
+    for name in ("cancel", "retry"):
+        (outcome,) = verbs.act(name, [job.name], user=colleague)
+        assert (outcome.result, outcome.status) == ("unknown", "")
 
 
 def test_its_file_is_not_found_either(organization: Organization, kind: JobType, colleague: Any) -> None:

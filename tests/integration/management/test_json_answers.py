@@ -126,7 +126,7 @@ def test_a_replay_tells_programs_why_it_was_refused() -> None:
 
 
 @pytest.mark.usefixtures("broker")
-@pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync", "jobs_replay"])
+@pytest.mark.parametrize("command", ["jobs_status", "jobs_prune", "jobs_sync", "jobs_replay --all"])
 def test_a_database_that_is_away_is_an_error_for_programs(
     monkeypatch: pytest.MonkeyPatch, interpose: Interpose, command: str
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_database_that_is_away_is_an_error_for_programs(
     interpose("Pruner", fail)
     interpose("declaration_differences", fail)
     interpose("OperationRun", fail)
-    answer = call(command, "--json")
+    answer = call(*command.split(), "--json")
     assert (answer.code, answer.out, answer.error["code"], answer.error["exit_code"]) == (3, "", "unavailable", 3)
 
 

@@ -326,7 +326,7 @@ def test_a_database_that_is_away_is_told_in_one_line(interpose: Interpose, comma
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("no route\nto host")
 
-    interpose("in_transaction", fail)
+    interpose("act", fail)
     answer = call(command, "JOB-2026-00001")
     assert (answer.code, answer.err.count("\n")) == (exit_codes.UNAVAILABLE, 1)
     assert "(OperationalError: no route)" in answer.err

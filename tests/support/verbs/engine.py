@@ -171,15 +171,17 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.retention import forget_workers
     from django_jobs.engine.control.deletion import delete_rows as delete_job_rows
     from django_jobs.engine.control.deletion import delete_jobs
+    from django_jobs.engine.control.deletion import Deletion
     from django_jobs.engine.control.tenants import meant_by_id
     from django_jobs.engine.control.tenants import meant_by_key
     from django_jobs.engine.control.tenants import measure
     from django_jobs.engine.control.tenants import DeletionSize as ErasureCount
     from django_jobs.engine.control.deletion import FileSweep
     from django_jobs.engine.control.lane_keys import LaneKeyWatch
-    from django_jobs.engine.control.named_jobs import cancel_named
-    from django_jobs.engine.control.named_jobs import retry_named
-    from django_jobs.engine.control.named_jobs import NamedOutcome
+    from django_jobs.engine.control.acts import act
+    from django_jobs.engine.control.acts import delete_job
+    from django_jobs.engine.control.acts import ActOutcome
+    from django_jobs.engine.control.acts import members as act_members
     from django_jobs.engine.control.acts import perform as perform_operation
     from django_jobs.engine.control.acts import Order as OperationOrder
     from django_jobs.engine.control.acts import Performed
@@ -187,7 +189,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.control.operation_work import read as read_outcome_counts
     from django_jobs.engine.control.operation_work import OutcomeCounts
     from django_jobs.engine.control.operations import OperationRequest
-    from django_jobs.engine.control.operations import OperationRights
+    from django_jobs.engine.control.acts import ActRights
     from django_jobs.engine.control.operations import describe_operations
     from django_jobs.engine.control.operation_work import work_off as work_off_operations
     from django_jobs.engine.control.operation_work import OperationWork

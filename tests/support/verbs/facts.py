@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.insight.problems import MAX_HOPPED as NEGLECTED_MAX_HOPPED
     from django_jobs.engine.timing import SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_AGE
     from django_jobs.engine.timing import LONGEST_SEARCH_BOUND_SECONDS as NEWEST_JOBS_MAX_KEPT
-    from django_jobs.engine.control.operations import USUAL as USUAL_SPEEDS
+    from django_jobs.engine.control.acts import JOB_ACTS
     from django_jobs.engine.insight.rollups import LEASE as ROLLUP_LEASE
     from django_jobs.engine.timing import NOT_LOADABLE_RETRY_SECONDS as NOT_LOADABLE_DELAY
     from django_jobs.engine.job_types.masking import MASK

@@ -151,7 +151,7 @@ def test_the_admin_tells_who_deletes_jobs_in_one_line(root: Client, lines: Any, 
     root.post(url("job", "changelist"), chosen("delete", *jobs, confirmed="yes"))
     assert sorted(row[1:] for row in rows()) == sorted((str(job.pk), 3, True) for job in jobs)
     newest = [job.name for job in reversed(jobs)]
-    assert lines() == [f"event=jobs_deleted count=3 jobs={newest[0]},{newest[1]}… by=root"]
+    assert lines() == [f"event=jobs_deleted count=3 jobs={newest[0]},{newest[1]}… by=root deleted"]
 
 
 def test_an_operation_that_deletes_tells_who_ordered_it(lines: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -69,11 +70,13 @@ def test_a_cancel_that_comes_after_the_end_is_refused_or_already_true(kind: JobT
 def test_a_job_that_is_deleted_while_it_is_canceled_is_told_as_not_there(kind: JobType, interpose: Interpose) -> None:
     job = pending_job(kind)
 
-    def found_and_then_deleted(*_: object) -> Job:
-        Job.objects.filter(pk=job.pk).delete()
-        return job
+    members = verbs.act_members
 
-    interpose("find_job", found_and_then_deleted)
+    def deleted_before(*args: Any) -> Any:
+        Job.objects.filter(pk=job.pk).delete()
+        return members(*args)
+
+    interpose("act_members", deleted_before)
     with pytest.raises(JobNotFound, match=job.name):
         cancel_job(job)
 

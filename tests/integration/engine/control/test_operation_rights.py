@@ -13,7 +13,7 @@ from django_jobs.statuses import Status
 from tests.support.brokers import pending_job, reread
 from tests.support.factories import make_job_type, make_organization, make_user
 from tests.support.operations import begin, dead, finish, start, work_off
-from tests.support.verbs import JobFilter, OperationRights
+from tests.support.verbs import ActRights, JobFilter
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -104,7 +104,7 @@ def test_a_policy_that_fails_pauses_it_and_holds_up_no_other(
         return 1 // (job.job_type_id != kind.pk) > 0
 
     failing, fine = begin(dead(kind, 1)[0], system_admin), begin(dead(make_job_type(), 1)[0], system_admin)
-    monkeypatch.setattr(OperationRights, "may", fail_for_mails)
+    monkeypatch.setattr(ActRights, "may", fail_for_mails)
     assert work_off() == 1
     failing.refresh_from_db()
     assert (failing.state, failing.reason, failing.note) == ("paused", "error", "ZeroDivisionError")

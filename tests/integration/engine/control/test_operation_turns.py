@@ -14,13 +14,13 @@ from tests.support import verbs
 from tests.support.factories import make_job_type
 from tests.support.operations import begin, dead, finish, start, work_off
 from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, JobFilter, OperationRights, OperationWork
+from tests.support.verbs import ActRights, Interpose, JobFilter, OperationWork
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 
 def fail_for(kind: JobType, error: Exception) -> Callable[..., list[Job]]:
-    read = OperationRights.read
+    read = ActRights.read
 
     def read_or_fail(self: Any, rows: Any) -> list[Job]:
         jobs = read(self, rows)
@@ -48,7 +48,7 @@ def test_a_statement_that_fails_holds_up_no_other_operation_and_no_count(
     kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, fine = begin(dead(kind, 1)[0], system_admin), begin(dead(make_job_type(), 1)[0], system_admin)
-    monkeypatch.setattr(OperationRights, "read", fail_for(kind, DataError("too long")))
+    monkeypatch.setattr(ActRights, "read", fail_for(kind, DataError("too long")))
     assert work_off() == 1
     fine.refresh_from_db()
     failing.refresh_from_db()
@@ -60,7 +60,7 @@ def test_one_whose_statement_fails_again_and_again_is_paused(
     kind: JobType, system_admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = begin(dead(kind, 1)[0], system_admin)
-    monkeypatch.setattr(OperationRights, "read", fail_for(kind, DataError("too long")))
+    monkeypatch.setattr(ActRights, "read", fail_for(kind, DataError("too long")))
     work = OperationWork()
     for _ in range(verbs.OPERATION_FAILURES):
         work.do_round()
@@ -75,7 +75,7 @@ def test_a_statement_that_took_too_long_or_lost_a_race_is_tried_later(
     begin(dead(kind, 1)[0], system_admin)
     error = OperationalError("canceled")
     with monkeypatch.context() as patch:
-        patch.setattr(OperationRights, "read", fail_for(kind, error))
+        patch.setattr(ActRights, "read", fail_for(kind, error))
         Interpose(patch)(ends, lambda found: found is error)
         assert work_off() == 0
     assert work_off() == 1
@@ -86,7 +86,7 @@ def test_a_lost_connection_ends_the_round_and_the_others_come_first_in_the_next(
 ) -> None:
     begin(dead(kind, 1)[0], system_admin)
     other = begin(dead(make_job_type(), 1)[0], system_admin)
-    monkeypatch.setattr(OperationRights, "read", fail_for(kind, OperationalError("gone")))
+    monkeypatch.setattr(ActRights, "read", fail_for(kind, OperationalError("gone")))
     work = OperationWork()
     for _ in range(2):
         with pytest.raises(OperationalError):
@@ -131,14 +131,14 @@ def test_jobs_that_were_held_are_counted_once_where_two_schedulers_try_them_agai
     operation = begin(jobs[0], system_admin, rate=60)
     later_on = verbs.now().timestamp() + 60
     Operation.objects.update(position=jobs[1].pk, held={str(job.pk): later_on for job in jobs})
-    may, meanwhile = OperationRights.may, iter([work_off])
+    may, meanwhile = ActRights.may, iter([work_off])
 
-    def ask(rights: OperationRights, job: Job) -> bool:
+    def ask(rights: ActRights, job: Job) -> bool:
         for do in meanwhile:
             do()
         return may(rights, job)
 
-    monkeypatch.setattr(OperationRights, "may", ask)
+    monkeypatch.setattr(ActRights, "may", ask)
     work_off()
     row = finish(operation)
     assert (row.state, row.changed, row.refused) == ("done", 2, {})

@@ -21,7 +21,7 @@ from tests.support.operations import begin, dead, finish, later, work_off
 from tests.support.operations import start as start_on
 from tests.support.statements import statements_of
 from tests.support.tuning import Tuning
-from tests.support.verbs import Interpose, JobFilter, OperationRights, Scheduler
+from tests.support.verbs import ActRights, Interpose, JobFilter, Scheduler
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -200,7 +200,7 @@ def test_what_left_the_group_since_it_was_listed_is_not_deleted(
         Job.objects.filter(pk=jobs[1].pk).update(**change)
         return True
 
-    monkeypatch.setattr(OperationRights, "may", may)
+    monkeypatch.setattr(ActRights, "may", may)
     done = finish(operation)
     assert (done.changed, done.refused) == (2, {"changed": 1})
     assert [job.pk for job in Job.objects.filter(pk__in=[job.pk for job in jobs])] == [jobs[1].pk]

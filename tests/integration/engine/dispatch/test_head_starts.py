@@ -206,7 +206,7 @@ def test_after_it_was_replaced(broker: MemoryBroker, kind: JobType, organization
 
 def test_after_it_was_told_to_run_now(broker: MemoryBroker, kind: JobType, organization: Organization) -> None:
     other, job = pending_job(kind, organization), ahead_job(24, kind, organization, run_at=verbs.now() + HOUR)
-    assert verbs.perform_operation(OperationOrder("run_now", SYSTEM), [job.pk]).changed == 1
+    assert verbs.perform_operation(OperationOrder("run_now", SYSTEM), [job.pk]).changed == {job.pk}
     assert dispatched(broker) == [job.pk, other.pk]
 
 
@@ -216,6 +216,6 @@ def test_a_priority_that_somebody_gives_has_no_place_within_it(
     waiting, queued = ahead_job(99, kind, organization), queue_up(ahead_job(99, kind, organization))
     later = ahead_job(99, kind, organization, run_at=verbs.now() + HOUR)
     pks = [waiting.pk, queued.pk, later.pk]
-    assert verbs.perform_operation(OperationOrder("set_priority", SYSTEM, Priority.HIGH), pks).changed == 3
+    assert verbs.perform_operation(OperationOrder("set_priority", SYSTEM, Priority.HIGH), pks).changed == {*pks}
     assert {reread(job).head_start for job in (waiting, queued, later)} == {0}
     assert all(abs(verbs.now() - place_of(job)) < HOUR / 60 for job in (waiting, queued))

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_jobs.models import Operation
 from tests.support import verbs
-from tests.support.verbs import USUAL_SPEEDS, OperationSpeed
+from tests.support.verbs import JOB_ACTS, OperationSpeed
 
 
 def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -> Operation:
@@ -24,7 +24,8 @@ def ended(changed: int, seconds: float, action: str = "cancel", **fields: Any) -
 
 def test_without_any_each_action_has_its_usual_speed() -> None:
     assert verbs.read_operation_speeds() == {
-        action: OperationSpeed(per_second=USUAL_SPEEDS[action], is_measured=False) for action in Operation.Action.values
+        action: OperationSpeed(per_second=JOB_ACTS[action].usual_speed, is_measured=False)
+        for action in Operation.Action.values
     }
 
 

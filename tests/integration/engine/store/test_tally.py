@@ -134,7 +134,7 @@ def test_an_attempt_whose_job_has_begun_another_one_is_not_measured(each_store: 
 
 def test_a_change_of_something_else_than_the_status_is_no_end(each_store: Store) -> None:
     failed = job_in("Failed", max_retries=1)
-    assert verbs.perform_operation(verbs.OperationOrder("run_now", verbs.SYSTEM), [failed.pk]).changed == 1
+    assert verbs.perform_operation(verbs.OperationOrder("run_now", verbs.SYSTEM), [failed.pk]).changed == {failed.pk}
     assert total(each_store.tally(0, 10**9)) == {"submitted": 1, "started": 1, "failed": 1}
 
 

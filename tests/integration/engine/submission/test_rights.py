@@ -19,7 +19,7 @@ from tests.support.api import client_of
 from tests.support.brokers import WORKER, MemoryBroker, job_in, pending_job, reread
 from tests.support.cases import rolled_back
 from tests.support.factories import make_job_type, make_organization, make_system_admin, make_user
-from tests.support.verbs import OperationRights
+from tests.support.verbs import ActRights
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -270,7 +270,7 @@ def holder(organization: Organization) -> User:
 
 
 def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, without: User, holder: User) -> None:
-    assert not OperationRights("retry", without).may(dead)
+    assert not ActRights("retry", without).may(dead)
     with pytest.raises(PermissionDenied) as caught:
         retry_job(dead, user=without)
     assert (caught.value.code, caught.value.facts) == ("permission_denied", {"job": dead.name})
@@ -279,7 +279,7 @@ def test_a_retry_by_hand_needs_the_permission_that_the_type_requires(dead: Job, 
         "/api/method/dartwing.dartwing_core.api.jobs.retry_job", {"job_id": dead.name}, format="json"
     )
     assert (method.status_code, reread(dead).status) == (403, "Dead Letter")
-    assert OperationRights("retry", holder).may(dead)
+    assert ActRights("retry", holder).may(dead)
     assert retry_job(dead, user=holder).status == "Pending"
 
 
