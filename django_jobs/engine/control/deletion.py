@@ -222,23 +222,17 @@ class FileSweep:
         while not self.is_through:
             rows = FileDeletion.primary.filter(job_id__gt=self._after).order_by("job_id")
             batch = list(rows[:BATCH])
-            done = _delete_noted(batch, until)
-            count += done.gone
-            self.is_through = len(batch) < BATCH and done.tried == len(batch)
-            self._after = "" if self.is_through else batch[done.tried - 1].job_id
+            tried, gone = _delete_noted(batch, until)
+            count += gone
+            self.is_through = len(batch) < BATCH and tried == len(batch)
+            self._after = "" if self.is_through else batch[tried - 1].job_id
             if time.monotonic() >= until:
                 break
         return count
 
 
-class _Done(NamedTuple):
-    """How many jobs were tried, and of how many the files are gone."""
-
-    tried: int
-    gone: int
-
-
-def _delete_noted(batch: Sequence[FileDeletion], until: float) -> _Done:
+def _delete_noted(batch: Sequence[FileDeletion], until: float) -> tuple[int, int]:
+    """Return how many jobs were tried until that moment, and of how many the files are gone."""
     gone: list[str] = []
     tried = 0
     for row in batch:
@@ -248,7 +242,7 @@ def _delete_noted(batch: Sequence[FileDeletion], until: float) -> _Done:
         if time.monotonic() >= until:
             break
     FileDeletion.primary.filter(job_id__in=gone).delete()
-    return _Done(tried, len(gone))
+    return tried, len(gone)
 
 
 def _delete_files(row: FileDeletion) -> bool:

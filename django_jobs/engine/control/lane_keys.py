@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db.models import F
 
@@ -32,13 +32,6 @@ AT_ONCE: Final = 2_000
 WRITTEN_AT_ONCE: Final = 200
 
 
-class _WalkPosition(NamedTuple):
-    """Where a walk is: the last job that it passed."""
-
-    organization_pk: Any
-    pk: int
-
-
 class _Walk:
     """One walk over the jobs of a type. ``missed`` tells that others held a job that should have been written."""
 
@@ -47,7 +40,8 @@ class _Walk:
         self.key = key
         self.missed = False
         self.is_through = False
-        self._place: _WalkPosition | None = None
+        #: The organization and the key of the last job that it passed.
+        self._place: tuple[Any, int] | None = None
 
     def step(self) -> int:
         """Look at the next jobs; return how many were written."""
@@ -59,7 +53,7 @@ class _Walk:
             written += self._write(unfinished[start : start + WRITTEN_AT_ONCE])
         self.is_through = len(rows) < AT_ONCE
         if rows:
-            self._place = _WalkPosition(*rows[-1][:2])
+            self._place = rows[-1][:2]
         return written
 
     def _next(self) -> list[tuple[Any, int, str]]:

@@ -106,7 +106,8 @@ def _read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> dict
     since = start_of(Span.MINUTE, now - timing.METRICS_RECENT)
     sums: dict[str, Tally] = defaultdict(Tally)
     ended = activities(organizations, Span.MINUTE, since).filter(Q(completed__gt=0) | Q(died__gt=0))
-    for item in map(_Ended._make, ended.values_list(*_Ended._fields)):
+    names = ("job_type", "completed", "died", "run_seconds", "run_histogram")
+    for item in ended.values_list(*names, named=True):
         sums[item.job_type].add_runs(item)
     total = Tally()
     for tally in sums.values():
@@ -118,16 +119,6 @@ def _read_recent_runs(organizations: list[Any] | None, now: dt.datetime) -> dict
         "failure_rate_by_type": {job_type: tally.died / (tally.died + tally.completed) for job_type, tally in by_type},
         "throughput_per_minute": total.completed / ((now - since).total_seconds() / 60),
     }
-
-
-class _Ended(NamedTuple):
-    """What a roll-up tells of the ends of jobs."""
-
-    job_type: str
-    completed: int
-    died: int
-    run_seconds: float
-    run_histogram: dict[str, int]
 
 
 def _times_of(tally: Tally) -> dict[str, float | None]:

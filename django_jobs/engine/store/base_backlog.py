@@ -169,7 +169,9 @@ class StoreBacklog(StoreCore):
     def _lanes_of(self, job_type: str, walk: Walk, count: int) -> Iterator[tuple[int, LaneStep]]:
         """Yield the lanes of one type, each with the key of its first job."""
         bound = walk.bound
-        is_behind, after_params = self.sql_is_behind("organization_id", walk.after)
+        is_behind, after_params = "1 = 0", []
+        if walk.after is not None:
+            is_behind, after_params = "organization_id > %s", [self.key_to_database(walk.after)]
         start, start_params = self._start(walk)
         own, counted, total = None, 0, 0
         while total < count:
@@ -181,9 +183,10 @@ class StoreBacklog(StoreCore):
             )
             if not rows:
                 return
-            (step,) = self._steps([row[:-1] for row in rows])
-            yield rows[0][-1], step
-            lane, is_open = step.lane, bound.is_open(step.lane)
+            ((key, kind, lane_key, is_due, is_after, pk),) = rows
+            lane = Lane(self.key_from_database(key), kind, lane_key)
+            step, is_open = LaneStep(lane, bool(is_due), bool(is_after)), bound.is_open(lane)
+            yield pk, step
             counted = counted if own == lane.organization_pk else 0
             own, total = lane.organization_pk, total + is_open
             counted += is_open and step.is_due
@@ -238,10 +241,6 @@ class StoreBacklog(StoreCore):
         """Return SQL that a row is in a lane, or with ``delayed`` in one of jobs that wait for their moment."""
         return self.in_delayed_lane if delayed else self.in_lane
 
-    def sql_is_behind(self, column: str, after: Any) -> tuple[str, list[Any]]:
-        """Return SQL that an organization's lanes lie behind those of ``after``, and its parameters."""
-        return ("1 = 0", []) if after is None else (f"{column} > %s", [self.key_to_database(after)])
-
     def _start(self, walk: Walk) -> tuple[str, list[Any]]:
         if walk.last is not None:
             key = self.key_to_database(walk.last.organization_pk)
@@ -250,16 +249,6 @@ class StoreBacklog(StoreCore):
         if walk.behind is not None:
             return "AND organization_id > %s", [self.key_to_database(walk.behind)]
         return "", []
-
-    def _steps(self, rows: Sequence[tuple[Any, ...]]) -> list[LaneStep]:
-        return [
-            LaneStep(
-                lane=Lane(self.key_from_database(organization_key), job_type, key),
-                is_due=bool(is_due),
-                is_behind=bool(is_behind),
-            )
-            for organization_key, job_type, key, is_due, is_behind in rows
-        ]
 
     def _ask(self, sql: str, params: Params) -> list[tuple[Any, ...]]:
         # Never prepared: whether an index or a scan is right for "does anything wait" depends on the priority.

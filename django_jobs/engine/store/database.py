@@ -158,7 +158,7 @@ def once_on_commit(
     counts as somebody else, but takes the call from nobody. ``using`` is the database; without it, that of jobs.
     """
     using = using or alias()
-    asked = notes("asked", _none_asked, using)[function]
+    asked = notes("asked", lambda: defaultdict[Callable[[], object], _Asked](_Asked), using)[function]
     asked.times += 1
     number = asked.times
 
@@ -169,10 +169,6 @@ def once_on_commit(
             (alone if alone is not None and is_alone else function)()
 
     transaction.on_commit(call, using=using, robust=True)
-
-
-def _none_asked() -> dict[Callable[[], object], _Asked]:
-    return defaultdict(_Asked)
 
 
 def notes(name: str, make: Callable[[], T], using: str | None = None) -> T:
@@ -249,8 +245,7 @@ _chosen: Final[dict[str, Store]] = {}
 
 def store() -> Store:
     """Return the store of the database that jobs are written to."""
-    alias = primary_alias()
-    return _chosen.get(alias) or store_of(alias)
+    return store_of(primary_alias())
 
 
 def store_of(alias: str) -> Store:

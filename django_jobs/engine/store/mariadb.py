@@ -54,21 +54,17 @@ class MariaDBStore(Store):
 
     @contextlib.contextmanager
     def transaction(self, silence: int) -> Iterator[None]:
-        with self._silence_limited(silence), transaction.atomic(using=self.alias):
-            yield
-
-    @contextlib.contextmanager
-    def _silence_limited(self, seconds: int) -> Iterator[None]:
-        """Set the session's limit, since there is none of one transaction, and then what the host has there."""
+        # The session's limit, since there is none of one transaction; and then what the host has there.
         name, connection = "SESSION idle_transaction_timeout", self.connection
         with connection.cursor() as cursor:
             raw = connection.connection
             if not hasattr(raw, _HOSTS_LIMIT):
                 cursor.execute("SELECT @@SESSION.idle_transaction_timeout")
                 setattr(raw, _HOSTS_LIMIT, cursor.fetchone()[0])
-            cursor.execute(f"SET {name} = {seconds}")
+            cursor.execute(f"SET {name} = {silence}")
         try:
-            yield
+            with transaction.atomic(using=self.alias):
+                yield
         finally:
             # On another connection, or none, there is nothing to take back.
             if connection.connection is raw:
