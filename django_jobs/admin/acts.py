@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import lazy
@@ -21,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_jobs.admin.jobs import LARGE, MAX_ROWS, csv_of
 from django_jobs.admin.operations import JobOperations, priority_field
-from django_jobs.admin.pages import CONFIRMED, View, is_system_admin, keys_of
+from django_jobs.admin.pages import CONFIRMED, is_system_admin, keys_of, view
 from django_jobs.admin.writing import badge, format_number
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.control.acts import ASKED, JOB_ACTS, REFUSED, UNKNOWN, Action, ActOutcome, act, is_offered
@@ -98,11 +96,6 @@ class JobActions(JobOperations):
         """Return the chosen jobs as a CSV file."""
         return csv_of(request, queryset)
 
-    def act_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons on a job's page, by name."""
-        names = [name for name, item in JOB_ACTS.items() if item.is_for_one]
-        return {name: (f"<path:object_id>/{name}/", partial(self._act_on_one, name=name)) for name in names}
-
     def act_buttons(self, request: HttpRequest, job: Job) -> list[tuple[Any, str]]:
         """Return what this user may do to this job now: the words and the address of each button."""
         policy, is_stopping = get_policy(), job.cancel_requested_at is not None
@@ -114,15 +107,16 @@ class JobActions(JobOperations):
             and getattr(policy, item.question)(request.user, job)
         ]
 
-    def _act_on_one(self, request: HttpRequest, object_id: str, *, name: str) -> HttpResponse:
-        if not self.has_act_permission(request):
-            raise PermissionDenied
-        job = self.find(request, object_id)
-        if job is None:
-            return self.gone(request, object_id)
+    @view(
+        "<path:object_id>/{verb}/",
+        "{verb}",
+        right="act",
+        verbs=[name for name in JOB_ACTS if JOB_ACTS[name].is_for_one],
+    )
+    def _act_on_one(self, request: HttpRequest, job: Job, *, verb: str) -> HttpResponse:
         if request.method != "POST":
-            return self._confirm(request, name, [job], self.url_of("change", job.pk))
-        self._perform(request, name, [job.pk])
+            return self._confirm(request, verb, [job], self.url_of("change", job.pk))
+        self._perform(request, verb, [job.pk])
         return self.go_to(job.pk)
 
     def act_on_list(self, request: HttpRequest, queryset: QuerySet[Any], name: str) -> HttpResponse:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -30,10 +29,10 @@ from django_jobs.admin.pages import (
     Notice,
     OwnPages,
     SeesJobs,
-    View,
     clean_term,
     sentence,
     tenant,
+    view,
 )
 from django_jobs.admin.writing import (
     NOTHING,
@@ -168,10 +167,6 @@ def count_in(batch: Any, statuses: frozenset[str]) -> int:
 class BatchActions(OwnPages):
     """The buttons of a batch's page. A button is only an offer: the engine asks the access policy."""
 
-    def act_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons, by name."""
-        return {verb: (f"<path:object_id>/{verb}/", partial(self._act, verb=verb)) for verb in ACTIONS}
-
     def buttons(self, request: HttpRequest, batch: Any) -> list[tuple[str, str]]:
         """Return what this user may do to the batch now: the words and the address of each button."""
         return [
@@ -180,12 +175,8 @@ class BatchActions(OwnPages):
             if act.fits(batch) and act.may(request.user, batch)
         ]
 
-    def _act(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        batch = self.find(request, object_id)
-        if batch is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/{verb}/", "{verb}", verbs=ACTIONS)
+    def _act(self, request: HttpRequest, batch: Any, *, verb: str) -> HttpResponse:
         if not ACTIONS[verb].may(request.user, batch):
             raise PermissionDenied
         if request.method != "POST":
@@ -537,10 +528,6 @@ class BatchAdmin(BatchActions, BatchColumns, BatchFacts, SeesJobs):
 
     change_list_template = "admin/django_jobs/batch/change_list.html"
     change_form_template = "admin/django_jobs/batch/change_form.html"
-
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons."""
-        return self.act_views()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return Batch.primary.visible_to(request.user).order_by("-pk")

@@ -14,8 +14,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -37,6 +36,7 @@ from django_jobs.admin.pages import (
     is_system_admin,
     sentence,
     tenant,
+    view,
 )
 from django_jobs.admin.writing import ALL, CappedCount, badge, block, format_number, line, linked, moment
 from django_jobs.conf import jobs_settings
@@ -169,12 +169,9 @@ class FailureActions(SeesJobs):
     def _links(self) -> Links:
         return Links(self.admin_site.name)
 
+    @view("act/", "act", post_only=True)
     def _act(self, request: HttpRequest) -> HttpResponse:
         """Do what the pressed button says, tell what became of it, and go back to where the user came from."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         action, chosen = request.POST.get("action", ""), chosen_by(request.user, request.POST.dict())
         if not chosen.job_type:
             text = _("Nothing was done: say which job type is meant.")
@@ -293,16 +290,10 @@ MAX_TENANTS: Final = 50
 class FailureAdmin(FailureActions):
     """The list of groups, the page of one group with its newest error, and what their buttons do."""
 
-    def get_urls(self) -> list[URLPattern]:
-        views = [("", self.changelist_view, "changelist"), ("group/", self._group, "group"), ("act/", self._act, "act")]
-        return [
-            path(route, self.admin_site.admin_view(view), name=f"django_jobs_failure_{name}")
-            for route, view, name in views
-        ]
+    only_own = True
 
+    @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         chosen = chosen_by(request.user, request.GET.dict())
         now = database.now()
         found = _read(request, chosen, now)
@@ -358,9 +349,8 @@ class FailureAdmin(FailureActions):
     def _operations(self, request: HttpRequest, found: Iterable[Operation]) -> list[Row]:
         return rows_of(self._links, found, request.user, title_of)
 
+    @view("group/", "group")
     def _group(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         chosen = chosen_by(request.user, request.GET.dict())
         now = database.now()
         found = None

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 from django import forms
 from django.contrib.admin.models import ADDITION
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextareaWidget, AdminTextInputWidget
-from django.core.exceptions import PermissionDenied
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -22,7 +21,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from rest_framework import fields, relations, serializers
 
 from django_jobs.admin.jobs import type_of
-from django_jobs.admin.pages import DatalistInput, OwnPages, View, is_system_admin
+from django_jobs.admin.pages import DatalistInput, OwnPages, is_system_admin, view
 from django_jobs.admin.writing import json_of, linked, status_word
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import find_organization_pk, organizations_seen_by
@@ -475,21 +474,13 @@ AS_JSON: Final = "json"
 class RunAgain(OwnPages):
     """The page behind the button Run again."""
 
-    def rerun_views(self) -> dict[str, tuple[str, View]]:
-        """Return the route and the view of the page, by name."""
-        return {"run_again": ("<path:object_id>/run-again/", self._run_again)}
-
     def may_run_again(self, request: HttpRequest, job: Job) -> bool:
         """Return whether the user may submit a job of this type for this organization."""
         tenant, kind = _tenant_of(job), type_of(job)
         return tenant is not None and kind is not None and may_submit(request.user, tenant, kind)
 
-    def _run_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        job = self.find(request, object_id) if self.has_view_permission(request) else None
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if job is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/run-again/", "run_again")
+    def _run_again(self, request: HttpRequest, job: Job) -> HttpResponse:
         data = request.POST if request.method == "POST" else None
         form = RerunForm(request, job, data, as_json=AS_JSON in request.GET)
         made = form.submit(job.job_type_id, _tenant_of(job) or "") if form.is_valid() else None

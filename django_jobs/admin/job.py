@@ -56,11 +56,11 @@ from django_jobs.admin.pages import (
     BaseAdmin,
     NobodyWrites,
     OwnPages,
-    View,
     is_system_admin,
     jobs_seen_by,
     seen_by,
     socket_url,
+    view,
 )
 from django_jobs.admin.reasons import waits_in_words
 from django_jobs.admin.search import SavedFilters
@@ -401,16 +401,8 @@ def may_read_results(request: HttpRequest, job: Job) -> bool:
 class JobOutput(OwnPages):
     """The download behind the link on a job's page."""
 
-    def output_views(self) -> dict[str, tuple[str, View]]:
-        """Return the route and the view of the download, by name."""
-        return {"output": ("<path:object_id>/output/", self._output)}
-
-    def _output(self, request: HttpRequest, object_id: str) -> Any:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        job = self.find(request, object_id)
-        if job is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/output/", "output")
+    def _output(self, request: HttpRequest, job: Job) -> Any:
         if not may_read_results(request, job):
             raise PermissionDenied
         file = _open(job)
@@ -452,11 +444,6 @@ class JobAdmin(SavedFilters, JobActions, RunAgain, JobLive, JobOutput, JobPage, 
     )
     change_list_template = "admin/django_jobs/job/change_list.html"
     change_form_template = "admin/django_jobs/job/change_form.html"
-
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views that the parts add."""
-        own = {**self.live_views(), **self.log_views(), **self.output_views(), **self.operation_views()}
-        return {**own, **self.act_views(), **self.rerun_views(), **self.saved_views()}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return jobs_seen_by(request).order_by("-pk")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_jobs.admin.bar import Links, worker_jobs
-from django_jobs.admin.pages import OwnPages, View
+from django_jobs.admin.pages import OwnPages, view
 from django_jobs.admin.writing import NOTHING, actor, badge, block, brief_duration, line, moment, zone_text
 from django_jobs.engine.access import get_policy
 from django_jobs.engine.execution.handler_logs import Line
@@ -379,10 +379,6 @@ BAD: Final = frozenset({"WARNING", "ERROR", "CRITICAL"})
 class JobLogs(OwnPages):
     """The logs on a job's page, and the page of one attempt's."""
 
-    def log_views(self) -> dict[str, tuple[str, View]]:
-        """Return the route and the view of an attempt's log, by name."""
-        return {"log": ("<path:object_id>/log/<int:attempt>/", self._log)}
-
     def read_logs(self, job: Job, user: Any, *, whole: bool) -> dict[int, SafeString]:
         """Return what is shown of the newest attempts' logs, by attempt; nothing to whom the policy does not show it.
 
@@ -401,12 +397,8 @@ class JobLogs(OwnPages):
         address = f"{self.url_of('change', job.pk).removesuffix('change/')}log/{row.attempt}/"
         return format_html('<a href="{}">{}</a>', address, _title(row))
 
-    def _log(self, request: HttpRequest, object_id: str, attempt: int) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        job = self.find(request, object_id)
-        if job is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/log/<int:attempt>/", "log")
+    def _log(self, request: HttpRequest, job: Job, attempt: int) -> HttpResponse:
         if not get_policy().can_read_logs(request.user, job):
             raise PermissionDenied
         row = AttemptLog.primary.filter(job_id=job.pk, attempt=attempt).first()

@@ -6,17 +6,15 @@ import datetime as dt
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION
-from django.core.exceptions import PermissionDenied
 from django.core.validators import MaxValueValidator
 from django.db.models import Avg, Count, ExpressionWrapper, F, Field
 from django.db.models import DurationField as DatabaseDuration
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -28,7 +26,15 @@ from django_jobs import pools
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links
 from django_jobs.admin.forms import SubmissionForm
-from django_jobs.admin.pages import BaseAdmin, DatalistInput, Notice, OwnPages, SystemAdminWrites, View, is_system_admin
+from django_jobs.admin.pages import (
+    BaseAdmin,
+    DatalistInput,
+    Notice,
+    OwnPages,
+    SystemAdminWrites,
+    is_system_admin,
+    view,
+)
 from django_jobs.admin.reasons import alone, cut, key_words, notice_of, waiting_count
 from django_jobs.admin.writing import (
     HELP,
@@ -96,13 +102,9 @@ class BreakerPage(OwnPages):
         found = open_breakers([kind.pk]) if kind.breaker_failures else []
         return notice_of(found[0], database.now(), self.url_of("close_breaker", kind.pk)) if found else None
 
-    def _close_breaker(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @view("<path:object_id>/close-breaker/", "close_breaker", right="change")
+    def _close_breaker(self, request: HttpRequest, kind: JobType) -> HttpResponse:
         """Return the page that asks, or close the breaker of a type by the engine's verb."""
-        if not is_system_admin(request):
-            raise PermissionDenied
-        kind = self.find(request, object_id)
-        if kind is None:
-            return self.gone(request, object_id)
         if request.method == "POST":
             if close_breaker(kind.pk, user=request.user):
                 database.once_on_commit(bar.forget)
@@ -373,15 +375,6 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         hidden = () if is_system_admin(request) else ("handler_method",)
         return [(title, {**options, "fields": without(options["fields"], hidden)}) for title, options in self.fieldsets]
 
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons and of the form that submits a job, by name."""
-        switches = {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCHES}
-        return {
-            **switches,
-            "close_breaker": ("<path:object_id>/close-breaker/", self._close_breaker),
-            "submit": ("<path:object_id>/submit/", self._submit),
-        }
-
     @admin.display(description=gettext_lazy("name"), ordering="display_name")
     def title(self, kind: JobType) -> SafeString | str:
         """Return the display name."""
@@ -472,25 +465,21 @@ class JobTypeAdmin(JobTypeForm, BreakerPage, SystemAdminWrites):
         verbs = ["resume" if kind.is_paused else "pause", "disable" if kind.is_enabled else "enable"]
         return [(str(SWITCHES[verb].label), self.url_of(verb, kind.pk)) for verb in verbs]
 
-    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
+    @view(
+        "<path:object_id>/{verb}/",
+        "{verb}",
+        right="change",
+        post_only=True,
+        verbs=("pause", "resume", "enable", "disable"),
+    )
+    def _switch(self, request: HttpRequest, kind: JobType, *, verb: str) -> HttpResponse:
         """Set the switch, and tell what became of it."""
-        if not is_system_admin(request):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        kind = self.find(request, object_id)
-        if kind is None:
-            return self.gone(request, object_id)
         text, level, code = set_switch(request.user, kind, verb)
         self.message_user(request, text, level, extra_tags=code)
         return self.go_to(kind.pk)
 
-    def _submit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        if not is_system_admin(request):
-            raise PermissionDenied
-        kind = self.find(request, object_id)
-        if kind is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/submit/", "submit", right="change")
+    def _submit(self, request: HttpRequest, kind: JobType) -> HttpResponse:
         if not submittable(request.user, [kind]):
             text = _("Only code submits %(type)s.") % {"type": kind.pk}
             self.message_user(request, text, messages.WARNING, extra_tags="code_only")

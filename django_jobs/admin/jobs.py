@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page
 from django.db.models import QuerySet
 from django.db.models.functions import Left
@@ -50,12 +49,12 @@ from django_jobs.admin.pages import (
     DeclaredList,
     OwnPages,
     Seen,
-    View,
     is_system_admin,
     is_unknown,
     keys_of,
     organizations_of,
     tenant,
+    view,
 )
 from django_jobs.admin.search import Understood, offered_to, understand, understood
 from django_jobs.admin.writing import NOTHING, ago, badge, brief_duration, format_number, line, slug, status_word
@@ -589,14 +588,9 @@ MAX_ASKED: Final = 200
 class JobLive(OwnPages):
     """Answers for ``job_list.js``."""
 
-    def live_views(self) -> dict[str, tuple[str, View]]:
-        """Return the route and the view of the answers, by name."""
-        return {"live": ("live/", self._live)}
-
+    @view("live/", "live")
     def _live(self, request: HttpRequest) -> HttpResponse:
         """Return ``{"jobs": {"<key>": {…}}}`` of the asked jobs that are there and that the user may see."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         pks = keys_of(request.GET.get("ids", "").split(","))[:MAX_ASKED]
         site, now = self.admin_site.name, database.now()
         jobs = light(self.get_queryset(request).filter(pk__in=pks)) if pks else []

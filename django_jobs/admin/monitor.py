@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
@@ -34,7 +32,7 @@ from django_jobs.admin.monitor_numbers import (
     type_rows,
     worker_rows,
 )
-from django_jobs.admin.pages import RETRYING, SeesJobs, is_system_admin, socket_url
+from django_jobs.admin.pages import RETRYING, SeesJobs, is_system_admin, socket_url, view
 from django_jobs.admin.writing import CappedCount, format_number
 from django_jobs.engine.access import visible_organizations
 from django_jobs.engine.alerts.reading import read_alerts
@@ -61,17 +59,9 @@ COLORS: Final = {
 class MonitorAdmin(SeesJobs):
     """The monitor's page, and the part of it that an open page reads again."""
 
-    def get_urls(self) -> list[URLPattern]:
-        views = (self.changelist_view, self._refresh, self._navigation)
-        show, refresh, numbers = (self.admin_site.admin_view(view) for view in views)
-        return [
-            path("", show, name="django_jobs_monitor"),
-            # The admin's index leads to this name.
-            path("", show, name="django_jobs_monitor_changelist"),
-            path("live/", refresh, name="django_jobs_monitor_live"),
-            path("navigation/", numbers, name=bar.LIVE),
-        ]
+    only_own = True
 
+    @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         chosen = self._range(request)
         context = self._read(request, chosen) | {
@@ -80,14 +70,15 @@ class MonitorAdmin(SeesJobs):
         }
         return self.page(request, "monitor/page.html", _("Monitor"), _("Monitor"), **context)
 
+    @view("live/", "live")
     def _refresh(self, request: HttpRequest) -> TemplateResponse:
         """Return only the part of the page that changes."""
         context = self._read(request, self._range(request))
         request.current_app = self.admin_site.name  # for the template's own links
         return TemplateResponse(request, "admin/django_jobs/monitor/parts.html", context)
 
-    @staticmethod
-    def _navigation(request: HttpRequest) -> JsonResponse:
+    @view("navigation/", "navigation", right="")
+    def _navigation(self, request: HttpRequest) -> JsonResponse:
         """Return the numbers of the bar, which every page shows to who may see it."""
         return JsonResponse({"entries": bar.live_counts(request)})
 
@@ -104,8 +95,6 @@ class MonitorAdmin(SeesJobs):
         return socket_url(request) if is_system_admin(request) else ""
 
     def _read(self, request: HttpRequest, chosen: Range) -> dict[str, Any]:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         organizations = visible_organizations(None, request.user)
         moment = database.now()
         links = Links(self.admin_site.name)

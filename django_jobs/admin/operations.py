@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from django import forms
@@ -15,7 +14,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, ORDER_VAR, PAGE_VAR, ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
@@ -27,7 +26,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links, OpenPages
 from django_jobs.admin.jobs import filter_of
-from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, View, keys_of, sentence
+from django_jobs.admin.pages import DeclaredList, News, Notice, OwnPages, SeesJobs, keys_of, sentence, view
 from django_jobs.admin.writing import brief_duration, format_exact, format_number, line, linked, moment
 from django_jobs.engine.access import organizations_seen_by
 from django_jobs.engine.control import operations
@@ -126,13 +125,6 @@ class OperationAdmin(SeesJobs):
             note_organizations([operation], request.user)
         return operation
 
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons, by name."""
-        found: dict[str, tuple[str, View]] = {
-            verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCHES
-        }
-        return {**found, "rate": ("<path:object_id>/rate/", self._set_rate)}
-
     @admin.display(description=gettext_lazy("operation"))
     def what(self, operation: Operation) -> SafeString | str:
         """Return what the operation does, and to which jobs, in one line."""
@@ -203,15 +195,9 @@ class OperationAdmin(SeesJobs):
             context["news"] = news_of(operation, note, is_waiting=context["is_waiting"])
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def _set_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @view("<path:object_id>/rate/", "rate", post_only=True)
+    def _set_rate(self, request: HttpRequest, operation: Operation) -> HttpResponse:
         """Let the operation go on at the rate of the form."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        operation = self.find(request, object_id)
-        if operation is None:
-            return self.gone(request, object_id)
         form = RateForm(request.POST)
         if not form.is_valid():
             text = " ".join(map(str, form.errors["rate"]))
@@ -223,14 +209,8 @@ class OperationAdmin(SeesJobs):
             self.message_user(request, text, messages.WARNING, extra_tags="over")
         return self.go_to(operation.pk)
 
-    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        operation = self.find(request, object_id)
-        if operation is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCHES)
+    def _switch(self, request: HttpRequest, operation: Operation, *, verb: str) -> HttpResponse:
         switch = SWITCHES[verb]
         if switch.act(operation, user=request.user):
             database.once_on_commit(bar.forget)
@@ -274,10 +254,6 @@ class JobsUnderWay(OwnPages):
         """Return the addresses of this site's pages."""
         return Links(self.admin_site.name)
 
-    def notice_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views that open pages ask, by name."""
-        return {"all_time": ("all/time/", self._tell_time), "under_way": ("under-way/", self._tell_under_way)}
-
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         response = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None) or {}
@@ -285,17 +261,15 @@ class JobsUnderWay(OwnPages):
             context["under_way"] = for_list(request.user, self.links)
         return response
 
+    @view("under-way/", "under_way")
     def _tell_under_way(self, request: HttpRequest) -> HttpResponse:
         """Return the part that tells of operations."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         context = {"under_way": for_list(request.user, self.links)}
         return TemplateResponse(request, "admin/django_jobs/job/under_way.html", context)
 
+    @view("all/time/", "all_time")
     def _tell_time(self, request: HttpRequest) -> HttpResponse:
         """Return how long an operation takes at the rate that somebody types."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         action, count = request.GET.get("action", ""), keys_of([request.GET.get("count", "")])
         if action not in Action.values or not count:
             raise Http404
@@ -395,13 +369,6 @@ class OperationForm(forms.Form):
 class JobOperations(JobsUnderWay):
     """The buttons that act on all jobs of the list, and the page that asks."""
 
-    def operation_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the pages that ask, by name."""
-        asking: dict[str, tuple[str, View]] = {
-            f"all_{action}": (f"all/{action}/", partial(self._operate, action=action)) for action in Action.values
-        }
-        return {**asking, **self.notice_views()}
-
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         context = {"act_on_all": self._all_buttons(request)}
         return super().changelist_view(request, context | (extra_context or {}))
@@ -418,9 +385,11 @@ class JobOperations(JobsUnderWay):
             if self.offers(request, action)
         ]
 
-    def _operate(self, request: HttpRequest, *, action: str) -> HttpResponse:
+    @view("all/{verb}/", "all_{verb}", verbs=Action.values)
+    def _operate(self, request: HttpRequest, *, verb: str) -> HttpResponse:
         """Return the page that counts the jobs and asks, or start the operation that was confirmed."""
-        if not self.has_view_permission(request) or not self.offers(request, action):
+        action = verb
+        if not self.offers(request, action):
             raise PermissionDenied
         try:
             jobs: Any = self.get_changelist_instance(request)

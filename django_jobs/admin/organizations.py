@@ -11,7 +11,6 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.contrib.admin.utils import help_text_for_field
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape, format_html
@@ -27,9 +26,9 @@ from django_jobs.admin.pages import (
     DeclaredList,
     OwnPages,
     SystemAdminWrites,
-    View,
     is_system_admin,
     sees_jobs,
+    view,
 )
 from django_jobs.admin.writing import CappedCount, format_number, line, linked, status_word
 from django_jobs.conf import DEFAULT_ORGANIZATION_MODEL, jobs_settings, organization_model_name
@@ -76,10 +75,6 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
     fields = ("name", "title", "is_active")
     #: Whoever may open its pages finds all organizations whose jobs they see.
     shows_all_seen = True
-
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views that suspend and reactivate, by name."""
-        return {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         seen = organizations_seen_by(request.user)
@@ -149,12 +144,8 @@ class OrganizationAdmin(OwnPages, SystemAdminWrites):
                 context["switches"] = [(SWITCH[verb][0], self.url_of(verb, organization.pk))]
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
-        if not is_system_admin(request):
-            raise PermissionDenied
-        organization = self.find(request, object_id)
-        if organization is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/{verb}/", "{verb}", right="change", verbs=SWITCH)
+    def _switch(self, request: HttpRequest, organization: Organization, *, verb: str) -> HttpResponse:
         if request.method == "POST":
             self._set_active(request, organization, verb)
             return self.go_to(organization.pk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Final
 
 import django
@@ -21,7 +21,7 @@ from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import CharField, Field, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, get_script_prefix, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -271,23 +271,55 @@ class NobodyWrites(SystemAdminWrites):
 CONFIRMED: Final = "confirmed"
 
 
+def view(
+    route: str, name: str, *, right: str = "view", post_only: bool = False, verbs: Iterable[str] = ()
+) -> Callable[[View], View]:
+    """Make a method of ``OwnPages`` a page below the address of the model.
+
+    Who lacks the right, if one is needed, is refused. So is another method than POST where a button alone leads there.
+    A method whose route has ``<path:object_id>`` gets the row; a row that is gone leads to the list. With ``verbs``
+    there is a page for each of them: ``{verb}`` stands for it in route and name, and the method gets it.
+    """
+
+    def mark(method: View) -> View:
+        @wraps(method)
+        def checked(self: OwnPages, request: HttpRequest, *args: Any, **named: Any) -> Any:
+            if right and not getattr(self, f"has_{right}_permission")(request):
+                raise PermissionDenied
+            if post_only and request.method != "POST":
+                return HttpResponseNotAllowed(["POST"])
+            object_id = named.pop("object_id", None)
+            if object_id is None:
+                return method(self, request, *args, **named)
+            row = self.find(request, object_id)
+            return self.gone(request, object_id) if row is None else method(self, request, row, *args, **named)
+
+        each: list[dict[str, str]] = [{"verb": verb} for verb in verbs] or [{}]
+        checked.pages = [(name.format(**values), route.format(**values), values) for values in each]  # type: ignore[attr-defined]
+        return checked
+
+    return mark
+
+
 class OwnPages(BaseAdmin):
-    """Adds pages and buttons to those that Django has."""
+    """Adds pages and buttons to those that Django has; ``only_own`` says that there are none of Django's."""
+
+    only_own = False
 
     class Media:
         css = {"all": ["django_jobs/admin.css"]}
 
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the added views: by name, the route below the model's and the view."""
-        return {}
-
     def get_urls(self) -> list[URLPattern]:
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        names = dict.fromkeys(name for kind in type(self).__mro__ for name in vars(kind))
         own = [
-            path(route, self.admin_site.admin_view(view), name=f"{prefix}_{name}")
-            for name, (route, view) in self.own_views().items()
+            path(route, self.admin_site.admin_view(getattr(self, method)), values, name=f"{prefix}_{name}")
+            for method in names
+            for name, route, values in getattr(getattr(type(self), method, None), "pages", ())
         ]
-        return [*own, *super().get_urls()]
+        # The key of a row would match the beginning of a fixed address.
+        own.sort(key=lambda pattern: "<path:" in str(pattern.pattern))
+        return own if self.only_own else [*own, *super().get_urls()]
 
     def url_of(self, page: str, pk: Any = None) -> str:
         """Return the address of one of this model's pages, of the list or, with ``pk``, of a row."""

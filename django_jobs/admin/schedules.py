@@ -7,7 +7,6 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -17,7 +16,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dates import MONTHS, WEEKDAYS
@@ -35,10 +34,10 @@ from django_jobs.admin.pages import (
     DeclaredList,
     OwnPages,
     SystemAdminWrites,
-    View,
     clean_term,
     is_system_admin,
     keys_of,
+    view,
 )
 from django_jobs.admin.schedule_form import OPTIONS, RULE, ScheduleForm, rule_in
 from django_jobs.admin.writing import (
@@ -123,7 +122,7 @@ def notes_on(schedule: Schedule, site: str) -> Iterator[Remedy]:
         return
     if not leader(database.now()).is_alive:
         text = _("The scheduler is silent: nothing fires by itself until a worker or a scheduler runs.")
-        address = reverse(f"{site}:django_jobs_monitor")
+        address = reverse(f"{site}:django_jobs_monitor_changelist")
         yield Remedy(code="scheduler_silent", text=text, words=_("Monitor"), url=address)
     kind = JobType.primary.filter(pk=schedule.job_type_id).only("is_paused").first()
     if kind is not None and kind.is_paused:
@@ -242,11 +241,6 @@ class ScheduleActions(OwnPages):
             self._fire(request, schedule)
         return HttpResponseRedirect(request.get_full_path())
 
-    def act_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons on a schedule's page, by name."""
-        switches = {verb: (f"<path:object_id>/{verb}/", partial(self._switch, verb=verb)) for verb in SWITCH}
-        return {**switches, "fire": ("<path:object_id>/fire/", self._fire_one)}
-
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         unschedule(obj, user=request.user)
 
@@ -283,28 +277,17 @@ class ScheduleActions(OwnPages):
         else:
             self.message_user(request, words % {"schedule": schedule}, extra_tags=code)
 
-    def _switch(self, request: HttpRequest, object_id: str, *, verb: str) -> HttpResponse:
-        schedule = self._found(request, object_id)
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if schedule is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/{verb}/", "{verb}", post_only=True, verbs=SWITCH)
+    def _switch(self, request: HttpRequest, schedule: Schedule, *, verb: str) -> HttpResponse:
         self._perform(request, schedule, verb)
         return self.go_to(schedule.pk)
 
-    def _fire_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        schedule = self._found(request, object_id)
-        if schedule is None:
-            return self.gone(request, object_id)
+    @view("<path:object_id>/fire/", "fire")
+    def _fire_one(self, request: HttpRequest, schedule: Schedule) -> HttpResponse:
         if request.method != "POST":
             return self._confirm(request, [schedule], back_url=self.url_of("change", schedule.pk))
         self._fire(request, schedule)
         return self.go_to(schedule.pk)
-
-    def _found(self, request: HttpRequest, object_id: str) -> Any:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return self.find(request, object_id)
 
     def _confirm(self, request: HttpRequest, schedules: list[Any], **context: Any) -> HttpResponse:
         title = _title(schedules)
@@ -633,10 +616,6 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
             queryset = queryset.filter(pk__gte=moves.values_list("pk", flat=True).first() or 0)
         return super().get_paginator(request, queryset, per_page, *args, **kwargs)
 
-    def own_views(self) -> dict[str, tuple[str, View]]:
-        """Return the views of the buttons and of the preview, by name."""
-        return {"preview": ("preview/", self._preview), **self.act_views()}
-
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
@@ -721,10 +700,9 @@ class ScheduleAdmin(ScheduleActions, ScheduleColumns, SystemAdminWrites):
         }
         return self.page(request, TEMPLATE, title, place, **context)
 
+    @view("preview/", "preview")
     def _preview(self, request: HttpRequest) -> JsonResponse:
         """Answer what a rule that is being typed says, or what is wrong with it."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         rule, errors = rule_in(request.GET)
         key = request.GET.get("schedule", "")
         try:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import CharField, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_jobs.admin.pages import OwnPages, Seen, View, clean_term, is_system_admin, keys_of, seen_by
+from django_jobs.admin.pages import OwnPages, Seen, clean_term, is_system_admin, keys_of, seen_by, view
 from django_jobs.admin.writing import format_number
 from django_jobs.conf import jobs_settings
 from django_jobs.engine.access import may_hide_jobs, organizations_seen_by
@@ -438,15 +437,6 @@ class NameForm(forms.Form):
 class SavedFilters(OwnPages):
     """Keeps filters of the list for its users. Shared ones are made by system admins."""
 
-    def saved_views(self) -> dict[str, tuple[str, View]]:
-        """Return the routes and views of saved filters, by name."""
-        return {
-            "saved_filters": ("saved-filters/", self._saved),
-            "save_filter": ("saved-filters/save/", self._save),
-            "rename_filter": ("saved-filters/<int:pk>/rename/", partial(self._change, change=self._rename)),
-            "delete_filter": ("saved-filters/<int:pk>/delete/", partial(self._change, change=self._delete)),
-        }
-
     def cleaned_query(self, request: HttpRequest, text: str) -> str:
         """Return those parts of a query string that this list knows: its filters and its search."""
         filters: Any = self.get_list_filter(request)
@@ -456,9 +446,8 @@ class SavedFilters(OwnPages):
         kept = {name: asked[name] for name in asked if name in known and (asked[name] or name in blank)}
         return urlencode({name: value for name, value in sorted(kept.items()) if is_storable_text(value)})
 
+    @view("saved-filters/", "saved_filters")
     def _saved(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         found = _without_too_many(self._changeable(request).select_related("user"), request.user)
         title = _("Saved filters")
         address = self.url_of("changelist")
@@ -469,9 +458,8 @@ class SavedFilters(OwnPages):
             request, "job/saved_filters.html", title, title, rows=rows, may_share=may_share, most_name=MAX_NAME
         )
 
+    @view("saved-filters/save/", "save_filter")
     def _save(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         query = self.cleaned_query(request, request.POST.get("query", ""))
         if request.method == "POST":
             self.message_user(request, *self._saved_as(request, query))
@@ -499,9 +487,9 @@ class SavedFilters(OwnPages):
         text = _("Saved as “%(name)s”.") if is_new else _("Saved as “%(name)s”, in place of what had this name.")
         return text % {"name": name}, messages.SUCCESS, "saved" if is_new else "replaced"
 
-    def _change(self, request: HttpRequest, pk: int, *, change: Any) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+    @view("saved-filters/<int:pk>/{verb}/", "{verb}_filter", verbs=("rename", "delete"))
+    def _change(self, request: HttpRequest, pk: int, *, verb: str) -> HttpResponse:
+        change = self._rename if verb == "rename" else self._delete
         found = self._changeable(request).filter(pk__in=keys_of([str(pk)])).first()
         if request.method == "POST":
             gone = (_("This filter is not there any more."), messages.WARNING, "gone")

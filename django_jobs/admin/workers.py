@@ -10,10 +10,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -23,7 +21,7 @@ from django_jobs import pools
 from django_jobs.admin import bar
 from django_jobs.admin.bar import Links
 from django_jobs.admin.monitor_numbers import WorkerLoad, read_workers, served_in_words
-from django_jobs.admin.pages import News, SeesJobs, View, is_system_admin, sentence
+from django_jobs.admin.pages import News, SeesJobs, is_system_admin, sentence, view
 from django_jobs.admin.writing import ago, brief_duration, line, zone_of
 from django_jobs.engine.control import switches
 from django_jobs.engine.control.switches import Order
@@ -56,36 +54,22 @@ class WorkerAdmin(SeesJobs):
         # Hosts and processes are shared by all tenants: they are for those who run the system.
         return is_system_admin(request)
 
-    def get_urls(self) -> list[URLPattern]:
-        views: list[tuple[str, View, str]] = [
-            ("", self.changelist_view, "changelist"),
-            ("<str:supervisor>/stop/", self._stop, "stop"),
-            ("<str:supervisor>/<str:verb>/", self._order, "order"),
-        ]
-        return [
-            path(route, self.admin_site.admin_view(view), name=f"django_jobs_worker_{name}")
-            for route, view, name in views
-        ]
+    only_own = True
 
+    @view("", "changelist")
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         fleet = read_fleet(Links(self.admin_site.name), database.now())
         title = _("Workers")
         return self.page(request, "worker/list.html", title, title, fleet=fleet, news=news_of(fleet))
 
-    def _order(self, request: HttpRequest, supervisor: str, verb: str) -> HttpResponse:
+    @view("<str:supervisor>/{verb}/", "{verb}", post_only=True, verbs=(Order.QUIET, Order.RESUME))
+    def _order(self, request: HttpRequest, supervisor: str, *, verb: str) -> HttpResponse:
         """Give an order that can be taken back."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method != "POST" or verb not in {Order.QUIET, Order.RESUME}:
-            return HttpResponseNotAllowed(["POST"])
         return self._give(request, supervisor, Order(verb))
 
+    @view("<str:supervisor>/stop/", "stop")
     def _stop(self, request: HttpRequest, supervisor: str) -> HttpResponse:
         """Ask whether to stop it, and then do."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         if request.method == "POST":
             return self._give(request, supervisor, Order.STOP)
         fleet = read_fleet(Links(self.admin_site.name), database.now())
@@ -272,14 +256,7 @@ def _process(links: Links, load: WorkerLoad, now: dt.datetime) -> ProcessRow:
 
 def _buttons(links: Links, supervisor: str, state: State) -> list[tuple[str, str, str]]:
     words = {"quiet": _("Quiet"), "resume": _("Resume"), "stop": _("Stop…")}
-    return [
-        (
-            verb,
-            words[verb],
-            links.page("worker_stop", supervisor) if verb == "stop" else links.page("worker_order", supervisor, verb),
-        )
-        for verb in state.verbs
-    ]
+    return [(verb, words[verb], links.page(f"worker_{verb}", supervisor)) for verb in state.verbs]
 
 
 def _farewell(order: WorkerOrder) -> tuple[str, str]:

@@ -38,8 +38,8 @@ def admin_pages() -> dict[str, Callable[[], Any]]:
 
     middle = Job.objects.order_by("pk")[Job.objects.count() // 2]
     return {
-        "admin monitor": page("django_jobs_monitor"),
-        "admin monitor 30 days": page("django_jobs_monitor", range="month"),
+        "admin monitor": page("django_jobs_monitor_changelist"),
+        "admin monitor 30 days": page("django_jobs_monitor_changelist", range="month"),
         "admin jobs": page("django_jobs_job_changelist"),
         "admin jobs Dead Letter": page("django_jobs_job_changelist", status=Status.DEAD_LETTER),
         "admin job": page("django_jobs_job_change", middle.pk),

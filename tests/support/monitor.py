@@ -17,13 +17,13 @@ from tests.support.verbs import ActivityPlace, Tally
 
 def monitor(client: Client, **query: str) -> Any:
     """What the page was made of."""
-    response = client.get(reverse("admin:django_jobs_monitor"), query)
+    response = client.get(reverse("admin:django_jobs_monitor_changelist"), query)
     assert response.status_code == 200
     return response.context
 
 
 def page(client: Client, **query: str) -> str:
-    return text(client, reverse("admin:django_jobs_monitor"), **query)
+    return text(client, reverse("admin:django_jobs_monitor_changelist"), **query)
 
 
 def tiles(client: Client, **query: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ def pages() -> Iterator[Page]:
     yield Page(name="index, alarms remembered", address=_address("index"), is_cached=True)
     yield Page(name="alarms", address=_address("django_jobs_alert_changelist"))
     for key in ("five", "hour", "day", "week", "month"):
-        yield Page(name=f"monitor, {key}", address=_address("django_jobs_monitor", range=key))
+        yield Page(name=f"monitor, {key}", address=_address("django_jobs_monitor_changelist", range=key))
     yield Page(name="failures", address=_address("django_jobs_failure_changelist"))
     job = _commonest_failure()
     group = {"job_type": job.job_type_id, "fingerprint": job.error_fingerprint}

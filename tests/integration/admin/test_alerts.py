@@ -200,7 +200,7 @@ def test_the_monitor_shows_open_alarms_in_the_part_that_refreshes(root: Client, 
 
 def test_the_monitor_tells_nothing_twice(root: Client) -> None:
     scheduler_ticks(seconds_ago=3_600)
-    assert rules(text(root, reverse("admin:django_jobs_monitor"))) == ["no_scheduler"]
+    assert rules(text(root, reverse("admin:django_jobs_monitor_changelist"))) == ["no_scheduler"]
 
 
 @pytest.mark.parametrize(("role", "is_led"), [("admin", True), ("member", False)])
@@ -239,7 +239,7 @@ def test_a_failing_type_has_the_buttons_that_help(root: Client, kind: JobType) -
     assert buttons(page(root)) == ["pause_type", failures_of(kind), "retry_one"]
     assert [item.fields.get("fingerprint") for item in row(root).buttons] == [None, None, "f1"]
     (shown,) = monitor(root, range="day")["alarms"].rows
-    assert shown.buttons[0].fields["next"] == f"{reverse('admin:django_jobs_monitor')}?range=day"
+    assert shown.buttons[0].fields["next"] == f"{reverse('admin:django_jobs_monitor_changelist')}?range=day"
 
 
 @pytest.mark.parametrize(

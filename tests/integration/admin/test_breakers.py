@@ -87,7 +87,7 @@ def test_the_monitor_tells_the_first_ones_and_that_there_are_more(root: Client, 
 def test_an_error_is_escaped_and_cut(root: Client) -> None:
     kind = make_fragile_type(breaker_failures=1)
     end(raised(running_job(job_type=kind)[1], text="<script>alert(1)</script>" + "x" * 300))
-    for address in (reverse("admin:django_jobs_monitor"), url("jobtype", "change", kind.pk)):
+    for address in (reverse("admin:django_jobs_monitor_changelist"), url("jobtype", "change", kind.pk)):
         shown = text(root, address)
         assert "&lt;script&gt;alert(1)" in shown
         assert "<script>alert" not in shown
@@ -150,7 +150,7 @@ def test_looking_writes_nothing(root: Client, held: JobType) -> None:
     job = pending_job(held)
     let_pass(held, 60)
     addresses = [
-        reverse("admin:django_jobs_monitor"),
+        reverse("admin:django_jobs_monitor_changelist"),
         url("jobtype", "change", held.pk),
         url("jobtype", "close_breaker", held.pk),
         url("job", "change", job.pk),

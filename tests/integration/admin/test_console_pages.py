@@ -31,13 +31,12 @@ NO_PAGES: Final = {
         *(f"jobtype_{verb}" for verb in ("pause", "resume", "enable", "disable")),
         *(f"operation_{verb}" for verb in ("pause", "resume", "stop", "rate")),
         *(f"schedule_{verb}" for verb in ("pause", "resume", "take-over")),
-        "worker_order",
+        *(f"worker_{verb}" for verb in ("quiet", "resume")),
     },
     "refused to all, since only the engine writes these": {
         *(f"{model}_add" for model in ("job", "batch", "executionlog", "operation")),
         *(f"{model}_delete" for model in ("job", "batch", "executionlog", "operation")),
     },
-    "the address of another name": {"monitor_changelist"},
 }
 
 

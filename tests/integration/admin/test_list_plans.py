@@ -90,5 +90,5 @@ def test_whether_many_jobs_have_come_since_the_newest_were_found_is_seen_by_a_gl
 def test_the_monitor_visits_what_it_shows(who: str, request: pytest.FixtureRequest) -> None:
     client: Client = request.getfixturevalue(who)
     with explained(["custom"]) as plans:
-        assert client.get(reverse("admin:django_jobs_monitor")).status_code == 200
+        assert client.get(reverse("admin:django_jobs_monitor_changelist")).status_code == 200
     assert [str(plan) for plan in plans if JOBS in plan.sql and plan.visited() > MOST_VISITED] == []

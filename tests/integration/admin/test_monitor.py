@@ -34,7 +34,7 @@ def member(mine: Organization) -> Client:
 
 
 def test_the_admins_index_leads_to_it(root: Client) -> None:
-    assert f'href="{reverse("admin:django_jobs_monitor")}"' in text(root, reverse("admin:index"))
+    assert f'href="{reverse("admin:django_jobs_monitor_changelist")}"' in text(root, reverse("admin:index"))
     assert f'href="{url("failure", "changelist")}"' in text(root, reverse("admin:index"))
 
 
@@ -77,13 +77,13 @@ def test_a_system_admin_needs_no_permission_of_djangos() -> None:
     assert tiles(admin.system_admin())["running"] == "0"
 
 
-@pytest.mark.parametrize("page_name", ["django_jobs_monitor", "django_jobs_monitor_live"])
+@pytest.mark.parametrize("page_name", ["django_jobs_monitor_changelist", "django_jobs_monitor_live"])
 def test_staff_without_the_permission_are_refused(page_name: str, mine: Organization) -> None:
     client = admin.staff_of(mine, permissions=[])
     assert client.get(reverse(f"admin:{page_name}")).status_code == 403
 
 
-@pytest.mark.parametrize("page_name", ["django_jobs_monitor", "django_jobs_monitor_live"])
+@pytest.mark.parametrize("page_name", ["django_jobs_monitor_changelist", "django_jobs_monitor_live"])
 def test_others_are_sent_to_the_login(page_name: str) -> None:
     assert admin.client_of(make_user()).get(reverse(f"admin:{page_name}")).status_code == 302
 
@@ -115,7 +115,7 @@ def test_an_open_page_asks_again_for_what_it_shows_and_hears_of_changes_by_a_soc
 @pytest.mark.parametrize("key", ["hour", "day", "month"])
 def test_it_takes_the_same_statements_however_much_there_is(key: str, root: Client, mine: Organization) -> None:
     def statements() -> int:
-        return statements_of(lambda: root.get(reverse("admin:django_jobs_monitor"), {"range": key}))
+        return statements_of(lambda: root.get(reverse("admin:django_jobs_monitor_changelist"), {"range": key}))
 
     few = statements()
     for _ in range(5):

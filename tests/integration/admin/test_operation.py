@@ -182,7 +182,7 @@ def test_who_left_is_told_no_new_name_of_the_organization_and_no_error_or_id_of_
     assert all(item in told for item in hidden)
     Membership.objects.all().delete()
     lists = [url(model, "changelist") for model in ("operation", "job")]
-    for address in (page, *lists, reverse("admin:django_jobs_monitor")):
+    for address in (page, *lists, reverse("admin:django_jobs_monitor_changelist")):
         with subtests.test(address):
             told = text(boss, address)
             assert page.removesuffix("change/") in told
@@ -206,7 +206,7 @@ def test_hidden_values_that_a_filter_names_are_masked(root: Client, mine: Organi
     operation = start(JobFilter(parameters=((("token",), "xyzzy"),)), None, "cancel")
     other = admin.system_admin()
     pages = [url("operation", "changelist"), url("operation", "change", operation.pk), url("job", "changelist")]
-    for address in (*pages, reverse("admin:django_jobs_monitor")):
+    for address in (*pages, reverse("admin:django_jobs_monitor_changelist")):
         assert ("xyzzy" in text(root, address), "xyzzy" in text(other, address)) == (True, False)
 
 
@@ -236,7 +236,7 @@ def test_operations_are_listed(root: Client, kind: JobType, mine: Organization) 
 def test_the_organization_that_an_operation_is_about_is_named(root: Client, model: str) -> None:
     tenant = die(make_job_type(), make_organization(), "Down").organization
     start(JobFilter(organization_pk=(tenant.pk,), status=(Status.DEAD_LETTER,)), None)
-    address = reverse("admin:django_jobs_monitor") if model == "monitor" else url(model, "changelist")
+    address = reverse("admin:django_jobs_monitor_changelist") if model == "monitor" else url(model, "changelist")
     assert tenant.name in text(root, address)
 
 
