@@ -14,6 +14,7 @@ from drf_spectacular.extensions import OpenApiFilterExtension, OpenApiSerializer
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
+from rest_framework.settings import api_settings
 
 from django_jobs.api.fields import MAX_VALUES, SeveralField
 from django_jobs.api.pagination import JobListPagination
@@ -75,7 +76,12 @@ ERRORS: Final = {
 # What each call takes and answers.
 
 
-class JobsSchema(AutoSchema):
+_HOSTS: Any = api_settings.DEFAULT_SCHEMA_CLASS
+#: The host's own way to describe views, such as its tags, is kept.
+_Base: Any = _HOSTS if issubclass(_HOSTS, AutoSchema) else AutoSchema
+
+
+class JobsSchema(_Base):  # type: ignore[misc]
     """Describes a call by its entry in the view's ``calls``, and by its docstring."""
 
     view: Any
@@ -103,7 +109,7 @@ class JobsSchema(AutoSchema):
 class MethodSchema(JobsSchema):
     """Describes a method, whose fields may stand in the address or in the body."""
 
-    def get_description(self) -> str:  # type: ignore[override]
+    def get_description(self) -> str:
         return str(type(self.view).__doc__)
 
     def get_override_parameters(self) -> list[Any]:
