@@ -229,7 +229,7 @@ class RQConsumer(Consumer):
 
     def take(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
         with errors_translated():
-            found = take(self._calls, self.queues, count, _ids(done))
+            found = take(self._calls, self.queues, count, [ticket.id for ticket in done])
             if found is None:
                 time.sleep(timing.RQ_SUSPENDED_LOOK_SECONDS)
                 return Taken()
@@ -237,7 +237,7 @@ class RQConsumer(Consumer):
 
     def take_now(self, count: int, done: Sequence[Ticket] = ()) -> Taken:
         with errors_translated():
-            found = take(self._calls, self.queues, count, _ids(done))
+            found = take(self._calls, self.queues, count, [ticket.id for ticket in done])
         if found is None:
             raise WorkersSuspended("RQ's workers are suspended")
         return self._read(found)
@@ -299,10 +299,6 @@ class RQConsumer(Consumer):
             return
         for entry in entries:
             self._worker.run_foreign(entry)
-
-
-def _ids(items: Sequence[Ticket]) -> list[str]:
-    return [ticket.id for ticket in items]
 
 
 def _by_queue(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:

@@ -71,7 +71,7 @@ class StopRelay(threading.Thread):
     def run(self) -> None:
         """Look until the end."""
         while not self._quit.wait(timing.CHILD_TICK_SECONDS):
-            self._state.shared_slots.board.pulse()
+            self._state.board.pulse()
             try:
                 self.tick()
             except Exception:  # whatever it is, the next handler must be stopped
@@ -199,9 +199,9 @@ class Child:
         self.refiller.start()
         try:
             while not self.state.stopping.is_set() and not self._is_to_be_recycled():
-                if self.state.is_quiet and self.state.options.burst:
+                if self.state.board.is_quiet and self.state.options.burst:
                     self.state.stop()  # what is to take no more jobs, and waits for none, is over
-                elif self.state.is_quiet:
+                elif self.state.board.is_quiet:
                     self._rest()
                 elif not self._round() and self.state.options.burst and self.state.in_hand.is_empty():
                     break
@@ -315,7 +315,7 @@ class Child:
         self._check_broker()
         self.claims.resolve_doubts()
         taken = self._take(size)
-        if self.state.stopping.is_set() or self.state.is_quiet:
+        if self.state.stopping.is_set() or self.state.board.is_quiet:
             self.state.consumer.put_back(taken)
             return 0
         database.mend_connections()

@@ -580,6 +580,7 @@ class ChildState:
         self.options = options
         self.consumer = consumer
         self.shared_slots = shared_slots
+        self.board = shared_slots.board
         self.stopping = threading.Event()
         self.in_hand = JobsInHand(options.threads)
         self.running = RunningJobs()
@@ -588,7 +589,7 @@ class ChildState:
         self.prefetch = PrefetchEstimator()
         # Whoever waits for the end of a burst waits no longer than the leases of its jobs last.
         seconds = float(jobs_settings.LEASE_SECONDS) if options.burst else math.inf
-        self.settler = Settler(name, seconds, shared_slots.board.get_on)
+        self.settler = Settler(name, seconds, self.board.get_on)
         self.doubts, self.held = Doubts(), HeldTickets()
         self.loop_watch = LoopWatch(name)
         self.jobs_run = 0
@@ -597,11 +598,6 @@ class ChildState:
         #: Called when this process has told that it wants far fewer tickets.
         self.wants_less: Callable[[], object] = lambda: None
         self._counting = threading.Lock()
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether to take no new jobs until further notice."""
-        return self.shared_slots.board.is_quiet
 
     def fits(self, job_types: Sequence[str]) -> int:
         """Return how many of the jobs of these types, the first ones first, should start soon."""
@@ -623,7 +619,7 @@ class ChildState:
         """Take over what was claimed, and show it to the supervisor with all that waits, where something may wait."""
         waiting = [*self.in_hand.waiting(), *claimed]
         is_alone = len(waiting) == 1 and self.options.threads == 1
-        number = self.shared_slots.board.put([item.key for item in waiting if not is_alone])
+        number = self.board.put([item.key for item in waiting if not is_alone])
         for item in claimed:
             item.set_number = number
         self.in_hand.put(claimed)
@@ -648,12 +644,11 @@ class ChildState:
     @contextlib.contextmanager
     def step(self, step: LoopStep) -> Iterator[None]:
         """Show the supervisor what the main loop does."""
-        board = self.shared_slots.board
-        board.enter(step)
+        self.board.enter(step)
         try:
             yield
         finally:
-            board.enter(LoopStep.ELSEWHERE)
+            self.board.enter(LoopStep.ELSEWHERE)
 
     def unfinished(self) -> set[tuple[int, int]]:
         """Return (job, attempt) of all that was claimed and whose handler has not ended."""
@@ -693,7 +688,7 @@ def begin_job(state: ChildState, slot: int, claimed: Claimed) -> NotBegun | None
     if claimed.is_canceled:
         return NotBegun(claimed=claimed, text=CANCELED)
     state.shared_slots.begin(slot, claimed.pk, claimed.attempt, claimed.timeout_seconds)
-    if state.shared_slots.board.is_revoked(claimed.set_number):
+    if state.board.is_revoked(claimed.set_number):
         return NotBegun(claimed=claimed, text=leases.HELD_UP)
     return None
 

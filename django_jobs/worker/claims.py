@@ -162,7 +162,7 @@ class Claims:
         self._state.doubts.add(tickets)
         hands = self._state.shared_slots.in_hands([(ticket.pk, ticket.attempt) for ticket in tickets])
         with self._state.step(LoopStep.CLAIMING), hands:
-            set_aside, examining = self._state.held.add, self._state.shared_slots.board.examine
+            set_aside, examining = self._state.held.add, self._state.board.examine
             claimed = claim_jobs(tickets, self._state.name, self._state.fits, set_aside=set_aside, examining=examining)
             if not self.expects_backlog:
                 self._ask(tickets[0].priority)  # before a handler begins: it may be waited for

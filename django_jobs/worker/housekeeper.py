@@ -58,7 +58,7 @@ class Housekeeper(threading.Thread):
         By that row others see that it is gone, and end at once what it held.
         """
         state, before, self._quick_types = self._state, self._quick_types, self._wanted()
-        if not state.is_quiet:
+        if not state.board.is_quiet:
             self._quiet_since = None
         elif self._quiet_since is None:
             self._quiet_since = database.now()
@@ -133,11 +133,11 @@ class Housekeeper(threading.Thread):
             timing.HAND_BACK_LOOK_SECONDS, timing.WAITED_BEHIND_SECONDS if threads > 1 else math.inf
         )
         is_overdue |= self._state.prefetch.wait_too_long([item.job_type for item in in_hand.waiting()], threads)
-        if is_overdue or self._state.is_quiet:
+        if is_overdue or self._state.board.is_quiet:
             waiting = in_hand.take_waiting(have_waited_too_long=is_overdue)
             self._handed_back += [item.key for item in waiting]
         if self._handed_back:  # also what an earlier try may have handed back: it must not run here any more
-            text = WORKER_QUIET if self._state.is_quiet else WAITED_BEHIND
+            text = WORKER_QUIET if self._state.board.is_quiet else WAITED_BEHIND
             self._handed_back = leases.hand_back(self._handed_back, text, self._state.name)
         if is_overdue:
             self._state.settle()
@@ -181,7 +181,7 @@ class Housekeeper(threading.Thread):
 
     def _quiet_changed(self) -> bool:
         """Return whether this worker became quiet, or took up work again, and has not told so yet."""
-        is_told = (self._quiet_since is not None) == self._state.is_quiet
+        is_told = (self._quiet_since is not None) == self._state.board.is_quiet
         return not is_told and self._is_due("quiet", timing.WANTED_WINDOW_SECONDS)
 
     def _beat(self) -> None:

@@ -445,8 +445,7 @@ def forget_everything() -> None:
     from django_jobs.engine import memory, observers
 
     memory.forget_all()
-    for observer in observers.all_of_them():
-        observers.remove(observer)
+    observers._observers.clear()
 
 
 def set_for_good(**values: Any) -> None:

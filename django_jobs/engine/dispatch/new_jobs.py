@@ -129,7 +129,7 @@ def goes_at_once(job: Job, size: Window) -> Condition | None:
         return None
     ask, limit = store(), tenant_shares.limit_for(job) // 2
     # What is queued is counted by priority, for any pool: with several, less may go than has room.
-    rule = _rule_at_once(ask, job.priority, frozenset(rival.priority for rival in size.rivals[queue]))
+    rule = _rule_at_once(ask, job.priority, frozenset({rival.priority for rival in size.rivals[queue]}))
     values = {
         _ORGANIZATION: ask.key_to_database(job.organization_id),
         _NEAR: limit,
