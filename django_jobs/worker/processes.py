@@ -102,7 +102,8 @@ def memory_megabytes() -> float:
     try:
         pages = int(_STATM.read_text().split()[1])
     except OSError:
-        return _peak()
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / MEGABYTE if sys.platform == "darwin" else most / 1024  # kilobytes elsewhere
     return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
@@ -113,11 +114,6 @@ def give_back_memory() -> None:
     """
     with contextlib.suppress(AttributeError, TypeError, OSError):  # another C library, or none that Python can ask
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _peak() -> float:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / MEGABYTE if sys.platform == "darwin" else most / 1024  # kilobytes elsewhere
 
 
 # The Python stacks of a process that is about to be killed, or that crashed; they show what it was doing.

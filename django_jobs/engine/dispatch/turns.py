@@ -407,11 +407,6 @@ def end_turns(queue: Queue, served: Sequence[Candidate], cursors: Mapping[str, A
         marks.cursors[turn] = last
 
 
-def others_wait(queue: Queue, job_types: Collection[str], state: PassState, organizations: Collection[Any]) -> bool:
-    """Return whether jobs of these types wait for a queue of other organizations than these."""
-    return any(not page.seen.issubset(organizations) for page in _pages(queue, job_types, 1, state))
-
-
 def _pages(queue: Queue, job_types: Collection[str], wanted: int, state: PassState) -> Iterator[LanePage]:
     """Yield the lanes of these types, as far as those are open, page by page; ``wanted`` is how many jobs are."""
     kinds = tuple(kind for kind in job_types if state.limits.is_open(kind))
@@ -678,7 +673,7 @@ def _fill(state: PassState) -> Queued:
 def _is_shared(queue: Queue, job_types: Collection[str], state: PassState) -> bool:
     """Return whether more than one organization has jobs that are queued or wait for a queue."""
     holders = {pk for pk, _ in state.in_flight.queued[queue]}
-    return len(holders) > 1 or others_wait(queue, job_types, state, holders)
+    return len(holders) > 1 or any(not page.seen.issubset(holders) for page in _pages(queue, job_types, 1, state))
 
 
 def _under_lock(work: Callable[[PassState], T], seconds: float) -> T | None:

@@ -43,14 +43,14 @@ def machine_of_processes() -> str:
     """Return by what to know whether two processes can judge each other; empty where none can."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-        spaces = [str((_PROC / "self/ns" / name).readlink()) for name in ("pid", "time") if _has(name)]
+        spaces = [
+            str((_PROC / "self/ns" / name).readlink())
+            for name in ("pid", "time")
+            if os.path.lexists(_PROC / "self/ns" / name)
+        ]
     except OSError:
         return ""
     return " ".join([boot, *spaces]) if spaces and spaces[0].startswith("pid:") else ""
-
-
-def _has(name: str) -> bool:
-    return os.path.lexists(_PROC / "self/ns" / name)
 
 
 def describe_processes(*pids: int) -> str:

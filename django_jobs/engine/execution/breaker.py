@@ -46,7 +46,13 @@ def spare_attempt(job: Job, item: Move, now: dt.datetime, pause: int) -> Move:
     if first is not None and now - first > timing.BREAKER_SPARES:
         return item
     delay = 0.0
-    if pause > 0 and _others_wait(job, now):
+    waiting = {
+        "job_type_id": job.job_type_id,
+        "is_delayed": False,
+        "priority__in": list(Priority),
+        "ready_at__lte": now,
+    }
+    if pause > 0 and store().waiting_jobs().filter(**waiting).exclude(pk=job.pk).exists():
         shortest = PAUSES * pause
         delay = max(shortest, min(shortest * 2.0 ** min(times, MAX_DOUBLINGS), timing.LONGEST_BREAKER_SECONDS))
     values: dict[str, Any] = {name: value for name, value in item.values.items() if name != "retry_count"}
@@ -69,12 +75,6 @@ def _spared_before(job: Job) -> tuple[int, dt.datetime | None]:
     spared = logs.filter(reason=LogReason.SPARED, id__gt=0 if paid is None else paid.pk)
     times = list(spared.values_list("timestamp", flat=True))
     return len(times), times[0] if times else None
-
-
-def _others_wait(job: Job, now: dt.datetime) -> bool:
-    """Return whether another job of the type is ready, and waits for its turn to try."""
-    rows = store().waiting_jobs().filter(job_type_id=job.job_type_id, is_delayed=False, priority__in=list(Priority))
-    return rows.filter(ready_at__lte=now).exclude(pk=job.pk).exists()
 
 
 # Breakers where attempts begin and end: counting ends, sparing held jobs their retries, keeping them from starting.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -215,15 +215,9 @@ def _install(level: int) -> None:
     """Put the collector where all records come by. The host may have configured its logging anew."""
     _collector.setLevel(level)
     if _collector not in logging.root.handlers:
-        for found in [logging.root, *_closed_loggers()]:
-            found.addHandler(_collector)
-
-
-def _closed_loggers() -> Iterator[logging.Logger]:
-    """Yield the loggers that pass nothing on to the root."""
-    for found in list(logging.root.manager.loggerDict.values()):
-        if isinstance(found, logging.Logger) and not found.propagate:
-            yield found
+        loggers = [item for item in list(logging.root.manager.loggerDict.values()) if isinstance(item, logging.Logger)]
+        for logger_of_host in [logging.root, *(item for item in loggers if not item.propagate)]:
+            logger_of_host.addHandler(_collector)
 
 
 def end(claimed: Claimed) -> KeptLines | None:

@@ -96,7 +96,7 @@ def _end_unbegun(attempts: Sequence[tuple[int, int]], suspect: tuple[int, int] |
     """Hand attempts back that had not begun; charge the suspect, if there is one, if it was that before."""
     others = [pair for pair in attempts if pair != suspect]
     text = say("Handed back before it began: %(reason)s", code="unbegun", reason=loss.reason)
-    moved = _return(others, text, loss)
+    moved = settle.return_to_queue(others, text, loss.worker_name)
     if suspect is None:
         return moved
     if ExecutionLog.primary.filter(job_id=suspect[0], reason=LogReason.DIED_ALONE).exists():
@@ -262,7 +262,7 @@ def release_worker(loss: Loss) -> bool:
     waiting = [pair for pair in held if pair not in loss.started | loss.ended]
     moved = _end_unbegun(waiting, _suspect(waiting, ended, loss), loss)
     text = say("Handed back: %(reason)s (another job)", code="bystander", reason=loss.reason)
-    moved += _return(innocent, text, loss)
+    moved += settle.return_to_queue(innocent, text, loss.worker_name)
     moved += _end_unstored(ended, loss)
     moved += _end_guilty(guilty, loss)
     return {item.pk for item in moved} >= {pk for pk, _ in held}
@@ -289,7 +289,8 @@ def _end_unstored(ended: list[tuple[int, int]], loss: Loss) -> list[Moved]:
     """
     if loss.how == "lost" and not (loss.started or loss.in_hand or loss.gave_up):
         return settle.settle_lost(ended, f"{loss.reason}; {UNSTORED}", loss.worker_name)
-    return _return(ended, say(f"Handed back: {UNSTORED}: %(reason)s", code="unstored", reason=loss.reason), loss)
+    text = say(f"Handed back: {UNSTORED}: %(reason)s", code="unstored", reason=loss.reason)
+    return settle.return_to_queue(ended, text, loss.worker_name)
 
 
 def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
@@ -300,10 +301,6 @@ def _end_guilty(guilty: list[tuple[int, int]], loss: Loss) -> list[Moved]:
             return settle.settle_timed_out(guilty, loss.worker_name, tracebacks=loss.tracebacks)
         case _:
             return settle.return_to_queue(guilty, loss.reason, loss.worker_name, tracebacks=loss.tracebacks)
-
-
-def _return(pairs: list[tuple[int, int]], text: str, loss: Loss) -> list[Moved]:
-    return settle.return_to_queue(pairs, text, loss.worker_name)
 
 
 def hand_back(attempts: Collection[tuple[int, int]], reason: str, worker_name: str) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ from django_jobs.engine.store.database import store, store_of
 from django_jobs.engine.store.values import Move, place_in_lane
 from django_jobs.engine.submission.targets import PreparedJob, Targets
 from django_jobs.engine.transitions import move
-from django_jobs.exceptions import DuplicateJob, JobNotFound, QueueFull, RateLimited
+from django_jobs.exceptions import JobNotFound, QueueFull, RateLimited
 from django_jobs.models import Batch, DuplicateGate, DuplicateKey, Job, JobType
 from django_jobs.statuses import AWAITING_TURN, UNSUCCESSFUL, Priority, Status
 from django_jobs.texts import say
@@ -66,12 +66,6 @@ def is_duplicate_visible(existing: Job, user: Any) -> bool:
     except JobNotFound:
         return False
     return True
-
-
-def hide_unseen(duplicate: DuplicateJob, user: Any) -> None:
-    """Raise it without the earlier job's id, when the policy does not show that job to ``user``."""
-    if not is_duplicate_visible(duplicate.existing, user):
-        raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
 
 
 def release_keys(jobs: Iterable[Job]) -> None:
@@ -315,14 +309,15 @@ RATE: Final = _("This organization may submit %(limit)d %(type)s in %(window)d s
 LIMITS_AT_ONCE: Final = 2_000
 
 
-def check_limits(requests: Sequence[PreparedJob]) -> None:
-    """Raise RateLimited or QueueFull when these submissions together exceed what is left of a limit."""
+def check_limits(requests: Sequence[PreparedJob]) -> Sequence[PreparedJob]:
+    """Return them. Raise RateLimited or QueueFull when these submissions together exceed what is left of a limit."""
     limited = [request for request in requests if request.targets.kind.rate_limit is not None]
     if limited:
         _check_rates(limited)
     limit = jobs_settings.MAX_BACKLOG_PER_ORGANIZATION
     if limit is not None:
         _check_backlogs(requests, int(limit))
+    return requests
 
 
 def _check_rates(limited: Sequence[PreparedJob]) -> None:

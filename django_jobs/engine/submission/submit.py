@@ -198,7 +198,8 @@ def _refusals(requests: list[PreparedJob], user: Any, call: Callable[[JobsError]
             text = say("Others change or submit the same at this moment; try again.", code="busy")
             raise InvalidSubmission({"non_field_errors": [text]}) from error
         except DuplicateJob as duplicate:
-            same_work.hide_unseen(duplicate, user)
+            if not same_work.is_duplicate_visible(duplicate.existing, user):
+                raise DuplicateJob(duplicate.existing, duplicate.index, is_visible=False) from None
             raise
     except JobsError as refusal:
         same_work.take_back(requests)
@@ -425,7 +426,10 @@ def submit_each(
             requests.append(builder.build(own, item, place))
         skipped: dict[int, str] = {}
         _judge_each(requests, skipped, user)
-        _store_each([request for request in requests if request.place not in skipped], skipped)
+        wanted_requests = [request for request in requests if request.place not in skipped]
+        _find_existing(wanted_requests)
+        insert = partial(insert_jobs, refuses=False)
+        _store(wanted_requests, partial(_skip_full, skipped=skipped), insert, skipped)
         submission.jobs = [request.existing or request.job for request in requests if request.place not in skipped]
         names = {place: id_of(requests[place].targets.organization) for place in sorted(skipped)}
         return ForEach(submission.jobs, {name: skipped[place] for place, name in names.items()})
@@ -514,13 +518,7 @@ def _store_all(requests: Sequence[PreparedJob]) -> None:
     for request in optional:
         if request.existing is not None and _refuses(request, request.existing):
             request.existing = None  # it is refused like any duplicate
-    _store(requests, _find_room_for_all, insert_jobs)
-
-
-def _store_each(requests: Sequence[PreparedJob], skipped: dict[int, str]) -> None:
-    """Store these jobs but for those that are refused, which are ``skipped``."""
-    _find_existing(requests)
-    _store(requests, partial(_skip_full, skipped=skipped), partial(insert_jobs, refuses=False), skipped)
+    _store(requests, same_work.check_limits, insert_jobs)
 
 
 def _store(
@@ -610,19 +608,13 @@ def _find_room(requests: Sequence[PreparedJob], *, is_fresh: bool) -> Sequence[P
     """
     [request] = requests
     try:
-        same_work.check_limits(requests)
+        return same_work.check_limits(requests)
     except RetryableRefusal:
         if is_fresh:
             _find_existing(requests)
         if request.existing is None or request.existing == request.supersedes:
             raise
         return ()
-    return requests
-
-
-def _find_room_for_all(requests: Sequence[PreparedJob]) -> Sequence[PreparedJob]:
-    same_work.check_limits(requests)
-    return requests
 
 
 def _skip_full(requests: Sequence[PreparedJob], skipped: dict[int, str]) -> Sequence[PreparedJob]:
