@@ -263,7 +263,7 @@ def end_owned(batch: Batch) -> Batch:
         look_again(batch)
     elif _may_end(batch) and (batch.completed_at is None or batch.fault):
         _end([batch], database.now())
-    transitions.announcer().batches_counted({batch.pk: batch.organization_id})
+    transitions.hooks.announcer.batches_counted({batch.pk: batch.organization_id})
     return Batch.primary.get(pk=batch.pk)
 
 
@@ -288,7 +288,7 @@ def _write_counts(pks: Sequence[int], now: dt.datetime, *, are_owned: bool) -> l
     revived = [batch.pk for batch in written if batch.completed_at is not None and batch not in ending]
     if revived:
         Batch.primary.filter(pk__in=revived).update(completed_at=None)
-    transitions.announcer().batches_counted({batch.pk: batch.organization_id for batch in written})
+    transitions.hooks.announcer.batches_counted({batch.pk: batch.organization_id for batch in written})
     return written
 
 

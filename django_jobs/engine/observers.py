@@ -90,6 +90,11 @@ def remove(observer: Observer) -> None:
         _observers.remove(observer)
 
 
+def all_of_them() -> Sequence[Observer]:
+    """Return who is told."""
+    return tuple(_observers)
+
+
 def submission(job_type: object, count: int | None = None) -> contextlib.AbstractContextManager[Submission]:
     """Return a block in which something is submitted; whoever submits notes the jobs in what it yields.
 

@@ -130,11 +130,6 @@ class MoveHooks:
 hooks: Final = MoveHooks()
 
 
-def announcer() -> Announcer:
-    """Return who tells the world of changes."""
-    return hooks.announcer
-
-
 def follow_up() -> None:
     """Look at the relatives of jobs that left a task, now. Never raises."""
     hooks.follow_up()
@@ -228,7 +223,7 @@ def move(  # noqa: PLR0913  (all terms of a move)
     _refuse_unknown_ways(terms, {item.to_status for item in moves})
     moved = store().move([_with_readiness(item) for item in moves], terms)
     steps = moved if via is None else [step for item in moved for step in (_passed(item, via), item)]
-    announcer().changed(steps, loudest)
+    hooks.announcer.changed(steps, loudest)
     if any(item.has_children and item.to_status in TERMINAL for item in moved):
         database.once_on_commit(follow_up)
     batches = {item.batch_id for item in moved if item.batch_id is not None and _counts(item)}
@@ -246,7 +241,7 @@ def claim_known(item: Move, known: Sequence[JobRow], *, worker_name: str) -> tup
     terms = Terms(sources=[Status.QUEUED], actor=WORKER, worker_name=worker_name, skip_locked=True)
     claimed = store().claim_known(_with_readiness(item), terms, known)
     if claimed is not None:
-        announcer().changed([claimed[0]])
+        hooks.announcer.changed([claimed[0]])
     return claimed
 
 

@@ -445,7 +445,8 @@ def forget_everything() -> None:
     from django_jobs.engine import memory, observers
 
     memory.forget_all()
-    observers._observers.clear()
+    for observer in observers.all_of_them():
+        observers.remove(observer)
 
 
 def set_for_good(**values: Any) -> None:

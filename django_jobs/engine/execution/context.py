@@ -120,7 +120,7 @@ class ProgressBuffer:
                     self._latest.setdefault(key, value)
                 self._writing = {}
         # This is done without the lock, since receivers may take long.
-        transitions.announcer().progressed(self._organizations_of([key[0] for key in written]))
+        transitions.hooks.announcer.progressed(self._organizations_of([key[0] for key in written]))
         return latest.keys() - written - left.keys()
 
     def _organizations_of(self, pks: Collection[int]) -> dict[int, Any]:

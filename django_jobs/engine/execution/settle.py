@@ -269,7 +269,7 @@ def settle(ended: Sequence[retry_policy.Outcome], worker_name: str) -> list[retr
     for item in others:
         if item.error is not None and item.claimed.key not in running:
             if item.claimed.key not in stored:
-                transitions.announcer().refused(item.claimed, item.error)
+                transitions.hooks.announcer.refused(item.claimed, item.error)
             item.error = None  # its frames keep objects of the handler alive
     return unstored
 

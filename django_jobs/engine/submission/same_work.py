@@ -266,7 +266,7 @@ def _replace(pks: Sequence[int], request: PreparedJob) -> dict[int, Job]:
     keys.update(expires_at=now + dt.timedelta(seconds=request.window))
     replaced = rows.in_bulk([job.pk for job in waiting])
     for job in replaced.values():
-        transitions.announcer().replaced(job, actor)
+        transitions.hooks.announcer.replaced(job, actor)
     if any(job.ready_at and not job.is_delayed for job in replaced.values()):
         database.once_on_commit(dispatcher.wake)
     return kept | replaced

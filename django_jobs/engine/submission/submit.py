@@ -744,8 +744,8 @@ def follow_commit(written: Sequence[PreparedJob]) -> None:
         database.once_on_commit(dispatcher.wake)
     elif jobs[0].ready_at and not jobs[0].is_delayed:  # else it waits for parents or its moment, and needs no dispatch
         database.once_on_commit(dispatcher.wake, alone=lambda: dispatcher.dispatch_new(jobs[0]))
-    transitions.announcer().submitted(*jobs, log_ids=[request.log_id for request in written])
-    transitions.announcer().changed(queued)
+    transitions.hooks.announcer.submitted(*jobs, log_ids=[request.log_id for request in written])
+    transitions.hooks.announcer.changed(queued)
     if any(not_taken):  # behind the others, so that each change is announced after the one before it
         database.on_commit(lambda: tickets.take_back_tickets(queued, not_taken[0]))
 

@@ -315,7 +315,7 @@ if TYPE_CHECKING:
     from django_jobs.engine.execution.handler_logs import LineBuffer
     from django_jobs.engine.claimed_job import install as install_job_fields
     from django_jobs.engine.access import find_job
-    from django_jobs.engine.transitions import announcer
+    from django_jobs.engine.transitions import hooks as move_hooks
     from django_jobs.engine.access import find_organization_pk
     from django_jobs.engine.observers import add as add_observer
     from django_jobs.engine.observers import all_of_them as all_observers

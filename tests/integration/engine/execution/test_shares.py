@@ -103,7 +103,7 @@ def test_both_changes_are_announced_in_the_order_of_the_log(
     jobs = waiting(kind, organization, 3)
     heard: list[tuple[int, str]] = []
     monkeypatch.setattr(
-        verbs.announcer(),
+        verbs.move_hooks.announcer,
         "changed",
         lambda moved, _: heard.extend((item.log_id, item.to_status) for item in moved),
     )
